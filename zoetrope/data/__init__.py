@@ -1,0 +1,51 @@
+"""Where training examples come from: one kind of source a file, each a captioned set of clips on any grid asked for."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from zoetrope.config import Kind
+from zoetrope.shapes import VideoShape
+from zoetrope.video import Video, contact_sheet
+
+
+class Example(NamedTuple):
+    """A clip, video (C, F, H, W) float32 in [-1, 1], and its caption."""
+
+    video: Tensor
+    text: str
+
+
+class Dataset(ABC):
+    """An opened source: examples by position, without end."""
+
+    @abstractmethod
+    def example(self, index: int, shape: VideoShape) -> Example:
+        """The example at position `index` >= 0 on the grid `shape`.
+
+        Pure in (source, index, shape): where training stands is one integer, and resuming is exact.
+        Raises ValueError if the source has nothing to give on that grid.
+        """
+
+    @abstractmethod
+    def captions(self) -> list[str]:
+        """Every caption that an example can have, sorted, so that text can be encoded beforehand."""
+
+
+class Source(Kind, ABC):
+    """The description of a data set; opening it looks at the disk, making it does not."""
+
+    folder: ClassVar[str] = "zoetrope.data"
+
+    @abstractmethod
+    def open(self) -> Dataset:
+        """The data set. Raises ValueError, with reasons, if nothing in it is usable."""
+
+
+def preview(dataset: Dataset, shape: VideoShape, count: int = 8, columns: int = 1) -> tuple[np.ndarray, list[str]]:
+    """A contact sheet (H, W, 3) uint8 of the first `count` examples in `columns`, and their captions in that order."""
+    examples = [dataset.example(index, shape) for index in range(count)]
+    videos = [Video.from_tensor(example.video, shape.fps) for example in examples]
+    return contact_sheet(videos, columns), [example.text for example in examples]

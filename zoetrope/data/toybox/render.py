@@ -1,0 +1,204 @@
+"""Draw a scene on any grid at any frame rate.
+
+A pixel's value is the share of it that each outline covers, so a small picture is what averaging a large one gives.
+A frame depends on its own time alone, bit for bit, whatever the frame rate that led there.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoetrope.data.toybox.distance import Pixels, distance
+from zoetrope.data.toybox.scene import Object, Pose, Scene, pose
+from zoetrope.data.toybox.solids import cover, solid
+from zoetrope.data.toybox.vocabulary import BACKGROUNDS, SOLID_SHAPES
+from zoetrope.shapes import VideoShape
+
+Video = NDArray[np.float32]
+
+# How far an object may reach beyond its radius: corners, and the halo of neon.
+_REACH = {"neon": 1.75}
+_USUAL_REACH = 1.4
+# Frames are drawn together while their pixels fit into a processor's cache.
+_PIXELS_TOGETHER = 16384
+_HATCH = 0.09
+_BLOCKS = 24
+
+
+def render(scene: Scene, shape: VideoShape, start: float = 0.0) -> Video:
+    """The clip (F, H, W, 3), float32 in [0, 1]; frame k shows the scene `start + k / fps` seconds after its start."""
+    backdrop = _backdrop(scene, shape)
+    times = [start + k / shape.fps for k in range(shape.frames)]
+    drawn = (
+        times[:1] if all(item.motion == "still" for item in scene.objects) else times
+    )
+    video = np.repeat(backdrop[None], len(drawn), axis=0)
+    together = max(1, _PIXELS_TOGETHER // (shape.height * shape.width))
+    for item in scene.objects:
+        poses = [pose(item, time) for time in drawn]
+        step = 1 if item.shape in SOLID_SHAPES else together
+        for first in range(0, len(drawn), step):
+            _paint(
+                video[first : first + step],
+                scene.style,
+                item,
+                poses[first : first + step],
+            )
+    return (
+        np.repeat(video, shape.frames // len(drawn), axis=0)
+        if len(drawn) < shape.frames
+        else video
+    )
+
+
+def _centres(count: int, height: int) -> NDArray[np.float64]:
+    """Where the centres of a row of `count` pixels lie, in frame heights from the middle."""
+    return (np.arange(count) + 0.5 - count / 2) / height
+
+
+def _backdrop(scene: Scene, shape: VideoShape) -> Video:
+    background = BACKGROUNDS[scene.background]
+    x, y = _centres(shape.width, shape.height), _centres(shape.height, shape.height)
+    share = (y + 0.5)[:, None]
+    column = (
+        np.array(background.top) * (1 - share) + np.array(background.bottom) * share
+    )
+    picture = np.repeat(column[:, None].astype(np.float32), shape.width, axis=1)
+    pixel = 1 / shape.height
+    for star_x, star_y, radius in scene.stars:
+        # A square of the star's size covers each pixel by the product of two overlaps.
+        across = np.clip(
+            (radius + pixel / 2 - np.abs(x - star_x)) / pixel,
+            0,
+            min(1, 2 * radius / pixel),
+        )
+        along = np.clip(
+            (radius + pixel / 2 - np.abs(y - star_y)) / pixel,
+            0,
+            min(1, 2 * radius / pixel),
+        )
+        rows, columns = np.flatnonzero(along), np.flatnonzero(across)
+        if rows.size and columns.size:
+            patch = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            alpha = (along[rows][:, None] * across[columns])[..., None].astype(
+                np.float32
+            )
+            patch += alpha * (1 - patch)
+    return picture
+
+
+def _span(low: float, high: float, count: int, height: int) -> slice:
+    """The pixels of a row that touch the interval [low, high], in frame heights from the middle."""
+    first, last = low * height + count / 2, high * height + count / 2
+    return slice(
+        min(max(math.floor(first) - 1, 0), count),
+        min(max(math.ceil(last) + 1, 0), count),
+    )
+
+
+def _paint(video: Video, style: str, item: Object, poses: list[Pose]) -> None:
+    """Draw an object over the frames `video` (n, H, W, 3), in place."""
+    height, width = video.shape[1:3]
+    reach = _REACH.get(style, _USUAL_REACH)
+    rows = _span(
+        min(p.y - reach * p.radius for p in poses),
+        max(p.y + reach * p.radius for p in poses),
+        height,
+        height,
+    )
+    cols = _span(
+        min(p.x - reach * p.radius for p in poses),
+        max(p.x + reach * p.radius for p in poses),
+        width,
+        height,
+    )
+    x, y = _centres(width, height)[cols], _centres(height, height)[rows]
+    if not x.size or not y.size:
+        return
+    if style == "pixel":
+        x, y = (
+            (np.floor(x * _BLOCKS) + 0.5) / _BLOCKS,
+            (np.floor(y * _BLOCKS) + 0.5) / _BLOCKS,
+        )
+    turned = item.shape not in SOLID_SHAPES
+    u, v = _own_axes(x, y, poses, turned)
+    pixel = np.array([1 / (height * p.radius) for p in poses], dtype=np.float32)[
+        :, None, None
+    ]
+    target = video[:, rows, cols]
+    rgb = np.array(item.rgb, dtype=np.float32)
+    if not turned:
+        alpha, shade = solid(
+            item.shape, u[0], v[0], poses[0].angle, float(pixel[0, 0, 0])
+        )
+        lit = np.minimum(shade, 1)[..., None]
+        _blend(
+            target,
+            alpha[None],
+            rgb * lit + (1 - rgb) * np.clip(shade - 1, 0, 1)[..., None],
+        )
+        return
+    outline = distance(item.shape, u, v, item.letter)
+    match style:
+        case "neon":
+            _neon(target, outline, pixel, rgb)
+        case "sketch":
+            _sketch(target, outline, pixel, rgb, (x, y, 1 / height))
+        case "pixel":
+            _blend(target, (outline < 0).astype(np.float32), rgb)
+        case _:
+            _blend(target, cover(outline, pixel), rgb)
+
+
+def _own_axes(
+    x: NDArray[np.float64], y: NDArray[np.float64], poses: list[Pose], turned: bool
+) -> tuple[Pixels, Pixels]:
+    """The grid's points (n, h, w) in each pose's own axes and unit, its radius."""
+    table = np.array([(p.x, p.y, p.radius, p.angle if turned else 0.0) for p in poses])
+    radius = table[:, 2, None]
+    across = ((x - table[:, 0, None]) / radius).astype(np.float32)[:, None, :]
+    along = ((y - table[:, 1, None]) / radius).astype(np.float32)[:, :, None]
+    cos = np.array([math.cos(a) for a in table[:, 3]], dtype=np.float32)[:, None, None]
+    sin = np.array([math.sin(a) for a in table[:, 3]], dtype=np.float32)[:, None, None]
+    return across * cos + along * sin, along * cos - across * sin
+
+
+def _blend(target: Video, alpha: Pixels, paint: Pixels) -> None:
+    target += alpha[..., None] * (paint - target)
+
+
+def _neon(target: Video, outline: Pixels, pixel: Pixels, rgb: Pixels) -> None:
+    """A bright tube just inside the outline, with a halo."""
+    tube = np.abs(outline + 0.1)
+    halo = np.clip(1 - tube * (1 / 0.6), 0, 1)
+    _blend(target, 0.5 * halo * halo, rgb)
+    _blend(target, cover(tube - 0.1, pixel), rgb)
+    _blend(
+        target,
+        0.6 * cover(tube - 0.035, pixel) * np.minimum(0.07 / pixel, 1),
+        np.ones(3, dtype=np.float32),
+    )
+
+
+def _sketch(
+    target: Video,
+    outline: Pixels,
+    pixel: Pixels,
+    rgb: Pixels,
+    grid: tuple[NDArray[np.float64], NDArray[np.float64], float],
+) -> None:
+    """A firm contour around slanted strokes that stay on the paper while the shape moves over them."""
+    x, y, size = grid
+    across = x + y[:, None]
+    # The exact share of strokes between both ends of a pixel, from the integral of a square wave.
+    share = ((_strokes(across + size / 2) - _strokes(across - size / 2)) / size).astype(
+        np.float32
+    )
+    _blend(target, cover(outline, pixel) * (0.12 + 0.7 * share), rgb)
+    _blend(target, cover(np.abs(outline + 0.07) - 0.07, pixel), rgb * 0.75)
+
+
+def _strokes(across: NDArray[np.float64]) -> NDArray[np.float64]:
+    whole = np.floor(across / _HATCH)
+    return whole * (_HATCH / 2) + np.minimum(across - whole * _HATCH, _HATCH / 2)

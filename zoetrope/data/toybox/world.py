@@ -1,0 +1,44 @@
+"""Toybox as an endless numbered list of captioned clips, with a bounded number of different captions."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from zoetrope.data.toybox.captions import caption, image_caption
+from zoetrope.data.toybox.render import Video, render
+from zoetrope.data.toybox.scene import SECONDS, Script, scene, script
+from zoetrope.shapes import VideoShape
+
+
+def example(
+    index: int, shape: VideoShape, *, scripts: int = 20000, seed: int = 0
+) -> tuple[Video, str]:
+    """The clip (F, H, W, 3), float32 in [0, 1], with this number in the world of this seed, and its caption.
+
+    One of `scripts` scripts is acted out with sizes, places and speeds of its own. A shape of one frame gives
+    a picture from a random moment of the clip, with a caption that tells nothing of the motion.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
+    told = numbered_script(int(rng.integers(scripts)), seed)
+    acted = scene(told, int(rng.integers(2**63)))
+    if shape.frames == 1:
+        return render(acted, shape, float(rng.uniform(0, SECONDS))), image_caption(told)
+    return render(acted, shape), caption(told)
+
+
+def script_captions(scripts: int = 20000, seed: int = 0) -> list[str]:
+    """Every caption that `example` can give with these arguments, each once, always in the same order."""
+    told = [numbered_script(number, seed) for number in range(scripts)]
+    return list(
+        dict.fromkeys(
+            text for one in told for text in (caption(one), image_caption(one))
+        )
+    )
+
+
+@lru_cache(maxsize=65536)
+def numbered_script(number: int, seed: int = 0) -> Script:
+    """The script with this number in the world of this seed."""
+    return script(
+        int(np.random.SeedSequence([seed, 1, number]).generate_state(1, np.uint64)[0])
+    )

@@ -1,0 +1,91 @@
+"""Denoisers are functions (z, level) -> x_hat; guidance and thresholds are functions of denoisers."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from zoetrope.diffusion.prediction import Prediction, x_from
+from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.shapes import expand_like
+
+Denoise = Callable[[Tensor, NoiseLevel], Tensor]
+Weight = Callable[[NoiseLevel], float]
+
+
+def denoiser(network: Callable[[Tensor, Tensor], Tensor], kind: Prediction) -> Denoise:
+    """Read a network (z, logsnr) -> output as a denoiser."""
+    return lambda z, level: x_from(kind, network(z, level.logsnr.to(z.dtype)), z, level)
+
+
+def guided(conditional: Denoise, unconditional: Denoise, weight: Weight) -> Denoise:
+    """x_hat = (1 + w) x_hat(z, c) - w x_hat(z); w = 0 is no guidance [Ho et al. 2022, arXiv:2210.02303, Sec. 2.5].
+
+    Done on x_hat: equal to guidance on eps or v, for all three are affine in one another at fixed z.
+    """
+    return lambda z, level: torch.lerp(unconditional(z, level), conditional(z, level), 1 + weight(level))
+
+
+def guided_together(both: Denoise, weight: Weight) -> Denoise:
+    """As `guided`, for a denoiser that takes a doubled batch, conditional half first: one network call, not two."""
+
+    def run(z: Tensor, level: NoiseLevel) -> Tensor:
+        doubled = NoiseLevel(*(torch.cat([value, value]) for value in level))
+        conditional, unconditional = both(torch.cat([z, z]), doubled).chunk(2)
+        return torch.lerp(unconditional, conditional, 1 + weight(level))
+
+    return run
+
+
+def statically_thresholded(denoise: Denoise) -> Denoise:
+    """Clip x_hat to [-1, 1]."""
+    return lambda z, level: denoise(z, level).clamp(-1, 1)
+
+
+def dynamically_thresholded(denoise: Denoise, percentile: float) -> Denoise:
+    """Clip x_hat to [-s, s] and divide by s, where s is that percentile of |x_hat|, at least 1.
+
+    One s for each example over all its frames, or brightness would flicker [Saharia et al. 2022, arXiv:2205.11487,
+    Sec. 2.3; Ho et al. 2022, arXiv:2210.02303, Sec. 2.5]. `percentile` is a fraction in (0, 1].
+    """
+
+    def run(z: Tensor, level: NoiseLevel) -> Tensor:
+        x_hat = denoise(z, level)
+        s = quantile(x_hat.flatten(1).abs(), percentile).clamp(min=1)
+        s = expand_like(s, x_hat)
+        return x_hat.clamp(-s, s) / s
+
+    return run
+
+
+def quantile(values: Tensor, fraction: float) -> Tensor:
+    """The quantile (B,) of each row of values (B, N), linearly interpolated, exact at any N.
+
+    torch.quantile refuses rows of more than 2^24 values, which the largest stages have: 128 x 768 x 1280 x 3.
+    """
+    position = fraction * (values.shape[1] - 1)
+    below = int(position)
+    low = values.kthvalue(below + 1, dim=1).values
+    if position == below:
+        return low
+    high = values.kthvalue(below + 2, dim=1).values
+    return torch.lerp(low, high, position - below)
+
+
+def per_step(levels: Sequence[NoiseLevel], values: Sequence[float]) -> Weight:
+    """The step function of noise level with values[i] from levels[i] down to levels[i + 1].
+
+    This is how a weight that changes from step to step (oscillating guidance [Ho et al. 2022, arXiv:2210.02303,
+    Sec. 2.5]) reaches a denoiser, which is told noise levels and no step numbers. A second-order sampler that looks
+    ahead to levels[i + 1] meets there the weight of the next step.
+    """
+    starts = torch.stack([level.logsnr[0] for level in levels[: len(values)]])
+    return lambda level: values[int((starts <= level.logsnr[0]).sum()) - 1]
+
+
+def oscillating(steps: int, high: float, low: float, constant: int) -> list[float]:
+    """Weights of each step: `high` for the first `constant` steps, then low and high in turn, low first.
+
+    [Ho et al. 2022, arXiv:2210.02303, Sec. 2.5] gives 15 and 1 as an example, and no number of constant steps.
+    """
+    return [high if i < constant or (i - constant) % 2 else low for i in range(steps)]

@@ -1,0 +1,120 @@
+"""Attention over space, over text and over time."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+
+class SpatialAttention(nn.Module):
+    """Self-attention among the pixels of each frame, frames folded into the batch. h (B, F, H, W, D) -> same."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = zero(nn.Linear(width, width))
+
+    def forward(self, h: Tensor) -> Tensor:
+        tokens = self.norm(h).flatten(0, 1).flatten(1, 2)  # (BF, HW, D)
+        q, k, v = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).transpose(1, 3).unbind(2)  # (BF, heads, HW, d)
+        mixed = scaled_dot_product_attention(q, k, v)
+        return self.out(mixed.transpose(1, 2).flatten(2)).view_as(h)
+
+
+class TextAttention(nn.Module):
+    """Cross-attention from every pixel of every frame to the text tokens. h (B, F, H, W, D) -> same.
+
+    tokens are (N, L, D) with mask (N, L): N = B for one text a video, N = B F for one text a frame (packed images).
+    """
+
+    def __init__(self, width: int, heads: int, text_width: int):
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(text_width, 2 * width, bias=False)
+        self.out = zero(nn.Linear(width, width))
+
+    def forward(self, h: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+        queries = self.norm(h).reshape(len(tokens), -1, h.shape[-1])
+        q = self.query(queries).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        k, v = self.key_value(tokens).unflatten(-1, (2, self.heads, -1)).transpose(1, 3).unbind(2)
+        mixed = scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None])
+        return self.out(mixed.transpose(1, 2).flatten(2)).view_as(h)
+
+
+class TemporalAttention(nn.Module):
+    """Self-attention among the frames at each pixel, with relative positions. h (B, F, H, W, D) -> same.
+
+    Positions enter only as a learned bias for each bucket of frame distance [Ho et al. 2022, arXiv:2204.03458, Sec. 3;
+    buckets of Raffel et al. 2020, arXiv:1910.10683, Sec. 2.1], so that other frame counts work.
+    """
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.bias = nn.Embedding(32, heads)
+        nn.init.zeros_(self.bias.weight)
+        self.out = zero(nn.Linear(width, width))
+
+    def forward(self, h: Tensor, images: Tensor) -> Tensor:
+        """Examples with images (B,) True are independent images: each frame attends to itself alone."""
+        b, f, height, width, _ = h.shape
+        qkv = self.qkv(self.norm(h)).view(b, f, height * width, 3, self.heads, -1)
+        q, k, v = qkv.permute(3, 0, 2, 4, 1, 5).flatten(1, 2).unbind(0)  # (B HW, heads, F, d)
+        if f == 1:
+            mixed = v
+        else:
+            bias = self.bias(distance_buckets(f, h.device)).permute(2, 0, 1).to(q.dtype)  # (heads, F, F)
+            mixed = scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
+            alone = images.repeat_interleave(height * width)[:, None, None, None]
+            mixed = torch.where(alone, v, mixed)  # a softmax over oneself alone is 1
+        mixed = mixed.unflatten(0, (b, height * width)).permute(0, 3, 1, 2, 4)  # (B, F, HW, heads, d)
+        return self.out(mixed.flatten(3)).view_as(h)
+
+
+class FeedForward(nn.Module):
+    """Two linear maps, modulated by the conditioning vector. h (B, F, H, W, D), e (B, F or 1, E) -> like h."""
+
+    def __init__(self, width: int, embedding: int, expansion: int = 4):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.modulation = zero(nn.Linear(embedding, 2 * width))
+        self.into = nn.Linear(width, expansion * width)
+        self.out = zero(nn.Linear(expansion * width, width))
+
+    def forward(self, h: Tensor, e: Tensor) -> Tensor:
+        h = modulate(self.norm(h), self.modulation(e))
+        return self.out(nn.functional.gelu(self.into(h), approximate="tanh"))
+
+
+def modulate(h: Tensor, scale_shift: Tensor) -> Tensor:
+    """h (1 + scale) + shift with scale and shift (B, F or 1, D) of each frame."""
+    scale, shift = scale_shift.to(h.dtype)[:, :, None, None].chunk(2, dim=-1)
+    return torch.addcmul(shift, h, 1 + scale)
+
+
+def distance_buckets(frames: int, device: torch.device, buckets: int = 32, farthest: int = 32) -> Tensor:
+    """The bucket (F, F) of each query-key distance k - q: exact for near ones, logarithmic for far, by direction.
+
+    [Raffel et al. 2020, arXiv:1910.10683, Sec. 2.1]
+    """
+    places = torch.arange(frames, device=device)
+    distance = places[None, :] - places[:, None]
+    half, exact = buckets // 2, buckets // 4
+    far = distance.abs().clamp(min=1).double() / exact
+    logarithmic = exact + (far.log() / math.log(farthest / exact) * (half - exact)).long()
+    near = torch.where(distance.abs() < exact, distance.abs(), logarithmic.clamp(max=half - 1))
+    return near + half * (distance > 0)
+
+
+def zero(module: nn.Linear) -> nn.Linear:
+    """The same module with all parameters zero, for the last map of a residual branch."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module

@@ -1,0 +1,102 @@
+"""Convolutions over space and over time, and changes of resolution."""
+
+import torch
+from torch import Tensor, nn
+
+from zoetrope.layers.attention import modulate
+
+
+class SpatialConv(nn.Module):
+    """A 3x3 convolution of each frame, frames folded into the batch. h (B, F, H, W, D) -> (B, F, H, W, D')."""
+
+    def __init__(self, width_in: int, width_out: int, *, zero: bool = False):
+        super().__init__()
+        self.conv = nn.Conv2d(width_in, width_out, 3, padding=1)
+        if zero:
+            nn.init.zeros_(self.conv.weight)
+        nn.init.zeros_(self.conv.bias)
+
+    def forward(self, h: Tensor) -> Tensor:
+        frames = h.flatten(0, 1).permute(0, 3, 1, 2)  # (BF, D, H, W), a channels_last view
+        return self.conv(frames).permute(0, 2, 3, 1).unflatten(0, h.shape[:2])
+
+
+class ResidualBlock(nn.Module):
+    """Two spatial convolutions, modulated by the conditioning vector; starts as the identity.
+
+    h (B, F, H, W, D), e (B, F or 1, E) -> like h.
+    """
+
+    def __init__(self, width: int, embedding: int):
+        super().__init__()
+        self.norm_in = nn.LayerNorm(width)
+        self.conv_in = SpatialConv(width, width)
+        self.modulation = nn.Linear(embedding, 2 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+        self.norm_out = nn.LayerNorm(width)
+        self.conv_out = SpatialConv(width, width, zero=True)
+
+    def forward(self, h: Tensor, e: Tensor) -> Tensor:
+        inner = self.conv_in(nn.functional.silu(self.norm_in(h)))
+        inner = modulate(self.norm_out(inner), self.modulation(e))
+        return h + self.conv_out(nn.functional.silu(inner))
+
+
+class TemporalConv(nn.Module):
+    """A 3-tap convolution along time at each pixel, as a residual branch that starts at zero. h -> like h."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.conv = nn.Conv2d(width, width, (3, 1), padding=(1, 0))
+        nn.init.zeros_(self.conv.weight)
+        nn.init.zeros_(self.conv.bias)
+
+    def forward(self, h: Tensor, images: Tensor) -> Tensor:
+        """Examples with images (B,) True are independent images: the branch is skipped for them."""
+        if h.shape[1] == 1:
+            return torch.zeros_like(h)
+        inner = nn.functional.silu(self.norm(h)).flatten(2, 3).permute(0, 3, 1, 2)  # (B, D, F, HW)
+        inner = self.conv(inner).permute(0, 2, 3, 1).reshape_as(h)
+        return inner.masked_fill(images[:, None, None, None, None], 0)
+
+
+class Downsample(nn.Module):
+    """Each 2x2 block of pixels becomes one. (B, F, H, W, D) -> (B, F, H / 2, W / 2, D')."""
+
+    def __init__(self, width_in: int, width_out: int):
+        super().__init__()
+        self.linear = nn.Linear(4 * width_in, width_out)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.linear(unshuffle(h, 2))
+
+
+class Upsample(nn.Module):
+    """Each pixel becomes a 2x2 block. (B, F, H, W, D) -> (B, F, 2 H, 2 W, D')."""
+
+    def __init__(self, width_in: int, width_out: int):
+        super().__init__()
+        self.linear = nn.Linear(width_in, 4 * width_out)
+
+    def forward(self, h: Tensor) -> Tensor:
+        return shuffle(self.linear(h), 2)
+
+
+def unshuffle(h: Tensor, factor: int) -> Tensor:
+    """Move each factor x factor block of pixels into channels: (B, F, H, W, D) -> (B, F, H / n, W / n, n n D)."""
+    if factor == 1:
+        return h
+    b, f, height, width, d = h.shape
+    blocks = h.view(b, f, height // factor, factor, width // factor, factor, d)
+    return blocks.transpose(3, 4).reshape(b, f, height // factor, width // factor, factor * factor * d)
+
+
+def shuffle(h: Tensor, factor: int) -> Tensor:
+    """The inverse of `unshuffle`."""
+    if factor == 1:
+        return h
+    b, f, height, width, d = h.shape
+    blocks = h.view(b, f, height, width, factor, factor, d // factor**2).transpose(3, 4)
+    return blocks.reshape(b, f, height * factor, width * factor, d // factor**2)

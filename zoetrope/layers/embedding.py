@@ -1,0 +1,64 @@
+"""Scalars and sentences as vectors."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def sinusoid(values: Tensor, width: int, slowest: float = 10_000.0) -> Tensor:
+    """Cosines and sines (..., width) of values (...) at `width / 2` frequencies from 1 to 1 / slowest."""
+    steps = torch.arange(width // 2, device=values.device, dtype=torch.float32) / (width // 2)
+    angles = values.float()[..., None] * torch.exp(-math.log(slowest) * steps)
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+class LogSNREmbedding(nn.Module):
+    """logsnr (B,) -> (B, D), through the angle u = arctan(exp(-logsnr / 2)) / (pi / 2) in [0, 1].
+
+    The embedding "inv_cos" of Salimans & Ho's published code: even steps of u are even steps of diffusion time.
+    """
+
+    def __init__(self, width: int, features: int = 128):
+        super().__init__()
+        self.features = features
+        self.layers = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, logsnr: Tensor) -> Tensor:
+        u = torch.atan(torch.exp(-0.5 * logsnr.float().clamp(-30, 30))) * (2 / math.pi)
+        return self.layers(sinusoid(1000 * u, self.features))
+
+
+class FramePosition(nn.Module):
+    """Where each frame lies in its clip, from -1 (first) to 1 (last): frames (F) -> (F, D).
+
+    Relative to the clip's length, so that other frame counts keep its meaning. The output starts at zero.
+    """
+
+    def __init__(self, width: int, features: int = 64):
+        super().__init__()
+        self.features = features
+        self.layers = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))
+        nn.init.zeros_(self.layers[2].weight)
+        nn.init.zeros_(self.layers[2].bias)
+
+    def forward(self, frames: int, device: torch.device) -> Tensor:
+        places = torch.linspace(-1, 1, frames, device=device)
+        return self.layers(sinusoid(10 * places, self.features, slowest=100.0))
+
+
+class TextPool(nn.Module):
+    """Attention-pooled sentence vector: tokens (N, L, D), mask (N, L) -> (N, D) [arXiv:2205.11487, Sec. 2.4]."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Parameter(torch.randn(heads, 1, width // heads) * 0.02)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        key, value = self.key_value(tokens).unflatten(-1, (2, self.heads, -1)).transpose(1, 3).unbind(2)
+        query = self.query.to(key.dtype).expand(len(tokens), -1, -1, -1)
+        pooled = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
+        return self.out(pooled.flatten(1))

@@ -1,0 +1,148 @@
+"""The recogniser: say what a toybox clip shows, by analysis alone, so that generated clips can be judged by it.
+
+It knows toybox's palette, outlines and laws of motion and nothing else; what it cannot tell is None, never a guess.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoetrope.config import Config
+from zoetrope.data.toybox.vocabulary import COLOURS
+from zoetrope.metrics.recogniser import course, foreground, silhouette
+from zoetrope.metrics.recogniser.foreground import Array, Backdrop, Blob, Mask
+
+# An object covers at least this many squared frame heights, and this share of all that differs from the backdrop.
+_LEAST_AREA = 0.015
+_LEAST_SHARE = 0.5
+_LEAST_FILLED = 0.6
+# In at least these shares of the frames must it be seen before anything, or its motion, is told.
+_SEEN_AT_ALL = 0.5
+_SEEN_THROUGHOUT = 0.8
+_AGREE = 0.5
+# How much of a coverage a shape may leave unexplained, and by what share it must beat the next.
+_WORST_MATCH = 0.13
+_AHEAD = 0.1
+_SHADED = 0.1
+
+
+class Recognised(Config):
+    """What a clip shows; None is what cannot be told.
+
+    Each confidence is in [0, 1] and 0 for what is None. `seen` is the share of the frames with an object in them;
+    `x` and `y` its mean place in frame heights from the middle of the frame, 0 where nothing is seen.
+    """
+
+    colour: str | None = None
+    shape: str | None = None
+    motion: str | None = None
+    background: str | None = None
+    colour_confidence: float = 0.0
+    shape_confidence: float = 0.0
+    motion_confidence: float = 0.0
+    seen: float = 0.0
+    x: float = 0.0
+    y: float = 0.0
+
+
+def recognise(frames: NDArray[Any], fps: float) -> Recognised:
+    """What a clip (F, H, W, 3) of one object shows, uint8 or floats in [0, 1], at `fps` frames a second.
+
+    Raises ValueError for another shape or range of `frames` and for fps that are not positive.
+    """
+    video = _working(frames, fps)
+    behind = foreground.backdrop(video)
+    return _describe(video, behind, foreground.largest_blob(foreground.foreground(video, behind)), fps)
+
+
+def recognise_pair(frames: NDArray[Any], fps: float) -> tuple[Recognised, Recognised, str | None]:
+    """Two objects of different colours, and where the first stands to the second: left, right, above or below.
+
+    The first is the left or upper one, so the relation is "left" or "above", or None if that cannot be told.
+    Raises ValueError as `recognise` does.
+    """
+    video = _working(frames, fps)
+    behind = foreground.backdrop(video)
+    found = foreground.foreground(video, behind)
+    votes = np.full(found.shape, -1)
+    votes[found] = foreground.palette_votes(video, behind, found)[0]
+    deep = foreground.interior(found)
+    counts = np.bincount(votes[deep], minlength=len(COLOURS)) if deep.any() else np.zeros(len(COLOURS))
+    first, second = (
+        _describe(video, behind, foreground.largest_blob(votes == number), fps)
+        for number in np.argsort(-counts, kind="stable")[:2]
+    )
+    return _in_order(first, second)
+
+
+def _in_order(first: Recognised, second: Recognised) -> tuple[Recognised, Recognised, str | None]:
+    across, along = second.x - first.x, second.y - first.y
+    sideways = abs(across) >= abs(along)
+    if (across if sideways else along) < 0:
+        first, second = second, first
+    near, far = sorted((abs(across), abs(along)))
+    told = min(first.seen, second.seen) >= _SEEN_AT_ALL and far > 0.15 and near < 0.6 * far
+    return first, second, ("left" if sideways else "above") if told else None
+
+
+def _working(frames: NDArray[Any], fps: float) -> Array:
+    if not fps > 0:
+        raise ValueError(f"fps: expected a positive number, got {fps}")
+    return foreground.working(frames)
+
+
+def _describe(video: Array, behind: Backdrop, blob: Blob, fps: float) -> Recognised:
+    """Tell what one blob is and does."""
+    told = {"background": foreground.backdrop_name(behind)}
+    colour = foreground.paint(video, behind, blob.core)
+    share = foreground.coverage(video, behind, colour.rgb)
+    clear = share if behind.spread < 0.03 else foreground.smooth(share)
+    near = foreground.largest_blob((clear > 0.5) & blob.margin)
+    seen = silhouette.track(share, near.core, near.margin)
+    height, width = video.shape[1:3]
+    area = np.pi * np.square(seen.radius / height)
+    there = (area > _LEAST_AREA) & (blob.share > _LEAST_SHARE) & (seen.filled > _LEAST_FILLED)
+    if there.mean() < _SEEN_AT_ALL:
+        return Recognised(**told, seen=float(there.mean()))
+    place = course.Course(
+        (seen.x[there] - width / 2) / height,
+        (seen.y[there] - height / 2) / height,
+        seen.radius[there] / height,
+        np.flatnonzero(there) / fps,
+    )
+    cut = silhouette.Track(*(value[there] for value in seen))
+    shape, sure, spin = _shape(video[there], share[there], near.core[there], near.margin[there], cut, place.times)
+    moves, steady = course.motion(place, spin) if there.mean() >= _SEEN_THROUGHOUT else (None, 0.0)
+    agreed = colour.name if colour.share >= _AGREE else None
+    return Recognised(
+        **told,
+        colour=agreed,
+        shape=shape,
+        motion=moves,
+        colour_confidence=colour.share if agreed else 0.0,
+        shape_confidence=sure,
+        motion_confidence=steady if moves else 0.0,
+        seen=float(there.mean()),
+        x=float(place.x.mean()),
+        y=float(place.y.mean()),
+    )
+
+
+def _shape(
+    video: Array, share: Array, core: Mask, margin: Mask, seen: silhouette.Track, times: Array
+) -> tuple[str | None, float, float | None]:
+    """The shape, the confidence in it, and how surely it turns (None if that cannot be told)."""
+    weights = np.where(seen.cut, 0.1, 1.0)
+    errors = silhouette.match(share, margin, seen).errors
+    fits = {
+        shape: silhouette.turning(error, silhouette.PERIODS[shape], weights, times) for shape, error in errors.items()
+    }
+    left = {shape: min(fit.fixed, fit.turned) for shape, fit in fits.items()}
+    first, second = sorted(left, key=left.__getitem__)[:2]
+    ahead = 1 - left[first] / max(left[second], 1e-6)
+    if left[first] > _WORST_MATCH or ahead < _AHEAD:
+        return None, 0.0, None
+    fit = fits[first]
+    gain = max(0.0, 1 - fit.turned / max(fit.fixed, 1e-6))
+    return first, float(ahead * (1 - left[first])), gain

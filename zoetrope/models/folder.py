@@ -1,0 +1,109 @@
+"""A cascade on disk: `cascade.json` and `<stage>/model.safetensors`, beside a README.md that is its card."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.config import unknown
+from zoetrope.models.weights import read_weights, write_weights
+from zoetrope.networks import Network
+
+FORMAT = 1
+FILE = "cascade.json"
+
+
+def shipped() -> dict[str, Path]:
+    """The models that come with the package, by name."""
+    root = Path(str(resources.files("zoetrope.models")))
+    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{FILE}"))}
+
+
+def locate(name_or_path: str | Path) -> Path:
+    """The folder of a model: a folder, a shipped name, or a hub id "owner/name", which is downloaded.
+
+    Raises ValueError, with the nearest name, if there is no such model.
+    """
+    path, name = Path(name_or_path).expanduser(), str(name_or_path)
+    if (path / FILE).is_file():
+        return path
+    if path.is_dir():
+        raise ValueError(f"{path}: not a model, the folder has no {FILE}")
+    if path.suffix and path.exists():
+        raise ValueError(f"{path}: expected a model folder with a {FILE}, got a file")
+    if name in shipped():
+        return shipped()[name]
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        return _download(name)
+    raise ValueError(unknown("model", name, shipped()))
+
+
+def read_spec(folder: Path) -> CascadeSpec:
+    """The cascade that a folder holds.
+
+    Raises ValueError if cascade.json is damaged, has unknown keys, or was written by a newer version.
+    """
+    file = folder / FILE
+    try:
+        value = json.loads(file.read_text())
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{file}: not readable as JSON ({error})") from None
+    if not isinstance(value, dict) or not isinstance(value.get("format"), int):
+        raise ValueError(f'{file}: expected an object with a whole number "format"')
+    if value.pop("format") > FORMAT:
+        raise ValueError(f"{file}: written by a newer version of zoetrope (this one reads format {FORMAT}); upgrade")
+    try:
+        return CascadeSpec.from_json(value)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+
+
+def read_network(folder: Path, stage: StageSpec) -> Network:
+    """A stage's network with its weights, in float32, ready to sample.
+
+    Raises ValueError if the weights are missing, damaged, or those of another network.
+    """
+    network = stage.network.build()
+    read_weights(network, folder / stage.name / "model.safetensors")
+    return network.eval().requires_grad_(False)
+
+
+def write_model(folder: Path, spec: CascadeSpec, networks: Mapping[str, Network], card: str) -> None:
+    """Write a whole model. It appears complete or not at all; an older one in its place is replaced at the end.
+
+    Raises ValueError if the folder holds something that is not a model.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / FILE).exists():
+        raise ValueError(f"{folder}: expected a new folder or one with a model, got one with other files")
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        for stage in spec.stages:
+            (partial / stage.name).mkdir(parents=True)
+            write_weights(networks[stage.name], partial / stage.name / "model.safetensors")
+        (partial / FILE).write_text(json.dumps({"format": FORMAT, **spec.to_json()}, indent=1) + "\n")
+        (partial / "README.md").write_text(card)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(partial, folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    patterns = [FILE, "README.md", "*/model.safetensors"]
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=patterns))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"{name}: no folder of this name, no shipped model, and not reachable on the hub ({reason})") from None
+    if not (folder / FILE).is_file():
+        raise ValueError(f"{name}: this hub repository is not a zoetrope model, it has no {FILE}")
+    return folder

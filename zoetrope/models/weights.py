@@ -1,0 +1,58 @@
+"""Weights in safetensors files, and nothing else: a pickle runs code when it is read."""
+
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"}
+
+
+def read_weights(module: nn.Module, path: Path) -> None:
+    """Fill a module from a safetensors file, converting to the module's own type.
+
+    Raises ValueError that names the file and what is wrong: a pickle, damage, or missing, unexpected or misshapen
+    tensors. The module is left as it was then.
+    """
+    if path.suffix in PICKLES:
+        raise ValueError(f"{path}: pickle files can run code and are never read; convert it to safetensors")
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    own = module.state_dict()
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            _expect_tensors(path, {name: tuple(value.shape) for name, value in own.items()}, shapes)
+            stored = {name: file.get_tensor(name) for name in shapes}
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
+    module.load_state_dict({name: value.to(own[name].dtype) for name, value in stored.items()})
+
+
+def write_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Write a module's weights in `dtype`; the file appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    weights = {name: value.detach().to("cpu", dtype).contiguous() for name, value in module.state_dict().items()}
+    try:
+        save_file(weights, partial)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _expect_tensors(path: Path, want: dict[str, tuple[int, ...]], got: dict[str, tuple[int, ...]]) -> None:
+    problems = []
+    if missing := sorted(want.keys() - got.keys()):
+        problems.append(f"{len(missing)} tensors are missing, first {missing[0]!r}")
+    if extra := sorted(got.keys() - want.keys()):
+        problems.append(f"{len(extra)} tensors are unexpected, first {extra[0]!r}")
+    for name in sorted(want.keys() & got.keys()):
+        if want[name] != got[name]:
+            problems.append(f"{name!r} has shape {got[name]}, expected {want[name]}")
+            break
+    if problems:
+        raise ValueError(f"{path}: these are not the weights of this network: " + "; ".join(problems))

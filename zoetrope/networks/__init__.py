@@ -1,0 +1,34 @@
+"""Network architectures, one per file. To add one, add a file with a frozen value that subclasses `NetworkConfig`.
+
+A network maps (z, logsnr, conditioning) to an output shaped like z. It knows no schedule, no guidance and no loss.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from zoetrope.conditioning import Conditioning
+from zoetrope.config import Kind
+
+
+class Network(nn.Module, ABC):
+    """What every architecture builds: a module with this `forward`."""
+
+    @abstractmethod
+    def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
+        """Output like z (B, C, F, H, W) at noise level logsnr (B,)."""
+
+
+class NetworkConfig(Kind, ABC):
+    """The hyper-parameters of a network; `build` makes the module with fresh weights."""
+
+    folder: ClassVar[str] = "zoetrope.networks"
+
+    @abstractmethod
+    def build(self) -> Network:
+        """A network with fresh weights, from the global random state."""
+
+    @abstractmethod
+    def check(self, frames: int, height: int, width: int) -> None:
+        """Raise ValueError, with the nearest legal size, if the network can't process videos of this size."""

@@ -1,0 +1,223 @@
+"""The factorised space-time U-Net of Imagen Video [Ho et al. 2022, arXiv:2210.02303, Sec. 2.3 and 2.6].
+
+One network for base, temporal and spatial super-resolution: what differs is the configuration, level by level.
+Each block mixes space (convolutions, then attention among pixels), text, and time (attention or convolution), in this
+order. As in the Efficient U-Net [Saharia et al. 2022, arXiv:2205.11487, App. B.1] resolution falls before a level's
+blocks and rises after them, and skips are scaled by 1 / sqrt(2).
+"""
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from zoetrope.conditioning import Conditioning
+from zoetrope.config import Config
+from zoetrope.layers.attention import FeedForward, SpatialAttention, TemporalAttention, TextAttention
+from zoetrope.layers.convolution import (
+    Downsample,
+    ResidualBlock,
+    SpatialConv,
+    TemporalConv,
+    Upsample,
+    shuffle,
+    unshuffle,
+)
+from zoetrope.layers.embedding import FramePosition, LogSNREmbedding, TextPool
+from zoetrope.networks import Network, NetworkConfig
+from zoetrope.shapes import expect_shape
+
+SKIP_SCALE = 1 / math.sqrt(2)
+
+
+class Level(Config):
+    """One resolution of a U-Net.
+
+    Attributes:
+        width: channels.
+        blocks: blocks on the way down and again on the way up; the last level has them once.
+        convolution: whether a block has spatial convolutions.
+        spatial_attention, text_attention: what its pixels attend to. Blocks with attention end in a feed-forward.
+        temporal: what mixes frames.
+    """
+
+    width: PositiveInt
+    blocks: PositiveInt = 1
+    convolution: bool = True
+    spatial_attention: bool = False
+    text_attention: bool = False
+    temporal: Literal["attention", "convolution"] | None = None
+
+
+class VideoUNetConfig(NetworkConfig):
+    """A space-time U-Net, from its finest level to its coarsest.
+
+    Attributes:
+        channels: of the video.
+        low_res: whether a conditioning video is concatenated to z, with the level of its noise embedded.
+        text_width: D of the text embeddings.
+        patch: pixels of each patch x patch block that are moved into channels at the input: full resolution for less.
+        embedding: width of the conditioning vector; head: channels of an attention head.
+        frame_positions: whether each frame is told where it lies in the clip, beside the relative positions of
+            temporal attention. The paper has relative positions alone.
+        checkpointing: recompute blocks in the backward pass instead of keeping their activations.
+    """
+
+    channels: PositiveInt = 3
+    low_res: bool = False
+    text_width: PositiveInt = 384
+    patch: PositiveInt = 1
+    embedding: PositiveInt = 256
+    head: PositiveInt = 32
+    frame_positions: bool = False
+    checkpointing: bool = False
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (
+        Level(width=32, temporal="convolution"),
+        Level(width=64, spatial_attention=True, text_attention=True, temporal="attention"),
+    )
+
+    def build(self) -> "VideoUNet":
+        """The network with fresh weights. Raises ValueError where head does not divide a level's width."""
+        for index, level in enumerate(self.levels):
+            attends = level.spatial_attention or level.text_attention or level.temporal == "attention"
+            if attends and level.width % self.head:
+                raise ValueError(f"levels.{index}.width: expected a multiple of head = {self.head}, got {level.width}")
+        return VideoUNet(self)
+
+    def check(self, frames: int, height: int, width: int) -> None:
+        """Raise ValueError unless height and width are multiples of the coarsest level's pixel."""
+        pixel = self.patch * 2 ** (len(self.levels) - 1)
+        for name, size in (("height", height), ("width", width)):
+            if size % pixel:
+                near = max(pixel, round(size / pixel) * pixel)
+                raise ValueError(f"{name}: expected a multiple of {pixel}, got {size}; the nearest is {near}")
+
+
+class Block(nn.Module):
+    """Space, text and time at one resolution. h (B, F, H, W, D) -> same."""
+
+    def __init__(self, level: Level, config: VideoUNetConfig):
+        super().__init__()
+        width, heads = level.width, level.width // config.head
+        attends = level.spatial_attention or level.text_attention or level.temporal == "attention"
+        self.spatial = ResidualBlock(width, config.embedding) if level.convolution else None
+        self.temporal_conv = TemporalConv(width) if level.temporal == "convolution" else None
+        self.spatial_attention = SpatialAttention(width, heads) if level.spatial_attention else None
+        self.text_attention = TextAttention(width, heads, config.embedding) if level.text_attention else None
+        self.temporal_attention = TemporalAttention(width, heads) if level.temporal == "attention" else None
+        self.feed_forward = FeedForward(width, config.embedding) if attends else None
+
+    def forward(self, h: Tensor, e: Tensor, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
+        if self.spatial is not None:
+            h = self.spatial(h, e)
+        if self.temporal_conv is not None:
+            h = h + self.temporal_conv(h, images)
+        if self.spatial_attention is not None:
+            h = h + self.spatial_attention(h)
+        if self.text_attention is not None:
+            h = h + self.text_attention(h, tokens, mask)
+        if self.temporal_attention is not None:
+            h = h + self.temporal_attention(h, images)
+        if self.feed_forward is not None:
+            h = h + self.feed_forward(h, e)
+        return h
+
+
+class VideoUNet(Network):
+    """The network of a `VideoUNetConfig`; see there."""
+
+    def __init__(self, config: VideoUNetConfig):
+        super().__init__()
+        self.config = config
+        width, levels = config.embedding, config.levels
+        pixel = config.channels * config.patch**2
+        self.logsnr = LogSNREmbedding(width)
+        self.low_res_logsnr = LogSNREmbedding(width) if config.low_res else None
+        self.positions = FramePosition(width) if config.frame_positions else None
+        self.text_in = nn.Sequential(nn.LayerNorm(config.text_width), nn.Linear(config.text_width, width))
+        self.null_text = nn.Parameter(torch.randn(width) * 0.02)
+        self.text_pool = TextPool(width, max(1, width // 64))
+        self.enter = SpatialConv(pixel * (2 if config.low_res else 1), levels[0].width)
+        self.down = nn.ModuleList(nn.ModuleList(Block(x, config) for _ in range(x.blocks)) for x in levels)
+        self.up = nn.ModuleList(nn.ModuleList(Block(x, config) for _ in range(x.blocks)) for x in levels[:-1])
+        pairs = list(zip(levels[:-1], levels[1:], strict=True))
+        self.coarser = nn.ModuleList(Downsample(fine.width, coarse.width) for fine, coarse in pairs)
+        self.finer = nn.ModuleList(Upsample(coarse.width, fine.width) for fine, coarse in pairs)
+        self.merge = nn.ModuleList(nn.Linear(2 * fine.width, fine.width) for fine in levels[:-1])
+        self.norm = nn.LayerNorm(levels[0].width)
+        self.leave = SpatialConv(levels[0].width, pixel, zero=True)
+
+    def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
+        """Output like z (B, C, F, H, W) at noise level logsnr (B,)."""
+        config, images = self.config, self._images(z, conditioning)
+        tokens, mask = self._text(z, conditioning)
+        e = nn.functional.silu(self._embedding(z, logsnr, conditioning, tokens, mask, images))
+        context = (e, tokens, mask, images)
+
+        h = z if not config.low_res else torch.cat([z, self._low_res(z, conditioning)], dim=1)
+        h = self.enter(unshuffle(h.permute(0, 2, 3, 4, 1).contiguous(), config.patch))
+        skips = []
+        for index, blocks in enumerate(self.down):
+            if index > 0:
+                skips.append(h)
+                h = self.coarser[index - 1](h)
+            h = self._run(blocks, h, context)
+        for index in reversed(range(len(skips))):
+            h = self.merge[index](torch.cat([self.finer[index](h), skips[index] * SKIP_SCALE], dim=-1))
+            h = self._run(self.up[index], h, context)
+        out = shuffle(self.leave(nn.functional.silu(self.norm(h))), config.patch)
+        return out.permute(0, 4, 1, 2, 3).to(z.dtype)
+
+    def _run(self, blocks: nn.ModuleList, h: Tensor, context: tuple[Tensor, ...]) -> Tensor:
+        for block in blocks:
+            if self.config.checkpointing and torch.is_grad_enabled():
+                h = checkpoint(block, h, *context, use_reentrant=False)
+            else:
+                h = block(h, *context)
+        return h
+
+    def _images(self, z: Tensor, conditioning: Conditioning) -> Tensor:
+        if conditioning.images is not None:
+            return conditioning.images
+        return torch.zeros(len(z), dtype=torch.bool, device=z.device)
+
+    def _low_res(self, z: Tensor, conditioning: Conditioning) -> Tensor:
+        if conditioning.low_res is None:
+            raise ValueError("conditioning.low_res: expected the previous stage's video, got None")
+        expect_shape("conditioning.low_res", conditioning.low_res, *z.shape)
+        return conditioning.low_res.to(z.dtype)
+
+    def _text(self, z: Tensor, conditioning: Conditioning) -> tuple[Tensor, Tensor]:
+        """Tokens (N, L + 1, E) and mask: one text a video (N = B), or one a frame (N = B F) where text is (B, F, L, D).
+
+        The first token stands for "no text" and is seen only where there is none.
+        """
+        text, mask = conditioning.text, conditioning.text_mask
+        if text is None or mask is None:
+            null = self.null_text.expand(len(z), 1, -1)
+            return null, torch.ones(null.shape[:2], dtype=torch.bool, device=z.device)
+        if text.shape[-1] != self.config.text_width:
+            raise ValueError(f"text: expected width {self.config.text_width}, got {text.shape[-1]}: another encoder?")
+        text, mask = text.flatten(0, -3), mask.flatten(0, -2)
+        if len(text) not in (len(z), len(z) * z.shape[2]):
+            raise ValueError(f"text: expected {len(z)} texts or one for each frame, got {len(text)}")
+        tokens = self.text_in(text)
+        null = self.null_text.to(tokens.dtype).expand(len(tokens), 1, -1)
+        tokens = torch.cat([null, tokens], dim=1)
+        return tokens, torch.cat([~mask.any(-1, keepdim=True), mask], dim=1)
+
+    def _embedding(
+        self, z: Tensor, logsnr: Tensor, conditioning: Conditioning, tokens: Tensor, mask: Tensor, images: Tensor
+    ) -> Tensor:
+        """The conditioning vector (B, F or 1, E)."""
+        e = self.logsnr(logsnr)[:, None] + self.text_pool(tokens, mask).unflatten(0, (len(z), -1))
+        if self.low_res_logsnr is not None:
+            if conditioning.low_res_logsnr is None:
+                raise ValueError("conditioning.low_res_logsnr: expected the noise level of low_res (B,), got None")
+            e = e + self.low_res_logsnr(conditioning.low_res_logsnr)[:, None]
+        if self.positions is not None and z.shape[2] > 1:
+            e = e + self.positions(z.shape[2], z.device) * ~images[:, None, None]
+        return e

@@ -1,0 +1,38 @@
+"""Samplers, one per file. To add one, add a file with a frozen value that subclasses `Sampler`."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor
+
+from zoetrope.config import Kind
+from zoetrope.diffusion.denoise import Denoise
+from zoetrope.diffusion.schedule import NoiseLevel
+
+Noise = Callable[[int], Tensor]
+"""Step number -> standard normal noise like z; the only source of randomness that a sampler has."""
+
+
+class Step(NamedTuple):
+    """One finished sampling step: the new state (B, ...) and the clean estimate it came from (B, ...)."""
+
+    z: Tensor
+    x_hat: Tensor
+
+
+class Sampler(Kind, ABC):
+    """Walks from noise to data. Its parameters are its fields; all running state is local to the call."""
+
+    folder: ClassVar[str] = "zoetrope.samplers"
+
+    @abstractmethod
+    def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
+        """Yield one Step for each pair of neighbouring levels. The last x_hat is the sample.
+
+        Args:
+            denoise: (z, level) -> x_hat.
+            z: noise at levels[0], (B, ...).
+            levels: from noisiest to cleanest, each with tensors of shape (B,).
+            noise: fresh noise for each step, by step number.
+        """

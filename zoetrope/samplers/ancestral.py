@@ -1,0 +1,37 @@
+"""Ancestral sampling with log-interpolated variance [Ho et al. 2022, arXiv:2210.02303, Sec. 2.1, Eq. 4]."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from zoetrope.diffusion.denoise import Denoise
+from zoetrope.diffusion.process import posterior, transition_variance
+from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.samplers import Noise, Sampler, Step
+from zoetrope.shapes import expand_like
+
+
+class Ancestral(Sampler):
+    """Stochastic; one denoiser call per step; the last step adds no noise.
+
+    Attributes:
+        gamma: 0 adds the variance of q(z_s | z_t, x), 1 that of q(z_t | z_s); log-interpolated between.
+    """
+
+    gamma: Annotated[float, Field(ge=0, le=1)] = 0.3
+
+    @torch.no_grad()
+    def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
+        last = len(levels) - 2
+        for index, (level_t, level_s) in enumerate(pairwise(levels)):
+            x_hat = denoise(z, level_t)
+            z, small = posterior(z, x_hat, level_s, level_t)
+            if index < last:
+                large = transition_variance(level_s, level_t)
+                std = (small ** (1 - self.gamma) * large**self.gamma).sqrt()
+                z = z + expand_like(std, z) * noise(index)
+            yield Step(z, x_hat)

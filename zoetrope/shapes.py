@@ -1,0 +1,42 @@
+"""Tensor shapes: the one place that broadcasts and the one place that complains.
+
+Dimension letters used in every docstring of this package:
+B batch, C channels, F frames, H height, W width, L text tokens, D features.
+Videos are always (B, C, F, H, W); an image is a video with F = 1.
+"""
+
+from pydantic import PositiveFloat, PositiveInt
+from torch import Tensor
+
+from zoetrope.config import Config
+
+
+class VideoShape(Config):
+    """The grid of a video: `frames` pictures of `height` x `width` pixels, `fps` of them a second."""
+
+    frames: PositiveInt
+    height: PositiveInt
+    width: PositiveInt
+    fps: PositiveFloat
+
+    def __str__(self) -> str:
+        return f"{self.frames}x{self.height}x{self.width}@{self.fps:g}fps"
+
+    @property
+    def seconds(self) -> float:
+        """How long the video lasts."""
+        return self.frames / self.fps
+
+
+def expand_like(x: Tensor, like: Tensor) -> Tensor:
+    """Give per-example values x (B,) trailing axes and the dtype of `like`, so that they broadcast over it (B, ...)."""
+    if x.shape != like.shape[:1]:
+        raise ValueError(f"expected one value per example, shape ({like.shape[0]},), got {tuple(x.shape)}")
+    return x.to(like.dtype).reshape(-1, *[1] * (like.ndim - 1))
+
+
+def expect_shape(name: str, x: Tensor, *shape: int | None) -> None:
+    """Raise ValueError unless x has this shape; None matches any size."""
+    if x.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, x.shape, strict=True)):
+        want = ", ".join("?" if size is None else str(size) for size in shape)
+        raise ValueError(f"{name}: expected shape ({want}), got {tuple(x.shape)}")

@@ -1,0 +1,62 @@
+"""Frozen text encoders: from prompts to the token features that every stage attends to.
+
+Imagen Video conditions on the token sequence of a frozen T5-XXL encoder (Ho et al. 2022, arXiv:2210.02303);
+any encoder that gives a sequence of features can stand in its place. An encoder is a small value until `load` is
+called; only then are weights found, checked and read, and only from safetensors files.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple, Protocol
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from zoetrope.config import Kind
+
+
+class Embedding(NamedTuple):
+    """Encoded prompts: `text` (B, L, D), zero at padding, and `mask` (B, L) bool, True at real tokens."""
+
+    text: Tensor
+    mask: Tensor
+
+
+class Encode(Protocol):
+    """A loaded, frozen text encoder."""
+
+    def __call__(self, texts: Sequence[str]) -> Embedding:
+        """Encode prompts as one batch, padded to its longest; a prompt's features do not depend on its neighbours.
+
+        Tokens beyond the encoder's limit are left out: `cut` tells which. Raises ValueError for an empty prompt.
+        """
+        ...
+
+    def cut(self, text: str) -> str:
+        """The end of a prompt beyond the limit, from the first word that is not wholly read on; "" if it all fits."""
+        ...
+
+
+class TextEncoder(Kind, ABC):
+    """Which frozen language model reads the prompts, known without loading it.
+
+    `width` is D, the features of a token, and `limit` the most tokens that are read of a prompt, special ones included.
+    """
+
+    folder: ClassVar[str] = "zoetrope.text"
+
+    width: PositiveInt
+    limit: PositiveInt
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """What the features depend on: encoders of equal identity give equal features, wherever their files lie."""
+
+    @abstractmethod
+    def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Encode:
+        """Find, check and read the weights.
+
+        Raises ValueError, in one line that says what was tried, if there are none, or not those of this encoder.
+        """

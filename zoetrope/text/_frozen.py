@@ -1,0 +1,143 @@
+"""What the encoders share: finding a model's folder, reading it without pickle, and running it frozen."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from zoetrope.text import Embedding
+
+FILES = ["*.safetensors", "*.json", "spiece.model", "vocab.txt", "merges.txt"]
+# Models whose main branch holds only a pickle, and where the same weights are in safetensors.
+REVISIONS = {"google/t5-v1_1-xxl": "refs/pr/2"}
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A transformers text model and its tokenizer, in evaluation mode and without gradients."""
+
+    tokenizer: Any
+    network: torch.nn.Module
+    limit: int
+
+    def __call__(self, texts: Sequence[str]) -> Embedding:
+        """See `zoetrope.text.Encode`."""
+        for text in texts:
+            expect_text(text)
+        device = next(self.network.parameters()).device
+        tokens = self.tokenizer(
+            list(texts), padding=True, truncation=True, max_length=self.limit, padding_side="right", return_tensors="pt"
+        ).to(device)
+        with torch.no_grad():
+            text = self.network(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
+        mask = tokens.attention_mask.bool()
+        return Embedding(text.masked_fill(~mask[..., None], 0), mask)
+
+    def cut(self, text: str) -> str:
+        """See `zoetrope.text.Encode`."""
+        expect_text(text)
+        if len(self.tokenizer(text, verbose=False).input_ids) <= self.limit:
+            return ""
+        read = self.tokenizer(text, truncation=True, max_length=self.limit, return_offsets_mapping=True)
+        end = max(stop for _, stop in read.offset_mapping)
+        if end < len(text) and not text[end].isspace():
+            while end > 0 and not text[end - 1].isspace():
+                end -= 1
+        return text[end:].strip()
+
+
+def expect_text(text: str) -> None:
+    """Raise ValueError unless there is something to read."""
+    if not text.strip():
+        raise ValueError(f"prompt: expected some text, got {'only blanks' if text else 'an empty string'}")
+
+
+def find(model: str, revision: str | None = None) -> Path:
+    """The folder of a model: a local one, or that of a hub id, downloaded once (never its pickled weights).
+
+    Raises ValueError, in one line, if there is no such folder and the hub cannot give it.
+    """
+    local = Path(model).expanduser()
+    if local.is_dir():
+        return local
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    revision = revision or REVISIONS.get(model)
+    try:
+        return Path(snapshot_download(model, revision=revision, allow_patterns=FILES, ignore_patterns=["*/*"]))
+    except HFValidationError:
+        reason = "no such folder, and no name that the hub could have"
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = f"no such folder here; from the hub: {type(error).__name__}: {str(error).splitlines()[0]}"
+    at = f" (revision {revision})" if revision else ""
+    raise ValueError(f"{model}{at}: expected a local folder or a model of the Hugging Face hub, got {reason}")
+
+
+def fingerprint(model: str, revision: str | None = None) -> str:
+    """Tells a model's weights from others unread: by its name on the hub, or by its files' sizes and ages."""
+    local = Path(model).expanduser()
+    if not local.is_dir():
+        return f"{model}@{revision or REVISIONS.get(model, 'main')}"
+    states = [(path.name, path.stat()) for path in sorted(local.iterdir()) if any(map(path.match, FILES))]
+    return " ".join([model, *(f"{name}:{state.st_size}:{state.st_mtime_ns}" for name, state in states)])
+
+
+def tokenizer(folder: Path, names: Sequence[str]) -> Any:
+    """The fast tokenizer in `folder`, if one of the files `names` is there; else ValueError."""
+    if not any((folder / name).is_file() for name in names):
+        raise ValueError(f"{folder}: expected a tokenizer ({' or '.join(names)}), got none")
+    from transformers import AutoTokenizer
+
+    with _quiet():
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def read(
+    kind: Any, folder: Path, width: int, device: torch.device | str, dtype: torch.dtype, **options: bool
+) -> torch.nn.Module:
+    """The model of class `kind` in `folder`, frozen.
+
+    Raises ValueError if its features have not this `width`, or if the folder holds no safetensors weights, or not all:
+    a pickle can run any code and is never read.
+    """
+    if dtype not in (torch.float32, torch.bfloat16):
+        raise ValueError(f"dtype: expected float32 or bfloat16, got {str(dtype).removeprefix('torch.')}")
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder}: expected a model's folder, got one without config.json")
+    found = kind.config_class.from_pretrained(folder, local_files_only=True).hidden_size
+    if found != width:
+        raise ValueError(f"width: expected {found}, the width of {folder}, got {width}")
+    if not any(folder.glob("*.safetensors")):
+        pickles = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
+        got = f"only pickled weights ({', '.join(pickles)}), which are never read" if pickles else "none"
+        raise ValueError(f"{folder}: expected weights in *.safetensors, got {got}")
+    with _quiet():
+        network, report = kind.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, dtype=dtype, output_loading_info=True, **options
+        )
+    if report["missing_keys"]:
+        missing = sorted(report["missing_keys"])
+        raise ValueError(
+            f"{folder}: expected the weights of a {kind.__name__}, got none for {missing[0]} ({len(missing)} missing)"
+        )
+    return network.to(device).eval().requires_grad_(False)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the progress bar and the table of unused weights that transformers writes while it reads a model."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()

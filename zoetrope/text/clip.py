@@ -1,0 +1,34 @@
+"""The text side of CLIP (Radford et al. 2021, arXiv:2103.00020): narrower, and trained on what pictures show."""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field, PositiveInt
+
+from zoetrope.text import Encode, TextEncoder
+from zoetrope.text._frozen import Frozen, find, fingerprint, read, tokenizer
+
+
+class CLIPText(TextEncoder):
+    """The last hidden states, after the final normalisation, of a CLIP text encoder: a hub id or a local folder.
+
+    The folder may hold the whole CLIP; only its text side is read. `width` is 512 for ViT-B, 768 for ViT-L.
+    """
+
+    model: str = "openai/clip-vit-large-patch14"
+    revision: str | None = None
+    width: PositiveInt = 768
+    limit: Annotated[int, Field(ge=3, le=77)] = 77
+
+    @property
+    def identity(self) -> str:
+        """See `TextEncoder`."""
+        return f"clip {fingerprint(self.model, self.revision)} {self.limit}"
+
+    def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Encode:
+        """See `TextEncoder`."""
+        from transformers import CLIPTextModel
+
+        folder = find(self.model, self.revision)
+        network = read(CLIPTextModel, folder, self.width, device, dtype)
+        return Frozen(tokenizer(folder, ("tokenizer.json", "vocab.json")), network, self.limit)

@@ -1,0 +1,38 @@
+"""T5 encoders (Raffel et al. 2020, arXiv:1910.10683); T5-XXL v1.1 reads the prompts of Imagen Video."""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field, PositiveInt
+
+from zoetrope.text import Encode, TextEncoder
+from zoetrope.text._frozen import Frozen, find, fingerprint, read, tokenizer
+from zoetrope.text._spiece import read_spiece
+
+
+class T5(TextEncoder):
+    """The token sequence of a T5 encoder: a hub id, at `revision` if one is given, or a local folder.
+
+    The folder needs config.json, weights in safetensors, and tokenizer.json or spiece.model. `width` is d_model:
+    512 for small, 768 base, 1024 large, 2048 xl, 4096 xxl.
+    """
+
+    model: str = "google/t5-v1_1-xxl"
+    revision: str | None = None
+    width: PositiveInt = 4096
+    limit: Annotated[int, Field(ge=2)] = 128
+
+    @property
+    def identity(self) -> str:
+        """See `TextEncoder`."""
+        return f"t5 {fingerprint(self.model, self.revision)} {self.limit}"
+
+    def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Encode:
+        """See `TextEncoder`."""
+        from transformers import T5EncoderModel
+
+        folder = find(self.model, self.revision)
+        network = read(T5EncoderModel, folder, self.width, device, dtype)
+        alone = (folder / "spiece.model").is_file() and not (folder / "tokenizer.json").is_file()
+        words = read_spiece(folder / "spiece.model") if alone else tokenizer(folder, ("tokenizer.json", "spiece.model"))
+        return Frozen(words, network, self.limit)

@@ -1,0 +1,1 @@
+"""Training of one stage: its plan as data, its state, and the loop."""

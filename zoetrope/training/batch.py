@@ -1,0 +1,108 @@
+"""One batch of training, as a pure function of the training's position: exact resume needs nothing but an integer."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from zoetrope.cascade.noise import seeded
+from zoetrope.cascade.resample import augment, augmentation_logsnr, degrade, upsample
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.conditioning import Conditioning
+from zoetrope.data import Dataset
+from zoetrope.shapes import VideoShape
+from zoetrope.text._cache import EmbeddingCache
+from zoetrope.training.spec import TrainSpec, clip_shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What one optimizer step learns from: x (B, C, F, H, W), its conditioning, times t (B,) and noise like x."""
+
+    x: Tensor
+    conditioning: Conditioning
+    t: Tensor
+    eps: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batches:
+    """The endless sequence of a stage's batches."""
+
+    stage: StageSpec
+    spec: TrainSpec
+    dataset: Dataset
+    texts: EmbeddingCache
+
+    def at(self, examples: int) -> Batch:
+        """The batch that starts at this position, on the CPU."""
+        phase, left = self.spec.phase_at(examples)
+        size = min(phase.batch, left) if left else phase.batch
+        draw = torch.Generator().manual_seed(seeded(self.spec.seed, "batch", examples))
+        shape = clip_shape(self.stage, phase)
+        packed = torch.rand(size, generator=draw) < (phase.images if shape.frames > 1 else 0)
+        videos, captions = self._examples(examples, shape, packed.tolist())
+        x = self._cropped(torch.stack(videos), draw)
+        conditioning = self._text(captions, packed, shape, draw)
+        if self.stage.source is not None:
+            conditioning = self._paired(x, conditioning, draw)
+        t = (torch.rand(1, generator=draw, dtype=torch.float64) + torch.arange(size) / size) % 1
+        t = t[torch.randperm(size, generator=draw)]  # one of each part of [0, 1]: less variance than independent draws
+        return Batch(x=x, conditioning=conditioning, t=t, eps=torch.randn(x.shape, generator=draw))
+
+    def _examples(self, first: int, shape: VideoShape, packed: list[bool]) -> tuple[list[Tensor], list[list[str]]]:
+        """Clips with one caption each, or packs of shape.frames images with a caption for each."""
+        still = VideoShape(frames=1, height=shape.height, width=shape.width, fps=shape.fps)
+        videos, captions = [], []
+        for index, pack in enumerate(packed, start=first):
+            if pack:
+                pictures = [self.dataset.example(index * shape.frames + k, still) for k in range(shape.frames)]
+                videos.append(torch.cat([picture.video for picture in pictures], dim=1))
+                captions.append([picture.text for picture in pictures])
+            else:
+                clip = self.dataset.example(index, shape)
+                videos.append(clip.video)
+                captions.append([clip.text])
+        return videos, captions
+
+    def _text(self, captions: list[list[str]], packed: Tensor, shape: VideoShape, draw: torch.Generator) -> Conditioning:
+        """One text a video, or, as soon as the batch has a pack of images, one text a frame."""
+        per_frame = bool(packed.any())
+        flat = [text for own in captions for text in (own * shape.frames if per_frame and len(own) == 1 else own)]
+        text, mask = self.texts.encode(flat)
+        if per_frame:
+            text, mask = (value.unflatten(0, (len(captions), shape.frames)) for value in (text, mask))
+        drop = torch.rand(len(captions), generator=draw) < self.spec.text_dropout
+        mask = mask & ~drop.reshape(-1, *[1] * (mask.ndim - 1))
+        return Conditioning(text=text, text_mask=mask, images=packed)
+
+    def _paired(self, x: Tensor, conditioning: Conditioning, draw: torch.Generator) -> Conditioning:
+        """Add the low-resolution video that x is to be made from, noised to a random level."""
+        stage, source = self.stage, self.stage.source
+        assert source is not None
+        scale = stage.shape.height // source.height
+        frames = x.shape[2] * source.frames // stage.shape.frames
+        own = VideoShape(frames=x.shape[2], height=x.shape[3], width=x.shape[4], fps=stage.shape.fps)
+        small = VideoShape(frames=frames, height=own.height // scale, width=own.width // scale, fps=source.fps)
+        low_res = upsample(degrade(x, small), own, stage.fill)
+        logsnr = augmentation_logsnr(torch.rand(len(x), generator=draw))
+        noised = augment(low_res, torch.randn(x.shape, generator=draw), logsnr)
+        return Conditioning(
+            text=conditioning.text,
+            text_mask=conditioning.text_mask,
+            images=conditioning.images,
+            low_res=noised,
+            low_res_logsnr=logsnr.float(),
+        )
+
+    def _cropped(self, x: Tensor, draw: torch.Generator) -> Tensor:
+        """The same random crop of all frames of all clips, on the grid of the source's pixels; x itself without one."""
+        if self.spec.crop is None:
+            return x
+        height, width = self.spec.crop
+        grid = 1 if self.stage.source is None else self.stage.shape.height // self.stage.source.height
+        top = grid * int(torch.randint((x.shape[3] - height) // grid + 1, (), generator=draw))
+        left = grid * int(torch.randint((x.shape[4] - width) // grid + 1, (), generator=draw))
+        return x[..., top : top + height, left : left + width]
+
+

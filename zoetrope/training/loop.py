@@ -1,0 +1,236 @@
+"""The training of one stage: batch, loss, update, and now and then a line of metrics, a sheet of samples, a checkpoint.
+
+A run is a folder: `recipe.json`, `run.json` (what was run, with what), `metrics.jsonl`, `checkpoints/`, `samples/`.
+"""
+
+import copy
+import json
+import logging
+import math
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoetrope import __version__
+from zoetrope.cascade.noise import seeded
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.diffusion.loss import output_weight, squared_error
+from zoetrope.diffusion.prediction import target
+from zoetrope.diffusion.process import diffuse
+from zoetrope.networks import Network
+from zoetrope.text._cache import EmbeddingCache
+from zoetrope.training.batch import Batch, Batches
+from zoetrope.training.precision import compute_dtype
+from zoetrope.training.preview import sample_sheet
+from zoetrope.training.spec import Recipe, TrainSpec
+from zoetrope.training.state import TrainState, find_checkpoints
+
+log = logging.getLogger(__name__)
+LARGEST_STREAK = 10
+
+
+class Progress(NamedTuple):
+    """Where a training is: examples seen of all, the loss and gradient norm since the last report, and its speed."""
+
+    examples: int
+    total: int
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    examples_per_second: float
+
+
+class Run:
+    """A run on disk, new or continued."""
+
+    def __init__(self, recipe: Recipe, stage: str, folder: Path, device: torch.device):
+        """Raises ValueError if `folder` already holds a run of another recipe or stage."""
+        self.recipe, self.folder, self.device = recipe, folder, device
+        self.stage: StageSpec = recipe.cascade.stage(stage)
+        self.spec: TrainSpec = recipe.train_spec(stage)
+        self.dtype = self._settle()
+        torch.manual_seed(seeded(self.spec.seed, "weights", stage))
+        network = self.stage.network.build().to(device)
+        self.state = TrainState(network, copy.deepcopy(network), self.spec)
+        if found := find_checkpoints(folder / "checkpoints"):
+            self.state.load(found[-1])
+            _cut_metrics(folder / "metrics.jsonl", self.state.examples)
+            log.info("continuing from %s", found[-1])
+
+    def _settle(self) -> torch.dtype:
+        """Write down what the run is, or check that it is still the same; the type it computes in stays what it was."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings, recipe = self.folder / "run.json", self.folder / "recipe.json"
+        if settings.exists():
+            known = json.loads(settings.read_text())
+            if known["stage"] != self.stage.name:
+                raise ValueError(f"{self.folder}: is a run of stage {known['stage']!r}, not of {self.stage.name!r}")
+            written = Recipe.from_json(recipe.read_text()).cascade.stage(self.stage.name)
+            if written.network != self.stage.network:
+                raise ValueError(f"{self.folder}: holds weights of another network than the recipe's; use another --out")
+            dtype = known["dtype"]
+        else:
+            dtype = str(compute_dtype(self.device, self.spec.precision)).removeprefix("torch.")
+        about = {
+            "stage": self.stage.name,
+            "dtype": dtype,
+            "command": sys.argv,
+            "zoetrope": __version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+            "device": str(self.device),
+            "threads": torch.get_num_threads(),
+        }
+        write_text(recipe, json.dumps(self.recipe.to_json(), indent=1))
+        write_text(settings, json.dumps(about, indent=1))
+        return getattr(torch, dtype)
+
+    def train(self, cache: Path | None = None) -> Iterator[Progress]:
+        """Train to the end of the curriculum, reporting every `log_every` examples; checkpoints are kept on the way.
+
+        Closing the iterator, or an interrupt, writes a checkpoint first.
+        Raises FloatingPointError after many losses in a row that are not finite.
+        """
+        state, spec = self.state, self.spec
+        dataset = spec.data.open()
+        texts = EmbeddingCache(self.recipe.cascade.text, cache)
+        texts.prepare(dataset.captions(), _tell_encoding)
+        batches = Batches(stage=self.stage, spec=spec, dataset=dataset, texts=texts)
+        window = Window(state.examples)
+        saved = state.examples
+        try:
+            for batch in self._prefetched(batches):
+                before = state.examples
+                loss, norm = self._learn(batch)
+                window.add(loss, norm)
+                if crossed(before, state.examples, spec.log_every) or state.examples >= spec.examples:
+                    yield self._report(window)
+                    window = Window(state.examples)
+                if spec.sample_every and crossed(before, state.examples, spec.sample_every):
+                    self._sheet(batches)
+                if crossed(before, state.examples, spec.checkpoint_every):
+                    state.save(self.folder / "checkpoints", spec.keep)
+                    saved = state.examples
+        finally:
+            if state.examples > saved:
+                state.save(self.folder / "checkpoints", spec.keep)
+
+    def _prefetched(self, batches: Batches) -> Iterator[Batch]:
+        """Batches from here to the end, the next one made while this one is learnt from."""
+        position, total = self.state.examples, self.spec.examples
+        with ThreadPoolExecutor(1) as worker:
+            coming = worker.submit(batches.at, position) if position < total else None
+            while coming is not None:
+                batch = coming.result()
+                position += len(batch.x)
+                coming = worker.submit(batches.at, position) if position < total else None
+                yield batch
+
+    def _learn(self, batch: Batch) -> tuple[float, float]:
+        """One step on a batch; a loss that is not finite is counted, and its update left out."""
+        state, parts = self.state, min(self.spec.accumulate, len(batch.x))
+        total = 0.0
+        for part in torch.arange(len(batch.x)).tensor_split(parts):
+            losses = self._loss(batch, part)
+            loss = losses.sum() / len(batch.x)
+            loss.backward()
+            total += float(loss.detach())
+        if math.isfinite(total):
+            self._streak = 0
+            return total, state.update(len(batch.x))
+        self._streak = getattr(self, "_streak", 0) + 1
+        log.warning("loss is %s at %d examples: this step is left out", total, state.examples)
+        if self._streak >= LARGEST_STREAK:
+            raise FloatingPointError(f"loss was not finite {self._streak} times in a row at {state.examples} examples")
+        state.optimizer.zero_grad(set_to_none=True)
+        state.examples += len(batch.x)
+        return total, math.nan
+
+    def _loss(self, batch: Batch, part: Tensor) -> Tensor:
+        """The weighted error (b,) of some examples of a batch."""
+        stage, device = self.stage, self.device
+        x, eps, level = batch.x[part].to(device), batch.eps[part].to(device), stage.schedule(batch.t[part].to(device))
+        z = diffuse(x, eps, level)
+        given = batch.conditioning.select(part).to(device, torch.float32)
+        with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
+            output = self.state.network(z, level.logsnr.float(), given)
+        weight = output_weight(self.spec.weight, stage.prediction, level).float()
+        return weight * squared_error(output, target(stage.prediction, x, eps, level))
+
+    def _report(self, window: "Window") -> Progress:
+        state = self.state
+        now = Progress(
+            examples=state.examples,
+            total=self.spec.examples,
+            loss=window.mean_loss(),
+            grad_norm=window.mean_norm(),
+            learning_rate=self.spec.learning_rate(state.examples),
+            examples_per_second=window.speed(state.examples),
+        )
+        with (self.folder / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(now._asdict()) + "\n")
+        return now
+
+    def _sheet(self, batches: Batches) -> None:
+        folder = self.folder / "samples"
+        folder.mkdir(exist_ok=True)
+        average: Network = self.state.average
+        sample_sheet(batches, average, folder / f"{self.state.examples:09d}.png", self.device, self.dtype)
+
+
+class Window:
+    """What happened since the last report."""
+
+    def __init__(self, examples: int):
+        self.first, self.start = examples, time.perf_counter()
+        self.losses: list[float] = []
+        self.norms: list[float] = []
+
+    def add(self, loss: float, norm: float) -> None:
+        """Take in one step."""
+        self.losses.append(loss)
+        self.norms.append(norm)
+
+    def mean_loss(self) -> float:
+        """The mean of the losses."""
+        return sum(self.losses) / len(self.losses)
+
+    def mean_norm(self) -> float:
+        """The mean of the gradient's norms."""
+        return sum(self.norms) / len(self.norms)
+
+    def speed(self, examples: int) -> float:
+        """Examples a second."""
+        return (examples - self.first) / (time.perf_counter() - self.start)
+
+
+def crossed(before: int, after: int, every: int) -> bool:
+    """Whether a multiple of `every` was reached between two positions."""
+    return after // every > before // every
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def _cut_metrics(path: Path, examples: int) -> None:
+    """Forget what was measured after the checkpoint that the run continues from: it will be measured again."""
+    if path.exists():
+        lines = [line for line in path.read_text().splitlines() if json.loads(line)["examples"] <= examples]
+        write_text(path, "".join(line + "\n" for line in lines))
+
+
+def _tell_encoding(done: int, total: int) -> None:
+    if done % 4096 == 0 or done == total:
+        log.info("encoded %d of %d captions", done, total)

@@ -1,0 +1,58 @@
+"""The video as a value: pictures for people, and the way to and from tensors."""
+
+import math
+import os
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoetrope.video.writing import check_output, open_writer
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """Pictures in sRGB, frames (F, H, W, 3) uint8, of which `fps` are shown a second.
+
+    Raises ValueError for another type or shape, for no pictures, and for a frame rate that is not positive.
+    """
+
+    frames: np.ndarray
+    fps: float
+
+    def __post_init__(self) -> None:
+        if self.frames.dtype != np.uint8 or self.frames.ndim != 4 or self.frames.shape[3] != 3:
+            raise ValueError(f"Video.frames: expected (F, H, W, 3) uint8, got {self.frames.shape} {self.frames.dtype}")
+        if 0 in self.frames.shape:
+            raise ValueError(f"Video.frames: expected at least one picture and one pixel, got {self.frames.shape}")
+        if not (math.isfinite(self.fps) and self.fps > 0):
+            raise ValueError(f"Video.fps: expected a positive number, got {self.fps}")
+
+    @property
+    def seconds(self) -> float:
+        """How long the video lasts."""
+        return len(self.frames) / self.fps
+
+    @classmethod
+    def from_tensor(cls, x: Tensor, fps: float) -> Self:
+        """The video of x (3, F, H, W) in [-1, 1], clipped to that. Raises ValueError for NaN or infinity."""
+        if x.ndim != 4 or x.shape[0] != 3:
+            raise ValueError(f"Video.from_tensor: expected shape (3, F, H, W), got {tuple(x.shape)}")
+        x = x.detach().to("cpu", torch.float32)
+        if not torch.isfinite(x).all():
+            raise ValueError("Video.from_tensor: expected finite values, got NaN or infinity")
+        levels = x.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+        return cls(levels.permute(1, 2, 3, 0).contiguous().numpy(), fps)
+
+    def to_tensor(self) -> Tensor:
+        """The video as (3, F, H, W) float32 in [-1, 1]; `from_tensor` gives exactly this video back."""
+        levels = torch.from_numpy(np.ascontiguousarray(self.frames.transpose(3, 0, 1, 2)))
+        return levels.to(torch.float32).div_(127.5).sub_(1)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the video; the name says how, see `zoetrope.video.check_output`, which raises for an impossible one."""
+        check_output(path, len(self.frames))
+        with open_writer(path, self.fps, *self.frames.shape[1:3]) as writer:
+            writer.write(self.frames)
