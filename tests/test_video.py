@@ -20,7 +20,7 @@ from zoetrope.video import Video, check_output, contact_sheet, open_writer, prob
 from zoetrope.video.timing import moments, pick, simplest, timing
 
 Maker = Callable[..., Path]
-RATES = [24.0, 3.0, 6.0, 12.0, 5.3, 25.0, 30.0]
+RATES = [24.0, 3.0, 5.3]
 
 
 def picture_clip(count: int = 10, height: int = 48, width: int = 64) -> np.ndarray:
@@ -478,14 +478,11 @@ def test_phone_rotations_agree(shared: Path) -> None:
 
 @pytest.mark.shared
 def test_originals_seek_as_they_read(shared: Path) -> None:
-    paths = [
-        p for p in sorted((shared / "data" / "real_clips" / "originals").iterdir()) if p.stat().st_size < 1_300_000
-    ]
-    assert {".gif", ".mkv", ".mp4"} <= {path.suffix for path in paths}
-    for path in paths[::7]:
+    for name in ("again.mkv", "nasa_13013.mp4", "people-detection.gif"):
+        path = shared / "data" / "real_clips" / "originals" / name
         info = probe(path)
         whole = read(path, size=(24, 32)).frames
         for share in (0.31, 0.77):
             first = int(share * len(whole))
             part = read(path, start=first / info.fps, frames=3, size=(24, 32)).frames
-            assert np.array_equal(part, whole[first : first + 3]), path.name
+            assert np.array_equal(part, whole[first : first + 3]), name

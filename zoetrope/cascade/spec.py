@@ -1,5 +1,6 @@
 """A cascade is a tuple of stage specs. Base, TSR and SSR are not classes: they are shapes."""
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
@@ -84,6 +85,8 @@ class StageSpec(Config):
                 small, large = getattr(self.source, axis), getattr(self.shape, axis)
                 if large % small:
                     raise ValueError(f"stage {self.name!r}: {axis} {large} is no multiple of its source's {small}")
+            if not math.isclose(self.shape.seconds, self.source.seconds, rel_tol=1e-6):
+                raise ValueError(f"stage {self.name!r}: {self.shape} lasts other seconds than its source {self.source}")
         return self
 
 

@@ -88,9 +88,7 @@ class Cascade:
         networks = {stage.name: self._load(stage) for stage in self.spec.stages}
         write_model(Path(path), self.spec, networks, self.card or f"# {self.spec.name}\n")
 
-    def generate(
-        self, prompt: str, *, seed: int = 0, until: str | None = None, negative: str | None = None
-    ) -> Video:
+    def generate(self, prompt: str, *, seed: int = 0, until: str | None = None, negative: str | None = None) -> Video:
         """The video of a prompt. `until` names the last stage to run; `negative` says what to lead away from.
 
         Raises ValueError for an empty prompt or an unknown stage.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import unknown
-from zoetrope.models.weights import read_weights, write_weights
+from zoetrope.models.weights import PICKLES, read_weights, write_weights
 from zoetrope.networks import Network
 
 FORMAT = 1
@@ -33,7 +33,8 @@ def locate(name_or_path: str | Path) -> Path:
     if path.is_dir():
         raise ValueError(f"{path}: not a model, the folder has no {FILE}")
     if path.suffix and path.exists():
-        raise ValueError(f"{path}: expected a model folder with a {FILE}, got a file")
+        why = "; pickle files can run code and are never read" if path.suffix in PICKLES else ""
+        raise ValueError(f"{path}: expected a model folder with a {FILE}, got a file{why}")
     if name in shipped():
         return shipped()[name]
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
@@ -103,7 +104,9 @@ def _download(name: str) -> Path:
         folder = Path(snapshot_download(name, allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f"{name}: no folder of this name, no shipped model, and not reachable on the hub ({reason})") from None
+        raise ValueError(
+            f"{name}: no folder of this name, no shipped model, and not reachable on the hub ({reason})"
+        ) from None
     if not (folder / FILE).is_file():
         raise ValueError(f"{name}: this hub repository is not a zoetrope model, it has no {FILE}")
     return folder

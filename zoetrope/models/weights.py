@@ -17,19 +17,30 @@ def read_weights(module: nn.Module, path: Path) -> None:
     Raises ValueError that names the file and what is wrong: a pickle, damage, or missing, unexpected or misshapen
     tensors. The module is left as it was then.
     """
-    if path.suffix in PICKLES:
-        raise ValueError(f"{path}: pickle files can run code and are never read; convert it to safetensors")
+    check_weights(module, path)
+    own = module.state_dict()
+    with safe_open(path, framework="pt") as file:
+        stored = {name: file.get_tensor(name) for name in own}
+    module.load_state_dict({name: value.to(own[name].dtype) for name, value in stored.items()})
+
+
+def check_weights(module: nn.Module, path: Path) -> None:
+    """Raise what `read_weights` would, from the head of the file alone; the module may be on the "meta" device."""
+    beside = [other.name for other in path.parent.glob("*") if other.suffix in PICKLES] if not path.is_file() else []
+    if path.suffix in PICKLES or beside:
+        raise ValueError(
+            f"{path}: pickle files can run code and are never read; convert it to safetensors"
+            + (f" (there is only {', '.join(sorted(beside))})" if beside else "")
+        )
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    own = module.state_dict()
+    want = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     try:
         with safe_open(path, framework="pt") as file:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-            _expect_tensors(path, {name: tuple(value.shape) for name, value in own.items()}, shapes)
-            stored = {name: file.get_tensor(name) for name in shapes}
     except SafetensorError as error:
         raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
-    module.load_state_dict({name: value.to(own[name].dtype) for name, value in stored.items()})
+    _expect_tensors(path, want, shapes)
 
 
 def write_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bfloat16) -> None:

@@ -91,7 +91,7 @@ def _train_base() -> TrainSpec:
         data=Toybox(),
         weight="v",
         phases=(
-            Phase(examples=160_000, batch=64, frames=1, peak=1e-3),
+            Phase(examples=160_000, batch=32, frames=1, peak=1e-3),
             Phase(examples=40_000, batch=16, frames=8, peak=7e-4),
             Phase(examples=400_000, batch=8, images=0.125, peak=5e-4),
         ),

@@ -31,6 +31,9 @@ class DPMpp2M(Sampler):
             if before is not None and index < last:
                 h_before, x_before = before
                 middle = torch.lerp(x_before, x_hat, expand_like(1 + h / (2 * h_before), z))
-            z = expand_like(level_s.sigma / level_t.sigma, z) * z - expand_like(level_s.alpha * torch.expm1(-h), z) * middle
+            z = (
+                expand_like(level_s.sigma / level_t.sigma, z) * z
+                - expand_like(level_s.alpha * torch.expm1(-h), z) * middle
+            )
             before = (h, x_hat)
             yield Step(z, x_hat)

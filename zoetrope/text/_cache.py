@@ -101,6 +101,8 @@ class EmbeddingCache:
 
     def cut(self, text: str) -> str:
         """The end of a text that exceeds the encoder's limit: see `zoetrope.text.Encode`."""
+        if text.isascii() and len(text) + 3 <= self.encoder.limit:
+            return ""  # no tokenizer makes more tokens of it than it has letters, beside the special ones
         return self._loaded().cut(text)
 
     def _loaded(self) -> Encode:

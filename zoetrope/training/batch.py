@@ -65,7 +65,9 @@ class Batches:
                 captions.append([clip.text])
         return videos, captions
 
-    def _text(self, captions: list[list[str]], packed: Tensor, shape: VideoShape, draw: torch.Generator) -> Conditioning:
+    def _text(
+        self, captions: list[list[str]], packed: Tensor, shape: VideoShape, draw: torch.Generator
+    ) -> Conditioning:
         """One text a video, or, as soon as the batch has a pack of images, one text a frame."""
         per_frame = bool(packed.any())
         flat = [text for own in captions for text in (own * shape.frames if per_frame and len(own) == 1 else own)]
@@ -104,5 +106,3 @@ class Batches:
         top = grid * int(torch.randint((x.shape[3] - height) // grid + 1, (), generator=draw))
         left = grid * int(torch.randint((x.shape[4] - width) // grid + 1, (), generator=draw))
         return x[..., top : top + height, left : left + width]
-
-

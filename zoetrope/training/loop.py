@@ -56,7 +56,10 @@ class Run:
         self.recipe, self.folder, self.device = recipe, folder, device
         self.stage: StageSpec = recipe.cascade.stage(stage)
         self.spec: TrainSpec = recipe.train_spec(stage)
+        self.stopped = False
+        self._learning = self._amid = False
         self.dtype = self._settle()
+        self._streak = 0  # losses in a row that were not finite
         torch.manual_seed(seeded(self.spec.seed, "weights", stage))
         network = self.stage.network.build().to(device)
         self.state = TrainState(network, copy.deepcopy(network), self.spec)
@@ -75,7 +78,9 @@ class Run:
                 raise ValueError(f"{self.folder}: is a run of stage {known['stage']!r}, not of {self.stage.name!r}")
             written = Recipe.from_json(recipe.read_text()).cascade.stage(self.stage.name)
             if written.network != self.stage.network:
-                raise ValueError(f"{self.folder}: holds weights of another network than the recipe's; use another --out")
+                raise ValueError(
+                    f"{self.folder}: holds weights of another network than the recipe's; use another --out"
+                )
             dtype = known["dtype"]
         else:
             dtype = str(compute_dtype(self.device, self.spec.precision)).removeprefix("torch.")
@@ -96,7 +101,7 @@ class Run:
     def train(self, cache: Path | None = None) -> Iterator[Progress]:
         """Train to the end of the curriculum, reporting every `log_every` examples; checkpoints are kept on the way.
 
-        Closing the iterator, or an interrupt, writes a checkpoint first.
+        Closing the iterator, `stop`, or an interrupt writes a checkpoint first, unless it came amid an update.
         Raises FloatingPointError after many losses in a row that are not finite.
         """
         state, spec = self.state, self.spec
@@ -107,9 +112,12 @@ class Run:
         window = Window(state.examples)
         saved = state.examples
         try:
+            self._learning = True
             for batch in self._prefetched(batches):
                 before = state.examples
+                self._amid = True
                 loss, norm = self._learn(batch)
+                self._amid = False
                 window.add(loss, norm)
                 if crossed(before, state.examples, spec.log_every) or state.examples >= spec.examples:
                     yield self._report(window)
@@ -119,9 +127,17 @@ class Run:
                 if crossed(before, state.examples, spec.checkpoint_every):
                     state.save(self.folder / "checkpoints", spec.keep)
                     saved = state.examples
+                if self.stopped:
+                    break
         finally:
-            if state.examples > saved:
+            self._learning = False
+            if state.examples > saved and not self._amid:
                 state.save(self.folder / "checkpoints", spec.keep)
+
+    def stop(self) -> bool:
+        """Ask for the end after the current step; False if no step is under way. Safe in a signal handler."""
+        self.stopped = self._learning
+        return self.stopped
 
     def _prefetched(self, batches: Batches) -> Iterator[Batch]:
         """Batches from here to the end, the next one made while this one is learnt from."""
@@ -137,16 +153,19 @@ class Run:
     def _learn(self, batch: Batch) -> tuple[float, float]:
         """One step on a batch; a loss that is not finite is counted, and its update left out."""
         state, parts = self.state, min(self.spec.accumulate, len(batch.x))
-        total = 0.0
+        errors = torch.empty(len(batch.x))
         for part in torch.arange(len(batch.x)).tensor_split(parts):
             losses = self._loss(batch, part)
-            loss = losses.sum() / len(batch.x)
-            loss.backward()
-            total += float(loss.detach())
+            errors[part] = losses.detach().cpu()
+            if self.spec.balance:
+                losses = losses / state.typical.at(batch.t[part]).to(losses)
+            (losses.sum() / len(batch.x)).backward()
+        total = float(errors.mean())
         if math.isfinite(total):
             self._streak = 0
+            state.typical.add(batch.t, errors)
             return total, state.update(len(batch.x))
-        self._streak = getattr(self, "_streak", 0) + 1
+        self._streak += 1
         log.warning("loss is %s at %d examples: this step is left out", total, state.examples)
         if self._streak >= LARGEST_STREAK:
             raise FloatingPointError(f"loss was not finite {self._streak} times in a row at {state.examples} examples")

@@ -14,12 +14,12 @@ def compute_dtype(device: torch.device, precision: Literal["auto", "fp32", "bf16
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
     if device.type != "cpu":
         return torch.float32
-    slow, fast = (_matmul_seconds(dtype) for dtype in (torch.float32, torch.bfloat16))
+    slow, fast = (matmul_seconds(dtype) for dtype in (torch.float32, torch.bfloat16))
     return torch.bfloat16 if fast < 0.7 * slow else torch.float32
 
 
-def _matmul_seconds(dtype: torch.dtype, size: int = 512) -> float:
-    """The shortest of a few timings of one matrix product."""
+def matmul_seconds(dtype: torch.dtype, size: int = 512) -> float:
+    """The shortest of a few timings of one matrix product on the CPU."""
     a = torch.ones(size, size, dtype=dtype)
     seconds = []
     for _ in range(8):

@@ -38,6 +38,8 @@ class TrainSpec(Config):
         data: where examples come from.
         phases: the curriculum, in order.
         weight: which error is minimised; the paper minimises that of eps.
+        balance: divide each error by its running mean at that noise level, so that the levels where little can be known
+            do not drown the others [after Karras et al. 2024, arXiv:2312.02696, Sec. 2.2, which learns that mean].
         text_dropout: share of examples that never see their text, for classifier-free guidance.
         crop: side lengths (height, width) of the output crop that a fully convolutional stage is trained on.
         warm_up, cool_down: examples over which the learning rate rises to, and at the end falls from, its peak.
@@ -52,6 +54,7 @@ class TrainSpec(Config):
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     seed: NonNegativeInt = 0
     weight: LossWeight = "eps"
+    balance: bool = False
     text_dropout: Fraction = 0.1
     crop: tuple[PositiveInt, PositiveInt] | None = None
     betas: tuple[Fraction, Fraction] = (0.9, 0.99)

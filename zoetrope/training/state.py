@@ -14,6 +14,30 @@ from zoetrope.networks import Network
 from zoetrope.training.spec import TrainSpec
 
 
+LEVELS = 32  # parts of [0, 1] that the typical error is known for
+
+
+class TypicalError:
+    """The running mean of the error in each part of diffusion time."""
+
+    def __init__(self) -> None:
+        self.sums = torch.ones(LEVELS, dtype=torch.float64)
+        self.counts = torch.ones(LEVELS, dtype=torch.float64)
+
+    def at(self, t: Tensor) -> Tensor:
+        """The typical error (B,) at times t (B,)."""
+        return (self.sums / self.counts)[self._part(t)]
+
+    def add(self, t: Tensor, errors: Tensor, memory: float = 0.998) -> None:
+        """Take in the errors (B,) seen at times t (B,)."""
+        self.sums = memory * self.sums + torch.zeros_like(self.sums).index_add_(0, self._part(t), errors.double())
+        ones = torch.ones_like(errors, dtype=torch.float64)
+        self.counts = memory * self.counts + torch.zeros_like(self.counts).index_add_(0, self._part(t), ones)
+
+    def _part(self, t: Tensor) -> Tensor:
+        return (t * LEVELS).long().clamp(max=LEVELS - 1)
+
+
 class TrainState:
     """The network, the moving average of its weights, the optimizer, and how many examples they have seen."""
 
@@ -22,6 +46,7 @@ class TrainState:
         self.average = average.requires_grad_(False)
         self.spec = spec
         self.examples = 0
+        self.typical = TypicalError()
         decayed = [p for p in network.parameters() if p.ndim > 1]
         rest = [p for p in network.parameters() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": spec.weight_decay}, {"params": rest, "weight_decay": 0.0}]
@@ -52,6 +77,7 @@ class TrainState:
         save_file(tensors(self.network), partial / "model.safetensors")
         save_file(tensors(self.average), partial / "average.safetensors")
         save_file(self._optimizer_tensors(), partial / "optimizer.safetensors")
+        save_file({"sums": self.typical.sums, "counts": self.typical.counts}, partial / "errors.safetensors")
         (partial / "state.json").write_text(json.dumps({"examples": self.examples, "threads": torch.get_num_threads()}))
         for file in partial.iterdir():
             with file.open("rb") as handle:
@@ -72,6 +98,8 @@ class TrainState:
             if f"step.{name}" in stored:  # a parameter that never had a gradient has no state
                 keys = ("step", "exp_avg", "exp_avg_sq")
                 self.optimizer.state[parameter] = {key: stored[f"{key}.{name}"].to(parameter.device) for key in keys}
+        errors = load_file(checkpoint / "errors.safetensors")
+        self.typical.sums, self.typical.counts = errors["sums"], errors["counts"]
         self.examples = int(json.loads((checkpoint / "state.json").read_text())["examples"])
 
     def _optimizer_tensors(self) -> dict[str, Tensor]:
@@ -90,5 +118,3 @@ def find_checkpoints(checkpoints: Path) -> list[Path]:
 def tensors(module: nn.Module) -> dict[str, Tensor]:
     """A module's weights, ready for a safetensors file."""
     return {name: value.detach().contiguous() for name, value in module.state_dict().items()}
-
-

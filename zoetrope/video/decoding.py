@@ -123,7 +123,7 @@ def picture(frame: "av.VideoFrame", size: Size) -> np.ndarray:
     height, width = (size[1], size[0]) if transpose else size
     clear = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
     form = "rgba" if clear else "rgb24"
-    pixels = frame.reformat(width, height, form, interpolation="BICUBIC").to_ndarray()
+    pixels = frame.reformat(width, height, form, interpolation="BICUBIC", threads=1).to_ndarray()
     if clear:
         pixels = _over_white(pixels)
     if transpose:

@@ -36,12 +36,8 @@ class ToyboxClips(Dataset):
         """Clip number `index`; one frame is a picture from a random moment of it."""
         from zoetrope.data.toybox.world import example
 
-        frames, text = example(
-            index, shape, scripts=self.source.scripts, seed=self.source.seed
-        )
-        return Example(
-            torch.from_numpy(frames).permute(3, 0, 1, 2).float() * 2 - 1, text
-        )
+        frames, text = example(index, shape, scripts=self.source.scripts, seed=self.source.seed)
+        return Example(torch.from_numpy(frames).permute(3, 0, 1, 2).float() * 2 - 1, text)
 
     def captions(self) -> list[str]:
         """The captions of every script, of its clips and of its pictures."""

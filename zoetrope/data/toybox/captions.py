@@ -108,11 +108,7 @@ def _sentence(script: Script, templates: Words, held_out_words: bool) -> str:
     }
     sentence = speaker.pick(templates).format(**parts)
     for article in ("a ", "an "):
-        if (
-            not script.relation
-            and sentence.startswith(article)
-            and speaker.chance(0.25)
-        ):
+        if not script.relation and sentence.startswith(article) and speaker.chance(0.25):
             sentence = sentence.removeprefix(article)
     return sentence
 
@@ -123,11 +119,7 @@ def _noun(thing: Thing, speaker: _Speaker) -> str:
     if thing.shape != "letter":
         return _with_article(f"{colour} {speaker.pick(SHAPES[thing.shape])}")
     name = speaker.pick(LETTER_WORDS).format(thing.letter)
-    return (
-        f"the {name} in {colour}"
-        if speaker.chance(0.5)
-        else _with_article(f"{colour} {name}")
-    )
+    return f"the {name} in {colour}" if speaker.chance(0.5) else _with_article(f"{colour} {name}")
 
 
 def _with_article(noun: str) -> str:

@@ -45,9 +45,7 @@ def _square(x: Pixels, y: Pixels) -> Pixels:
 
 
 def _triangle(x: Pixels, y: Pixels) -> Pixels:
-    y = (
-        y - 0.2
-    )  # the middle of its height rather than its centroid in the middle of the frame
+    y = y - 0.2  # the middle of its height rather than its centroid in the middle of the frame
     return np.maximum(y, np.abs(x) * (math.sqrt(3) / 2) - y / 2) - 0.58
 
 
@@ -66,9 +64,7 @@ def _star(x: Pixels, y: Pixels) -> Pixels:
     x, y = np.abs(x), y - outer
     edge_x, edge_y = inner * sin, inner * cos - outer
     along = np.clip((x * edge_x + y * edge_y) * (1 / (edge_x**2 + edge_y**2)), 0, 1)
-    return np.copysign(
-        _length(x - edge_x * along, y - edge_y * along), y * edge_x - x * edge_y
-    )
+    return np.copysign(_length(x - edge_x * along, y - edge_y * along), y * edge_x - x * edge_y)
 
 
 def _heart(x: Pixels, y: Pixels) -> Pixels:
@@ -88,9 +84,7 @@ def _segment(x: Pixels, y: Pixels, segment: Segment) -> Pixels:
         segment[3] - segment[1],
     )
     x, y = x - x0, y - y0
-    along = np.clip(
-        x * (dx / (dx * dx + dy * dy)) + y * (dy / (dx * dx + dy * dy)), 0, 1
-    )
+    along = np.clip(x * (dx / (dx * dx + dy * dy)) + y * (dy / (dx * dx + dy * dy)), 0, 1)
     x, y = x - dx * along, y - dy * along
     return x * x + y * y
 
@@ -111,9 +105,7 @@ def _letter(x: Pixels, y: Pixels, letter: str) -> Pixels:
     if letter not in GLYPHS:
         raise ValueError(unknown("letter", letter, GLYPHS))
     glyph = GLYPHS[letter]
-    squares = [_segment(x, y, segment) for segment in glyph.segments] + [
-        _arc(x, y, arc) for arc in glyph.arcs
-    ]
+    squares = [_segment(x, y, segment) for segment in glyph.segments] + [_arc(x, y, arc) for arc in glyph.arcs]
     nearest: Pixels = squares[0]
     for square in squares[1:]:
         nearest = np.minimum(nearest, square)

@@ -30,9 +30,7 @@ def render(scene: Scene, shape: VideoShape, start: float = 0.0) -> Video:
     """The clip (F, H, W, 3), float32 in [0, 1]; frame k shows the scene `start + k / fps` seconds after its start."""
     backdrop = _backdrop(scene, shape)
     times = [start + k / shape.fps for k in range(shape.frames)]
-    drawn = (
-        times[:1] if all(item.motion == "still" for item in scene.objects) else times
-    )
+    drawn = times[:1] if all(item.motion == "still" for item in scene.objects) else times
     video = np.repeat(backdrop[None], len(drawn), axis=0)
     together = max(1, _PIXELS_TOGETHER // (shape.height * shape.width))
     for item in scene.objects:
@@ -45,11 +43,7 @@ def render(scene: Scene, shape: VideoShape, start: float = 0.0) -> Video:
                 item,
                 poses[first : first + step],
             )
-    return (
-        np.repeat(video, shape.frames // len(drawn), axis=0)
-        if len(drawn) < shape.frames
-        else video
-    )
+    return np.repeat(video, shape.frames // len(drawn), axis=0) if len(drawn) < shape.frames else video
 
 
 def _centres(count: int, height: int) -> NDArray[np.float64]:
@@ -61,9 +55,7 @@ def _backdrop(scene: Scene, shape: VideoShape) -> Video:
     background = BACKGROUNDS[scene.background]
     x, y = _centres(shape.width, shape.height), _centres(shape.height, shape.height)
     share = (y + 0.5)[:, None]
-    column = (
-        np.array(background.top) * (1 - share) + np.array(background.bottom) * share
-    )
+    column = np.array(background.top) * (1 - share) + np.array(background.bottom) * share
     picture = np.repeat(column[:, None].astype(np.float32), shape.width, axis=1)
     pixel = 1 / shape.height
     for star_x, star_y, radius in scene.stars:
@@ -81,9 +73,7 @@ def _backdrop(scene: Scene, shape: VideoShape) -> Video:
         rows, columns = np.flatnonzero(along), np.flatnonzero(across)
         if rows.size and columns.size:
             patch = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            alpha = (along[rows][:, None] * across[columns])[..., None].astype(
-                np.float32
-            )
+            alpha = (along[rows][:, None] * across[columns])[..., None].astype(np.float32)
             patch += alpha * (1 - patch)
     return picture
 
@@ -123,15 +113,11 @@ def _paint(video: Video, style: str, item: Object, poses: list[Pose]) -> None:
         )
     turned = item.shape not in SOLID_SHAPES
     u, v = _own_axes(x, y, poses, turned)
-    pixel = np.array([1 / (height * p.radius) for p in poses], dtype=np.float32)[
-        :, None, None
-    ]
+    pixel = np.array([1 / (height * p.radius) for p in poses], dtype=np.float32)[:, None, None]
     target = video[:, rows, cols]
     rgb = np.array(item.rgb, dtype=np.float32)
     if not turned:
-        alpha, shade = solid(
-            item.shape, u[0], v[0], poses[0].angle, float(pixel[0, 0, 0])
-        )
+        alpha, shade = solid(item.shape, u[0], v[0], poses[0].angle, float(pixel[0, 0, 0]))
         lit = np.minimum(shade, 1)[..., None]
         _blend(
             target,
@@ -151,9 +137,7 @@ def _paint(video: Video, style: str, item: Object, poses: list[Pose]) -> None:
             _blend(target, cover(outline, pixel), rgb)
 
 
-def _own_axes(
-    x: NDArray[np.float64], y: NDArray[np.float64], poses: list[Pose], turned: bool
-) -> tuple[Pixels, Pixels]:
+def _own_axes(x: NDArray[np.float64], y: NDArray[np.float64], poses: list[Pose], turned: bool) -> tuple[Pixels, Pixels]:
     """The grid's points (n, h, w) in each pose's own axes and unit, its radius."""
     table = np.array([(p.x, p.y, p.radius, p.angle if turned else 0.0) for p in poses])
     radius = table[:, 2, None]
@@ -192,9 +176,7 @@ def _sketch(
     x, y, size = grid
     across = x + y[:, None]
     # The exact share of strokes between both ends of a pixel, from the integral of a square wave.
-    share = ((_strokes(across + size / 2) - _strokes(across - size / 2)) / size).astype(
-        np.float32
-    )
+    share = ((_strokes(across + size / 2) - _strokes(across - size / 2)) / size).astype(np.float32)
     _blend(target, cover(outline, pixel) * (0.12 + 0.7 * share), rgb)
     _blend(target, cover(np.abs(outline + 0.07) - 0.07, pixel), rgb * 0.75)
 

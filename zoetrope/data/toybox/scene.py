@@ -136,9 +136,7 @@ def _pick(rng: np.random.Generator, choices: object) -> str:
 
 def _draw(rng: np.random.Generator, kind: str) -> Script | None:
     """One attempt at a script of this kind; None if what was drawn could not be seen."""
-    shapes = {"solid": list(words.SOLID_SHAPES), "letter": ["letter"]}.get(
-        kind, list(words.FLAT_SHAPES)
-    )
+    shapes = {"solid": list(words.SOLID_SHAPES), "letter": ["letter"]}.get(kind, list(words.FLAT_SHAPES))
     things = [_thing(rng, shapes) for _ in range(2 if kind == "pair" else 1)]
     motion, background, style, relation = (
         _pick(rng, words.MOTIONS),
@@ -154,9 +152,7 @@ def _draw(rng: np.random.Generator, kind: str) -> Script | None:
     if kind == "style":
         style = _pick(rng, [name for name in words.STYLES if name != "flat"])
         if style != "pixel":
-            background = _pick(
-                rng, words.DARK_BACKGROUNDS if style == "neon" else words.PAPERS
-            )
+            background = _pick(rng, words.DARK_BACKGROUNDS if style == "neon" else words.PAPERS)
     drawn = Script(
         things=tuple(things),
         motion=motion,
@@ -181,14 +177,9 @@ def _is_visible(script: Script) -> bool:
     things, behind = script.things, words.BACKGROUNDS[script.background]
     if script.motion == "spin" and any(thing.shape in words.ROUND for thing in things):
         return False
-    if any(
-        thing.shape in words.SOLID_SHAPES and thing.colour == "black"
-        for thing in things
-    ):
+    if any(thing.shape in words.SOLID_SHAPES and thing.colour == "black" for thing in things):
         return False  # no shading can be seen on it
-    if len(things) == 2 and (
-        things[0].shape == things[1].shape or things[0].colour == things[1].colour
-    ):
+    if len(things) == 2 and (things[0].shape == things[1].shape or things[0].colour == things[1].colour):
         return False
     middle = tuple((a + b) / 2 for a, b in zip(behind.top, behind.bottom, strict=True))
     return all(
@@ -211,9 +202,7 @@ def scene(script: Script, seed: int) -> Scene:
             strict=True,
         )
         stars = tuple((float(x), float(y), float(radius)) for x, y, radius in columns)
-    return Scene(
-        objects=objects, background=script.background, style=script.style, stars=stars
-    )
+    return Scene(objects=objects, background=script.background, style=script.style, stars=stars)
 
 
 def _single(script: Script, rng: np.random.Generator) -> Object:

@@ -42,18 +42,12 @@ _FACES = {
 }
 
 
-def solid(
-    shape: str, x: Pixels, y: Pixels, yaw: float, pixel: float
-) -> tuple[Pixels, Pixels]:
+def solid(shape: str, x: Pixels, y: Pixels, yaw: float, pixel: float) -> tuple[Pixels, Pixels]:
     """Coverage in [0, 1] and brightness (0 dark, 1 lit, above 1 highlight) at points (h, w) of one frame.
 
     `yaw` turns the solid about its upright axis, in radians; `pixel` is a pixel's width in the object's unit.
     """
-    return (
-        _sphere(x, y, pixel)
-        if shape == "sphere"
-        else _polyhedron(shape, x, y, yaw, pixel)
-    )
+    return _sphere(x, y, pixel) if shape == "sphere" else _polyhedron(shape, x, y, yaw, pixel)
 
 
 def cover(distance: Pixels, pixel: Pixels | float) -> Pixels:
@@ -65,9 +59,7 @@ def cover(distance: Pixels, pixel: Pixels | float) -> Pixels:
 def _sphere(x: Pixels, y: Pixels, pixel: float) -> tuple[Pixels, Pixels]:
     squares = x * x + y * y
     z = np.sqrt(np.maximum(1 - squares, 0))
-    facing = np.maximum(x * _LIGHT[0] + y * _LIGHT[1] + z * _LIGHT[2], 0).astype(
-        np.float32
-    )
+    facing = np.maximum(x * _LIGHT[0] + y * _LIGHT[1] + z * _LIGHT[2], 0).astype(np.float32)
     # Blinn's half-way vector between the light and the viewer.
     half = _LIGHT + np.array([0, 0, 1])
     half /= np.linalg.norm(half)
@@ -114,24 +106,18 @@ def _half_plane(x: Pixels, y: Pixels, a: Array, b: Array, inside: Array) -> Pixe
     return x * float(normal[0]) + y * float(normal[1]) - float(normal @ a[:2])
 
 
-def _polyhedron(
-    shape: str, x: Pixels, y: Pixels, yaw: float, pixel: float
-) -> tuple[Pixels, Pixels]:
+def _polyhedron(shape: str, x: Pixels, y: Pixels, yaw: float, pixel: float) -> tuple[Pixels, Pixels]:
     vertices, normals = _turned(shape, yaw)
     front = normals[:, 2] > 1e-4
     outline = np.full(np.broadcast_shapes(x.shape, y.shape), -np.inf, dtype=np.float32)
     for a, b, first, second in _edges(shape):
         if front[first] != front[second]:
-            outline = np.maximum(
-                outline, _half_plane(x, y, vertices[a], vertices[b], vertices.mean(0))
-            )
+            outline = np.maximum(outline, _half_plane(x, y, vertices[a], vertices[b], vertices.mean(0)))
     weights, shade = np.full_like(outline, 1e-6), np.zeros_like(outline)
     for face, normal in zip(_FACES[shape], normals, strict=True):
         if normal[2] > 1e-4:
             # A face seen edge-on is thinner than a pixel: it counts by how much of it shows.
-            weight = _face(x, y, vertices[list(face)], pixel) * min(
-                1.0, 6 * float(normal[2])
-            )
+            weight = _face(x, y, vertices[list(face)], pixel) * min(1.0, 6 * float(normal[2]))
             weights = weights + weight
             shade = shade + weight * (0.5 + 0.55 * max(float(normal @ _LIGHT), 0.0))
     return cover(outline, pixel), shade / weights

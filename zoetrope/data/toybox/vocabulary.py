@@ -206,9 +206,7 @@ FLAT_SHAPES = {
 }
 
 SOLID_SHAPES = {
-    "cube": Words(
-        ("cube", "3d cube", "three-dimensional cube", "solid cube"), ("crate",)
-    ),
+    "cube": Words(("cube", "3d cube", "three-dimensional cube", "solid cube"), ("crate",)),
     "sphere": Words(("sphere", "3d sphere", "ball", "shiny ball"), ("orb",)),
     "pyramid": Words(
         ("pyramid", "3d pyramid", "three-dimensional pyramid", "solid pyramid"),
@@ -217,9 +215,7 @@ SOLID_SHAPES = {
 }
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-LETTER_WORDS = Words(
-    ("letter {}", "letter {}", "capital {}", "capital letter {}"), ("character {}",)
-)
+LETTER_WORDS = Words(("letter {}", "letter {}", "capital {}", "capital letter {}"), ("character {}",))
 
 SHAPES = {**FLAT_SHAPES, **SOLID_SHAPES, "letter": LETTER_WORDS}
 
@@ -343,12 +339,8 @@ MOTIONS = {
 }
 
 BACKGROUNDS = {
-    "white": Background(
-        (1, 1, 1), (1, 1, 1), False, Words(("on a white background", "on white"))
-    ),
-    "black": Background(
-        (0, 0, 0), (0, 0, 0), False, Words(("on a black background", "on black"))
-    ),
+    "white": Background((1, 1, 1), (1, 1, 1), False, Words(("on a white background", "on white"))),
+    "black": Background((0, 0, 0), (0, 0, 0), False, Words(("on a black background", "on black"))),
     "grey": Background(
         (0.5, 0.5, 0.5),
         (0.5, 0.5, 0.5),

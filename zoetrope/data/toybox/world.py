@@ -10,9 +10,7 @@ from zoetrope.data.toybox.scene import SECONDS, Script, scene, script
 from zoetrope.shapes import VideoShape
 
 
-def example(
-    index: int, shape: VideoShape, *, scripts: int = 20000, seed: int = 0
-) -> tuple[Video, str]:
+def example(index: int, shape: VideoShape, *, scripts: int = 20000, seed: int = 0) -> tuple[Video, str]:
     """The clip (F, H, W, 3), float32 in [0, 1], with this number in the world of this seed, and its caption.
 
     One of `scripts` scripts is acted out with sizes, places and speeds of its own. A shape of one frame gives
@@ -29,16 +27,10 @@ def example(
 def script_captions(scripts: int = 20000, seed: int = 0) -> list[str]:
     """Every caption that `example` can give with these arguments, each once, always in the same order."""
     told = [numbered_script(number, seed) for number in range(scripts)]
-    return list(
-        dict.fromkeys(
-            text for one in told for text in (caption(one), image_caption(one))
-        )
-    )
+    return list(dict.fromkeys(text for one in told for text in (caption(one), image_caption(one))))
 
 
 @lru_cache(maxsize=65536)
 def numbered_script(number: int, seed: int = 0) -> Script:
     """The script with this number in the world of this seed."""
-    return script(
-        int(np.random.SeedSequence([seed, 1, number]).generate_state(1, np.uint64)[0])
-    )
+    return script(int(np.random.SeedSequence([seed, 1, number]).generate_state(1, np.uint64)[0]))

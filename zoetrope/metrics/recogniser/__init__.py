@@ -18,13 +18,16 @@ _LEAST_AREA = 0.015
 _LEAST_SHARE = 0.5
 _LEAST_FILLED = 0.6
 # In at least these shares of the frames must it be seen before anything, or its motion, is told.
-_SEEN_AT_ALL = 0.5
+_SEEN_AT_ALL = 0.6
 _SEEN_THROUGHOUT = 0.8
-_AGREE = 0.5
+_AGREE = 0.55
 # How much of a coverage a shape may leave unexplained, and by what share it must beat the next.
 _WORST_MATCH = 0.13
 _AHEAD = 0.1
-_SHADED = 0.1
+# What an angle of its own for every frame must gain over a constant or steady one before it is believed.
+_FREEDOM, _UNSTEADY = 1.3, 1.5
+# Standard deviation of the brightness inside an object from which it is taken for a solid.
+_SHADED = 0.09
 
 
 class Recognised(Config):
@@ -94,7 +97,7 @@ def _working(frames: NDArray[Any], fps: float) -> Array:
 
 def _describe(video: Array, behind: Backdrop, blob: Blob, fps: float) -> Recognised:
     """Tell what one blob is and does."""
-    told = {"background": foreground.backdrop_name(behind)}
+    background = foreground.backdrop_name(behind)
     colour = foreground.paint(video, behind, blob.core)
     share = foreground.coverage(video, behind, colour.rgb)
     clear = share if behind.spread < 0.03 else foreground.smooth(share)
@@ -104,7 +107,7 @@ def _describe(video: Array, behind: Backdrop, blob: Blob, fps: float) -> Recogni
     area = np.pi * np.square(seen.radius / height)
     there = (area > _LEAST_AREA) & (blob.share > _LEAST_SHARE) & (seen.filled > _LEAST_FILLED)
     if there.mean() < _SEEN_AT_ALL:
-        return Recognised(**told, seen=float(there.mean()))
+        return Recognised(background=background, seen=float(there.mean()))
     place = course.Course(
         (seen.x[there] - width / 2) / height,
         (seen.y[there] - height / 2) / height,
@@ -112,11 +115,11 @@ def _describe(video: Array, behind: Backdrop, blob: Blob, fps: float) -> Recogni
         np.flatnonzero(there) / fps,
     )
     cut = silhouette.Track(*(value[there] for value in seen))
-    shape, sure, spin = _shape(video[there], share[there], near.core[there], near.margin[there], cut, place.times)
+    shape, sure, spin = _shape(share[there], near.core[there], near.margin[there], cut, place.times)
     moves, steady = course.motion(place, spin) if there.mean() >= _SEEN_THROUGHOUT else (None, 0.0)
     agreed = colour.name if colour.share >= _AGREE else None
     return Recognised(
-        **told,
+        background=background,
         colour=agreed,
         shape=shape,
         motion=moves,
@@ -130,19 +133,29 @@ def _describe(video: Array, behind: Backdrop, blob: Blob, fps: float) -> Recogni
 
 
 def _shape(
-    video: Array, share: Array, core: Mask, margin: Mask, seen: silhouette.Track, times: Array
+    share: Array, core: Mask, margin: Mask, seen: silhouette.Track, times: Array
 ) -> tuple[str | None, float, float | None]:
     """The shape, the confidence in it, and how surely it turns (None if that cannot be told)."""
     weights = np.where(seen.cut, 0.1, 1.0)
-    errors = silhouette.match(share, margin, seen).errors
+    shaded = _is_shaded(share, core)
+    # Of a shaded solid only the outline is compared: its faces are of many brightnesses.
+    told = foreground.smooth(core.astype(np.float32)) if shaded else share
     fits = {
-        shape: silhouette.turning(error, silhouette.PERIODS[shape], weights, times) for shape, error in errors.items()
+        shape: silhouette.turning(error, silhouette.PERIODS[shape], weights, times)
+        for shape, error in silhouette.match(told, margin, seen, shaded).items()
     }
-    left = {shape: min(fit.fixed, fit.turned) for shape, fit in fits.items()}
+    left = {shape: min(fit.fixed, fit.turned, _FREEDOM * fit.free) for shape, fit in fits.items()}
     first, second = sorted(left, key=left.__getitem__)[:2]
     ahead = 1 - left[first] / max(left[second], 1e-6)
     if left[first] > _WORST_MATCH or ahead < _AHEAD:
         return None, 0.0, None
     fit = fits[first]
-    gain = max(0.0, 1 - fit.turned / max(fit.fixed, 1e-6))
-    return first, float(ahead * (1 - left[first])), gain
+    steady = min(fit.fixed, fit.turned) < _UNSTEADY * fit.free + 0.01
+    turns = max(0.0, 1 - fit.turned / max(fit.fixed, 1e-6)) if steady and not shaded else None
+    return first, float(ahead * (1 - left[first])), turns
+
+
+def _is_shaded(share: Array, core: Mask) -> bool:
+    """Whether brightness varies deep inside the object."""
+    deep = foreground.interior(core)
+    return bool(deep.any()) and float(foreground.smooth(share)[deep].std()) > _SHADED

@@ -13,7 +13,8 @@ Array = NDArray[np.floating[Any]]
 # What each motion usually amounts to over a whole clip: heights, turns of scale (log), heights, heights.
 _USUAL = {"travel": 0.6, "scale": 0.65, "orbit": 0.2, "bounce": 0.38}
 _LEAST = 0.45
-_MOST_STILL = 0.3
+# The most that the log of the size of an object without a change of scale may vary (standard deviation).
+_FLUTTER = 0.12
 # A motion must leave at most this much of the position unexplained (root mean square), beyond a share of its size.
 _ROUGH = 0.035
 
@@ -111,9 +112,9 @@ def motion(course: Course, spin: float | None) -> tuple[str | None, float]:
         best = min(moving, key=lambda one: one.error)
         fits = best.error < _ROUGH * (1 + best.strength)
         return (best.name, _sure(best)) if fits and scale.strength < _LEAST else (None, 0.0)
-    if rest > 2 * _ROUGH or scale.strength > _LEAST or scale.error > 3 * _ROUGH or spin is None:
+    if rest > 2 * _ROUGH or scale.strength > _LEAST or spin is None:
         return None, 0.0
-    if 0.35 < spin < 0.5:
+    if 0.35 < spin < 0.5 or float(np.log(np.maximum(course.radius, 1e-3)).std()) > _FLUTTER:
         return None, 0.0
     return ("spin", spin) if spin >= 0.5 else ("still", 1 - max(spin, rest / (3 * _ROUGH), scale.strength / 2))
 

@@ -89,7 +89,7 @@ def backdrop(video: Array) -> Backdrop:
     sides = np.median(np.concatenate([video[:, :, :2], video[:, :, -2:]], axis=2), axis=(0, 2))
     weights = np.ones(height)
     for _ in range(6):
-        line = _line(y, sides, weights)
+        line = _Line(y, sides, weights)
         weights = 1 / (1 + np.square((sides - line(y)) / 0.05).sum(1))
     for _ in range(4):
         inlier = np.linalg.norm(video - line(y)[:, None], axis=3) < _INLIER
@@ -97,7 +97,7 @@ def backdrop(video: Array) -> Backdrop:
         if count.sum() < 0.02 * inlier.size:
             break
         means = np.einsum("fhwc,fhw->hc", video, inlier.astype(np.float32)) / np.maximum(count, 1)[:, None]
-        line = _line(y, means, count + 1e-6)
+        line = _Line(y, means, count + 1e-6)
     residual = video - line(y).astype(np.float32)[:, None]
     inlier = np.linalg.norm(residual, axis=3) < _INLIER
     flicker = np.einsum("fhwc,fhw->fc", residual, inlier.astype(np.float32))
@@ -107,7 +107,7 @@ def backdrop(video: Array) -> Backdrop:
     return Backdrop(colour, line(np.array([-0.5]))[0], line(np.array([0.5]))[0], spread)
 
 
-class _line:
+class _Line:
     """Weighted least-squares straight line through colours (H, 3) over heights (H,)."""
 
     def __init__(self, y: Array, colours: Array, weights: Array) -> None:
@@ -124,15 +124,11 @@ class _line:
 def backdrop_name(behind: Backdrop) -> str | None:
     """The vocabulary's nearest background; None if none is near."""
     distances = {
-        name: float(np.hypot(*(np.linalg.norm(a - np.array(b)) for a, b in _ends(behind, known))))
+        name: float(np.linalg.norm([behind.top - known.top, behind.bottom - known.bottom]))
         for name, known in BACKGROUNDS.items()
     }
     nearest = min(distances, key=distances.__getitem__)
     return nearest if distances[nearest] < _FARTHEST_BACKDROP else None
-
-
-def _ends(behind: Backdrop, known: Any) -> tuple[tuple[Array, Any], tuple[Array, Any]]:
-    return (behind.top, known.top), (behind.bottom, known.bottom)
 
 
 def foreground(video: Array, behind: Backdrop) -> Mask:
@@ -202,7 +198,7 @@ def paint(video: Array, behind: Backdrop, core: Mask) -> Paint:
 
 
 def coverage(video: Array, behind: Backdrop, rgb: Array) -> Array:
-    """The share (F, H, W) of each pixel that the colour takes, about [0, 1], from where it lies towards the backdrop."""
+    """The share (F, H, W) of each pixel that the colour takes over the backdrop, about [0, 1]."""
     towards = rgb.astype(np.float32) - behind.colour
     size = np.square(towards).sum(3)
     share: Array = ((video - behind.colour) * towards).sum(3) / np.maximum(size, 1e-3)

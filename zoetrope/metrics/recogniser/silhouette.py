@@ -22,9 +22,9 @@ Mask = NDArray[np.bool_]
 
 _REACH, _CELLS, _FINE = 1.9, 25, 75
 _ANGLE_STEP = 5.0
-# Degrees after which a shape, turned, is the same again.
+# Degrees after which a shape, turned, is the same again; solids turn about their upright axis.
 PERIODS = {"circle": 0, "ring": 0, "square": 90, "cross": 90, "star": 72, "triangle": 120, "heart": 360}
-_SOLID_PERIODS = {"sphere": 0, "cube": 90, "pyramid": 90}
+PERIODS |= {"sphere": 0, "cube": 90, "pyramid": 90}
 _SCALES = (0.93, 1.0, 1.07)
 # Standard deviations, in pixels, of what may have blurred the picture: its own pixels, and more.
 _BLURS = (0.55, 0.9, 1.4)
@@ -41,12 +41,6 @@ class Track(NamedTuple):
     cut: Mask
 
 
-class Match(NamedTuple):
-    """How badly each shape explains each frame: shape -> (F, angles), the unexplained share of the coverage."""
-
-    errors: dict[str, Array]
-
-
 def track(share: Array, core: Mask, margin: Mask) -> Track:
     """Measure the blob of a coverage map (F, H, W)."""
     mass = share * margin
@@ -55,7 +49,7 @@ def track(share: Array, core: Mask, margin: Mask) -> Track:
     x = (mass.sum(1) * (np.arange(width) + 0.5)).sum(1) / area
     y = (mass.sum(2) * (np.arange(height) + 0.5)).sum(1) / area
     filled = (share * core).sum((1, 2)) / np.maximum(core.sum((1, 2)), 1)
-    cut = core[:, [0, -1]].any((1, 2)) | core[:, :, [0, -1]].any((1, 2))
+    cut = np.concatenate([core[:, 0], core[:, -1], core[:, :, 0], core[:, :, -1]], axis=1).any(1)
     return Track(x, y, np.sqrt(area / math.pi), filled, cut)
 
 
@@ -68,9 +62,10 @@ def angles(period: float) -> Array:
 @lru_cache(maxsize=2)
 def _fine_templates(solids: bool) -> tuple[Array, tuple[tuple[str, int, int], ...]]:
     """Unblurred templates (N, fine, fine) in the canonical frame, and (shape, first, last) of each shape's angles."""
-    pictures, spans = [], []
+    pictures: list[Array] = []
+    spans: list[tuple[str, int, int]] = []
     for shape in SOLID_SHAPES if solids else FLAT_SHAPES:
-        turns = np.radians(angles((_SOLID_PERIODS if solids else PERIODS)[shape]))
+        turns = np.radians(angles(PERIODS[shape]))
         spans.append((shape, len(pictures), len(pictures) + len(turns)))
         pictures += [_picture(shape, float(turn)) for turn in turns]
     return np.stack(pictures), tuple(spans)
@@ -91,7 +86,8 @@ def _alpha(shape: str, turn: float, x: Array, y: Array, pixel: float) -> Array:
     if shape in SOLID_SHAPES:
         return solid(shape, x, y, turn, pixel)[0]
     cos, sin = math.cos(turn), math.sin(turn)
-    return np.clip(0.5 - distance(shape, x * cos + y * sin, y * cos - x * sin) / pixel, 0, 1)
+    alpha: Array = np.clip(0.5 - distance(shape, x * cos + y * sin, y * cos - x * sin) / pixel, 0, 1)
+    return alpha
 
 
 @lru_cache(maxsize=64)
@@ -102,7 +98,8 @@ def _bank(solids: bool, level: int) -> Array:
     kernel = np.exp(-0.5 * np.square((cells[:, None] - fine[None, :]) / _BLUR_RATIO**level))
     kernel /= kernel.sum(1).max()
     blurred = np.einsum("ik,nkl,jl->nij", kernel, _fine_templates(solids)[0], kernel, optimize=True)
-    return blurred.reshape(len(blurred), -1).astype(np.float32)
+    bank: Array = blurred.reshape(len(blurred), -1).astype(np.float32)
+    return bank
 
 
 def _patches(share: Array, seen: Track, scale: float) -> tuple[Array, Array]:
@@ -112,7 +109,10 @@ def _patches(share: Array, seen: Track, scale: float) -> tuple[Array, Array]:
     x = (seen.x[:, None] + seen.radius[:, None] * cells) * (2 / width) - 1
     y = (seen.y[:, None] + seen.radius[:, None] * cells) * (2 / height) - 1
     grid = np.stack(
-        [np.broadcast_to(x[:, None, :], (len(x), _CELLS, _CELLS)), np.broadcast_to(y[:, :, None], (len(x), _CELLS, _CELLS))],
+        [
+            np.broadcast_to(x[:, None, :], (len(x), _CELLS, _CELLS)),
+            np.broadcast_to(y[:, :, None], (len(x), _CELLS, _CELLS)),
+        ],
         axis=3,
     )
     place = torch.from_numpy(grid.astype(np.float32))
@@ -122,17 +122,18 @@ def _patches(share: Array, seen: Track, scale: float) -> tuple[Array, Array]:
     return values.flatten(1).numpy(), inside.flatten(1).float().numpy()
 
 
-def match(share: Array, margin: Mask, seen: Track, solids: bool = False) -> Match:
-    """Compare the object in a coverage map (F, H, W) with every flat shape, or with every solid."""
-    best: Array | None = None
+def match(share: Array, margin: Mask, seen: Track, solids: bool = False) -> dict[str, Array]:
+    """Compare the object in a coverage map (F, H, W) with every flat shape, or with every solid.
+
+    Gives shape -> (F, angles), the share of the coverage's energy that the shape at the angle leaves unexplained.
+    """
     sampled = [_patches(share * margin, seen, scale) for scale in _SCALES]
-    for blur in _BLURS:
-        error = np.min([_unexplained(values, weight, seen, solids, blur) for values, weight in sampled], axis=0)
-        if best is None or error.min(1).sum() < best.min(1).sum():
-            best = error
-    if best is None:
-        raise AssertionError("there is at least one blur")
-    return Match({shape: best[:, first:last] for shape, first, last in _fine_templates(solids)[1]})
+    blurred = [
+        np.min([_unexplained(values, weight, seen, solids, blur) for values, weight in sampled], axis=0)
+        for blur in _BLURS
+    ]
+    best = min(blurred, key=lambda error: float(error.min(1).sum()))
+    return {shape: best[:, first:last] for shape, first, last in _fine_templates(solids)[1]}
 
 
 def _unexplained(values: Array, weight: Array, seen: Track, solids: bool, blur: float) -> Array:

@@ -1,0 +1,309 @@
+"""Our U-Net beside three published video U-Nets, at the same input, parameters and attention levels, in one run.
+
+The peers are optional; those that are not installed are left out, with a line that says so. To install them all beside
+an environment that already has torch, einops, transformers and this package:
+
+    python -m venv peers
+    echo PATH/TO/THAT/ENVIRONMENT/site-packages > peers/lib/python3.11/site-packages/base.pth
+    peers/bin/pip install diffusers==0.42.1 einops tqdm pillow
+    peers/bin/pip install --no-deps imagen-pytorch==2.1.0 video-diffusion-pytorch==0.7.0
+    peers/bin/pip install --no-deps einops-exts==0.0.4 rotary-embedding-torch==0.9.1
+    peers/bin/python benchmarks/unet_vs_peers.py --threads 2
+
+Each repetition runs every network once, one after the other, so that a busy moment of the machine hits all alike; a
+ratio compares two networks within a repetition, and the median over repetitions is reported. All networks are in
+evaluation mode: without it diffusers would also pay for its dropout. Parameters that a network starts at zero are
+filled with noise. Memory is what one forward + backward adds to a fresh process of its own (Linux: VmHWM - VmRSS).
+"""
+
+import argparse
+import importlib.util
+import json
+import math
+import platform
+import statistics
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from zoetrope.conditioning import Conditioning
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
+
+PARAMETERS, TOLERANCE = 18e6, 0.05
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+FRAMES, SIDE, TOKENS, TEXT_WIDTH = 16, 32, 16, 384
+
+Call = Callable[[Tensor, Tensor], Tensor]
+
+
+class Contender(NamedTuple):
+    """A network and how to run it on z (B, 3, F, H, W) and text (B, L, D); the output is like z."""
+
+    module: nn.Module
+    call: Call
+
+
+def zoetrope_unet(finest: str) -> Contender:
+    """Ours: spatial attention at 8x8, text at 16 and 8, temporal attention at 16, 8 and (if `finest`) at 32x32.
+
+    A third of the blocks of a peer are at full resolution and more of them at 8x8, as in the Efficient U-Net.
+    """
+    levels = (
+        Level(width=64, blocks=1, temporal=finest),
+        Level(width=128, blocks=2, text_attention=True, temporal="attention"),
+        Level(width=256, blocks=5, spatial_attention=True, text_attention=True, temporal="attention"),
+    )
+    module = VideoUNetConfig(text_width=TEXT_WIDTH, levels=levels).build()
+    logsnr = torch.zeros(())
+
+    def call(z: Tensor, text: Tensor) -> Tensor:
+        mask = torch.ones(text.shape[:2], dtype=torch.bool)
+        return module(z, logsnr.expand(len(z)), Conditioning(text=text, text_mask=mask))
+
+    return Contender(module, call)
+
+
+def imagen_pytorch() -> Contender:
+    """imagen-pytorch: spatial attention at 8x8, text at 16 and 8, temporal attention everywhere."""
+    # The package imports its trainer, and with it torchvision, accelerate, kornia and more, before its networks. An empty
+    # package of the same name in the same folder leaves that out; the network itself is the published file, unchanged.
+    bare = types.ModuleType("imagen_pytorch")
+    spec = importlib.util.find_spec("imagen_pytorch")
+    if spec is None:
+        raise ModuleNotFoundError("imagen_pytorch")
+    bare.__path__ = list(spec.submodule_search_locations or [])
+    sys.modules["imagen_pytorch"] = bare
+    t5 = importlib.import_module("imagen_pytorch.t5")
+    # The default of an argument asks the network for T5's width at import; it is known here, and not used below.
+    t5.T5_CONFIGS[t5.DEFAULT_T5_NAME] = {"config": types.SimpleNamespace(d_model=768)}
+    module = importlib.import_module("imagen_pytorch.imagen_video").Unet3D(
+        dim=64,
+        dim_mults=(1, 2, 4),
+        text_embed_dim=TEXT_WIDTH,
+        cond_dim=160,
+        layer_attns=(False, False, True),
+        layer_cross_attns=(False, True, True),
+    )
+
+    def call(z: Tensor, text: Tensor) -> Tensor:
+        mask = torch.ones(text.shape[:2], dtype=torch.bool)
+        return module(z, torch.zeros(len(z)), text_embeds=text, text_mask=mask, cond_drop_prob=0.0)
+
+    return Contender(module, call)
+
+
+def video_diffusion_pytorch() -> Contender:
+    """video-diffusion-pytorch: temporal and linear spatial attention everywhere, full at 8x8; the text is pooled."""
+    # Its data loader names torchvision, its network doesn't use it: a stand-in for the three names seen at import.
+    names = ("torchvision", "torchvision.transforms", "torchvision.utils")
+    absent = names if importlib.util.find_spec("torchvision") is None else ()
+    for name in absent:
+        sys.modules[name] = types.ModuleType(name)
+    if absent:
+        sys.modules["torchvision"].transforms = sys.modules["torchvision.transforms"]
+        sys.modules["torchvision"].utils = sys.modules["torchvision.utils"]
+        sys.modules["torchvision.transforms"].ToTensor = sys.modules["torchvision.transforms"].ToPILImage = object
+    try:
+        package = importlib.import_module("video_diffusion_pytorch.video_diffusion_pytorch")
+    finally:
+        for name in absent:
+            del sys.modules[name]
+    module = package.Unet3D(dim=80, dim_mults=(1, 2, 4), cond_dim=TEXT_WIDTH)
+    return Contender(module, lambda z, text: module(z, torch.zeros(len(z)), cond=text.mean(1)))
+
+
+def diffusers() -> Contender:
+    """diffusers (ModelScope's U-Net): attention to space, text and time at 16 and 8, and to time once at 32x32."""
+    from diffusers import UNet3DConditionModel
+
+    module = UNet3DConditionModel(
+        in_channels=3,
+        out_channels=3,
+        block_out_channels=(64, 128, 192),
+        layers_per_block=1,
+        down_block_types=("DownBlock3D", "CrossAttnDownBlock3D", "CrossAttnDownBlock3D"),
+        up_block_types=("CrossAttnUpBlock3D", "CrossAttnUpBlock3D", "UpBlock3D"),
+        cross_attention_dim=TEXT_WIDTH,
+        attention_head_dim=8,
+    )
+    return Contender(module, lambda z, text: module(z, torch.zeros(len(z)), text, return_dict=False)[0])
+
+
+OURS = {
+    "zoetrope": lambda: zoetrope_unet("attention"),
+    "zoetrope, 32x32 convolves time": lambda: zoetrope_unet("convolution"),
+}
+PEERS = {
+    "imagen-pytorch": imagen_pytorch,
+    "video-diffusion-pytorch": video_diffusion_pytorch,
+    "diffusers": diffusers,
+}
+
+
+def build(name: str) -> Contender:
+    """A network ready to be measured. Raises ModuleNotFoundError if its package is absent."""
+    torch.manual_seed(0)
+    contender = (OURS | PEERS)[name]()
+    with torch.no_grad():
+        for parameter in contender.module.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.02)
+    contender.module.eval()
+    return contender
+
+
+def parameters(contender: Contender) -> int:
+    """How many numbers the network learns."""
+    return sum(p.numel() for p in contender.module.parameters())
+
+
+def inputs(batch: int) -> tuple[Tensor, Tensor]:
+    """z (B, 3, 16, 32, 32) and text (B, 16, 384)."""
+    draw = torch.Generator().manual_seed(1)
+    z = torch.randn(batch, 3, FRAMES, SIDE, SIDE, generator=draw)
+    return z, torch.randn(batch, TOKENS, TEXT_WIDTH, generator=draw)
+
+
+def forward(contender: Contender, batch: int, dtype: torch.dtype) -> Tensor:
+    """One call of the network."""
+    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        return contender.call(*inputs(batch))
+
+
+def seconds(contender: Contender, batch: int, dtype: torch.dtype, clock: str, backward: bool) -> float:
+    """The time of one forward, or of one forward and backward."""
+    start = CLOCKS[clock]()
+    if backward:
+        forward(contender, batch, dtype).float().square().mean().backward()
+    else:
+        with torch.no_grad():
+            forward(contender, batch, dtype)
+    elapsed = CLOCKS[clock]() - start
+    contender.module.zero_grad(set_to_none=True)
+    return elapsed
+
+
+def flops(contender: Contender) -> int:
+    """Floating-point operations of the matrix products and convolutions of one forward at batch 1."""
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        forward(contender, 1, torch.float32)
+    return counter.get_total_flops()
+
+
+def memory_kb(field: str) -> int:
+    """A line of /proc/self/status, in KiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
+
+
+def added_memory(name: str, batch: int, dtype: torch.dtype) -> float:
+    """MiB that a forward and backward add to this process at its peak, weight gradients included."""
+    contender = build(name)
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
+    before = memory_kb("VmRSS")
+    forward(contender, batch, dtype).float().square().mean().backward()
+    return (memory_kb("VmHWM") - before) / 1024
+
+
+def added_memory_elsewhere(name: str, options: argparse.Namespace) -> float:
+    """`added_memory` in a fresh process; not a number where the system can't tell."""
+    if not Path("/proc/self/clear_refs").exists():
+        return math.nan
+    command = [sys.executable, __file__, "--memory-of", name, "--threads", str(options.threads)]
+    command += ["--batch", str(options.batch), "--dtype", options.dtype]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def measure(options: argparse.Namespace) -> dict[str, dict]:
+    """Every network that is installed: its size, its operations, its times in the same order of repetitions."""
+    dtype = getattr(torch, {"fp32": "float32", "bf16": "bfloat16"}[options.dtype])
+    contenders = {}
+    for name in options.only:
+        try:
+            contenders[name] = build(name)
+        except ModuleNotFoundError as missing:
+            print(f"{name}: left out, because of {missing}", file=sys.stderr)
+    results = {}
+    for name, contender in contenders.items():
+        size = parameters(contender)
+        if abs(size / PARAMETERS - 1) > TOLERANCE:
+            raise ValueError(f"{name}: expected {PARAMETERS:.0f} parameters within {TOLERANCE:.0%}, got {size}")
+        results[name] = {"parameters": size, "flops": flops(contender) * options.batch, "forward": [], "both": []}
+    for repetition in range(options.warm_up + options.repetitions):
+        for name, contender in contenders.items():
+            once = seconds(contender, options.batch, dtype, options.clock, backward=False)
+            both = seconds(contender, options.batch, dtype, options.clock, backward=True)
+            if repetition >= options.warm_up:
+                results[name]["forward"].append(once)
+                results[name]["both"].append(both)
+    for name, result in results.items():
+        result["memory_mib"] = math.nan if options.no_memory else added_memory_elsewhere(name, options)
+    return results
+
+
+def ratio(theirs: list[float], ours: list[float]) -> float:
+    """How many times as long they take: the median over repetitions."""
+    return statistics.median(a / b for a, b in zip(theirs, ours, strict=True))
+
+
+def table(results: dict[str, dict]) -> str:
+    """Times and sizes of each network; then each peer's, in multiples of ours."""
+    head = f"{'network':<31}{'M':>7}{'GF fwd':>8}{'fwd min':>9}{'median':>8}{'f+b min':>9}{'median':>8}{'+MiB':>7}{'GF/s':>6}"
+    lines = [head]
+    for name, r in results.items():
+        speed = r["flops"] / min(r["forward"]) / 1e9
+        lines.append(
+            f"{name:<31}{r['parameters'] / 1e6:>7.2f}{r['flops'] / 1e9:>8.1f}"
+            f"{min(r['forward']):>9.3f}{statistics.median(r['forward']):>8.3f}"
+            f"{min(r['both']):>9.3f}{statistics.median(r['both']):>8.3f}{r['memory_mib']:>7.0f}{speed:>6.0f}"
+        )
+    for ours in (name for name in OURS if name in results):
+        lines += ["", f"times slower than {ours!r}: forward, forward + backward; times the memory"]
+        for peer in (name for name in PEERS if name in results):
+            a, b = results[peer], results[ours]
+            once, both = ratio(a["forward"], b["forward"]), ratio(a["both"], b["both"])
+            lines.append(f"  {peer:<29}{once:>6.2f}{both:>6.2f}{a['memory_mib'] / b['memory_mib']:>6.2f}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32", help="bf16: autocast, for all networks")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: for a busy machine, with --threads 1")
+    parser.add_argument("--only", nargs="+", choices=(*OURS, *PEERS), default=[*OURS, *PEERS], metavar="NETWORK")
+    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--warm-up", type=int, default=1)
+    parser.add_argument("--no-memory", action="store_true", help="don't measure memory")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write every single time here")
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.memory_of:
+        dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
+        print(added_memory(options.memory_of, options.batch, dtype))
+        return
+    results = measure(options)
+    print(f"torch {torch.__version__}, {options.threads} threads, {options.dtype}, batch {options.batch}, ", end="")
+    print(f"{options.clock} seconds, {options.repetitions} repetitions, python {platform.python_version()}")
+    print(table(results))
+    if options.json:
+        about = {"torch": torch.__version__, "threads": options.threads, "dtype": options.dtype, "batch": options.batch}
+        about["clock"] = options.clock
+        options.json.write_text(json.dumps(about | {"networks": results}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

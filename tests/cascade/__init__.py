@@ -1,0 +1,1 @@
+"""Stages, and what carries a video from one to the next."""

@@ -1,0 +1,196 @@
+"""Sampling a stage with real networks: what noise depends on, text that is led away from, and specs that are refused."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from zoetrope.cascade.noise import seeded, video_noise
+from zoetrope.cascade.sample import Draw, sample_stage
+from zoetrope.cascade.spec import CascadeSpec, Oscillating, SamplingSpec, StageSpec
+from zoetrope.conditioning import Conditioning
+from zoetrope.diffusion.schedule import Cosine
+from zoetrope.networks import Network
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.samplers import Sampler
+from zoetrope.samplers.ancestral import Ancestral
+from zoetrope.samplers.ddim import DDIM
+from zoetrope.shapes import VideoShape
+from zoetrope.text.t5 import T5
+
+BASE = VideoShape(frames=2, height=4, width=8, fps=3)
+TSR = VideoShape(frames=4, height=4, width=8, fps=6)
+SSR = VideoShape(frames=4, height=8, width=16, fps=6)
+LEVELS = (Level(width=8, temporal="convolution"), Level(width=16, text_attention=True, temporal="attention"))
+
+
+def stage(name: str = "base", shape: VideoShape = BASE, source: VideoShape | None = None, **sampling: Any) -> StageSpec:
+    network = VideoUNetConfig(low_res=source is not None, text_width=6, embedding=16, head=8, levels=LEVELS)
+    spec = SamplingSpec(**{"steps": 3, "low_res_logsnr": math.log(3)} | sampling)
+    return StageSpec(name=name, shape=shape, source=source, network=network, sampling=spec)
+
+
+def network_of(spec: StageSpec) -> Network:
+    torch.manual_seed(0)
+    network = spec.network.build().eval().requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
+    return network
+
+
+def text(count: int, seed: int = 0) -> Conditioning:
+    values = torch.randn(count, 3, 6, generator=torch.Generator().manual_seed(seed))
+    return Conditioning(text=values, text_mask=torch.ones(count, 3, dtype=torch.bool))
+
+
+def low(count: int) -> Tensor:
+    return torch.randn(count, 3, 2, 4, 8, generator=torch.Generator().manual_seed(9)).clamp(-1, 1)
+
+
+def sample(spec: StageSpec, given: Conditioning, video: Tensor | None, draw: Draw) -> Tensor:
+    steps = list(sample_stage(spec, network_of(spec), given, video, draw))
+    assert len(steps) == spec.sampling.steps
+    return steps[-1].x_hat
+
+
+@pytest.mark.parametrize("sampler", [DDIM(), Ancestral()], ids=repr)
+@pytest.mark.parametrize("guidance", [0.0, 2.0])
+@pytest.mark.parametrize("temporal", [False, True])
+def test_a_video_does_not_depend_on_its_batch(sampler: Sampler, guidance: float, temporal: bool) -> None:
+    spec = (
+        stage("tsr", TSR, BASE, sampler=sampler, guidance=guidance)
+        if temporal
+        else stage(sampler=sampler, guidance=guidance)
+    )
+    given, video = text(3), low(3) if temporal else None
+    together = sample(spec, given, video, Draw(seed=4, samples=(0, 1, 7)))
+    for row, number in enumerate((0, 1, 7)):
+        one = torch.tensor([row])
+        alone = sample(spec, given.select(one), None if video is None else video[one], Draw(seed=4, samples=(number,)))
+        torch.testing.assert_close(together[row : row + 1], alone, rtol=0, atol=2e-6)
+
+
+def test_noise_depends_on_seed_sample_purpose_and_frame() -> None:
+    first = video_noise(0, 0, "base start", BASE)
+    assert torch.equal(first, video_noise(0, 0, "base start", BASE))
+    others = [video_noise(1, 0, "base start", BASE), video_noise(0, 1, "base start", BASE)]
+    others += [video_noise(0, 0, "base step 0", BASE), video_noise(0, 0, "tsr start", BASE)]
+    assert not any(torch.equal(first, other) for other in others)
+    assert not torch.equal(first[:, 0], first[:, 1])
+    longer = video_noise(0, 0, "base start", BASE.model_copy(update={"frames": 5}))
+    assert torch.equal(longer[:, :2], first)
+
+
+def test_noise_is_standard_normal_and_leaves_the_global_state_alone() -> None:
+    before = torch.random.get_rng_state()
+    noise = video_noise(3, 0, "base start", VideoShape(frames=8, height=64, width=64, fps=1))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert float(noise.mean()) == pytest.approx(0, abs=0.013)  # 98 304 values: four standard errors
+    assert float(noise.std()) == pytest.approx(1, abs=0.01)
+    assert len({seeded(0, "a", n) for n in range(1000)}) == 1000
+    assert 0 <= seeded("x") < 2**63
+
+
+def test_start_noise_and_augmentation_reach_the_sampler() -> None:
+    spec = stage("tsr", TSR, BASE, steps=1)
+    a, b = (sample(spec, text(1), low(1), Draw(seed=seed, samples=(0,))) for seed in (0, 1))
+    assert not torch.equal(a, b)
+
+
+def test_samples_are_legal_for_every_threshold() -> None:
+    for threshold in ("static", 0.9):
+        out = sample(stage(threshold=threshold, guidance=9.0), text(2), None, Draw(seed=0, samples=(0, 1)))
+        assert out.shape == (2, 3, 2, 4, 8)
+        assert out.abs().max() <= 1
+    free = sample(stage(threshold=None, guidance=9.0), text(2), None, Draw(seed=0, samples=(0, 1)))
+    assert free.abs().max() > 1
+
+
+def test_negative_text_takes_the_place_of_no_text() -> None:
+    draw = Draw(seed=0, samples=(0,))
+    plain = sample(stage(guidance=3.0), text(1), None, draw)
+    against = sample(stage(guidance=3.0), text(1), None, Draw(seed=0, samples=(0,), negative=text(1, seed=5)))
+    itself = sample(stage(guidance=3.0), text(1), None, Draw(seed=0, samples=(0,), negative=text(1)))
+    unguided = sample(stage(guidance=0.0), text(1), None, draw)
+    assert not torch.allclose(plain, against)
+    torch.testing.assert_close(itself, unguided, rtol=0, atol=1e-5)  # away from itself is nowhere
+
+
+def test_oscillating_guidance_between_its_ends() -> None:
+    draw = Draw(seed=0, samples=(0,))
+    constant = sample(stage(guidance=5.0), text(1), None, draw)
+    same = sample(stage(guidance=Oscillating(high=5, low=1, constant=3)), text(1), None, draw)
+    other = sample(stage(guidance=Oscillating(high=5, low=1, constant=1)), text(1), None, draw)
+    assert torch.equal(constant, same)
+    assert not torch.allclose(constant, other)
+
+
+def test_weights_of_each_step() -> None:
+    assert SamplingSpec(steps=3, guidance=2).weights() == [2, 2, 2]
+    assert SamplingSpec(steps=6, guidance=Oscillating(high=9, low=1, constant=2)).weights() == [9, 9, 1, 9, 1, 9]
+
+
+def test_shifted_schedules_sample() -> None:
+    spec = stage().model_copy(update={"schedule": Cosine(shift=-3)})
+    assert sample(spec, text(1), None, Draw(seed=0, samples=(0,))).isfinite().all()
+
+
+def cascade(*stages: StageSpec) -> CascadeSpec:
+    return CascadeSpec(name="tiny", text=T5(width=6), stages=stages)
+
+
+def three() -> CascadeSpec:
+    return cascade(stage(), stage("tsr1", TSR, BASE), stage("ssr1", SSR, TSR))
+
+
+def test_kinds_of_stages_follow_from_their_shapes() -> None:
+    assert [spec.kind for spec in three().stages] == ["base", "tsr", "ssr"]
+
+
+def test_until() -> None:
+    spec = three()
+    assert [s.name for s in spec.until(None)] == ["base", "tsr1", "ssr1"]
+    assert [s.name for s in spec.until("tsr1")] == ["base", "tsr1"]
+    with pytest.raises(ValueError, match=r"tiny: unknown stage 'tsr2'; did you mean 'tsr1'\?"):
+        spec.until("tsr2")
+
+
+def test_a_cascade_comes_back_from_json() -> None:
+    spec = three()
+    assert CascadeSpec.from_json(spec.to_json()) == spec
+
+
+def test_stages_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="stage 'ssr1' expects 4x4x8@6fps, but 'base' makes 2x4x8@3fps"):
+        cascade(stage(), stage("ssr1", SSR, TSR))
+    with pytest.raises(ValueError, match="stage 'tsr1' expects 2x4x8@3fps, but it is the first stage"):
+        cascade(stage("tsr1", TSR, BASE))
+    with pytest.raises(ValueError, match="stage 'base' expects nothing, but 'base' makes"):
+        cascade(stage(), stage())
+    with pytest.raises(ValueError, match="names must differ"):
+        cascade(stage(), stage("base", TSR, BASE))
+    with pytest.raises(ValueError, match="at least 1"):
+        cascade()
+
+
+def test_stages_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match="frames 4 is no multiple of its source's 3"):
+        stage("tsr", TSR, BASE.model_copy(update={"frames": 3, "fps": 4.5}))
+    with pytest.raises(ValueError, match="height 8 is no multiple of its source's 16"):
+        stage("ssr", SSR, SSR.model_copy(update={"height": 16}))
+    with pytest.raises(ValueError, match="width: expected a multiple of 2, got 7; the nearest is 8"):
+        stage(shape=BASE.model_copy(update={"width": 7}))
+    with pytest.raises(ValueError, match="name"):
+        stage("Base Stage")
+    with pytest.raises(ValueError, match="seconds"):
+        stage("tsr", TSR.model_copy(update={"fps": 3}), BASE)
+
+
+@pytest.mark.parametrize(
+    "field", [{"steps": 0}, {"guidance": -1}, {"threshold": 0}, {"threshold": 1.5}, {"threshold": "dynamic"}]
+)
+def test_sampling_that_cannot_be_is_refused(field: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(field))):
+        SamplingSpec(**field)

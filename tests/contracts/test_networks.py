@@ -1,0 +1,102 @@
+"""What every network in the folder must do, because it is there."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from zoetrope.conditioning import Conditioning
+from zoetrope.networks import Network, NetworkConfig
+
+every_network = pytest.mark.parametrize("kind", NetworkConfig.every(), ids=NetworkConfig.names())
+FRAMES, SIZE = 2, 16
+
+
+def build(kind: type[NetworkConfig], low_res: bool = False) -> Network:
+    torch.manual_seed(0)
+    return NetworkConfig.from_json({"type": kind.kind(), "low_res": low_res, "text_width": 12}).build()
+
+
+def everything(z: Tensor, low_res: bool) -> Conditioning:
+    draw = torch.Generator().manual_seed(1)
+    count = len(z)
+    return Conditioning(
+        text=torch.randn(count, 4, 12, generator=draw),
+        text_mask=torch.ones(count, 4, dtype=torch.bool),
+        low_res=torch.randn(z.shape, generator=draw) if low_res else None,
+        low_res_logsnr=torch.zeros(count) if low_res else None,
+    )
+
+
+@every_network
+@pytest.mark.parametrize("low_res", [False, True])
+def test_keeps_shape_and_type(kind: type[NetworkConfig], low_res: bool) -> None:
+    z = torch.randn(2, 3, FRAMES, SIZE, SIZE + 8)
+    out = build(kind, low_res)(z, torch.zeros(2), everything(z, low_res))
+    assert out.shape == z.shape and out.dtype == z.dtype and out.isfinite().all()
+
+
+@every_network
+@pytest.mark.parametrize("low_res", [False, True])
+def test_every_parameter_is_trained(kind: type[NetworkConfig], low_res: bool) -> None:
+    network = build(kind, low_res)
+    with torch.no_grad():
+        for parameter in network.parameters():  # away from the start, where zeros hide what lies behind them
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    z = torch.randn(2, 3, FRAMES, SIZE, SIZE)
+    given = everything(z, low_res).without_text(torch.tensor([False, True]))
+    network(z, torch.tensor([-1.0, 1.0]), given).square().mean().backward()
+    idle = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    assert idle == []
+
+
+@every_network
+def test_learns_from_the_first_step_on(kind: type[NetworkConfig]) -> None:
+    network, z = build(kind), torch.randn(1, 3, FRAMES, SIZE, SIZE)
+    network(z, torch.zeros(1), everything(z, False)).sub(z).square().mean().backward()
+    assert any(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
+
+
+@every_network
+def test_same_seed_same_weights(kind: type[NetworkConfig]) -> None:
+    first, second = build(kind), build(kind)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+
+
+@every_network
+def test_examples_do_not_touch(kind: type[NetworkConfig]) -> None:
+    network, z = build(kind), torch.randn(2, 3, FRAMES, SIZE, SIZE)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        given, levels = everything(z, False), torch.tensor([-1.0, 1.0])
+        alone = network(z[1:], levels[1:], given.select(torch.tensor([1])))
+        torch.testing.assert_close(network(z, levels, given)[1:], alone, rtol=1e-4, atol=1e-5)
+
+
+@every_network
+def test_depends_on_all_that_it_is_given(kind: type[NetworkConfig]) -> None:
+    network, z = build(kind, low_res=True), torch.randn(1, 3, FRAMES, SIZE, SIZE)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        given = everything(z, True)
+        out = network(z, torch.zeros(1), given)
+        others = [
+            network(z + 1, torch.zeros(1), given),
+            network(z, torch.ones(1), given),
+            network(z, torch.zeros(1), given.without_text(torch.tensor([True]))),
+            network(z, torch.zeros(1), replace(given, low_res=given.low_res + 1)),
+            network(z, torch.zeros(1), replace(given, low_res_logsnr=torch.ones(1))),
+        ]
+    assert all((other - out).abs().max() > 1e-6 for other in others)
+
+
+@every_network
+def test_size_is_checked_and_config_comes_back_from_json(kind: type[NetworkConfig]) -> None:
+    value = NetworkConfig.from_json({"type": kind.kind()})
+    assert NetworkConfig.from_json(value.to_json()) == value
+    value.check(FRAMES, SIZE, SIZE)
+    with pytest.raises(ValueError, match="nearest"):
+        value.check(FRAMES, SIZE + 1, SIZE)

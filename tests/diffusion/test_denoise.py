@@ -1,0 +1,163 @@
+"""Guidance and thresholds: tabulated values, equal forms, and sizes that torch.quantile refuses."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from zoetrope.diffusion.denoise import (
+    denoiser,
+    dynamically_thresholded,
+    guided,
+    guided_together,
+    oscillating,
+    per_step,
+    quantile,
+    statically_thresholded,
+)
+from zoetrope.diffusion.prediction import Prediction, eps_from_x, target, v_from_x
+from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+
+
+def at(*t: float) -> NoiseLevel:
+    return Cosine()(torch.tensor(t, dtype=torch.float64))
+
+
+def numbers(*values: float) -> Tensor:
+    return torch.tensor([values], dtype=torch.float64)
+
+
+def test_tabulated_guidance() -> None:
+    level, z = at(0.3), numbers(0.4)
+    run = guided(lambda z, level: numbers(0.2), lambda z, level: numbers(-0.1), lambda level: 6.0)
+    x_hat = run(z, level)
+    assert float(x_hat) == pytest.approx(2.0, abs=1e-12)
+    assert float(eps_from_x(x_hat, z, level)) == pytest.approx(-3.0440004940127836, abs=1e-12)
+    assert float(v_from_x(x_hat, z, level)) == pytest.approx(-3.620212563862801, abs=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["x", "eps", "v"])
+def test_guidance_is_the_same_in_every_prediction(kind: Prediction) -> None:
+    level, z = at(0.3), numbers(0.4)
+
+    def network(x: float) -> Tensor:
+        """What a network that predicts `kind` answers if it takes x for the clean data."""
+        return target(kind, numbers(x), eps_from_x(numbers(x), z, level), level)
+
+    combined = 7 * network(0.2) - 6 * network(-0.1)
+    by_output = denoiser(lambda z, logsnr: combined, kind)(z, level)
+    by_x = guided(
+        denoiser(lambda z, logsnr: network(0.2), kind), denoiser(lambda z, logsnr: network(-0.1), kind), lambda _: 6.0
+    )(z, level)
+    assert float(by_output) == pytest.approx(2.0, abs=1e-12)
+    assert float(by_x) == pytest.approx(2.0, abs=1e-12)
+
+
+def test_denoiser_tells_the_network_its_logsnr_in_the_type_of_z() -> None:
+    told = []
+
+    def network(z: Tensor, logsnr: Tensor) -> Tensor:
+        told.append(logsnr)
+        return z
+
+    z = torch.zeros(2, 3)
+    assert denoiser(network, "v")(z, at(0.5, 0.25)).dtype == torch.float32
+    assert told[0].dtype == torch.float32
+    assert told[0].tolist() == pytest.approx([0, 1.762618766561151], abs=1e-6)
+
+
+@settings(deadline=None, max_examples=25)
+@given(weight=st.floats(0, 20), t=st.floats(0.01, 0.99))
+def test_one_call_or_two_guide_alike(weight: float, t: float) -> None:
+    draw = torch.Generator().manual_seed(3)
+    z, condition = (torch.randn(2, 3, 2, 2, 2, dtype=torch.float64, generator=draw) for _ in range(2))
+    level = at(t, t / 2)
+
+    def seeing(condition: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
+        return torch.tanh(z + condition) * level.alpha.reshape(-1, 1, 1, 1, 1)
+
+    def weigh(level: NoiseLevel) -> float:
+        return weight
+
+    twice = torch.cat([condition, torch.zeros_like(condition)])
+    together = guided_together(lambda z, level: seeing(twice, z, level), weigh)(z, level)
+    apart = guided(
+        lambda z, level: seeing(condition, z, level), lambda z, level: seeing(torch.zeros(()), z, level), weigh
+    )(z, level)
+    torch.testing.assert_close(together, apart, rtol=0, atol=1e-12)
+    expected = (1 + weight) * seeing(condition, z, level) - weight * seeing(torch.zeros(()), z, level)
+    torch.testing.assert_close(apart, expected, rtol=0, atol=1e-12)
+
+
+def test_no_guidance_is_the_conditional_answer_bit_for_bit() -> None:
+    draw = torch.Generator().manual_seed(0)
+    a, b = (torch.randn(2, 50, generator=draw) for _ in range(2))
+    got = guided(lambda z, level: a, lambda z, level: b, lambda level: 0.0)(a, at(0.5, 0.5))
+    assert torch.equal(got, a)
+
+
+@pytest.mark.parametrize(
+    ("percentile", "s", "at_two"), [(0.9, 2.9, 0.689655172413793), (0.95, 3, 2 / 3), (0.995, 3, 2 / 3), (1, 3, 2 / 3)]
+)
+def test_tabulated_dynamic_threshold(percentile: float, s: float, at_two: float) -> None:
+    x = torch.linspace(-3, 3, 13, dtype=torch.float64)[None]
+    assert float(quantile(x.abs(), percentile)) == pytest.approx(s, abs=1e-12)
+    got = dynamically_thresholded(lambda z, level: x, percentile)(x, at(0.5))
+    assert float(got[0, 10]) == pytest.approx(at_two, abs=1e-12)
+    assert float(got.abs().max()) == pytest.approx(1, abs=1e-12)
+
+
+def test_dynamic_threshold_leaves_legal_values_alone() -> None:
+    x = torch.linspace(-0.9, 0.9, 7, dtype=torch.float64)[None]
+    assert torch.equal(dynamically_thresholded(lambda z, level: x, 0.995)(x, at(0.5)), x)
+
+
+def test_dynamic_threshold_has_one_scale_for_each_video() -> None:
+    x = torch.full((2, 3, 4, 2, 2), 0.5)
+    x[0, :, 1] = 4.0  # one bright frame dims all frames of its video, and of no other
+    got = dynamically_thresholded(lambda z, level: x, 1.0)(x, at(0.5, 0.5))
+    assert torch.equal(got[0, :, 1], torch.ones(3, 2, 2))
+    assert torch.equal(got[0, :, 0], torch.full((3, 2, 2), 0.125))
+    assert torch.equal(got[1], x[1])
+
+
+@settings(deadline=None, max_examples=25)
+@given(fraction=st.floats(0.01, 1), count=st.integers(1, 60), rows=st.integers(1, 3), seed=st.integers(0, 999))
+def test_quantile_is_torch_quantile_where_that_works(fraction: float, count: int, rows: int, seed: int) -> None:
+    values = torch.randn(rows, count, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    torch.testing.assert_close(quantile(values, fraction), values.quantile(fraction, dim=1), rtol=0, atol=1e-12)
+
+
+def test_quantile_is_exact_above_the_limit_of_torch() -> None:
+    count = 2**24 + 1001
+    values = torch.rand(1, count, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(RuntimeError, match="too large"):
+        values.quantile(0.995, dim=1)
+    got, below = quantile(values, 0.995), int(0.995 * (count - 1))
+    assert int((values < got).sum()) <= below + 1 <= int((values <= got).sum())
+    assert float(got) == pytest.approx(0.995, abs=1e-3)
+
+
+def test_static_threshold() -> None:
+    x = numbers(-2, -1, 0.3, 1.5)
+    assert torch.equal(statically_thresholded(lambda z, level: x)(x, at(0.5)), numbers(-1, -1, 0.3, 1))
+
+
+def test_oscillating_weights() -> None:
+    assert oscillating(7, 15, 1, 3) == [15, 15, 15, 1, 15, 1, 15]
+    assert oscillating(4, 15, 1, 0) == [1, 15, 1, 15]
+    assert oscillating(2, 15, 1, 10) == [15, 15]
+
+
+@settings(deadline=None, max_examples=25)
+@given(steps=st.integers(1, 40), shift=st.floats(-4, 4))
+def test_per_step_gives_each_step_its_own_weight(steps: int, shift: float) -> None:
+    schedule = Cosine(shift=shift)
+    times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+    levels = [schedule(t.expand(2)) for t in times]
+    weight = per_step(levels, list(range(steps)))
+    assert [weight(level) for level in levels[:-1]] == list(range(steps))
+    middles = [schedule(t.expand(2)) for t in (times[1:] + times[:-1]) / 2]
+    assert [weight(level) for level in middles] == list(range(steps))
+    assert weight(levels[-1]) == steps - 1

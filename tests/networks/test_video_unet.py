@@ -1,0 +1,249 @@
+"""The space-time U-Net: where it starts, what may cross frames, which sizes it takes, and what it refuses."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from zoetrope.conditioning import Conditioning
+from zoetrope.layers.attention import FeedForward, TemporalAttention, distance_buckets
+from zoetrope.layers.convolution import TemporalConv, shuffle, unshuffle
+from zoetrope.networks.video_unet import Level, VideoUNet, VideoUNetConfig
+
+WIDTH = 8  # of text
+
+
+def config(temporal: str = "attention", **fields: object) -> VideoUNetConfig:
+    levels = (
+        Level(width=8, temporal="convolution" if temporal == "convolution" else None),
+        Level(width=16, spatial_attention=True, text_attention=True, temporal=temporal),  # type: ignore[arg-type]
+    )
+    return VideoUNetConfig(**{"text_width": WIDTH, "embedding": 16, "head": 8, "levels": levels} | fields)
+
+
+def awake(network: nn.Module, seed: int = 0) -> nn.Module:
+    """The network with random weights everywhere, so that no branch is still zero."""
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(0.2 * torch.randn(parameter.shape, generator=draw))
+    return network
+
+
+def built(temporal: str = "attention", **fields: object) -> VideoUNet:
+    """A float64 network that has left its start."""
+    network = config(temporal, **fields).build()
+    awake(network)
+    return network.double()
+
+
+def randn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def logsnr(count: int) -> Tensor:
+    return torch.linspace(-3, 3, count, dtype=torch.float64)
+
+
+def text(count: int, tokens: int = 3) -> Conditioning:
+    mask = torch.ones(count, tokens, dtype=torch.bool)
+    mask[0, -1] = False
+    return Conditioning(text=randn(count, tokens, WIDTH, seed=7), text_mask=mask)
+
+
+@pytest.mark.parametrize("low_res", [False, True])
+def test_starts_at_zero_and_every_block_as_the_identity(low_res: bool) -> None:
+    network = config(low_res=low_res).build()
+    z, given = randn(2, 3, 4, 4, 4).float(), text(2)
+    given = replace(given, text=given.text.float(), low_res=z if low_res else None, low_res_logsnr=torch.zeros(2))
+    assert torch.equal(network(z, logsnr(2).float(), given), torch.zeros_like(z))
+    h, e, tokens = torch.randn(2, 4, 4, 4, 16), torch.randn(2, 1, 16), torch.randn(2, 3, 16)
+    block = network.down[1][0]
+    assert torch.equal(block(h, e, tokens, torch.ones(2, 3, dtype=torch.bool), torch.zeros(2, dtype=torch.bool)), h)
+
+
+@pytest.mark.parametrize("temporal", ["attention", "convolution"])
+@pytest.mark.parametrize("positions", [False, True])
+@pytest.mark.parametrize("low_res", [False, True])
+def test_packed_images_are_separate_images(temporal: str, positions: bool, low_res: bool) -> None:
+    network = built(temporal, frame_positions=positions, low_res=low_res)
+    b, f = 2, 3
+    z, small = randn(b, 3, f, 4, 8), randn(b, 3, f, 4, 8, seed=1)
+    tokens, mask = randn(b, f, 3, WIDTH, seed=2), torch.rand(b, f, 3, generator=torch.Generator().manual_seed(3)) > 0.4
+    mask[1, 1] = False  # one of them without text
+    levels = logsnr(b)
+    packed = Conditioning(text=tokens, text_mask=mask, images=torch.tensor([True, True]))
+    alone = Conditioning(text=tokens.flatten(0, 1), text_mask=mask.flatten(0, 1))
+    if low_res:
+        packed = replace(packed, low_res=small, low_res_logsnr=levels)
+        singles = small.transpose(1, 2).flatten(0, 1)[:, :, None]
+        alone = replace(alone, low_res=singles, low_res_logsnr=levels.repeat_interleave(f))
+    together = network(z, levels, packed)
+    apart = network(z.transpose(1, 2).flatten(0, 1)[:, :, None], levels.repeat_interleave(f), alone)
+    torch.testing.assert_close(together.transpose(1, 2).flatten(0, 1)[:, :, None], apart, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("temporal", ["attention", "convolution"])
+def test_a_pack_beside_a_clip_changes_neither(temporal: str) -> None:
+    network = built(temporal, frame_positions=True)
+    z, levels = randn(2, 3, 3, 4, 4), logsnr(2)
+    tokens, mask = randn(2, 3, 2, WIDTH, seed=2), torch.ones(2, 3, 2, dtype=torch.bool)
+    tokens[1] = tokens[1, :1]  # a clip has one text for all its frames
+    mixed = network(z, levels, Conditioning(text=tokens, text_mask=mask, images=torch.tensor([True, False])))
+    clip = network(z[1:], levels[1:], Conditioning(text=tokens[1:, 0], text_mask=mask[1:, 0]))
+    torch.testing.assert_close(mixed[1:], clip, rtol=0, atol=1e-12)
+    pack = Conditioning(text=tokens[:1], text_mask=mask[:1], images=torch.tensor([True]))
+    torch.testing.assert_close(mixed[:1], network(z[:1], levels[:1], pack), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("temporal", ["attention", "convolution"])
+def test_frames_of_a_clip_do_mix(temporal: str) -> None:
+    network = built(temporal)
+    z = randn(1, 3, 3, 4, 4)
+    other = z.clone()
+    other[:, :, 0] += 1
+    changed = (network(z, logsnr(1), text(1)) - network(other, logsnr(1), text(1))).abs().amax((0, 1, 3, 4))
+    assert changed[1] > 1e-6
+
+
+def test_images_in_temporal_attention_take_the_value_path() -> None:
+    layer = awake(TemporalAttention(16, 2)).double()
+    h = randn(2, 3, 2, 2, 16)
+    value = layer.qkv(layer.norm(h))[..., 32:]  # type: ignore[operator]
+    got = layer(h, torch.tensor([True, True]))
+    torch.testing.assert_close(got, layer.out(value), rtol=0, atol=1e-12)  # type: ignore[operator]
+
+
+def test_images_skip_temporal_convolution() -> None:
+    layer = awake(TemporalConv(8)).double()
+    out = layer(randn(2, 3, 2, 2, 8), torch.tensor([True, False]))
+    assert out[0].abs().max() == 0 < out[1].abs().max()
+
+
+def test_tabulated_buckets_of_distance() -> None:
+    table = "12,11,11,10,10,9,9,8,8,7,6,5,4,3,2,1,0,17,18,19,20,21,22,23,24,24,25,25,26,26,27,27,28"
+    buckets = distance_buckets(17, torch.device("cpu"))
+    got = [int(buckets[-d, 0]) for d in range(-16, 1)] + [int(buckets[0, d]) for d in range(1, 17)]
+    assert got == [int(value) for value in table.split(",")]
+    assert int(distance_buckets(200, torch.device("cpu")).max()) == 31
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (2, 4, 8), (5, 8, 4), (40, 4, 4)])
+@pytest.mark.parametrize("temporal", ["attention", "convolution"])
+def test_other_frame_counts_and_sizes_work(temporal: str, shape: tuple[int, int, int]) -> None:
+    network = built(temporal, frame_positions=True)
+    z = randn(1, 3, *shape)
+    out = network(z, logsnr(1), text(1))
+    assert out.shape == z.shape and out.isfinite().all()
+
+
+def test_examples_of_a_batch_do_not_touch() -> None:
+    network = built("attention", frame_positions=True)
+    z, levels, given = randn(3, 3, 3, 4, 4), logsnr(3), text(3)
+    together = network(z, levels, given)
+    for row in range(3):
+        alone = network(z[row : row + 1], levels[row : row + 1], given.select(torch.tensor([row])))
+        torch.testing.assert_close(together[row : row + 1], alone, rtol=0, atol=1e-12)
+    turned = z.permute(0, 4, 3, 2, 1).contiguous().permute(0, 4, 3, 2, 1)  # other strides, same values
+    torch.testing.assert_close(network(turned, levels, given), together, rtol=0, atol=1e-12)
+
+
+def test_padding_of_the_text_is_not_seen() -> None:
+    network = built()
+    z, given = randn(1, 3, 2, 4, 4), text(1)
+    other = given.text.clone()
+    other[0, -1] = 100.0
+    assert torch.equal(network(z, logsnr(1), given), network(z, logsnr(1), replace(given, text=other)))
+
+
+def test_no_text_is_the_null_text() -> None:
+    network = built()
+    z, given = randn(2, 3, 2, 4, 4), text(2)
+    hidden = network(z, logsnr(2), given.without_text(torch.tensor([True, True])))
+    torch.testing.assert_close(hidden, network(z, logsnr(2), Conditioning()), rtol=0, atol=1e-12)
+    assert (hidden - network(z, logsnr(2), given)).abs().max() > 1e-6
+
+
+def test_null_text_is_trained_when_text_is_dropped_and_only_then() -> None:
+    network = built()
+    z, given = randn(2, 3, 2, 4, 4), text(2)
+    for drop, trained in ((torch.tensor([False, True]), True), (torch.tensor([False, False]), False)):
+        network.zero_grad()
+        network(z, logsnr(2), given.without_text(drop)).square().mean().backward()
+        assert (network.null_text.grad is not None and bool(network.null_text.grad.abs().max() > 0)) is trained
+
+
+def test_checkpointing_gives_the_same_gradients() -> None:
+    z, given, gradients = randn(1, 3, 3, 4, 4), text(1), []
+    for checkpointing in (False, True):
+        network = built(checkpointing=checkpointing).train()
+        network(z, logsnr(1), given).square().mean().backward()
+        gradients.append({name: p.grad for name, p in network.named_parameters()})
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=0, atol=1e-14)
+
+
+def test_a_static_clip_stays_static_without_mixing_of_frames() -> None:
+    network = VideoUNetConfig(text_width=WIDTH, embedding=16, head=8, levels=(Level(width=8), Level(width=16))).build()
+    awake(network).double()
+    z = randn(1, 3, 1, 4, 4).expand(1, 3, 5, 4, 4)
+    out = network(z, logsnr(1), text(1))
+    torch.testing.assert_close(out, out[:, :, :1].expand_as(out), rtol=0, atol=1e-12)
+
+
+def test_convolutional_networks_move_with_the_picture() -> None:
+    levels = (Level(width=8, temporal="convolution"), Level(width=16, temporal="convolution", text_attention=True))
+    network = VideoUNetConfig(text_width=WIDTH, embedding=16, head=8, patch=2, levels=levels).build()
+    awake(network).double()
+    wide, pixel = randn(1, 3, 2, 64, 64), 4
+    full = network(wide, logsnr(1), text(1))
+    part = network(wide[..., pixel : pixel + 56, pixel : pixel + 56].contiguous(), logsnr(1), text(1))
+    border = 24  # beyond the reach of the convolutions
+    torch.testing.assert_close(
+        part[..., border:-border, border:-border],
+        full[..., pixel + border : pixel + 56 - border, pixel + border : pixel + 56 - border],
+        rtol=0,
+        atol=1e-12,
+    )
+
+
+def test_shuffle_inverts_unshuffle() -> None:
+    h = randn(2, 3, 4, 6, 5)
+    assert torch.equal(shuffle(unshuffle(h, 2), 2), h)
+    block = unshuffle(h, 2)[0, 0, 1, 2]
+    assert torch.equal(block.view(2, 2, 5), h[0, 0, 2:4, 4:6])
+
+
+def test_feed_forward_is_modulated_by_frame() -> None:
+    layer = awake(FeedForward(8, 4)).double()
+    h, e = randn(1, 2, 2, 2, 8), randn(1, 2, 4)
+    got = layer(h, e)
+    for frame in range(2):
+        torch.testing.assert_close(got[:, frame : frame + 1], layer(h[:, frame : frame + 1], e[:, frame : frame + 1]))
+
+
+def test_wrong_conditioning_is_refused() -> None:
+    network = built(low_res=True)
+    z, given = randn(2, 3, 2, 4, 4), text(2)
+    with pytest.raises(ValueError, match=r"low_res: expected the previous stage's video, got None"):
+        network(z, logsnr(2), given)
+    with pytest.raises(ValueError, match=r"low_res_logsnr: expected"):
+        network(z, logsnr(2), replace(given, low_res=z))
+    with pytest.raises(ValueError, match=r"low_res: expected shape \(2, 3, 2, 4, 4\), got \(2, 3, 2, 4, 2\)"):
+        network(z, logsnr(2), replace(given, low_res=z[..., :2], low_res_logsnr=logsnr(2)))
+    given = replace(given, low_res=z, low_res_logsnr=logsnr(2))
+    with pytest.raises(ValueError, match="text: expected width 8, got 5"):
+        network(z, logsnr(2), replace(given, text=given.text[..., :5]))
+    with pytest.raises(ValueError, match="text: expected 2 texts or one for each frame, got 3"):
+        network(z, logsnr(2), replace(text(3), low_res=z, low_res_logsnr=logsnr(2)))
+
+
+def test_illegal_sizes_name_the_nearest_legal_one() -> None:
+    with pytest.raises(ValueError, match="height: expected a multiple of 4, got 23; the nearest is 24"):
+        config(patch=2).check(4, 23, 40)
+    with pytest.raises(ValueError, match="width: expected a multiple of 2, got 1; the nearest is 2"):
+        config().check(4, 4, 1)
+    config(patch=2).check(1, 24, 40)
+    with pytest.raises(ValueError, match=r"levels\.1\.width: expected a multiple of head = 32, got 16"):
+        config(head=32).build()

@@ -1,0 +1,1 @@
+"""Samplers against data whose exact denoiser is known."""

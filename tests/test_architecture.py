@@ -1,0 +1,177 @@
+"""The shape of the house: what may import what, how long things may be, and that an import does nothing else."""
+
+import ast
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import zoetrope
+
+PACKAGE = Path(zoetrope.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
+NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
+
+# From the ground up: a module imports from its own layer and from those before it.
+LAYERS = [
+    "config",
+    "shapes",
+    "conditioning",
+    "diffusion",
+    "video",
+    "layers",
+    "samplers",
+    "text",
+    "networks",
+    "cascade",
+    "models",
+    "data",
+    "metrics",
+    "training",
+    "recipes",
+    "interop",
+    "web",
+    "commands",
+    "__main__",
+]
+LONGEST_FILE, LONGEST_FUNCTION = 400, 60
+HEAVY = ["torch", "transformers", "av", "diffusers", "numpy"]
+
+
+def layer(module: str) -> str:
+    """The folder or file right under the package that a module belongs to; "" is the package itself."""
+    return module.removeprefix("zoetrope").removeprefix(".").partition(".")[0]
+
+
+def tree(path: Path) -> ast.Module:
+    """A file's syntax."""
+    return ast.parse(path.read_text("utf-8"), str(path))
+
+
+def own_imports(path: Path) -> Iterator[str]:
+    """Every module of the package that a file imports anywhere, inside functions and for type checkers too."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.partition(".")[0] == "zoetrope")
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: line {node.lineno}: imports are written in full"
+            if node.module == "zoetrope":
+                names = [alias.name for alias in node.names]
+                yield from (f"zoetrope.{name}" if name in LAYERS else "zoetrope" for name in names)
+            elif node.module and node.module.startswith("zoetrope."):
+                yield node.module
+
+
+def functions(path: Path) -> Iterator[tuple[str, int]]:
+    """The name and number of lines of every function in a file."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            yield node.name, node.end_lineno - node.lineno + 1
+
+
+def python(program: str, *arguments: str) -> Any:
+    """What a program, run by a fresh interpreter, prints as JSON on its last line."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_every_folder_has_its_place() -> None:
+    found = {module.name for module in pkgutil.iter_modules([str(PACKAGE)])}
+    assert found <= set(LAYERS)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "__init__.py"])
+def test_imports_point_down(name: str) -> None:
+    own = layer("zoetrope." + name.removesuffix(".py").replace("/", "."))
+    above = [target for target in own_imports(PACKAGE / name) if layer(target) in LAYERS[LAYERS.index(own) + 1 :]]
+    assert not above, f"{name} belongs to {own!r} and imports from above it"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_files_and_functions_are_short_and_explained(name: str) -> None:
+    path = PACKAGE / name
+    assert ast.get_docstring(tree(path)), "the module has no docstring"
+    assert len(path.read_text("utf-8").splitlines()) < LONGEST_FILE
+    assert [found for found in functions(path) if found[1] >= LONGEST_FUNCTION] == []
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("commands")])
+def test_only_commands_print(name: str) -> None:
+    calls = [node for node in ast.walk(tree(PACKAGE / name)) if isinstance(node, ast.Call)]
+    assert [c.lineno for c in calls if isinstance(c.func, ast.Name) and c.func.id == "print"] == []
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    program = "import json, sys, zoetrope; print(json.dumps(sorted(sys.modules)))"
+    assert set(HEAVY).isdisjoint(python(program))
+
+
+HELP = """
+import json, sys
+from zoetrope.__main__ import main
+sys.argv = ["zoetrope", *sys.argv[1:]]
+try:
+    status = main()
+except SystemExit as end:
+    status = end.code
+print()
+print(json.dumps([status, sorted(sys.modules)]))
+"""
+
+
+def test_help_loads_nothing_heavy() -> None:
+    status, modules = python(HELP, "--help")
+    assert not status
+    assert set(HEAVY).isdisjoint(modules)
+
+
+# The interpreter reports to an audit hook what a module does while it is imported. What third parties do on their own
+# import is theirs, so those that every part needs are loaded first.
+IMPORT_ALL = """
+import importlib, json, os, pkgutil, sys, threading
+import numpy, pydantic, safetensors.torch, torch, torch.utils.checkpoint, typer
+names = ["zoetrope", *(m.name for m in pkgutil.walk_packages([sys.argv[1]], "zoetrope."))]
+acts, watching = [], True
+DEEDS = ("socket.", "subprocess.", "os.putenv", "os.unsetenv", "os.mkdir", "os.rename", "os.remove", "os.system")
+def watch(event, arguments):
+    if watching and event.startswith("socket."):
+        acts.append(event)
+        raise OSError("no network while modules are imported")
+    wrote = event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
+    if watching and (wrote or event.startswith(DEEDS)):
+        acts.append(f"{event} {arguments[:1]}")
+sys.addaudithook(watch)
+def state():
+    return [
+        torch.random.get_rng_state().sum().item(), str(numpy.random.get_state()[1].sum()), torch.get_num_threads(),
+        str(torch.get_default_dtype()), torch.is_grad_enabled(), threading.active_count(), len(os.environ), os.getcwd(),
+    ]
+before = state()
+for name in names:
+    importlib.import_module(name)
+same = state() == before
+watching = False
+print(json.dumps({"names": names, "acts": acts, "same": same, "modules": sorted(sys.modules)}))
+"""
+
+
+def test_importing_every_module_does_nothing_else() -> None:
+    report = python(IMPORT_ALL, str(PACKAGE))
+    assert len(report["names"]) == len(NAMES), "a folder without __init__.py holds modules that nobody can import"
+    assert report["acts"] == []
+    assert report["same"], "a module changed random state, threads, defaults or the environment when it was imported"
+    assert {"transformers", "av", "diffusers"}.isdisjoint(report["modules"])

@@ -1,0 +1,62 @@
+"""The command line: `zoetrope VERB`, also `python -m zoetrope VERB`."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from zoetrope.commands import application
+from zoetrope.commands._talk import fail
+
+USAGE_ERROR: type[BaseException] = typer.BadParameter.__mro__[2]
+"""Base of what typer raises for a wrong command line, which has moved between versions of typer and click."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit status: 0, 2 for what the user can mend, 130 after Ctrl-C.
+
+    Anything else that goes wrong is ours to mend, and keeps its traceback.
+    """
+    command = typer.main.get_command(application())
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with command.make_context("zoetrope", words) as context:
+            command.invoke(context)
+            sys.stdout.flush()
+    except typer.Exit as done:
+        return done.exit_code
+    except KeyboardInterrupt as stop:
+        fail(str(stop) or "interrupted", "")
+        return 130
+    except BrokenPipeError:  # such as `zoetrope show mini | head`: nobody is left to read the rest
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (ValueError, OSError) as error:
+        fail(_explained(error))
+        return 2
+    except USAGE_ERROR as error:
+        fail(_usage(error))
+        return 2
+    return 0
+
+
+def _explained(error: ValueError | OSError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror}"
+    return str(error)
+
+
+def _usage(error: BaseException) -> str:
+    """What was wrong with the command line, in our words where typer's own are poor."""
+    near = getattr(error, "possibilities", None)
+    if near:
+        return f"unknown option {getattr(error, 'option_name', '')!r}; did you mean {sorted(near)[0]!r}?"
+    context = getattr(error, "ctx", None)
+    hint = f" (see {context.command_path} --help)" if context is not None else ""
+    return f"{getattr(error, 'format_message')()}{hint}"  # noqa: B009
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""What people run: one verb a file, which reads its options, calls the library, and prints."""
+
+import typer
+
+from zoetrope import __version__
+from zoetrope.commands.data import data
+from zoetrope.commands.doctor import doctor
+from zoetrope.commands.generate import generate
+from zoetrope.commands.show import show
+from zoetrope.commands.train import train
+
+
+def application() -> typer.Typer:
+    """The command line as a value."""
+    app = typer.Typer(name="zoetrope", add_completion=False, rich_markup_mode=None, invoke_without_command=True)
+    app.callback()(_root)
+    for verb in (generate, train, show, doctor):
+        app.command()(verb)
+    app.add_typer(data, name="data")
+    return app
+
+
+def _root(context: typer.Context, version: bool = typer.Option(False, "--version", help="Print the version.")) -> None:
+    """Text to video with cascaded diffusion models, after Imagen Video."""
+    if version:
+        typer.echo(f"zoetrope {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())

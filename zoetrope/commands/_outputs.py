@@ -1,0 +1,91 @@
+"""Where the videos of `generate` go, decided and checked before anything is sampled."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from zoetrope.video import Video, check_output
+
+
+class Outputs:
+    """The file, or folder of pictures, of each video.
+
+    One video goes to `out` itself; several get numbers, name-001.mp4 or out/001/. Without `out` the names come from
+    the prompts and never replace a file.
+    """
+
+    def __init__(self, out: str | None, prompts: Sequence[str], frames: int) -> None:
+        """Raises ValueError for a name that cannot be written."""
+        suffix = ".mp4" if frames > 1 else ".png"
+        self.paths: list[str] = []
+        for number, prompt in enumerate(prompts, start=1):
+            if out is None:
+                self.paths.append(_free(slug(prompt), suffix, self.paths))
+            else:
+                self.paths.append(out if len(prompts) == 1 else numbered(out, number))
+        if out is not None:
+            check_output(out, frames)
+        for path in self.paths:
+            if len(prompts) == 1 or not is_folder(out):
+                check_output(path, frames)
+            elif Path(path).is_dir() and any(Path(path).iterdir()):
+                raise ValueError(f"{path}: already holds files")
+
+    def save(self, number: int, video: Video) -> str:
+        """Write one video and give the name it went to."""
+        path = self.paths[number]
+        if is_folder(path):
+            Path(path).parent.mkdir(exist_ok=True)
+        video.save(path)
+        return path
+
+
+class StageOutputs:
+    """The folder that takes what every stage made."""
+
+    def __init__(self, folder: str | None) -> None:
+        """Raises ValueError if the folder cannot be written."""
+        self.folder = None if folder is None else Path(folder)
+        if self.folder is not None:
+            check_output((self.folder if self.folder.is_dir() else self.folder.parent) / "stage.mp4")
+
+    def save(self, path: str, stage: str, video: Video) -> str | None:
+        """Write a stage's video, named after its final video at `path`."""
+        if self.folder is None:
+            return None
+        self.folder.mkdir(exist_ok=True)
+        target = Path(path)
+        suffix = ".png" if len(video.frames) == 1 else target.suffix if target.suffix in (".webm", ".gif") else ".mp4"
+        file = self.folder / f"{target.stem.partition('%')[0].rstrip('_-')}-{stage}{suffix}"
+        video.save(file)
+        return str(file)
+
+
+def is_folder(path: str | None) -> bool:
+    """Whether a name means a folder of pictures."""
+    return path is not None and (path.endswith(("/", os.sep)) or Path(path).is_dir())
+
+
+def numbered(out: str, number: int) -> str:
+    """The name of one of several outputs."""
+    if is_folder(out):
+        return os.path.join(out, f"{number:03d}", "")
+    path = Path(out)
+    if "%" in path.stem:
+        before, sign, after = path.name.partition("%")
+        return str(path.with_name(f"{before}{number:03d}-{sign}{after}"))
+    return str(path.with_name(f"{path.stem}-{number:03d}{path.suffix}"))
+
+
+def slug(prompt: str) -> str:
+    """A file name that tells what was asked for."""
+    words = re.sub(r"[^\w]+", "-", prompt.lower()).strip("-_")
+    return words[:60].rstrip("-_") or "video"
+
+
+def _free(stem: str, suffix: str, taken: Sequence[str]) -> str:
+    name, number = stem + suffix, 2
+    while Path(name).exists() or name in taken:
+        name, number = f"{stem}-{number}{suffix}", number + 1
+    return name

@@ -1,0 +1,141 @@
+"""`zoetrope doctor`: what this machine can do."""
+
+import os
+import platform
+import tempfile
+from importlib import metadata
+from typing import Any
+
+import typer
+
+from zoetrope.commands._options import Json, Quiet
+from zoetrope.commands._talk import Talk
+
+PACKAGES = ("torch", "numpy", "safetensors", "huggingface_hub", "transformers", "av", "pydantic", "typer", "rich")
+ENCODERS = {"mp4": "libx264", "webm": "libvpx-vp9", "gif": "gif", "png": "png"}
+
+
+def doctor(json: Json = False, quiet: Quiet = False) -> None:
+    """Tell versions, devices, speed, codecs and models; exit status 1 if generating and saving would fail."""
+    sections = {
+        "versions": _versions(),
+        "machine": _machine(),
+        "speed": _speed(),
+        "writes": _writes(),
+        "text encoders": _text_encoders(),
+        "models": _models(),
+        "cache": _cache(),
+    }
+    problems = [f"cannot write .{suffix}" for suffix, codec in sections["writes"].items() if not codec]
+    if not sections["cache"]["writable"]:
+        problems.append(f"cannot write to the cache folder {sections['cache']['folder']}; set ZOETROPE_CACHE")
+    lines = []
+    for title, facts in sections.items():
+        lines += [f"{title}:", *(f"  {key}: {value}" for key, value in facts.items())]
+    lines += [f"PROBLEM: {problem}" for problem in problems] or ["no problems found"]
+    Talk(json, quiet).result({**sections, "problems": problems}, "" if quiet and not problems else "\n".join(lines))
+    if problems:
+        raise typer.Exit(1)
+
+
+def _versions() -> dict[str, Any]:
+    from zoetrope import __version__
+
+    found: dict[str, Any] = {"zoetrope": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = None
+    return found
+
+
+def _machine() -> dict[str, Any]:
+    import torch
+
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
+    facts: dict[str, Any] = {
+        "system": platform.platform(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "torch threads": torch.get_num_threads(),
+        "memory": f"{pages / 2**30:.1f} GiB",
+    }
+    for number in range(torch.cuda.device_count()):
+        card = torch.cuda.get_device_properties(number)
+        facts[f"cuda:{number}"] = f"{card.name}, {card.total_memory / 2**30:.1f} GiB"
+    if torch.backends.mps.is_available():
+        facts["mps"] = "available"
+    return facts
+
+
+def _speed() -> dict[str, Any]:
+    """What bfloat16 gains on the CPU, measured, and what `--dtype auto` makes of it."""
+    import torch
+
+    from zoetrope.commands._options import device_named
+    from zoetrope.training.precision import compute_dtype, matmul_seconds
+
+    full, half = (matmul_seconds(dtype) for dtype in (torch.float32, torch.bfloat16))
+    device = device_named(None)
+    operations = 2 * 512**3
+    return {
+        "cpu fp32": f"{operations / full / 1e9:.1f} GFLOP/s",
+        "cpu bf16": f"{operations / half / 1e9:.1f} GFLOP/s",
+        "default": f"{device}, {str(compute_dtype(device)).removeprefix('torch.')}",
+    }
+
+
+def _writes() -> dict[str, Any]:
+    """The codec behind each suffix, None where PyAV lacks it."""
+    import av
+
+    found: dict[str, Any] = {}
+    for suffix, codec in ENCODERS.items():
+        try:
+            av.Codec(codec, "w")
+        except av.codec.codec.UnknownCodecError:
+            found[suffix] = None
+        else:
+            found[suffix] = codec
+    return found
+
+
+def _text_encoders() -> dict[str, Any]:
+    """Where the default of each kind of encoder lies on this machine; nothing is downloaded."""
+    import importlib.util
+
+    from huggingface_hub import try_to_load_from_cache
+
+    from zoetrope.text import TextEncoder
+    from zoetrope.text import minilm as mini
+    from zoetrope.text._frozen import REVISIONS
+
+    found: dict[str, Any] = {}
+    for kind in TextEncoder.every():
+        default = kind.model_fields.get("model")
+        name = mini.HUB if default is None else str(default.default)
+        cached = try_to_load_from_cache(name, "config.json", revision=REVISIONS.get(name))
+        found[kind.kind()] = f"{name}, in the hub's cache" if isinstance(cached, str) else f"{name}, not here"
+    if importlib.util.find_spec(mini.PACKAGE.replace("-", "_")) is not None:
+        found["minilm"] = f"package {mini.PACKAGE} {metadata.version(mini.PACKAGE)}"
+    return found
+
+
+def _models() -> dict[str, Any]:
+    from zoetrope.models.folder import shipped
+
+    return {name: str(folder) for name, folder in shipped().items()} or {"shipped": "none"}
+
+
+def _cache() -> dict[str, Any]:
+    """The cache folder, or the nearest one above it that exists, is tried by writing a file."""
+    from zoetrope.text._cache import default_folder
+
+    folder = default_folder().parent
+    near = next(place for place in (folder, *folder.parents) if place.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=near):
+            writable = True
+    except OSError:
+        writable = False
+    return {"folder": str(folder), "writable": writable}

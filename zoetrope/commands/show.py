@@ -1,0 +1,124 @@
+"""`zoetrope show`: what a model, a recipe or a run is."""
+
+import json as js
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoetrope.commands._options import Json, Quiet
+from zoetrope.commands._talk import Talk
+
+if TYPE_CHECKING:
+    from zoetrope.cascade.spec import StageSpec
+    from zoetrope.networks import NetworkConfig
+    from zoetrope.training.spec import Recipe
+
+What = Annotated[
+    str,
+    typer.Argument(metavar="MODEL|RECIPE|RUN", help="A shipped name, a folder, a hub id, a recipe.json or .py file."),
+]
+
+
+def show(what: What, json: Json = False, quiet: Quiet = False) -> None:
+    """Tell what a model, a recipe or a run is; --json gives a recipe's complete recipe.json to start from."""
+    from zoetrope import recipes
+    from zoetrope.models.folder import shipped
+    from zoetrope.training.trained import is_run
+
+    path = Path(what).expanduser()
+    if is_run(path):
+        value, lines = _run(path)
+    elif path.suffix in (".json", ".py") or (what in recipes.names() and not path.is_dir()):
+        made = recipes.load_recipe(what)
+        value, lines = made.to_json(), _recipe(made)
+        if what in shipped():
+            lines += ["", f"Its weights come with the package: {shipped()[what]}", *_model(what)[1]]
+    else:
+        value, lines = _model(what)
+    Talk(json, quiet).result(value, "\n".join(lines))
+
+
+def parameters(network: "NetworkConfig") -> int:
+    """How many weights a network has; nothing is allocated to count them."""
+    import torch
+
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in network.build().parameters())
+
+
+def _model(name: str) -> tuple[dict[str, Any], list[str]]:
+    from zoetrope.models.folder import locate
+    from zoetrope.training.trained import gather
+
+    folder = locate(name)
+    spec, weights, card = gather([folder])
+    sizes = {stage: path.stat().st_size if path.is_file() else None for stage, path in weights.items()}
+    value = {
+        "name": spec.name,
+        "folder": str(folder),
+        "parameters": {stage.name: parameters(stage.network) for stage in spec.stages},
+        "bytes": sizes,
+        "cascade": spec.to_json(),
+        "card": card,
+    }
+    lines = [f"{spec.name}, a model in {folder}", f"text: {js.dumps(spec.text.to_json())}", *_table(spec.stages, sizes)]
+    return value, [*lines, "", card.strip() or "It has no card."]
+
+
+def _recipe(recipe: "Recipe") -> list[str]:
+    lines = [f"{recipe.name}, a recipe", f"text: {js.dumps(recipe.cascade.text.to_json())}"]
+    lines += [*_table(recipe.cascade.stages, {}), "", "training:"]
+    for name, spec in recipe.training.items():
+        phases = [f"{p.examples} x {p.frames or 'all'} frames, batch {p.batch}" for p in spec.phases]
+        lines.append(f"  {name}: {spec.data.kind()}, {spec.examples} examples ({'; '.join(phases)})")
+    return lines
+
+
+def _run(path: Path) -> tuple[dict[str, Any], list[str]]:
+    from zoetrope.training.state import find_checkpoints
+    from zoetrope.training.trained import run_recipe
+
+    recipe, name = run_recipe(path)
+    stage = recipe.cascade.stage(name)
+    found = find_checkpoints(path / "checkpoints")
+    examples = int(found[-1].name) if found else 0
+    total = recipe.train_spec(name).examples
+    metrics = path / "metrics.jsonl"
+    last = js.loads(metrics.read_text().splitlines()[-1]) if metrics.is_file() and metrics.stat().st_size else None
+    sizes = {name: (found[-1] / "average.safetensors").stat().st_size} if found else {}
+    value = {
+        "run": str(path),
+        "stage": name,
+        "examples": examples,
+        "total": total,
+        "checkpoint": str(found[-1]) if found else None,
+        "metrics": last,
+        "parameters": {name: parameters(stage.network)},
+        "bytes": sizes,
+        "recipe": recipe.to_json(),
+    }
+    lines = [f"{path}, a run of stage {name} of {recipe.name}: {examples} of {total} examples", *_table([stage], sizes)]
+    return value, [*lines, *([f"last metrics: {js.dumps(last)}"] if last else [])]
+
+
+def _table(stages: "Sequence[StageSpec]", sizes: dict[str, int | None] | dict[str, int]) -> list[str]:
+    """The stages in columns."""
+    rows = [("stage", "kind", "makes", "parameters", "sampling", "on disk")]
+    for stage in stages:
+        plan = stage.sampling
+        weight = plan.guidance if isinstance(plan.guidance, float) else "oscillating"
+        size = sizes.get(stage.name)
+        rows.append(
+            (
+                stage.name,
+                stage.kind,
+                str(stage.shape),
+                f"{parameters(stage.network):,}",
+                f"{plan.sampler.kind()} {plan.steps} steps, guidance {weight}",
+                f"{size / 1e6:.2f} MB" if size is not None else "-",
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

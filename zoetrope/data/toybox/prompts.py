@@ -1,0 +1,80 @@
+"""Prompts that training never saw, with what should be seen, to measure what a model makes of them."""
+
+from collections.abc import Callable, Iterator
+from itertools import count, islice
+from typing import NamedTuple
+
+from zoetrope.data.toybox.captions import caption
+from zoetrope.data.toybox.scene import Script, script
+from zoetrope.data.toybox.vocabulary import FLAT_SHAPES, SOLID_SHAPES
+
+SEED = 7_000_000  # scripts of the test prompts are numbered from here
+
+
+class Prompt(NamedTuple):
+    """A prompt and the script that it tells."""
+
+    text: str
+    script: Script
+
+
+def combinations(number: int) -> list[Prompt]:
+    """One flat object, in ordinary words, that combines two values which training never shows together."""
+    return _first(number, lambda seed: script(seed, held_out=True), _single, held_out_words=False)
+
+
+def wordings(number: int) -> list[Prompt]:
+    """One flat object in combinations that training may show, told with words that training never uses."""
+    return _first(number, script, _single, held_out_words=True)
+
+
+def familiar(number: int) -> list[Prompt]:
+    """One flat object as training shows and tells it: what the other two are compared with."""
+    return _first(number, script, _single, held_out_words=False)
+
+
+def pairs(number: int) -> list[Prompt]:
+    """Two objects and how they lie to each other."""
+    return _first(number, script, lambda told: bool(told.relation), held_out_words=False)
+
+
+def letters(number: int) -> list[Prompt]:
+    """One letter."""
+    return _first(number, script, lambda told: told.things[0].shape == "letter" and not told.relation, False)
+
+
+def solids(number: int) -> list[Prompt]:
+    """One three-dimensional object."""
+    return _first(number, script, lambda told: told.things[0].shape in SOLID_SHAPES and not told.relation, False)
+
+
+def styles(number: int) -> list[Prompt]:
+    """One flat object in a drawn style."""
+    return _first(number, script, lambda told: told.style != "flat", False)
+
+
+SETS: dict[str, Callable[[int], list[Prompt]]] = {
+    "combinations": combinations,
+    "wordings": wordings,
+    "familiar": familiar,
+    "pairs": pairs,
+    "letters": letters,
+    "solids": solids,
+    "styles": styles,
+}
+
+
+def _single(told: Script) -> bool:
+    return not told.relation and told.style == "flat" and told.things[0].shape in FLAT_SHAPES
+
+
+def _first(
+    number: int, draw: Callable[[int], Script], wanted: Callable[[Script], bool], held_out_words: bool
+) -> list[Prompt]:
+    def every() -> Iterator[Prompt]:
+        for seed in count(SEED):
+            told = draw(seed)
+            if wanted(told):
+                yield Prompt(caption(told, held_out_words), told)
+
+    return list(islice(every(), number))

@@ -1,0 +1,110 @@
+"""Imagen Video at the paper's size: seven stages, 11.6 billion parameters, T5-XXL text [Ho et al. 2022, arXiv:2210.02303].
+
+Order, shapes, parameter counts, where attention is, guidance and steps are the paper's. Widths, depths, learning rates
+and batch sizes were never published: those here are ours, chosen so that each stage has the paper's parameter count.
+
+    zoetrope show imagen_video
+    torchrun ... zoetrope train imagen_video --stage base --data CLIPS --out runs/base
+"""
+
+import math
+from typing import NamedTuple
+
+from zoetrope.cascade.spec import CascadeSpec, Oscillating, SamplingSpec, StageSpec
+from zoetrope.data.folder import Folder
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.samplers.ancestral import Ancestral
+from zoetrope.shapes import VideoShape
+from zoetrope.text.t5 import T5
+from zoetrope.training.spec import Phase, Recipe, TrainSpec
+
+
+class Row(NamedTuple):
+    """One row of the stage table [arXiv:2210.02303, Fig. 4 and Sec. 2.3]."""
+
+    name: str
+    shape: tuple[int, int, int, int]  # frames, height, width, fps
+    widths: tuple[int, ...]  # of each level, finest first
+    blocks: tuple[int, ...]
+    attention: int  # this many of the coarsest levels attend to space and to text
+    spatial: bool  # whether there is spatial attention at all
+    temporal: str
+    oscillates: bool
+    patch: int = 1
+
+
+STAGES = (
+    Row("base", (16, 24, 40, 3), (1024, 2048, 4096), (3, 3, 7), 3, True, "attention", True),
+    Row("tsr1", (32, 24, 40, 6), (512, 1024, 2048), (3, 3, 10), 2, False, "convolution", True),
+    Row("ssr1", (32, 48, 80, 6), (256, 512, 1024, 2048), (2, 2, 4, 6), 2, True, "convolution", True),
+    Row("ssr2", (32, 192, 320, 6), (128, 256, 512, 1024, 2048), (2, 2, 4, 5, 4), 2, True, "convolution", False),
+    Row("tsr2", (64, 192, 320, 12), (128, 256, 512, 1024, 1536), (2, 2, 2, 5, 4), 2, False, "convolution", False),
+    Row("tsr3", (128, 192, 320, 24), (128, 256, 512, 1024, 1536), (2, 2, 2, 4, 3), 2, False, "convolution", False),
+    Row("ssr3", (128, 768, 1280, 24), (128, 256, 512, 1024), (2, 2, 3, 7), 1, False, "convolution", False, 2),
+)
+LOW_RES_LOGSNR = math.log(3.0)  # the paper: "SNR of 3 or 5" [Sec. 2.5]
+
+
+def recipe(width: float = 1.0) -> Recipe:
+    """The seven stages, every network's width multiplied by `width` (heads of 64 channels set the step)."""
+    stages: list[StageSpec] = []
+    for row in STAGES:
+        stages.append(_stage(row, stages[-1].shape if stages else None, width))
+    training = {stage.name: _training(stage) for stage in stages}
+    return Recipe(
+        name="imagen_video",
+        cascade=CascadeSpec(name="imagen_video", text=T5(), stages=tuple(stages)),
+        training=training,
+    )
+
+
+def _stage(row: Row, source: VideoShape | None, width: float) -> StageSpec:
+    frames, height, wide, fps = row.shape
+    steps = 256 if source is None else 128
+    return StageSpec(
+        name=row.name,
+        shape=VideoShape(frames=frames, height=height, width=wide, fps=fps),
+        source=source,
+        network=_network(row, source is not None, width),
+        sampling=SamplingSpec(
+            sampler=Ancestral(),
+            steps=steps,
+            guidance=Oscillating(high=15.0, low=1.0, constant=steps // 10) if row.oscillates else 6.0,
+            threshold=0.995,
+            low_res_logsnr=None if source is None else LOW_RES_LOGSNR,
+        ),
+    )
+
+
+def _network(row: Row, low_res: bool, width: float) -> VideoUNetConfig:
+    levels = [
+        Level(
+            width=max(64, round(level * width / 64) * 64),
+            blocks=blocks,
+            spatial_attention=row.spatial and coarse < row.attention,
+            text_attention=coarse < row.attention,
+            temporal=row.temporal,
+        )
+        for coarse, level, blocks in zip(range(len(row.widths) - 1, -1, -1), row.widths, row.blocks, strict=True)
+    ]
+    embedding = max(64, round(1024 * width / 64) * 64)
+    return VideoUNetConfig(
+        low_res=low_res, text_width=T5().width, patch=row.patch, embedding=embedding, head=64, levels=tuple(levels)
+    )
+
+
+def _training(stage: StageSpec) -> TrainSpec:
+    """What Imagen used for images, as far as it goes [arXiv:2205.11487, App. F.1]: rate 1e-4, batch 2048, 2.5 M steps."""
+    images = 0.2 if stage.kind == "base" else 0.0
+    return TrainSpec(
+        data=Folder(path="data"),
+        phases=(Phase(examples=2048 * 2_500_000, batch=2048, images=images, peak=1e-4),),
+        weight="eps",
+        crop=(256, 256) if stage.name == "ssr3" else None,
+        warm_up=2048 * 10_000,
+        half_life=2048 * 6_900,
+        accumulate=64,
+        checkpoint_every=2048 * 1000,
+        sample_every=2048 * 5000,
+        log_every=2048 * 10,
+    )
