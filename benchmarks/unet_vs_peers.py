@@ -56,7 +56,7 @@ class Contender(NamedTuple):
 def zoetrope_unet(finest: str) -> Contender:
     """Ours: spatial attention at 8x8, text at 16 and 8, temporal attention at 16, 8 and (if `finest`) at 32x32.
 
-    A third of the blocks of a peer are at full resolution and more of them at 8x8, as in the Efficient U-Net.
+    It has fewer blocks than a peer at full resolution and more at 8x8, as the Efficient U-Net has.
     """
     levels = (
         Level(width=64, blocks=1, temporal=finest),
@@ -75,8 +75,8 @@ def zoetrope_unet(finest: str) -> Contender:
 
 def imagen_pytorch() -> Contender:
     """imagen-pytorch: spatial attention at 8x8, text at 16 and 8, temporal attention everywhere."""
-    # The package imports its trainer, and with it torchvision, accelerate, kornia and more, before its networks. An empty
-    # package of the same name in the same folder leaves that out; the network itself is the published file, unchanged.
+    # Importing the package imports its trainer, and with it torchvision, accelerate, kornia and more. An empty package of
+    # the same name and folder leaves that out; the network itself is the published file, unchanged.
     bare = types.ModuleType("imagen_pytorch")
     spec = importlib.util.find_spec("imagen_pytorch")
     if spec is None:
@@ -258,7 +258,8 @@ def ratio(theirs: list[float], ours: list[float]) -> float:
 
 def table(results: dict[str, dict]) -> str:
     """Times and sizes of each network; then each peer's, in multiples of ours."""
-    head = f"{'network':<31}{'M':>7}{'GF fwd':>8}{'fwd min':>9}{'median':>8}{'f+b min':>9}{'median':>8}{'+MiB':>7}{'GF/s':>6}"
+    columns = f"{'fwd min':>9}{'median':>8}{'f+b min':>9}{'median':>8}{'+MiB':>7}{'GF/s':>6}"
+    head = f"{'network':<31}{'M':>7}{'GF fwd':>8}{columns}"
     lines = [head]
     for name, r in results.items():
         speed = r["flops"] / min(r["forward"]) / 1e9

@@ -38,7 +38,7 @@ def test_wrong_and_missing_values_name_their_path() -> None:
         Level()  # type: ignore[call-arg]
     with pytest.raises(ValueError, match=r"width: .*, got 'wide'"):
         Level(width="wide")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"levels\.1\.width: .*, got -3"):
+    with pytest.raises(ValueError, match=r"levels\.1\W+width: .*, got -3"):
         VideoUNetConfig.from_json({"levels": [{"width": 8}, {"width": -3}]})
     with pytest.raises(ValueError, match="shift: .*finite"):
         Cosine(shift=float("nan"))
@@ -47,7 +47,7 @@ def test_wrong_and_missing_values_name_their_path() -> None:
 def test_errors_deep_in_a_recipe_are_one_line_with_their_path() -> None:
     tree = recipe().to_json()
     tree["cascade"]["stages"][1]["network"]["levels"][0]["width"] = 0
-    with pytest.raises(ValueError, match=r"cascade\.stages\.1\.network.*levels\.0\.width") as caught:
+    with pytest.raises(ValueError, match=r"cascade\W+stages\.1\W+network\W+levels\.0\W+width") as caught:
         Recipe.from_json(tree)
     assert "\n" not in str(caught.value)
 
@@ -119,7 +119,7 @@ def test_a_model_of_a_newer_format_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="newer version"):
         read_spec(tmp_path)
     (tmp_path / FILE).write_text(json.dumps({**value, "format": FORMAT, "colour": 1}))
-    with pytest.raises(ValueError, match=r"cascade\.json: CascadeSpec: unknown field 'colour'"):
+    with pytest.raises(ValueError, match=r"cascade\.json: .*CascadeSpec: unknown field 'colour'"):
         read_spec(tmp_path)
     (tmp_path / FILE).write_text("{")
     with pytest.raises(ValueError, match="not readable as JSON"):

@@ -14,7 +14,6 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
 from pydantic_core import ErrorDetails
-from pydantic.functional_serializers import SerializerFunctionWrapHandler
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 C = TypeVar("C", bound="Config")
@@ -81,12 +80,10 @@ class Kind(Config):
         """This implementation's name: that of its file."""
         return cls.__module__.rpartition(".")[2]
 
-    @model_serializer(mode="wrap")
-    def _tagged(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields = type(self).__pydantic_serializer__
-        del fields  # the wrapped serializer belongs to the declared class; each field is dumped from the actual one
-        own = {name: _dump(getattr(self, name)) for name in type(self).model_fields}
-        return {"type": self.kind(), **own}
+    @model_serializer(mode="plain")
+    def _tagged(self) -> dict[str, Any]:
+        # By hand, because pydantic would write the fields of the declared interface, not those of the actual kind.
+        return {"type": self.kind(), **{name: _dump(getattr(self, name)) for name in type(self).model_fields}}
 
     @model_validator(mode="wrap")
     @classmethod

@@ -69,7 +69,7 @@ def test_a_video_does_not_depend_on_its_batch(sampler: Sampler, guidance: float,
     for row, number in enumerate((0, 1, 7)):
         one = torch.tensor([row])
         alone = sample(spec, given.select(one), None if video is None else video[one], Draw(seed=4, samples=(number,)))
-        torch.testing.assert_close(together[row : row + 1], alone, rtol=0, atol=2e-6)
+        torch.testing.assert_close(together[row : row + 1], alone, rtol=0, atol=1e-5)  # the rounding of float32, guided
 
 
 def test_noise_depends_on_seed_sample_purpose_and_frame() -> None:

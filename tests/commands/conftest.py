@@ -89,7 +89,11 @@ def model(spec: CascadeSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cascade with random weights in a folder. Tests that damage it copy it first."""
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    write_model(folder, spec, {stage.name: stage.network.build() for stage in spec.stages}, "# tiny\n\nFor tests.\n")
+    networks = {stage.name: stage.network.build() for stage in spec.stages}
+    for built in networks.values():
+        for weight in built.parameters():  # fresh networks give zeros, whatever they are asked for
+            torch.nn.init.normal_(weight, std=0.3)
+    write_model(folder, spec, networks, "# tiny\n\nFor tests.\n")
     return folder
 
 

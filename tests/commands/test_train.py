@@ -2,18 +2,168 @@
 
 import json
 import math
+import shutil
 import signal
 import time
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
-from .conftest import start
 from zoetrope.video import probe, read
 
+from .conftest import Cli, start
+
 WEIGHTS = ("model.safetensors", "average.safetensors", "optimizer.safetensors")
-SHORT = ["--set", "base.training.phases=[{\"examples\": 12, \"batch\": 4}]", "--set", "base.training.log_every=4"]
+
+
+def short(stage: str, examples: int = 12) -> list[str]:
+    """Options for a training of a few steps."""
+    at = f"{stage}.training"
+    return [
+        "--set", f'{at}.phases=[{{"examples": {examples}, "batch": 4}}]', "--set", f"{at}.log_every=4",
+        "--set", f"{at}.checkpoint_every=8", "--set", f"{at}.sample_every=8",
+    ]  # fmt: skip
 
 
 def metrics(run: Path) -> list[dict[str, float]]:
+    """The lines of metrics.jsonl."""
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def appears(path: Path, process: Popen[str]) -> None:
+    """Wait until a running command has made a file."""
+    for _ in range(30_000):
+        if path.exists():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    raise AssertionError(f"{path} did not appear")
+
+
+def test_a_run_and_what_it_makes(cli: Cli, recipe: Path, model: Path) -> None:
+    done = cli("train", recipe, "--stage", "base", "--out", "base", *short("base"), "--json")
+    assert done.code == 0 and "base: 12/12 loss" in done.err
+    told = json.loads(done.out)
+    assert told["examples"] == 12 and told["checkpoint"] == "base/checkpoints/000000012"
+    lines = metrics(Path("base"))
+    assert [line["examples"] for line in lines] == [4, 8, 12]
+    assert all(math.isfinite(line["loss"]) and line["loss"] > 0 for line in lines)
+    assert read("base/samples/000000008.png").frames.shape[0] == 1
+    assert sorted(p.name for p in Path("base/checkpoints").iterdir()) == ["000000008", "000000012"]
+    assert json.loads(Path("base/run.json").read_text())["stage"] == "base"
+
+    assert cli("generate", "fog", "--model", "base", "-o", "a.mp4").code == 0
+    assert (probe("a.mp4").frames, probe("a.mp4").width) == (4, 8)
+    shown = json.loads(cli("show", "base", "--json").out)
+    assert (shown["examples"], shown["total"], shown["metrics"]["examples"]) == (12, 12, 12)
+
+    again = cli("train", recipe, "--stage", "base", "--out", "base")
+    assert again == (2, "", "error: base: already holds a run; go on with it by --resume, or choose another --out\n")
+
+    assert cli("train", recipe, "--stage", "tsr1", "--out", "tsr1", *short("tsr1"), "--quiet") == (0, "", "")
+    alone = cli("generate", "fog", "--model", "tsr1")
+    assert alone.code == 2 and "stage 'tsr1' needs a video of 4x8x8@2fps; name the model or the runs" in alone.err
+    assert cli("generate", "fog", "--model", "base", "--model", "tsr1", "-o", "b.mp4").code == 0
+    assert (probe("b.mp4").frames, probe("b.mp4").fps) == (8, 4)
+    mixed = cli("generate", "fog", "--model", model, "--model", "tsr1", "-o", "c.mp4", "--json")
+    assert [stage["name"] for stage in json.loads(mixed.out)["files"][0]["stages"]] == ["base", "tsr1", "ssr1"]
+
+
+def test_data_of_the_users_own_and_a_recipe_in_python(cli: Cli, recipe: Path, films: Path) -> None:
+    Path("mine.py").write_text(
+        "import json\nfrom zoetrope.training.spec import Recipe\n"
+        f"def recipe():\n    return Recipe.from_json(open({str(recipe)!r}).read())\n"
+    )
+    shutil.copytree(films, "own")
+    Path("own/film2.txt").unlink()
+    words = ["train", "mine.py", "--stage", "base", "--data", "own", "--out", "run", *short("base", 4), "--quiet"]
+    assert cli(*words) == (0, "", "")
+    assert json.loads(Path("run/recipe.json").read_text())["training"]["base"]["data"]["path"] == "own"
+
+
+def test_killed_and_resumed_is_bitwise_the_same(recipe: Path, cli: Cli, tmp_path: Path) -> None:
+    """320 examples at once, and with kill -9 and Ctrl-C on the way."""
+    words = ["train", recipe, "--stage", "base", "--out"]
+    whole = start(*words, "whole", at=tmp_path)
+    parts = start(*words, "parts", at=tmp_path)
+    appears(tmp_path / "parts/checkpoints/000000016", parts)
+    parts.kill()
+    parts.communicate()
+    assert parts.returncode == -signal.SIGKILL
+    assert not (tmp_path / "parts/checkpoints/000000320").exists()
+
+    parts = start("train", "--resume", "--out", "parts", at=tmp_path)
+    appears(tmp_path / "parts/checkpoints/000000112", parts)
+    parts.send_signal(signal.SIGINT)
+    _, told = parts.communicate()
+    assert parts.returncode == 130
+    last = told.splitlines()[-1]
+    assert last.startswith("interrupted: a checkpoint is kept at ")
+    assert last.endswith("; to go on: zoetrope train --out parts --resume")
+    assert "Traceback" not in told
+
+    parts = start("train", "--resume", "--out", "parts", at=tmp_path)
+    for process in (whole, parts):
+        _, told = process.communicate()
+        assert process.returncode == 0, told
+    for name in WEIGHTS:
+        one, other = (tmp_path / run / "checkpoints/000000320" / name for run in ("whole", "parts"))
+        assert one.read_bytes() == other.read_bytes(), name
+    assert [line["examples"] for line in metrics(tmp_path / "parts")] == sorted(
+        {line["examples"] for line in metrics(tmp_path / "parts")}
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--set", "base.trainin.clip=2"], "unknown field 'trainin'; did you mean 'training'?"),
+        (["--set", "base.training.clipp=2"], "unknown field 'clipp'; did you mean 'clip'?"),
+        (["--set", "base.network.levels.0.widht=2"], "unknown field 'widht'; did you mean 'width'?"),
+        (["--set", "bass.training.clip=2"], "unknown stage 'bass'; did you mean 'base'?"),
+        (["--set", "base.training.clip=-1"], "training.base.clip"),
+        (["--set", "base.training.phases=[]"], "training.base.phases"),
+        (["--set", "base.training.clip"], "--set base.training.clip: expected path=value"),
+        (["--stage", "bse"], "unknown stage 'bse'; did you mean 'base'?"),
+        (["--stage", "ssr1"], "says nothing of how stage 'ssr1' is trained"),
+        (["--data", "nowhere"], "nowhere: expected a folder of videos or images, there is none"),
+        (["--data", "toyboks"], "toyboks: expected a folder"),
+        (["--resume"], "run: there is no run to resume"),
+        (["--device", "gpu"], "unknown device 'gpu'"),
+    ],
+)
+def test_refusals(cli: Cli, recipe: Path, words: list[str], message: str) -> None:
+    done = cli("train", recipe, *([] if "--stage" in words else ["--stage", "base"]), "--out", "run", *words)
+    assert done.code == 2 and done.err.startswith("error: ") and message in done.err, done
+    assert done.err.count("\n") == 1 and not Path("run").exists()
+
+
+def test_more_refusals(cli: Cli, recipe: Path) -> None:
+    assert "unknown recipe 'minni'; did you mean 'mini'?" in cli("train", "minni", "--stage", "base", "-o", "r").err
+    assert "--stage: expected one of base, tsr1" in cli("train", recipe, "-o", "r").err
+    assert "expected a recipe: " in cli("train", "-o", "r").err
+    Path("bad.json").write_text('{"name": "x"}')
+    assert "bad.json: not a recipe (" in cli("train", "bad.json", "--stage", "base", "-o", "r").err
+    Path("bad.py").write_text("x = 1")
+    assert "bad.py: expected a function recipe() in it, got none" in cli("train", "bad.py", "-o", "r").err
+    Path("full").mkdir()
+    Path("full/thesis.tex").write_text("")
+    done = cli("train", recipe, "--stage", "base", "-o", "full")
+    assert done == (2, "", "error: full: holds other files; choose another --out\n")
+    assert Path("full/thesis.tex").exists()
+
+
+@pytest.mark.shared
+def test_real_clips(cli: Cli, recipe: Path, shared: Path) -> None:
+    clips = shared / "data" / "real_clips" / "clips"
+    metadata = shared / "data" / "real_clips" / "metadata.jsonl"
+    rows = [json.loads(line) for line in metadata.read_text().splitlines()]
+    Path("real").mkdir()
+    for row in rows[:6]:
+        shutil.copy(clips / Path(row["file_name"]).name, "real")
+        (Path("real") / Path(row["file_name"]).with_suffix(".txt").name).write_text(row["text"])
+    words = ["--data", "real", "--stage", "base", "--out", "run", *short("base", 8), "--quiet"]
+    assert cli("train", recipe, *words) == (0, "", "")
+    assert all(math.isfinite(line["loss"]) for line in metrics(Path("run")))
+    assert Path("run/samples/000000008.png").is_file()

@@ -227,7 +227,7 @@ def test_wrong_conditioning_is_refused() -> None:
     network = built(low_res=True)
     z, given = randn(2, 3, 2, 4, 4), text(2)
     with pytest.raises(ValueError, match=r"low_res: expected the previous stage's video, got None"):
-        network(z, logsnr(2), given)
+        network(z, logsnr(2), replace(given, low_res_logsnr=logsnr(2)))
     with pytest.raises(ValueError, match=r"low_res_logsnr: expected"):
         network(z, logsnr(2), replace(given, low_res=z))
     with pytest.raises(ValueError, match=r"low_res: expected shape \(2, 3, 2, 4, 4\), got \(2, 3, 2, 4, 2\)"):

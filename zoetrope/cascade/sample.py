@@ -22,6 +22,8 @@ from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.networks import Network
 from zoetrope.samplers import Step
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
@@ -33,7 +35,7 @@ class Draw:
     seed: int
     samples: Sequence[int]
     negative: Conditioning | None = None
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     dtype: torch.dtype = torch.float32
 
 

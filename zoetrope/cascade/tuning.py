@@ -28,7 +28,7 @@ class Tuning:
 
 
 def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
-    """The cascade with these changes. Raises ValueError that names the field, with a nearest name for a misspelt one."""
+    """The cascade with these changes. Raises ValueError that names the field, with the nearest name for a wrong one."""
     sampler = None if tuning.sampler is None else Sampler.named(tuning.sampler)()
     for number, stage in enumerate(spec.stages):
         path = f"stages.{stage.name}.sampling"

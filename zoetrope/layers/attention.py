@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from zoetrope.layers.zero import zero
+
 
 class SpatialAttention(nn.Module):
     """Self-attention among the pixels of each frame, frames folded into the batch. h (B, F, H, W, D) -> same."""
@@ -111,10 +113,3 @@ def distance_buckets(frames: int, device: torch.device, buckets: int = 32, farth
     logarithmic = exact + (far.log() / math.log(farthest / exact) * (half - exact)).long()
     near = torch.where(distance.abs() < exact, distance.abs(), logarithmic.clamp(max=half - 1))
     return near + half * (distance > 0)
-
-
-def zero(module: nn.Linear) -> nn.Linear:
-    """The same module with all parameters zero, for the last map of a residual branch."""
-    for parameter in module.parameters():
-        nn.init.zeros_(parameter)
-    return module

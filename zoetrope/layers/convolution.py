@@ -4,17 +4,15 @@ import torch
 from torch import Tensor, nn
 
 from zoetrope.layers.attention import modulate
+from zoetrope.layers.zero import zero
 
 
 class SpatialConv(nn.Module):
     """A 3x3 convolution of each frame, frames folded into the batch. h (B, F, H, W, D) -> (B, F, H, W, D')."""
 
-    def __init__(self, width_in: int, width_out: int, *, zero: bool = False):
+    def __init__(self, width_in: int, width_out: int):
         super().__init__()
         self.conv = nn.Conv2d(width_in, width_out, 3, padding=1)
-        if zero:
-            nn.init.zeros_(self.conv.weight)
-        nn.init.zeros_(self.conv.bias)
 
     def forward(self, h: Tensor) -> Tensor:
         frames = h.flatten(0, 1).permute(0, 3, 1, 2)  # (BF, D, H, W), a channels_last view
@@ -31,11 +29,9 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.norm_in = nn.LayerNorm(width)
         self.conv_in = SpatialConv(width, width)
-        self.modulation = nn.Linear(embedding, 2 * width)
-        nn.init.zeros_(self.modulation.weight)
-        nn.init.zeros_(self.modulation.bias)
+        self.modulation = zero(nn.Linear(embedding, 2 * width))
         self.norm_out = nn.LayerNorm(width)
-        self.conv_out = SpatialConv(width, width, zero=True)
+        self.conv_out = zero(SpatialConv(width, width))
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
         inner = self.conv_in(nn.functional.silu(self.norm_in(h)))
@@ -49,9 +45,7 @@ class TemporalConv(nn.Module):
     def __init__(self, width: int):
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.conv = nn.Conv2d(width, width, (3, 1), padding=(1, 0))
-        nn.init.zeros_(self.conv.weight)
-        nn.init.zeros_(self.conv.bias)
+        self.conv = zero(nn.Conv2d(width, width, (3, 1), padding=(1, 0)))
 
     def forward(self, h: Tensor, images: Tensor) -> Tensor:
         """Examples with images (B,) True are independent images: the branch is skipped for them."""

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from zoetrope.layers.zero import zero
+
 
 def sinusoid(values: Tensor, width: int, slowest: float = 10_000.0) -> Tensor:
     """Cosines and sines (..., width) of values (...) at `width / 2` frequencies from 1 to 1 / slowest."""
@@ -26,7 +28,7 @@ class LogSNREmbedding(nn.Module):
 
     def forward(self, logsnr: Tensor) -> Tensor:
         u = torch.atan(torch.exp(-0.5 * logsnr.float().clamp(-30, 30))) * (2 / math.pi)
-        return self.layers(sinusoid(1000 * u, self.features))
+        return self.layers(sinusoid(1000 * u, self.features).to(self.layers[0].weight.dtype))
 
 
 class FramePosition(nn.Module):
@@ -38,13 +40,11 @@ class FramePosition(nn.Module):
     def __init__(self, width: int, features: int = 64):
         super().__init__()
         self.features = features
-        self.layers = nn.Sequential(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width))
-        nn.init.zeros_(self.layers[2].weight)
-        nn.init.zeros_(self.layers[2].bias)
+        self.layers = nn.Sequential(nn.Linear(features, width), nn.SiLU(), zero(nn.Linear(width, width)))
 
     def forward(self, frames: int, device: torch.device) -> Tensor:
         places = torch.linspace(-1, 1, frames, device=device)
-        return self.layers(sinusoid(10 * places, self.features, slowest=100.0))
+        return self.layers(sinusoid(10 * places, self.features, slowest=100.0).to(self.layers[0].weight.dtype))
 
 
 class TextPool(nn.Module):

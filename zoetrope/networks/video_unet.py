@@ -7,6 +7,7 @@ blocks and rises after them, and skips are scaled by 1 / sqrt(2).
 """
 
 import math
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import torch
@@ -22,7 +23,6 @@ from zoetrope.layers.attention import (
     TemporalAttention,
     TextAttention,
     modulate,
-    zero,
 )
 from zoetrope.layers.convolution import (
     Downsample,
@@ -34,6 +34,7 @@ from zoetrope.layers.convolution import (
     unshuffle,
 )
 from zoetrope.layers.embedding import FramePosition, LogSNREmbedding, TextPool
+from zoetrope.layers.zero import zero
 from zoetrope.networks import Network, NetworkConfig
 from zoetrope.shapes import expect_shape
 
@@ -150,15 +151,15 @@ class VideoUNet(Network):
         self.enter = SpatialConv(pixel * (2 if config.low_res else 1), levels[0].width)
         self.down = nn.ModuleList(nn.ModuleList(Block(x, config) for _ in range(x.blocks)) for x in levels)
         self.up = nn.ModuleList(nn.ModuleList(Block(x, config) for _ in range(x.blocks)) for x in levels[:-1])
-        pairs = list(zip(levels[:-1], levels[1:], strict=True))
+        pairs = list(pairwise(levels))
         self.coarser = nn.ModuleList(Downsample(fine.width, coarse.width) for fine, coarse in pairs)
         self.finer = nn.ModuleList(Upsample(coarse.width, fine.width) for fine, coarse in pairs)
         self.merge = nn.ModuleList(nn.Linear(2 * fine.width, fine.width) for fine in levels[:-1])
         self.norm = nn.LayerNorm(levels[0].width)
         self.modulation = zero(nn.Linear(width, 2 * levels[0].width))
-        self.leave = SpatialConv(levels[0].width, pixel, zero=True)
+        self.leave = zero(SpatialConv(levels[0].width, pixel))
         # At low noise v is mostly the noise in z: letting z itself through, by a gain that the noise level decides,
-        # leaves the blocks to paint pictures instead of carrying noise. Training starts twice as fast for it.
+        # leaves the blocks to paint pictures instead of carrying noise, and training starts faster.
         self.gain = zero(nn.Linear(width, 1))
 
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
@@ -184,8 +185,8 @@ class VideoUNet(Network):
         gain = self.gain(e).transpose(1, 2)[..., None, None]  # (B, 1, F or 1, 1, 1)
         return out.to(z.dtype) + gain.to(z.dtype) * z
 
-    def _run(self, blocks: nn.ModuleList, h: Tensor, context: tuple[Tensor, ...]) -> Tensor:
-        for block in blocks:
+    def _run(self, blocks: nn.Module, h: Tensor, context: tuple[Tensor, ...]) -> Tensor:
+        for block in blocks.children():
             if self.config.checkpointing and torch.is_grad_enabled():
                 h = checkpoint(block, h, *context, use_reentrant=False)
             else:

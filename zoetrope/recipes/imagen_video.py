@@ -1,4 +1,4 @@
-"""Imagen Video at the paper's size: seven stages, 11.6 billion parameters, T5-XXL text [Ho et al. 2022, arXiv:2210.02303].
+"""Imagen Video at the paper's size: seven stages, 11.6 billion parameters, T5-XXL text [arXiv:2210.02303].
 
 Order, shapes, parameter counts, where attention is, guidance and steps are the paper's. Widths, depths, learning rates
 and batch sizes were never published: those here are ours, chosen so that each stage has the paper's parameter count.
@@ -8,7 +8,7 @@ and batch sizes were never published: those here are ours, chosen so that each s
 """
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from zoetrope.cascade.spec import CascadeSpec, Oscillating, SamplingSpec, StageSpec
 from zoetrope.data.folder import Folder
@@ -28,7 +28,7 @@ class Row(NamedTuple):
     blocks: tuple[int, ...]
     attention: int  # this many of the coarsest levels attend to space and to text
     spatial: bool  # whether there is spatial attention at all
-    temporal: str
+    temporal: Literal["attention", "convolution"]
     oscillates: bool
     patch: int = 1
 
@@ -94,7 +94,7 @@ def _network(row: Row, low_res: bool, width: float) -> VideoUNetConfig:
 
 
 def _training(stage: StageSpec) -> TrainSpec:
-    """What Imagen used for images, as far as it goes [arXiv:2205.11487, App. F.1]: rate 1e-4, batch 2048, 2.5 M steps."""
+    """What Imagen used for images [arXiv:2205.11487, App. F.1]: rate 1e-4, batch 2048, 2.5 M steps."""
     images = 0.2 if stage.kind == "base" else 0.0
     return TrainSpec(
         data=Folder(path="data"),

@@ -63,7 +63,8 @@ class TrainState:
         # Early weights are worth forgetting quickly [Karras et al. 2022, arXiv:2206.00364, App. F.2].
         half_life = max(1.0, min(self.spec.half_life, 0.1 * self.examples))
         with torch.no_grad():
-            ours, theirs = list(self.average.parameters()), list(self.network.parameters())
+            ours: list[Tensor] = list(self.average.parameters())
+            theirs: list[Tensor] = list(self.network.parameters())
             torch._foreach_lerp_(ours, theirs, 1 - 0.5 ** (batch / half_life))
         return float(norm)
 

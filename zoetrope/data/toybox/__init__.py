@@ -1,7 +1,7 @@
 """Toybox: a procedural world of coloured things that move, exact at any resolution and frame rate.
 
-It is what the shipped models learn from: every clip is a pure function of a number, rendered from signed distances, with
-a caption in one of many wordings. Some combinations and words are held out of training, to be tested.
+It is what the shipped models learn from: every clip is a pure function of a number, rendered from signed distances,
+with a caption in one of many wordings. Some combinations and words are held out of training, to be tested.
 """
 
 import torch

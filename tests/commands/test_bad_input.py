@@ -1,0 +1,294 @@
+"""What users get wrong: one line that says what and what would be right, exit status 2, and nothing half-written."""
+
+import json
+import os
+import pickle
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from zoetrope.commands._options import at_least, changes, shape_named
+from zoetrope.commands._outputs import numbered, slug
+
+from .conftest import Cli, Done, start
+
+QUICK = ["--until", "base", "--steps", "1"]
+READ_ONLY = "/proc"  # not even root can make a file there
+
+
+def refused(done: Done, *messages: str) -> None:
+    """One line on stderr that says these things, nothing on stdout, exit status 2."""
+    assert done.code == 2 and done.out == "" and done.err.startswith("error: "), done
+    assert done.err.count("\n") == 1, done.err
+    for message in messages:
+        assert message in done.err, done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--until", "tsr2"], "unknown stage 'tsr2'; did you mean 'tsr1'?"),
+        (["--sampler", "ddimm"], "unknown samplers type 'ddimm'; did you mean 'ddim'?"),
+        (["--steps", "0"], "--steps: expected a finite number of 1 or more, got 0"),
+        (["--steps", "few"], "'few' is not a valid int"),
+        (["--guidance", "nan"], "--guidance: expected a finite number of 0 or more, got nan"),
+        (["--guidance", "inf"], "--guidance: expected a finite number of 0 or more, got inf"),
+        (["--guidance", "-1"], "--guidance: expected a finite number of 0 or more, got -1"),
+        (["--count", "0"], "--count: expected a finite number of 1 or more, got 0"),
+        (["--seed", "-3"], "--seed: expected a finite number of 0 or more, got -3"),
+        (["--negative", " "], "prompt: expected some text, got only blanks"),
+        (["--set", "base.sampling.stepz=1"], "unknown field 'stepz'; did you mean 'steps'?"),
+        (["--set", "base.sampling.steps=0"], "base.sampling.steps"),
+        (["--set", "base.sampling.guidance=NaN"], "guidance"),
+        (["--set", "base.shape.frames=6"], "expects 4x8x8@2fps"),
+        (["--device", "cuda:77"], "--device: unknown device 'cuda:77'"),
+        (["--dtype", "fp31"], "--dtype: unknown dtype 'fp31'; did you mean 'fp32'?"),
+        (["--prompts", "none.txt"], "none.txt: No such file or directory"),
+        (["-o", "no/a.mp4"], "no/a.mp4: the folder 'no' does not exist"),
+        (["-o", "a.mp5"], "a.mp5: unknown suffix '.mp5'; did you mean '.mp4'?"),
+        (["-o", "a"], "a: expected a name ending in .gif, .mp4, .png, .webm, or a folder ending in '/'"),
+        (["-o", "a.png"], "a.png: one .png holds one picture, not 8; name a folder or a_%04d.png"),
+        (["-o", f"{READ_ONLY}/a.mp4"], f"{READ_ONLY}/a.mp4: cannot write in the folder '{READ_ONLY}'"),
+        (["-o", "a.mp4", "--save-stages", "no/stages"], "the folder 'no' does not exist"),
+        (["--sed", "3"], "unknown option '--sed'; did you mean '--seed'?"),
+    ],
+)
+def test_generate(cli: Cli, model: Path, words: list[str], message: str) -> None:
+    refused(cli("generate", "fog", "--model", model, *words), message)
+    assert list(Path().iterdir()) == []
+
+
+def test_models_that_are_not_there(cli: Cli, model: Path) -> None:
+    refused(cli("generate", "fog", "--model", "minimal"), "unknown model 'minimal'")
+    refused(cli("generate", "fog", "--model", "."), "not a model, the folder has no cascade.json")
+    Path("weights.pt").write_bytes(pickle.dumps({"a": 1}))
+    refused(cli("generate", "fog", "--model", "weights.pt"), "pickle files can run code and are never read")
+    refused(cli("show", "minimal"), "unknown model 'minimal'")
+    refused(cli("generat", "fog"), "No such command 'generat'", "'generate'")
+
+
+def test_prompts(cli: Cli, model: Path) -> None:
+    refused(cli("generate", "", "--model", model), "prompt: expected some text, got an empty string")
+    refused(cli("generate", "fog", "  ", "--model", model), "prompt: expected some text, got only blanks")
+    refused(cli("generate", "--model", model), "expected a prompt, such as: zoetrope generate")
+    Path("empty.txt").write_text("\n \n")
+    refused(cli("generate", "--prompts", "empty.txt", "--model", model), "empty.txt: holds no prompt")
+    Path("latin.txt").write_bytes("Mühle".encode("latin-1"))
+    refused(cli("generate", "--prompts", "latin.txt", "--model", model), "latin.txt: expected UTF-8 text")
+
+
+def tensors(weights: Path) -> dict[str, torch.Tensor]:
+    """Copies: what `load_file` gives is the file itself, about to be overwritten."""
+    return {name: value.clone() for name, value in load_file(weights).items()}
+
+
+def truncated(weights: Path) -> None:
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def empty(weights: Path) -> None:
+    weights.write_bytes(b"")
+
+
+def missing(weights: Path) -> None:
+    weights.unlink()
+
+
+def one_less(weights: Path) -> None:
+    save_file(dict(list(tensors(weights).items())[1:]), weights)
+
+
+def one_more(weights: Path) -> None:
+    save_file({**tensors(weights), "surplus": torch.zeros(1)}, weights)
+
+
+def misshapen(weights: Path) -> None:
+    own = tensors(weights)
+    save_file({**own, min(own): torch.zeros(3, 1, 4)}, weights)
+
+
+def pickled(weights: Path) -> None:
+    torch.save(tensors(weights), weights)
+
+
+def pickle_beside(weights: Path) -> None:
+    torch.save(tensors(weights), weights.with_suffix(".pt"))
+    weights.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncated, "not a whole safetensors file"),
+        (empty, "not a whole safetensors file"),
+        (missing, "model.safetensors: no such file"),
+        (one_less, "1 tensors are missing"),
+        (one_more, "1 tensors are unexpected, first 'surplus'"),
+        (misshapen, "has shape (3, 1, 4), expected"),
+        (pickled, "not a whole safetensors file"),
+        (pickle_beside, "pickle files can run code and are never read; convert it to safetensors"),
+    ],
+)
+def test_weights(cli: Cli, model: Path, damage: Callable[[Path], None], message: str) -> None:
+    """Those of the last stage are refused before the first stage runs."""
+    shutil.copytree(model, "own")
+    damage(Path("own/ssr1/model.safetensors"))
+    done = cli("generate", "fog", "--model", "own", "-o", "a.mp4")
+    refused(done, "own/ssr1/model.safetensors: ", message)
+    assert not Path("a.mp4").exists()
+    assert cli("generate", "fog", "--model", "own", *QUICK, "-o", "a.mp4").code == 0
+
+
+def test_descriptions(cli: Cli, model: Path) -> None:
+    shutil.copytree(model, "own")
+    file = Path("own/cascade.json")
+    good = json.loads(file.read_text())
+
+    def told(value: str) -> Done:
+        file.write_text(value)
+        return cli("generate", "fog", "--model", "own", "-o", "a.mp4")
+
+    refused(told(json.dumps({**good, "stagez": []})), "own/cascade.json: ", "unknown field 'stagez'", "'stages'")
+    refused(told(json.dumps({**good, "format": 99})), "written by a newer version of zoetrope")
+    refused(told(json.dumps({"name": "x"})), 'expected an object with a whole number "format"')
+    refused(told(json.dumps({**good, "stages": []})), "own/cascade.json: stages")
+    refused(told(json.dumps({**good, "text": {"type": "t6"}})), "unknown text type 't6'")
+    refused(told(json.dumps(good)[:200]), "not readable as JSON")
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk without a free byte, where a test may mount one; else files cannot grow at all."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    mounted = os.geteuid() == 0 and (
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", folder], capture_output=True).returncode == 0
+    )
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if mounted:
+        (folder / "filling").write_bytes(bytes(4096))
+    else:
+        (folder / "filling").touch()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, before[1]))
+    yield folder
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    if mounted:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.gif", "pictures/"])
+def test_a_full_disk(cli: Cli, model: Path, full_disk: Path, name: str) -> None:
+    done = cli("generate", "fog", "--model", model, *QUICK, "-o", f"{full_disk}/{name}", "--quiet")
+    refused(done, str(full_disk))
+    assert [p.name for p in full_disk.iterdir()] == ["filling"]
+
+
+@pytest.fixture
+def bad_films(tmp_path: Path, films: Path, sound: Path, no_pictures: Path) -> Path:
+    """A folder in which everything has something wrong."""
+    folder = tmp_path / "bad"
+    folder.mkdir()
+    film = (films / "film0.mp4").read_bytes()
+    (folder / "truncated.mp4").write_bytes(film[: len(film) // 3])
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "text.mp4").write_text("I am no film")
+    (folder / "no_text.mp4").write_bytes(film)
+    (folder / "blank.mp4").write_bytes(film)
+    (folder / "alone.txt").write_text("a caption of nothing")
+    shutil.copy(sound, folder / "sound.mp4")
+    shutil.copy(no_pictures, folder / "no_pictures.avi")
+    for name in ("truncated", "empty", "text", "sound", "no_pictures"):
+        (folder / f"{name}.txt").write_text("a film")
+    (folder / "blank.txt").write_text(" \n")
+    (folder / "metadata.jsonl").write_text(
+        '{"file_name": "gone.mp4", "text": "a film"}\n{"file_name": "x.mp4"}\n{"fi\n'
+    )
+    return folder
+
+
+REASONS = {
+    "truncated.mp4": "", "empty.mp4": "", "text.mp4": "", "sound.mp4": "no video", "no_pictures.avi": "",
+    "no_text.mp4": "has no caption", "blank.mp4": "its caption blank.txt is empty",
+    "alone.txt": "is a caption without a video", "metadata.jsonl:1": "names 'gone.mp4', which does not exist",
+    "metadata.jsonl:2": "has no 'text'", "metadata.jsonl:3": "is not JSON",
+}  # fmt: skip
+
+
+def test_data_without_a_usable_clip(cli: Cli, bad_films: Path, recipe: Path) -> None:
+    done = cli("data", "check", bad_films, "--json")
+    dropped = {item["name"]: item["reason"] for item in json.loads(done.out)["dropped"]}
+    assert done.code == 2 and done.err == f"error: {bad_films}: no usable clip\n"
+    assert dropped.keys() == REASONS.keys()
+    for name, reason in REASONS.items():
+        assert dropped[name] and reason in dropped[name]
+    done = cli("train", recipe, "--stage", "base", "--data", bad_films, "--out", "run")
+    assert done.code == 2 and done.err.startswith(f"error: {bad_films}: no usable clip\n")
+    assert all(f"  {name}: {dropped[name]}\n" in done.err for name in REASONS)
+    assert not Path("run").exists()
+
+
+def test_data_check_and_preview(cli: Cli, films: Path, bad_films: Path) -> None:
+    for file in films.iterdir():
+        shutil.copy(file, bad_films)
+    done = cli("data", "check", bad_films)
+    assert done.code == 0 and done.out.startswith("3 usable: 3 videos of 9.0 s in all, 0 images\n11 dropped:\n")
+    refused(cli("data", "check", films, "--shape", "99x8x8@30", "--quiet"), "no usable clip for 99x8x8@30fps")
+    refused(cli("data", "check", "nowhere"), "nowhere: expected a folder of videos or images, there is none")
+    done = cli("data", "preview", films, "-o", "sheet.png", "--shape", "4x16x24@2", "--count", "2", "--json")
+    assert done.code == 0 and len(json.loads(done.out)["captions"]) == 2 and Path("sheet.png").stat().st_size > 100
+    assert cli("data", "preview", "toybox", "-o", "toys.png", "--count", "2", "--quiet") == (0, "", "")
+    refused(cli("data", "preview", films, "-o", "sheet.jpg"), "expected the name of a .png file")
+    refused(cli("data", "preview", films, "-o", "s.png", "--shape", "4x4"), "expected FRAMESxHEIGHTxWIDTH@FPS")
+    refused(
+        cli("data", "preview", films, "-o", "s.png", "--stage", "bass"), "unknown stage 'bass'; did you mean 'base'"
+    )
+
+
+def test_ctrl_c_while_generating(model: Path, tmp_path: Path) -> None:
+    words = ["--model", model, "--set", "tsr1.sampling.steps=20000", "-o", "a.mp4"]
+    process = start("generate", "fog", *words, at=tmp_path)
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("base: 4x8x8@2fps, 3 steps")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (130, "")
+    assert err == "interrupted: 0 of 1 videos were written (nothing)\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_while_training(recipe: Path, tmp_path: Path) -> None:
+    endless = 'base.training.phases=[{"examples": 1000000, "batch": 4}]'
+    process = start("train", recipe, "--stage", "base", "--out", "run", "--set", endless, at=tmp_path)
+    while not (tmp_path / "run/metrics.jsonl").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (130, "")
+    last = max((tmp_path / "run/checkpoints").iterdir())
+    assert err.splitlines()[-1] == (
+        f"interrupted: a checkpoint is kept at {int(last.name)} examples; to go on: zoetrope train --out run --resume"
+    )
+    assert "Traceback" not in err and (last / "average.safetensors").is_file()
+
+
+def test_our_own_mistakes_keep_their_traceback(cli: Cli) -> None:
+    Path("odd.py").write_text("def recipe():\n    return 1 / 0\n")
+    with pytest.raises(ZeroDivisionError):
+        cli("show", "odd.py")
+
+
+def test_values_of_options() -> None:
+    assert changes(["a.b=1", "c=x=y", 'd={"e": null}']) == [("a.b", 1), ("c", "x=y"), ("d", {"e": None})]
+    at_least("--x", None, 1)
+    assert str(shape_named("16x24x40@3")) == "16x24x40@3fps" == str(shape_named("16x24x40@3fps"))
+    assert slug("Ein Würfel, 3-D!") == "ein-würfel-3-d" and slug("?!") == "video" and len(slug("long " * 99)) <= 60
+    assert numbered("v/a.mp4", 7) == "v/a-007.mp4" and numbered("a_%04d.png", 7) == "a_007-%04d.png"

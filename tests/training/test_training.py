@@ -1,0 +1,315 @@
+"""Training of tiny stages: what a batch is, what resuming is, and that something is learnt."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.data.toybox import Toybox
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.shapes import VideoShape
+from zoetrope.text._cache import EmbeddingCache
+from zoetrope.text.t5 import T5
+from zoetrope.training.batch import Batch, Batches
+from zoetrope.training.loop import LARGEST_STREAK, Run
+from zoetrope.training.spec import Phase, Recipe, TrainSpec, clip_shape
+from zoetrope.training.state import find_checkpoints
+
+BASE = VideoShape(frames=2, height=4, width=8, fps=3)
+TSR = VideoShape(frames=4, height=4, width=8, fps=6)
+SSR = VideoShape(frames=4, height=8, width=16, fps=6)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def t5(tmp_path_factory: pytest.TempPathFactory) -> T5:
+    """An encoder of two features' worth of heads, with a vocabulary of letters."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
+
+    folder = tmp_path_factory.mktemp("t5")
+    letters = {name: i for i, name in enumerate(["<pad>", "</s>", "<unk>", *"abcdefghijklmnopqrstuvwxyz"])}
+    words = Tokenizer(models.WordLevel(letters, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    PreTrainedTokenizerFast(
+        tokenizer_object=words, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = T5Config(vocab_size=32, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
+    T5EncoderModel(config).save_pretrained(folder)
+    return T5(model=str(folder), width=8, limit=16)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def stage(name: str) -> StageSpec:
+    shape, source = {"base": (BASE, None), "tsr1": (TSR, BASE), "ssr1": (SSR, TSR)}[name]
+    levels = (Level(width=8, temporal="convolution"), Level(width=16, text_attention=True, temporal="attention"))
+    network = VideoUNetConfig(low_res=source is not None, text_width=8, embedding=16, head=8, levels=levels)
+    return StageSpec(name=name, shape=shape, source=source, network=network)
+
+
+def plan(**fields: Any) -> TrainSpec:
+    common = {
+        "data": Toybox(scripts=3),
+        "phases": (Phase(examples=40, batch=4, peak=1e-3),),
+        "warm_up": 8,
+        "weight": "v",
+        "precision": "fp32",
+        "checkpoint_every": 1000,
+        "sample_every": 0,
+        "log_every": 8,
+    }
+    return TrainSpec(**common | fields)
+
+
+def recipe(t5: T5, **fields: Any) -> Recipe:
+    names = ("base", "tsr1", "ssr1")
+    cascade = CascadeSpec(name="tiny", text=t5, stages=tuple(stage(name) for name in names))
+    return Recipe(name="tiny", cascade=cascade, training={name: plan(**fields) for name in names})
+
+
+def batches(t5: T5, cache: Path, name: str = "base", **fields: Any) -> Batches:
+    spec = plan(**fields)
+    return Batches(stage=stage(name), spec=spec, dataset=spec.data.open(), texts=EmbeddingCache(t5, cache))
+
+
+def tensors_of(batch: Batch) -> Iterator[Tensor]:
+    given = batch.conditioning
+    yield from (batch.x, batch.t, batch.eps)
+    yield from (
+        v for v in (given.text, given.text_mask, given.images, given.low_res, given.low_res_logsnr) if v is not None
+    )
+
+
+def test_phases_and_learning_rate() -> None:
+    first, second = Phase(examples=10, batch=4, peak=1e-3), Phase(examples=20, batch=2, peak=1e-4)
+    spec = plan(phases=(first, second), warm_up=4, cool_down=10)
+    assert spec.examples == 30
+    assert [spec.phase_at(n) for n in (0, 9, 10, 29)] == [(first, 10), (first, 1), (second, 20), (second, 1)]
+    assert spec.phase_at(30) == (second, 0)
+    assert spec.learning_rate(0) == pytest.approx(1e-3 / 4)
+    assert spec.learning_rate(5) == pytest.approx(1e-3)
+    assert spec.learning_rate(12) == pytest.approx(1e-4)
+    assert spec.learning_rate(25) == pytest.approx(1e-4 / 2)
+    assert 0 < spec.learning_rate(30) < 2e-6
+
+
+def test_fewer_frames_are_spread_over_the_same_seconds() -> None:
+    shape = clip_shape(stage("tsr1"), Phase(examples=1, frames=2))
+    assert (shape.frames, shape.fps) == (2, 3) and shape.seconds == TSR.seconds
+
+
+@pytest.mark.parametrize("name", ["base", "tsr1", "ssr1"])
+def test_a_batch_is_a_function_of_its_position(t5: T5, cache: Path, name: str) -> None:
+    one, other = batches(t5, cache, name), batches(t5, cache, name)
+    torch.manual_seed(5)
+    one.at(8)
+    first = list(tensors_of(one.at(4)))
+    torch.manual_seed(6)
+    second = list(tensors_of(other.at(4)))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first[0], next(iter(tensors_of(one.at(8)))))
+    assert first[0].shape == (4, 3, *(getattr(stage(name).shape, axis) for axis in ("frames", "height", "width")))
+    assert first[0].abs().max() <= 1
+
+
+def test_times_cover_the_whole_of_diffusion_in_each_batch(t5: T5, cache: Path) -> None:
+    source = batches(t5, cache, phases=(Phase(examples=40, batch=8),))
+    for position in (0, 8, 16):
+        t = source.at(position).t.sort().values
+        assert t.min() >= 0 and t.max() < 1
+        assert (t[1:] - t[:-1]).tolist() == pytest.approx([1 / 8] * 7, abs=1e-9)
+
+
+def test_the_last_batch_of_a_phase_is_cut_to_fit(t5: T5, cache: Path) -> None:
+    phases = (Phase(examples=6, batch=4), Phase(examples=4, batch=4, frames=1))
+    source = batches(t5, cache, phases=phases)
+    assert [source.at(n).x.shape[0] for n in (0, 4, 6)] == [4, 2, 4]
+    assert source.at(6).x.shape[2] == 1
+
+
+def test_share_of_text_that_is_dropped(t5: T5, cache: Path) -> None:
+    source = batches(t5, cache, text_dropout=0.25, phases=(Phase(examples=1000, batch=40, frames=1),))
+    hidden = torch.cat([~source.at(n).conditioning.text_mask.any(-1) for n in range(0, 400, 40)])  # type: ignore[union-attr]
+    assert 0.25 - 0.065 < float(hidden.double().mean()) < 0.25 + 0.065  # three standard errors of 400
+    always = batches(t5, cache, text_dropout=0.0).at(0).conditioning
+    assert always.text_mask is not None and always.text_mask.any(-1).all()
+
+
+def test_packs_of_images_have_a_text_for_each_frame(t5: T5, cache: Path) -> None:
+    batch = batches(t5, cache, text_dropout=0.0, phases=(Phase(examples=40, batch=4, images=1.0),)).at(0)
+    given = batch.conditioning
+    assert given.images is not None and given.images.all()
+    assert given.text is not None and given.text.shape[:2] == (4, 2)
+    assert not torch.equal(batch.x[:, :, 0], batch.x[:, :, 1])
+
+
+def test_a_pair_is_the_same_picture_at_two_sizes(t5: T5, cache: Path) -> None:
+    batch = batches(t5, cache, "ssr1", phases=(Phase(examples=64, batch=16),)).at(0)
+    low, levels = batch.conditioning.low_res, batch.conditioning.low_res_logsnr
+    assert low is not None and levels is not None and low.shape == batch.x.shape
+    clean = levels > 3
+    assert clean.any()
+    for x, seen in zip(batch.x[clean], low[clean], strict=True):
+        assert float(torch.corrcoef(torch.stack([x.flatten(), seen.flatten()]))[0, 1]) > 0.6
+    assert levels.min() < -1 < 1 < levels.max()
+
+
+def test_one_crop_for_a_clip_and_for_what_it_is_made_from(t5: T5, cache: Path) -> None:
+    batch = batches(t5, cache, "ssr1", crop=(4, 8)).at(0)
+    assert batch.x.shape == (4, 3, 4, 4, 8)
+    assert batch.conditioning.low_res is not None and batch.conditioning.low_res.shape == batch.x.shape
+
+
+def weights(run: Run) -> dict[str, Tensor]:
+    both = (("model", run.state.network), ("average", run.state.average))
+    named = {f"{which}.{name}": v.clone() for which, net in both for name, v in net.state_dict().items()}
+    for index, state in enumerate(run.state.optimizer.state.values()):
+        named |= {f"optimizer.{index}.{key}": torch.as_tensor(value).clone() for key, value in state.items()}
+    return named
+
+
+@pytest.mark.parametrize("name", ["base", "ssr1"])
+def test_a_resumed_training_is_the_same_bit_for_bit(t5: T5, cache: Path, tmp_path: Path, name: str) -> None:
+    own = recipe(
+        t5, phases=(Phase(examples=24, batch=4), Phase(examples=16, batch=3, images=0.4 if name == "base" else 0))
+    )
+    whole = Run(own, name, tmp_path / "whole", CPU)
+    for _ in whole.train(cache):
+        pass
+    broken = Run(own, name, tmp_path / "broken", CPU)
+    for progress in (reports := broken.train(cache)):
+        if progress.examples >= 16:
+            reports.close()  # type: ignore[attr-defined]
+            break
+    torch.manual_seed(123)
+    again = Run(own, name, tmp_path / "broken", CPU)
+    assert 16 <= again.state.examples < 40
+    for _ in again.train(cache):
+        pass
+    left, right = weights(whole), weights(again)
+    assert left.keys() == right.keys()
+    assert [key for key in left if not torch.equal(left[key], right[key])] == []
+    lines = [(tmp_path / where / "metrics.jsonl").read_text().splitlines() for where in ("whole", "broken")]
+    examples = [[json.loads(line)["examples"] for line in file] for file in lines]
+    assert examples[1] == sorted(set(examples[1])) and examples[1][-1] == examples[0][-1] == 40
+
+
+def test_one_batch_is_learnt_by_heart(t5: T5, cache: Path, tmp_path: Path) -> None:
+    run = Run(recipe(t5, warm_up=0, phases=(Phase(examples=10**6, batch=4, peak=5e-3),)), "ssr1", tmp_path, CPU)
+    batch = batches(t5, cache, "ssr1").at(0)
+    first = run._learn(batch)[0]
+    for _ in range(250):
+        loss = run._learn(batch)[0]
+    assert loss < first / 5
+
+
+def test_moving_average_of_the_weights(t5: T5, cache: Path, tmp_path: Path) -> None:
+    run = Run(recipe(t5, half_life=2, warm_up=0, phases=(Phase(examples=400, batch=4),)), "base", tmp_path, CPU)
+    batch = batches(t5, cache).at(0)
+    expected = {name: p.detach().clone() for name, p in run.state.average.named_parameters()}
+    for _ in range(12):
+        run._learn(batch)
+        keep = 0.5 ** (4 / max(1.0, min(2.0, 0.1 * run.state.examples)))
+        for name, parameter in run.state.network.named_parameters():
+            expected[name] = keep * expected[name] + (1 - keep) * parameter.detach()
+    for name, parameter in run.state.average.named_parameters():
+        assert not parameter.requires_grad
+        torch.testing.assert_close(parameter, expected[name], rtol=0, atol=1e-6)
+
+
+def gradients(run: Run, batch: Batch) -> dict[str, Tensor]:
+    """What one step would follow, without following it."""
+    seen: dict[str, Tensor] = {}
+
+    def update(count: int) -> float:
+        seen.update({name: p.grad.clone() for name, p in run.state.network.named_parameters() if p.grad is not None})
+        return 0.0
+
+    run.state.update = update  # type: ignore[method-assign]
+    run._learn(batch)
+    return seen
+
+
+@pytest.mark.parametrize("parts", [2, 3, 9])
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(t5: T5, cache: Path, tmp_path: Path, parts: int) -> None:
+    batch = batches(t5, cache, "ssr1").at(0)
+    found = []
+    for accumulate in (1, parts):
+        run = Run(recipe(t5, accumulate=accumulate), "ssr1", tmp_path / str(accumulate), CPU)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for parameter in run.state.network.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        found.append(gradients(run, batch))
+    assert found[0].keys() == found[1].keys()
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, rtol=1e-3, atol=1e-5)
+
+
+def test_a_loss_that_is_not_finite_changes_nothing_and_many_are_an_error(t5: T5, cache: Path, tmp_path: Path) -> None:
+    run = Run(recipe(t5), "base", tmp_path, CPU)
+    good = batches(t5, cache).at(0)
+    bad = Batch(x=good.x * math.nan, conditioning=good.conditioning, t=good.t, eps=good.eps)
+    run._learn(good)
+    before = weights(run)
+    assert math.isnan(run._learn(bad)[0])
+    after = weights(run)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert run.state.examples == 8
+    run._learn(good)  # ends the streak
+    for _ in range(LARGEST_STREAK - 1):
+        run._learn(bad)
+    with pytest.raises(FloatingPointError, match=f"{LARGEST_STREAK} times in a row"):
+        run._learn(bad)
+
+
+def test_a_half_written_checkpoint_is_not_one(t5: T5, cache: Path, tmp_path: Path) -> None:
+    own = recipe(t5, phases=(Phase(examples=8, batch=4),))
+    for _ in Run(own, "base", tmp_path, CPU).train(cache):
+        pass
+    checkpoints = tmp_path / "checkpoints"
+    (whole,) = find_checkpoints(checkpoints)
+    assert whole.name == "000000008"
+    partial = checkpoints / ".000000012.partial"
+    partial.mkdir()
+    (partial / "model.safetensors").write_bytes(b"half")
+    (checkpoints / "000000016").mkdir()
+    assert find_checkpoints(checkpoints) == [whole]
+    assert Run(own, "base", tmp_path, CPU).state.examples == 8
+    (whole / "model.safetensors").write_bytes(b"half")
+    with pytest.raises(ValueError, match=r"model\.safetensors: not a whole safetensors file"):
+        Run(own, "base", tmp_path, CPU)
+
+
+def test_only_the_newest_checkpoints_are_kept(t5: T5, cache: Path, tmp_path: Path) -> None:
+    own = recipe(t5, phases=(Phase(examples=20, batch=4),), checkpoint_every=4, keep=2)
+    for _ in Run(own, "base", tmp_path, CPU).train(cache):
+        pass
+    assert [path.name for path in find_checkpoints(tmp_path / "checkpoints")] == ["000000016", "000000020"]
+
+
+def test_a_folder_holds_one_run(t5: T5, tmp_path: Path) -> None:
+    Run(recipe(t5), "base", tmp_path, CPU)
+    with pytest.raises(ValueError, match="is a run of stage 'base', not of 'tsr1'"):
+        Run(recipe(t5), "tsr1", tmp_path, CPU)
+    with pytest.raises(ValueError, match="another network"):
+        Run(recipe(t5).override("base.network.embedding", 32), "base", tmp_path, CPU)
+
+
+def test_recipes_name_what_they_lack(t5: T5) -> None:
+    with pytest.raises(ValueError, match=r"unknown stage 'tsr2'; did you mean 'tsr1'\?"):
+        recipe(t5).train_spec("tsr2")
+    with pytest.raises(ValueError, match=r"unknown stage 'bas'; did you mean 'base'\?"):
+        Recipe(name="tiny", cascade=recipe(t5).cascade, training={"bas": plan()})
