@@ -75,8 +75,8 @@ def zoetrope_unet(finest: str) -> Contender:
 
 def imagen_pytorch() -> Contender:
     """imagen-pytorch: spatial attention at 8x8, text at 16 and 8, temporal attention everywhere."""
-    # Importing the package imports its trainer, and with it torchvision, accelerate, kornia and more. An empty package of
-    # the same name and folder leaves that out; the network itself is the published file, unchanged.
+    # Importing the package imports its trainer, and with it torchvision, accelerate, kornia and more. An empty package
+    # of the same name and folder leaves that out; the network itself is the published file, unchanged.
     bare = types.ModuleType("imagen_pytorch")
     spec = importlib.util.find_spec("imagen_pytorch")
     if spec is None:
@@ -216,9 +216,7 @@ def added_memory(name: str, batch: int, dtype: torch.dtype) -> float:
 
 
 def added_memory_elsewhere(name: str, options: argparse.Namespace) -> float:
-    """`added_memory` in a fresh process; not a number where the system can't tell."""
-    if not Path("/proc/self/clear_refs").exists():
-        return math.nan
+    """`added_memory` in a fresh process."""
     command = [sys.executable, __file__, "--memory-of", name, "--threads", str(options.threads)]
     command += ["--batch", str(options.batch), "--dtype", options.dtype]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
@@ -247,7 +245,8 @@ def measure(options: argparse.Namespace) -> dict[str, dict]:
                 results[name]["forward"].append(once)
                 results[name]["both"].append(both)
     for name, result in results.items():
-        result["memory_mib"] = math.nan if options.no_memory else added_memory_elsewhere(name, options)
+        if not options.no_memory and Path("/proc/self/clear_refs").exists():
+            result["memory_mib"] = added_memory_elsewhere(name, options)
     return results
 
 
@@ -266,14 +265,16 @@ def table(results: dict[str, dict]) -> str:
         lines.append(
             f"{name:<31}{r['parameters'] / 1e6:>7.2f}{r['flops'] / 1e9:>8.1f}"
             f"{min(r['forward']):>9.3f}{statistics.median(r['forward']):>8.3f}"
-            f"{min(r['both']):>9.3f}{statistics.median(r['both']):>8.3f}{r['memory_mib']:>7.0f}{speed:>6.0f}"
+            f"{min(r['both']):>9.3f}{statistics.median(r['both']):>8.3f}"
+            f"{r.get('memory_mib', math.nan):>7.0f}{speed:>6.0f}"
         )
     for ours in (name for name in OURS if name in results):
         lines += ["", f"times slower than {ours!r}: forward, forward + backward; times the memory"]
         for peer in (name for name in PEERS if name in results):
             a, b = results[peer], results[ours]
             once, both = ratio(a["forward"], b["forward"]), ratio(a["both"], b["both"])
-            lines.append(f"  {peer:<29}{once:>6.2f}{both:>6.2f}{a['memory_mib'] / b['memory_mib']:>6.2f}")
+            memory = a.get("memory_mib", math.nan) / b.get("memory_mib", math.nan)
+            lines.append(f"  {peer:<29}{once:>6.2f}{both:>6.2f}{memory:>6.2f}")
     return "\n".join(lines)
 
 

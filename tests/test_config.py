@@ -40,7 +40,7 @@ def test_wrong_and_missing_values_name_their_path() -> None:
         Level(width="wide")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"levels\.1\W+width: .*, got -3"):
         VideoUNetConfig.from_json({"levels": [{"width": 8}, {"width": -3}]})
-    with pytest.raises(ValueError, match="shift: .*finite"):
+    with pytest.raises(ValueError, match=r"shift: .*finite"):
         Cosine(shift=float("nan"))
 
 

@@ -12,8 +12,8 @@ class Conditioning:
     """Every field is optional: None means "this network is not given it".
 
     Attributes:
-        text: token embeddings, (B, L, D).
-        text_mask: True for real tokens, (B, L); a row without any is the null prompt.
+        text: token embeddings, (B, L, D); or one text for each frame, (B, F, L, D).
+        text_mask: True for real tokens, (B, L) or (B, F, L); a row without any is the null prompt.
         low_res: the previous stage's video on this stage's grid, already noised, (B, C, F, H, W).
         low_res_logsnr: noise level of `low_res`, (B,).
         images: True for examples whose frames are independent images packed like a video, (B,): nothing may cross
@@ -30,7 +30,7 @@ class Conditioning:
         """Hide the text of the examples where drop (B,) is True: the null prompt of classifier-free guidance."""
         if self.text_mask is None:
             return self
-        return replace(self, text_mask=self.text_mask & ~drop[:, None])
+        return replace(self, text_mask=self.text_mask & ~drop.reshape(-1, *[1] * (self.text_mask.ndim - 1)))
 
     def doubled(self, negative: Self | None = None) -> Self:
         """The batch twice, the second time without text, or with that of `negative`: guidance in one network call."""

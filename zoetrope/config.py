@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
-from pydantic_core import ErrorDetails
 from pydantic.functional_validators import ModelWrapValidatorHandler
+from pydantic_core import ErrorDetails
 
 C = TypeVar("C", bound="Config")
 

@@ -5,6 +5,7 @@ The networks here are exact denoisers, so that what is tested is all the rest: g
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -254,7 +255,7 @@ def test_a_whole_cascade_makes_the_law_of_the_data(snr: float, prediction: Predi
     )
     tsr_law = to_tsr @ data @ to_tsr.T
     base_law = to_base @ tsr_law @ to_base.T
-    common = {"jump": True, "prediction": prediction, "logsnr": math.log(snr)}
+    common: dict[str, Any] = {"jump": True, "prediction": prediction, "logsnr": math.log(snr)}
     base = stage_of(base_shape, base_law, **common)
     tsr = stage_of(
         tsr_shape, tsr_law, base_shape, matrix(lambda v: upsample(v, tsr_shape), base_shape) @ to_base, **common
@@ -294,7 +295,8 @@ def test_augmentation_forgives_errors_of_the_stage_before() -> None:
 def test_no_augmentation_passes_the_video_on_unchanged() -> None:
     stage = stage_of(LINE, ar1(8), SKIPPED, tsr_matrix("repeat"), jump=True, logsnr=None)
     video = torch.randn(1, 3, 4, 1, 1, generator=torch.Generator().manual_seed(5))
-    assert (run(stage, video, 1)[:, :, ::2] - video).abs().max() < 1e-2
+    # The oracle takes it for noised by 0.008, the cleanest level there is, and samples what that leaves open.
+    assert (run(stage, video, 1)[:, :, ::2] - video).abs().max() < 0.035
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
-"""Sampling a stage with real networks: what noise depends on, text that is led away from, and specs that are refused."""
+"""Sampling a stage with real networks: what noise depends on, text led away from, and specs that are refused."""
 
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -91,12 +92,22 @@ def test_noise_is_standard_normal_and_leaves_the_global_state_alone() -> None:
     assert float(noise.std()) == pytest.approx(1, abs=0.01)
     assert len({seeded(0, "a", n) for n in range(1000)}) == 1000
     assert 0 <= seeded("x") < 2**63
+    assert seeded(0, np.int64(3)) == seeded(0, 3) != seeded(0, "3")
 
 
 def test_start_noise_and_augmentation_reach_the_sampler() -> None:
     spec = stage("tsr", TSR, BASE, steps=1)
     a, b = (sample(spec, text(1), low(1), Draw(seed=seed, samples=(0,))) for seed in (0, 1))
     assert not torch.equal(a, b)
+
+
+def test_without_augmentation_the_network_is_told_the_cleanest_level_of_training() -> None:
+    spec, told = stage("tsr", TSR, BASE, steps=1, low_res_logsnr=None), []
+    network = network_of(spec)
+    network.register_forward_pre_hook(lambda module, inputs: told.append(inputs[2]))
+    list(sample_stage(spec, network, text(2), low(2), Draw(seed=0, samples=(0, 1))))
+    assert told[0].low_res_logsnr.tolist() == pytest.approx([9.69, 9.69], abs=0.01)
+    assert torch.equal(told[0].low_res[:, :, ::2], low(2))
 
 
 def test_samples_are_legal_for_every_threshold() -> None:

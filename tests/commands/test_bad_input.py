@@ -38,7 +38,7 @@ def refused(done: Done, *messages: str) -> None:
         (["--until", "tsr2"], "unknown stage 'tsr2'; did you mean 'tsr1'?"),
         (["--sampler", "ddimm"], "unknown samplers type 'ddimm'; did you mean 'ddim'?"),
         (["--steps", "0"], "--steps: expected a finite number of 1 or more, got 0"),
-        (["--steps", "few"], "'few' is not a valid int"),
+        (["--steps", "few"], "'--steps'"),
         (["--guidance", "nan"], "--guidance: expected a finite number of 0 or more, got nan"),
         (["--guidance", "inf"], "--guidance: expected a finite number of 0 or more, got inf"),
         (["--guidance", "-1"], "--guidance: expected a finite number of 0 or more, got -1"),
@@ -46,7 +46,7 @@ def refused(done: Done, *messages: str) -> None:
         (["--seed", "-3"], "--seed: expected a finite number of 0 or more, got -3"),
         (["--negative", " "], "prompt: expected some text, got only blanks"),
         (["--set", "base.sampling.stepz=1"], "unknown field 'stepz'; did you mean 'steps'?"),
-        (["--set", "base.sampling.steps=0"], "base.sampling.steps"),
+        (["--set", "base.sampling.steps=0"], "steps: Input should be greater than 0, got 0"),
         (["--set", "base.sampling.guidance=NaN"], "guidance"),
         (["--set", "base.shape.frames=6"], "expects 4x8x8@2fps"),
         (["--device", "cuda:77"], "--device: unknown device 'cuda:77'"),
@@ -159,7 +159,7 @@ def test_descriptions(cli: Cli, model: Path) -> None:
     refused(told(json.dumps({**good, "stagez": []})), "own/cascade.json: ", "unknown field 'stagez'", "'stages'")
     refused(told(json.dumps({**good, "format": 99})), "written by a newer version of zoetrope")
     refused(told(json.dumps({"name": "x"})), 'expected an object with a whole number "format"')
-    refused(told(json.dumps({**good, "stages": []})), "own/cascade.json: stages")
+    refused(told(json.dumps({**good, "stages": []})), "own/cascade.json: ", "stages: Tuple should have at least 1 item")
     refused(told(json.dumps({**good, "text": {"type": "t6"}})), "unknown text type 't6'")
     refused(told(json.dumps(good)[:200]), "not readable as JSON")
 
@@ -181,7 +181,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
     yield folder
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
     if mounted:
-        subprocess.run(["umount", folder], check=True)
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.gif", "pictures/"])
@@ -240,7 +240,7 @@ def test_data_check_and_preview(cli: Cli, films: Path, bad_films: Path) -> None:
         shutil.copy(file, bad_films)
     done = cli("data", "check", bad_films)
     assert done.code == 0 and done.out.startswith("3 usable: 3 videos of 9.0 s in all, 0 images\n11 dropped:\n")
-    refused(cli("data", "check", films, "--shape", "99x8x8@30", "--quiet"), "no usable clip for 99x8x8@30fps")
+    refused(cli("data", "check", films, "--shape", "999x8x8@30", "--quiet"), "no usable clip for 999x8x8@30fps")
     refused(cli("data", "check", "nowhere"), "nowhere: expected a folder of videos or images, there is none")
     done = cli("data", "preview", films, "-o", "sheet.png", "--shape", "4x16x24@2", "--count", "2", "--json")
     assert done.code == 0 and len(json.loads(done.out)["captions"]) == 2 and Path("sheet.png").stat().st_size > 100
@@ -253,7 +253,7 @@ def test_data_check_and_preview(cli: Cli, films: Path, bad_films: Path) -> None:
 
 
 def test_ctrl_c_while_generating(model: Path, tmp_path: Path) -> None:
-    words = ["--model", model, "--set", "tsr1.sampling.steps=20000", "-o", "a.mp4"]
+    words: list[str | Path] = ["--model", model, "--set", "tsr1.sampling.steps=20000", "-o", "a.mp4"]
     process = start("generate", "fog", *words, at=tmp_path)
     assert process.stderr is not None
     assert process.stderr.readline().startswith("base: 4x8x8@2fps, 3 steps")

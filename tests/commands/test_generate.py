@@ -1,6 +1,7 @@
 """`zoetrope generate` and `zoetrope show` on a small model."""
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from zoetrope.commands._talk import Talk
 from zoetrope.video import probe, read
 
 from .conftest import Cli
@@ -110,6 +112,18 @@ def test_doctor(cli: Cli) -> None:
     assert done.code == 0 and told["problems"] == [] and told["writes"]["mp4"] == "libx264"
     assert told["versions"]["torch"] and told["machine"]["cores"] >= 1
     assert "bf16" in cli("doctor").out
+
+
+@pytest.mark.parametrize(
+    ("quiet", "told"), [(False, "part: 1/2 half\n[log] news\n[log] beware\n"), (True, "[log] beware\n")]
+)
+def test_quiet_still_warns(capfd: pytest.CaptureFixture[str], quiet: bool, told: str) -> None:
+    with Talk(json=False, quiet=quiet).bars() as bars:
+        bars.begin("part", 2)
+        bars.advance(1, "half")
+        logging.getLogger("zoetrope.some.where").info("[log] news")
+        logging.getLogger("zoetrope.some.where").warning("[log] beware")
+    assert capfd.readouterr() == ("", told)
 
 
 @pytest.mark.parametrize("first", ["import zoetrope", "from zoetrope.__main__ import main; main(['--help'])"])

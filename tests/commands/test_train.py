@@ -84,7 +84,7 @@ def test_data_of_the_users_own_and_a_recipe_in_python(cli: Cli, recipe: Path, fi
 
 def test_killed_and_resumed_is_bitwise_the_same(recipe: Path, cli: Cli, tmp_path: Path) -> None:
     """320 examples at once, and with kill -9 and Ctrl-C on the way."""
-    words = ["train", recipe, "--stage", "base", "--out"]
+    words: list[str | Path] = ["train", recipe, "--stage", "base", "--out"]
     whole = start(*words, "whole", at=tmp_path)
     parts = start(*words, "parts", at=tmp_path)
     appears(tmp_path / "parts/checkpoints/000000016", parts)
@@ -122,8 +122,8 @@ def test_killed_and_resumed_is_bitwise_the_same(recipe: Path, cli: Cli, tmp_path
         (["--set", "base.training.clipp=2"], "unknown field 'clipp'; did you mean 'clip'?"),
         (["--set", "base.network.levels.0.widht=2"], "unknown field 'widht'; did you mean 'width'?"),
         (["--set", "bass.training.clip=2"], "unknown stage 'bass'; did you mean 'base'?"),
-        (["--set", "base.training.clip=-1"], "training.base.clip"),
-        (["--set", "base.training.phases=[]"], "training.base.phases"),
+        (["--set", "base.training.clip=-1"], "training.base: clip: Input should be greater than 0, got -1"),
+        (["--set", "base.training.phases=[]"], "training.base: phases: Tuple should have at least 1 item"),
         (["--set", "base.training.clip"], "--set base.training.clip: expected path=value"),
         (["--stage", "bse"], "unknown stage 'bse'; did you mean 'base'?"),
         (["--stage", "ssr1"], "says nothing of how stage 'ssr1' is trained"),

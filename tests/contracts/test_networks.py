@@ -82,6 +82,7 @@ def test_depends_on_all_that_it_is_given(kind: type[NetworkConfig]) -> None:
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
         given = everything(z, True)
+        assert given.low_res is not None
         out = network(z, torch.zeros(1), given)
         others = [
             network(z + 1, torch.zeros(1), given),

@@ -1,6 +1,7 @@
 """The space-time U-Net: where it starts, what may cross frames, which sizes it takes, and what it refuses."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from zoetrope.networks.video_unet import Level, VideoUNet, VideoUNetConfig
 WIDTH = 8  # of text
 
 
-def config(temporal: str = "attention", **fields: object) -> VideoUNetConfig:
+def config(temporal: str = "attention", **fields: Any) -> VideoUNetConfig:
     levels = (
         Level(width=8, temporal="convolution" if temporal == "convolution" else None),
         Level(width=16, spatial_attention=True, text_attention=True, temporal=temporal),  # type: ignore[arg-type]
@@ -31,7 +32,7 @@ def awake(network: nn.Module, seed: int = 0) -> nn.Module:
     return network
 
 
-def built(temporal: str = "attention", **fields: object) -> VideoUNet:
+def built(temporal: str = "attention", **fields: Any) -> VideoUNet:
     """A float64 network that has left its start."""
     network = config(temporal, **fields).build()
     awake(network)
@@ -152,6 +153,7 @@ def test_examples_of_a_batch_do_not_touch() -> None:
 def test_padding_of_the_text_is_not_seen() -> None:
     network = built()
     z, given = randn(1, 3, 2, 4, 4), text(1)
+    assert given.text is not None
     other = given.text.clone()
     other[0, -1] = 100.0
     assert torch.equal(network(z, logsnr(1), given), network(z, logsnr(1), replace(given, text=other)))
@@ -226,6 +228,7 @@ def test_feed_forward_is_modulated_by_frame() -> None:
 def test_wrong_conditioning_is_refused() -> None:
     network = built(low_res=True)
     z, given = randn(2, 3, 2, 4, 4), text(2)
+    assert given.text is not None
     with pytest.raises(ValueError, match=r"low_res: expected the previous stage's video, got None"):
         network(z, logsnr(2), replace(given, low_res_logsnr=logsnr(2)))
     with pytest.raises(ValueError, match=r"low_res_logsnr: expected"):

@@ -6,6 +6,7 @@ makes are read off exactly: run it once from each unit vector, once with each un
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import pytest
 import torch
@@ -101,6 +102,11 @@ def gaussian(mean: Tensor, covariance: Tensor) -> Denoise:
     return run
 
 
+def no_noise(step: int) -> Tensor:
+    """What a deterministic sampler must not ask for."""
+    raise AssertionError(f"asked for noise in step {step}")
+
+
 def last(sampler: Sampler, denoise: Denoise, z: Tensor, levels: list[NoiseLevel], noise: Noise) -> Tensor:
     for step in sampler(denoise, z, levels, noise=noise):
         x_hat = step.x_hat
@@ -177,7 +183,7 @@ def test_error_of_ddim_is_the_same_for_a_variance_and_its_inverse() -> None:
     one, gains = torch.ones(1, 1, dtype=torch.float64), []
     for variance in (0.25, 4.0):
         denoise = gaussian(torch.zeros(1, dtype=torch.float64), one * variance)
-        state = [step.z for step in DDIM()(denoise, one, levels_of(32, 1), noise=torch.zeros_like)][-1]
+        state = [step.z for step in DDIM()(denoise, one, levels_of(32, 1), noise=no_noise)][-1]
         gains.append(float(state) / math.sqrt(variance))
     assert gains[0] == pytest.approx(gains[1], rel=1e-6)
 
@@ -193,7 +199,7 @@ def flow_errors(sampler: Sampler, z: float, counts: tuple[int, ...]) -> list[flo
     denoise = gaussian(torch.tensor([0.5], dtype=torch.float64), torch.tensor([[0.25]], dtype=torch.float64))
     start = torch.tensor([[z]], dtype=torch.float64)
     exact = flow(z, 0.5, 0.25)
-    return [float(last(sampler, denoise, start, levels_of(n, 1), torch.zeros_like)) - exact for n in counts]
+    return [float(last(sampler, denoise, start, levels_of(n, 1), no_noise)) - exact for n in counts]
 
 
 def test_flow_map_of_the_formula() -> None:
@@ -208,7 +214,7 @@ def test_ddim_follows_the_flow_of_each_sample() -> None:
 
 def test_heun_is_of_second_order_from_few_steps_on() -> None:
     errors = flow_errors(Heun(), 1.0, (8, 16, 32, 64, 128, 256))
-    ratios = [before / after for before, after in zip(errors[:-1], errors[1:], strict=True)]
+    ratios = [before / after for before, after in pairwise(errors)]
     assert all(3.8 < ratio < 4.2 for ratio in ratios), ratios
     assert abs(errors[0]) < abs(flow_errors(DDIM(), 1.0, (16,))[0])  # at equal cost
 
@@ -217,7 +223,7 @@ def test_dpmpp_2m_is_of_second_order() -> None:
     # Even steps of the angle are steps of logsnr that keep their ratio near the ends, however many there are; there
     # the error is N^-2 log N, and the ratio comes near 4 slowly.
     errors = flow_errors(DPMpp2M(), 1.0, (128, 256, 512, 1024))
-    ratios = [before / after for before, after in zip(errors[:-1], errors[1:], strict=True)]
+    ratios = [before / after for before, after in pairwise(errors)]
     assert ratios == sorted(ratios)
     assert 3 < ratios[0] < ratios[-1] < 4.1
     for few in (8, 32):
@@ -268,7 +274,7 @@ def guided_samples(
     wrapped: Callable[[Denoise], Denoise] = lambda denoise: denoise,
 ) -> Tensor:
     denoise = wrapped(guided(class_plus, either_class, weight))
-    return last(DDIM(), denoise, z, levels_of(steps, len(z)), torch.zeros_like)
+    return last(DDIM(), denoise, z, levels_of(steps, len(z)), no_noise)
 
 
 @pytest.mark.parametrize(
@@ -342,7 +348,7 @@ def test_oscillating_guidance_lies_between() -> None:
 def test_unguided_mixture_of_both_classes() -> None:
     z = quantiles()
     for steps, std in zip(COUNTS, (0.59371, 0.63110, 0.65054, 0.66056, 0.66565, 0.66823), strict=True):
-        x = last(DDIM(), either_class, z, levels_of(steps, len(z)), torch.zeros_like)
+        x = last(DDIM(), either_class, z, levels_of(steps, len(z)), no_noise)
         assert float((x > 0).double().mean()) == 0.5
         assert float(x.std()) == pytest.approx(std, abs=3e-5), steps
 
@@ -374,7 +380,7 @@ def test_ddim_is_the_one_of_diffusers_for_v() -> None:
     def denoise(z: Tensor, level: NoiseLevel) -> Tensor:
         return level.alpha[:, None] * z - level.sigma[:, None] * network(z)
 
-    ours = DDIM()(denoise, z, levels_of(steps, 3), noise=torch.zeros_like)
+    ours = DDIM()(denoise, z, levels_of(steps, 3), noise=no_noise)
     for step, (state, x_hat) in zip(ours, rows(), strict=True):
         torch.testing.assert_close(step.x_hat, x_hat, rtol=0, atol=1e-9)
         torch.testing.assert_close(step.z, state, rtol=0, atol=1e-9)

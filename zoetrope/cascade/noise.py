@@ -5,6 +5,8 @@ batch it is sampled in, not on tiling, not on how many processes share the work.
 """
 
 import hashlib
+import operator
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor
@@ -12,12 +14,13 @@ from torch import Tensor
 from zoetrope.shapes import VideoShape
 
 
-def seeded(*parts: int | str) -> int:
-    """A 63-bit seed that depends on every part."""
-    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big") >> 1
+def seeded(*parts: SupportsIndex | str) -> int:
+    """A 63-bit seed that depends on every part; whole numbers of any type, NumPy's say, count as what they are."""
+    plain = tuple(part if isinstance(part, str) else operator.index(part) for part in parts)
+    return int.from_bytes(hashlib.blake2b(repr(plain).encode(), digest_size=8).digest(), "big") >> 1
 
 
-def video_noise(seed: int, sample: int, purpose: str, shape: VideoShape, channels: int = 3) -> Tensor:
+def video_noise(seed: int, sample: int, purpose: str, shape: VideoShape, channels: int) -> Tensor:
     """Standard normal noise (C, F, H, W) on the CPU, drawn frame by frame."""
     noise = torch.empty(channels, shape.frames, shape.height, shape.width)
     for frame in range(shape.frames):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.noise import video_noise
-from zoetrope.cascade.resample import augment, upsample
+from zoetrope.cascade.resample import augment, augmentation_logsnr, upsample
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import (
@@ -81,13 +81,14 @@ def _with_low_res(stage: StageSpec, text: Conditioning, video: Tensor, draw: Dra
     """Add the previous video on this stage's grid, noised to the level that the stage samples with."""
     low_res = upsample(video.float(), stage.shape, stage.fill)
     logsnr = stage.sampling.low_res_logsnr
-    if logsnr is None:
-        level = low_res.new_full((len(low_res),), 20.0)
+    if logsnr is None:  # the cleanest level that training shows: what lies beyond it a network has never seen
+        level = augmentation_logsnr(low_res.new_zeros(len(low_res))).float()
         return replace(text, low_res=low_res, low_res_logsnr=level)
     level = low_res.new_full((len(low_res),), logsnr)
     return replace(text, low_res=augment(low_res, _noise(stage, draw, "augment"), level), low_res_logsnr=level)
 
 
 def _noise(stage: StageSpec, draw: Draw, purpose: str) -> Tensor:
-    made = [video_noise(draw.seed, sample, f"{stage.name} {purpose}", stage.shape) for sample in draw.samples]
+    channels, what = stage.network.channels, f"{stage.name} {purpose}"
+    made = [video_noise(draw.seed, sample, what, stage.shape, channels) for sample in draw.samples]
     return torch.stack(made).to(draw.device)

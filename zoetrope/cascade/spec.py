@@ -80,6 +80,8 @@ class StageSpec(Config):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         self.network.check(self.shape.frames, self.shape.height, self.shape.width)
+        if self.network.low_res != (self.source is not None):
+            raise ValueError(f"stage {self.name!r}: a network has low_res = true exactly where the stage has a source")
         if self.source is not None:
             for axis in ("frames", "height", "width"):
                 small, large = getattr(self.source, axis), getattr(self.shape, axis)
@@ -101,6 +103,9 @@ class CascadeSpec(Config):
     def _chained(self) -> Self:
         previous: StageSpec | None = None
         for stage in self.stages:
+            if stage.network.text_width != self.text.width:
+                got = f"expected text of width {stage.network.text_width}, but the text encoder gives {self.text.width}"
+                raise ValueError(f"stage {stage.name!r}: {got}")
             if stage.source != (previous.shape if previous else None):
                 made = f"{previous.name!r} makes {previous.shape}" if previous else "it is the first stage"
                 raise ValueError(f"stage {stage.name!r} expects {stage.source or 'nothing'}, but {made}")

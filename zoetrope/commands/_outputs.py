@@ -37,7 +37,7 @@ class Outputs:
         path = self.paths[number]
         if is_folder(path):
             Path(path).parent.mkdir(exist_ok=True)
-        video.save(path)
+        _write(video, path)
         return path
 
 
@@ -58,7 +58,7 @@ class StageOutputs:
         target = Path(path)
         suffix = ".png" if len(video.frames) == 1 else target.suffix if target.suffix in (".webm", ".gif") else ".mp4"
         file = self.folder / f"{target.stem.partition('%')[0].rstrip('_-')}-{stage}{suffix}"
-        video.save(file)
+        _write(video, str(file))
         return str(file)
 
 
@@ -82,6 +82,15 @@ def slug(prompt: str) -> str:
     """A file name that tells what was asked for."""
     words = re.sub(r"[^\w]+", "-", prompt.lower()).strip("-_")
     return words[:60].rstrip("-_") or "video"
+
+
+def _write(video: Video, path: str) -> None:
+    try:
+        video.save(path)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, path) from error  # a full disk does not say which file
 
 
 def _free(stem: str, suffix: str, taken: Sequence[str]) -> str:

@@ -37,15 +37,15 @@ class Talk(NamedTuple):
 
     @contextmanager
     def bars(self) -> Iterator["Bars"]:
-        """Progress bars on a terminal, lines elsewhere, nothing if quiet; the library's messages appear above them."""
+        """Progress bars on a terminal, lines elsewhere, nothing if quiet; what the library logs appears above them."""
         from rich.console import Console
 
-        console = Console(stderr=True, quiet=self.quiet, soft_wrap=True, highlight=False)
+        console = Console(stderr=True, soft_wrap=True, highlight=False)
         handler = _Lines(console.print)
         logger = logging.getLogger("zoetrope")
         level = logger.level
         logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+        logger.setLevel(logging.WARNING if self.quiet else logging.INFO)
         try:
             if console.is_terminal and not self.quiet:
                 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from zoetrope.layers.linear import Linear
 from zoetrope.layers.zero import zero
 
 
@@ -16,14 +17,14 @@ class SpatialAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = zero(nn.Linear(width, width))
+        self.qkv = Linear(width, 3 * width, bias=False)
+        self.out = zero(Linear(width, width))
 
     def forward(self, h: Tensor) -> Tensor:
-        tokens = self.norm(h).flatten(0, 1).flatten(1, 2)  # (BF, HW, D)
-        q, k, v = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).transpose(1, 3).unbind(2)  # (BF, heads, HW, d)
+        qkv = self.qkv(self.norm(h)).flatten(0, 1).flatten(1, 2)  # (BF, HW, 3 D)
+        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).transpose(1, 3).unbind(2)  # (BF, heads, HW, d)
         mixed = scaled_dot_product_attention(q, k, v)
-        return self.out(mixed.transpose(1, 2).flatten(2)).view_as(h)
+        return self.out(mixed.transpose(1, 2).reshape(h.shape))
 
 
 class TextAttention(nn.Module):
@@ -36,16 +37,16 @@ class TextAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width)
-        self.query = nn.Linear(width, width, bias=False)
+        self.query = Linear(width, width, bias=False)
         self.key_value = nn.Linear(text_width, 2 * width, bias=False)
-        self.out = zero(nn.Linear(width, width))
+        self.out = zero(Linear(width, width))
 
     def forward(self, h: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        queries = self.norm(h).reshape(len(tokens), -1, h.shape[-1])
-        q = self.query(queries).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        queries = self.query(self.norm(h)).reshape(len(tokens), -1, h.shape[-1])
+        q = queries.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         k, v = self.key_value(tokens).unflatten(-1, (2, self.heads, -1)).transpose(1, 3).unbind(2)
         mixed = scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None])
-        return self.out(mixed.transpose(1, 2).flatten(2)).view_as(h)
+        return self.out(mixed.transpose(1, 2).reshape(h.shape))
 
 
 class TemporalAttention(nn.Module):
@@ -59,12 +60,11 @@ class TemporalAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.bias = nn.Embedding(32, heads)
-        nn.init.zeros_(self.bias.weight)
-        self.out = zero(nn.Linear(width, width))
+        self.qkv = Linear(width, 3 * width, bias=False)
+        self.bias = zero(nn.Embedding(32, heads))
+        self.out = zero(Linear(width, width))
 
-    def forward(self, h: Tensor, images: Tensor) -> Tensor:
+    def forward(self, h: Tensor, images: Tensor | None) -> Tensor:
         """Examples with images (B,) True are independent images: each frame attends to itself alone."""
         b, f, height, width, _ = h.shape
         qkv = self.qkv(self.norm(h)).view(b, f, height * width, 3, self.heads, -1)
@@ -74,10 +74,11 @@ class TemporalAttention(nn.Module):
         else:
             bias = self.bias(distance_buckets(f, h.device)).permute(2, 0, 1).to(q.dtype)  # (heads, F, F)
             mixed = scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-            alone = images.repeat_interleave(height * width)[:, None, None, None]
-            mixed = torch.where(alone, v, mixed)  # a softmax over oneself alone is 1
+            if images is not None:
+                alone = images.repeat_interleave(height * width)[:, None, None, None]
+                mixed = torch.where(alone, v, mixed)  # a softmax over oneself alone is 1
         mixed = mixed.unflatten(0, (b, height * width)).permute(0, 3, 1, 2, 4)  # (B, F, HW, heads, d)
-        return self.out(mixed.flatten(3)).view_as(h)
+        return self.out(mixed.reshape(h.shape))
 
 
 class FeedForward(nn.Module):
@@ -87,12 +88,12 @@ class FeedForward(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.modulation = zero(nn.Linear(embedding, 2 * width))
-        self.into = nn.Linear(width, expansion * width)
-        self.out = zero(nn.Linear(expansion * width, width))
+        self.into = Linear(width, expansion * width)
+        self.out = zero(Linear(expansion * width, width))
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
         h = modulate(self.norm(h), self.modulation(e))
-        return self.out(nn.functional.gelu(self.into(h), approximate="tanh"))
+        return self.out(nn.functional.gelu(self.into(h)))
 
 
 def modulate(h: Tensor, scale_shift: Tensor) -> Tensor:

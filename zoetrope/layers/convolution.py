@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from zoetrope.layers.attention import modulate
+from zoetrope.layers.linear import Linear
 from zoetrope.layers.zero import zero
 
 
@@ -47,13 +48,13 @@ class TemporalConv(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.conv = zero(nn.Conv2d(width, width, (3, 1), padding=(1, 0)))
 
-    def forward(self, h: Tensor, images: Tensor) -> Tensor:
+    def forward(self, h: Tensor, images: Tensor | None) -> Tensor:
         """Examples with images (B,) True are independent images: the branch is skipped for them."""
         if h.shape[1] == 1:
             return torch.zeros_like(h)
         inner = nn.functional.silu(self.norm(h)).flatten(2, 3).permute(0, 3, 1, 2)  # (B, D, F, HW)
         inner = self.conv(inner).permute(0, 2, 3, 1).reshape_as(h)
-        return inner.masked_fill(images[:, None, None, None, None], 0)
+        return inner if images is None else inner.masked_fill(images[:, None, None, None, None], 0)
 
 
 class Downsample(nn.Module):
@@ -61,7 +62,7 @@ class Downsample(nn.Module):
 
     def __init__(self, width_in: int, width_out: int):
         super().__init__()
-        self.linear = nn.Linear(4 * width_in, width_out)
+        self.linear = Linear(4 * width_in, width_out)
 
     def forward(self, h: Tensor) -> Tensor:
         return self.linear(unshuffle(h, 2))
@@ -72,7 +73,7 @@ class Upsample(nn.Module):
 
     def __init__(self, width_in: int, width_out: int):
         super().__init__()
-        self.linear = nn.Linear(width_in, 4 * width_out)
+        self.linear = Linear(width_in, 4 * width_out)
 
     def forward(self, h: Tensor) -> Tensor:
         return shuffle(self.linear(h), 2)

@@ -28,7 +28,7 @@ class LogSNREmbedding(nn.Module):
 
     def forward(self, logsnr: Tensor) -> Tensor:
         u = torch.atan(torch.exp(-0.5 * logsnr.float().clamp(-30, 30))) * (2 / math.pi)
-        return self.layers(sinusoid(1000 * u, self.features).to(self.layers[0].weight.dtype))
+        return self.layers(sinusoid(1000 * u, self.features).to(next(self.layers.parameters()).dtype))
 
 
 class FramePosition(nn.Module):
@@ -44,7 +44,7 @@ class FramePosition(nn.Module):
 
     def forward(self, frames: int, device: torch.device) -> Tensor:
         places = torch.linspace(-1, 1, frames, device=device)
-        return self.layers(sinusoid(10 * places, self.features, slowest=100.0).to(self.layers[0].weight.dtype))
+        return self.layers(sinusoid(10 * places, self.features, slowest=100.0).to(next(self.layers.parameters()).dtype))
 
 
 class TextPool(nn.Module):

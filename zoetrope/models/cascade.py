@@ -1,5 +1,6 @@
 """A cascade ready to run: text in, video out."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class Cascade:
     """Stages that run one after the other; at any moment one network is in memory.
 
     Attributes:
-        spec: what the stages are and how they are sampled; `tuned` makes a copy with other sampling.
+        spec: what the stages are and how they are sampled; see `zoetrope.cascade.tuning.tuned` for other sampling.
     """
 
     def __init__(
@@ -93,10 +94,7 @@ class Cascade:
 
         Raises ValueError for an empty prompt or an unknown stage.
         """
-        last: Progress | None = None
-        for last in self.stream([prompt], seed=seed, until=until, negative=negative):
-            pass
-        assert last is not None
+        [last] = deque(self.stream([prompt], seed=seed, until=until, negative=negative), maxlen=1)
         return last.videos()[0]
 
     def stream(

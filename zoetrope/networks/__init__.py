@@ -6,6 +6,7 @@ A network maps (z, logsnr, conditioning) to an output shaped like z. It knows no
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from zoetrope.conditioning import Conditioning
@@ -21,9 +22,19 @@ class Network(nn.Module, ABC):
 
 
 class NetworkConfig(Kind, ABC):
-    """The hyper-parameters of a network; `build` makes the module with fresh weights."""
+    """The hyper-parameters of a network; `build` makes the module with fresh weights.
+
+    Attributes:
+        channels: of the videos it works on.
+        low_res: whether it expects a conditioning video, which makes it a network for super-resolution.
+        text_width: D of the text embeddings it expects.
+    """
 
     folder: ClassVar[str] = "zoetrope.networks"
+
+    channels: PositiveInt = 3
+    low_res: bool = False
+    text_width: PositiveInt = 384
 
     @abstractmethod
     def build(self) -> Network:

@@ -8,10 +8,10 @@ blocks and rises after them, and skips are scaled by 1 / sqrt(2).
 
 import math
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -34,6 +34,7 @@ from zoetrope.layers.convolution import (
     unshuffle,
 )
 from zoetrope.layers.embedding import FramePosition, LogSNREmbedding, TextPool
+from zoetrope.layers.linear import Linear
 from zoetrope.layers.zero import zero
 from zoetrope.networks import Network, NetworkConfig
 from zoetrope.shapes import expect_shape
@@ -59,14 +60,17 @@ class Level(Config):
     text_attention: bool = False
     temporal: Literal["attention", "convolution"] | None = None
 
+    @property
+    def attends(self) -> bool:
+        """Whether there is attention of any sort."""
+        return self.spatial_attention or self.text_attention or self.temporal == "attention"
+
 
 class VideoUNetConfig(NetworkConfig):
     """A space-time U-Net, from its finest level to its coarsest.
 
     Attributes:
-        channels: of the video.
         low_res: whether a conditioning video is concatenated to z, with the level of its noise embedded.
-        text_width: D of the text embeddings.
         patch: pixels of each patch x patch block that are moved into channels at the input: full resolution for less.
         embedding: width of the conditioning vector; head: channels of an attention head.
         frame_positions: whether each frame is told where it lies in the clip, beside the relative positions of
@@ -74,9 +78,6 @@ class VideoUNetConfig(NetworkConfig):
         checkpointing: recompute blocks in the backward pass instead of keeping their activations.
     """
 
-    channels: PositiveInt = 3
-    low_res: bool = False
-    text_width: PositiveInt = 384
     patch: PositiveInt = 1
     embedding: PositiveInt = 256
     head: PositiveInt = 32
@@ -88,12 +89,15 @@ class VideoUNetConfig(NetworkConfig):
     )
 
     def build(self) -> "VideoUNet":
-        """The network with fresh weights. Raises ValueError where head does not divide a level's width."""
-        for index, level in enumerate(self.levels):
-            attends = level.spatial_attention or level.text_attention or level.temporal == "attention"
-            if attends and level.width % self.head:
-                raise ValueError(f"levels.{index}.width: expected a multiple of head = {self.head}, got {level.width}")
+        """The network with fresh weights."""
         return VideoUNet(self)
+
+    @model_validator(mode="after")
+    def _whole_heads(self) -> Self:
+        for index, level in enumerate(self.levels):
+            if level.attends and level.width % self.head:
+                raise ValueError(f"levels.{index}.width: expected a multiple of head = {self.head}, got {level.width}")
+        return self
 
     def check(self, frames: int, height: int, width: int) -> None:
         """Raise ValueError unless height and width are multiples of the coarsest level's pixel."""
@@ -110,15 +114,14 @@ class Block(nn.Module):
     def __init__(self, level: Level, config: VideoUNetConfig):
         super().__init__()
         width, heads = level.width, level.width // config.head
-        attends = level.spatial_attention or level.text_attention or level.temporal == "attention"
         self.spatial = ResidualBlock(width, config.embedding) if level.convolution else None
         self.temporal_conv = TemporalConv(width) if level.temporal == "convolution" else None
         self.spatial_attention = SpatialAttention(width, heads) if level.spatial_attention else None
         self.text_attention = TextAttention(width, heads, config.embedding) if level.text_attention else None
         self.temporal_attention = TemporalAttention(width, heads) if level.temporal == "attention" else None
-        self.feed_forward = FeedForward(width, config.embedding) if attends else None
+        self.feed_forward = FeedForward(width, config.embedding) if level.attends else None
 
-    def forward(self, h: Tensor, e: Tensor, tokens: Tensor, mask: Tensor, images: Tensor) -> Tensor:
+    def forward(self, h: Tensor, e: Tensor, tokens: Tensor, mask: Tensor, images: Tensor | None) -> Tensor:
         if self.spatial is not None:
             h = self.spatial(h, e)
         if self.temporal_conv is not None:
@@ -154,7 +157,7 @@ class VideoUNet(Network):
         pairs = list(pairwise(levels))
         self.coarser = nn.ModuleList(Downsample(fine.width, coarse.width) for fine, coarse in pairs)
         self.finer = nn.ModuleList(Upsample(coarse.width, fine.width) for fine, coarse in pairs)
-        self.merge = nn.ModuleList(nn.Linear(2 * fine.width, fine.width) for fine in levels[:-1])
+        self.merge = nn.ModuleList(Linear(2 * fine.width, fine.width) for fine in levels[:-1])
         self.norm = nn.LayerNorm(levels[0].width)
         self.modulation = zero(nn.Linear(width, 2 * levels[0].width))
         self.leave = zero(SpatialConv(levels[0].width, pixel))
@@ -164,7 +167,7 @@ class VideoUNet(Network):
 
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
         """Output like z (B, C, F, H, W) at noise level logsnr (B,)."""
-        config, images = self.config, self._images(z, conditioning)
+        config, images = self.config, conditioning.images
         tokens, mask = self._text(z, conditioning)
         e = nn.functional.silu(self._embedding(z, logsnr, conditioning, tokens, mask, images))
         context = (e, tokens, mask, images)
@@ -185,18 +188,13 @@ class VideoUNet(Network):
         gain = self.gain(e).transpose(1, 2)[..., None, None]  # (B, 1, F or 1, 1, 1)
         return out.to(z.dtype) + gain.to(z.dtype) * z
 
-    def _run(self, blocks: nn.Module, h: Tensor, context: tuple[Tensor, ...]) -> Tensor:
+    def _run(self, blocks: nn.Module, h: Tensor, context: tuple[Tensor | None, ...]) -> Tensor:
         for block in blocks.children():
             if self.config.checkpointing and torch.is_grad_enabled():
                 h = checkpoint(block, h, *context, use_reentrant=False)
             else:
                 h = block(h, *context)
         return h
-
-    def _images(self, z: Tensor, conditioning: Conditioning) -> Tensor:
-        if conditioning.images is not None:
-            return conditioning.images
-        return torch.zeros(len(z), dtype=torch.bool, device=z.device)
 
     def _low_res(self, z: Tensor, conditioning: Conditioning) -> Tensor:
         if conditioning.low_res is None:
@@ -224,7 +222,7 @@ class VideoUNet(Network):
         return tokens, torch.cat([~mask.any(-1, keepdim=True), mask], dim=1)
 
     def _embedding(
-        self, z: Tensor, logsnr: Tensor, conditioning: Conditioning, tokens: Tensor, mask: Tensor, images: Tensor
+        self, z: Tensor, logsnr: Tensor, conditioning: Conditioning, tokens: Tensor, mask: Tensor, images: Tensor | None
     ) -> Tensor:
         """The conditioning vector (B, F or 1, E)."""
         e = self.logsnr(logsnr)[:, None] + self.text_pool(tokens, mask).unflatten(0, (len(z), -1))
@@ -233,5 +231,6 @@ class VideoUNet(Network):
                 raise ValueError("conditioning.low_res_logsnr: expected the noise level of low_res (B,), got None")
             e = e + self.low_res_logsnr(conditioning.low_res_logsnr)[:, None]
         if self.positions is not None and z.shape[2] > 1:
-            e = e + self.positions(z.shape[2], z.device) * ~images[:, None, None]
+            places = self.positions(z.shape[2], z.device)
+            e = e + (places if images is None else places * ~images[:, None, None])
         return e

@@ -1,6 +1,6 @@
 """One batch of training, as a pure function of the training's position: exact resume needs nothing but an integer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -75,27 +75,24 @@ class Batches:
         if per_frame:
             text, mask = (value.unflatten(0, (len(captions), shape.frames)) for value in (text, mask))
         drop = torch.rand(len(captions), generator=draw) < self.spec.text_dropout
-        mask = mask & ~drop.reshape(-1, *[1] * (mask.ndim - 1))
-        return Conditioning(text=text, text_mask=mask, images=packed)
+        images = packed if per_frame else None
+        return Conditioning(text=text, text_mask=mask, images=images).without_text(drop)
 
     def _paired(self, x: Tensor, conditioning: Conditioning, draw: torch.Generator) -> Conditioning:
         """Add the low-resolution video that x is to be made from, noised to a random level."""
         stage, source = self.stage, self.stage.source
         assert source is not None
-        scale = stage.shape.height // source.height
-        frames = x.shape[2] * source.frames // stage.shape.frames
         own = VideoShape(frames=x.shape[2], height=x.shape[3], width=x.shape[4], fps=stage.shape.fps)
-        small = VideoShape(frames=frames, height=own.height // scale, width=own.width // scale, fps=source.fps)
+        small = VideoShape(
+            frames=source.frames,
+            height=own.height * source.height // stage.shape.height,
+            width=own.width * source.width // stage.shape.width,
+            fps=source.fps,
+        )
         low_res = upsample(degrade(x, small), own, stage.fill)
         logsnr = augmentation_logsnr(torch.rand(len(x), generator=draw))
         noised = augment(low_res, torch.randn(x.shape, generator=draw), logsnr)
-        return Conditioning(
-            text=conditioning.text,
-            text_mask=conditioning.text_mask,
-            images=conditioning.images,
-            low_res=noised,
-            low_res_logsnr=logsnr.float(),
-        )
+        return replace(conditioning, low_res=noised, low_res_logsnr=logsnr.float())
 
     def _cropped(self, x: Tensor, draw: torch.Generator) -> Tensor:
         """The same random crop of all frames of all clips, on the grid of the source's pixels; x itself without one."""

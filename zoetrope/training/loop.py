@@ -161,17 +161,18 @@ class Run:
                 losses = losses / state.typical.at(batch.t[part]).to(losses)
             (losses.sum() / len(batch.x)).backward()
         total = float(errors.mean())
-        if math.isfinite(total):
+        norm = state.gradient_norm()
+        if math.isfinite(total) and math.isfinite(norm):
             self._streak = 0
             state.typical.add(batch.t, errors)
-            return total, state.update(len(batch.x))
+            state.update(len(batch.x))
+            return total, norm
         self._streak += 1
-        log.warning("loss is %s at %d examples: this step is left out", total, state.examples)
+        log.warning("loss %s, gradient %s at %d examples: this step is left out", total, norm, state.examples)
         if self._streak >= LARGEST_STREAK:
-            raise FloatingPointError(f"loss was not finite {self._streak} times in a row at {state.examples} examples")
-        state.optimizer.zero_grad(set_to_none=True)
-        state.examples += len(batch.x)
-        return total, math.nan
+            raise FloatingPointError(f"not finite {self._streak} times in a row at {state.examples} examples")
+        state.skip(len(batch.x))
+        return total, norm
 
     def _loss(self, batch: Batch, part: Tensor) -> Tensor:
         """The weighted error (b,) of some examples of a batch."""
@@ -214,17 +215,18 @@ class Window:
         self.norms: list[float] = []
 
     def add(self, loss: float, norm: float) -> None:
-        """Take in one step."""
-        self.losses.append(loss)
-        self.norms.append(norm)
+        """Take in one step; one that was left out does not count."""
+        if math.isfinite(loss) and math.isfinite(norm):
+            self.losses.append(loss)
+            self.norms.append(norm)
 
     def mean_loss(self) -> float:
         """The mean of the losses."""
-        return sum(self.losses) / len(self.losses)
+        return sum(self.losses) / max(1, len(self.losses))
 
     def mean_norm(self) -> float:
         """The mean of the gradient's norms."""
-        return sum(self.norms) / len(self.norms)
+        return sum(self.norms) / max(1, len(self.norms))
 
     def speed(self, examples: int) -> float:
         """Examples a second."""

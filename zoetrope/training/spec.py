@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
-from zoetrope.config import Config, override
+from zoetrope.config import Config, override, unknown
 from zoetrope.data import Source
 from zoetrope.diffusion.loss import LossWeight
 from zoetrope.shapes import VideoShape
@@ -103,8 +103,8 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        for name in self.training:
-            self.cascade.stage(name)
+        for name, spec in self.training.items():
+            _check_training(self.cascade.stage(name), spec)
         return self
 
     def train_spec(self, stage: str) -> TrainSpec:
@@ -127,7 +127,31 @@ class Recipe(Config):
         section, _, inner = rest.partition(".")
         if section == "training":
             return override(self, f"training.{head}.{inner}", value)
+        if section not in StageSpec.model_fields:
+            raise ValueError(f"{head}: " + unknown("field", section, [*StageSpec.model_fields, "training"]))
         return override(self, f"cascade.stages.{head}.{rest}", value)
+
+
+def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
+    """Raise ValueError where a stage can't be trained as its spec says."""
+    where = f"training.{stage.name}"
+    if stage.source is not None:
+        if any(phase.frames for phase in spec.phases):
+            raise ValueError(f"{where}.phases: a stage with a source is trained on whole clips; leave frames out")
+        if stage.kind == "tsr" and any(phase.images for phase in spec.phases):
+            raise ValueError(f"{where}.phases: independent images have no frames between them; set images to 0")
+    if spec.crop is None:
+        return
+    if stage.source is None:
+        raise ValueError(f"{where}.crop: only a stage with a source is trained on crops")
+    for axis, side in zip(("height", "width"), spec.crop, strict=True):
+        whole, source = getattr(stage.shape, axis), getattr(stage.source, axis)
+        if side > whole or side % (whole // source):
+            raise ValueError(f"{where}.crop: {axis} {side} is no multiple of {whole // source} up to {whole}")
+    try:
+        stage.network.check(stage.shape.frames, *spec.crop)
+    except ValueError as error:
+        raise ValueError(f"{where}.crop: {error}") from None
 
 
 def clip_shape(stage: StageSpec, phase: Phase) -> VideoShape:

@@ -13,7 +13,6 @@ from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
 from zoetrope.training.spec import TrainSpec
 
-
 LEVELS = 32  # parts of [0, 1] that the typical error is known for
 
 
@@ -52,9 +51,17 @@ class TrainState:
         groups = [{"params": decayed, "weight_decay": spec.weight_decay}, {"params": rest, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, betas=spec.betas, eps=1e-8, fused=True)
 
-    def update(self, batch: int) -> float:
-        """One optimizer step and what follows from it; returns the norm of the gradient before clipping."""
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.spec.clip)
+    def gradient_norm(self) -> float:
+        """The norm of the gradient, which is then clipped."""
+        return float(nn.utils.clip_grad_norm_(self.network.parameters(), self.spec.clip))
+
+    def skip(self, batch: int) -> None:
+        """Go on without learning from a batch."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.examples += batch
+
+    def update(self, batch: int) -> None:
+        """One optimizer step, and the moving average after it."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.spec.learning_rate(self.examples)
         self.optimizer.step()
@@ -66,7 +73,6 @@ class TrainState:
             ours: list[Tensor] = list(self.average.parameters())
             theirs: list[Tensor] = list(self.network.parameters())
             torch._foreach_lerp_(ours, theirs, 1 - 0.5 ** (batch / half_life))
-        return float(norm)
 
     def save(self, checkpoints: Path, keep: int) -> Path:
         """Write a checkpoint that is whole or not there, and remove all but the newest `keep`."""

@@ -14,6 +14,11 @@ class Words(NamedTuple):
     held_out: tuple[str, ...] = ()
 
 
+def words(train: str, held_out: str = "") -> Words:
+    """Words told apart by commas, so that the tables below stay readable."""
+    return Words(*(tuple(part.split(", ")) if part else () for part in (train, held_out)))
+
+
 class Colour(NamedTuple):
     """A colour's red, green and blue in [0, 1] and its names."""
 
@@ -33,367 +38,162 @@ class Background(NamedTuple):
 COLOURS = {
     "red": Colour(
         (0.90, 0.10, 0.10),
-        Words(
-            (
-                "red",
-                "red",
-                "red",
-                "scarlet",
-                "ruby",
-                "cherry red",
-                "bright red",
-                "vermilion",
-            ),
-            ("crimson",),
-        ),
+        words("red, red, red, scarlet, ruby, cherry red, bright red, vermilion", "crimson"),
     ),
     "orange": Colour(
         (1.00, 0.55, 0.05),
-        Words(
-            (
-                "orange",
-                "orange",
-                "orange",
-                "tangerine",
-                "pumpkin orange",
-                "apricot",
-                "bright orange",
-            ),
-            ("amber",),
-        ),
+        words("orange, orange, orange, tangerine, pumpkin orange, apricot, bright orange", "amber"),
     ),
     "yellow": Colour(
         (0.98, 0.90, 0.10),
-        Words(
-            (
-                "yellow",
-                "yellow",
-                "yellow",
-                "lemon yellow",
-                "golden yellow",
-                "mustard",
-                "sunny yellow",
-            ),
-            ("canary",),
-        ),
+        words("yellow, yellow, yellow, lemon yellow, golden yellow, mustard, sunny yellow", "canary"),
     ),
     "green": Colour(
         (0.10, 0.65, 0.15),
-        Words(
-            (
-                "green",
-                "green",
-                "green",
-                "emerald",
-                "grass green",
-                "lime green",
-                "olive",
-            ),
-            ("jade",),
-        ),
+        words("green, green, green, emerald, grass green, lime green, olive", "jade"),
     ),
     "cyan": Colour(
         (0.10, 0.85, 0.90),
-        Words(
-            ("cyan", "cyan", "cyan", "turquoise", "aqua", "aquamarine", "blue-green"),
-            ("teal",),
-        ),
+        words("cyan, cyan, cyan, turquoise, aqua, aquamarine, blue-green", "teal"),
     ),
     "blue": Colour(
         (0.10, 0.25, 0.90),
-        Words(
-            (
-                "blue",
-                "blue",
-                "blue",
-                "royal blue",
-                "sapphire",
-                "ultramarine",
-                "bright blue",
-            ),
-            ("cobalt",),
-        ),
+        words("blue, blue, blue, royal blue, sapphire, ultramarine, bright blue", "cobalt"),
     ),
     "purple": Colour(
         (0.50, 0.10, 0.65),
-        Words(
-            ("purple", "purple", "purple", "violet", "plum", "grape purple", "mauve"),
-            ("indigo",),
-        ),
+        words("purple, purple, purple, violet, plum, grape purple, mauve", "indigo"),
     ),
     "pink": Colour(
         (1.00, 0.50, 0.75),
-        Words(
-            (
-                "pink",
-                "pink",
-                "pink",
-                "rose pink",
-                "bubblegum pink",
-                "salmon pink",
-                "magenta pink",
-            ),
-            ("fuchsia",),
-        ),
+        words("pink, pink, pink, rose pink, bubblegum pink, salmon pink, magenta pink", "fuchsia"),
     ),
     "white": Colour(
         (0.98, 0.98, 0.98),
-        Words(
-            (
-                "white",
-                "white",
-                "white",
-                "snow white",
-                "pure white",
-                "chalk white",
-                "milky white",
-            ),
-            ("ivory",),
-        ),
+        words("white, white, white, snow white, pure white, chalk white, milky white", "ivory"),
     ),
     "black": Colour(
         (0.04, 0.04, 0.04),
-        Words(
-            (
-                "black",
-                "black",
-                "black",
-                "jet black",
-                "pitch black",
-                "coal black",
-                "ink black",
-            ),
-            ("ebony",),
-        ),
+        words("black, black, black, jet black, pitch black, coal black, ink black", "ebony"),
     ),
 }
 
 FLAT_SHAPES = {
-    "circle": Words(
-        ("circle", "circle", "circle", "disc", "round dot", "round shape", "disk"),
-        ("circular spot",),
-    ),
-    "square": Words(
-        ("square", "square", "square", "flat box", "four-sided square", "square block"),
-        ("square tile",),
-    ),
-    "triangle": Words(
-        (
-            "triangle",
-            "triangle",
-            "triangle",
-            "three-sided shape",
-            "three-cornered shape",
-        ),
-        ("triangular wedge",),
-    ),
-    "star": Words(
-        ("star", "star", "star", "five-pointed star", "star shape", "gold-star shape"),
-        ("starry badge",),
-    ),
-    "heart": Words(
-        ("heart", "heart", "heart", "love heart", "heart shape", "heart symbol"),
-        ("valentine",),
-    ),
-    "cross": Words(
-        ("cross", "cross", "cross", "plus sign", "plus shape", "medical cross"),
-        ("plus symbol",),
-    ),
-    "ring": Words(
-        ("ring", "ring", "ring", "hoop", "hollow circle", "band", "open circle"),
-        ("donut",),
-    ),
+    "circle": words("circle, circle, circle, disc, round dot, round shape, disk", "circular spot"),
+    "square": words("square, square, square, flat box, four-sided square, square block", "square tile"),
+    "triangle": words("triangle, triangle, triangle, three-sided shape, three-cornered shape", "triangular wedge"),
+    "star": words("star, star, star, five-pointed star, star shape, gold-star shape", "starry badge"),
+    "heart": words("heart, heart, heart, love heart, heart shape, heart symbol", "valentine"),
+    "cross": words("cross, cross, cross, plus sign, plus shape, medical cross", "plus symbol"),
+    "ring": words("ring, ring, ring, hoop, hollow circle, band, open circle", "donut"),
 }
 
 SOLID_SHAPES = {
-    "cube": Words(("cube", "3d cube", "three-dimensional cube", "solid cube"), ("crate",)),
-    "sphere": Words(("sphere", "3d sphere", "ball", "shiny ball"), ("orb",)),
-    "pyramid": Words(
-        ("pyramid", "3d pyramid", "three-dimensional pyramid", "solid pyramid"),
-        ("egyptian monument",),
-    ),
+    "cube": words("cube, 3d cube, three-dimensional cube, solid cube", "crate"),
+    "sphere": words("sphere, 3d sphere, ball, shiny ball", "orb"),
+    "pyramid": words("pyramid, 3d pyramid, three-dimensional pyramid, solid pyramid", "egyptian monument"),
 }
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-LETTER_WORDS = Words(("letter {}", "letter {}", "capital {}", "capital letter {}"), ("character {}",))
+LETTER_WORDS = words("letter {}, letter {}, capital {}, capital letter {}", "character {}")
 
 SHAPES = {**FLAT_SHAPES, **SOLID_SHAPES, "letter": LETTER_WORDS}
 
 # Phrases follow a subject: "a red circle ...".
 MOTIONS = {
-    "still": Words(
-        (
-            "standing still",
-            "not moving",
-            "staying in place",
-            "motionless",
-            "holding still",
-            "sitting still",
-            "resting",
-        ),
-        ("immobile", "keeping still"),
+    "still": words(
+        "standing still, not moving, staying in place, motionless, holding still, sitting still, resting",
+        "immobile, keeping still",
     ),
-    "left": Words(
-        (
-            "moving left",
-            "moving to the left",
-            "sliding to the left",
-            "gliding leftward",
-            "going from right to left",
-            "travelling left",
-            "crossing to the left side",
-        ),
-        ("drifting to the left", "heading leftwards"),
+    "left": words(
+        "moving left, moving to the left, sliding to the left, gliding leftward, going from right to left, "
+        "travelling left, crossing to the left side",
+        "drifting to the left, heading leftwards",
     ),
-    "right": Words(
-        (
-            "moving right",
-            "moving to the right",
-            "sliding to the right",
-            "gliding rightward",
-            "going from left to right",
-            "travelling right",
-            "crossing to the right side",
-        ),
-        ("drifting to the right", "heading rightwards"),
+    "right": words(
+        "moving right, moving to the right, sliding to the right, gliding rightward, going from left to right, "
+        "travelling right, crossing to the right side",
+        "drifting to the right, heading rightwards",
     ),
-    "up": Words(
-        (
-            "moving up",
-            "moving upward",
-            "rising",
-            "floating up",
-            "going up",
-            "lifting off",
-            "flying upward",
-        ),
-        ("climbing", "ascending"),
+    "up": words(
+        "moving up, moving upward, rising, floating up, going up, lifting off, flying upward", "climbing, ascending"
     ),
-    "down": Words(
-        (
-            "moving down",
-            "moving downward",
-            "sinking",
-            "sliding down",
-            "going down",
-            "dropping",
-            "lowering",
-        ),
-        ("descending", "falling"),
+    "down": words(
+        "moving down, moving downward, sinking, sliding down, going down, dropping, lowering", "descending, falling"
     ),
-    "spin": Words(
-        (
-            "spinning",
-            "rotating",
-            "turning around",
-            "spinning in place",
-            "whirling",
-            "turning on the spot",
-        ),
-        ("twirling", "rotating on its axis"),
+    "spin": words(
+        "spinning, rotating, turning around, spinning in place, whirling, turning on the spot",
+        "twirling, rotating on its axis",
     ),
-    "grow": Words(
-        (
-            "growing",
-            "getting bigger",
-            "becoming larger",
-            "growing in size",
-            "increasing in size",
-            "inflating",
-        ),
-        ("expanding", "enlarging"),
+    "grow": words(
+        "growing, getting bigger, becoming larger, growing in size, increasing in size, inflating",
+        "expanding, enlarging",
     ),
-    "shrink": Words(
-        (
-            "shrinking",
-            "getting smaller",
-            "becoming smaller",
-            "shrinking in size",
-            "decreasing in size",
-            "deflating",
-        ),
-        ("diminishing", "reducing in size"),
+    "shrink": words(
+        "shrinking, getting smaller, becoming smaller, shrinking in size, decreasing in size, deflating",
+        "diminishing, reducing in size",
     ),
-    "orbit": Words(
-        (
-            "moving in a circle",
-            "circling around",
-            "going round and round",
-            "moving along a circular path",
-            "going in circles",
-            "tracing a circle",
-        ),
-        ("orbiting", "travelling in circles"),
+    "orbit": words(
+        "moving in a circle, circling around, going round and round, moving along a circular path, "
+        "going in circles, tracing a circle",
+        "orbiting, travelling in circles",
     ),
-    "bounce": Words(
-        (
-            "bouncing",
-            "bouncing up and down",
-            "hopping",
-            "jumping up and down",
-            "jumping",
-            "hopping up and down",
-        ),
-        ("leaping up and down", "bobbing up and down"),
+    "bounce": words(
+        "bouncing, bouncing up and down, hopping, jumping up and down, jumping, hopping up and down",
+        "leaping up and down, bobbing up and down",
     ),
 }
 
 BACKGROUNDS = {
-    "white": Background((1, 1, 1), (1, 1, 1), False, Words(("on a white background", "on white"))),
-    "black": Background((0, 0, 0), (0, 0, 0), False, Words(("on a black background", "on black"))),
+    "white": Background((1, 1, 1), (1, 1, 1), False, words("on a white background, on white")),
+    "black": Background((0, 0, 0), (0, 0, 0), False, words("on a black background, on black")),
     "grey": Background(
         (0.5, 0.5, 0.5),
         (0.5, 0.5, 0.5),
         False,
-        Words(("on a grey background", "on plain grey")),
+        words("on a grey background, on plain grey"),
     ),
     "cream": Background(
         (0.97, 0.93, 0.80),
         (0.97, 0.93, 0.80),
         False,
-        Words(("on a cream background", "on cream paper"), ("on parchment",)),
+        words("on a cream background, on cream paper", "on parchment"),
     ),
     "navy": Background(
         (0.04, 0.07, 0.25),
         (0.04, 0.07, 0.25),
         False,
-        Words(("on a navy background", "on dark blue")),
+        words("on a navy background, on dark blue"),
     ),
     "sky blue": Background(
         (0.60, 0.82, 0.97),
         (0.60, 0.82, 0.97),
         False,
-        Words(("on a sky blue background", "on light blue")),
+        words("on a sky blue background, on light blue"),
     ),
     "dark green": Background(
         (0.03, 0.24, 0.12),
         (0.03, 0.24, 0.12),
         False,
-        Words(("on a dark green background", "on dark green")),
+        words("on a dark green background, on dark green"),
     ),
     "lilac": Background(
         (0.82, 0.76, 0.94),
         (0.82, 0.76, 0.94),
         False,
-        Words(("on a lilac background", "on pale lilac")),
+        words("on a lilac background, on pale lilac"),
     ),
     "sunset": Background(
         (0.30, 0.14, 0.42),
         (0.98, 0.56, 0.30),
         False,
-        Words(
-            ("in front of a sunset sky", "against a sunset", "with a sunset behind"),
-            ("at dusk",),
-        ),
+        words("in front of a sunset sky, against a sunset, with a sunset behind", "at dusk"),
     ),
     "night": Background(
         (0.01, 0.01, 0.07),
         (0.08, 0.09, 0.26),
         True,
-        Words(
-            ("in front of a night sky with stars", "against a starry sky", "at night"),
-            ("under the stars",),
-        ),
+        words("in front of a night sky with stars, against a starry sky, at night", "under the stars"),
     ),
 }
 DARK_BACKGROUNDS = ("black", "navy")
@@ -403,32 +203,22 @@ CONTRAST = 0.45
 
 # Patterns take a subject with its article.
 STYLES = {
-    "flat": Words(("{}",)),
-    "neon": Words(
-        ("a neon outline of {}", "a glowing neon sign of {}", "{} as a neon outline"),
-        ("an electric light tube in the form of {}",),
+    "flat": words("{}"),
+    "neon": words(
+        "a neon outline of {}, a glowing neon sign of {}, {} as a neon outline",
+        "an electric light tube in the form of {}",
     ),
-    "sketch": Words(
-        ("a sketch of {}", "a pencil drawing of {}", "{} drawn in pencil"),
-        ("a hand-drawn crayon doodle of {}",),
-    ),
-    "pixel": Words(
-        ("{} in pixel art style", "a pixel art picture of {}", "pixel art of {}"),
-        ("an 8-bit video game sprite of {}",),
+    "sketch": words("a sketch of {}, a pencil drawing of {}, {} drawn in pencil", "a hand-drawn crayon doodle of {}"),
+    "pixel": words(
+        "{} in pixel art style, a pixel art picture of {}, pixel art of {}", "an 8-bit video game sprite of {}"
     ),
 }
 
 RELATIONS = {
-    "left": Words(
-        ("to the left of", "left of", "on the left side of"),
-        ("on the left-hand side of",),
-    ),
-    "right": Words(
-        ("to the right of", "right of", "on the right side of"),
-        ("on the right-hand side of",),
-    ),
-    "above": Words(("above", "over", "on top of"), ("higher than",)),
-    "below": Words(("below", "under", "underneath"), ("beneath",)),
+    "left": words("to the left of, left of, on the left side of", "on the left-hand side of"),
+    "right": words("to the right of, right of, on the right side of", "on the right-hand side of"),
+    "above": words("above, over, on top of", "higher than"),
+    "below": words("below, under, underneath", "beneath"),
 }
 # Two objects move across the line that joins them, so that both keep inside the frame.
 PAIR_MOTIONS = {

@@ -1,0 +1,20 @@
+"""A linear map over channels that is fast on every CPU."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Linear(nn.Linear):
+    """`nn.Linear` on h (B, F, H, W, D) -> (B, F, H, W, D').
+
+    In float32 on a CPU it runs as a 1x1 convolution with frames as the batch: the convolution library reaches about
+    twice the speed of the matrix library on processors that the latter was not made for. Parameters are the same.
+    """
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Map the last axis."""
+        if h.device.type != "cpu" or h.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+            return super().forward(h)
+        frames = h.flatten(0, 1).permute(0, 3, 1, 2)  # (BF, D, H, W), a channels_last view
+        out = nn.functional.conv2d(frames, self.weight[:, :, None, None], self.bias)
+        return out.permute(0, 2, 3, 1).unflatten(0, h.shape[:2])
