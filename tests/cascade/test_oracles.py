@@ -119,7 +119,11 @@ def stage_of(
     jump: bool = False,
 ) -> StageSpec:
     network = OracleConfig(
-        covariance=rows(covariance), seen=None if seen is None else rows(seen), prediction=prediction, jump=jump
+        covariance=rows(covariance),
+        seen=None if seen is None else rows(seen),
+        prediction=prediction,
+        jump=jump,
+        low_res=source is not None,
     )
     sampling = SamplingSpec(sampler=sampler or DDIM(), steps=steps, threshold=None, low_res_logsnr=logsnr)
     return StageSpec(
@@ -143,7 +147,7 @@ def run(stage: StageSpec, video: Tensor | None, count: int, seed: int = 0) -> Te
 
 def drawn(stage: StageSpec, purpose: str, count: int, seed: int = 0) -> Tensor:
     """The noise that a stage has used, (B C, F H W) float64."""
-    noise = [video_noise(seed, sample, f"{stage.name} {purpose}", stage.shape) for sample in range(count)]
+    noise = [video_noise(seed, sample, f"{stage.name} {purpose}", stage.shape, 3) for sample in range(count)]
     return torch.stack(noise).flatten(2).flatten(0, 1).double()
 
 

@@ -74,19 +74,19 @@ def test_a_video_does_not_depend_on_its_batch(sampler: Sampler, guidance: float,
 
 
 def test_noise_depends_on_seed_sample_purpose_and_frame() -> None:
-    first = video_noise(0, 0, "base start", BASE)
-    assert torch.equal(first, video_noise(0, 0, "base start", BASE))
-    others = [video_noise(1, 0, "base start", BASE), video_noise(0, 1, "base start", BASE)]
-    others += [video_noise(0, 0, "base step 0", BASE), video_noise(0, 0, "tsr start", BASE)]
+    first = video_noise(0, 0, "base start", BASE, 3)
+    assert torch.equal(first, video_noise(0, 0, "base start", BASE, 3))
+    others = [video_noise(1, 0, "base start", BASE, 3), video_noise(0, 1, "base start", BASE, 3)]
+    others += [video_noise(0, 0, "base step 0", BASE, 3), video_noise(0, 0, "tsr start", BASE, 3)]
     assert not any(torch.equal(first, other) for other in others)
     assert not torch.equal(first[:, 0], first[:, 1])
-    longer = video_noise(0, 0, "base start", BASE.model_copy(update={"frames": 5}))
+    longer = video_noise(0, 0, "base start", BASE.model_copy(update={"frames": 5}), 3)
     assert torch.equal(longer[:, :2], first)
 
 
 def test_noise_is_standard_normal_and_leaves_the_global_state_alone() -> None:
     before = torch.random.get_rng_state()
-    noise = video_noise(3, 0, "base start", VideoShape(frames=8, height=64, width=64, fps=1))
+    noise = video_noise(3, 0, "base start", VideoShape(frames=8, height=64, width=64, fps=1), 3)
     assert torch.equal(torch.random.get_rng_state(), before)
     assert float(noise.mean()) == pytest.approx(0, abs=0.013)  # 98 304 values: four standard errors
     assert float(noise.std()) == pytest.approx(1, abs=0.01)

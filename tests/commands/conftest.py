@@ -123,7 +123,8 @@ def recipe(spec: CascadeSpec, films: Path, tmp_path_factory: pytest.TempPathFact
         log_every=16,
         precision="fp32",
     )
-    made = Recipe(name="tiny", cascade=spec, training={"base": plan, "tsr1": plan})
+    clips = plan.model_copy(update={"phases": (Phase(examples=320, batch=4),)})
+    made = Recipe(name="tiny", cascade=spec, training={"base": plan, "tsr1": clips})
     path = tmp_path_factory.mktemp("recipes") / "recipe.json"
     path.write_text(json.dumps(made.to_json()))
     return path

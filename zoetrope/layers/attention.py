@@ -11,20 +11,32 @@ from zoetrope.layers.zero import zero
 
 
 class SpatialAttention(nn.Module):
-    """Self-attention among the pixels of each frame, frames folded into the batch. h (B, F, H, W, D) -> same."""
+    """Self-attention among the pixels of each frame, frames folded into the batch. h (B, F, H, W, D) -> same.
+
+    Positions enter as a learned bias for each bucket of distance down and across, as in time, so that other sizes work.
+    """
 
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width)
         self.qkv = Linear(width, 3 * width, bias=False)
+        self.bias_down = zero(nn.Embedding(32, heads))
+        self.bias_across = zero(nn.Embedding(32, heads))
         self.out = zero(Linear(width, width))
 
     def forward(self, h: Tensor) -> Tensor:
         qkv = self.qkv(self.norm(h)).flatten(0, 1).flatten(1, 2)  # (BF, HW, 3 D)
         q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).transpose(1, 3).unbind(2)  # (BF, heads, HW, d)
-        mixed = scaled_dot_product_attention(q, k, v)
+        mixed = scaled_dot_product_attention(q, k, v, attn_mask=self._bias(*h.shape[2:4], q))
         return self.out(mixed.transpose(1, 2).reshape(h.shape))
+
+    def _bias(self, height: int, width: int, like: Tensor) -> Tensor:
+        """(1, heads, HW, HW)."""
+        down = self.bias_down(distance_buckets(height, like.device))[:, None, :, None]  # (H, 1, H, 1, heads)
+        across = self.bias_across(distance_buckets(width, like.device))[None, :, None, :]  # (1, W, 1, W, heads)
+        bias = (down + across).flatten(2, 3).flatten(0, 1)  # (HW, HW, heads)
+        return bias.permute(2, 0, 1)[None].to(like.dtype)
 
 
 class TextAttention(nn.Module):
@@ -102,13 +114,13 @@ def modulate(h: Tensor, scale_shift: Tensor) -> Tensor:
     return torch.addcmul(shift, h, 1 + scale)
 
 
-def distance_buckets(frames: int, device: torch.device, buckets: int = 32, farthest: int = 32) -> Tensor:
-    """The bucket (F, F) of each query-key distance k - q: exact for near ones, logarithmic for far, by direction.
+def distance_buckets(places: int, device: torch.device, buckets: int = 32, farthest: int = 32) -> Tensor:
+    """The bucket (N, N) of each query-key distance k - q among N places: exact for near ones, logarithmic for far, by direction.
 
     [Raffel et al. 2020, arXiv:1910.10683, Sec. 2.1]
     """
-    places = torch.arange(frames, device=device)
-    distance = places[None, :] - places[:, None]
+    place = torch.arange(places, device=device)
+    distance = place[None, :] - place[:, None]
     half, exact = buckets // 2, buckets // 4
     far = distance.abs().clamp(min=1).double() / exact
     logarithmic = exact + (far.log() / math.log(farthest / exact) * (half - exact)).long()
