@@ -189,6 +189,14 @@ def test_short_clips_hold_or_drop(folder: Path) -> None:
         assert dataset.example(0, longest).video.shape[1] == most
 
 
+def test_short_clips_play_slower_if_asked(folder: Path) -> None:
+    slow = Folder(path=str(folder), short="slow").open()
+    shape = VideoShape(frames=8, height=12, width=16, fps=3)
+    found = {e.text: numbers(e.video) for e in (slow.example(k, shape) for k in range(8))}
+    assert found["a short clip"] == [k * 10 // 8 for k in range(8)]
+    assert "a still" not in found
+
+
 def test_images_give_single_frames_only(folder: Path) -> None:
     data = Folder(path=str(folder)).open()
     single = [data.example(k, VideoShape(frames=1, height=12, width=16, fps=24)) for k in range(30)]

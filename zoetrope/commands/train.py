@@ -138,15 +138,17 @@ def _follow(talk: Talk, run: "Run") -> "Progress | None":
 
 @contextmanager
 def _stopping(run: "Run") -> Iterator[None]:
-    """Let the first Ctrl-C end the training between two steps; a second one ends it at once."""
+    """Let the first Ctrl-C, or a scheduler's SIGTERM, end the training between two steps; a second ends it at once."""
 
     def stop(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGINT, before)
+        for name, handler in before.items():
+            signal.signal(name, handler)
         if not run.stop():
             raise KeyboardInterrupt("interrupted before the first step: nothing is kept")
 
-    before = signal.signal(signal.SIGINT, stop)
+    before = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for name, handler in before.items():
+            signal.signal(name, handler)

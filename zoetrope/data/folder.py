@@ -6,10 +6,11 @@ unless a `split`, a third field of metadata, is asked for. Several lines about o
 one-frame videos.
 
 A clip of one frame comes from any file, at a random time. A clip of F > 1 frames comes from videos only, never from an
-image: a repeated picture would teach that nothing moves. It starts at a random time that lets it fit; of a video too
-short for F frames at the asked rate, `short="hold"` shows the last picture on if at least half of the frames exist, and
-`short="drop"` leaves it out. One window is cut from a whole clip, at a random place along the side that overhangs,
-after resizing it until it covers the grid; so what does not move in the file does not move in the clip.
+image: a repeated picture would teach that nothing moves. It starts at a random time that lets it fit. Of a video too
+short for F frames at the asked rate, `short="hold"` shows the last picture on if at least half of the frames exist,
+`short="slow"` plays all of it slower, if it has F pictures, and `short="drop"` leaves it out. One window is cut from
+a whole clip, at a random place along the side that overhangs, after resizing it until it covers the grid; so what does
+not move in the file does not move in the clip.
 """
 
 import logging
@@ -45,7 +46,7 @@ class Folder(Source):
     path: str
     seed: NonNegativeInt = 0
     split: str | None = None
-    short: Literal["hold", "drop"] = "hold"
+    short: Literal["hold", "slow", "drop"] = "hold"
     min_height: PositiveInt = 1
     min_width: PositiveInt = 1
     cache_mb: NonNegativeInt = 512
@@ -137,14 +138,15 @@ class FolderDataset(Dataset):
         path = Path(self.source.path) / clip.name
         track = None if info.still else self._track(clip, path, size)
         seconds = info.seconds if track is None else track.seconds
-        start = when * max(0.0, seconds - shape.frames / shape.fps)
+        fps = shape.fps if self.source.short != "slow" else max(shape.fps, shape.frames / seconds)
+        start = when * max(0.0, seconds - shape.frames / fps)
         if track is not None:
-            return cut(track.at(shape.fps, start, shape.frames), size, crop)
+            return cut(track.at(fps, start, shape.frames), size, crop)
         try:
-            video = read_probed(path, info, fps=shape.fps, start=start, frames=shape.frames, size=size, crop=crop)
+            video = read_probed(path, info, fps=fps, start=start, frames=shape.frames, size=size, crop=crop)
         except ValueError:
             _log.warning("%s: decodes less than it claims; its beginning is used", path)
-            video = read_probed(path, info, fps=shape.fps, start=0.0, frames=shape.frames, size=size, crop=crop)
+            video = read_probed(path, info, fps=fps, start=0.0, frames=shape.frames, size=size, crop=crop)
         return video.frames
 
     def _track(self, clip: Clip, path: Path, size: Size) -> Track | None:
@@ -191,6 +193,8 @@ def _longest(info: Info, source: Folder, fps: float) -> int:
     """The most frames at this rate that a clip of the file may have."""
     if info.still:
         return 1
+    if source.short == "slow":
+        return info.frames
     present = max(1, len(moments(0.0, fps, info.seconds, info.slack, None)))
     return 2 * present if source.short == "hold" and present > 1 else present
 

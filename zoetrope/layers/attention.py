@@ -115,7 +115,7 @@ def modulate(h: Tensor, scale_shift: Tensor) -> Tensor:
 
 
 def distance_buckets(places: int, device: torch.device, buckets: int = 32, farthest: int = 32) -> Tensor:
-    """The bucket (N, N) of each query-key distance k - q among N places: exact for near ones, logarithmic for far, by direction.
+    """The bucket (N, N) of each distance k - q of a key from a query: exact for near ones, logarithmic for far ones.
 
     [Raffel et al. 2020, arXiv:1910.10683, Sec. 2.1]
     """
