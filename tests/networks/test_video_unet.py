@@ -68,7 +68,7 @@ def test_starts_at_zero_and_every_block_as_the_identity(low_res: bool) -> None:
 @pytest.mark.parametrize("positions", [False, True])
 @pytest.mark.parametrize("low_res", [False, True])
 def test_packed_images_are_separate_images(temporal: str, positions: bool, low_res: bool) -> None:
-    network = built(temporal, frame_positions=positions, low_res=low_res)
+    network = built(temporal, positions=positions, low_res=low_res)
     b, f = 2, 3
     z, small = randn(b, 3, f, 4, 8), randn(b, 3, f, 4, 8, seed=1)
     tokens, mask = randn(b, f, 3, WIDTH, seed=2), torch.rand(b, f, 3, generator=torch.Generator().manual_seed(3)) > 0.4
@@ -87,7 +87,7 @@ def test_packed_images_are_separate_images(temporal: str, positions: bool, low_r
 
 @pytest.mark.parametrize("temporal", ["attention", "convolution"])
 def test_a_pack_beside_a_clip_changes_neither(temporal: str) -> None:
-    network = built(temporal, frame_positions=True)
+    network = built(temporal, positions=True)
     z, levels = randn(2, 3, 3, 4, 4), logsnr(2)
     tokens, mask = randn(2, 3, 2, WIDTH, seed=2), torch.ones(2, 3, 2, dtype=torch.bool)
     tokens[1] = tokens[1, :1]  # a clip has one text for all its frames
@@ -133,14 +133,14 @@ def test_tabulated_buckets_of_distance() -> None:
 @pytest.mark.parametrize("shape", [(1, 4, 4), (2, 4, 8), (5, 8, 4), (40, 4, 4)])
 @pytest.mark.parametrize("temporal", ["attention", "convolution"])
 def test_other_frame_counts_and_sizes_work(temporal: str, shape: tuple[int, int, int]) -> None:
-    network = built(temporal, frame_positions=True)
+    network = built(temporal, positions=True)
     z = randn(1, 3, *shape)
     out = network(z, logsnr(1), text(1))
     assert out.shape == z.shape and out.isfinite().all()
 
 
 def test_examples_of_a_batch_do_not_touch() -> None:
-    network = built("attention", frame_positions=True)
+    network = built("attention", positions=True)
     z, levels, given = randn(3, 3, 3, 4, 4), logsnr(3), text(3)
     together = network(z, levels, given)
     for row in range(3):

@@ -47,6 +47,24 @@ class FramePosition(nn.Module):
         return self.layers(sinusoid(10 * places, self.features, slowest=100.0).to(next(self.layers.parameters()).dtype))
 
 
+class PixelPosition(nn.Module):
+    """Where each pixel lies in its frame, from -1 to 1 down and across: (H, W) -> (H, W, D). Starts at zero."""
+
+    def __init__(self, width: int, features: int = 32):
+        super().__init__()
+        self.features = features
+        self.layers = nn.Sequential(nn.Linear(2 * features, width), nn.SiLU(), zero(nn.Linear(width, width)))
+
+    def forward(self, height: int, width: int, device: torch.device) -> Tensor:
+        """The positions of a grid."""
+        down, across = (
+            sinusoid(4 * torch.linspace(-1, 1, size, device=device), self.features, slowest=20.0)
+            for size in (height, width)
+        )
+        both = torch.cat([down[:, None].expand(-1, width, -1), across[None].expand(height, -1, -1)], dim=-1)
+        return self.layers(both.to(self.layers[0].weight.dtype))
+
+
 class TextPool(nn.Module):
     """Attention-pooled sentence vector: tokens (N, L, D), mask (N, L) -> (N, D) [arXiv:2205.11487, Sec. 2.4]."""
 

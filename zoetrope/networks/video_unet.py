@@ -33,7 +33,7 @@ from zoetrope.layers.convolution import (
     shuffle,
     unshuffle,
 )
-from zoetrope.layers.embedding import FramePosition, LogSNREmbedding, TextPool
+from zoetrope.layers.embedding import FramePosition, LogSNREmbedding, PixelPosition, TextPool
 from zoetrope.layers.linear import Linear
 from zoetrope.layers.zero import zero
 from zoetrope.networks import Network, NetworkConfig
@@ -73,15 +73,15 @@ class VideoUNetConfig(NetworkConfig):
         low_res: whether a conditioning video is concatenated to z, with the level of its noise embedded.
         patch: pixels of each patch x patch block that are moved into channels at the input: full resolution for less.
         embedding: width of the conditioning vector; head: channels of an attention head.
-        frame_positions: whether each frame is told where it lies in the clip, beside the relative positions of
-            temporal attention. The paper has relative positions alone.
+        positions: whether frames and pixels are told where they lie in the clip and in the frame, beside the relative
+            positions of attention, which are all the paper speaks of. Not for stages that are trained on crops.
         checkpointing: recompute blocks in the backward pass instead of keeping their activations.
     """
 
     patch: PositiveInt = 1
     embedding: PositiveInt = 256
     head: PositiveInt = 32
-    frame_positions: bool = False
+    positions: bool = False
     checkpointing: bool = False
     levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (
         Level(width=32, temporal="convolution"),
@@ -147,7 +147,10 @@ class VideoUNet(Network):
         pixel = config.channels * config.patch**2
         self.logsnr = LogSNREmbedding(width)
         self.low_res_logsnr = LogSNREmbedding(width) if config.low_res else None
-        self.positions = FramePosition(width) if config.frame_positions else None
+        # Time, text and place of a frame are added up, then mixed: "to the left" means another thing in each frame.
+        self.mix = nn.Sequential(nn.Linear(width, width), nn.SiLU(), zero(nn.Linear(width, width)))
+        self.frame_position = FramePosition(width) if config.positions else None
+        self.pixel_positions = nn.ModuleList(PixelPosition(x.width) for x in levels) if config.positions else None
         self.text_in = nn.Sequential(nn.LayerNorm(config.text_width), nn.Linear(config.text_width, width))
         self.null_text = nn.Parameter(torch.randn(width) * 0.02)
         self.text_pool = TextPool(width, max(1, width // 64))
@@ -179,6 +182,8 @@ class VideoUNet(Network):
             if index > 0:
                 skips.append(h)
                 h = self.coarser[index - 1](h)
+            if self.pixel_positions is not None:
+                h = h + self.pixel_positions[index](*h.shape[2:4], h.device).to(h.dtype)
             h = self._run(blocks, h, context)
         for index in reversed(range(len(skips))):
             h = self.merge[index](torch.cat([self.finer[index](h), skips[index] * SKIP_SCALE], dim=-1))
@@ -230,7 +235,7 @@ class VideoUNet(Network):
             if conditioning.low_res_logsnr is None:
                 raise ValueError("conditioning.low_res_logsnr: expected the noise level of low_res (B,), got None")
             e = e + self.low_res_logsnr(conditioning.low_res_logsnr)[:, None]
-        if self.positions is not None and z.shape[2] > 1:
-            places = self.positions(z.shape[2], z.device)
+        if self.frame_position is not None and z.shape[2] > 1:
+            places = self.frame_position(z.shape[2], z.device)
             e = e + (places if images is None else places * ~images[:, None, None])
-        return e
+        return e + self.mix(nn.functional.silu(e))

@@ -28,7 +28,7 @@ def recipe() -> Recipe:
     return Recipe(
         name="mini",
         cascade=CascadeSpec(name="mini", text=MiniLM(), stages=(_base(), _tsr1(), _ssr1())),
-        training={"base": _train_base(), "tsr1": _train_sr(), "ssr1": _train_sr()},
+        training={"base": _train_base(), "tsr1": _train_sr(16_000), "ssr1": _train_sr(6_000)},
     )
 
 
@@ -41,7 +41,7 @@ def _base() -> StageSpec:
         schedule=Cosine(shift=-3.0),
         network=VideoUNetConfig(
             patch=2,
-            frame_positions=True,
+            positions=True,
             levels=(
                 Level(width=64, blocks=1, temporal="attention"),
                 Level(width=192, blocks=3, spatial_attention=True, text_attention=True, temporal="attention"),
@@ -103,15 +103,17 @@ def _train_base() -> TrainSpec:
     )
 
 
-def _train_sr() -> TrainSpec:
+def _train_sr(examples: int) -> TrainSpec:
     return TrainSpec(
         data=Toybox(),
         weight="v",
-        phases=(Phase(examples=40_000, batch=8, peak=7e-4),),
-        warm_up=800,
-        cool_down=8000,
-        half_life=2000,
-        checkpoint_every=2000,
+        balance=True,
+        phases=(Phase(examples=examples, batch=4, peak=1e-3),),
+        clip=10.0,
+        warm_up=400,
+        cool_down=examples // 3,
+        half_life=1000,
+        checkpoint_every=1000,
         sample_every=2000,
-        log_every=160,
+        log_every=100,
     )
