@@ -17,7 +17,7 @@ class Conditioning:
         low_res: the previous stage's video on this stage's grid, already noised, (B, C, F, H, W).
         low_res_logsnr: noise level of `low_res`, (B,).
         images: True for examples whose frames are independent images packed like a video, (B,): nothing may cross
-            their frames [Ho et al. 2022, arXiv:2210.02303, Sec. 2.3].
+            their frames [Ho et al. 2022, arXiv:2210.02303, Sec. 2.6].
     """
 
     text: Tensor | None = None

@@ -15,7 +15,7 @@ def degrade(video: Tensor, source: VideoShape) -> Tensor:
     """What the previous stage would have made of a video (B, C, F, H, W): frames skipped, sizes reduced.
 
     Low-rate frame k is high-rate frame k F / f; space is resized bilinearly with antialiasing
-    [Ho et al. 2022, arXiv:2210.02303, Sec. 2.2].
+    [Ho et al. 2022, arXiv:2210.02303].
     """
     video = video[:, :, :: video.shape[2] // source.frames]
     return resize(video, source.height, source.width)
@@ -24,7 +24,7 @@ def degrade(video: Tensor, source: VideoShape) -> Tensor:
 def upsample(video: Tensor, shape: VideoShape, fill: Literal["repeat", "blank"] = "repeat") -> Tensor:
     """Bring a video (B, C, f, h, w) to a stage's grid (B, C, F, H, W): frames repeated or blanks between, bilinear.
 
-    Blank frames are zeros, mid-grey [Ho et al. 2022, arXiv:2210.02303, Sec. 2.2 names both ways].
+    Blank frames are zeros, mid-grey [Ho et al. 2022, arXiv:2210.02303, names both ways].
     """
     factor = shape.frames // video.shape[2]
     if fill == "repeat" or factor == 1:

@@ -21,7 +21,7 @@ Weight = Annotated[float, Field(ge=0)]
 class Oscillating(Config):
     """Guidance that is `high` for the first `constant` steps and then low and high in turn.
 
-    [Ho et al. 2022, arXiv:2210.02303, Sec. 2.5]; the number of constant steps is not published.
+    [Ho et al. 2022, arXiv:2210.02303, Sec. 2.7]; the number of constant steps is not published.
     """
 
     high: Weight = 15.0

@@ -19,7 +19,7 @@ def denoiser(network: Callable[[Tensor, Tensor], Tensor], kind: Prediction) -> D
 
 
 def guided(conditional: Denoise, unconditional: Denoise, weight: Weight) -> Denoise:
-    """x_hat = (1 + w) x_hat(z, c) - w x_hat(z); w = 0 is no guidance [Ho et al. 2022, arXiv:2210.02303, Sec. 2.5].
+    """x_hat = (1 + w) x_hat(z, c) - w x_hat(z); w = 0 is no guidance [Ho et al. 2022, arXiv:2210.02303, Sec. 2.7].
 
     Done on x_hat: equal to guidance on eps or v, for all three are affine in one another at fixed z.
     """
@@ -46,7 +46,7 @@ def dynamically_thresholded(denoise: Denoise, percentile: float) -> Denoise:
     """Clip x_hat to [-s, s] and divide by s, where s is that percentile of |x_hat|, at least 1.
 
     One s for each example over all its frames, or brightness would flicker [Saharia et al. 2022, arXiv:2205.11487,
-    Sec. 2.3; Ho et al. 2022, arXiv:2210.02303, Sec. 2.5]. `percentile` is a fraction in (0, 1].
+    Sec. 2.3; Ho et al. 2022, arXiv:2210.02303, Sec. 2.7]. `percentile` is a fraction in (0, 1].
     """
 
     def run(z: Tensor, level: NoiseLevel) -> Tensor:
@@ -76,7 +76,7 @@ def per_step(levels: Sequence[NoiseLevel], values: Sequence[float]) -> Weight:
     """The step function of noise level with values[i] from levels[i] down to levels[i + 1].
 
     This is how a weight that changes from step to step (oscillating guidance [Ho et al. 2022, arXiv:2210.02303,
-    Sec. 2.5]) reaches a denoiser, which is told noise levels and no step numbers. A second-order sampler that looks
+    Sec. 2.7]) reaches a denoiser, which is told noise levels and no step numbers. A second-order sampler that looks
     ahead to levels[i + 1] meets there the weight of the next step.
     """
     starts = torch.stack([level.logsnr[0] for level in levels[: len(values)]])
@@ -86,6 +86,6 @@ def per_step(levels: Sequence[NoiseLevel], values: Sequence[float]) -> Weight:
 def oscillating(steps: int, high: float, low: float, constant: int) -> list[float]:
     """Weights of each step: `high` for the first `constant` steps, then low and high in turn, low first.
 
-    [Ho et al. 2022, arXiv:2210.02303, Sec. 2.5] gives 15 and 1 as an example, and no number of constant steps.
+    [Ho et al. 2022, arXiv:2210.02303, Sec. 2.7] gives 15 and 1 as an example, and no number of constant steps.
     """
     return [high if i < constant or (i - constant) % 2 else low for i in range(steps)]

@@ -27,7 +27,7 @@ def renoise(z_s: Tensor, eps: Tensor, level_s: NoiseLevel, level_t: NoiseLevel) 
 
 
 def posterior(z_t: Tensor, x: Tensor, level_s: NoiseLevel, level_t: NoiseLevel) -> tuple[Tensor, Tensor]:
-    """Mean (B, ...) and variance (B,) of q(z_s | z_t, x) [Ho et al. 2022, arXiv:2210.02303, Eq. 3].
+    """Mean (B, ...) and variance (B,) of q(z_s | z_t, x) [Ho et al. 2022, arXiv:2210.02303, Sec. 2.1].
 
     With r = SNR(t) / SNR(s): mean = r (alpha_s / alpha_t) z_t + (1 - r) alpha_s x, variance = (1 - r) sigma_s^2.
     """

@@ -20,7 +20,7 @@ from zoetrope.training.spec import Phase, Recipe, TrainSpec
 
 
 class Row(NamedTuple):
-    """One row of the stage table [arXiv:2210.02303, Fig. 4 and Sec. 2.3]."""
+    """One row of the stage table [arXiv:2210.02303, stage table]."""
 
     name: str
     shape: tuple[int, int, int, int]  # frames, height, width, fps

@@ -1,4 +1,4 @@
-"""Ancestral sampling with log-interpolated variance [Ho et al. 2022, arXiv:2210.02303, Sec. 2.1, Eq. 4]."""
+"""Ancestral sampling with log-interpolated variance [Ho et al. 2022, arXiv:2210.02303, Sec. 2.1]."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise

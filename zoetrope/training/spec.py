@@ -20,7 +20,7 @@ class Phase(Config):
         examples: how many the phase lasts; a pack of images counts as one.
         batch: examples of each optimizer step.
         frames: of a clip, spread over the stage's whole duration; None is the stage's own count, 1 is single images.
-        images: share of examples that are packs of independent images instead of clips [arXiv:2210.02303, Sec. 2.3].
+        images: share of examples that are packs of independent images instead of clips [arXiv:2210.02303, Sec. 2.6].
         peak: learning rate of this phase.
     """
 
