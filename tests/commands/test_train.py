@@ -9,6 +9,8 @@ from pathlib import Path
 from subprocess import Popen
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from zoetrope.video import probe, read
 
@@ -167,3 +169,16 @@ def test_real_clips(cli: Cli, recipe: Path, shared: Path) -> None:
     assert cli("train", recipe, *words) == (0, "", "")
     assert all(math.isfinite(line["loss"]) for line in metrics(Path("run")))
     assert Path("run/samples/000000008.png").is_file()
+
+
+def test_starting_from_other_weights(cli: Cli, recipe: Path, model: Path) -> None:
+    still = ["--set", 'base.training.phases=[{"examples": 4, "batch": 4, "peak": 1e-30}]']
+    done = cli("train", recipe, "--stage", "base", "--out", "tuned", "--init", model, *short("base"), *still)
+    assert done.code == 0, done.err
+    [trained] = Path("tuned/checkpoints").iterdir()
+    ours, theirs = load_file(trained / "model.safetensors"), load_file(model / "base/model.safetensors")
+    # The model keeps bfloat16, and a learning rate of nothing leaves the weights as they were read.
+    assert all(torch.equal(ours[name], value.float()) for name, value in theirs.items())
+
+    refused = cli("train", recipe, "--stage", "tsr1", "--out", "other", "--init", "tuned", *short("tsr1"))
+    assert refused.code == 2 and "unknown stage 'tsr1'" in refused.err and not Path("other/checkpoints").exists()

@@ -27,6 +27,10 @@ Data = Annotated[
     str | None,
     typer.Option(metavar="DIR", help="A folder of captioned videos and images, or toybox. [the recipe's]"),
 ]
+Init = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="Start from the weights of a model or a run, not from fresh ones."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run exactly where its last checkpoint is.")]
 
 
@@ -36,6 +40,7 @@ def train(
     stage: Stage = None,
     data: Data = None,
     sets: Sets = None,
+    init: Init = None,
     resume: Resume = False,
     device: Device = None,
     json: Json = False,
@@ -54,7 +59,7 @@ def train(
     for path, value in fields:
         made = made.override(path, value)
     _expect_data(made, name)
-    run = Run(made, name, out, place)
+    run = Run(made, name, out, place, None if resume or init is None else _weights(init, made, name))
     last = _follow(talk, run)
     at = max((out / "checkpoints").glob("[0-9]*"))
     value = {"run": str(out), "stage": name, "examples": run.state.examples, "checkpoint": str(at)}
@@ -105,6 +110,20 @@ def _continued(out: Path, recipe: str | None, stage: str | None) -> "tuple[Recip
     if stage not in (None, name):
         raise ValueError(f"{out}: is a run of stage {name!r}, not of {stage!r}")
     return made, name
+
+
+def _weights(init: str, recipe: "Recipe", stage: str) -> Path:
+    """The file with the weights that `--init` names. Raises ValueError unless they fit the stage's network."""
+    import torch
+
+    from zoetrope.models.weights import check_weights
+    from zoetrope.training.trained import weights_of
+
+    path = weights_of(init, stage)
+    with torch.device("meta"):
+        network = recipe.cascade.stage(stage).network.build()
+    check_weights(network, path)
+    return path
 
 
 def _expect_data(recipe: "Recipe", stage: str) -> None:

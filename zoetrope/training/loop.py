@@ -25,6 +25,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.diffusion.loss import output_weight, squared_error
 from zoetrope.diffusion.prediction import target
 from zoetrope.diffusion.process import diffuse
+from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.batch import Batch, Batches
@@ -51,8 +52,11 @@ class Progress(NamedTuple):
 class Run:
     """A run on disk, new or continued."""
 
-    def __init__(self, recipe: Recipe, stage: str, folder: Path, device: torch.device):
-        """Raises ValueError if `folder` already holds a run of another recipe or stage."""
+    def __init__(self, recipe: Recipe, stage: str, folder: Path, device: torch.device, init: Path | None = None):
+        """`init` is a safetensors file whose weights a new run starts from; a continued one has its own.
+
+        Raises ValueError if `folder` already holds a run of another recipe or stage, or for unfit weights.
+        """
         self.recipe, self.folder, self.device = recipe, folder, device
         self.stage: StageSpec = recipe.cascade.stage(stage)
         self.spec: TrainSpec = recipe.train_spec(stage)
@@ -62,6 +66,8 @@ class Run:
         self._streak = 0  # losses in a row that were not finite
         torch.manual_seed(seeded(self.spec.seed, "weights", stage))
         network = self.stage.network.build().to(device)
+        if init is not None:
+            read_weights(network, init)
         self.state = TrainState(network, copy.deepcopy(network), self.spec)
         if found := find_checkpoints(folder / "checkpoints"):
             self.state.load(found[-1])

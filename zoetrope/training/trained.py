@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.config import unknown
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.folder import locate, read_spec
 from zoetrope.models.weights import check_weights, read_weights
@@ -80,6 +81,14 @@ def gather(names: Sequence[str | Path]) -> Gathered:
         )
     spec = CascadeSpec(name=parts[0].name, text=parts[0].text, stages=tuple(stages.values()))
     return Gathered(spec, weights, parts[0].card)
+
+
+def weights_of(name: str | Path, stage: str) -> Path:
+    """The file with a stage's weights, of a model or a run. Raises ValueError if it has no such stage."""
+    part = _run(Path(name).expanduser()) if is_run(name) else _model(name)
+    if stage not in part.weights:
+        raise ValueError(f"{name}: " + unknown("stage", stage, part.weights))
+    return part.weights[stage]
 
 
 def run_recipe(run: Path) -> tuple[Recipe, str]:
