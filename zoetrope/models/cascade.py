@@ -1,5 +1,6 @@
 """A cascade ready to run: text in, video out."""
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,15 @@ from torch import Tensor
 
 from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
 from zoetrope.models.folder import locate, read_network, read_spec, write_model
 from zoetrope.networks import Network
 from zoetrope.shapes import VideoShape
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.video import Video
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +68,10 @@ class Cascade:
         self.spec, self.card = spec, card
         self.device, self.dtype = torch.device(device), dtype
         self._load = load
-        self._texts = EmbeddingCache(spec.text)
+        # On a CPU text is always read in float32: it is quick there, and every run then finds the same features.
+        self._texts = EmbeddingCache(
+            spec.text, None, self.device, torch.float32 if self.device.type == "cpu" else dtype
+        )
 
     @classmethod
     def from_pretrained(
@@ -84,6 +91,15 @@ class Cascade:
             dtype=dtype,
         )
 
+    def tuned(self, *, steps: int | None = None, guidance: float | None = None, sampler: str | None = None) -> Self:
+        """The same weights, sampled in another way: denoising steps, guidance weight w, the name of a sampler.
+
+        Any other field is changed by giving `CascadeSpec.from_json` or `zoetrope.cascade.tuning.tuned` what is wanted.
+        Raises ValueError that names what is wrong.
+        """
+        spec = tuned(self.spec, Tuning(steps=steps, guidance=guidance, sampler=sampler))
+        return type(self)(spec, self._load, card=self.card, device=self.device, dtype=self.dtype)
+
     def save_pretrained(self, path: str | Path) -> None:
         """Write the cascade as a folder that `from_pretrained` reads. Weights are stored in bfloat16."""
         networks = {stage.name: self._load(stage) for stage in self.spec.stages}
@@ -94,6 +110,8 @@ class Cascade:
 
         Raises ValueError for an empty prompt or an unknown stage.
         """
+        if lost := self.cut(prompt):
+            log.warning("the text encoder reads %d tokens; cut off: %r", self.spec.text.limit, lost)
         [last] = deque(self.stream([prompt], seed=seed, until=until, negative=negative), maxlen=1)
         return last.videos()[0]
 
@@ -111,6 +129,8 @@ class Cascade:
         A video depends on the seed and on its own number in `samples` (0 for all, unless given), not on its batch.
         """
         stages = self.spec.until(until)
+        if samples is not None and len(samples) != len(prompts):
+            raise ValueError(f"samples: expected one number for each of {len(prompts)} prompts, got {len(samples)}")
         numbers = [0] * len(prompts) if samples is None else samples
         text, against = self._encode(prompts, negative)
         draw = Draw(seed=seed, samples=numbers, negative=against, device=self.device, dtype=self.dtype)

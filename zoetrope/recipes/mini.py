@@ -28,7 +28,7 @@ def recipe() -> Recipe:
     return Recipe(
         name="mini",
         cascade=CascadeSpec(name="mini", text=MiniLM(), stages=(_base(), _tsr1(), _ssr1())),
-        training={"base": _train_base(), "tsr1": _train_sr(16_000), "ssr1": _train_sr(6_000)},
+        training={"base": _train_base(), "tsr1": _train_sr(8_000), "ssr1": _train_sr(3_600)},
     )
 
 
@@ -52,36 +52,32 @@ def _base() -> StageSpec:
 
 
 def _tsr1() -> StageSpec:
-    return StageSpec(
-        name="tsr1",
-        shape=TSR1,
-        source=BASE,
-        network=VideoUNetConfig(
-            low_res=True,
-            patch=2,
-            levels=(
-                Level(width=48, blocks=1, temporal="convolution"),
-                Level(width=96, blocks=2, text_attention=True, temporal="convolution"),
-            ),
-        ),
-        sampling=SamplingSpec(sampler=DDIM(), steps=16, low_res_logsnr=math.log(3.0)),
+    return _super_resolution(
+        "tsr1",
+        TSR1,
+        BASE,
+        Level(width=48, temporal="convolution"),
+        Level(width=96, blocks=2, text_attention=True, temporal="convolution"),
     )
 
 
 def _ssr1() -> StageSpec:
+    return _super_resolution(
+        "ssr1",
+        SSR1,
+        TSR1,
+        Level(width=48, temporal="convolution"),
+        Level(width=64, temporal="convolution"),
+        Level(width=128, spatial_attention=True, text_attention=True, temporal="convolution"),
+    )
+
+
+def _super_resolution(name: str, shape: VideoShape, source: VideoShape, *levels: Level) -> StageSpec:
     return StageSpec(
-        name="ssr1",
-        shape=SSR1,
-        source=TSR1,
-        network=VideoUNetConfig(
-            low_res=True,
-            patch=2,
-            levels=(
-                Level(width=48, blocks=1, temporal="convolution"),
-                Level(width=64, blocks=1, temporal="convolution"),
-                Level(width=128, blocks=1, spatial_attention=True, text_attention=True, temporal="convolution"),
-            ),
-        ),
+        name=name,
+        shape=shape,
+        source=source,
+        network=VideoUNetConfig(low_res=True, patch=2, levels=levels),
         sampling=SamplingSpec(sampler=DDIM(), steps=16, low_res_logsnr=math.log(3.0)),
     )
 
@@ -90,16 +86,19 @@ def _train_base() -> TrainSpec:
     return TrainSpec(
         data=Toybox(),
         weight="v",
+        balance=True,
         phases=(
-            Phase(examples=160_000, batch=32, frames=1, peak=1e-3),
-            Phase(examples=40_000, batch=16, frames=8, peak=7e-4),
-            Phase(examples=400_000, batch=8, images=0.125, peak=5e-4),
+            Phase(examples=160_000, batch=16, frames=1, peak=8e-4),
+            Phase(examples=24_000, batch=8, frames=8, images=0.25, peak=7e-4),
+            Phase(examples=12_000, batch=4, frames=8, images=0.15, peak=6e-4),
+            Phase(examples=400_000, batch=4, images=0.125, peak=5e-4),
         ),
+        clip=10.0,
         warm_up=6400,
-        half_life=5000,
-        checkpoint_every=16_000,
-        sample_every=16_000,
-        log_every=640,
+        half_life=4000,
+        checkpoint_every=4000,
+        sample_every=4000,
+        log_every=320,
     )
 
 
