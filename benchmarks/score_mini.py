@@ -3,13 +3,19 @@
     python benchmarks/score_mini.py --model mini --out runs/scores
 
 128 held-out combinations and 64 held-out wordings, four seeds each, at the model's default settings; then letters, 3-D
-objects, two objects and styles, which are reported as they are. Writes scores.json, a table and contact sheets.
-Videos that are already there are not made again, so an interrupted measurement goes on where it stopped.
+objects, two objects and styles, which are reported as they are. Of letters the shape is not judged. Of two objects both
+have to be right, each in its place: the left or upper one of the video is compared with that of the prompt, and the
+relation is right if they stand side by side, or one above the other, as the prompt says.
+
+Prints a row of a table for each set, and writes scores.json and contact sheets. Videos are kept under a name made of
+the weights, the settings and the prompts, and not made again, so an interrupted measurement goes on where it stopped.
 """
 
 import argparse
+import hashlib
 import json
 import math
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -17,14 +23,20 @@ import numpy as np
 import torch
 
 from zoetrope.data.toybox.prompts import SETS, Prompt
-from zoetrope.metrics.recogniser import recognise
+from zoetrope.metrics.recogniser import recognise, recognise_pair
 from zoetrope.models.cascade import Cascade
 from zoetrope.training.precision import compute_dtype
+from zoetrope.training.trained import Gathered, gather
 from zoetrope.video import Video, contact_sheet, save_image
 
 NUMBERS = {"combinations": 128, "wordings": 64, "familiar": 64, "pairs": 32, "letters": 32, "solids": 32, "styles": 32}
-ASPECTS = {name: ("colour", "shape", "motion") for name in NUMBERS} | {"letters": ("colour", "motion")}
+ASPECTS = {name: ("colour", "shape", "motion") for name in NUMBERS} | {
+    "letters": ("colour", "motion"),
+    "pairs": ("colour", "shape", "motion", "relation"),
+}
+ORDER = {"right": "left", "below": "above"}  # the same relation, told of the other object
 BATCH = 8
+Seen = dict[str, tuple[str | None, ...]]
 
 
 def main() -> None:
@@ -38,34 +50,51 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="prompts of each set, for a quick look")
     options = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    cascade = Cascade.from_pretrained(options.model, device=device, dtype=compute_dtype(device))
+    gathered = gather([options.model])
+    cascade = gathered.cascade(device, compute_dtype(device))
+    key = _key(gathered, cascade, options.until)
     options.out.mkdir(parents=True, exist_ok=True)
     scores = {}
     for name in options.sets:
         prompts = SETS[name](min(NUMBERS[name], options.limit or NUMBERS[name]))
-        videos = _videos(cascade, prompts, options, name)
+        videos = _videos(cascade, prompts, options, f"{name}-{key}")
         scores[name] = _judge(name, prompts, videos)
         print(_row(name, scores[name]), flush=True)
         save_image(options.out / f"{name}.png", contact_sheet([videos[i][0] for i in range(min(12, len(videos)))], 1))
-    (options.out / "scores.json").write_text(json.dumps(scores, indent=1))
+    partial = options.out / ".scores.json.partial"
+    partial.write_text(json.dumps(scores, indent=1))
+    os.replace(partial, options.out / "scores.json")
+
+
+def _key(gathered: Gathered, cascade: Cascade, until: str | None) -> str:
+    """A name for all that decides what videos become, but the prompts and seeds: weights, settings, where it runs."""
+    stages = gathered.spec.until(until)
+    settings = [gathered.spec.text.to_json(), *(stage.to_json() for stage in stages)]
+    told = hashlib.sha256(json.dumps([settings, str(cascade.device), str(cascade.dtype)]).encode())
+    for stage in stages:
+        told.update(hashlib.sha256(gathered.weights[stage.name].read_bytes()).digest())
+    return told.hexdigest()[:12]
 
 
 def _videos(cascade: Cascade, prompts: list[Prompt], options: argparse.Namespace, name: str) -> list[list[Video]]:
-    """options.seeds videos of each prompt."""
+    """options.seeds videos of each prompt. `name` begins the names of the files that they are kept in."""
     todo = [(i, seed) for i in range(len(prompts)) for seed in range(options.seeds)]
     made: dict[tuple[int, int], Video] = {}
     for start in range(0, len(todo), BATCH):
         part = todo[start : start + BATCH]
-        kept = options.out / f"{name}-{options.seeds}-{start:04d}.npz"
+        texts, seeds = [prompts[i].text for i, _ in part], [seed for _, seed in part]
+        asked = hashlib.sha256(json.dumps([texts, seeds]).encode()).hexdigest()[:12]
+        kept = options.out / f"{name}-{asked}.npz"
         if kept.exists():
             stored = np.load(kept)
             videos = [Video(frames, float(stored["fps"])) for frames in stored["frames"]]
         else:
-            texts, seeds = [prompts[i].text for i, _ in part], [seed for _, seed in part]
             for progress in cascade.stream(texts, samples=seeds, until=options.until):
                 last = progress
             videos = last.videos()
-            np.savez_compressed(kept, frames=np.stack([v.frames for v in videos]), fps=videos[0].fps)
+            partial = kept.with_name(f".{kept.stem}.partial.npz")
+            np.savez_compressed(partial, frames=np.stack([v.frames for v in videos]), fps=videos[0].fps)
+            os.replace(partial, kept)
         made.update(zip(part, videos, strict=True))
     return [[made[i, seed] for seed in range(options.seeds)] for i in range(len(prompts))]
 
@@ -76,21 +105,43 @@ def _judge(name: str, prompts: list[Prompt], videos: list[list[Video]]) -> dict[
     confused: Counter[str] = Counter()
     total = 0
     for prompt, seeds in zip(prompts, videos, strict=True):
-        told = prompt.script
-        truth = {"colour": told.things[0].colour, "shape": told.things[0].shape, "motion": told.motion}
+        truth = _truth(prompt)
         for video in seeds:
-            seen = recognise(video.frames, video.fps)
+            seen = _seen(prompt, video)
             total += 1
-            hits = {aspect: getattr(seen, aspect) == truth[aspect] for aspect in ASPECTS[name]}
+            hits = {aspect: seen[aspect] == truth[aspect] for aspect in ASPECTS[name]}
             right.update(aspect for aspect, hit in hits.items() if hit)
             right["all"] += all(hits.values())
-            confused.update(f"{truth[a]} seen as {getattr(seen, a)}" for a, hit in hits.items() if not hit)
+            pairs = (pair for a, hit in hits.items() if not hit for pair in zip(truth[a], seen[a], strict=True))
+            confused.update(f"{said} seen as {found}" for said, found in pairs if said != found)
     shares = {aspect: right[aspect] / total for aspect in (*ASPECTS[name], "all")}
     return {"videos": total, **shares, "confusions": confused.most_common(12)}
 
 
+def _truth(prompt: Prompt) -> Seen:
+    """What should be seen: a value for each object, the left or upper one first, and the relation of the two."""
+    told = prompt.script
+    things = told.things[::-1] if told.relation in ORDER else told.things
+    return {
+        "colour": tuple(thing.colour for thing in things),
+        "shape": tuple(thing.shape for thing in things),
+        "motion": (told.motion,) * len(things),
+        "relation": (ORDER.get(told.relation, told.relation),),
+    }
+
+
+def _seen(prompt: Prompt, video: Video) -> Seen:
+    """What the recogniser sees, in the form of `_truth`."""
+    if prompt.script.relation:
+        *found, relation = recognise_pair(video.frames, video.fps)
+    else:
+        found, relation = [recognise(video.frames, video.fps)], ""
+    seen: Seen = {aspect: tuple(getattr(one, aspect) for one in found) for aspect in ("colour", "shape", "motion")}
+    return seen | {"relation": (relation,)}
+
+
 def _row(name: str, score: dict[str, object]) -> str:
-    cells = [f"{score[a]:.1%}" if a in score else "-" for a in ("colour", "shape", "motion", "all")]
+    cells = [f"{score[a]:.1%}" if a in score else "-" for a in ("colour", "shape", "motion", "relation", "all")]
     error = 1.96 * math.sqrt(0.25 / int(str(score["videos"])))
     return f"| {name} | {score['videos']} | " + " | ".join(cells) + f" | (within {error:.1%})"
 

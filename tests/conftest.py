@@ -1,6 +1,7 @@
 """What many tests share: the reference material beside the repository, and media files made on the spot."""
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,6 +20,18 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("the folder ../shared with reference material is not here")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of text features for the tests, never the user's; commands in a process of their own have it too."""
+    folder = tmp_path_factory.mktemp("cache")
+    before = os.environ.get("ZOETROPE_CACHE")
+    os.environ["ZOETROPE_CACHE"] = str(folder)
+    yield folder
+    del os.environ["ZOETROPE_CACHE"]
+    if before is not None:
+        os.environ["ZOETROPE_CACHE"] = before
 
 
 def numbered(count: int, height: int = 48, width: int = 64) -> np.ndarray:

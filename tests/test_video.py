@@ -4,6 +4,7 @@ import errno
 import os
 import resource
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -370,6 +371,23 @@ def test_unreadable_files_say_why(tmp_path: Path, make_video: Maker, sound: Path
                 function(path)
             assert str(caught.value).startswith(str(path))
             assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_the_system_will_not_read_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind("a.mp4")  # exists, and cannot be opened, whoever asks
+        for function in (probe, read):
+            with pytest.raises(ValueError, match=r"^a\.mp4: cannot be read \(.+\)$"):
+                function("a.mp4")
+
+
+@pytest.mark.parametrize("name", [f"{'犬' * 80}.gif", f"{'犬' * 80}_%02d.png", f"{'é' * 120}.mp4", f"{'a' * 250}.gif"])
+def test_long_names_are_written(tmp_path: Path, name: str) -> None:
+    check_output(tmp_path / name)
+    Video(picture_clip(2), 5).save(tmp_path / name)
+    assert [file.name for file in tmp_path.iterdir() if file.suffix == ".part"] == []
+    assert read(tmp_path / name).frames.shape == (2, 48, 64, 3)
 
 
 def test_reading_past_the_end_and_bad_requests(make_video: Maker) -> None:

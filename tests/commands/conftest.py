@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,18 +128,6 @@ def recipe(spec: CascadeSpec, films: Path, tmp_path_factory: pytest.TempPathFact
     path = tmp_path_factory.mktemp("recipes") / "recipe.json"
     path.write_text(json.dumps(made.to_json()))
     return path
-
-
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache of text features for these tests alone; commands in a process of their own have it too."""
-    folder = tmp_path_factory.mktemp("cache")
-    before = os.environ.get("ZOETROPE_CACHE")
-    os.environ["ZOETROPE_CACHE"] = str(folder)
-    yield folder
-    del os.environ["ZOETROPE_CACHE"]
-    if before is not None:
-        os.environ["ZOETROPE_CACHE"] = before
 
 
 @pytest.fixture

@@ -191,6 +191,31 @@ def test_a_full_disk(cli: Cli, model: Path, full_disk: Path, name: str) -> None:
     assert [p.name for p in full_disk.iterdir()] == ["filling"]
 
 
+@pytest.mark.parametrize("every", [4, 1000], ids=["on the way", "at the end"])
+def test_a_full_disk_while_training(cli: Cli, recipe: Path, tmp_path: Path, every: int) -> None:
+    """Room for the first small files, not for the weights."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    sets = ['base.training.phases=[{"examples": 8, "batch": 4}]', f"base.training.checkpoint_every={every}"]
+    words = ["train", recipe, "--stage", "base", "--out", "run", *(word for item in sets for word in ("--set", item))]
+    assert cli(*words[:-4], "--set", sets[0], "--quiet").code == 0  # the texts are encoded now
+    shutil.rmtree("run")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+    try:
+        done = cli(*words, "--quiet")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    refused(done, "run/checkpoints/", "cannot be written")
+    assert list(Path("run/checkpoints").iterdir()) == []
+
+
+def test_stages_into_a_file_and_a_negative_without_guidance(cli: Cli, model: Path) -> None:
+    Path("stages").write_text("mine")
+    words = ["generate", "fog", "--model", model, "-o", "a.mp4"]
+    refused(cli(*words, "--save-stages", "stages"), "--save-stages stages: expected a folder or a new name, got a file")
+    refused(cli(*words, "--negative", "a ball", "--guidance", "0"), "--negative: expected a stage that is guided")
+    assert [p.name for p in Path().iterdir()] == ["stages"]
+
+
 @pytest.fixture
 def bad_films(tmp_path: Path, films: Path, sound: Path, no_pictures: Path) -> Path:
     """A folder in which everything has something wrong."""

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,31 @@ def test_bad_lines_of_metadata_have_reasons(folder: Path) -> None:
     (folder / "metadata.csv").write_text("file_name,text\n")
     with pytest.raises(ValueError, match="keep one"):
         scan(Folder(path=str(folder)))
+
+
+def test_csv_is_cut_at_its_own_lines_alone(folder: Path) -> None:
+    rows = 'long.mp4,"before\u2028after"\r\nshort.mp4,"one\x0btwo\r\nthree"\r\n'
+    (folder / "metadata.csv").write_text("file_name,text\r\n" + rows, encoding="utf-8", newline="")
+    report = scan(Folder(path=str(folder)))
+    assert [clip.text for clip in report.kept] == ["before after", "one two three", "a still"]
+    assert report.dropped == ()
+    (folder / "metadata.csv").write_text("file_name,text\nlong.mp4," + "x" * 200_000, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"metadata\.csv: expected CSV, got an error after line 1 \(field larger"):
+        scan(Folder(path=str(folder)))
+
+
+def test_what_the_system_will_not_read_is_dropped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "closed.txt").write_text("closed")
+    (folder / "short.txt").unlink()
+    with socket.socket(socket.AF_UNIX) as media, socket.socket(socket.AF_UNIX) as text:
+        media.bind("closed.mp4")  # exists, and cannot be opened, whoever asks
+        text.bind("short.txt")
+        report = scan(Folder(path=str(folder)))
+    assert [clip.name for clip in report.kept] == ["long.mp4", "still.png"]
+    assert [drop.name for drop in report.dropped] == ["closed.mp4", "short.mp4"]
+    assert report.dropped[0].reason.startswith("cannot be read (")
+    assert report.dropped[1].reason.startswith("its caption short.txt cannot be read (")
 
 
 def test_reasons_to_drop(folder: Path, sound: Path) -> None:
@@ -197,6 +223,24 @@ def test_short_clips_play_slower_if_asked(folder: Path) -> None:
     assert "a still" not in found
 
 
+def test_short_clips_are_told_the_way_out(folder: Path) -> None:
+    shape = VideoShape(frames=8, height=12, width=16, fps=3)
+    reasons = {drop.name: drop.reason for drop in scan(Folder(path=str(folder)), shape).dropped}
+    assert reasons == {
+        "long.mp4": 'too short: 1.00 s, gives at most 6 of 8 frames at 3 fps; short="slow" plays it slower',
+        "short.mp4": 'too short: 0.42 s, gives at most 4 of 8 frames at 3 fps; short="slow" plays it slower',
+        "still.png": "an image, gives at most 1 of 8 frames at 3 fps",
+    }
+    way_out = r'the most that fit is 6\. With short="slow" 2 of 3 clips fit.*--set STAGE\.training\.data\.short=slow'
+    with pytest.raises(ValueError, match=way_out):
+        Folder(path=str(folder)).open().example(0, shape)
+    for short, frames in (("hold", 49), ("slow", 25)):
+        with pytest.raises(ValueError, match=r"the most that fit is \d+$"):
+            Folder(path=str(folder), short=short).open().example(
+                0, VideoShape(frames=frames, height=12, width=16, fps=24)
+            )
+
+
 def test_images_give_single_frames_only(folder: Path) -> None:
     data = Folder(path=str(folder)).open()
     single = [data.example(k, VideoShape(frames=1, height=12, width=16, fps=24)) for k in range(30)]
@@ -287,3 +331,14 @@ def test_real_sets(shared: Path, name: str, count: int) -> None:
     assert all(drop.reason == "has no caption" for drop in data.report.dropped)
     for k in range(4):
         assert data.example(k, VideoShape(frames=16, height=24, width=40, fps=3)).video.std() > 0.05
+
+
+@pytest.mark.shared
+def test_real_clips_of_two_seconds_play_slower_for_the_base_stage(shared: Path) -> None:
+    path, shape = str(shared / "data" / "real_clips"), VideoShape(frames=16, height=24, width=40, fps=3)
+    assert len(scan(Folder(path=path), shape).kept) < 20
+    data = Folder(path=path, short="slow").open()
+    assert len(scan(data.source, shape).kept) >= 120
+    given = [data.example(k, shape) for k in range(120)]
+    assert {example.video.shape for example in given} == {(3, 16, 24, 40)}
+    assert len({example.text for example in given}) > 20

@@ -40,6 +40,12 @@ def test_tabulated_truncations(bound: float, logsnr: float) -> None:
     assert abs(float(level.logsnr) - logsnr) < 1e-11
 
 
+@pytest.mark.parametrize("bounds", [(20.0, -20.0), (3.0, 3.0)])
+def test_bounds_in_the_wrong_order_are_refused(bounds: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="logsnr_min: expected a number below logsnr_max"):
+        Cosine(logsnr_min=bounds[0], logsnr_max=bounds[1])
+
+
 def test_wide_truncation_is_the_plain_cosine() -> None:
     level = Cosine(logsnr_min=-60, logsnr_max=60)(times(0.25))
     assert abs(float(level.logsnr) - 1.762747174039086) < 1e-11

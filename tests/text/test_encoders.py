@@ -165,6 +165,17 @@ def test_json_and_identity(name: str, request: pytest.FixtureRequest) -> None:
     assert kind.identity == encoder(name, request).identity != encoder(name, request, limit=5).identity
 
 
+def test_an_error_of_the_hub_without_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub
+
+    def interrupted(*_: object, **__: object) -> str:
+        raise TimeoutError
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", interrupted)
+    with pytest.raises(ValueError, match=r"no such folder here; from the hub: TimeoutError$"):
+        T5(model="nobody/t5").load()
+
+
 def test_nobody_answers() -> None:
     """Without the network: one line that says what was looked for and where."""
     code = (

@@ -1,16 +1,20 @@
 """Training of tiny stages: what a batch is, what resuming is, and that something is learnt."""
 
 import json
+import logging
 import math
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.data import Dataset, Example
 from zoetrope.data.toybox import Toybox
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
@@ -19,7 +23,7 @@ from zoetrope.text.t5 import T5
 from zoetrope.training.batch import Batch, Batches
 from zoetrope.training.loop import LARGEST_STREAK, Run
 from zoetrope.training.spec import Phase, Recipe, TrainSpec, clip_shape
-from zoetrope.training.state import find_checkpoints
+from zoetrope.training.state import find_checkpoints, read_metrics
 
 BASE = VideoShape(frames=2, height=4, width=8, fps=3)
 TSR = VideoShape(frames=4, height=4, width=8, fps=6)
@@ -76,7 +80,10 @@ def plan(**fields: Any) -> TrainSpec:
 def recipe(t5: T5, **fields: Any) -> Recipe:
     names = ("base", "tsr1", "ssr1")
     cascade = CascadeSpec(name="tiny", text=t5, stages=tuple(stage(name) for name in names))
-    return Recipe(name="tiny", cascade=cascade, training={name: plan(**fields) for name in names})
+    training = {name: plan(**fields) for name in names}
+    still = tuple(phase.model_copy(update={"images": 0.0}) for phase in training["base"].phases)
+    training["tsr1"] = training["tsr1"].model_copy(update={"phases": still})  # learns from nothing but clips
+    return Recipe(name="tiny", cascade=cascade, training=training)
 
 
 def batches(t5: T5, cache: Path, name: str = "base", **fields: Any) -> Batches:
@@ -292,6 +299,122 @@ def test_a_half_written_checkpoint_is_not_one(t5: T5, cache: Path, tmp_path: Pat
     (whole / "model.safetensors").write_bytes(b"half")
     with pytest.raises(ValueError, match=r"model\.safetensors: not a whole safetensors file"):
         Run(own, "base", tmp_path, CPU)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("optimizer.safetensors", b"half"),
+        ("errors.safetensors", b"half"),
+        ("state.json", b"{"),
+        ("state.json", b"[1]"),
+        ("state.json", b"{}"),
+    ],
+)
+def test_damage_to_a_checkpoint_is_named(t5: T5, cache: Path, tmp_path: Path, file: str, content: bytes) -> None:
+    own = recipe(t5, phases=(Phase(examples=4, batch=4),))
+    for _ in Run(own, "base", tmp_path, CPU).train(cache):
+        pass
+    before = (tmp_path / "run.json").read_bytes()
+    (tmp_path / "checkpoints/000000004" / file).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"000000004/{file}: "):
+        Run(own, "base", tmp_path, CPU)
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("file", ["optimizer", "errors"])
+def test_tensors_of_another_training_are_named(t5: T5, cache: Path, tmp_path: Path, file: str) -> None:
+    own = recipe(t5, phases=(Phase(examples=4, batch=4),))
+    for _ in Run(own, "base", tmp_path, CPU).train(cache):
+        pass
+    path = tmp_path / f"checkpoints/000000004/{file}.safetensors"
+    stored = {name: value.clone() for name, value in load_file(path).items()}
+    name = max(stored)
+    save_file({**stored, name: torch.zeros(3, 1)}, path)
+    with pytest.raises(ValueError, match=rf"{file}\.safetensors: expected a tensor '{name}' .* got shape \(3, 1\)"):
+        Run(own, "base", tmp_path, CPU)
+
+
+def test_opening_a_run_clears_what_a_kill_left(t5: T5, cache: Path, tmp_path: Path) -> None:
+    own = recipe(t5, phases=(Phase(examples=16, batch=4),), log_every=4)
+    reports = Run(own, "base", tmp_path, CPU).train(cache)
+    next(reports)
+    reports.close()  # type: ignore[attr-defined]
+    stale = tmp_path / "checkpoints/.000000099.partial"
+    stale.mkdir()
+    lines = tmp_path / "metrics.jsonl"
+    with lines.open("a") as file:
+        file.write('{"examples": 8, "lo')
+    assert [line["examples"] for line in read_metrics(lines)] == [4]
+    for _ in Run(own, "base", tmp_path, CPU).train(cache):
+        pass
+    assert not stale.exists()
+    assert [line["examples"] for line in read_metrics(lines)] == [4, 8, 12, 16]
+    lines.write_text('{"examp\n{"examples": 4}\n')
+    with pytest.raises(ValueError, match=r"metrics\.jsonl:1: "):
+        read_metrics(lines)
+
+
+def test_a_run_remembers_how_it_was_gone_on_with(
+    t5: T5, cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = recipe(t5, phases=(Phase(examples=16, batch=4),), log_every=4)
+    reports = Run(own, "base", tmp_path, CPU).train(cache)
+    next(reports)
+    reports.close()  # type: ignore[attr-defined]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        with caplog.at_level(logging.WARNING):
+            Run(own, "base", tmp_path, CPU)
+    finally:
+        torch.set_num_threads(threads)
+    assert f"was written with {threads} threads, not {threads + 1}" in caplog.text
+    history = json.loads((tmp_path / "run.json").read_text())["history"]
+    assert [(entry["examples"], entry["threads"]) for entry in history] == [(0, threads), (4, threads + 1)]
+    assert history[0]["versions"]["torch"] == torch.__version__ and history[0]["command"]
+
+
+class Watched:
+    """A data set that notes which threads read it."""
+
+    def __init__(self, inner: Dataset):
+        self.inner, self.threads = inner, set[int]()
+
+    def captions(self) -> Iterator[str]:
+        return iter(self.inner.captions())
+
+    def example(self, index: int, shape: VideoShape) -> Example:
+        self.threads.add(threading.get_ident())
+        return self.inner.example(index, shape)
+
+
+def test_one_thread_reads_the_data_for_batches_and_sheets(
+    t5: T5, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(recipe(t5, phases=(Phase(examples=8, batch=4),), sample_every=4), "base", tmp_path, CPU)
+    watched = Watched(run.spec.data.open())
+    monkeypatch.setattr(type(run.spec.data), "open", lambda self: watched)
+    for _ in run.train(cache):
+        pass
+    assert len(list((tmp_path / "samples").glob("*.png"))) == 2
+    assert len(watched.threads) == 1 and threading.get_ident() not in watched.threads
+
+
+def test_a_stop_during_the_last_save_still_leaves_a_checkpoint(
+    t5: T5, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(recipe(t5, phases=(Phase(examples=8, batch=4),)), "base", tmp_path, CPU)
+    save = run.state.save
+
+    def interrupted(checkpoints: Path, keep: int) -> Path:
+        assert run.stop()
+        return save(checkpoints, keep)
+
+    monkeypatch.setattr(run.state, "save", interrupted)
+    for _ in run.train(cache):
+        pass
+    assert find_checkpoints(tmp_path / "checkpoints") and not run.stop()
 
 
 def test_only_the_newest_checkpoints_are_kept(t5: T5, cache: Path, tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ class StageOutputs:
         """Raises ValueError if the folder cannot be written."""
         self.folder = None if folder is None else Path(folder)
         if self.folder is not None:
+            if self.folder.exists() and not self.folder.is_dir():
+                raise ValueError(f"--save-stages {folder}: expected a folder or a new name, got a file")
             check_output((self.folder if self.folder.is_dir() else self.folder.parent) / "stage.mp4")
 
     def save(self, path: str, stage: str, video: Video) -> str | None:

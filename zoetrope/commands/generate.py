@@ -1,6 +1,5 @@
 """`zoetrope generate`: text to video."""
 
-import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from zoetrope.commands._options import (
 from zoetrope.commands._talk import Bars, Talk
 
 if TYPE_CHECKING:
+    from zoetrope.cascade.spec import StageSpec
     from zoetrope.commands._outputs import Outputs, StageOutputs
     from zoetrope.models.cascade import Cascade
 
@@ -65,6 +65,17 @@ class Job(NamedTuple):
     negative: str | None
 
 
+class Making(NamedTuple):
+    """Everything that making the videos takes: what makes them, what is asked for, and where it goes."""
+
+    cascade: "Cascade"
+    jobs: Sequence[Job]
+    seed: int
+    until: str | None
+    outputs: "Outputs"
+    stage_outputs: "StageOutputs"
+
+
 def generate(
     prompts: Text = None,
     out: Out = None,
@@ -104,11 +115,12 @@ def generate(
     jobs = [Job(text, number, negative) for text in texts for number in range(count)]
     outputs = Outputs(out, [job.prompt for job in jobs], stages[-1].shape.frames)
     stage_outputs = StageOutputs(save_stages)
+    _expect_guided(stages, negative)
     gathered.check(stages)
     place = device_named(device)
     cascade = gathered.cascade(place, dtype_named(dtype, place))
     _warn_of_cuts(talk, cascade, [*texts, *([negative] if negative else [])])
-    files = _run(talk, cascade, jobs, seed, until, outputs, stage_outputs)
+    files = _run(talk, Making(cascade, jobs, seed, until, outputs, stage_outputs))
     value = {
         "files": files,
         "seed": seed,
@@ -128,6 +140,11 @@ def _expect_prompts(texts: Sequence[str], negative: str | None) -> None:
             raise ValueError(f"prompt: expected some text, got {'only blanks' if text else 'an empty string'}")
 
 
+def _expect_guided(stages: "Sequence[StageSpec]", negative: str | None) -> None:
+    if negative is not None and not any(weight for stage in stages for weight in stage.sampling.weights()):
+        raise ValueError("--negative: expected a stage that is guided, got none among those to run; give --guidance")
+
+
 def _warn_of_cuts(talk: Talk, cascade: "Cascade", texts: Sequence[str]) -> None:
     for text in dict.fromkeys(texts):
         if lost := cascade.cut(text):
@@ -135,43 +152,29 @@ def _warn_of_cuts(talk: Talk, cascade: "Cascade", texts: Sequence[str]) -> None:
             talk.warn(f'the text encoder reads {limit} tokens of a prompt; this end of yours was cut off: "{lost}"')
 
 
-def _run(
-    talk: Talk,
-    cascade: "Cascade",
-    jobs: Sequence[Job],
-    seed: int,
-    until: str | None,
-    outputs: "Outputs",
-    stage_outputs: "StageOutputs",
-) -> list[dict[str, Any]]:
+def _run(talk: Talk, making: Making) -> list[dict[str, Any]]:
     """Make and write the videos, one after the other, so that each is there as soon as it is made."""
     files: list[dict[str, Any]] = []
+    jobs = making.jobs
     try:
         with talk.bars() as bars:
-            for number, job in enumerate(jobs):
-                label = f"{number + 1}/{len(jobs)} " if len(jobs) > 1 else ""
-                files.append(_one(bars, label, cascade, job, seed, until, outputs, stage_outputs, number))
+            for number in range(len(jobs)):
+                files.append(_one(bars, making, number))
     except KeyboardInterrupt:
         kept = ", ".join(file["path"] for file in files) or "nothing"
         raise KeyboardInterrupt(f"interrupted: {len(files)} of {len(jobs)} videos were written ({kept})") from None
     return files
 
 
-def _one(
-    bars: Bars,
-    label: str,
-    cascade: "Cascade",
-    job: Job,
-    seed: int,
-    until: str | None,
-    outputs: "Outputs",
-    stage_outputs: "StageOutputs",
-    number: int,
-) -> dict[str, Any]:
+def _one(bars: Bars, making: Making, number: int) -> dict[str, Any]:
     """Make and write one video, and tell about it."""
-    path, stages, kept = outputs.paths[number], list[dict[str, Any]](), list[str]()
+    job, path = making.jobs[number], making.outputs.paths[number]
+    label = f"{number + 1}/{len(making.jobs)} " if len(making.jobs) > 1 else ""
+    stages, kept = list[dict[str, Any]](), list[str]()
     start = time.perf_counter()
-    stream = cascade.stream([job.prompt], seed=seed, samples=[job.sample], until=until, negative=job.negative)
+    stream = making.cascade.stream(
+        [job.prompt], seed=making.seed, samples=[job.sample], until=making.until, negative=job.negative
+    )
     for now in stream:
         if now.step == 1:
             bars.begin(label + now.stage, now.steps)
@@ -182,14 +185,9 @@ def _one(
             stages.append({"name": now.stage, "steps": now.steps, "seconds": round(seconds, 3)})
             bars.end(f"{label}{now.stage}: {now.shape}, {now.steps} steps in {seconds:.1f} s")
             video = now.videos()[0]
-            if file := stage_outputs.save(path, now.stage, video):
+            if file := making.stage_outputs.save(path, now.stage, video):
                 kept.append(file)
-    saved = outputs.save(number, video)
+    saved = making.outputs.save(number, video)
     about = {"path": saved, "prompt": job.prompt, "sample": job.sample, "fps": video.fps, "stages": stages}
     about |= dict(zip(("frames", "height", "width"), video.frames.shape[:3], strict=True))
     return about | ({"stage_files": kept} if kept else {})
-
-
-def command_for(run: Path, prompt: str) -> str:
-    """The command that generates with a run."""
-    return f"zoetrope generate {shlex.quote(prompt)} --model {shlex.quote(str(run))}"

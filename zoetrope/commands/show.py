@@ -77,7 +77,7 @@ def _recipe(recipe: "Recipe") -> list[str]:
 
 
 def _run(path: Path) -> tuple[dict[str, Any], list[str]]:
-    from zoetrope.training.state import find_checkpoints
+    from zoetrope.training.state import find_checkpoints, read_metrics
     from zoetrope.training.trained import run_recipe
 
     recipe, name = run_recipe(path)
@@ -86,7 +86,8 @@ def _run(path: Path) -> tuple[dict[str, Any], list[str]]:
     examples = int(found[-1].name) if found else 0
     total = recipe.train_spec(name).examples
     metrics = path / "metrics.jsonl"
-    last = js.loads(metrics.read_text().splitlines()[-1]) if metrics.is_file() and metrics.stat().st_size else None
+    lines_so_far = read_metrics(metrics) if metrics.is_file() else []
+    last = lines_so_far[-1] if lines_so_far else None
     sizes = {name: (found[-1] / "average.safetensors").stat().st_size} if found else {}
     value = {
         "run": str(path),

@@ -52,6 +52,7 @@ def train(
     place = device_named(device)
 
     from zoetrope.training.loop import Run
+    from zoetrope.training.state import find_checkpoints
 
     made, name = _continued(out, recipe, stage) if resume else _begun(out, recipe, stage)
     if data is not None:
@@ -59,9 +60,11 @@ def train(
     for path, value in fields:
         made = made.override(path, value)
     _expect_data(made, name)
-    run = Run(made, name, out, place, None if resume or init is None else _weights(init, made, name))
-    last = _follow(talk, run)
-    at = max((out / "checkpoints").glob("[0-9]*"))
+    weights = None if resume or init is None else _weights(init, made, name)
+    with _naming(out):
+        run = Run(made, name, out, place, weights)
+        last = _follow(talk, run)
+    at = find_checkpoints(out / "checkpoints")[-1]
     value = {"run": str(out), "stage": name, "examples": run.state.examples, "checkpoint": str(at)}
     if last is not None:
         value |= {"loss": last.loss, "examples_per_second": last.examples_per_second}
@@ -148,11 +151,29 @@ def _follow(talk: Talk, run: "Run") -> "Progress | None":
         except FloatingPointError as error:
             raise ValueError(f"{run.folder}: {error}; try a lower training.phases.0.peak") from None
     if run.stopped and run.state.examples < run.spec.examples:
-        raise KeyboardInterrupt(
-            f"interrupted: a checkpoint is kept at {run.state.examples} examples; "
-            f"to go on: zoetrope train --out {shlex.quote(str(run.folder))} --resume"
-        )
+        raise KeyboardInterrupt(_kept(run))
     return last
+
+
+def _kept(run: "Run") -> str:
+    """What to say when a training that is not amid a step is interrupted."""
+    if run.state.examples == 0:
+        return "interrupted before the first step: nothing is kept"
+    return (
+        f"interrupted: a checkpoint is kept at {run.state.examples} examples; "
+        f"to go on: zoetrope train --out {shlex.quote(str(run.folder))} --resume"
+    )
+
+
+@contextmanager
+def _naming(out: Path) -> Iterator[None]:
+    """Name the run in errors of the system that name no file: a full disk does not say where."""
+    try:
+        yield
+    except OSError as error:
+        if error.strerror and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(out)) from error
+        raise
 
 
 @contextmanager
@@ -163,7 +184,7 @@ def _stopping(run: "Run") -> Iterator[None]:
         for name, handler in before.items():
             signal.signal(name, handler)
         if not run.stop():
-            raise KeyboardInterrupt("interrupted before the first step: nothing is kept")
+            raise KeyboardInterrupt(_kept(run))
 
     before = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -31,7 +31,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def captions(self) -> list[str]:
-        """Every caption that an example can have, sorted, so that text can be encoded beforehand."""
+        """Every caption that an example can have, each once, so that text can be encoded beforehand."""
 
 
 class Source(Kind, ABC):

@@ -1,6 +1,7 @@
 """Which files of a folder have which captions, from the names and the text files alone; media are not opened here."""
 
 import csv
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -47,7 +48,10 @@ class Report:
 
 
 def listing(folder: Path, split: str | None) -> tuple[list[Entry], list[Dropped]]:
-    """Every captioned file, and what lacks a caption or a file. Raises ValueError for no folder or an unknown split."""
+    """Every captioned file, and what lacks a caption or a file.
+
+    Raises ValueError for no folder, metadata that cannot be read as a whole, or an unknown split.
+    """
     if not folder.is_dir():
         raise ValueError(f"{folder}: expected a folder of videos or images, there is none")
     described = [name for name in METADATA if (folder / name).is_file()]
@@ -97,10 +101,16 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any] | str]]:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path}: expected UTF-8 text") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
     if path.suffix == ".csv":
-        reader = csv.DictReader(text.splitlines(keepends=True))
-        for row in reader:
-            yield f"{path.name}:{reader.line_num}", row
+        # Not splitlines, which also cuts at characters that are part of a text, such as U+2028.
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        try:
+            for row in reader:
+                yield f"{path.name}:{reader.line_num}", row
+        except csv.Error as error:
+            raise ValueError(f"{path}: expected CSV, got an error after line {reader.line_num} ({error})") from None
         return
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
@@ -145,6 +155,9 @@ def _beside(folder: Path, media: list[str], files: list[str]) -> tuple[list[Entr
             text = _one_line((folder / beside).read_text("utf-8-sig"))
         except UnicodeDecodeError:
             dropped.append(Dropped(name, f"its caption {beside} is not UTF-8 text"))
+            continue
+        except OSError as error:
+            dropped.append(Dropped(name, f"its caption {beside} cannot be read ({error.strerror})"))
             continue
         if text:
             entries.append(Entry(name, text))

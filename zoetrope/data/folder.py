@@ -116,11 +116,7 @@ class FolderDataset(Dataset):
             verdicts = [(clip, _too_short(clip.info, self.source, shape)) for clip in self.report.kept]
             fitting = tuple(clip for clip, reason in verdicts if reason is None)
             if not fitting:
-                most = max(_longest(clip.info, self.source, shape.fps) for clip in self.report.kept)
-                raise ValueError(
-                    f"{self.source.path}: no clip has {shape.frames} frames at {shape.fps:g} fps; "
-                    f"the most that fit is {most}"
-                )
+                raise ValueError(_none_fits(self.report.kept, self.source, shape))
             if len(fitting) < len(verdicts):
                 _log.info("%s: %d of %d clips fit %s", self.source.path, len(fitting), len(verdicts), shape)
             self._fitting[key] = fitting
@@ -186,7 +182,25 @@ def _too_short(info: Info, source: Folder, shape: VideoShape) -> str | None:
     if shape.frames <= longest:
         return None
     kind = "an image" if info.still else f"too short: {info.seconds:.2f} s"
-    return f"{kind}, gives at most {longest} of {shape.frames} frames at {shape.fps:g} fps"
+    way_out = '; short="slow" plays it slower' if _slow_helps(info, source, shape) else ""
+    return f"{kind}, gives at most {longest} of {shape.frames} frames at {shape.fps:g} fps{way_out}"
+
+
+def _slow_helps(info: Info, source: Folder, shape: VideoShape) -> bool:
+    """Whether a file too short for the shape would give a clip if it could be played slower."""
+    return source.short != "slow" and not info.still and shape.frames <= info.frames
+
+
+def _none_fits(clips: Sequence[Clip], source: Folder, shape: VideoShape) -> str:
+    most = max(_longest(clip.info, source, shape.fps) for clip in clips)
+    said = f"{source.path}: no clip has {shape.frames} frames at {shape.fps:g} fps; the most that fit is {most}"
+    helped = sum(_slow_helps(clip.info, source, shape) for clip in clips)
+    if not helped:
+        return said
+    return (
+        f'{said}. With short="slow" {helped} of {len(clips)} clips fit, played slower '
+        "(on the command line: --set STAGE.training.data.short=slow)"
+    )
 
 
 def _longest(info: Info, source: Folder, fps: float) -> int:

@@ -8,6 +8,7 @@ import math
 from typing import NamedTuple, Self
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
 
 from zoetrope.config import Config
@@ -44,6 +45,14 @@ class Cosine(Config):
     logsnr_min: float = -20.0
     logsnr_max: float = 20.0
     shift: float = 0.0
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.logsnr_min < self.logsnr_max:
+            raise ValueError(
+                f"logsnr_min: expected a number below logsnr_max = {self.logsnr_max:g}, got {self.logsnr_min:g}"
+            )
+        return self
 
     def __call__(self, t: Tensor) -> NoiseLevel:
         """The noise level at diffusion time t (B,), each in [0, 1]."""

@@ -75,8 +75,14 @@ def read_network(folder: Path, stage: StageSpec) -> Network:
 def write_model(folder: Path, spec: CascadeSpec, networks: Mapping[str, Network], card: str) -> None:
     """Write a whole model. It appears complete or not at all; an older one in its place is replaced at the end.
 
-    Raises ValueError if the folder holds something that is not a model.
+    Raises ValueError if `folder` is a file, has no name of its own, or holds something that is not a model; OSError
+    if it cannot be written.
     """
+    if folder.name in ("", ".."):
+        raise ValueError(f"{folder}: expected the name of a folder for the model, got one that cannot be replaced")
+    folder = folder.resolve()  # a link stays, and the model goes where it leads
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: expected a new folder or one with a model, got a file")
     if folder.exists() and any(folder.iterdir()) and not (folder / FILE).exists():
         raise ValueError(f"{folder}: expected a new folder or one with a model, got one with other files")
     partial = folder.with_name(f".{folder.name}.partial")
@@ -87,12 +93,25 @@ def write_model(folder: Path, spec: CascadeSpec, networks: Mapping[str, Network]
             write_weights(networks[stage.name], partial / stage.name / "model.safetensors")
         (partial / FILE).write_text(json.dumps({"format": FORMAT, **spec.to_json()}, indent=1) + "\n")
         (partial / "README.md").write_text(card)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(partial, folder)
+        _put_in_place(partial, folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def _put_in_place(new: Path, folder: Path) -> None:
+    """Rename `new` to `folder`. What was there is moved aside first, and back again if that fails."""
+    aside = folder.with_name(f".{folder.name}.old")
+    if folder.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        os.replace(folder, aside)
+    try:
+        os.replace(new, folder)
+    except BaseException:
+        if aside.exists() and not folder.exists():
+            os.replace(aside, folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _download(name: str) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"}
 
@@ -44,15 +44,23 @@ def check_weights(module: nn.Module, path: Path) -> None:
 
 
 def write_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bfloat16) -> None:
-    """Write a module's weights in `dtype`; the file appears whole or not at all."""
+    """Write a module's weights in `dtype`; the file appears whole or not at all. Raises OSError as on a full disk."""
     partial = path.with_name(f".{path.name}.partial")
     weights = {name: value.detach().to("cpu", dtype).contiguous() for name, value in module.state_dict().items()}
     try:
-        save_file(weights, partial)
+        save_tensors(weights, partial)
         os.replace(partial, path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file. Raises OSError that names it if it cannot be written, as on a full disk."""
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        raise OSError(f"{path}: cannot be written ({error})") from error
 
 
 def _expect_tensors(path: Path, want: dict[str, tuple[int, ...]], got: dict[str, tuple[int, ...]]) -> None:

@@ -28,7 +28,7 @@ def recipe() -> Recipe:
     return Recipe(
         name="mini",
         cascade=CascadeSpec(name="mini", text=MiniLM(), stages=(_base(), _tsr1(), _ssr1())),
-        training={"base": _train_base(), "tsr1": _train_sr(8_000), "ssr1": _train_sr(3_600)},
+        training={"base": _train_base(), "tsr1": _train_sr(8_000), "ssr1": _train_sr(2_800)},
     )
 
 

@@ -72,7 +72,8 @@ def find(model: str, revision: str | None = None) -> Path:
     except HFValidationError:
         reason = "no such folder, and no name that the hub could have"
     except (OSError, ValueError, RuntimeError) as error:
-        reason = f"no such folder here; from the hub: {type(error).__name__}: {str(error).splitlines()[0]}"
+        said = str(error).strip().partition("\n")[0]  # some errors say nothing
+        reason = f"no such folder here; from the hub: {type(error).__name__}{said and ': '}{said}"
     at = f" (revision {revision})" if revision else ""
     raise ValueError(f"{model}{at}: expected a local folder or a model of the Hugging Face hub, got {reason}")
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,9 +30,9 @@ from zoetrope.networks import Network
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.batch import Batch, Batches
 from zoetrope.training.precision import compute_dtype
-from zoetrope.training.preview import sample_sheet
+from zoetrope.training.preview import Subjects, sample_sheet, subjects
 from zoetrope.training.spec import Recipe, TrainSpec
-from zoetrope.training.state import TrainState, find_checkpoints
+from zoetrope.training.state import TrainState, find_checkpoints, read_metrics, sweep
 
 log = logging.getLogger(__name__)
 LARGEST_STREAK = 10
@@ -62,7 +62,8 @@ class Run:
         self.spec: TrainSpec = recipe.train_spec(stage)
         self.stopped = False
         self._learning = self._amid = False
-        self.dtype = self._settle()
+        known = self._known()
+        self.dtype = self._settled(known)
         self._streak = 0  # losses in a row that were not finite
         torch.manual_seed(seeded(self.spec.seed, "weights", stage))
         network = self.stage.network.build().to(device)
@@ -71,38 +72,42 @@ class Run:
         self.state = TrainState(network, copy.deepcopy(network), self.spec)
         if found := find_checkpoints(folder / "checkpoints"):
             self.state.load(found[-1])
-            _cut_metrics(folder / "metrics.jsonl", self.state.examples)
             log.info("continuing from %s", found[-1])
+        sweep(folder / "checkpoints")
+        _cut_metrics(folder / "metrics.jsonl", self.state.examples)
+        self._record(known)
 
-    def _settle(self) -> torch.dtype:
-        """Write down what the run is, or check that it is still the same; the type it computes in stays what it was."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def _known(self) -> dict[str, Any]:
+        """What the folder's run.json says, {} without one. Raises ValueError if it is not of this stage and network."""
         settings, recipe = self.folder / "run.json", self.folder / "recipe.json"
-        if settings.exists():
-            known = json.loads(settings.read_text())
-            if known["stage"] != self.stage.name:
-                raise ValueError(f"{self.folder}: is a run of stage {known['stage']!r}, not of {self.stage.name!r}")
-            written = Recipe.from_json(recipe.read_text()).cascade.stage(self.stage.name)
-            if written.network != self.stage.network:
-                raise ValueError(
-                    f"{self.folder}: holds weights of another network than the recipe's; use another --out"
-                )
-            dtype = known["dtype"]
-        else:
-            dtype = str(compute_dtype(self.device, self.spec.precision)).removeprefix("torch.")
-        about = {
-            "stage": self.stage.name,
-            "dtype": dtype,
+        if not settings.exists():
+            return {}
+        known: dict[str, Any] = json.loads(settings.read_text())
+        if known["stage"] != self.stage.name:
+            raise ValueError(f"{self.folder}: is a run of stage {known['stage']!r}, not of {self.stage.name!r}")
+        written = Recipe.from_json(recipe.read_text()).cascade.stage(self.stage.name)
+        if written.network != self.stage.network:
+            raise ValueError(f"{self.folder}: holds weights of another network than the recipe's; use another --out")
+        return known
+
+    def _settled(self, known: dict[str, Any]) -> torch.dtype:
+        """The type that the run computes in: what it always was, or for a new run what its recipe says."""
+        return getattr(torch, known["dtype"]) if known else compute_dtype(self.device, self.spec.precision)
+
+    def _record(self, known: dict[str, Any]) -> None:
+        """Write down what the run is, with a line of history for each time that it was begun or gone on with."""
+        now = {
             "command": sys.argv,
-            "zoetrope": __version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
+            "versions": {"zoetrope": __version__, "torch": torch.__version__, "python": platform.python_version()},
             "device": str(self.device),
             "threads": torch.get_num_threads(),
+            "examples": self.state.examples,
         }
-        write_text(recipe, json.dumps(self.recipe.to_json(), indent=1))
-        write_text(settings, json.dumps(about, indent=1))
-        return getattr(torch, dtype)
+        about = {"stage": self.stage.name, "dtype": str(self.dtype).removeprefix("torch.")}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_text(self.folder / "recipe.json", json.dumps(self.recipe.to_json(), indent=1))
+        history = [*known.get("history", []), now]
+        write_text(self.folder / "run.json", json.dumps({**about, "history": history}, indent=1))
 
     def train(self, cache: Path | None = None) -> Iterator[Progress]:
         """Train to the end of the curriculum, reporting every `log_every` examples; checkpoints are kept on the way.
@@ -117,9 +122,10 @@ class Run:
         batches = Batches(stage=self.stage, spec=spec, dataset=dataset, texts=texts)
         window = Window(state.examples)
         saved = state.examples
+        worker = ThreadPoolExecutor(1)  # the only thread that reads data and texts
         try:
             self._learning = True
-            for batch in self._prefetched(batches):
+            for batch in self._prefetched(batches, worker):
                 before = state.examples
                 self._amid = True
                 loss, norm = self._learn(batch)
@@ -129,32 +135,34 @@ class Run:
                     yield self._report(window)
                     window = Window(state.examples)
                 if spec.sample_every and crossed(before, state.examples, spec.sample_every):
-                    self._sheet(batches)
+                    self._sheet(worker.submit(subjects, batches, state.examples).result())
                 if crossed(before, state.examples, spec.checkpoint_every):
+                    saved = state.examples  # even if that fails: it is not tried a second time
                     state.save(self.folder / "checkpoints", spec.keep)
-                    saved = state.examples
                 if self.stopped:
                     break
         finally:
-            self._learning = False
-            if state.examples > saved and not self._amid:
-                state.save(self.folder / "checkpoints", spec.keep)
+            try:
+                if state.examples > saved and not self._amid:
+                    state.save(self.folder / "checkpoints", spec.keep)
+            finally:
+                self._learning = False
+                worker.shutdown()
 
     def stop(self) -> bool:
-        """Ask for the end after the current step; False if no step is under way. Safe in a signal handler."""
+        """Ask for the end after the current step; False if no training is under way. Safe in a signal handler."""
         self.stopped = self._learning
         return self.stopped
 
-    def _prefetched(self, batches: Batches) -> Iterator[Batch]:
+    def _prefetched(self, batches: Batches, worker: ThreadPoolExecutor) -> Iterator[Batch]:
         """Batches from here to the end, the next one made while this one is learnt from."""
         position, total = self.state.examples, self.spec.examples
-        with ThreadPoolExecutor(1) as worker:
+        coming = worker.submit(batches.at, position) if position < total else None
+        while coming is not None:
+            batch = coming.result()
+            position += len(batch.x)
             coming = worker.submit(batches.at, position) if position < total else None
-            while coming is not None:
-                batch = coming.result()
-                position += len(batch.x)
-                coming = worker.submit(batches.at, position) if position < total else None
-                yield batch
+            yield batch
 
     def _learn(self, batch: Batch) -> tuple[float, float]:
         """One step on a batch; a loss that is not finite is counted, and its update left out."""
@@ -205,11 +213,11 @@ class Run:
             file.write(json.dumps(now._asdict()) + "\n")
         return now
 
-    def _sheet(self, batches: Batches) -> None:
+    def _sheet(self, seen: Subjects) -> None:
         folder = self.folder / "samples"
         folder.mkdir(exist_ok=True)
         average: Network = self.state.average
-        sample_sheet(batches, average, folder / f"{self.state.examples:09d}.png", self.device, self.dtype)
+        sample_sheet(self.stage, seen, average, folder / f"{self.state.examples:09d}.png", self.device, self.dtype)
 
 
 class Window:
@@ -254,7 +262,7 @@ def write_text(path: Path, text: str) -> None:
 def _cut_metrics(path: Path, examples: int) -> None:
     """Forget what was measured after the checkpoint that the run continues from: it will be measured again."""
     if path.exists():
-        lines = [line for line in path.read_text().splitlines() if json.loads(line)["examples"] <= examples]
+        lines = [json.dumps(line) for line in read_metrics(path) if line["examples"] <= examples]
         write_text(path, "".join(line + "\n" for line in lines))
 
 

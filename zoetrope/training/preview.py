@@ -1,12 +1,15 @@
 """Sheets of samples during training: look at frames before believing a loss."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from zoetrope.cascade.resample import degrade
 from zoetrope.cascade.sample import Draw, sample_stage
+from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.networks import Network
 from zoetrope.shapes import VideoShape
@@ -15,20 +18,36 @@ from zoetrope.training.spec import clip_shape
 from zoetrope.video import Video, contact_sheet, save_image
 
 COUNT = 8
-FIRST = 10**9  # examples that a training of any length has not come to
+FIRST = 10**9  # a sheet's examples are numbered from here; a training that reads as many learns from them too
 
 
-def sample_sheet(batches: Batches, network: Network, path: Path, device: torch.device, dtype: torch.dtype) -> None:
-    """Sample fixed prompts of the data set, one row of frames each, into a PNG."""
+class Subjects(NamedTuple):
+    """What a sheet shows: the grid of its clips, the text that they are made from, and their low resolution, if any."""
+
+    shape: VideoShape
+    given: Conditioning
+    low_res: Tensor | None
+
+
+def subjects(batches: Batches, examples: int) -> Subjects:
+    """Fixed prompts of the data set, as the stage sees them after `examples` examples of training; on the CPU.
+
+    It reads the data set and the texts, which serve one thread at a time.
+    """
     stage, spec = batches.stage, batches.spec
-    phase = spec.phase_at(max(0, int(path.stem) - 1))[0] if path.stem.isdigit() else spec.phases[-1]
-    shape: VideoShape = clip_shape(stage, phase)
+    shape: VideoShape = clip_shape(stage, spec.phase_at(max(0, examples - 1))[0])
     real = [batches.dataset.example(FIRST + index, shape) for index in range(COUNT)]
     text, mask = batches.texts.encode([example.text for example in real])
-    given = Conditioning(text=text, text_mask=mask).to(device, torch.float32)
-    low = None
-    if stage.source is not None:
-        low = degrade(torch.stack([example.video for example in real]), stage.source).to(device)
+    low = None if stage.source is None else degrade(torch.stack([example.video for example in real]), stage.source)
+    return Subjects(shape, Conditioning(text=text, text_mask=mask), low)
+
+
+def sample_sheet(
+    stage: StageSpec, seen: Subjects, network: Network, path: Path, device: torch.device, dtype: torch.dtype
+) -> None:
+    """Sample these subjects, one row of frames each, into a PNG."""
+    shape, given = seen.shape, seen.given.to(device, torch.float32)
+    low = None if seen.low_res is None else seen.low_res.to(device)
     draw = Draw(seed=0, samples=range(COUNT), device=device, dtype=dtype)
     for step in sample_stage(stage.model_copy(update={"shape": shape}), network, given, low, draw):
         x_hat = step.x_hat

@@ -1,18 +1,22 @@
 """Everything a training is at one moment, and how it is kept: a folder for each checkpoint, safetensors and JSON."""
 
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from zoetrope.models.weights import read_weights
+from zoetrope.models.weights import read_weights, save_tensors
 from zoetrope.networks import Network
 from zoetrope.training.spec import TrainSpec
 
+log = logging.getLogger(__name__)
 LEVELS = 32  # parts of [0, 1] that the typical error is known for
 
 
@@ -75,20 +79,22 @@ class TrainState:
             torch._foreach_lerp_(ours, theirs, 1 - 0.5 ** (batch / half_life))
 
     def save(self, checkpoints: Path, keep: int) -> Path:
-        """Write a checkpoint that is whole or not there, and remove all but the newest `keep`."""
+        """Write a checkpoint that is whole or not there, and remove all but the newest `keep`.
+
+        Raises OSError that names the checkpoint or its file if it cannot be written, as on a full disk.
+        """
         checkpoints.mkdir(parents=True, exist_ok=True)
         final = checkpoints / f"{self.examples:09d}"
         partial = checkpoints / f".{final.name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        save_file(tensors(self.network), partial / "model.safetensors")
-        save_file(tensors(self.average), partial / "average.safetensors")
-        save_file(self._optimizer_tensors(), partial / "optimizer.safetensors")
-        save_file({"sums": self.typical.sums, "counts": self.typical.counts}, partial / "errors.safetensors")
-        (partial / "state.json").write_text(json.dumps({"examples": self.examples, "threads": torch.get_num_threads()}))
-        for file in partial.iterdir():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
+        try:
+            partial.mkdir()
+            self._write(partial)
+        except BaseException as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            if isinstance(error, OSError) and error.strerror and error.filename is None:
+                raise OSError(error.errno, error.strerror, str(final)) from error
+            raise
         if final.exists():
             shutil.rmtree(final)
         partial.rename(final)
@@ -96,18 +102,39 @@ class TrainState:
             shutil.rmtree(old)
         return final
 
+    def _write(self, folder: Path) -> None:
+        save_tensors(tensors(self.network), folder / "model.safetensors")
+        save_tensors(tensors(self.average), folder / "average.safetensors")
+        save_tensors(self._optimizer_tensors(), folder / "optimizer.safetensors")
+        save_tensors({"sums": self.typical.sums, "counts": self.typical.counts}, folder / "errors.safetensors")
+        (folder / "state.json").write_text(json.dumps({"examples": self.examples, "threads": torch.get_num_threads()}))
+        for file in folder.iterdir():
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+
     def load(self, checkpoint: Path) -> None:
-        """Continue from a checkpoint. Raises ValueError if its tensors are not those of this network."""
+        """Continue from a checkpoint.
+
+        Raises ValueError that names the file if one is missing or damaged, or is not of this network.
+        """
         for module, name in ((self.network, "model"), (self.average, "average")):
             read_weights(module, checkpoint / f"{name}.safetensors")
-        stored = load_file(checkpoint / "optimizer.safetensors")
+        path = checkpoint / "optimizer.safetensors"
+        stored = _read_tensors(path)
         for name, parameter in self.network.named_parameters():
             if f"step.{name}" in stored:  # a parameter that never had a gradient has no state
-                keys = ("step", "exp_avg", "exp_avg_sq")
-                self.optimizer.state[parameter] = {key: stored[f"{key}.{name}"].to(parameter.device) for key in keys}
-        errors = load_file(checkpoint / "errors.safetensors")
-        self.typical.sums, self.typical.counts = errors["sums"], errors["counts"]
-        self.examples = int(json.loads((checkpoint / "state.json").read_text())["examples"])
+                shapes = {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+                own = {key: _expect_tensor(path, stored, f"{key}.{name}", shape) for key, shape in shapes.items()}
+                self.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in own.items()}
+        path = checkpoint / "errors.safetensors"
+        stored = _read_tensors(path)
+        self.typical.sums, self.typical.counts = (
+            _expect_tensor(path, stored, name, torch.Size([LEVELS])) for name in ("sums", "counts")
+        )
+        self.examples, threads = _read_position(checkpoint / "state.json")
+        if threads != torch.get_num_threads():
+            here = torch.get_num_threads()
+            log.warning("%s was written with %d threads, not %d: the last bits may differ", checkpoint, threads, here)
 
     def _optimizer_tensors(self) -> dict[str, Tensor]:
         return {
@@ -120,6 +147,53 @@ class TrainState:
 def find_checkpoints(checkpoints: Path) -> list[Path]:
     """The complete checkpoints of a folder, oldest first."""
     return sorted(path for path in checkpoints.glob("[0-9]*") if (path / "state.json").exists())
+
+
+def sweep(checkpoints: Path) -> None:
+    """Remove what a training that was killed while it wrote a checkpoint has left of it."""
+    for stale in checkpoints.glob(".*.partial"):
+        shutil.rmtree(stale)
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl. A torn last one, of a training that was killed as it wrote, is left out.
+
+    Raises ValueError that names the line if another one cannot be read.
+    """
+    found: list[dict[str, Any]] = []
+    lines = path.read_text(errors="replace").splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise ValueError(f"{path}:{number}: expected a line of JSON ({error})") from None
+    return found
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
+
+
+def _expect_tensor(path: Path, stored: dict[str, Tensor], name: str, shape: torch.Size) -> Tensor:
+    if name not in stored or stored[name].shape != shape:
+        got = f"shape {tuple(stored[name].shape)}" if name in stored else "none"
+        raise ValueError(f"{path}: expected a tensor {name!r} of shape {tuple(shape)}, got {got}")
+    return stored[name]
+
+
+def _read_position(path: Path) -> tuple[int, int]:
+    """The examples seen and the number of threads."""
+    try:
+        value = json.loads(path.read_text())
+        return int(value["examples"]), int(value["threads"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: expected the whole numbers examples and threads as JSON ({error!r})") from None
 
 
 def tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -39,7 +39,11 @@ def opened(path: PathLike) -> "Iterator[tuple[InputContainer, av.VideoStream]]":
     if os.path.isdir(path):
         raise ValueError(f"{name}: is a folder")
     # A file object, because FFmpeg reads patterns, protocols and text encodings into names.
-    with open(path, "rb") as file:
+    try:
+        file = open(path, "rb")  # noqa: SIM115 - only the opening may be taken for an unreadable file
+    except OSError as error:
+        raise ValueError(f"{name}: cannot be read ({error.strerror})") from None
+    with file:
         try:
             container = av.open(file, "r")
         except (av.FFmpegError, OSError, EOFError) as error:

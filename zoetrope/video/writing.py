@@ -1,4 +1,7 @@
-"""Writing videos: picture by picture, to mp4, webm, gif or png, and either the whole file appears or nothing does."""
+"""Writing videos: picture by picture, to mp4, webm, gif or png.
+
+A file appears whole or not at all, and so does each picture of a sequence.
+"""
 
 import math
 import os
@@ -109,6 +112,8 @@ class Writer:
 def open_writer(path: str | os.PathLike[str], fps: float, height: int, width: int) -> Iterator[Writer]:
     """A `Writer` to `path`; the file appears when the block ends, and after any error in it there is no file.
 
+    The pictures of a sequence appear one after the other then, each of them whole.
+
     Raises ValueError for what `check_output` refuses, an impossible rate or size, and a block that wrote nothing;
     OSError where the disk is full.
     """
@@ -154,7 +159,9 @@ def exact_rate(fps: float) -> Fraction:
 
 
 def _temporary_name(name: str) -> str:
-    return f".{name[:100]}.{secrets.token_hex(6)}.part"
+    """A new hidden name that tells whose it is; file systems count its length, at most 255, in bytes."""
+    beginning = name.encode("utf-8", "ignore")[:100].decode("utf-8", "ignore")
+    return f".{beginning}.{secrets.token_hex(6)}.part"
 
 
 def _check_grid(path: str | os.PathLike[str], suffix: str, fps: float, height: int, width: int) -> None:
@@ -166,6 +173,11 @@ def _check_grid(path: str | os.PathLike[str], suffix: str, fps: float, height: i
 
 
 def _publish(part: Path, target: Path, sequence: bool) -> None:
+    """Give what is written its name.
+
+    One file takes its place in one step, and so does each picture of a sequence; the sequence as a whole does not. If
+    its renaming is cut off, the pictures up to there, all whole, stay in the folder.
+    """
     if not part.is_dir():
         part.replace(target)
     elif not sequence:

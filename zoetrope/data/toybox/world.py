@@ -10,7 +10,7 @@ from zoetrope.data.toybox.scene import SECONDS, Script, scene, script
 from zoetrope.shapes import VideoShape
 
 
-def example(index: int, shape: VideoShape, *, scripts: int = 20000, seed: int = 0) -> tuple[Video, str]:
+def example(index: int, shape: VideoShape, *, scripts: int, seed: int = 0) -> tuple[Video, str]:
     """The clip (F, H, W, 3), float32 in [0, 1], with this number in the world of this seed, and its caption.
 
     One of `scripts` scripts is acted out with sizes, places and speeds of its own. A shape of one frame gives
@@ -24,7 +24,7 @@ def example(index: int, shape: VideoShape, *, scripts: int = 20000, seed: int = 
     return render(acted, shape), caption(told)
 
 
-def script_captions(scripts: int = 20000, seed: int = 0) -> list[str]:
+def script_captions(scripts: int, seed: int = 0) -> list[str]:
     """Every caption that `example` can give with these arguments, each once, always in the same order."""
     told = [numbered_script(number, seed) for number in range(scripts)]
     return list(dict.fromkeys(text for one in told for text in (caption(one), image_caption(one))))

@@ -1,0 +1,84 @@
+"""Models as folders: one replaces another whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.models.folder import read_network, read_spec, write_model
+from zoetrope.networks import Network
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.shapes import VideoShape
+from zoetrope.text.t5 import T5
+
+
+def spec(name: str) -> CascadeSpec:
+    network = VideoUNetConfig(text_width=8, embedding=16, head=8, levels=(Level(width=8, text_attention=True),))
+    shape = VideoShape(frames=2, height=4, width=4, fps=2)
+    stage = StageSpec(name="base", shape=shape, network=network)
+    return CascadeSpec(name=name, text=T5(width=8, limit=16), stages=(stage,))
+
+
+def write(folder: Path, name: str) -> dict[str, Network]:
+    described = spec(name)
+    networks = {stage.name: stage.network.build() for stage in described.stages}
+    write_model(folder, described, networks, f"# {name}\n")
+    return networks
+
+
+def test_a_model_replaces_another_whole(tmp_path: Path) -> None:
+    write(tmp_path / "model", "old")
+    (tmp_path / "model/base/notes.txt").write_text("of the old one")
+    (tmp_path / ".model.old").mkdir()  # of a process that was killed while it removed the one before
+    networks = write(tmp_path / "model", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert sorted(str(p.relative_to(tmp_path / "model")) for p in (tmp_path / "model").rglob("*.*")) == [
+        "README.md", "base/model.safetensors", "cascade.json",
+    ]  # fmt: skip
+    described = read_spec(tmp_path / "model")
+    assert described == spec("new")
+    stored = read_network(tmp_path / "model", described.stages[0]).state_dict()
+    for name, value in networks["base"].state_dict().items():
+        assert torch.equal(stored[name], value.bfloat16().float())
+
+
+def test_the_old_model_is_back_if_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "model", "old")
+    replace = os.replace
+
+    def refusing(source: Path, target: Path) -> None:
+        if Path(source).name == ".model.partial":
+            raise PermissionError(13, "Permission denied", str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", refusing)
+    with pytest.raises(PermissionError):
+        write(tmp_path / "model", "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert read_spec(tmp_path / "model").name == "old"
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    write(tmp_path / "real", "old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink() and read_spec(tmp_path / "real").name == "new"
+
+
+def test_targets_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for here in (Path("."), Path(".."), Path("/")):
+        with pytest.raises(ValueError, match="expected the name of a folder for the model"):
+            write(here, "new")
+    Path("file").write_text("mine")
+    with pytest.raises(ValueError, match="got a file"):
+        write(Path("file"), "new")
+    Path("full").mkdir()
+    Path("full/thesis.tex").touch()
+    with pytest.raises(ValueError, match="got one with other files"):
+        write(Path("full"), "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
