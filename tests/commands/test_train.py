@@ -12,6 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from zoetrope.commands.train import _stopping
+from zoetrope.training.loop import Run
+from zoetrope.training.trained import run_recipe
 from zoetrope.video import probe, read
 
 from .conftest import Cli, start
@@ -54,6 +57,8 @@ def test_a_run_and_what_it_makes(cli: Cli, recipe: Path, model: Path) -> None:
     assert read("base/samples/000000008.png").frames.shape[0] == 1
     assert sorted(p.name for p in Path("base/checkpoints").iterdir()) == ["000000008", "000000012"]
     assert json.loads(Path("base/run.json").read_text())["stage"] == "base"
+    with Path("base/metrics.jsonl").open("a") as file:
+        file.write('{"examples": 16, "lo')  # as a kill leaves it
 
     assert cli("generate", "fog", "--model", "base", "-o", "a.mp4").code == 0
     assert (probe("a.mp4").frames, probe("a.mp4").width) == (4, 8)
@@ -115,6 +120,21 @@ def test_killed_and_resumed_is_bitwise_the_same(recipe: Path, cli: Cli, tmp_path
     assert [line["examples"] for line in metrics(tmp_path / "parts")] == sorted(
         {line["examples"] for line in metrics(tmp_path / "parts")}
     )
+
+
+def test_an_interrupt_between_steps_says_what_is_kept(cli: Cli, recipe: Path) -> None:
+    def interrupted() -> str:
+        run = Run(*run_recipe(Path("run")), Path("run"), torch.device("cpu"))
+        with pytest.raises(KeyboardInterrupt) as caught, _stopping(run):
+            signal.raise_signal(signal.SIGTERM)
+        return str(caught.value)
+
+    assert cli("train", recipe, "--stage", "base", "--out", "run", *short("base", 4), "--quiet").code == 0
+    assert interrupted() == (
+        "interrupted: a checkpoint is kept at 4 examples; to go on: zoetrope train --out run --resume"
+    )
+    shutil.rmtree("run/checkpoints")
+    assert interrupted() == "interrupted before the first step: nothing is kept"
 
 
 @pytest.mark.parametrize(
