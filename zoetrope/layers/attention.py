@@ -28,7 +28,7 @@ class SpatialAttention(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         qkv = self.qkv(self.norm(h)).flatten(0, 1).flatten(1, 2)  # (BF, HW, 3 D)
         q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).transpose(1, 3).unbind(2)  # (BF, heads, HW, d)
-        mixed = scaled_dot_product_attention(q, k, v, attn_mask=self._bias(*h.shape[2:4], q))
+        mixed = scaled_dot_product_attention(q, k, v, attn_mask=self._bias(h.shape[2], h.shape[3], q))
         return self.out(mixed.transpose(1, 2).reshape(h.shape))
 
     def _bias(self, height: int, width: int, like: Tensor) -> Tensor:

@@ -62,7 +62,7 @@ class PixelPosition(nn.Module):
             for size in (height, width)
         )
         both = torch.cat([down[:, None].expand(-1, width, -1), across[None].expand(height, -1, -1)], dim=-1)
-        return self.layers(both.to(self.layers[0].weight.dtype))
+        return self.layers(both.to(next(self.parameters()).dtype))
 
 
 class TextPool(nn.Module):

@@ -49,7 +49,7 @@ def track(share: Array, core: Mask, margin: Mask) -> Track:
     x = (mass.sum(1) * (np.arange(width) + 0.5)).sum(1) / area
     y = (mass.sum(2) * (np.arange(height) + 0.5)).sum(1) / area
     filled = (share * core).sum((1, 2)) / np.maximum(core.sum((1, 2)), 1)
-    cut = np.concatenate([core[:, 0], core[:, -1], core[:, :, 0], core[:, :, -1]], axis=1).any(axis=1)
+    cut = np.asarray(core[:, [0, -1]].any((1, 2)) | core[:, :, [0, -1]].any((1, 2)), dtype=bool)
     return Track(x, y, np.sqrt(area / math.pi), filled, cut)
 
 
