@@ -5,7 +5,7 @@
 # The environment is made once, in .venv; another Python is chosen with `make test PYTHON=python3.12`.
 
 PYTHON ?= python3
-PROMPT ?= a red star spinning on a black background
+PROMPT ?= a blue circle moving to the right on a white background
 VENV = .venv
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
