@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -61,20 +62,20 @@ class Talk(NamedTuple):
             logger.setLevel(level)
 
 
-class Bars:
+class Bars(ABC):
     """Where work in named parts is reported."""
 
+    @abstractmethod
     def begin(self, name: str, total: int) -> None:
         """A part with so many steps begins, or goes on: where it stands is told next."""
-        raise NotImplementedError
 
+    @abstractmethod
     def advance(self, done: int, note: str = "") -> None:
         """So many steps of the part are done."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self, line: str) -> None:
         """The part is finished; `line` tells of it where there are no bars."""
-        raise NotImplementedError
 
 
 class _Terminal(Bars):
