@@ -6,6 +6,7 @@ import resource
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -126,19 +127,24 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     assert len(read(tmp_path / "a.mp4").frames) == 5
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """Files can grow to 4 KiB only; the same write error path as a full disk."""
+    """Files can grow to 4 KiB only; the same write error path as a full disk.
+
+    Not a fixture: between a test and the end of its fixtures pytest writes too, perhaps to a log larger than that.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.webm", "a.gif", "a_%02d.png"])
-def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path: Path, full_disk: None, name: str) -> None:
+def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path: Path, name: str) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), np.uint8)
-    with pytest.raises(OSError) as caught:
+    with full_disk(), pytest.raises(OSError) as caught:
         Video(noise, 24).save(tmp_path / name)
     assert caught.value.errno == errno.EFBIG
     assert list(tmp_path.iterdir()) == []
