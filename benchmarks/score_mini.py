@@ -7,7 +7,11 @@ objects, two objects and styles, which are reported as they are. Of letters the 
 have to be right, each in its place: the left or upper one of the video is compared with that of the prompt, and the
 relation is right if they stand side by side, or one above the other, as the prompt says.
 
-Prints a row of a table for each set, and writes scores.json and contact sheets. Videos are kept under a name made of
+Every video is judged twice, after the first stage and after the last: what super-resolution adds must not cost what
+the base has got right. Videos larger or longer than 32 x 192 x 320 are judged and kept with frames skipped and reduced
+to that size.
+
+Prints two rows of a table for each set, and writes scores.json and contact sheets. Videos are kept under a name made of
 the weights, the settings and the prompts, and not made again, so an interrupted measurement goes on where it stopped.
 """
 
@@ -22,9 +26,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from zoetrope.cascade.resample import degrade
+from zoetrope.cascade.spec import StageSpec
 from zoetrope.data.toybox.prompts import SETS, Prompt
 from zoetrope.metrics.recogniser import recognise, recognise_pair
-from zoetrope.models.cascade import Cascade
+from zoetrope.models.cascade import Cascade, Progress
+from zoetrope.shapes import VideoShape
 from zoetrope.training.precision import compute_dtype
 from zoetrope.training.trained import Gathered, gather
 from zoetrope.video import Video, contact_sheet, save_image
@@ -35,7 +42,8 @@ ASPECTS = {name: ("colour", "shape", "motion") for name in NUMBERS} | {
     "pairs": ("colour", "shape", "motion", "relation"),
 }
 ORDER = {"right": "left", "below": "above"}  # the same relation, told of the other object
-BATCH = 8
+BATCH, TOGETHER = 8, 2**24  # videos that are made together: so many, or fewer whose last stage has so many pixels
+FRAMES, HEIGHT = 32, 192
 Seen = dict[str, tuple[str | None, ...]]
 
 
@@ -52,15 +60,18 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     gathered = gather([options.model])
     cascade = gathered.cascade(device, compute_dtype(device))
-    key = _key(gathered, cascade, options.until)
+    stages = gathered.spec.until(options.until)
+    judged = {stage.name: _key(gathered, cascade, stage.name) for stage in (stages[0], stages[-1])}
     options.out.mkdir(parents=True, exist_ok=True)
-    scores = {}
+    scores: dict[str, dict[str, dict[str, object]]] = {}
     for name in options.sets:
         prompts = SETS[name](min(NUMBERS[name], options.limit or NUMBERS[name]))
-        videos = _videos(cascade, prompts, options, f"{name}-{key}")
-        scores[name] = _judge(name, prompts, videos)
-        print(_row(name, scores[name]), flush=True)
-        save_image(options.out / f"{name}.png", contact_sheet([videos[i][0] for i in range(min(12, len(videos)))], 1))
+        videos = _videos(cascade, prompts, options, {stage: f"{name}-{key}" for stage, key in judged.items()})
+        scores[name] = {stage: _judge(name, prompts, made) for stage, made in videos.items()}
+        for stage, score in scores[name].items():
+            print(_row(name, stage, score), flush=True)
+        last = videos[stages[-1].name]
+        save_image(options.out / f"{name}.png", contact_sheet([one[0] for one in last[:12]], 1))
     partial = options.out / ".scores.json.partial"
     partial.write_text(json.dumps(scores, indent=1))
     os.replace(partial, options.out / "scores.json")
@@ -76,27 +87,53 @@ def _key(gathered: Gathered, cascade: Cascade, until: str | None) -> str:
     return told.hexdigest()[:12]
 
 
-def _videos(cascade: Cascade, prompts: list[Prompt], options: argparse.Namespace, name: str) -> list[list[Video]]:
-    """options.seeds videos of each prompt. `name` begins the names of the files that they are kept in."""
+def _videos(
+    cascade: Cascade, prompts: list[Prompt], options: argparse.Namespace, names: dict[str, str]
+) -> dict[str, list[list[Video]]]:
+    """options.seeds videos of each prompt, as the stages in `names` made them.
+
+    `names` begins, for each stage, the names of the files that its videos are kept in.
+    """
     todo = [(i, seed) for i in range(len(prompts)) for seed in range(options.seeds)]
-    made: dict[tuple[int, int], Video] = {}
-    for start in range(0, len(todo), BATCH):
-        part = todo[start : start + BATCH]
+    made: dict[str, dict[tuple[int, int], Video]] = {stage: {} for stage in names}
+    batch = _batch(cascade.spec.until(options.until)[-1])
+    for start in range(0, len(todo), batch):
+        part = todo[start : start + batch]
         texts, seeds = [prompts[i].text for i, _ in part], [seed for _, seed in part]
         asked = hashlib.sha256(json.dumps([texts, seeds]).encode()).hexdigest()[:12]
-        kept = options.out / f"{name}-{asked}.npz"
-        if kept.exists():
-            stored = np.load(kept)
-            videos = [Video(frames, float(stored["fps"])) for frames in stored["frames"]]
-        else:
+        files = {stage: options.out / f"{name}-{asked}.npz" for stage, name in names.items()}
+        if not all(file.exists() for file in files.values()):
             for progress in cascade.stream(texts, samples=seeds, until=options.until):
-                last = progress
-            videos = last.videos()
-            partial = kept.with_name(f".{kept.stem}.partial.npz")
-            np.savez_compressed(partial, frames=np.stack([v.frames for v in videos]), fps=videos[0].fps)
-            os.replace(partial, kept)
-        made.update(zip(part, videos, strict=True))
-    return [[made[i, seed] for seed in range(options.seeds)] for i in range(len(prompts))]
+                if progress.done and progress.stage in files:
+                    _keep(files[progress.stage], progress)
+        for stage, file in files.items():
+            stored = np.load(file)
+            videos = [Video(frames, float(stored["fps"])) for frames in stored["frames"]]
+            made[stage].update(zip(part, videos, strict=True))
+    return {
+        stage: [[videos[i, seed] for seed in range(options.seeds)] for i in range(len(prompts))]
+        for stage, videos in made.items()
+    }
+
+
+def _batch(last: StageSpec) -> int:
+    """How many videos are made together."""
+    pixels = last.shape.frames * last.shape.height * last.shape.width
+    return min(BATCH, max(1, TOGETHER // pixels))
+
+
+def _keep(file: Path, progress: Progress) -> None:
+    """Write what a stage made, reduced to what is judged; the file appears whole or not at all."""
+    shape = progress.shape
+    less = max(1, shape.frames // FRAMES)
+    height = min(shape.height, HEIGHT)
+    size = VideoShape(
+        frames=shape.frames // less, height=height, width=shape.width * height // shape.height, fps=shape.fps / less
+    )
+    videos = [Video.from_tensor(x, size.fps) for x in degrade(progress.x_hat.clamp(-1, 1).float().cpu(), size)]
+    partial = file.with_name(f".{file.stem}.partial.npz")
+    np.savez_compressed(partial, frames=np.stack([video.frames for video in videos]), fps=size.fps)
+    os.replace(partial, file)
 
 
 def _judge(name: str, prompts: list[Prompt], videos: list[list[Video]]) -> dict[str, object]:
@@ -140,10 +177,10 @@ def _seen(prompt: Prompt, video: Video) -> Seen:
     return seen | {"relation": (relation,)}
 
 
-def _row(name: str, score: dict[str, object]) -> str:
+def _row(name: str, stage: str, score: dict[str, object]) -> str:
     cells = [f"{score[a]:.1%}" if a in score else "-" for a in ("colour", "shape", "motion", "relation", "all")]
     error = 1.96 * math.sqrt(0.25 / int(str(score["videos"])))
-    return f"| {name} | {score['videos']} | " + " | ".join(cells) + f" | (within {error:.1%})"
+    return f"| {name} | after {stage} | {score['videos']} | " + " | ".join(cells) + f" | (within {error:.1%})"
 
 
 if __name__ == "__main__":

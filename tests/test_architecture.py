@@ -35,6 +35,7 @@ LAYERS = [
     "metrics",
     "training",
     "recipes",
+    "planning",
     "interop",
     "web",
     "commands",

@@ -18,6 +18,7 @@ class Conditioning:
         low_res_logsnr: noise level of `low_res`, (B,).
         images: True for examples whose frames are independent images packed like a video, (B,): nothing may cross
             their frames [Ho et al. 2022, arXiv:2210.02303, Sec. 2.6].
+        guidance: weight w of the guidance that a distilled network answers with, (B,).
     """
 
     text: Tensor | None = None
@@ -25,6 +26,7 @@ class Conditioning:
     low_res: Tensor | None = None
     low_res_logsnr: Tensor | None = None
     images: Tensor | None = None
+    guidance: Tensor | None = None
 
     def without_text(self, drop: Tensor) -> Self:
         """Hide the text of the examples where drop (B,) is True: the null prompt of classifier-free guidance."""

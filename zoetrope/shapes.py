@@ -5,6 +5,8 @@ B batch, C channels, F frames, H height, W width, L text tokens, D features.
 Videos are always (B, C, F, H, W); an image is a video with F = 1.
 """
 
+from typing import NamedTuple, Self
+
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -26,6 +28,34 @@ class VideoShape(Config):
     def seconds(self) -> float:
         """How long the video lasts."""
         return self.frames / self.fps
+
+
+class Window(NamedTuple):
+    """A box in a video: ranges of frames, rows and columns."""
+
+    frames: range
+    rows: range
+    columns: range
+
+    @classmethod
+    def whole(cls, shape: VideoShape) -> Self:
+        """All of a video."""
+        return cls(range(shape.frames), range(shape.height), range(shape.width))
+
+    @property
+    def volume(self) -> int:
+        """Its pixels, over all frames."""
+        return len(self.frames) * len(self.rows) * len(self.columns)
+
+    def of(self, video: Tensor) -> Tensor:
+        """This part of a video (..., F, H, W), a view."""
+        frames, rows, columns = (slice(axis.start, axis.stop) for axis in self)
+        return video[..., frames, rows, columns]
+
+    def within(self, outer: "Window") -> "Window":
+        """The same place, counted from where `outer` begins."""
+        moved = (range(own.start - o.start, own.stop - o.start) for own, o in zip(self, outer, strict=True))
+        return Window(*moved)
 
 
 def expand_like(x: Tensor, like: Tensor) -> Tensor:

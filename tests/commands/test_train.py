@@ -125,7 +125,7 @@ def test_killed_and_resumed_is_bitwise_the_same(recipe: Path, cli: Cli, tmp_path
 def test_an_interrupt_between_steps_says_what_is_kept(cli: Cli, recipe: Path) -> None:
     def interrupted() -> str:
         run = Run(*run_recipe(Path("run")), Path("run"), torch.device("cpu"))
-        with pytest.raises(KeyboardInterrupt) as caught, _stopping(run):
+        with pytest.raises(KeyboardInterrupt) as caught, _stopping(run, "train", Path("run")):
             signal.raise_signal(signal.SIGTERM)
         return str(caught.value)
 

@@ -101,3 +101,26 @@ def test_size_is_checked_and_config_comes_back_from_json(kind: type[NetworkConfi
     value.check(FRAMES, SIZE, SIZE)
     with pytest.raises(ValueError, match="nearest"):
         value.check(FRAMES, SIZE + 1, SIZE)
+
+
+@every_network
+def test_one_that_is_told_guidance_begins_as_one_that_is_not(kind: type[NetworkConfig]) -> None:
+    plain = build(kind)
+    with torch.no_grad():
+        for parameter in plain.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    told = NetworkConfig.from_json({"type": kind.kind(), "text_width": 12, "guided": True}).build()
+    own = told.state_dict()
+    assert plain.state_dict().keys() < own.keys()
+    told.load_state_dict({**own, **plain.state_dict()})
+    z, levels = torch.randn(2, 3, FRAMES, SIZE, SIZE), torch.tensor([-1.0, 1.0])
+    given = replace(everything(z, False), guidance=torch.tensor([0.0, 15.0]))
+    with torch.no_grad():
+        first = plain(z, levels, given)
+        assert torch.equal(told(z, levels, given), first)
+        for name, parameter in told.named_parameters():
+            if name not in plain.state_dict():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        assert (told(z, levels, given) - first).abs().amax(dim=(1, 2, 3, 4)).min() > 1e-6
+    with pytest.raises(ValueError, match="guidance"):
+        told(z, levels, everything(z, False))

@@ -32,7 +32,7 @@ def run(sampler: Sampler, steps: int, count: int = 2, denoise: Denoise = exact, 
 
 @every_sampler
 def test_reaches_the_data_distribution(sampler: Sampler) -> None:
-    x = run(sampler, 128, count=1000)[-1].x_hat
+    x = run(sampler, 256, count=1000)[-1].x_hat
     assert float(x.mean()) == pytest.approx(MEAN, abs=0.02)  # 24 000 values: a standard error of 0.003
     assert float(x.std()) == pytest.approx(STD, rel=0.035)
 

@@ -12,7 +12,7 @@ from zoetrope.data.toybox.distance import distance
 from zoetrope.data.toybox.render import render
 from zoetrope.data.toybox.scene import ASPECT, SECONDS, Script, Thing, is_held_out, pose, scene, script
 from zoetrope.data.toybox.world import example, numbered_script, script_captions
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
 
 BASE = VideoShape(frames=16, height=24, width=40, fps=3)
 TRAINING = [script(seed) for seed in range(4000)]
@@ -185,3 +185,12 @@ def test_the_same_example_looks_alike_on_every_grid() -> None:
         bigger, same = example(index, large, scripts=50)
         assert text == same
         assert np.abs(bigger.reshape(16, 24, 2, 40, 2, 3).mean((2, 4)) - small).mean() < 0.01
+
+
+@pytest.mark.parametrize("style", ["flat", "neon", "sketch", "pixel"])
+@pytest.mark.parametrize("seed", [3, 11, 20])
+def test_a_window_is_that_part_of_the_clip_bit_for_bit(style: str, seed: int) -> None:
+    shape = VideoShape(frames=8, height=48, width=80, fps=1.5)
+    acted = scene(script(seed), 0).model_copy(update={"style": style})
+    window = Window(range(2, 6), range(12, 36), range(30, 70))
+    assert np.array_equal(render(acted, shape, window=window), render(acted, shape)[2:6, 12:36, 30:70])

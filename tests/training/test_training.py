@@ -17,7 +17,7 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.data import Dataset, Example
 from zoetrope.data.toybox import Toybox
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.text.t5 import T5
 from zoetrope.training.batch import Batch, Batches
@@ -163,13 +163,14 @@ def test_packs_of_images_have_a_text_for_each_frame(t5: T5, cache: Path) -> None
 
 
 def test_a_pair_is_the_same_picture_at_two_sizes(t5: T5, cache: Path) -> None:
-    batch = batches(t5, cache, "ssr1", phases=(Phase(examples=64, batch=16),)).at(0)
+    batch = batches(t5, cache, "ssr1", phases=(Phase(examples=64, batch=48),)).at(0)
     low, levels = batch.conditioning.low_res, batch.conditioning.low_res_logsnr
     assert low is not None and levels is not None and low.shape == batch.x.shape
     clean = levels > 3
     assert clean.any()
-    for x, seen in zip(batch.x[clean], low[clean], strict=True):
-        assert float(torch.corrcoef(torch.stack([x.flatten(), seen.flatten()]))[0, 1]) > 0.6
+    pairs = (torch.stack([x.flatten(), seen.flatten()]) for x, seen in zip(batch.x[clean], low[clean], strict=True))
+    alike = torch.stack([torch.corrcoef(pair)[0, 1] for pair in pairs])
+    assert alike.min() > 0.3 and alike.mean() > 0.7  # a few clips are nearly flat: in them noise is most of it
     assert levels.min() < -1 < 1 < levels.max()
 
 
@@ -183,15 +184,20 @@ def weights(run: Run) -> dict[str, Tensor]:
     both = (("model", run.state.network), ("average", run.state.average))
     named = {f"{which}.{name}": v.clone() for which, net in both for name, v in net.state_dict().items()}
     for name, parameter in run.state.network.named_parameters():
-        state = run.state.optimizer.state.get(parameter, {})
-        named |= {f"optimizer.{name}.{key}": torch.as_tensor(value).clone() for key, value in state.items()}
+        for optimizer in run.state.optimizers:
+            state = optimizer.state.get(parameter, {})
+            named |= {f"optimizer.{name}.{key}": torch.as_tensor(value).clone() for key, value in state.items()}
     return named
 
 
-@pytest.mark.parametrize("name", ["base", "ssr1"])
-def test_a_resumed_training_is_the_same_bit_for_bit(t5: T5, cache: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "optimizer"), [("base", "adamw"), ("base", "muon"), ("ssr1", "adamw")])
+def test_a_resumed_training_is_the_same_bit_for_bit(
+    t5: T5, cache: Path, tmp_path: Path, name: str, optimizer: str
+) -> None:
     own = recipe(
-        t5, phases=(Phase(examples=24, batch=4), Phase(examples=16, batch=3, images=0.4 if name == "base" else 0))
+        t5,
+        phases=(Phase(examples=24, batch=4), Phase(examples=16, batch=3, images=0.4 if name == "base" else 0)),
+        optimizer=optimizer,
     )
     whole = Run(own, name, tmp_path / "whole", CPU)
     for _ in whole.train(cache):
@@ -384,9 +390,12 @@ class Watched:
     def captions(self) -> Iterator[str]:
         return iter(self.inner.captions())
 
-    def example(self, index: int, shape: VideoShape) -> Example:
+    def part(self, index: int, shape: VideoShape, window: Window) -> Example:
         self.threads.add(threading.get_ident())
-        return self.inner.example(index, shape)
+        return self.inner.part(index, shape, window)
+
+    def example(self, index: int, shape: VideoShape) -> Example:
+        return self.part(index, shape, Window.whole(shape))
 
 
 def test_one_thread_reads_the_data_for_batches_and_sheets(
@@ -437,3 +446,12 @@ def test_recipes_name_what_they_lack(t5: T5) -> None:
         recipe(t5).train_spec("tsr2")
     with pytest.raises(ValueError, match=r"unknown stage 'bas'; did you mean 'base'\?"):
         Recipe(name="tiny", cascade=recipe(t5).cascade, training={"bas": plan()})
+
+
+def test_a_span_of_a_clip_and_what_it_is_made_from(t5: T5, cache: Path) -> None:
+    whole, part = (batches(t5, cache, "tsr1", span=span).at(0) for span in (None, 2))
+    assert part.x.shape[2] == 2 and part.conditioning.low_res is not None
+    for clip, seen in zip(whole.x, part.x, strict=True):
+        assert any(torch.equal(clip[:, k : k + 2], seen) for k in range(0, clip.shape[1], 2))
+    with pytest.raises(ValueError, match=r"training.tsr1.span: frames 3 is no multiple of 2 up to"):
+        recipe(t5).override("training.tsr1.span", 3)

@@ -6,12 +6,13 @@ batch it is sampled in, not on tiling, not on how many processes share the work.
 
 import hashlib
 import operator
+from collections.abc import Sequence
 from typing import SupportsIndex
 
 import torch
 from torch import Tensor
 
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
 
 
 def seeded(*parts: SupportsIndex | str) -> int:
@@ -22,8 +23,18 @@ def seeded(*parts: SupportsIndex | str) -> int:
 
 def video_noise(seed: int, sample: int, purpose: str, shape: VideoShape, channels: int) -> Tensor:
     """Standard normal noise (C, F, H, W) on the CPU, drawn frame by frame."""
-    noise = torch.empty(channels, shape.frames, shape.height, shape.width)
-    for frame in range(shape.frames):
-        generator = torch.Generator().manual_seed(seeded(seed, sample, purpose, frame))
-        noise[:, frame] = torch.randn(channels, shape.height, shape.width, generator=generator)
+    return window_noise(seed, [sample], purpose, shape, channels, Window.whole(shape))[0]
+
+
+def window_noise(
+    seed: int, samples: Sequence[SupportsIndex], purpose: str, shape: VideoShape, channels: int, window: Window
+) -> Tensor:
+    """A window (B, C, F, H, W) of the noise of these samples' videos; each frame is drawn whole and cut."""
+    noise = torch.empty(len(samples), channels, *map(len, window))
+    rows, columns = (slice(axis.start, axis.stop) for axis in window[1:])
+    for place, sample in enumerate(samples):
+        for index, frame in enumerate(window.frames):
+            generator = torch.Generator().manual_seed(seeded(seed, sample, purpose, frame))
+            drawn = torch.randn(channels, shape.height, shape.width, generator=generator)
+            noise[place, :, index] = drawn[:, rows, columns]
     return noise

@@ -1,5 +1,6 @@
 """From one stage's grid to the next one's and back: `degrade` makes training pairs, `upsample` conditions a stage."""
 
+import math
 from typing import Literal
 
 import torch
@@ -8,7 +9,7 @@ from torch.nn.functional import interpolate
 
 from zoetrope.diffusion.process import diffuse
 from zoetrope.diffusion.schedule import NoiseLevel
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
 
 
 def degrade(video: Tensor, source: VideoShape) -> Tensor:
@@ -21,17 +22,42 @@ def degrade(video: Tensor, source: VideoShape) -> Tensor:
     return resize(video, source.height, source.width)
 
 
-def upsample(video: Tensor, shape: VideoShape, fill: Literal["repeat", "blank"] = "repeat") -> Tensor:
+def upsample(
+    video: Tensor, shape: VideoShape, fill: Literal["repeat", "blank"] = "repeat", window: Window | None = None
+) -> Tensor:
     """Bring a video (B, C, f, h, w) to a stage's grid (B, C, F, H, W): frames repeated or blanks between, bilinear.
 
-    Blank frames are zeros, mid-grey [Ho et al. 2022, arXiv:2210.02303, names both ways].
+    Blank frames are zeros, mid-grey [Ho et al. 2022, arXiv:2210.02303, names both ways]. With a window, that part of
+    the result alone, made from no more of the video than it takes.
     """
+    frames, rows, columns = window or Window.whole(shape)
     factor = shape.frames // video.shape[2]
-    if fill == "repeat" or factor == 1:
-        return resize(video.repeat_interleave(factor, dim=2), shape.height, shape.width)
-    blank = video.new_zeros(*video.shape[:2], shape.frames, *video.shape[3:])
-    blank[:, :, ::factor] = video
-    return resize(blank, shape.height, shape.width)
+    first = frames.start // factor
+    small = video[:, :, first : math.ceil(frames.stop / factor)]
+    large = _resized(small, (shape.height, shape.width), rows, columns)
+    if factor == 1:
+        return large
+    if fill == "repeat":
+        filled = large.repeat_interleave(factor, dim=2)
+    else:
+        filled = large.new_zeros(*large.shape[:2], large.shape[2] * factor, *large.shape[3:])
+        filled[:, :, ::factor] = large
+    return filled[:, :, frames.start - first * factor : frames.stop - first * factor]
+
+
+def _resized(video: Tensor, size: tuple[int, int], rows: range, columns: range) -> Tensor:
+    """These rows and columns of a video resized to `size`; where it grows by whole factors, from what they lie on."""
+    cuts, sizes, parts = [], [], []
+    for old, new, part in zip(video.shape[3:], size, (rows, columns), strict=True):
+        factor, rest = divmod(new, old)
+        first, last = 0, old
+        if not rest:  # a pixel is made from the nearest old one and its neighbour on either side
+            first, last = max(0, part.start // factor - 1), min(old, math.ceil(part.stop / factor) + 1)
+        start = part.start - first * factor
+        cuts.append(slice(first, last))
+        sizes.append(new if rest else (last - first) * factor)
+        parts.append(slice(start, start + len(part)))
+    return resize(video[:, :, :, cuts[0], cuts[1]], *sizes)[:, :, :, parts[0], parts[1]]
 
 
 def resize(video: Tensor, height: int, width: int) -> Tensor:

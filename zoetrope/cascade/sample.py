@@ -1,26 +1,24 @@
 """Run one stage: from text, noise and the previous stage's video to this stage's video."""
 
+import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.noise import video_noise
-from zoetrope.cascade.resample import augment, augmentation_logsnr, upsample
+from zoetrope.cascade.local import Local, local_denoiser
+from zoetrope.cascade.memory import plan_tiles
+from zoetrope.cascade.noise import window_noise
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.cascade.tiles import Tile, tiled
 from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.denoise import (
-    Denoise,
-    denoiser,
-    dynamically_thresholded,
-    guided_together,
-    per_step,
-    statically_thresholded,
-)
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, per_step
 from zoetrope.networks import Network
 from zoetrope.samplers import Step
+from zoetrope.shapes import Window
+
+log = logging.getLogger(__name__)
 
 CPU = torch.device("cpu")
 
@@ -29,7 +27,8 @@ CPU = torch.device("cpu")
 class Draw:
     """Which videos are sampled, and where: sample numbers of a seed, a device and the type networks compute in.
 
-    `negative`, if given, holds text that guidance leads away from, with as many tokens as the prompts.
+    `negative`, if given, holds text that guidance leads away from, with as many tokens as the prompts. `memory` is
+    what the whole process may hold at its peak, in bytes; see `zoetrope.cascade.memory.plan_tiles`.
     """
 
     seed: int
@@ -37,6 +36,7 @@ class Draw:
     negative: Conditioning | None = None
     device: torch.device = CPU
     dtype: torch.dtype = torch.float32
+    memory: int | None = None
 
 
 def sample_stage(
@@ -44,51 +44,53 @@ def sample_stage(
 ) -> Iterator[Step]:
     """Yield after each denoising step of a stage; the last x_hat (B, C, F, H, W) is what it made, in [-1, 1].
 
-    `text` holds one prompt for each of draw.samples; `video` (B, C, f, h, w) is what the previous stage made.
+    `text` holds one prompt for each of draw.samples; `video` (B, C, f, h, w) is what the previous stage made. The
+    network works in tiles where memory asks for it, which changes the result by rounding at most. Whoever lets go of
+    a step before asking for the next one saves the memory of two videos.
+
+    Raises ValueError if draw.memory does not suffice, and for a distilled stage if it is asked for what it was not
+    distilled for, or is given negative text.
     """
-    given = text if video is None else _with_low_res(stage, text, video, draw)
+    stage.check_sampling()
+    if draw.negative is not None and stage.network.guided and any(stage.sampling.weights()):
+        raise ValueError(f"stage {stage.name!r}: a distilled network knows no negative prompt; run its teacher instead")
     times = torch.linspace(1, 0, stage.sampling.steps + 1, dtype=torch.float64)
     levels = [stage.schedule(t.expand(len(draw.samples)).to(draw.device)) for t in times]
-    denoise = _thresholded(stage, _denoise(stage, network, given, levels, draw))
-    noise = _noise(stage, draw, "start")
-    return stage.sampling.sampler(denoise, noise, levels, noise=lambda step: _noise(stage, draw, f"step {step}"))
+    local = Local(
+        stage,
+        network,
+        text,
+        video,
+        noise=lambda purpose, window: _noise(stage, draw, purpose, window),
+        weight=per_step(levels, stage.sampling.weights()),
+        negative=draw.negative,
+        device=draw.device.type,
+        dtype=draw.dtype,
+    )
+    tiles = plan_tiles(stage, len(draw.samples), text_length(text), draw.memory, draw.device)
+    if len(tiles) > 1:
+        log.info("stage %s: %d tiles, windows of up to %s", stage.name, len(tiles), _largest(tiles))
+    denoise = _thresholded(stage, tiled(lambda window: local_denoiser(local, window), tiles))
+    whole = Window.whole(stage.shape)
+    noise = _noise(stage, draw, "start", whole)
+    return stage.sampling.sampler(denoise, noise, levels, noise=lambda step: _noise(stage, draw, f"step {step}", whole))
 
 
-def _denoise(
-    stage: StageSpec, network: Network, given: Conditioning, levels: Sequence[NoiseLevel], draw: Draw
-) -> Denoise:
-    """The stage's network as a denoiser, guided if the stage says so."""
-    weights = stage.sampling.weights()
-    guides = any(weight != 0 for weight in weights)
-    seen = given.doubled(draw.negative) if guides else given
+def text_length(text: Conditioning) -> int:
+    """The number of tokens, L."""
+    return 0 if text.text is None else text.text.shape[-2]
 
-    def call(z: Tensor, logsnr: Tensor) -> Tensor:
-        with torch.autocast(draw.device.type, draw.dtype, enabled=draw.dtype != torch.float32):
-            return network(z, logsnr, seen)
 
-    raw = denoiser(call, stage.prediction)
-    return guided_together(raw, per_step(levels, weights)) if guides else raw
+def _largest(tiles: Sequence[Tile]) -> str:
+    return "x".join(str(len(axis)) for axis in max((tile.seen for tile in tiles), key=lambda window: window.volume))
 
 
 def _thresholded(stage: StageSpec, denoise: Denoise) -> Denoise:
+    """With dynamic thresholding, which looks at whole videos, if the stage says so."""
     threshold = stage.sampling.threshold
-    if threshold is None:
-        return denoise
-    return statically_thresholded(denoise) if threshold == "static" else dynamically_thresholded(denoise, threshold)
+    return dynamically_thresholded(denoise, threshold) if isinstance(threshold, float) else denoise
 
 
-def _with_low_res(stage: StageSpec, text: Conditioning, video: Tensor, draw: Draw) -> Conditioning:
-    """Add the previous video on this stage's grid, noised to the level that the stage samples with."""
-    low_res = upsample(video.float(), stage.shape, stage.fill)
-    logsnr = stage.sampling.low_res_logsnr
-    if logsnr is None:  # the cleanest level that training shows: what lies beyond it a network has never seen
-        level = augmentation_logsnr(low_res.new_zeros(len(low_res))).float()
-        return replace(text, low_res=low_res, low_res_logsnr=level)
-    level = low_res.new_full((len(low_res),), logsnr)
-    return replace(text, low_res=augment(low_res, _noise(stage, draw, "augment"), level), low_res_logsnr=level)
-
-
-def _noise(stage: StageSpec, draw: Draw, purpose: str) -> Tensor:
-    channels, what = stage.network.channels, f"{stage.name} {purpose}"
-    made = [video_noise(draw.seed, sample, what, stage.shape, channels) for sample in draw.samples]
-    return torch.stack(made).to(draw.device)
+def _noise(stage: StageSpec, draw: Draw, purpose: str, window: Window) -> Tensor:
+    what, channels = f"{stage.name} {purpose}", stage.network.channels
+    return window_noise(draw.seed, draw.samples, what, stage.shape, channels, window).to(draw.device)

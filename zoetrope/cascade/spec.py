@@ -52,6 +52,40 @@ class SamplingSpec(Config):
         return [self.guidance] * self.steps
 
 
+class Distilled(Config):
+    """What a distilled network was distilled for, and so what it may be asked.
+
+    Attributes:
+        steps: of DDIM, each of which covers 1 / steps of diffusion time; None: any number of steps of any sampler.
+        stochastic: whether it learnt the levels between those as well. The stochastic sampler then takes twice as many.
+        weights: the lowest and the highest guidance weight. (0, 0): its network is not told any and is not guided.
+    """
+
+    steps: PositiveInt | None
+    stochastic: bool = False
+    weights: tuple[Weight, Weight] = (0.0, 0.0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.weights[0] > self.weights[1]:
+            raise ValueError(f"weights: expected the lowest and the highest, got {self.weights}")
+        return self
+
+    def check(self, where: str, sampling: SamplingSpec) -> None:
+        """Raise ValueError, with what is legal, for sampling that it was not distilled for."""
+        low, high = self.weights
+        if wrong := [weight for weight in sampling.weights() if not low <= weight <= high]:
+            legal = f"a weight from {low:g} to {high:g}" if high else "0"
+            raise ValueError(f"{where}: guidance: expected {legal}, which it was distilled for, got {wrong[0]:g}")
+        if self.steps is None:
+            return
+        legal_steps = {"ddim": self.steps} | ({"stochastic": 2 * self.steps} if self.stochastic else {})
+        name = sampling.sampler.kind()
+        if legal_steps.get(name) != sampling.steps:
+            known = " or ".join(f"{count} steps of {sampler}" for sampler, count in legal_steps.items())
+            raise ValueError(f"{where}: expected {known}, which it was distilled for, got {sampling.steps} of {name}")
+
+
 class StageSpec(Config):
     """One diffusion model of a cascade.
 
@@ -59,6 +93,7 @@ class StageSpec(Config):
         shape: what the stage makes.
         source: what it makes it from; None generates from noise and text alone.
         fill: how a temporal stage brings `source` to more frames: each repeated, or blank ones between.
+        distilled: what its network was distilled for; None: it was not.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
@@ -69,6 +104,12 @@ class StageSpec(Config):
     schedule: Cosine = Cosine()
     prediction: Prediction = "v"
     fill: Literal["repeat", "blank"] = "repeat"
+    distilled: Distilled | None = None
+
+    def check_sampling(self) -> None:
+        """Raise ValueError, with what is legal, if the stage is sampled in a way that it was not distilled for."""
+        if self.distilled is not None:
+            self.distilled.check(f"stage {self.name!r}", self.sampling)
 
     @property
     def kind(self) -> Literal["base", "tsr", "ssr"]:
@@ -82,6 +123,8 @@ class StageSpec(Config):
         self.network.check(self.shape.frames, self.shape.height, self.shape.width)
         if self.network.low_res != (self.source is not None):
             raise ValueError(f"stage {self.name!r}: a network has low_res = true exactly where the stage has a source")
+        if self.network.guided != (self.distilled is not None and self.distilled.weights[1] > 0):
+            raise ValueError(f"stage {self.name!r}: guided = true belongs to a network distilled for guidance")
         if self.source is not None:
             for axis in ("frames", "height", "width"):
                 small, large = getattr(self.source, axis), getattr(self.shape, axis)
@@ -93,11 +136,17 @@ class StageSpec(Config):
 
 
 class CascadeSpec(Config):
-    """Stages that feed each other, and the frozen encoder of the text that they all read."""
+    """Stages that feed each other, and the frozen encoder of the text that they all read.
+
+    Attributes:
+        teachers: the originals of distilled stages, of the same names, which can run in their places.
+    """
 
     name: str
     text: TextEncoder
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1)]
+    default_until: str | None = None
+    teachers: tuple[StageSpec, ...] = ()
 
     @model_validator(mode="after")
     def _chained(self) -> Self:
@@ -113,7 +162,27 @@ class CascadeSpec(Config):
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError(f"stages: names must differ, got {names}")
+        for teacher in self.teachers:
+            stage = self.stage(teacher.name)
+            if stage.distilled is None or teacher.distilled is not None:
+                raise ValueError(f"teachers: expected the originals of distilled stages, got {teacher.name!r}")
+            if (stage.shape, stage.source) != (teacher.shape, teacher.source):
+                raise ValueError(f"teachers: {teacher.name!r} makes another shape than the stage that it taught")
         return self
+
+    def originals(self) -> "CascadeSpec":
+        """The cascade with teachers in the places of the stages that were distilled from them.
+
+        Raises ValueError if the teacher of a distilled stage is not known, or if no stage is distilled.
+        """
+        distilled = [stage.name for stage in self.stages if stage.distilled is not None]
+        if lost := [name for name in distilled if name not in {teacher.name for teacher in self.teachers}]:
+            raise ValueError(f"{self.name}: stage {lost[0]!r} is distilled, and its teacher is not there")
+        if not distilled:
+            raise ValueError(f"{self.name}: no stage is distilled, so that there is no teacher to run in its place")
+        teachers = {teacher.name: teacher for teacher in self.teachers}
+        stages = tuple(teachers.get(stage.name, stage) for stage in self.stages)
+        return self.model_copy(update={"stages": stages, "teachers": ()})
 
     def stage(self, name: str) -> StageSpec:
         """The stage of that name. Raises ValueError, with the nearest name, if there is none."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,6 +58,21 @@ def dtype_named(name: str, device: "torch.device") -> "torch.dtype":
     if name not in ("auto", "fp32", "bf16"):
         raise ValueError("--dtype: " + unknown("dtype", name, ("auto", "fp32", "bf16")))
     return compute_dtype(device, "auto" if name == "auto" else "bf16" if name == "bf16" else "fp32")
+
+
+UNITS = {"B": 1} | {f"{p}B": 1000 ** (i + 1) for i, p in enumerate("kMGT")} | {
+    f"{p}iB": 1024 ** (i + 1) for i, p in enumerate("KMGT")
+}  # fmt: skip
+
+
+def bytes_named(text: str) -> int:
+    """The bytes that "4GB", "512MB" or "2GiB" means. Raises ValueError for anything else."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", text)
+    units = {name.lower(): size for name, size in UNITS.items()}
+    size = float(match[1]) * units.get(match[2].lower(), 0) if match else 0
+    if size < 1:
+        raise ValueError(f"--memory: expected a size such as 4GB, 512MB or 2GiB, got {text!r}")
+    return int(size)
 
 
 def at_least(option: str, value: float | None, least: int) -> None:

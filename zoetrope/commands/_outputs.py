@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from zoetrope.video import Video, check_output
@@ -54,14 +55,19 @@ class StageOutputs:
 
     def save(self, path: str, stage: str, video: Video) -> str | None:
         """Write a stage's video, named after its final video at `path`."""
+        file = self.path(path, stage, len(video.frames))
+        if file is not None:
+            _write(video, file)
+        return file
+
+    def path(self, path: str, stage: str, frames: int) -> str | None:
+        """Where a stage's video of so many frames goes, in the folder, which there is then."""
         if self.folder is None:
             return None
         self.folder.mkdir(exist_ok=True)
         target = Path(path)
-        suffix = ".png" if len(video.frames) == 1 else target.suffix if target.suffix in (".webm", ".gif") else ".mp4"
-        file = self.folder / f"{target.stem.partition('%')[0].rstrip('_-')}-{stage}{suffix}"
-        _write(video, str(file))
-        return str(file)
+        suffix = ".png" if frames == 1 else target.suffix if target.suffix in (".webm", ".gif") else ".mp4"
+        return str(self.folder / f"{target.stem.partition('%')[0].rstrip('_-')}-{stage}{suffix}")
 
 
 def is_folder(path: str | None) -> bool:
@@ -87,8 +93,15 @@ def slug(prompt: str) -> str:
 
 
 def _write(video: Video, path: str) -> None:
-    try:
+    with named(path):
         video.save(path)
+
+
+@contextmanager
+def named(path: str) -> Iterator[None]:
+    """Name the file in an error that was met while it was written."""
+    try:
+        yield
     except OSError as error:
         if error.filename is not None:
             raise

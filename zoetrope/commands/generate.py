@@ -1,27 +1,39 @@
 """`zoetrope generate`: text to video."""
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zoetrope.commands._options import (
-    Device,
-    Json,
-    Quiet,
-    Sets,
-    at_least,
-    changes,
-    device_named,
-    dtype_named,
-    prompts_in,
+from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, bytes_named, prompts_in
+from zoetrope.commands._sampling import (
+    After,
+    Asked,
+    DType,
+    FitName,
+    Guidance,
+    Memory,
+    Models,
+    SamplerName,
+    SaveStages,
+    Seed,
+    Steps,
+    TeacherFlag,
+    Until,
+    about,
+    about_start,
+    expect_text,
+    finished,
+    gathered_as,
+    ready,
+    warn_of_cuts,
 )
 from zoetrope.commands._talk import Bars, Talk
 
 if TYPE_CHECKING:
-    from zoetrope.cascade.spec import StageSpec
+    from zoetrope.cascade.spec import CascadeSpec, StageSpec
+    from zoetrope.cascade.start import Footage, Start
     from zoetrope.commands._outputs import Outputs, StageOutputs
     from zoetrope.models.cascade import Cascade
 
@@ -34,27 +46,13 @@ Out = Annotated[
         "--out", "-o", metavar="OUT", help=".mp4, .webm, .gif, .png, or a folder/ of pictures. [named after the prompt]"
     ),
 ]
-Models = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="MODEL",
-        help="A shipped name, a folder, a hub id, or the folder of a training. Repeat it to put the runs of stages "
-        "together, or a run in the place of a model's stage. [mini]",
-    ),
+From = Annotated[
+    str | None,
+    typer.Option("--from", metavar="VIDEO", help="A video to start from, in the place of what a stage makes."),
 ]
-Until = Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to run. [all]")]
-Seed = Annotated[int, typer.Option(help="Equal seeds give equal videos.")]
-Steps = Annotated[int | None, typer.Option(help="Denoising steps of every stage. [the model's]", show_default=False)]
-Guidance = Annotated[
-    float | None,
-    typer.Option(help="Weight of the text, 0 for none, in every stage that is guided. [the model's]"),
-]
-SamplerName = Annotated[str | None, typer.Option("--sampler", metavar="NAME", help="For every stage. [the model's]")]
 Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="What guidance leads away from.")]
 Count = Annotated[int, typer.Option(help="Videos of each prompt.")]
-SaveStages = Annotated[str | None, typer.Option(metavar="DIR", help="Keep what every stage made in this folder.")]
 Prompts = Annotated[Path | None, typer.Option("--prompts", metavar="FILE", help="More prompts, one a line.")]
-DType = Annotated[str, typer.Option("--dtype", metavar="TYPE", help="fp32, bf16, or auto: what is fast here.")]
 
 
 class Job(NamedTuple):
@@ -72,6 +70,8 @@ class Making(NamedTuple):
     jobs: Sequence[Job]
     seed: int
     until: str | None
+    start: "Start | None"
+    memory: int | None
     outputs: "Outputs"
     stage_outputs: "StageOutputs"
 
@@ -81,6 +81,9 @@ def generate(
     out: Out = None,
     model: Models = None,
     until: Until = None,
+    source: From = None,
+    after: After = None,
+    fit: FitName = "exact",
     seed: Seed = 0,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -92,64 +95,74 @@ def generate(
     sets: Sets = None,
     device: Device = None,
     dtype: DType = "auto",
+    memory: Memory = None,
+    teacher: TeacherFlag = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make videos of prompts."""
     talk = Talk(json, quiet)
     texts = [*(prompts or []), *(prompts_in(prompts_file) if prompts_file else [])]
-    at_least("--steps", steps, 1)
-    at_least("--guidance", guidance, 0)
     at_least("--count", count, 1)
-    at_least("--seed", seed, 0)
     _expect_prompts(texts, negative)
+    budget = bytes_named(memory) if memory else None
+    asked = Asked(seed, steps, guidance, sampler, sets, device, dtype, teacher)
 
-    from zoetrope.cascade.tuning import Tuning, tuned
+    from zoetrope.cascade.start import stages_after
     from zoetrope.commands._outputs import Outputs, StageOutputs
-    from zoetrope.training.trained import gather
 
-    gathered = gather(model or ["mini"])
-    tuning = Tuning(steps=steps, guidance=guidance, sampler=sampler, fields=changes(sets))
-    gathered = gathered._replace(spec=tuned(gathered.spec, tuning))
-    stages = gathered.spec.until(until)
+    gathered = gathered_as(model, asked)
+    footage = _footage(gathered.spec, source, after, until, fit)
+    stages = stages_after(gathered.spec, footage.stage.name if footage else None, until)
     jobs = [Job(text, number, negative) for text in texts for number in range(count)]
     outputs = Outputs(out, [job.prompt for job in jobs], stages[-1].shape.frames)
     stage_outputs = StageOutputs(save_stages)
-    _expect_guided(stages, negative)
-    gathered.check(stages)
-    place = device_named(device)
-    cascade = gathered.cascade(place, dtype_named(dtype, place))
-    _warn_of_cuts(talk, cascade, [*texts, *([negative] if negative else [])])
-    files = _run(talk, Making(cascade, jobs, seed, until, outputs, stage_outputs))
-    value = {
-        "files": files,
-        "seed": seed,
-        "model": gathered.spec.name,
-        "device": str(place),
-        "dtype": str(cascade.dtype).removeprefix("torch."),
-        "settings": {stage.name: {"shape": str(stage.shape), **stage.sampling.to_json()} for stage in stages},
-    }
+    _expect_guided(stages, negative, guidance if footage else None)
+    cascade = ready(gathered, stages, asked)
+    warn_of_cuts(talk, cascade, [*texts, *([negative] if negative else [])])
+    if footage is not None:
+        talk.say(f"{source}: {footage.own}, in the place of what {footage.stage.name} makes, {footage.stage.shape}")
+    start = footage.start() if footage else None
+    files = _run(talk, Making(cascade, jobs, seed, until, start, budget, outputs, stage_outputs))
+    value = {"files": files, **about(cascade, stages, seed)}
+    if source and footage:
+        value["from"] = about_start(source, footage, fit)
     talk.result(value, "" if quiet else "\n".join(file["path"] for file in files))
+
+
+def _footage(
+    spec: "CascadeSpec", source: str | None, after: str | None, until: str | None, fit: str
+) -> "Footage | None":
+    """The video to start from, if there is one."""
+    from zoetrope.cascade.start import fit_named, read_start
+
+    how = fit_named(fit)
+    if source is not None:
+        return read_start(source, spec, after=after, until=until, fit=how)
+    if after is not None or how != "exact":
+        raise ValueError(f"{'--after' if after else '--fit'}: expected a video that it is about; give --from VIDEO")
+    return None
 
 
 def _expect_prompts(texts: Sequence[str], negative: str | None) -> None:
     if not texts:
         raise ValueError('expected a prompt, such as: zoetrope generate "a red ball rolls to the left"')
     for text in [*texts, *([] if negative is None else [negative])]:
-        if not text.strip():
-            raise ValueError(f"prompt: expected some text, got {'only blanks' if text else 'an empty string'}")
+        expect_text("prompt", text)
 
 
-def _expect_guided(stages: "Sequence[StageSpec]", negative: str | None) -> None:
-    if negative is not None and not any(weight for stage in stages for weight in stage.sampling.weights()):
+def _expect_guided(stages: "Sequence[StageSpec]", negative: str | None, guidance: float | None) -> None:
+    """Refuse what would change nothing: no stage that is to run is guided, or a distilled one hears no negative."""
+    for stage in stages:
+        if negative is not None and stage.network.guided and any(stage.sampling.weights()):
+            raise ValueError(f"--negative: stage {stage.name!r} is distilled, without negative prompts; use --teacher")
+    if any(weight for stage in stages for weight in stage.sampling.weights()):
+        return
+    if negative is not None:
         raise ValueError("--negative: expected a stage that is guided, got none among those to run; give --guidance")
-
-
-def _warn_of_cuts(talk: Talk, cascade: "Cascade", texts: Sequence[str]) -> None:
-    for text in dict.fromkeys(texts):
-        if lost := cascade.cut(text):
-            limit = cascade.spec.text.limit
-            talk.warn(f'the text encoder reads {limit} tokens of a prompt; this end of yours was cut off: "{lost}"')
+    if guidance:
+        path = f"{stages[0].name}.sampling.guidance"
+        raise ValueError(f"--guidance: none of the stages to run is guided as it is; --set {path}={guidance:g} does it")
 
 
 def _run(talk: Talk, making: Making) -> list[dict[str, Any]]:
@@ -171,23 +184,22 @@ def _one(bars: Bars, making: Making, number: int) -> dict[str, Any]:
     job, path = making.jobs[number], making.outputs.paths[number]
     label = f"{number + 1}/{len(making.jobs)} " if len(making.jobs) > 1 else ""
     stages, kept = list[dict[str, Any]](), list[str]()
-    start = time.perf_counter()
     stream = making.cascade.stream(
-        [job.prompt], seed=making.seed, samples=[job.sample], until=making.until, negative=job.negative
+        [job.prompt],
+        seed=making.seed,
+        samples=[job.sample],
+        until=making.until,
+        negative=job.negative,
+        start=making.start,
+        memory=making.memory,
     )
-    for now in stream:
-        if now.step == 1:
-            bars.begin(label + now.stage, now.steps)
-        bars.advance(now.step)
-        if now.done:
-            seconds = time.perf_counter() - start
-            start += seconds
-            stages.append({"name": now.stage, "steps": now.steps, "seconds": round(seconds, 3)})
-            bars.end(f"{label}{now.stage}: {now.shape}, {now.steps} steps in {seconds:.1f} s")
-            video = now.videos()[0]
-            if file := making.stage_outputs.save(path, now.stage, video):
-                kept.append(file)
+    for stage in finished(bars, label, stream):
+        stages.append(stage.record.to_json())
+        video, name = stage.progress.videos()[0], stage.progress.stage
+        del stage  # nor its tensor while the pictures are written or the next stage runs
+        if file := making.stage_outputs.save(path, name, video):
+            kept.append(file)
     saved = making.outputs.save(number, video)
-    about = {"path": saved, "prompt": job.prompt, "sample": job.sample, "fps": video.fps, "stages": stages}
-    about |= dict(zip(("frames", "height", "width"), video.frames.shape[:3], strict=True))
-    return about | ({"stage_files": kept} if kept else {})
+    told = {"path": saved, "prompt": job.prompt, "sample": job.sample, "fps": video.fps, "stages": stages}
+    told |= dict(zip(("frames", "height", "width"), video.frames.shape[:3], strict=True))
+    return told | ({"stage_files": kept} if kept else {})

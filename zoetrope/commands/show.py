@@ -53,7 +53,8 @@ def _model(name: str) -> tuple[dict[str, Any], list[str]]:
     from zoetrope.training.trained import gather
 
     folder = locate(name)
-    spec, weights, card = gather([folder])
+    gathered = gather([folder])
+    spec, weights, card = gathered.spec, gathered.weights, gathered.card
     sizes = {stage: path.stat().st_size if path.is_file() else None for stage, path in weights.items()}
     value = {
         "name": spec.name,
@@ -78,8 +79,9 @@ def _recipe(recipe: "Recipe") -> list[str]:
 
 def _run(path: Path) -> tuple[dict[str, Any], list[str]]:
     from zoetrope.training.state import find_checkpoints, read_metrics
-    from zoetrope.training.trained import run_recipe
+    from zoetrope.training.trained import newest_run, run_recipe
 
+    path = newest_run(path)
     recipe, name = run_recipe(path)
     stage = recipe.cascade.stage(name)
     found = find_checkpoints(path / "checkpoints")

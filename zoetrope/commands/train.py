@@ -59,11 +59,11 @@ def train(
         fields.insert(0, (f"training.{name}.data", source_json(data)))
     for path, value in fields:
         made = made.override(path, value)
-    _expect_data(made, name)
+    expect_data(made, name)
     weights = None if resume or init is None else _weights(init, made, name)
-    with _naming(out):
+    with naming(out):
         run = Run(made, name, out, place, weights)
-        last = _follow(talk, run)
+        last = follow(talk, run, "train", out)
     at = find_checkpoints(out / "checkpoints")[-1]
     value = {"run": str(out), "stage": name, "examples": run.state.examples, "checkpoint": str(at)}
     if last is not None:
@@ -129,20 +129,24 @@ def _weights(init: str, recipe: "Recipe", stage: str) -> Path:
     return path
 
 
-def _expect_data(recipe: "Recipe", stage: str) -> None:
+def expect_data(recipe: "Recipe", stage: str) -> None:
     """Raise ValueError if the data give nothing for some phase, before the run's folder is there."""
+    from zoetrope.shapes import Window
     from zoetrope.training.spec import clip_shape
 
     spec = recipe.train_spec(stage)
     dataset = spec.data.open()
     for phase in spec.phases:
-        dataset.example(0, clip_shape(recipe.cascade.stage(stage), phase))
+        dataset.part(0, clip_shape(recipe.cascade.stage(stage), phase), Window(range(1), range(1), range(1)))
 
 
-def _follow(talk: Talk, run: "Run") -> "Progress | None":
-    """Train to the end and show how it goes; Ctrl-C stops after the current step, with a checkpoint."""
+def follow(talk: Talk, run: "Run", verb: str, out: Path) -> "Progress | None":
+    """Train to the end and show how it goes; Ctrl-C stops after the current step, with a checkpoint.
+
+    `verb` goes on with what is in the folder `out` when it is told to resume.
+    """
     last: Progress | None = None
-    with _stopping(run), talk.bars() as bars:
+    with _stopping(run, verb, out), talk.bars() as bars:
         bars.begin(run.stage.name, run.spec.examples)
         bars.advance(run.state.examples)
         try:
@@ -151,22 +155,22 @@ def _follow(talk: Talk, run: "Run") -> "Progress | None":
         except FloatingPointError as error:
             raise ValueError(f"{run.folder}: {error}; try a lower training.phases.0.peak") from None
     if run.stopped and run.state.examples < run.spec.examples:
-        raise KeyboardInterrupt(_kept(run))
+        raise KeyboardInterrupt(_kept(run, verb, out))
     return last
 
 
-def _kept(run: "Run") -> str:
+def _kept(run: "Run", verb: str, out: Path) -> str:
     """What to say when a training that is not amid a step is interrupted."""
     if run.state.examples == 0:
         return "interrupted before the first step: nothing is kept"
     return (
         f"interrupted: a checkpoint is kept at {run.state.examples} examples; "
-        f"to go on: zoetrope train --out {shlex.quote(str(run.folder))} --resume"
+        f"to go on: zoetrope {verb} --out {shlex.quote(str(out))} --resume"
     )
 
 
 @contextmanager
-def _naming(out: Path) -> Iterator[None]:
+def naming(out: Path) -> Iterator[None]:
     """Name the run in errors of the system that name no file: a full disk does not say where."""
     try:
         yield
@@ -177,14 +181,14 @@ def _naming(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _stopping(run: "Run") -> Iterator[None]:
+def _stopping(run: "Run", verb: str, out: Path) -> Iterator[None]:
     """Let the first Ctrl-C, or a scheduler's SIGTERM, end the training between two steps; a second ends it at once."""
 
     def stop(number: int, frame: Any) -> None:
         for name, handler in before.items():
             signal.signal(name, handler)
         if not run.stop():
-            raise KeyboardInterrupt(_kept(run))
+            raise KeyboardInterrupt(_kept(run, verb, out))
 
     before = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
     try:

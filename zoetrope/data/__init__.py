@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from zoetrope.config import Kind
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
 from zoetrope.video import Video, contact_sheet
 
 
@@ -28,6 +28,11 @@ class Dataset(ABC):
         Pure in (source, index, shape): where training stands is one integer, and resuming is exact.
         Raises ValueError if the source has nothing to give on that grid.
         """
+
+    def part(self, index: int, shape: VideoShape, window: Window) -> Example:
+        """What `example` gives, cut down to a window; override it where a part costs less than the whole."""
+        whole = self.example(index, shape)
+        return Example(window.of(whole.video), whole.text)
 
     @abstractmethod
     def captions(self) -> list[str]:

@@ -1,10 +1,29 @@
 """The forward process and its exact conditionals; s < t everywhere, so z_s is the cleaner of the two."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.shapes import expand_like
+
+PIECE = 2**22  # values; temporaries of this size stay in caches, or nearly so
+
+
+def by_frames(function: Callable[..., Tensor], *videos: Tensor) -> Tensor:
+    """What a function of values gives for videos (B, C, F, H, W), computed a few frames at a time.
+
+    So the temporaries of its arithmetic are small, however large the videos. All are of the first one's type.
+    """
+    first = videos[0]
+    if first.ndim < 3 or first.numel() <= PIECE:
+        return function(*videos)
+    out = torch.empty_like(first)
+    count = max(1, PIECE * first.shape[2] // first.numel())
+    for piece, *parts in zip(*(video.split(count, dim=2) for video in (out, *videos)), strict=True):
+        piece.copy_(function(*parts))
+    return out
 
 
 def diffuse(x: Tensor, eps: Tensor, level: NoiseLevel) -> Tensor:
@@ -33,5 +52,9 @@ def posterior(z_t: Tensor, x: Tensor, level_s: NoiseLevel, level_t: NoiseLevel) 
     """
     r = torch.exp(level_t.logsnr - level_s.logsnr)
     one_minus_r = -torch.expm1(level_t.logsnr - level_s.logsnr)
-    mean = expand_like(r * level_s.alpha / level_t.alpha, z_t) * z_t + expand_like(one_minus_r * level_s.alpha, z_t) * x
-    return mean, one_minus_r * level_s.sigma**2
+    z_share, x_share = r * level_s.alpha / level_t.alpha, one_minus_r * level_s.alpha
+
+    def mean(z_t: Tensor, x: Tensor) -> Tensor:
+        return expand_like(z_share, z_t) * z_t + expand_like(x_share, z_t) * x
+
+    return by_frames(mean, z_t, x), one_minus_r * level_s.sigma**2

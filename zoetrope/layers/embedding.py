@@ -31,6 +31,19 @@ class LogSNREmbedding(nn.Module):
         return self.layers(sinusoid(1000 * u, self.features).to(next(self.layers.parameters()).dtype))
 
 
+class GuidanceEmbedding(nn.Module):
+    """Guidance weight w (B,) -> (B, D), through ln(1 + w): 0 to 1 is as far as 7 to 15. The output starts at zero."""
+
+    def __init__(self, width: int, features: int = 64):
+        super().__init__()
+        self.features = features
+        self.layers = nn.Sequential(nn.Linear(features, width), nn.SiLU(), zero(nn.Linear(width, width)))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        waves = sinusoid(10 * torch.log1p(weight.float()), self.features, slowest=100.0)
+        return self.layers(waves.to(next(self.layers.parameters()).dtype))
+
+
 class FramePosition(nn.Module):
     """Where each frame lies in its clip, from -1 (first) to 1 (last): frames (F) -> (F, D).
 

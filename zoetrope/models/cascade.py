@@ -1,7 +1,6 @@
 """A cascade ready to run: text in, video out."""
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +9,11 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.sample import Draw, sample_stage
+from zoetrope.cascade.colour import Colour
+from zoetrope.cascade.memory import plan_tiles
+from zoetrope.cascade.sample import Draw, sample_stage, text_length
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
 from zoetrope.models.folder import locate, read_network, read_spec, write_model
@@ -31,6 +33,7 @@ class Progress:
         stage: its name; step: from 1 to steps.
         shape: the grid of x_hat.
         x_hat: the estimate so far, (B, C, F, H, W) in [-1, 1]; on the stage's last step, what it made.
+        colours: on the last step of a stage that was given a video, what became of each sample's colours.
     """
 
     stage: str
@@ -38,6 +41,7 @@ class Progress:
     steps: int
     shape: VideoShape
     x_hat: Tensor
+    colours: Sequence[Colour] = ()
 
     @property
     def done(self) -> bool:
@@ -46,7 +50,7 @@ class Progress:
 
     def videos(self) -> list[Video]:
         """The estimate as videos, one for each sample."""
-        return [Video.from_tensor(x.float().cpu(), self.shape.fps) for x in self.x_hat.clamp(-1, 1)]
+        return [Video.from_tensor(x, self.shape.fps) for x in self.x_hat]
 
 
 class Cascade:
@@ -75,17 +79,25 @@ class Cascade:
 
     @classmethod
     def from_pretrained(
-        cls, name_or_path: str | Path, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+        cls,
+        name_or_path: str | Path,
+        *,
+        teacher: bool = False,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
     ) -> Self:
         """A cascade from a folder, a shipped name or a hub id. Weights are read when a stage runs.
 
-        Raises ValueError if there is no such model, or if its description cannot be used.
+        Distilled stages run where there are some, or with `teacher` the originals that they were distilled from.
+        Raises ValueError if there is no such model, or no teacher, or if its description cannot be used.
         """
         folder = locate(name_or_path)
         card = folder / "README.md"
+        spec = read_spec(folder)
+        taught = {original.name for original in spec.teachers}
         return cls(
-            read_spec(folder),
-            lambda stage: read_network(folder, stage),
+            spec.originals() if teacher else spec,
+            lambda stage: read_network(folder, stage, teacher=stage.distilled is None and stage.name in taught),
             card=card.read_text() if card.exists() else "",
             device=device,
             dtype=dtype,
@@ -103,56 +115,120 @@ class Cascade:
     def save_pretrained(self, path: str | Path) -> None:
         """Write the cascade as a folder that `from_pretrained` reads. Weights are stored in bfloat16."""
         networks = {stage.name: self._load(stage) for stage in self.spec.stages}
-        write_model(Path(path), self.spec, networks, self.card or f"# {self.spec.name}\n")
+        teachers = {stage.name: self._load(stage) for stage in self.spec.teachers}
+        write_model(Path(path), self.spec, networks, self.card or f"# {self.spec.name}\n", teachers)
 
-    def generate(self, prompt: str, *, seed: int = 0, until: str | None = None, negative: str | None = None) -> Video:
-        """The video of a prompt. `until` names the last stage to run; `negative` says what to lead away from.
+    def generate(
+        self,
+        prompt: str | None,
+        *,
+        seed: int = 0,
+        until: str | None = None,
+        negative: str | None = None,
+        video: Video | None = None,
+        after: str | None = None,
+        memory: int | None = None,
+    ) -> Video:
+        """The video of a prompt, or of None, no text. `until` is the last stage, `negative` what to lead away from.
 
-        Raises ValueError for an empty prompt or an unknown stage.
+        With a `video` of the shape of what a stage makes, only the stages after that one run, which `after` may name.
+
+        Raises ValueError for an empty prompt, an unknown stage, a video of a shape that no stage accepts, or too little
+        `memory`, see `stream`.
         """
-        if lost := self.cut(prompt):
+        if video is None and after is not None:
+            raise ValueError(f"after: expected a video that stage {after!r} would have made, got none")
+        if prompt is not None and (lost := self.cut(prompt)):
             log.warning("the text encoder reads %d tokens; cut off: %r", self.spec.text.limit, lost)
-        [last] = deque(self.stream([prompt], seed=seed, until=until, negative=negative), maxlen=1)
+        start = None if video is None else start_from(self.spec, video, after=after, until=until)
+        for now in self.stream([prompt], seed=seed, until=until, negative=negative, start=start, memory=memory):
+            if now.done:
+                last = now
+            del now
         return last.videos()[0]
 
     def stream(
         self,
-        prompts: Sequence[str],
+        prompts: Sequence[str | None],
         *,
         seed: int = 0,
         samples: Sequence[int] | None = None,
         until: str | None = None,
         negative: str | None = None,
+        start: Start | None = None,
+        memory: int | None = None,
     ) -> Iterator[Progress]:
         """Sample one video for each prompt, together, and yield after each denoising step of each stage.
 
         A video depends on the seed and on its own number in `samples` (0 for all, unless given), not on its batch.
+        The prompt None is no text. From a `start` only the stages after it run. `memory` is the most that the process
+        may hold, in bytes: stages that can do so work in tiles to keep to it, if each Progress is let go of in time.
+        Raises ValueError before anything is sampled if that does not suffice for a stage.
         """
-        stages = self.spec.until(until)
+        stages = stages_after(self.spec, None if start is None else start.stage, until)
+        for stage in stages:
+            stage.check_sampling()
         if samples is not None and len(samples) != len(prompts):
             raise ValueError(f"samples: expected one number for each of {len(prompts)} prompts, got {len(samples)}")
         numbers = [0] * len(prompts) if samples is None else samples
+        if start is not None:
+            start.check(self.spec, len(prompts))
         text, against = self._encode(prompts, negative)
-        draw = Draw(seed=seed, samples=numbers, negative=against, device=self.device, dtype=self.dtype)
-        video: Tensor | None = None
+        draw = Draw(seed=seed, samples=numbers, negative=against, device=self.device, dtype=self.dtype, memory=memory)
+        video = None if start is None else start.video.to(self.device)
+        if memory is not None:  # better now than when the stages before have run
+            for stage in stages:
+                plan_tiles(stage, len(prompts), text_length(text), memory, self.device)
         for stage in stages:
-            network = self._load(stage).to(self.device)
-            for number, step in enumerate(sample_stage(stage, network, text, video, draw), start=1):
-                video_now = step.x_hat
-                yield Progress(
-                    stage=stage.name, step=number, steps=stage.sampling.steps, shape=stage.shape, x_hat=video_now
-                )
-            video = video_now.clamp(-1, 1)
+            for now in self._run(stage, text, video, draw):
+                yield now
+                if now.done:
+                    video = now.x_hat
+                del now  # a step that nobody holds any more makes room for the next
+
+    def _run(self, stage: StageSpec, text: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
+        """One stage, whose network is in memory as long as this runs."""
+        video = None if video is None else video.clamp(-1, 1)
+        running = sample_stage(stage, self._load(stage).to(self.device), text, video, draw)
+        for number in range(1, stage.sampling.steps + 1):  # `enumerate` would hold a step while the next is made
+            x_hat = next(running).x_hat
+            last = number == stage.sampling.steps
+            yield Progress(
+                stage=stage.name,
+                step=number,
+                steps=stage.sampling.steps,
+                shape=stage.shape,
+                x_hat=x_hat,
+                colours=_colours(stage, video, x_hat) if last and video is not None else (),
+            )
+            del x_hat
 
     def cut(self, prompt: str) -> str:
         """The end of a prompt that the text encoder cannot read because it is too long; "" if all of it fits."""
         return self._texts.cut(prompt)
 
-    def _encode(self, prompts: Sequence[str], negative: str | None) -> tuple[Conditioning, Conditioning | None]:
-        """The prompts' text, and the negative prompt's, padded to equal length."""
+    def _encode(self, prompts: Sequence[str | None], negative: str | None) -> tuple[Conditioning, Conditioning | None]:
+        """The prompts' text, and the negative prompt's, padded to equal length; no token of it is real where None."""
         texts = [*prompts] if negative is None else [*prompts, negative]
-        text, mask = self._texts.encode(texts)
+        known = [row for row, text in enumerate(texts) if text is not None]
+        text, mask = torch.zeros(len(texts), 1, self.spec.text.width), torch.zeros(len(texts), 1, dtype=torch.bool)
+        if known:
+            some = self._texts.encode([text for text in texts if text is not None])
+            length = some.mask.shape[1]
+            text, mask = text.repeat(1, length, 1), mask.repeat(1, length)
+            text[known], mask[known] = some.text, some.mask
         text, mask = text.to(self.device), mask.to(self.device)
         count = len(prompts)
         against = None if negative is None else Conditioning(text=text[count:], text_mask=mask[count:])
         return Conditioning(text=text[:count], text_mask=mask[:count]), against
+
+
+def _colours(stage: StageSpec, given: Tensor, made: Tensor) -> list[Colour]:
+    """What a stage did to the colours of each video, told in the log."""
+    colours = [Colour.between(*pair) for pair in zip(given, made, strict=True)]
+    for colour in colours:
+        if colour.drifts:
+            log.warning("%s: its colours drift from those it was given by %s of the range", stage.name, colour)
+        else:
+            log.info("%s: colours against those it was given: %s", stage.name, colour)
+    return colours

@@ -1,4 +1,7 @@
-"""A cascade on disk: `cascade.json` and `<stage>/model.safetensors`, beside a README.md that is its card."""
+"""A cascade on disk: `cascade.json` and `<stage>/model.safetensors`, beside a README.md that is its card.
+
+Where a stage is distilled, `<stage>/teacher.safetensors` holds the weights of the original.
+"""
 
 import json
 import os
@@ -6,14 +9,16 @@ import shutil
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import unknown
 from zoetrope.models.weights import PICKLES, read_weights, write_weights
 from zoetrope.networks import Network
 
-FORMAT = 1
+FORMAT = 2
 FILE = "cascade.json"
+WEIGHTS, TEACHER_WEIGHTS = "model.safetensors", "teacher.safetensors"
 
 
 def shipped() -> dict[str, Path]:
@@ -62,18 +67,26 @@ def read_spec(folder: Path) -> CascadeSpec:
         raise ValueError(f"{file}: {error}") from None
 
 
-def read_network(folder: Path, stage: StageSpec) -> Network:
-    """A stage's network with its weights, in float32, ready to sample.
+def read_network(folder: Path, stage: StageSpec, *, teacher: bool = False) -> Network:
+    """A stage's network with its weights, or that of its teacher, in float32, ready to sample.
 
     Raises ValueError if the weights are missing, damaged, or those of another network.
     """
     network = stage.network.build()
-    read_weights(network, folder / stage.name / "model.safetensors")
+    read_weights(network, folder / stage.name / (TEACHER_WEIGHTS if teacher else WEIGHTS))
     return network.eval().requires_grad_(False)
 
 
-def write_model(folder: Path, spec: CascadeSpec, networks: Mapping[str, Network], card: str) -> None:
+def write_model(
+    folder: Path,
+    spec: CascadeSpec,
+    networks: Mapping[str, Network],
+    card: str,
+    teachers: Mapping[str, Network] = MappingProxyType({}),
+) -> None:
     """Write a whole model. It appears complete or not at all; an older one in its place is replaced at the end.
+
+    `networks` and `teachers` hold the networks of spec.stages and spec.teachers by name.
 
     Raises ValueError if `folder` is a file, has no name of its own, or holds something that is not a model; OSError
     if it cannot be written.
@@ -90,7 +103,9 @@ def write_model(folder: Path, spec: CascadeSpec, networks: Mapping[str, Network]
     try:
         for stage in spec.stages:
             (partial / stage.name).mkdir(parents=True)
-            write_weights(networks[stage.name], partial / stage.name / "model.safetensors")
+            write_weights(networks[stage.name], partial / stage.name / WEIGHTS)
+        for stage in spec.teachers:
+            write_weights(teachers[stage.name], partial / stage.name / TEACHER_WEIGHTS)
         (partial / FILE).write_text(json.dumps({"format": FORMAT, **spec.to_json()}, indent=1) + "\n")
         (partial / "README.md").write_text(card)
         _put_in_place(partial, folder)
@@ -118,7 +133,7 @@ def _download(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    patterns = [FILE, "README.md", "*/model.safetensors"]
+    patterns = [FILE, "README.md", f"*/{WEIGHTS}", f"*/{TEACHER_WEIGHTS}"]
     try:
         folder = Path(snapshot_download(name, allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

@@ -4,7 +4,8 @@ A network maps (z, logsnr, conditioning) to an output shaped like z. It knows no
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import ClassVar, NamedTuple
 
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -20,6 +21,22 @@ class Network(nn.Module, ABC):
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
         """Output like z (B, C, F, H, W) at noise level logsnr (B,)."""
 
+    def matrices(self) -> Iterator[Tensor]:
+        """The weights that map features to features, for optimizers that treat matrices as such; none unless told."""
+        yield from ()
+
+
+class Reach(NamedTuple):
+    """How far a network looks: the output at one place depends on what lies within so many frames and pixels of it.
+
+    None is everywhere: along that axis a video cannot be processed in parts. Parts begin and end at multiples of
+    `grid` pixels of the whole.
+    """
+
+    frames: int | None
+    pixels: int | None
+    grid: int
+
 
 class NetworkConfig(Kind, ABC):
     """The hyper-parameters of a network; `build` makes the module with fresh weights.
@@ -28,6 +45,8 @@ class NetworkConfig(Kind, ABC):
         channels: of the videos it works on.
         low_res: whether it expects a conditioning video, which makes it a network for super-resolution.
         text_width: D of the text embeddings it expects.
+        guided: whether it is told the weight of guidance and answers as guided. Such a network has the weights of one
+            that is not and some of its own, without which it answers just as that one.
     """
 
     folder: ClassVar[str] = "zoetrope.networks"
@@ -35,6 +54,7 @@ class NetworkConfig(Kind, ABC):
     channels: PositiveInt = 3
     low_res: bool = False
     text_width: PositiveInt = 384
+    guided: bool = False
 
     @abstractmethod
     def build(self) -> Network:
@@ -43,3 +63,7 @@ class NetworkConfig(Kind, ABC):
     @abstractmethod
     def check(self, frames: int, height: int, width: int) -> None:
         """Raise ValueError, with the nearest legal size, if the network can't process videos of this size."""
+
+    def reach(self) -> Reach:
+        """How far the network looks; everywhere, unless an architecture knows better."""
+        return Reach(frames=None, pixels=None, grid=1)

@@ -7,6 +7,7 @@ blocks and rises after them, and skips are scaled by 1 / sqrt(2).
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -31,15 +32,22 @@ from zoetrope.layers.convolution import (
     TemporalConv,
     Upsample,
     shuffle,
-    unshuffle,
 )
-from zoetrope.layers.embedding import FramePosition, LogSNREmbedding, PixelPosition, TextPool
+from zoetrope.layers.embedding import FramePosition, GuidanceEmbedding, LogSNREmbedding, PixelPosition, TextPool
 from zoetrope.layers.linear import Linear
 from zoetrope.layers.zero import zero
-from zoetrope.networks import Network, NetworkConfig
+from zoetrope.networks import Network, NetworkConfig, Reach
 from zoetrope.shapes import expect_shape
 
 SKIP_SCALE = 1 / math.sqrt(2)
+
+
+def patched(videos: Sequence[Tensor], patch: int) -> Tensor:
+    """Videos (B, C, F, H, W) side by side in channels, `unshuffle`d: (B, F, H / n, W / n, n n C ...), in one copy."""
+    b, _, f, height, width = videos[0].shape
+    blocks = [x.reshape(b, -1, f, height // patch, patch, width // patch, patch) for x in videos]
+    joined = torch.cat([x.permute(0, 2, 3, 5, 4, 6, 1) for x in blocks], dim=-1)
+    return joined.reshape(b, f, height // patch, width // patch, -1)
 
 
 class Level(Config):
@@ -107,6 +115,28 @@ class VideoUNetConfig(NetworkConfig):
                 near = max(pixel, round(size / pixel) * pixel)
                 raise ValueError(f"{name}: expected a multiple of {pixel}, got {size}; the nearest is {near}")
 
+    def reach(self) -> Reach:
+        """The receptive field: local wherever there are convolutions alone, and no positions in frame and clip."""
+        path = [*range(len(self.levels)), *range(len(self.levels) - 2, -1, -1)]  # down, and up again
+        frames: int | None = sum(self.levels[i].blocks * (self.levels[i].temporal == "convolution") for i in path)
+        pixels: int | None = self._pixels(path)
+        if self.positions or any(level.temporal == "attention" for level in self.levels):
+            frames = None
+        if self.positions or any(level.spatial_attention for level in self.levels):
+            pixels = None
+        return Reach(frames, pixels, self.patch * 2 ** (len(self.levels) - 1))
+
+    def _pixels(self, path: list[int]) -> int:
+        """How far the convolutions of all blocks on the path see, followed from the output to the input."""
+        far, before = self.patch, 0  # the last convolution's
+        for index in reversed(path):
+            pixel = self.patch * 2**index
+            if index > before:  # a coarse pixel is seen as a whole
+                far = math.ceil(far / pixel) * pixel
+            far += pixel * 2 * self.levels[index].blocks * self.levels[index].convolution
+            before = index
+        return far + self.patch  # the first convolution's
+
 
 class Block(nn.Module):
     """Space, text and time at one resolution. h (B, F, H, W, D) -> same."""
@@ -147,6 +177,7 @@ class VideoUNet(Network):
         pixel = config.channels * config.patch**2
         self.logsnr = LogSNREmbedding(width)
         self.low_res_logsnr = LogSNREmbedding(width) if config.low_res else None
+        self.guidance = GuidanceEmbedding(width) if config.guided else None
         # Time, text and place of a frame are added up, then mixed: "to the left" means another thing in each frame.
         self.mix = nn.Sequential(nn.Linear(width, width), nn.SiLU(), zero(nn.Linear(width, width)))
         self.frame_position = FramePosition(width) if config.positions else None
@@ -164,9 +195,10 @@ class VideoUNet(Network):
         self.norm = nn.LayerNorm(levels[0].width)
         self.modulation = zero(nn.Linear(width, 2 * levels[0].width))
         self.leave = zero(SpatialConv(levels[0].width, pixel))
-        # At low noise v is mostly the noise in z: letting z itself through, by a gain that the noise level decides,
-        # leaves the blocks to paint pictures instead of carrying noise, and training starts faster.
-        self.gain = zero(nn.Linear(width, 1))
+        # At low noise v is mostly the noise in z, and a super-resolved video is mostly the one that it is made from:
+        # letting z and low_res themselves through, by gains that the noise levels decide, leaves the blocks to paint
+        # pictures instead of carrying noise, and training starts faster.
+        self.gain = zero(nn.Linear(width, 2 if config.low_res else 1))
 
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
         """Output like z (B, C, F, H, W) at noise level logsnr (B,)."""
@@ -175,8 +207,8 @@ class VideoUNet(Network):
         e = nn.functional.silu(self._embedding(z, logsnr, conditioning, tokens, mask, images))
         context = (e, tokens, mask, images)
 
-        h = z if not config.low_res else torch.cat([z, self._low_res(z, conditioning)], dim=1)
-        h = self.enter(unshuffle(h.permute(0, 2, 3, 4, 1).contiguous(), config.patch))
+        videos = [z] if not config.low_res else [z, self._low_res(z, conditioning)]
+        h = self.enter(patched(videos, config.patch))
         skips = []
         for index, blocks in enumerate(self.down):
             if index > 0:
@@ -189,9 +221,17 @@ class VideoUNet(Network):
             h = self.merge[index](torch.cat([self.finer[index](h), skips[index] * SKIP_SCALE], dim=-1))
             h = self._run(self.up[index], h, context)
         h = modulate(self.norm(h), self.modulation(e))
-        out = shuffle(self.leave(nn.functional.silu(h)), config.patch).permute(0, 4, 1, 2, 3)
-        gain = self.gain(e).transpose(1, 2)[..., None, None]  # (B, 1, F or 1, 1, 1)
-        return out.to(z.dtype) + gain.to(z.dtype) * z
+        out = shuffle(self.leave(nn.functional.silu(h)), config.patch).permute(0, 4, 1, 2, 3).to(z.dtype)
+        for gain, video in zip(self.gain(e).to(z.dtype).unbind(-1), videos, strict=True):  # each (B, F or 1)
+            out = out + gain[:, None, :, None, None] * video
+        return out
+
+    def matrices(self) -> Iterator[Tensor]:
+        """The weights of linear maps and convolutions between the first and the last."""
+        for part in (self.mix, self.down, self.up, self.coarser, self.finer, self.merge):
+            for module in part.modules():
+                if isinstance(module, nn.Linear | nn.Conv2d):
+                    yield module.weight
 
     def _run(self, blocks: nn.Module, h: Tensor, context: tuple[Tensor | None, ...]) -> Tensor:
         for block in blocks.children():
@@ -235,6 +275,10 @@ class VideoUNet(Network):
             if conditioning.low_res_logsnr is None:
                 raise ValueError("conditioning.low_res_logsnr: expected the noise level of low_res (B,), got None")
             e = e + self.low_res_logsnr(conditioning.low_res_logsnr)[:, None]
+        if self.guidance is not None:
+            if conditioning.guidance is None:
+                raise ValueError("conditioning.guidance: expected the weight of guidance (B,), got None")
+            e = e + self.guidance(conditioning.guidance)[:, None]
         if self.frame_position is not None and z.shape[2] > 1:
             places = self.frame_position(z.shape[2], z.device)
             e = e + (places if images is None else places * ~images[:, None, None])

@@ -2,7 +2,7 @@
 
     zoetrope train mini --stage base --out runs/base
     zoetrope train mini --stage tsr1 --out runs/tsr1
-    zoetrope train mini --stage ssr1 --out runs/ssr1
+    ... and so on: ssr1, ssr2, tsr2, tsr3, ssr3
 
 Hardware, hours and scores of the shipped weights are in the model card.
 """
@@ -21,14 +21,35 @@ from zoetrope.training.spec import Phase, Recipe, TrainSpec
 BASE = VideoShape(frames=16, height=24, width=40, fps=3)
 TSR1 = VideoShape(frames=32, height=24, width=40, fps=6)
 SSR1 = VideoShape(frames=32, height=48, width=80, fps=6)
+SSR2 = VideoShape(frames=32, height=192, width=320, fps=6)
+TSR2 = VideoShape(frames=64, height=192, width=320, fps=12)
+TSR3 = VideoShape(frames=128, height=192, width=320, fps=24)
+SSR3 = VideoShape(frames=128, height=768, width=1280, fps=24)
 
 
 def recipe() -> Recipe:
     """The mini cascade and its curricula."""
+    stages = (
+        _base(),
+        _small("tsr1", TSR1, BASE, (48, 96)),
+        _small("ssr1", SSR1, TSR1, (48, 64, 128)),
+        _large("ssr2", SSR2, SSR1, patch=4),
+        _large("tsr2", TSR2, SSR2, patch=4),
+        _large("tsr3", TSR3, TSR2, patch=4),
+        _large("ssr3", SSR3, TSR3, patch=8),
+    )
     return Recipe(
         name="mini",
-        cascade=CascadeSpec(name="mini", text=MiniLM(), stages=(_base(), _tsr1(), _ssr1())),
-        training={"base": _train_base(), "tsr1": _train_sr(8_000), "ssr1": _train_sr(2_800)},
+        cascade=CascadeSpec(name="mini", text=MiniLM(), stages=stages, default_until="ssr2"),
+        training={
+            "base": _train_base(),
+            "tsr1": _train_small(16_000, batch=16),
+            "ssr1": _train_small(8_000, batch=8),
+            "ssr2": _train_large(6_000),
+            "tsr2": _train_large(6_000),
+            "tsr3": _train_large(4_800),
+            "ssr3": _train_large(6_000, crop=192),
+        },
     )
 
 
@@ -51,34 +72,41 @@ def _base() -> StageSpec:
     )
 
 
-def _tsr1() -> StageSpec:
-    return _super_resolution(
-        "tsr1",
-        TSR1,
-        BASE,
-        Level(width=48, temporal="convolution"),
+def _small(name: str, shape: VideoShape, source: VideoShape, widths: tuple[int, ...]) -> StageSpec:
+    """A stage that sees whole clips; the spatial one looks all over its frames, as the paper's does."""
+    spatial = shape.height > source.height
+    levels = [Level(width=width, temporal="convolution") for width in widths[:-1]]
+    blocks = 1 if spatial else 2
+    levels.append(
+        Level(
+            width=widths[-1],
+            blocks=blocks,
+            spatial_attention=spatial,
+            text_attention=True,
+            temporal="convolution",
+        )
+    )
+    return _super_resolution(name, shape, source, tuple(levels), patch=2, steps=16)
+
+
+def _large(name: str, shape: VideoShape, source: VideoShape, patch: int) -> StageSpec:
+    """A fully convolutional stage: trained on parts of clips, run in tiles."""
+    levels = (
+        Level(width=64, temporal="convolution"),
         Level(width=96, blocks=2, text_attention=True, temporal="convolution"),
     )
+    return _super_resolution(name, shape, source, levels, patch=patch, steps=8)
 
 
-def _ssr1() -> StageSpec:
-    return _super_resolution(
-        "ssr1",
-        SSR1,
-        TSR1,
-        Level(width=48, temporal="convolution"),
-        Level(width=64, temporal="convolution"),
-        Level(width=128, spatial_attention=True, text_attention=True, temporal="convolution"),
-    )
-
-
-def _super_resolution(name: str, shape: VideoShape, source: VideoShape, *levels: Level) -> StageSpec:
+def _super_resolution(
+    name: str, shape: VideoShape, source: VideoShape, levels: tuple[Level, ...], *, patch: int, steps: int
+) -> StageSpec:
     return StageSpec(
         name=name,
         shape=shape,
         source=source,
-        network=VideoUNetConfig(low_res=True, patch=2, levels=levels),
-        sampling=SamplingSpec(sampler=DDIM(), steps=16, low_res_logsnr=math.log(3.0)),
+        network=VideoUNetConfig(low_res=True, patch=patch, levels=levels),
+        sampling=SamplingSpec(sampler=DDIM(), steps=steps, low_res_logsnr=math.log(3.0)),
     )
 
 
@@ -102,17 +130,25 @@ def _train_base() -> TrainSpec:
     )
 
 
-def _train_sr(examples: int) -> TrainSpec:
+def _train_small(examples: int, batch: int) -> TrainSpec:
+    """On whole frames, eight of a clip at a time."""
     return TrainSpec(
         data=Toybox(),
         weight="v",
         balance=True,
-        phases=(Phase(examples=examples, batch=4, peak=1e-3),),
+        phases=(Phase(examples=examples, batch=batch, peak=1.5e-3),),
+        span=8,
+        optimizer="muon",
         clip=10.0,
-        warm_up=400,
-        cool_down=examples // 3,
+        warm_up=800,
+        cool_down=examples // 2,
         half_life=1000,
-        checkpoint_every=1000,
-        sample_every=2000,
-        log_every=100,
+        checkpoint_every=2000,
+        sample_every=0,
+        log_every=200,
     )
+
+
+def _train_large(examples: int, crop: int = 96) -> TrainSpec:
+    """On squares of frames."""
+    return _train_small(examples, batch=8).model_copy(update={"crop": (crop, crop)})

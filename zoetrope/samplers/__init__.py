@@ -22,9 +22,15 @@ class Step(NamedTuple):
 
 
 class Sampler(Kind, ABC):
-    """Walks from noise to data. Its parameters are its fields; all running state is local to the call."""
+    """Walks from noise to data. Its parameters are its fields; all running state is local to the call.
+
+    `videos` is how many tensors like z it holds at its peak, z and x_hat among them; one less while it calls denoise,
+    what that returns included. It lets go of what it has yielded as soon as it needs it no more; a generator under the
+    decorator `torch.no_grad` would not, for that keeps its arguments and the step before.
+    """
 
     folder: ClassVar[str] = "zoetrope.samplers"
+    videos: ClassVar[int] = 3
 
     @abstractmethod
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:

@@ -24,14 +24,15 @@ class Ancestral(Sampler):
 
     gamma: Annotated[float, Field(ge=0, le=1)] = 0.3
 
-    @torch.no_grad()
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
         last = len(levels) - 2
         for index, (level_t, level_s) in enumerate(pairwise(levels)):
-            x_hat = denoise(z, level_t)
-            z, small = posterior(z, x_hat, level_s, level_t)
-            if index < last:
-                large = transition_variance(level_s, level_t)
-                std = (small ** (1 - self.gamma) * large**self.gamma).sqrt()
-                z = z + expand_like(std, z) * noise(index)
+            with torch.no_grad():
+                x_hat = denoise(z, level_t)
+                z, small = posterior(z, x_hat, level_s, level_t)
+                if index < last:
+                    large = transition_variance(level_s, level_t)
+                    std = (small ** (1 - self.gamma) * large**self.gamma).sqrt()
+                    z.addcmul_(expand_like(std, z), noise(index))
             yield Step(z, x_hat)
+            del x_hat

@@ -10,7 +10,7 @@ from zoetrope.cascade.resample import augment, augmentation_logsnr, degrade, ups
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.data import Dataset
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.spec import TrainSpec, clip_shape
 
@@ -41,26 +41,34 @@ class Batches:
         draw = torch.Generator().manual_seed(seeded(self.spec.seed, "batch", examples))
         shape = clip_shape(self.stage, phase)
         packed = torch.rand(size, generator=draw) < (phase.images if shape.frames > 1 else 0)
-        videos, captions = self._examples(examples, shape, packed.tolist())
-        x = self._cropped(torch.stack(videos), draw)
+        windows = [self._window(shape, draw) for _ in range(size)]
+        videos, captions = self._examples(examples, shape, packed.tolist(), windows)
+        x = torch.stack(videos)
         conditioning = self._text(captions, packed, shape, draw)
         if self.stage.source is not None:
             conditioning = self._paired(x, conditioning, draw)
         t = (torch.rand(1, generator=draw, dtype=torch.float64) + torch.arange(size) / size) % 1
         t = t[torch.randperm(size, generator=draw)]  # one of each part of [0, 1]: less variance than independent draws
-        return Batch(x=x, conditioning=conditioning, t=t, eps=torch.randn(x.shape, generator=draw))
+        eps = torch.randn(x.shape, generator=draw)
+        if self.stage.distilled is not None and self.stage.network.guided:
+            low, high = self.stage.distilled.weights
+            conditioning = replace(conditioning, guidance=low + (high - low) * torch.rand(size, generator=draw))
+        return Batch(x=x, conditioning=conditioning, t=t, eps=eps)
 
-    def _examples(self, first: int, shape: VideoShape, packed: list[bool]) -> tuple[list[Tensor], list[list[str]]]:
-        """Clips with one caption each, or packs of shape.frames images with a caption for each."""
+    def _examples(
+        self, first: int, shape: VideoShape, packed: list[bool], windows: list[Window]
+    ) -> tuple[list[Tensor], list[list[str]]]:
+        """Clips with one caption each, or packs of images with a caption for each, cut down to their windows."""
         still = VideoShape(frames=1, height=shape.height, width=shape.width, fps=shape.fps)
         videos, captions = [], []
-        for index, pack in enumerate(packed, start=first):
+        for index, (pack, window) in enumerate(zip(packed, windows, strict=True), start=first):
             if pack:
-                pictures = [self.dataset.example(index * shape.frames + k, still) for k in range(shape.frames)]
+                numbers = range(index * shape.frames, (index + 1) * shape.frames)
+                pictures = [self.dataset.part(number, still, window._replace(frames=range(1))) for number in numbers]
                 videos.append(torch.cat([picture.video for picture in pictures], dim=1))
                 captions.append([picture.text for picture in pictures])
             else:
-                clip = self.dataset.example(index, shape)
+                clip = self.dataset.part(index, shape, window)
                 videos.append(clip.video)
                 captions.append([clip.text])
         return videos, captions
@@ -84,7 +92,7 @@ class Batches:
         assert source is not None
         own = VideoShape(frames=x.shape[2], height=x.shape[3], width=x.shape[4], fps=stage.shape.fps)
         small = VideoShape(
-            frames=source.frames,
+            frames=own.frames * source.frames // stage.shape.frames,
             height=own.height * source.height // stage.shape.height,
             width=own.width * source.width // stage.shape.width,
             fps=source.fps,
@@ -94,12 +102,16 @@ class Batches:
         noised = augment(low_res, torch.randn(x.shape, generator=draw), logsnr)
         return replace(conditioning, low_res=noised, low_res_logsnr=logsnr.float())
 
-    def _cropped(self, x: Tensor, draw: torch.Generator) -> Tensor:
-        """The same random crop of all frames of all clips, on the grid of the source's pixels; x itself without one."""
-        if self.spec.crop is None:
-            return x
-        height, width = self.spec.crop
-        grid = 1 if self.stage.source is None else self.stage.shape.height // self.stage.source.height
-        top = grid * int(torch.randint((x.shape[3] - height) // grid + 1, (), generator=draw))
-        left = grid * int(torch.randint((x.shape[4] - width) // grid + 1, (), generator=draw))
-        return x[..., top : top + height, left : left + width]
+    def _window(self, shape: VideoShape, draw: torch.Generator) -> Window:
+        """The part of a clip that is learnt from, on the grid of the source's pixels and frames."""
+        whole = (shape.frames, shape.height, shape.width)
+        source = self.stage.source
+        if source is None:
+            return Window.whole(shape)
+        sizes = (self.spec.span or shape.frames, *(self.spec.crop or whole[1:]))
+        grids = (shape.frames // source.frames, shape.height // source.height, shape.width // source.width)
+        starts = [
+            grid * int(torch.randint((full - size) // grid + 1, (), generator=draw))
+            for full, size, grid in zip(whole, sizes, grids, strict=True)
+        ]
+        return Window(*(range(start, start + size) for start, size in zip(starts, sizes, strict=True)))

@@ -22,13 +22,13 @@ from torch import Tensor
 from zoetrope import __version__
 from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.loss import output_weight, squared_error
-from zoetrope.diffusion.prediction import target
-from zoetrope.diffusion.process import diffuse
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.batch import Batch, Batches
+from zoetrope.training.objectives import Lesson
 from zoetrope.training.precision import compute_dtype
 from zoetrope.training.preview import Subjects, sample_sheet, subjects
 from zoetrope.training.spec import Recipe, TrainSpec
@@ -55,6 +55,8 @@ class Run:
     def __init__(self, recipe: Recipe, stage: str, folder: Path, device: torch.device, init: Path | None = None):
         """`init` is a safetensors file whose weights a new run starts from; a continued one has its own.
 
+        A network that has a teacher starts as that one instead.
+
         Raises ValueError if `folder` already holds a run of another recipe or stage, or for unfit weights.
         """
         self.recipe, self.folder, self.device = recipe, folder, device
@@ -69,13 +71,25 @@ class Run:
         network = self.stage.network.build().to(device)
         if init is not None:
             read_weights(network, init)
-        self.state = TrainState(network, copy.deepcopy(network), self.spec)
+        self.teacher = self._taught()
+        if self.teacher is not None:
+            network.load_state_dict({**network.state_dict(), **self.teacher.state_dict()})
+        self.state = TrainState(network, copy.deepcopy(network), self.spec, self.dtype)
         if found := find_checkpoints(folder / "checkpoints"):
             self.state.load(found[-1])
             log.info("continuing from %s", found[-1])
         sweep(folder / "checkpoints")
         _cut_metrics(folder / "metrics.jsonl", self.state.examples)
         self._record(known)
+
+    def _taught(self) -> Network | None:
+        """The network that the objective learns from, if any. Raises ValueError if its weights cannot be read."""
+        teacher = self.spec.objective.teacher
+        if teacher is None:
+            return None
+        network = teacher.network.build().to(self.device)
+        read_weights(network, (self.folder / teacher.weights).resolve())
+        return network.eval().requires_grad_(False)
 
     def _known(self) -> dict[str, Any]:
         """What the folder's run.json says, {} without one. Raises ValueError if it is not of this stage and network."""
@@ -191,13 +205,24 @@ class Run:
     def _loss(self, batch: Batch, part: Tensor) -> Tensor:
         """The weighted error (b,) of some examples of a batch."""
         stage, device = self.stage, self.device
-        x, eps, level = batch.x[part].to(device), batch.eps[part].to(device), stage.schedule(batch.t[part].to(device))
-        z = diffuse(x, eps, level)
         given = batch.conditioning.select(part).to(device, torch.float32)
-        with torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32):
-            output = self.state.network(z, level.logsnr.float(), given)
-        weight = output_weight(self.spec.weight, stage.prediction, level).float()
-        return weight * squared_error(output, target(stage.prediction, x, eps, level))
+        x, eps, u = (value[part].to(device) for value in (batch.x, batch.eps, batch.t))
+        ask = None if self.teacher is None else self._ask
+        question = self.spec.objective(stage, Lesson(x, eps, u, given), ask)
+        output = self._call(self.state.network, question.z, question.level.logsnr.float(), given)
+        weight = output_weight(self.spec.weight, stage.prediction, question.level).float()
+        return weight * squared_error(output, question.answer)
+
+    def _ask(self, z: Tensor, logsnr: Tensor, given: Conditioning) -> Tensor:
+        """What the teacher says."""
+        assert self.teacher is not None
+        with torch.no_grad():
+            return self._call(self.teacher, z, logsnr, given)
+
+    def _call(self, network: Network, z: Tensor, logsnr: Tensor, given: Conditioning) -> Tensor:
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            output: Tensor = network(z, logsnr, given)
+        return output
 
     def _report(self, window: "Window") -> Progress:
         state = self.state

@@ -4,11 +4,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.cascade.spec import CascadeSpec, StageSpec, Weight
 from zoetrope.config import Config, override, unknown
 from zoetrope.data import Source
 from zoetrope.diffusion.loss import LossWeight
 from zoetrope.shapes import VideoShape
+from zoetrope.training.objectives import Objective
+from zoetrope.training.objectives.denoise import Denoise
+from zoetrope.training.optimizers import OptimizerName
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -37,11 +40,16 @@ class TrainSpec(Config):
     Attributes:
         data: where examples come from.
         phases: the curriculum, in order.
+        objective: what is learnt; distillation sets it.
         weight: which error is minimised; the paper minimises that of eps.
         balance: divide each error by its running mean at that noise level, so that the levels where little can be known
             do not drown the others [after Karras et al. 2024, arXiv:2312.02696, Sec. 2.2, which learns that mean].
         text_dropout: share of examples that never see their text, for classifier-free guidance.
         crop: side lengths (height, width) of the output crop that a fully convolutional stage is trained on.
+        span: as many frames of a clip, one after the other, does such a stage see at a time; None is all.
+        optimizer: "muon" learns about twice as much from an example as "adamw", for some time of its own at each step:
+            use it with batches of a thousand pixels of the coarsest level or more.
+        betas: of AdamW.
         warm_up, cool_down: examples over which the learning rate rises to, and at the end falls from, its peak.
         half_life: examples after which the moving average of the weights has forgotten half.
         accumulate: parts that each batch is cut into, to save memory.
@@ -53,10 +61,13 @@ class TrainSpec(Config):
     data: Source
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     seed: NonNegativeInt = 0
+    objective: Objective = Denoise()
     weight: LossWeight = "eps"
     balance: bool = False
     text_dropout: Fraction = 0.1
     crop: tuple[PositiveInt, PositiveInt] | None = None
+    span: PositiveInt | None = None
+    optimizer: OptimizerName = "adamw"
     betas: tuple[Fraction, Fraction] = (0.9, 0.99)
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     warm_up: NonNegativeInt = 1000
@@ -94,15 +105,49 @@ class TrainSpec(Config):
         return rate
 
 
+class DistilSpec(Config):
+    """How a trained stage is distilled to few steps: one round for guidance, then halvings, each a training of its own.
+
+    A round has the data, the crop, the seed and all else that is not said here from the stage's `TrainSpec`.
+
+    Attributes:
+        start: steps of the teacher with DDIM, which the first halving makes half as many of. Guidance of a distilled
+            teacher is learnt already, and its steps are the start.
+        steps: where halving ends: start, or half of it, divided by a power of two.
+        sampler: whose steps those are. Networks for the stochastic sampler also serve DDIM, in half as many.
+        weights: the lowest and highest guidance weight that the student takes, drawn evenly in training; None: from 0
+            to the highest that the stage is sampled with. At (0, 0) there is no guidance to learn, and no such round.
+        guidance: the round that learns guidance. halving: each of the others. last: the last two, which are harder.
+        weight: which error is minimised, either one that does not vanish in noise [Salimans & Ho 2022,
+            arXiv:2202.00512, Sec. 4].
+        warm_up: examples over which each round's learning rate rises; from there on it falls to zero.
+        half_life: of the moving average of the weights, in examples.
+    """
+
+    start: PositiveInt = 128
+    steps: PositiveInt = 8
+    sampler: Literal["ddim", "stochastic"] = "ddim"
+    weights: tuple[Weight, Weight] | None = None
+    guidance: Phase = Phase(examples=400_000, peak=1e-4)
+    halving: Phase = Phase(examples=400_000, peak=1e-4)
+    last: Phase = Phase(examples=800_000, peak=1e-4)
+    weight: Literal["snr_trunc", "v"] = "snr_trunc"
+    warm_up: NonNegativeInt = 0
+    half_life: PositiveInt = 1000
+
+
 class Recipe(Config):
-    """A whole system as data: the cascade, and how each of its stages is trained."""
+    """A whole system as data: the cascade, and how each of its stages is trained and distilled."""
 
     name: str
     cascade: CascadeSpec
     training: dict[str, TrainSpec]
+    distillation: dict[str, DistilSpec] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
+        for name in self.distillation:
+            self.cascade.stage(name)
         for name, spec in self.training.items():
             _check_training(self.cascade.stage(name), spec)
         return self
@@ -114,8 +159,14 @@ class Recipe(Config):
             raise ValueError(f"{self.name}: says nothing of how stage {stage!r} is trained")
         return self.training[stage]
 
+    def distil_spec(self, stage: str) -> DistilSpec:
+        """How that stage is distilled: as the recipe says, or in the usual way."""
+        return self.distillation.get(self.cascade.stage(stage).name, DistilSpec())
+
     def override(self, path: str, value: object) -> "Recipe":
-        """A copy with one field changed: "base.network.patch", "base.training.clip" or any full path.
+        """A copy with one field changed: "base.network.patch", "base.training.clip", "base.distillation.steps" ...
+
+        Any full path is good as well.
 
         Raises ValueError that names the path, with a nearest name for a misspelt part.
         """
@@ -127,8 +178,12 @@ class Recipe(Config):
         section, _, inner = rest.partition(".")
         if section == "training":
             return override(self, f"training.{head}.{inner}", value)
+        if section == "distillation":
+            known = {**self.distillation, head: self.distil_spec(head)}
+            return override(self.model_copy(update={"distillation": known}), f"distillation.{head}.{inner}", value)
         if section not in StageSpec.model_fields:
-            raise ValueError(f"{head}: " + unknown("field", section, [*StageSpec.model_fields, "training"]))
+            own = [*StageSpec.model_fields, "training", "distillation"]
+            raise ValueError(f"{head}: " + unknown("field", section, own))
         return override(self, f"cascade.stages.{head}.{rest}", value)
 
 
@@ -140,16 +195,18 @@ def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
             raise ValueError(f"{where}.phases: a stage with a source is trained on whole clips; leave frames out")
         if stage.kind == "tsr" and any(phase.images for phase in spec.phases):
             raise ValueError(f"{where}.phases: independent images have no frames between them; set images to 0")
-    if spec.crop is None:
+    if spec.crop is None and spec.span is None:
         return
     if stage.source is None:
-        raise ValueError(f"{where}.crop: only a stage with a source is trained on crops")
-    for axis, side in zip(("height", "width"), spec.crop, strict=True):
+        raise ValueError(f"{where}.{'crop' if spec.crop else 'span'}: only a stage with a source is trained on parts")
+    height, width = spec.crop or (stage.shape.height, stage.shape.width)
+    parts = (("span", "frames", spec.span or stage.shape.frames), ("crop", "height", height), ("crop", "width", width))
+    for field, axis, size in parts:
         whole, source = getattr(stage.shape, axis), getattr(stage.source, axis)
-        if side > whole or side % (whole // source):
-            raise ValueError(f"{where}.crop: {axis} {side} is no multiple of {whole // source} up to {whole}")
+        if size > whole or size % (whole // source):
+            raise ValueError(f"{where}.{field}: {axis} {size} is no multiple of {whole // source} up to {whole}")
     try:
-        stage.network.check(stage.shape.frames, *spec.crop)
+        stage.network.check(spec.span or stage.shape.frames, height, width)
     except ValueError as error:
         raise ValueError(f"{where}.crop: {error}") from None
 

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from zoetrope.models.weights import read_weights, save_tensors
 from zoetrope.networks import Network
+from zoetrope.training.optimizers import optimizers, state_shapes
 from zoetrope.training.spec import TrainSpec
 
 log = logging.getLogger(__name__)
@@ -44,16 +47,16 @@ class TypicalError:
 class TrainState:
     """The network, the moving average of its weights, the optimizer, and how many examples they have seen."""
 
-    def __init__(self, network: Network, average: Network, spec: TrainSpec):
+    def __init__(self, network: Network, average: Network, spec: TrainSpec, dtype: torch.dtype = torch.float32):
+        """`dtype` is what the training computes in."""
         self.network = network
         self.average = average.requires_grad_(False)
         self.spec = spec
         self.examples = 0
         self.typical = TypicalError()
-        decayed = [p for p in network.parameters() if p.ndim > 1]
-        rest = [p for p in network.parameters() if p.ndim <= 1]
-        groups = [{"params": decayed, "weight_decay": spec.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, betas=spec.betas, eps=1e-8, fused=True)
+        self.optimizers = optimizers(
+            network, spec.optimizer, betas=spec.betas, weight_decay=spec.weight_decay, dtype=dtype
+        )
 
     def gradient_norm(self) -> float:
         """The norm of the gradient, which is then clipped."""
@@ -61,15 +64,16 @@ class TrainState:
 
     def skip(self, batch: int) -> None:
         """Go on without learning from a batch."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         self.examples += batch
 
     def update(self, batch: int) -> None:
         """One optimizer step, and the moving average after it."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.spec.learning_rate(self.examples)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.spec.learning_rate(self.examples)
+            optimizer.step()
+        self.network.zero_grad(set_to_none=True)
         self.examples += batch
         # Early weights are worth forgetting quickly [Karras et al. 2022, arXiv:2206.00364, App. F.2].
         half_life = max(1.0, min(self.spec.half_life, 0.1 * self.examples))
@@ -121,11 +125,14 @@ class TrainState:
             read_weights(module, checkpoint / f"{name}.safetensors")
         path = checkpoint / "optimizer.safetensors"
         stored = _read_tensors(path)
-        for name, parameter in self.network.named_parameters():
-            if f"step.{name}" in stored:  # a parameter that never had a gradient has no state
-                shapes = {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
-                own = {key: _expect_tensor(path, stored, f"{key}.{name}", shape) for key, shape in shapes.items()}
-                self.optimizer.state[parameter] = {key: value.to(parameter.device) for key, value in own.items()}
+        for name, parameter, optimizer in self._optimized():
+            shapes = {f"{key}.{name}": shape for key, shape in state_shapes(optimizer, parameter).items()}
+            if any(key in stored for key in shapes):  # a parameter that never had a gradient has no state
+                own = {key: _expect_tensor(path, stored, key, shape).to(parameter) for key, shape in shapes.items()}
+                optimizer.state[parameter] = {key.partition(".")[0]: value for key, value in own.items()}
+                stored = {key: value for key, value in stored.items() if key not in own}
+        if stored:
+            raise ValueError(f"{path}: holds {min(stored)!r}, which {self.spec.optimizer!r} has no use for")
         path = checkpoint / "errors.safetensors"
         stored = _read_tensors(path)
         self.typical.sums, self.typical.counts = (
@@ -136,11 +143,17 @@ class TrainState:
             here = torch.get_num_threads()
             log.warning("%s was written with %d threads, not %d: the last bits may differ", checkpoint, threads, here)
 
+    def _optimized(self) -> Iterator[tuple[str, nn.Parameter, Optimizer]]:
+        """Every parameter with its name and its optimizer."""
+        owners = {id(p): own for own in self.optimizers for group in own.param_groups for p in group["params"]}
+        for name, parameter in self.network.named_parameters():
+            yield name, parameter, owners[id(parameter)]
+
     def _optimizer_tensors(self) -> dict[str, Tensor]:
         return {
             f"{key}.{name}": value.contiguous()
-            for name, parameter in self.network.named_parameters()
-            for key, value in self.optimizer.state.get(parameter, {}).items()
+            for name, parameter, optimizer in self._optimized()
+            for key, value in optimizer.state.get(parameter, {}).items()
         }
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
@@ -10,10 +11,12 @@ import torch
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import unknown
 from zoetrope.models.cascade import Cascade
-from zoetrope.models.folder import locate, read_spec
+from zoetrope.models.folder import TEACHER_WEIGHTS, WEIGHTS, locate, read_spec
 from zoetrope.models.weights import check_weights, read_weights
 from zoetrope.networks import Network
 from zoetrope.text import TextEncoder
+from zoetrope.training.distil import WEIGHTS as TAUGHT_BY
+from zoetrope.training.distil import Distillation, is_distillation
 from zoetrope.training.spec import Recipe
 from zoetrope.training.state import find_checkpoints
 
@@ -24,13 +27,21 @@ class Gathered(NamedTuple):
     spec: CascadeSpec
     weights: Mapping[str, Path]
     card: str
+    teacher_weights: Mapping[str, Path] = MappingProxyType({})
+
+    def originals(self) -> "Gathered":
+        """The same with teachers in the places of distilled stages. Raises ValueError where there are none."""
+        weights = {**self.weights, **self.teacher_weights}
+        return Gathered(self.spec.originals(), weights, self.card)
 
     def check(self, stages: Sequence[StageSpec]) -> None:
         """Raise ValueError if weights of these stages are missing, damaged, or those of another network.
 
+        It also does so for a distilled stage that is sampled in a way that it was not distilled for.
         Only the files' headers are read: what a late stage lacks is known before the first one runs.
         """
         for stage in stages:
+            stage.check_sampling()
             with torch.device("meta"):
                 network = stage.network.build()
             check_weights(network, self.weights[stage.name])
@@ -40,7 +51,8 @@ class Gathered(NamedTuple):
 
         def load(stage: StageSpec) -> Network:
             network = stage.network.build()
-            read_weights(network, self.weights[stage.name])
+            original = stage.distilled is None and stage.name in self.teacher_weights
+            read_weights(network, (self.teacher_weights if original else self.weights)[stage.name])
             return network.eval().requires_grad_(False)
 
         return Cascade(self.spec, load, card=self.card, device=device, dtype=dtype)
@@ -52,35 +64,54 @@ class _Part(NamedTuple):
     stages: tuple[StageSpec, ...]
     weights: Mapping[str, Path]
     card: str = ""
+    teachers: tuple[StageSpec, ...] = ()
+    teacher_weights: Mapping[str, Path] = MappingProxyType({})
+    default_until: str | None = None
 
 
 def is_run(path: str | Path) -> bool:
-    """Whether this is the folder of a training."""
-    return (Path(path).expanduser() / "run.json").is_file()
+    """Whether this is the folder of a training or of a distillation."""
+    folder = Path(path).expanduser()
+    return (folder / "run.json").is_file() or is_distillation(folder)
 
 
 def gather(names: Sequence[str | Path]) -> Gathered:
     """One cascade from models (folder, shipped name or hub id) and run folders, each in the place of its stage.
 
-    A stage of a later one replaces the stage of the same name of an earlier one, or follows the others.
+    A stage of a later one replaces the stage of the same name of an earlier one, or follows the others. A distillation
+    stands for its newest finished round.
     Raises ValueError if one is not there, if they read text differently, or if the stages do not fit each other.
     """
     parts = [_run(Path(name).expanduser()) if is_run(name) else _model(name) for name in names]
     stages: dict[str, StageSpec] = {}
     weights: dict[str, Path] = {}
+    teachers: dict[str, StageSpec] = {}
+    teacher_weights: dict[str, Path] = {}
     for name, part in zip(names, parts, strict=True):
         if part.text != parts[0].text:
             raise ValueError(f"{name}: reads text with another encoder than {names[0]}")
         stages.update((stage.name, stage) for stage in part.stages)
         weights.update(part.weights)
+        for stage in part.stages:  # the teacher of a stage that is replaced goes with it
+            teachers.pop(stage.name, None)
+            teacher_weights.pop(stage.name, None)
+        teachers.update((stage.name, stage) for stage in part.teachers)
+        teacher_weights.update(part.teacher_weights)
     first = next(iter(stages.values()))
     if first.source is not None:
         raise ValueError(
             f"{names[0]}: stage {first.name!r} needs a video of {first.source}; "
             "name the model or the runs of the stages before it first"
         )
-    spec = CascadeSpec(name=parts[0].name, text=parts[0].text, stages=tuple(stages.values()))
-    return Gathered(spec, weights, parts[0].card)
+    originals = tuple(teachers.values())
+    spec = CascadeSpec(
+        name=parts[0].name,
+        text=parts[0].text,
+        stages=tuple(stages.values()),
+        teachers=originals,
+        default_until=parts[0].default_until if parts[0].default_until in stages else None,
+    )
+    return Gathered(spec, weights, parts[0].card, teacher_weights)
 
 
 def weights_of(name: str | Path, stage: str) -> Path:
@@ -91,8 +122,27 @@ def weights_of(name: str | Path, stage: str) -> Path:
     return part.weights[stage]
 
 
+def averaged_weights(name: str | Path, stage: StageSpec) -> Path:
+    """The file of the weights that a stage samples with, of a run or a model: their moving average in training.
+
+    Raises ValueError if there is none, or if it is not that of the stage's network.
+    """
+    part = _run(Path(name).expanduser()) if is_run(name) else _model(name)
+    path = (part.teacher_weights if stage in part.teachers else part.weights)[stage.name]
+    if is_run(name) and not path.is_file():
+        raise ValueError(
+            f"{path}: expected the moving average (EMA) of the weights, which is what is sampled with and distilled; "
+            "this checkpoint has none"
+        )
+    with torch.device("meta"):
+        network = stage.network.build()
+    check_weights(network, path)
+    return path
+
+
 def run_recipe(run: Path) -> tuple[Recipe, str]:
     """The recipe of a run and the stage that it trains. Raises ValueError if the folder is not that of a run."""
+    run = newest_run(run)
     try:
         stage = json.loads((run / "run.json").read_text())["stage"]
         recipe = Recipe.from_json((run / "recipe.json").read_text())
@@ -104,18 +154,33 @@ def run_recipe(run: Path) -> tuple[Recipe, str]:
     return recipe, stage
 
 
+def newest_run(folder: Path) -> Path:
+    """The run in a folder: the folder itself, or the newest finished round of a distillation.
+
+    Raises ValueError if no round is finished.
+    """
+    return Distillation.open(folder).newest().folder if is_distillation(folder) else folder
+
+
 def _run(folder: Path) -> _Part:
+    folder = newest_run(folder)
     recipe, name = run_recipe(folder)
     found = find_checkpoints(folder / "checkpoints")
     if not found:
         raise ValueError(f"{folder}: this run has no checkpoint yet")
-    stage = recipe.cascade.stage(name)
-    return _Part(recipe.cascade.name, recipe.cascade.text, (stage,), {name: found[-1] / "average.safetensors"})
+    cascade, average = recipe.cascade, {name: found[-1] / "average.safetensors"}
+    made = _Part(cascade.name, cascade.text, (cascade.stage(name),), average, default_until=cascade.default_until)
+    home = folder.resolve().parent
+    if is_distillation(home) and (teacher := Distillation.open(home).teacher).distilled is None:
+        return made._replace(teachers=(teacher,), teacher_weights={name: home / TAUGHT_BY})
+    return made
 
 
 def _model(name: str | Path) -> _Part:
     folder = locate(name)
     spec = read_spec(folder)
     card = folder / "README.md"
-    weights = {stage.name: folder / stage.name / "model.safetensors" for stage in spec.stages}
-    return _Part(spec.name, spec.text, spec.stages, weights, card.read_text() if card.is_file() else "")
+    weights = {stage.name: folder / stage.name / WEIGHTS for stage in spec.stages}
+    teacher_weights = {stage.name: folder / stage.name / TEACHER_WEIGHTS for stage in spec.teachers}
+    told = card.read_text() if card.is_file() else ""
+    return _Part(spec.name, spec.text, spec.stages, weights, told, spec.teachers, teacher_weights, spec.default_until)

@@ -40,11 +40,14 @@ class Video:
         """The video of x (3, F, H, W) in [-1, 1], clipped to that. Raises ValueError for NaN or infinity."""
         if x.ndim != 4 or x.shape[0] != 3:
             raise ValueError(f"Video.from_tensor: expected shape (3, F, H, W), got {tuple(x.shape)}")
-        x = x.detach().to("cpu", torch.float32)
-        if not torch.isfinite(x).all():
-            raise ValueError("Video.from_tensor: expected finite values, got NaN or infinity")
-        levels = x.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
-        return cls(levels.permute(1, 2, 3, 0).contiguous().numpy(), fps)
+        frames = np.empty((*x.shape[1:], 3), np.uint8)
+        for number, picture in enumerate(frames):  # one by one, for a large video is there hardly twice
+            values = x[:, number].detach().to("cpu", torch.float32)
+            if not torch.isfinite(values).all():
+                raise ValueError("Video.from_tensor: expected finite values, got NaN or infinity")
+            levels = values.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+            picture[:] = levels.permute(1, 2, 0).numpy()
+        return cls(frames, fps)
 
     def to_tensor(self) -> Tensor:
         """The video as (3, F, H, W) float32 in [-1, 1]; `from_tensor` gives exactly this video back."""

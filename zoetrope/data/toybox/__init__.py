@@ -8,7 +8,7 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 
 from zoetrope.data import Dataset, Example, Source
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
 
 
 class Toybox(Source):
@@ -34,9 +34,13 @@ class ToyboxClips(Dataset):
 
     def example(self, index: int, shape: VideoShape) -> Example:
         """Clip number `index`; one frame is a picture from a random moment of it."""
+        return self.part(index, shape, Window.whole(shape))
+
+    def part(self, index: int, shape: VideoShape, window: Window) -> Example:
+        """A window of clip number `index`; nothing else is drawn."""
         from zoetrope.data.toybox.world import example
 
-        frames, text = example(index, shape, scripts=self.source.scripts, seed=self.source.seed)
+        frames, text = example(index, shape, window, scripts=self.source.scripts, seed=self.source.seed)
         return Example(torch.from_numpy(frames).permute(3, 0, 1, 2).float() * 2 - 1, text)
 
     def captions(self) -> list[str]:

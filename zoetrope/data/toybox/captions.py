@@ -6,6 +6,7 @@ from zoetrope.data.toybox.scene import Script, Thing
 from zoetrope.data.toybox.vocabulary import (
     BACKGROUNDS,
     COLOURS,
+    HUES,
     LETTER_WORDS,
     MOTIONS,
     RELATIONS,
@@ -70,6 +71,16 @@ def caption(script: Script, held_out_words: bool = False) -> str:
     """A sentence about the clip. With `held_out_words`, some of its words, at least one, never occur in training."""
     templates = PAIR_TEMPLATES if script.relation else CLIP_TEMPLATES
     return _sentence(script, templates, held_out_words)
+
+
+def hue_caption(script: Script) -> str:
+    """A sentence about the clip of one flat thing, in words of training but for a remote name of its colour."""
+    thing = script.things[0]
+    sentence = caption(script)
+    told = max((word for word in COLOURS[thing.colour].words.train if f"{word} " in sentence), key=len)
+    name = HUES[thing.colour]
+    named = sentence.replace(f"{told} ", f"{name} ", 1)
+    return named.replace(f"a {name}", f"an {name}") if name[0] in "aeiou" else named.replace(f"an {name}", f"a {name}")
 
 
 def image_caption(script: Script, held_out_words: bool = False) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import count, islice
 from typing import NamedTuple
 
-from zoetrope.data.toybox.captions import caption
+from zoetrope.data.toybox.captions import caption, hue_caption
 from zoetrope.data.toybox.scene import Script, script
 from zoetrope.data.toybox.vocabulary import FLAT_SHAPES, SOLID_SHAPES
 
@@ -26,6 +26,11 @@ def combinations(number: int) -> list[Prompt]:
 def wordings(number: int) -> list[Prompt]:
     """One flat object in combinations that training may show, told with words that training never uses."""
     return _first(number, script, _single, held_out_words=True)
+
+
+def hues(number: int) -> list[Prompt]:
+    """One flat object whose colour goes by a name that only people know to be that colour."""
+    return [Prompt(hue_caption(told), told) for _, told in familiar(number)]
 
 
 def familiar(number: int) -> list[Prompt]:
@@ -56,6 +61,7 @@ def styles(number: int) -> list[Prompt]:
 SETS: dict[str, Callable[[int], list[Prompt]]] = {
     "combinations": combinations,
     "wordings": wordings,
+    "hues": hues,
     "familiar": familiar,
     "pairs": pairs,
     "letters": letters,

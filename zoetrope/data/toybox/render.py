@@ -5,6 +5,7 @@ A frame depends on its own time alone, bit for bit, whatever the frame rate that
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from zoetrope.data.toybox.distance import Pixels, distance
 from zoetrope.data.toybox.scene import Object, Pose, Scene, pose
 from zoetrope.data.toybox.solids import cover, solid
 from zoetrope.data.toybox.vocabulary import BACKGROUNDS, SOLID_SHAPES
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
 
 Video = NDArray[np.float32]
 
@@ -26,24 +27,35 @@ _HATCH = 0.09
 _BLOCKS = 24
 
 
-def render(scene: Scene, shape: VideoShape, start: float = 0.0) -> Video:
-    """The clip (F, H, W, 3), float32 in [0, 1]; frame k shows the scene `start + k / fps` seconds after its start."""
-    backdrop = _backdrop(scene, shape)
-    times = [start + k / shape.fps for k in range(shape.frames)]
+class Grid(NamedTuple):
+    """Where the centres of columns x (w,) and rows y (h,) lie, in frame heights from the middle, and a pixel's size."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    pixel: float
+
+
+def render(scene: Scene, shape: VideoShape, start: float = 0.0, window: Window | None = None) -> Video:
+    """The clip (F, H, W, 3), float32 in [0, 1]; frame k shows the scene `start + k / fps` seconds after its start.
+
+    With a window, that part of the clip, bit for bit.
+    """
+    window = window or Window.whole(shape)
+    grid = Grid(
+        x=_centres(shape.width, shape.height)[window.columns.start : window.columns.stop],
+        y=_centres(shape.height, shape.height)[window.rows.start : window.rows.stop],
+        pixel=1 / shape.height,
+    )
+    times = [start + k / shape.fps for k in window.frames]
     drawn = times[:1] if all(item.motion == "still" for item in scene.objects) else times
-    video = np.repeat(backdrop[None], len(drawn), axis=0)
-    together = max(1, _PIXELS_TOGETHER // (shape.height * shape.width))
+    video = np.repeat(_backdrop(scene, grid)[None], len(drawn), axis=0)
+    together = max(1, _PIXELS_TOGETHER // (len(window.rows) * len(window.columns)))
     for item in scene.objects:
         poses = [pose(item, time) for time in drawn]
         step = 1 if item.shape in SOLID_SHAPES else together
         for first in range(0, len(drawn), step):
-            _paint(
-                video[first : first + step],
-                scene.style,
-                item,
-                poses[first : first + step],
-            )
-    return np.repeat(video, shape.frames // len(drawn), axis=0) if len(drawn) < shape.frames else video
+            _paint(video[first : first + step], grid, scene.style, item, poses[first : first + step])
+    return np.repeat(video, len(times) // len(drawn), axis=0) if len(drawn) < len(times) else video
 
 
 def _centres(count: int, height: int) -> NDArray[np.float64]:
@@ -51,24 +63,17 @@ def _centres(count: int, height: int) -> NDArray[np.float64]:
     return (np.arange(count) + 0.5 - count / 2) / height
 
 
-def _backdrop(scene: Scene, shape: VideoShape) -> Video:
+def _backdrop(scene: Scene, grid: Grid) -> Video:
     background = BACKGROUNDS[scene.background]
-    x, y = _centres(shape.width, shape.height), _centres(shape.height, shape.height)
+    x, y, pixel = grid
     share = (y + 0.5)[:, None]
     column = np.array(background.top) * (1 - share) + np.array(background.bottom) * share
-    picture = np.repeat(column[:, None].astype(np.float32), shape.width, axis=1)
-    pixel = 1 / shape.height
+    picture = np.repeat(column[:, None].astype(np.float32), len(x), axis=1)
     for star_x, star_y, radius in scene.stars:
         # A square of the star's size covers each pixel by the product of two overlaps.
-        across = np.clip(
-            (radius + pixel / 2 - np.abs(x - star_x)) / pixel,
-            0,
-            min(1, 2 * radius / pixel),
-        )
-        along = np.clip(
-            (radius + pixel / 2 - np.abs(y - star_y)) / pixel,
-            0,
-            min(1, 2 * radius / pixel),
+        across, along = (
+            np.clip((radius + pixel / 2 - np.abs(centres - star)) / pixel, 0, min(1, 2 * radius / pixel))
+            for centres, star in ((x, star_x), (y, star_y))
         )
         rows, columns = np.flatnonzero(along), np.flatnonzero(across)
         if rows.size and columns.size:
@@ -78,59 +83,39 @@ def _backdrop(scene: Scene, shape: VideoShape) -> Video:
     return picture
 
 
-def _span(low: float, high: float, count: int, height: int) -> slice:
-    """The pixels of a row that touch the interval [low, high], in frame heights from the middle."""
-    first, last = low * height + count / 2, high * height + count / 2
-    return slice(
-        min(max(math.floor(first) - 1, 0), count),
-        min(max(math.ceil(last) + 1, 0), count),
-    )
+def _touched(centres: NDArray[np.float64], low: float, high: float, pixel: float) -> slice:
+    """The pixels of a row that touch the interval [low, high], with one to spare on either side."""
+    first, last = np.searchsorted(centres, (low - 1.5 * pixel, high + 1.5 * pixel))
+    return slice(int(first), int(last))
 
 
-def _paint(video: Video, style: str, item: Object, poses: list[Pose]) -> None:
+def _paint(video: Video, grid: Grid, style: str, item: Object, poses: list[Pose]) -> None:
     """Draw an object over the frames `video` (n, H, W, 3), in place."""
-    height, width = video.shape[1:3]
     reach = _REACH.get(style, _USUAL_REACH)
-    rows = _span(
-        min(p.y - reach * p.radius for p in poses),
-        max(p.y + reach * p.radius for p in poses),
-        height,
-        height,
-    )
-    cols = _span(
-        min(p.x - reach * p.radius for p in poses),
-        max(p.x + reach * p.radius for p in poses),
-        width,
-        height,
-    )
-    x, y = _centres(width, height)[cols], _centres(height, height)[rows]
+    top, bottom = min(p.y - reach * p.radius for p in poses), max(p.y + reach * p.radius for p in poses)
+    left, right = min(p.x - reach * p.radius for p in poses), max(p.x + reach * p.radius for p in poses)
+    rows, cols = _touched(grid.y, top, bottom, grid.pixel), _touched(grid.x, left, right, grid.pixel)
+    x, y = grid.x[cols], grid.y[rows]
     if not x.size or not y.size:
         return
     if style == "pixel":
-        x, y = (
-            (np.floor(x * _BLOCKS) + 0.5) / _BLOCKS,
-            (np.floor(y * _BLOCKS) + 0.5) / _BLOCKS,
-        )
+        x, y = ((np.floor(centres * _BLOCKS) + 0.5) / _BLOCKS for centres in (x, y))
     turned = item.shape not in SOLID_SHAPES
     u, v = _own_axes(x, y, poses, turned)
-    pixel = np.array([1 / (height * p.radius) for p in poses], dtype=np.float32)[:, None, None]
+    pixel = np.array([grid.pixel / p.radius for p in poses], dtype=np.float32)[:, None, None]
     target = video[:, rows, cols]
     rgb = np.array(item.rgb, dtype=np.float32)
     if not turned:
         alpha, shade = solid(item.shape, u[0], v[0], poses[0].angle, float(pixel[0, 0, 0]))
         lit = np.minimum(shade, 1)[..., None]
-        _blend(
-            target,
-            alpha[None],
-            rgb * lit + (1 - rgb) * np.clip(shade - 1, 0, 1)[..., None],
-        )
+        _blend(target, alpha[None], rgb * lit + (1 - rgb) * np.clip(shade - 1, 0, 1)[..., None])
         return
     outline = distance(item.shape, u, v, item.letter)
     match style:
         case "neon":
             _neon(target, outline, pixel, rgb)
         case "sketch":
-            _sketch(target, outline, pixel, rgb, (x, y, 1 / height))
+            _sketch(target, outline, pixel, rgb, Grid(x, y, grid.pixel))
         case "pixel":
             _blend(target, (outline < 0).astype(np.float32), rgb)
         case _:
@@ -165,16 +150,9 @@ def _neon(target: Video, outline: Pixels, pixel: Pixels, rgb: Pixels) -> None:
     )
 
 
-def _sketch(
-    target: Video,
-    outline: Pixels,
-    pixel: Pixels,
-    rgb: Pixels,
-    grid: tuple[NDArray[np.float64], NDArray[np.float64], float],
-) -> None:
+def _sketch(target: Video, outline: Pixels, pixel: Pixels, rgb: Pixels, grid: Grid) -> None:
     """A firm contour around slanted strokes that stay on the paper while the shape moves over them."""
-    x, y, size = grid
-    across = x + y[:, None]
+    across, size = grid.x + grid.y[:, None], grid.pixel
     # The exact share of strokes between both ends of a pixel, from the integral of a square wave.
     share = ((_strokes(across + size / 2) - _strokes(across - size / 2)) / size).astype(np.float32)
     _blend(target, cover(outline, pixel) * (0.12 + 0.7 * share), rgb)

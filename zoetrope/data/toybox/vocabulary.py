@@ -38,54 +38,99 @@ class Background(NamedTuple):
 COLOURS = {
     "red": Colour(
         (0.90, 0.10, 0.10),
-        words("red, red, red, scarlet, ruby, cherry red, bright red, vermilion", "crimson"),
+        words("red, red, red, red, scarlet, ruby, cherry red, vermilion, brick red, blood red, tomato red", "reddish"),
     ),
     "orange": Colour(
         (1.00, 0.55, 0.05),
-        words("orange, orange, orange, tangerine, pumpkin orange, apricot, bright orange", "amber"),
+        words(
+            "orange, orange, orange, orange, tangerine, "
+            "pumpkin orange, apricot, carrot orange, mandarin orange, marigold, bright orange",
+            "orangey",
+        ),
     ),
     "yellow": Colour(
         (0.98, 0.90, 0.10),
-        words("yellow, yellow, yellow, lemon yellow, golden yellow, mustard, sunny yellow", "canary"),
+        words(
+            "yellow, yellow, yellow, yellow, lemon yellow, "
+            "golden, mustard, sunflower yellow, banana yellow, gold, sunny yellow",
+            "yellowish",
+        ),
     ),
     "green": Colour(
         (0.10, 0.65, 0.15),
-        words("green, green, green, emerald, grass green, lime green, olive", "jade"),
+        words(
+            "green, green, green, green, emerald, "
+            "grass green, lime green, olive, moss green, leafy green, forest green",
+            "greenish",
+        ),
     ),
     "cyan": Colour(
         (0.10, 0.85, 0.90),
-        words("cyan, cyan, cyan, turquoise, aqua, aquamarine, blue-green", "teal"),
+        words(
+            "cyan, cyan, cyan, cyan, bright cyan, aqua, aquamarine, blue-green, aqua blue, lagoon blue, sea blue",
+            "turquoise",
+        ),
     ),
     "blue": Colour(
         (0.10, 0.25, 0.90),
-        words("blue, blue, blue, royal blue, sapphire, ultramarine, bright blue", "cobalt"),
+        words(
+            "blue, blue, blue, blue, royal blue, sapphire, ultramarine, azure, navy blue, deep blue, bright blue",
+            "bluish",
+        ),
     ),
     "purple": Colour(
         (0.50, 0.10, 0.65),
-        words("purple, purple, purple, violet, plum, grape purple, mauve", "indigo"),
+        words(
+            "purple, purple, purple, purple, plum, grape purple, mauve, amethyst, lavender, dark purple, deep purple",
+            "violet",
+        ),
     ),
     "pink": Colour(
         (1.00, 0.50, 0.75),
-        words("pink, pink, pink, rose pink, bubblegum pink, salmon pink, magenta pink", "fuchsia"),
+        words(
+            "pink, pink, pink, pink, rose, rose pink, bubblegum pink, salmon pink, hot pink, flamingo pink, magenta",
+            "pinkish",
+        ),
     ),
     "white": Colour(
         (0.98, 0.98, 0.98),
-        words("white, white, white, snow white, pure white, chalk white, milky white", "ivory"),
+        words(
+            "white, white, white, white, snow white, chalk white, milky white, pearl white, snowy, pure white",
+            "whitish",
+        ),
     ),
     "black": Colour(
         (0.04, 0.04, 0.04),
-        words("black, black, black, jet black, pitch black, coal black, ink black", "ebony"),
+        words(
+            "black, black, black, black, jet black, pitch black, coal black, ink black, raven black, pure black",
+            "blackish",
+        ),
     ),
 }
 
+# Names that tell the colour to people, but hardly to a small language model: a linear map from MiniLM's features of the
+# words above finds the colour of a fifth of them. Never seen in training, and reported apart from the held-out words.
+HUES = {
+    "red": "crimson",
+    "orange": "amber",
+    "yellow": "canary",
+    "green": "jade",
+    "cyan": "teal",
+    "blue": "cobalt",
+    "purple": "indigo",
+    "pink": "fuchsia",
+    "white": "ivory",
+    "black": "ebony",
+}
+
 FLAT_SHAPES = {
-    "circle": words("circle, circle, circle, disc, round dot, round shape, disk", "circular spot"),
+    "circle": words("circle, circle, circle, disc, round dot, round shape, disk, roundel", "circular spot"),
     "square": words("square, square, square, flat box, four-sided square, square block", "square tile"),
     "triangle": words("triangle, triangle, triangle, three-sided shape, three-cornered shape", "triangular wedge"),
     "star": words("star, star, star, five-pointed star, star shape, gold-star shape", "starry badge"),
-    "heart": words("heart, heart, heart, love heart, heart shape, heart symbol", "valentine"),
+    "heart": words("heart, heart, heart, love heart, heart shape, heart symbol, sweetheart, love symbol", "valentine"),
     "cross": words("cross, cross, cross, plus sign, plus shape, medical cross", "plus symbol"),
-    "ring": words("ring, ring, ring, hoop, hollow circle, band, open circle", "donut"),
+    "ring": words("ring, ring, ring, hoop, hollow circle, bagel, open circle, annulus, wreath, lifebelt", "donut"),
 }
 
 SOLID_SHAPES = {

@@ -7,21 +7,24 @@ import numpy as np
 from zoetrope.data.toybox.captions import caption, image_caption
 from zoetrope.data.toybox.render import Video, render
 from zoetrope.data.toybox.scene import SECONDS, Script, scene, script
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
 
 
-def example(index: int, shape: VideoShape, *, scripts: int, seed: int = 0) -> tuple[Video, str]:
+def example(
+    index: int, shape: VideoShape, window: Window | None = None, *, scripts: int, seed: int = 0
+) -> tuple[Video, str]:
     """The clip (F, H, W, 3), float32 in [0, 1], with this number in the world of this seed, and its caption.
 
     One of `scripts` scripts is acted out with sizes, places and speeds of its own. A shape of one frame gives
-    a picture from a random moment of the clip, with a caption that tells nothing of the motion.
+    a picture from a random moment of the clip, with a caption that tells nothing of the motion. Of both, only the
+    `window` is drawn, if one is given.
     """
     rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
     told = numbered_script(int(rng.integers(scripts)), seed)
     acted = scene(told, int(rng.integers(2**63)))
     if shape.frames == 1:
-        return render(acted, shape, float(rng.uniform(0, SECONDS))), image_caption(told)
-    return render(acted, shape), caption(told)
+        return render(acted, shape, float(rng.uniform(0, SECONDS)), window), image_caption(told)
+    return render(acted, shape, window=window), caption(told)
 
 
 def script_captions(scripts: int, seed: int = 0) -> list[str]:

@@ -1,0 +1,210 @@
+"""What the measurements of super-resolution stages share: inputs whose truth is known, outputs, and kept scores.
+
+A stage is given one of two inputs. "truth": the true clip, degraded to what the stage is made for. "generated": what
+the stage before it made of the true clip, degraded to what that one is made for. Where the stage before it makes videos
+from noise, the true clip is noised to REGENERATED and made anew from there, so that truth exists here too.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from zoetrope.cascade.noise import video_noise
+from zoetrope.cascade.resample import degrade
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.cascade.start import Start
+from zoetrope.conditioning import Conditioning
+from zoetrope.config import override, unknown
+from zoetrope.data.toybox.held_out import held_out
+from zoetrope.diffusion.denoise import denoiser, guided_together, per_step, statically_thresholded
+from zoetrope.diffusion.process import diffuse
+from zoetrope.metrics.features import FeatureNetwork
+from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
+from zoetrope.metrics.super_resolution import StageFidelity, Truth, compare
+from zoetrope.models.weights import read_weights
+from zoetrope.text._cache import EmbeddingCache
+from zoetrope.training.precision import compute_dtype
+from zoetrope.training.trained import Gathered, gather
+
+Given = Literal["truth", "generated"]
+GIVEN: tuple[Given, ...] = ("truth", "generated")
+REGENERATED = -2.0  # logsnr
+
+
+class Clip(NamedTuple):
+    """A held-out clip on a stage's grid: its number, what the stage should make (1, C, F, H, W), and its caption."""
+
+    number: int
+    video: Tensor
+    text: str
+
+
+class Cascades:
+    """A model and its stages, run one at a time on videos that are given to them."""
+
+    def __init__(self, models: Sequence[str], seed: int) -> None:
+        self.gathered, self.seed = gather(models), seed
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.dtype = compute_dtype(self.device)
+        self._cascade = self.gathered.cascade(self.device, self.dtype)
+
+    @cached_property
+    def _texts(self) -> EmbeddingCache:
+        return EmbeddingCache(self.gathered.spec.text, None, self.device)
+
+    def stages(self, names: Sequence[str] | None) -> list[StageSpec]:
+        """The super-resolution stages of these names, or all. Raises ValueError, with the nearest, for another name."""
+        every = [stage for stage in self.gathered.spec.stages if stage.source is not None]
+        for name in names or ():
+            if name not in [stage.name for stage in every]:
+                raise ValueError(unknown("super-resolution stage", name, [stage.name for stage in every]))
+        return [stage for stage in every if not names or stage.name in names]
+
+    def before(self, stage: StageSpec) -> StageSpec:
+        """The stage whose videos this one is given."""
+        stages = self.gathered.spec.stages
+        return stages[stages.index(stage) - 1]
+
+    def clip(self, number: int, stage: StageSpec) -> Clip:
+        """Held-out clip `number` as the stage should make it."""
+        example = held_out(number, stage.shape)
+        return Clip(number, example.video[None], example.text)
+
+    def given(self, stage: StageSpec, clip: Clip, kind: Given) -> Tensor:
+        """What a stage is given of a true clip: (1, C, f, h, w)."""
+        before = self.before(stage)
+        if kind == "truth":
+            return degrade(clip.video, before.shape)
+        if before.source is None:
+            return self._regenerated(before, degrade(clip.video, before.shape), clip)
+        return self.run(before, degrade(clip.video, before.source), clip)
+
+    def run(self, stage: StageSpec, given: Tensor, clip: Clip, **sampling: float | None) -> Tensor:
+        """What a stage makes of a video (1, C, f, h, w): (1, C, F, H, W). `sampling`: fields to change."""
+        cascade = copy(self._cascade)  # what it knows of texts is large, and stays one
+        for field, value in sampling.items():
+            cascade.spec = override(cascade.spec, f"stages.{stage.name}.sampling.{field}", value)
+        start = Start(stage=self.before(stage).name, video=given)
+        for progress in cascade.stream(
+            [clip.text], seed=self.seed, samples=[clip.number], start=start, until=stage.name
+        ):
+            if progress.done:
+                made = progress.x_hat
+            del progress  # before the next step is asked for: two videos less in memory
+        return made.clamp(-1, 1).float().cpu()
+
+    def _regenerated(self, stage: StageSpec, video: Tensor, clip: Clip) -> Tensor:
+        """A true video, noised to REGENERATED and sampled from there on by the stage that makes videos from noise.
+
+        A distilled stage knows its own few levels alone: its teacher is in its place.
+        """
+        gathered = self.gathered if stage.distilled is None else self.gathered.originals()
+        stage = gathered.spec.stage(stage.name)
+        network = stage.network.build()
+        read_weights(network, gathered.weights[stage.name])
+        network.eval().requires_grad_(False).to(self.device)
+        text, mask = self._texts.encode([clip.text])
+        seen = Conditioning(text=text.to(self.device), text_mask=mask.to(self.device)).doubled(None)
+
+        def call(z: Tensor, logsnr: Tensor) -> Tensor:
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                return network(z, logsnr, seen)
+
+        times = torch.linspace(1, 0, stage.sampling.steps + 1, dtype=torch.float64, device=self.device)
+        every = [stage.schedule(t.expand(1)) for t in times]
+        first = next(i for i, level in enumerate(every) if level.logsnr.item() >= REGENERATED)
+        levels, weights = every[first:], stage.sampling.weights()[first:]
+        denoise = statically_thresholded(guided_together(denoiser(call, stage.prediction), per_step(levels, weights)))
+
+        def noise(purpose: str) -> Tensor:
+            what = f"{stage.name} {purpose}"
+            drawn = video_noise(self.seed, clip.number, what, stage.shape, stage.network.channels)
+            return drawn[None].to(self.device)
+
+        z = diffuse(video.to(self.device), noise("regenerated"), levels[0])
+        for step in stage.sampling.sampler(denoise, z, levels, noise=lambda number: noise(f"step {number}")):
+            last = step.x_hat
+        return last.clamp(-1, 1).float().cpu()
+
+    def key(self, number: int, *stages: StageSpec, **also: Any) -> str:
+        """A name for all that decides what stages make of clip `number`, and for what `also` tells."""
+        spec = self.gathered.spec
+        small = held_out(number, spec.stages[0].shape)
+        clip = hashlib.sha256(small.video.numpy().tobytes()).hexdigest()
+        told = [clip, small.text, self.seed, REGENERATED, str(self.device), str(self.dtype), spec.text.to_json(), also]
+        for stage in stages:
+            weights = hashlib.sha256(self.gathered.weights[stage.name].read_bytes()).hexdigest()
+            told += [stage.to_json(), weights]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def feature_network(weights: Path | None) -> FeatureNetwork | None:
+    """The network of a file with the weights of MobileNetV2; None without one."""
+    return None if weights is None else MobileNetV2(weights=str(weights)).open()
+
+
+def measured(
+    stage: StageSpec, clip: Clip, methods: Iterable[tuple[str, Callable[[], Tensor]]], network: FeatureNetwork | None
+) -> dict[str, Any]:
+    """The fidelity and the seconds of every method, run and measured one after the other, as JSON values."""
+    assert stage.source is not None
+    truth, scores = Truth.seen(clip.video, network), {}
+    for name, method in methods:
+        start = time.perf_counter()
+        made = method()
+        seconds = time.perf_counter() - start
+        scores[name] = {"seconds": seconds, **compare(made, truth, stage.source).to_json()}
+    return {"clip": clip.number, "caption": clip.text, "methods": scores}
+
+
+def fidelity(scores: Sequence[dict[str, Any]], method: str) -> StageFidelity:
+    """The mean over clips of what `measured` gave for a method."""
+    fields = StageFidelity.model_fields
+    return StageFidelity.mean(
+        [StageFidelity.from_json({name: score["methods"][method][name] for name in fields}) for score in scores]
+    )
+
+
+def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A value from its file; if there is none, it is made and written, so that an interruption loses one at most."""
+    if not path.exists():
+        write_json(path, make())
+    return json.loads(path.read_text())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(value, indent=1) + "\n")
+    os.replace(partial, path)
+
+
+def clip_counts(words: Sequence[str], stages: Sequence[StageSpec]) -> dict[str, int]:
+    """How many clips each stage is measured on: a number for all, and STAGE=NUMBER for one of them."""
+    plain = [word for word in words if "=" not in word]
+    named = dict(word.split("=", 1) for word in words if "=" in word)
+    for name in named:
+        if name not in [stage.name for stage in stages]:
+            raise ValueError("--clips: " + unknown("stage", name, [stage.name for stage in stages]))
+    numbers = [*plain, *named.values()]
+    if len(plain) > 1 or not all(number.isdigit() and int(number) > 0 for number in numbers):
+        raise ValueError(f"--clips: expected a number above 0, and STAGE=NUMBER for single stages, got {words}")
+    return {stage.name: int(named.get(stage.name, plain[0] if plain else "16")) for stage in stages}
+
+
+def describe(gathered: Gathered, network: FeatureNetwork | None, seed: int) -> dict[str, Any]:
+    """What was measured and with what, for the head of a JSON file."""
+    about = None if network is None else {"name": network.name, "sha256": network.sha256, "layer": network.layer}
+    return {"model": gathered.spec.name, "seed": seed, "regenerated_logsnr": REGENERATED, "features": about}

@@ -1,0 +1,282 @@
+"""Tiles: what they cover, that their results are those of the whole, and what they cost in memory."""
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from zoetrope.cascade import memory
+from zoetrope.cascade.local import Local, local_denoiser
+from zoetrope.cascade.memory import peak_bytes, plan_tiles, stage_cost
+from zoetrope.cascade.noise import video_noise, window_noise
+from zoetrope.cascade.resample import upsample
+from zoetrope.cascade.sample import Draw, sample_stage
+from zoetrope.cascade.spec import SamplingSpec, StageSpec
+from zoetrope.cascade.tiles import best_tiles, tiled, tiles_of
+from zoetrope.conditioning import Conditioning
+from zoetrope.diffusion import process
+from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.networks import Network, Reach
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.samplers import Sampler
+from zoetrope.shapes import VideoShape, Window
+
+CPU = torch.device("cpu")
+SHAPE = VideoShape(frames=9, height=48, width=64, fps=9)
+CONV = Level(width=8, temporal="convolution")
+TEXT = Level(width=16, text_attention=True, temporal="convolution")
+STILL = Level(width=8)
+GLOBAL = Level(width=16, temporal="attention")
+WIDE = Level(width=16, spatial_attention=True, temporal="convolution")
+
+
+def config(*levels: Level, **fields: Any) -> VideoUNetConfig:
+    return VideoUNetConfig(**{"text_width": 6, "embedding": 16, "head": 8, "levels": levels} | fields)
+
+
+def awake(network: Network) -> Network:
+    draw = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(0.2 * torch.randn(parameter.shape, generator=draw))
+    return network.eval().requires_grad_(False)
+
+
+def randn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def stage(network: VideoUNetConfig, shape: VideoShape = SHAPE, factor: int = 2, **sampling: Any) -> StageSpec:
+    source = None
+    if network.low_res:
+        small = {"height": shape.height // factor, "width": shape.width // factor}
+        source = shape.model_copy(update=small)
+    spec = SamplingSpec(**{"steps": 2, "low_res_logsnr": math.log(3)} | sampling)
+    return StageSpec(name="ssr", shape=shape, source=source, network=network, sampling=spec)
+
+
+def words(count: int) -> Conditioning:
+    mask = torch.ones(count, 3, dtype=torch.bool)
+    return Conditioning(text=randn(count, 3, 6, seed=7), text_mask=mask)
+
+
+NETWORKS = {
+    "one level": config(CONV),
+    "two levels": config(CONV, TEXT),
+    "three levels": config(CONV, STILL.model_copy(update={"blocks": 2}), TEXT),
+    "patch": config(CONV, TEXT, patch=2),
+    "large patch": config(CONV, patch=4),
+    "conditioned": config(CONV, CONV, patch=2, low_res=True),
+    "frames apart": config(STILL, STILL.model_copy(update={"convolution": False}), low_res=True),
+    "attends in time": config(CONV, GLOBAL),
+    "attends in space": config(CONV, WIDE),
+}
+
+
+@pytest.mark.parametrize(("name", "guidance"), [*((name, 0.0) for name in NETWORKS), ("conditioned", 2.0)])
+def test_tiles_give_what_the_whole_gives(name: str, guidance: float) -> None:
+    network = NETWORKS[name]
+    spec = stage(network, guidance=guidance, threshold=None)
+    source = None if spec.source is None else randn(1, 3, 9, 24, 32, seed=3)
+    dtype = torch.float64 if name == "one level" else torch.float32  # which is many times faster
+    local = Local(
+        spec,
+        awake(network.build()).to(dtype),
+        words(1).to(CPU, dtype),
+        source,
+        lambda purpose, window: window.of(randn(1, 3, 9, 48, 64, seed=4)),
+        lambda level: guidance,
+    )
+    z, level = randn(1, 3, 9, 48, 64).to(dtype), Cosine()(torch.tensor([0.4]))
+    reach = network.reach()
+    near, far = (math.ceil(least / reach.grid) * reach.grid for least in (20, 28))
+    size = (9 if reach.frames is None else 4, *((48, 64) if reach.pixels is None else (near, far)))
+    tiles = tiles_of(SHAPE, size, reach)
+    assert len(tiles) > 2
+    with torch.inference_mode():
+        whole = local_denoiser(local, Window.whole(SHAPE))(z, level)
+        parts = tiled(lambda window: local_denoiser(local, window), tiles)(z, level)
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-11 if dtype == torch.float64 else 1e-4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_reach_is_as_far_as_the_network_looks(name: str) -> None:
+    """Nothing beyond the reach matters; what is claimed is no more than a grid cell above what does."""
+    network = NETWORKS[name]
+    reach, built = network.reach(), awake(network.build()).double()
+    frames, middle, size = 11, 5, 64
+    z = randn(1, 3, frames, size, size).requires_grad_(True)
+    low = randn(1, 3, frames, size, size, seed=1) if network.low_res else None
+    given = replace(words(1), low_res=low, low_res_logsnr=None if low is None else torch.zeros(1, dtype=torch.float64))
+    out = built(z, torch.zeros(1, dtype=torch.float64), given)
+    cell = slice(size // 2, size // 2 + reach.grid)
+    out[:, :, middle, cell, cell].square().sum().backward()
+    assert z.grad is not None
+    seen = z.grad.abs().amax((0, 1)) > 0
+    times, rows = seen.any(2).any(1).nonzero().flatten(), seen.any(2).any(0).nonzero().flatten()
+    assert middle - int(times[0]) == int(times[-1]) - middle == (middle if reach.frames is None else reach.frames)
+    far = max(size // 2 - int(rows[0]), int(rows[-1]) + 1 - cell.stop)
+    if reach.pixels is None:
+        assert far == size // 2
+    else:
+        assert reach.pixels - reach.grid < far <= reach.pixels
+
+
+def test_reach() -> None:
+    assert config(STILL).reach() == Reach(frames=0, pixels=4 + 0, grid=1)
+    assert config(CONV, CONV, patch=8).reach() == Reach(frames=3, pixels=88, grid=16)
+    assert config(CONV, GLOBAL).reach().frames is None and config(CONV, GLOBAL).reach().pixels is not None
+    assert config(CONV, WIDE).reach().pixels is None and config(CONV, WIDE).reach().frames == 3
+    assert config(CONV, positions=True).reach()[:2] == (None, None)
+
+
+@pytest.mark.parametrize("reach", [Reach(3, 20, 8), Reach(0, 0, 1), Reach(None, 9, 4), Reach(2, None, 16)])
+@pytest.mark.parametrize("largest", [0, 3000, 12_000, 10**9])
+def test_tiles_cover_everything_once(reach: Reach, largest: int) -> None:
+    tiles = best_tiles(SHAPE, reach, largest)
+    covered = torch.zeros(1, 1, 9, 48, 64)
+    for tile in tiles:
+        tile.kept.of(covered).add_(1)
+        for kept, seen, size, halo in zip(
+            tile.kept, tile.seen, (9, 48, 64), (reach.frames, reach.pixels, reach.pixels), strict=True
+        ):
+            if halo is None:
+                assert kept == seen == range(size)
+            else:
+                assert seen.start <= max(0, kept.start - halo) and seen.stop >= min(size, kept.stop + halo)
+    assert (covered == 1).all()
+    assert all(edge % reach.grid == 0 for tile in tiles for axis in tile.seen[1:] for edge in (axis.start, axis.stop))
+    most = max(tile.seen.volume for tile in tiles)
+    rows, columns = (48, 64) if reach.pixels is None else (reach.grid, reach.grid)
+    smallest = tiles_of(SHAPE, (9 if reach.frames is None else 1, rows, columns), reach)
+    assert most <= max(largest, *(tile.seen.volume for tile in smallest))
+    assert len(best_tiles(SHAPE, reach, 10**9)) == 1
+
+
+def test_more_memory_is_less_work() -> None:
+    reach = Reach(3, 20, 8)
+    work = [sum(tile.seen.volume for tile in best_tiles(SHAPE, reach, most)) for most in range(9000, 30_000, 3000)]
+    assert all(later <= earlier for earlier, later in pairwise(work)) and work[-1] < work[0]
+
+
+@pytest.mark.parametrize("fill", ["repeat", "blank"])
+@pytest.mark.parametrize("small", [(4, 6, 5), (12, 24, 20), (2, 8, 10), (12, 10, 7)])
+def test_a_window_of_the_upsampled_is_the_upsampled_window(small: tuple[int, int, int], fill: Any) -> None:
+    shape = VideoShape(frames=12, height=24, width=40, fps=12)
+    video = randn(2, 3, *small).float()
+    whole = upsample(video, shape, fill)
+    for frames, rows, columns in [
+        (range(0, 12), range(0, 24), range(0, 40)),
+        (range(5, 8), range(7, 9), range(1, 39)),
+        (range(0, 1), range(0, 1), range(39, 40)),
+        (range(11, 12), range(11, 24), range(0, 13)),
+    ]:
+        window = Window(frames, rows, columns)
+        torch.testing.assert_close(upsample(video, shape, fill, window), window.of(whole), rtol=0, atol=2e-6)
+
+
+def test_a_window_of_the_noise_is_the_noise_of_the_window() -> None:
+    window = Window(range(3, 9), range(5, 20), range(50, 64))
+    both = torch.stack([video_noise(1, sample, "ssr augment", SHAPE, 3) for sample in (2, 5)])
+    assert torch.equal(window_noise(1, [2, 5], "ssr augment", SHAPE, 3, window), window.of(both))
+
+
+LARGE = VideoShape(frames=24, height=96, width=128, fps=24)
+
+
+@pytest.mark.parametrize("sampler", Sampler.names())
+def test_what_a_stage_makes_does_not_depend_on_its_tiles(sampler: str) -> None:
+    spec = stage(config(CONV, TEXT, patch=2, low_res=True), LARGE, sampler=Sampler.named(sampler)(), guidance=1.0)
+    network, source = awake(spec.network.build()), randn(2, 3, 24, 48, 64).float().clamp(-1, 1)
+    text = words(2).to(CPU, torch.float32)
+    cost = stage_cost(spec, 2, 3)
+    made = []
+    for budget in (None, cost.peak(40_000)):
+        tiles = plan_tiles(spec, 2, 3, budget, CPU)
+        assert (len(tiles) == 1) == (budget is None)
+        draw = Draw(seed=3, samples=(0, 4), memory=budget)
+        made.append(list(sample_stage(spec, network, text, source, draw)))
+    for whole, parts in zip(*made, strict=True):
+        torch.testing.assert_close(parts.x_hat, whole.x_hat, rtol=0, atol=2e-4)
+        torch.testing.assert_close(parts.z, whole.z, rtol=0, atol=2e-4)
+
+
+def test_dynamic_thresholds_look_beyond_tiles() -> None:
+    spec = stage(config(STILL, patch=2), LARGE, threshold=0.9, guidance=3.0)
+    network, text = awake(spec.network.build()), words(1).to(CPU, torch.float32)
+    outs = []
+    for budget in (None, stage_cost(spec, 1, 3).peak(40_000)):
+        for step in sample_stage(spec, network, text, None, Draw(seed=3, samples=(0,), memory=budget)):
+            x_hat = step.x_hat
+        outs.append(x_hat)
+    torch.testing.assert_close(outs[1], outs[0], rtol=0, atol=1e-4)
+
+
+def test_a_budget_that_does_not_suffice() -> None:
+    spec = stage(config(CONV, TEXT, patch=2, low_res=True), LARGE)
+    with pytest.raises(ValueError, match=r"stage 'ssr' \(24x96x128@24fps\) needs 0\.5\d GB .*, got 0\.10 GB"):
+        plan_tiles(spec, 1, 3, 100_000_000, CPU)
+    attending = stage(config(GLOBAL, WIDE), LARGE)
+    needed = stage_cost(attending, 1, 3).peak(Window.whole(LARGE).volume)
+    assert len(plan_tiles(attending, 1, 3, needed, CPU)) == 1
+    with pytest.raises(ValueError, match="stage 'ssr'"):
+        plan_tiles(attending, 1, 3, needed - 10_000_000, CPU)
+
+
+def test_guidance_and_batch_are_counted() -> None:
+    plain, guided = (stage(config(CONV, TEXT, patch=2), LARGE, guidance=weight) for weight in (0.0, 2.0))
+    one, two, both = (stage_cost(spec, batch, 3) for spec, batch in ((plain, 1), (plain, 2), (guided, 1)))
+    assert two.pixel == pytest.approx(2 * one.pixel, rel=0.01) and two.state == 2 * one.state
+    assert 1.8 < both.pixel / one.pixel < 2.6
+
+
+def test_counted_bytes_are_those_of_real_tensors() -> None:
+    spec = stage(config(CONV, TEXT, patch=2, low_res=True), LARGE, guidance=1.0)
+    local = Local(
+        spec,
+        awake(spec.network.build()),
+        words(1).to(CPU, torch.float32),
+        torch.zeros(1, 3, 24, 48, 64),
+        lambda purpose, window: torch.zeros(1, 3, *map(len, window)),
+        lambda level: 1.0,
+    )
+    for window in (Window.whole(LARGE), Window(range(7), range(48), range(16, 96))):
+        z = torch.zeros(1, 3, *map(len, window))
+        level = NoiseLevel(*torch.ones(3, 1, dtype=torch.float64))
+        with torch.no_grad():
+            real = peak_bytes(lambda z=z, level=level, window=window: local_denoiser(local, window)(z, level))
+        assert stage_cost(spec, 1, 3).window(window.volume) == pytest.approx(real, rel=0.1)
+
+
+@pytest.mark.parametrize("name", Sampler.names())
+def test_samplers_hold_as_many_videos_as_they_say(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "PIECE", 2**17)
+    sampler = Sampler.named(name)()
+    shape = (1, 3, 64, 256, 128)
+    size = 4 * math.prod(shape)
+    calls: list[int] = []
+
+    def run() -> None:
+        start = torch.empty(shape)
+        levels = [Cosine()(t.expand(1)) for t in torch.linspace(1, 0, 5, dtype=torch.float64)]
+        steps = sampler(lambda z, level: torch.zeros_like(z), start, levels, noise=lambda step: torch.zeros(shape))
+        del start
+        for step in steps:
+            calls.append(step.x_hat.shape[2])
+            del step
+
+    peak = peak_bytes(run)
+    assert calls == [64] * 4
+    assert (sampler.videos - 0.5) * size < peak < (sampler.videos + 0.6) * size
+
+
+def test_small_videos_are_not_tiled_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "LARGEST", 10_000_000)
+    spec = stage(config(CONV, TEXT, patch=2, low_res=True), LARGE)
+    assert len(plan_tiles(spec, 1, 3, None, CPU)) > 1
+    small = stage(config(CONV, TEXT, patch=2, low_res=True))
+    assert len(plan_tiles(small, 1, 3, None, CPU)) == 1

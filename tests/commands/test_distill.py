@@ -1,0 +1,133 @@
+"""`zoetrope distill` from a run and from a model, generating with the result, going on after a kill, and refusals."""
+
+import json
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Cli, start
+
+ROUND = {"examples": 8, "batch": 4, "peak": 1e-4}
+ROUNDS = [
+    word
+    for name in ("guidance", "halving", "last")
+    for word in ("--set", f"base.distillation.{name}={json.dumps(ROUND)}")
+]
+TO_TWO = ["--start", "8", "--steps", "2", "--weights", "0", "4"]
+
+
+@pytest.fixture
+def run(cli: Cli, recipe: Path) -> Path:
+    """A short training of the base."""
+    words = ["--set", 'base.training.phases=[{"examples": 4, "batch": 4}]', "--quiet"]
+    assert cli("train", recipe, "--stage", "base", "--out", "run", *words) == (0, "", "")
+    return Path("run")
+
+
+def test_from_a_run_to_a_video(cli: Cli, run: Path, model: Path) -> None:
+    done = cli("distill", run, "--out", "out", *TO_TWO, *ROUNDS, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert [part["name"] for part in told["rounds"]] == ["guided", "steps-4", "steps-2"]
+    assert all(part["examples"] == 8 and Path(part["run"]).is_dir() for part in told["rounds"])
+    assert "base in 2 steps of ddim" in done.err
+
+    made = cli("generate", "fog", "--model", "out", "-o", "a.mp4", "--json")
+    assert made.code == 0 and json.loads(made.out)["settings"]["base"]["steps"] == 2, made.err
+    assert cli("generate", "fog", "--model", "out/steps-4", "-o", "b.mp4").code == 0
+    assert cli("generate", "fog", "--model", "out/guided", "--steps", "5", "-o", "c.mp4").code == 0
+    original = cli("generate", "fog", "--model", "out", "--teacher", "--steps", "5", "-o", "d.mp4", "--json")
+    assert json.loads(original.out)["settings"]["base"]["steps"] == 5
+    mixed = cli("generate", "fog", "--model", model, "--model", "out", "-o", "e.mp4", "--json")
+    steps = [stage["steps"] for stage in json.loads(mixed.out)["files"][0]["stages"]]
+    assert steps == [2, 2, 2], mixed.err
+    assert json.loads(cli("show", "out", "--json").out)["stage"] == "base"
+
+    def refused(message: str, *words: str) -> None:
+        got = cli("generate", "fog", "--model", "out", "-o", "f.mp4", *words)
+        assert got.code == 2 and message in got.err and not Path("f.mp4").exists(), got
+
+    refused("expected 2 steps of ddim, which it was distilled for, got 8 of ddim", "--steps", "8")
+    refused("expected 2 steps of ddim, which it was distilled for, got 2 of heun", "--sampler", "heun")
+    refused("guidance: expected a weight from 0 to 4, which it was distilled for, got 6", "--guidance", "6")
+    refused("is distilled, without negative prompts; use --teacher", "--negative", "rain")
+
+    again = cli("distill", run, "--out", "out", *TO_TWO, *ROUNDS)
+    assert "out: already holds a distillation; go on with it by --resume" in again.err
+    further = cli("distill", "out", "--out", "one", "--steps", "1", *ROUNDS, "--json")
+    assert [part["name"] for part in json.loads(further.out)["rounds"]] == ["steps-1"], further.err
+
+
+def test_from_a_model(cli: Cli, model: Path, films: Path) -> None:
+    rounds = [word.replace("base.", "tsr1.") for word in ROUNDS]
+    words = ["--stage", "tsr1", "--sampler", "stochastic", "--start", "2", "--steps", "2", "--data", films, *rounds]
+    done = cli("distill", model, "--out", "out", *words, "--json")
+    assert done.code == 0, done.err
+    assert [part["name"] for part in json.loads(done.out)["rounds"]] == ["steps-2"]
+    made = cli("generate", "fog", "--model", model, "--model", "out", "--until", "tsr1", "-o", "a.mp4", "--json")
+    assert json.loads(made.out)["settings"]["tsr1"]["sampler"] == {"type": "stochastic"}, made.err
+    alone = cli("generate", "fog", "--model", "out")
+    assert "stage 'tsr1' needs a video of 4x8x8@2fps" in alone.err
+    unknown = cli("distill", model, "--stage", "tsr1", "--out", "other")
+    assert "--data: expected a folder to learn from" in unknown.err and not Path("other").exists()
+
+
+def test_killed_and_resumed_is_bitwise_the_same(cli: Cli, run: Path, tmp_path: Path) -> None:
+    long = [word.replace('"examples": 8', '"examples": 96') for word in ROUNDS]
+    assert cli("distill", run, "--out", "whole", *TO_TWO, *long, "--quiet") == (0, "", "")
+    process = start("distill", "run", "--out", "parts", *TO_TWO, *long, at=tmp_path)
+    while not list(tmp_path.glob("parts/steps-4/checkpoints/0*")):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL and not Path("parts/steps-2").exists()
+    assert cli("distill", "--out", "parts", "--resume", "--quiet") == (0, "", "")
+    names = [path.relative_to("whole") for path in sorted(Path("whole").glob("*/checkpoints/*/*.safetensors"))]
+    assert len(names) >= 12
+    assert [name for name in names if (Path("whole") / name).read_bytes() != (Path("parts") / name).read_bytes()] == []
+
+
+def test_a_recipe_without_averaged_weights(cli: Cli, run: Path) -> None:
+    shutil.copytree(run, "bare")
+    (next(Path("bare/checkpoints").iterdir()) / "average.safetensors").unlink()
+    done = cli("distill", "bare", "--out", "out")
+    assert done.code == 2 and "expected the moving average (EMA) of the weights" in done.err
+    assert done.err.count("\n") == 1 and not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--steps", "256"], "base.steps: expected fewer steps than the teacher's 128, got 256 of ddim"),
+        (["--steps", "3"], "128 steps of the teacher halve to 64, 32, 16, 8, 4, 2, 1 of ddim, got 3"),
+        (["--weights", "2", "4"], "expected a range with 1 in it, the guidance that the stage is sampled with"),
+        (["--sampler", "heun"], "sampler: Input should be 'ddim' or 'stochastic'"),
+        (["--stage", "tsr1"], "run: is a run of stage 'base', not of 'tsr1'"),
+        (["--set", "base.prediction=eps"], "expected a network that predicts v or x, got one that predicts eps"),
+        (["--set", "base.distillation.stepz=4"], "unknown field 'stepz'; did you mean 'steps'?"),
+        (["--resume"], "--resume: goes on as the distillation was begun"),
+        (["--data", "nowhere"], "nowhere: expected a folder"),
+    ],
+)
+def test_refusals(cli: Cli, run: Path, words: list[str], message: str) -> None:
+    done = cli("distill", run, "--out", "out", *words)
+    assert done.code == 2 and message in done.err, done
+    assert done.err.count("\n") == 1 and not Path("out").exists()
+
+
+def test_more_refusals(cli: Cli, model: Path) -> None:
+    def says(*words: Any) -> str:
+        return cli("distill", *words).err
+
+    assert "expected a run or a model to distil, or --resume" in says("--out", "out")
+    assert "out: there is no distillation to resume" in says("--out", "out", "--resume")
+    assert "--stage: expected one of base, tsr1, ssr1" in says(model, "--out", "out")
+    assert "unknown stage 'bas'; did you mean 'base'?" in says(model, "--stage", "bas", "--out", "out")
+    Path("full").mkdir()
+    Path("full/thesis.tex").write_text("")
+    assert "no stage is distilled" in cli("generate", "fog", "--model", model, "--teacher").err

@@ -1,0 +1,136 @@
+"""The measurements of super-resolution, from a model's folder to their tables, with a tiny untrained cascade."""
+
+import importlib
+import json
+import math
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from tests.commands.conftest import network
+from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.models.folder import write_model
+from zoetrope.shapes import VideoShape
+from zoetrope.text.t5 import T5
+
+BASE = VideoShape(frames=4, height=12, width=20, fps=2)
+TSR = VideoShape(frames=8, height=12, width=20, fps=4)
+SSR = VideoShape(frames=8, height=24, width=40, fps=4)
+
+
+@pytest.fixture(scope="module")
+def untrained(encoder: T5, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Base, temporal and spatial super-resolution of frames that are large enough for SSIM."""
+    plain = SamplingSpec(steps=2, low_res_logsnr=math.log(3.0))
+    stages = (
+        StageSpec(name="base", shape=BASE, network=network(False), sampling=SamplingSpec(steps=4, guidance=1.0)),
+        StageSpec(name="tsr1", shape=TSR, source=BASE, network=network(True), sampling=plain),
+        StageSpec(name="ssr1", shape=SSR, source=TSR, network=network(True), sampling=plain),
+    )
+    folder = tmp_path_factory.mktemp("models") / "untrained"
+    torch.manual_seed(0)
+    networks = {stage.name: stage.network.build() for stage in stages}
+    for built in networks.values():
+        for weight in built.parameters():
+            torch.nn.init.normal_(weight, std=0.2)
+    write_model(folder, CascadeSpec(name="untrained", text=encoder, stages=stages), networks, "# untrained\n")
+    return folder
+
+
+def benchmark(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    return importlib.import_module(name)
+
+
+def test_stages_are_scored_and_scores_are_kept(
+    untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score_sr = benchmark("score_sr", monkeypatch)
+    arguments = ["--model", str(untrained), "--out", str(tmp_path), "--clips", "1", "ssr1=2"]
+    score_sr.main(arguments)
+    first = capsys.readouterr().out
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    rows = {(row["stage"], row["given"], row["method"]): row for row in scores["rows"]}
+    ways = {"tsr1": ("repeat", "linear", "tsr1"), "ssr1": ("bilinear", "bicubic", "ssr1")}
+    assert set(rows) == {(s, g, way) for s, names in ways.items() for g in ("truth", "generated") for way in names}
+    assert rows["ssr1", "truth", "ssr1"]["clips"] == 2 and rows["tsr1", "truth", "tsr1"]["clips"] == 1
+    for (stage, given, way), row in rows.items():
+        assert (row["fidelity"]["new"] is None) == (stage == "ssr1")
+        if way == stage and given == "truth":  # weights at random: plain upsampling is far better
+            assert row["wins"] == 0 and row["psnr"]["every"] < rows[stage, given, ways[stage][0]]["psnr"]["every"]
+    for stage in ways:  # of a generated video no way gets as near to the truth as of the truth itself
+        way = ways[stage][0]
+        assert rows[stage, "generated", way]["psnr"]["every"] < rows[stage, "truth", way]["psnr"]["every"]
+        assert (tmp_path / f"{stage}-generated.png").is_file()
+    assert (tmp_path / "table.md").read_text().strip() in first and first.count(" input, clip ") == 6
+
+    score_sr.main(arguments)
+    again = capsys.readouterr().out
+    assert again.count(" input, clip ") == 0 and again.strip() in first
+    score_sr.main([*arguments, "--seed", "1", "--stages", "tsr1", "--inputs", "truth"])
+    assert capsys.readouterr().out.count(" input, clip ") == 1
+
+
+def test_mistakes_are_told(untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    score_sr = benchmark("score_sr", monkeypatch)
+    arguments = ["--model", str(untrained), "--out", str(tmp_path / "out")]
+    for words, message in [
+        (["--stages", "ssr11"], "did you mean 'ssr1'"),
+        (["--stages", "base"], "super-resolution stage 'base'"),
+        (["--clips", "0"], "number above 0"),
+        (["--clips", "1", "ssr11=2"], "did you mean 'ssr1'"),
+        (["--features", str(tmp_path / "none.safetensors")], "no such file"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            score_sr.main([*arguments, *words])
+    assert not (tmp_path / "out").exists()
+
+
+def test_levels_of_augmentation_are_compared(
+    untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    augmentation = benchmark("augmentation", monkeypatch)
+    augmentation.main(
+        ["--model", str(untrained), "--out", str(tmp_path), "--clips", "1", "--stages", "ssr1", "--levels", "3", "none"]
+    )
+    curves = json.loads((tmp_path / "levels.json").read_text())["curves"]
+    assert [(curve["stage"], curve["input"], curve["default"]) for curve in curves] == [
+        ("ssr1", "truth", "3"), ("ssr1", "generated", "3"),
+    ]  # fmt: skip
+    for curve in curves:
+        assert set(curve["levels"]) == {"3", "none"} and set(curve["plain"]) == {"bilinear", "bicubic"}
+        assert curve["levels"]["3"] != curve["levels"]["none"]
+    assert "SNR 3 (default)" in capsys.readouterr().out
+    assert (tmp_path / "augmentation.png").is_file() == (importlib.util.find_spec("matplotlib") is not None)
+
+
+def test_videos_are_judged_after_the_first_and_the_last_stage(
+    untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    score_mini = benchmark("score_mini", monkeypatch)
+    words = [
+        "--model",
+        str(untrained),
+        "--out",
+        str(tmp_path),
+        "--sets",
+        "combinations",
+        "--seeds",
+        "2",
+        "--limit",
+        "1",
+    ]
+    monkeypatch.setattr(sys, "argv", ["score_mini.py", *words])
+    score_mini.main()
+    assert [line.split(" | ")[1] for line in capsys.readouterr().out.splitlines()] == ["after base", "after ssr1"]
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert list(scores["combinations"]) == ["base", "ssr1"]
+    assert [score["videos"] for score in scores["combinations"].values()] == [2, 2]
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
+    assert len(kept) == 2
+    score_mini.main()
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")} == kept
+    assert json.loads((tmp_path / "scores.json").read_text()) == scores

@@ -1,0 +1,277 @@
+"""Plans: counts against arithmetic by hand, memory against what is held, prices against their rules."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from zoetrope.__main__ import main
+from zoetrope.cascade.spec import CascadeSpec, Oscillating, SamplingSpec, StageSpec
+from zoetrope.config import override
+from zoetrope.data.toybox import Toybox
+from zoetrope.layers.convolution import SpatialConv, TemporalConv
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.planning.calibrate import Speed, cpu
+from zoetrope.planning.count import Operation, dry, flops_of
+from zoetrope.planning.devices import GPUS, gpu, of_card
+from zoetrope.planning.plan import plan_stage, totals
+from zoetrope.planning.work import sampling, training
+from zoetrope.samplers.heun import Heun
+from zoetrope.shapes import VideoShape
+from zoetrope.text.t5 import T5
+from zoetrope.training.spec import Phase, Recipe, TrainSpec
+
+SHAPE = VideoShape(frames=4, height=8, width=16, fps=2)
+FINER = VideoShape(frames=4, height=16, width=32, fps=2)
+WIDTH, TEXT = 32, 16
+
+
+def stage(**sampled: Any) -> StageSpec:
+    """A base stage with one level of convolutions."""
+    network = VideoUNetConfig(embedding=64, text_width=TEXT, levels=(Level(width=WIDTH, temporal="convolution"),))
+    return StageSpec(name="base", shape=SHAPE, network=network, sampling=SamplingSpec(steps=5, **sampled))
+
+
+def finer() -> StageSpec:
+    """A spatial stage with all sorts of attention."""
+    level = Level(width=32, spatial_attention=True, text_attention=True, temporal="attention")
+    network = VideoUNetConfig(embedding=64, text_width=TEXT, low_res=True, patch=2, levels=(level,))
+    return StageSpec(name="ssr", shape=FINER, source=SHAPE, network=network, sampling=SamplingSpec(steps=2))
+
+
+def trained(**fields: Any) -> TrainSpec:
+    """A curriculum of single pictures and then clips."""
+    phases = (Phase(examples=40, batch=4, frames=1), Phase(examples=80, batch=4, images=0.25))
+    return TrainSpec(data=Toybox(), phases=phases, **fields)
+
+
+def recipe() -> Recipe:
+    """Two stages, of which one says how it is trained."""
+    text = T5(width=TEXT)
+    cascade = CascadeSpec(name="small", text=text, stages=(stage(guidance=2.0), finer()))
+    return Recipe(name="small", cascade=cascade, training={"base": trained()})
+
+
+def test_flops_of_layers_are_those_by_hand() -> None:
+    pixels = math.prod((2, *(4, 8, 16)))
+    with dry() as meter:
+        h = torch.zeros(2, 4, 8, 16, 24)
+        meter.restart()
+        SpatialConv(24, 40)(h)
+        assert flops_of(meter.tally) == 2 * pixels * 9 * 24 * 40
+        meter.restart()
+        TemporalConv(24)(h, None)
+        assert flops_of(meter.tally) == 2 * pixels * 3 * 24 * 24
+        meter.restart()
+        q = torch.zeros(6, 4, 50, 32)
+        scaled_dot_product_attention(q, q, q, attn_mask=torch.zeros(1, 4, 50, 50))
+        assert flops_of(meter.tally) == 2 * 2 * 6 * 4 * 50 * 50 * 32
+        [attention] = [operation for operation in meter.tally if operation.kind == "attention"]
+        assert attention.size == 50
+        meter.restart()
+        torch.nn.Linear(24, 7, bias=False)(h)
+        assert flops_of(meter.tally) == 2 * pixels * 24 * 7
+
+
+def test_flops_of_a_network_are_those_by_hand() -> None:
+    pixels = SHAPE.frames * SHAPE.height * SHAPE.width
+    spatial = 9 * (3 * WIDTH + 2 * WIDTH**2 + WIDTH * 3)  # enter, two in the block, leave
+    convolutions = 2 * pixels * (spatial + 3 * WIDTH**2)
+    work = sampling(stage(), torch.float32)
+    convolved = sum(op.flops * n for op, n in work.whole.items() if op.kind == "convolution") / 5
+    assert convolved == convolutions
+    assert 1 < work.flops_per_forward / convolutions < 1.05  # the conditioning vector is small
+
+
+def test_guidance_doubles_and_heun_calls_twice() -> None:
+    plain = sampling(stage(), torch.float32)
+    guided = sampling(stage(guidance=Oscillating()), torch.float32)
+    twice = sampling(stage(sampler=Heun()), torch.float32)
+    assert plain.flops_per_step == plain.flops_per_forward
+    assert guided.flops_per_step == pytest.approx(2 * plain.flops_per_step, rel=1e-3)
+    assert guided.flops_per_forward == pytest.approx(plain.flops_per_forward, rel=1e-3)
+    assert flops_of(plain.whole) == 5 * plain.flops_per_step
+    assert flops_of(twice.whole) == 9 * plain.flops_per_step  # one call in the last step
+
+
+def test_one_step_and_a_source() -> None:
+    one = stage().model_copy(update={"sampling": SamplingSpec(steps=1)})
+    assert flops_of(sampling(one, torch.float32).whole) == sampling(one, torch.float32).flops_per_step
+    work = sampling(finer(), torch.bfloat16)
+    assert {op.kind for op in work.whole} >= {"attention", "convolution", "matmul", "norm", "random", "rearrange"}
+
+
+def test_a_backward_pass_is_twice_a_forward_one() -> None:
+    work, spec = training(stage(), trained(), torch.float32), trained()
+    forward = sampling(stage(), torch.float32).flops_per_forward
+    (_, pictures, _), (_, clips, _) = work.phases
+    assert flops_of(clips) / 4 == pytest.approx(3 * forward, rel=0.1)  # packs of images have a text for each frame
+    assert flops_of(pictures) < flops_of(clips) / 4
+    assert work.flops == flops_of(pictures) * 10 + flops_of(clips) * 20
+    halves = training(stage(), trained(accumulate=2), torch.float32)
+    assert halves.flops == pytest.approx(work.flops, rel=0.01) and halves.peak < work.peak
+    assert work.largest == spec.phases[1]
+
+
+def test_memory_is_what_is_held() -> None:
+    with dry() as meter:
+        kept = torch.zeros(1000)
+        view = kept[10:20]
+        passing = torch.ones(500)
+        assert meter.live == 6000
+        del passing
+        assert (meter.live, meter.peak) == (4000, 6000)
+        del kept
+        assert meter.live == 4000 and view.shape == (10,)
+        meter.restart()
+        assert meter.peak == 4000
+        view = view + 1
+        assert (meter.live, meter.peak) == (40, 4040)
+
+
+def test_memory_of_stages() -> None:
+    work = sampling(stage(), torch.float32)
+    widest = 4 * SHAPE.frames * SHAPE.height * SHAPE.width * WIDTH
+    assert work.weight_bytes == 4 * work.parameters
+    assert work.weight_bytes + 2 * widest < work.peak < work.weight_bytes + 6 * widest
+    learnt = training(stage(), trained(), torch.float32)
+    assert learnt.peak > 5 * work.weight_bytes + 4 * 6 * widest  # weights, their mean, gradients, two moments; a batch
+
+
+def test_prices_of_a_gpu() -> None:
+    card = gpu("H100 PCIe")
+    figures = GPUS["h100-pcie"]
+    product = Operation("matmul", False, 10**15, 10**6, 4096)
+    assert card.price(product) == pytest.approx(1e15 / (0.5 * figures.flops))
+    assert card.price(Operation("pointwise", False, 0, 10**12, 10**12)) == pytest.approx(1e12 / (0.8 * 2.0e12))
+    assert card.price(Operation("pointwise", False, 0, 8, 8)) == pytest.approx(6e-6)
+    assert card.price(Operation("view", False, 0, 0, 0)) == 0
+    assert gpu("rtx 4090").name == gpu("NVIDIA GeForce RTX 4090").name == "rtx4090"
+    with pytest.raises(ValueError, match="--device: unknown device 'rtx4091'; did you mean 'rtx4090'"):
+        gpu("rtx4091")
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("NVIDIA H100 80GB HBM3", "h100"),
+        ("NVIDIA H100 PCIe", "h100-pcie"),
+        ("NVIDIA A100-SXM4-40GB", "a100-40gb"),
+        ("NVIDIA A100-SXM4-80GB", "a100-80gb"),
+        ("NVIDIA GeForce RTX 3090", "rtx3090"),
+        ("NVIDIA L40S", "l40s"),
+        ("Tesla T4", "t4"),
+    ],
+)
+def test_cards_by_what_they_call_themselves(title: str, name: str) -> None:
+    assert of_card(title) == name
+
+
+def test_a_card_without_figures() -> None:
+    with pytest.raises(ValueError, match="expected a card with published figures"):
+        of_card("Quadro 600")
+
+
+def test_speed_between_sizes() -> None:
+    speed = Speed([10, 1000], [4.0, 1.0])
+    assert [speed.at(size) for size in (1, 10, 1000, 10**6)] == [4, 4, 1, 1]
+    assert speed.at(100) == pytest.approx(2)
+
+
+def test_calibration_prices_every_kind() -> None:
+    state = torch.random.get_rng_state()
+    here = cpu(torch.float32)
+    assert torch.equal(state, torch.random.get_rng_state())
+    work = training(finer(), TrainSpec(data=Toybox(), phases=(Phase(examples=4, batch=4),)), torch.float32)
+    [(_, tally, _)] = work.phases
+    assert all(0 < here.price(operation) < 1 for operation in tally)
+    small, large = (Operation("matmul", False, flops, 10**6, 256) for flops in (10**7, 10**9))
+    assert here.price(large) > 10 * here.price(small)
+
+
+def test_totals() -> None:
+    made = recipe()
+    place = gpu("t4")
+    plans = [plan_stage(stage, place, made.training.get(stage.name)) for stage in made.cascade.stages]
+    total = totals(plans, place.memory)
+    assert total["seconds"] == sum(plan.seconds for plan in plans)
+    assert total["peak_bytes"] == max(plan.peak_bytes for plan in plans)
+    first, second = plans
+    assert second.learning is None and first.learning is not None
+    assert first.learning.examples == 120
+    assert first.learning.peak_bytes == first.learning.peak_bytes_kept > first.learning.peak_bytes_checkpointed
+    again = override(made.cascade, "stages.base.network.checkpointing", True).stages[0]
+    learning = plan_stage(again, place, made.training["base"]).learning
+    assert learning is not None and learning.checkpointing
+    assert learning.peak_bytes == first.learning.peak_bytes_checkpointed
+    assert learning.peak_bytes_kept == first.learning.peak_bytes_kept
+    assert learning.flops > first.learning.flops
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """The recipe as a file."""
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(recipe().to_json()))
+    return str(path)
+
+
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str, str]:
+    """The command as it is typed: its exit status, stdout and stderr."""
+    monkeypatch.setattr("sys.argv", ["zoetrope", "plan", *words])
+    try:
+        code: Any = main()
+    except SystemExit as end:
+        code = end.code
+    out, err = capsys.readouterr()
+    return int(code or 0), out, err
+
+
+def test_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+    words = [file, "--device", "a100-40gb", "--until", "base", "--set", "base.sampling.steps=7", "--json", "--quiet"]
+    code, out, err = run(capsys, monkeypatch, *words)
+    value = json.loads(out)
+    assert (code, err) == (0, "")
+    [base] = value["stages"]
+    assert base["steps"] == 7 and base["fits"] and base["training"]["examples"] == 120
+    assert {"name", "parameters", "flops_per_step", "peak_bytes", "seconds"} <= base.keys()
+    assert value["device"] == {"name": "a100-40gb", "title": "NVIDIA A100 SXM 40 GB", "memory": 40 * 10**9}
+    assert value["total"]["flops"] == base["flops"] == 7 * base["flops_per_step"]
+    code, out, err = run(capsys, monkeypatch, file, "--device", "t4")
+    assert code == 0 and "training:" in out and "ssr: counted" in err and "(!)" not in out
+    assert [line.split()[0] for line in out.splitlines() if line.startswith(("base", "ssr", "all"))].count("base") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--device", "h10"], "--device: unknown device 'h10'; did you mean 'h100'?"),
+        (["--until", "bass"], "unknown stage 'bass'; did you mean 'base'?"),
+        (["--set", "base.sampling.stepz=1"], "unknown field 'stepz'; did you mean 'steps'?"),
+        (["--set", "tsr9.sampling.steps=1"], "unknown stage 'tsr9'"),
+    ],
+)
+def test_bad_input(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    file: str,
+    words: list[str],
+    message: str,
+) -> None:
+    device = [] if "--device" in words else ["--device", "t4"]
+    code, out, err = run(capsys, monkeypatch, file, *device, *words)
+    assert (code, out) == (2, "") and message in err
+
+
+def test_what_cannot_be_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.json").write_text("{")
+    for what, message in (("broken.json", "not a recipe"), ("none.json", "no such file"), ("minny", "unknown model")):
+        name = str(tmp_path / what) if "." in what else what
+        code, out, err = run(capsys, monkeypatch, name, "--device", "t4")
+        assert (code, out) == (2, "") and message in err

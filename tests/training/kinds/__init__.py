@@ -1,0 +1,1 @@
+"""Kinds that only tests have: a test that puts this folder beside those of the package can name them in recipes."""

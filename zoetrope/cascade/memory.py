@@ -1,0 +1,173 @@
+"""What sampling a stage costs in memory, known before it runs, and the tiles that keep it within a budget.
+
+Nothing is guessed about a network: it runs on the meta device, where tensors have shapes and no data, and the bytes of
+those that live at the same time are counted.
+"""
+
+import os
+import weakref
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from zoetrope.cascade.local import Local, local_denoiser
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.cascade.tiles import Tile, best_tiles
+from zoetrope.conditioning import Conditioning
+from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.shapes import Window
+
+PROCESS = 500_000_000  # Python, PyTorch, a text encoder of the small sort, and what allocators keep
+LARGEST = 1_000_000_000  # of a tile where no budget is given: larger ones are no faster on CPUs
+SMALL = 2**17  # pixels over all frames; a smaller video is never worth tiling
+META = torch.device("meta")
+
+
+class Cost(NamedTuple):
+    """Bytes that sampling a stage holds.
+
+    Attributes:
+        fixed: the process, the weights and what the stage is made from.
+        state: the stage's videos between network calls; resting: those that remain while the network runs.
+        call, pixel: a network call on a window costs `call`, and `pixel` for each pixel of each frame.
+    """
+
+    fixed: int
+    state: int
+    resting: int
+    call: float
+    pixel: float
+
+    def peak(self, volume: int) -> int:
+        """The most that is held at any time if windows have no more than so many pixels over all frames."""
+        return self.fixed + max(self.state, self.resting + self.window(volume))
+
+    def window(self, volume: int) -> int:
+        """What a network call on a window holds."""
+        return round(self.call + self.pixel * volume)
+
+    def largest(self, memory: int) -> float:
+        """The pixels of the largest window that stays within a budget."""
+        return (memory - self.fixed - self.resting - self.call) / self.pixel
+
+
+def plan_tiles(stage: StageSpec, batch: int, tokens: int, memory: int | None, device: torch.device) -> list[Tile]:
+    """The tiles that a stage is sampled in, for `batch` videos with texts of `tokens` tokens.
+
+    They take the least work that `memory`, the peak of the whole process in bytes, allows; for None it is what this
+    machine can spare. Raises ValueError, which says what would do, if not even the smallest tiles fit.
+    """
+    reach, whole = stage.network.reach(), Window.whole(stage.shape)
+    one = [Tile(whole, whole)]
+    if memory is None and (whole.volume <= SMALL or (reach.frames is None and reach.pixels is None)):
+        return one
+    cost = stage_cost(stage, batch, tokens)
+    spare = cost.fixed + cost.resting + _spare(device) if memory is None else memory
+    tiles = best_tiles(stage.shape, reach, cost.largest(spare))
+    needed = cost.peak(max(tile.seen.volume for tile in tiles))
+    if memory is not None and needed > memory:
+        raise ValueError(
+            f"memory: stage {stage.name!r} ({stage.shape}) needs {needed / 1e9:.2f} GB even in its smallest tiles, "
+            f"got {memory / 1e9:.2f} GB"
+        )
+    return tiles
+
+
+@lru_cache(maxsize=64)
+def stage_cost(stage: StageSpec, batch: int, tokens: int) -> Cost:
+    """What sampling a stage holds in memory; the network computes in float32."""
+    whole = Window.whole(stage.shape)
+    smallest = best_tiles(stage.shape, stage.network.reach(), 0)[0].seen
+    with META:
+        network = stage.network.build().eval()
+        text = Conditioning(
+            text=torch.empty(batch, tokens, stage.network.text_width),
+            text_mask=torch.ones(batch, tokens, dtype=torch.bool),
+        )
+        source = None if stage.source is None else torch.empty(batch, stage.network.channels, *_grid(stage.source))
+    local = Local(stage, network, text, source, lambda purpose, window: _video(stage, batch, window), lambda level: 1.0)
+    small, large = (_measure(local, batch, window) for window in (smallest, whole))
+    pixel = (large - small) / max(1, whole.volume - smallest.volume)
+    video = _video(stage, batch, whole).nbytes
+    dynamic = isinstance(stage.sampling.threshold, float)
+    held = stage.sampling.sampler.videos
+    fixed = PROCESS + sum(p.nbytes for p in network.parameters()) + (0 if source is None else source.nbytes)
+    return Cost(
+        fixed=fixed,
+        state=(held + dynamic) * video,
+        resting=(held - 1) * video,
+        call=small - pixel * smallest.volume if pixel else small,
+        pixel=pixel or 1.0,
+    )
+
+
+def peak_bytes(run: Callable[[], object]) -> int:
+    """The most bytes of tensors that a function makes and holds at the same time; on any device, meta too."""
+    with _Counter() as counter:
+        run()
+    return counter.peak
+
+
+def _measure(local: Local, batch: int, window: Window) -> int:
+    z = _video(local.stage, batch, window)
+    level = NoiseLevel(*torch.ones(3, batch, dtype=torch.float64, device=META))
+    with torch.no_grad():
+        return peak_bytes(lambda: local_denoiser(local, window)(z, level))
+
+
+def _video(stage: StageSpec, batch: int, window: Window) -> Tensor:
+    return torch.empty(batch, stage.network.channels, *map(len, window), device=META)
+
+
+def _grid(shape: Any) -> tuple[int, int, int]:
+    return shape.frames, shape.height, shape.width
+
+
+def _spare(device: torch.device) -> int:
+    """Bytes that a tile may take if nobody says."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 2
+    return min(LARGEST, _available() // 4)
+
+
+def _available() -> int:
+    """Main memory that is free, or all there is on systems that do not tell."""
+    table = Path("/proc/meminfo")
+    if table.exists():
+        rows = (line.split() for line in table.read_text().splitlines())
+        return 1024 * next(int(row[1]) for row in rows if row[0] == "MemAvailable:")
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+class _Counter(TorchDispatchMode):
+    """Counts the bytes of storages from when an operation makes them until the last tensor on them is gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+        self.live: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor):
+                self._see(leaf.untyped_storage())
+        return out
+
+    def _see(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self.live:
+            self.live.add(key)
+            self.now += size
+            self.peak = max(self.peak, self.now)
+            weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self.live.discard(key)
+        self.now -= size

@@ -1,0 +1,117 @@
+"""Space-time tiles: a denoiser of windows becomes a denoiser of whole videos that gives the same, in less memory.
+
+A tile is computed from a window that reaches beyond it as far as the network looks, its halo, and only the tile is
+kept of the result. At the borders of the video a window ends where the video ends, so padding happens where it would.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from itertools import product
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoetrope.diffusion.denoise import Denoise
+from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.networks import Reach
+from zoetrope.shapes import VideoShape, Window
+
+
+class Tile(NamedTuple):
+    """What one call of the network makes, and the window that it is made from."""
+
+    kept: Window
+    seen: Window
+
+
+def tiled(local: Callable[[Window], Denoise], tiles: Sequence[Tile]) -> Denoise:
+    """The denoiser of whole videos whose tiles come from `local(window)`, the denoiser of a window."""
+    if len(tiles) == 1:
+        return local(tiles[0].seen)
+
+    def run(z: Tensor, level: NoiseLevel) -> Tensor:
+        x_hat = torch.empty_like(z)
+        for tile in tiles:
+            inside = tile.kept.within(tile.seen)
+            tile.kept.of(x_hat).copy_(inside.of(local(tile.seen)(tile.seen.of(z), level)))
+        return x_hat
+
+    return run
+
+
+def tiles_of(shape: VideoShape, size: tuple[int, int, int], reach: Reach) -> list[Tile]:
+    """The tiles of frames x rows x columns that cover a video, with what each is made from.
+
+    `size` must be a multiple of reach.grid in space. The last tile along an axis may be smaller.
+    """
+    axes = [list(_spans(*axis)) for axis in zip(_sizes(shape), size, _halos(reach), strict=True)]
+    return [
+        Tile(*(Window(*ranges) for ranges in zip(*spans, strict=True)))
+        for spans in product(*axes)
+    ]  # fmt: skip
+
+
+def best_tiles(shape: VideoShape, reach: Reach, largest: float) -> list[Tile]:
+    """The tiles that take the least work, none made from more than `largest` pixels over all its frames.
+
+    If there are none so small, the tiles whose largest window is smallest.
+    """
+    size = _best_size(_sizes(shape), _halos(reach), reach, largest)
+    return tiles_of(shape, size, reach)
+
+
+@lru_cache(maxsize=64)
+def _best_size(
+    sizes: tuple[int, int, int], halos: tuple[int | None, ...], reach: Reach, largest: float
+) -> tuple[int, int, int]:
+    grids = (1, reach.grid, reach.grid)
+    axes = [list(_steps(size, halo, grid)) for size, halo, grid in zip(sizes, halos, grids, strict=True)]
+    best: tuple[bool, float, int] | None = None
+    for steps in product(*axes):
+        window = math.prod(step.longest for step in steps)
+        count = math.prod(step.tiles for step in steps)
+        fits = window <= largest
+        cost = (not fits, math.prod(step.total for step in steps) if fits else window, count)
+        if best is None or cost < best:
+            best, found = cost, steps
+    frames, rows, columns = (step.size for step in found)
+    return frames, rows, columns
+
+
+class _Step(NamedTuple):
+    """A tile's size along one axis, and what follows: the longest window, all windows' length, and their number."""
+
+    size: int
+    longest: int
+    total: int
+    tiles: int
+
+
+def _steps(size: int, halo: int | None, grid: int) -> Iterator[_Step]:
+    cells = size // grid
+    counts = range(1, cells + 1) if halo is not None else range(1, 2)
+    for step in sorted({grid * math.ceil(cells / count) for count in counts}):
+        lengths = [len(seen) for _, seen in _spans(size, step, halo)]
+        yield _Step(step, max(lengths), sum(lengths), len(lengths))
+
+
+def _spans(size: int, step: int, halo: int | None) -> Iterator[tuple[range, range]]:
+    """The parts of an axis, each with the range that it is made from."""
+    if halo is None:
+        yield range(size), range(size)
+        return
+    for start in range(0, size, step):
+        stop = min(size, start + step)
+        yield range(start, stop), range(max(0, start - halo), min(size, stop + halo))
+
+
+def _sizes(shape: VideoShape) -> tuple[int, int, int]:
+    return shape.frames, shape.height, shape.width
+
+
+def _halos(reach: Reach) -> tuple[int | None, int | None, int | None]:
+    """How far a window extends beyond a tile along each axis: whole cells of the grid in space."""
+    pixels = None if reach.pixels is None else math.ceil(reach.pixels / reach.grid) * reach.grid
+    return reach.frames, pixels, pixels

@@ -1,0 +1,180 @@
+"""What the verbs that sample share: their options, the cascade that these ask for, and its stages as they finish."""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from zoetrope.commands._options import at_least, changes, device_named, dtype_named
+from zoetrope.commands._talk import Bars, Talk
+
+if TYPE_CHECKING:
+    from zoetrope.cascade.colour import Colour
+    from zoetrope.cascade.spec import StageSpec
+    from zoetrope.cascade.start import Footage
+    from zoetrope.models.cascade import Cascade, Progress
+    from zoetrope.training.trained import Gathered
+
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="MODEL",
+        help="A shipped name, a folder, a hub id, or the folder of a training. Repeat it to put the runs of stages "
+        "together, or a run in the place of a model's stage. [mini]",
+    ),
+]
+Until = Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to run. [all]")]
+After = Annotated[
+    str | None,
+    typer.Option(
+        metavar="STAGE", help="The stage in whose place the video comes. [the one whose size and rate it has]"
+    ),
+]
+FitName = Annotated[
+    str,
+    typer.Option(
+        "--fit",
+        metavar="HOW",
+        help="exact: a video of another size is refused; crop: it is resized to cover the nearest size and its middle "
+        "cut out.",
+    ),
+]
+Seed = Annotated[int, typer.Option(help="Equal seeds give equal videos.")]
+Steps = Annotated[int | None, typer.Option(help="Denoising steps of every stage. [the model's]", show_default=False)]
+Guidance = Annotated[
+    float | None,
+    typer.Option(help="Weight of the text, 0 for none, in every stage that is guided. [the model's]"),
+]
+SamplerName = Annotated[str | None, typer.Option("--sampler", metavar="NAME", help="For every stage. [the model's]")]
+SaveStages = Annotated[str | None, typer.Option(metavar="DIR", help="Keep what every stage made in this folder.")]
+TeacherFlag = Annotated[
+    bool,
+    typer.Option("--teacher", help="Where stages are distilled, run the originals: slower, in any number of steps."),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="The most that the process may hold, such as 4GB; large stages work in tiles. [what can be spared]",
+    ),
+]
+DType = Annotated[str, typer.Option("--dtype", metavar="TYPE", help="fp32, bf16, or auto: what is fast here.")]
+
+
+class Asked(NamedTuple):
+    """The options that say how to sample, as they were given."""
+
+    seed: int
+    steps: int | None
+    guidance: float | None
+    sampler: str | None
+    sets: list[str] | None
+    device: str | None
+    dtype: str
+    teacher: bool = False
+
+
+class Record(NamedTuple):
+    """What is told of a stage: its name, denoising steps and seconds, and what it did to the colours of its input."""
+
+    name: str
+    steps: int
+    seconds: float
+    colour: "Colour | None"
+
+    def to_json(self) -> dict[str, Any]:
+        """The stage's entry in `--json`."""
+        told: dict[str, Any] = {"name": self.name, "steps": self.steps, "seconds": round(self.seconds, 3)}
+        return told if self.colour is None else {**told, "colour": self.colour.to_json()}
+
+
+class Finished(NamedTuple):
+    """What a stage made, and the seconds that it took."""
+
+    progress: "Progress"
+    seconds: float
+
+    @property
+    def record(self) -> Record:
+        """What is told of it, of a single video."""
+        now = self.progress
+        return Record(now.stage, now.steps, self.seconds, now.colours[0] if now.colours else None)
+
+
+def gathered_as(model: Sequence[str] | None, asked: Asked) -> "Gathered":
+    """The models that were named, put together, with the sampling that was asked for.
+
+    Raises ValueError for an option out of its range, before a model is looked for.
+    """
+    at_least("--steps", asked.steps, 1)
+    at_least("--guidance", asked.guidance, 0)
+    at_least("--seed", asked.seed, 0)
+
+    from zoetrope.cascade.tuning import Tuning, tuned
+    from zoetrope.training.trained import gather
+
+    gathered = gather(model or ["mini"])
+    if asked.teacher:
+        gathered = gathered.originals()
+    tuning = Tuning(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, fields=changes(asked.sets))
+    return gathered._replace(spec=tuned(gathered.spec, tuning))
+
+
+def ready(gathered: "Gathered", stages: "Sequence[StageSpec]", asked: Asked) -> "Cascade":
+    """The cascade where it was asked for. Raises ValueError if a stage's weights cannot be used."""
+    gathered.check(stages)
+    place = device_named(asked.device)
+    return gathered.cascade(place, dtype_named(asked.dtype, place))
+
+
+def expect_text(what: str, text: str) -> None:
+    """Raise ValueError for a text without a word."""
+    if not text.strip():
+        raise ValueError(f"{what}: expected some text, got {'only blanks' if text else 'an empty string'}")
+
+
+def warn_of_cuts(talk: Talk, cascade: "Cascade", texts: Iterable[str]) -> None:
+    """Say what the text encoder will not read."""
+    for text in dict.fromkeys(texts):
+        if lost := cascade.cut(text):
+            limit = cascade.spec.text.limit
+            talk.warn(f'the text encoder reads {limit} tokens of a prompt; this end of yours was cut off: "{lost}"')
+
+
+def finished(bars: Bars, label: str, stream: "Iterator[Progress]") -> Iterator[Finished]:
+    """Sample one video, showing every step, and give each stage as it is finished."""
+    start = time.perf_counter()
+    for now in stream:
+        if now.step == 1:
+            bars.begin(label + now.stage, now.steps)
+        bars.advance(now.step)
+        if now.done:
+            seconds = time.perf_counter() - start
+            bars.end(f"{label}{now.stage}: {now.shape}, {now.steps} steps in {seconds:.1f} s")
+            yield Finished(now, seconds)
+            start = time.perf_counter()
+        del now  # a step that nobody holds any more makes room for the next
+
+
+def about(cascade: "Cascade", stages: "Sequence[StageSpec]", seed: int) -> dict[str, Any]:
+    """How the videos were made, for `--json`."""
+    return {
+        "seed": seed,
+        "model": cascade.spec.name,
+        "device": str(cascade.device),
+        "dtype": str(cascade.dtype).removeprefix("torch."),
+        "settings": {stage.name: {"shape": str(stage.shape), **stage.sampling.to_json()} for stage in stages},
+    }
+
+
+def about_start(path: str, footage: "Footage", fit: str) -> dict[str, Any]:
+    """What was started from, for `--json`."""
+    own, read = footage.own.to_json(), footage.stage.shape
+    return {
+        "path": path,
+        **own,
+        "after": footage.stage.name,
+        "fit": fit,
+        "read": {"frames": len(footage.video.frames), "height": read.height, "width": read.width, "fps": read.fps},
+    }

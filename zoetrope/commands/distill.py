@@ -1,0 +1,173 @@
+"""`zoetrope distill`: make a stage that needs few steps of a trained one, or go on with it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, changes, device_named
+from zoetrope.commands._talk import Talk
+from zoetrope.commands.train import Data, expect_data, follow, naming, source_json
+
+if TYPE_CHECKING:
+    from zoetrope.training.distil import Distillation, Round
+    from zoetrope.training.spec import Recipe
+
+Source = Annotated[
+    str | None,
+    typer.Argument(metavar="RUN|MODEL", help="The teacher: a run, or a shipped name, folder or hub id of a model."),
+]
+Stage = Annotated[str | None, typer.Option(metavar="NAME", help="Which stage of it. [a run's own]")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="The folder of this distillation.")]
+RecipeName = Annotated[
+    str | None,
+    typer.Option("--recipe", metavar="RECIPE", help="How to train and distil a model's stage. [of its name]"),
+]
+Steps = Annotated[int | None, typer.Option(help="How many steps it should need in the end.", show_default=False)]
+Start = Annotated[int | None, typer.Option(help="The teacher's steps, which are halved.", show_default=False)]
+SamplerName = Annotated[
+    str | None, typer.Option("--sampler", metavar="NAME", help="Whose steps: ddim or stochastic. [ddim]")
+]
+Weights = Annotated[
+    tuple[float, float] | None,
+    typer.Option("--weights", metavar="LOW HIGH", help="Guidance weights to learn.", show_default=False),
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on exactly where the last checkpoint is.")]
+
+
+def distill(
+    out: Out,
+    source: Source = None,
+    stage: Stage = None,
+    recipe: RecipeName = None,
+    data: Data = None,
+    steps: Steps = None,
+    start: Start = None,
+    sampler: SamplerName = None,
+    weights: Weights = None,
+    sets: Sets = None,
+    resume: Resume = False,
+    device: Device = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Distil a trained stage to few steps."""
+    talk = Talk(json, quiet)
+    place = device_named(device)
+    at_least("--steps", steps, 1)
+    at_least("--start", start, 2)
+    asked = {"steps": steps, "start": start, "sampler": sampler, "weights": weights}
+    fields = [(f"distillation.{name}", value) for name, value in asked.items() if value is not None]
+
+    from zoetrope.training.loop import Run
+
+    if resume:
+        _expect_unchanged([source, stage, recipe, data, sets, *asked.values()])
+        found = _continued(out)
+    else:
+        found = _begun(out, _teacher(source, stage, recipe, data), fields, changes(sets))
+    for part in found.rounds():
+        if not part.finished:
+            talk.say(f"{out}: {_title(part)}")
+            with naming(out):
+                follow(talk, Run(part.recipe, part.stage, part.folder, place), "distill", out)
+    rounds = [_told(part) for part in found.rounds()]
+    value = {"run": str(out), "stage": found.stage, "rounds": rounds}
+    talk.result(value, "" if quiet else f"{out}: {_title(found.newest())}, from {found.teacher.sampling.steps} steps")
+
+
+def _teacher(source: str | None, stage: str | None, recipe: str | None, data: str | None) -> "tuple[Recipe, str, Path]":
+    """The teacher's recipe, stage and file of weights. Raises ValueError if there is none that can teach."""
+    from zoetrope.training.trained import averaged_weights, is_run, run_recipe
+
+    if source is None:
+        raise ValueError("expected a run or a model to distil, or --resume")
+    if is_run(source):
+        made, name = run_recipe(Path(source).expanduser())
+        if stage not in (None, name):
+            raise ValueError(f"{source}: is a run of stage {name!r}, not of {stage!r}")
+        if recipe is not None:
+            raise ValueError(f"--recipe: {source} is a run and has its own")
+    else:
+        made, name = _of_model(source, stage, recipe, data)
+    if data is not None:
+        made = made.override(f"training.{name}.data", source_json(data))
+    return made, name, averaged_weights(source, made.cascade.stage(name))
+
+
+def _of_model(source: str, stage: str | None, recipe: str | None, data: str | None) -> "tuple[Recipe, str]":
+    """A recipe around a model: its stages, trained and distilled as the recipe of its name or of `recipe` says."""
+    from zoetrope import recipes
+    from zoetrope.training.spec import Phase, Recipe, TrainSpec
+    from zoetrope.training.trained import gather
+
+    shipped = gather([source]).spec
+    if stage is None:
+        raise ValueError(f"--stage: expected one of {', '.join(one.name for one in shipped.stages)}")
+    shipped.stage(stage)
+    originals = {original.name: original for original in shipped.teachers}  # where there are some, they teach
+    stages = tuple(originals.get(one.name, one) for one in shipped.stages)
+    spec = shipped.model_copy(update={"stages": stages, "teachers": ()})
+    named = recipe or (spec.name if spec.name in recipes.names() else None)
+    known = recipes.load_recipe(named) if named else None
+    if known is not None and stage in known.training:
+        learning, distilling = known.training[stage], known.distil_spec(stage)
+        return Recipe(name=spec.name, cascade=spec, training={stage: learning}, distillation={stage: distilling}), stage
+    if data is None:
+        raise ValueError(f"--data: expected a folder to learn from; a model does not say what {stage!r} learnt from")
+    learning = TrainSpec.from_json({"data": source_json(data), "phases": [Phase(examples=1).to_json()]})
+    return Recipe(name=spec.name, cascade=spec, training={stage: learning}), stage
+
+
+def _begun(
+    out: Path, teacher: "tuple[Recipe, str, Path]", own: Sequence[tuple[str, Any]], sets: Sequence[tuple[str, Any]]
+) -> "Distillation":
+    """A new distillation. Raises ValueError unless `out` is free for it and all of its rounds can be."""
+    from zoetrope.training.distil import Distillation, is_distillation, plan
+
+    recipe, stage, weights = teacher
+    for path, value in own:
+        recipe = recipe.override(f"{stage}.{path}", value)
+    for path, value in sets:
+        recipe = recipe.override(path, value)
+    rounds = plan(recipe, stage)
+    expect_data(rounds[0][1], stage)
+    if is_distillation(out):
+        raise ValueError(f"{out}: already holds a distillation; go on with it by --resume, or choose another --out")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out}: expected a folder or a new name, got a file")
+    if out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out}: holds other files; choose another --out")
+    return Distillation.begin(out, recipe, stage, weights)
+
+
+def _continued(out: Path) -> "Distillation":
+    from zoetrope.training.distil import Distillation, is_distillation
+
+    if not is_distillation(out):
+        raise ValueError(f"{out}: there is no distillation to resume")
+    return Distillation.open(out)
+
+
+def _expect_unchanged(given: Sequence[object]) -> None:
+    if any(value is not None and value != [] for value in given):
+        raise ValueError("--resume: goes on as the distillation was begun; leave everything but --out and --device out")
+
+
+def _title(part: "Round") -> str:
+    """A round in words."""
+    plan = part.recipe.cascade.stage(part.stage)
+    assert plan.distilled is not None
+    if plan.distilled.steps is None:
+        return f"{part.stage} in one call for each step"
+    return f"{part.stage} in {plan.sampling.steps} steps of {plan.sampling.sampler.kind()}"
+
+
+def _told(part: "Round") -> dict[str, Any]:
+    """What is told of a round: where it is, and how its loss went."""
+    from zoetrope.training.state import read_metrics
+
+    losses = [line["loss"] for line in read_metrics(part.folder / "metrics.jsonl")]
+    value: dict[str, Any] = {"name": part.folder.name, "run": str(part.folder), "examples": part.examples}
+    return value | ({"first_loss": losses[0], "last_loss": losses[-1]} if losses else {})

@@ -1,0 +1,178 @@
+"""`zoetrope plan`: what the stages of a recipe or a model cost on a device, before anything runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from zoetrope.commands._options import Json, Quiet, Sets, changes
+from zoetrope.commands._talk import Talk
+
+if TYPE_CHECKING:
+    from zoetrope.cascade.spec import StageSpec
+    from zoetrope.planning.devices import Device
+    from zoetrope.planning.plan import StagePlan
+    from zoetrope.training.spec import TrainSpec
+
+What = Annotated[
+    str,
+    typer.Argument(metavar="RECIPE|MODEL", help="A shipped name, a recipe.json or .py file, a folder, or a hub id."),
+]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="cpu: this one, as fast as it is now; or a GPU that need not be here, such as h100 or rtx4090; cuda: the "
+        "GPU here. [cuda if there is one]",
+    ),
+]
+Until = Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to plan. [all]")]
+
+
+def plan(
+    what: What,
+    device: On = None,
+    until: Until = None,
+    sets: Sets = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Tell what each stage takes on a device: parameters, FLOPs, memory and time, to sample a video and to train."""
+    talk = Talk(json, quiet)
+    fields = changes(sets)
+    card = _card(device)
+    name, stages, specs = _stages(what, until, fields)
+
+    from zoetrope.planning.plan import plan_stage, totals
+
+    place = _device(card, training=bool(specs))
+    made = []
+    for stage in stages:
+        made.append(plan_stage(stage, place, specs.get(stage.name)))
+        talk.say(f"{stage.name}: counted")
+    total = totals(made, place.memory)
+    value = {
+        "name": name,
+        "device": {"name": place.name, "title": place.title, "memory": place.memory},
+        "dtype": str(place.dtype).removeprefix("torch."),
+        "stages": [stage.to_json(place.memory) for stage in made],
+        "total": total,
+    }
+    talk.result(value, "\n".join(_lines(name, place, made, total)))
+
+
+def _card(name: str | None) -> str:
+    """ "cpu", or the name of a GPU that has published figures."""
+    import torch
+
+    from zoetrope.planning.devices import gpu, of_card
+
+    if name == "cpu" or (name is None and not torch.cuda.is_available()):
+        return "cpu"
+    if name is None or name == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError("--device cuda: there is no GPU here; name the one you mean, such as h100")
+        return of_card(torch.cuda.get_device_name())
+    return gpu(name).name
+
+
+def _device(card: str, training: bool) -> "Device":
+    import torch
+
+    from zoetrope.planning.calibrate import cpu
+    from zoetrope.planning.devices import gpu
+    from zoetrope.training.precision import compute_dtype
+
+    return cpu(compute_dtype(torch.device("cpu")), training=training) if card == "cpu" else gpu(card)
+
+
+def _stages(
+    what: str, until: str | None, fields: list[tuple[str, Any]]
+) -> "tuple[str, Sequence[StageSpec], dict[str, TrainSpec]]":
+    """The stages that are meant, and how those are trained of which a recipe says it."""
+    from zoetrope import recipes
+    from zoetrope.cascade.tuning import Tuning, tuned
+    from zoetrope.models.folder import locate, read_spec
+
+    path = Path(what).expanduser()
+    if path.suffix in (".json", ".py") or (what in recipes.names() and not path.is_dir()):
+        recipe = recipes.load_recipe(what)
+        for field, value in fields:
+            recipe = recipe.override(field, value)
+        return recipe.name, recipe.cascade.until(until), recipe.training
+    spec = tuned(read_spec(locate(what)), Tuning(fields=fields))
+    return spec.name, spec.until(until), {}
+
+
+def _lines(name: str, device: "Device", stages: "Sequence[StagePlan]", total: dict[str, Any]) -> list[str]:
+    """The plan as tables for people."""
+    dtype = str(device.dtype).removeprefix("torch.")
+    lines = [f"{name} on {device.title}, {device.memory / 1e9:.0f} GB, computing in {dtype}", "", "one video:"]
+    rows: list[tuple[str, ...]] = [
+        ("stage", "makes", "parameters", "weights", "FLOPs/step", "steps", "FLOPs", "peak memory", "time")
+    ]
+    for stage in stages:
+        rows.append(
+            (
+                stage.name,
+                stage.shape,
+                f"{stage.parameters:,}",
+                _bytes(stage.weight_bytes),
+                _scaled(stage.flops_per_step),
+                str(stage.steps),
+                _scaled(stage.flops),
+                _bytes(stage.peak_bytes) + ("" if stage.peak_bytes <= device.memory else " (!)"),
+                _time(stage.seconds),
+            )
+        )
+    parameters, weights = f"{total['parameters']:,}", _bytes(total["weight_bytes"])
+    sums = (_scaled(total["flops"]), _bytes(total["peak_bytes"]), _time(total["seconds"]))
+    lines += _columns([*rows, ("all", "", parameters, weights, "", "", *sums)])
+    if total["training"] is not None:
+        lines += ["", "training:", *_columns(_training(stages, device.memory))]
+    crowded = not total["fits"] or (total["training"] and total["training"]["peak_bytes"] > device.memory)
+    notes = ["(!) more than the device has"] if crowded else []
+    return [*lines, "", *notes, "The text encoder, reading weights and writing files are not in these figures."]
+
+
+def _training(stages: "Sequence[StagePlan]", memory: int) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("stage", "examples", "FLOPs", "memory, activations kept", "recomputed", "time")]
+    for stage in stages:
+        learning = stage.learning
+        if learning is None:
+            rows.append((stage.name, "-", "-", "-", "-", "-"))
+            continue
+        kept, again = (
+            _bytes(size) + ("" if size <= memory else " (!)")
+            for size in (learning.peak_bytes_kept, learning.peak_bytes_checkpointed)
+        )
+        examples = f"{learning.examples:,}"
+        rows.append((stage.name, examples, _scaled(learning.flops), kept, again, _time(learning.seconds)))
+    return rows
+
+
+def _columns(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _scaled(number: float) -> str:
+    """A number with a letter for its thousands: 5.1 T."""
+    for letter, size in (("Z", 1e21), ("E", 1e18), ("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {letter}"
+    return f"{number:.3g}"
+
+
+def _bytes(number: float) -> str:
+    return f"{_scaled(number)}B"
+
+
+def _time(seconds: float) -> str:
+    """Seconds in a unit that people read."""
+    for unit, size in (("years", 31_557_600), ("days", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.1f} {unit}"
+    return f"{seconds:.3g} s"

@@ -1,0 +1,102 @@
+"""What a distilled student should answer, as pure functions of what its teacher answers.
+
+First a student learns to answer as the guided teacher does, for any guidance weight, in one call instead of two
+[Meng et al. 2023, arXiv:2210.03142, Sec. 3.1]; then to cover in one step of DDIM what the last student, or the teacher,
+covers in two [Salimans & Ho 2022, arXiv:2202.00512, Alg. 2; Ho et al. 2022, arXiv:2210.02303, Sec. 2.7].
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoetrope.diffusion.denoise import Denoise
+from zoetrope.diffusion.prediction import Prediction, eps_from_x, v_from_x
+from zoetrope.diffusion.process import diffuse
+from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.shapes import expand_like
+
+
+def expect_distillable(where: str, kind: Prediction) -> None:
+    """Raise ValueError for a prediction that does not survive few steps [Salimans & Ho 2022, Sec. 4]."""
+    if kind == "eps":
+        raise ValueError(
+            f"{where}: expected a network that predicts v or x, got one that predicts eps. At t = 1, where few-step "
+            "sampling does most of its work, x_hat = (z - sigma eps) / alpha divides by an alpha of almost 0, so that "
+            "an error of eps is blown up without bound; train the stage with prediction v"
+        )
+
+
+def guided_answer(conditional: Tensor, unconditional: Tensor, weight: Tensor) -> Tensor:
+    """(1 + w) f(z, c) - w f(z) of a network's two outputs (B, ...), with a weight w (B,) for each example.
+
+    Of x, v or eps alike: at fixed z they are affine in one another, and the coefficients add to 1.
+    """
+    return torch.lerp(unconditional, conditional, expand_like(1 + weight, conditional))
+
+
+class Jump(NamedTuple):
+    """The level that one student step starts from, where its teacher stops on the way, and where both end."""
+
+    start: NoiseLevel
+    middle: NoiseLevel
+    end: NoiseLevel
+
+
+class Grid(NamedTuple):
+    """Where a student that goes from noise to data in `jumps` steps of DDIM is taught.
+
+    The teacher's steps are half as long: it stands at times i / (2 jumps). The student of a DDIM sampler meets every
+    other of them. The one of the stochastic sampler, which makes steps of double length from each level of its grid,
+    meets them all (`each`); its last step is a single step of the teacher's.
+    """
+
+    jumps: int
+    each: bool
+
+    def place(self, u: Tensor) -> Tensor:
+        """The number i of the place (B,) where a step starts, for u (B,) in [0, 1): each as likely as any other."""
+        count = 2 * self.jumps if self.each else self.jumps
+        number = (u.double() * count).long().clamp(max=count - 1) + 1
+        return number if self.each else 2 * number
+
+    def jump(self, schedule: Callable[[Tensor], NoiseLevel], place: Tensor) -> Jump:
+        """The levels of the steps that start at these places (B,); none goes beyond t = 0."""
+        start, middle, end = (schedule((place - k).clamp(min=0).double() / (2 * self.jumps)) for k in range(3))
+        return Jump(start, middle, end)
+
+
+def halving_answer(kind: Prediction, teacher: Denoise, z: Tensor, jump: Jump, place: Tensor) -> Tensor:
+    """What the student should predict (B, ...) at z (B, ...) so that one step ends where the teacher's two do.
+
+    Steps that end at t = 0 have the teacher's last x_hat for an answer, as that is what a sampler returns.
+    Raises ValueError for a student that predicts eps.
+    """
+    expect_distillable("prediction", kind)
+    first = teacher(z, jump.start)
+    z_middle = diffuse(first, eps_from_x(first, z, jump.start), jump.middle)
+    second = teacher(z_middle, jump.middle)
+    z_end = diffuse(second, eps_from_x(second, z_middle, jump.middle), jump.end)
+    last = torch.where(_rows(place == 1, z), first, second)
+    at_the_end = last if kind == "x" else v_from_x(last, z, jump.start)
+    return torch.where(_rows(place <= 2, z), at_the_end, jump_answer(kind, z, z_end, jump.start, jump.end))
+
+
+def jump_answer(kind: Prediction, z_t: Tensor, z_s: Tensor, level_t: NoiseLevel, level_s: NoiseLevel) -> Tensor:
+    """The x or v (B, ...) with which one step of DDIM leads from z_t to z_s, s < t.
+
+    With D = phi_t - phi_s, the angle between the two levels: x = (sigma_t z_s - sigma_s z_t) / sin D and
+    v = (cos D z_t - z_s) / sin D, written for any alpha and sigma. Nothing cancels in them, as it would in
+    (z_s - (sigma_s / sigma_t) z_t) / (alpha_s - (sigma_s / sigma_t) alpha_t), the form of Salimans & Ho's Alg. 2.
+    """
+    sine = level_t.sigma * level_s.alpha - level_t.alpha * level_s.sigma
+    if kind == "x":
+        return expand_like(level_t.sigma / sine, z_t) * z_s - expand_like(level_s.sigma / sine, z_t) * z_t
+    cosine = level_t.alpha * level_s.alpha + level_t.sigma * level_s.sigma
+    norm = level_t.alpha**2 + level_t.sigma**2
+    return expand_like(cosine / sine, z_t) * z_t - expand_like(norm / sine, z_t) * z_s
+
+
+def _rows(chosen: Tensor, like: Tensor) -> Tensor:
+    return chosen.to(like.device).reshape(-1, *[1] * (like.ndim - 1))

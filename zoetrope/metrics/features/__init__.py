@@ -1,0 +1,107 @@
+"""Distances of features: videos compared by what a frozen network sees in their frames.
+
+One kind of network a file. Its weights come from a file that the user names, and what is measured with them
+carries the network's own name and the file's sha256: numbers of different extractors are never comparable.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from zoetrope.config import Config, Kind
+from zoetrope.metrics.psnr import expect_pair
+
+_BATCH = 16
+
+
+@dataclass(frozen=True)
+class FeatureNetwork:
+    """An opened extractor.
+
+    Attributes:
+        name: the kind of network; sha256: of the file with its weights.
+        layer: where the features are taken, and what pictures are brought to before.
+        width: how many features a frame has.
+        of_pictures: pictures (N, 3, H, W) in [-1, 1] of any size to features (N, D).
+    """
+
+    name: str
+    sha256: str
+    layer: str
+    width: int
+    of_pictures: Callable[[Tensor], Tensor]
+
+    def of_frames(self, video: Tensor) -> Tensor:
+        """The features (B, F, D), float64, of every frame of a video (B, 3, F, H, W) in [-1, 1]."""
+        pictures = video.transpose(1, 2).flatten(0, 1)
+        features = [self.of_pictures(part.float().clamp(-1, 1)) for part in pictures.split(_BATCH)]
+        return torch.cat(features).double().unflatten(0, (len(video), -1))
+
+
+class Extractor(Kind, ABC):
+    """The description of a feature network.
+
+    Attributes:
+        weights: the safetensors file with its weights.
+    """
+
+    folder: ClassVar[str] = "zoetrope.metrics.features"
+    weights: str
+
+    @abstractmethod
+    def open(self) -> FeatureNetwork:
+        """The network with its weights. Raises ValueError if the file is not there or holds other weights."""
+
+
+class FeatureDistance(Config):
+    """The mean distance of the features of frames, with all that has to be known to compare it.
+
+    Attributes:
+        value: in [0, 1], see `frame_distances`; extractor, sha256, layer: of the network.
+        samples: the number of pairs of frames it is the mean of.
+    """
+
+    value: float
+    extractor: str
+    sha256: str
+    layer: str
+    samples: PositiveInt
+
+    @classmethod
+    def of(cls, network: FeatureNetwork, distances: Tensor) -> Self:
+        """The mean of distances of any shape, measured with `network`."""
+        return cls(
+            value=float(distances.mean()),
+            extractor=network.name,
+            sha256=network.sha256,
+            layer=network.layer,
+            samples=distances.numel(),
+        )
+
+
+def frame_distances(made: Tensor, truth: Tensor) -> Tensor:
+    """Distances (...) of features (..., D): |f - g| / sqrt(|f|^2 + |g|^2).
+
+    0 for equal features. For features that are never negative, as after a rectifier, 1 is the most there is, and means
+    that no feature of the one is in the other; a frame without any feature is 1 from every other.
+    Raises ValueError for different shapes.
+    """
+    if made.shape != truth.shape:
+        raise ValueError(f"features: expected one shape, got {tuple(made.shape)} and {tuple(truth.shape)}")
+    apart = (made - truth).norm(dim=-1)
+    size = (made.square().sum(-1) + truth.square().sum(-1)).sqrt()
+    return apart / size.clamp(min=torch.finfo(size.dtype).tiny)
+
+
+def feature_distance(network: FeatureNetwork, made: Tensor, truth: Tensor) -> FeatureDistance:
+    """The mean over all frames of the distance of two videos (B, 3, F, H, W) in [-1, 1].
+
+    Raises ValueError for videos of different shapes.
+    """
+    expect_pair(made, truth)
+    return FeatureDistance.of(network, frame_distances(network.of_frames(made), network.of_frames(truth)))

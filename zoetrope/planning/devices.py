@@ -1,0 +1,109 @@
+"""Devices, and what they take for an operation: GPUs by their published figures, the CPU here by what it is seen to do.
+
+A GPU is taken to reach a share of its published peak, see `SHARES`; no plan made so knows a driver's whims.
+"""
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+
+from zoetrope.config import unknown
+from zoetrope.planning.count import Kind, Operation, Tally
+
+GB = 10**9
+LAUNCH = 6e-6  # seconds from one operation to the next when PyTorch issues them one by one
+BANDWIDTH_SHARE = 0.8  # of the published bandwidth, in operations on whole tensors
+HOST_RANDOM = 0.5 * GB  # bytes of noise a second: it is drawn on the host, so that seeds mean the same everywhere
+SHARES: dict[Kind, float] = {"convolution": 0.4, "matmul": 0.5, "attention": 0.25}  # of the published peak
+
+
+class Figures(NamedTuple):
+    """What a maker publishes: FLOP/s of dense products in `dtype` summed in float32, bytes, bytes a second."""
+
+    title: str
+    flops: float
+    memory: int
+    bandwidth: float
+    dtype: torch.dtype = torch.bfloat16
+
+
+GPUS = {
+    # NVIDIA H200 Tensor Core GPU datasheet, SXM; 1979 TFLOP/s are with sparsity.
+    "h200": Figures("NVIDIA H200 141 GB", 989e12, 141 * GB, 4.8e12),
+    # NVIDIA H100 Tensor Core GPU datasheet, SXM and PCIe; halved from the figures with sparsity.
+    "h100": Figures("NVIDIA H100 SXM 80 GB", 989e12, 80 * GB, 3.35e12),
+    "h100-pcie": Figures("NVIDIA H100 PCIe 80 GB", 756e12, 80 * GB, 2.0e12),
+    # NVIDIA A100 Tensor Core GPU datasheet, SXM.
+    "a100-80gb": Figures("NVIDIA A100 SXM 80 GB", 312e12, 80 * GB, 2.039e12),
+    "a100-40gb": Figures("NVIDIA A100 SXM 40 GB", 312e12, 40 * GB, 1.555e12),
+    # NVIDIA L40S datasheet; 733 TFLOP/s are with sparsity.
+    "l40s": Figures("NVIDIA L40S 48 GB", 362e12, 48 * GB, 0.864e12),
+    # NVIDIA L4 datasheet; 242 TFLOP/s are with sparsity.
+    "l4": Figures("NVIDIA L4 24 GB", 121e12, 24 * GB, 0.3e12),
+    # NVIDIA A10 datasheet.
+    "a10": Figures("NVIDIA A10 24 GB", 125e12, 24 * GB, 0.6e12),
+    # NVIDIA Ada GPU architecture whitepaper, appendix A: BF16 tensor with FP32 accumulate, dense.
+    "rtx4090": Figures("NVIDIA GeForce RTX 4090 24 GB", 165.2e12, 24 * GB, 1.008e12),
+    # NVIDIA Ampere GA102 GPU architecture whitepaper, table 2: BF16 tensor with FP32 accumulate, dense.
+    "rtx3090": Figures("NVIDIA GeForce RTX 3090 24 GB", 71e12, 24 * GB, 0.936e12),
+    # NVIDIA V100 and T4 datasheets. Neither multiplies bfloat16, so networks compute in float32 there.
+    "v100": Figures("NVIDIA V100 SXM 32 GB", 15.7e12, 32 * GB, 0.9e12, torch.float32),
+    "t4": Figures("NVIDIA T4 16 GB", 8.1e12, 16 * GB, 0.32e12, torch.float32),
+}
+
+
+class Device(NamedTuple):
+    """Something that stages run on: its memory in bytes, what networks compute in, and its price in seconds."""
+
+    name: str
+    title: str
+    memory: int
+    dtype: torch.dtype
+    price: Callable[[Operation], float]
+
+    def seconds(self, tally: Tally) -> float:
+        """How long these operations take, one after the other."""
+        return sum(self.price(operation) * count for operation, count in tally.items())
+
+
+def gpu(name: str) -> Device:
+    """A GPU by its name, however it is spelt. Raises ValueError, with the nearest name, for one not known."""
+    known = {_plain(key): key for key in GPUS}
+    key = known.get(_plain(name).removeprefix("nvidia").removeprefix("geforce"))
+    if key is None:
+        raise ValueError("--device: " + unknown("device", name, ("cpu", *GPUS)))
+    figures = GPUS[key]
+
+    def price(operation: Operation) -> float:
+        if operation.kind == "view":
+            return 0.0
+        if operation.kind == "random":
+            return operation.moved / HOST_RANDOM
+        moving = operation.moved / (figures.bandwidth * BANDWIDTH_SHARE)
+        computing = operation.flops / (figures.flops * SHARES.get(operation.kind, 1.0))
+        return max(moving, computing, LAUNCH)
+
+    return Device(key, figures.title, figures.memory, figures.dtype, price)
+
+
+def of_card(title: str) -> str:
+    """The name here of a card that calls itself so, "NVIDIA A100-SXM4-80GB" say.
+
+    Raises ValueError if it has no published figures here.
+    """
+    plain = _plain(title)
+    fits = [key for key in GPUS if all(part in plain for part in key.split("-"))]
+    if not fits:
+        raise ValueError(f"--device: expected a card with published figures ({', '.join(GPUS)}), got {title!r}")
+    return max(fits, key=len)
+
+
+def memory_here() -> int:
+    """The memory of this machine in bytes."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())

@@ -1,0 +1,47 @@
+"""The stochastic sampler of distilled models [Ho et al. 2022, arXiv:2210.02303, Sec. 2.7; Meng et al. 2023].
+
+After that of Karras et al. 2022 (arXiv:2206.00364): go too far, then some of the way back in noise. Meng et al. is
+arXiv:2210.03142.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zoetrope.diffusion.denoise import Denoise
+from zoetrope.diffusion.prediction import eps_from_x
+from zoetrope.diffusion.process import by_frames, diffuse, renoise
+from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.samplers import Noise, Sampler, Step
+
+
+class Stochastic(Sampler):
+    """Each step is a DDIM step of twice its length, then fresh noise back to where it should have ended.
+
+    One denoiser call per step; the last step has its own length and adds no noise. For networks that were distilled to
+    steps of that double length, which lose nothing by it: others lose much at any number of steps.
+    """
+
+    videos: ClassVar[int] = 4
+
+    def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
+        last = len(levels) - 2
+        for index, level_t in enumerate(levels[:-1]):
+            with torch.no_grad():
+                x_hat = denoise(z, level_t)
+                beyond = levels[min(index + 2, last + 1)]
+                z = by_frames(_step(level_t, beyond), z, x_hat)
+                if index < last:
+                    z = by_frames(_back(beyond, levels[index + 1]), z, noise(index))
+            yield Step(z, x_hat)
+            del x_hat
+
+
+def _step(level_t: NoiseLevel, level_s: NoiseLevel) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda z, x_hat: diffuse(x_hat, eps_from_x(x_hat, z, level_t), level_s)
+
+
+def _back(level_s: NoiseLevel, level_t: NoiseLevel) -> Callable[[Tensor, Tensor], Tensor]:
+    return lambda z, eps: renoise(z, eps, level_s, level_t)

@@ -1,0 +1,216 @@
+"""Distillation of a trained stage: a folder of rounds, each of them a run like any other, which teaches the next.
+
+    teacher.safetensors, recipe.json     the original: its weights, and how it is described and distilled
+    distillation.json                    which stage it is
+    guided/, steps-64/, ..., steps-8/    the rounds, in this order
+
+[Salimans & Ho 2022, arXiv:2202.00512; Meng et al. 2023, arXiv:2210.03142; Ho et al. 2022, arXiv:2210.02303, Sec. 2.7].
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self
+
+from zoetrope.cascade.spec import Distilled, Oscillating, SamplingSpec, StageSpec
+from zoetrope.diffusion.distillation import expect_distillable
+from zoetrope.samplers.ddim import DDIM
+from zoetrope.samplers.stochastic import Stochastic
+from zoetrope.training.objectives import Objective, Teacher
+from zoetrope.training.objectives.guide import Guide
+from zoetrope.training.objectives.halve import Halve
+from zoetrope.training.spec import DistilSpec, Phase, Recipe
+from zoetrope.training.state import find_checkpoints
+
+FILE, WEIGHTS = "distillation.json", "teacher.safetensors"
+
+
+class Round(NamedTuple):
+    """One training of a distillation: its folder, and the recipe with the network that it makes."""
+
+    folder: Path
+    recipe: Recipe
+    stage: str
+
+    @property
+    def examples(self) -> int:
+        """How many examples it has seen, by its newest checkpoint."""
+        found = find_checkpoints(self.folder / "checkpoints")
+        return int(found[-1].name) if found else 0
+
+    @property
+    def total(self) -> int:
+        """How many examples it lasts."""
+        return self.recipe.train_spec(self.stage).examples
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has seen them all."""
+        return self.examples >= self.total
+
+
+class Distillation(NamedTuple):
+    """The distillation of a stage in a folder; `recipe` describes the teacher."""
+
+    folder: Path
+    recipe: Recipe
+    stage: str
+
+    @classmethod
+    def begin(cls, folder: Path, recipe: Recipe, stage: str, weights: Path) -> Self:
+        """Prepare the folder: the teacher's weights are copied, so that nothing that becomes of it matters later.
+
+        Raises ValueError for what cannot be distilled, FileExistsError if the folder holds anything.
+        """
+        plan(recipe, stage)
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            partial.mkdir(parents=True)
+            shutil.copyfile(weights, partial / WEIGHTS)
+            (partial / "recipe.json").write_text(json.dumps(recipe.to_json(), indent=1))
+            (partial / FILE).write_text(json.dumps({"stage": stage}))
+            os.replace(partial, folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        return cls(folder, recipe, stage)
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """The distillation in a folder. Raises ValueError if it cannot be read."""
+        try:
+            stage = json.loads((folder / FILE).read_text())["stage"]
+            recipe = Recipe.from_json((folder / "recipe.json").read_text())
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{folder}: not a distillation that can be read ({error})") from None
+        recipe.train_spec(stage)
+        return cls(folder, recipe, stage)
+
+    @property
+    def teacher(self) -> StageSpec:
+        """The original."""
+        return self.recipe.cascade.stage(self.stage)
+
+    def rounds(self) -> list[Round]:
+        """All rounds, in order."""
+        return [Round(self.folder / name, recipe, self.stage) for name, recipe in plan(self.recipe, self.stage)]
+
+    def newest(self) -> Round:
+        """The last round that is finished. Raises ValueError if none is."""
+        done = [part for part in self.rounds() if part.finished]
+        if not done:
+            first = self.rounds()[0]
+            seen = f"{first.folder.name} has seen {first.examples} of {first.total} examples"
+            raise ValueError(f"{self.folder}: no round of this distillation is finished yet ({seen})")
+        return done[-1]
+
+
+def is_distillation(path: Path) -> bool:
+    """Whether this is the folder of a distillation."""
+    return (path / FILE).is_file()
+
+
+def plan(recipe: Recipe, stage: str) -> list[tuple[str, Recipe]]:
+    """The rounds that distil a stage: the name and the recipe of each.
+
+    Raises ValueError for a stage that cannot be distilled, or not in this way.
+    """
+    teacher, spec = recipe.cascade.stage(stage), recipe.distil_spec(stage)
+    expect_distillable(f"stage {stage!r}", teacher.prediction)
+    weights, counts = _weights(teacher, spec), _counts(teacher, spec)
+    rounds: list[tuple[str, Recipe]] = []
+    source = Teacher(network=teacher.network, weights=f"../{WEIGHTS}")
+    network = teacher.network.model_copy(update={"guided": weights[1] > 0})
+    if network.guided and teacher.distilled is None:
+        made = teacher.model_copy(update={"network": network, "distilled": Distilled(steps=None, weights=weights)})
+        rounds.append(("guided", _round(recipe, made, spec.guidance, Guide(teacher=source))))
+        source = Teacher(network=network, weights=_result("guided", spec.guidance))
+    for number, jumps in enumerate(counts):
+        stochastic = spec.sampler == "stochastic"
+        name = f"steps-{2 * jumps if stochastic else jumps}"
+        phase = spec.last if number >= len(counts) - 2 else spec.halving
+        update = {
+            "network": network,
+            "distilled": Distilled(steps=jumps, stochastic=stochastic, weights=weights),
+            "sampling": _sampling(teacher.sampling, 2 * jumps if stochastic else jumps, spec.sampler),
+        }
+        goal = Halve(teacher=source, steps=jumps, stochastic=stochastic)
+        rounds.append((name, _round(recipe, teacher.model_copy(update=update), phase, goal)))
+        source = Teacher(network=network, weights=_result(name, phase))
+    return rounds
+
+
+def _weights(teacher: StageSpec, spec: DistilSpec) -> tuple[float, float]:
+    """The range of guidance weights. Raises ValueError if the teacher's own does not allow it."""
+    where, used = f"distillation.{teacher.name}.weights", teacher.sampling.weights()
+    if teacher.distilled is not None:
+        known = teacher.distilled.weights
+        if spec.weights not in (None, known):
+            raise ValueError(f"{where}: expected those that the teacher was distilled for, {known}, got {spec.weights}")
+        return known
+    low, high = (0.0, max(used)) if spec.weights is None else spec.weights
+    if low > high:
+        raise ValueError(f"{where}: expected the lowest and the highest, got {low:g}, {high:g}")
+    if outside := [weight for weight in used if not low <= weight <= high]:
+        raise ValueError(
+            f"{where}: expected a range with {outside[0]:g} in it, the guidance that the stage is sampled with, "
+            f"got {low:g} to {high:g}"
+        )
+    return low, high
+
+
+def _counts(teacher: StageSpec, spec: DistilSpec) -> list[int]:
+    """The steps of DDIM of each student. Raises ValueError unless halving leads from the teacher's steps to them."""
+    where = f"distillation.{teacher.name}.steps"
+    start = spec.start
+    if teacher.distilled is not None and teacher.distilled.steps is not None:
+        start = teacher.distilled.steps
+    per_jump = 2 if spec.sampler == "stochastic" else 1
+    legal = []
+    while start % 2 == 0:
+        start //= 2
+        legal.append(start)
+    named = [count * per_jump for count in legal]
+    if spec.steps not in named:
+        have, got = 2 * legal[0] if legal else start, f"{spec.steps} of {spec.sampler}"
+        if spec.steps >= have * per_jump:
+            raise ValueError(f"{where}: expected fewer steps than the teacher's {have}, got {got}")
+        known = ", ".join(map(str, named)) or "none, an odd number cannot be halved"
+        raise ValueError(f"{where}: {have} steps of the teacher halve to {known} of {spec.sampler}, got {got}")
+    return legal[: named.index(spec.steps) + 1]
+
+
+def _sampling(original: SamplingSpec, steps: int, sampler: Literal["ddim", "stochastic"]) -> SamplingSpec:
+    """How a student is sampled: guidance that oscillates is held constant for the same share of the way."""
+    update: dict[str, Any] = {"steps": steps, "sampler": DDIM() if sampler == "ddim" else Stochastic()}
+    if isinstance(original.guidance, Oscillating):
+        constant = round(original.guidance.constant * steps / original.steps)
+        update["guidance"] = original.guidance.model_copy(update={"constant": constant})
+    return original.model_copy(update=update)
+
+
+def _round(recipe: Recipe, stage: StageSpec, phase: Phase, objective: Objective) -> Recipe:
+    """The recipe of a round: that of the teacher, with the student in its place and nothing else to train."""
+    spec = recipe.distil_spec(stage.name)
+    learning = {
+        "objective": objective,
+        "phases": (phase,),
+        "weight": spec.weight,
+        "warm_up": spec.warm_up,
+        "cool_down": phase.examples,
+        "half_life": spec.half_life,
+        "text_dropout": 0.0,
+        "balance": False,
+    }
+    training = recipe.train_spec(stage.name).model_copy(update=learning)
+    stages = tuple(stage if other.name == stage.name else other for other in recipe.cascade.stages)
+    cascade = recipe.cascade.model_copy(update={"stages": stages, "teachers": ()})
+    made = Recipe(name=recipe.name, cascade=cascade, training={stage.name: training})
+    return Recipe.from_json(made.to_json())  # checked as a whole
+
+
+def _result(name: str, phase: Phase) -> str:
+    """Where a round leaves its weights, seen from another round."""
+    return f"../{name}/checkpoints/{phase.examples:09d}/average.safetensors"

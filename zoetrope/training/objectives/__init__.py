@@ -1,0 +1,55 @@
+"""What a network learns to answer, one objective a file: real noise, or what a teacher makes of it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor
+
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.conditioning import Conditioning
+from zoetrope.config import Config, Kind
+from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.networks import NetworkConfig
+
+Ask = Callable[[Tensor, Tensor, Conditioning], Tensor]
+"""A teacher: (z, logsnr, conditioning) -> what its network outputs, without a graph."""
+
+
+class Lesson(NamedTuple):
+    """Examples on the device: clean videos x and noise like them (B, C, F, H, W), u (B,) in [0, 1), conditioning."""
+
+    x: Tensor
+    eps: Tensor
+    u: Tensor
+    given: Conditioning
+
+
+class Question(NamedTuple):
+    """What a network is shown, z (B, C, F, H, W) at a level (B,), and what its output should be, like z."""
+
+    z: Tensor
+    level: NoiseLevel
+    answer: Tensor
+
+
+class Teacher(Config):
+    """A network to learn from: what it is, and the file of its weights, from the run's folder on.
+
+    The weights that it has in common with the network that learns are what that one starts from.
+    """
+
+    network: NetworkConfig
+    weights: str
+
+
+class Objective(Kind, ABC):
+    """What a network learns; `teacher` is None where it learns from data alone."""
+
+    folder: ClassVar[str] = "zoetrope.training.objectives"
+
+    teacher: Teacher | None = None
+
+    @abstractmethod
+    def __call__(self, stage: StageSpec, lesson: Lesson, ask: Ask | None) -> Question:
+        """A question for each example of a lesson; `ask` is the teacher, if there is one."""

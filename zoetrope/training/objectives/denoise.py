@@ -1,0 +1,15 @@
+"""Learn from data: tell the noise from the video [Ho et al. 2022, arXiv:2210.02303, Sec. 2.1 and 2.4]."""
+
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.diffusion.prediction import target
+from zoetrope.diffusion.process import diffuse
+from zoetrope.training.objectives import Ask, Lesson, Objective, Question
+
+
+class Denoise(Objective):
+    """z = alpha x + sigma eps at a time drawn evenly from [0, 1]; the answer is x, eps or v."""
+
+    def __call__(self, stage: StageSpec, lesson: Lesson, ask: Ask | None) -> Question:
+        level = stage.schedule(lesson.u)
+        z = diffuse(lesson.x, lesson.eps, level)
+        return Question(z, level, target(stage.prediction, lesson.x, lesson.eps, level))

@@ -1,0 +1,23 @@
+"""Learn to answer as a guided teacher, in one call instead of two [Meng et al. 2023, arXiv:2210.03142, Sec. 3.1]."""
+
+import torch
+
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.diffusion.distillation import guided_answer
+from zoetrope.diffusion.process import diffuse
+from zoetrope.training.objectives import Ask, Lesson, Objective, Question, Teacher
+
+
+class Guide(Objective):
+    """The answer at any time is the teacher's with guidance of the weight in the example's conditioning."""
+
+    teacher: Teacher
+
+    def __call__(self, stage: StageSpec, lesson: Lesson, ask: Ask | None) -> Question:
+        assert ask is not None and lesson.given.guidance is not None
+        level = stage.schedule(lesson.u)
+        z = diffuse(lesson.x, lesson.eps, level)
+        logsnr = level.logsnr.to(z.dtype)
+        both = ask(torch.cat([z, z]), torch.cat([logsnr, logsnr]), lesson.given.doubled())
+        conditional, unconditional = both.chunk(2)
+        return Question(z, level, guided_answer(conditional, unconditional, lesson.given.guidance))

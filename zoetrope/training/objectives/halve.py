@@ -1,0 +1,36 @@
+"""Learn to do in one step what the teacher does in two [Salimans & Ho 2022, arXiv:2202.00512, Alg. 2]."""
+
+from pydantic import PositiveInt
+from torch import Tensor
+
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.diffusion.distillation import Grid, halving_answer
+from zoetrope.diffusion.prediction import x_from
+from zoetrope.diffusion.process import diffuse
+from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.training.objectives import Ask, Lesson, Objective, Question, Teacher
+
+
+class Halve(Objective):
+    """The answer is the one with which one step of DDIM ends where two of the teacher's end; neither is thresholded.
+
+    Attributes:
+        steps: that the student takes from noise to data with DDIM; the teacher takes twice as many.
+        stochastic: whether it learns the levels between those too, where the stochastic sampler starts steps as well.
+    """
+
+    teacher: Teacher
+    steps: PositiveInt
+    stochastic: bool = False
+
+    def __call__(self, stage: StageSpec, lesson: Lesson, ask: Ask | None) -> Question:
+        assert ask is not None
+        grid = Grid(self.steps, self.stochastic)
+        place = grid.place(lesson.u)
+        jump = grid.jump(stage.schedule, place)
+        z = diffuse(lesson.x, lesson.eps, jump.start)
+
+        def teacher(z: Tensor, level: NoiseLevel) -> Tensor:
+            return x_from(stage.prediction, ask(z, level.logsnr.to(z.dtype), lesson.given), z, level)
+
+        return Question(z, jump.start, halving_answer(stage.prediction, teacher, z, jump, place))
