@@ -1,8 +1,9 @@
 """Put trained runs together to the model that ships: `zoetrope/models/mini`.
 
-    python benchmarks/package_mini.py runs/base runs/tsr1 runs/ssr1 --to zoetrope/models/mini
+    python benchmarks/package_mini.py runs/base runs/tsr1 runs/ssr1 ... --to zoetrope/models/mini
 
-The description is the recipe's, the weights are the runs' averaged ones in bfloat16, and the card that is there stays.
+The description is the recipe's, but for stages that were distilled; the weights are the runs' averaged ones, in bfloat16;
+the card that is there stays.
 """
 
 import argparse
@@ -21,7 +22,11 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--recipe", default="mini")
     options = parser.parse_args()
-    gathered = gather(options.runs)._replace(spec=load_recipe(options.recipe).cascade)
+    gathered = gather(options.runs)
+    told, found = load_recipe(options.recipe).cascade, {stage.name: stage for stage in gathered.spec.stages}
+    stages = [found[stage.name] if found[stage.name].distilled else stage for stage in told.stages]
+    spec = told.model_copy(update={"stages": tuple(stages), "teachers": gathered.spec.teachers})
+    gathered = gathered._replace(spec=spec)
     gathered.check(gathered.spec.stages)
     card = options.to / "README.md"
     if card.exists():

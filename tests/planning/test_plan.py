@@ -275,3 +275,12 @@ def test_what_cannot_be_read(
         name = str(tmp_path / what) if "." in what else what
         code, out, err = run(capsys, monkeypatch, name, "--device", "t4")
         assert (code, out) == (2, "") and message in err
+
+
+def test_training_on_a_part_of_each_clip_costs_its_share() -> None:
+    spec = TrainSpec(data=Toybox(), phases=(Phase(examples=8, batch=2),))
+    shape = VideoShape(frames=8, height=8, width=16, fps=4)
+    network = VideoUNetConfig(embedding=64, text_width=TEXT, low_res=True, levels=(Level(width=WIDTH),))
+    tsr = StageSpec(name="tsr", shape=shape, source=SHAPE, network=network)
+    whole, part = (training(tsr, spec.model_copy(update={"span": span}), torch.float32) for span in (None, 4))
+    assert 0.4 < part.flops / whole.flops < 0.6

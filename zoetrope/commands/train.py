@@ -47,14 +47,18 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train one stage of a recipe."""
-    talk = Talk(json, quiet)
     fields = changes(sets)
     place = device_named(device)
 
     from zoetrope.training.loop import Run
+    from zoetrope.training.ranks import Ranks
     from zoetrope.training.state import find_checkpoints
 
-    made, name = _continued(out, recipe, stage) if resume else _begun(out, recipe, stage)
+    ranks = Ranks.join(place)
+    talk = Talk(json and ranks.leads, quiet or not ranks.leads)
+    made, name = _continued(out, recipe, stage) if resume else _chosen(recipe, stage)
+    if ranks.leads and not resume:
+        _expect_free(out)
     if data is not None:
         fields.insert(0, (f"training.{name}.data", source_json(data)))
     for path, value in fields:
@@ -62,8 +66,11 @@ def train(
     expect_data(made, name)
     weights = None if resume or init is None else _weights(init, made, name)
     with naming(out):
-        run = Run(made, name, out, place, weights)
+        run = Run(made, name, out, place, weights, ranks)
         last = follow(talk, run, "train", out)
+    ranks.leave()
+    if not ranks.leads:
+        return
     at = find_checkpoints(out / "checkpoints")[-1]
     value = {"run": str(out), "stage": name, "examples": run.state.examples, "checkpoint": str(at)}
     if last is not None:
@@ -79,8 +86,8 @@ def source_json(data: str) -> dict[str, Any]:
     return (Toybox() if data == "toybox" and not Path(data).is_dir() else Folder(path=data)).to_json()
 
 
-def _begun(out: Path, recipe: str | None, stage: str | None) -> "tuple[Recipe, str]":
-    """The recipe and stage of a new run. Raises ValueError unless `out` is free for it."""
+def _chosen(recipe: str | None, stage: str | None) -> "tuple[Recipe, str]":
+    """The recipe and stage of a new run."""
     from zoetrope.recipes import load_recipe, names
 
     if recipe is None:
@@ -89,6 +96,11 @@ def _begun(out: Path, recipe: str | None, stage: str | None) -> "tuple[Recipe, s
     if stage is None:
         raise ValueError(f"--stage: expected one of {', '.join(made.training)}")
     made.train_spec(stage)
+    return made, stage
+
+
+def _expect_free(out: Path) -> None:
+    """Raise ValueError unless a new run may go to `out`."""
     if (out / "metrics.jsonl").exists() or any((out / "checkpoints").glob("*")):
         raise ValueError(f"{out}: already holds a run; go on with it by --resume, or choose another --out")
     if out.exists() and not out.is_dir():
@@ -97,7 +109,6 @@ def _begun(out: Path, recipe: str | None, stage: str | None) -> "tuple[Recipe, s
         raise ValueError(f"{out}: holds other files; choose another --out")
     for name in BEGUN:  # of a run that ended before it had learnt anything
         (out / name).unlink(missing_ok=True)
-    return made, stage
 
 
 def _continued(out: Path, recipe: str | None, stage: str | None) -> "tuple[Recipe, str]":

@@ -151,7 +151,7 @@ def _example(stage: StageSpec, spec: TrainSpec, phase: Phase, count: int) -> tup
     """Clips as the phase has them, and what the network is given beside them."""
     shape = clip_shape(stage, phase)
     height, width = spec.crop or (shape.height, shape.width)
-    x = torch.zeros(count, stage.network.channels, shape.frames, height, width)
+    x = torch.zeros(count, stage.network.channels, spec.span or shape.frames, height, width)
     packed = phase.images > 0 and shape.frames > 1
     given = _text(stage, count, shape.frames if packed else None)
     if packed:

@@ -47,8 +47,8 @@ def recipe() -> Recipe:
             "ssr1": _train_small(8_000, batch=8),
             "ssr2": _train_large(6_000),
             "tsr2": _train_large(6_000),
-            "tsr3": _train_large(4_800),
-            "ssr3": _train_large(6_000, crop=192),
+            "tsr3": _train_large(2_400),
+            "ssr3": _train_large(4_000, crop=192),
         },
     )
 

@@ -31,6 +31,7 @@ from zoetrope.training.batch import Batch, Batches
 from zoetrope.training.objectives import Lesson
 from zoetrope.training.precision import compute_dtype
 from zoetrope.training.preview import Subjects, sample_sheet, subjects
+from zoetrope.training.ranks import ALONE, Ranks
 from zoetrope.training.spec import Recipe, TrainSpec
 from zoetrope.training.state import TrainState, find_checkpoints, read_metrics, sweep
 
@@ -52,18 +53,28 @@ class Progress(NamedTuple):
 class Run:
     """A run on disk, new or continued."""
 
-    def __init__(self, recipe: Recipe, stage: str, folder: Path, device: torch.device, init: Path | None = None):
+    def __init__(
+        self,
+        recipe: Recipe,
+        stage: str,
+        folder: Path,
+        device: torch.device,
+        init: Path | None = None,
+        ranks: Ranks = ALONE,
+    ):
         """`init` is a safetensors file whose weights a new run starts from; a continued one has its own.
+
+        Of several processes, `ranks`, each has a `Run` of the same folder, in which the leading one alone writes.
 
         A network that has a teacher starts as that one instead.
 
         Raises ValueError if `folder` already holds a run of another recipe or stage, or for unfit weights.
         """
-        self.recipe, self.folder, self.device = recipe, folder, device
+        self.recipe, self.folder, self.device, self.ranks = recipe, folder, device, ranks
         self.stage: StageSpec = recipe.cascade.stage(stage)
         self.spec: TrainSpec = recipe.train_spec(stage)
         self.stopped = False
-        self._learning = self._amid = False
+        self._learning = self._amid = self._ending = False
         known = self._known()
         self.dtype = self._settled(known)
         self._streak = 0  # losses in a row that were not finite
@@ -78,9 +89,10 @@ class Run:
         if found := find_checkpoints(folder / "checkpoints"):
             self.state.load(found[-1])
             log.info("continuing from %s", found[-1])
-        sweep(folder / "checkpoints")
-        _cut_metrics(folder / "metrics.jsonl", self.state.examples)
-        self._record(known)
+        if ranks.leads:
+            sweep(folder / "checkpoints")
+            _cut_metrics(folder / "metrics.jsonl", self.state.examples)
+            self._record(known)
 
     def _taught(self) -> Network | None:
         """The network that the objective learns from, if any. Raises ValueError if its weights cannot be read."""
@@ -131,8 +143,11 @@ class Run:
         """
         state, spec = self.state, self.spec
         dataset = spec.data.open()
+        if self.ranks.leads:
+            EmbeddingCache(self.recipe.cascade.text, cache).prepare(dataset.captions(), _tell_encoding)
+        self.ranks.meet()
         texts = EmbeddingCache(self.recipe.cascade.text, cache)
-        texts.prepare(dataset.captions(), _tell_encoding)
+        texts.prepare(dataset.captions())
         batches = Batches(stage=self.stage, spec=spec, dataset=dataset, texts=texts)
         window = Window(state.examples)
         saved = state.examples
@@ -148,20 +163,24 @@ class Run:
                 if crossed(before, state.examples, spec.log_every) or state.examples >= spec.examples:
                     yield self._report(window)
                     window = Window(state.examples)
-                if spec.sample_every and crossed(before, state.examples, spec.sample_every):
+                if self.ranks.leads and spec.sample_every and crossed(before, state.examples, spec.sample_every):
                     self._sheet(worker.submit(subjects, batches, state.examples).result())
                 if crossed(before, state.examples, spec.checkpoint_every):
                     saved = state.examples  # even if that fails: it is not tried a second time
-                    state.save(self.folder / "checkpoints", spec.keep)
-                if self.stopped:
+                    self._save()
+                if self._ending or (self.stopped and self.ranks.world == 1):
                     break
         finally:
             try:
                 if state.examples > saved and not self._amid:
-                    state.save(self.folder / "checkpoints", spec.keep)
+                    self._save()
             finally:
                 self._learning = False
                 worker.shutdown()
+
+    def _save(self) -> None:
+        if self.ranks.leads:
+            self.state.save(self.folder / "checkpoints", self.spec.keep)
 
     def stop(self) -> bool:
         """Ask for the end after the current step; False if no training is under way. Safe in a signal handler."""
@@ -180,14 +199,18 @@ class Run:
 
     def _learn(self, batch: Batch) -> tuple[float, float]:
         """One step on a batch; a loss that is not finite is counted, and its update left out."""
-        state, parts = self.state, min(self.spec.accumulate, len(batch.x))
-        errors = torch.empty(len(batch.x))
-        for part in torch.arange(len(batch.x)).tensor_split(parts):
+        state, share = self.state, self.ranks.share(len(batch.x))
+        errors, stop = torch.zeros(len(batch.x)), torch.tensor([float(self.stopped)])
+        for part in share.tensor_split(min(self.spec.accumulate, len(share))) if len(share) else ():
             losses = self._loss(batch, part)
             errors[part] = losses.detach().cpu()
             if self.spec.balance:
                 losses = losses / state.typical.at(batch.t[part]).to(losses)
             (losses.sum() / len(batch.x)).backward()
+        # The processes also agree when to end: a signal may reach one of them a step before another.
+        messages = errors.to(self.device), stop.to(self.device)
+        self.ranks.add_up_gradients(list(state.network.parameters()), *messages)
+        errors, self._ending = messages[0].cpu(), bool(messages[1] > 0)
         total = float(errors.mean())
         norm = state.gradient_norm()
         if math.isfinite(total) and math.isfinite(norm):
@@ -234,8 +257,9 @@ class Run:
             learning_rate=self.spec.learning_rate(state.examples),
             examples_per_second=window.speed(state.examples),
         )
-        with (self.folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(now._asdict()) + "\n")
+        if self.ranks.leads:
+            with (self.folder / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(now._asdict()) + "\n")
         return now
 
     def _sheet(self, seen: Subjects) -> None:
