@@ -2,8 +2,8 @@
 
     python benchmarks/package_mini.py runs/base runs/tsr1 runs/ssr1 ... --to zoetrope/models/mini
 
-The description is the recipe's, but for stages that were distilled; the weights are the runs' averaged ones, in bfloat16;
-the card that is there stays.
+The description is the recipe's, but for stages that were distilled; weights are the runs' averaged ones in bfloat16.
+The card that is there stays.
 """
 
 import argparse

@@ -68,7 +68,7 @@ def _base() -> StageSpec:
                 Level(width=192, blocks=3, spatial_attention=True, text_attention=True, temporal="attention"),
             ),
         ),
-        sampling=SamplingSpec(sampler=DDIM(), steps=48, guidance=2.0, threshold=0.995),
+        sampling=SamplingSpec(sampler=DDIM(), steps=48, guidance=2.0),
     )
 
 
@@ -116,14 +116,15 @@ def _train_base() -> TrainSpec:
         weight="v",
         balance=True,
         phases=(
-            Phase(examples=160_000, batch=16, frames=1, peak=8e-4),
-            Phase(examples=24_000, batch=8, frames=8, images=0.25, peak=7e-4),
-            Phase(examples=12_000, batch=4, frames=8, images=0.15, peak=6e-4),
-            Phase(examples=400_000, batch=4, images=0.125, peak=5e-4),
+            Phase(examples=216_000, batch=64, frames=1, peak=2e-3),
+            Phase(examples=20_000, batch=8, frames=8, images=0.25, peak=1.5e-3),
+            Phase(examples=8_000, batch=4, images=0.2, peak=1.2e-3),
         ),
+        optimizer="muon",
         clip=10.0,
-        warm_up=6400,
-        half_life=4000,
+        warm_up=3200,
+        cool_down=3000,
+        half_life=3000,
         checkpoint_every=4000,
         sample_every=4000,
         log_every=320,
