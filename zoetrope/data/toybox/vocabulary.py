@@ -109,7 +109,7 @@ COLOURS = {
 }
 
 # Names that tell the colour to people, but hardly to a small language model: a linear map from MiniLM's features of the
-# words above finds the colour of a fifth of them. Never seen in training, and reported apart from the held-out words.
+# words above finds the colour of 30 % of them. Never seen in training, and reported apart from the held-out words.
 HUES = {
     "red": "crimson",
     "orange": "amber",
