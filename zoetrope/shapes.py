@@ -5,6 +5,7 @@ B batch, C channels, F frames, H height, W width, L text tokens, D features.
 Videos are always (B, C, F, H, W); an image is a video with F = 1.
 """
 
+import math
 from typing import NamedTuple, Self
 
 from pydantic import PositiveFloat, PositiveInt
@@ -29,6 +30,11 @@ class VideoShape(Config):
         """How long the video lasts."""
         return self.frames / self.fps
 
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Frames, height, width."""
+        return self.frames, self.height, self.width
+
 
 class Window(NamedTuple):
     """A box in a video: ranges of frames, rows and columns."""
@@ -43,9 +49,14 @@ class Window(NamedTuple):
         return cls(range(shape.frames), range(shape.height), range(shape.width))
 
     @property
+    def sizes(self) -> tuple[int, int, int]:
+        """How many frames, rows and columns."""
+        return len(self.frames), len(self.rows), len(self.columns)
+
+    @property
     def volume(self) -> int:
         """Its pixels, over all frames."""
-        return len(self.frames) * len(self.rows) * len(self.columns)
+        return math.prod(self.sizes)
 
     def of(self, video: Tensor) -> Tensor:
         """This part of a video (..., F, H, W), a view."""

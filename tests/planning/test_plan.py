@@ -10,7 +10,10 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from zoetrope.__main__ import main
+from zoetrope.cascade.memory import least_memory
+from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import CascadeSpec, Oscillating, SamplingSpec, StageSpec
+from zoetrope.conditioning import Conditioning
 from zoetrope.config import override
 from zoetrope.data.toybox import Toybox
 from zoetrope.layers.convolution import SpatialConv, TemporalConv
@@ -54,6 +57,31 @@ def recipe() -> Recipe:
     text = T5(width=TEXT)
     cascade = CascadeSpec(name="small", text=text, stages=(stage(guidance=2.0), finer()))
     return Recipe(name="small", cascade=cascade, training={"base": trained()})
+
+
+def convolutional() -> StageSpec:
+    """A spatial stage that can run in tiles."""
+    shape, source = (VideoShape(frames=16, height=side, width=side, fps=2) for side in (96, 24))
+    level = Level(width=16, text_attention=True, temporal="convolution")
+    network = VideoUNetConfig(embedding=32, head=16, text_width=TEXT, low_res=True, patch=2, levels=(level,))
+    return StageSpec(name="ssr", shape=shape, source=source, network=network, sampling=SamplingSpec(steps=2))
+
+
+def test_tiles_count_as_they_are_run() -> None:
+    one, tokens = convolutional(), 24
+    memory = least_memory(one, 1, tokens)
+    work, whole = sampling(one, torch.float32, memory), sampling(one, torch.float32)
+    with dry() as meter:
+        network = one.network.build().eval().requires_grad_(False)
+        meter.restart()
+        for _ in sample_stage(
+            one, network, text, torch.zeros(1, 3, 16, 24, 24), Draw(seed=0, samples=[0], memory=memory)
+        ):
+            pass
+    assert flops_of(work.whole) == flops_of(meter.tally) > flops_of(whole.whole)
+    assert work.peak < whole.peak and work.flops_per_forward == whole.flops_per_forward
+    with pytest.raises(ValueError, match="memory: stage 'ssr'"):
+        sampling(one, torch.float32, memory - 1)
 
 
 def test_flops_of_layers_are_those_by_hand() -> None:
@@ -122,15 +150,15 @@ def test_memory_is_what_is_held() -> None:
         kept = torch.zeros(1000)
         view = kept[10:20]
         passing = torch.ones(500)
-        assert meter.live == 6000
+        assert meter.live.now == 6000
         del passing
-        assert (meter.live, meter.peak) == (4000, 6000)
+        assert (meter.live.now, meter.live.peak) == (4000, 6000)
         del kept
-        assert meter.live == 4000 and view.shape == (10,)
+        assert meter.live.now == 4000 and view.shape == (10,)
         meter.restart()
-        assert meter.peak == 4000
+        assert meter.live.peak == 4000
         view = view + 1
-        assert (meter.live, meter.peak) == (40, 4040)
+        assert (meter.live.now, meter.live.peak) == (40, 4040)
 
 
 def test_memory_of_stages() -> None:

@@ -5,7 +5,6 @@ those that live at the same time are counted.
 """
 
 import os
-import weakref
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from zoetrope.cascade.live import Live
 from zoetrope.cascade.local import Local, local_denoiser
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.tiles import Tile, best_tiles
@@ -79,6 +79,12 @@ def plan_tiles(stage: StageSpec, batch: int, tokens: int, memory: int | None, de
     return tiles
 
 
+def least_memory(stage: StageSpec, batch: int, tokens: int) -> int:
+    """The least memory that sampling a stage can do with: in its smallest tiles, in bytes of the whole process."""
+    smallest = best_tiles(stage.shape, stage.network.reach(), 0)
+    return stage_cost(stage, batch, tokens).peak(max(tile.seen.volume for tile in smallest))
+
+
 @lru_cache(maxsize=64)
 def stage_cost(stage: StageSpec, batch: int, tokens: int) -> Cost:
     """What sampling a stage holds in memory; the network computes in float32."""
@@ -90,7 +96,7 @@ def stage_cost(stage: StageSpec, batch: int, tokens: int) -> Cost:
             text=torch.empty(batch, tokens, stage.network.text_width),
             text_mask=torch.ones(batch, tokens, dtype=torch.bool),
         )
-        source = None if stage.source is None else torch.empty(batch, stage.network.channels, *_grid(stage.source))
+        source = None if stage.source is None else torch.empty(batch, stage.network.channels, *stage.source.sizes)
     local = Local(stage, network, text, source, lambda purpose, window: _video(stage, batch, window), lambda level: 1.0)
     small, large = (_measure(local, batch, window) for window in (smallest, whole))
     pixel = (large - small) / max(1, whole.volume - smallest.volume)
@@ -111,7 +117,7 @@ def peak_bytes(run: Callable[[], object]) -> int:
     """The most bytes of tensors that a function makes and holds at the same time; on any device, meta too."""
     with _Counter() as counter:
         run()
-    return counter.peak
+    return counter.live.peak
 
 
 def _measure(local: Local, batch: int, window: Window) -> int:
@@ -122,11 +128,7 @@ def _measure(local: Local, batch: int, window: Window) -> int:
 
 
 def _video(stage: StageSpec, batch: int, window: Window) -> Tensor:
-    return torch.empty(batch, stage.network.channels, *map(len, window), device=META)
-
-
-def _grid(shape: Any) -> tuple[int, int, int]:
-    return shape.frames, shape.height, shape.width
+    return torch.empty(batch, stage.network.channels, *window.sizes, device=META)
 
 
 def _spare(device: torch.device) -> int:
@@ -146,28 +148,15 @@ def _available() -> int:
 
 
 class _Counter(TorchDispatchMode):
-    """Counts the bytes of storages from when an operation makes them until the last tensor on them is gone."""
+    """Counts the bytes of all tensors that operations make."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = self.peak = 0
-        self.live: set[int] = set()
+        self.live = Live()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(out):
             if isinstance(leaf, Tensor):
-                self._see(leaf.untyped_storage())
+                self.live.hold(leaf)
         return out
-
-    def _see(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key not in self.live:
-            self.live.add(key)
-            self.now += size
-            self.peak = max(self.peak, self.now)
-            weakref.finalize(storage, self._forget, key, size)
-
-    def _forget(self, key: int, size: int) -> None:
-        self.live.discard(key)
-        self.now -= size

@@ -14,6 +14,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.tiles import Tile, tiled
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, per_step
+from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.networks import Network
 from zoetrope.samplers import Step
 from zoetrope.shapes import Window
@@ -54,19 +55,8 @@ def sample_stage(
     stage.check_sampling()
     if draw.negative is not None and stage.network.guided and any(stage.sampling.weights()):
         raise ValueError(f"stage {stage.name!r}: a distilled network knows no negative prompt; run its teacher instead")
-    times = torch.linspace(1, 0, stage.sampling.steps + 1, dtype=torch.float64)
-    levels = [stage.schedule(t.expand(len(draw.samples)).to(draw.device)) for t in times]
-    local = Local(
-        stage,
-        network,
-        text,
-        video,
-        noise=lambda purpose, window: _noise(stage, draw, purpose, window),
-        weight=per_step(levels, stage.sampling.weights()),
-        negative=draw.negative,
-        device=draw.device.type,
-        dtype=draw.dtype,
-    )
+    levels = sampling_levels(stage, draw)
+    local = local_of(stage, network, text, video, draw)
     tiles = plan_tiles(stage, len(draw.samples), text_length(text), draw.memory, draw.device)
     if len(tiles) > 1:
         log.info("stage %s: %d tiles, windows of up to %s", stage.name, len(tiles), _largest(tiles))
@@ -74,6 +64,27 @@ def sample_stage(
     whole = Window.whole(stage.shape)
     noise = _noise(stage, draw, "start", whole)
     return stage.sampling.sampler(denoise, noise, levels, noise=lambda step: _noise(stage, draw, f"step {step}", whole))
+
+
+def sampling_levels(stage: StageSpec, draw: Draw) -> list[NoiseLevel]:
+    """The noise levels (B,) that the steps of a stage lead through, from noise to data."""
+    times = torch.linspace(1, 0, stage.sampling.steps + 1, dtype=torch.float64)
+    return [stage.schedule(t.expand(len(draw.samples)).to(draw.device)) for t in times]
+
+
+def local_of(stage: StageSpec, network: Network, text: Conditioning, video: Tensor | None, draw: Draw) -> Local:
+    """What `sample_stage` makes the denoisers of windows from."""
+    return Local(
+        stage,
+        network,
+        text,
+        video,
+        noise=lambda purpose, window: _noise(stage, draw, purpose, window),
+        weight=per_step(sampling_levels(stage, draw), stage.sampling.weights()),
+        negative=draw.negative,
+        device=draw.device.type,
+        dtype=draw.dtype,
+    )
 
 
 def text_length(text: Conditioning) -> int:

@@ -46,7 +46,7 @@ def tiles_of(shape: VideoShape, size: tuple[int, int, int], reach: Reach) -> lis
 
     `size` must be a multiple of reach.grid in space. The last tile along an axis may be smaller.
     """
-    axes = [list(_spans(*axis)) for axis in zip(_sizes(shape), size, _halos(reach), strict=True)]
+    axes = [list(_spans(*axis)) for axis in zip(shape.sizes, size, _halos(reach), strict=True)]
     return [
         Tile(*(Window(*ranges) for ranges in zip(*spans, strict=True)))
         for spans in product(*axes)
@@ -58,7 +58,7 @@ def best_tiles(shape: VideoShape, reach: Reach, largest: float) -> list[Tile]:
 
     If there are none so small, the tiles whose largest window is smallest.
     """
-    size = _best_size(_sizes(shape), _halos(reach), reach, largest)
+    size = _best_size(shape.sizes, _halos(reach), reach, largest)
     return tiles_of(shape, size, reach)
 
 
@@ -105,10 +105,6 @@ def _spans(size: int, step: int, halo: int | None) -> Iterator[tuple[range, rang
     for start in range(0, size, step):
         stop = min(size, start + step)
         yield range(start, stop), range(max(0, start - halo), min(size, stop + halo))
-
-
-def _sizes(shape: VideoShape) -> tuple[int, int, int]:
-    return shape.frames, shape.height, shape.width
 
 
 def _halos(reach: Reach) -> tuple[int | None, int | None, int | None]:

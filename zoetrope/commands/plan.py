@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoetrope.commands._options import Json, Quiet, Sets, changes
+from zoetrope.commands._options import Json, Quiet, Sets, bytes_named, changes
 from zoetrope.commands._talk import Talk
 
 if TYPE_CHECKING:
@@ -29,12 +29,17 @@ On = Annotated[
     ),
 ]
 Until = Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to plan. [all]")]
+Memory = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="The most that sampling may hold, such as 4GB. [what the device can spare]"),
+]
 
 
 def plan(
     what: What,
     device: On = None,
     until: Until = None,
+    memory: Memory = None,
     sets: Sets = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -42,6 +47,7 @@ def plan(
     """Tell what each stage takes on a device: parameters, FLOPs, memory and time, to sample a video and to train."""
     talk = Talk(json, quiet)
     fields = changes(sets)
+    budget = bytes_named(memory) if memory else None
     card = _card(device)
     name, stages, specs = _stages(what, until, fields)
 
@@ -50,7 +56,7 @@ def plan(
     place = _device(card, training=bool(specs))
     made = []
     for stage in stages:
-        made.append(plan_stage(stage, place, specs.get(stage.name)))
+        made.append(plan_stage(stage, place, specs.get(stage.name), budget))
         talk.say(f"{stage.name}: counted")
     total = totals(made, place.memory)
     value = {

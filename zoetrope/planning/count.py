@@ -6,7 +6,6 @@ memory that is alive when it runs.
 """
 
 import math
-import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
+
+from zoetrope.cascade.live import Live
 
 Kind = Literal[
     "convolution",
@@ -93,7 +94,7 @@ def flops_of(tally: Tally) -> int:
 
 
 class Meter(TorchDispatchMode):
-    """Counts operations into `tally`, and bytes of the tensors that are alive: now in `live`, at most in `peak`.
+    """Counts operations into `tally`, and bytes of the tensors that are alive, in `live`.
 
     Where the code asks for a value, as of a norm that decides a step, it gets 1: there are none here.
     """
@@ -101,12 +102,12 @@ class Meter(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.tally: Tally = Counter()
-        self.live = self.peak = 0
-        self._known: dict[int, weakref.ref[Any]] = {}
+        self.live = Live()
 
     def restart(self) -> None:
         """Count from here: what was done so far is forgotten, what is alive stays."""
-        self.tally, self.peak = Counter(), self.live
+        self.tally = Counter()
+        self.live.restart()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -121,22 +122,8 @@ class Meter(TorchDispatchMode):
         if packet not in NOTHING:
             self.tally[_operation(packet, func, args, kwargs, out, given, made)] += 1
         for tensor in made:
-            self._hold(tensor)
+            self.live.hold(tensor)
         return out
-
-    def _hold(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._known:
-            return
-
-        def gone(_: Any) -> None:
-            self.live -= size
-            del self._known[key]
-
-        self._known[key] = weakref.ref(storage, gone)
-        self.live += size
-        self.peak = max(self.peak, self.live)
 
 
 @contextmanager

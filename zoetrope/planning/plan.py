@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from zoetrope.cascade.memory import least_memory
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.planning.count import flops_of
 from zoetrope.planning.devices import Device
-from zoetrope.planning.work import sampling, training
+from zoetrope.planning.work import TOKENS, sampling, training
 from zoetrope.training.spec import TrainSpec
 
 
@@ -65,9 +66,13 @@ class StagePlan(NamedTuple):
         return value
 
 
-def plan_stage(stage: StageSpec, device: Device, spec: TrainSpec | None) -> StagePlan:
-    """Count a stage and price it; with its training if `spec` is given."""
-    work = sampling(stage, device.dtype)
+def plan_stage(stage: StageSpec, device: Device, spec: TrainSpec | None, memory: int | None = None) -> StagePlan:
+    """Count a stage and price it; with its training if `spec` is given.
+
+    It is sampled in the tiles that `memory` bytes ask for; for None, those that the device asks for.
+    Raises ValueError if not even the smallest tiles fit into `memory`.
+    """
+    work = sampling(stage, device.dtype, _budget(stage, device) if memory is None else memory)
     return StagePlan(
         name=stage.name,
         kind=stage.kind,
@@ -82,6 +87,14 @@ def plan_stage(stage: StageSpec, device: Device, spec: TrainSpec | None) -> Stag
         seconds=device.seconds(work.whole),
         learning=None if spec is None else _learning(stage, device, spec),
     )
+
+
+def _budget(stage: StageSpec, device: Device) -> int | None:
+    """What a stage is sampled in if nobody says: None, what can be spared here, or all that a GPU has.
+
+    One that is too small for any tiles is planned for all the same: that is worth knowing.
+    """
+    return None if device.name == "cpu" else max(device.memory, least_memory(stage, 1, TOKENS))
 
 
 def totals(stages: Sequence[StagePlan], memory: int) -> dict[str, Any]:

@@ -3,26 +3,29 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.memory import stage_cost
-from zoetrope.cascade.sample import Draw, sample_stage
+from zoetrope.cascade.local import Local, local_denoiser
+from zoetrope.cascade.memory import PROCESS, plan_tiles, stage_cost
+from zoetrope.cascade.sample import CPU, Draw, local_of, sample_stage
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.cascade.tiles import Tile
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.loss import squared_error
 from zoetrope.diffusion.prediction import target
 from zoetrope.diffusion.process import diffuse
 from zoetrope.networks import Network
-from zoetrope.planning.count import Meter, Tally, dry, flops_of
+from zoetrope.planning.count import Meter, Operation, Tally, dry, flops_of
+from zoetrope.shapes import Window
 from zoetrope.training.spec import Phase, TrainSpec, clip_shape
 from zoetrope.training.state import TrainState
 
 TOKENS = 24  # of text: a sentence; text is padded to the longest of a batch and not to the encoder's limit
 
-UNTILED = 10**18  # bytes that no stage needs: each runs whole, as where there is memory enough
+UNTILED = 10**18  # bytes that no stage needs: each runs whole
 
 
 class Sampling(NamedTuple):
@@ -65,41 +68,66 @@ class Training(NamedTuple):
         return max(self.phases, key=lambda each: each[2])[0]
 
 
-def sampling(stage: StageSpec, dtype: torch.dtype) -> Sampling:
-    """Sample a video of a stage, without values, and count. All middle steps are alike: one of them is run."""
+def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = UNTILED) -> Sampling:
+    """Sample a video of a stage, without values, and count. All middle steps are alike: one of them is run.
+
+    The stage is run whole. If `memory`, the peak of the whole process, or, for None, what can be spared here asks for
+    tiles, the denoiser's calls on these are put in the place of its calls on the whole.
+    Raises ValueError if not even the smallest tiles fit.
+    """
     steps = stage.sampling.steps
     short = stage.model_copy(update={"sampling": stage.sampling.model_copy(update={"steps": min(steps, 2)})})
-    stage_cost(short, 1, TOKENS)  # remembered: that a stage's memory is reckoned by a run of its own is no part of it
-    passed = 0
-
-    def told(module: torch.nn.Module, args: tuple[Any, ...]) -> None:
-        nonlocal passed
-        passed += args[0].numel()
-
+    cost = stage_cost(short, 1, TOKENS)  # remembered: that memory is reckoned by a run of its own is no part of it
+    tiles = plan_tiles(short, 1, TOKENS, memory, CPU)
+    draw = Draw(seed=0, samples=[0], dtype=dtype, memory=UNTILED)
     with dry() as meter:
         network = stage.network.build().eval().requires_grad_(False)
-        network.register_forward_pre_hook(told)
         parameters, weight_bytes = _size(network)
         text, video = _text(stage, 1), None
         if stage.source is not None:
-            source = stage.source
-            video = torch.zeros(1, stage.network.channels, source.frames, source.height, source.width)
+            video = torch.zeros(1, stage.network.channels, *stage.source.sizes)
         meter.restart()
-        running = iter(
-            sample_stage(short, network, text, video, Draw(seed=0, samples=[0], dtype=dtype, memory=UNTILED))
-        )
-        whole, tallies, passes = meter.tally, [], []
+        local, window = local_of(short, network, text, video, draw), Window.whole(stage.shape)
+        call = _calls(local, meter, [Tile(window, window)])
+        meter.restart()
+        running = iter(sample_stage(short, network, text, video, draw))
+        whole, tallies = meter.tally, []
         for _ in range(short.sampling.steps):
-            meter.tally, passed = Counter(), 0
-            size = next(running).x_hat.numel()
+            meter.tally = Counter()
+            next(running)
             tallies.append(meter.tally)
-            passes.append(passed / size)
-        peak = meter.peak
+        peak = meter.live.peak
+        if len(tiles) > 1:
+            parts = _calls(local, meter, tiles)
+            tallies = [_replaced(tally, call, parts) for tally in tallies]
+            peak = min(peak, cost.peak(max(tile.seen.volume for tile in tiles)) - PROCESS)
     whole = whole + tallies[-1]
     for operation, count in tallies[0].items():
         whole[operation] += count * (steps - 1)
-    per_step = flops_of(tallies[0])
-    return Sampling(parameters, weight_bytes, per_step / passes[0], per_step, whole, peak)
+    guided = not stage.network.guided and any(stage.sampling.weights())
+    forward = flops_of(call) / (2 if guided else 1)
+    return Sampling(parameters, weight_bytes, forward, flops_of(tallies[0]), whole, peak)
+
+
+def _calls(local: Local, meter: Meter, tiles: Sequence[Tile]) -> Tally:
+    """The operations of the denoiser on all tiles, of which it is run on one of each size."""
+    stage, found = local.stage, Counter[Operation]()
+    level = stage.schedule(torch.ones(1, dtype=torch.float64))
+    sizes = Counter(tile.seen.sizes for tile in tiles)
+    for window in {tile.seen.sizes: tile.seen for tile in tiles}.values():
+        z = torch.zeros(1, stage.network.channels, *window.sizes)
+        meter.tally = Counter()
+        local_denoiser(local, window)(z, level)
+        for operation, count in meter.tally.items():
+            found[operation] += count * sizes[window.sizes]
+    return found
+
+
+def _replaced(step: Tally, call: Tally, parts: Tally) -> Tally:
+    """The operations of a step whose calls of the denoiser on the whole are calls on parts instead."""
+    times = round(flops_of(step) / flops_of(call))  # a step of a solver of second order has two
+    left = Counter({operation: count - times * call[operation] for operation, count in step.items()})
+    return left + Counter({operation: times * count for operation, count in parts.items()})
 
 
 def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
@@ -117,7 +145,7 @@ def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
             whole = Counter(update)
             for operation, count in meter.tally.items():
                 whole[operation] += -(-phase.batch // part) * count
-            phases.append((phase, whole, meter.peak))
+            phases.append((phase, whole, meter.live.peak))
             state.network.zero_grad(set_to_none=True)
     return Training(phases)
 
