@@ -73,10 +73,10 @@ def test_tiles_count_as_they_are_run() -> None:
     work, whole = sampling(one, torch.float32, memory), sampling(one, torch.float32)
     with dry() as meter:
         network = one.network.build().eval().requires_grad_(False)
+        text = Conditioning(text=torch.zeros(1, tokens, TEXT), text_mask=torch.ones(1, tokens, dtype=torch.bool))
+        video, draw = torch.zeros(1, 3, 16, 24, 24), Draw(seed=0, samples=[0], memory=memory)
         meter.restart()
-        for _ in sample_stage(
-            one, network, text, torch.zeros(1, 3, 16, 24, 24), Draw(seed=0, samples=[0], memory=memory)
-        ):
+        for _ in sample_stage(one, network, text, video, draw):
             pass
     assert flops_of(work.whole) == flops_of(meter.tally) > flops_of(whole.whole)
     assert work.peak < whole.peak and work.flops_per_forward == whole.flops_per_forward
