@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from zoetrope.training.state import find_checkpoints, read_metrics
+from zoetrope.training.checkpoints import find_checkpoints
+from zoetrope.training.state import read_metrics
 
 from .conftest import Cli
 
@@ -45,3 +46,26 @@ def test_two_processes_learn_what_one_does(cli: Cli, recipe: Path) -> None:
     done = together("train", "--resume", "--out", "alone", *more)
     assert done.returncode == 0, done.stderr
     assert read_metrics(Path("alone/metrics.jsonl"))[-1]["examples"] == 30
+
+
+def test_a_divided_distillation_and_what_it_makes(cli: Cli, recipe: Path) -> None:
+    divided = ["--set", "base.training.parallel.type=sharded"]
+    short = ["--set", 'base.training.phases=[{"examples": 4, "batch": 4}]']
+    done = together("train", recipe, "--stage", "base", "--out", "run", *short, *divided)
+    assert done.returncode == 0, done.stderr
+    rounds = [
+        word
+        for name in ("guidance", "halving", "last")
+        for word in ("--set", f'base.distillation.{name}={{"examples": 8, "batch": 4, "peak": 1e-4}}')
+    ]
+    # torchrun takes --start for one of its own.
+    to_two = ["--set", "base.distillation.start=4", "--steps", "2", "--weights", "0", "4"]
+    done = together("distill", "run", "--out", "out", *to_two, *rounds, "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('"rounds"') == 1
+    newest = find_checkpoints(Path("out/steps-2/checkpoints"))[-1]
+    assert newest.name == "000000008" and (newest / "model").is_dir()
+    for model in ("run", "out"):
+        made = cli("generate", "fog", "--model", model, "-o", f"{model}.mp4", "--steps", "2")
+        assert made.code == 0, made.err
+    assert cli("train", recipe, "--stage", "base", "--out", "tuned", "--init", "run", *short).code == 0

@@ -207,7 +207,7 @@ def test_the_guided_answer_is_that_of_two_calls(tmp_path: Path) -> None:
     weight = torch.tensor([0.5, 3.0])
     given = replace(text, guidance=weight)
     lesson = Lesson(torch.randn(2, 3, 2, 4, 8), torch.randn(2, 3, 2, 4, 8), torch.tensor([0.2, 0.9]), given)
-    question = run.spec.objective(run.stage, lesson, run._ask)
+    question = run.spec.objective(run.stage, lesson, run.learner.ask)
     logsnr = question.level.logsnr.float()
     with torch.no_grad():
         assert run.teacher is not None

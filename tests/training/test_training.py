@@ -5,6 +5,7 @@ import logging
 import math
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.cascade.resample import augmentation_logsnr, degrade, upsample
+from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.data import Dataset, Example
 from zoetrope.data.toybox import Toybox
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -21,9 +23,10 @@ from zoetrope.shapes import VideoShape, Window
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.text.t5 import T5
 from zoetrope.training.batch import Batch, Batches
-from zoetrope.training.loop import LARGEST_STREAK, Run
+from zoetrope.training.checkpoints import find_checkpoints
+from zoetrope.training.loop import Run
 from zoetrope.training.spec import Phase, Recipe, TrainSpec, clip_shape
-from zoetrope.training.state import find_checkpoints, read_metrics
+from zoetrope.training.state import read_metrics
 
 BASE = VideoShape(frames=2, height=4, width=8, fps=3)
 TSR = VideoShape(frames=4, height=4, width=8, fps=6)
@@ -174,6 +177,20 @@ def test_a_pair_is_the_same_picture_at_two_sizes(t5: T5, cache: Path) -> None:
     assert levels.min() < -1 < 1 < levels.max()
 
 
+def test_without_augmentation_the_given_video_is_the_degraded_one(t5: T5, cache: Path) -> None:
+    made = batches(t5, cache, "ssr1", augment=False)
+    batch, source = made.at(0), made.stage.source
+    assert source is not None
+    seen, level = batch.conditioning.low_res, batch.conditioning.low_res_logsnr
+    assert seen is not None and level is not None
+    assert torch.equal(seen, upsample(degrade(batch.x, source), made.stage.shape, made.stage.fill))
+    assert (level == augmentation_logsnr(torch.zeros(1)).float()).all()
+    noisy = made.stage.model_copy(update={"sampling": SamplingSpec(low_res_logsnr=1.0)})
+    cascade = CascadeSpec(name="one", text=t5, stages=(stage("base"), stage("tsr1"), noisy))
+    with pytest.raises(ValueError, match=r"training.ssr1.augment: .* must be null, got 1"):
+        Recipe(name="one", cascade=cascade, training={"ssr1": made.spec})
+
+
 def test_one_crop_for_a_clip_and_for_what_it_is_made_from(t5: T5, cache: Path) -> None:
     batch = batches(t5, cache, "ssr1", crop=(4, 8)).at(0)
     assert batch.x.shape == (4, 3, 4, 4, 8)
@@ -275,7 +292,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(t5: T5, cache: Path, tmp
 def test_a_loss_that_is_not_finite_changes_nothing_and_many_are_an_error(t5: T5, cache: Path, tmp_path: Path) -> None:
     run = Run(recipe(t5), "base", tmp_path, CPU)
     good = batches(t5, cache).at(0)
-    bad = Batch(x=good.x * math.nan, conditioning=good.conditioning, t=good.t, eps=good.eps)
+    bad = replace(good, x=good.x * math.nan)
     run._learn(good)
     before = weights(run)
     assert math.isnan(run._learn(bad)[0])
@@ -283,9 +300,9 @@ def test_a_loss_that_is_not_finite_changes_nothing_and_many_are_an_error(t5: T5,
     assert all(torch.equal(before[name], after[name]) for name in before)
     assert run.state.examples == 8
     run._learn(good)  # ends the streak
-    for _ in range(LARGEST_STREAK - 1):
+    for _ in range(run.spec.patience - 1):
         run._learn(bad)
-    with pytest.raises(FloatingPointError, match=f"{LARGEST_STREAK} times in a row"):
+    with pytest.raises(FloatingPointError, match=f"{run.spec.patience} times in a row"):
         run._learn(bad)
 
 
@@ -337,6 +354,9 @@ def test_tensors_of_another_training_are_named(t5: T5, cache: Path, tmp_path: Pa
     stored = {name: value.clone() for name, value in load_file(path).items()}
     name = max(stored)
     save_file({**stored, name: torch.zeros(3, 1)}, path)
+    about = json.loads((path.parent / "state.json").read_text())
+    del about["files"]  # the checksums, without which it is not damage
+    (path.parent / "state.json").write_text(json.dumps(about))
     with pytest.raises(ValueError, match=rf"{file}\.safetensors: expected a tensor '{name}' .* got shape \(3, 1\)"):
         Run(own, "base", tmp_path, CPU)
 
@@ -381,14 +401,14 @@ def test_a_run_remembers_how_it_was_gone_on_with(
     assert history[0]["versions"]["torch"] == torch.__version__ and history[0]["command"]
 
 
-class Watched:
+class Watched(Dataset):
     """A data set that notes which threads read it."""
 
     def __init__(self, inner: Dataset):
         self.inner, self.threads = inner, set[int]()
 
-    def captions(self) -> Iterator[str]:
-        return iter(self.inner.captions())
+    def captions(self) -> list[str]:
+        return self.inner.captions()
 
     def part(self, index: int, shape: VideoShape, window: Window) -> Example:
         self.threads.add(threading.get_ident())
@@ -414,13 +434,13 @@ def test_a_stop_during_the_last_save_still_leaves_a_checkpoint(
     t5: T5, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Run(recipe(t5, phases=(Phase(examples=8, batch=4),)), "base", tmp_path, CPU)
-    save = run.state.save
+    parts = run.state.parts
 
-    def interrupted(checkpoints: Path, keep: int) -> Path:
+    def interrupted() -> dict[str, dict[str, Tensor]]:
         assert run.stop()
-        return save(checkpoints, keep)
+        return parts()
 
-    monkeypatch.setattr(run.state, "save", interrupted)
+    monkeypatch.setattr(run.state, "parts", interrupted)
     for _ in run.train(cache):
         pass
     assert find_checkpoints(tmp_path / "checkpoints") and not run.stop()

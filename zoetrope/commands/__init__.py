@@ -6,9 +6,11 @@ from zoetrope import __version__
 from zoetrope.commands.data import data
 from zoetrope.commands.distill import distill
 from zoetrope.commands.doctor import doctor
+from zoetrope.commands.evaluate import evaluate
 from zoetrope.commands.generate import generate
 from zoetrope.commands.plan import plan
 from zoetrope.commands.show import show
+from zoetrope.commands.status import status
 from zoetrope.commands.train import train
 from zoetrope.commands.upscale import upscale
 
@@ -17,7 +19,7 @@ def application() -> typer.Typer:
     """The command line as a value."""
     app = typer.Typer(name="zoetrope", add_completion=False, rich_markup_mode=None, invoke_without_command=True)
     app.callback()(_root)
-    for verb in (generate, upscale, train, distill, plan, show, doctor):
+    for verb in (generate, upscale, train, status, distill, evaluate, plan, show, doctor):
         app.command()(verb)
     app.add_typer(data, name="data")
     return app

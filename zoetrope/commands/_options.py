@@ -65,13 +65,13 @@ UNITS = {"B": 1} | {f"{p}B": 1000 ** (i + 1) for i, p in enumerate("kMGT")} | {
 }  # fmt: skip
 
 
-def bytes_named(text: str) -> int:
+def bytes_named(text: str, option: str = "--memory") -> int:
     """The bytes that "4GB", "512MB" or "2GiB" means. Raises ValueError for anything else."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", text)
     units = {name.lower(): size for name, size in UNITS.items()}
     size = float(match[1]) * units.get(match[2].lower(), 0) if match else 0
     if size < 1:
-        raise ValueError(f"--memory: expected a size such as 4GB, 512MB or 2GiB, got {text!r}")
+        raise ValueError(f"{option}: expected a size such as 4GB, 512MB or 2GiB, got {text!r}")
     return int(size)
 
 

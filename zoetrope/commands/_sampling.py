@@ -20,8 +20,9 @@ Models = Annotated[
     list[str] | None,
     typer.Option(
         metavar="MODEL",
-        help="A shipped name, a folder, a hub id, or the folder of a training. Repeat it to put the runs of stages "
-        "together, or a run in the place of a model's stage. [mini]",
+        help="A shipped name, a folder, a hub id, or the folder of a training, or of those of all stages. Repeat it to "
+        "put the runs of stages together, or a run in the place of a model's stage. RUN@HALF_LIFE takes another of "
+        "its moving averages. [mini]",
     ),
 ]
 Until = Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to run. [all]")]

@@ -8,7 +8,7 @@ import typer
 
 from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, changes, device_named
 from zoetrope.commands._talk import Talk
-from zoetrope.commands.train import Data, expect_data, follow, naming, source_json
+from zoetrope.commands.train import Data, TensorBoard, Wandb, expect_data, follow, naming, source_json, trackers_json
 
 if TYPE_CHECKING:
     from zoetrope.training.distil import Distillation, Round
@@ -48,12 +48,13 @@ def distill(
     weights: Weights = None,
     sets: Sets = None,
     resume: Resume = False,
+    tensorboard: TensorBoard = False,
+    wandb: Wandb = None,
     device: Device = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Distil a trained stage to few steps."""
-    talk = Talk(json, quiet)
     place = device_named(device)
     at_least("--steps", steps, 1)
     at_least("--start", start, 2)
@@ -61,17 +62,35 @@ def distill(
     fields = [(f"distillation.{name}", value) for name, value in asked.items() if value is not None]
 
     from zoetrope.training.loop import Run
+    from zoetrope.training.ranks import Ranks
 
-    if resume:
-        _expect_unchanged([source, stage, recipe, data, sets, *asked.values()])
+    ranks = Ranks.join(place)
+    talk = Talk(json and ranks.leads, quiet or not ranks.leads)
+    if not ranks.leads:
+        ranks.meet()  # the leading process has prepared the folder
+        found = _continued(out)
+    elif resume:
+        _expect_unchanged([source, stage, recipe, data, sets, tensorboard or None, wandb, *asked.values()])
         found = _continued(out)
     else:
-        found = _begun(out, _teacher(source, stage, recipe, data), fields, changes(sets))
+        made, name, taught = _teacher(source, stage, recipe, data)
+        if tensorboard or wandb:
+            known = [one.to_json() for one in made.train_spec(name).trackers]
+            made = made.override(f"training.{name}.trackers", trackers_json(known, tensorboard, wandb))
+        found = _begun(out, (made, name, taught), fields, changes(sets))
+    if ranks.leads:
+        ranks.meet()
     for part in found.rounds():
         if not part.finished:
             talk.say(f"{out}: {_title(part)}")
             with naming(out):
-                follow(talk, Run(part.recipe, part.stage, part.folder, place), "distill", out)
+                run = Run(part.recipe, part.stage, part.folder, place, ranks=ranks)
+                follow(talk, run, "distill", out)
+            if run.state.examples < run.spec.examples:
+                break  # told to stop by another process
+    ranks.leave()
+    if not ranks.leads:
+        return
     rounds = [_told(part) for part in found.rounds()]
     value = {"run": str(out), "stage": found.stage, "rounds": rounds}
     talk.result(value, "" if quiet else f"{out}: {_title(found.newest())}, from {found.teacher.sampling.steps} steps")
@@ -84,7 +103,7 @@ def _teacher(source: str | None, stage: str | None, recipe: str | None, data: st
     if source is None:
         raise ValueError("expected a run or a model to distil, or --resume")
     if is_run(source):
-        made, name = run_recipe(Path(source).expanduser())
+        made, name = run_recipe(source)
         if stage not in (None, name):
             raise ValueError(f"{source}: is a run of stage {name!r}, not of {stage!r}")
         if recipe is not None:

@@ -78,7 +78,8 @@ def _recipe(recipe: "Recipe") -> list[str]:
 
 
 def _run(path: Path) -> tuple[dict[str, Any], list[str]]:
-    from zoetrope.training.state import find_checkpoints, read_metrics
+    from zoetrope.training.checkpoints import find_checkpoints
+    from zoetrope.training.state import read_metrics
     from zoetrope.training.trained import newest_run, run_recipe
 
     path = newest_run(path)

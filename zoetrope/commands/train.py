@@ -1,28 +1,36 @@
-"""`zoetrope train`: train one stage of a recipe, or go on with it."""
+"""`zoetrope train`: train the stages of a recipe, one or all of them, or go on with it."""
 
 import shlex
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from zoetrope.commands._options import Device, Json, Quiet, Sets, changes, device_named
+from zoetrope.commands._stages import Part, Whole, holds_stages, is_finished, stages_named, summary, told
 from zoetrope.commands._talk import Talk
 
 if TYPE_CHECKING:
     from zoetrope.training.loop import Progress, Run
     from zoetrope.training.spec import Recipe
 
-BEGUN = ("recipe.json", "run.json")
+BEGUN = ("recipe.json", "run.json", "lock.json", "base.safetensors")
 
 RecipeName = Annotated[
     str | None, typer.Argument(metavar="RECIPE", help="A shipped name, a recipe.json, or a .py file with recipe().")
 ]
-Stage = Annotated[str | None, typer.Option(metavar="NAME", help="Which stage of the recipe.")]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="The folder of this training.")]
+Stage = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Train this stage alone, with its run in the folder itself.")
+]
+Stages = Annotated[
+    str | None, typer.Option(metavar="A,B", help="Train these one after another, each in RUN/<stage>. [all]")
+]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", metavar="RUN", help="The folder of this training, or of those of all stages.")
+]
 Data = Annotated[
     str | None,
     typer.Option(metavar="DIR", help="A folder of captioned videos and images, or toybox. [the recipe's]"),
@@ -32,98 +40,236 @@ Init = Annotated[
     typer.Option(metavar="MODEL", help="Start from the weights of a model or a run, not from fresh ones."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run exactly where its last checkpoint is.")]
+Accept = Annotated[
+    bool, typer.Option("--accept-changes", help="Go on although the recipe is not what the run was begun with.")
+]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard into the run.")]
+Wandb = Annotated[str | None, typer.Option(metavar="PROJECT", help="Tell Weights & Biases how the training goes.")]
+
+
+class Asked(NamedTuple):
+    """The options that say what to train, as they were given."""
+
+    out: Path
+    recipe: str | None
+    stage: str | None
+    stages: str | None
+    data: str | None
+    fields: list[tuple[str, Any]]
+    init: str | None
+    resume: bool
+    accept: bool
+    tensorboard: bool
+    wandb: str | None
+
+    def told(self, recipe: "Recipe", stages: Sequence[str]) -> list[tuple[str, Any]]:
+        """The fields of a recipe that the options name, and their values."""
+        found = list[tuple[str, Any]]()
+        for stage in stages:
+            at = f"training.{stage}"
+            if self.data is not None:
+                found.append((f"{at}.data", source_json(self.data)))
+            if self.tensorboard or self.wandb:
+                known = [one.to_json() for one in recipe.train_spec(stage).trackers]
+                found.append((f"{at}.trackers", trackers_json(known, self.tensorboard, self.wandb)))
+        return [*found, *self.fields]
 
 
 def train(
     out: Out,
     recipe: RecipeName = None,
     stage: Stage = None,
+    stages: Stages = None,
     data: Data = None,
     sets: Sets = None,
     init: Init = None,
     resume: Resume = False,
+    accept_changes: Accept = False,
+    tensorboard: TensorBoard = False,
+    wandb: Wandb = None,
     device: Device = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train one stage of a recipe."""
+    """Train the stages of a recipe, one alone or one after another."""
     fields = changes(sets)
+    if stage is not None and stages is not None:
+        raise ValueError("--stages: expected either this or --stage, got both")
+    asked = Asked(out, recipe, stage, stages, data, fields, init, resume, accept_changes, tensorboard, wandb)
     place = device_named(device)
 
     from zoetrope.training.loop import Run
     from zoetrope.training.ranks import Ranks
-    from zoetrope.training.state import find_checkpoints
 
     ranks = Ranks.join(place)
     talk = Talk(json and ranks.leads, quiet or not ranks.leads)
-    made, name = _continued(out, recipe, stage) if resume else _chosen(recipe, stage)
-    if ranks.leads and not resume:
-        _expect_free(out)
-    if data is not None:
-        fields.insert(0, (f"training.{name}.data", source_json(data)))
-    for path, value in fields:
-        made = made.override(path, value)
-    expect_data(made, name)
-    weights = None if resume or init is None else _weights(init, made, name)
-    with naming(out):
-        run = Run(made, name, out, place, weights, ranks)
-        last = follow(talk, run, "train", out)
+    together = holds_stages(out) if resume and stage is None else stage is None
+    parts = _all(talk, asked) if together else [_one(talk, asked)]
+    ranks.meet()  # nothing is written before all have seen what is there
+    if ranks.leads:
+        _make_room(asked, parts, together)
+    results = list[dict[str, Any]]()
+    for part in parts:
+        if part.finished and together:
+            talk.say(f"{part.folder}: finished, {part.recipe.train_spec(part.stage).examples} examples")
+        else:
+            with naming(part.folder):
+                run = Run(part.recipe, part.stage, part.folder, place, part.init, ranks)
+                last = follow(talk, run, "train", out)
+            if run.state.examples < run.spec.examples:
+                break  # told to stop by another process
+            results.append(told(part.folder, part.stage, run.state.examples, last))
+            del run  # its network makes room for the next
     ranks.leave()
-    if not ranks.leads:
-        return
-    at = find_checkpoints(out / "checkpoints")[-1]
-    value = {"run": str(out), "stage": name, "examples": run.state.examples, "checkpoint": str(at)}
-    if last is not None:
-        value |= {"loss": last.loss, "examples_per_second": last.examples_per_second}
-    talk.result(value, "" if quiet else f"{out}: {run.state.examples} examples, newest checkpoint {at}")
+    if ranks.leads:
+        value = {"runs": str(out), "stages": results} if together else results[0]
+        talk.result(value, "" if quiet else summary(results))
 
 
 def source_json(data: str) -> dict[str, Any]:
-    """The data source that `--data` names, as JSON."""
+    """The data source that `--data` names, as JSON: toybox, tar shards by folder, pattern or URL, or a folder."""
     from zoetrope.data.folder import Folder
+    from zoetrope.data.shards import Shards, is_shards
     from zoetrope.data.toybox import Toybox
 
-    return (Toybox() if data == "toybox" and not Path(data).is_dir() else Folder(path=data)).to_json()
+    if data == "toybox" and not Path(data).is_dir():
+        return Toybox().to_json()
+    return (Shards(path=data) if is_shards(data) else Folder(path=data)).to_json()
 
 
-def _chosen(recipe: str | None, stage: str | None) -> "tuple[Recipe, str]":
-    """The recipe and stage of a new run."""
+def trackers_json(known: Sequence[dict[str, Any]], tensorboard: bool, wandb: str | None) -> list[dict[str, Any]]:
+    """The trackers of a recipe, and those that `--tensorboard` and `--wandb` name, as JSON."""
+    new = [{"type": "tensorboard"}] if tensorboard else list[dict[str, Any]]()
+    if wandb:
+        new.append({"type": "wandb", "project": wandb})
+    types = {one["type"] for one in new}
+    return [*(one for one in known if one["type"] not in types), *new]
+
+
+def _one(talk: Talk, asked: Asked) -> Part:
+    """The training of one stage, in the folder itself, new or to go on with."""
+    out = asked.out
+    if asked.resume:
+        return _continued(talk, asked, out, asked.stage)
+    made = _loaded(asked.recipe)
+    assert asked.stage is not None
+    made.train_spec(asked.stage)
+    return _begun(asked, made, asked.stage, out, asked.init)
+
+
+def _all(talk: Talk, asked: Asked) -> list[Part]:
+    """The trainings of several stages, each in a folder inside, new or to go on with."""
+    out = asked.out
+    if not asked.resume:
+        if (out / "run.json").is_file():
+            raise ValueError(f"{out}: is the run of one stage; go on with it by --resume, or choose another --out")
+        made = _loaded(asked.recipe)
+        names = stages_named(made, asked.stages)
+        return [_begun(asked, made, name, out / name, asked.init) for name in names]
+
+    from zoetrope.training.trained import run_recipe
+
+    known = Whole.read(out)
+    there = sorted(path.parent for path in out.glob("*/run.json"))
+    if asked.recipe is None and not there:
+        raise ValueError(f"{out}: no stage has been begun, so there is no recipe in it; name the RECIPE")
+    made = _loaded(asked.recipe) if asked.recipe is not None else run_recipe(there[0])[0]
+    begun = ",".join(known.stages if known else [path.name for path in there])
+    names = stages_named(made, asked.stages or begun)
+    init = asked.init or (known.init if known else None)
+    parts = []
+    for name in names:
+        if (out / name / "run.json").is_file():
+            parts.append(_continued(talk, asked, out / name, name))
+        else:
+            parts.append(_begun(asked, made, name, out / name, init))
+    return parts
+
+
+def _begun(asked: Asked, recipe: "Recipe", stage: str, folder: Path, init: str | None) -> Part:
+    """A new run. Raises ValueError unless its recipe, data and first weights can be used."""
+    for path, value in asked.told(recipe, [stage]):
+        recipe = recipe.override(path, value)
+    expect_data(recipe, stage)
+    weights = None if init is None else _weights(init, recipe, stage)
+    return Part(stage, folder, recipe, weights, False)
+
+
+def _continued(talk: Talk, asked: Asked, folder: Path, stage: str | None) -> Part:
+    """A run to go on with. Raises ValueError if there is none, or one of another recipe or stage.
+
+    It also does so if the recipe, that of the folder or another that was named, is not what the run had until now,
+    unless the options name what is to be different.
+    """
+    from zoetrope.training.changes import changes_between
+    from zoetrope.training.trained import begun_recipe, run_recipe
+
+    if not (folder / "run.json").is_file():
+        there = folder.is_dir() and any(folder.iterdir())
+        raise ValueError(
+            f"{folder}: there is no run to resume" + (": the folder has no run.json, it is not a run" if there else "")
+        )
+    made, name = run_recipe(folder)
+    if stage not in (None, name):
+        raise ValueError(f"{folder}: is a run of stage {name!r}, not of {stage!r}")
+    if asked.recipe is not None:
+        given = _loaded(asked.recipe)
+        if given.name != made.name:
+            raise ValueError(f"{folder}: is a run of recipe {made.name!r}, not of {asked.recipe!r}")
+        made = given
+    before = expected = begun_recipe(folder)
+    for path, value in asked.told(made, [name]):
+        made, expected = made.override(path, value), expected.override(path, value)
+    untold = changes_between(expected, made, name)
+    if untold and not asked.accept:
+        raise ValueError(
+            f"{folder}: the recipe is not what this run was begun with: {'; '.join(map(str, untold))}. "
+            "Give --accept-changes to go on with it, or --set what is meant to change"
+        )
+    for change in changes_between(before, made, name):
+        talk.say(f"{folder}: {change}")
+    expect_data(made, name)
+    return Part(name, folder, made, None, is_finished(folder, made, name))
+
+
+def _make_room(asked: Asked, parts: Sequence[Part], together: bool) -> None:
+    """Prepare the folders. Raises ValueError if a new run may not go where it is to be."""
+    for part in parts:
+        if not (part.folder / "run.json").is_file() or not asked.resume:
+            _expect_free(part.folder)
+    if together:
+        known = Whole.read(asked.out)
+        names = [part.stage for part in parts]
+        if known is not None:
+            order = [stage.name for stage in parts[0].recipe.cascade.stages]
+            names = sorted({*names, *known.stages}, key=order.index)
+        init = asked.init or (known.init if known is not None else None)
+        Whole(tuple(names), init).write(asked.out)
+
+
+def _loaded(recipe: str | None) -> "Recipe":
+    """The recipe of that name. Raises ValueError, with the known ones, if none was named."""
     from zoetrope.recipes import load_recipe, names
 
     if recipe is None:
         raise ValueError(f"expected a recipe: {', '.join(names())}, a recipe.json, or a .py file with recipe()")
-    made = load_recipe(recipe)
-    if stage is None:
-        raise ValueError(f"--stage: expected one of {', '.join(made.training)}")
-    made.train_spec(stage)
-    return made, stage
+    return load_recipe(recipe)
 
 
 def _expect_free(out: Path) -> None:
     """Raise ValueError unless a new run may go to `out`."""
+    from zoetrope.training.lock import holder
+
     if (out / "metrics.jsonl").exists() or any((out / "checkpoints").glob("*")):
         raise ValueError(f"{out}: already holds a run; go on with it by --resume, or choose another --out")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: expected a folder or a new name, got a file")
     if out.exists() and any(file.name not in BEGUN for file in out.iterdir()):
         raise ValueError(f"{out}: holds other files; choose another --out")
+    if (who := holder(out)) is not None:
+        raise ValueError(f"{out}: process {who.pid} on {who.host} is training here; choose another --out")
     for name in BEGUN:  # of a run that ended before it had learnt anything
         (out / name).unlink(missing_ok=True)
-
-
-def _continued(out: Path, recipe: str | None, stage: str | None) -> "tuple[Recipe, str]":
-    """The run's own recipe and stage. Raises ValueError if there is no run, or one of another recipe or stage."""
-    from zoetrope.recipes import load_recipe
-    from zoetrope.training.trained import run_recipe
-
-    if not (out / "run.json").is_file():
-        raise ValueError(f"{out}: there is no run to resume")
-    made, name = run_recipe(out)
-    if recipe is not None and load_recipe(recipe).name != made.name:
-        raise ValueError(f"{out}: is a run of recipe {made.name!r}, not of {recipe!r}")
-    if stage not in (None, name):
-        raise ValueError(f"{out}: is a run of stage {name!r}, not of {stage!r}")
-    return made, name
 
 
 def _weights(init: str, recipe: "Recipe", stage: str) -> Path:

@@ -1,6 +1,7 @@
 """Where training examples come from: one kind of source a file, each a captioned set of clips on any grid asked for."""
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -12,10 +13,22 @@ from zoetrope.video import Video, contact_sheet
 
 
 class Example(NamedTuple):
-    """A clip, video (C, F, H, W) float32 in [-1, 1], and its caption."""
+    """A clip, video (C, F, H, W) float32 in [-1, 1], its caption, and what messages call it.
+
+    `skipped` names samples in whose place it stands, because they turned out to be damaged.
+    """
 
     video: Tensor
     text: str
+    name: str
+    skipped: tuple[str, ...] = ()
+
+
+class Features(NamedTuple):
+    """A folder of text features, and the captions whose features are expected in it."""
+
+    folder: Path
+    captions: list[str]
 
 
 class Dataset(ABC):
@@ -32,7 +45,15 @@ class Dataset(ABC):
     def part(self, index: int, shape: VideoShape, window: Window) -> Example:
         """What `example` gives, cut down to a window; override it where a part costs less than the whole."""
         whole = self.example(index, shape)
-        return Example(window.of(whole.video), whole.text)
+        return whole._replace(video=window.of(whole.video))
+
+    def gives(self, shape: VideoShape) -> bool:
+        """Whether there is anything on that grid: a set of images has no clips."""
+        return True
+
+    def features(self) -> list["Features"]:
+        """Where features of captions lie beside the data, encoded beforehand."""
+        return []
 
     @abstractmethod
     def captions(self) -> list[str]:

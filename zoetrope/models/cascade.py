@@ -17,6 +17,8 @@ from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
 from zoetrope.models.folder import locate, read_network, read_spec, write_model
+from zoetrope.models.runs import Trained, is_run, named, read_runs, within
+from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
 from zoetrope.shapes import VideoShape
 from zoetrope.text._cache import EmbeddingCache
@@ -88,9 +90,14 @@ class Cascade:
     ) -> Self:
         """A cascade from a folder, a shipped name or a hub id. Weights are read when a stage runs.
 
+        The folder may also be that of a training, or one with the trainings of several stages in it; RUN@HALF_LIFE
+        takes another than the first of the moving averages that these have kept.
         Distilled stages run where there are some, or with `teacher` the originals that they were distilled from.
         Raises ValueError if there is no such model, or no teacher, or if its description cannot be used.
         """
+        runs = [name_or_path] if is_run(named(name_or_path)[0]) else within(name_or_path)
+        if runs:
+            return cls._of_runs(read_runs(runs), teacher, device, dtype)
         folder = locate(name_or_path)
         card = folder / "README.md"
         spec = read_spec(folder)
@@ -102,6 +109,17 @@ class Cascade:
             device=device,
             dtype=dtype,
         )
+
+    @classmethod
+    def _of_runs(cls, trained: Trained, teacher: bool, device: torch.device | str, dtype: torch.dtype) -> Self:
+        """A cascade from the folders of trainings."""
+
+        def load(stage: StageSpec) -> Network:
+            network = stage.network.build()
+            read_weights(network, trained.weights[stage.name])
+            return network.eval().requires_grad_(False)
+
+        return cls(trained.spec.originals() if teacher else trained.spec, load, device=device, dtype=dtype)
 
     def tuned(self, *, steps: int | None = None, guidance: float | None = None, sampler: str | None = None) -> Self:
         """The same weights, sampled in another way: denoising steps, guidance weight w, the name of a sampler.

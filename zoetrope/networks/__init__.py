@@ -25,6 +25,10 @@ class Network(nn.Module, ABC):
         """The weights that map features to features, for optimizers that treat matrices as such; none unless told."""
         yield from ()
 
+    def blocks(self) -> Iterator[nn.Module]:
+        """The parts, called one after the other, that are compiled or divided one by one; none unless told."""
+        yield from ()
+
 
 class Reach(NamedTuple):
     """How far a network looks: the output at one place depends on what lies within so many frames and pixels of it.

@@ -233,6 +233,11 @@ class VideoUNet(Network):
                 if isinstance(module, nn.Linear | nn.Conv2d):
                     yield module.weight
 
+    def blocks(self) -> Iterator[nn.Module]:
+        """The blocks of all levels, down and up."""
+        for level in (*self.down, *self.up):
+            yield from level.children()
+
     def _run(self, blocks: nn.Module, h: Tensor, context: tuple[Tensor | None, ...]) -> Tensor:
         for block in blocks.children():
             if self.config.checkpointing and torch.is_grad_enabled():

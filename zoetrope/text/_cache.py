@@ -12,9 +12,10 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -22,6 +23,8 @@ from zoetrope.text import Embedding, Encode, TextEncoder
 from zoetrope.text._frozen import expect_text
 
 BATCH = 64
+_SHOWN = 5
+_ENCODE = "zoetrope data encode adds what is missing"
 SHARD = 2**26  # bytes of features after which a shard is written, so that an interruption loses little
 
 
@@ -50,16 +53,47 @@ class EmbeddingCache:
         Raises ValueError if the folder holds a damaged shard.
         """
         self.encoder, self.device, self.dtype = encoder, device, dtype
-        name = hashlib.sha256(encoder.identity.encode()).hexdigest()[:16]
-        self.folder = (default_folder() if folder is None else Path(folder).expanduser()) / f"{encoder.kind()}-{name}"
+        self.folder = (default_folder() if folder is None else Path(folder).expanduser()) / self._name
+        self._beside: list[Path] = []
+        self._forget()
+        self._refresh()
+
+    @property
+    def _name(self) -> str:
+        return f"{self.encoder.kind()}-{hashlib.sha256(self.encoder.identity.encode()).hexdigest()[:16]}"
+
+    def _forget(self) -> None:
         self._encode: Encode | None = None
         self._rows: dict[bytes, Tensor] = {}
-        self._seen: set[str] = set()
+        self._seen: set[Path] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs to open the cache: the features stay on disk, where both read them."""
+        return {name: value for name, value in vars(self).items() if name not in ("_encode", "_rows", "_seen")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._forget()
         self._refresh()
 
     def __len__(self) -> int:
         """How many texts are known."""
         return len(self._rows)
+
+    def take(self, folder: Path, texts: Iterable[str]) -> None:
+        """Read features that lie beside data, in `folder`, too; nothing is written there.
+
+        Raises ValueError if they are those of another encoder, or if one of these texts is not among them.
+        """
+        if not (folder / self._name).is_dir():
+            found = ", ".join(sorted(_encoders(folder))) or "none"
+            raise ValueError(f"{folder}: expected features of {self.encoder.identity}, got those of {found}; {_ENCODE}")
+        self._beside.append(folder / self._name)
+        self._refresh()
+        missing = sorted({text for text in texts if _key(text) not in self._rows})
+        if missing:
+            shown = ", ".join(map(repr, missing[:_SHOWN])) + (", ..." if len(missing) > _SHOWN else "")
+            raise ValueError(f"{folder}: {len(missing)} captions have no features there: {shown}; {_ENCODE}")
 
     def encode(self, texts: Sequence[str]) -> Embedding:
         """Features of the texts as one batch, float32 on the CPU, padded to its longest; missing ones are encoded.
@@ -135,8 +169,8 @@ class EmbeddingCache:
 
     def _refresh(self) -> None:
         """Take in the shards that this or another process has added."""
-        for path in sorted(self.folder.glob("*.safetensors")):
-            if path.name in self._seen:
+        for path in (path for at in (self.folder, *self._beside) for path in sorted(at.glob("*.safetensors"))):
+            if path in self._seen:
                 continue
             try:
                 shard = load_file(path)
@@ -149,7 +183,16 @@ class EmbeddingCache:
             keys = shard["keys"].numpy().tobytes()
             for i, (start, stop) in enumerate(itertools.pairwise(ends)):
                 self._rows.setdefault(keys[16 * i : 16 * i + 16], tokens[start:stop])
-            self._seen.add(path.name)
+            self._seen.add(path)
+
+
+def _encoders(folder: Path) -> set[str]:
+    """The identities of the encoders of which there are features in a folder."""
+    found = set()
+    for shard in folder.glob("*/*.safetensors"):
+        with safe_open(shard, "pt") as file:
+            found.add((file.metadata() or {}).get("encoder", "an unknown encoder"))
+    return found
 
 
 def _key(text: str) -> bytes:

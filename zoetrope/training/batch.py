@@ -1,6 +1,11 @@
-"""One batch of training, as a pure function of the training's position: exact resume needs nothing but an integer."""
+"""One batch of training, as a pure function of the training's position: exact resume needs nothing but an integer.
+
+What concerns the batch as a whole, its times and which examples are packs of images, is drawn from its position; all
+else from the number of the example. So a batch may be loaded in parts, by any number of processes, and is the same.
+"""
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,20 +14,66 @@ from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.resample import augment, augmentation_logsnr, degrade, upsample
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
-from zoetrope.data import Dataset
+from zoetrope.data import Dataset, Example
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.spec import TrainSpec, clip_shape
+from zoetrope.training.walk import Item, items
+
+
+class Share(NamedTuple):
+    """What one of `world` processes loads of a batch: every `world`-th example, from number `rank` on."""
+
+    rank: int = 0
+    world: int = 1
+
+    def of(self, size: int) -> Tensor:
+        """Which of a batch's `size` examples these are, (b,) int64; none if there are more processes than examples."""
+        return torch.tensor(range(self.rank, size, self.world), dtype=torch.int64)
+
+
+WHOLE = Share()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What one optimizer step learns from: x (B, C, F, H, W), its conditioning, times t (B,) and noise like x."""
+    """What one optimizer step learns from, or the part of it that one process has loaded: b of `size` examples.
+
+    Attributes:
+        x: videos, (b, C, F, H, W).
+        conditioning: what the network is given with each of them.
+        eps: noise like x.
+        times: of all examples of the batch, (size,) float64, also of those that other processes have.
+        part: which of the batch's examples these are, (b,) int64, ascending.
+        names: what messages call each of them.
+        skipped: samples that turned out to be damaged; others of the same data set stand in for them.
+    """
 
     x: Tensor
     conditioning: Conditioning
-    t: Tensor
     eps: Tensor
+    times: Tensor
+    part: Tensor
+    names: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """How many examples the whole batch has."""
+        return len(self.times)
+
+    @property
+    def t(self) -> Tensor:
+        """The times of these examples, (b,) float64 in [0, 1)."""
+        return self.times[self.part]
+
+
+class _Loaded(NamedTuple):
+    """One example: its video (C, F, H, W), the samples that it is from, and a generator for its random choices."""
+
+    video: Tensor
+    samples: list[Example]
+    draw: torch.Generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,62 +85,68 @@ class Batches:
     dataset: Dataset
     texts: EmbeddingCache
 
-    def at(self, examples: int) -> Batch:
-        """The batch that starts at this position, on the CPU."""
+    def size_at(self, examples: int) -> int:
+        """How many examples the batch at this position has: the last of a phase may have fewer than the others."""
         phase, left = self.spec.phase_at(examples)
-        size = min(phase.batch, left) if left else phase.batch
+        return min(phase.batch, left) if left else phase.batch
+
+    def at(self, examples: int, share: Share = WHOLE) -> Batch:
+        """The batch that starts at this position, or a share of it, on the CPU; what others have is not loaded.
+
+        Shares put together are the whole, but for the padding of their texts, each to its longest.
+        """
+        size = self.size_at(examples)
         draw = torch.Generator().manual_seed(seeded(self.spec.seed, "batch", examples))
-        shape = clip_shape(self.stage, phase)
-        packed = torch.rand(size, generator=draw) < (phase.images if shape.frames > 1 else 0)
-        windows = [self._window(shape, draw) for _ in range(size)]
-        videos, captions = self._examples(examples, shape, packed.tolist(), windows)
-        x = torch.stack(videos)
-        conditioning = self._text(captions, packed, shape, draw)
-        if self.stage.source is not None:
-            conditioning = self._paired(x, conditioning, draw)
-        t = (torch.rand(1, generator=draw, dtype=torch.float64) + torch.arange(size) / size) % 1
-        t = t[torch.randperm(size, generator=draw)]  # one of each part of [0, 1]: less variance than independent draws
-        eps = torch.randn(x.shape, generator=draw)
-        if self.stage.distilled is not None and self.stage.network.guided:
-            low, high = self.stage.distilled.weights
-            conditioning = replace(conditioning, guidance=low + (high - low) * torch.rand(size, generator=draw))
-        return Batch(x=x, conditioning=conditioning, t=t, eps=eps)
+        times = (torch.rand(1, generator=draw, dtype=torch.float64) + torch.arange(size) / size) % 1
+        times = times[torch.randperm(size, generator=draw)]  # one of each part of [0, 1]: less variance than any others
+        taken = items(self.stage, self.spec, examples, size, draw)
+        part = share.of(size)
+        rows = part.tolist() or [0]  # a share without examples has the shapes of some
+        phase = self.spec.phase_at(examples)[0]
+        loaded = [self._load(examples + row, taken[row], clip_shape(self.stage, phase)) for row in rows]
+        x = torch.stack([one.video for one in loaded])
+        eps = torch.stack([torch.randn(one.video.shape, generator=one.draw) for one in loaded])
+        packed = torch.tensor([item.pack for item in taken])
+        conditioning = self._text(loaded, packed[rows] if packed.any() else None, x.shape[2])
+        conditioning = self._guided(loaded, self._paired(loaded, x, conditioning))
+        return Batch(
+            x=x[: len(part)],
+            conditioning=conditioning.select(torch.arange(len(part))),
+            eps=eps[: len(part)],
+            times=times,
+            part=part,
+            names=tuple(_name(one) for one in loaded[: len(part)]),
+            skipped=tuple(name for one in loaded for sample in one.samples for name in sample.skipped),
+        )
 
-    def _examples(
-        self, first: int, shape: VideoShape, packed: list[bool], windows: list[Window]
-    ) -> tuple[list[Tensor], list[list[str]]]:
-        """Clips with one caption each, or packs of images with a caption for each, cut down to their windows."""
+    def _load(self, index: int, item: Item, shape: VideoShape) -> _Loaded:
+        """Example `index` of the training: a clip, or a pack of pictures, cut down to its window."""
+        draw = torch.Generator().manual_seed(seeded(self.spec.seed, "example", index))
+        window = self._window(shape, draw)
+        if not item.pack:
+            clip = self.dataset.part(item.number, shape, window)
+            return _Loaded(clip.video, [clip], draw)
         still = VideoShape(frames=1, height=shape.height, width=shape.width, fps=shape.fps)
-        videos, captions = [], []
-        for index, (pack, window) in enumerate(zip(packed, windows, strict=True), start=first):
-            if pack:
-                numbers = range(index * shape.frames, (index + 1) * shape.frames)
-                pictures = [self.dataset.part(number, still, window._replace(frames=range(1))) for number in numbers]
-                videos.append(torch.cat([picture.video for picture in pictures], dim=1))
-                captions.append([picture.text for picture in pictures])
-            else:
-                clip = self.dataset.part(index, shape, window)
-                videos.append(clip.video)
-                captions.append([clip.text])
-        return videos, captions
+        numbers = range(item.number, item.number + len(window.frames))
+        pictures = [self.dataset.part(number, still, window._replace(frames=range(1))) for number in numbers]
+        return _Loaded(torch.cat([picture.video for picture in pictures], dim=1), pictures, draw)
 
-    def _text(
-        self, captions: list[list[str]], packed: Tensor, shape: VideoShape, draw: torch.Generator
-    ) -> Conditioning:
-        """One text a video, or, as soon as the batch has a pack of images, one text a frame."""
-        per_frame = bool(packed.any())
-        flat = [text for own in captions for text in (own * shape.frames if per_frame and len(own) == 1 else own)]
-        text, mask = self.texts.encode(flat)
-        if per_frame:
-            text, mask = (value.unflatten(0, (len(captions), shape.frames)) for value in (text, mask))
-        drop = torch.rand(len(captions), generator=draw) < self.spec.text_dropout
-        images = packed if per_frame else None
-        return Conditioning(text=text, text_mask=mask, images=images).without_text(drop)
+    def _text(self, loaded: list[_Loaded], packed: Tensor | None, frames: int) -> Conditioning:
+        """One text a video, or, as soon as the whole batch has a pack of images, one text a frame."""
+        texts = [[sample.text for sample in one.samples] for one in loaded]
+        if packed is not None:
+            texts = [own * frames if len(own) == 1 else own for own in texts]
+        text, mask = self.texts.encode([text for own in texts for text in own])
+        if packed is not None:
+            text, mask = (value.unflatten(0, (len(loaded), frames)) for value in (text, mask))
+        drop = torch.cat([torch.rand(1, generator=one.draw) for one in loaded]) < self.spec.text_dropout
+        return Conditioning(text=text, text_mask=mask, images=packed).without_text(drop)
 
-    def _paired(self, x: Tensor, conditioning: Conditioning, draw: torch.Generator) -> Conditioning:
-        """Add the low-resolution video that x is to be made from, noised to a random level."""
+    def _paired(self, loaded: list[_Loaded], x: Tensor, conditioning: Conditioning) -> Conditioning:
+        """Add the low-resolution video that x is to be made from, if it is, noised to a random level."""
         stage, source = self.stage, self.stage.source
-        assert source is not None
+        if source is None:
+            return conditioning
         own = VideoShape(frames=x.shape[2], height=x.shape[3], width=x.shape[4], fps=stage.shape.fps)
         small = VideoShape(
             frames=own.frames * source.frames // stage.shape.frames,
@@ -98,9 +155,20 @@ class Batches:
             fps=source.fps,
         )
         low_res = upsample(degrade(x, small), own, stage.fill)
-        logsnr = augmentation_logsnr(torch.rand(len(x), generator=draw))
-        noised = augment(low_res, torch.randn(x.shape, generator=draw), logsnr)
-        return replace(conditioning, low_res=noised, low_res_logsnr=logsnr.float())
+        if not self.spec.augment:
+            clean = augmentation_logsnr(torch.zeros(len(x)))
+            return replace(conditioning, low_res=low_res, low_res_logsnr=clean.float())
+        logsnr = augmentation_logsnr(torch.cat([torch.rand(1, generator=one.draw) for one in loaded]))
+        noise = torch.stack([torch.randn(one.video.shape, generator=one.draw) for one in loaded])
+        return replace(conditioning, low_res=augment(low_res, noise, logsnr), low_res_logsnr=logsnr.float())
+
+    def _guided(self, loaded: list[_Loaded], conditioning: Conditioning) -> Conditioning:
+        """Add a random weight of guidance for a network that takes one."""
+        if self.stage.distilled is None or not self.stage.network.guided:
+            return conditioning
+        low, high = self.stage.distilled.weights
+        weights = torch.cat([torch.rand(1, generator=one.draw) for one in loaded])
+        return replace(conditioning, guidance=low + (high - low) * weights)
 
     def _window(self, shape: VideoShape, draw: torch.Generator) -> Window:
         """The part of a clip that is learnt from, on the grid of the source's pixels and frames."""
@@ -115,3 +183,7 @@ class Batches:
             for full, size, grid in zip(whole, sizes, grids, strict=True)
         ]
         return Window(*(range(start, start + size) for start, size in zip(starts, sizes, strict=True)))
+
+
+def _name(loaded: _Loaded) -> str:
+    return ", ".join(dict.fromkeys(sample.name for sample in loaded.samples))

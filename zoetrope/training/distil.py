@@ -15,15 +15,17 @@ from typing import Any, Literal, NamedTuple, Self
 
 from zoetrope.cascade.spec import Distilled, Oscillating, SamplingSpec, StageSpec
 from zoetrope.diffusion.distillation import expect_distillable
+from zoetrope.models.runs import DISTILLATION
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.stochastic import Stochastic
+from zoetrope.training.checkpoints import find_checkpoints
 from zoetrope.training.objectives import Objective, Teacher
 from zoetrope.training.objectives.guide import Guide
 from zoetrope.training.objectives.halve import Halve
+from zoetrope.training.rates.constant import Constant
 from zoetrope.training.spec import DistilSpec, Phase, Recipe
-from zoetrope.training.state import find_checkpoints
 
-FILE, WEIGHTS = "distillation.json", "teacher.safetensors"
+FILE, WEIGHTS = DISTILLATION, "teacher.safetensors"
 
 
 class Round(NamedTuple):
@@ -200,6 +202,9 @@ def _round(recipe: Recipe, stage: StageSpec, phase: Phase, objective: Objective)
         "weight": spec.weight,
         "warm_up": spec.warm_up,
         "cool_down": phase.examples,
+        "rate": Constant(),
+        "freeze": (),
+        "lora": None,
         "half_life": spec.half_life,
         "text_dropout": 0.0,
         "balance": False,

@@ -6,41 +6,52 @@ A run is a folder: `recipe.json`, `run.json` (what was run, with what), `metrics
 import copy
 import json
 import logging
-import math
 import os
 import platform
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from zoetrope import __version__
 from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.loss import output_weight, squared_error
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
 from zoetrope.text._cache import EmbeddingCache
-from zoetrope.training.batch import Batch, Batches
-from zoetrope.training.objectives import Lesson
+from zoetrope.training.adapters import BASE, adapt, freeze, keep_base
+from zoetrope.training.batch import Batch, Batches, Share
+from zoetrope.training.checkpoints import Keeper, go_on, sweep
+from zoetrope.training.compiling import compile_blocks
+from zoetrope.training.faults import all_names, write_fault
+from zoetrope.training.learner import Learner
+from zoetrope.training.loading import Loader, encoded
+from zoetrope.training.lock import Lock
+from zoetrope.training.meters import Step, Window, peak_memory
 from zoetrope.training.precision import compute_dtype
 from zoetrope.training.preview import Subjects, sample_sheet, subjects
 from zoetrope.training.ranks import ALONE, Ranks
 from zoetrope.training.spec import Recipe, TrainSpec
-from zoetrope.training.state import TrainState, find_checkpoints, read_metrics, sweep
+from zoetrope.training.state import TrainState, read_metrics
+from zoetrope.training.trackers import Track, scalars_of, tracking
+from zoetrope.video import save_image
 
 log = logging.getLogger(__name__)
-LARGEST_STREAK = 10
 
 
 class Progress(NamedTuple):
-    """Where a training is: examples seen of all, the loss and gradient norm since the last report, and its speed."""
+    """Where a training is, and what it measured of itself since the last report.
+
+    Attributes:
+        examples, total: seen so far, and in all.
+        loss: mean; loss_by_time: in equal parts of diffusion time, None for one without an example.
+        data_wait: share of the time in which the training waited for data.
+        seconds: of training so far, by a clock that never jumps; those of the runs that it goes on from count.
+        peak_memory: the most bytes held so far, see `zoetrope.training.meters.peak_memory`.
+    """
 
     examples: int
     total: int
@@ -48,6 +59,10 @@ class Progress(NamedTuple):
     grad_norm: float
     learning_rate: float
     examples_per_second: float
+    loss_by_time: tuple[float | None, ...]
+    data_wait: float
+    seconds: float
+    peak_memory: int
 
 
 class Run:
@@ -68,30 +83,52 @@ class Run:
 
         A network that has a teacher starts as that one instead.
 
-        Raises ValueError if `folder` already holds a run of another recipe or stage, or for unfit weights.
+        Raises ValueError if `folder` already holds a run of another recipe or stage, if another process trains in it,
+        or for unfit weights.
         """
         self.recipe, self.folder, self.device, self.ranks = recipe, folder, device, ranks
         self.stage: StageSpec = recipe.cascade.stage(stage)
         self.spec: TrainSpec = recipe.train_spec(stage)
         self.stopped = False
         self._learning = self._amid = self._ending = False
-        known = self._known()
-        self.dtype = self._settled(known)
         self._streak = 0  # losses in a row that were not finite
-        torch.manual_seed(seeded(self.spec.seed, "weights", stage))
-        network = self.stage.network.build().to(device)
+        self._tracks: tuple[Track, ...] = ()
+        self._lock = Lock(folder)
+        if ranks.leads:
+            self._lock.take()
+        with self._lock.used(note=False):
+            self._open(init)
+
+    def _open(self, init: Path | None) -> None:
+        """Find or make the weights, go to the newest checkpoint, and write down what the run is."""
+        known, folder = self._known(), self.folder
+        self.dtype = self._settled(known)
+        torch.manual_seed(seeded(self.spec.seed, "weights", self.stage.name))
+        network = self.stage.network.build().to(self.device)
         if init is not None:
             read_weights(network, init)
         self.teacher = self._taught()
         if self.teacher is not None:
             network.load_state_dict({**network.state_dict(), **self.teacher.state_dict()})
-        self.state = TrainState(network, copy.deepcopy(network), self.spec, self.dtype)
-        if found := find_checkpoints(folder / "checkpoints"):
-            self.state.load(found[-1])
-            log.info("continuing from %s", found[-1])
-        if ranks.leads:
+        freeze(network, self.spec.freeze)
+        if self.spec.lora is not None:
+            keep_base(network, folder / BASE, self.ranks.leads)
+            adapt(network, self.spec.lora)
+        spec, ranks = self.spec, self.ranks
+        spec.parallel.check(spec.optimizer, spec.lora is not None, ranks)
+        self.state = TrainState(network, copy.deepcopy(network).eval(), spec, self.dtype, ranks)
+        if self.teacher is not None:
+            spec.parallel.spread(self.teacher, ranks, self.dtype)
+        if found := go_on(folder / "checkpoints", self.state, ranks):
+            log.info("continuing from %s", found)
+        if spec.compile:
+            compile_blocks(network)
+        student = spec.parallel.student(network, ranks)
+        self.learner = Learner(self.stage, spec, student, self.teacher, self.device, self.dtype)
+        self._before = 0.0  # seconds of training until here
+        if self.ranks.leads:
             sweep(folder / "checkpoints")
-            _cut_metrics(folder / "metrics.jsonl", self.state.examples)
+            self._before = _cut_metrics(folder / "metrics.jsonl", self.state.examples)
             self._record(known)
 
     def _taught(self) -> Network | None:
@@ -132,122 +169,131 @@ class Run:
         about = {"stage": self.stage.name, "dtype": str(self.dtype).removeprefix("torch.")}
         self.folder.mkdir(parents=True, exist_ok=True)
         write_text(self.folder / "recipe.json", json.dumps(self.recipe.to_json(), indent=1))
-        history = [*known.get("history", []), now]
-        write_text(self.folder / "run.json", json.dumps({**about, "history": history}, indent=1))
+        # Once more the recipe, so that what is changed in recipe.json by hand is noticed.
+        value = {**about, "history": [*known.get("history", []), now], "recipe": self.recipe.to_json()}
+        self._written = json.dumps(value, indent=1)
+        write_text(self.folder / "run.json", self._written)
 
     def train(self, cache: Path | None = None) -> Iterator[Progress]:
         """Train to the end of the curriculum, reporting every `log_every` examples; checkpoints are kept on the way.
 
         Closing the iterator, `stop`, or an interrupt writes a checkpoint first, unless it came amid an update.
-        Raises FloatingPointError after many losses in a row that are not finite.
+        Raises FloatingPointError after `patience` batches in a row that are not finite, ValueError if another process
+        trains in this folder, or has begun to since this value was made.
         """
+        if not self.ranks.leads:
+            yield from self._train(cache)
+            return
+        self._lock.take()
+        if (self.folder / "run.json").read_text() != self._written:
+            self._lock.release()
+            raise ValueError(f"{self.folder}: has been gone on with elsewhere in the meantime; open the run again")
+        with (
+            self._lock.used(),
+            tracking(self.spec.trackers, self.folder, self.state.examples, self.recipe.to_json()) as self._tracks,
+        ):
+            yield from self._train(cache)
+
+    def _train(self, cache: Path | None) -> Iterator[Progress]:
         state, spec = self.state, self.spec
+        if not self.ranks.leads:
+            self.ranks.meet()  # indices and text features that the leading process makes are found by the others
         dataset = spec.data.open()
+        texts = encoded(dataset, EmbeddingCache(self.recipe.cascade.text, cache), _tell_encoding)
         if self.ranks.leads:
-            EmbeddingCache(self.recipe.cascade.text, cache).prepare(dataset.captions(), _tell_encoding)
-        self.ranks.meet()
-        texts = EmbeddingCache(self.recipe.cascade.text, cache)
-        texts.prepare(dataset.captions())
+            self.ranks.meet()
         batches = Batches(stage=self.stage, spec=spec, dataset=dataset, texts=texts)
-        window = Window(state.examples)
-        saved = state.examples
-        worker = ThreadPoolExecutor(1)  # the only thread that reads data and texts
+        window, begun = Window(state.examples), time.perf_counter() - self._before
+        keeper = Keeper(self.folder / "checkpoints", self.ranks, state, spec.keep, spec.keep_every)
+        share = Share(self.ranks.rank, self.ranks.world)
+        loader = Loader(batches, state.examples, spec.examples, share, spec.workers)
+        agreed = False
         try:
             self._learning = True
-            for batch in self._prefetched(batches, worker):
+            for batch in loader:
                 before = state.examples
                 self._amid = True
-                loss, norm = self._learn(batch)
+                step = self._learn(batch)
                 self._amid = False
-                window.add(loss, norm)
+                window.add(step)
                 if crossed(before, state.examples, spec.log_every) or state.examples >= spec.examples:
-                    yield self._report(window)
-                    window = Window(state.examples)
-                if self.ranks.leads and spec.sample_every and crossed(before, state.examples, spec.sample_every):
-                    self._sheet(worker.submit(subjects, batches, state.examples).result())
+                    yield self._report(window, loader.waited, time.perf_counter() - begun)
+                    window = Window(state.examples, loader.waited)
+                draws = self.ranks.leads or keeper.together  # divided weights take all processes to sample with
+                if draws and spec.sample_every and crossed(before, state.examples, spec.sample_every):
+                    self._sheet(loader.call(subjects, batches, state.examples))
                 if crossed(before, state.examples, spec.checkpoint_every):
-                    saved = state.examples  # even if that fails: it is not tried a second time
-                    self._save()
+                    keeper.save(state)
                 if self._ending or (self.stopped and self.ranks.world == 1):
                     break
+            agreed = True
+        except FloatingPointError:
+            agreed = True
+            raise
         finally:
             try:
-                if state.examples > saved and not self._amid:
-                    self._save()
+                self._keep_last(keeper, agreed)
             finally:
                 self._learning = False
-                worker.shutdown()
+                keeper.close()
+                loader.close()
 
-    def _save(self) -> None:
-        if self.ranks.leads:
-            self.state.save(self.folder / "checkpoints", self.spec.keep)
+    def _keep_last(self, keeper: Keeper, agreed: bool) -> None:
+        """Write a checkpoint of the end, unless there is one. Raises OSError if it cannot be written.
+
+        `agreed` is whether all processes end here; if not, those with parts of the weights cannot be waited for.
+        """
+        if keeper.together and self.ranks.world > 1 and not agreed:
+            return
+        error: OSError | None = None
+        try:
+            keeper.settle()
+            if self.state.examples > keeper.reached and not self._amid:
+                keeper.save(self.state)
+            keeper.finish()
+        except OSError as caught:
+            error = caught
+        if agreed and self.ranks.any(error is not None) and error is None:
+            error = OSError(f"{self.folder}: the leading process could not write the last checkpoint")
+        if error is not None:
+            raise error
 
     def stop(self) -> bool:
         """Ask for the end after the current step; False if no training is under way. Safe in a signal handler."""
         self.stopped = self._learning
         return self.stopped
 
-    def _prefetched(self, batches: Batches, worker: ThreadPoolExecutor) -> Iterator[Batch]:
-        """Batches from here to the end, the next one made while this one is learnt from."""
-        position, total = self.state.examples, self.spec.examples
-        coming = worker.submit(batches.at, position) if position < total else None
-        while coming is not None:
-            batch = coming.result()
-            position += len(batch.x)
-            coming = worker.submit(batches.at, position) if position < total else None
-            yield batch
-
-    def _learn(self, batch: Batch) -> tuple[float, float]:
-        """One step on a batch; a loss that is not finite is counted, and its update left out."""
-        state, share = self.state, self.ranks.share(len(batch.x))
-        errors, stop = torch.zeros(len(batch.x)), torch.tensor([float(self.stopped)])
-        for part in share.tensor_split(min(self.spec.accumulate, len(share))) if len(share) else ():
-            losses = self._loss(batch, part)
-            errors[part] = losses.detach().cpu()
-            if self.spec.balance:
-                losses = losses / state.typical.at(batch.t[part]).to(losses)
-            (losses.sum() / len(batch.x)).backward()
+    def _learn(self, batch: Batch) -> Step:
+        """One step on a batch; a loss that is not finite is counted, written down, and its update left out."""
+        state, stop = self.state, torch.tensor([float(self.stopped)], device=self.device)
+        if self.spec.lora is not None and self.spec.lora.dropout:
+            torch.manual_seed(seeded(self.spec.seed, f"dropout {self.ranks.rank}", state.examples))
+        errors = self.learner.gradients(batch, self.ranks.world, state.typical).to(self.device)
         # The processes also agree when to end: a signal may reach one of them a step before another.
-        messages = errors.to(self.device), stop.to(self.device)
-        self.ranks.add_up_gradients(list(state.network.parameters()), *messages)
-        errors, self._ending = messages[0].cpu(), bool(messages[1] > 0)
-        total = float(errors.mean())
-        norm = state.gradient_norm()
-        if math.isfinite(total) and math.isfinite(norm):
+        self.ranks.add_up([errors, stop])
+        errors, self._ending = errors.cpu(), bool(stop > 0)
+        step = Step(float(errors.mean()), state.gradient_norm(), batch.times, errors)
+        if step.finite:
             self._streak = 0
-            state.typical.add(batch.t, errors)
-            state.update(len(batch.x))
-            return total, norm
+            state.typical.add(batch.times, errors)
+            state.update(batch.size)
+            return step
+        self._leave_out(batch, step)
+        return step
+
+    def _leave_out(self, batch: Batch, step: Step) -> None:
+        """Go on without learning from a batch. Raises FloatingPointError after too many in a row."""
+        examples = self.state.examples
+        names = all_names(batch, self.ranks)
+        where = write_fault(self.folder, examples, names, step) if self.ranks.leads else None
         self._streak += 1
-        log.warning("loss %s, gradient %s at %d examples: this step is left out", total, norm, state.examples)
-        if self._streak >= LARGEST_STREAK:
-            raise FloatingPointError(f"not finite {self._streak} times in a row at {state.examples} examples")
-        state.skip(len(batch.x))
-        return total, norm
+        told = "loss %s, gradient %s at %d examples: this step is left out, see %s"
+        log.warning(told, step.loss, step.norm, examples, where)
+        if self._streak >= self.spec.patience:
+            raise FloatingPointError(f"not finite {self._streak} times in a row at {examples} examples")
+        self.state.skip(batch.size)
 
-    def _loss(self, batch: Batch, part: Tensor) -> Tensor:
-        """The weighted error (b,) of some examples of a batch."""
-        stage, device = self.stage, self.device
-        given = batch.conditioning.select(part).to(device, torch.float32)
-        x, eps, u = (value[part].to(device) for value in (batch.x, batch.eps, batch.t))
-        ask = None if self.teacher is None else self._ask
-        question = self.spec.objective(stage, Lesson(x, eps, u, given), ask)
-        output = self._call(self.state.network, question.z, question.level.logsnr.float(), given)
-        weight = output_weight(self.spec.weight, stage.prediction, question.level).float()
-        return weight * squared_error(output, question.answer)
-
-    def _ask(self, z: Tensor, logsnr: Tensor, given: Conditioning) -> Tensor:
-        """What the teacher says."""
-        assert self.teacher is not None
-        with torch.no_grad():
-            return self._call(self.teacher, z, logsnr, given)
-
-    def _call(self, network: Network, z: Tensor, logsnr: Tensor, given: Conditioning) -> Tensor:
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            output: Tensor = network(z, logsnr, given)
-        return output
-
-    def _report(self, window: "Window") -> Progress:
+    def _report(self, window: Window, waited: float, seconds: float) -> Progress:
         state = self.state
         now = Progress(
             examples=state.examples,
@@ -256,44 +302,29 @@ class Run:
             grad_norm=window.mean_norm(),
             learning_rate=self.spec.learning_rate(state.examples),
             examples_per_second=window.speed(state.examples),
+            loss_by_time=window.loss_by_time(),
+            data_wait=window.data_wait(waited),
+            seconds=seconds,
+            peak_memory=peak_memory(self.device),
         )
         if self.ranks.leads:
             with (self.folder / "metrics.jsonl").open("a") as file:
                 file.write(json.dumps(now._asdict()) + "\n")
+        for track in self._tracks:
+            track.scalars(state.examples, scalars_of(now._asdict()))
         return now
 
     def _sheet(self, seen: Subjects) -> None:
+        average: Network = self.state.average
+        sheet = sample_sheet(self.stage, seen, average, self.device, self.dtype)
+        if not self.ranks.leads:
+            return
         folder = self.folder / "samples"
         folder.mkdir(exist_ok=True)
-        average: Network = self.state.average
-        sample_sheet(self.stage, seen, average, folder / f"{self.state.examples:09d}.png", self.device, self.dtype)
-
-
-class Window:
-    """What happened since the last report."""
-
-    def __init__(self, examples: int):
-        self.first, self.start = examples, time.perf_counter()
-        self.losses: list[float] = []
-        self.norms: list[float] = []
-
-    def add(self, loss: float, norm: float) -> None:
-        """Take in one step; one that was left out does not count."""
-        if math.isfinite(loss) and math.isfinite(norm):
-            self.losses.append(loss)
-            self.norms.append(norm)
-
-    def mean_loss(self) -> float:
-        """The mean of the losses."""
-        return sum(self.losses) / max(1, len(self.losses))
-
-    def mean_norm(self) -> float:
-        """The mean of the gradient's norms."""
-        return sum(self.norms) / max(1, len(self.norms))
-
-    def speed(self, examples: int) -> float:
-        """Examples a second."""
-        return (examples - self.first) / (time.perf_counter() - self.start)
+        picture = folder / f"{self.state.examples:09d}.png"
+        save_image(picture, sheet)
+        for track in self._tracks:
+            track.sheet(self.state.examples, picture)
 
 
 def crossed(before: int, after: int, every: int) -> bool:
@@ -308,11 +339,16 @@ def write_text(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def _cut_metrics(path: Path, examples: int) -> None:
-    """Forget what was measured after the checkpoint that the run continues from: it will be measured again."""
-    if path.exists():
-        lines = [json.dumps(line) for line in read_metrics(path) if line["examples"] <= examples]
-        write_text(path, "".join(line + "\n" for line in lines))
+def _cut_metrics(path: Path, examples: int) -> float:
+    """Forget what was measured after the checkpoint that the run continues from: it will be measured again.
+
+    Returns the seconds of training until there.
+    """
+    if not path.exists():
+        return 0.0
+    lines = [line for line in read_metrics(path) if line["examples"] <= examples]
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+    return float(lines[-1].get("seconds", 0.0)) if lines else 0.0
 
 
 def _tell_encoding(done: int, total: int) -> None:

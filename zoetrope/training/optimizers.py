@@ -1,15 +1,18 @@
-"""What turns gradients into updates: AdamW, and Muon for the matrices inside a network."""
+"""What turns gradients into updates: AdamW, also with a memory of 8 bits, and Muon for the matrices in a network."""
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
 from zoetrope.networks import Network
+from zoetrope.training.matrices import by_matrix
+from zoetrope.training.pieces import local
 
-OptimizerName = Literal["adamw", "muon"]
+OptimizerName = Literal["adamw", "adamw8bit", "muon"]
+BLOCK, SMALLEST = 256, 4096  # numbers of 8 bits share a scale; tensors with fewer elements are remembered in 32
 # Coefficients of the quintic iteration of Jordan et al. 2024 (kellerjordan.github.io/posts/muon): singular values are
 # driven into about [0.7, 1.2], not to 1 exactly, in few steps.
 QUINTIC = (3.4445, -4.7750, 2.0315)
@@ -20,7 +23,8 @@ class Muon(Optimizer):
 
     [Jordan et al. 2024, kellerjordan.github.io/posts/muon], with updates scaled to the size of AdamW's, so that one
     learning rate serves both [Liu et al. 2025, arXiv:2502.16982, Sec. 2.2]. A convolution is a matrix of outputs by
-    inputs x taps. Matrices of one shape are worked on together, which is what makes it cheap.
+    inputs x taps. Matrices of one shape are worked on together, which is what makes it cheap; where each process has
+    some of their rows, each works on some of the matrices.
     """
 
     def __init__(
@@ -37,21 +41,26 @@ class Muon(Optimizer):
             by_shape: dict[torch.Size, list[Tensor]] = {}
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    by_shape.setdefault(parameter.flatten(1).shape, []).append(parameter)
-            for parameters in by_shape.values():
-                self._step_together(parameters, group)
+                    shape = torch.Size([len(parameter), parameter.numel() // len(parameter)])
+                    by_shape.setdefault(shape, []).append(parameter)
+            for shape, parameters in by_shape.items():
+                self._step_together(parameters, shape, group)
 
-    def _step_together(self, parameters: list[Tensor], group: dict[str, float]) -> None:
+    def _step_together(self, parameters: list[Tensor], shape: torch.Size, group: dict[str, float]) -> None:
         momentum, rate = group["momentum"], group["lr"]
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        means = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in parameters]
+        gradients = [local(parameter.grad) for parameter in parameters if parameter.grad is not None]
+        means = [local(self.state[p].setdefault("momentum", torch.zeros_like(p))) for p in parameters]
         torch._foreach_lerp_(means, gradients, 1 - momentum)
-        ahead = torch._foreach_lerp(gradients, means, momentum)  # Nesterov's look ahead
-        stacked = torch.stack([value.flatten(1) for value in ahead])
-        updates = orthogonal(stacked, self.dtype) * (0.2 * max(stacked.shape[1:]) ** 0.5)
-        torch._foreach_mul_(parameters, 1 - rate * group["weight_decay"])
-        shaped = [update.view_as(parameter) for update, parameter in zip(updates, parameters, strict=True)]
-        torch._foreach_add_(parameters, shaped, alpha=-rate)
+        ahead = [value.flatten(1) for value in torch._foreach_lerp(gradients, means, momentum)]  # Nesterov's look ahead
+        size, mesh = 0.2 * max(shape) ** 0.5, getattr(parameters[0], "device_mesh", None)
+        if mesh is None:
+            updates = (orthogonal(torch.stack(ahead), self.dtype) * size).unbind()
+        else:
+            updates = by_matrix(ahead, shape[0], mesh, lambda matrices: orthogonal(matrices, self.dtype) * size)
+        own = [local(parameter) for parameter in parameters]
+        torch._foreach_mul_(own, 1 - rate * group["weight_decay"])
+        shaped = [update.view_as(weight) for update, weight in zip(updates, own, strict=True)]
+        torch._foreach_add_(own, shaped, alpha=-rate)
 
 
 def orthogonal(matrices: Tensor, dtype: torch.dtype = torch.float32, steps: int = 5) -> Tensor:
@@ -69,25 +78,54 @@ def orthogonal(matrices: Tensor, dtype: torch.dtype = torch.float32, steps: int 
 def optimizers(
     network: Network, name: OptimizerName, *, betas: tuple[float, float], weight_decay: float, dtype: torch.dtype
 ) -> tuple[Optimizer, ...]:
-    """The optimizers of a network's parameters, none of which has two. "muon" leaves to AdamW what is no inner matrix.
+    """The optimizers of the parameters that learn, none of which has two. "muon" leaves AdamW what is no inner matrix.
 
-    Raises ValueError if Muon is asked for and the network has no inner matrices.
+    Raises ValueError if Muon is asked for and the network has no inner matrices, or for 8 bits without bitsandbytes.
     """
-    inner = list(network.matrices()) if name == "muon" else []
+    inner = [matrix for matrix in network.matrices() if matrix.requires_grad] if name == "muon" else []
     if name == "muon" and not inner:
         raise ValueError(f"optimizer: expected 'adamw', got 'muon': a {type(network).__name__} has no inner matrices")
     taken = {id(parameter) for parameter in inner}
-    rest = [parameter for parameter in network.parameters() if id(parameter) not in taken]
+    rest = [parameter for parameter in network.parameters() if parameter.requires_grad and id(parameter) not in taken]
     groups = [
         {"params": [p for p in rest if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    if name == "adamw8bit":
+        return (_eight_bit(groups, betas),)
     adamw = AdamW(groups, betas=betas, eps=1e-8, fused=True)
     return (adamw, Muon(inner, dtype=dtype, weight_decay=weight_decay)) if inner else (adamw,)
+
+
+def _eight_bit(groups: list[dict[str, Any]], betas: tuple[float, float]) -> Optimizer:
+    """AdamW with a memory of 8 bits, a scale for each block [Dettmers et al. 2022, arXiv:2110.02861, Sec. 2]."""
+    try:
+        from bitsandbytes.optim import AdamW8bit  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise ValueError(
+            f"optimizer: 'adamw8bit' expects the package bitsandbytes ({error}); try: pip install bitsandbytes"
+        ) from None
+    made: Optimizer = AdamW8bit(groups, betas=betas, eps=1e-8, min_8bit_size=SMALLEST)
+    return made
 
 
 def state_shapes(optimizer: Optimizer, parameter: Tensor) -> dict[str, torch.Size]:
     """What an optimizer remembers of a parameter that has had a gradient, by name."""
     if isinstance(optimizer, Muon):
         return {"momentum": parameter.shape}
+    if not isinstance(optimizer, AdamW):
+        shapes = {"step": torch.Size(), "state1": parameter.shape, "state2": parameter.shape}
+        if parameter.numel() < SMALLEST:
+            return shapes
+        scales = torch.Size([-(-parameter.numel() // BLOCK)])
+        tables = {"qmap1": torch.Size([256]), "qmap2": torch.Size([256])}  # what each of the 256 numbers stands for
+        return shapes | tables | {"absmax1": scales, "absmax2": scales}
     return {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+
+
+def remembered(optimizer: Optimizer, parameter: Tensor, stored: Mapping[str, Tensor]) -> dict[str, Tensor | int]:
+    """What an optimizer is to go on with for a parameter, from what a file has of it."""
+    own: dict[str, Tensor | int] = {name: value.to(parameter.device) for name, value in stored.items()}
+    if not isinstance(optimizer, AdamW | Muon):
+        own["step"] = int(stored["step"])
+    return own

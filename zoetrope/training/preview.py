@@ -1,6 +1,5 @@
 """Sheets of samples during training: look at frames before believing a loss."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +14,7 @@ from zoetrope.networks import Network
 from zoetrope.shapes import VideoShape
 from zoetrope.training.batch import Batches
 from zoetrope.training.spec import clip_shape
-from zoetrope.video import Video, contact_sheet, save_image
+from zoetrope.video import Video, contact_sheet
 
 COUNT = 8
 FIRST = 10**9  # a sheet's examples are numbered from here; a training that reads as many learns from them too
@@ -43,13 +42,13 @@ def subjects(batches: Batches, examples: int) -> Subjects:
 
 
 def sample_sheet(
-    stage: StageSpec, seen: Subjects, network: Network, path: Path, device: torch.device, dtype: torch.dtype
-) -> None:
-    """Sample these subjects, one row of frames each, into a PNG."""
+    stage: StageSpec, seen: Subjects, network: Network, device: torch.device, dtype: torch.dtype
+) -> np.ndarray:
+    """Sample these subjects, one row of frames each, into a picture (H, W, 3) uint8."""
     shape, given = seen.shape, seen.given.to(device, torch.float32)
     low = None if seen.low_res is None else seen.low_res.to(device)
     draw = Draw(seed=0, samples=range(COUNT), device=device, dtype=dtype)
     for step in sample_stage(stage.model_copy(update={"shape": shape}), network, given, low, draw):
         x_hat = step.x_hat
     videos = [Video.from_tensor(x.float().cpu(), shape.fps) for x in x_hat]
-    save_image(path, np.asarray(contact_sheet(videos, columns=4 if shape.frames == 1 else 1)))
+    return np.asarray(contact_sheet(videos, columns=4 if shape.frames == 1 else 1))

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import NamedTuple, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch import distributed as dist
 
 
@@ -22,29 +22,26 @@ class Ranks(NamedTuple):
     @classmethod
     def join(cls, device: torch.device) -> Self:
         """Meet the other processes that torchrun has started; alone without torchrun. Each takes a GPU of its own."""
-        world = int(os.environ.get("WORLD_SIZE", "1"))
-        if world == 1:
+        if "WORLD_SIZE" not in os.environ:
             return cls()
+        world = int(os.environ["WORLD_SIZE"])
         if not dist.is_initialized():
             if device.type == "cuda":
                 torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
             # Whoever waits while rank 0 encodes all captions waits long.
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timedelta(hours=24))
+            backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+            dist.init_process_group(backend, timeout=timedelta(hours=24))
         return cls(dist.get_rank(), world)
 
     def leave(self) -> None:
         """Say goodbye to the other processes."""
-        if self.world > 1:
+        if dist.is_initialized():
             dist.destroy_process_group()
 
     @property
     def leads(self) -> bool:
         """Whether this is rank 0."""
         return self.rank == 0
-
-    def share(self, size: int) -> Tensor:
-        """Which of a batch's `size` examples this process learns from."""
-        return torch.arange(self.rank, size, self.world)
 
     def add_up(self, tensors: Sequence[Tensor]) -> None:
         """Replace every tensor, all on one device, by its sum over all processes, in one message."""
@@ -55,18 +52,13 @@ class Ranks(NamedTuple):
         for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(total.view_as(tensor))
 
-    def add_up_gradients(self, parameters: Sequence[nn.Parameter], *others: Tensor) -> None:
-        """The same for the gradients of parameters, and for `others`; what has none anywhere is left without."""
+    def any(self, here: bool) -> bool:
+        """Whether something is so on any process; every process has to ask."""
         if self.world == 1:
-            return
-        has = torch.tensor([float(p.grad is not None) for p in parameters], device=parameters[0].device)
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        self.add_up([*(p.grad for p in parameters if p.grad is not None), has, *others])
-        for parameter, count in zip(parameters, has.tolist(), strict=True):
-            if count == 0:
-                parameter.grad = None
+            return here
+        flag = torch.tensor([int(here)])
+        dist.all_reduce(flag, dist.ReduceOp.MAX)
+        return bool(flag)
 
     def meet(self) -> None:
         """Wait until every process is here."""

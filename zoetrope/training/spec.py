@@ -9,9 +9,15 @@ from zoetrope.config import Config, override, unknown
 from zoetrope.data import Source
 from zoetrope.diffusion.loss import LossWeight
 from zoetrope.shapes import VideoShape
+from zoetrope.training.adapters import Lora
 from zoetrope.training.objectives import Objective
 from zoetrope.training.objectives.denoise import Denoise
 from zoetrope.training.optimizers import OptimizerName
+from zoetrope.training.parallel import Parallel
+from zoetrope.training.parallel.replicated import Replicated
+from zoetrope.training.rates import Rate
+from zoetrope.training.rates.constant import Constant
+from zoetrope.training.trackers import Tracker
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -44,18 +50,32 @@ class TrainSpec(Config):
         weight: which error is minimised; the paper minimises that of eps.
         balance: divide each error by its running mean at that noise level, so that the levels where little can be known
             do not drown the others [after Karras et al. 2024, arXiv:2312.02696, Sec. 2.2, which learns that mean].
+        augment: noise the video that a stage is given to a random level [arXiv:2210.02303, Sec. 2.5]; without, it is
+            given clean videos alone and is sampled so (`sampling.low_res_logsnr` None).
         text_dropout: share of examples that never see their text, for classifier-free guidance.
         crop: side lengths (height, width) of the output crop that a fully convolutional stage is trained on.
         span: as many frames of a clip, one after the other, does such a stage see at a time; None is all.
         optimizer: "muon" learns about twice as much from an example as "adamw", for some time of its own at each step:
-            use it with batches of a thousand pixels of the coarsest level or more.
+            use it with batches of a thousand pixels of the coarsest level or more. "adamw8bit" takes a quarter of the
+            memory for what it remembers; it needs the package bitsandbytes.
         betas: of AdamW.
+        rate: how the learning rate goes in between.
         warm_up, cool_down: examples over which the learning rate rises to, and at the end falls from, its peak.
-        half_life: examples after which the moving average of the weights has forgotten half.
+        half_life: examples after which the moving average of the weights has forgotten half. Of several, each has an
+            average of its own, and the first one's is sampled with unless another is named.
+        freeze: patterns over the names of parameters that are not to learn, such as "*attention*".
+        lora: train low-rank adapters, and merge them into the weights that a checkpoint holds.
         accumulate: parts that each batch is cut into, to save memory.
         clip: largest norm of the gradient.
         precision: "auto" trains in bfloat16 where the device gains from it.
+        parallel: how several processes train together; "sharded" divides the weights among them.
+        compile: compile the network's blocks before the first step, for each shape of batch anew.
+        keep: so many of the newest checkpoints. keep_every: and for good the first after each multiple of so many
+            examples (0: none).
+        patience: batches in a row whose loss or gradient may be other than finite before the training ends.
         every: examples between checkpoints; samples: between sample sheets (0: none); log: between lines of metrics.
+        trackers: services that are told what is logged.
+        workers: processes that decode videos and look up texts while the network learns; 0 is a thread of its own.
     """
 
     data: Source
@@ -64,22 +84,45 @@ class TrainSpec(Config):
     objective: Objective = Denoise()
     weight: LossWeight = "eps"
     balance: bool = False
+    augment: bool = True
     text_dropout: Fraction = 0.1
     crop: tuple[PositiveInt, PositiveInt] | None = None
     span: PositiveInt | None = None
     optimizer: OptimizerName = "adamw"
     betas: tuple[Fraction, Fraction] = (0.9, 0.99)
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    rate: Rate = Constant()
     warm_up: NonNegativeInt = 1000
     cool_down: NonNegativeInt = 0
-    half_life: PositiveInt = 10_000
+    half_life: PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = 10_000
+    freeze: tuple[str, ...] = ()
+    lora: Lora | None = None
     accumulate: PositiveInt = 1
     clip: PositiveFloat = 1.0
+    patience: PositiveInt = 10
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    parallel: Parallel = Replicated()
+    compile: bool = False
     checkpoint_every: PositiveInt = 5000
     sample_every: NonNegativeInt = 10_000
     log_every: PositiveInt = 200
     keep: PositiveInt = 2
+    keep_every: NonNegativeInt = 0
+    trackers: tuple[Tracker, ...] = ()
+    workers: NonNegativeInt = 0
+
+    @model_validator(mode="after")
+    def _unambiguous(self) -> Self:
+        if self.lora is not None and self.freeze:
+            raise ValueError("freeze: with lora all but the adapters is frozen already; leave it out")
+        if len(set(self.half_lives)) < len(self.half_lives):
+            raise ValueError(f"half_life: expected different numbers, got {self.half_lives}")
+        return self
+
+    @property
+    def half_lives(self) -> tuple[int, ...]:
+        """The half-life of each average, in examples; the first is that of the one to sample with."""
+        return (self.half_life,) if isinstance(self.half_life, int) else self.half_life
 
     @property
     def examples(self) -> int:
@@ -96,8 +139,8 @@ class TrainSpec(Config):
         return self.phases[-1], 0
 
     def learning_rate(self, examples: int) -> float:
-        """The learning rate after so many examples: the phase's peak, warmed up and cooled down linearly."""
-        rate = self.phase_at(examples)[0].peak
+        """The learning rate after so many examples: the phase's peak times `rate`, warmed up and cooled down."""
+        rate = self.phase_at(examples)[0].peak * self.rate.share(examples, self.examples)
         if self.warm_up:
             rate *= min(1.0, (examples + 1) / self.warm_up)
         if self.cool_down:
@@ -195,6 +238,11 @@ def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
             raise ValueError(f"{where}.phases: a stage with a source is trained on whole clips; leave frames out")
         if stage.kind == "tsr" and any(phase.images for phase in spec.phases):
             raise ValueError(f"{where}.phases: independent images have no frames between them; set images to 0")
+    if not spec.augment and stage.sampling.low_res_logsnr is not None:
+        raise ValueError(
+            f"{where}.augment: without noise in training {stage.name}.sampling.low_res_logsnr must be null, "
+            f"got {stage.sampling.low_res_logsnr:g}"
+        )
     if spec.crop is None and spec.span is None:
         return
     if stage.source is None:

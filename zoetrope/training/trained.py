@@ -12,13 +12,13 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import unknown
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.folder import TEACHER_WEIGHTS, WEIGHTS, locate, read_spec
+from zoetrope.models.runs import RUN, average_file, named, within
 from zoetrope.models.weights import check_weights, read_weights
 from zoetrope.networks import Network
 from zoetrope.text import TextEncoder
 from zoetrope.training.distil import WEIGHTS as TAUGHT_BY
 from zoetrope.training.distil import Distillation, is_distillation
 from zoetrope.training.spec import Recipe
-from zoetrope.training.state import find_checkpoints
 
 
 class Gathered(NamedTuple):
@@ -70,19 +70,22 @@ class _Part(NamedTuple):
 
 
 def is_run(path: str | Path) -> bool:
-    """Whether this is the folder of a training or of a distillation."""
-    folder = Path(path).expanduser()
-    return (folder / "run.json").is_file() or is_distillation(folder)
+    """Whether this is the folder of a training or of a distillation, or RUN@HALF_LIFE."""
+    folder, _ = named(path)
+    return (folder / RUN).is_file() or is_distillation(folder)
 
 
 def gather(names: Sequence[str | Path]) -> Gathered:
     """One cascade from models (folder, shipped name or hub id) and run folders, each in the place of its stage.
 
+    A folder with runs in it stands for these, in the order of their cascade; RUN@HALF_LIFE for the run, with another
+    than the first of its moving averages.
     A stage of a later one replaces the stage of the same name of an earlier one, or follows the others. A distillation
     stands for its newest finished round.
     Raises ValueError if one is not there, if they read text differently, or if the stages do not fit each other.
     """
-    parts = [_run(Path(name).expanduser()) if is_run(name) else _model(name) for name in names]
+    names = [own for name in names for own in _runs_of(name) or [name]]
+    parts = [_run(name) if is_run(name) else _model(name) for name in names]
     stages: dict[str, StageSpec] = {}
     weights: dict[str, Path] = {}
     teachers: dict[str, StageSpec] = {}
@@ -114,12 +117,22 @@ def gather(names: Sequence[str | Path]) -> Gathered:
     return Gathered(spec, weights, parts[0].card, teacher_weights)
 
 
+def _runs_of(name: str | Path) -> list[str | Path]:
+    """The runs in a folder of runs, [] for anything else."""
+    return [] if is_run(name) else list(within(name))
+
+
 def weights_of(name: str | Path, stage: str) -> Path:
-    """The file with a stage's weights, of a model or a run. Raises ValueError if it has no such stage."""
-    part = _run(Path(name).expanduser()) if is_run(name) else _model(name)
-    if stage not in part.weights:
-        raise ValueError(f"{name}: " + unknown("stage", stage, part.weights))
-    return part.weights[stage]
+    """The file with a stage's weights, of a model, a run or a folder of runs.
+
+    Raises ValueError if it has no such stage.
+    """
+    runs = [name] if is_run(name) else _runs_of(name)
+    weights = {own: path for run in runs for own, path in _run(run).weights.items()}
+    weights = weights or dict(_model(name).weights)
+    if stage not in weights:
+        raise ValueError(f"{name}: " + unknown("stage", stage, weights))
+    return weights[stage]
 
 
 def averaged_weights(name: str | Path, stage: StageSpec) -> Path:
@@ -127,7 +140,7 @@ def averaged_weights(name: str | Path, stage: StageSpec) -> Path:
 
     Raises ValueError if there is none, or if it is not that of the stage's network.
     """
-    part = _run(Path(name).expanduser()) if is_run(name) else _model(name)
+    part = _run(name) if is_run(name) else _model(name)
     path = (part.teacher_weights if stage in part.teachers else part.weights)[stage.name]
     if is_run(name) and not path.is_file():
         raise ValueError(
@@ -140,9 +153,9 @@ def averaged_weights(name: str | Path, stage: StageSpec) -> Path:
     return path
 
 
-def run_recipe(run: Path) -> tuple[Recipe, str]:
+def run_recipe(run: str | Path) -> tuple[Recipe, str]:
     """The recipe of a run and the stage that it trains. Raises ValueError if the folder is not that of a run."""
-    run = newest_run(run)
+    run = newest_run(named(run)[0])
     try:
         stage = json.loads((run / "run.json").read_text())["stage"]
         recipe = Recipe.from_json((run / "recipe.json").read_text())
@@ -154,6 +167,16 @@ def run_recipe(run: Path) -> tuple[Recipe, str]:
     return recipe, stage
 
 
+def begun_recipe(run: Path) -> Recipe:
+    """The recipe that a run was last begun or gone on with, whatever has been written into its recipe.json since.
+
+    Raises ValueError if the folder is not that of a run.
+    """
+    recipe, _ = run_recipe(run)
+    known = json.loads((run / "run.json").read_text()).get("recipe")  # runs of older versions have none
+    return recipe if known is None else Recipe.from_json(known)
+
+
 def newest_run(folder: Path) -> Path:
     """The run in a folder: the folder itself, or the newest finished round of a distillation.
 
@@ -162,13 +185,11 @@ def newest_run(folder: Path) -> Path:
     return Distillation.open(folder).newest().folder if is_distillation(folder) else folder
 
 
-def _run(folder: Path) -> _Part:
+def _run(run: str | Path) -> _Part:
+    folder, half_life = named(run)
     folder = newest_run(folder)
     recipe, name = run_recipe(folder)
-    found = find_checkpoints(folder / "checkpoints")
-    if not found:
-        raise ValueError(f"{folder}: this run has no checkpoint yet")
-    cascade, average = recipe.cascade, {name: found[-1] / "average.safetensors"}
+    cascade, average = recipe.cascade, {name: average_file(folder, half_life)}
     made = _Part(cascade.name, cascade.text, (cascade.stage(name),), average, default_until=cascade.default_until)
     home = folder.resolve().parent
     if is_distillation(home) and (teacher := Distillation.open(home).teacher).distilled is None:

@@ -4,6 +4,7 @@ The `Video` lives in `value`, files are read in `reading` (with the timing of pi
 `writing`, and pictures for people are made in `sheet`.
 """
 
+from zoetrope.video.member import Member
 from zoetrope.video.reading import Info, Track, probe, read, read_probed, read_track
 from zoetrope.video.sheet import contact_sheet
 from zoetrope.video.value import Video
@@ -11,6 +12,7 @@ from zoetrope.video.writing import Writer, check_output, open_writer, save_image
 
 __all__ = [
     "Info",
+    "Member",
     "Track",
     "Video",
     "Writer",

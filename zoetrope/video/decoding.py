@@ -1,14 +1,17 @@
 """The nearest layer to the file: opening it, its packets' times, its pictures upright, resized and in RGB."""
 
+import io
 import math
 import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
+
+from zoetrope.video.member import Member
 
 if TYPE_CHECKING:
     import av
@@ -34,21 +37,11 @@ def opened(path: PathLike) -> "Iterator[tuple[InputContainer, av.VideoStream]]":
     import av
 
     name = os.fsdecode(path)
-    if not os.path.exists(path):
-        raise ValueError(f"{name}: there is no such file")
-    if os.path.isdir(path):
-        raise ValueError(f"{name}: is a folder")
-    # A file object, because FFmpeg reads patterns, protocols and text encodings into names.
-    try:
-        file = open(path, "rb")  # noqa: SIM115 - only the opening may be taken for an unreadable file
-    except OSError as error:
-        raise ValueError(f"{name}: cannot be read ({error.strerror})") from None
-    with file:
+    with _file(path) as file:
         try:
             container = av.open(file, "r")
         except (av.FFmpegError, OSError, EOFError) as error:
-            size = os.path.getsize(path)
-            reason = "is empty" if not size else f"not a media file, or cut off ({_reason(error)})"
+            reason = "is empty" if not file.seek(0, os.SEEK_END) else f"not a media file, or cut off ({_reason(error)})"
             raise ValueError(f"{name}: {reason}") from None
         with container:
             if container.format.name in _NOT_MEDIA:
@@ -57,6 +50,21 @@ def opened(path: PathLike) -> "Iterator[tuple[InputContainer, av.VideoStream]]":
                 kinds = sorted({stream.type for stream in container.streams})
                 raise ValueError(f"{name}: has no video, only {' and '.join(kinds) or 'no streams at all'}")
             yield container, container.streams.video[0]
+
+
+def _file(path: PathLike) -> BinaryIO:
+    """The bytes of a file. FFmpeg is never given a name: it reads patterns, protocols and text encodings into names."""
+    if isinstance(path, Member):
+        return io.BytesIO(path.read())
+    name = os.fsdecode(path)
+    if not os.path.exists(path):
+        raise ValueError(f"{name}: there is no such file")
+    if os.path.isdir(path):
+        raise ValueError(f"{name}: is a folder")
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise ValueError(f"{name}: cannot be read ({error.strerror})") from None
 
 
 def scan(container: "InputContainer", stream: "av.VideoStream") -> list[Packet]:

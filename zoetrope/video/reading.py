@@ -29,6 +29,7 @@ from zoetrope.video.decoding import (
     shown_size,
     stored_rate,
 )
+from zoetrope.video.member import Member
 from zoetrope.video.timing import Timing, moments, pick, timing
 from zoetrope.video.value import Video
 from zoetrope.video.writing import sequence_files, sequence_pattern
@@ -82,7 +83,7 @@ class Track:
 
 def probe(path: PathLike) -> Info:
     """What is in the file or picture sequence. Raises ValueError if no picture of it can be decoded."""
-    if pattern := sequence_pattern(path):
+    if not isinstance(path, Member) and (pattern := sequence_pattern(path)):
         return _sequence_info(path, pattern)
     with opened(path) as (container, stream):
         tick = stream.time_base or Fraction(1, 1000)

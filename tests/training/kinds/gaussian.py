@@ -22,4 +22,4 @@ class Pixels(Dataset):
     def example(self, index: int, shape: VideoShape) -> Example:
         draw = torch.Generator().manual_seed(index)
         noise = torch.randn(3, shape.frames, shape.height, shape.width, generator=draw)
-        return Example(0.5 + 0.5 * noise, "noise")
+        return Example(0.5 + 0.5 * noise, "noise", f"pixels {index}")

@@ -41,7 +41,8 @@ class ToyboxClips(Dataset):
         from zoetrope.data.toybox.world import example
 
         frames, text = example(index, shape, window, scripts=self.source.scripts, seed=self.source.seed)
-        return Example(torch.from_numpy(frames).permute(3, 0, 1, 2).float() * 2 - 1, text)
+        video = torch.from_numpy(frames).permute(3, 0, 1, 2).float() * 2 - 1
+        return Example(video, text, f"clip {index} of toybox")
 
     def captions(self) -> list[str]:
         """The captions of every script, of its clips and of its pictures."""

@@ -20,4 +20,5 @@ def held_out(number: int, shape: VideoShape) -> Example:
     """Clip `number` on the grid `shape`, with its caption. The same clip on every grid."""
     told = held_out_script(number)
     frames = render(scene(told, SEED + number), shape)
-    return Example(torch.from_numpy(frames).permute(3, 0, 1, 2).float() * 2 - 1, caption(told))
+    video = torch.from_numpy(frames).permute(3, 0, 1, 2).float() * 2 - 1
+    return Example(video, caption(told), f"held-out clip {number} of toybox")

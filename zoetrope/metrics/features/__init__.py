@@ -1,12 +1,13 @@
-"""Distances of features: videos compared by what a frozen network sees in their frames.
+"""Features: videos compared by what a frozen network sees in their frames, or in their motion.
 
 One kind of network a file. Its weights come from a file that the user names, and what is measured with them
-carries the network's own name and the file's sha256: numbers of different extractors are never comparable.
+carries the network's own name and the file's sha256: numbers of different extractors are never comparable. A network
+that cannot be had is `Missing`; no other ever takes its place.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 import torch
@@ -19,15 +20,24 @@ from zoetrope.metrics.psnr import expect_pair
 _BATCH = 16
 
 
+class Missing(ValueError):
+    """An extractor cannot be had here: `reason`, and the `remedy` that would make it available."""
+
+    def __init__(self, reason: str, remedy: str) -> None:
+        super().__init__(f"{reason}; {remedy}")
+        self.reason, self.remedy = reason, remedy
+
+
 @dataclass(frozen=True)
 class FeatureNetwork:
-    """An opened extractor.
+    """An opened extractor of pictures.
 
     Attributes:
         name: the kind of network; sha256: of the file with its weights.
         layer: where the features are taken, and what pictures are brought to before.
         width: how many features a frame has.
         of_pictures: pictures (N, 3, H, W) in [-1, 1] of any size to features (N, D).
+        resize: what pictures are brought to before the network sees them, in words.
     """
 
     name: str
@@ -35,6 +45,7 @@ class FeatureNetwork:
     layer: str
     width: int
     of_pictures: Callable[[Tensor], Tensor]
+    resize: str = "none"
 
     def of_frames(self, video: Tensor) -> Tensor:
         """The features (B, F, D), float64, of every frame of a video (B, 3, F, H, W) in [-1, 1]."""
@@ -43,19 +54,77 @@ class FeatureNetwork:
         return torch.cat(features).double().unflatten(0, (len(video), -1))
 
 
-class Extractor(Kind, ABC):
-    """The description of a feature network.
+@dataclass(frozen=True)
+class Classifier(FeatureNetwork):
+    """An extractor that also tells classes.
 
     Attributes:
-        weights: the safetensors file with its weights.
+        probabilities: pictures (N, 3, H, W) in [-1, 1] to probabilities (N, K) of its classes.
     """
 
+    probabilities: Callable[[Tensor], Tensor] = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Matcher(FeatureNetwork):
+    """An extractor that sees pictures and reads texts in one space.
+
+    Attributes:
+        of_texts: texts to features (N, D).
+    """
+
+    of_texts: Callable[[Sequence[str]], Tensor] = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class ClipNetwork:
+    """An opened extractor of clips; name, sha256, layer, width and resize as of a `FeatureNetwork`.
+
+    Attributes:
+        least: the fewest frames that it can look at; most: as many as it looks at, None for any number.
+        of_clips: clips (N, 3, F, H, W) in [-1, 1] of any size to features (N, D).
+    """
+
+    name: str
+    sha256: str
+    layer: str
+    width: int
+    least: int
+    most: int | None
+    of_clips: Callable[[Tensor], Tensor]
+    resize: str = "none"
+
+    def window(self, video: Tensor, stride: int = 1) -> Tensor:
+        """The frames of a video (B, C, F, H, W) that the network looks at: its first ones, every `stride`-th.
+
+        Raises ValueError if there are too few.
+        """
+        window = video[:, :, ::stride][:, :, : self.most]
+        if window.shape[2] < self.least:
+            raise ValueError(self.too_short(window.shape[2]))
+        return window
+
+    def too_short(self, frames: int) -> str:
+        """What to say of clips of fewer frames than `least`."""
+        return f"{self.name}: expected clips of at least {self.least} frames, got {frames}"
+
+
+class Extractor(Kind, ABC):
+    """The description of a feature network; its fields say where its weights are."""
+
     folder: ClassVar[str] = "zoetrope.metrics.features"
-    weights: str
+
+    @classmethod
+    @abstractmethod
+    def at(cls, where: str) -> Self:
+        """The extractor whose weights are at `where`, a path or hub id; all else as it usually is."""
 
     @abstractmethod
-    def open(self) -> FeatureNetwork:
-        """The network with its weights. Raises ValueError if the file is not there or holds other weights."""
+    def open(self, device: torch.device | str = "cpu") -> FeatureNetwork | ClipNetwork:
+        """The network with its weights.
+
+        Raises `Missing` if the file is not there, and ValueError if it holds other weights.
+        """
 
 
 class FeatureDistance(Config):

@@ -5,12 +5,13 @@ The file holds a weight (out, in, h, w) and a bias for each of the 52 convolutio
 
 import hashlib
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, pad
 
-from zoetrope.metrics.features import Extractor, FeatureNetwork
+from zoetrope.metrics.features import Extractor, FeatureNetwork, Missing
 from zoetrope.models.weights import read_weights
 
 SIZE = 224
@@ -24,17 +25,31 @@ class MobileNetV2(Extractor):
 
     Frames are resized to 224 x 224 bilinearly, antialiased where they shrink, whatever their proportions, and
     are seen in [-1, 1] (x / 127.5 - 1 of 8-bit levels).
+
+    Attributes:
+        weights: the safetensors file with its weights.
     """
 
-    def open(self) -> FeatureNetwork:
+    weights: str
+
+    @classmethod
+    def at(cls, where: str) -> Self:
+        """See `Extractor`."""
+        return cls(weights=where)
+
+    def open(self, device: torch.device | str = "cpu") -> FeatureNetwork:
         """The network. Raises ValueError if the file is not there or holds other weights."""
         path = Path(self.weights).expanduser()
+        if not path.is_file() and path.suffix == ".safetensors":
+            raise Missing(f"{path}: no such file", "name the safetensors file with its weights")
         network = _Network()
         read_weights(network, path)
         network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(device)
         told = hashlib.sha256(path.read_bytes()).hexdigest()
         layer = f"spatial mean of the last convolution, {WIDTH} features, input resized to {SIZE}x{SIZE}"
-        return FeatureNetwork(self.kind(), told, layer, WIDTH, network)
+        resize = f"{SIZE}x{SIZE} bilinear, antialiased where it shrinks"
+        return FeatureNetwork(self.kind(), told, layer, WIDTH, lambda x: network(x.to(device)).cpu(), resize)
 
 
 class _Network(nn.Module):

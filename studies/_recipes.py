@@ -1,0 +1,100 @@
+"""The small recipes that studies train: a stage that paints single pictures or short clips, and one that enlarges."""
+
+from typing import Any
+
+from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.data.toybox import Toybox
+from zoetrope.diffusion.schedule import Cosine
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.samplers.ddim import DDIM
+from zoetrope.shapes import VideoShape
+from zoetrope.text import TextEncoder
+from zoetrope.text.minilm import MiniLM
+from zoetrope.training.spec import Phase, Recipe, TrainSpec
+
+SMALL = VideoShape(frames=8, height=24, width=40, fps=1.5)
+LARGE = VideoShape(frames=8, height=48, width=80, fps=1.5)
+STILL = VideoShape(frames=1, height=24, width=40, fps=3)
+
+
+def painter(
+    shape: VideoShape,
+    phases: tuple[Phase, ...],
+    *,
+    widths: tuple[int, int] = (64, 128),
+    text: TextEncoder | None = None,
+    **training: Any,
+) -> Recipe:
+    """A base stage, like mini's but narrower."""
+    encoder = text or MiniLM()
+    fine, coarse = widths
+    network = VideoUNetConfig(
+        patch=2,
+        positions=True,
+        text_width=encoder.width,
+        levels=(
+            Level(width=fine, temporal="attention"),
+            Level(width=coarse, blocks=2, spatial_attention=True, text_attention=True, temporal="attention"),
+        ),
+    )
+    stage = StageSpec(
+        name="base",
+        shape=shape,
+        schedule=Cosine(shift=-3.0),
+        network=network,
+        sampling=SamplingSpec(sampler=DDIM(), steps=32, guidance=2.0),
+    )
+    return _recipe(encoder, (stage,), phases, training)
+
+
+def enlarger(
+    phases: tuple[Phase, ...],
+    *,
+    temporal: str = "convolution",
+    prediction: str = "v",
+    source: VideoShape = SMALL,
+    shape: VideoShape = LARGE,
+    **training: Any,
+) -> Recipe:
+    """A super-resolution stage that sees stretches of four frames, after a base stage that is there for its shape."""
+    levels = tuple(
+        Level.from_json({"width": width, "temporal": temporal, "text_attention": width > 32}) for width in (32, 64)
+    )
+    stage = StageSpec.from_json(
+        {
+            "name": "ssr",
+            "shape": shape.to_json(),
+            "source": source.to_json(),
+            "network": VideoUNetConfig(patch=2, low_res=True, levels=levels).to_json(),
+            "sampling": SamplingSpec(sampler=DDIM(), steps=16).to_json(),
+            "prediction": prediction,
+        }
+    )
+    base = painter(source, phases).cascade.stages[0]
+    return _recipe(MiniLM(), (base, stage), phases, {"span": 4, **training})
+
+
+def _recipe(
+    text: TextEncoder, stages: tuple[StageSpec, ...], phases: tuple[Phase, ...], training: dict[str, Any]
+) -> Recipe:
+    total = sum(phase.examples for phase in phases)
+    spec = TrainSpec(
+        **{
+            "data": Toybox(),
+            "phases": phases,
+            "weight": "v",
+            "balance": True,
+            "optimizer": "muon",
+            "clip": 10.0,
+            "warm_up": total // 20,
+            "cool_down": total // 2,
+            "half_life": max(1, total // 50),
+            "checkpoint_every": max(1, total // 5),
+            "keep": 8,
+            "sample_every": 0,
+            "log_every": max(1, total // 50),
+            **training,
+        }
+    )
+    cascade = CascadeSpec(name="study", text=text, stages=stages)
+    return Recipe(name="study", cascade=cascade, training={stages[-1].name: spec})

@@ -1,0 +1,127 @@
+"""`zoetrope data shard` and `encode`: from a folder of films to a training on shards with features beside them."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from zoetrope.data.shards import Shards
+from zoetrope.text.t5 import T5
+from zoetrope.training.state import read_metrics
+
+from .conftest import WORDS, Cli
+
+STEPS = ["--set", 'base.training.phases=[{"examples": 12, "batch": 4, "images": 0.25}]']
+
+
+@pytest.fixture
+def shards(cli: Cli, films: Path) -> Path:
+    """The three films in two shards."""
+    done = cli("data", "shard", films, "-o", "shards", "--count", "2", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["shards"] == ["zoetrope-000000.tar", "zoetrope-000001.tar"]
+    return Path("shards")
+
+
+def test_shards_of_a_folder(cli: Cli, shards: Path, films: Path) -> None:
+    assert sorted(path.name for path in shards.iterdir()) == [
+        f"zoetrope-00000{k}.tar{end}" for k in (0, 1) for end in ("", ".index.json")
+    ]
+    done = cli("data", "check", shards, "--json")
+    assert done.code == 0 and sorted(clip["text"] for clip in json.loads(done.out)["kept"]) == sorted(WORDS)
+    assert cli("data", "preview", "shards/zoetrope-{000000..000001}.tar", "-o", "sheet.png", "--count", "2").code == 0
+    assert Path("sheet.png").stat().st_size > 100
+    done = cli("data", "shard", films, "-o", "shards")
+    assert (done.code, done.err) == (
+        2,
+        "error: shards: expected a new or an empty folder, something is there already\n",
+    )
+    done = cli("data", "shard", films, "-o", "large", "--size", "1GB")
+    assert done.code == 0 and done.out == "large: 3 samples in 1 shards, zoetrope-000000.tar to zoetrope-000000.tar\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--size", "many"], "--size: expected a size such as 4GB, 512MB or 2GiB, got 'many'"),
+        (["--count", "0"], "--count: expected a finite number of 1 or more, got 0"),
+    ],
+)
+def test_sizes_that_are_none(cli: Cli, films: Path, words: list[str], said: str) -> None:
+    done = cli("data", "shard", films, "-o", "out", *words)
+    assert (done.code, done.err) == (2, f"error: {said}\n")
+    assert not Path("out").exists()
+
+
+def test_damage_is_listed_by_check_and_refused_by_train(cli: Cli, shards: Path, recipe: Path) -> None:
+    shard = shards / "zoetrope-000001.tar"
+    shard.write_bytes(shard.read_bytes()[:1500])
+    done = cli("data", "check", shards)
+    assert done.code == 0 and "zoetrope-000001.tar: is cut off at byte 1500, in the middle of '000002.mp4'" in done.out
+    done = cli("train", recipe, "--stage", "base", "--out", "run", "--data", shards, *STEPS)
+    assert done.code == 2 and "zoetrope-000001.tar: is cut off at byte 1500" in done.err
+    assert not Path("run").exists()
+    skip = ["--set", "base.training.data.damaged=skip"]
+    assert cli("train", recipe, "--stage", "base", "--out", "run", "--data", shards, *STEPS, *skip).code == 0
+
+
+def test_training_on_shards_without_the_encoder(
+    cli: Cli, shards: Path, recipe: Path, encoder: T5, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    done = cli("data", "encode", shards, "--text", json.dumps(encoder.to_json()), "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out) | {"folder": ""} == {
+        "folder": "", "encoder": encoder.identity, "captions": 3, "new": 3
+    }  # fmt: skip
+    assert cli("data", "encode", shards, "--recipe", recipe).out.endswith("3 captions by t5, 0 of them new\n")
+    monkeypatch.setenv("ZOETROPE_CACHE", str(tmp_path / "empty"))
+
+    def load(self: T5, *_: object) -> None:
+        raise AssertionError("the encoder was loaded")
+
+    monkeypatch.setattr(T5, "load", load)
+    more = ["--set", "base.training.workers=1", "--set", "base.training.log_every=4"]
+    done = cli("train", recipe, "--stage", "base", "--out", "run", "--data", "shards/*.tar", *STEPS, *more)
+    assert done.code == 0, done.err
+    assert read_metrics(Path("run/metrics.jsonl"))[-1]["examples"] == 12
+
+
+def test_features_of_another_encoder_or_of_other_captions(
+    cli: Cli, shards: Path, films: Path, recipe: Path, encoder: T5
+) -> None:
+    other = encoder.model_copy(update={"limit": 8})
+    assert cli("data", "encode", shards, "--text", json.dumps(other.to_json())).code == 0
+    steps = ["train", recipe, "--stage", "base", *STEPS]
+    done = cli(*steps, "--out", "one", "--data", shards)
+    assert done.code == 2
+    assert f"embeddings: expected features of {encoder.identity}, got those of {other.identity}" in done.err
+    shutil.copytree(films, "films")
+    assert cli("data", "encode", "films", "--recipe", recipe).code == 0
+    shutil.copy("films/film0.mp4", "films/new.mp4")
+    Path("films/new.txt").write_text("a caption that came later")
+    done = cli(*steps, "--out", "two", "--data", "films")
+    assert done.code == 2
+    # The features of all captions that other tests have encoded may be in the common cache, but not of this one.
+    assert (
+        "embeddings: 1 captions have no features there: 'a caption that came later'; zoetrope data encode" in done.err
+    )
+    assert cli("data", "encode", "films", "--recipe", recipe).out.endswith("4 captions by t5, 1 of them new\n")
+    assert cli(*steps, "--out", "three", "--data", "films").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "expected either --text or --recipe to say which encoder"),
+        (["--text", "minillm"], "unknown text type 'minillm'; did you mean 'minilm'?"),
+        (["--text", '{"type": "t5", "widht": 8}'], "unknown field 'widht'"),
+    ],
+)
+def test_encoders_that_are_none(cli: Cli, shards: Path, words: list[str], said: str) -> None:
+    done = cli("data", "encode", shards, *words)
+    assert done.code == 2 and said in done.err
+
+
+def test_shards_in_a_recipe(shards: Path) -> None:
+    assert Shards(path=str(shards)).open().captions() == sorted(WORDS)

@@ -1,0 +1,184 @@
+"""`zoetrope evaluate` on small models: the report, resuming, several processes, and what is refused."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from .conftest import Cli
+from .test_train_together import together
+
+FAST = ["--until", "base", "--steps", "1", "--count", "6"]
+
+
+class Motion(nn.Module):
+    """Mean colours and changes of clips (N, 3, F, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x.mean((2, 3, 4)), (x[:, :, 1:] - x[:, :, :-1]).abs().mean((2, 3, 4))], 1)
+
+
+@pytest.fixture(scope="module")
+def motion(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The value of --features for a small TorchScript file."""
+    path = tmp_path_factory.mktemp("scripts") / "motion.pt"
+    torch.jit.script(Motion()).save(str(path))
+    fields = {"path": str(path), "frames": None, "height": None, "width": None}
+    return f"torchscript={json.dumps(fields)}"
+
+
+def told(report: Path | str = "report") -> dict[str, Any]:
+    """What a report's results.json holds."""
+    return json.loads((Path(report) / "results.json").read_text())
+
+
+def samples(report: Path | str, label: str) -> list[np.ndarray]:
+    """The pictures of a report's videos, in order."""
+    return [np.load(file)["frames"] for file in sorted((Path(report) / "samples" / label).glob("*.npz"))]
+
+
+def test_a_report_on_a_folder(cli: Cli, model: Path, films: Path, motion: str) -> None:
+    done = cli("evaluate", model, "--data", films, *FAST, "--features", motion, "--json")
+    assert done.code == 0, done.err
+    value = json.loads(done.out)
+    assert value == told()
+    entry = value["entries"][0]
+    by_name = {result["name"]: result for result in entry["results"]}
+    distance = by_name["frechet[torchscript]"]
+    own = distance["protocol"]
+    assert (own["made"], own["real"], own["frames"], own["seed"], own["shape"]) == (6, 6, 4, 0, "4x8x8@2fps")
+    assert len(own["sha256"]) == 64 and distance["value"] > distance["details"]["endless"]
+    assert by_name["colour"]["value"] >= 0
+    for name, remedy in (("fvd", "i3d"), ("fid", "inception"), ("clip_score", "clip"), ("r_precision", "clip")):
+        assert by_name[name]["reason"] and f"--features {remedy}=" in by_name[name]["remedy"]
+    assert "toybox" in by_name["attributes"]["reason"] and "--after" in by_name["psnr"]["reason"]
+    assert "6 clips are cut from 3 files" in value["notes"][0]
+    assert sorted(set(value["prompts"])) == sorted(p.read_text() for p in films.glob("*.txt"))
+    page = Path("report/index.html").read_text()
+    linked = re.findall(r'src="([^"]+)"', page)
+    assert len(linked) == 12 and all((Path("report") / name).is_file() for name in linked)
+    assert not re.search(r"https?://(?!www\.w3)", page)  # it opens from disk, without a network
+    for text in ("frechet[torchscript]", own["sha256"], "Not measured", "name one: --features i3d=PATH"):
+        assert text in page
+
+
+def test_toybox_prompts_are_judged_and_models_compared(cli: Cli, model: Path) -> None:
+    words = ["--data", "toybox", *FAST, "--metrics", "attributes,colour"]
+    done = cli("evaluate", model, model, *words)
+    assert done.code == 0, done.err
+    first, second = told()["entries"]
+    assert (first["label"], second["label"]) == ("tiny", "tiny-2") and first["results"] == second["results"]
+    (attributes, _) = first["results"]
+    assert attributes["value"] == 0 and attributes["details"]["of"] == 6
+    assert "held out" in told()["reference"] and "attributes" in done.out
+    assert done.out.splitlines()[0].split() == ["tiny", "tiny-2"]
+    done = cli("evaluate", model, *words, "--split", "training", "-o", "other", "--quiet")
+    assert (done.code, done.out) == (0, "")
+    assert told("other")["reference"] == "toybox, as in training" and told("other")["prompts"] != told()["prompts"]
+
+
+def test_a_report_is_gone_on_with_and_others_are_refused(cli: Cli, model: Path, films: Path) -> None:
+    words = [
+        "evaluate",
+        model,
+        "--data",
+        films,
+        *FAST,
+        "--metrics",
+        "colour",
+        "--set",
+        "base.sampling.sampler=ancestral",
+    ]
+    words = words[:-2]
+    assert cli(*words).code == 0
+    before, made = told(), samples("report", "tiny")
+    files = sorted(Path("report/samples/tiny").iterdir())
+    for lost in files[1], Path("report/results.json"):
+        lost.unlink()
+    assert cli(*words).code == 0  # as after a kill
+    assert told() == before
+    assert all(np.array_equal(a, b) for a, b in zip(made, samples("report", "tiny"), strict=True))
+    times = [file.stat().st_mtime_ns for file in files]
+    assert cli(*words).code == 0 and [file.stat().st_mtime_ns for file in files] == times
+    for change, names in (
+        (["--seed", "1"], ["seed (0 there, 1 asked)"]), (["--count", "5"], ["count (6 there, 5 asked)"]),
+        (["--steps", "2"], ["models"]), (["--reference", "4"], ["reference (6 there, 4 asked)"]),
+    ):  # fmt: skip
+        done = cli(*words, *change)
+        assert done.code == 2 and "holds a report of other settings" in done.err
+        assert all(name in done.err for name in names), done.err
+    Path("other").mkdir()
+    Path("other/mine.txt").write_text("mine")
+    done = cli(*words, "-o", "other")
+    assert done.code == 2 and "got another folder" in done.err and os.listdir("other") == ["mine.txt"]
+
+
+def test_real_clips_can_come_in_the_place_of_a_stage(cli: Cli, model: Path) -> None:
+    words = ["--data", "toybox", "--after", "tsr1", "--steps", "1", "--count", "4"]
+    done = cli("evaluate", model, *words, "--metrics", "psnr,ssim,flicker,colour")
+    assert done.code == 0, done.err
+    results = {result["name"]: result for result in told()["entries"][0]["results"]}
+    assert results["psnr"]["unit"] == "dB" and results["psnr"]["protocol"]["shape"] == "8x16x16@4fps"
+    assert 0 < results["psnr"]["value"] < 60 and len(results["psnr"]["details"]["by_frame"]) == 8
+    assert [stage["name"] for stage in told()["entries"][0]["stages"]] == ["ssr1"]
+
+
+def test_processes_share_the_work_and_change_nothing(cli: Cli, model: Path, films: Path, motion: str) -> None:
+    words = ["evaluate", model, "--data", films, "--until", "base", "--steps", "1", "--count", "11"]
+    words += ["--metrics", "frechet,colour", "--features", motion, "--json"]
+    assert cli(*words, "-o", "alone").code == 0
+    done = together(*words, "-o", "both")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('"entries"') == 1
+    alone, both = told("alone"), told("both")
+    assert [e["results"] for e in alone["entries"]] == [e["results"] for e in both["entries"]]
+    for one, other in zip(samples("alone", "tiny"), samples("both", "tiny"), strict=True):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("words", "told_"),
+    [
+        (["--metrics", "fdv"], "unknown metric 'fdv'; did you mean 'fvd'?"),
+        (["--metrics", "frechet[mobilnet]"], "did you mean 'mobilenet_v2'?"),
+        (["--metrics", ","], "expected the name of a metric"),
+        (["--metrics", "fvd"], "nothing can be measured: FVD: no i3d was named"),
+        (["--metrics", "r_precision", "--count", "1"], "at least 2 generated videos, got 1"),
+        (["--metrics", "psnr"], "--after STAGE"),
+        (["--features", "mobilenet"], "expected KIND=WHERE"),
+        (["--features", "mobilenet=x"], "did you mean 'mobilenet_v2'?"),
+        (["--features", "i3d={"], "expected JSON"),
+        (["--features", 'i3d={"where": "x"}'], "unknown field 'where'"),
+        (["--count", "0"], "--count: expected a finite number of 1 or more"),
+        (["--split", "heldout"], "did you mean 'held_out'?"),
+        (["--after", "base", "--reference", "3"], "as many as --count"),
+        (["--until", "bse"], "did you mean 'base'?"),
+    ],
+)
+def test_bad_input(cli: Cli, model: Path, words: list[str], told_: str) -> None:
+    done = cli("evaluate", model, "--data", "toybox", *words)
+    assert done.code == 2 and told_ in done.err, done.err
+    assert not Path("report").exists() and "Traceback" not in done.err
+
+
+def test_too_short_for_the_network(cli: Cli, model: Path, motion: str) -> None:
+    needs = motion.replace('"frames": null', '"frames": 5')
+    done = cli("evaluate", model, "--data", "toybox", *FAST, "--metrics", "frechet", "--features", needs)
+    assert done.code == 2 and "expected clips of at least 5 frames, got 4" in done.err
+    done = cli("evaluate", model, "--data", "toybox", *FAST, "--features", needs)
+    assert done.code == 0
+    (result,) = [r for r in told()["entries"][0]["results"] if r["name"] == "frechet[torchscript]"]
+    assert "got 4" in result["reason"]
+
+
+def test_a_folder_that_is_not_there(cli: Cli, model: Path) -> None:
+    done = cli("evaluate", model, "--data", "nowhere")
+    assert done.code == 2 and "nowhere" in done.err
+    done = cli("evaluate", "minni", "--data", "toybox")
+    assert done.code == 2 and "did you mean 'mini'?" in done.err

@@ -1,0 +1,429 @@
+"""Tar shards: what webdataset writes is read and the other way round, each sample once a pass, damage named."""
+
+import http.server
+import io
+import json
+import os
+import pickle
+import tarfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import number_of, numbered
+
+from zoetrope.data import Source, _fetch, _tar
+from zoetrope.data._packing import pack
+from zoetrope.data.folder import Folder
+from zoetrope.data.shards import Shards, scan, shard_paths
+from zoetrope.shapes import VideoShape
+from zoetrope.video import Video, save_image
+
+CLIP = VideoShape(frames=4, height=12, width=16, fps=6)
+STILL = VideoShape(frames=1, height=12, width=16, fps=6)
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A video of 24 pictures, and an image."""
+    folder = tmp_path_factory.mktemp("media")
+    Video(numbered(24, 24, 40), 24).save(folder / "long.mp4")
+    save_image(folder / "still.png", numbered(8, 24, 40)[7])
+    return {"mp4": (folder / "long.mp4").read_bytes(), "png": (folder / "still.png").read_bytes()}
+
+
+Entries = Sequence[tuple[str, bytes]]
+
+
+def write_tar(path: Path, entries: Entries) -> Path:
+    """A tar of these files, by stdlib alone."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, content in entries:
+            about = tarfile.TarInfo(name)
+            about.size = len(content)
+            tar.addfile(about, io.BytesIO(content))
+    return path
+
+
+def samples(media: dict[str, bytes], names: Sequence[str], kind: str = "mp4") -> list[tuple[str, bytes]]:
+    return [e for name in names for e in ((f"{name}.{kind}", media[kind]), (f"{name}.txt", f"clip {name}".encode()))]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, media: dict[str, bytes]) -> Path:
+    """Five shards, of 3, 4, 1, 2 and 5 videos; sample k of shard s is called "s-k"."""
+    for shard, count in enumerate((3, 4, 1, 2, 5)):
+        write_tar(tmp_path / f"set/train-{shard:03d}.tar", samples(media, [f"{shard}-{k}" for k in range(count)]))
+    return tmp_path / "set"
+
+
+def texts(source: Shards, indices: range, shape: VideoShape = CLIP) -> list[str]:
+    dataset = source.open()
+    return [dataset.example(index, shape).text for index in indices]
+
+
+def test_every_sample_once_in_each_pass_and_a_window_at_a_time(folder: Path) -> None:
+    source = Shards(path=str(folder), window=2, seed=3)
+    found = texts(source, range(30))
+    every = sorted(f"clip {s}-{k}" for s, count in enumerate((3, 4, 1, 2, 5)) for k in range(count))
+    assert source.open().captions() == every
+    for one in (found[:15], found[15:]):
+        assert sorted(one) == every
+        order = list(dict.fromkeys(text[5] for text in one))
+        for start in (0, 2, 4):  # no shard is left before its window ends, and none is met again
+            window = set(order[start : start + 2])
+            places = [place for place, text in enumerate(one) if text[5] in window]
+            assert places == list(range(places[0], places[-1] + 1))
+    assert found[:15] != found[15:] and texts(source.model_copy(update={"seed": 4}), range(15)) != found[:15]
+
+
+def test_an_example_is_a_function_of_its_position(folder: Path) -> None:
+    first, second = (Shards(path=str(folder)).open() for _ in range(2))
+    second = pickle.loads(pickle.dumps(second))
+    forward = [first.example(k, CLIP) for k in range(16)]
+    backward = [second.example(k, CLIP) for k in reversed(range(16))][::-1]
+    for one, other in zip(forward, backward, strict=True):
+        assert torch.equal(one.video, other.video) and one[1:] == other[1:]
+    name = forward[0].name
+    assert name == f"train-00{forward[0].text[5]}.tar/{forward[0].text[5:]}"
+    pictures = number_of(Video.from_tensor(forward[0].video, 1).frames)
+    assert np.diff(pictures).tolist() == [4, 4, 4]
+
+
+def test_images_and_videos_lie_side_by_side(tmp_path: Path, media: dict[str, bytes]) -> None:
+    entries = [*samples(media, ["a"]), *samples(media, ["b"], "png"), ("c.mp4", media["mp4"])]
+    entries += [("c.json", json.dumps({"text": "from\n json", "id": 3}).encode())]
+    write_tar(tmp_path / "x.tar", entries)
+    source = Shards(path=str(tmp_path / "x.tar"))
+    assert set(texts(source, range(6))) == {"clip a", "from json"}
+    assert set(texts(source, range(6), STILL)) == {"clip a", "clip b", "from json"}
+    assert Source.from_json(source.to_json()) == source
+
+
+def test_webdataset_reads_what_is_packed_here(tmp_path: Path, media: dict[str, bytes]) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    (tmp_path / "set").mkdir()
+    for name, kind in (("a", "mp4"), ("b.c", "png"), ("d", "mp4")):
+        (tmp_path / f"set/{name}.{kind}").write_bytes(media[kind])
+        (tmp_path / f"set/{name}.txt").write_text(f"caption of {name}\n")
+    report = Folder(path=str(tmp_path / "set")).open().report
+    made = pack(tmp_path / "set", report.kept, tmp_path / "out", count=2)
+    assert [path.name for path in made] == ["zoetrope-000000.tar", "zoetrope-000001.tar"]
+    read = list(webdataset.WebDataset([str(path) for path in made], shardshuffle=False))
+    assert sorted(sample["txt"].decode() for sample in read) == ["caption of a", "caption of b.c", "caption of d"]
+    for sample in read:
+        kind = "png" if sample["txt"].endswith(b"b.c") else "mp4"
+        assert sample[kind] == media[kind]
+    assert [sample["__key__"] for sample in read] == ["000000", "000001", "000002"]
+
+
+def test_what_webdataset_writes_is_read_here(tmp_path: Path, media: dict[str, bytes]) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    with webdataset.ShardWriter(str(tmp_path / "w-%03d.tar"), maxcount=2, verbose=0) as writer:
+        for number in range(3):
+            writer.write({"__key__": f"deep/er/{number:04d}", "mp4": media["mp4"], "txt": f"number {number}"})
+        writer.write({"__key__": "one.two", "seg.png": media["png"], "json": {"text": "a still"}})
+    pattern = str(tmp_path / "w-{000..001}.tar")
+    report = scan(Shards(path=pattern))
+    assert report.dropped == ()
+    keys = {sample["__key__"] for sample in webdataset.WebDataset(pattern, shardshuffle=False)}
+    assert {clip.name.partition("/")[2] for clip in report.kept} == keys
+    assert sorted(clip.text for clip in report.kept) == ["a still", "number 0", "number 1", "number 2"]
+
+
+def test_the_same_folder_gives_the_same_shards(tmp_path: Path, media: dict[str, bytes]) -> None:
+    (tmp_path / "set").mkdir()
+    for number in range(5):
+        (tmp_path / f"set/{number}.png").write_bytes(media["png"])
+        (tmp_path / f"set/{number}.txt").write_text(f"{number}")
+    kept = Folder(path=str(tmp_path / "set")).open().report.kept
+    limit = 2 * (1024 + 512 + -(-len(media["png"]) // 512) * 512)
+    first = pack(tmp_path / "set", kept, tmp_path / "one", size=limit)
+    os.utime(tmp_path / "set/0.png", (1, 1))
+    again = pack(tmp_path / "set", kept, tmp_path / "two", size=limit)
+    assert len(first) == 3 and [p.read_bytes() for p in first] == [p.read_bytes() for p in again]
+    assert len(pack(tmp_path / "set", kept, tmp_path / "three", size=1)) == 5
+    with pytest.raises(ValueError, match="one: expected a new or an empty folder"):
+        pack(tmp_path / "set", kept, tmp_path / "one", size=limit)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_names_of_shards(tmp_path: Path) -> None:
+    for name in ("b-1.tar", "a-1.tar", "a-2.tar", "c.txt"):
+        (tmp_path / name).touch()
+    assert [Path(p).name for p in shard_paths(str(tmp_path))] == ["a-1.tar", "a-2.tar", "b-1.tar"]
+    assert [Path(p).name for p in shard_paths(str(tmp_path / "{b,a}-*.tar"))] == ["b-1.tar", "a-1.tar", "a-2.tar"]
+    assert shard_paths("https://h/{x,y}/t-{08..10}.tar?k=1") == [
+        f"https://h/{folder}/t-{number}.tar?k=1" for folder in "xy" for number in ("08", "09", "10")
+    ]
+    with pytest.raises(ValueError, match=r"https://h/set: expected the address of a \.tar"):
+        shard_paths("https://h/set")
+    with pytest.raises(ValueError, match=r"nothing-\*\.tar: expected tar shards, there are none"):
+        shard_paths(str(tmp_path / "nothing-*.tar"))
+
+
+def test_an_index_is_made_once_and_anew_when_the_shard_changes(
+    folder: Path, media: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+    probe = _tar._made
+    monkeypatch.setattr(_tar, "_made", lambda shard, state: made.append(shard) or probe(shard, state))
+    assert len(texts(Shards(path=str(folder)), range(1))) == len(texts(Shards(path=str(folder)), range(1)))
+    assert len(made) == 5 and len(list(folder.glob("*.tar.index.json"))) == 5
+    write_tar(folder / "train-002.tar", samples(media, ["new"]))
+    (folder / "train-003.tar.index.json").write_text("{")
+    assert "clip new" in Shards(path=str(folder)).open().captions()
+    assert made[5:] == [folder / "train-002.tar", folder / "train-003.tar"]
+
+
+def test_an_index_that_cannot_lie_beside_its_shard(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "train-000.tar.index.json").mkdir()  # as good as a folder that is not ours to write in
+    source = Shards(path=str(folder), cache=str(tmp_path / "cache"))
+    assert len(source.open().captions()) == 15
+    assert len(list((tmp_path / "cache/indices").rglob("train-000.tar.index.json"))) == 1
+    monkeypatch.delattr(_tar, "_made")  # it is found there
+    assert len(source.open().captions()) == 15
+
+
+@pytest.mark.parametrize(
+    ("cut", "said"),
+    [
+        (lambda size: size // 2, r"train-001.tar: is cut off at byte \d+, in the middle of '1-\d\.mp4'"),
+        (lambda size: 0, "train-001.tar: is empty"),
+        (lambda size: 512 * 3, r"train-001.tar: is cut off at byte 1536, in the middle of '1-0.mp4'"),
+    ],
+)
+def test_a_shard_that_is_cut_off(folder: Path, cut: Callable[[int], int], said: str) -> None:
+    shard = folder / "train-001.tar"
+    content = shard.read_bytes()
+    shard.write_bytes(content[: cut(len(content))])
+    with pytest.raises(ValueError, match=said):
+        Shards(path=str(folder)).open()
+    left = Shards(path=str(folder), damaged="skip").open()
+    names = {sample.name for sample in left.shards[1].samples}
+    assert names == ({"1-0", "1-1"} if cut(100) == 50 else set())  # whole samples before the cut stay
+    assert len(left.captions()) == 11 + len(names)
+    assert any(drop.name == "train-001.tar" for drop in scan(Shards(path=str(folder))).dropped)
+
+
+def test_a_shard_that_ends_between_two_samples_or_is_overwritten(folder: Path) -> None:
+    shard = folder / "train-000.tar"
+    content = shard.read_bytes()
+    with tarfile.open(shard) as tar:
+        start = tar.getmember("0-1.mp4").offset
+    shard.write_bytes(content[:start])
+    with pytest.raises(ValueError, match=f"train-000.tar: is cut off at byte {start}: the mark of its end is missing"):
+        Shards(path=str(folder)).open()
+    shard.write_bytes(content[:start] + b"x" * 600 + content[start + 600 :])
+    with pytest.raises(ValueError, match=f"train-000.tar: is damaged at byte {start}: expected a header there"):
+        Shards(path=str(folder)).open()
+    shard.write_bytes(b"no tar at all" * 100)
+    with pytest.raises(ValueError, match=r"train-000.tar: expected an uncompressed tar file, got none"):
+        Shards(path=str(folder)).open()
+
+
+def test_a_shard_that_is_missing(folder: Path) -> None:
+    pattern = str(folder / "train-{000..005}.tar")
+    with pytest.raises(ValueError, match=r"train-005\.tar: expected a tar shard, it cannot be read \(No such file"):
+        Shards(path=pattern).open()
+    assert len(Shards(path=pattern, damaged="skip").open().captions()) == 15
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("b.json", b'{"text": ["a", "b"]}', "expected a string for 'text' in 'b.json', got a list"),
+        ("b.json", b'{"text": 3}', "expected a string for 'text' in 'b.json', got a number"),
+        ("b.json", b'{"caption": "x"}', "expected a JSON object with a 'text' in 'b.json', got only 'caption'"),
+        ("b.json", b"[]", "expected a JSON object with a 'text' in 'b.json', got a list"),
+        ("b.json", b"{", "expected JSON in 'b.json', got an error"),
+        ("b.txt", b"\xff\xfe\x00", "expected UTF-8 text in 'b.txt'"),
+    ],
+)
+def test_a_caption_that_is_no_text(
+    tmp_path: Path, media: dict[str, bytes], name: str, content: bytes, said: str
+) -> None:
+    shard = write_tar(tmp_path / "x.tar", [*samples(media, ["a"]), ("b.mp4", media["mp4"]), (name, content)])
+    with pytest.raises(ValueError) as caught:
+        Shards(path=str(shard)).open()
+    assert f"x.tar/b: {said}" in str(caught.value)
+    assert Shards(path=str(shard), damaged="skip").open().captions() == ["clip a"]
+
+
+def test_what_gives_no_clip_is_dropped_with_its_reason(
+    tmp_path: Path, media: dict[str, bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    entries = [*samples(media, ["a"]), ("broken.mp4", b"not a video"), ("broken.txt", b"x"), ("mute.mp4", media["mp4"])]
+    entries += [("blank.mp4", media["mp4"]), ("blank.txt", b" \n"), ("lone.txt", b"y"), ("README", b"z")]
+    entries += [("both.mp4", media["mp4"]), ("both.png", media["png"]), ("both.txt", b"w")]
+    source = Shards(path=str(write_tar(tmp_path / "x.tar", entries)))
+    report = scan(source)
+    assert [clip.name for clip in report.kept] == ["x.tar/a"]
+    reasons = {drop.name: drop.reason for drop in report.dropped}
+    assert reasons.pop("x.tar/broken").startswith("not a media file")
+    assert reasons == {
+        "x.tar/mute": "has no caption", "x.tar/blank": "its caption is empty", "x.tar/lone": "holds no video",
+        "x.tar/both": "holds mp4 and png; expected one video or image",
+    }  # fmt: skip
+    assert len(source.open().dropped) == 5
+    assert "5 samples or shards are left out:\n  x.tar/mute: has no caption" in caplog.text
+    empty = write_tar(tmp_path / "empty.tar", [("lone.txt", b"y")])
+    with pytest.raises(ValueError, match=r"no usable clip\n  empty\.tar/lone: holds no video"):
+        Shards(path=str(empty)).open()
+
+
+def test_a_video_that_breaks_later_is_replaced_by_the_next(folder: Path) -> None:
+    source = Shards(path=str(folder), window=5)
+    whole = source.open()
+    before = [whole.example(k, CLIP) for k in range(15)]
+    victim = whole.shards[4].samples[2]
+    shard = folder / "train-004.tar"
+    state = shard.stat()
+    with shard.open("r+b") as file:  # rot that neither the size nor the time of the file tells
+        file.seek(victim.offset)
+        file.write(b"\0" * victim.size)
+    os.utime(shard, ns=(state.st_atime_ns, state.st_mtime_ns))
+    for dataset in (source.open(), source.open()):
+        after = [dataset.example(k, CLIP) for k in reversed(range(15))][::-1]
+        place = next(k for k in range(15) if before[k].name == "train-004.tar/4-2")
+        assert after[place].skipped == ("train-004.tar/4-2",)
+        assert after[place].name == whole.example(place + 1, CLIP).name
+        assert [e.name for k, e in enumerate(after) if k != place] == [
+            e.name for k, e in enumerate(before) if k != place
+        ]
+        assert Counter(name for example in after for name in example.skipped) == {"train-004.tar/4-2": 1}
+
+
+class Web(http.server.ThreadingHTTPServer):
+    """Serves `files`; `faults` are consumed, one a request of a path: how many bytes to send, or an HTTP error."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.faults: dict[str, list[int]] = {}
+        self.asked: list[tuple[str, str | None]] = []
+        self.ranges = True
+        super().__init__(("127.0.0.1", 0), Answer)
+
+    def url(self, name: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}/{name}"
+
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    server: Web
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        name = self.path.strip("/")
+        part = self.headers.get("Range")
+        self.server.asked.append((name, part))
+        faults = self.server.faults.get(name, [])
+        fault = faults.pop(0) if faults else None
+        content = self.server.files.get(name)
+        if content is None or (fault is not None and fault >= 400 and fault < 600):
+            self.send_error(404 if content is None else fault or 500)
+            return
+        start, tag = 0, f'"{hash(content)}"'
+        if part and self.server.ranges and self.headers.get("If-Range") == tag:
+            start = int(part.removeprefix("bytes=").rstrip("-"))
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Length", str(len(content) - start))
+        self.send_header("ETag", tag)
+        self.end_headers()
+        self.wfile.write(content[start : len(content) if fault is None else start + fault])
+
+
+@pytest.fixture
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+    monkeypatch.setattr(_fetch, "PAUSE", 0.001)
+    with Web() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def publish(web: Web, folder: Path) -> None:
+    web.files = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_shards_on_the_web_are_those_on_the_disk(folder: Path, web: Web, tmp_path: Path) -> None:
+    here = Shards(path=str(folder), window=2).open()
+    publish(web, folder)
+    there = Shards(path=web.url("train-{000..004}.tar"), window=2, cache=str(tmp_path / "cache"))
+    dataset = there.open()
+    assert {name for name, _ in web.asked} == {f"train-00{k}.tar.index.json" for k in range(5)}  # nothing more yet
+    for k in range(15):
+        one, other = here.example(k, CLIP), dataset.example(k, CLIP)
+        assert torch.equal(one.video, other.video) and one[1:] == other[1:]
+    asked = [name for name, _ in web.asked if name.endswith(".tar")]
+    assert sorted(asked) == [f"train-00{k}.tar" for k in range(5)]  # each once
+    web.files = {}
+    assert there.open().example(3, CLIP).text == here.example(3, CLIP).text  # without the web
+
+
+def test_shards_on_the_web_without_an_index(folder: Path, web: Web, tmp_path: Path) -> None:
+    publish(web, folder)
+    there = Shards(path=web.url("train-{000..004}.tar"), cache=str(tmp_path / "cache"))
+    assert texts(there, range(15)) == texts(Shards(path=str(folder)), range(15))
+    assert [name for name, _ in web.asked].count("train-003.tar") == 1
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_an_interrupted_download_goes_on_or_begins_anew(folder: Path, web: Web, tmp_path: Path, ranges: bool) -> None:
+    content = (folder / "train-001.tar").read_bytes()
+    web.files, web.ranges = {"x.tar": content}, ranges
+    web.faults["x.tar"] = [2000, 503, 3000] if ranges else [2000, 503]
+    assert _fetch.fetch(web.url("x.tar"), tmp_path).read_bytes() == content
+    parts = [part for _, part in web.asked]
+    assert parts == ([None, "bytes=2000-", "bytes=2000-", "bytes=5000-"] if ranges else [None] + ["bytes=2000-"] * 2)
+    left = {path.name for path in _fetch.cached(web.url("x.tar"), tmp_path).parent.iterdir()}
+    assert left - {"x.tar.lock"} == {"x.tar"}
+
+
+def test_what_changed_meanwhile_is_not_mixed(folder: Path, web: Web, tmp_path: Path) -> None:
+    old, new = ((folder / f"train-00{k}.tar").read_bytes() for k in (1, 4))
+    web.files, web.faults["x.tar"] = {"x.tar": old}, [2000] * _fetch.ATTEMPTS
+    with pytest.raises(ValueError, match=r"x\.tar: could not be downloaded in 5 attempts; the last one: expected"):
+        _fetch.fetch(web.url("x.tar"), tmp_path)
+    assert not _fetch.cached(web.url("x.tar"), tmp_path).exists()
+    web.files["x.tar"] = new
+    assert _fetch.fetch(web.url("x.tar"), tmp_path).read_bytes() == new
+
+
+def test_a_shard_that_is_not_on_the_web(folder: Path, web: Web, tmp_path: Path) -> None:
+    publish(web, folder)
+    cache = str(tmp_path / "cache")
+    with pytest.raises(ValueError, match=r"train-005\.tar: .*there is no such file \(HTTP 404\)"):
+        Shards(path=web.url("train-{000..005}.tar"), cache=cache).open()
+    skipping = Shards(path=web.url("train-{000..005}.tar"), cache=cache, damaged="skip")
+    assert len(skipping.open().captions()) == 15
+    publish(web, folder)
+    web.files["train-000.tar.index.json"], web.faults["train-000.tar.index.json"] = b"", [403]
+    again = Shards(path=web.url("train-000.tar"), cache=str(tmp_path / "another"))
+    assert len(again.open().captions()) == 3  # some servers forbid what they do not have
+    web.files["forbidden.tar"], web.faults["forbidden.tar"] = b"x", [403]
+    with pytest.raises(ValueError, match=r"forbidden\.tar: HTTP 403"):
+        _fetch.fetch(web.url("forbidden.tar"), tmp_path)
+
+
+def test_a_shard_of_another_size_than_its_index(folder: Path, web: Web, tmp_path: Path) -> None:
+    Shards(path=str(folder)).open()
+    publish(web, folder)
+    web.files["train-002.tar"] = web.files["train-002.tar"][:-1024]
+    there = Shards(path=web.url("train-{000..004}.tar"), cache=str(tmp_path / "cache")).open()
+    with pytest.raises(ValueError, match=r"train-002\.tar: expected \d+ bytes, as its index says, got \d+"):
+        [there.example(k, CLIP) for k in range(15)]

@@ -1,0 +1,80 @@
+"""The report's numbers, plots and page."""
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoetrope.metrics.measures import Protocol, Result, Unavailable
+from zoetrope.metrics.report import Entry, Report, StageTold
+from zoetrope.metrics.report.page import page
+from zoetrope.metrics.report.plain import brief, number
+from zoetrope.metrics.report.plots import HEIGHT, WIDTH, bars, lines
+from zoetrope.shapes import VideoShape
+
+PROTOCOL = Protocol(made=8, real=9, shape="4x8x8@2fps", frames=4, stride=2, seed=1, extractor="clip", sha256="ab" * 32)
+
+
+def result(value: float, error: float | None = None, unit: str = "", **details: object) -> Result:
+    return Result(
+        name="clip_score", title="CLIP score", value=value, error=error, unit=unit, better="higher",
+        protocol=PROTOCOL, details=details, notes=("a note <b>",),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "unit", "text"),
+    [
+        (51.2679, 2.41, "%", "51.3 ± 2.4 %"), (0.5746281, None, "", "0.5746"), (123456.7, None, "", "123457"),
+        (0.0, None, "dB", "0 dB"), (-3.14159, None, "", "-3.142"), (20.0, 39.2, "%", "20 ± 39 %"),
+    ],
+)  # fmt: skip
+def test_numbers_have_the_places_that_mean_something(value: float, error: float | None, unit: str, text: str) -> None:
+    assert number(result(value, error, unit)) == text
+
+
+def test_a_protocol_in_one_line() -> None:
+    assert brief(PROTOCOL) == "clip ababababab · 4 frames (every 2nd) · 8 against 9 · seed 1"
+
+
+values = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=5)
+
+
+@given(st.lists(values, min_size=1, max_size=3))
+def test_what_is_drawn_lies_in_the_picture(series: list[list[float]]) -> None:
+    names = {f"m<{k}>": row for k, row in enumerate(series)}
+    groups = [f"g{k}" for k in range(2)]
+    for drawn in (bars(groups, {name: row[:2] for name, row in names.items()}, "%"), lines(names)):
+        figure = ElementTree.fromstring(f"<div>{drawn}</div>")
+        for shape in figure.iter("rect"):
+            x, y, width, height = (float(shape.attrib[name]) for name in ("x", "y", "width", "height"))
+            assert x >= 0 and x + width <= WIDTH and y >= 0 and y + height <= HEIGHT
+        for shape in figure.iter("circle"):
+            assert 0 <= float(shape.attrib["cx"]) <= WIDTH and 0 <= float(shape.attrib["cy"]) <= HEIGHT
+
+
+def test_what_has_no_value_has_no_bar() -> None:
+    assert bars(["a", "b"], {"x": [1.0, None]}).count("<rect") == 1
+
+
+def test_the_page_marks_the_better_model_and_escapes_what_is_told() -> None:
+    shape = VideoShape(frames=4, height=8, width=8, fps=2)
+    stage = StageTold(name="base", shape=str(shape), sampling={"steps": 3, "sampler": {"type": "ddim"}})
+    missing = Unavailable(name="fvd", title="FVD", reason="no i3d", remedy="name <one>")
+    entries = tuple(
+        Entry(
+            label=label, name=f"runs/{label}", shape=shape, stages=(stage,), device="cpu", dtype="float32", key="k",
+            results=(result(value, by_frame=[value, value + 1]), missing),
+        )
+        for label, value in (("one", 20.0), ("two", 25.0))
+    )  # fmt: skip
+    settings = {"after": None, "count": 8, "reference": 9, "seed": 1}
+    report = Report(version="0", settings=settings, reference="clips", prompts=("a <red> ball",), entries=entries)
+    assert Report.from_json(report.to_json()) == report
+    html = page(report, {"real": ["r.mp4"], "one": ["1.mp4"], "two": ["2.png"]})
+    assert re.findall(r'<td class="n best">([^<]+)<', html) == ["25.00"]
+    assert "a &lt;red&gt; ball" in html and "a note &lt;b&gt;" in html and "name &lt;one&gt;" in html
+    assert '<video src="1.mp4"' in html and '<img src="2.png"' in html and html.count("<svg") == 1
+    assert "ab" * 32 in html and "ddim" in html

@@ -1,0 +1,160 @@
+"""Checkpoints: written beside the training, kept or removed, and found again after damage and on a full disk."""
+
+import json
+import logging
+import resource
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from zoetrope.training import checkpoints as module
+from zoetrope.training.checkpoints import Keeper, find_checkpoints, outdated
+from zoetrope.training.loop import Run
+from zoetrope.training.pieces import Damaged, Piece, Stored, write_pieces
+from zoetrope.training.ranks import ALONE
+
+from .conftest import Tiny
+
+CPU = torch.device("cpu")
+
+
+def train(run: Run, cache: Path, until: int = 10**6) -> None:
+    for progress in (reports := run.train(cache)):
+        if progress.examples >= until:
+            reports.close()  # type: ignore[attr-defined]
+            break
+
+
+def names(run: Path) -> list[str]:
+    return sorted(path.name for path in (run / "checkpoints").iterdir())
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """What a full disk does to files that are larger."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    ("keep", "every", "left"), [(2, 0, [25, 30]), (1, 10, [10, 20, 30]), (2, 12, [15, 25, 30]), (9, 0, range(5, 31, 5))]
+)
+def test_which_are_kept(keep: int, every: int, left: list[int]) -> None:
+    there: list[Path] = []
+    for examples in range(5, 31, 5):
+        there.append(Path(f"{examples:09d}"))
+        there = [path for path in there if path not in outdated(there, keep, every)]
+    assert [int(path.name) for path in there] == list(left)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors", "state.json"])
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_the_one_before_stands_in_for_a_damaged_one(
+    tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, damage: str
+) -> None:
+    recipe, run = tiny(), tmp_path / "run"
+    train(Run(recipe, "base", run, CPU), tmp_path)
+    stored = load_file(run / "checkpoints/000000024/model.safetensors")
+    whole = {name: value.clone() for name, value in stored.items()}
+    hit = run / "checkpoints/000000024" / file
+    contents = bytearray(hit.read_bytes())
+    contents[len(contents) // 2] ^= 255
+    hit.write_bytes(contents[: len(contents) // 2] if damage == "cut" else contents)
+    with caplog.at_level(logging.WARNING):
+        again = Run(recipe, "base", run, CPU)
+    [told] = [record.getMessage() for record in caplog.records]
+    assert str(hit) in told and "set aside as damaged-000000024" in told and told.endswith("000000016")
+    assert again.state.examples == 16 and names(run) == ["000000016", "damaged-000000024"]
+    train(again, tmp_path)
+    after = load_file(run / "checkpoints/000000024/model.safetensors")
+    assert all(torch.equal(value, after[name]) for name, value in whole.items())
+
+
+def test_a_full_disk_is_survived(tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recipe, run = tiny(), tmp_path / "run"
+    training = Run(recipe, "base", run, CPU)
+    with caplog.at_level(logging.WARNING):
+        for progress in (reports := training.train(tmp_path)):
+            if progress.examples == 8:
+                with largest_file(8192):
+                    next(reports)  # writes the checkpoint of 8 examples, in vain
+                    assert training.state.examples == 16
+                    while any(thread.name.startswith("checkpoint") and _busy(run) for thread in threading.enumerate()):
+                        pass
+    [told] = [record.getMessage() for record in caplog.records]
+    assert "cannot be written" in told and "tries again at its next checkpoint" in told
+    assert names(run) == ["000000016", "000000024"]
+
+
+def _busy(run: Path) -> bool:
+    return any((run / "checkpoints").glob(".*.partial"))
+
+
+def test_a_disk_that_stays_full_is_an_error_at_the_end(tiny: Tiny, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    training = Run(tiny(), "base", run, CPU)
+    with largest_file(8192), pytest.raises(OSError, match="cannot be written"):
+        train(training, tmp_path)
+    assert training.state.examples == 24 and names(run) == []
+
+
+def test_the_training_goes_on_while_a_checkpoint_is_written(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The snapshot is of the moment at which it was taken, and the next one waits for it."""
+    run, write, go = Run(tiny(log_every=4), "base", tmp_path / "run", CPU), Keeper._write, threading.Event()
+    seen: list[int] = []
+
+    def slow(self: Keeper, snapshot: module.Snapshot) -> None:
+        assert go.wait(60)
+        write(self, snapshot)
+
+    monkeypatch.setattr(Keeper, "_write", slow)
+    at_eight: dict[str, Tensor] = {}
+    for progress in run.train(tmp_path):
+        seen.append(progress.examples)
+        if progress.examples == 8:
+            at_eight = {name: value.clone() for name, value in run.state.network.state_dict().items()}
+        if progress.examples == 16:
+            assert find_checkpoints(tmp_path / "run/checkpoints") == []
+            go.set()
+        if progress.examples == 20:
+            kept = load_file(tmp_path / "run/checkpoints/000000008/model.safetensors")
+            assert all(torch.equal(value, kept[name]) for name, value in at_eight.items())
+    assert seen == [4, 8, 12, 16, 20, 24] and names(tmp_path / "run") == ["000000016", "000000024"]
+
+
+def test_a_state_says_what_it_was_written_with(tiny: Tiny, tmp_path: Path) -> None:
+    train(Run(tiny(), "base", tmp_path / "run", CPU), tmp_path)
+    about = json.loads((tmp_path / "run/checkpoints/000000024/state.json").read_text())
+    assert (about["examples"], about["threads"], about["processes"]) == (24, torch.get_num_threads(), 1)
+    assert sorted(about["files"]) == [f"{part}.safetensors" for part in ("average", "errors", "model", "optimizer")]
+    del about["files"], about["processes"]  # as earlier versions wrote it
+    (tmp_path / "run/checkpoints/000000024/state.json").write_text(json.dumps(about))
+    assert Run(tiny(), "base", tmp_path / "run", CPU).state.examples == 24
+
+
+def test_pieces_make_a_whole(tmp_path: Path) -> None:
+    whole, step = torch.arange(30.0).view(5, 6), torch.tensor(3.0)
+    (tmp_path / "part").mkdir()
+    write_pieces({"w": Piece(whole[:3].clone(), (0, 0)), "step": Piece(step, ())}, tmp_path / "part/0.safetensors")
+    write_pieces({"w": Piece(whole[3:].clone(), (3, 0))}, tmp_path / "part/1.safetensors")
+    stored = Stored(tmp_path, "part")
+    assert stored.names() == {"w", "step"} and stored.shape("w") == (5, 6)
+    assert torch.equal(stored.read("w"), whole) and torch.equal(stored.read("step"), step)
+    with pytest.raises(ValueError, match=r"expected a tensor 'w' of shape \(5, 7\), got shape \(5, 6\)"):
+        stored.fill("w", torch.zeros(5, 7))
+    write_pieces({"w": Piece(whole[4:].clone(), (4, 0))}, tmp_path / "part/1.safetensors")
+    with pytest.raises(Damaged, match="'w' has 24 of the 30 numbers"):
+        Stored(tmp_path, "part").read("w")
+    assert not ALONE.any(False) and ALONE.any(True)

@@ -1,0 +1,67 @@
+"""TensorBoard and Weights & Biases: what a training leaves with them is read back from their files."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from zoetrope.training.loop import Run
+from zoetrope.training.spec import Recipe
+from zoetrope.training.state import read_metrics
+from zoetrope.training.trackers import Tracker, scalars_of
+from zoetrope.training.trackers.tensorboard import TensorBoard
+from zoetrope.training.trackers.wandb import Wandb
+
+Tiny = Callable[..., Recipe]
+Trained = Callable[..., Run]
+
+
+def test_every_tracker_is_found() -> None:
+    assert Tracker.names() == ["tensorboard", "wandb"]
+    assert Tracker.from_json({"type": "wandb", "project": "p"}) == Wandb(project="p")
+    line = {"loss": 0.5, "loss_by_time": (0.25, None, 1.0), "name": "x", "total": 3}
+    assert scalars_of(line) == {"loss": 0.5, "loss_by_time/0": 0.25, "loss_by_time/2": 1.0, "total": 3.0}
+
+
+def test_tensorboard(tiny: Tiny, trained: Trained) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    recipe = tiny(trackers=(TensorBoard(),), sample_every=8)
+    trained(recipe, "run", until=16)
+    run = trained(recipe, "run")
+    found = events.EventAccumulator(str(run.folder / "tensorboard"))
+    found.Reload()
+    lines = read_metrics(run.folder / "metrics.jsonl")
+    for name in ("loss", "learning_rate", "data_wait", "peak_memory"):
+        seen = [(event.step, event.value) for event in found.Scalars(name)]
+        assert seen == [(line["examples"], pytest.approx(line[name], rel=1e-6)) for line in lines], name
+    assert any(name.startswith("loss_by_time/") for name in found.Tags()["scalars"])
+    # The training was stopped between the line of 16 examples and the sheet.
+    assert [(event.step, event.height > 0) for event in found.Images("samples")] == [(8, True), (24, True)]
+
+
+def test_wandb_offline(tiny: Tiny, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    recipe = tiny(trackers=(Wandb(project="films"),), sample_every=16)
+    run = trained(recipe, "run")
+    (log,) = (run.folder / "wandb").glob("offline-run-*/*.wandb")
+    words = (b"films", b"loss_by_time/0", b"examples_per_second", b"samples", b"media/images")
+    deadline = time.monotonic() + 60  # a process of wandb's own writes it
+    while not all(word in log.read_bytes() for word in words) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [word for word in words if word not in log.read_bytes()] == []
+    assert len(list((run.folder / "wandb").glob("offline-run-*/files/media/images/*.png"))) == 1
+    assert (run.folder / "wandb.json").is_file()
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
+def test_a_package_that_is_not_there_is_named(
+    tiny: Tiny, trained: Trained, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for module in ("tensorboard", "torch.utils.tensorboard", "torch.utils.tensorboard.writer", "wandb"):
+        monkeypatch.setitem(sys.modules, module, None)
+    tracker = TensorBoard() if name == "tensorboard" else Wandb(project="p")
+    with pytest.raises(ValueError, match=rf"{name}: expected the package to be installed .*zoetrope\[track\]"):
+        trained(tiny(trackers=(tracker,)), "run")

@@ -1,0 +1,309 @@
+"""What `evaluate` does between reading its options and printing: plan, make, measure."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from zoetrope import __version__
+from zoetrope.commands._sampling import Asked, gathered_as, ready
+from zoetrope.commands._talk import Talk
+
+if TYPE_CHECKING:
+    import torch
+
+    from zoetrope.cascade.spec import StageSpec
+    from zoetrope.metrics.clips import Material, Seen
+    from zoetrope.metrics.evaluation import Ready
+    from zoetrope.metrics.measures import Measure, Result, Unavailable
+    from zoetrope.metrics.reference import Reference
+    from zoetrope.metrics.report import Report
+    from zoetrope.metrics.shelf import Shelf
+    from zoetrope.models.cascade import Cascade
+    from zoetrope.shapes import VideoShape
+    from zoetrope.training.ranks import Ranks
+    from zoetrope.training.trained import Gathered
+
+SETTINGS = "settings.json"
+SAMPLES = "samples"
+
+
+class Options(NamedTuple):
+    """What was asked for, but how models are sampled; see the options of `evaluate`."""
+
+    models: tuple[str, ...]
+    out: Path
+    data: str
+    split: str | None
+    until: str | None
+    after: str | None
+    videos: int
+    real: int
+    stride: int
+    seed: int
+    memory: int | None
+
+
+class Model(NamedTuple):
+    """A model that is judged: its label in the report, the stages that run, and what decides its videos, hashed."""
+
+    label: str
+    name: str
+    stages: "tuple[StageSpec, ...]"
+    cascade: "Cascade"
+    key: str
+
+    @property
+    def shape(self) -> "VideoShape":
+        """The grid of its videos."""
+        return self.stages[-1].shape
+
+
+class Plan(NamedTuple):
+    """Everything that the evaluation takes."""
+
+    options: Options
+    models: tuple[Model, ...]
+    reference: "Reference"
+
+    def shelf(self, model: Model) -> "Shelf":
+        """Where a model's videos are kept."""
+        from zoetrope.metrics.shelf import Shelf
+
+        return Shelf(self.options.out / SAMPLES / model.label, model.shape)
+
+    def real_shelf(self, shape: "VideoShape") -> "Shelf":
+        """Where the real clips of a grid are kept."""
+        from zoetrope.metrics.shelf import Shelf
+
+        return Shelf(self.options.out / SAMPLES / f"real-{shape}", shape)
+
+    def shelves(self) -> "dict[str, Shelf]":
+        """Where the clips are that the report shows: the real ones of the first model's grid, and each model's."""
+        return {"real": self.real_shelf(self.models[0].shape)} | {m.label: self.shelf(m) for m in self.models}
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides what videos are made and what they are compared with, as JSON."""
+        told = self.options
+        own = {"data": told.data, "split": told.split, "until": told.until, "after": told.after, "seed": told.seed}
+        models = {model.label: model.key for model in self.models}
+        return {"format": 1, **own, "count": told.videos, "reference": told.real, "models": models}
+
+    def material(self, model: Model, prompts: Sequence[str], seen: "Seen") -> "Material":
+        """What a model is judged by. The clips are read when they are looked at."""
+        from zoetrope.metrics.clips import Material
+
+        told, script = self.options, self.reference.script
+        return Material(
+            made=self.shelf(model).clips(told.videos, model.name),
+            real=self.real_shelf(model.shape).clips(told.real, self.reference.name),
+            prompts=tuple(prompts),
+            scripts=tuple(script(number) for number in range(told.videos)) if script is not None else (),
+            paired=told.after is not None,
+            stride=told.stride,
+            seed=told.seed,
+            seen=seen,
+        )
+
+
+class Judged(NamedTuple):
+    """A model, the prompts of its videos, and all that was measured of them."""
+
+    model: Model
+    prompts: tuple[str, ...]
+    results: "tuple[Result | Unavailable, ...]"
+
+
+def planned(options: Options, reference: "Reference", asked: Asked) -> Plan:
+    """Find every model. Raises ValueError for one that cannot run, before anything is made."""
+    from zoetrope.cascade.start import stages_after
+
+    models: list[Model] = []
+    for name in options.models:
+        gathered = gathered_as([name] if Path(name).expanduser().exists() else name.split("+"), asked)
+        stages = stages_after(gathered.spec, options.after, options.until)
+        cascade = ready(gathered, stages, asked)
+        label = _label(name, [model.label for model in models])
+        models.append(Model(label, name, tuple(stages), cascade, _key(gathered, stages, cascade)))
+    return Plan(options, tuple(models), reference)
+
+
+def expect(plan: Plan, measures: "Sequence[Measure]", *, strict: bool, device: "torch.device") -> "list[Ready]":
+    """Open all networks and see what can be measured; raises ValueError if that is nothing at all."""
+    from zoetrope.metrics.clips import Seen
+    from zoetrope.metrics.evaluation import prepare
+
+    stand_ins = [str(number) for number in range(plan.options.videos)]  # prompts are not known yet
+    materials = [plan.material(model, stand_ins, Seen()) for model in plan.models]
+    found = prepare(measures, materials, strict=strict, device=device)
+    if all(one.unavailable for one in found):
+        reasons = "; ".join(f"{one.unavailable.title}: {one.unavailable.reason}" for one in found if one.unavailable)
+        raise ValueError(f"nothing can be measured: {reasons}")
+    return found
+
+
+def prepare_folder(plan: Plan) -> None:
+    """Make the report's folder, or see that it is one of the same settings, which is gone on with.
+
+    Raises ValueError for a folder of anything else.
+    """
+    out, settings = plan.options.out, plan.settings()
+    file = out / SETTINGS
+    if file.is_file():
+        try:
+            there = json.loads(file.read_text("utf-8"))
+        except ValueError:
+            raise ValueError(f"{file}: not readable as JSON; delete the folder or choose another --out") from None
+        if there != settings:
+            names = sorted(name for name in {*there, *settings} if there.get(name) != settings.get(name))
+            told = ", ".join(f"{name} ({there.get(name)!r} there, {settings.get(name)!r} asked)" for name in names)
+            raise ValueError(f"{out}: holds a report of other settings: {told}; choose another --out")
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(
+            f"{out}: expected a new folder or a report, got {'another folder' if out.is_dir() else 'a file'}"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / f".{SETTINGS}.partial"
+    partial.write_text(json.dumps(settings, indent=1) + "\n", "utf-8")
+    os.replace(partial, file)
+
+
+def make(talk: Talk, plan: Plan, ranks: "Ranks") -> None:
+    """Read the real clips, then make the videos, this process its share, as far as they are not there."""
+    from zoetrope.metrics.generation import Share, Wanted, generate, keep_reference
+
+    told, share = plan.options, Share(ranks.rank, ranks.world)
+    with talk.bars() as bars:
+        for shape in dict.fromkeys(model.shape for model in plan.models):
+            count = max(told.videos, told.real)
+            steps = keep_reference(plan.reference, plan.real_shelf(shape), count, share)
+            _shown(bars, f"clips of {plan.reference.name}, {shape}", count, steps)
+        ranks.meet()
+        prompts = _prompts(plan)
+        for model in plan.models:
+            real = plan.real_shelf(model.shape).read if told.after else None
+            wanted = Wanted(prompts, told.seed, told.until, told.after, real, told.memory)
+            steps = generate(model.cascade, plan.shelf(model), wanted, share)
+            _shown(bars, f"videos of {model.label}, {model.shape}", told.videos, steps)
+        ranks.meet()
+
+
+def judged(talk: Talk, plan: Plan, measures: "Sequence[Ready]") -> list[Judged]:
+    """Measure every model."""
+    from zoetrope.metrics.clips import Seen
+    from zoetrope.metrics.evaluation import take
+
+    prompts, found = _prompts(plan), []
+    with talk.bars() as bars:
+        for model in plan.models:
+            results: list[Result | Unavailable] = []
+            bars.begin(f"measures of {model.label}", len(measures))
+            for number, result in enumerate(take(measures, plan.material(model, prompts, Seen())), start=1):
+                results.append(result)
+                bars.advance(number)
+            bars.end(f"measures of {model.label}: {len(results)}")
+            found.append(Judged(model, prompts, tuple(results)))
+    return found
+
+
+def report(plan: Plan, found: Sequence[Judged]) -> "Report":
+    """All that is known, to be written."""
+    from zoetrope.metrics.report import Entry, Report, StageTold
+
+    told = plan.options
+    note = plan.reference.note(max(told.real, told.videos))
+    entries = [
+        Entry(
+            label=one.model.label,
+            name=one.model.name,
+            shape=one.model.shape,
+            stages=tuple(
+                StageTold(name=stage.name, shape=str(stage.shape), sampling=stage.sampling.to_json())
+                for stage in one.model.stages
+            ),
+            device=str(one.model.cascade.device),
+            dtype=str(one.model.cascade.dtype).removeprefix("torch."),
+            key=one.model.key,
+            results=one.results,
+        )
+        for one in found
+    ]
+    return Report(
+        version=__version__,
+        settings=plan.settings(),
+        reference=plan.reference.name,
+        notes=() if note is None else (note,),
+        prompts=found[0].prompts,
+        entries=tuple(entries),
+    )
+
+
+def summary(found: Sequence[Judged]) -> str:
+    """The numbers as a table for a terminal."""
+    lines = []
+    for number, one in enumerate(found[0].results):
+        cells = [_cell(judged.results[number]) for judged in found]
+        lines.append((one.name, *cells))
+    rows = [("", *(judged.model.label for judged in found)), *lines]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def _cell(result: "Result | Unavailable") -> str:
+    from zoetrope.metrics.measures import Unavailable
+    from zoetrope.metrics.report.plain import number
+
+    if isinstance(result, Unavailable):
+        return f"unavailable: {result.reason}" + (f" ({result.remedy})" if result.remedy else "")
+    return number(result)
+
+
+def _shown(bars: Any, name: str, total: int, steps: Iterator[int]) -> None:
+    bars.begin(name, total)
+    for done in steps:
+        bars.advance(done)
+    bars.end(f"{name}: {total}")
+
+
+def _prompts(plan: Plan) -> tuple[str, ...]:
+    """The captions of the first clips. Raises ValueError if models of several grids have different ones."""
+    found = {
+        model.label: tuple(plan.real_shelf(model.shape).text(number) for number in range(plan.options.videos))
+        for model in plan.models
+    }
+    first, *others = found.values()
+    if any(other != first for other in others):
+        raise ValueError(
+            f"{plan.options.data}: not the same files are long enough for {', '.join(found)}, so that their prompts "
+            "would differ; evaluate them one by one, or with --until"
+        )
+    return first
+
+
+def _label(name: str, taken: Sequence[str]) -> str:
+    """A short name for a model, which is also that of its folder."""
+    stem = "+".join(Path(part).name or part for part in name.split("+")) if not Path(name).exists() else Path(name).name
+    clean = "".join(c if c.isalnum() or c in "-_.+" else "-" for c in stem).strip(".-") or "model"
+    label, number = clean, 2
+    while label in taken:
+        label, number = f"{clean}-{number}", number + 1
+    return label
+
+
+def _key(gathered: "Gathered", stages: "Sequence[StageSpec]", cascade: "Cascade") -> str:
+    """A hash of all of a model that decides what its videos become: weights, settings, where it runs."""
+    told = hashlib.sha256()
+    for value in (gathered.spec.text.to_json(), *(stage.to_json() for stage in stages), cascade.device.type):
+        told.update(json.dumps(value, sort_keys=True).encode())
+    told.update(str(cascade.dtype).encode())
+    for stage in stages:
+        original = stage.distilled is None and stage.name in gathered.teacher_weights
+        path = (gathered.teacher_weights if original else gathered.weights)[stage.name]
+        with path.open("rb") as file:
+            told.update(hashlib.file_digest(file, "sha256").digest())
+    return told.hexdigest()[:16]

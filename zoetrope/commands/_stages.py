@@ -1,0 +1,96 @@
+"""Training the stages of a recipe one after another, each in a folder of its own inside one."""
+
+import json as js
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from zoetrope.config import unknown
+
+if TYPE_CHECKING:
+    from zoetrope.training.spec import Recipe
+
+FILE = "stages.json"
+
+
+class Part(NamedTuple):
+    """The training of one stage: where, of which recipe, from which weights, and whether it is over already."""
+
+    stage: str
+    folder: Path
+    recipe: "Recipe"
+    init: Path | None
+    finished: bool
+
+
+class Whole(NamedTuple):
+    """What a folder of runs was begun for: the stages to train, and what their weights start from."""
+
+    stages: tuple[str, ...]
+    init: str | None
+
+    @classmethod
+    def read(cls, out: Path) -> "Whole | None":
+        """What the folder says of itself, None if nothing. Raises ValueError if that cannot be read."""
+        path = out / FILE
+        if not path.exists():
+            return None
+        try:
+            value = js.loads(path.read_text())
+            return cls(tuple(value["stages"]), value["init"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path}: expected stages and init as JSON ({error!r})") from None
+
+    def write(self, out: Path) -> None:
+        """Write it down, whole or not at all."""
+        from zoetrope.training.loop import write_text
+
+        out.mkdir(parents=True, exist_ok=True)
+        write_text(out / FILE, js.dumps(self._asdict()))
+
+
+def holds_stages(out: Path) -> bool:
+    """Whether a folder is one of runs, begun together or each by itself."""
+    from zoetrope.models.runs import is_run, runs_in
+
+    return (out / FILE).is_file() or (not is_run(out) and bool(runs_in(out)))
+
+
+def stages_named(recipe: "Recipe", text: str | None) -> tuple[str, ...]:
+    """The stages that "a,b" means, in the order of the cascade, or all that the recipe trains.
+
+    Raises ValueError, with the nearest name, for one that it does not train.
+    """
+    trained = [stage.name for stage in recipe.cascade.stages if stage.name in recipe.training]
+    if text is None:
+        return tuple(trained)
+    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    if not wanted:
+        raise ValueError(f"--stages: expected names such as {','.join(trained[:2])}, got {text!r}")
+    for name in wanted:
+        if name not in trained:
+            raise ValueError("--stages: " + unknown("stage", name, trained))
+    return tuple(name for name in trained if name in wanted)
+
+
+def is_finished(folder: Path, recipe: "Recipe", stage: str) -> bool:
+    """Whether a run has seen all of its examples."""
+    from zoetrope.training.checkpoints import find_checkpoints
+
+    found = find_checkpoints(folder / "checkpoints")
+    return bool(found) and int(found[-1].name) >= recipe.train_spec(stage).examples
+
+
+def told(folder: Path, stage: str, examples: int, last: Any) -> dict[str, Any]:
+    """What is told of a run that has ended."""
+    from zoetrope.training.checkpoints import find_checkpoints
+
+    at = find_checkpoints(folder / "checkpoints")[-1]
+    value = {"run": str(folder), "stage": stage, "examples": examples, "checkpoint": str(at)}
+    return value if last is None else value | {"loss": last.loss, "examples_per_second": last.examples_per_second}
+
+
+def summary(parts: Sequence[dict[str, Any]]) -> str:
+    """A line for each run."""
+    lines = [f"{one['run']}: {one['examples']} examples, newest checkpoint {one['checkpoint']}" for one in parts]
+    return "\n".join(lines)

@@ -1,0 +1,169 @@
+"""`zoetrope evaluate`: how good a model's videos are, with how it was measured beside every number."""
+
+import json as jsons
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from zoetrope.commands._evaluation import (
+    Options,
+    expect,
+    judged,
+    make,
+    planned,
+    prepare_folder,
+    report,
+    summary,
+)
+from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, bytes_named, device_named
+from zoetrope.commands._sampling import Asked, DType, Guidance, Memory, SamplerName, Seed, Steps, TeacherFlag, Until
+from zoetrope.commands._talk import Talk
+
+if TYPE_CHECKING:
+    from zoetrope.metrics.features import Extractor
+    from zoetrope.metrics.measures import Measure
+
+Names = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="MODEL...",
+        help="Shipped names, folders, hub ids or folders of trainings; several are compared. A+B puts runs together.",
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    str,
+    typer.Option(
+        metavar="DIR|toybox", help="Captioned clips: where prompts come from, and what videos are compared with."
+    ),
+]
+Split = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Of a folder, the split that its metadata marks; of toybox, held_out (what training never saw) or "
+        "training. [all; held_out]",
+    ),
+]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME,...", help="Such as fvd,fid,clip_score or frechet[mobilenet_v2]. [all that can be had]"),
+]
+Features = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KIND=WHERE",
+        help="The file or hub id of a feature network (mobilenet_v2, i3d, inception, clip, transformers_video, "
+        "torchscript), or its fields as JSON. TorchScript files are programs and are run. Repeatable.",
+    ),
+]
+AfterStage = Annotated[
+    str | None,
+    typer.Option(
+        "--after", metavar="STAGE", help="Judge the stages after this one: real clips, reduced, come in its place."
+    ),
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="REPORT", help="The folder of the report.")]
+Count = Annotated[int, typer.Option(help="Videos of each model.")]
+Real = Annotated[
+    int | None, typer.Option("--reference", metavar="N", help="Clips that they are compared with. [as many as --count]")
+]
+Stride = Annotated[int, typer.Option(help="Look at every N-th frame of each clip.")]
+
+
+def evaluate(
+    models: Names,
+    data: Data,
+    out: Out = Path("report"),
+    metrics: Metrics = None,
+    features: Features = None,
+    split: Split = None,
+    until: Until = None,
+    after: AfterStage = None,
+    count: Count = 64,
+    reference: Real = None,
+    stride: Stride = 1,
+    seed: Seed = 0,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    sampler: SamplerName = None,
+    sets: Sets = None,
+    device: Device = None,
+    dtype: DType = "auto",
+    memory: Memory = None,
+    teacher: TeacherFlag = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make videos of the captions of DATA and measure them against its clips."""
+    for option, value in (("--count", count), ("--reference", reference), ("--stride", stride)):
+        at_least(option, value, 1)
+    if after is not None and reference not in (None, count):
+        raise ValueError(f"--reference: expected as many as --count with --after, {count}, got {reference}")
+    budget = bytes_named(memory) if memory else None
+
+    measures = _measures(metrics, _extractors(features or []))
+    real = reference or count
+    options = Options(tuple(models), out, data, split, until, after, count, real, stride, seed, budget)
+    asked = Asked(seed, steps, guidance, sampler, sets, device, dtype, teacher)
+    _run(Talk(json, quiet), options, asked, measures, strict=metrics is not None)
+
+
+def _run(talk: Talk, options: Options, asked: Asked, measures: "list[Measure]", *, strict: bool) -> None:
+    """Make, measure and report; under torchrun every process makes its share, and the first one does all else."""
+    from zoetrope.metrics.reference import open_reference
+    from zoetrope.metrics.report import write_report
+    from zoetrope.training.ranks import Ranks
+
+    place, out = device_named(asked.device), options.out
+    ranks = Ranks.join(place)
+    talk = Talk(talk.json and ranks.leads, talk.quiet or not ranks.leads)
+    plan = planned(options, open_reference(options.data, options.split), asked)
+    ready = expect(plan, measures, strict=strict, device=place) if ranks.leads else []
+    if ranks.leads:
+        prepare_folder(plan)
+    ranks.meet()
+    try:
+        make(talk, plan, ranks)
+        ranks.leave()
+        if not ranks.leads:
+            return
+        found = judged(talk, plan, ready)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted: {out} keeps what was made; the same command goes on with it") from None
+    written = write_report(out, report(plan, found), plan.shelves())
+    talk.result(written, "" if talk.quiet else summary(found) + f"\n{out / 'index.html'}")
+
+
+def _extractors(features: list[str]) -> "dict[str, Extractor]":
+    """The feature networks that were named, by kind. Nothing is opened."""
+    from zoetrope.metrics.features import Extractor
+
+    found: dict[str, Extractor] = {}
+    for item in features:
+        kind, sign, where = item.partition("=")
+        if not sign or not where.strip():
+            raise ValueError(f"--features {item}: expected KIND=WHERE, such as i3d=i3d_torchscript.pt")
+        made = Extractor.named(kind.strip())
+        if where.lstrip().startswith("{"):
+            try:
+                fields = jsons.loads(where)
+            except jsons.JSONDecodeError as error:
+                raise ValueError(f"--features {kind}: expected JSON after the sign, got an error: {error}") from None
+            found[made.kind()] = made.from_json(fields)
+        else:
+            found[made.kind()] = made.at(where.strip())
+    return found
+
+
+def _measures(metrics: list[str] | None, extractors: "dict[str, Extractor]") -> "list[Measure]":
+    """The measures that were asked for, or all."""
+    from zoetrope.metrics.measures._choice import choose, usual
+
+    if metrics is None:
+        return usual(extractors)
+    names = [name for item in metrics for name in item.split(",") if name.strip()]
+    if not names:
+        raise ValueError("--metrics: expected the name of a metric, got none")
+    return choose(names, extractors)

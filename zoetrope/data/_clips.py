@@ -1,0 +1,186 @@
+"""Cutting clips of any grid from media files, wherever they lie.
+
+A clip of one frame comes from any file, at a random time. A clip of F > 1 frames comes from videos only, never from an
+image: a repeated picture would teach that nothing moves. It starts at a random time that lets it fit. Of a video too
+short for F frames at the asked rate, `short="hold"` shows the last picture on if at least half of the frames exist,
+`short="slow"` plays all of it slower, if it has F pictures, and `short="drop"` leaves it out. One window is cut from
+a whole clip, at a random place along the side that overhangs, after resizing it until it covers the grid; so what does
+not move in the file does not move in the clip.
+"""
+
+import logging
+import os
+from abc import ABC
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import NonNegativeInt, PositiveInt
+from torch import Tensor
+
+from zoetrope.data import Features, Source
+from zoetrope.data._listing import Dropped
+from zoetrope.shapes import VideoShape
+from zoetrope.video import Info, Track, Video, read_probed, read_track
+from zoetrope.video.decoding import PathLike, Size, cover, cut
+from zoetrope.video.timing import moments
+
+_log = logging.getLogger(__name__)
+FEATURES = "embeddings"
+_SHOWN_REASONS = 20
+_LARGEST_SHARE = 16  # of the memory for decoded clips that one clip may take
+
+
+class ClipSource(Source, ABC):
+    """A set of media files, in `path`, that clips are cut from.
+
+    Attributes:
+        seed: of the order in each pass, and of where clips begin.
+        short: what becomes of a video too short for a clip.
+        min_height, min_width: smaller files are left out; others are enlarged if they must be.
+        cache_mb: megabytes of memory for decoded small files.
+    """
+
+    path: str
+    seed: NonNegativeInt = 0
+    short: Literal["hold", "slow", "drop"] = "hold"
+    min_height: PositiveInt = 1
+    min_width: PositiveInt = 1
+    cache_mb: NonNegativeInt = 512
+
+    @property
+    def features_folder(self) -> Path | None:
+        """Where features of the captions lie if they were encoded beforehand; None if nothing lies beside the data."""
+        return Path(self.path).expanduser() / FEATURES
+
+
+class Cutter:
+    """Cuts clips for a source, and keeps decoded small files in memory; each process fills its own."""
+
+    def __init__(self, source: ClipSource) -> None:
+        self.source = source
+        self._tracks: OrderedDict[tuple[str, int, int], Track] = OrderedDict()
+        self.cached_bytes = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"source": self.source, "_tracks": OrderedDict(), "cached_bytes": 0}
+
+    def clip(self, path: PathLike, info: Info, shape: VideoShape, seed: tuple[int, ...]) -> Tensor:
+        """A clip (3, F, H, W) in [-1, 1] of a file that holds `info`, at a time and a place that `seed` decides.
+
+        Raises ValueError if nothing of the file can be decoded.
+        """
+        when, across, down = np.random.default_rng(seed).random(3)
+        frames = self._frames(path, info, shape, when, (down, across))
+        missing = shape.frames - len(frames)
+        if missing:
+            frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
+        return Video(frames, shape.fps).to_tensor()
+
+    def _frames(
+        self, path: PathLike, info: Info, shape: VideoShape, when: float, crop: tuple[float, float]
+    ) -> np.ndarray:
+        """The decoded window of the clip, at most shape.frames pictures; `when` and `crop` are places in [0, 1)."""
+        size = (shape.height, shape.width)
+        track = None if info.still else self._track(path, info, size)
+        seconds = info.seconds if track is None else track.seconds
+        fps = shape.fps if self.source.short != "slow" else max(shape.fps, shape.frames / seconds)
+        start = when * max(0.0, seconds - shape.frames / fps)
+        if track is not None:
+            return cut(track.at(fps, start, shape.frames), size, crop)
+        try:
+            video = read_probed(path, info, fps=fps, start=start, frames=shape.frames, size=size, crop=crop)
+        except ValueError:
+            _log.warning("%s: decodes less than it claims; its beginning is used", os.fsdecode(path))
+            video = read_probed(path, info, fps=fps, start=0.0, frames=shape.frames, size=size, crop=crop)
+        return video.frames
+
+    def _track(self, path: PathLike, info: Info, size: Size) -> Track | None:
+        """The whole file decoded, from memory if it was there; None if it is too large to keep."""
+        budget = self.source.cache_mb * 2**20
+        height, width = cover((info.height, info.width), size)
+        if not info.exact or info.frames * height * width * 3 > budget / _LARGEST_SHARE:
+            return None
+        key = (os.fsdecode(path), *size)
+        if key in self._tracks:
+            self._tracks.move_to_end(key)
+            return self._tracks[key]
+        track = read_track(path, info, size)
+        self._tracks[key] = track
+        self.cached_bytes += track.frames.nbytes
+        while self.cached_bytes > budget and len(self._tracks) > 1:
+            self.cached_bytes -= self._tracks.popitem(last=False)[1].frames.nbytes
+        return track
+
+
+def unfit(info: Info, source: ClipSource, shape: VideoShape | None) -> str | None:
+    """Why a file gives no clip, or none on the grid `shape`; None if it gives some."""
+    if info.height < source.min_height or info.width < source.min_width:
+        return f"too small: {info.height}x{info.width}, expected at least {source.min_height}x{source.min_width}"
+    return None if shape is None else _too_short(info, source, shape)
+
+
+def features_of(source: ClipSource, captions: list[str]) -> list[Features]:
+    """What `Dataset.features` says of such a source."""
+    folder = source.features_folder
+    return [Features(folder, captions)] if folder is not None and folder.is_dir() else []
+
+
+def fitting(infos: Sequence[Info], source: ClipSource, shape: VideoShape) -> list[int]:
+    """Which files, by position, give clips on a grid. Raises ValueError, with what would fit, if none does."""
+    found = [place for place, info in enumerate(infos) if _too_short(info, source, shape) is None]
+    if not found:
+        raise ValueError(_none_fits(infos, source, shape))
+    if len(found) < len(infos):
+        _log.info("%s: %d of %d clips fit %s", source.path, len(found), len(infos), shape)
+    return found
+
+
+def any_fits(infos: Iterable[Info], source: ClipSource, shape: VideoShape) -> bool:
+    """Whether some file gives clips on a grid."""
+    return any(_too_short(info, source, shape) is None for info in infos)
+
+
+def reasons(dropped: Sequence[Dropped]) -> str:
+    """Why files give nothing, a line each, the first of many."""
+    lines = [f"  {name}: {reason}" for name, reason in dropped[:_SHOWN_REASONS]]
+    more = len(dropped) - len(lines)
+    return "\n".join([*lines, *([f"  and {more} more"] if more else [])]) or "  it holds no videos or images"
+
+
+def _too_short(info: Info, source: ClipSource, shape: VideoShape) -> str | None:
+    longest = _longest(info, source, shape.fps)
+    if shape.frames <= longest:
+        return None
+    kind = "an image" if info.still else f"too short: {info.seconds:.2f} s"
+    way_out = '; short="slow" plays it slower' if _slow_helps(info, source, shape) else ""
+    return f"{kind}, gives at most {longest} of {shape.frames} frames at {shape.fps:g} fps{way_out}"
+
+
+def _slow_helps(info: Info, source: ClipSource, shape: VideoShape) -> bool:
+    """Whether a file too short for the shape would give a clip if it could be played slower."""
+    return source.short != "slow" and not info.still and shape.frames <= info.frames
+
+
+def _none_fits(infos: Sequence[Info], source: ClipSource, shape: VideoShape) -> str:
+    most = max((_longest(info, source, shape.fps) for info in infos), default=0)
+    said = f"{source.path}: no clip has {shape.frames} frames at {shape.fps:g} fps; the most that fit is {most}"
+    helped = sum(_slow_helps(info, source, shape) for info in infos)
+    if not helped:
+        return said
+    return (
+        f'{said}. With short="slow" {helped} of {len(infos)} clips fit, played slower '
+        "(on the command line: --set STAGE.training.data.short=slow)"
+    )
+
+
+def _longest(info: Info, source: ClipSource, fps: float) -> int:
+    """The most frames at this rate that a clip of the file may have."""
+    if info.still:
+        return 1
+    if source.short == "slow":
+        return info.frames
+    present = max(1, len(moments(0.0, fps, info.seconds, info.slack, None)))
+    return 2 * present if source.short == "hold" and present > 1 else present

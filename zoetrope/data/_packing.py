@@ -1,0 +1,90 @@
+"""Writing tar shards from a folder of captioned files."""
+
+import io
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from zoetrope.data._listing import Clip
+from zoetrope.data._tar import index_of
+
+NAME = "zoetrope-{:06d}.tar"
+_BLOCK = 512
+_SEED = 0
+
+
+def pack(
+    folder: Path,
+    clips: Sequence[Clip],
+    out: Path,
+    *,
+    size: int | None = None,
+    count: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Path]:
+    """Write the clips of a folder into shards in the new folder `out`, each with its index; their names.
+
+    A shard ends before it has more than `size` bytes or `count` samples, but holds one at least. The order is random,
+    because neighbours in a folder are often alike, and always the same: so are the shards, byte for byte. `out`
+    appears whole or not at all. Raises ValueError if it is there already. `progress(done, total)` is called after every
+    sample.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out}: expected a new or an empty folder, something is there already")
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        order = [clips[k] for k in np.random.default_rng(_SEED).permutation(len(clips))]
+        number, names = 0, list[str]()
+        for own in _shards(folder, order, size, count):
+            path = partial / NAME.format(len(names))
+            with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
+                for clip in own:
+                    _add(tar, folder / clip.name, clip.text, f"{number:06d}")
+                    number += 1
+                    if progress is not None:
+                        progress(number, len(order))
+            index_of(path)
+            names.append(path.name)
+        if out.exists():
+            out.rmdir()
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return [out / name for name in names]
+
+
+def _shards(folder: Path, clips: Sequence[Clip], size: int | None, count: int | None) -> Iterator[list[Clip]]:
+    """The clips of each shard."""
+    own: list[Clip] = []
+    held = 0
+    for clip in clips:
+        text = clip.text.encode()
+        more = 2 * _BLOCK + sum(-(-length // _BLOCK) * _BLOCK for length in (len(text), _size(folder / clip.name)))
+        if own and ((size is not None and held + more > size) or len(own) == count):
+            yield own
+            own, held = [], 0
+        own.append(clip)
+        held += more
+    if own:
+        yield own
+
+
+def _add(tar: tarfile.TarFile, media: Path, text: str, name: str) -> None:
+    """Add a sample: the file as it is and its caption, of which nothing tells when or by whom they were made."""
+    content = text.encode()
+    about = tarfile.TarInfo(f"{name}{media.suffix.lower()}")
+    about.size = _size(media)
+    with media.open("rb") as file:
+        tar.addfile(about, file)
+    about = tarfile.TarInfo(f"{name}.txt")
+    about.size = len(content)
+    tar.addfile(about, io.BytesIO(content))
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size

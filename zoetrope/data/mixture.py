@@ -1,0 +1,93 @@
+"""Several sources in one stream, each as often as its weight says: videos and images for joint training, say.
+
+Of any beginning of the stream each source has its share, to within a few examples, and those that it gives are its own
+first, second, third, and so on: none is lost or doubled. Both follow from the position alone.
+"""
+
+from fractions import Fraction
+from typing import Annotated, NamedTuple
+
+from pydantic import Field, PositiveFloat
+
+from zoetrope.config import Config
+from zoetrope.data import Dataset, Example, Features, Source
+from zoetrope.shapes import VideoShape, Window
+
+
+class Part(Config):
+    """A source and its weight against the others'."""
+
+    source: Source
+    weight: PositiveFloat = 1.0
+
+
+class Mixture(Source):
+    """Sources by weight. Single pictures come from all of them, clips from those that can give clips."""
+
+    parts: Annotated[tuple[Part, ...], Field(min_length=1)]
+
+    def open(self) -> "MixtureDataset":
+        """Open all of the sources. Raises ValueError if one of them has nothing usable."""
+        return MixtureDataset([part.source.open() for part in self.parts], [part.weight for part in self.parts])
+
+
+class Draw(NamedTuple):
+    """Which source an example is from, and which one of it."""
+
+    source: int
+    number: int
+
+
+class MixtureDataset(Dataset):
+    """The opened sources."""
+
+    def __init__(self, datasets: list[Dataset], weights: list[float]) -> None:
+        self.datasets, self.weights = datasets, weights
+        self._able: dict[tuple[int, float], list[int]] = {}
+
+    def captions(self) -> list[str]:
+        """The captions of all sources, each once, sorted."""
+        return sorted({text for dataset in self.datasets for text in dataset.captions()})
+
+    def features(self) -> list[Features]:
+        """See `Dataset`."""
+        return [item for dataset in self.datasets for item in dataset.features()]
+
+    def gives(self, shape: VideoShape) -> bool:
+        """See `Dataset`."""
+        return any(dataset.gives(shape) for dataset in self.datasets)
+
+    def example(self, index: int, shape: VideoShape) -> Example:
+        """See `Dataset`. Raises ValueError, with what each source says, if none has anything on that grid."""
+        draw = self._draw(index, shape)
+        return self.datasets[draw.source].example(draw.number, shape)
+
+    def part(self, index: int, shape: VideoShape, window: Window) -> Example:
+        """See `Dataset`."""
+        draw = self._draw(index, shape)
+        return self.datasets[draw.source].part(draw.number, shape, window)
+
+    def _draw(self, index: int, shape: VideoShape) -> Draw:
+        if index < 0:
+            raise ValueError(f"index: expected 0 or more, got {index}")
+        key = (shape.frames, shape.fps)
+        if key not in self._able:
+            self._able[key] = [k for k, dataset in enumerate(self.datasets) if dataset.gives(shape)]
+        able = self._able[key] or list(range(len(self.datasets)))  # none: whichever is asked says what it lacks
+        draw = drawn(index, [self.weights[k] for k in able])
+        return Draw(able[draw.source], draw.number)
+
+
+def drawn(index: int, weights: list[float]) -> Draw:
+    """Which of the sources the example at a position of the stream is from, and which one of its own.
+
+    The first source has floor(n p) of the first n examples, p being its share; what is left over is divided likewise
+    among the others. In exact fractions, so that no position is counted twice.
+    """
+    for source, weight in enumerate(weights[:-1]):
+        share = Fraction(weight) / sum(map(Fraction, weights[source:]))
+        before, after = int(index * share), int((index + 1) * share)
+        if after > before:
+            return Draw(source, before)
+        index -= before
+    return Draw(len(weights) - 1, index)

@@ -1,0 +1,89 @@
+"""Taking measures: every one of a set, each with a number or the reason why there is none."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+
+from zoetrope.metrics.clips import Material
+from zoetrope.metrics.features import Missing
+from zoetrope.metrics.measures import Measure, Network, Result, Unavailable
+
+
+class Ready(NamedTuple):
+    """A measure with its opened network, or with the reason why it cannot be taken."""
+
+    measure: Measure
+    network: Network | None = None
+    unavailable: Unavailable | None = None
+
+
+def prepare(
+    measures: Sequence[Measure], materials: Sequence[Material], *, strict: bool, device: torch.device | str = "cpu"
+) -> list[Ready]:
+    """Open every network once, and see whether each measure can be taken of all `materials`.
+
+    A network that cannot be had makes its measures unavailable. What does not fit the videos, such as too few of them,
+    does so too, or with `strict` raises ValueError.
+    """
+    opened: dict[str, Network | None] = {}
+    ready = []
+    for measure in measures:
+        network = None
+        try:
+            with _fitting():
+                for material in materials:
+                    measure.expect(material)
+            network = _opened(measure, opened, device)
+            with _fitting():
+                for material in materials:
+                    measure.expect_network(network, material)
+        except Missing as missing:
+            ready.append(Ready(measure, unavailable=_unavailable(measure, missing.reason, missing.remedy)))
+        except _Unfit as error:
+            if strict:
+                raise
+            ready.append(Ready(measure, unavailable=_unavailable(measure, str(error))))
+        else:
+            ready.append(Ready(measure, network))
+    return ready
+
+
+class _Unfit(ValueError):
+    """The videos are not such as a measure can be taken of."""
+
+
+def _opened(measure: Measure, opened: dict[str, Network | None], device: torch.device | str) -> Network | None:
+    """The measure's network, opened once."""
+    key = str(None if measure.extractor is None else measure.extractor.to_json())
+    if measure.extractor is None or key not in opened:
+        opened[key] = measure.open(device)
+    return opened[key]
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise _Unfit(str(error)) from None
+
+
+def take(ready: Sequence[Ready], material: Material) -> Iterator[Result | Unavailable]:
+    """Measure one after the other."""
+    for one in ready:
+        if one.unavailable is not None:
+            yield one.unavailable
+            continue
+        try:
+            one.measure.expect(material)
+            with torch.no_grad():
+                yield one.measure.measure(material, one.network)
+        except ValueError as error:  # what is known only of the videos themselves, such as one prompt for all
+            yield _unavailable(one.measure, str(error))
+
+
+def _unavailable(measure: Measure, reason: str, remedy: str = "") -> Unavailable:
+    name = measure.kind() if measure.extractor is None else measure.name
+    return Unavailable(name=name, title=measure.title, reason=reason, remedy=remedy)

@@ -1,0 +1,61 @@
+"""Where extractors find their files, and how files are told apart."""
+
+import hashlib
+from pathlib import Path
+
+from zoetrope.metrics.features import Missing
+
+
+def find_file(where: str, remedy: str) -> Path:
+    """A local file, or one of the hub by "owner/name/path/of/file".
+
+    Raises `Missing`, with `remedy`, if there is no such file and the hub cannot give it.
+    """
+    path = Path(where).expanduser()
+    if path.is_file():
+        return path
+    if where.count("/") < 2 or where.startswith(("/", ".", "~")) or path.exists():
+        raise Missing(f"{where}: no such file", remedy)
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HFValidationError
+
+    owner, name, file = where.split("/", 2)
+    try:
+        return Path(hf_hub_download(f"{owner}/{name}", file))
+    except (OSError, HFValidationError, RuntimeError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise Missing(f"{where}: no such file here, nor from the hub: {type(error).__name__}: {said}", remedy) from None
+
+
+def find_model(where: str, remedy: str) -> Path:
+    """The folder of a transformers model: a local one, or a hub id, without its pickled weights.
+
+    Raises `Missing`, with `remedy`, if there is none, and ValueError if its weights are not in safetensors.
+    """
+    from zoetrope.text._frozen import find
+
+    try:
+        folder = find(where)
+    except ValueError as error:
+        raise Missing(str(error), remedy) from None
+    if not any(folder.glob("*.safetensors")):
+        raise ValueError(f"{folder}: expected weights in *.safetensors, got none; pickles are never read")
+    return folder
+
+
+def digest(*paths: Path) -> str:
+    """The sha256 of files, one after the other."""
+    told = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            for part in iter(lambda file=file: file.read(2**20), b""):  # type: ignore[misc]
+                told.update(part)
+    return told.hexdigest()
+
+
+def expect_digest(path: Path, wanted: str | None) -> str:
+    """The sha256 of a file. Raises ValueError if it is not the `wanted` one."""
+    found = digest(path)
+    if wanted is not None and found != wanted.lower():
+        raise ValueError(f"{path}: expected the file with sha256 {wanted}, got {found}")
+    return found

@@ -1,0 +1,43 @@
+"""TorchScript files. Each is a program, and who loads it runs it: only files that a user names are loaded."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+Levels = Literal["-1..1", "0..1", "0..255"]
+
+
+def load(path: Path, device: torch.device | str) -> Any:
+    """The module in the file, frozen. Raises ValueError if it is not TorchScript."""
+    try:
+        network = torch.jit.load(str(path), map_location=device)
+    except (RuntimeError, ValueError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise ValueError(f"{path}: expected a TorchScript file, got one that torch.jit.load refuses ({said})") from None
+    return network.eval()
+
+
+def run(network: Any, x: Tensor, levels: Levels, options: dict[str, bool], device: torch.device | str) -> Tensor:
+    """What the network makes of x in [-1, 1], brought to its own `levels`: features (N, D), on the CPU.
+
+    Raises ValueError if it fails, or gives anything else.
+    """
+    with torch.no_grad():
+        try:
+            made = network(to_levels(x, levels).to(device), **options)
+        except RuntimeError as error:
+            said = str(error).strip().splitlines()[-1]
+            raise ValueError(f"the TorchScript network cannot look at {tuple(x.shape)} {options}: {said}") from None
+    if not isinstance(made, Tensor) or made.ndim < 2 or len(made) != len(x):
+        got = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
+        raise ValueError(f"the TorchScript network: expected features ({len(x)}, D), got {got}")
+    return made.flatten(1).float().cpu()
+
+
+def to_levels(x: Tensor, levels: Levels) -> Tensor:
+    """x in [-1, 1] in the range that a network was trained with."""
+    if levels == "-1..1":
+        return x
+    return (x + 1) / 2 if levels == "0..1" else (x + 1) * 127.5

@@ -1,0 +1,105 @@
+"""Making the videos that are judged: in fixed batches, each kept as soon as it is made, spread over processes.
+
+Which videos are made together depends on their numbers alone, and so does their noise: neither the number of processes
+nor where an evaluation was interrupted changes a video.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoetrope.cascade.resample import degrade
+from zoetrope.cascade.start import Start
+from zoetrope.metrics.reference import Reference
+from zoetrope.metrics.shelf import Shelf
+from zoetrope.models.cascade import Cascade
+from zoetrope.shapes import VideoShape
+
+MOST, TOGETHER = 8, 2**22  # videos that are made together: so many, or fewer that have so many pixels in all
+
+
+class Share(NamedTuple):
+    """This process among `world`."""
+
+    rank: int = 0
+    world: int = 1
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The videos to make.
+
+    Attributes:
+        prompts: one of each; seed: of their noise, with their own numbers; until: the last stage.
+        after: the stage in whose place the reduced real clips of `real` come; None to start from noise.
+        memory: the most that the process may hold, in bytes.
+    """
+
+    prompts: Sequence[str]
+    seed: int = 0
+    until: str | None = None
+    after: str | None = None
+    real: Callable[[int], Tensor] | None = None
+    memory: int | None = None
+
+
+def keep_reference(reference: Reference, shelf: Shelf, count: int, share: Share) -> Iterator[int]:
+    """Put this process's share of the first `count` real clips on the shelf; yields after each how many are there."""
+    numbers = range(share.rank, count, share.world)
+    for done, number in enumerate(numbers, start=1):
+        if not shelf.has(number):
+            example = reference.example(number, shelf.shape)
+            shelf.put(number, example.video, example.text)
+        yield done
+
+
+def together(shape: VideoShape) -> int:
+    """How many videos of a shape are made at a time."""
+    return min(MOST, max(1, TOGETHER // (shape.frames * shape.height * shape.width)))
+
+
+def batches(count: int, shape: VideoShape, share: Share) -> list[range]:
+    """The numbers of the videos that this process makes, by batch."""
+    size = together(shape)
+    every = [range(start, min(start + size, count)) for start in range(0, count, size)]
+    return every[share.rank :: share.world]
+
+
+def generate(cascade: Cascade, shelf: Shelf, wanted: Wanted, share: Share) -> Iterator[int]:
+    """Make this process's share of the videos that are not yet on the shelf; yields after each batch how many are.
+
+    Raises ValueError for what `Cascade.stream` refuses.
+    """
+    done = 0
+    for numbers in batches(len(wanted.prompts), shelf.shape, share):
+        if not all(shelf.has(number) for number in numbers):
+            for number, video in zip(numbers, _made(cascade, wanted, numbers), strict=True):
+                shelf.put(number, video, wanted.prompts[number])
+        done += len(numbers)
+        yield done
+
+
+def _made(cascade: Cascade, wanted: Wanted, numbers: range) -> Tensor:
+    """One batch of videos (B, C, F, H, W)."""
+    start = None
+    if wanted.after is not None and wanted.real is not None:
+        real = torch.stack([wanted.real(number) for number in numbers])
+        start = Start(stage=wanted.after, video=degrade(real, cascade.spec.stage(wanted.after).shape))
+    stream = cascade.stream(
+        [wanted.prompts[number] for number in numbers],
+        seed=wanted.seed,
+        samples=list(numbers),
+        until=wanted.until,
+        start=start,
+        memory=wanted.memory,
+    )
+    last: Tensor | None = None
+    for now in stream:
+        if now.done:
+            last = now.x_hat
+        del now
+    assert last is not None
+    return last.clamp(-1, 1).float().cpu()

@@ -1,0 +1,183 @@
+"""What generated videos are judged by: one measure a file, each of which says what it needs and how it was taken.
+
+A measure never fails silently and never takes another network than its own: what cannot be measured is `Unavailable`,
+with the reason and what would make it available.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+
+from zoetrope.config import Config, Kind
+from zoetrope.metrics.clips import Clips, Material
+from zoetrope.metrics.features import ClipNetwork, Extractor, FeatureNetwork, Missing
+
+Better = Literal["lower", "higher", "nearer 0"]
+Network = FeatureNetwork | ClipNetwork
+
+
+class Protocol(Config):
+    """How a number was taken: numbers are comparable where all of this is equal.
+
+    Attributes:
+        extractor, sha256, layer, resize: of the network, if there is one.
+        frames: how many frames of each clip were looked at, every `stride`-th.
+        made, real: how many clips of each set; shape: their grid.
+        seed: of the noise that videos were made from.
+    """
+
+    made: int
+    real: int | None = None
+    shape: str
+    frames: int
+    stride: int
+    seed: int
+    extractor: str | None = None
+    sha256: str | None = None
+    layer: str | None = None
+    resize: str | None = None
+
+
+class Result(Config):
+    """A measured number.
+
+    Attributes:
+        name: of the measure and its network; better: which way is good.
+        value: the number; error: half of its interval of 95 %, where the measure has one; unit: such as "dB".
+        reference: the same measured on real clips, or between halves of them: what a perfect model would get.
+        details: what else was measured; notes: what has to be known to read the number.
+    """
+
+    name: str
+    title: str
+    value: float
+    unit: str = ""
+    error: float | None = None
+    reference: float | None = None
+    better: Better
+    protocol: Protocol
+    details: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
+    notes: tuple[str, ...] = ()
+
+
+class Unavailable(Config):
+    """A measure that could not be taken: why, and what would make it available."""
+
+    name: str
+    title: str
+    reason: str
+    remedy: str = ""
+
+
+class Measure(Kind, ABC):
+    """One way to judge a set of videos.
+
+    Attributes:
+        title: a short name for people; better: which way is good.
+        extractors: the kinds of network that it can be taken with, the usual one first; none if it needs none.
+        needs: what it compares with, beside the videos; least: the fewest clips in each set.
+        extractor: the network that is used; None where there is none, or none was named.
+    """
+
+    folder: ClassVar[str] = "zoetrope.metrics.measures"
+    title: ClassVar[str]
+    better: ClassVar[Better]
+    extractors: ClassVar[tuple[str, ...]] = ()
+    needs: ClassVar[frozenset[Literal["real", "pairs", "prompts", "scripts"]]] = frozenset()
+    least: ClassVar[int] = 1
+    extractor: Extractor | None = None
+
+    @property
+    def name(self) -> str:
+        """The measure's name, with that of its network in brackets where there is a choice."""
+        if len(self.extractors) < 2:
+            return self.kind()
+        return f"{self.kind()}[{self.extractor.kind() if self.extractor else '?'}]"
+
+    def expect(self, material: Material) -> None:
+        """Raise ValueError if this measure cannot be taken of such videos, before any network is opened."""
+        has = {"prompts": material.prompts, "scripts": material.scripts, "pairs": material.paired}
+        wants = {
+            "real": "videos to compare with",
+            "prompts": "the prompts of the videos",
+            "scripts": "prompts of toybox, of which is known what they should show (--data toybox)",
+            "pairs": "videos made from reduced real ones, so that each has a truth (--after STAGE)",
+        }
+        for need in sorted(self.needs):
+            if not (material.real is not None if need == "real" else has[need]):
+                raise ValueError(f"{self.name}: expected {wants[need]}, got none")
+        for which, clips in (("generated", material.made), ("real", material.real if "real" in self.needs else None)):
+            if clips is not None and len(clips) < self.least:
+                raise ValueError(f"{self.name}: expected at least {self.least} {which} videos, got {len(clips)}")
+
+    def expect_network(self, network: Network | None, material: Material) -> None:
+        """Raise ValueError if the videos are not such as the network can look at."""
+        if isinstance(network, ClipNetwork):
+            for clips in (material.made, *([material.real] if material.real is not None else [])):
+                if (frames := clips.frames(material.stride)) < network.least:
+                    raise ValueError(network.too_short(frames))
+
+    def open(self, device: torch.device | str = "cpu") -> Network | None:
+        """The network, or None if none is needed. Raises `Missing` if it cannot be had."""
+        if not self.extractors:
+            return None
+        if self.extractor is None:
+            raise Missing(
+                f"no {' or '.join(self.extractors)} was named", f"name one: --features {self.extractors[0]}=PATH"
+            )
+        return self.extractor.open(device)
+
+    @abstractmethod
+    def measure(self, material: Material, network: Network | None) -> Result:
+        """The number. `network` is what `open` gave."""
+
+    def result(self, material: Material, network: Network | None, value: float, **told: Any) -> Result:
+        """A result with its protocol; `told` are the other fields of `Result`."""
+        frames = material.made.frames(material.stride)
+        if isinstance(network, ClipNetwork) and network.most is not None:
+            frames = min(frames, network.most)
+        protocol = Protocol(
+            made=len(material.made),
+            real=len(material.real) if material.real is not None and self.needs & {"real", "pairs"} else None,
+            shape=str(material.made.shape),
+            frames=frames,
+            stride=material.stride,
+            seed=material.seed,
+            extractor=None if network is None else network.name,
+            sha256=None if network is None else network.sha256,
+            layer=None if network is None else network.layer,
+            resize=None if network is None else network.resize,
+        )
+        told = {"notes": (*told.pop("notes", ()), *_differences(material)), **told}
+        return Result(name=self.name, title=self.title, value=value, better=self.better, protocol=protocol, **told)
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean of one value for each video, and half of its interval of 95 %, None for a single one."""
+    found = torch.tensor(values, dtype=torch.float64)
+    if len(found) < 2:
+        return float(found.mean()), None
+    return float(found.mean()), float(1.96 * found.std() / len(found) ** 0.5)
+
+
+def expect_pairs(made: Clips, real: Clips | None) -> Clips:
+    """The truth of each made video. Raises ValueError unless both sets have one shape and length."""
+    if real is None or made.shape != real.shape or len(made) != len(real):
+        got = "none" if real is None else f"{len(made)} of {made.shape} and {len(real)} of {real.shape}"
+        raise ValueError(f"pairs of videos: expected as many of one shape, got {got}")
+    return real
+
+
+def _differences(material: Material) -> list[str]:
+    """What is unequal between the two sets, in words."""
+    made, real = material.made, material.real
+    if real is None:
+        return []
+    notes = []
+    if made.shape != real.shape:
+        notes.append(f"generated videos are {made.shape}, real ones {real.shape}; each is resized as the protocol says")
+    if len(made) != len(real):
+        notes.append(f"{len(made)} generated and {len(real)} real videos: all of both are used")
+    return notes

@@ -1,0 +1,40 @@
+"""Measures by name, as people ask for them: "fid", "frechet[mobilenet_v2]"."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from zoetrope.config import unknown
+from zoetrope.metrics.features import Extractor
+from zoetrope.metrics.measures import Measure
+
+
+def choose(names: Sequence[str], extractors: Mapping[str, Extractor]) -> list[Measure]:
+    """The measures of these names, each with its network from `extractors`, by kind, if it is there.
+
+    A name in brackets says which network; without, a measure that takes several kinds is taken with each that is there.
+    Raises ValueError, with the nearest name, for what is unknown, and for a network that the measure does not take.
+    """
+    found: list[Measure] = []
+    for name in names:
+        match = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]*)\])?", name.strip())
+        kinds = Measure.names()
+        if match is None or match[1] not in kinds:
+            raise ValueError("--metrics: " + unknown("metric", match[1] if match else name, kinds))
+        found += _with(Measure.named(match[1]), match[2], extractors)
+    return list({str(measure.to_json()): measure for measure in found}.values())
+
+
+def usual(extractors: Mapping[str, Extractor]) -> list[Measure]:
+    """Every measure, with each network that is there; those that lack one are among them, to say so."""
+    return choose(Measure.names(), extractors)
+
+
+def _with(measure: type[Measure], asked: str | None, extractors: Mapping[str, Extractor]) -> list[Measure]:
+    if asked is not None:
+        if asked not in measure.extractors:
+            raise ValueError(
+                f"--metrics {measure.kind()}: " + unknown("network", asked, measure.extractors or ("none",))
+            )
+        return [measure(extractor=extractors.get(asked))]
+    named = [extractors[kind] for kind in measure.extractors if kind in extractors]
+    return [measure(extractor=extractor) for extractor in named] or [measure()]

@@ -1,0 +1,102 @@
+"""Whether toybox videos show what their prompts say: colour, shape, motion, relation, told by the recogniser."""
+
+from collections import Counter
+from typing import Any, ClassVar, NamedTuple
+
+from zoetrope.data.toybox.scene import Script
+from zoetrope.data.toybox.vocabulary import FLAT_SHAPES
+from zoetrope.metrics.clips import Clips, Material
+from zoetrope.metrics.measures import Better, Measure, Network, Result, mean_and_error
+from zoetrope.metrics.recogniser import recognise, recognise_pair
+from zoetrope.video import Video
+
+ASPECTS = ("colour", "shape", "motion", "relation")
+_MIRRORED = {"right": "left", "below": "above"}
+
+
+class Attributes(Measure):
+    """The share of videos, in percent, in which everything that the prompt says is recognised.
+
+    Judged are prompts of flat shapes in the flat style, alone or two of them; letters, solids and drawn styles are left
+    out, for the recogniser does not tell them surely. What it cannot tell counts as wrong, so `reference`, its share
+    of the real videos, is what a perfect model would get.
+    """
+
+    title: ClassVar[str] = "Toybox attributes"
+    better: ClassVar[Better] = "higher"
+    needs = frozenset({"prompts", "scripts"})
+
+    def expect(self, material: Material) -> None:
+        """See `Measure`; a prompt that can be judged has to be among them."""
+        super().expect(material)
+        if not any(judged(script) for script in material.scripts):
+            raise ValueError(f"{self.name}: expected a prompt of flat shapes, got none among {len(material.scripts)}")
+
+    def measure(self, material: Material, network: Network | None) -> Result:
+        """See `Measure`."""
+        made = _score(material.made, material.scripts)
+        value, error = mean_and_error(made.whole)
+        details: dict[str, Any] = {"judged": len(made.whole), "of": len(material.scripts), **made.shares()}
+        reference = None
+        if material.real is not None and len(material.real) == len(material.scripts):
+            real = _score(material.real, material.scripts)
+            reference, _ = mean_and_error(real.whole)
+            details |= {f"real_{aspect}": share for aspect, share in real.shares().items()}
+        details["confusions"] = dict(made.confused.most_common(8))
+        left_out = len(material.scripts) - len(made.whole)
+        notes = (f"{left_out} of {len(material.scripts)} prompts, of other things, are not judged",) if left_out else ()
+        return self.result(
+            material, None, value, unit="%", error=error, reference=reference, details=details, notes=notes
+        )
+
+
+def judged(script: Script) -> bool:
+    """Whether the recogniser knows what such a prompt tells."""
+    return script.style == "flat" and all(thing.shape in FLAT_SHAPES for thing in script.things)
+
+
+class _Score(NamedTuple):
+    whole: list[float]
+    right: Counter[str]
+    asked: Counter[str]
+    confused: Counter[str]
+
+    def shares(self) -> dict[str, float]:
+        return {aspect: 100 * self.right[aspect] / self.asked[aspect] for aspect in ASPECTS if self.asked[aspect]}
+
+
+def _score(clips: Clips, scripts: tuple[Script, ...]) -> _Score:
+    score = _Score([], Counter(), Counter(), Counter())
+    for number, script in enumerate(scripts):
+        if not judged(script):
+            continue
+        truth = _truth(script)
+        seen = _seen(script, Video.from_tensor(clips.read(number), clips.shape.fps))
+        score.asked.update(list(truth))
+        score.right.update(aspect for aspect in truth if truth[aspect] == seen[aspect])
+        for aspect in truth:
+            pairs = zip(truth[aspect], seen[aspect], strict=True)
+            score.confused.update(f"{said} seen as {found or 'nothing'}" for said, found in pairs if said != found)
+        score.whole.append(100.0 * (truth == seen))
+    return score
+
+
+def _truth(script: Script) -> dict[str, tuple[str | None, ...]]:
+    """What should be seen of each thing, the left or upper one first."""
+    things = script.things[::-1] if script.relation in _MIRRORED else script.things
+    told: dict[str, tuple[str | None, ...]] = {
+        "colour": tuple(thing.colour for thing in things),
+        "shape": tuple(thing.shape for thing in things),
+        "motion": (script.motion,) * len(things),
+    }
+    return told | ({"relation": (_MIRRORED.get(script.relation, script.relation),)} if script.relation else {})
+
+
+def _seen(script: Script, video: Video) -> dict[str, tuple[str | None, ...]]:
+    """What is seen, in the form of `_truth`."""
+    if script.relation:
+        *found, relation = recognise_pair(video.frames, video.fps)
+    else:
+        found, relation = [recognise(video.frames, video.fps)], None
+    seen = {aspect: tuple(getattr(one, aspect) for one in found) for aspect in ("colour", "shape", "motion")}
+    return seen | ({"relation": (relation,)} if script.relation else {})

@@ -1,0 +1,48 @@
+"""CLIP score, averaged over frames: how near videos are to their prompts [Hessel et al. 2021, arXiv:2104.08718]."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zoetrope.metrics.clips import Clips, Material
+from zoetrope.metrics.features import Matcher
+from zoetrope.metrics.measures import Better, Measure, Network, Result, mean_and_error
+
+
+class ClipScore(Measure):
+    """100 times the cosine of a frame's and its prompt's features, the mean over all frames of all videos.
+
+    Not clipped at zero. Of the real videos, if there are some, the same is measured with the same prompts.
+    """
+
+    title: ClassVar[str] = "CLIP score"
+    better: ClassVar[Better] = "higher"
+    extractors: ClassVar[tuple[str, ...]] = ("clip",)
+    needs = frozenset({"prompts"})
+
+    def measure(self, material: Material, network: Network | None) -> Result:
+        """See `Measure`."""
+        assert isinstance(network, Matcher)
+        texts = read(network, material.prompts)
+
+        def scores(clips: Clips) -> Tensor:
+            return 100 * (material.seen.frames(network, clips, material.stride) * texts[:, None]).sum(-1)  # (N, F)
+
+        made = scores(material.made)
+        value, error = mean_and_error(made.mean(1).tolist())
+        own = material.real is not None and len(material.real) == len(texts)
+        return self.result(
+            material,
+            network,
+            value,
+            error=error,
+            reference=float(scores(material.real).mean()) if own and material.real is not None else None,
+            details={"by_frame": made.mean(0).tolist()},
+        )
+
+
+def read(network: Matcher, prompts: tuple[str, ...]) -> Tensor:
+    """The features (N, D) of prompts; equal ones are read once, each by itself, so that none depends on the others."""
+    known = {prompt: network.of_texts([prompt])[0] for prompt in dict.fromkeys(prompts)}
+    return torch.stack([known[prompt] for prompt in prompts])

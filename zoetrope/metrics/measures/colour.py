@@ -1,0 +1,41 @@
+"""Colour drift: whether videos are brighter, more tinted or paler than real ones, and whether they become so."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from zoetrope.cascade.colour import Tone
+from zoetrope.metrics.clips import Material
+from zoetrope.metrics.measures import Better, Measure, Network, Result, mean_and_error
+
+
+class ColourDrift(Measure):
+    """How far the mean colour moves from the first quarter of a video to its last, in percent of the range.
+
+    The largest of the three channels, the mean over the videos. Details tell the mean and deviation of each channel of
+    all videos, and by how much they differ from those of the real ones.
+    """
+
+    title: ClassVar[str] = "Colour drift"
+    better: ClassVar[Better] = "nearer 0"
+
+    def measure(self, material: Material, network: Network | None) -> Result:
+        """See `Measure`."""
+        value, error = mean_and_error([drift(video) for video in material.made])
+        tone = Tone.joined([Tone.of(video) for video in material.made])
+        details: dict[str, list[float]] = {"mean": list(tone.mean), "std": list(tone.std)}
+        reference = None
+        if material.real is not None:
+            real = Tone.joined([Tone.of(video) for video in material.real])
+            reference, _ = mean_and_error([drift(video) for video in material.real])
+            details |= {"real_mean": list(real.mean), "real_std": list(real.std)}
+            details["mean_shift"] = [a - b for a, b in zip(tone.mean, real.mean, strict=True)]
+            details["std_shift"] = [a - b for a, b in zip(tone.std, real.std, strict=True)]
+        return self.result(material, None, value, unit="%", error=error, reference=reference, details=details)
+
+
+def drift(video: Tensor) -> float:
+    """How far a channel's mean in (C, F, H, W) moves from the first to the last quarter of the frames, in percent."""
+    means = video.double().mean((2, 3))  # (C, F)
+    part = max(1, means.shape[1] // 4)
+    return float((means[:, -part:].mean(1) - means[:, :part].mean(1)).abs().max() * 50)

@@ -1,0 +1,28 @@
+"""Flicker against the truth, of stages that were given reduced real videos."""
+
+from typing import ClassVar
+
+from zoetrope.metrics.clips import Material
+from zoetrope.metrics.flicker import flicker
+from zoetrope.metrics.measures import Better, Measure, Network, Result, expect_pairs, mean_and_error
+
+
+class Flicker(Measure):
+    """The mean over all videos, in percent of the range, see `zoetrope.metrics.flicker`."""
+
+    title: ClassVar[str] = "Flicker"
+    better: ClassVar[Better] = "lower"
+    needs = frozenset({"pairs"})
+
+    def expect(self, material: Material) -> None:
+        """See `Measure`; there have to be changes."""
+        super().expect(material)
+        if material.made.shape.frames < 2:
+            raise ValueError(f"{self.name}: expected videos of at least two frames, got one")
+
+    def measure(self, material: Material, network: Network | None) -> Result:
+        """See `Measure`."""
+        real = expect_pairs(material.made, material.real)
+        pairs = zip(material.made, real, strict=True)
+        value, error = mean_and_error([100 * float(flicker(made[None], truth[None])[0]) for made, truth in pairs])
+        return self.result(material, None, value, unit="%", error=error)

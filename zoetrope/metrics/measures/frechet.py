@@ -1,0 +1,84 @@
+"""The Fréchet distance on the features of any network, of frames or of clips."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from zoetrope.metrics.clips import Clips, Material
+from zoetrope.metrics.features import ClipNetwork, FeatureNetwork
+from zoetrope.metrics.frechet import Gaussian, frechet_distance
+from zoetrope.metrics.measures import Better, Measure, Network, Result
+
+
+class Frechet(Measure):
+    """The squared Fréchet distance of the features of generated and real videos.
+
+    It is named after its network: only with I3D it is FVD, only with Inception FID. An image network looks at every
+    frame by itself and cannot tell whether they are in order.
+
+    The value is biased upwards by an amount that falls as 1 / N. Both sets are therefore split in two, even and odd
+    clips: `halves` is the mean distance of a half to a half, which has twice the bias, so that 2 value - halves is an
+    estimate for endlessly many videos [Chong and Forsyth 2020, arXiv:1911.07023, with two points]. `reference` is the
+    distance of the real set's own halves: a model that makes real videos would get it with half as many.
+    """
+
+    title: ClassVar[str] = "Fréchet distance"
+    better: ClassVar[Better] = "lower"
+    extractors: ClassVar[tuple[str, ...]] = (
+        "mobilenet_v2",
+        "torchscript",
+        "transformers_video",
+        "i3d",
+        "inception",
+        "clip",
+    )
+    needs = frozenset({"real"})
+    least: ClassVar[int] = 4
+
+    def expect_network(self, network: Network | None, material: Material) -> None:
+        """See `Measure`; a network of clips also needs both sets at one frame rate."""
+        super().expect_network(network, material)
+        real = material.real
+        if isinstance(network, ClipNetwork) and real is not None and real.shape.fps != material.made.shape.fps:
+            rates = f"{material.made.shape.fps:g} and {real.shape.fps:g}"
+            raise ValueError(f"{self.name}: expected both sets at one frame rate, got {rates} frames a second")
+
+    def measure(self, material: Material, network: Network | None) -> Result:
+        """See `Measure`."""
+        assert network is not None and material.real is not None
+        made = _halves(self.features(material, material.made, network))
+        real = _halves(self.features(material, material.real, network))
+        whole_made, whole_real = Gaussian.joined(made), Gaussian.joined(real)
+        value = frechet_distance(whole_made, whole_real)
+        halves = sum(frechet_distance(*pair) for pair in zip(made, real, strict=True)) / 2
+        samples, width = min(whole_made.count, whole_real.count), len(whole_made.mean)
+        notes = [f"biased upwards: about {max(0.0, halves - value):.3g} too large at this number of videos"]
+        if samples <= width:
+            notes.append(
+                f"fewer samples ({samples}) than features ({width}): compare only with equal numbers of videos"
+            )
+        return self.result(
+            material,
+            network,
+            value,
+            reference=frechet_distance(*real),
+            details={
+                "samples_made": whole_made.count,
+                "samples_real": whole_real.count,
+                "features": width,
+                "halves": halves,
+                "endless": 2 * value - halves,
+            },
+            notes=tuple(notes),
+        )
+
+    def features(self, material: Material, clips: Clips, network: Network) -> Tensor:
+        """The features (N, S, D) of each clip's S samples."""
+        if isinstance(network, FeatureNetwork):
+            return material.seen.frames(network, clips, material.stride)
+        return material.seen.clips(network, clips, material.stride)[:, None]
+
+
+def _halves(features: Tensor) -> tuple[Gaussian, Gaussian]:
+    """The moments of the even and of the odd clips."""
+    return Gaussian.of(features[::2].flatten(0, 1)), Gaussian.of(features[1::2].flatten(0, 1))

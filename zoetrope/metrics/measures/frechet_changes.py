@@ -1,0 +1,59 @@
+"""The Fréchet distance on changes of features from frame to frame: what an image network can tell of motion."""
+
+from typing import ClassVar
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from zoetrope.metrics.clips import Clips, Material
+from zoetrope.metrics.features import ClipNetwork
+from zoetrope.metrics.measures import Network, Result
+from zoetrope.metrics.measures.frechet import Frechet
+
+
+class FrechetChanges(Frechet):
+    """As `Frechet`, of the differences of the features of neighbouring frames.
+
+    Frames that stand still have none, and frames out of order have large ones where the features of neighbours are near
+    each other: it sees of motion what a distance on single frames cannot, and not all. It is no FVD.
+
+    The changes are projected on a few directions, always the same. With more features than samples a set without any
+    motion would be nearer to the real one than other real videos are: what is small has no bias.
+
+    Attributes:
+        dimensions: how many directions; None keeps all features.
+    """
+
+    title: ClassVar[str] = "Fréchet distance of changes"
+    extractors: ClassVar[tuple[str, ...]] = ("mobilenet_v2", "torchscript", "inception", "clip")
+    dimensions: PositiveInt | None = 32
+
+    def expect_network(self, network: Network | None, material: Material) -> None:
+        """See `Measure`."""
+        super().expect_network(network, material)
+        if isinstance(network, ClipNetwork):
+            raise ValueError(f"{self.name}: expected a network that sees single frames, got one of clips")
+        if material.made.frames(material.stride) < 2:
+            raise ValueError(f"{self.name}: expected videos of at least two frames, got one")
+
+    def measure(self, material: Material, network: Network | None) -> Result:
+        """See `Measure`."""
+        result = super().measure(material, network)
+        if network is None or result.details["features"] == network.width:
+            return result
+        layer = f"{network.layer}; changes projected on {self.dimensions} fixed random directions"
+        return result.model_copy(update={"protocol": result.protocol.model_copy(update={"layer": layer})})
+
+    def features(self, material: Material, clips: Clips, network: Network) -> Tensor:
+        """The changes (N, F - 1, D)."""
+        changes = super().features(material, clips, network).diff(dim=1).double()
+        if self.dimensions is None or self.dimensions >= network.width:
+            return changes
+        return changes @ _directions(network.width, self.dimensions)
+
+
+def _directions(width: int, count: int) -> Tensor:
+    """An orthonormal basis (width, count), always the same."""
+    random = torch.Generator().manual_seed(0)
+    return torch.linalg.qr(torch.randn(width, count, generator=random, dtype=torch.float64)).Q

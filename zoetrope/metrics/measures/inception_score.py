@@ -1,0 +1,52 @@
+"""Inception score of frames [Salimans et al. 2016, arXiv:1606.03498]."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zoetrope.metrics.clips import Material
+from zoetrope.metrics.features import Classifier
+from zoetrope.metrics.measures import Better, Measure, Network, Result
+
+SPLITS = 10
+
+
+class InceptionScore(Measure):
+    """exp of the mean Kullback-Leibler divergence of a frame's class probabilities from those of all frames.
+
+    1 if all frames are seen as the same, at most the number of classes. The mean over ten parts of the videos where
+    there are a hundred or more, or else of all in one. It knows ImageNet's classes, and says little of other things.
+    """
+
+    title: ClassVar[str] = "Inception score"
+    better: ClassVar[Better] = "higher"
+    extractors: ClassVar[tuple[str, ...]] = ("inception",)
+    least: ClassVar[int] = 2
+
+    def measure(self, material: Material, network: Network | None) -> Result:
+        """See `Measure`."""
+        assert isinstance(network, Classifier)
+        told = torch.stack([_of(network, video[:, :: material.stride]) for video in material.made])  # (N, F, K)
+        splits = SPLITS if len(told) >= 10 * SPLITS else 1
+        scores = torch.stack([inception_score(part.flatten(0, 1)) for part in told.tensor_split(splits)])
+        return self.result(
+            material,
+            network,
+            float(scores.mean()),
+            error=float(1.96 * scores.std() / splits**0.5) if splits > 1 else None,
+            details={"splits": splits, "classes": told.shape[2]},
+        )
+
+
+def inception_score(probabilities: Tensor) -> Tensor:
+    """The score of class probabilities (N, K), float64."""
+    p = probabilities.double()
+    mean = p.mean(0, keepdim=True)
+    divergence = torch.special.xlogy(p, p).sum(1) - torch.special.xlogy(p, mean).sum(1)
+    return divergence.mean().exp()
+
+
+def _of(network: Classifier, video: Tensor) -> Tensor:
+    """The probabilities (F, K) of the frames of a video (3, F, H, W)."""
+    return torch.cat([network.probabilities(part) for part in video.transpose(0, 1).split(16)])

@@ -1,0 +1,64 @@
+"""CLIP R-precision: how often a frame is nearer to its own prompt than to all others [Park et al. 2021]."""
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from zoetrope.metrics.clips import Material
+from zoetrope.metrics.features import Matcher
+from zoetrope.metrics.measures import Better, Measure, Network, Result, mean_and_error
+from zoetrope.metrics.measures.clip_score import read
+
+
+class RPrecision(Measure):
+    """The share of frames, in percent, whose nearest prompt is that of their video: all its frames share the label.
+
+    The choice is between all different prompts of the set, so the number falls as there are more: chance is 100 over
+    their number. Equal prompts are one.
+    """
+
+    title: ClassVar[str] = "CLIP R-precision"
+    better: ClassVar[Better] = "higher"
+    extractors: ClassVar[tuple[str, ...]] = ("clip",)
+    needs = frozenset({"prompts"})
+    least: ClassVar[int] = 2
+
+    def expect(self, material: Material) -> None:
+        """See `Measure`; there have to be two different prompts at least."""
+        super().expect(material)
+        if len(set(material.prompts)) < 2:
+            raise ValueError(f"{self.name}: expected at least two different prompts, got one")
+
+    def measure(self, material: Material, network: Network | None) -> Result:
+        """See `Measure`."""
+        assert isinstance(network, Matcher)
+        choices = tuple(dict.fromkeys(material.prompts))
+        texts = read(network, choices)
+        own = torch.tensor([choices.index(prompt) for prompt in material.prompts])
+        right = retrieved(material.seen.frames(network, material.made, material.stride), texts, own)
+        value, error = mean_and_error(right.mean(1).tolist())
+        reference = None
+        if material.real is not None and len(material.real) == len(own):
+            seen = material.seen.frames(network, material.real, material.stride)
+            reference = float(retrieved(seen, texts, own).mean())
+        return self.result(
+            material,
+            network,
+            value,
+            unit="%",
+            error=error,
+            reference=reference,
+            details={"prompts": len(choices), "chance": 100 / len(choices), "by_frame": right.mean(0).tolist()},
+            notes=(f"a choice between {len(choices)} prompts; chance is {100 / len(choices):.3g} %",),
+        )
+
+
+def retrieved(frames: Tensor, texts: Tensor, own: Tensor) -> Tensor:
+    """100 or 0 for each frame (N, F): is text number `own` of all (M, D) the nearest to its features (N, F, D)?
+
+    Features have length 1. Ties are not right: a network that sees nothing finds nothing.
+    """
+    likeness = frames.double() @ texts.double().T  # (N, F, M)
+    mine = likeness.gather(2, own[:, None, None].expand(*likeness.shape[:2], 1))
+    return 100.0 * ((likeness >= mine).sum(2) == 1).double()

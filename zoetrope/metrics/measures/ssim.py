@@ -1,0 +1,32 @@
+"""Structural similarity to the truth, of stages that were given reduced real videos."""
+
+from typing import ClassVar
+
+import torch
+
+from zoetrope.metrics.clips import Material
+from zoetrope.metrics.measures import Better, Measure, Network, Result, expect_pairs, mean_and_error
+from zoetrope.metrics.ssim import WINDOW, ssim
+
+
+class SSIM(Measure):
+    """The mean over all frames of all videos, see `zoetrope.metrics.ssim`."""
+
+    title: ClassVar[str] = "SSIM"
+    better: ClassVar[Better] = "higher"
+    needs = frozenset({"pairs"})
+
+    def expect(self, material: Material) -> None:
+        """See `Measure`; frames have to hold its window."""
+        super().expect(material)
+        shape = material.made.shape
+        if min(shape.height, shape.width) < WINDOW:
+            raise ValueError(f"{self.name}: expected frames of at least {WINDOW}x{WINDOW} pixels, got {shape}")
+
+    def measure(self, material: Material, network: Network | None) -> Result:
+        """See `Measure`."""
+        real = expect_pairs(material.made, material.real)
+        pairs = zip(material.made, real, strict=True)
+        values = torch.cat([ssim(made[None], truth[None]) for made, truth in pairs])  # (N, F)
+        value, error = mean_and_error(values.mean(1).tolist())
+        return self.result(material, None, value, error=error, details={"by_frame": values.mean(0).tolist()})

@@ -1,0 +1,68 @@
+"""What generated videos are compared with: captioned clips of a folder, or of toybox, on any grid."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from zoetrope.config import unknown
+from zoetrope.data import Example
+from zoetrope.data.folder import Folder
+from zoetrope.data.toybox.captions import caption
+from zoetrope.data.toybox.held_out import held_out, held_out_script
+from zoetrope.data.toybox.render import render
+from zoetrope.data.toybox.scene import Script, scene
+from zoetrope.data.toybox.world import numbered_script
+from zoetrope.shapes import VideoShape
+
+TOYBOX_SPLITS = ("held_out", "training")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Captioned real clips, numbered from 0 without end.
+
+    Attributes:
+        name: what they are, in words.
+        example: number and grid to clip and caption; the same at every call.
+        script: number to all that toybox knows of the clip; None of other data.
+        files: how many files they are cut from; None if each is a clip of its own.
+    """
+
+    name: str
+    example: Callable[[int, VideoShape], Example]
+    script: Callable[[int], Script] | None = None
+    files: int | None = None
+
+    def note(self, count: int) -> str | None:
+        """What has to be known of the first `count` clips, if anything."""
+        if self.files is None or count <= self.files:
+            return None
+        return f"{count} clips are cut from {self.files} files: some show the same at other times and places"
+
+
+def open_reference(data: str, split: str | None = None) -> Reference:
+    """The clips that `data` names: "toybox", or a folder, of which metadata may mark a `split`.
+
+    Toybox has two splits: "held_out", the default, are clips that training never saw, every second of which combines
+    what training never shows together; "training" are the things and captions of training.
+    Raises ValueError if there is no such split, or if nothing in the folder is usable.
+    """
+    if data != "toybox" or Path(data).is_dir():
+        clips = Folder(path=data, split=split).open()
+        name = f"{Path(data).resolve().name}, {split}" if split else Path(data).resolve().name
+        return Reference(name, clips.example, files=len(clips.report.kept))
+    if split in (None, "held_out"):
+        return Reference("toybox, held out of training", held_out, held_out_script)
+    if split == "training":
+        return Reference("toybox, as in training", _training, numbered_script)
+    raise ValueError("--split: " + unknown("split of toybox", str(split), TOYBOX_SPLITS))
+
+
+def _training(number: int, shape: VideoShape) -> Example:
+    """One of the things that training shows, acted out anew, with its caption."""
+    told = numbered_script(number)
+    frames = render(scene(told, number), shape)
+    video = torch.from_numpy(frames).permute(3, 0, 1, 2).float() * 2 - 1
+    return Example(video, caption(told), f"clip {number} of toybox, as in training")

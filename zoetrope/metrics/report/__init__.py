@@ -1,0 +1,103 @@
+"""The report of an evaluation: `results.json` for machines, `index.html` with plots and videos for people."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoetrope.config import Config
+from zoetrope.metrics.measures import Result, Unavailable
+from zoetrope.metrics.shelf import Shelf
+from zoetrope.shapes import VideoShape
+from zoetrope.video import Video
+
+SHOWN = 12  # prompts of which the page shows videos
+_HEIGHT = 180  # videos are enlarged to about that many rows, for players blur what is small
+
+
+class StageTold(Config):
+    """A stage that ran: its name and shape, and how it was sampled."""
+
+    name: str
+    shape: str
+    sampling: dict[str, Any]
+
+
+class Entry(Config):
+    """A model and what was measured of it.
+
+    Attributes:
+        label: its name in the report; name: as it was asked for; shape: of its videos.
+        key: a hash of its weights and settings.
+    """
+
+    label: str
+    name: str
+    shape: VideoShape
+    stages: tuple[StageTold, ...]
+    device: str
+    dtype: str
+    key: str
+    results: tuple[Result | Unavailable, ...]
+
+
+class Report(Config):
+    """Everything that is told.
+
+    Attributes:
+        settings: what decided the videos; reference: what they are compared with, in words; notes: about that.
+        prompts: one of each video; entries: one of each model, with the same measures in the same order.
+    """
+
+    version: str
+    settings: dict[str, Any]
+    reference: str
+    notes: tuple[str, ...] = ()
+    prompts: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+
+def write_report(out: Path, report: Report, shelves: Mapping[str, Shelf]) -> dict[str, Any]:
+    """Write results.json, the videos that are shown, and index.html into `out`; gives what results.json holds.
+
+    `shelves` hold the clips by label; that of the real ones, "real", comes first. Files appear whole or not at all.
+    """
+    from zoetrope.metrics.report.page import page
+
+    told = report.to_json()
+    _write(out / "results.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    videos = {label: _videos(out, label, shelf, min(SHOWN, len(report.prompts))) for label, shelf in shelves.items()}
+    _write(out / "index.html", page(report, videos))
+    return told
+
+
+def _videos(out: Path, label: str, shelf: Shelf, count: int) -> list[str]:
+    """Write the first videos of a shelf, enlarged; gives their names relative to the report."""
+    folder = out / "videos" / label
+    folder.mkdir(parents=True, exist_ok=True)
+    names = []
+    for number in range(count):
+        suffix = ".png" if shelf.shape.frames == 1 else ".mp4"
+        path = folder / f"{number:05d}{suffix}"
+        _enlarged(shelf.video(number)).save(path)
+        names.append(path.relative_to(out).as_posix())
+    return names
+
+
+def _enlarged(video: Video) -> Video:
+    """The video with every pixel repeated, until it is large enough to be looked at."""
+    factor = max(1, round(_HEIGHT / video.frames.shape[1]))
+    return Video(np.repeat(np.repeat(video.frames, factor, 1), factor, 2), video.fps)
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, "utf-8")
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

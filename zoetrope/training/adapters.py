@@ -1,0 +1,158 @@
+"""Fine-tuning of a part: weights that are frozen, and low-rank adapters beside weights that are.
+
+[Hu et al. 2021, arXiv:2106.09685]. The adapters are those of the library peft. A checkpoint of such a training holds
+merged weights under the network's own names, so that what reads it need not know of adapters, and the adapters alone.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from pydantic import Field, PositiveFloat, PositiveInt
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from zoetrope.config import Config
+from zoetrope.models.weights import read_weights, write_weights
+from zoetrope.networks import Network
+
+ATTENTION = ("*attention.*",)
+MARKS = (".lora_A.", ".lora_B.")  # in the names of an adapter's parameters
+BASE = "base.safetensors"  # the weights beside which a run's adapters learn
+NAME = "zoetrope"  # of the adapter, among those that peft could keep in one network
+
+
+class Lora(Config):
+    """Adapters beside linear maps, in the place of training the maps themselves.
+
+    Attributes:
+        rank: of each adapter's product. alpha: the product is scaled by alpha / rank; None is the rank itself, 1.
+        dropout: share of an adapter's input that is left out in training.
+        targets: patterns over the names of linear maps, such as "*.qkv"; unless told, all projections of attention.
+    """
+
+    rank: PositiveInt = 8
+    alpha: PositiveFloat | None = None
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ATTENTION
+
+
+def freeze(network: Network, patterns: Iterable[str]) -> None:
+    """Leave the parameters that match one of these patterns as they are.
+
+    Raises ValueError, with the nearest name, for a pattern that nothing matches, or if nothing is left to learn.
+    """
+    parameters = dict(network.named_parameters())
+    for pattern in patterns:
+        for name in _matching("freeze", "parameter", pattern, parameters):
+            parameters[name].requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in parameters.values()):
+        raise ValueError("freeze: every parameter of the network is frozen, nothing is left to learn")
+
+
+def adapt(network: Network, lora: Lora) -> None:
+    """Put adapters, whose product is zero at first, into a network, and freeze all else.
+
+    Raises ValueError if peft is not installed, or for a pattern that no linear map matches.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise ValueError(
+            f"lora: expected the package peft to be installed ({error}); try: pip install 'zoetrope[lora]'"
+        ) from None
+    maps = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    found = {name for one in lora.targets for name in _matching("lora.targets", "linear map", one, maps)}
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.rank if lora.alpha is None else lora.alpha,  # type: ignore[arg-type]
+        lora_dropout=lora.dropout,
+        target_modules=sorted(found),
+    )
+    inject_adapter_in_model(config, network, adapter_name=NAME)
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(_is_adapter(name))
+
+
+def keep_base(network: Network, path: Path, leads: bool) -> None:
+    """Fill a network from the weights that its adapters began beside, or write them down, exactly as they are.
+
+    Of several processes the leading one alone writes. Raises ValueError if the file is not of this network.
+    """
+    if path.exists():
+        read_weights(network, path)
+    elif leads:
+        write_weights(network, path, torch.float32)
+
+
+def is_adapted(network: nn.Module) -> bool:
+    """Whether there are adapters in a network."""
+    return any(_is_adapter(name) for name, _ in network.named_parameters())
+
+
+def adapters(network: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a network's adapters, ready for a safetensors file; {} without any."""
+    return {name: value.detach().contiguous() for name, value in network.state_dict().items() if _is_adapter(name)}
+
+
+def merged(network: nn.Module, state: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """A network's weights under the names that they have without adapters, each with its adapter's product added.
+
+    `state` is the network's state_dict where that is gathered from several processes.
+    """
+    state = network.state_dict() if state is None else state
+    plain = {
+        name.replace(".base_layer.", "."): value.detach().contiguous()
+        for name, value in state.items()
+        if not _is_adapter(name)
+    }
+    for name, module in network.named_modules():
+        down, up = (f"{name}.lora_{side}.{NAME}.weight" for side in "AB")
+        if down in state:
+            change = float(module.scaling[NAME]) * (state[up].float() @ state[down].float())
+            plain[f"{name}.weight"] = (plain[f"{name}.weight"] + change.to(plain[f"{name}.weight"].dtype)).contiguous()
+    return plain
+
+
+def read_adapters(network: nn.Module, path: Path) -> None:
+    """Fill a network's adapters from a safetensors file.
+
+    Raises ValueError that names the file if it is missing or damaged, or if its adapters are not this network's.
+    """
+    own = adapters(network)
+    try:
+        stored = load_file(path)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except SafetensorError as error:
+        raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
+    wrong = {name for name in own.keys() | stored.keys() if name not in own or name not in stored}
+    wrong |= {name for name in own.keys() & stored.keys() if own[name].shape != stored[name].shape}
+    if wrong:
+        raise ValueError(f"{path}: these are not the adapters of this network; first {min(wrong)!r}")
+    with torch.no_grad():
+        for name, value in own.items():
+            value.copy_(stored[name])
+
+
+def _is_adapter(name: str) -> bool:
+    return any(mark in name for mark in MARKS)
+
+
+def _matching(where: str, what: str, pattern: str, names: Iterable[str]) -> list[str]:
+    """The names that a pattern matches. Raises ValueError, with the nearest, if none does."""
+    names = list(names)
+    found = [name for name in names if fnmatchcase(name, pattern)]
+    if not found:
+        near = sorted(names, key=lambda name: -_likeness(pattern.strip("*."), name))[:3]
+        raise ValueError(f"{where}: no {what} matches {pattern!r}; nearest: {', '.join(near)}")
+    return found
+
+
+def _likeness(wanted: str, name: str) -> float:
+    """How near a name, or a part of it, is to what was wanted, in [0, 1]."""
+    return max(difflib.SequenceMatcher(None, wanted, part).ratio() for part in (name, *name.split(".")))

@@ -1,0 +1,50 @@
+"""A batch whose loss or gradient was not finite, as a file: what it takes to find out why."""
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import distributed as dist
+
+from zoetrope.training.batch import Batch
+from zoetrope.training.meters import Step
+from zoetrope.training.ranks import Ranks
+
+FOLDER = "bad"
+
+
+def all_names(batch: Batch, ranks: Ranks) -> list[str]:
+    """What all examples of a batch are called, those of other processes too; every process has to ask."""
+    own = dict(zip(batch.part.tolist(), batch.names, strict=True))
+    parts = [own]
+    if ranks.world > 1:
+        parts = [{} for _ in range(ranks.world)]
+        dist.all_gather_object(parts, own)
+    names = {place: name for part in parts for place, name in part.items()}
+    return [names[place] for place in range(batch.size)]
+
+
+def write_fault(run: Path, examples: int, names: Sequence[str], step: Step) -> Path:
+    """Write `bad/<examples>.json` of a batch that starts at this position: its examples' names, times and errors.
+
+    What is not finite is written in words ("nan", "inf", "-inf"), for JSON has no numbers for it. The file appears
+    whole or not at all.
+    """
+    rows = [
+        {"name": name, "t": time, "loss": _told(error)}
+        for name, time, error in zip(names, step.times.tolist(), step.errors.tolist(), strict=True)
+    ]
+    value = {"examples": examples, "loss": _told(step.loss), "grad_norm": _told(step.norm), "batch": rows}
+    folder = run / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{examples:09d}.json"
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(value, indent=1))
+    os.replace(partial, path)
+    return path
+
+
+def _told(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)

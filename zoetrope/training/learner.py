@@ -1,0 +1,85 @@
+"""What a network's output was wrong by on a batch, and the gradient of it."""
+
+from contextlib import nullcontext
+from dataclasses import fields, replace
+
+import torch
+from torch import Tensor
+
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.conditioning import Conditioning
+from zoetrope.diffusion.loss import output_weight, squared_error
+from zoetrope.networks import Network
+from zoetrope.training.batch import Batch
+from zoetrope.training.objectives import Lesson
+from zoetrope.training.parallel import Call, Student
+from zoetrope.training.spec import TrainSpec
+from zoetrope.training.state import TypicalError
+
+
+class Learner:
+    """The objective of a stage's training, on the device and in the type that it computes in."""
+
+    def __init__(
+        self,
+        stage: StageSpec,
+        spec: TrainSpec,
+        student: Student,
+        teacher: Network | None,
+        device: torch.device,
+        dtype: torch.dtype,
+    ):
+        """`teacher` is what the objective learns from, if it does from a network."""
+        self.stage, self.spec, self.student, self.teacher = stage, spec, student, teacher
+        self.device, self.dtype = device, dtype
+
+    def gradients(self, batch: Batch, world: int, typical: TypicalError) -> Tensor:
+        """Add the gradient of the batch's mean error to the parameters', that of all processes together.
+
+        Returns the errors (size,) of the batch's examples; those that other processes have are 0.
+        """
+        errors = torch.zeros(batch.size)
+        # Of all processes equally many passes: they add up together. One that has run out of examples goes through the
+        # motions with zeros.
+        passes = min(self.spec.accumulate, -(-batch.size // world))
+        for number, part in enumerate(torch.arange(len(batch.x)).tensor_split(passes), start=1):
+            with self.student.alone() if number < passes else nullcontext():
+                if not len(part):
+                    (0 * self._errors(_blank(batch), torch.arange(1)).sum()).backward()
+                    continue
+                own = self._errors(batch, part)
+                errors[batch.part[part]] = own.detach().cpu()
+                if self.spec.balance:
+                    own = own / typical.at(batch.t[part]).to(own)
+                (own.sum() / batch.size).backward()
+        return errors
+
+    def ask(self, z: Tensor, logsnr: Tensor, given: Conditioning) -> Tensor:
+        """What the teacher says."""
+        assert self.teacher is not None
+        with torch.no_grad():
+            return self._call(self.teacher, z, logsnr, given)
+
+    def _errors(self, batch: Batch, part: Tensor) -> Tensor:
+        """The weighted error (b,) of some examples."""
+        stage, device = self.stage, self.device
+        given = batch.conditioning.select(part).to(device, torch.float32)
+        x, eps, u = (value[part].to(device) for value in (batch.x, batch.eps, batch.t))
+        ask = None if self.teacher is None else self.ask
+        question = self.spec.objective(stage, Lesson(x, eps, u, given), ask)
+        output = self._call(self.student.call, question.z, question.level.logsnr.float(), given)
+        weight = output_weight(self.spec.weight, stage.prediction, question.level).float()
+        return weight * squared_error(output, question.answer)
+
+    def _call(self, network: Call, z: Tensor, logsnr: Tensor, given: Conditioning) -> Tensor:
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return network(z, logsnr, given)
+
+
+def _blank(batch: Batch) -> Batch:
+    """One example of zeros, of the shapes that the batch's have."""
+    named = {field.name: getattr(batch.conditioning, field.name) for field in fields(batch.conditioning)}
+    blank = {name: None if value is None else value.new_zeros(1, *value.shape[1:]) for name, value in named.items()}
+    zeros = batch.x.new_zeros(1, *batch.x.shape[1:])
+    given = replace(batch.conditioning, **blank)
+    return replace(batch, x=zeros, eps=zeros, conditioning=given, part=torch.zeros(1, dtype=torch.int64))

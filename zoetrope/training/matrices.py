@@ -1,0 +1,36 @@
+"""Whole matrices out of the rows that each process has, every process with another few of the matrices."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+from torch.distributed.device_mesh import DeviceMesh
+
+
+def by_matrix(pieces: Sequence[Tensor], rows: int, mesh: DeviceMesh, work: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    """What `work` makes of matrices (N, rows, columns), in the pieces that they came in.
+
+    `pieces` are what this process has of each: some of the rows, (r, columns), as `fully_shard` divides them. Matrix k
+    is put together on process k modulo their number, worked on there and divided again.
+    """
+    world, rank, group = mesh.size(), mesh.get_local_rank(), mesh.get_group()
+    columns, part = pieces[0].shape[1], -(-rows // world)
+    heights = [max(0, min(part, rows - other * part)) for other in range(world)]
+    counts = [len(range(other, len(pieces), world)) for other in range(world)]
+    order = [index for other in range(world) for index in range(other, len(pieces), world)]
+    sent = torch.cat([pieces[index].flatten() for index in order])
+    away = [count * heights[rank] * columns for count in counts]
+    home = [counts[rank] * height * columns for height in heights]
+    received = sent.new_empty(sum(home))
+    dist.all_to_all_single(received, sent, home, away, group=group)
+    bands = zip(received.split(home), heights, strict=True)
+    stacked = torch.cat([band.view(counts[rank], height, columns) for band, height in bands], dim=1)
+    if len(stacked):
+        stacked = work(stacked)
+    done = torch.cat([band.flatten() for band in stacked.split(heights, dim=1)])
+    back = torch.empty_like(sent)
+    dist.all_to_all_single(back, done, away, home, group=group)
+    made = back.view(len(pieces), heights[rank], columns)
+    places = {index: place for place, index in enumerate(order)}
+    return [made[places[index]] for index in range(len(pieces))]

@@ -1,0 +1,81 @@
+"""What a training measures of itself between two lines of metrics."""
+
+import math
+import sys
+import time
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+BINS = 8  # parts of [0, 1] that the loss is told for
+
+
+class Step(NamedTuple):
+    """What came of one batch: its mean loss and gradient norm, and the errors (B,) at its times t (B,)."""
+
+    loss: float
+    norm: float
+    times: Tensor
+    errors: Tensor
+
+    @property
+    def finite(self) -> bool:
+        """Whether it can be learnt from."""
+        return math.isfinite(self.loss) and math.isfinite(self.norm)
+
+
+class Window:
+    """What happened since the last report. Time is that of a clock that never jumps."""
+
+    def __init__(self, examples: int, waited: float = 0.0):
+        """It begins at a position, `waited` seconds for data having gone by before."""
+        self.first, self.start, self.waited = examples, time.perf_counter(), waited
+        self.losses: list[float] = []
+        self.norms: list[float] = []
+        self.sums, self.counts = (torch.zeros(BINS, dtype=torch.float64) for _ in range(2))
+
+    def add(self, step: Step) -> None:
+        """Take in one step; one that was left out does not count."""
+        if step.finite:
+            self.losses.append(step.loss)
+            self.norms.append(step.norm)
+            part = (step.times * BINS).long().clamp(max=BINS - 1)
+            self.sums.index_add_(0, part, step.errors.double())
+            self.counts.index_add_(0, part, torch.ones_like(step.errors, dtype=torch.float64))
+
+    def mean_loss(self) -> float:
+        """The mean of the losses."""
+        return sum(self.losses) / max(1, len(self.losses))
+
+    def mean_norm(self) -> float:
+        """The mean of the gradient's norms."""
+        return sum(self.norms) / max(1, len(self.norms))
+
+    def loss_by_time(self) -> tuple[float | None, ...]:
+        """The mean error in each of `BINS` equal parts of diffusion time; None where there was no example."""
+        pairs = zip(self.sums.tolist(), self.counts.tolist(), strict=True)
+        return tuple(total / count if count else None for total, count in pairs)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been."""
+        return time.perf_counter() - self.start
+
+    def speed(self, examples: int) -> float:
+        """Examples a second."""
+        return (examples - self.first) / max(self.seconds, 1e-9)
+
+    def data_wait(self, waited: float) -> float:
+        """The share of the time, in [0, 1], in which data were waited for, `waited` seconds in all by now."""
+        return min(1.0, (waited - self.waited) / max(self.seconds, 1e-9))
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes that this process has held so far: of the GPU where it trains on one, else of main memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    import resource
+
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return held if sys.platform == "darwin" else held * 1024  # macOS counts bytes, Linux kibibytes

@@ -1,0 +1,40 @@
+"""Every process has the whole network: PyTorch's DistributedDataParallel.
+
+Gradients are added up in buckets, while the backward pass still makes those of earlier layers.
+"""
+
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+from torch._C._distributed_c10d import GradBucket
+from torch.futures import Future
+from torch.nn.parallel import DistributedDataParallel
+
+from zoetrope.networks import Network
+from zoetrope.training.parallel import Parallel, Student
+from zoetrope.training.ranks import Ranks
+
+
+class Replicated(Parallel):
+    """All weights on every process."""
+
+    def spread(self, network: Network, ranks: Ranks, dtype: torch.dtype) -> None:
+        """Nothing is divided."""
+
+    def student(self, network: Network, ranks: Ranks) -> Student:
+        """The network, wrapped if there are several processes."""
+        if ranks.world == 1:
+            return Student(network, nullcontext)
+        # Which parameters a phase has no use for (time, in single images) changes on the way: they are looked for. It
+        # also keeps the buckets as they are, for good: a resumed training adds up in the order of one never stopped.
+        wrapped = DistributedDataParallel(network, find_unused_parameters=True, gradient_as_bucket_view=True)
+        wrapped.register_comm_hook(None, _add_up)
+        return Student(wrapped, wrapped.no_sync)
+
+
+def _add_up(state: object, bucket: GradBucket) -> Future[Tensor]:
+    """The sum over all processes, where the default is the mean."""
+    future: Future[list[Tensor]] = dist.all_reduce(bucket.buffer(), async_op=True).get_future()
+    return future.then(lambda done: done.value()[0])

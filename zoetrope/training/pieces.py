@@ -1,0 +1,157 @@
+"""Tensors that lie in pieces on several processes, and files of such pieces.
+
+A part of a checkpoint, say `model`, is one file, `model.safetensors`, or a folder with a file of each process that says
+in its head where each piece belongs: as `torch.distributed.checkpoint` writes safetensors, whose reader reads both.
+What reads them here needs no other process, and takes any division into pieces for any other.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.distributed.tensor import DTensor
+
+HEAD, OFFSETS = "DCP_SHARDING_INFO", "saved_offsets"  # the names that torch.distributed.checkpoint gives them
+
+
+class Damaged(ValueError):
+    """A file of a checkpoint is missing, or is not as it was written."""
+
+
+class Piece(NamedTuple):
+    """A box of a tensor: its values, on the CPU, and the index of its first element in the whole."""
+
+    values: Tensor
+    first: tuple[int, ...]
+
+
+def local(tensor: Tensor) -> Tensor:
+    """What this process has of a tensor, the same memory: its piece, or all of one that is not divided."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor; every process has to ask for one that is divided."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def divided(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether any of these lies in pieces on several processes."""
+    return any(isinstance(tensor, DTensor) for tensor in tensors.values())
+
+
+def first_index(tensor: Tensor) -> tuple[int, ...]:
+    """Where this process's piece begins in the whole."""
+    if not isinstance(tensor, DTensor):
+        return (0,) * tensor.ndim
+    [chunk] = tensor.__create_chunk_list__()
+    return tuple(chunk.offsets)
+
+
+def pieces(tensors: Mapping[str, Tensor]) -> dict[str, Piece]:
+    """A copy of what this process has, on the CPU: the training may go on while it is written."""
+    return {
+        name: Piece(torch.empty_like(own, device="cpu").copy_(own), first_index(tensor))
+        for name, tensor in tensors.items()
+        for own in (local(tensor.detach()).contiguous(),)
+    }
+
+
+def write_pieces(own: Mapping[str, Piece], path: Path) -> None:
+    """Write one process's pieces. Raises OSError that names the file if it cannot be written, as on a full disk."""
+    own = {name: piece for name, piece in own.items() if piece.values.numel()}
+    head = {HEAD: json.dumps({name: {OFFSETS: piece.first} for name, piece in own.items()}), "format": "pt"}
+    try:
+        save_file({name: piece.values for name, piece in own.items()}, path, metadata=head)
+    except SafetensorError as error:
+        raise OSError(f"{path}: cannot be written ({error})") from error
+
+
+class _Box(NamedTuple):
+    file: Path
+    first: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
+class Stored:
+    """The tensors of one part of a checkpoint; only heads of files are read before values are asked for."""
+
+    def __init__(self, checkpoint: Path, part: str):
+        """Raises Damaged if there is no such part, or if a file of it cannot be read."""
+        plain, folder = checkpoint / f"{part}.safetensors", checkpoint / part
+        self.path = folder if folder.is_dir() else plain
+        files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else [plain]
+        self._boxes: dict[str, list[_Box]] = {}
+        for file in files:
+            for name, box in _boxes(file):
+                self._boxes.setdefault(name, []).append(box)
+
+    def names(self) -> set[str]:
+        """The names of the tensors."""
+        return set(self._boxes)
+
+    def shape(self, name: str) -> torch.Size:
+        """The shape of a whole tensor."""
+        boxes = self._boxes[name]
+        ends = zip(*([a + n for a, n in zip(box.first, box.shape, strict=True)] for box in boxes), strict=True)
+        return torch.Size(max(end) for end in ends)
+
+    def expect(self, name: str, shape: torch.Size) -> None:
+        """Raise ValueError that names the file unless there is a tensor of this name and shape."""
+        if name not in self._boxes or self.shape(name) != shape:
+            got = f"shape {tuple(self.shape(name))}" if name in self._boxes else "none"
+            raise ValueError(f"{self.path}: expected a tensor {name!r} of shape {tuple(shape)}, got {got}")
+
+    def fill(self, name: str, target: Tensor) -> None:
+        """Copy the values into a tensor, or into the piece of it that this process has.
+
+        Raises ValueError that names the file if there is no such tensor of this shape, Damaged if it has holes.
+        """
+        self.expect(name, target.shape)
+        own, start = local(target.detach()), first_index(target)
+        filled = 0
+        for box in self._boxes[name]:
+            low = [max(a, b) for a, b in zip(start, box.first, strict=True)]
+            ends = zip(start, own.shape, box.first, box.shape, strict=True)
+            high = [min(a + n, b + m) for a, n, b, m in ends]
+            if any(a >= b for a, b in zip(low, high, strict=True)):
+                continue
+            there = tuple(slice(a - b, e - b) for a, e, b in zip(low, high, box.first, strict=True))
+            here = tuple(slice(a - b, e - b) for a, e, b in zip(low, high, start, strict=True))
+            with safe_open(box.file, framework="pt") as file:
+                values = file.get_slice(name)[there] if there else file.get_tensor(name)
+            own[here].copy_(values)
+            filled += values.numel()
+        if filled != own.numel():
+            raise Damaged(f"{self.path}: {name!r} has {filled} of the {own.numel()} numbers that belong here")
+
+    def read(self, name: str) -> Tensor:
+        """A whole tensor, on the CPU. Raises Damaged that names the file if it has holes."""
+        box = self._boxes[name][0]
+        with safe_open(box.file, framework="pt") as file:
+            values: Tensor = file.get_tensor(name)
+        if values.shape == self.shape(name):
+            return values
+        found = values.new_empty(self.shape(name))
+        self.fill(name, found)
+        return found
+
+
+def _boxes(path: Path) -> Iterator[tuple[str, _Box]]:
+    """The pieces in a file. Raises Damaged that names it if it is missing or no whole safetensors file."""
+    if not path.is_file():
+        raise Damaged(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            places = json.loads((file.metadata() or {}).get(HEAD, "{}"))
+            for name in file.keys():  # noqa: SIM118
+                shape = tuple(file.get_slice(name).get_shape())
+                first = tuple(places[name][OFFSETS]) if name in places else (0,) * len(shape)
+                yield name, _Box(path, first, shape)
+    except SafetensorError as error:
+        raise Damaged(f"{path}: not a whole safetensors file ({error})") from None

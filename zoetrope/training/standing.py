@@ -1,0 +1,83 @@
+"""How a training stands, as its folder tells: how far it is, how fast, and whether a process is at it."""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from zoetrope.models.runs import is_run
+from zoetrope.training.checkpoints import find_checkpoints
+from zoetrope.training.distil import Distillation, is_distillation
+from zoetrope.training.lock import failure, holder
+from zoetrope.training.state import read_metrics
+from zoetrope.training.trained import run_recipe
+
+State = Literal["running", "stopped", "finished", "failed"]
+
+
+class Standing(NamedTuple):
+    """One run.
+
+    Attributes:
+        examples, total: seen and to see; of a run that nobody trains, those that are in its newest checkpoint.
+        loss, examples_per_second: of the last line of metrics, None without one.
+        eta: seconds that it will still take, None unless it is running.
+        error: why it could not go on, if it failed.
+    """
+
+    run: Path
+    stage: str
+    state: State
+    examples: int
+    total: int
+    loss: float | None
+    examples_per_second: float | None
+    eta: float | None
+    checkpoint: Path | None
+    error: str | None
+
+
+def standing(run: Path) -> Standing:
+    """How a run stands. Raises ValueError if the folder is not that of a run."""
+    recipe, stage = run_recipe(run)
+    total = recipe.train_spec(stage).examples
+    found = find_checkpoints(run / "checkpoints")
+    kept = int(found[-1].name) if found else 0
+    metrics = run / "metrics.jsonl"
+    lines = read_metrics(metrics) if metrics.is_file() else []
+    last = lines[-1] if lines else None
+    error = None
+    if holder(run) is not None:
+        state: State = "running"
+    elif kept >= total:
+        state = "finished"
+    else:
+        error = failure(run)
+        state = "stopped" if error is None else "failed"
+    examples = max(kept, int(last["examples"])) if state == "running" and last else kept
+    speed = float(last["examples_per_second"]) if last else None
+    eta = (total - examples) / speed if state == "running" and speed else None
+    loss = float(last["loss"]) if last else None
+    return Standing(run, stage, state, examples, total, loss, speed, eta, found[-1] if found else None, error)
+
+
+def trainings_in(folder: Path) -> list[Path]:
+    """The runs that a folder stands for: itself, those in it, or the rounds of a distillation that are begun.
+
+    Raises ValueError if there is none.
+    """
+    if is_run(folder):
+        return [folder]
+    if is_distillation(folder):
+        return [part.folder for part in Distillation.open(folder).rounds() if is_run(part.folder)]
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    runs = sorted((path for path in inside if is_run(path)), key=_place)
+    found = [*runs, *(run for path in inside if is_distillation(path) for run in trainings_in(path))]
+    if not found:
+        why = "holds no run" if folder.is_dir() else "is no folder"
+        raise ValueError(f"{folder}: expected the folder of a training, or one with trainings in it; it {why}")
+    return found
+
+
+def _place(run: Path) -> int:
+    """Where in its cascade the stage of a run is."""
+    recipe, stage = run_recipe(run)
+    return [one.name for one in recipe.cascade.stages].index(stage)

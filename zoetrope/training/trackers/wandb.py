@@ -1,0 +1,62 @@
+"""Weights & Biases; WANDB_MODE=offline keeps everything in the run's folder until `wandb sync`."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoetrope.training.trackers import Track, Tracker
+
+FILE = "wandb.json"
+
+
+class Wandb(Tracker):
+    """A run of a project, the same one each time that the training is gone on with.
+
+    Attributes:
+        project: its name there.
+        entity: whose it is; None is the account's own.
+    """
+
+    project: str
+    entity: str | None = None
+
+    def open(self, run: Path, examples: int, recipe: Mapping[str, Any]) -> Track:
+        try:
+            import wandb
+        except ImportError as error:
+            raise ValueError(
+                f"wandb: expected the package to be installed ({error}); try: pip install 'zoetrope[track]'"
+            ) from None
+        file = run / FILE
+        if not file.exists():
+            file.write_text(json.dumps({"id": uuid.uuid4().hex[:12]}))
+        name = json.loads(file.read_text())["id"]
+        line = wandb.init(
+            project=self.project,
+            entity=self.entity,
+            id=name,
+            name="/".join(run.resolve().parts[-2:]),
+            resume="allow",
+            dir=str(run),
+            config=dict(recipe),
+            settings=wandb.Settings(silent=True),
+        )
+        # A training that goes on from a checkpoint tells some positions twice, which wandb's own steps would refuse.
+        line.define_metric("*", step_metric="examples")
+        return _Line(line, wandb.Image)
+
+
+class _Line(Track):
+    def __init__(self, line: Any, image: Any) -> None:
+        self.line, self.image = line, image
+
+    def scalars(self, examples: int, values: Mapping[str, float]) -> None:
+        self.line.log({**values, "examples": examples})
+
+    def sheet(self, examples: int, picture: Path) -> None:
+        self.line.log({"samples": self.image(str(picture)), "examples": examples})
+
+    def close(self) -> None:
+        self.line.finish()
