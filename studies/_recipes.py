@@ -50,7 +50,7 @@ def painter(
 def enlarger(
     phases: tuple[Phase, ...],
     *,
-    temporal: str = "convolution",
+    temporal: str | None = "convolution",
     prediction: str = "v",
     source: VideoShape = SMALL,
     shape: VideoShape = LARGE,

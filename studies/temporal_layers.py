@@ -18,7 +18,8 @@ from zoetrope.training.spec import Phase
 
 CLIPS = 24
 PHASES = (Phase(examples=12_000, batch=8, peak=1.5e-3),)
-ARMS = {name: Arm(enlarger(PHASES, temporal=name), "ssr") for name in ("convolution", "attention", "none")}
+LAYERS = {"convolution": "convolution", "attention": "attention", "none": None}
+ARMS = {name: Arm(enlarger(PHASES, temporal=layers), "ssr") for name, layers in LAYERS.items()}
 LONGER = 4  # times as many frames as a clip has, at as many times the rate
 SHAPES = {
     length: tuple(

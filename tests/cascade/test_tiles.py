@@ -11,12 +11,12 @@ from torch import Tensor
 
 from zoetrope.cascade import memory
 from zoetrope.cascade.local import Local, local_denoiser
-from zoetrope.cascade.memory import peak_bytes, plan_tiles, stage_cost
+from zoetrope.cascade.memory import Layout, peak_bytes, plan_layout, stage_cost
 from zoetrope.cascade.noise import video_noise, window_noise
 from zoetrope.cascade.resample import upsample
 from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
-from zoetrope.cascade.tiles import best_tiles, tiled, tiles_of
+from zoetrope.cascade.tiles import Tile, best_tiles, tiled, tiles_of
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion import process
 from zoetrope.diffusion.schedule import Cosine, NoiseLevel
@@ -188,29 +188,43 @@ def test_a_window_of_the_noise_is_the_noise_of_the_window() -> None:
 LARGE = VideoShape(frames=24, height=96, width=128, fps=24)
 
 
+WHOLE = Layout([Tile(Window.whole(LARGE), Window.whole(LARGE))])
+
+
+@pytest.fixture
+def two_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two frames of LARGE at a time are as many as a network that streams is given."""
+    monkeypatch.setattr(memory, "PART", 2 * 96 * 128)
+
+
+@pytest.mark.usefixtures("two_frames")
 @pytest.mark.parametrize("sampler", Sampler.names())
-def test_what_a_stage_makes_does_not_depend_on_its_tiles(sampler: str) -> None:
+def test_what_a_stage_makes_does_not_depend_on_its_layout(sampler: str) -> None:
     spec = stage(config(CONV, TEXT, patch=2, low_res=True), LARGE, sampler=Sampler.named(sampler)(), guidance=1.0)
     network, source = awake(spec.network.build()), randn(2, 3, 24, 48, 64).float().clamp(-1, 1)
     text = words(2).to(CPU, torch.float32)
-    cost = stage_cost(spec, 2, 3)
     made = []
-    for budget in (None, cost.peak(40_000)):
-        tiles = plan_tiles(spec, 2, 3, budget, CPU)
-        assert (len(tiles) == 1) == (budget is None)
-        draw = Draw(seed=3, samples=(0, 4), memory=budget)
+    half = stage_cost(spec, 2, 3, 2).peak(16_000)
+    for budget, tiles in ((None, 1), (None, 1), (half, 2)):
+        layout = plan_layout(spec, 2, 3, budget, CPU)
+        assert layout.part == 2 and (len(layout.tiles) > 1) == (tiles > 1) == (not layout.keep)
+        draw = Draw(seed=3, samples=(0, 4), memory=budget, layout=None if made else WHOLE)
         made.append(list(sample_stage(spec, network, text, source, draw)))
-    for whole, parts in zip(*made, strict=True):
+    for whole, streamed, parts in zip(*made, strict=True):
+        torch.testing.assert_close(streamed.x_hat, whole.x_hat, rtol=0, atol=2e-4)
+        torch.testing.assert_close(streamed.z, whole.z, rtol=0, atol=2e-4)
         torch.testing.assert_close(parts.x_hat, whole.x_hat, rtol=0, atol=2e-4)
         torch.testing.assert_close(parts.z, whole.z, rtol=0, atol=2e-4)
 
 
+@pytest.mark.usefixtures("two_frames")
 def test_dynamic_thresholds_look_beyond_tiles() -> None:
     spec = stage(config(STILL, patch=2), LARGE, threshold=0.9, guidance=3.0)
     network, text = awake(spec.network.build()), words(1).to(CPU, torch.float32)
     outs = []
-    for budget in (None, stage_cost(spec, 1, 3).peak(40_000)):
-        for step in sample_stage(spec, network, text, None, Draw(seed=3, samples=(0,), memory=budget)):
+    for budget, layout in ((None, WHOLE), (stage_cost(spec, 1, 3, 2).peak(16_000), None)):
+        draw = Draw(seed=3, samples=(0,), memory=budget, layout=layout)
+        for step in sample_stage(spec, network, text, None, draw):
             x_hat = step.x_hat
         outs.append(x_hat)
     torch.testing.assert_close(outs[1], outs[0], rtol=0, atol=1e-4)
@@ -219,12 +233,12 @@ def test_dynamic_thresholds_look_beyond_tiles() -> None:
 def test_a_budget_that_does_not_suffice() -> None:
     spec = stage(config(CONV, TEXT, patch=2, low_res=True), LARGE)
     with pytest.raises(ValueError, match=r"stage 'ssr' \(24x96x128@24fps\) needs 0\.5\d GB .*, got 0\.10 GB"):
-        plan_tiles(spec, 1, 3, 100_000_000, CPU)
+        plan_layout(spec, 1, 3, 100_000_000, CPU)
     attending = stage(config(GLOBAL, WIDE), LARGE)
     needed = stage_cost(attending, 1, 3).peak(Window.whole(LARGE).volume)
-    assert len(plan_tiles(attending, 1, 3, needed, CPU)) == 1
+    assert len(plan_layout(attending, 1, 3, needed, CPU).tiles) == 1
     with pytest.raises(ValueError, match="stage 'ssr'"):
-        plan_tiles(attending, 1, 3, needed - 10_000_000, CPU)
+        plan_layout(attending, 1, 3, needed - 10_000_000, CPU)
 
 
 def test_guidance_and_batch_are_counted() -> None:
@@ -234,7 +248,8 @@ def test_guidance_and_batch_are_counted() -> None:
     assert 1.8 < both.pixel / one.pixel < 2.6
 
 
-def test_counted_bytes_are_those_of_real_tensors() -> None:
+@pytest.mark.parametrize("part", [None, 2])
+def test_counted_bytes_are_those_of_real_tensors(part: int | None) -> None:
     spec = stage(config(CONV, TEXT, patch=2, low_res=True), LARGE, guidance=1.0)
     local = Local(
         spec,
@@ -243,13 +258,17 @@ def test_counted_bytes_are_those_of_real_tensors() -> None:
         torch.zeros(1, 3, 24, 48, 64),
         lambda purpose, window: torch.zeros(1, 3, *map(len, window)),
         lambda level: 1.0,
+        part=part,
+        keep=False,
     )
-    for window in (Window.whole(LARGE), Window(range(7), range(48), range(16, 96))):
+    frames = range(7 if part is None else 24)
+    for window in (Window.whole(LARGE), Window(frames, range(48), range(16, 96))):
         z = torch.zeros(1, 3, *map(len, window))
         level = NoiseLevel(*torch.ones(3, 1, dtype=torch.float64))
         with torch.no_grad():
             real = peak_bytes(lambda z=z, level=level, window=window: local_denoiser(local, window)(z, level))
-        assert stage_cost(spec, 1, 3).window(window.volume) == pytest.approx(real, rel=0.1)
+        volume = (part or len(window.frames)) * math.prod(window.sizes[1:])
+        assert stage_cost(spec, 1, 3, part).window(volume) == pytest.approx(real, rel=0.1)
 
 
 @pytest.mark.parametrize("name", Sampler.names())
@@ -274,9 +293,11 @@ def test_samplers_hold_as_many_videos_as_they_say(name: str, monkeypatch: pytest
     assert (sampler.videos - 0.5) * size < peak < (sampler.videos + 0.6) * size
 
 
-def test_small_videos_are_not_tiled_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "LARGEST", 10_000_000)
+def test_small_videos_are_not_cut_up_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "LARGEST", 2_000_000)
+    monkeypatch.setattr(memory, "PART", 96 * 128)
     spec = stage(config(CONV, TEXT, patch=2, low_res=True), LARGE)
-    assert len(plan_tiles(spec, 1, 3, None, CPU)) > 1
+    layout = plan_layout(spec, 1, 3, None, CPU)
+    assert len(layout.tiles) > 1 and layout.part == 1
     small = stage(config(CONV, TEXT, patch=2, low_res=True))
-    assert len(plan_tiles(small, 1, 3, None, CPU)) == 1
+    assert plan_layout(small, 1, 3, None, CPU) == Layout([Tile(Window.whole(SHAPE), Window.whole(SHAPE))])

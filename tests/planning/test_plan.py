@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from zoetrope.__main__ import main
-from zoetrope.cascade.memory import least_memory
+from zoetrope.cascade.memory import least_memory, stage_cost
 from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import CascadeSpec, Oscillating, SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
@@ -69,7 +69,7 @@ def convolutional() -> StageSpec:
 
 def test_tiles_count_as_they_are_run() -> None:
     one, tokens = convolutional(), 24
-    memory = least_memory(one, 1, tokens)
+    memory = stage_cost(one, 1, tokens, 16).peak(16 * 60 * 60)
     work, whole = sampling(one, torch.float32, memory), sampling(one, torch.float32)
     with dry() as meter:
         network = one.network.build().eval().requires_grad_(False)
@@ -80,8 +80,9 @@ def test_tiles_count_as_they_are_run() -> None:
             pass
     assert flops_of(work.whole) == flops_of(meter.tally) > flops_of(whole.whole)
     assert work.peak < whole.peak and work.flops_per_forward == whole.flops_per_forward
+    least = least_memory(one, 1, tokens, torch.device("cpu"))
     with pytest.raises(ValueError, match="memory: stage 'ssr'"):
-        sampling(one, torch.float32, memory - 1)
+        sampling(one, torch.float32, least - 1)
 
 
 def test_flops_of_layers_are_those_by_hand() -> None:

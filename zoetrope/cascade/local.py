@@ -1,6 +1,6 @@
 """The denoiser of a window of a stage's video: what the network is given there, guidance and static threshold."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -11,7 +11,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import Denoise, Weight, denoiser, guided_together, statically_thresholded
 from zoetrope.diffusion.schedule import NoiseLevel
-from zoetrope.networks import Network
+from zoetrope.networks import Network, Part
 from zoetrope.shapes import Window
 
 
@@ -25,6 +25,8 @@ class Local:
         weight: of guidance, by noise level; not asked for in a stage without guidance.
         negative: text that guidance leads away from.
         device, dtype: the type that the network computes in on a device of this type.
+        part: frames that the network is given at a time, for one that streams; None: all of a window at once.
+        keep: whether the source on this stage's grid stays in memory from step to step, and is not made anew.
     """
 
     stage: StageSpec
@@ -36,47 +38,100 @@ class Local:
     negative: Conditioning | None = None
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
+    part: int | None = None
+    keep: bool = True
+
+    @property
+    def copies(self) -> int:
+        """How often the network is given every video: twice for guidance, unless it was distilled for that."""
+        return 1 if self.stage.network.guided or not any(self.stage.sampling.weights()) else 2
 
 
 def local_denoiser(local: Local, window: Window) -> Denoise:
     """The denoiser of a window; a static threshold is part of it, for that needs no other part of the video."""
-    stage = local.stage
-    given = local.text if local.source is None else _with_low_res(local, local.source, window)
-    if stage.network.guided:
-        denoise = _told_weight(local, given)
-    elif any(weight != 0 for weight in stage.sampling.weights()):
-        denoise = guided_together(_plain(local, given.doubled(local.negative)), local.weight)
-    else:
-        denoise = _plain(local, given)
-    return statically_thresholded(denoise) if stage.sampling.threshold == "static" else denoise
-
-
-def _plain(local: Local, given: Conditioning) -> Denoise:
-    def call(z: Tensor, logsnr: Tensor) -> Tensor:
-        with torch.autocast(local.device, local.dtype, enabled=local.dtype != torch.float32):
-            return local.network(z, logsnr, given)
-
-    return denoiser(call, local.stage.prediction)
-
-
-def _told_weight(local: Local, given: Conditioning) -> Denoise:
-    """Guidance by a network that was distilled for it: it is told the weight and called once."""
+    given = _beside(local)
+    if local.part is not None and local.part < len(window.frames):
+        return _streamed(local, window, given, local.part)
+    low_res = _low_res(local, window)
+    given = replace(given, low_res=None if low_res is None else torch.cat([low_res] * local.copies))
 
     def run(z: Tensor, level: NoiseLevel) -> Tensor:
-        weight = torch.full((len(z),), local.weight(level), device=z.device)
-        return _plain(local, replace(given, guidance=weight))(z, level)
+        told = _told(local, given, level, z)
+        return _read(local, lambda z, logsnr: _computed(local, lambda: local.network(z, logsnr, told)))(z, level)
 
     return run
 
 
-def _with_low_res(local: Local, source: Tensor, window: Window) -> Conditioning:
-    """Add the previous video on this stage's grid, noised to the level that the stage samples with."""
+def _streamed(local: Local, window: Window, given: Conditioning, frames: int) -> Denoise:
+    """The same with so many frames at a time: what is made of a part of the video is done with before the next."""
+    starts = range(0, len(window.frames), frames)
+    parts = [window._replace(frames=window.frames[start : start + frames]) for start in starts]
+    cuts = [slice(start, start + frames) for start in starts]
+    kept = [_low_res(local, part) for part in parts] if local.keep else None
+
+    def inputs(z: Tensor) -> Iterator[Part]:
+        for number, (part, cut) in enumerate(zip(parts, cuts, strict=True)):
+            low_res = _low_res(local, part) if kept is None else kept[number]
+            beside = None if low_res is None else torch.cat([low_res] * local.copies)
+            yield Part(torch.cat([z[:, :, cut]] * local.copies), beside)
+
+    def run(z: Tensor, level: NoiseLevel) -> Tensor:
+        x_hat = torch.empty_like(z)
+        logsnr = torch.cat([level.logsnr.to(z.dtype)] * local.copies)
+        outputs = local.network.stream(inputs(z), logsnr, _told(local, given, level, z))
+        for cut in cuts:
+            x_hat[:, :, cut] = _said(local, _computed(local, lambda: next(outputs)), z[:, :, cut], level)
+        return x_hat
+
+    return run
+
+
+def _said(local: Local, output: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
+    """What an answer that is known already says of z."""
+    return _read(local, lambda z, logsnr: output)(z, level)
+
+
+def _computed(local: Local, compute: Callable[[], Tensor]) -> Tensor:
+    """What the network says, in the type that it computes in."""
+    with torch.autocast(local.device, local.dtype, enabled=local.dtype != torch.float32):
+        return compute()
+
+
+def _read(local: Local, answer: Callable[[Tensor, Tensor], Tensor]) -> Denoise:
+    """The network's answers as a denoiser."""
+    denoise = denoiser(answer, local.stage.prediction)
+    if local.copies > 1:
+        denoise = guided_together(denoise, local.weight)
+    return statically_thresholded(denoise) if local.stage.sampling.threshold == "static" else denoise
+
+
+def _beside(local: Local) -> Conditioning:
+    """All that the network is given beside z and low_res; twice, the second time without text, if it is called so."""
+    given = local.text
+    if local.source is not None:
+        logsnr = local.stage.sampling.low_res_logsnr
+        like = local.source.new_zeros(len(local.source), dtype=torch.float32)
+        # Without noise: the cleanest level that training shows. What lies beyond it a network has never seen.
+        level = augmentation_logsnr(like).float() if logsnr is None else like + logsnr
+        given = replace(given, low_res_logsnr=level)
+    return given.doubled(local.negative) if local.copies > 1 else given
+
+
+def _told(local: Local, given: Conditioning, level: NoiseLevel, z: Tensor) -> Conditioning:
+    """With the weight of guidance, if the network was distilled for being told it."""
+    if not local.stage.network.guided:
+        return given
+    return replace(given, guidance=torch.full((len(z),), local.weight(level), device=z.device))
+
+
+def _low_res(local: Local, window: Window) -> Tensor | None:
+    """The previous video on this stage's grid, noised to the level that the stage samples with."""
+    if local.source is None:
+        return None
     stage = local.stage
-    low_res = upsample(source.float(), stage.shape, stage.fill, window)
-    logsnr = stage.sampling.low_res_logsnr
-    if logsnr is None:  # the cleanest level that training shows: what lies beyond it a network has never seen
-        level = augmentation_logsnr(low_res.new_zeros(len(low_res))).float()
-        return replace(local.text, low_res=low_res, low_res_logsnr=level)
-    level = low_res.new_full((len(low_res),), logsnr)
-    low_res = augment(low_res, local.noise("augment", window), level)
-    return replace(local.text, low_res=low_res, low_res_logsnr=level)
+    with torch.autocast(local.device, enabled=False):
+        low_res = upsample(local.source.float(), stage.shape, stage.fill, window)
+        if stage.sampling.low_res_logsnr is None:
+            return low_res
+        level = low_res.new_full((len(low_res),), stage.sampling.low_res_logsnr)
+        return augment(low_res, local.noise("augment", window), level)

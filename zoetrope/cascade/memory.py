@@ -4,8 +4,9 @@ Nothing is guessed about a network: it runs on the meta device, where tensors ha
 those that live at the same time are counted.
 """
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,7 @@ from zoetrope.shapes import Window
 PROCESS = 500_000_000  # Python, PyTorch, a text encoder of the small sort, and what allocators keep
 LARGEST = 1_000_000_000  # of a tile where no budget is given: larger ones are no faster on CPUs
 SMALL = 2**17  # pixels over all frames; a smaller video is never worth tiling
+PART, PART_GPU = 2**19, 2**24  # pixels that a network which streams is given at a time: what its caches like
 META = torch.device("meta")
 
 
@@ -57,39 +59,89 @@ class Cost(NamedTuple):
         return (memory - self.fixed - self.resting - self.call) / self.pixel
 
 
-def plan_tiles(stage: StageSpec, batch: int, tokens: int, memory: int | None, device: torch.device) -> list[Tile]:
-    """The tiles that a stage is sampled in, for `batch` videos with texts of `tokens` tokens.
+class Layout(NamedTuple):
+    """How a stage's network goes through its video.
 
-    They take the least work that `memory`, the peak of the whole process in bytes, allows; for None it is what this
-    machine can spare. Raises ValueError, which says what would do, if not even the smallest tiles fit.
+    Attributes:
+        tiles: the parts of the picture, one after the other.
+        part: frames of a tile that the network is given at a time, if it streams; None: all at once.
+        keep: whether the source on this stage's grid is kept from step to step.
     """
-    reach, whole = stage.network.reach(), Window.whole(stage.shape)
+
+    tiles: list[Tile]
+    part: int | None = None
+    keep: bool = True
+
+
+def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, device: torch.device) -> Layout:
+    """How to sample a stage for `batch` videos with texts of `tokens` tokens.
+
+    The way that takes the least work that `memory`, the peak of the whole process in bytes, allows; for None it is
+    what this machine can spare. Raises ValueError, which says what would do, if not even the smallest way fits.
+    """
+    whole, part = Window.whole(stage.shape), _part(stage, device)
     one = [Tile(whole, whole)]
-    if memory is None and (whole.volume <= SMALL or (reach.frames is None and reach.pixels is None)):
-        return one
-    cost = stage_cost(stage, batch, tokens)
+    reach = stage.network.reach()
+    if memory is None and (whole.volume <= SMALL or (part is None and reach.frames is None and reach.pixels is None)):
+        return Layout(one)
+    cost = stage_cost(stage, batch, tokens, part)
     spare = cost.fixed + cost.resting + _spare(device) if memory is None else memory
-    tiles = best_tiles(stage.shape, reach, cost.largest(spare))
-    needed = cost.peak(max(tile.seen.volume for tile in tiles))
+    tiles = _tiles(stage, part, cost.largest(spare))
+    needed = cost.peak(_volume(tiles, part))
     if memory is not None and needed > memory:
         raise ValueError(
             f"memory: stage {stage.name!r} ({stage.shape}) needs {needed / 1e9:.2f} GB even in its smallest tiles, "
             f"got {memory / 1e9:.2f} GB"
         )
-    return tiles
+    if part is None:
+        return Layout(tiles)
+    video = batch * stage.network.channels * whole.volume * 4
+    room = (_available() - needed) // 2 if memory is None else memory - needed
+    return Layout(tiles, part, keep=len(tiles) == 1 and video < room)
 
 
-def least_memory(stage: StageSpec, batch: int, tokens: int) -> int:
+def layout_bytes(stage: StageSpec, batch: int, tokens: int, layout: Layout) -> int:
+    """What sampling a stage in a given way holds at its peak, the process itself left out."""
+    kept = batch * stage.network.channels * math.prod(stage.shape.sizes) * 4 if layout.keep and layout.part else 0
+    peak = stage_cost(stage, batch, tokens, layout.part).peak(_volume(layout.tiles, layout.part))
+    return peak - PROCESS + kept
+
+
+def _part(stage: StageSpec, device: torch.device) -> int | None:
+    """Frames that a network is given at a time; None for one that needs all of them."""
+    if not stage.network.reach().streams:
+        return None
+    pixels = PART if device.type == "cpu" else PART_GPU
+    return max(1, min(stage.shape.frames, pixels // (stage.shape.height * stage.shape.width)))
+
+
+def _tiles(stage: StageSpec, part: int | None, largest: float) -> list[Tile]:
+    """The tiles that take the least work, for calls of the network on no more than so many pixels."""
+    reach = stage.network.reach()
+    if part is None:
+        return best_tiles(stage.shape, reach, largest)
+    flat = best_tiles(stage.shape.model_copy(update={"frames": part}), reach._replace(frames=None), largest)
+    frames = range(stage.shape.frames)
+    return [Tile(*(window._replace(frames=frames) for window in tile)) for tile in flat]
+
+
+def _volume(tiles: Sequence[Tile], part: int | None) -> int:
+    """The pixels of the largest call of the network."""
+    frames = (len(tile.seen.frames) if part is None else min(part, len(tile.seen.frames)) for tile in tiles)
+    return max(count * math.prod(tile.seen.sizes[1:]) for count, tile in zip(frames, tiles, strict=True))
+
+
+def least_memory(stage: StageSpec, batch: int, tokens: int, device: torch.device) -> int:
     """The least memory that sampling a stage can do with: in its smallest tiles, in bytes of the whole process."""
-    smallest = best_tiles(stage.shape, stage.network.reach(), 0)
-    return stage_cost(stage, batch, tokens).peak(max(tile.seen.volume for tile in smallest))
+    part = _part(stage, device)
+    return stage_cost(stage, batch, tokens, part).peak(_volume(_tiles(stage, part, 0), part))
 
 
 @lru_cache(maxsize=64)
-def stage_cost(stage: StageSpec, batch: int, tokens: int) -> Cost:
-    """What sampling a stage holds in memory; the network computes in float32."""
-    whole = Window.whole(stage.shape)
-    smallest = best_tiles(stage.shape, stage.network.reach(), 0)[0].seen
+def stage_cost(stage: StageSpec, batch: int, tokens: int, part: int | None = None) -> Cost:
+    """What sampling a stage holds in memory, with `part` frames at a time; the network computes in float32."""
+    whole = Tile(Window.whole(stage.shape), Window.whole(stage.shape))
+    smallest = _tiles(stage, part, 0)[0]
     with META:
         network = stage.network.build().eval()
         text = Conditioning(
@@ -97,10 +149,20 @@ def stage_cost(stage: StageSpec, batch: int, tokens: int) -> Cost:
             text_mask=torch.ones(batch, tokens, dtype=torch.bool),
         )
         source = None if stage.source is None else torch.empty(batch, stage.network.channels, *stage.source.sizes)
-    local = Local(stage, network, text, source, lambda purpose, window: _video(stage, batch, window), lambda level: 1.0)
-    small, large = (_measure(local, batch, window) for window in (smallest, whole))
-    pixel = (large - small) / max(1, whole.volume - smallest.volume)
-    video = _video(stage, batch, whole).nbytes
+    local = Local(
+        stage,
+        network,
+        text,
+        source,
+        lambda purpose, window: _video(stage, batch, window),
+        lambda level: 1.0,
+        part=part,
+        keep=False,
+    )
+    small, large = (_measure(local, batch, tile.seen) for tile in (smallest, whole))
+    volumes = [_volume([tile], part) for tile in (smallest, whole)]
+    pixel = (large - small) / max(1, volumes[1] - volumes[0])
+    video = _video(stage, batch, whole.seen).nbytes
     dynamic = isinstance(stage.sampling.threshold, float)
     held = stage.sampling.sampler.videos
     fixed = PROCESS + sum(p.nbytes for p in network.parameters()) + (0 if source is None else source.nbytes)
@@ -108,7 +170,7 @@ def stage_cost(stage: StageSpec, batch: int, tokens: int) -> Cost:
         fixed=fixed,
         state=(held + dynamic) * video,
         resting=(held - 1) * video,
-        call=small - pixel * smallest.volume if pixel else small,
+        call=small - pixel * volumes[0] if pixel else small,
         pixel=pixel or 1.0,
     )
 

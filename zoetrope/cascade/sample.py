@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.local import Local, local_denoiser
-from zoetrope.cascade.memory import plan_tiles
+from zoetrope.cascade.memory import Layout, plan_layout
 from zoetrope.cascade.noise import window_noise
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.tiles import Tile, tiled
@@ -29,7 +29,8 @@ class Draw:
     """Which videos are sampled, and where: sample numbers of a seed, a device and the type networks compute in.
 
     `negative`, if given, holds text that guidance leads away from, with as many tokens as the prompts. `memory` is
-    what the whole process may hold at its peak, in bytes; see `zoetrope.cascade.memory.plan_tiles`.
+    what the whole process may hold at its peak, in bytes; see `zoetrope.cascade.memory.plan_layout`. A `layout` that is
+    given is used instead.
     """
 
     seed: int
@@ -38,6 +39,7 @@ class Draw:
     device: torch.device = CPU
     dtype: torch.dtype = torch.float32
     memory: int | None = None
+    layout: Layout | None = None
 
 
 def sample_stage(
@@ -56,11 +58,13 @@ def sample_stage(
     if draw.negative is not None and stage.network.guided and any(stage.sampling.weights()):
         raise ValueError(f"stage {stage.name!r}: a distilled network knows no negative prompt; run its teacher instead")
     levels = sampling_levels(stage, draw)
-    local = local_of(stage, network, text, video, draw)
-    tiles = plan_tiles(stage, len(draw.samples), text_length(text), draw.memory, draw.device)
-    if len(tiles) > 1:
-        log.info("stage %s: %d tiles, windows of up to %s", stage.name, len(tiles), _largest(tiles))
-    denoise = _thresholded(stage, tiled(lambda window: local_denoiser(local, window), tiles))
+    layout = draw.layout or plan_layout(stage, len(draw.samples), text_length(text), draw.memory, draw.device)
+    local = local_of(stage, network, text, video, draw, layout)
+    if len(layout.tiles) > 1:
+        log.info("stage %s: %d tiles of up to %s", stage.name, len(layout.tiles), _largest(layout.tiles))
+    if layout.part is not None:
+        log.info("stage %s: %d frames at a time", stage.name, layout.part)
+    denoise = _thresholded(stage, tiled(lambda window: local_denoiser(local, window), layout.tiles))
     whole = Window.whole(stage.shape)
     noise = _noise(stage, draw, "start", whole)
     return stage.sampling.sampler(denoise, noise, levels, noise=lambda step: _noise(stage, draw, f"step {step}", whole))
@@ -72,7 +76,9 @@ def sampling_levels(stage: StageSpec, draw: Draw) -> list[NoiseLevel]:
     return [stage.schedule(t.expand(len(draw.samples)).to(draw.device)) for t in times]
 
 
-def local_of(stage: StageSpec, network: Network, text: Conditioning, video: Tensor | None, draw: Draw) -> Local:
+def local_of(
+    stage: StageSpec, network: Network, text: Conditioning, video: Tensor | None, draw: Draw, layout: Layout
+) -> Local:
     """What `sample_stage` makes the denoisers of windows from."""
     return Local(
         stage,
@@ -84,6 +90,8 @@ def local_of(stage: StageSpec, network: Network, text: Conditioning, video: Tens
         negative=draw.negative,
         device=draw.device.type,
         dtype=draw.dtype,
+        part=layout.part,
+        keep=layout.keep,
     )
 
 

@@ -1,5 +1,7 @@
 """Convolutions over space and over time, and changes of resolution."""
 
+from collections.abc import Iterable, Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -47,6 +49,29 @@ class TemporalConv(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.conv = zero(nn.Conv2d(width, width, (3, 1), padding=(1, 0)))
+
+    def stream(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
+        """h and its branch, added up, of a video that comes in parts: each follows as soon as the next one is there."""
+        last: Tensor | None = None  # the frame before the part that is held, ready to be convolved
+        held: tuple[Tensor, Tensor] | None = None
+        for h in parts:
+            inner = nn.functional.silu(self.norm(h))
+            if held is not None:
+                yield held[0] + self._between(last, held[1], inner[:, :1])
+                last = held[1][:, -1:]
+            held = (h, inner)
+            del h, inner
+        if held is not None:
+            alone = last is None and held[0].shape[1] == 1  # an image
+            yield held[0] if alone else held[0] + self._between(last, held[1], None)
+
+    def _between(self, before: Tensor | None, inner: Tensor, after: Tensor | None) -> Tensor:
+        """The branch of frames that lie between two; beyond the ends of a video there are zeros."""
+        edge = torch.zeros_like(inner[:, :1])
+        padded = torch.cat([edge if before is None else before, inner, edge if after is None else after], dim=1)
+        rows = padded.flatten(2, 3).permute(0, 3, 1, 2)
+        out = nn.functional.conv2d(rows, self.conv.weight, self.conv.bias)
+        return out.permute(0, 2, 3, 1).reshape_as(inner)
 
     def forward(self, h: Tensor, images: Tensor | None) -> Tensor:
         """Examples with images (B,) True are independent images: the branch is skipped for them."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.colour import Colour
-from zoetrope.cascade.memory import plan_tiles
+from zoetrope.cascade.memory import plan_layout
 from zoetrope.cascade.sample import Draw, sample_stage, text_length
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
@@ -196,7 +196,7 @@ class Cascade:
         video = None if start is None else start.video.to(self.device)
         if memory is not None:  # better now than when the stages before have run
             for stage in stages:
-                plan_tiles(stage, len(prompts), text_length(text), memory, self.device)
+                plan_layout(stage, len(prompts), text_length(text), memory, self.device)
         for stage in stages:
             for now in self._run(stage, text, video, draw):
                 yield now

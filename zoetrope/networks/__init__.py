@@ -4,14 +4,23 @@ A network maps (z, logsnr, conditioning) to an output shaped like z. It knows no
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import ClassVar, NamedTuple
 
+import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Kind
+
+
+class Part(NamedTuple):
+    """Some consecutive frames of a video: z and low_res (B, C, f, H, W)."""
+
+    z: Tensor
+    low_res: Tensor | None = None
 
 
 class Network(nn.Module, ABC):
@@ -20,6 +29,18 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
         """Output like z (B, C, F, H, W) at noise level logsnr (B,)."""
+
+    def stream(self, parts: Iterable[Part], logsnr: Tensor, conditioning: Conditioning) -> Iterator[Tensor]:
+        """Outputs like z for a video that comes in parts, one after the other: what `forward` gives, cut up.
+
+        `conditioning` is as for `forward`, without low_res. Networks whose `Reach` says that they stream hold no more
+        than a few parts at a time, others the whole video.
+        """
+        known = list(parts)
+        z = torch.cat([part.z for part in known], dim=2)
+        low_res = [part.low_res for part in known if part.low_res is not None]
+        whole = replace(conditioning, low_res=torch.cat(low_res, dim=2) if low_res else None)
+        yield from self(z, logsnr, whole).split([part.z.shape[2] for part in known], dim=2)
 
     def matrices(self) -> Iterator[Tensor]:
         """The weights that map features to features, for optimizers that treat matrices as such; none unless told."""
@@ -34,12 +55,13 @@ class Reach(NamedTuple):
     """How far a network looks: the output at one place depends on what lies within so many frames and pixels of it.
 
     None is everywhere: along that axis a video cannot be processed in parts. Parts begin and end at multiples of
-    `grid` pixels of the whole.
+    `grid` pixels of the whole. A network that `streams` need not see frames twice to process them in parts.
     """
 
     frames: int | None
     pixels: int | None
     grid: int
+    streams: bool = False
 
 
 class NetworkConfig(Kind, ABC):

@@ -7,9 +7,11 @@ blocks and rises after them, and skips are scaled by 1 / sqrt(2).
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from typing import Annotated, Literal, Self
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, pairwise
+from typing import Annotated, Literal, Self, TypeVar
 
 import torch
 from pydantic import Field, PositiveInt, model_validator
@@ -36,10 +38,11 @@ from zoetrope.layers.convolution import (
 from zoetrope.layers.embedding import FramePosition, GuidanceEmbedding, LogSNREmbedding, PixelPosition, TextPool
 from zoetrope.layers.linear import Linear
 from zoetrope.layers.zero import zero
-from zoetrope.networks import Network, NetworkConfig, Reach
+from zoetrope.networks import Network, NetworkConfig, Part, Reach
 from zoetrope.shapes import expect_shape
 
 SKIP_SCALE = 1 / math.sqrt(2)
+Value = TypeVar("Value")
 
 
 def patched(videos: Sequence[Tensor], patch: int) -> Tensor:
@@ -48,6 +51,22 @@ def patched(videos: Sequence[Tensor], patch: int) -> Tensor:
     blocks = [x.reshape(b, -1, f, height // patch, patch, width // patch, patch) for x in videos]
     joined = torch.cat([x.permute(0, 2, 3, 5, 4, 6, 1) for x in blocks], dim=-1)
     return joined.reshape(b, f, height // patch, width // patch, -1)
+
+
+def _kept(values: Iterable[Value]) -> tuple[Iterator[Value], Iterator[Value]]:
+    """The values, and the same once more for one who comes later. `itertools.tee` would hold on to many for long."""
+    queue: deque[Value] = deque()
+
+    def now() -> Iterator[Value]:
+        for value in values:
+            queue.append(value)
+            yield value
+
+    def later() -> Iterator[Value]:
+        while queue:
+            yield queue.popleft()
+
+    return now(), later()
 
 
 class Level(Config):
@@ -124,7 +143,8 @@ class VideoUNetConfig(NetworkConfig):
             frames = None
         if self.positions or any(level.spatial_attention for level in self.levels):
             pixels = None
-        return Reach(frames, pixels, self.patch * 2 ** (len(self.levels) - 1))
+        streams = not (self.positions or any(level.temporal == "attention" for level in self.levels))
+        return Reach(frames, pixels, self.patch * 2 ** (len(self.levels) - 1), streams)
 
     def _pixels(self, path: list[int]) -> int:
         """How far the convolutions of all blocks on the path see, followed from the output to the input."""
@@ -152,10 +172,23 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(width, config.embedding) if level.attends else None
 
     def forward(self, h: Tensor, e: Tensor, tokens: Tensor, mask: Tensor, images: Tensor | None) -> Tensor:
-        if self.spatial is not None:
-            h = self.spatial(h, e)
+        h = self._before(h, e)
         if self.temporal_conv is not None:
             h = h + self.temporal_conv(h, images)
+        return self._after(h, e, tokens, mask, images)
+
+    def stream(self, parts: Iterable[Tensor], e: Tensor, tokens: Tensor, mask: Tensor) -> Iterator[Tensor]:
+        """The same of a video that comes in parts, for a block without temporal attention."""
+        parts = (self._before(h, e) for h in parts)
+        if self.temporal_conv is not None:
+            parts = self.temporal_conv.stream(parts)
+        return (self._after(h, e, tokens, mask, None) for h in parts)
+
+    def _before(self, h: Tensor, e: Tensor) -> Tensor:
+        """What comes before frames are convolved with their neighbours."""
+        return h if self.spatial is None else self.spatial(h, e)
+
+    def _after(self, h: Tensor, e: Tensor, tokens: Tensor, mask: Tensor, images: Tensor | None) -> Tensor:
         if self.spatial_attention is not None:
             h = h + self.spatial_attention(h)
         if self.text_attention is not None:
@@ -207,7 +240,7 @@ class VideoUNet(Network):
         e = nn.functional.silu(self._embedding(z, logsnr, conditioning, tokens, mask, images))
         context = (e, tokens, mask, images)
 
-        videos = [z] if not config.low_res else [z, self._low_res(z, conditioning)]
+        videos = self._videos(Part(z, conditioning.low_res))
         h = self.enter(patched(videos, config.patch))
         skips = []
         for index, blocks in enumerate(self.down):
@@ -218,11 +251,60 @@ class VideoUNet(Network):
                 h = h + self.pixel_positions[index](*h.shape[2:4], h.device).to(h.dtype)
             h = self._run(blocks, h, context)
         for index in reversed(range(len(skips))):
-            h = self.merge[index](torch.cat([self.finer[index](h), skips[index] * SKIP_SCALE], dim=-1))
-            h = self._run(self.up[index], h, context)
-        h = modulate(self.norm(h), self.modulation(e))
-        out = shuffle(self.leave(nn.functional.silu(h)), config.patch).permute(0, 4, 1, 2, 3).to(z.dtype)
-        for gain, video in zip(self.gain(e).to(z.dtype).unbind(-1), videos, strict=True):  # each (B, F or 1)
+            h = self._run(self.up[index], self._merged(index, h, skips[index]), context)
+        return self._left(h, e, videos)
+
+    def stream(self, parts: Iterable[Part], logsnr: Tensor, conditioning: Conditioning) -> Iterator[Tensor]:
+        """See `Network.stream`: every layer hands a part on as soon as it has seen the frame that follows it."""
+        if not self.config.reach().streams:
+            yield from super().stream(parts, logsnr, conditioning)
+            return
+        parts = iter(parts)
+        first = next(parts)
+        tokens, mask = self._text(first.z, conditioning)
+        e = nn.functional.silu(self._embedding(first.z, logsnr, conditioning, tokens, mask, None))
+        videos, known = _kept(self._videos(part) for part in chain([first], parts))
+        del first
+        h: Iterator[Tensor] = (self.enter(patched(video, self.config.patch)) for video in videos)
+        skips = []
+        for index, blocks in enumerate(self.down):
+            if index > 0:
+                h, kept = _kept(h)
+                skips.append(kept)
+                h = map(self.coarser[index - 1], h)
+            h = self._stream(blocks, h, e, tokens, mask)
+        for index in reversed(range(len(skips))):
+            h = self._stream(self.up[index], map(partial(self._merged, index), h, skips[index]), e, tokens, mask)
+        for each, video in zip(h, known, strict=True):
+            yield self._left(each, e, video)
+            del each, video
+
+    def _stream(
+        self, blocks: nn.Module, h: Iterator[Tensor], e: Tensor, tokens: Tensor, mask: Tensor
+    ) -> Iterator[Tensor]:
+        for block in blocks.children():
+            assert isinstance(block, Block)
+            h = block.stream(h, e, tokens, mask)
+        return h
+
+    def _videos(self, part: Part) -> list[Tensor]:
+        """What enters: z, and low_res beside it in a network for super-resolution."""
+        if not self.config.low_res:
+            return [part.z]
+        if part.low_res is None:
+            raise ValueError("conditioning.low_res: expected the previous stage's video, got None")
+        expect_shape("conditioning.low_res", part.low_res, *part.z.shape)
+        return [part.z, part.low_res.to(part.z.dtype)]
+
+    def _merged(self, index: int, h: Tensor, skip: Tensor) -> Tensor:
+        """A coarse level's result and what its finer level had before, at the resolution of the latter."""
+        return self.merge[index](torch.cat([self.finer[index](h), skip * SKIP_SCALE], dim=-1))
+
+    def _left(self, h: Tensor, e: Tensor, videos: Sequence[Tensor]) -> Tensor:
+        """The output (B, C, F, H, W) of the last features and of the videos that entered."""
+        h, like = modulate(self.norm(h), self.modulation(e)), videos[0].dtype
+        out = shuffle(self.leave(nn.functional.silu(h)), self.config.patch).permute(0, 4, 1, 2, 3).to(like)
+        for gain, video in zip(self.gain(e).to(like).unbind(-1), videos, strict=True):  # each (B, F or 1)
             out = out + gain[:, None, :, None, None] * video
         return out
 
@@ -245,12 +327,6 @@ class VideoUNet(Network):
             else:
                 h = block(h, *context)
         return h
-
-    def _low_res(self, z: Tensor, conditioning: Conditioning) -> Tensor:
-        if conditioning.low_res is None:
-            raise ValueError("conditioning.low_res: expected the previous stage's video, got None")
-        expect_shape("conditioning.low_res", conditioning.low_res, *z.shape)
-        return conditioning.low_res.to(z.dtype)
 
     def _text(self, z: Tensor, conditioning: Conditioning) -> tuple[Tensor, Tensor]:
         """Tokens (N, L + 1, E) and mask: one text a video (N = B), or one a frame (N = B F) where text is (B, F, L, D).

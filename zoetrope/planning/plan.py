@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
+
 from zoetrope.cascade.memory import least_memory
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.planning.count import flops_of
@@ -94,7 +96,7 @@ def _budget(stage: StageSpec, device: Device) -> int | None:
 
     One that is too small for any tiles is planned for all the same: that is worth knowing.
     """
-    return None if device.name == "cpu" else max(device.memory, least_memory(stage, 1, TOKENS))
+    return None if device.name == "cpu" else max(device.memory, least_memory(stage, 1, TOKENS, torch.device("cuda")))
 
 
 def totals(stages: Sequence[StagePlan], memory: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.local import Local, local_denoiser
-from zoetrope.cascade.memory import PROCESS, plan_tiles, stage_cost
+from zoetrope.cascade.memory import Layout, layout_bytes, plan_layout
 from zoetrope.cascade.sample import CPU, Draw, local_of, sample_stage
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.tiles import Tile
@@ -24,8 +24,6 @@ from zoetrope.training.spec import Phase, TrainSpec, clip_shape
 from zoetrope.training.state import TrainState
 
 TOKENS = 24  # of text: a sentence; text is padded to the longest of a batch and not to the encoder's limit
-
-UNTILED = 10**18  # bytes that no stage needs: each runs whole
 
 
 class Sampling(NamedTuple):
@@ -68,18 +66,20 @@ class Training(NamedTuple):
         return max(self.phases, key=lambda each: each[2])[0]
 
 
-def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = UNTILED) -> Sampling:
+def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, device: torch.device = CPU) -> Sampling:
     """Sample a video of a stage, without values, and count. All middle steps are alike: one of them is run.
 
     The stage is run whole. If `memory`, the peak of the whole process, or, for None, what can be spared here asks for
-    tiles, the denoiser's calls on these are put in the place of its calls on the whole.
-    Raises ValueError if not even the smallest tiles fit.
+    tiles, the denoiser's calls on these are put in the place of its calls on the whole; that it works on a few frames
+    at a time changes no count. Raises ValueError if not even the smallest tiles fit.
     """
     steps = stage.sampling.steps
     short = stage.model_copy(update={"sampling": stage.sampling.model_copy(update={"steps": min(steps, 2)})})
-    cost = stage_cost(short, 1, TOKENS)  # remembered: that memory is reckoned by a run of its own is no part of it
-    tiles = plan_tiles(short, 1, TOKENS, memory, CPU)
-    draw = Draw(seed=0, samples=[0], dtype=dtype, memory=UNTILED)
+    layout = plan_layout(short, 1, TOKENS, memory, device)
+    held = layout_bytes(short, 1, TOKENS, layout)
+    window = Window.whole(stage.shape)
+    whole = Layout([Tile(window, window)])
+    draw = Draw(seed=0, samples=[0], dtype=dtype, layout=whole)
     with dry() as meter:
         network = stage.network.build().eval().requires_grad_(False)
         parameters, weight_bytes = _size(network)
@@ -87,26 +87,26 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = UNTILED)
         if stage.source is not None:
             video = torch.zeros(1, stage.network.channels, *stage.source.sizes)
         meter.restart()
-        local, window = local_of(short, network, text, video, draw), Window.whole(stage.shape)
-        call = _calls(local, meter, [Tile(window, window)])
+        local = local_of(short, network, text, video, draw, whole)
+        call = _calls(local, meter, whole.tiles)
         meter.restart()
         running = iter(sample_stage(short, network, text, video, draw))
-        whole, tallies = meter.tally, []
+        begun, tallies = meter.tally, []
         for _ in range(short.sampling.steps):
             meter.tally = Counter()
             next(running)
             tallies.append(meter.tally)
         peak = meter.live.peak
-        if len(tiles) > 1:
-            parts = _calls(local, meter, tiles)
+        if len(layout.tiles) > 1:
+            parts = _calls(local, meter, layout.tiles)
             tallies = [_replaced(tally, call, parts) for tally in tallies]
-            peak = min(peak, cost.peak(max(tile.seen.volume for tile in tiles)) - PROCESS)
-    whole = whole + tallies[-1]
+    if len(layout.tiles) > 1 or layout.part is not None:
+        peak = min(peak, held)
+    every = begun + tallies[-1]
     for operation, count in tallies[0].items():
-        whole[operation] += count * (steps - 1)
-    guided = not stage.network.guided and any(stage.sampling.weights())
-    forward = flops_of(call) / (2 if guided else 1)
-    return Sampling(parameters, weight_bytes, forward, flops_of(tallies[0]), whole, peak)
+        every[operation] += count * (steps - 1)
+    forward = flops_of(call) / local.copies
+    return Sampling(parameters, weight_bytes, forward, flops_of(tallies[0]), every, peak)
 
 
 def _calls(local: Local, meter: Meter, tiles: Sequence[Tile]) -> Tally:

@@ -1,7 +1,7 @@
 """Words without a language model: nothing is known of a word but where it was seen in training.
 
-What the paper's frozen language model is compared with. Every word has a fixed random vector, alike to no other, and the
-first linear layer of the network makes of it what training tells. With no more words than `width` that is a learned
+What the paper's frozen language model is compared with. Every word has a fixed random vector, alike to no other, and
+the first linear layer of the network makes of it what training tells. With no more words than `width` that is a learned
 table of word embeddings, for random vectors are then as good as a one-hot code.
 """
 
