@@ -127,11 +127,11 @@ def test_the_reach_is_as_far_as_the_network_looks(name: str) -> None:
 
 
 def test_reach() -> None:
-    assert config(STILL).reach() == Reach(frames=0, pixels=4 + 0, grid=1)
-    assert config(CONV, CONV, patch=8).reach() == Reach(frames=3, pixels=88, grid=16)
+    assert config(STILL).reach() == Reach(frames=0, pixels=4 + 0, grid=1, streams=True)
+    assert config(CONV, CONV, patch=8).reach() == Reach(frames=3, pixels=88, grid=16, streams=True)
     assert config(CONV, GLOBAL).reach().frames is None and config(CONV, GLOBAL).reach().pixels is not None
     assert config(CONV, WIDE).reach().pixels is None and config(CONV, WIDE).reach().frames == 3
-    assert config(CONV, positions=True).reach()[:2] == (None, None)
+    assert config(CONV, positions=True).reach() == Reach(None, None, 1)
 
 
 @pytest.mark.parametrize("reach", [Reach(3, 20, 8), Reach(0, 0, 1), Reach(None, 9, 4), Reach(2, None, 16)])

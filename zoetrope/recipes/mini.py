@@ -57,9 +57,9 @@ def _base() -> StageSpec:
     return StageSpec(
         name="base",
         shape=BASE,
-        # Sixteen frames of flat shapes repeat their content hundreds of times over, so layout is decided at much lower
-        # logsnr than in a photograph: the schedule is moved there.
-        schedule=Cosine(shift=-3.0),
+        # Sixteen frames of flat shapes repeat their content hundreds of times over, so where things are and which way
+        # they go is decided at much lower logsnr than in a photograph, below -5: the schedule is moved there.
+        schedule=Cosine(shift=-4.5),
         network=VideoUNetConfig(
             patch=2,
             positions=True,
@@ -116,14 +116,17 @@ def _train_base() -> TrainSpec:
         weight="v",
         balance=True,
         phases=(
+            # What things look like, from pictures; what the words of motion mean, from many clips of four frames, which
+            # show the whole course at a quarter of the price; and then smoothness.
             Phase(examples=216_000, batch=64, frames=1, peak=2e-3),
-            Phase(examples=20_000, batch=8, frames=8, images=0.25, peak=1.5e-3),
-            Phase(examples=8_000, batch=4, images=0.2, peak=1.2e-3),
+            Phase(examples=64_000, batch=16, frames=4, images=0.1, peak=2e-3),
+            Phase(examples=24_000, batch=8, frames=8, images=0.1, peak=1.5e-3),
+            Phase(examples=24_000, batch=4, images=0.1, peak=1.2e-3),
         ),
         optimizer="muon",
         clip=10.0,
         warm_up=3200,
-        cool_down=3000,
+        cool_down=8000,
         half_life=3000,
         checkpoint_every=4000,
         sample_every=4000,

@@ -1,8 +1,6 @@
 """Networks whose blocks are compiled, by torch.compile."""
 
 import torch
-from torch._dynamo import config
-from torch._dynamo.exc import TorchDynamoException
 
 from zoetrope.networks import Network
 
@@ -14,6 +12,9 @@ def compile_blocks(network: Network) -> None:
 
     The names of its parameters stay as they are. Raises ValueError if there is nothing to compile, or no compiler.
     """
+    from torch._dynamo import config  # which reaches for a folder of its own as soon as it is imported
+    from torch._dynamo.exc import TorchDynamoException
+
     blocks = list(network.blocks())
     if not blocks:
         raise ValueError(f"compile: a {type(network).__name__} names no blocks to compile")
