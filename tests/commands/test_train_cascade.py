@@ -80,7 +80,12 @@ def test_some_stages_and_the_rest_later(cli: Cli, recipe: Path) -> None:
     assert twice.code == 2 and "hosts: again and base are both of stage 'base'; name one" in twice.err
 
 
-def test_interrupted_and_gone_on_with_is_bitwise_the_same(cli: Cli, recipe: Path, tmp_path: Path) -> None:
+def test_interrupted_and_gone_on_with_is_bitwise_the_same(
+    cli: Cli, recipe: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    threads = torch.get_num_threads()
+    request.addfinalizer(lambda: torch.set_num_threads(threads))
+    torch.set_num_threads(1)  # as the process that is interrupted: another number of threads sums in another order
     words = [*BOTH, "--set", 'base.training.phases=[{"examples": 96, "batch": 4}]']
     assert cli("train", recipe, "--out", "whole", *words, "--quiet").code == 0
     process = start("train", recipe, "--out", "parts", *words, at=tmp_path)
