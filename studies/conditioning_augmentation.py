@@ -24,7 +24,7 @@ CLIPS = 24
 PHASES = (Phase(examples=12_000, batch=8, peak=1.5e-3),)
 ARMS = {
     "with": Arm(enlarger(PHASES), "ssr"),
-    "without": Arm(enlarger(PHASES, augment=False), "ssr"),
+    "without": Arm(enlarger(PHASES, augment=0.0), "ssr"),
 }
 LEVELS = {"1": 1.0, "3": 3.0, "10": 10.0, "30": 30.0, "none": None}  # signal-to-noise ratios when sampling
 NOISE = 0.08

@@ -178,7 +178,7 @@ def test_a_pair_is_the_same_picture_at_two_sizes(t5: T5, cache: Path) -> None:
 
 
 def test_without_augmentation_the_given_video_is_the_degraded_one(t5: T5, cache: Path) -> None:
-    made = batches(t5, cache, "ssr1", augment=False)
+    made = batches(t5, cache, "ssr1", augment=0.0)
     batch, source = made.at(0), made.stage.source
     assert source is not None
     seen, level = batch.conditioning.low_res, batch.conditioning.low_res_logsnr
@@ -188,6 +188,16 @@ def test_without_augmentation_the_given_video_is_the_degraded_one(t5: T5, cache:
     noisy = made.stage.model_copy(update={"sampling": SamplingSpec(low_res_logsnr=1.0)})
     cascade = CascadeSpec(name="one", text=t5, stages=(stage("base"), stage("tsr1"), noisy))
     with pytest.raises(ValueError, match=r"training.ssr1.augment: .* must be null, got 1"):
+        Recipe(name="one", cascade=cascade, training={"ssr1": made.spec})
+
+
+def test_augmentation_reaches_as_far_as_the_recipe_says(t5: T5, cache: Path) -> None:
+    made = batches(t5, cache, "ssr1", augment=0.5)
+    levels = torch.cat([level for i in range(8) if (level := made.at(i).conditioning.low_res_logsnr) is not None])
+    assert len(levels) == 32 and levels.min() >= -1e-6 and levels.max() > 2
+    noisy = made.stage.model_copy(update={"sampling": SamplingSpec(low_res_logsnr=-1.0)})
+    cascade = CascadeSpec(name="one", text=t5, stages=(stage("base"), stage("tsr1"), noisy))
+    with pytest.raises(ValueError, match=r"training.ssr1.augment: .* = -1 falls into, got 0.5, which ends at"):
         Recipe(name="one", cascade=cascade, training={"ssr1": made.spec})
 
 

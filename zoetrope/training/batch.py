@@ -155,10 +155,11 @@ class Batches:
             fps=source.fps,
         )
         low_res = upsample(degrade(x, small), own, stage.fill)
-        if not self.spec.augment:
+        if self.spec.augment == 0:
             clean = augmentation_logsnr(torch.zeros(len(x)))
             return replace(conditioning, low_res=low_res, low_res_logsnr=clean.float())
-        logsnr = augmentation_logsnr(torch.cat([torch.rand(1, generator=one.draw) for one in loaded]))
+        u = torch.cat([torch.rand(1, generator=one.draw) for one in loaded])
+        logsnr = augmentation_logsnr(self.spec.augment * u)
         noise = torch.stack([torch.randn(one.video.shape, generator=one.draw) for one in loaded])
         return replace(conditioning, low_res=augment(low_res, noise, logsnr), low_res_logsnr=logsnr.float())
 

@@ -2,8 +2,10 @@
 
 from typing import Annotated, Literal, Self
 
+import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from zoetrope.cascade.resample import augmentation_logsnr
 from zoetrope.cascade.spec import CascadeSpec, StageSpec, Weight
 from zoetrope.config import Config, override, unknown
 from zoetrope.data import Source
@@ -50,8 +52,9 @@ class TrainSpec(Config):
         weight: which error is minimised; the paper minimises that of eps.
         balance: divide each error by its running mean at that noise level, so that the levels where little can be known
             do not drown the others [after Karras et al. 2024, arXiv:2312.02696, Sec. 2.2, which learns that mean].
-        augment: noise the video that a stage is given to a random level [arXiv:2210.02303, Sec. 2.5]; without, it is
-            given clean videos alone and is sampled so (`sampling.low_res_logsnr` None).
+        augment: the video that a stage is given is noised to a random level [arXiv:2210.02303, Sec. 2.5], of a time on
+            the cosine schedule between 0 and this: 1 is up to pure noise, 0.5 up to as much noise as video. At 0 the
+            stage is given clean videos alone and is sampled so (`sampling.low_res_logsnr` None).
         text_dropout: share of examples that never see their text, for classifier-free guidance.
         crop: side lengths (height, width) of the output crop that a fully convolutional stage is trained on.
         span: as many frames of a clip, one after the other, does such a stage see at a time; None is all.
@@ -84,7 +87,7 @@ class TrainSpec(Config):
     objective: Objective = Denoise()
     weight: LossWeight = "eps"
     balance: bool = False
-    augment: bool = True
+    augment: Fraction = 1.0
     text_dropout: Fraction = 0.1
     crop: tuple[PositiveInt, PositiveInt] | None = None
     span: PositiveInt | None = None
@@ -230,6 +233,23 @@ class Recipe(Config):
         return override(self, f"cascade.stages.{head}.{rest}", value)
 
 
+def _check_augmentation(stage: StageSpec, spec: TrainSpec, where: str) -> None:
+    """Raise ValueError where a stage is sampled with more noise on the given video than it is trained with."""
+    level = stage.sampling.low_res_logsnr
+    if level is None:
+        return
+    if spec.augment == 0:
+        raise ValueError(
+            f"{where}.augment: without noise in training {stage.name}.sampling.low_res_logsnr must be null, got {level:g}"
+        )
+    noisiest = augmentation_logsnr(torch.tensor(spec.augment)).item()
+    if level < noisiest:
+        raise ValueError(
+            f"{where}.augment: expected a time that {stage.name}.sampling.low_res_logsnr = {level:g} falls into, got "
+            f"{spec.augment:g}, which ends at {noisiest:.2f}"
+        )
+
+
 def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
     """Raise ValueError where a stage can't be trained as its spec says."""
     where = f"training.{stage.name}"
@@ -238,11 +258,7 @@ def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
             raise ValueError(f"{where}.phases: a stage with a source is trained on whole clips; leave frames out")
         if stage.kind == "tsr" and any(phase.images for phase in spec.phases):
             raise ValueError(f"{where}.phases: independent images have no frames between them; set images to 0")
-    if not spec.augment and stage.sampling.low_res_logsnr is not None:
-        raise ValueError(
-            f"{where}.augment: without noise in training {stage.name}.sampling.low_res_logsnr must be null, "
-            f"got {stage.sampling.low_res_logsnr:g}"
-        )
+    _check_augmentation(stage, spec, where)
     if spec.crop is None and spec.span is None:
         return
     if stage.source is None:
