@@ -14,7 +14,7 @@ from zoetrope.networks.video_unet import Level, VideoUNetConfig
 FRAMES = 7
 
 
-def network(**fields: Any) -> Network:
+def network(anchored: bool = False, **fields: Any) -> Network:
     """Three levels that convolve time, with weights that are nowhere zero."""
     levels = (
         Level(width=8, temporal="convolution"),
@@ -22,7 +22,10 @@ def network(**fields: Any) -> Network:
         Level(width=16, convolution=False, text_attention=True),
     )
     torch.manual_seed(0)
-    made = VideoUNetConfig(low_res=True, text_width=8, embedding=16, head=8, patch=2, levels=levels).build().double()
+    config = VideoUNetConfig(
+        low_res=True, anchored=anchored, text_width=8, embedding=16, head=8, patch=2, levels=levels
+    )
+    made = config.build().double()
     for weight in made.parameters():
         nn.init.normal_(weight, std=0.3)
     return made.requires_grad_(False)
@@ -52,8 +55,9 @@ def in_parts(one: Network, frames: int, cuts: tuple[int, ...]) -> Tensor:
 
 @pytest.mark.parametrize("cuts", [(7,), (1,) * 7, (2, 3, 2), (6, 1), (1, 6)])
 @pytest.mark.parametrize("attention", [False, True])
-def test_parts_give_what_the_whole_gives(cuts: tuple[int, ...], attention: bool) -> None:
-    one = network(spatial_attention=attention)
+@pytest.mark.parametrize("anchored", [False, True])
+def test_parts_give_what_the_whole_gives(cuts: tuple[int, ...], attention: bool, anchored: bool) -> None:
+    one = network(anchored, spatial_attention=attention)
     assert one.config.reach().streams
     whole = one(*given(FRAMES))
     assert whole.abs().mean() > 0.1

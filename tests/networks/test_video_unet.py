@@ -7,10 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.diffusion.anchor import anchor
 from zoetrope.layers.attention import FeedForward, TemporalAttention, distance_buckets
 from zoetrope.layers.convolution import TemporalConv, shuffle, unshuffle
 from zoetrope.networks.video_unet import Level, VideoUNet, VideoUNetConfig
+from zoetrope.shapes import VideoShape
 
 WIDTH = 8  # of text
 
@@ -223,6 +226,28 @@ def test_feed_forward_is_modulated_by_frame() -> None:
     got = layer(h, e)
     for frame in range(2):
         torch.testing.assert_close(got[:, frame : frame + 1], layer(h[:, frame : frame + 1], e[:, frame : frame + 1]))
+
+
+def test_an_anchored_network_begins_at_what_it_is_given() -> None:
+    network = config("convolution", low_res=True, anchored=True, patch=2).build().double()
+    z, low_res = randn(2, 2, 3, 2, 8, 8)
+    given = replace(text(2), low_res=low_res, low_res_logsnr=logsnr(2) + 3)
+    torch.testing.assert_close(network(z, logsnr(2), given), anchor(z, low_res, logsnr(2), logsnr(2) + 3))
+    awake(network)
+    assert (network(z, logsnr(2), given) - anchor(z, low_res, logsnr(2), logsnr(2) + 3)).abs().max() > 0.01
+
+
+def test_only_a_network_with_low_res_that_predicts_v_is_anchored() -> None:
+    with pytest.raises(ValueError, match="anchored: expected false without low_res"):
+        config(anchored=True)
+    with pytest.raises(ValueError, match=r"stage 'ssr': expected prediction 'v', .* got 'x'"):
+        StageSpec(
+            name="ssr",
+            shape=VideoShape(frames=2, height=8, width=8, fps=2),
+            source=VideoShape(frames=2, height=4, width=4, fps=2),
+            network=config(low_res=True, anchored=True),
+            prediction="x",
+        )
 
 
 def test_wrong_conditioning_is_refused() -> None:

@@ -24,6 +24,12 @@ TSR = VideoShape(frames=4, height=4, width=8, fps=6)
 Tiny = Callable[..., Recipe]
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the texts of a file's tests are kept encoded."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Tiny:
     """Make a recipe: tiny(half_life=3, ...) with fields of both stages' `TrainSpec`."""

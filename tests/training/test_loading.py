@@ -21,7 +21,7 @@ from zoetrope.data.toybox import Toybox
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 from zoetrope.text._cache import EmbeddingCache
-from zoetrope.text.t5 import T5
+from zoetrope.text.words import Words
 from zoetrope.training.batch import Batch, Batches, Share
 from zoetrope.training.loading import Loader
 from zoetrope.training.spec import Phase, TrainSpec
@@ -35,21 +35,8 @@ MIXED = (Phase(examples=7, batch=3, frames=1), Phase(examples=23, batch=5, image
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> EmbeddingCache:
-    """Features of the captions of three toybox scripts and of a few words, by a tiny T5 that reads letters."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
-
-    folder = tmp_path_factory.mktemp("t5")
-    letters = {name: i for i, name in enumerate(["<pad>", "</s>", "<unk>", *"abcdefghijklmnopqrstuvwxyz"])}
-    words = Tokenizer(models.WordLevel(letters, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="</s>").save_pretrained(folder)
-    torch.manual_seed(0)
-    T5EncoderModel(T5Config(vocab_size=32, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)).save_pretrained(
-        folder
-    )
-    cache = EmbeddingCache(T5(model=str(folder), width=8, limit=64), folder / "cache")
+    """Features of the captions of three toybox scripts and of a few words."""
+    cache = EmbeddingCache(Words(width=8), tmp_path_factory.mktemp("cache"))
     cache.prepare([*Toybox(scripts=3).open().captions(), "a clip"])
     return cache
 

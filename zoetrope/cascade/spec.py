@@ -123,6 +123,9 @@ class StageSpec(Config):
         self.network.check(self.shape.frames, self.shape.height, self.shape.width)
         if self.network.low_res != (self.source is not None):
             raise ValueError(f"stage {self.name!r}: a network has low_res = true exactly where the stage has a source")
+        if self.network.predicts not in (None, self.prediction):
+            expected = f"prediction {self.network.predicts!r}, which its network is made for"
+            raise ValueError(f"stage {self.name!r}: expected {expected}, got {self.prediction!r}")
         if self.network.guided != (self.distilled is not None and self.distilled.weights[1] > 0):
             raise ValueError(f"stage {self.name!r}: guided = true belongs to a network distilled for guidance")
         if self.source is not None:

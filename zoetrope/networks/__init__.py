@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Kind
+from zoetrope.diffusion.prediction import Prediction
 
 
 class Part(NamedTuple):
@@ -81,6 +82,11 @@ class NetworkConfig(Kind, ABC):
     low_res: bool = False
     text_width: PositiveInt = 384
     guided: bool = False
+
+    @property
+    def predicts(self) -> Prediction | None:
+        """What alone the output can be read as; None: whatever it is trained for."""
+        return None
 
     @abstractmethod
     def build(self) -> Network:

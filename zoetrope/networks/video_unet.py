@@ -20,6 +20,8 @@ from torch.utils.checkpoint import checkpoint
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Config
+from zoetrope.diffusion.anchor import anchor
+from zoetrope.diffusion.prediction import Prediction
 from zoetrope.layers.attention import (
     FeedForward,
     SpatialAttention,
@@ -102,6 +104,9 @@ class VideoUNetConfig(NetworkConfig):
         embedding: width of the conditioning vector; head: channels of an attention head.
         positions: whether frames and pixels are told where they lie in the clip and in the frame, beside the relative
             positions of attention, which are all the paper speaks of. Not for stages that are trained on crops.
+        anchored: whether the answer begins at that of a video which is low_res, and every pixel decides how far it
+            stays there. What low_res tells already, flat areas and given frames, is then right from the first step of
+            training. For networks that predict v.
         checkpointing: recompute blocks in the backward pass instead of keeping their activations.
     """
 
@@ -109,6 +114,7 @@ class VideoUNetConfig(NetworkConfig):
     embedding: PositiveInt = 256
     head: PositiveInt = 32
     positions: bool = False
+    anchored: bool = False
     checkpointing: bool = False
     levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (
         Level(width=32, temporal="convolution"),
@@ -118,6 +124,17 @@ class VideoUNetConfig(NetworkConfig):
     def build(self) -> "VideoUNet":
         """The network with fresh weights."""
         return VideoUNet(self)
+
+    @property
+    def predicts(self) -> Prediction | None:
+        """v, where the answer has an anchor."""
+        return "v" if self.anchored else None
+
+    @model_validator(mode="after")
+    def _has_an_anchor(self) -> Self:
+        if self.anchored and not self.low_res:
+            raise ValueError("anchored: expected false without low_res, which is the anchor")
+        return self
 
     @model_validator(mode="after")
     def _whole_heads(self) -> Self:
@@ -227,7 +244,7 @@ class VideoUNet(Network):
         self.merge = nn.ModuleList(Linear(2 * fine.width, fine.width) for fine in levels[:-1])
         self.norm = nn.LayerNorm(levels[0].width)
         self.modulation = zero(nn.Linear(width, 2 * levels[0].width))
-        self.leave = zero(SpatialConv(levels[0].width, pixel))
+        self.leave = zero(SpatialConv(levels[0].width, pixel + config.patch**2 * config.anchored))
         # At low noise v is mostly the noise in z, and a super-resolved video is mostly the one that it is made from:
         # letting z and low_res themselves through, by gains that the noise levels decide, leaves the blocks to paint
         # pictures instead of carrying noise, and training starts faster.
@@ -252,7 +269,7 @@ class VideoUNet(Network):
             h = self._run(blocks, h, context)
         for index in reversed(range(len(skips))):
             h = self._run(self.up[index], self._merged(index, h, skips[index]), context)
-        return self._left(h, e, videos)
+        return self._left(h, e, videos, logsnr, conditioning)
 
     def stream(self, parts: Iterable[Part], logsnr: Tensor, conditioning: Conditioning) -> Iterator[Tensor]:
         """See `Network.stream`: every layer hands a part on as soon as it has seen the frame that follows it."""
@@ -276,7 +293,7 @@ class VideoUNet(Network):
         for index in reversed(range(len(skips))):
             h = self._stream(self.up[index], map(partial(self._merged, index), h, skips[index]), e, tokens, mask)
         for each, video in zip(h, known, strict=True):
-            yield self._left(each, e, video)
+            yield self._left(each, e, video, logsnr, conditioning)
             del each, video
 
     def _stream(
@@ -300,13 +317,18 @@ class VideoUNet(Network):
         """A coarse level's result and what its finer level had before, at the resolution of the latter."""
         return self.merge[index](torch.cat([self.finer[index](h), skip * SKIP_SCALE], dim=-1))
 
-    def _left(self, h: Tensor, e: Tensor, videos: Sequence[Tensor]) -> Tensor:
+    def _left(
+        self, h: Tensor, e: Tensor, videos: Sequence[Tensor], logsnr: Tensor, conditioning: Conditioning
+    ) -> Tensor:
         """The output (B, C, F, H, W) of the last features and of the videos that entered."""
         h, like = modulate(self.norm(h), self.modulation(e)), videos[0].dtype
         out = shuffle(self.leave(nn.functional.silu(h)), self.config.patch).permute(0, 4, 1, 2, 3).to(like)
+        out, leaving = (out[:, :-1], out[:, -1:]) if self.config.anchored else (out, None)
         for gain, video in zip(self.gain(e).to(like).unbind(-1), videos, strict=True):  # each (B, F or 1)
             out = out + gain[:, None, :, None, None] * video
-        return out
+        if leaving is None or conditioning.low_res_logsnr is None:
+            return out
+        return out + (1 + leaving) * anchor(videos[0], videos[1], logsnr, conditioning.low_res_logsnr)
 
     def matrices(self) -> Iterator[Tensor]:
         """The weights of linear maps and convolutions between the first and the last."""

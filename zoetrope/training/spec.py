@@ -239,9 +239,8 @@ def _check_augmentation(stage: StageSpec, spec: TrainSpec, where: str) -> None:
     if level is None:
         return
     if spec.augment == 0:
-        raise ValueError(
-            f"{where}.augment: without noise in training {stage.name}.sampling.low_res_logsnr must be null, got {level:g}"
-        )
+        asked = f"{stage.name}.sampling.low_res_logsnr must be null, got {level:g}"
+        raise ValueError(f"{where}.augment: without noise in training {asked}")
     noisiest = augmentation_logsnr(torch.tensor(spec.augment)).item()
     if level < noisiest:
         raise ValueError(

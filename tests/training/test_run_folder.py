@@ -1,0 +1,141 @@
+"""A run on disk: which checkpoints are there, what damage to them says, and what a kill leaves."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from zoetrope.training.checkpoints import find_checkpoints
+from zoetrope.training.loop import Run
+from zoetrope.training.spec import Phase
+from zoetrope.training.state import read_metrics
+
+from .stages import CPU, recipe
+
+
+def test_a_half_written_checkpoint_is_not_one(cache: Path, tmp_path: Path) -> None:
+    own = recipe(phases=(Phase(examples=8, batch=4),))
+    for _ in Run(own, "base", tmp_path, CPU).train(cache):
+        pass
+    checkpoints = tmp_path / "checkpoints"
+    (whole,) = find_checkpoints(checkpoints)
+    assert whole.name == "000000008"
+    partial = checkpoints / ".000000012.partial"
+    partial.mkdir()
+    (partial / "model.safetensors").write_bytes(b"half")
+    (checkpoints / "000000016").mkdir()
+    assert find_checkpoints(checkpoints) == [whole]
+    assert Run(own, "base", tmp_path, CPU).state.examples == 8
+    (whole / "model.safetensors").write_bytes(b"half")
+    with pytest.raises(ValueError, match=r"model\.safetensors: not a whole safetensors file"):
+        Run(own, "base", tmp_path, CPU)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("optimizer.safetensors", b"half"),
+        ("errors.safetensors", b"half"),
+        ("state.json", b"{"),
+        ("state.json", b"[1]"),
+        ("state.json", b"{}"),
+    ],
+)
+def test_damage_to_a_checkpoint_is_named(cache: Path, tmp_path: Path, file: str, content: bytes) -> None:
+    own = recipe(phases=(Phase(examples=4, batch=4),))
+    for _ in Run(own, "base", tmp_path, CPU).train(cache):
+        pass
+    before = (tmp_path / "run.json").read_bytes()
+    (tmp_path / "checkpoints/000000004" / file).write_bytes(content)
+    with pytest.raises(ValueError, match=rf"000000004/{file}: "):
+        Run(own, "base", tmp_path, CPU)
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("file", ["optimizer", "errors"])
+def test_tensors_of_another_training_are_named(cache: Path, tmp_path: Path, file: str) -> None:
+    own = recipe(phases=(Phase(examples=4, batch=4),))
+    for _ in Run(own, "base", tmp_path, CPU).train(cache):
+        pass
+    path = tmp_path / f"checkpoints/000000004/{file}.safetensors"
+    stored = {name: value.clone() for name, value in load_file(path).items()}
+    name = max(stored)
+    save_file({**stored, name: torch.zeros(3, 1)}, path)
+    about = json.loads((path.parent / "state.json").read_text())
+    del about["files"]  # the checksums, without which it is not damage
+    (path.parent / "state.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=rf"{file}\.safetensors: expected a tensor '{name}' .* got shape \(3, 1\)"):
+        Run(own, "base", tmp_path, CPU)
+
+
+def test_opening_a_run_clears_what_a_kill_left(cache: Path, tmp_path: Path) -> None:
+    own = recipe(phases=(Phase(examples=16, batch=4),), log_every=4)
+    reports = Run(own, "base", tmp_path, CPU).train(cache)
+    next(reports)
+    reports.close()  # type: ignore[attr-defined]
+    stale = tmp_path / "checkpoints/.000000099.partial"
+    stale.mkdir()
+    lines = tmp_path / "metrics.jsonl"
+    with lines.open("a") as file:
+        file.write('{"examples": 8, "lo')
+    assert [line["examples"] for line in read_metrics(lines)] == [4]
+    for _ in Run(own, "base", tmp_path, CPU).train(cache):
+        pass
+    assert not stale.exists()
+    assert [line["examples"] for line in read_metrics(lines)] == [4, 8, 12, 16]
+    lines.write_text('{"examp\n{"examples": 4}\n')
+    with pytest.raises(ValueError, match=r"metrics\.jsonl:1: "):
+        read_metrics(lines)
+
+
+def test_a_run_remembers_how_it_was_gone_on_with(cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    own = recipe(phases=(Phase(examples=16, batch=4),), log_every=4)
+    reports = Run(own, "base", tmp_path, CPU).train(cache)
+    next(reports)
+    reports.close()  # type: ignore[attr-defined]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        with caplog.at_level(logging.WARNING):
+            Run(own, "base", tmp_path, CPU)
+    finally:
+        torch.set_num_threads(threads)
+    assert f"was written with {threads} threads, not {threads + 1}" in caplog.text
+    history = json.loads((tmp_path / "run.json").read_text())["history"]
+    assert [(entry["examples"], entry["threads"]) for entry in history] == [(0, threads), (4, threads + 1)]
+    assert history[0]["versions"]["torch"] == torch.__version__ and history[0]["command"]
+
+
+def test_a_stop_during_the_last_save_still_leaves_a_checkpoint(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(recipe(phases=(Phase(examples=8, batch=4),)), "base", tmp_path, CPU)
+    parts = run.state.parts
+
+    def interrupted() -> dict[str, dict[str, Tensor]]:
+        assert run.stop()
+        return parts()
+
+    monkeypatch.setattr(run.state, "parts", interrupted)
+    for _ in run.train(cache):
+        pass
+    assert find_checkpoints(tmp_path / "checkpoints") and not run.stop()
+
+
+def test_only_the_newest_checkpoints_are_kept(cache: Path, tmp_path: Path) -> None:
+    own = recipe(phases=(Phase(examples=20, batch=4),), checkpoint_every=4, keep=2)
+    for _ in Run(own, "base", tmp_path, CPU).train(cache):
+        pass
+    assert [path.name for path in find_checkpoints(tmp_path / "checkpoints")] == ["000000016", "000000020"]
+
+
+def test_a_folder_holds_one_run(tmp_path: Path) -> None:
+    Run(recipe(), "base", tmp_path, CPU)
+    with pytest.raises(ValueError, match="is a run of stage 'base', not of 'tsr1'"):
+        Run(recipe(), "tsr1", tmp_path, CPU)
+    with pytest.raises(ValueError, match="another network"):
+        Run(recipe().override("base.network.embedding", 32), "base", tmp_path, CPU)

@@ -1,0 +1,26 @@
+"""What super-resolution can answer without having learnt anything: that the video is as it was given.
+
+The literature lets networks find this out for themselves; here it is where an `anchored` one begins.
+"""
+
+import torch
+from torch import Tensor
+
+from zoetrope.diffusion.prediction import v_from_x
+from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.shapes import expand_like
+
+USUAL = 4.0  # standard deviations: what is taken for noise and is beyond them is something else
+
+
+def anchor(z: Tensor, low_res: Tensor, logsnr: Tensor, low_res_logsnr: Tensor) -> Tensor:
+    """The v of the clean video that z and low_res, both noisy, agree on best if they show the same: (B, C, F, H, W).
+
+    The estimate is the mean of z / alpha and low_res / alpha' weighted by their signal-to-noise ratios. Where they
+    show different things, v is larger than noise can be, and is left out.
+    """
+    level, given = NoiseLevel.variance_preserving(logsnr), NoiseLevel.variance_preserving(low_res_logsnr)
+    share = torch.sigmoid(given.logsnr - level.logsnr)
+    x_hat = expand_like(share / given.alpha, z) * low_res + expand_like((1 - share) / level.alpha, z) * z
+    v = v_from_x(x_hat, z, level)
+    return v / (1 + (v / USUAL) ** 8)
