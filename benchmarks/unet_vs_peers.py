@@ -1,36 +1,31 @@
-"""Our U-Net beside three published video U-Nets, at the same input, parameters and attention levels, in one run.
+"""Our U-Net beside three published video U-Nets and a video transformer, at the same input and parameters, in one run.
 
-The peers are optional; those that are not installed are left out, with a line that says so. To install them all beside
-an environment that already has torch, einops, transformers and this package:
+The peers are optional; those that are not installed are left out, with a line that says so. `make .venv-peers/ready`
+installs them all, with this package, in an environment of their own:
 
-    python -m venv peers
-    echo PATH/TO/THAT/ENVIRONMENT/site-packages > peers/lib/python3.11/site-packages/base.pth
-    peers/bin/pip install diffusers==0.42.1 einops tqdm pillow
-    peers/bin/pip install --no-deps imagen-pytorch==2.1.0 video-diffusion-pytorch==0.7.0
-    peers/bin/pip install --no-deps einops-exts==0.0.4 rotary-embedding-torch==0.9.1
-    peers/bin/python benchmarks/unet_vs_peers.py --threads 2
+    .venv-peers/bin/python benchmarks/unet_vs_peers.py --threads 2
 
-Each repetition runs every network once, one after the other, so that a busy moment of the machine hits all alike; a
-ratio compares two networks within a repetition, and the median over repetitions is reported. All networks are in
-evaluation mode: without it diffusers would also pay for its dropout. Parameters that a network starts at zero are
-filled with noise. Memory is what one forward + backward adds to a fresh process of its own (Linux: VmHWM - VmRSS).
+Each repetition measures the machine's own peaks and runs every network once, one after the other, so that a busy moment
+of the machine hits all alike; a ratio compares two networks within a repetition, and the median over repetitions is
+reported. All networks are in evaluation mode: without it diffusers would also pay for its dropout. Parameters that a
+network starts at zero are filled with noise. Memory is what one forward + backward adds to a fresh process of its own:
+resident memory on Linux, and of a GPU what PyTorch allocates.
 """
 
 import argparse
 import importlib.util
 import json
 import math
-import platform
 import statistics
 import subprocess
 import sys
-import time
 import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from _machine import CLOCKS, DTYPES, Place, described, place, probe
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -38,9 +33,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.planning.count import Meter
 
 PARAMETERS, TOLERANCE = 18e6, 0.05
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 FRAMES, SIDE, TOKENS, TEXT_WIDTH = 16, 32, 16, 384
 
 Call = Callable[[Tensor, Tensor], Tensor]
@@ -67,8 +62,8 @@ def zoetrope_unet(finest: str) -> Contender:
     logsnr = torch.zeros(())
 
     def call(z: Tensor, text: Tensor) -> Tensor:
-        mask = torch.ones(text.shape[:2], dtype=torch.bool)
-        return module(z, logsnr.expand(len(z)), Conditioning(text=text, text_mask=mask))
+        mask = torch.ones(text.shape[:2], dtype=torch.bool, device=z.device)
+        return module(z, logsnr.to(z.device).expand(len(z)), Conditioning(text=text, text_mask=mask))
 
     return Contender(module, call)
 
@@ -96,8 +91,8 @@ def imagen_pytorch() -> Contender:
     )
 
     def call(z: Tensor, text: Tensor) -> Tensor:
-        mask = torch.ones(text.shape[:2], dtype=torch.bool)
-        return module(z, torch.zeros(len(z)), text_embeds=text, text_mask=mask, cond_drop_prob=0.0)
+        mask = torch.ones(text.shape[:2], dtype=torch.bool, device=z.device)
+        return module(z, z.new_zeros(len(z)), text_embeds=text, text_mask=mask, cond_drop_prob=0.0)
 
     return Contender(module, call)
 
@@ -119,7 +114,7 @@ def video_diffusion_pytorch() -> Contender:
         for name in absent:
             del sys.modules[name]
     module = package.Unet3D(dim=80, dim_mults=(1, 2, 4), cond_dim=TEXT_WIDTH)
-    return Contender(module, lambda z, text: module(z, torch.zeros(len(z)), cond=text.mean(1)))
+    return Contender(module, lambda z, text: module(z, z.new_zeros(len(z)), cond=text.mean(1)))
 
 
 def diffusers() -> Contender:
@@ -136,7 +131,33 @@ def diffusers() -> Contender:
         cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=8,
     )
-    return Contender(module, lambda z, text: module(z, torch.zeros(len(z)), text, return_dict=False)[0])
+    return Contender(module, lambda z, text: module(z, z.new_zeros(len(z)), text, return_dict=False)[0])
+
+
+def latte() -> Contender:
+    """diffusers' Latte: a transformer, spatial with text and temporal in turns, all at 16x16 patches of 2x2 pixels."""
+    from diffusers import LatteTransformer3DModel
+
+    heads, head = 5, 64
+    module = LatteTransformer3DModel(
+        num_attention_heads=heads,
+        attention_head_dim=head,
+        in_channels=3,
+        out_channels=3,
+        num_layers=6,
+        cross_attention_dim=heads * head,
+        attention_bias=True,
+        sample_size=SIDE,
+        patch_size=2,
+        activation_fn="gelu-approximate",
+        num_embeds_ada_norm=1000,
+        norm_type="ada_norm_single",
+        norm_elementwise_affine=False,
+        norm_eps=1e-6,
+        caption_channels=TEXT_WIDTH,
+        video_length=FRAMES,
+    )
+    return Contender(module, lambda z, text: module(z, z.new_zeros(len(z)), text, return_dict=False)[0])
 
 
 OURS = {
@@ -147,10 +168,11 @@ PEERS = {
     "imagen-pytorch": imagen_pytorch,
     "video-diffusion-pytorch": video_diffusion_pytorch,
     "diffusers": diffusers,
+    "diffusers, Latte": latte,
 }
 
 
-def build(name: str) -> Contender:
+def build(name: str, here: Place) -> Contender:
     """A network ready to be measured. Raises ModuleNotFoundError if its package is absent."""
     torch.manual_seed(0)
     contender = (OURS | PEERS)[name]()
@@ -158,7 +180,7 @@ def build(name: str) -> Contender:
         for parameter in contender.module.parameters():
             if not parameter.any():
                 parameter.normal_(std=0.02)
-    contender.module.eval()
+    contender.module.eval().to(here.device)
     return contender
 
 
@@ -167,87 +189,110 @@ def parameters(contender: Contender) -> int:
     return sum(p.numel() for p in contender.module.parameters())
 
 
-def inputs(batch: int) -> tuple[Tensor, Tensor]:
+def inputs(batch: int, here: Place) -> tuple[Tensor, Tensor]:
     """z (B, 3, 16, 32, 32) and text (B, 16, 384)."""
     draw = torch.Generator().manual_seed(1)
     z = torch.randn(batch, 3, FRAMES, SIDE, SIDE, generator=draw)
-    return z, torch.randn(batch, TOKENS, TEXT_WIDTH, generator=draw)
+    return z.to(here.device), torch.randn(batch, TOKENS, TEXT_WIDTH, generator=draw).to(here.device)
 
 
-def forward(contender: Contender, batch: int, dtype: torch.dtype) -> Tensor:
+def forward(contender: Contender, given: tuple[Tensor, Tensor], here: Place) -> Tensor:
     """One call of the network."""
-    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-        return contender.call(*inputs(batch))
+    with torch.autocast(here.device.type, here.dtype, enabled=here.dtype != torch.float32):
+        return contender.call(*given)
 
 
-def seconds(contender: Contender, batch: int, dtype: torch.dtype, clock: str, backward: bool) -> float:
+def seconds(contender: Contender, batch: int, here: Place, backward: bool) -> float:
     """The time of one forward, or of one forward and backward."""
-    start = CLOCKS[clock]()
-    if backward:
-        forward(contender, batch, dtype).float().square().mean().backward()
-    else:
-        with torch.no_grad():
-            forward(contender, batch, dtype)
-    elapsed = CLOCKS[clock]() - start
+    given = inputs(batch, here)
+
+    def run() -> None:
+        if backward:
+            forward(contender, given, here).float().square().mean().backward()
+        else:
+            with torch.no_grad():
+                forward(contender, given, here)
+
+    elapsed = here.seconds(run)
     contender.module.zero_grad(set_to_none=True)
     return elapsed
 
 
-def flops(contender: Contender) -> int:
-    """Floating-point operations of the matrix products and convolutions of one forward at batch 1."""
+def flops(contender: Contender, here: Place) -> int:
+    """Floating-point operations of the matrix products and convolutions of one forward at batch 1, in float32."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        forward(contender, 1, torch.float32)
+        contender.call(*inputs(1, here))
     return counter.get_total_flops()
 
 
-def memory_kb(field: str) -> int:
-    """A line of /proc/self/status, in KiB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))
+def moved(contender: Contender, batch: int, here: Place) -> int:
+    """Bytes that the operations of one forward read and write, each for itself."""
+    given = inputs(batch, here)
+    with torch.no_grad(), Meter() as meter:
+        forward(contender, given, here)
+    return sum(operation.moved * count for operation, count in meter.tally.items())
 
 
-def added_memory(name: str, batch: int, dtype: torch.dtype) -> float:
+def added_memory(name: str, batch: int, here: Place) -> float | None:
     """MiB that a forward and backward add to this process at its peak, weight gradients included."""
-    contender = build(name)
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
-    before = memory_kb("VmRSS")
-    forward(contender, batch, dtype).float().square().mean().backward()
-    return (memory_kb("VmHWM") - before) / 1024
+    contender, given = build(name, here), inputs(batch, here)
+    probe(here)  # libraries set themselves up at the first use
+    held = here.held(lambda: forward(contender, given, here).float().square().mean().backward())
+    return None if held is None else held / 2**20
 
 
-def added_memory_elsewhere(name: str, options: argparse.Namespace) -> float:
+def added_memory_elsewhere(name: str, options: argparse.Namespace) -> float | None:
     """`added_memory` in a fresh process."""
     command = [sys.executable, __file__, "--memory-of", name, "--threads", str(options.threads)]
-    command += ["--batch", str(options.batch), "--dtype", options.dtype]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+    command += ["--batch", str(options.batch), "--dtype", options.dtype, "--device", options.device]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    held: float | None = json.loads(done.stdout.splitlines()[-1])
+    return held
 
 
-def measure(options: argparse.Namespace) -> dict[str, dict]:
-    """Every network that is installed: its size, its operations, its times in the same order of repetitions."""
-    dtype = getattr(torch, {"fp32": "float32", "bf16": "bfloat16"}[options.dtype])
+def built(names: list[str], here: Place) -> dict[str, Contender]:
+    """Every network that is installed. Raises ValueError for one of another size than the others."""
     contenders = {}
-    for name in options.only:
+    for name in names:
         try:
-            contenders[name] = build(name)
+            contenders[name] = build(name, here)
         except ModuleNotFoundError as missing:
             print(f"{name}: left out, because of {missing}", file=sys.stderr)
-    results = {}
-    for name, contender in contenders.items():
-        size = parameters(contender)
+            continue
+        size = parameters(contenders[name])
         if abs(size / PARAMETERS - 1) > TOLERANCE:
             raise ValueError(f"{name}: expected {PARAMETERS:.0f} parameters within {TOLERANCE:.0%}, got {size}")
-        results[name] = {"parameters": size, "flops": flops(contender) * options.batch, "forward": [], "both": []}
+    return contenders
+
+
+def measure(options: argparse.Namespace, here: Place) -> tuple[dict[str, dict], list[dict[str, float]]]:
+    """Size, operations and times of every network, and the machine's peaks, all in the same order of repetitions."""
+    contenders = built(options.only, here)
+    results: dict[str, dict] = {}
+    for name, contender in contenders.items():
+        results[name] = {
+            "parameters": parameters(contender),
+            "flops": flops(contender, here) * options.batch,
+            "moved": moved(contender, options.batch, here),
+            "forward": [],
+            "both": [],
+        }
+    probes = []
     for repetition in range(options.warm_up + options.repetitions):
+        peaks = probe(here)
+        if repetition >= options.warm_up:
+            probes.append(peaks)
         for name, contender in contenders.items():
-            once = seconds(contender, options.batch, dtype, options.clock, backward=False)
-            both = seconds(contender, options.batch, dtype, options.clock, backward=True)
+            once = seconds(contender, options.batch, here, backward=False)
+            both = seconds(contender, options.batch, here, backward=True)
             if repetition >= options.warm_up:
                 results[name]["forward"].append(once)
                 results[name]["both"].append(both)
     for name, result in results.items():
-        if not options.no_memory and Path("/proc/self/clear_refs").exists():
-            result["memory_mib"] = added_memory_elsewhere(name, options)
-    return results
+        held = None if options.no_memory else added_memory_elsewhere(name, options)
+        if held is not None:
+            result["memory_mib"] = held
+    return results, probes
 
 
 def ratio(theirs: list[float], ours: list[float]) -> float:
@@ -282,7 +327,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32", help="bf16: autocast, for all networks")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="bf16: autocast, for all networks")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: for a busy machine, with --threads 1")
     parser.add_argument("--only", nargs="+", choices=(*OURS, *PEERS), default=[*OURS, *PEERS], metavar="NETWORK")
@@ -293,18 +339,16 @@ def main() -> None:
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    here = place(options.device, options.dtype, options.clock)
     if options.memory_of:
-        dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
-        print(added_memory(options.memory_of, options.batch, dtype))
+        print(json.dumps(added_memory(options.memory_of, options.batch, here)))
         return
-    results = measure(options)
-    print(f"torch {torch.__version__}, {options.threads} threads, {options.dtype}, batch {options.batch}, ", end="")
-    print(f"{options.clock} seconds, {options.repetitions} repetitions, python {platform.python_version()}")
+    results, probes = measure(options, here)
+    about = described(here) | {"batch": options.batch}
+    print(", ".join(f"{key}: {value}" for key, value in about.items()))
     print(table(results))
     if options.json:
-        about = {"torch": torch.__version__, "threads": options.threads, "dtype": options.dtype, "batch": options.batch}
-        about["clock"] = options.clock
-        options.json.write_text(json.dumps(about | {"networks": results}, indent=1) + "\n")
+        options.json.write_text(json.dumps(about | {"networks": results, "probes": probes}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

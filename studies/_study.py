@@ -24,9 +24,10 @@ from zoetrope.models.weights import read_weights
 from zoetrope.text import TextEncoder
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.checkpoints import find_checkpoints
+from zoetrope.training.distil import Distillation, is_distillation
 from zoetrope.training.loop import Run
 from zoetrope.training.precision import compute_dtype
-from zoetrope.training.spec import Recipe
+from zoetrope.training.spec import Phase, Recipe
 from zoetrope.training.state import read_metrics
 from zoetrope.training.trained import run_recipe
 
@@ -40,6 +41,40 @@ class Arm(NamedTuple):
 
     recipe: Recipe
     stage: str = "base"
+
+    def train(self, folder: Path, scale: float) -> None:
+        """Train it, or go on with it, for this share of its examples."""
+        spec = self.recipe.train_spec(self.stage)
+        phases = [shortened(phase, scale).to_json() for phase in spec.phases]
+        recipe = self.recipe.override(f"{self.stage}.training.phases", phases)
+        for _ in Run(recipe, self.stage, folder, DEVICE).train():
+            pass
+
+
+class Distilling(NamedTuple):
+    """A distillation: the stage of a recipe, and what gives the file with its trained weights."""
+
+    recipe: Recipe
+    weights: Callable[[], Path]
+    stage: str = "base"
+
+    def train(self, folder: Path, scale: float) -> None:
+        """Distil it, or go on with it, in rounds of this share of their examples."""
+        recipe, spec = self.recipe, self.recipe.distil_spec(self.stage)
+        for name in ("guidance", "halving", "last"):
+            phase = shortened(getattr(spec, name), scale).to_json()
+            recipe = recipe.override(f"{self.stage}.distillation.{name}", phase)
+        if not is_distillation(folder):
+            Distillation.begin(folder, recipe, self.stage, self.weights())
+        for part in Distillation.open(folder).rounds():
+            if not part.finished:
+                for _ in Run(part.recipe, part.stage, part.folder, DEVICE).train():
+                    pass
+
+
+def shortened(phase: Phase, scale: float) -> Phase:
+    """A phase of this share of its examples."""
+    return phase.model_copy(update={"examples": max(1, round(phase.examples * scale))})
 
 
 class Page(NamedTuple):
@@ -57,7 +92,7 @@ class Study(NamedTuple):
         name: of the page and of the folder of its runs.
         finding: what the paper reports, and where.
         setup: what was done, for people.
-        arms: what is trained, by name.
+        arms: what is trained or distilled, by name.
         measure: from the folder of each arm, and a keeper of measurements, to all numbers.
         page: from these numbers to what is told.
     """
@@ -66,7 +101,7 @@ class Study(NamedTuple):
     title: str
     finding: str
     setup: str
-    arms: Mapping[str, Arm]
+    arms: Mapping[str, Arm | Distilling]
     measure: Callable[[Mapping[str, Path], "Kept"], Json]
     page: Callable[[Json], Page]
 
@@ -98,21 +133,13 @@ def main(study: Study) -> None:
     parser.add_argument("--arm", choices=list(study.arms), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.arm:
-        _train(study.arms[options.arm], options.out / options.arm, options.scale)
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+        study.arms[options.arm].train(options.out / options.arm, options.scale)
         return
     _train_all(study, options)
     folders = {name: options.out / name for name in study.arms}
     numbers = study.measure(folders, Kept(options.out / "measured"))
     _write(study, numbers, folders, options.page)
-
-
-def _train(arm: Arm, folder: Path, scale: float) -> None:
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    spec = arm.recipe.train_spec(arm.stage)
-    phases = [phase.model_copy(update={"examples": max(1, round(phase.examples * scale))}) for phase in spec.phases]
-    recipe = arm.recipe.override(f"{arm.stage}.training.phases", [phase.to_json() for phase in phases])
-    for _ in Run(recipe, arm.stage, folder, DEVICE).train():
-        pass
 
 
 def _train_all(study: Study, options: argparse.Namespace) -> None:
@@ -132,7 +159,9 @@ def _train_all(study: Study, options: argparse.Namespace) -> None:
 
 
 def minutes(folder: Path) -> float:
-    """How long a run took."""
+    """How long a run took, or all rounds of a distillation."""
+    if is_distillation(folder):
+        return sum(minutes(part.folder) for part in Distillation.open(folder).rounds())
     lines, before, total = read_metrics(folder / "metrics.jsonl"), 0, 0.0
     for line in lines:
         total += (line["examples"] - before) / line["examples_per_second"]

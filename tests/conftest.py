@@ -46,6 +46,13 @@ def number_of(frames: np.ndarray) -> list[int]:
     return [int(level) // 8 for level in frames.reshape(len(frames), -1).astype(float).mean(1).round()]
 
 
+def picture_clip(count: int = 10, height: int = 48, width: int = 64) -> np.ndarray:
+    """A smooth coloured moving pattern, kind to lossy codecs."""
+    y, x = np.mgrid[:height, :width]
+    planes = [np.stack([x / width, y / height, np.full(x.shape, k / count)], -1) for k in range(count)]
+    return (np.stack(planes) * 200 + 25).astype(np.uint8)
+
+
 @pytest.fixture
 def make_video(tmp_path: Path) -> Maker:
     """Write a file with PyAV alone: make_video(name, frames, codec=, pix_fmt=, fps=, pts=, turned=, options=)."""

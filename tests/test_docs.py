@@ -6,15 +6,18 @@ A fenced block says by its info string what happens to it here:
     sh long, console long,        takes too long, or needs what a test has not: every command must exist with its
     python long                   options, Python must compile and its imports from the package must work
 
-In a console block the lines that begin with "$ " are commands and the others what they print.
+In a console block the lines that begin with "$ " are commands and the others what they print. The guide needs clips of
+its reader's: it finds a few of toybox in `my_clips`, and where the reference media are, it is run on real ones as well.
 """
 
 import ast
 import functools
 import importlib
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -23,8 +26,13 @@ from typing import NamedTuple
 
 import pytest
 
+from zoetrope.data.toybox import Toybox
+from zoetrope.shapes import VideoShape
+from zoetrope.video import Video
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+GUIDE = ROOT / "docs/guide.md"
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 NAME = re.compile(r"`(zoetrope(?:\.\w+)+)`")
 LINK = re.compile(r"\]\((?![a-z]+:|#)([^)#\s]+)")
@@ -182,7 +190,34 @@ def resolve(dotted: str) -> object:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
     """The folder that each document's blocks run in."""
-    return {document: tmp_path_factory.mktemp(document.stem) for document in DOCUMENTS}
+    made = {document: tmp_path_factory.mktemp(document.stem) for document in DOCUMENTS}
+    clips = made[GUIDE] / "my_clips"
+    (clips / "clips").mkdir(parents=True)
+    shape = VideoShape(frames=16, height=48, width=80, fps=8)
+    lines = []
+    for number in range(8):
+        example = Toybox().open().example(number, shape)
+        name, split = f"clips/{number:03d}.mp4", "test" if number % 4 == 3 else "train"
+        Video.from_tensor(example.video, shape.fps).save(clips / name)
+        lines.append(json.dumps({"file_name": name, "text": example.text, "split": split}))
+    (clips / "metadata.jsonl").write_text("\n".join(lines) + "\n")
+    return made
+
+
+def run_block(block: Block, folder: Path) -> None:
+    """Run a block in a folder. Fails, with what was printed, unless all of it succeeds."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    script = [sys.executable, "-c", block.text] if block.language == "python" else ["bash", "-euc", shell(block)]
+    done = subprocess.run(
+        script,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=LIMIT,
+        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, f"{name_of(block)}\n{done.stdout}{done.stderr}"
 
 
 def test_the_documents_are_there() -> None:
@@ -193,18 +228,22 @@ def test_the_documents_are_there() -> None:
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if not block.long], ids=name_of)
 def test_block_runs(block: Block, folders: dict[Path, Path]) -> None:
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    script = [sys.executable, "-c", block.text] if block.language == "python" else ["bash", "-euc", shell(block)]
-    done = subprocess.run(
-        script,
-        cwd=folders[block.document],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=LIMIT,
-        env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_block(block, folders[block.document])
+
+
+@pytest.mark.shared
+def test_the_guide_runs_on_real_clips(shared: Path, tmp_path: Path) -> None:
+    source, clips = shared / "data/real_clips", tmp_path / "my_clips"
+    (clips / "clips").mkdir(parents=True)
+    lines = (source / "metadata.jsonl").read_text("utf-8").splitlines()
+    chosen = [next(line for line in lines if json.loads(line)["split"] == split) for split in ("train", "test")]
+    chosen += [line for line in lines[::12] if line not in chosen]
+    for line in chosen:
+        shutil.copyfile(source / json.loads(line)["file_name"], clips / json.loads(line)["file_name"])
+    (clips / "metadata.jsonl").write_text("\n".join(chosen) + "\n", "utf-8")
+    for block in BLOCKS:
+        if block.document == GUIDE and not block.long:
+            run_block(block, tmp_path)
 
 
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.long], ids=name_of)

@@ -41,6 +41,21 @@ def test_shards_of_a_folder(cli: Cli, shards: Path, films: Path) -> None:
     assert done.code == 0 and done.out == "large: 3 samples in 1 shards, zoetrope-000000.tar to zoetrope-000000.tar\n"
 
 
+def test_shards_of_one_split(cli: Cli, films: Path) -> None:
+    Path("own").mkdir()
+    lines = []
+    for number, (text, split) in enumerate(zip(WORDS, ("train", "test", "train"), strict=True)):
+        shutil.copy(films / f"film{number}.mp4", "own")
+        lines.append(json.dumps({"file_name": f"film{number}.mp4", "text": text, "split": split}))
+    Path("own/metadata.jsonl").write_text("\n".join(lines))
+    done = cli("data", "shard", "own", "-o", "part", "--split", "train", "--json")
+    assert done.code == 0 and json.loads(done.out)["samples"] == 2
+    assert sorted(Shards(path="part").open().captions()) == sorted([WORDS[0], WORDS[2]])
+    done = cli("data", "shard", "own", "-o", "none", "--split", "trian")
+    assert done.code == 2 and "unknown split 'trian'; did you mean 'train'?" in done.err
+    assert not Path("none").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

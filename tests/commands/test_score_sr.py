@@ -1,20 +1,23 @@
-"""The measurements of super-resolution, from a model's folder to their tables, with a tiny untrained cascade."""
+"""The measurements of a model, from its folder to their tables, and its packing, with a tiny untrained cascade."""
 
 import importlib
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from tests.commands.conftest import network
+from tests.commands.conftest import Cli, network
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
-from zoetrope.models.folder import write_model
+from zoetrope.models.folder import read_spec, write_model
 from zoetrope.shapes import VideoShape
 from zoetrope.text.t5 import T5
+from zoetrope.training.trained import gather
 
 BASE = VideoShape(frames=4, height=12, width=20, fps=2)
 TSR = VideoShape(frames=8, height=12, width=20, fps=4)
@@ -134,3 +137,90 @@ def test_videos_are_judged_after_the_first_and_the_last_stage(
     score_mini.main()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")} == kept
     assert json.loads((tmp_path / "scores.json").read_text()) == scores
+
+
+TO_TWO = ("--start", "4", "--steps", "2")
+TO_ONE = ("--start", "2", "--steps", "1")
+SHORT = json.dumps({"examples": 4, "batch": 4})
+
+
+@pytest.fixture
+def distil(cli: Cli, untrained: Path, films: Path) -> Callable[..., str]:
+    """Distil a stage for as long as it takes to have every round."""
+
+    def distil(stage: str, out: str, *words: str, model: str | Path = untrained) -> str:
+        rounds = [f"{stage}.distillation.{name}={SHORT}" for name in ("guidance", "halving", "last")]
+        sets = [word for part in rounds for word in ("--set", part)]
+        done = cli("distill", model, "--stage", stage, "--out", out, "--data", films, "--quiet", *sets, *words)
+        assert done == (0, "", "")
+        return out
+
+    return distil
+
+
+def test_distilled_stages_are_measured_beside_their_originals(
+    distil: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    distilled = benchmark("distilled", monkeypatch)
+    names = [
+        distil("base", "base", *TO_TWO, "--weights", "0", "4"),
+        distil("base", "noisy", *TO_TWO, "--sampler", "stochastic"),
+        distil("tsr1", "tsr1", *TO_ONE),
+        distil("ssr1", "ssr1", *TO_ONE),
+    ]
+    words = [*names, "--out", "out", "--page", "page", "--steps", "4", "--sr-steps", "2", "--prompts", "9"]
+    words += ["--clips", "1", "--oscillating", "4"]
+    distilled.main(words)
+    told = json.loads(Path("page/distilled.json").read_text())["rows"]
+    rows = [(row["stage"], row["network"], row["steps"], row["sampler"], row["guidance"]) for row in told]
+    constant = [
+        ("original", 4, "ddim"), ("guided", 4, "ddim"), ("distilled", 2, "ddim"),
+        ("guided", 4, "ddim"), ("distilled", 4, "stochastic"), ("distilled", 2, "ddim"),
+        ("distilled", 2, "stochastic"), ("distilled", 1, "ddim"),
+    ]  # fmt: skip
+    base = [row[1:4] for row in rows if row[0] == "base" and row[4] == "1"]
+    assert sorted(base) == sorted(constant)
+    waves = [row[1:] for row in rows if row[4] == "4 and 1"]  # the range of the other distillation ends at 1
+    assert waves == [(*way, "4 and 1") for way in constant[:3]]
+    assert [row[:4] for row in rows if row[0] == "ssr1"] == [
+        ("ssr1", "original", 2, "ddim"), ("ssr1", "distilled", 1, "ddim"),
+    ]  # fmt: skip
+    assert all(row["videos"] == 9 for row in told if row["stage"] == "base")
+    assert all((row["psnr_new"] is None) == (row["stage"] == "ssr1") for row in told if row["stage"] != "base")
+    assert Path("page/distilled.png").is_file() and "| original | 4 | ddim | 1 |" in capfd.readouterr().out
+    before = {path: path.stat().st_mtime_ns for path in Path("out").iterdir()}
+    distilled.main(words)
+    assert {path: path.stat().st_mtime_ns for path in Path("out").iterdir()} == before
+
+    distilled.main(["base", "tsr1", "--speed", "--out", "out", "--divide", "2"])
+    speed = json.loads(Path("out/distilled_speed.json").read_text())
+    assert set(speed["medians"]["original"]) == {"base", "tsr1", "all"} and speed["times"] > 18
+    assert "| base | 2 | 2 | 256 |" in capfd.readouterr().out
+
+
+def test_originals_are_packed_in_eight_bits(
+    distil: Callable[..., str],
+    untrained: Path,
+    cli: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    package_mini = benchmark("package_mini", monkeypatch)
+    recipe = {"name": "untrained", "cascade": read_spec(untrained).to_json(), "training": {}}
+    Path("recipe.json").write_text(json.dumps(recipe))
+    names = [distil("base", "base", *TO_TWO), distil("ssr1", "ssr1", *TO_ONE)]
+    words = [str(untrained), *names, "--recipe", "recipe.json", "--to", "packed"]
+    with pytest.raises(SystemExit, match=r"would take 0\.\d MB, more than 0.01"):
+        package_mini.main([*words, "--most", "0.01"])
+    assert not Path("packed").exists()
+    package_mini.main(words)
+    assert "distilled: base, ssr1" in capfd.readouterr().out
+    packed = gather(["packed"])
+    assert [stage.name for stage in packed.spec.teachers] == ["base", "ssr1"]
+    stored = load_file("packed/base/teacher.safetensors")
+    assert stored["enter.conv.weight"].dtype == torch.int8 and "enter.conv.weight.scale" in stored
+    assert load_file("packed/base/model.safetensors")["enter.conv.weight"].dtype == torch.bfloat16
+    for words in (["--teacher", "--steps", "3"], []):
+        assert cli("generate", "fog", "--model", "packed", "-o", "a.mp4", *words).code == 0
+    distil("ssr1", "again", *TO_TWO, model="packed")  # from the original, although that is in 8 bits

@@ -58,9 +58,9 @@ def test_a_divided_distillation_and_what_it_makes(cli: Cli, recipe: Path) -> Non
         for name in ("guidance", "halving", "last")
         for word in ("--set", f'base.distillation.{name}={{"examples": 8, "batch": 4, "peak": 1e-4}}')
     ]
-    # torchrun takes --start for one of its own.
-    to_two = ["--set", "base.distillation.start=4", "--steps", "2", "--weights", "0", "4"]
-    done = together("distill", "run", "--out", "out", *to_two, *rounds, "--json")
+    # Without the dashes before the command, torchrun takes --start for one of its own.
+    to_two = ["--start", "4", "--steps", "2", "--weights", "0", "4"]
+    done = together("--", "distill", "run", "--out", "out", *to_two, *rounds, "--json")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('"rounds"') == 1
     newest = find_checkpoints(Path("out/steps-2/checkpoints"))[-1]

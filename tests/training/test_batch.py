@@ -34,6 +34,14 @@ def test_phases_and_learning_rate() -> None:
     assert spec.learning_rate(12) == pytest.approx(1e-4)
     assert spec.learning_rate(25) == pytest.approx(1e-4 / 2)
     assert 0 < spec.learning_rate(30) < 2e-6
+    assert spec.reached == 1
+
+
+def test_a_short_run_is_known_not_to_reach_its_learning_rate() -> None:
+    spec = plan(phases=(Phase(examples=30, batch=1, peak=1.0),), warm_up=40, cool_down=60)
+    assert spec.reached == pytest.approx(max(map(spec.learning_rate, range(30))), abs=0.01)
+    assert plan(phases=(Phase(examples=1, batch=1),), warm_up=0, cool_down=0).reached == 1
+    assert plan(phases=(Phase(examples=9, batch=1),), warm_up=6, cool_down=3).reached == 1
 
 
 def test_fewer_frames_are_spread_over_the_same_seconds() -> None:

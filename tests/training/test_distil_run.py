@@ -289,6 +289,26 @@ def test_every_round_lowers_its_loss_and_is_a_model(tmp_path: Path) -> None:
         from_disk.spec.originals()
 
 
+def test_oscillating_guidance_is_distilled_and_sampled(tmp_path: Path) -> None:
+    wave = SamplingSpec(steps=8, guidance=Oscillating(high=4, low=1, constant=4), threshold=None)
+    short = Phase(examples=4, batch=4, peak=1e-3)
+    distil = QUICK.model_copy(update={"guidance": short, "halving": short, "last": short, "weights": None})
+    with pytest.raises(ValueError, match="expected a range with 4 in it, the guidance that the stage is sampled with"):
+        begun(recipe(distil.model_copy(update={"weights": (0, 2)}), sampling=wave), tmp_path / "narrow")
+    found = begun(recipe(distil, sampling=wave), tmp_path / "out")
+    for part in found.rounds():
+        trained(part, tmp_path / "cache")
+    newest = gather([tmp_path / "out"])
+    stage = newest.spec.stage("base")
+    assert stage.distilled == Distilled(steps=2, weights=(0, 4))
+    assert stage.sampling.weights() == [4, 1] and newest.originals().spec.stages[0].sampling == wave
+    waving = newest.cascade(CPU, torch.float32)
+    even = waving.tuned(guidance=4.0)
+    (last,) = [now.x_hat for now in waving.stream(["noise"]) if now.done]
+    (other,) = [now.x_hat for now in even.stream(["noise"]) if now.done]
+    assert not torch.equal(last, other)  # the network hears which weight each step has
+
+
 def test_one_call_a_step_with_its_weight() -> None:
     wave = SamplingSpec(steps=4, guidance=Oscillating(high=4, low=1, constant=2))
     distilled = Distilled(steps=4, weights=(0, 4))

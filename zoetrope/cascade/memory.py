@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from zoetrope.cascade.live import Live
 from zoetrope.cascade.local import Local, local_denoiser
+from zoetrope.cascade.meta import META, result
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.tiles import Tile, best_tiles
 from zoetrope.conditioning import Conditioning
@@ -28,7 +29,6 @@ PROCESS = 500_000_000  # Python, PyTorch, a text encoder of the small sort, and 
 LARGEST = 1_000_000_000  # of a tile where no budget is given: larger ones are no faster on CPUs
 SMALL = 2**17  # pixels over all frames; a smaller video is never worth tiling
 PART, PART_GPU = 2**19, 2**24  # pixels that a network which streams is given at a time: what its caches like
-META = torch.device("meta")
 
 
 class Cost(NamedTuple):
@@ -85,8 +85,14 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
     if memory is None and (whole.volume <= SMALL or (part is None and reach.frames is None and reach.pixels is None)):
         return Layout(one)
     cost = stage_cost(stage, batch, tokens, part)
+    video = batch * stage.network.channels * whole.volume * 4
     spare = cost.fixed + cost.resting + _spare(device) if memory is None else memory
-    tiles = _tiles(stage, part, cost.largest(spare))
+    # What the parts of a single tile are cut from and gathered in are two of the videos that rest: counted there.
+    twice = 0 if part is None else 2 * video
+    if memory is None and part is not None and cost.peak(_volume(one, part)) - twice <= spare:
+        tiles = one
+    else:
+        tiles = _tiles(stage, part, cost.largest(spare))
     needed = cost.peak(_volume(tiles, part))
     if memory is not None and needed > memory:
         raise ValueError(
@@ -95,8 +101,7 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
         )
     if part is None:
         return Layout(tiles)
-    video = batch * stage.network.channels * whole.volume * 4
-    room = (_available() - needed) // 2 if memory is None else memory - needed
+    room = (_available() - needed + twice) // 2 if memory is None else memory - needed
     return Layout(tiles, part, keep=len(tiles) == 1 and video < room)
 
 
@@ -142,7 +147,7 @@ def stage_cost(stage: StageSpec, batch: int, tokens: int, part: int | None = Non
     """What sampling a stage holds in memory, with `part` frames at a time; the network computes in float32."""
     whole = Tile(Window.whole(stage.shape), Window.whole(stage.shape))
     smallest = _tiles(stage, part, 0)[0]
-    with META:
+    with _Counter(), META:
         network = stage.network.build().eval()
         text = Conditioning(
             text=torch.empty(batch, tokens, stage.network.text_width),
@@ -183,10 +188,15 @@ def peak_bytes(run: Callable[[], object]) -> int:
 
 
 def _measure(local: Local, batch: int, window: Window) -> int:
-    z = _video(local.stage, batch, window)
+    """The peak of a call; where parts of the video follow one another, of no more parts than meet in the network."""
+    some, reach = window, local.stage.network.reach().frames
+    if local.part is not None and reach is not None:
+        some = window._replace(frames=window.frames[: (reach + 3) * local.part])
+    z = _video(local.stage, batch, some)
     level = NoiseLevel(*torch.ones(3, batch, dtype=torch.float64, device=META))
     with torch.no_grad():
-        return peak_bytes(lambda: local_denoiser(local, window)(z, level))
+        peak = peak_bytes(lambda: local_denoiser(local, some)(z, level))
+    return peak + 2 * (_video(local.stage, batch, window).nbytes - z.nbytes)  # z and the answer
 
 
 def _video(stage: StageSpec, batch: int, window: Window) -> Tensor:
@@ -216,8 +226,14 @@ class _Counter(TorchDispatchMode):
         super().__init__()
         self.live = Live()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Not to be wrapped by what importing takes a second."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
+        known = result(func, args, kwargs or {})
+        out = func(*args, **(kwargs or {})) if known is None else known
         for leaf in tree_leaves(out):
             if isinstance(leaf, Tensor):
                 self.live.hold(leaf)

@@ -25,7 +25,7 @@ Models = Annotated[
         "its moving averages. [mini]",
     ),
 ]
-Until = Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to run. [all]")]
+Until = Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to run. [the model's, or the last]")]
 After = Annotated[
     str | None,
     typer.Option(

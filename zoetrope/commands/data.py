@@ -39,6 +39,7 @@ Count = Annotated[int, typer.Option(help="How many clips.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="A new folder for the shards.")]
 Size = Annotated[str | None, typer.Option(metavar="SIZE", help="The most bytes of a shard, such as 500MB. [500MB]")]
 Samples = Annotated[int | None, typer.Option("--count", metavar="N", help="The most samples of a shard. [any]")]
+Split = Annotated[str | None, typer.Option(metavar="NAME", help="Only what the metadata marks with this split. [all]")]
 Text = Annotated[
     str | None,
     typer.Option(metavar="KIND|JSON", help='Which encoder: minilm, t5, clip, or {"type": "t5", "model": ...}.'),
@@ -108,6 +109,7 @@ def preview(
 def shard(
     folder: Folder,
     out: Out,
+    split: Split = None,
     size: Size = None,
     count: Samples = None,
     json: Json = False,
@@ -122,7 +124,7 @@ def shard(
     from zoetrope.data.folder import scan
 
     talk = Talk(json, quiet)
-    report = scan(Captioned(path=folder))
+    report = scan(Captioned(path=folder, split=split))
     if not report.kept:
         raise ValueError(f"{folder}: no usable clip")
     with talk.bars() as bars:

@@ -12,6 +12,7 @@ from zoetrope.commands._talk import Talk
 if TYPE_CHECKING:
     from zoetrope.cascade.spec import StageSpec
     from zoetrope.planning.devices import Device
+    from zoetrope.planning.fits import Measured
     from zoetrope.planning.plan import StagePlan
     from zoetrope.training.spec import TrainSpec
 
@@ -34,12 +35,22 @@ Memory = Annotated[
     typer.Option(metavar="SIZE", help="The most that sampling may hold, such as 4GB. [what the device can spare]"),
 ]
 
+By = Annotated[
+    Path | None,
+    typer.Option(
+        "--measured",
+        metavar="FILE",
+        help="Correct time and memory by what benchmarks/scaling_laws.py has measured on the device.",
+    ),
+]
+
 
 def plan(
     what: What,
     device: On = None,
     until: Until = None,
     memory: Memory = None,
+    measured: By = None,
     sets: Sets = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -54,19 +65,24 @@ def plan(
     from zoetrope.planning.plan import plan_stage, totals
 
     place = _device(card, training=bool(specs))
+    seen = _measured(measured, place)
     made = []
     for stage in stages:
-        made.append(plan_stage(stage, place, specs.get(stage.name), budget))
+        made.append(plan_stage(stage, place, specs.get(stage.name), budget, seen))
         talk.say(f"{stage.name}: counted")
     total = totals(made, place.memory)
     value = {
         "name": name,
         "device": {"name": place.name, "title": place.title, "memory": place.memory},
         "dtype": str(place.dtype).removeprefix("torch."),
+        "measured": None if seen is None else seen.source,
         "stages": [stage.to_json(place.memory) for stage in made],
         "total": total,
     }
-    talk.result(value, "\n".join(_lines(name, place, made, total)))
+    lines = _lines(name, place, made, total)
+    if seen is not None:
+        lines.append(f"Time and memory are corrected by what was measured: {seen.source}.")
+    talk.result(value, "\n".join(lines))
 
 
 def _card(name: str | None) -> str:
@@ -92,6 +108,19 @@ def _device(card: str, training: bool) -> "Device":
     from zoetrope.training.precision import compute_dtype
 
     return cpu(compute_dtype(torch.device("cpu")), training=training) if card == "cpu" else gpu(card)
+
+
+def _measured(path: Path | None, device: "Device") -> "Measured | None":
+    """What a file says of the device. Raises ValueError if it says nothing, or was measured in another way."""
+    if path is None:
+        return None
+    import torch
+
+    from zoetrope.planning.fits import read_measured
+
+    measured = read_measured(path.expanduser())
+    measured.check(device.name, str(device.dtype).removeprefix("torch."), torch.get_num_threads())
+    return measured
 
 
 def _stages(

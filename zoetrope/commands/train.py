@@ -33,7 +33,7 @@ Out = Annotated[
 ]
 Data = Annotated[
     str | None,
-    typer.Option(metavar="DIR", help="A folder of captioned videos and images, or toybox. [the recipe's]"),
+    typer.Option(metavar="DIR", help="A folder of captioned videos and images, shards, or toybox. [the recipe's]"),
 ]
 Init = Annotated[
     str | None,

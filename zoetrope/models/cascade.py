@@ -130,11 +130,14 @@ class Cascade:
         spec = tuned(self.spec, Tuning(steps=steps, guidance=guidance, sampler=sampler))
         return type(self)(spec, self._load, card=self.card, device=self.device, dtype=self.dtype)
 
-    def save_pretrained(self, path: str | Path) -> None:
-        """Write the cascade as a folder that `from_pretrained` reads. Weights are stored in bfloat16."""
+    def save_pretrained(self, path: str | Path, *, teacher_dtype: torch.dtype = torch.bfloat16) -> None:
+        """Write the cascade as a folder that `from_pretrained` reads. Weights are stored in bfloat16.
+
+        Those of teachers are stored in `teacher_dtype`: `torch.int8` halves their size.
+        """
         networks = {stage.name: self._load(stage) for stage in self.spec.stages}
         teachers = {stage.name: self._load(stage) for stage in self.spec.teachers}
-        write_model(Path(path), self.spec, networks, self.card or f"# {self.spec.name}\n", teachers)
+        write_model(Path(path), self.spec, networks, self.card or f"# {self.spec.name}\n", teachers, teacher_dtype)
 
     def generate(
         self,

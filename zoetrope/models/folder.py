@@ -1,6 +1,6 @@
 """A cascade on disk: `cascade.json` and `<stage>/model.safetensors`, beside a README.md that is its card.
 
-Where a stage is distilled, `<stage>/teacher.safetensors` holds the weights of the original.
+Where a stage is distilled, `<stage>/teacher.safetensors` holds the weights of the original, which may be in 8 bits.
 """
 
 import json
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
+
+import torch
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import unknown
@@ -83,10 +85,12 @@ def write_model(
     networks: Mapping[str, Network],
     card: str,
     teachers: Mapping[str, Network] = MappingProxyType({}),
+    teacher_dtype: torch.dtype = torch.bfloat16,
 ) -> None:
     """Write a whole model. It appears complete or not at all; an older one in its place is replaced at the end.
 
-    `networks` and `teachers` hold the networks of spec.stages and spec.teachers by name.
+    `networks` and `teachers` hold the networks of spec.stages and spec.teachers by name. Weights are stored in
+    bfloat16, those of teachers in `teacher_dtype`, see `zoetrope.models.weights.write_weights`.
 
     Raises ValueError if `folder` is a file, has no name of its own, or holds something that is not a model; OSError
     if it cannot be written.
@@ -105,7 +109,7 @@ def write_model(
             (partial / stage.name).mkdir(parents=True)
             write_weights(networks[stage.name], partial / stage.name / WEIGHTS)
         for stage in spec.teachers:
-            write_weights(teachers[stage.name], partial / stage.name / TEACHER_WEIGHTS)
+            write_weights(teachers[stage.name], partial / stage.name / TEACHER_WEIGHTS, teacher_dtype)
         (partial / FILE).write_text(json.dumps({"format": FORMAT, **spec.to_json()}, indent=1) + "\n")
         (partial / "README.md").write_text(card)
         _put_in_place(partial, folder)

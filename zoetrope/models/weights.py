@@ -1,4 +1,8 @@
-"""Weights in safetensors files, and nothing else: a pickle runs code when it is read."""
+"""Weights in safetensors files, and nothing else: a pickle runs code when it is read.
+
+A file in 8 bits holds whole numbers from -127 to 127 for each tensor of two or more axes, and beside it, as
+`<name>.scale`, what those of each row (of the first axis) are multiplied by. Its vectors are in bfloat16.
+"""
 
 import os
 from pathlib import Path
@@ -8,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+SCALE = ".scale"  # no parameter is called so: its module would have the name of the tensor that it scales
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"}
 
 
@@ -20,7 +25,9 @@ def read_weights(module: nn.Module, path: Path) -> None:
     check_weights(module, path)
     own = module.state_dict()
     with safe_open(path, framework="pt") as file:
+        scaled = {name.removesuffix(SCALE) for name in set(file.keys()) - own.keys()}
         stored = {name: file.get_tensor(name) for name in own}
+        stored |= {name: _from_eight_bits(stored[name], file.get_tensor(name + SCALE)) for name in scaled}
     module.load_state_dict({name: value.to(own[name].dtype) for name, value in stored.items()})
 
 
@@ -37,16 +44,30 @@ def check_weights(module: nn.Module, path: Path) -> None:
     want = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     try:
         with safe_open(path, framework="pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            heads = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            shapes = {name: tuple(head.get_shape()) for name, head in heads.items()}
+            eight_bit = [name for name, head in heads.items() if head.get_dtype() == "I8"]
     except SafetensorError as error:
         raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
+    for name in eight_bit:
+        if (got := shapes.pop(name + SCALE, None)) != shapes[name][:1]:
+            raise ValueError(
+                f"{path}: {name!r} is in 8 bits; expected {name + SCALE!r} of {shapes[name][:1]}, got {got}"
+            )
     _expect_tensors(path, want, shapes)
 
 
 def write_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bfloat16) -> None:
-    """Write a module's weights in `dtype`; the file appears whole or not at all. Raises OSError as on a full disk."""
+    """Write a module's weights in `dtype`, `torch.int8` with scales; the file appears whole or not at all.
+
+    Raises OSError as on a full disk.
+    """
     partial = path.with_name(f".{path.name}.partial")
-    weights = {name: value.detach().to("cpu", dtype).contiguous() for name, value in module.state_dict().items()}
+    weights = {name: value.detach().cpu() for name, value in module.state_dict().items()}
+    if dtype == torch.int8:
+        weights = _in_eight_bits(weights)
+    else:
+        weights = {name: value.to(dtype).contiguous() for name, value in weights.items()}
     try:
         save_tensors(weights, partial)
         os.replace(partial, path)
@@ -61,6 +82,24 @@ def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
         save_file(tensors, path)
     except SafetensorError as error:
         raise OSError(f"{path}: cannot be written ({error})") from error
+
+
+def _in_eight_bits(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Each tensor of two or more axes as whole numbers and the scales of its rows, the others in bfloat16."""
+    found: dict[str, Tensor] = {}
+    for name, value in weights.items():
+        if value.ndim < 2:
+            found[name] = value.to(torch.bfloat16).contiguous()
+            continue
+        rows = value.float().flatten(1)
+        scale = rows.abs().amax(1) / 127
+        whole = (rows / scale.where(scale > 0, 1)[:, None]).round()
+        found[name], found[name + SCALE] = whole.to(torch.int8).reshape(value.shape), scale
+    return found
+
+
+def _from_eight_bits(whole: Tensor, scale: Tensor) -> Tensor:
+    return (whole.float().flatten(1) * scale.float()[:, None]).reshape(whole.shape)
 
 
 def _expect_tensors(path: Path, want: dict[str, tuple[int, ...]], got: dict[str, tuple[int, ...]]) -> None:

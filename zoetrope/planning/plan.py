@@ -9,6 +9,7 @@ from zoetrope.cascade.memory import least_memory
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.planning.count import flops_of
 from zoetrope.planning.devices import Device
+from zoetrope.planning.fits import Measured
 from zoetrope.planning.work import TOKENS, sampling, training
 from zoetrope.training.spec import TrainSpec
 
@@ -68,26 +69,37 @@ class StagePlan(NamedTuple):
         return value
 
 
-def plan_stage(stage: StageSpec, device: Device, spec: TrainSpec | None, memory: int | None = None) -> StagePlan:
+def plan_stage(
+    stage: StageSpec,
+    device: Device,
+    spec: TrainSpec | None,
+    memory: int | None = None,
+    measured: Measured | None = None,
+) -> StagePlan:
     """Count a stage and price it; with its training if `spec` is given.
 
-    It is sampled in the tiles that `memory` bytes ask for; for None, those that the device asks for.
+    It is sampled in the tiles that `memory` bytes ask for; for None, those that the device asks for. Seconds and bytes
+    are then corrected by what was `measured` on the device, if given; nothing else is.
     Raises ValueError if not even the smallest tiles fit into `memory`.
     """
     work = sampling(stage, device.dtype, _budget(stage, device) if memory is None else memory)
+    steps, seconds, peak = stage.sampling.steps, device.seconds(work.whole), work.peak
+    if measured is not None:
+        seconds = steps * measured.correct("sampling", "seconds", seconds / steps)
+        peak = round(measured.correct("sampling", "bytes", peak))
     return StagePlan(
         name=stage.name,
         kind=stage.kind,
         shape=str(stage.shape),
         parameters=work.parameters,
         weight_bytes=work.weight_bytes,
-        steps=stage.sampling.steps,
+        steps=steps,
         flops_per_forward=work.flops_per_forward,
         flops_per_step=work.flops_per_step,
         flops=flops_of(work.whole),
-        peak_bytes=work.peak,
-        seconds=device.seconds(work.whole),
-        learning=None if spec is None else _learning(stage, device, spec),
+        peak_bytes=peak,
+        seconds=seconds,
+        learning=None if spec is None else _learning(stage, device, spec, measured),
     )
 
 
@@ -120,21 +132,27 @@ def totals(stages: Sequence[StagePlan], memory: int) -> dict[str, Any]:
     return value
 
 
-def _learning(stage: StageSpec, device: Device, spec: TrainSpec) -> Learning:
+def _learning(stage: StageSpec, device: Device, spec: TrainSpec, measured: Measured | None) -> Learning:
     work = training(stage, spec, device.dtype)
+    peak, batches = work.peak, [device.seconds(tally) for _, tally, _ in work.phases]
     checkpointing, other = _otherwise(stage)
     if other is None:
         elsewise = work.peak
     else:  # only memory is asked of it, so the phase that needs most will do
         elsewise = training(other, spec.model_copy(update={"phases": (work.largest,)}), device.dtype).peak
+    if measured is not None:
+        batches = [measured.correct("training", "seconds", seconds) for seconds in batches]
+        peak, elsewise = (round(measured.correct("training", "bytes", size)) for size in (peak, elsewise))
     return Learning(
         examples=spec.examples,
         flops=work.flops,
-        seconds=sum(device.seconds(tally) * phase.examples / phase.batch for phase, tally, _ in work.phases),
+        seconds=sum(
+            seconds * phase.examples / phase.batch for seconds, (phase, _, _) in zip(batches, work.phases, strict=True)
+        ),
         checkpointing=checkpointing,
-        peak_bytes=work.peak,
-        peak_bytes_checkpointed=work.peak if checkpointing else elsewise,
-        peak_bytes_kept=elsewise if checkpointing else work.peak,
+        peak_bytes=peak,
+        peak_bytes_checkpointed=peak if checkpointing else elsewise,
+        peak_bytes_kept=elsewise if checkpointing else peak,
     )
 
 

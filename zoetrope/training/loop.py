@@ -121,6 +121,9 @@ class Run:
             spec.parallel.spread(self.teacher, ranks, self.dtype)
         if found := go_on(folder / "checkpoints", self.state, ranks):
             log.info("continuing from %s", found)
+        if ranks.leads and spec.reached < 0.5:
+            told = "%s: the learning rate gets to %.0f %% of its peak: %d examples, warm_up = %d and cool_down = %d"
+            log.warning(told, self.stage.name, 100 * spec.reached, spec.examples, spec.warm_up, spec.cool_down)
         if spec.compile:
             compile_blocks(network)
         student = spec.parallel.student(network, ranks)

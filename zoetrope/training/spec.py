@@ -150,6 +150,15 @@ class TrainSpec(Config):
             rate *= max(0.01, min(1.0, (self.examples - examples) / self.cool_down))
         return rate
 
+    @property
+    def reached(self) -> float:
+        """The share of its peak that the learning rate comes to between warming up and cooling down."""
+        end = self.examples
+        turns = (min(self.warm_up, end), end // 2, max(0, end - self.cool_down))
+        rise = (min(1.0, turn / self.warm_up) if self.warm_up else 1.0 for turn in turns)
+        fall = (min(1.0, (end - turn) / self.cool_down) if self.cool_down else 1.0 for turn in turns)
+        return max(up * down for up, down in zip(rise, fall, strict=True))
+
 
 class DistilSpec(Config):
     """How a trained stage is distilled to few steps: one round for guidance, then halvings, each a training of its own.

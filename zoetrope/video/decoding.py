@@ -90,6 +90,9 @@ def decoded(path: PathLike, container: "InputContainer", stream: "av.VideoStream
     """
     import av
 
+    # Most files cannot be decoded by several threads without a delay of as many pictures, so further ones only wait;
+    # and a training has work for every core.
+    stream.codec_context.thread_count = 1
     count = 0
     damage: Exception | None = None
     try:

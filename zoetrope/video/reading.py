@@ -162,15 +162,16 @@ def read_track(path: PathLike, info: Info, size: Size | None = None) -> Track:
     within = cover((info.height, info.width), size)
     times: list[float] = []
     pictures: list[np.ndarray] = []
-    last = 0.0
+    last: av.VideoFrame | None = None
     with opened(path) as (container, stream):
         for time, frame in _timed(path, container, stream, info):
             times.append(time)
             pictures.append(picture(frame, within))
-            last = seconds_shown(frame, info.fps, info.slack)
-    if not pictures:
+            last = frame
+    if last is None:
         raise ValueError(f"{os.fsdecode(path)}: holds no pictures")
-    return Track(np.stack(pictures), np.array(times), times[-1] + last, info.slack)
+    end = times[-1] + seconds_shown(last, info.fps, info.slack)
+    return Track(np.stack(pictures), np.array(times), end, info.slack)
 
 
 def _shown(path: PathLike, info: Info, fps: float, start: float, frames: int | None) -> "Iterator[av.VideoFrame]":
@@ -178,7 +179,7 @@ def _shown(path: PathLike, info: Info, fps: float, start: float, frames: int | N
     count = 0
     margin = info.slack + 1e-6
     previous: av.VideoFrame | None = None
-    end = 0.0
+    latest = 0.0
     for time, frame in _from(path, info, start):
         while previous is not None and start + count / fps + margin < time:
             yield previous
@@ -187,9 +188,10 @@ def _shown(path: PathLike, info: Info, fps: float, start: float, frames: int | N
                 return
             if count > _MOST_PICTURES:
                 raise ValueError(f"{os.fsdecode(path)}: more than {_MOST_PICTURES} pictures; ask for fewer `frames`")
-        previous, end = frame, time + seconds_shown(frame, info.fps, info.slack)
+        previous, latest = frame, time
     if previous is None:
         raise ValueError(f"{os.fsdecode(path)}: holds no pictures")
+    end = latest + seconds_shown(previous, info.fps, info.slack)
     expected = moments(start, fps, end, info.slack, frames)
     if info.still:
         yield previous

@@ -6,7 +6,19 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from zoetrope.metrics.features._files import expect_digest, find_file
+
 Levels = Literal["-1..1", "0..1", "0..255"]
+
+
+def find_program(path: str, sha256: str | None, remedy: str, device: torch.device | str) -> tuple[Any, str]:
+    """The module in a file, local or of the hub, and the sha256 of the file, which is looked at before anything runs.
+
+    Raises `Missing`, with `remedy`, if there is no such file, and ValueError if it is not the one with `sha256`.
+    """
+    file = find_file(path, remedy)
+    told = expect_digest(file, sha256)
+    return load(file, device), told
 
 
 def load(path: Path, device: torch.device | str) -> Any:

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.metrics.features import ClipNetwork, Extractor
-from zoetrope.metrics.features._files import expect_digest, find_file
-from zoetrope.metrics.features._script import load, run
+from zoetrope.metrics.features._script import find_program, run
 
 LEAST = 10  # shorter clips do not survive its pooling over time
 _OPTIONS = {"rescale": True, "resize": True, "return_features": True}
@@ -35,9 +34,8 @@ class I3D(Extractor):
 
     def open(self, device: torch.device | str = "cpu") -> ClipNetwork:
         """See `Extractor`."""
-        path = find_file(self.path, "fetch i3d_torchscript.pt, for example that of StyleGAN-V, and name the file")
-        told = expect_digest(path, self.sha256)
-        network = load(path, device)
+        remedy = "fetch i3d_torchscript.pt, for example that of StyleGAN-V, and name the file"
+        network, told = find_program(self.path, self.sha256, remedy, device)
 
         def of_clips(clips: Tensor) -> Tensor:
             return run(network, clips, "0..255", _OPTIONS, device)

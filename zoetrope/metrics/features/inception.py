@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.metrics.features import Classifier, Extractor
-from zoetrope.metrics.features._files import expect_digest, find_file
-from zoetrope.metrics.features._script import load, run
+from zoetrope.metrics.features._script import find_program, run
 
 
 class Inception(Extractor):
@@ -32,9 +31,8 @@ class Inception(Extractor):
 
     def open(self, device: torch.device | str = "cpu") -> Classifier:
         """See `Extractor`."""
-        path = find_file(self.path, "fetch inception-2015-12-05.pt, that of StyleGAN2-ADA, and name the file")
-        told = expect_digest(path, self.sha256)
-        network = load(path, device)
+        remedy = "fetch inception-2015-12-05.pt, that of StyleGAN2-ADA, and name the file"
+        network, told = find_program(self.path, self.sha256, remedy, device)
 
         def of_pictures(pictures: Tensor) -> Tensor:
             return run(network, pictures, "0..255", {"return_features": True}, device)

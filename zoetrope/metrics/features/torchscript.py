@@ -7,8 +7,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from zoetrope.metrics.features import ClipNetwork, Extractor, FeatureNetwork
-from zoetrope.metrics.features._files import expect_digest, find_file
-from zoetrope.metrics.features._script import Levels, load, run
+from zoetrope.metrics.features._script import Levels, find_program, run
 from zoetrope.metrics.features._sizes import to_size
 
 
@@ -40,9 +39,7 @@ class TorchScript(Extractor):
 
     def open(self, device: torch.device | str = "cpu") -> FeatureNetwork | ClipNetwork:
         """See `Extractor`. The network looks once at a black clip, to see what it gives."""
-        path = find_file(self.path, "name the TorchScript file")
-        told = expect_digest(path, self.sha256)
-        network = load(path, device)
+        network, told = find_program(self.path, self.sha256, "name the TorchScript file", device)
 
         def of_pictures(pictures: Tensor) -> Tensor:
             return run(network, self._sized(pictures), self.levels, self.options, device)

@@ -1,0 +1,67 @@
+"""Weights in 8 bits: what is kept of them, and files that are refused."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from zoetrope.models.weights import check_weights, read_weights, write_weights
+
+
+def module() -> nn.Sequential:
+    """A matrix with a row of zeros and rows of very different size, a convolution, and vectors."""
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Linear(12, 4), nn.Conv2d(3, 5, 3), nn.LayerNorm(7))
+    with torch.no_grad():
+        made[0].weight[1] = 0
+        made[0].weight[2] *= 1e-4
+        made[2].weight.normal_()
+    return made
+
+
+def test_eight_bits_come_back_within_half_a_step_of_each_row(tmp_path: Path) -> None:
+    original, copy, path = module(), module(), tmp_path / "w.safetensors"
+    write_weights(original, path, torch.int8)
+    with torch.no_grad():
+        for parameter in copy.parameters():
+            parameter.zero_()
+    read_weights(copy, path)
+    own, back, stored = original.state_dict(), copy.state_dict(), load_file(path)
+    for name, value in own.items():
+        if value.ndim < 2:
+            assert stored[name].dtype == torch.bfloat16 and torch.equal(back[name], value.bfloat16().float())
+            continue
+        assert stored[name].dtype == torch.int8 and stored[f"{name}.scale"].shape == value.shape[:1]
+        rows = value.flatten(1)
+        step = rows.abs().amax(1, keepdim=True) / 127
+        assert ((back[name].flatten(1) - rows).abs() <= step * 0.5001).all() and (stored[name].abs().amax() == 127)
+    assert torch.equal(back["0.weight"][1], torch.zeros(12))
+    again = tmp_path / "again.safetensors"  # what came back is stored without any further loss
+    write_weights(copy, again, torch.int8)
+    assert all(
+        torch.equal(value, stored[name]) for name, value in load_file(again).items() if value.dtype == torch.int8
+    )
+
+
+def test_half_the_size_of_bfloat16(tmp_path: Path) -> None:
+    large = nn.Linear(512, 512, bias=False)
+    write_weights(large, tmp_path / "eight.safetensors", torch.int8)
+    write_weights(large, tmp_path / "sixteen.safetensors")
+    eight, sixteen = ((tmp_path / f"{name}.safetensors").stat().st_size for name in ("eight", "sixteen"))
+    assert 0.5 < eight / sixteen < 0.51
+
+
+def test_scales_that_are_missing_or_misshapen_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    write_weights(module(), path, torch.int8)
+    whole = load_file(path)
+    for scale, got in ((None, "got None"), (torch.ones(3), r"got \(3,\)")):
+        changed = {name: value for name, value in whole.items() if name != "0.weight.scale"}
+        save_file(changed if scale is None else {**changed, "0.weight.scale": scale}, path)
+        with pytest.raises(ValueError, match=rf"'0.weight' is in 8 bits; expected '0.weight.scale' of \(4,\), {got}"):
+            check_weights(module(), path)
+    save_file({**whole, "1.scale": torch.ones(2)}, path)
+    with pytest.raises(ValueError, match=r"1 tensors are unexpected, first '1.scale'"):
+        read_weights(module(), path)

@@ -1,0 +1,128 @@
+"""The parts of the benchmarks that compute and do not measure: comparing with history, tables, fits of scaling."""
+
+import importlib
+import json
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from zoetrope.recipes import load_recipe
+
+ABOUT = {"machine": {"processor": "p", "cores": 2}, "device": "cpu", "dtype": "float32", "threads": 2} | {
+    "clock": "wall",
+    "quick": False,
+    "model": "m",
+}
+
+
+@pytest.fixture
+def history(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    return importlib.import_module("_history")
+
+
+def entry(numbers: dict[str, float], **about: Any) -> dict[str, Any]:
+    return ABOUT | about | {"numbers": numbers}
+
+
+def test_worse_is_slower_larger_and_further_from_the_peak(history: ModuleType) -> None:
+    before = [entry({"a/seconds": 1.0, "a/of_peak": 0.5, "a/bytes": 100.0, "b/seconds": 2.0, "c/per_second": 5.0})]
+    now = {"a/seconds": 1.2, "a/of_peak": 0.4, "a/bytes": 80.0, "b/seconds": 2.1, "c/per_second": 1.0, "d/seconds": 1.0}
+    found = {change.name: change for change in history.changes(before, ABOUT, now, 0.1)}
+    assert set(found) == {"a/seconds", "a/of_peak", "a/bytes", "b/seconds"}
+    assert found["a/seconds"].worse and found["a/of_peak"].worse and not found["a/seconds"].better
+    assert found["a/bytes"].better and not found["a/bytes"].worse
+    assert not found["b/seconds"].worse and not found["b/seconds"].better
+    assert found["a/seconds"].share == pytest.approx(0.2)
+
+
+def test_the_tolerance_itself_is_tolerated(history: ModuleType) -> None:
+    before = [entry({"a/seconds": 1.0, "a/of_peak": 1.1})]
+    assert not any(c.worse for c in history.changes(before, ABOUT, {"a/seconds": 1.0999, "a/of_peak": 1.0001}, 0.1))
+
+
+def test_each_number_is_compared_with_the_last_run_that_has_it_on_the_same_machine(history: ModuleType) -> None:
+    entries = [
+        entry({"a/seconds": 1.0, "b/seconds": 7.0}),
+        entry({"a/seconds": 2.0}),
+        entry({"a/seconds": 9.0, "b/seconds": 9.0}, threads=1),
+        entry({"a/seconds": 9.0, "b/seconds": 9.0}, quick=True),
+    ]
+    found = history.changes(entries, ABOUT, {"a/seconds": 2.0, "b/seconds": 7.0}, 0.1)
+    assert [(change.name, change.before) for change in found] == [("a/seconds", 2.0), ("b/seconds", 7.0)]
+    assert history.changes(entries, ABOUT | {"device": "cuda"}, {"a/seconds": 2.0}, 0.1) == []
+
+
+def test_what_is_told(history: ModuleType) -> None:
+    before = [entry({"a/seconds": 1.0, "b/seconds": 1.0, "c/seconds": 1.0})]
+    now = {"a/seconds": 0.5, "b/seconds": 3.0, "c/seconds": 1.0}
+    lines = history.told(history.changes(before, ABOUT, now, 0.1), 0.1).splitlines()
+    assert lines[0] == "history: 3 numbers compared, 1 worse by more than 10%"
+    assert (
+        lines[1] == "WORSE  b/seconds: 1 -> 3 (+200.0%)" and lines[2].startswith("better a/seconds") and len(lines) == 3
+    )
+    assert history.told([], 0.1) == "history: nothing to compare with"
+
+
+def test_the_history_file_grows_by_lines(history: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "history.jsonl"
+    assert history.read_history(path) == []
+    for seconds in (1.0, 2.0):
+        history.add_entry(path, entry({"a/seconds": seconds}))
+    assert [each["numbers"]["a/seconds"] for each in history.read_history(path)] == [1, 2]
+    assert list(tmp_path.iterdir()) == [path] and json.loads(path.read_text().splitlines()[0])["threads"] == 2
+    path.write_text(path.read_text() + "{\n")
+    with pytest.raises(ValueError, match=r"history\.jsonl: line 3: not JSON"):
+        history.read_history(path)
+
+
+def test_a_table_has_the_columns_that_there_are(history: ModuleType) -> None:
+    text = history.table({"net, forward/seconds": 0.25, "net, forward/times": 2.5, "matmul/per_second": 3.21e11})
+    assert text.splitlines() == [
+        "| | seconds | times ours | per second |",
+        "|---|---|---|---|",
+        "| net, forward | 0.25 | 2.5 |  |",
+        "| matmul |  |  | 321 G |",
+    ]
+    assert [history.shown(x) for x in (1234.5, 0.012345, 2.5e6, 12.0)] == ["1,234", "0.0123", "2.5 M", "12"]
+
+
+@pytest.fixture
+def scaling(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    return importlib.import_module("scaling_laws")
+
+
+def test_the_points_of_scaling_change_one_thing_each(scaling: ModuleType) -> None:
+    base = load_recipe("mini").cascade.stages[0]
+    points = scaling.points(base, 4)
+    assert len(points) == 16
+    for axis in ("frames", "pixels", "batch", "parameters"):
+        places = [scaling.place_on_axis(point) for point in points if point.axis == axis]
+        assert len(places) == 4 and places == sorted(set(places))
+    whole = {point.axis: point for point in points if point.stage.shape == base.shape and point.batch == 1}
+    assert set(whole) == {"frames", "pixels", "batch", "parameters"}
+    assert all(point.batch == 1 or point.axis == "batch" for point in points)
+
+
+def test_exponents_of_axes_and_laws_of_the_plan(scaling: ModuleType) -> None:
+    rows = [
+        {
+            "axis": axis,
+            "x": x,
+            "measured": {"sampling seconds": 0.1 * x**power, "training bytes": 8.0 * x},
+            "predicted": {"sampling seconds": 0.05 * x**power},
+        }
+        for axis, power in (("frames", 1.0), ("pixels", 1.5))
+        for x in (2, 4, 8)
+    ]
+    lines = scaling.axes(rows)
+    assert lines["frames"]["sampling seconds"].exponent == pytest.approx(1)
+    assert lines["pixels"]["sampling seconds"].exponent == pytest.approx(1.5)
+    assert lines["pixels"]["training bytes"].factor == pytest.approx(8) and "sampling bytes" not in lines["pixels"]
+    laws = scaling.laws(rows)
+    assert set(laws) == {"sampling"} and set(laws["sampling"]) == {"seconds"}
+    assert laws["sampling"]["seconds"].correct(1.0) == pytest.approx(2)
+    assert "| pixels | sampling seconds | 0.1 | 1.50 | 2 | 8 | x1.00 |" in scaling.table(lines, "against").splitlines()

@@ -1,0 +1,95 @@
+"""Operations on the meta device, where tensors have shapes and no data, whose results are known at once.
+
+PyTorch works these out in Python, at length: a normalisation takes it a millisecond, and the first operation a second,
+for all that it imports. Planning runs whole networks there, so that this would take longer than some stages do.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+META = torch.device("meta")
+aten = torch.ops.aten
+EACH = {  # of each value its own, in the type of what it is made from
+    *(aten.add, aten.addcmul, aten.atan, aten.clamp, aten.cos, aten.div, aten.exp, aten.gelu, aten.lerp, aten.mul),
+    *(aten.neg, aten.pow, aten.sigmoid, aten.silu, aten.sin, aten.sqrt, aten.sub),
+}
+
+
+def result(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """What an operation gives on the meta device; None where PyTorch has to be asked."""
+    if func.overloadpacket in EACH and not kwargs and not func._schema.is_mutable:
+        return _each([value for value in args if isinstance(value, Tensor)])
+    if func is aten.arange.default and kwargs.get("device") == META and isinstance(args[0], int):
+        return torch.empty(args[0], dtype=kwargs.get("dtype") or torch.int64, device=META)
+    if func not in KNOWN or kwargs.get("dtype") is not None or kwargs.get("memory_format") is not None:
+        return None
+    first = args[0][0] if func is aten.cat.default else args[0]
+    return KNOWN[func](args) if kwargs.get("device", getattr(first, "device", None)) == META else None
+
+
+def _each(values: Sequence[Tensor]) -> Tensor | None:
+    """What values that spread over one another give; None unless all are of one type."""
+    dtype = values[0].dtype
+    if not dtype.is_floating_point or any((value.device, value.dtype) != (META, dtype) for value in values):
+        return None
+    axes = max(value.ndim for value in values)
+    shape = [max(sizes) for sizes in zip(*((1,) * (axes - x.ndim) + x.shape for x in values), strict=True)]
+    whole = [value for value in values if list(value.shape) == shape]
+    return _like(whole[0]) if whole else _empty(shape, values[0])
+
+
+def _any(args: Sequence[Any]) -> Tensor:
+    values, axis, keep = (*args, False)[:3]
+    one = values.narrow(axis, 0, 1) if keep else values.select(axis, 0)
+    return torch.empty(one.shape, dtype=torch.bool, device=META)
+
+
+def _like(tensor: Tensor) -> Tensor:
+    """A tensor of the same shape, in the same order in memory if there are no gaps."""
+    reach = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    if reach != tensor.numel():
+        return _empty(tensor.shape, tensor)
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+
+
+def _joined(args: Sequence[Any]) -> Tensor:
+    axis, shape = args[1] if len(args) > 1 else 0, list(args[0][0].shape)
+    shape[axis] = sum(tensor.shape[axis] for tensor in args[0])
+    return _empty(shape, args[0][0])
+
+
+def _normalised(args: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
+    h, axes = args[0], len(args[1])
+    statistics = [*h.shape[:-axes], *[1] * axes]
+    return _empty(h.shape, h), _empty(statistics, h), _empty(statistics, h)
+
+
+def _chosen(args: Sequence[Tensor]) -> Tensor | None:
+    """One of two numbers wherever there is a condition."""
+    where, one, other = args
+    same = one.ndim == other.ndim == 0 and one.dtype == other.dtype
+    return _empty(where.shape, one) if same else None
+
+
+def _empty(shape: Sequence[int], like: Tensor | None = None) -> Tensor:
+    return torch.empty(tuple(shape), dtype=None if like is None else like.dtype, device=META)
+
+
+KNOWN: dict[Any, Callable[[Sequence[Any]], Any]] = {
+    aten._safe_softmax.default: lambda args: _empty(args[0].shape, args[0]),
+    aten.addmm.default: lambda args: _empty((args[1].shape[0], args[2].shape[1]), args[1]),
+    aten.any.dim: _any,
+    aten.bmm.default: lambda args: _empty((*args[0].shape[:2], args[1].shape[2]), args[0]),
+    aten.bitwise_not.default: lambda args: _like(args[0]),
+    aten.cat.default: _joined,
+    aten.empty_like.default: lambda args: _like(args[0]),
+    aten.mm.default: lambda args: _empty((args[0].shape[0], args[1].shape[1]), args[0]),
+    aten.native_layer_norm.default: _normalised,
+    aten.randn.default: lambda args: _empty(args[0]),
+    aten.upsample_bilinear2d.default: lambda args: _empty((*args[0].shape[:2], *args[1]), args[0]),
+    aten.where.self: _chosen,
+    aten.zeros_like.default: lambda args: _like(args[0]),
+}

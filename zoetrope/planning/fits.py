@@ -1,0 +1,103 @@
+"""Power laws fitted to measurements, and what measurements on a device make of a plan's predictions.
+
+A prediction adds up operations, each at the speed that it has alone. What a device really takes differs by a factor
+that changes slowly with the size of the work, so measured against predicted is close to a power law.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+What = Literal["sampling", "training"]
+Quantity = Literal["seconds", "bytes"]
+
+
+class PowerLaw(NamedTuple):
+    """y = factor x^exponent.
+
+    Attributes:
+        low, high: the smallest and largest x that it was fitted to.
+        spread: the largest ratio, at least 1, between a point and the law.
+    """
+
+    factor: float
+    exponent: float
+    low: float
+    high: float
+    spread: float
+
+    def at(self, x: float) -> float:
+        """y by the law."""
+        return self.factor * x**self.exponent
+
+    def correct(self, predicted: float) -> float:
+        """What is to be expected where `predicted` is predicted, if x are predictions and y measurements of the same.
+
+        Beyond what was measured the correction is that at the nearest end: a factor, whatever the exponent.
+        """
+        near = min(max(predicted, self.low), self.high)
+        return self.at(near) * predicted / near
+
+
+def fit(xs: Sequence[float], ys: Sequence[float]) -> PowerLaw:
+    """The law whose logarithm has the least squared distance from the points'.
+
+    Raises ValueError for fewer than two different x, and for values that are not positive.
+    """
+    if len(xs) != len(ys) or len(set(xs)) < 2:
+        raise ValueError(f"fit: expected as many x as y, two of them different, got {list(xs)} and {list(ys)}")
+    if min(*xs, *ys) <= 0:
+        raise ValueError(f"fit: expected positive values, got {list(xs)} and {list(ys)}")
+    a, b = ([math.log(value) for value in values] for values in (xs, ys))
+    middle, height = sum(a) / len(a), sum(b) / len(b)
+    slope = sum((x - middle) * (y - height) for x, y in zip(a, b, strict=True)) / sum((x - middle) ** 2 for x in a)
+    start = height - slope * middle
+    off = max(abs(y - start - slope * x) for x, y in zip(a, b, strict=True))
+    return PowerLaw(math.exp(start), slope, min(xs), max(xs), math.exp(off))
+
+
+class Measured(NamedTuple):
+    """Laws from predicted to measured seconds and bytes on one device; see `benchmarks/scaling_laws.py`.
+
+    Attributes:
+        source: the file that they come from.
+        device, dtype, threads: what they were measured on and in; threads of a CPU.
+        laws: of sampling, for one denoising step of one video, and of training, for one batch.
+    """
+
+    source: str
+    device: str
+    dtype: str
+    threads: int
+    laws: Mapping[tuple[What, Quantity], PowerLaw]
+
+    def check(self, device: str, dtype: str, threads: int) -> None:
+        """Raise ValueError unless the plan is for what was measured."""
+        wanted, had = (device, dtype), (self.device, self.dtype)
+        if wanted != had:
+            raise ValueError(f"{self.source}: expected measurements on {' in '.join(wanted)}, got {' in '.join(had)}")
+        if device == "cpu" and threads != self.threads:
+            raise ValueError(f"{self.source}: expected measurements with {threads} threads, got {self.threads}")
+
+    def correct(self, what: What, quantity: Quantity, predicted: float) -> float:
+        """What is to be expected where `predicted` is predicted; the same if that was not measured."""
+        law = self.laws.get((what, quantity))
+        return predicted if law is None else law.correct(predicted)
+
+
+def read_measured(path: Path) -> Measured:
+    """The laws in a file. Raises ValueError that names it if it is not there or holds something else."""
+    try:
+        value: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        laws: dict[tuple[What, Quantity], PowerLaw] = {}
+        for what in ("sampling", "training"):
+            for quantity, law in value["plan"].get(what, {}).items():
+                numbers = {name: float(number) for name, number in law.items()}
+                laws[what, quantity] = PowerLaw(**numbers)
+        return Measured(str(path), value["device"], value["dtype"], int(value["threads"]), laws)
+    except FileNotFoundError:
+        raise ValueError(f"--measured {path}: no such file") from None
+    except (OSError, UnicodeError, json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"--measured {path}: not made by benchmarks/scaling_laws.py ({error!r})") from error
