@@ -7,12 +7,12 @@ objects, two objects and styles, which are reported as they are. Of letters the 
 have to be right, each in its place: the left or upper one of the video is compared with that of the prompt, and the
 relation is right if they stand side by side, or one above the other, as the prompt says.
 
-Every video is judged twice, after the first stage and after the last: what super-resolution adds must not cost what
-the base has got right. Videos larger or longer than 32 x 192 x 320 are judged and kept with frames skipped and reduced
-to that size.
+Every video is judged after every stage: what super-resolution adds must not cost what the base has got right. Videos
+larger or longer than 32 x 192 x 320 are judged and kept with frames skipped and reduced to that size.
 
-Prints two rows of a table for each set, and writes scores.json and contact sheets. Videos are kept under a name made of
-the weights, the settings and the prompts, and not made again, so an interrupted measurement goes on where it stopped.
+Prints a row of a table for each set and stage, and writes scores.json and contact sheets. Videos are kept under a name
+made of the weights, the settings and the prompts, and not made again, so an interrupted measurement goes on where it
+stopped, those of the first stage as they were passed on: where only later stages have changed, it goes on from there.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from _judging import judge
 
 from zoetrope.cascade.resample import degrade
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.cascade.start import Start
 from zoetrope.data.toybox.prompts import SETS, Prompt
 from zoetrope.models.cascade import Cascade, Progress
 from zoetrope.shapes import VideoShape
@@ -55,7 +56,7 @@ def main() -> None:
     gathered = gather([options.model])
     cascade = gathered.cascade(device, compute_dtype(device))
     stages = gathered.spec.until(options.until)
-    judged = {stage.name: _key(gathered, cascade, stage.name) for stage in (stages[0], stages[-1])}
+    judged = {stage.name: _key(gathered, cascade, stage.name) for stage in stages}
     options.out.mkdir(parents=True, exist_ok=True)
     scores: dict[str, dict[str, dict[str, object]]] = {}
     for name in options.sets:
@@ -90,6 +91,7 @@ def _videos(
     """
     todo = [(i, seed) for i in range(len(prompts)) for seed in range(options.seeds)]
     made: dict[str, dict[tuple[int, int], Video]] = {stage: {} for stage in names}
+    first = next(iter(names))
     batch = _batch(cascade.spec.until(options.until)[-1])
     for start in range(0, len(todo), batch):
         part = todo[start : start + batch]
@@ -97,9 +99,10 @@ def _videos(
         asked = hashlib.sha256(json.dumps([texts, seeds]).encode()).hexdigest()[:12]
         files = {stage: options.out / f"{name}-{asked}.npz" for stage, name in names.items()}
         if not all(file.exists() for file in files.values()):
-            for progress in cascade.stream(texts, samples=seeds, until=options.until):
-                if progress.done and progress.stage in files:
-                    _keep(files[progress.stage], progress)
+            start = _passed_on(first, files[first]) if len(files) > 1 else None
+            for progress in cascade.stream(texts, samples=seeds, until=options.until, start=start):
+                if progress.done:
+                    _keep(files[progress.stage], progress, whole=progress.stage == first)
         for stage, file in files.items():
             stored = np.load(file)
             videos = [Video(frames, float(stored["fps"])) for frames in stored["frames"]]
@@ -116,8 +119,16 @@ def _batch(last: StageSpec) -> int:
     return min(BATCH, max(1, TOGETHER // pixels))
 
 
-def _keep(file: Path, progress: Progress) -> None:
-    """Write what a stage made, reduced to what is judged; the file appears whole or not at all."""
+def _passed_on(stage: str, file: Path) -> Start | None:
+    """What the stage handed to the next one, if it was kept."""
+    if not file.exists():
+        return None
+    with np.load(file) as stored:
+        return Start(stage=stage, video=torch.from_numpy(stored["x"]))
+
+
+def _keep(file: Path, progress: Progress, whole: bool) -> None:
+    """Write what a stage made, reduced to what is judged, and `whole` as well; the file appears whole or not at all."""
     shape = progress.shape
     less = max(1, shape.frames // FRAMES)
     height = min(shape.height, HEIGHT)
@@ -126,7 +137,8 @@ def _keep(file: Path, progress: Progress) -> None:
     )
     videos = [Video.from_tensor(x, size.fps) for x in degrade(progress.x_hat.clamp(-1, 1).float().cpu(), size)]
     partial = file.with_name(f".{file.stem}.partial.npz")
-    np.savez_compressed(partial, frames=np.stack([video.frames for video in videos]), fps=size.fps)
+    also = {"x": progress.x_hat.clamp(-1, 1).float().cpu().numpy()} if whole else {}
+    np.savez_compressed(partial, frames=np.stack([video.frames for video in videos]), fps=np.asarray(size.fps), **also)
     os.replace(partial, file)
 
 

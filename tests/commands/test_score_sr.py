@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -110,7 +111,7 @@ def test_levels_of_augmentation_are_compared(
     assert (tmp_path / "augmentation.png").is_file() == (importlib.util.find_spec("matplotlib") is not None)
 
 
-def test_videos_are_judged_after_the_first_and_the_last_stage(
+def test_videos_are_judged_after_every_stage(
     untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     score_mini = benchmark("score_mini", monkeypatch)
@@ -128,15 +129,24 @@ def test_videos_are_judged_after_the_first_and_the_last_stage(
     ]
     monkeypatch.setattr(sys, "argv", ["score_mini.py", *words])
     score_mini.main()
-    assert [line.split(" | ")[1] for line in capsys.readouterr().out.splitlines()] == ["after base", "after ssr1"]
+    rows = [line.split(" | ")[1] for line in capsys.readouterr().out.splitlines()]
+    assert rows == ["after base", "after tsr1", "after ssr1"]
     scores = json.loads((tmp_path / "scores.json").read_text())
-    assert list(scores["combinations"]) == ["base", "ssr1"]
-    assert [score["videos"] for score in scores["combinations"].values()] == [2, 2]
+    assert list(scores["combinations"]) == ["base", "tsr1", "ssr1"]
+    assert [score["videos"] for score in scores["combinations"].values()] == [2, 2, 2]
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
-    assert len(kept) == 2
+    assert len(kept) == 3
     score_mini.main()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")} == kept
     assert json.loads((tmp_path / "scores.json").read_text()) == scores
+    files = sorted(kept, key=lambda file: np.load(file)["frames"].shape[1:])
+    assert "x" in np.load(files[0])
+    before = [np.load(file)["frames"] for file in files]
+    for file in files[1:]:
+        file.unlink()
+    score_mini.main()  # goes on from what base had made
+    assert {path: path.stat().st_mtime_ns for path in files[:1]} == {files[0]: kept[files[0]]}
+    assert all(np.array_equal(old, np.load(file)["frames"]) for old, file in zip(before, files, strict=True))
 
 
 TO_TWO = ("--start", "4", "--steps", "2")
