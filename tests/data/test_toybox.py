@@ -5,7 +5,9 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
+from zoetrope.data.toybox import Toybox
 from zoetrope.data.toybox import vocabulary as words
 from zoetrope.data.toybox.captions import CLIP_TEMPLATES, IMAGE_TEMPLATES, PAIR_TEMPLATES, caption, image_caption
 from zoetrope.data.toybox.distance import distance
@@ -176,6 +178,27 @@ def test_examples_are_pure_and_their_captions_are_listed() -> None:
         assert example(index, still, scripts=50, seed=7)[1] in known
     assert not np.array_equal(example(1, BASE, scripts=50)[0], example(2, BASE, scripts=50)[0])
     assert numbered_script(3, 0) != numbered_script(3, 1)
+
+
+def test_a_world_can_be_narrowed_to_some_motions() -> None:
+    grid = VideoShape(frames=2, height=6, width=10, fps=3)
+    told = [numbered_script(number) for number in range(300)]
+    moving = {motion: {caption(one) for one in told if one.motion == motion} for motion in words.MOTIONS}
+    world, narrow = Toybox(scripts=300).open(), Toybox(scripts=300, motions=("orbit", "bounce")).open()
+    seen = [narrow.example(index, grid) for index in range(40)]
+    assert {one.text for one in seen} <= moving["orbit"] | moving["bounce"]
+    assert all(any(one.text in moving[motion] for one in seen) for motion in ("orbit", "bounce"))
+    usual = [world.example(index, grid) for index in range(40)]
+    same = [i for i, one in enumerate(usual) if one.text in moving["orbit"] | moving["bounce"]]
+    assert same and all(torch.equal(usual[i].video, seen[i].video) for i in same)  # these clips are what they were
+
+
+def test_unknown_and_missing_motions_are_refused() -> None:
+    with pytest.raises(ValueError, match="unknown motion 'orbti'; did you mean 'orbit'"):
+        Toybox(motions=("orbti",))
+    other = next(motion for motion in words.MOTIONS if motion != numbered_script(0).motion)
+    with pytest.raises(ValueError, match=f"none of its 1 scripts is {other}"):
+        Toybox(scripts=1, motions=(other,)).open()
 
 
 def test_the_same_example_looks_alike_on_every_grid() -> None:

@@ -5,9 +5,11 @@ with a caption in one of many wordings. Some combinations and words are held out
 """
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt, field_validator
 
+from zoetrope.config import unknown
 from zoetrope.data import Dataset, Example, Source
+from zoetrope.data.toybox.vocabulary import MOTIONS
 from zoetrope.shapes import VideoShape, Window
 
 
@@ -16,13 +18,29 @@ class Toybox(Source):
 
     Attributes:
         scripts: how many different things happen in it; each in endless sizes, places and speeds.
+        motions: only what moves so, such as ("orbit", "bounce"); all if there are none. In a `Mixture` with the whole
+            world, what is hard to learn is seen more often.
     """
 
     scripts: PositiveInt = 40_000
     seed: NonNegativeInt = 0
+    motions: tuple[str, ...] = ()
+
+    @field_validator("motions")
+    @classmethod
+    def _known(cls, motions: tuple[str, ...]) -> tuple[str, ...]:
+        for motion in motions:
+            if motion not in MOTIONS:
+                raise ValueError(unknown("motion", motion, list(MOTIONS)))
+        return motions
 
     def open(self) -> "ToyboxClips":
-        """The clips of this world."""
+        """The clips of this world. Raises ValueError if none of its scripts has one of the motions asked for."""
+        from zoetrope.data.toybox.world import numbered_script
+
+        told = (numbered_script(number, self.seed).motion for number in range(self.scripts))
+        if self.motions and not any(motion in self.motions for motion in told):
+            raise ValueError(f"toybox: none of its {self.scripts} scripts is {' or '.join(self.motions)}; take more")
         return ToyboxClips(self)
 
 
@@ -40,7 +58,10 @@ class ToyboxClips(Dataset):
         """A window of clip number `index`; nothing else is drawn."""
         from zoetrope.data.toybox.world import example
 
-        frames, text = example(index, shape, window, scripts=self.source.scripts, seed=self.source.seed)
+        world = self.source
+        frames, text = example(
+            index, shape, window, scripts=world.scripts, seed=world.seed, motions=frozenset(world.motions)
+        )
         video = torch.from_numpy(frames).permute(3, 0, 1, 2).float() * 2 - 1
         return Example(video, text, f"clip {index} of toybox")
 

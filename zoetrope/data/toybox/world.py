@@ -11,16 +11,24 @@ from zoetrope.shapes import VideoShape, Window
 
 
 def example(
-    index: int, shape: VideoShape, window: Window | None = None, *, scripts: int, seed: int = 0
+    index: int,
+    shape: VideoShape,
+    window: Window | None = None,
+    *,
+    scripts: int,
+    seed: int = 0,
+    motions: frozenset[str] = frozenset(),
 ) -> tuple[Video, str]:
     """The clip (F, H, W, 3), float32 in [0, 1], with this number in the world of this seed, and its caption.
 
     One of `scripts` scripts is acted out with sizes, places and speeds of its own. A shape of one frame gives
     a picture from a random moment of the clip, with a caption that tells nothing of the motion. Of both, only the
-    `window` is drawn, if one is given.
+    `window` is drawn, if one is given. `motions` leaves out all scripts that move otherwise.
     """
     rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
     told = numbered_script(int(rng.integers(scripts)), seed)
+    while motions and told.motion not in motions:
+        told = numbered_script(int(rng.integers(scripts)), seed)
     acted = scene(told, int(rng.integers(2**63)))
     if shape.frames == 1:
         return render(acted, shape, float(rng.uniform(0, SECONDS)), window), image_caption(told)
