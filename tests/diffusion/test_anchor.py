@@ -30,7 +30,7 @@ def test_a_video_that_is_as_it_was_given_is_answered_exactly(logsnr: float) -> N
     answer = anchor(diffuse(x, eps, level(logsnr)), x, level(logsnr).logsnr, CLEAN)
     usual = v.abs() < 1
     assert usual.any() and (answer - v)[usual].abs().max() < 1e-4
-    assert (answer / v)[v.abs() > 0.1].min() > 0.8  # three deviations are still usual
+    assert (answer / v)[v.abs() > 0.1].min() > 0.98  # three deviations are still usual
 
 
 def test_noise_on_what_is_given_is_weighed_against_noise_on_z() -> None:

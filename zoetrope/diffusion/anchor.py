@@ -10,7 +10,7 @@ from zoetrope.diffusion.prediction import v_from_x
 from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.shapes import expand_like
 
-USUAL = 4.0  # standard deviations: what is taken for noise and is beyond them is something else
+USUAL = 5.0  # standard deviations: what is taken for noise and is beyond them is something else
 
 
 def anchor(z: Tensor, low_res: Tensor, logsnr: Tensor, low_res_logsnr: Tensor) -> Tensor:
@@ -23,4 +23,4 @@ def anchor(z: Tensor, low_res: Tensor, logsnr: Tensor, low_res_logsnr: Tensor) -
     share = torch.sigmoid(given.logsnr - level.logsnr)
     x_hat = expand_like(share / given.alpha, z) * low_res + expand_like((1 - share) / level.alpha, z) * z
     v = v_from_x(x_hat, z, level)
-    return v / (1 + (v / USUAL) ** 8)
+    return v * torch.sigmoid((USUAL**2 - v**2) / 2)  # as the density of noise falls below that of anything else
