@@ -53,6 +53,12 @@ def test_half_the_size_of_bfloat16(tmp_path: Path) -> None:
     assert 0.5 < eight / sixteen < 0.51
 
 
+def test_a_file_of_weights_is_as_readable_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "other").touch()
+    write_weights(module(), tmp_path / "w.safetensors")
+    assert (tmp_path / "w.safetensors").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_scales_that_are_missing_or_misshapen_are_told(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     write_weights(module(), path, torch.int8)

@@ -76,10 +76,13 @@ def write_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bflo
         raise
 
 
-def save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file. Raises OSError that names it if it cannot be written, as on a full disk."""
+    path.touch()  # as readable as this user's files are; safetensors makes files that nobody else may read
     try:
-        save_file(tensors, path)
+        mode = path.stat().st_mode
+        save_file(tensors, path, metadata=metadata)
+        path.chmod(mode)
     except SafetensorError as error:
         raise OSError(f"{path}: cannot be written ({error})") from error
 

@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.distributed.tensor import DTensor
+
+from zoetrope.models.weights import save_tensors
 
 HEAD, OFFSETS = "DCP_SHARDING_INFO", "saved_offsets"  # the names that torch.distributed.checkpoint gives them
 
@@ -66,10 +67,7 @@ def write_pieces(own: Mapping[str, Piece], path: Path) -> None:
     """Write one process's pieces. Raises OSError that names the file if it cannot be written, as on a full disk."""
     own = {name: piece for name, piece in own.items() if piece.values.numel()}
     head = {HEAD: json.dumps({name: {OFFSETS: piece.first} for name, piece in own.items()}), "format": "pt"}
-    try:
-        save_file({name: piece.values for name, piece in own.items()}, path, metadata=head)
-    except SafetensorError as error:
-        raise OSError(f"{path}: cannot be written ({error})") from error
+    save_tensors({name: piece.values for name, piece in own.items()}, path, head)
 
 
 class _Box(NamedTuple):
