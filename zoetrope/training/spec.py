@@ -250,7 +250,7 @@ def _check_augmentation(stage: StageSpec, spec: TrainSpec, where: str) -> None:
     if spec.augment == 0:
         asked = f"{stage.name}.sampling.low_res_logsnr must be null, got {level:g}"
         raise ValueError(f"{where}.augment: without noise in training {asked}")
-    noisiest = augmentation_logsnr(torch.tensor(spec.augment)).item()
+    noisiest = augmentation_logsnr(torch.tensor(spec.augment, device="cpu")).item()
     if level < noisiest:
         raise ValueError(
             f"{where}.augment: expected a time that {stage.name}.sampling.low_res_logsnr = {level:g} falls into, got "
