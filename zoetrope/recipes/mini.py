@@ -170,7 +170,7 @@ def _train_large(examples: int, crop: int = 96) -> TrainSpec:
 
 
 def _distil_base() -> DistilSpec:
-    """Guidance first, then from 128 steps to 8: about three quarters of an hour on two cores."""
+    """Guidance first, then from 128 steps to 8."""
     return DistilSpec(
         start=128,
         steps=8,
