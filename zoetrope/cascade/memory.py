@@ -27,6 +27,7 @@ from zoetrope.shapes import Window
 
 PROCESS = 500_000_000  # Python, PyTorch, a text encoder of the small sort, and what allocators keep
 LARGEST = 1_000_000_000  # of a tile where no budget is given: larger ones are no faster on CPUs
+KEPT = 1_000_000_000  # of a source kept from step to step where no budget is given; a larger one is made anew
 SMALL = 2**17  # pixels over all frames; a smaller video is never worth tiling
 PART, PART_GPU = 2**19, 2**24  # pixels that a network which streams is given at a time: what its caches like
 
@@ -101,7 +102,7 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
         )
     if part is None:
         return Layout(tiles)
-    room = (_available() - needed + twice) // 2 if memory is None else memory - needed
+    room = min(KEPT, (_available() - needed + twice) // 2) if memory is None else memory - needed
     return Layout(tiles, part, keep=len(tiles) == 1 and video < room)
 
 
