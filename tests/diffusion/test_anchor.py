@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoetrope.diffusion.anchor import anchor
+from zoetrope.diffusion.anchor import SEEN, anchor, departure
 from zoetrope.diffusion.prediction import v_from, x_from
 from zoetrope.diffusion.process import diffuse
 from zoetrope.diffusion.schedule import NoiseLevel
@@ -50,3 +50,12 @@ def test_what_differs_is_not_taken_for_noise() -> None:
     answer = anchor(z, other, level(16.0).logsnr, CLEAN)
     apart = (x - other).abs() > 0.1  # three hundred times the noise
     assert apart.any() and answer[apart].abs().max() < 1e-6
+
+
+def test_little_departures_are_less_and_large_ones_are_as_they_were_said() -> None:
+    delta = torch.linspace(-2, 2, 4001, dtype=torch.float64)
+    made = departure(delta)
+    little, large = delta.abs() < SEEN / 10, delta.abs() > 10 * SEEN
+    assert (made[little].abs() <= 0.12 * delta[little].abs()).all()
+    assert (made[large] / delta[large] > 0.99).all()
+    assert (made.diff() > 0).all() and torch.allclose(made, -made.flip(0), atol=1e-12)

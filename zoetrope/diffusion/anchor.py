@@ -11,6 +11,7 @@ from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.shapes import expand_like
 
 USUAL = 5.0  # standard deviations: what is taken for noise and is beyond them is something else
+SEEN = 0.1  # of v: a departure from the anchor that is much smaller is the network's own noise
 
 
 def anchor(z: Tensor, low_res: Tensor, logsnr: Tensor, low_res_logsnr: Tensor) -> Tensor:
@@ -24,3 +25,13 @@ def anchor(z: Tensor, low_res: Tensor, logsnr: Tensor, low_res_logsnr: Tensor) -
     x_hat = expand_like(share / given.alpha, z) * low_res + expand_like((1 - share) / level.alpha, z) * z
     v = v_from_x(x_hat, z, level)
     return v * torch.sigmoid((USUAL**2 - v**2) / 2)  # as the density of noise falls below that of anything else
+
+
+def departure(delta: Tensor) -> Tensor:
+    """How far an answer departs from its anchor where the network says `delta`: little of what is little.
+
+    It grows with delta everywhere, so that every departure can be learnt, from delta / 10 at zero to delta far beyond
+    SEEN: the small errors that a network makes everywhere do not show as grain where the anchor is right.
+    """
+    square, seen = delta**2, SEEN**2
+    return delta * (square + seen / 10) / (square + seen)

@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Config
-from zoetrope.diffusion.anchor import anchor
+from zoetrope.diffusion.anchor import anchor, departure
 from zoetrope.diffusion.prediction import Prediction
 from zoetrope.layers.attention import (
     FeedForward,
@@ -328,7 +328,8 @@ class VideoUNet(Network):
             out = out + gain[:, None, :, None, None] * video
         if leaving is None or conditioning.low_res_logsnr is None:
             return out
-        return out + (1 + leaving) * anchor(videos[0], videos[1], logsnr, conditioning.low_res_logsnr)
+        known = anchor(videos[0], videos[1], logsnr, conditioning.low_res_logsnr)
+        return known + departure(out + leaving * known)
 
     def matrices(self) -> Iterator[Tensor]:
         """The weights of linear maps and convolutions between the first and the last."""
