@@ -75,7 +75,7 @@ def _base() -> StageSpec:
                 Level(width=192, blocks=3, spatial_attention=True, text_attention=True, temporal="attention"),
             ),
         ),
-        sampling=SamplingSpec(sampler=DDIM(), steps=32, guidance=2.0),
+        sampling=SamplingSpec(sampler=DDIM(), steps=16, guidance=2.0),
     )
 
 
