@@ -113,8 +113,8 @@ def _super_resolution(
         shape=shape,
         source=source,
         network=VideoUNetConfig(low_res=True, anchored=True, patch=patch, levels=levels),
-        # What flat shapes look like larger is all but certain, and an anchored network begins at what it is given:
-        # neither more steps nor noise on the input bring it nearer to the truth (docs/results.md).
+        # What flat shapes look like larger is all but certain, and an anchored network begins at what it is given: more
+        # steps and noise on the input gain little or lose (docs/results.md).
         sampling=SamplingSpec(sampler=DDIM(), steps=2, low_res_logsnr=None),
     )
 
