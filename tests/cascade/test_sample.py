@@ -110,6 +110,19 @@ def test_without_augmentation_the_network_is_told_the_cleanest_level_of_training
     assert torch.equal(told[0].low_res[:, :, ::2], low(2))
 
 
+@pytest.mark.parametrize("noise", [None, math.log(3)], ids=["clean", "augmented"])
+def test_frames_that_are_kept_come_back_bit_for_bit_and_the_others_follow_from_them(noise: float | None) -> None:
+    draw = Draw(seed=0, samples=(0, 1))
+    anew, kept = (
+        sample(stage("tsr", TSR, BASE, low_res_logsnr=noise, keep_frames=keep), text(2), low(2), draw)
+        for keep in (False, True)
+    )
+    assert torch.equal(kept[:, :, ::2], low(2))
+    assert not torch.equal(anew[:, :, ::2], low(2))
+    assert not torch.equal(kept[:, :, 1::2], anew[:, :, 1::2])  # each step sees the kept frames of the step before
+    assert kept.abs().max() <= 1
+
+
 def test_samples_are_legal_for_every_threshold() -> None:
     for threshold in ("static", 0.9):
         out = sample(stage(threshold=threshold, guidance=9.0), text(2), None, Draw(seed=0, samples=(0, 1)))
@@ -197,6 +210,10 @@ def test_stages_that_cannot_be_are_refused() -> None:
         stage("Base Stage")
     with pytest.raises(ValueError, match="seconds"):
         stage("tsr", TSR.model_copy(update={"fps": 3}), BASE)
+    both = SSR.model_copy(update={"frames": 8, "fps": 12})
+    for name, shape, source in (("base", BASE, None), ("ssr", SSR, TSR), ("both", both, TSR)):
+        with pytest.raises(ValueError, match=f"'{name}': sampling.keep_frames is for stages that only add frames"):
+            stage(name, shape, source, keep_frames=True)
 
 
 @pytest.mark.parametrize(

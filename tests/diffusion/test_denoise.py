@@ -11,6 +11,7 @@ from zoetrope.diffusion.denoise import (
     dynamically_thresholded,
     guided,
     guided_together,
+    keeping,
     oscillating,
     per_step,
     quantile,
@@ -142,6 +143,13 @@ def test_quantile_is_exact_above_the_limit_of_torch() -> None:
 def test_static_threshold() -> None:
     x = numbers(-2, -1, 0.3, 1.5)
     assert torch.equal(statically_thresholded(lambda z, level: x)(x, at(0.5)), numbers(-1, -1, 0.3, 1))
+
+
+def test_known_frames_are_kept_and_the_denoiser_s_own_answer_is_left_alone() -> None:
+    answer, known = torch.zeros(1, 3, 6, 2, 2), torch.ones(1, 3, 2, 2, 2)
+    x_hat = keeping(lambda z, level: answer, known)(answer, at(0.5))
+    assert x_hat[0, 0, :, 0, 0].tolist() == [1, 0, 0, 1, 0, 0]
+    assert not answer.any()
 
 
 def test_oscillating_weights() -> None:

@@ -13,7 +13,7 @@ from zoetrope.cascade.noise import window_noise
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.tiles import Tile, tiled
 from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, per_step
+from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping, per_step
 from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.networks import Network
 from zoetrope.samplers import Step
@@ -66,6 +66,8 @@ def sample_stage(
         log.info("stage %s: %d frames at a time", stage.name, layout.part)
     denoise = _thresholded(stage, tiled(lambda window: local_denoiser(local, window), layout.tiles))
     whole = Window.whole(stage.shape)
+    if stage.sampling.keep_frames and video is not None:
+        denoise = keeping(denoise, video)
     noise = _noise(stage, draw, "start", whole)
     return stage.sampling.sampler(denoise, noise, levels, noise=lambda step: _noise(stage, draw, f"step {step}", whole))
 

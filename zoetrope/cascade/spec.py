@@ -37,6 +37,8 @@ class SamplingSpec(Config):
         guidance: weight w of classifier-free guidance, x_c + w (x_c - x_u); 0 is none.
         threshold: "static" clips x_hat to [-1, 1]; a number in (0, 1] is the percentile of dynamic thresholding.
         low_res_logsnr: noise level of the conditioning video; None adds no noise. The paper: an SNR "such as 3 or 5".
+        keep_frames: whether a temporal stage gives the frames that it was given back as they are, and makes new ones
+            alone; the paper's stages make all of them anew.
     """
 
     sampler: Sampler = DDIM()
@@ -44,6 +46,7 @@ class SamplingSpec(Config):
     guidance: Weight | Oscillating = 0.0
     threshold: Literal["static"] | Annotated[float, Field(gt=0, le=1)] | None = "static"
     low_res_logsnr: float | None = None
+    keep_frames: bool = False
 
     def weights(self) -> list[float]:
         """The guidance weight of each step."""
@@ -118,11 +121,18 @@ class StageSpec(Config):
             return "base"
         return "tsr" if self.shape.frames > self.source.frames else "ssr"
 
+    @property
+    def _adds_frames_alone(self) -> bool:
+        size = (self.shape.height, self.shape.width)
+        return self.kind == "tsr" and self.source is not None and size == (self.source.height, self.source.width)
+
     @model_validator(mode="after")
     def _fits(self) -> Self:
         self.network.check(self.shape.frames, self.shape.height, self.shape.width)
         if self.network.low_res != (self.source is not None):
             raise ValueError(f"stage {self.name!r}: a network has low_res = true exactly where the stage has a source")
+        if self.sampling.keep_frames and not self._adds_frames_alone:
+            raise ValueError(f"stage {self.name!r}: sampling.keep_frames is for stages that only add frames between")
         if self.network.predicts not in (None, self.prediction):
             expected = f"prediction {self.network.predicts!r}, which its network is made for"
             raise ValueError(f"stage {self.name!r}: expected {expected}, got {self.prediction!r}")

@@ -114,8 +114,8 @@ def _super_resolution(
         source=source,
         network=VideoUNetConfig(low_res=True, anchored=True, patch=patch, levels=levels),
         # What flat shapes look like larger is all but certain, and an anchored network begins at what it is given: more
-        # steps and noise on the input gain little or lose (docs/results.md).
-        sampling=SamplingSpec(sampler=DDIM(), steps=2, low_res_logsnr=None),
+        # steps and noise on the input gain little or lose (docs/results.md). Given frames are certain.
+        sampling=SamplingSpec(sampler=DDIM(), steps=2, low_res_logsnr=None, keep_frames=shape.frames > source.frames),
     )
 
 
