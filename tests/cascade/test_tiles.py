@@ -204,17 +204,23 @@ def test_what_a_stage_makes_does_not_depend_on_its_layout(sampler: str) -> None:
     network, source = awake(spec.network.build()), randn(2, 3, 24, 48, 64).float().clamp(-1, 1)
     text = words(2).to(CPU, torch.float32)
     made = []
-    half = stage_cost(spec, 2, 3, 2).peak(16_000)
-    for budget, tiles in ((None, 1), (None, 1), (half, 2)):
+    both, one = stage_cost(spec, 2, 3, 2), stage_cost(spec, 1, 3, 2)
+    alone = both._replace(call=one.call, pixel=one.pixel)
+    for budget, tiles, apart in (
+        (None, 1, False),
+        (None, 1, False),
+        (alone.peak(2 * 96 * 128), 1, True),
+        (alone.peak(16_000), 2, True),
+    ):
         layout = plan_layout(spec, 2, 3, budget, CPU)
-        assert layout.part == 2 and (len(layout.tiles) > 1) == (tiles > 1) == (not layout.keep)
+        assert (layout.part, layout.apart) == (2, apart) and (len(layout.tiles) > 1) == (tiles > 1)
+        assert layout.keep == (budget is None)
         draw = Draw(seed=3, samples=(0, 4), memory=budget, layout=None if made else WHOLE)
         made.append(list(sample_stage(spec, network, text, source, draw)))
-    for whole, streamed, parts in zip(*made, strict=True):
-        torch.testing.assert_close(streamed.x_hat, whole.x_hat, rtol=0, atol=2e-4)
-        torch.testing.assert_close(streamed.z, whole.z, rtol=0, atol=2e-4)
-        torch.testing.assert_close(parts.x_hat, whole.x_hat, rtol=0, atol=2e-4)
-        torch.testing.assert_close(parts.z, whole.z, rtol=0, atol=2e-4)
+    for whole, *others in zip(*made, strict=True):
+        for other in others:
+            torch.testing.assert_close(other.x_hat, whole.x_hat, rtol=0, atol=2e-4)
+            torch.testing.assert_close(other.z, whole.z, rtol=0, atol=2e-4)
 
 
 @pytest.mark.usefixtures("two_frames")

@@ -67,11 +67,13 @@ class Layout(NamedTuple):
         tiles: the parts of the picture, one after the other.
         part: frames of a tile that the network is given at a time, if it streams; None: all at once.
         keep: whether the source on this stage's grid is kept from step to step.
+        apart: whether the network is given one video of the batch at a time.
     """
 
     tiles: list[Tile]
     part: int | None = None
     keep: bool = True
+    apart: bool = False
 
 
 def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, device: torch.device) -> Layout:
@@ -85,15 +87,18 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
     reach = stage.network.reach()
     if memory is None and (whole.volume <= SMALL or (part is None and reach.frames is None and reach.pixels is None)):
         return Layout(one)
-    cost = stage_cost(stage, batch, tokens, part)
-    video = batch * stage.network.channels * whole.volume * 4
-    spare = cost.fixed + cost.resting + _spare(device) if memory is None else memory
-    # What the parts of a single tile are cut from and gathered in are two of the videos that rest: counted there.
-    twice = 0 if part is None else 2 * video
-    if memory is None and part is not None and cost.peak(_volume(one, part)) - twice <= spare:
-        tiles = one
-    else:
-        tiles = _tiles(stage, part, cost.largest(spare))
+    video = stage.network.channels * whole.volume * 4
+    for together in (batch, 1):  # videos are parted from one another before they are cut up: tiles overlap
+        cost = _cost(stage, batch, together, tokens, part)
+        spare = cost.fixed + cost.resting + _spare(device) if memory is None else memory
+        # What the parts of a single tile are cut from and gathered in are two of the videos that rest: counted there.
+        twice = 0 if part is None else 2 * together * video
+        if memory is None and part is not None and cost.peak(_volume(one, part)) - twice <= spare:
+            tiles = one
+        else:
+            tiles = _tiles(stage, part, cost.largest(spare))
+        if len(tiles) == 1:
+            break
     needed = cost.peak(_volume(tiles, part))
     if memory is not None and needed > memory:
         raise ValueError(
@@ -101,15 +106,16 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
             f"got {memory / 1e9:.2f} GB"
         )
     if part is None:
-        return Layout(tiles)
+        return Layout(tiles, apart=together < batch)
     room = min(KEPT, (_available() - needed + twice) // 2) if memory is None else memory - needed
-    return Layout(tiles, part, keep=len(tiles) == 1 and video < room)
+    return Layout(tiles, part, keep=len(tiles) == 1 and batch * video < room, apart=together < batch)
 
 
 def layout_bytes(stage: StageSpec, batch: int, tokens: int, layout: Layout) -> int:
     """What sampling a stage in a given way holds at its peak, the process itself left out."""
     kept = batch * stage.network.channels * math.prod(stage.shape.sizes) * 4 if layout.keep and layout.part else 0
-    peak = stage_cost(stage, batch, tokens, layout.part).peak(_volume(layout.tiles, layout.part))
+    cost = _cost(stage, batch, 1 if layout.apart else batch, tokens, layout.part)
+    peak = cost.peak(_volume(layout.tiles, layout.part))
     return peak - PROCESS + kept
 
 
@@ -140,7 +146,13 @@ def _volume(tiles: Sequence[Tile], part: int | None) -> int:
 def least_memory(stage: StageSpec, batch: int, tokens: int, device: torch.device) -> int:
     """The least memory that sampling a stage can do with: in its smallest tiles, in bytes of the whole process."""
     part = _part(stage, device)
-    return stage_cost(stage, batch, tokens, part).peak(_volume(_tiles(stage, part, 0), part))
+    return _cost(stage, batch, 1, tokens, part).peak(_volume(_tiles(stage, part, 0), part))
+
+
+def _cost(stage: StageSpec, batch: int, together: int, tokens: int, part: int | None) -> Cost:
+    """What a batch costs of which the network is given so many videos at a time."""
+    call = stage_cost(stage, together, tokens, part)
+    return stage_cost(stage, batch, tokens, part)._replace(call=call.call, pixel=call.pixel)
 
 
 @lru_cache(maxsize=64)

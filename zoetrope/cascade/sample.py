@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from zoetrope.cascade.local import Local, local_denoiser
 from zoetrope.cascade.memory import Layout, plan_layout
 from zoetrope.cascade.noise import window_noise
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.cascade.tiles import Tile, tiled
+from zoetrope.cascade.tiles import Tile, one_by_one, tiled
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping, per_step
 from zoetrope.diffusion.schedule import NoiseLevel
@@ -59,12 +59,11 @@ def sample_stage(
         raise ValueError(f"stage {stage.name!r}: a distilled network knows no negative prompt; run its teacher instead")
     levels = sampling_levels(stage, draw)
     layout = draw.layout or plan_layout(stage, len(draw.samples), text_length(text), draw.memory, draw.device)
-    local = local_of(stage, network, text, video, draw, layout)
     if len(layout.tiles) > 1:
         log.info("stage %s: %d tiles of up to %s", stage.name, len(layout.tiles), _largest(layout.tiles))
     if layout.part is not None:
         log.info("stage %s: %d frames at a time", stage.name, layout.part)
-    denoise = _thresholded(stage, tiled(lambda window: local_denoiser(local, window), layout.tiles))
+    denoise = _thresholded(stage, _denoiser(stage, network, text, video, draw, layout))
     whole = Window.whole(stage.shape)
     if stage.sampling.keep_frames and video is not None:
         denoise = keeping(denoise, video)
@@ -76,6 +75,26 @@ def sampling_levels(stage: StageSpec, draw: Draw) -> list[NoiseLevel]:
     """The noise levels (B,) that the steps of a stage lead through, from noise to data."""
     times = torch.linspace(1, 0, stage.sampling.steps + 1, dtype=torch.float64)
     return [stage.schedule(t.expand(len(draw.samples)).to(draw.device)) for t in times]
+
+
+def _denoiser(
+    stage: StageSpec, network: Network, text: Conditioning, video: Tensor | None, draw: Draw, layout: Layout
+) -> Denoise:
+    """The denoiser of the whole batch, before any threshold that looks at whole videos."""
+
+    def some(text: Conditioning, video: Tensor | None, draw: Draw) -> Denoise:
+        local = local_of(stage, network, text, video, draw, layout)
+        return tiled(lambda window: local_denoiser(local, window), layout.tiles)
+
+    if not layout.apart:
+        return some(text, video, draw)
+    rows = torch.arange(len(draw.samples)).split(1)
+    return one_by_one(
+        [
+            some(text.select(row), None if video is None else video[row], replace(draw, samples=[draw.samples[row]]))
+            for row in rows
+        ]
+    )
 
 
 def local_of(

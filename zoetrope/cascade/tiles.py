@@ -41,6 +41,21 @@ def tiled(local: Callable[[Window], Denoise], tiles: Sequence[Tile]) -> Denoise:
     return run
 
 
+def one_by_one(denoisers: Sequence[Denoise]) -> Denoise:
+    """The denoiser of a batch whose videos have a denoiser each."""
+    if len(denoisers) == 1:
+        return denoisers[0]
+
+    def run(z: Tensor, level: NoiseLevel) -> Tensor:
+        x_hat = torch.empty_like(z)
+        for number, denoise in enumerate(denoisers):
+            one = slice(number, number + 1)
+            x_hat[one] = denoise(z[one], NoiseLevel(*(value[one] for value in level)))
+        return x_hat
+
+    return run
+
+
 def tiles_of(shape: VideoShape, size: tuple[int, int, int], reach: Reach) -> list[Tile]:
     """The tiles of frames x rows x columns that cover a video, with what each is made from.
 
