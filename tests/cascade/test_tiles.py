@@ -22,7 +22,7 @@ from zoetrope.diffusion import process
 from zoetrope.diffusion.schedule import Cosine, NoiseLevel
 from zoetrope.networks import Network, Reach
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
-from zoetrope.samplers import Sampler
+from zoetrope.samplers import Sampler, Step
 from zoetrope.shapes import VideoShape, Window
 
 CPU = torch.device("cpu")
@@ -203,7 +203,7 @@ def test_what_a_stage_makes_does_not_depend_on_its_layout(sampler: str) -> None:
     spec = stage(config(CONV, TEXT, patch=2, low_res=True), LARGE, sampler=Sampler.named(sampler)(), guidance=1.0)
     network, source = awake(spec.network.build()), randn(2, 3, 24, 48, 64).float().clamp(-1, 1)
     text = words(2).to(CPU, torch.float32)
-    made = []
+    made: list[list[Step]] = []
     both, one = stage_cost(spec, 2, 3, 2), stage_cost(spec, 1, 3, 2)
     alone = both._replace(call=one.call, pixel=one.pixel)
     for budget, tiles, apart in (
