@@ -135,8 +135,8 @@ def _train_base() -> TrainSpec:
         optimizer="muon",
         clip=10.0,
         warm_up=3200,
-        cool_down=8000,
-        half_life=3000,
+        cool_down=12_000,
+        half_life=400,  # while the rate falls every clip helps, and a longer memory lags behind (docs/results.md)
         checkpoint_every=4000,
         sample_every=4000,
         log_every=320,
