@@ -114,7 +114,7 @@ def _super_resolution(
         source=source,
         network=VideoUNetConfig(low_res=True, anchored=True, patch=patch, levels=levels),
         # What flat shapes look like larger is all but certain, and an anchored network begins at what it is given: more
-        # steps and noise on the input gain little or lose (docs/results.md). Given frames are certain.
+        # steps and noise on the input gain little or lose (docs/results.md). Given frames stay as they are.
         sampling=SamplingSpec(sampler=DDIM(), steps=2, low_res_logsnr=None, keep_frames=shape.frames > source.frames),
     )
 
