@@ -18,6 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Anything else that goes wrong is ours to mend, and keeps its traceback.
     """
+    # New memory in large pages: with small ones, PyTorch spends most of an operation on a large video getting them.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     command = typer.main.get_command(application())
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:

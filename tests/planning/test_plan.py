@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from zoetrope.__main__ import main
-from zoetrope.cascade.memory import least_memory, stage_cost
+from zoetrope.cascade.memory import least_memory, plan_layout, stage_cost
 from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import CascadeSpec, Oscillating, SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
@@ -83,6 +84,25 @@ def test_tiles_count_as_they_are_run() -> None:
     least = least_memory(one, 1, tokens, torch.device("cpu"))
     with pytest.raises(ValueError, match="memory: stage 'ssr'"):
         sampling(one, torch.float32, least - 1)
+
+
+def test_frames_that_follow_one_another_count_as_they_are_run() -> None:
+    one = convolutional()
+    shapes = {name: getattr(one, name).model_copy(update={"frames": 512}) for name in ("shape", "source")}
+    one = one.model_copy(update=shapes)
+    layout = plan_layout(one, 1, 24, None, torch.device("cpu"))
+    assert layout.part is not None and len(layout.tiles) == 1 and 8 * layout.part < 512
+    work = sampling(one, torch.float32)
+    with dry() as meter:
+        network = one.network.build().eval().requires_grad_(False)
+        text = Conditioning(text=torch.zeros(1, 24, TEXT), text_mask=torch.ones(1, 24, dtype=torch.bool))
+        video, draw = torch.zeros(1, 3, 512, 24, 24), Draw(seed=0, samples=[0], layout=layout)
+        meter.restart()
+        for _ in sample_stage(one, network, text, video, draw):
+            pass
+    told, run = (Counter({key: n for key, n in tally.items() if key.flops}) for tally in (work.whole, meter.tally))
+    assert sum(told.values()) == sum(run.values()) and flops_of(told) == pytest.approx(flops_of(run), rel=0.01)
+    assert work.peak == pytest.approx(meter.live.peak, rel=0.1)
 
 
 def test_flops_of_layers_are_those_by_hand() -> None:

@@ -111,12 +111,16 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
     return Layout(tiles, part, keep=len(tiles) == 1 and batch * video < room, apart=together < batch)
 
 
-def layout_bytes(stage: StageSpec, batch: int, tokens: int, layout: Layout) -> int:
-    """What sampling a stage in a given way holds at its peak, the process itself left out."""
+def layout_bytes(stage: StageSpec, batch: int, tokens: int, layout: Layout, call: int | None = None) -> int:
+    """What sampling a stage in a given way holds at its peak, the process itself left out.
+
+    `call` is what a call of the network holds, for those who know it better than to the type of its weights.
+    """
     kept = batch * stage.network.channels * math.prod(stage.shape.sizes) * 4 if layout.keep and layout.part else 0
     cost = _cost(stage, batch, 1 if layout.apart else batch, tokens, layout.part)
-    peak = cost.peak(_volume(layout.tiles, layout.part))
-    return peak - PROCESS + kept
+    if call is None:
+        call = cost.window(_volume(layout.tiles, layout.part))
+    return cost.fixed - PROCESS + max(cost.state, cost.resting + call) + kept
 
 
 def _part(stage: StageSpec, device: torch.device) -> int | None:

@@ -1,5 +1,6 @@
 """What it takes to sample and to train one stage, counted by a dry run of the code that does it."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -70,13 +71,12 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
     """Sample a video of a stage, without values, and count. All middle steps are alike: one of them is run.
 
     The stage is run whole. If `memory`, the peak of the whole process, or, for None, what can be spared here asks for
-    tiles, the denoiser's calls on these are put in the place of its calls on the whole; that it works on a few frames
-    at a time changes no count. Raises ValueError if not even the smallest tiles fit.
+    tiles or for a few frames at a time, the denoiser's calls on these are put in the place of its calls on the whole.
+    Raises ValueError if not even the smallest tiles fit.
     """
     steps = stage.sampling.steps
     short = stage.model_copy(update={"sampling": stage.sampling.model_copy(update={"steps": min(steps, 2)})})
     layout = plan_layout(short, 1, TOKENS, memory, device)
-    held = layout_bytes(short, 1, TOKENS, layout)
     window = Window.whole(stage.shape)
     whole = Layout([Tile(window, window)])
     draw = Draw(seed=0, samples=[0], dtype=dtype, layout=whole)
@@ -88,7 +88,7 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
             video = torch.zeros(1, stage.network.channels, *stage.source.sizes)
         meter.restart()
         local = local_of(short, network, text, video, draw, whole)
-        call = _calls(local, meter, whole.tiles)
+        made, call = _call(local, meter, window)
         meter.restart()
         running = iter(sample_stage(short, network, text, video, draw))
         begun, tallies = meter.tally, []
@@ -97,11 +97,13 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
             next(running)
             tallies.append(meter.tally)
         peak = meter.live.peak
-        if len(layout.tiles) > 1:
-            parts = _calls(local, meter, layout.tiles)
+        if layout != whole:
+            del running
+            parts, held = _parts(replace(local, part=layout.part, keep=layout.keep), meter, layout)
             tallies = [_replaced(tally, call, parts) for tally in tallies]
-    if len(layout.tiles) > 1 or layout.part is not None:
-        peak = min(peak, held)
+            if not layout.keep:
+                begun = begun - made
+            peak = min(peak, held)
     every = begun + tallies[-1]
     for operation, count in tallies[0].items():
         every[operation] += count * (steps - 1)
@@ -109,18 +111,55 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
     return Sampling(parameters, weight_bytes, forward, flops_of(tallies[0]), every, peak)
 
 
-def _calls(local: Local, meter: Meter, tiles: Sequence[Tile]) -> Tally:
-    """The operations of the denoiser on all tiles, of which it is run on one of each size."""
-    stage, found = local.stage, Counter[Operation]()
-    level = stage.schedule(torch.ones(1, dtype=torch.float64))
-    sizes = Counter(tile.seen.sizes for tile in tiles)
-    for window in {tile.seen.sizes: tile.seen for tile in tiles}.values():
-        z = torch.zeros(1, stage.network.channels, *window.sizes)
-        meter.tally = Counter()
-        local_denoiser(local, window)(z, level)
-        for operation, count in meter.tally.items():
-            found[operation] += count * sizes[window.sizes]
-    return found
+def _call(local: Local, meter: Meter, window: Window) -> tuple[Tally, Tally]:
+    """The operations that prepare the denoiser of a window, and those of a call of it."""
+    z = torch.zeros(1, local.stage.network.channels, *window.sizes)
+    meter.tally = Counter()
+    denoise = local_denoiser(local, window)
+    made, meter.tally = meter.tally, Counter()
+    denoise(z, local.stage.schedule(torch.ones(1, dtype=torch.float64)))
+    return made, meter.tally
+
+
+def _parts(local: Local, meter: Meter, layout: Layout) -> tuple[Tally, int]:
+    """The operations of a step's calls in a layout, and the bytes that sampling in it holds."""
+    held = layout_bytes(local.stage, 1, TOKENS, layout)
+    if len(layout.tiles) == 1:
+        calls, call_bytes = _streamed(local, meter, layout.tiles[0].seen)
+        return calls, min(held, layout_bytes(local.stage, 1, TOKENS, layout, call_bytes))
+    calls, sizes = Counter[Operation](), Counter(tile.seen.sizes for tile in layout.tiles)
+    for window in {tile.seen.sizes: tile.seen for tile in layout.tiles}.values():
+        one = sum(_call(local, meter, window), Counter()) if local.part is None else _streamed(local, meter, window)[0]
+        for operation, count in one.items():
+            calls[operation] += count * sizes[window.sizes]
+    return calls, held
+
+
+def _streamed(local: Local, meter: Meter, window: Window) -> tuple[Tally, int]:
+    """The operations of a call that is given a few frames at a time, and the bytes it holds beside its input.
+
+    Once as many parts are under way as the network looks at, one is like the other: of long videos the first are run.
+    """
+    part, reach = local.part, local.stage.network.reach().frames
+    assert part is not None and reach is not None
+    (full, last), few = divmod(len(window.frames), part), 3 + math.ceil(reach / part)
+
+    def run(parts: int) -> tuple[Tally, int]:
+        some = window._replace(frames=window.frames[: parts * part + last])
+        z = torch.zeros(1, local.stage.network.channels, *some.sizes)
+        denoise = local_denoiser(local, some)
+        meter.restart()
+        before = meter.live.peak
+        denoise(z, local.stage.schedule(torch.ones(1, dtype=torch.float64)))
+        rest = (len(window.frames) - len(some.frames)) * z[:, :, :1].nbytes  # of the answer
+        return meter.tally, meter.live.peak - before + rest
+
+    if full <= few:
+        return run(full)
+    (short, _), (longer, call_bytes) = run(few - 1), run(few)
+    more = {operation: count - short[operation] for operation, count in longer.items()}
+    calls = Counter({operation: count + (full - few) * more[operation] for operation, count in longer.items()})
+    return calls, call_bytes
 
 
 def _replaced(step: Tally, call: Tally, parts: Tally) -> Tally:
