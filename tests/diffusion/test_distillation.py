@@ -7,7 +7,15 @@ import torch
 from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise, guided
-from zoetrope.diffusion.distillation import Grid, Jump, expect_distillable, guided_answer, halving_answer, jump_answer
+from zoetrope.diffusion.distillation import (
+    Grid,
+    Jump,
+    expect_distillable,
+    guided_answer,
+    halving_answer,
+    jump_answer,
+    thresholded_answer,
+)
 from zoetrope.diffusion.prediction import Prediction, eps_from_x, target, v_from_x, x_from
 from zoetrope.diffusion.process import diffuse
 from zoetrope.diffusion.schedule import Cosine, NoiseLevel
@@ -168,6 +176,16 @@ def test_guided_answers_are_the_guided_denoiser() -> None:
     for row, w in enumerate(weight.tolist()):
         expected = guided(conditional, unconditional, lambda level, w=w: w)(z, level)  # type: ignore[misc]
         torch.testing.assert_close(got[row], expected[row], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["v", "x", "eps"])
+def test_thresholded_answers_are_clipped_denoisers(kind: Prediction) -> None:
+    z, level = states(3), at(0.4, 3)
+    x = torch.tensor([[-3.0, -1.0], [-0.2, 0.9], [1.0, 7.0]], dtype=torch.float64)
+    answer = target(kind, x, eps_from_x(x, z, level), level)
+    got = thresholded_answer(kind, answer, z, level)
+    torch.testing.assert_close(x_from(kind, got, z, level), x.clamp(-1, 1), rtol=0, atol=1e-12)
+    torch.testing.assert_close(got[1], answer[1], rtol=0, atol=1e-14)
 
 
 def test_eps_is_refused_with_the_reason() -> None:

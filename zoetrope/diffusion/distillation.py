@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise
-from zoetrope.diffusion.prediction import Prediction, eps_from_x, v_from_x
+from zoetrope.diffusion.prediction import Prediction, eps_from_x, v_from_x, x_from
 from zoetrope.diffusion.process import diffuse
 from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.shapes import expand_like
@@ -34,6 +34,19 @@ def guided_answer(conditional: Tensor, unconditional: Tensor, weight: Tensor) ->
     Of x, v or eps alike: at fixed z they are affine in one another, and the coefficients add to 1.
     """
     return torch.lerp(unconditional, conditional, expand_like(1 + weight, conditional))
+
+
+def thresholded_answer(kind: Prediction, answer: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
+    """An answer whose x_hat is clipped to [-1, 1], like z (B, ...); unchanged where x_hat lies there already.
+
+    What a sampler with a static threshold cuts off need not be learnt. In noise that is most of a guided answer.
+    """
+    x_hat = x_from(kind, answer, z, level)
+    excess = x_hat - x_hat.clamp(-1, 1)
+    if kind == "x":
+        return answer - excess
+    per_x = level.alpha / level.sigma if kind == "eps" else (level.alpha**2 + level.sigma**2) / level.sigma
+    return answer + expand_like(per_x, z) * excess
 
 
 class Jump(NamedTuple):

@@ -3,13 +3,17 @@
 import torch
 
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.diffusion.distillation import guided_answer
+from zoetrope.diffusion.distillation import guided_answer, thresholded_answer
 from zoetrope.diffusion.process import diffuse
 from zoetrope.training.objectives import Ask, Lesson, Objective, Question, Teacher
 
 
 class Guide(Objective):
-    """The answer at any time is the teacher's with guidance of the weight in the example's conditioning."""
+    """The answer at any time is the teacher's with guidance of the weight in the example's conditioning.
+
+    A stage that is sampled with a static threshold learns it with that: guidance leads far beyond it in noise, and how
+    far would be most of the error.
+    """
 
     teacher: Teacher
 
@@ -20,4 +24,7 @@ class Guide(Objective):
         logsnr = level.logsnr.to(z.dtype)
         both = ask(torch.cat([z, z]), torch.cat([logsnr, logsnr]), lesson.given.doubled())
         conditional, unconditional = both.chunk(2)
-        return Question(z, level, guided_answer(conditional, unconditional, lesson.given.guidance))
+        answer = guided_answer(conditional, unconditional, lesson.given.guidance)
+        if stage.sampling.threshold == "static":
+            answer = thresholded_answer(stage.prediction, answer, z, level)
+        return Question(z, level, answer)
