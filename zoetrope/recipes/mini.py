@@ -31,10 +31,10 @@ def recipe() -> Recipe:
         _base(),
         _small("tsr1", TSR1, BASE, (48, 96)),
         _small("ssr1", SSR1, TSR1, (48, 64, 128)),
-        _large("ssr2", SSR2, SSR1, patch=4),
-        _large("tsr2", TSR2, SSR2, patch=4),
-        _large("tsr3", TSR3, TSR2, patch=4),
-        _large("ssr3", SSR3, TSR3, patch=8),
+        _large("ssr2", SSR2, SSR1),
+        _large("tsr2", TSR2, SSR2),
+        _large("tsr3", TSR3, TSR2),
+        _large("ssr3", SSR3, TSR3),
     )
     return Recipe(
         name="mini",
@@ -44,18 +44,13 @@ def recipe() -> Recipe:
             "tsr1": _train_small(28_000),
             "ssr1": _train_small(32_000),
             "ssr2": _train_large(14_000),
-            "tsr2": _train_large(12_000),
-            "tsr3": _train_large(10_000),
-            "ssr3": _train_large(5_000, crop=192),
+            "tsr2": _train_large(24_000),
+            "tsr3": _train_large(20_000),
+            "ssr3": _train_large(14_000),
         },
         distillation={
             "base": _distil_base(),
-            "tsr1": _distil_small(3_000, batch=16),
-            "ssr1": _distil_small(2_000),
-            "ssr2": _distil_small(1_600),
-            "tsr2": _distil_small(1_600),
-            "tsr3": _distil_small(1_600),
-            "ssr3": _distil_small(1_000),
+            **dict.fromkeys(("tsr1", "ssr1", "ssr2", "tsr2", "tsr3", "ssr3"), _distil_small()),
         },
     )
 
@@ -96,13 +91,13 @@ def _small(name: str, shape: VideoShape, source: VideoShape, widths: tuple[int, 
     return _super_resolution(name, shape, source, tuple(levels), patch=2)
 
 
-def _large(name: str, shape: VideoShape, source: VideoShape, patch: int) -> StageSpec:
+def _large(name: str, shape: VideoShape, source: VideoShape) -> StageSpec:
     """A fully convolutional stage: trained on parts of clips, run in tiles."""
     levels = (
         Level(width=64, temporal="convolution"),
         Level(width=96, blocks=2, text_attention=True, temporal="convolution"),
     )
-    return _super_resolution(name, shape, source, levels, patch=patch)
+    return _super_resolution(name, shape, source, levels, patch=4)
 
 
 def _super_resolution(
@@ -163,18 +158,18 @@ def _train_small(examples: int) -> TrainSpec:
     )
 
 
-def _train_large(examples: int, crop: int = 96) -> TrainSpec:
+def _train_large(examples: int) -> TrainSpec:
     """On squares of frames."""
-    return _train_small(examples).model_copy(update={"crop": (crop, crop)})
+    return _train_small(examples).model_copy(update={"crop": (96, 96)})
 
 
 def _distil_base() -> DistilSpec:
-    """Guidance first, then from 128 steps to 8."""
+    """Guidance first, on four frames of a clip, which is as much as it needs; then from 128 steps to 8."""
     return DistilSpec(
         start=128,
         steps=8,
         weights=(0.0, 4.0),
-        guidance=Phase(examples=6_000, batch=4, peak=4e-4),
+        guidance=Phase(examples=24_000, batch=16, frames=4, peak=6e-4),
         halving=Phase(examples=800, batch=4, peak=3e-4),
         last=Phase(examples=2_000, batch=4, peak=3e-4),
         warm_up=200,
@@ -182,12 +177,13 @@ def _distil_base() -> DistilSpec:
     )
 
 
-def _distil_small(examples: int, batch: int = 8) -> DistilSpec:
-    """Not guided, and near its answer from the first step on: from 32 steps to 8 in two short rounds."""
+def _distil_small() -> DistilSpec:
+    """Not guided, and near its answer from the first step on: from 32 steps to 2 in four short rounds."""
     return DistilSpec(
         start=32,
-        steps=8,
-        last=Phase(examples=examples, batch=batch, peak=4e-4),
+        steps=2,
+        halving=Phase(examples=600, batch=4, peak=4e-4),
+        last=Phase(examples=1_200, batch=4, peak=4e-4),
         warm_up=100,
         half_life=200,
     )
