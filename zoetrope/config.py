@@ -167,5 +167,5 @@ def _explanations(errors: list[ErrorDetails], cls: type[BaseModel]) -> Iterator[
         elif problem["type"] == "missing":
             yield f"{where}: is missing"
         else:
-            message = problem["msg"].removeprefix("Value error, ")
+            message = problem["msg"].removeprefix("Value error, ").removeprefix(f"{where}: ")  # of its constructor
             yield f"{where}: {message}" + ("" if problem["type"] == "value_error" else f", got {problem['input']!r}")

@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from zoetrope.commands._options import at_least, changes, shape_named
 from zoetrope.commands._outputs import numbered, slug
+from zoetrope.video import Video, probe
 
 from .conftest import Cli, Done, start
 
@@ -46,6 +48,12 @@ def refused(done: Done, *messages: str) -> None:
         (["--seed", "-3"], "--seed: expected a finite number of 0 or more, got -3"),
         (["--negative", " "], "prompt: expected some text, got only blanks"),
         (["--set", "base.sampling.stepz=1"], "unknown field 'stepz'; did you mean 'steps'?"),
+        (["--set", "tsr9.sampling.steps=1"], "unknown stage 'tsr9'; did you mean 'tsr1'?"),
+        (["--set", "text.width=24"], "error: CascadeSpec: text: expected an encoder of width 16, which stage"),
+        (["--set", 'text={"type": "words", "width": 24}'], "(its network.text_width), got words of width 24"),
+        (["--memory", "lots"], "--memory: expected a size such as 4GB, 512MB or 2GiB, got 'lots'"),
+        (["--memory", "-4GB"], "--memory: expected a size such as 4GB, 512MB or 2GiB, got '-4GB'"),
+        (["--memory", "100MB", "--until", "tsr1"], "even in its smallest tiles, got 100 MB"),
         (["--set", "base.sampling.steps=0"], "steps: Input should be greater than 0, got 0"),
         (["--set", "base.sampling.guidance=NaN"], "guidance"),
         (["--set", "base.shape.frames=6"], "expects 4x8x8@2fps"),
@@ -83,6 +91,13 @@ def test_prompts(cli: Cli, model: Path) -> None:
     refused(cli("generate", "--prompts", "empty.txt", "--model", model), "empty.txt: holds no prompt")
     Path("latin.txt").write_bytes("Mühle".encode("latin-1"))
     refused(cli("generate", "--prompts", "latin.txt", "--model", model), "latin.txt: expected UTF-8 text")
+
+
+def test_memory_that_does_not_suffice_for_the_shipped_model(cli: Cli) -> None:
+    Video(np.zeros((16, 24, 40, 3), np.uint8), 3).save("in/")
+    done = cli("upscale", "in/", "--model", "mini", "--until", "tsr1", "--memory", "100MB", "-o", "a.mp4", "--quiet")
+    refused(done, "memory: stage 'tsr1' (32x24x40@6fps) needs ", " MB even in its smallest tiles, got 100 MB")
+    assert [path.name for path in Path().iterdir()] == ["in"]
 
 
 def tensors(weights: Path) -> dict[str, torch.Tensor]:
@@ -182,6 +197,21 @@ def test_a_full_disk(cli: Cli, model: Path, full_disk: Path, name: str) -> None:
     done = cli("generate", "fog", "--model", model, *QUICK, "-o", f"{full_disk}/{name}", "--quiet")
     refused(done, str(full_disk))
     assert [p.name for p in full_disk.iterdir()] == ["filling"]
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["the last stage", "what is kept of it"])
+@pytest.mark.parametrize("verb", ["generate", "upscale"])
+def test_a_full_disk_after_several_stages(cli: Cli, model: Path, full_disk: Path, verb: str, kept: bool) -> None:
+    Path("whole").mkdir()
+    Video(np.zeros((4, 8, 8, 3), np.uint8), 2).save("in/")
+    words = ["generate", "fog"] if verb == "generate" else ["upscale", "in/"]
+    out, stages = (Path("whole"), full_disk) if kept else (full_disk, Path("whole"))
+    done = cli(*words, "--model", model, "-o", out / "a.mp4", "--save-stages", stages, "--steps", "1", "--quiet")
+    refused(done._replace(err=done.err.splitlines(keepends=True)[-1]), str(full_disk))  # after warnings of colours
+    assert [path.name for path in full_disk.iterdir()] == ["filling"]
+    first = {"a-base.mp4": 4} if verb == "generate" else {}
+    made = {} if kept else {**first, "a-tsr1.mp4": 8, "a-ssr1.mp4": 8}  # the stages' own, whole, are kept
+    assert {path.name: probe(path).frames for path in Path("whole").iterdir()} == made
 
 
 @pytest.mark.parametrize("every", [4, 1000], ids=["on the way", "at the end"])

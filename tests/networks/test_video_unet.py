@@ -101,6 +101,44 @@ def test_a_pack_beside_a_clip_changes_neither(temporal: str) -> None:
     torch.testing.assert_close(mixed[:1], network(z[:1], levels[:1], pack), rtol=0, atol=1e-12)
 
 
+def taught(network: VideoUNet, z: Tensor, levels: Tensor, given: Conditioning, weighting: Tensor) -> dict[str, Tensor]:
+    """Gradients of the weighted sum of the outputs; zeros for what no output comes from."""
+    network.zero_grad()
+    (network(z, levels, given) * weighting).sum().backward()
+    return {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in network.named_parameters()}
+
+
+@pytest.mark.parametrize("temporal", ["attention", "convolution"])
+@pytest.mark.parametrize("low_res", [False, True])
+def test_packs_and_clips_in_one_batch_teach_what_they_teach_apart(temporal: str, low_res: bool) -> None:
+    network = built(temporal, positions=True, low_res=low_res)
+    b, f = 4, 3
+    images = torch.tensor([True, False, False, True])
+    z, small, weighting, levels = *(randn(b, 3, f, 4, 8, seed=seed) for seed in range(3)), logsnr(b)
+    tokens, mask = randn(b, f, 2, WIDTH, seed=3), torch.ones(b, f, 2, dtype=torch.bool)
+    tokens[~images] = tokens[~images, :1]  # a clip has one text for all its frames
+    mask[0, 1], mask[2], mask[3, 2, 1] = False, False, False  # an image and a clip are without text
+
+    def given(rows: Tensor, **fields: Tensor) -> Conditioning:
+        beside = {"low_res": small[rows], "low_res_logsnr": levels[rows]} if low_res else {}
+        return Conditioning(**{"text": tokens[rows], "text_mask": mask[rows]} | beside | fields)
+
+    def singles(video: Tensor) -> Tensor:
+        return video[images].transpose(1, 2).flatten(0, 1)[:, :, None]
+
+    together = taught(network, z, levels, given(torch.arange(b), images=images), weighting)
+    clips = given(~images, text=tokens[~images, 0], text_mask=mask[~images, 0])
+    of_clips = taught(network, z[~images], levels[~images], clips, weighting[~images])
+    alone = Conditioning(text=tokens[images].flatten(0, 1), text_mask=mask[images].flatten(0, 1))
+    each = levels[images].repeat_interleave(f)
+    if low_res:
+        alone = replace(alone, low_res=singles(small), low_res_logsnr=each)
+    of_images = taught(network, singles(z), each, alone, singles(weighting))
+    for name, gradient in together.items():
+        assert gradient.any(), name
+        torch.testing.assert_close(gradient, of_clips[name] + of_images[name], rtol=0, atol=1e-10, msg=name)
+
+
 @pytest.mark.parametrize("temporal", ["attention", "convolution"])
 def test_frames_of_a_clip_do_mix(temporal: str) -> None:
     network = built(temporal)

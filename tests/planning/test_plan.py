@@ -24,6 +24,7 @@ from zoetrope.planning.count import Operation, dry, flops_of
 from zoetrope.planning.devices import GPUS, gpu, of_card
 from zoetrope.planning.plan import plan_stage, totals
 from zoetrope.planning.work import sampling, training
+from zoetrope.recipes import imagen_video, is_recipe, load_recipe
 from zoetrope.samplers.heun import Heun
 from zoetrope.shapes import VideoShape
 from zoetrope.text.t5 import T5
@@ -295,6 +296,31 @@ def test_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyP
     assert [line.split()[0] for line in out.splitlines() if line.startswith(("base", "ssr", "all"))].count("base") == 2
 
 
+def test_all_seven_stages(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Of the cascade that ships, on a smaller grid."""
+    given, stages = load_recipe("mini").cascade, list[StageSpec]()
+    for large in given.stages:
+        frames, height, width = large.shape.sizes
+        shape = VideoShape(frames=frames // 8, height=height // 3, width=width // 5, fps=large.shape.fps)
+        fields = {name: getattr(large, name) for name in StageSpec.model_fields}
+        stages.append(StageSpec(**fields | {"shape": shape, "source": stages[-1].shape if stages else None}))
+    cascade = CascadeSpec(name="small", text=given.text, stages=tuple(stages))
+    path = tmp_path / "seven.json"
+    path.write_text(json.dumps(Recipe(name="small", cascade=cascade, training={}).to_json()))
+    code, out, _ = run(capsys, monkeypatch, str(path), "--device", "h100", "--json", "--quiet")
+    planned = json.loads(out)["stages"]
+    assert code == 0
+    assert [stage["name"] for stage in planned] == ["base", "tsr1", "ssr1", "ssr2", "tsr2", "tsr3", "ssr3"]
+    for stage in planned:
+        assert all(stage[field] > 0 for field in ("parameters", "flops_per_step", "peak_bytes", "seconds"))
+
+
+def test_a_sibling_of_a_recipe() -> None:
+    for name, width in (("imagen_video@0.25", 0.25), ("imagen_video@1", 1.0), ("imagen_video", 1.0)):
+        assert is_recipe(name) and load_recipe(name) == imagen_video.recipe(width)
+    assert imagen_video.recipe(0.25) != imagen_video.recipe()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -302,6 +328,7 @@ def test_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyP
         (["--until", "bass"], "unknown stage 'bass'; did you mean 'base'?"),
         (["--set", "base.sampling.stepz=1"], "unknown field 'stepz'; did you mean 'steps'?"),
         (["--set", "tsr9.sampling.steps=1"], "unknown stage 'tsr9'"),
+        (["--memory", "1MB"], "memory: stage 'ssr' (4x16x32@2fps) needs 50"),
     ],
 )
 def test_bad_input(
@@ -320,8 +347,16 @@ def test_what_cannot_be_read(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "broken.json").write_text("{")
-    for what, message in (("broken.json", "not a recipe"), ("none.json", "no such file"), ("minny", "unknown model")):
-        name = str(tmp_path / what) if "." in what else what
+    for what, message in (
+        ("broken.json", "not a recipe"),
+        ("none.json", "no such file"),
+        ("minny", "unknown model"),
+        ("mini@half", "mini@half: this recipe has one width only; leave out '@half'"),
+        ("imagen_video@half", "imagen_video@half: expected a number after '@', got 'half'"),
+        ("imagen_video@2", "width: expected a factor above 0 and at most 1, such as 0.25, got 2"),
+        ("imagen_video@nan", "width: expected a factor above 0 and at most 1, such as 0.25, got nan"),
+    ):
+        name = str(tmp_path / what) if what.endswith(".json") else what
         code, out, err = run(capsys, monkeypatch, name, "--device", "t4")
         assert (code, out) == (2, "") and message in err
 

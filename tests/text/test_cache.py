@@ -1,7 +1,9 @@
 """The cache of text features: equal on every call, shared between processes, whole or not there."""
 
+import gc
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,15 @@ def test_only_what_is_missing(encoder: T5, tmp_path: Path, monkeypatch: pytest.M
     assert seen == [(2, 3), (3, 3)]
     assert cache.prepare(TEXTS) == len(TEXTS) - 3 and cache.prepare(TEXTS) == 0
     torch.testing.assert_close(cache.encode(TEXTS).text, encoder.load()(TEXTS).text, rtol=1e-3, atol=1e-3)
+
+
+def test_a_released_encoder_is_loaded_again(encoder: T5, tmp_path: Path) -> None:
+    cache = EmbeddingCache(encoder, tmp_path)
+    cache.prepare(TEXTS[:1])
+    loaded = weakref.ref(cache._loaded())
+    cache.release()
+    gc.collect()
+    assert loaded() is None and cache.prepare(TEXTS) == len(TEXTS) - 1
 
 
 def test_two_processes_at_once(encoder: T5, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ those that live at the same time are counted.
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.shapes import Window
 
-PROCESS = 500_000_000  # Python, PyTorch, a text encoder of the small sort, and what allocators keep
+PROCESS = 500_000_000  # Python, PyTorch, what allocators keep, and a text encoder of the small sort while it reads
 LARGEST = 1_000_000_000  # of a tile where no budget is given: larger ones are no faster on CPUs
 KEPT = 1_000_000_000  # of a source kept from step to step where no budget is given; a larger one is made anew
 SMALL = 2**17  # pixels over all frames; a smaller video is never worth tiling
@@ -82,6 +82,8 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
     The way that takes the least work that `memory`, the peak of the whole process in bytes, allows; for None it is
     what this machine can spare. Raises ValueError, which says what would do, if not even the smallest way fits.
     """
+    if memory is not None:
+        expect_memory([stage], batch, tokens, memory, device)
     whole, part = Window.whole(stage.shape), _part(stage, device)
     one = [Tile(whole, whole)]
     reach = stage.network.reach()
@@ -97,14 +99,9 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
             tiles = one
         else:
             tiles = _tiles(stage, part, cost.largest(spare))
-        if len(tiles) == 1:
+        needed = cost.peak(_volume(tiles, part))
+        if len(tiles) == 1 and (memory is None or needed <= memory):
             break
-    needed = cost.peak(_volume(tiles, part))
-    if memory is not None and needed > memory:
-        raise ValueError(
-            f"memory: stage {stage.name!r} ({stage.shape}) needs {needed / 1e9:.2f} GB even in its smallest tiles, "
-            f"got {memory / 1e9:.2f} GB"
-        )
     if part is None:
         return Layout(tiles, apart=together < batch)
     room = min(KEPT, (_available() - needed + twice) // 2) if memory is None else memory - needed
@@ -151,6 +148,17 @@ def least_memory(stage: StageSpec, batch: int, tokens: int, device: torch.device
     """The least memory that sampling a stage can do with: in its smallest tiles, in bytes of the whole process."""
     part = _part(stage, device)
     return _cost(stage, batch, 1, tokens, part).peak(_volume(_tiles(stage, part, 0), part))
+
+
+def expect_memory(stages: Iterable[StageSpec], batch: int, tokens: int, memory: int, device: torch.device) -> None:
+    """Raise ValueError, with what would do for all of these stages, if one of them cannot be sampled in `memory`."""
+    least = ((least_memory(stage, batch, tokens, device), stage) for stage in stages)
+    needed, stage = max(least, key=lambda pair: pair[0])
+    if needed > memory:
+        raise ValueError(
+            f"memory: stage {stage.name!r} ({stage.shape}) needs {math.ceil(needed / 1e6)} MB even in its smallest "
+            f"tiles, got {memory // 10**6} MB"
+        )
 
 
 def _cost(stage: StageSpec, batch: int, together: int, tokens: int, part: int | None) -> Cost:

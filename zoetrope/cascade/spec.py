@@ -166,8 +166,9 @@ class CascadeSpec(Config):
         previous: StageSpec | None = None
         for stage in self.stages:
             if stage.network.text_width != self.text.width:
-                got = f"expected text of width {stage.network.text_width}, but the text encoder gives {self.text.width}"
-                raise ValueError(f"stage {stage.name!r}: {got}")
+                asked = f"width {stage.network.text_width}, which stage {stage.name!r} reads (its network.text_width)"
+                got = f"{self.text.kind()} of width {self.text.width}"
+                raise ValueError(f"text: expected an encoder of {asked}, got {got}")
             if stage.source != (previous.shape if previous else None):
                 made = f"{previous.name!r} makes {previous.shape}" if previous else "it is the first stage"
                 raise ValueError(f"stage {stage.name!r} expects {stage.source or 'nothing'}, but {made}")

@@ -62,8 +62,13 @@ def plan(
     card = _card(device)
     name, stages, specs = _stages(what, until, fields)
 
+    from zoetrope.cascade.memory import expect_memory
+    from zoetrope.cascade.sample import CPU
     from zoetrope.planning.plan import plan_stage, totals
+    from zoetrope.planning.work import TOKENS
 
+    if budget is not None:
+        expect_memory(stages, 1, TOKENS, budget, CPU)
     place = _device(card, training=bool(specs))
     seen = _measured(measured, place)
     made = []
@@ -131,8 +136,7 @@ def _stages(
     from zoetrope.cascade.tuning import Tuning, tuned
     from zoetrope.models.folder import locate, read_spec
 
-    path = Path(what).expanduser()
-    if path.suffix in (".json", ".py") or (what in recipes.names() and not path.is_dir()):
+    if recipes.is_recipe(what):
         recipe = recipes.load_recipe(what)
         for field, value in fields:
             recipe = recipe.override(field, value)

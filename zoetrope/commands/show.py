@@ -30,7 +30,7 @@ def show(what: What, json: Json = False, quiet: Quiet = False) -> None:
     path = Path(what).expanduser()
     if is_run(path):
         value, lines = _run(path)
-    elif path.suffix in (".json", ".py") or (what in recipes.names() and not path.is_dir()):
+    elif recipes.is_recipe(what):
         made = recipes.load_recipe(what)
         value, lines = made.to_json(), _recipe(made)
         if what in shipped():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.colour import Colour
-from zoetrope.cascade.memory import plan_layout
+from zoetrope.cascade.memory import expect_memory
 from zoetrope.cascade.sample import Draw, sample_stage, text_length
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
@@ -184,7 +184,8 @@ class Cascade:
         A video depends on the seed and on its own number in `samples` (0 for all, unless given), not on its batch.
         The prompt None is no text. From a `start` only the stages after it run. `memory` is the most that the process
         may hold, in bytes: stages that can do so work in tiles to keep to it, if each Progress is let go of in time.
-        Raises ValueError before anything is sampled if that does not suffice for a stage.
+        Raises ValueError before anything is sampled if that does not suffice, with what does for all stages to run.
+        A text encoder that is not small may exceed it while it reads the prompts; it is let go of before the stages.
         """
         stages = stages_after(self.spec, None if start is None else start.stage, until)
         for stage in stages:
@@ -198,8 +199,8 @@ class Cascade:
         draw = Draw(seed=seed, samples=numbers, negative=against, device=self.device, dtype=self.dtype, memory=memory)
         video = None if start is None else start.video.to(self.device)
         if memory is not None:  # better now than when the stages before have run
-            for stage in stages:
-                plan_layout(stage, len(prompts), text_length(text), memory, self.device)
+            self._texts.release()
+            expect_memory(stages, len(prompts), text_length(text), memory, self.device)
         for stage in stages:
             for now in self._run(stage, text, video, draw):
                 yield now

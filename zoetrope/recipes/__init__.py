@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 from pathlib import Path
 from types import ModuleType
@@ -18,18 +19,38 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
+def is_recipe(what: str) -> bool:
+    """Whether a name means a recipe where it might mean a model: a .json or .py file, or a shipped name."""
+    name = what.partition("@")[0]
+    return Path(what).suffix in (".json", ".py") or (name in names() and not Path(name).is_dir())
+
+
 def load_recipe(name_or_path: str) -> "Recipe":
     """A recipe by its shipped name, from a recipe.json, or from a Python file with a function `recipe()`.
 
+    NAME@WIDTH is a sibling of a shipped one whose function takes a `width`, a factor of those of its networks.
     A Python file is run. Raises ValueError, with the nearest name, if there is no such recipe, or says what is wrong
     with it.
     """
     path = Path(name_or_path).expanduser()
     if path.suffix in (".json", ".py") or path.is_file():
         return _from_file(path)
-    if name_or_path not in names():
-        raise ValueError(unknown("recipe", name_or_path, names()))
-    return _called(importlib.import_module(f"{__name__}.{name_or_path}"), name_or_path)
+    name, scaled, width = name_or_path.partition("@")
+    if name not in names():
+        raise ValueError(unknown("recipe", name, names()))
+    module = importlib.import_module(f"{__name__}.{name}")
+    return _sibling(module, name_or_path, width) if scaled else _called(module, name)
+
+
+def _sibling(module: ModuleType, name: str, width: str) -> "Recipe":
+    if "width" not in inspect.signature(module.recipe).parameters:
+        raise ValueError(f"{name}: this recipe has one width only; leave out '@{width}'")
+    try:
+        factor = float(width)
+    except ValueError:
+        raise ValueError(f"{name}: expected a number after '@', got {width!r}") from None
+    made: Recipe = module.recipe(width=factor)
+    return made
 
 
 def _from_file(path: Path) -> "Recipe":

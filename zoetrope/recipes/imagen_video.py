@@ -2,8 +2,10 @@
 
 Order, shapes, parameter counts, where attention is, guidance and steps are the paper's. Widths, depths, learning rates
 and batch sizes were never published: those here are ours, chosen so that each stage has the paper's parameter count.
+imagen_video@0.25 is the same with networks a quarter as wide, as is any other factor up to 1.
 
     zoetrope show imagen_video
+    zoetrope plan imagen_video@0.25
     torchrun ... zoetrope train imagen_video --stage base --data CLIPS --out runs/base
 """
 
@@ -46,7 +48,12 @@ LOW_RES_LOGSNR = math.log(3.0)  # the paper: "SNR of 3 or 5" [Sec. 2.5]
 
 
 def recipe(width: float = 1.0) -> Recipe:
-    """The seven stages, every network's width multiplied by `width` (heads of 64 channels set the step)."""
+    """The seven stages, every network's width multiplied by `width` (heads of 64 channels set the step).
+
+    Raises ValueError for a factor that is not above 0 and at most 1.
+    """
+    if not 0 < width <= 1:
+        raise ValueError(f"width: expected a factor above 0 and at most 1, such as 0.25, got {width:g}")
     stages: list[StageSpec] = []
     for row in STAGES:
         stages.append(_stage(row, stages[-1].shape if stages else None, width))

@@ -144,6 +144,10 @@ class EmbeddingCache:
             self._encode = self.encoder.load(self.device, self.dtype)
         return self._encode
 
+    def release(self) -> None:
+        """Free the memory of the encoder, which is loaded again once another text is missing."""
+        self._encode = None
+
     def _features(self, texts: Sequence[str]) -> list[Tensor]:
         text, mask = self._loaded()(texts)
         half = text.to("cpu", torch.float16)
