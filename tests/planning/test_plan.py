@@ -87,17 +87,18 @@ def test_tiles_count_as_they_are_run() -> None:
         sampling(one, torch.float32, least - 1)
 
 
-def test_frames_that_follow_one_another_count_as_they_are_run() -> None:
-    one = convolutional()
-    shapes = {name: getattr(one, name).model_copy(update={"frames": 512}) for name in ("shape", "source")}
-    one = one.model_copy(update=shapes)
+@pytest.mark.parametrize(("frames", "side"), [(512, 96), (16, 768)])
+def test_frames_that_follow_one_another_count_as_they_are_run(frames: int, side: int) -> None:
+    one, low = convolutional(), side // 4
+    shape, source = (VideoShape(frames=frames, height=size, width=size, fps=2) for size in (side, low))
+    one = one.model_copy(update={"shape": shape, "source": source})
     layout = plan_layout(one, 1, 24, None, torch.device("cpu"))
-    assert layout.part is not None and len(layout.tiles) == 1 and 8 * layout.part < 512
+    assert layout.part is not None and len(layout.tiles) == 1 and 8 * layout.part < frames
     work = sampling(one, torch.float32)
     with dry() as meter:
         network = one.network.build().eval().requires_grad_(False)
         text = Conditioning(text=torch.zeros(1, 24, TEXT), text_mask=torch.ones(1, 24, dtype=torch.bool))
-        video, draw = torch.zeros(1, 3, 512, 24, 24), Draw(seed=0, samples=[0], layout=layout)
+        video, draw = torch.zeros(1, 3, frames, low, low), Draw(seed=0, samples=[0], layout=layout)
         meter.restart()
         for _ in sample_stage(one, network, text, video, draw):
             pass

@@ -1,6 +1,5 @@
 """What it takes to sample and to train one stage, counted by a dry run of the code that does it."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -125,41 +124,44 @@ def _parts(local: Local, meter: Meter, layout: Layout) -> tuple[Tally, int]:
     """The operations of a step's calls in a layout, and the bytes that sampling in it holds."""
     held = layout_bytes(local.stage, 1, TOKENS, layout)
     if len(layout.tiles) == 1:
-        calls, call_bytes = _streamed(local, meter, layout.tiles[0].seen)
-        return calls, min(held, layout_bytes(local.stage, 1, TOKENS, layout, call_bytes))
+        window = layout.tiles[0].seen
+        held = min(held, layout_bytes(local.stage, 1, TOKENS, layout, _under_way(local, meter, window)))
+        return _streamed(local, meter, window), held
     calls, sizes = Counter[Operation](), Counter(tile.seen.sizes for tile in layout.tiles)
     for window in {tile.seen.sizes: tile.seen for tile in layout.tiles}.values():
-        one = sum(_call(local, meter, window), Counter()) if local.part is None else _streamed(local, meter, window)[0]
+        one = sum(_call(local, meter, window), Counter()) if local.part is None else _streamed(local, meter, window)
         for operation, count in one.items():
             calls[operation] += count * sizes[window.sizes]
     return calls, held
 
 
-def _streamed(local: Local, meter: Meter, window: Window) -> tuple[Tally, int]:
-    """The operations of a call that is given a few frames at a time, and the bytes it holds beside its input.
+def _streamed(local: Local, meter: Meter, window: Window) -> Tally:
+    """The operations of a call that is given a few frames at a time: between the first part and the last, which may
+    be smaller, one is like the other."""
+    part = local.part
+    assert part is not None
+    full, last = divmod(len(window.frames), part)
 
-    Once as many parts are under way as the network looks at, one is like the other: of long videos the first are run.
-    """
-    part, reach = local.part, local.stage.network.reach().frames
-    assert part is not None and reach is not None
-    (full, last), few = divmod(len(window.frames), part), 3 + math.ceil(reach / part)
+    def call(parts: int) -> Tally:
+        return _call(local, meter, window._replace(frames=window.frames[: parts * part + last]))[1]
 
-    def run(parts: int) -> tuple[Tally, int]:
-        some = window._replace(frames=window.frames[: parts * part + last])
-        z = torch.zeros(1, local.stage.network.channels, *some.sizes)
-        denoise = local_denoiser(local, some)
-        meter.restart()
-        before = meter.live.peak
-        denoise(z, local.stage.schedule(torch.ones(1, dtype=torch.float64)))
-        rest = (len(window.frames) - len(some.frames)) * z[:, :, :1].nbytes  # of the answer
-        return meter.tally, meter.live.peak - before + rest
+    if full <= 3:
+        return call(full)
+    two, three = call(2), call(3)
+    return Counter({operation: count + (full - 3) * (count - two[operation]) for operation, count in three.items()})
 
-    if full <= few:
-        return run(full)
-    (short, _), (longer, call_bytes) = run(few - 1), run(few)
-    more = {operation: count - short[operation] for operation, count in longer.items()}
-    calls = Counter({operation: count + (full - few) * more[operation] for operation, count in longer.items()})
-    return calls, call_bytes
+
+def _under_way(local: Local, meter: Meter, window: Window) -> int:
+    """The bytes that such a call holds beside its input: each layer that looks at other frames waits for a part."""
+    reach = local.stage.network.reach().frames
+    assert local.part is not None and reach is not None
+    some = window._replace(frames=window.frames[: (reach + 3) * local.part])
+    z = torch.zeros(1, local.stage.network.channels, *some.sizes)
+    denoise = local_denoiser(local, some)
+    meter.restart()
+    before = meter.live.peak
+    denoise(z, local.stage.schedule(torch.ones(1, dtype=torch.float64)))
+    return meter.live.peak - before + (len(window.frames) - len(some.frames)) * z[:, :, :1].nbytes  # of the answer
 
 
 def _replaced(step: Tally, call: Tally, parts: Tally) -> Tally:
