@@ -100,7 +100,7 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
             del running
             parts, held = _parts(replace(local, part=layout.part, keep=layout.keep), meter, layout)
             tallies = [_replaced(tally, call, parts) for tally in tallies]
-            if not layout.keep:
+            if not layout.keep or len(layout.tiles) > 1:
                 begun = begun - made
             peak = min(peak, held)
     every = begun + tallies[-1]
