@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
+
+from zoetrope.models.runs import average_file
+from zoetrope.training.trained import gather
 
 from .conftest import Cli, start
 
@@ -61,6 +65,21 @@ def test_from_a_run_to_a_video(cli: Cli, run: Path, model: Path) -> None:
     assert "out: already holds a distillation; go on with it by --resume" in again.err
     further = cli("distill", "out", "--out", "one", "--steps", "1", *ROUNDS, "--json")
     assert [part["name"] for part in json.loads(further.out)["rounds"]] == ["steps-1"], further.err
+
+
+def test_training_goes_on_from_the_original_of_what_was_distilled(cli: Cli, run: Path, recipe: Path) -> None:
+    assert cli("distill", run, "--out", "out", *TO_TWO, *ROUNDS, "--quiet").code == 0
+    gather(["out"]).cascade(torch.device("cpu"), torch.float32).save_pretrained("saved", teacher_dtype=torch.int8)
+    still = ["--set", 'base.training.phases=[{"examples": 4, "batch": 4, "peak": 1e-9}]', "--quiet"]
+    for number, source in enumerate(("out", "out/steps-4", "saved")):
+        done = cli("train", recipe, "--stage", "base", "--out", f"tuned-{number}", "--init", source, *still)
+        assert done.code == 0, done.err
+    exact, same, near = (load_file(average_file(Path(f"tuned-{number}"))) for number in range(3))
+    taught = load_file("out/teacher.safetensors")
+    for name, weights in taught.items():
+        torch.testing.assert_close(exact[name], weights, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(same[name], weights, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(near[name], weights, rtol=0.01, atol=0.01 * float(weights.abs().max()) + 1e-7)
 
 
 def test_from_a_model(cli: Cli, model: Path, films: Path) -> None:

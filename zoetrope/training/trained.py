@@ -123,13 +123,13 @@ def _runs_of(name: str | Path) -> list[str | Path]:
 
 
 def weights_of(name: str | Path, stage: str) -> Path:
-    """The file with a stage's weights, of a model, a run or a folder of runs.
+    """The file with a stage's weights to train on, of a model, a run or a folder of runs.
 
-    Raises ValueError if it has no such stage.
+    It is the original's where the stage was distilled: a distilled network is another one.
+    Raises ValueError if there is no such stage.
     """
-    runs = [name] if is_run(name) else _runs_of(name)
-    weights = {own: path for run in runs for own, path in _run(run).weights.items()}
-    weights = weights or dict(_model(name).weights)
+    parts = [_run(run) for run in ([name] if is_run(name) else _runs_of(name))] or [_model(name)]
+    weights = {own: path for part in parts for own, path in {**part.weights, **part.teacher_weights}.items()}
     if stage not in weights:
         raise ValueError(f"{name}: " + unknown("stage", stage, weights))
     return weights[stage]
