@@ -22,13 +22,14 @@ from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.planning.calibrate import Speed, cpu
 from zoetrope.planning.count import Operation, dry, flops_of
 from zoetrope.planning.devices import GPUS, gpu, of_card
-from zoetrope.planning.plan import plan_stage, totals
+from zoetrope.planning.plan import plan_stage, rounds_of, totals
 from zoetrope.planning.work import sampling, training
 from zoetrope.recipes import imagen_video, is_recipe, load_recipe
 from zoetrope.samplers.heun import Heun
 from zoetrope.shapes import VideoShape
 from zoetrope.text.t5 import T5
-from zoetrope.training.spec import Phase, Recipe, TrainSpec
+from zoetrope.training.objectives.denoise import Denoise
+from zoetrope.training.spec import DistilSpec, Phase, Recipe, TrainSpec
 
 SHAPE = VideoShape(frames=4, height=8, width=16, fps=2)
 FINER = VideoShape(frames=4, height=16, width=32, fps=2)
@@ -59,6 +60,38 @@ def recipe() -> Recipe:
     text = T5(width=TEXT)
     cascade = CascadeSpec(name="small", text=text, stages=(stage(guidance=2.0), finer()))
     return Recipe(name="small", cascade=cascade, training={"base": trained()})
+
+
+def test_distillation_is_counted_with_what_the_teacher_is_asked() -> None:
+    lesson = Phase(examples=12, batch=4)
+    spec = DistilSpec(start=4, steps=1, guidance=lesson, halving=lesson, last=lesson)
+    made = recipe().model_copy(update={"distillation": {"base": spec}})
+    rounds, device = rounds_of(made, "base"), gpu("h100")
+    plan = plan_stage(made.cascade.stage("base"), device, None, rounds=rounds)
+    cost = plan.distilling
+    assert cost is not None and (cost.rounds, cost.examples, cost.steps) == (3, 36, 1)
+
+    taught = [training(student, spec, device.dtype) for student, spec in rounds]
+    alone = [
+        training(student, spec.model_copy(update={"objective": Denoise()}), device.dtype) for student, spec in rounds
+    ]
+    for more, less in zip(taught, alone, strict=True):  # two calls for every example, and never a backward pass
+        assert more.flops - less.flops == pytest.approx(12 * 2 * plan.flops_per_forward, rel=0.01)
+        assert more.peak > less.peak + 0.9 * plan.weight_bytes
+    assert cost.flops == pytest.approx(sum(one.flops for one in taught))
+    assert cost.peak_bytes == max(one.peak for one in taught)
+    assert (
+        cost.sampling_flops == plan.flops_per_forward == pytest.approx(plan.flops / 10, rel=0.01)
+    )  # of 5 guided steps
+    assert cost.sampling_seconds == pytest.approx(plan.seconds / 10, rel=0.01)
+    told = totals([plan], 10**12)["distillation"]
+    assert told == {"flops": cost.flops, "peak_bytes": cost.peak_bytes, "seconds": cost.seconds}
+    assert plan.to_json(1)["distillation"]["fits"] is False
+
+
+def test_what_cannot_be_distilled_has_no_plan_of_it() -> None:
+    made = recipe().model_copy(update={"distillation": {"base": DistilSpec(start=5, steps=1)}})
+    assert rounds_of(made, "base") == []
 
 
 def convolutional() -> StageSpec:
@@ -293,8 +326,8 @@ def test_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyP
     assert value["device"] == {"name": "a100-40gb", "title": "NVIDIA A100 SXM 40 GB", "memory": 40 * 10**9}
     assert value["total"]["flops"] == base["flops"] == 7 * base["flops_per_step"]
     code, out, err = run(capsys, monkeypatch, file, "--device", "t4")
-    assert code == 0 and "training:" in out and "ssr: counted" in err and "(!)" not in out
-    assert [line.split()[0] for line in out.splitlines() if line.startswith(("base", "ssr", "all"))].count("base") == 2
+    assert code == 0 and "training:" in out and "distillation:" in out and "ssr: counted" in err and "(!)" not in out
+    assert [line.split()[0] for line in out.splitlines() if line.startswith(("base", "ssr", "all"))].count("base") == 3
 
 
 def test_all_seven_stages(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from zoetrope.planning.devices import Device
     from zoetrope.planning.fits import Measured
     from zoetrope.planning.plan import StagePlan
-    from zoetrope.training.spec import TrainSpec
+    from zoetrope.training.spec import Recipe
 
 What = Annotated[
     str,
@@ -60,20 +60,22 @@ def plan(
     fields = changes(sets)
     budget = bytes_named(memory) if memory else None
     card = _card(device)
-    name, stages, specs = _stages(what, until, fields)
+    name, stages, recipe = _stages(what, until, fields)
 
     from zoetrope.cascade.memory import expect_memory
     from zoetrope.cascade.sample import CPU
-    from zoetrope.planning.plan import plan_stage, totals
+    from zoetrope.planning.plan import plan_stage, rounds_of, totals
     from zoetrope.planning.work import TOKENS
 
     if budget is not None:
         expect_memory(stages, 1, TOKENS, budget, CPU)
+    specs = {} if recipe is None else recipe.training
     place = _device(card, training=bool(specs))
     seen = _measured(measured, place)
     made = []
     for stage in stages:
-        made.append(plan_stage(stage, place, specs.get(stage.name), budget, seen))
+        rounds = rounds_of(recipe, stage.name) if recipe is not None and stage.name in specs else ()
+        made.append(plan_stage(stage, place, specs.get(stage.name), budget, seen, rounds))
         talk.say(f"{stage.name}: counted")
     total = totals(made, place.memory)
     value = {
@@ -130,8 +132,8 @@ def _measured(path: Path | None, device: "Device") -> "Measured | None":
 
 def _stages(
     what: str, until: str | None, fields: list[tuple[str, Any]]
-) -> "tuple[str, Sequence[StageSpec], dict[str, TrainSpec]]":
-    """The stages that are meant, and how those are trained of which a recipe says it."""
+) -> "tuple[str, Sequence[StageSpec], Recipe | None]":
+    """The stages that are meant, and the recipe that says how they are trained and distilled, if it is one."""
     from zoetrope import recipes
     from zoetrope.cascade.tuning import Tuning, tuned
     from zoetrope.models.folder import locate, read_spec
@@ -140,9 +142,9 @@ def _stages(
         recipe = recipes.load_recipe(what)
         for field, value in fields:
             recipe = recipe.override(field, value)
-        return recipe.name, recipe.cascade.until(until), recipe.training
+        return recipe.name, recipe.cascade.until(until), recipe
     spec = tuned(read_spec(locate(what)), Tuning(fields=fields))
-    return spec.name, spec.until(until), {}
+    return spec.name, spec.until(until), None
 
 
 def _lines(name: str, device: "Device", stages: "Sequence[StagePlan]", total: dict[str, Any]) -> list[str]:
@@ -171,7 +173,10 @@ def _lines(name: str, device: "Device", stages: "Sequence[StagePlan]", total: di
     lines += _columns([*rows, ("all", "", parameters, weights, "", "", *sums)])
     if total["training"] is not None:
         lines += ["", "training:", *_columns(_training(stages, device.memory))]
-    crowded = not total["fits"] or (total["training"] and total["training"]["peak_bytes"] > device.memory)
+    if total["distillation"] is not None:
+        lines += ["", "distillation:", *_columns(_distillation(stages, device.memory))]
+    learnt = [total[name] for name in ("training", "distillation") if total[name] is not None]
+    crowded = not total["fits"] or any(cost["peak_bytes"] > device.memory for cost in learnt)
     notes = ["(!) more than the device has"] if crowded else []
     return [*lines, "", *notes, "The text encoder, reading weights and writing files are not in these figures."]
 
@@ -189,6 +194,22 @@ def _training(stages: "Sequence[StagePlan]", memory: int) -> list[tuple[str, ...
         )
         examples = f"{learning.examples:,}"
         rows.append((stage.name, examples, _scaled(learning.flops), kept, again, _time(learning.seconds)))
+    return rows
+
+
+def _distillation(stages: "Sequence[StagePlan]", memory: int) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [
+        ("stage", "rounds", "examples", "FLOPs", "memory", "time", "steps", "FLOPs/video", "time/video")
+    ]
+    for stage in stages:
+        cost = stage.distilling
+        if cost is None:
+            rows.append((stage.name, *["-"] * 8))
+            continue
+        held = _bytes(cost.peak_bytes) + ("" if cost.peak_bytes <= memory else " (!)")
+        learnt = (str(cost.rounds), f"{cost.examples:,}", _scaled(cost.flops), held, _time(cost.seconds))
+        made = (str(cost.steps), _scaled(cost.sampling_flops), _time(cost.sampling_seconds))
+        rows.append((stage.name, *learnt, *made))
     return rows
 
 

@@ -1,5 +1,6 @@
 """What a cascade costs on a device, stage by stage, before anything runs."""
 
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,8 +11,9 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.planning.count import flops_of
 from zoetrope.planning.devices import Device
 from zoetrope.planning.fits import Measured
-from zoetrope.planning.work import TOKENS, sampling, training
-from zoetrope.training.spec import TrainSpec
+from zoetrope.planning.work import TOKENS, Training, sampling, training
+from zoetrope.training.distil import plan as distillation
+from zoetrope.training.spec import Recipe, TrainSpec
 
 
 class Learning(NamedTuple):
@@ -34,6 +36,28 @@ class Learning(NamedTuple):
     peak_bytes_kept: int
 
 
+class Distilling(NamedTuple):
+    """The distillation of a stage, and what its student takes.
+
+    Attributes:
+        rounds: that of guidance, if there is one, and the halvings.
+        examples, flops, seconds: of all rounds, the teacher's calls among them.
+        peak_bytes: as in training, and the teacher, in the round that needs most.
+        steps: that the student is sampled in, each of one call.
+        sampling_flops, sampling_seconds: of the student's calls for one video. Seconds are the share of the original's
+            that these calls are of its own.
+    """
+
+    rounds: int
+    examples: int
+    flops: float
+    seconds: float
+    peak_bytes: int
+    steps: int
+    sampling_flops: float
+    sampling_seconds: float
+
+
 class StagePlan(NamedTuple):
     """A stage on a device. Seconds and FLOPs are of one video; a step is all that one denoising step takes.
 
@@ -41,7 +65,7 @@ class StagePlan(NamedTuple):
         weight_bytes: of the network in memory.
         flops_per_forward: of the network on one video, once; guidance runs it twice in a step.
         peak_bytes: weights, videos and activations when sampling.
-        learning: the training of the stage, if the recipe says how.
+        learning, distilling: the training and the distillation of the stage, if the recipe says how.
     """
 
     name: str
@@ -56,16 +80,16 @@ class StagePlan(NamedTuple):
     peak_bytes: int
     seconds: float
     learning: Learning | None
+    distilling: Distilling | None
 
     def to_json(self, memory: int) -> dict[str, Any]:
         """Plain values, with whether the stage fits into so many bytes."""
         value = self._asdict()
-        learning = value.pop("learning")
+        learning, distilling = value.pop("learning"), value.pop("distilling")
         value["seconds_per_step"] = self.seconds / self.steps
         value["fits"] = self.peak_bytes <= memory
-        value["training"] = None
-        if learning is not None:
-            value["training"] = {**learning._asdict(), "fits": learning.peak_bytes <= memory}
+        for name, cost in (("training", learning), ("distillation", distilling)):
+            value[name] = None if cost is None else {**cost._asdict(), "fits": cost.peak_bytes <= memory}
         return value
 
 
@@ -75,8 +99,9 @@ def plan_stage(
     spec: TrainSpec | None,
     memory: int | None = None,
     measured: Measured | None = None,
+    rounds: Sequence[tuple[StageSpec, TrainSpec]] = (),
 ) -> StagePlan:
-    """Count a stage and price it; with its training if `spec` is given.
+    """Count a stage and price it; with its training if `spec` is given, and its distillation if `rounds` are.
 
     It is sampled in the tiles that `memory` bytes ask for; for None, those that the device asks for. Seconds and bytes
     are then corrected by what was `measured` on the device, if given; nothing else is.
@@ -87,7 +112,7 @@ def plan_stage(
     if measured is not None:
         seconds = steps * measured.correct("sampling", "seconds", seconds / steps)
         peak = round(measured.correct("sampling", "bytes", peak))
-    return StagePlan(
+    made = StagePlan(
         name=stage.name,
         kind=stage.kind,
         shape=str(stage.shape),
@@ -100,7 +125,9 @@ def plan_stage(
         peak_bytes=peak,
         seconds=seconds,
         learning=None if spec is None else _learning(stage, device, spec, measured),
+        distilling=None,
     )
+    return made._replace(distilling=_distilling(made, device, rounds, measured)) if rounds else made
 
 
 def _budget(stage: StageSpec, device: Device) -> int | None:
@@ -120,16 +147,20 @@ def totals(stages: Sequence[StagePlan], memory: int) -> dict[str, Any]:
         "flops": sum(stage.flops for stage in stages),
         "peak_bytes": max(stage.peak_bytes for stage in stages),
         "seconds": sum(stage.seconds for stage in stages),
-        "training": None,
     }
     value["fits"] = value["peak_bytes"] <= memory
-    if learning:
-        value["training"] = {
-            "flops": sum(each.flops for each in learning),
-            "peak_bytes": max(each.peak_bytes for each in learning),
-            "seconds": sum(each.seconds for each in learning),
-        }
+    distilling = [stage.distilling for stage in stages if stage.distilling is not None]
+    for name, costs in (("training", learning), ("distillation", distilling)):
+        value[name] = _sums(costs) if costs else None
     return value
+
+
+def _sums(costs: Sequence[Learning] | Sequence[Distilling]) -> dict[str, Any]:
+    return {
+        "flops": sum(each.flops for each in costs),
+        "peak_bytes": max(each.peak_bytes for each in costs),
+        "seconds": sum(each.seconds for each in costs),
+    }
 
 
 def _learning(stage: StageSpec, device: Device, spec: TrainSpec, measured: Measured | None) -> Learning:
@@ -153,6 +184,49 @@ def _learning(stage: StageSpec, device: Device, spec: TrainSpec, measured: Measu
         peak_bytes=peak,
         peak_bytes_checkpointed=peak if checkpointing else elsewise,
         peak_bytes_kept=elsewise if checkpointing else peak,
+    )
+
+
+def rounds_of(recipe: Recipe, stage: str) -> list[tuple[StageSpec, TrainSpec]]:
+    """The student and the training of each round that distils a stage; [] if the stage cannot be distilled."""
+    try:
+        return [(made.cascade.stage(stage), made.train_spec(stage)) for _, made in distillation(recipe, stage)]
+    except ValueError:
+        return []
+
+
+def _distilling(
+    original: StagePlan, device: Device, rounds: Sequence[tuple[StageSpec, TrainSpec]], measured: Measured | None
+) -> Distilling:
+    examples, flops, seconds, peak = 0, 0.0, 0.0, 0
+    known: dict[str, Training] = {}
+    for student, spec in rounds:
+        one = spec.model_copy(
+            update={"phases": tuple(phase.model_copy(update={"examples": 1}) for phase in spec.phases)}
+        )
+        alike = json.dumps([spec.objective.kind(), [phase.to_json() for phase in one.phases]])  # all halvings may be
+        if alike not in known:
+            known[alike] = training(student, one, device.dtype)
+        for phase, (_, tally, held) in zip(spec.phases, known[alike].phases, strict=True):
+            batch = device.seconds(tally)
+            if measured is not None:
+                batch = measured.correct("training", "seconds", batch)
+                held = round(measured.correct("training", "bytes", held))
+            examples += phase.examples
+            flops += flops_of(tally) * phase.examples / phase.batch
+            seconds += batch * phase.examples / phase.batch
+            peak = max(peak, held)
+    steps = rounds[-1][0].sampling.steps
+    calls = steps * original.flops_per_forward
+    return Distilling(
+        rounds=len(rounds),
+        examples=examples,
+        flops=flops,
+        seconds=seconds,
+        peak_bytes=peak,
+        steps=steps,
+        sampling_flops=calls,
+        sampling_seconds=original.seconds * calls / (original.steps * original.flops_per_step),
     )
 
 

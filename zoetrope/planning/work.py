@@ -15,11 +15,10 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.tiles import Tile
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.loss import squared_error
-from zoetrope.diffusion.prediction import target
-from zoetrope.diffusion.process import diffuse
 from zoetrope.networks import Network
 from zoetrope.planning.count import Meter, Operation, Tally, dry, flops_of
 from zoetrope.shapes import Window
+from zoetrope.training.objectives import Ask, Lesson, Objective
 from zoetrope.training.spec import Phase, TrainSpec, clip_shape
 from zoetrope.training.state import TrainState
 
@@ -172,17 +171,18 @@ def _replaced(step: Tally, call: Tally, parts: Tally) -> Tally:
 
 
 def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
-    """Train a stage on one batch of each phase, without values, and count."""
+    """Train a stage on one batch of each phase, without values, and count; what a teacher is asked is counted too."""
     phases: list[tuple[Phase, Tally, int]] = []
     with dry() as meter:
         state = TrainState(stage.network.build(), stage.network.build(), spec, dtype)
+        student, ask = _computing(state.network, dtype), _teacher(spec, dtype)
         update = Counter(_update(state, meter))
         for phase in spec.phases:
             part = -(-phase.batch // spec.accumulate)
             if part < phase.batch:  # gradients of one part are there while the next is learnt from
                 _zero_gradients(state)
             meter.restart()
-            _learn(state, stage, _example(stage, spec, phase, part), dtype)
+            _learn(student, ask, stage, spec.objective, _example(stage, spec, phase, part))
             whole = Counter(update)
             for operation, count in meter.tally.items():
                 whole[operation] += -(-phase.batch // part) * count
@@ -205,15 +205,26 @@ def _zero_gradients(state: TrainState) -> None:
         weight.grad = torch.zeros_like(weight)
 
 
-def _learn(state: TrainState, stage: StageSpec, given: tuple[Tensor, Conditioning], dtype: torch.dtype) -> None:
-    """The forward and backward pass of `zoetrope.training.loop` on some examples."""
+def _teacher(spec: TrainSpec, dtype: torch.dtype) -> Ask | None:
+    """The network that the objective learns from, if it does from one."""
+    if spec.objective.teacher is None:
+        return None
+    return torch.no_grad()(_computing(spec.objective.teacher.network.build().eval(), dtype))
+
+
+def _computing(network: Network, dtype: torch.dtype) -> Ask:
+    """The network, computing in a type."""
+    return torch.autocast("cpu", dtype, enabled=dtype != torch.float32)(network.__call__)
+
+
+def _learn(
+    student: Ask, ask: Ask | None, stage: StageSpec, objective: Objective, given: tuple[Tensor, Conditioning]
+) -> None:
+    """The forward and backward pass of `zoetrope.training.learner` on some examples."""
     x, conditioning = given
-    level = stage.schedule(torch.zeros(len(x)))
-    eps = torch.zeros_like(x)
-    z = diffuse(x, eps, level)
-    with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-        output = state.network(z, level.logsnr.float(), conditioning)
-    (squared_error(output, target(stage.prediction, x, eps, level)).sum() / len(x)).backward()
+    question = objective(stage, Lesson(x, torch.zeros_like(x), torch.zeros(len(x)), conditioning), ask)
+    output = student(question.z, question.level.logsnr.float(), conditioning)
+    (squared_error(output, question.answer).sum() / len(x)).backward()
 
 
 def _example(stage: StageSpec, spec: TrainSpec, phase: Phase, count: int) -> tuple[Tensor, Conditioning]:
@@ -227,6 +238,8 @@ def _example(stage: StageSpec, spec: TrainSpec, phase: Phase, count: int) -> tup
         given = replace(given, images=torch.zeros(count, dtype=torch.bool))
     if stage.source is not None:
         given = replace(given, low_res=torch.zeros_like(x), low_res_logsnr=torch.zeros(count))
+    if stage.network.guided:
+        given = replace(given, guidance=torch.zeros(count))
     return x, given
 
 
