@@ -20,7 +20,7 @@ from zoetrope.samplers import Sampler
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.text import TextEncoder
 from zoetrope.text._cache import EmbeddingCache
-from zoetrope.training.distil import WEIGHTS, Distillation, is_distillation
+from zoetrope.training.distil import Distillation, is_distillation
 from zoetrope.training.precision import compute_dtype
 from zoetrope.training.trained import gather, is_run, run_recipe
 
@@ -84,8 +84,9 @@ def networks_of(name: str) -> Iterator[Way]:
     if is_distillation(folder):
         found = Distillation.open(folder)
         text = found.recipe.cascade.text
-        if found.teacher.distilled is None:
-            yield Way(found.teacher, text, folder / WEIGHTS)
+        if found.original is not None:
+            stage, weights = found.original
+            yield Way(stage, text, weights)
         for part in found.rounds():
             if part.finished:
                 yield Way(part.recipe.cascade.stage(part.stage), text, average_file(part.folder))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -11,6 +11,7 @@ from zoetrope.commands._talk import Talk
 from zoetrope.commands.train import Data, TensorBoard, Wandb, expect_data, follow, naming, source_json, trackers_json
 
 if TYPE_CHECKING:
+    from zoetrope.cascade.spec import StageSpec
     from zoetrope.training.distil import Distillation, Round
     from zoetrope.training.spec import Recipe
 
@@ -34,6 +35,15 @@ Weights = Annotated[
     typer.Option("--weights", metavar="LOW HIGH", help="Guidance weights to learn.", show_default=False),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on exactly where the last checkpoint is.")]
+
+
+class Taught(NamedTuple):
+    """A teacher: its recipe, the stage, the file of its weights, and what it was distilled from itself, if known."""
+
+    recipe: "Recipe"
+    stage: str
+    weights: Path
+    first: "tuple[StageSpec, Path] | None"
 
 
 def distill(
@@ -73,11 +83,12 @@ def distill(
         _expect_unchanged([source, stage, recipe, data, sets, tensorboard or None, wandb, *asked.values()])
         found = _continued(out)
     else:
-        made, name, taught = _teacher(source, stage, recipe, data)
+        taught = _teacher(source, stage, recipe, data)
         if tensorboard or wandb:
-            known = [one.to_json() for one in made.train_spec(name).trackers]
-            made = made.override(f"training.{name}.trackers", trackers_json(known, tensorboard, wandb))
-        found = _begun(out, (made, name, taught), fields, changes(sets))
+            known = [one.to_json() for one in taught.recipe.train_spec(taught.stage).trackers]
+            trackers = trackers_json(known, tensorboard, wandb)
+            taught = taught._replace(recipe=taught.recipe.override(f"training.{taught.stage}.trackers", trackers))
+        found = _begun(out, taught, fields, changes(sets))
     if ranks.leads:
         ranks.meet()
     for part in found.rounds():
@@ -96,9 +107,9 @@ def distill(
     talk.result(value, "" if quiet else f"{out}: {_title(found.newest())}, from {found.teacher.sampling.steps} steps")
 
 
-def _teacher(source: str | None, stage: str | None, recipe: str | None, data: str | None) -> "tuple[Recipe, str, Path]":
-    """The teacher's recipe, stage and file of weights. Raises ValueError if there is none that can teach."""
-    from zoetrope.training.trained import averaged_weights, is_run, run_recipe
+def _teacher(source: str | None, stage: str | None, recipe: str | None, data: str | None) -> "Taught":
+    """The teacher. Raises ValueError if there is none that can teach."""
+    from zoetrope.training.trained import averaged_weights, is_run, original_of, run_recipe
 
     if source is None:
         raise ValueError("expected a run or a model to distil, or --resume")
@@ -112,7 +123,8 @@ def _teacher(source: str | None, stage: str | None, recipe: str | None, data: st
         made, name = _of_model(source, stage, recipe, data)
     if data is not None:
         made = made.override(f"training.{name}.data", source_json(data))
-    return made, name, averaged_weights(source, made.cascade.stage(name))
+    first = original_of(source) if is_run(source) else None
+    return Taught(made, name, averaged_weights(source, made.cascade.stage(name)), first)
 
 
 def _of_model(source: str, stage: str | None, recipe: str | None, data: str | None) -> "tuple[Recipe, str]":
@@ -140,12 +152,12 @@ def _of_model(source: str, stage: str | None, recipe: str | None, data: str | No
 
 
 def _begun(
-    out: Path, teacher: "tuple[Recipe, str, Path]", own: Sequence[tuple[str, Any]], sets: Sequence[tuple[str, Any]]
+    out: Path, teacher: "Taught", own: Sequence[tuple[str, Any]], sets: Sequence[tuple[str, Any]]
 ) -> "Distillation":
     """A new distillation. Raises ValueError unless `out` is free for it and all of its rounds can be."""
     from zoetrope.training.distil import Distillation, is_distillation, plan
 
-    recipe, stage, weights = teacher
+    recipe, stage, weights, first = teacher
     for path, value in own:
         recipe = recipe.override(f"{stage}.{path}", value)
     for path, value in sets:
@@ -158,7 +170,7 @@ def _begun(
         raise ValueError(f"{out}: expected a folder or a new name, got a file")
     if out.exists() and any(out.iterdir()):
         raise ValueError(f"{out}: holds other files; choose another --out")
-    return Distillation.begin(out, recipe, stage, weights)
+    return Distillation.begin(out, recipe, stage, weights, first)
 
 
 def _continued(out: Path) -> "Distillation":

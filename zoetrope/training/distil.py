@@ -1,7 +1,8 @@
 """Distillation of a trained stage: a folder of rounds, each of them a run like any other, which teaches the next.
 
-    teacher.safetensors, recipe.json     the original: its weights, and how it is described and distilled
+    teacher.safetensors, recipe.json     the teacher: its weights, and how it is described and distilled
     distillation.json                    which stage it is
+    first.safetensors                    what the teacher was distilled from, if it was
     guided/, steps-64/, ..., steps-8/    the rounds, in this order
 
 [Salimans & Ho 2022, arXiv:2202.00512; Meng et al. 2023, arXiv:2210.03142; Ho et al. 2022, arXiv:2210.02303, Sec. 2.7].
@@ -25,7 +26,7 @@ from zoetrope.training.objectives.halve import Halve
 from zoetrope.training.rates.constant import Constant
 from zoetrope.training.spec import DistilSpec, Phase, Recipe
 
-FILE, WEIGHTS = DISTILLATION, "teacher.safetensors"
+FILE, WEIGHTS, FIRST = DISTILLATION, "teacher.safetensors", "first.safetensors"
 
 
 class Round(NamedTuple):
@@ -53,15 +54,23 @@ class Round(NamedTuple):
 
 
 class Distillation(NamedTuple):
-    """The distillation of a stage in a folder; `recipe` describes the teacher."""
+    """The distillation of a stage in a folder; `recipe` describes the teacher.
+
+    `first` is what a teacher that is distilled itself was distilled from, where that is known.
+    """
 
     folder: Path
     recipe: Recipe
     stage: str
+    first: StageSpec | None = None
 
     @classmethod
-    def begin(cls, folder: Path, recipe: Recipe, stage: str, weights: Path) -> Self:
+    def begin(
+        cls, folder: Path, recipe: Recipe, stage: str, weights: Path, first: tuple[StageSpec, Path] | None = None
+    ) -> Self:
         """Prepare the folder: the teacher's weights are copied, so that nothing that becomes of it matters later.
+
+        So are those of `first`, the original of a teacher that is distilled itself.
 
         Raises ValueError for what cannot be distilled, FileExistsError if the folder holds anything.
         """
@@ -72,28 +81,41 @@ class Distillation(NamedTuple):
             partial.mkdir(parents=True)
             shutil.copyfile(weights, partial / WEIGHTS)
             (partial / "recipe.json").write_text(json.dumps(recipe.to_json(), indent=1))
-            (partial / FILE).write_text(json.dumps({"stage": stage}))
+            told: dict[str, Any] = {"stage": stage}
+            if first is not None:
+                shutil.copyfile(first[1], partial / FIRST)
+                told["first"] = first[0].to_json()
+            (partial / FILE).write_text(json.dumps(told))
             os.replace(partial, folder)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        return cls(folder, recipe, stage)
+        return cls(folder, recipe, stage, None if first is None else first[0])
 
     @classmethod
     def open(cls, folder: Path) -> Self:
         """The distillation in a folder. Raises ValueError if it cannot be read."""
         try:
-            stage = json.loads((folder / FILE).read_text())["stage"]
+            told = json.loads((folder / FILE).read_text())
+            stage = told["stage"]
+            first = StageSpec.from_json(told["first"]) if "first" in told else None
             recipe = Recipe.from_json((folder / "recipe.json").read_text())
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{folder}: not a distillation that can be read ({error})") from None
         recipe.train_spec(stage)
-        return cls(folder, recipe, stage)
+        return cls(folder, recipe, stage, first)
 
     @property
     def teacher(self) -> StageSpec:
-        """The original."""
+        """What the first round learns from."""
         return self.recipe.cascade.stage(self.stage)
+
+    @property
+    def original(self) -> tuple[StageSpec, Path] | None:
+        """What was never distilled, and the file of its weights, if they are known."""
+        if self.teacher.distilled is None:
+            return self.teacher, self.folder / WEIGHTS
+        return None if self.first is None else (self.first, self.folder / FIRST)
 
     def rounds(self) -> list[Round]:
         """All rounds, in order."""

@@ -16,7 +16,6 @@ from zoetrope.models.runs import RUN, average_file, named, within
 from zoetrope.models.weights import check_weights, read_weights
 from zoetrope.networks import Network
 from zoetrope.text import TextEncoder
-from zoetrope.training.distil import WEIGHTS as TAUGHT_BY
 from zoetrope.training.distil import Distillation, is_distillation
 from zoetrope.training.spec import Recipe
 
@@ -153,6 +152,12 @@ def averaged_weights(name: str | Path, stage: StageSpec) -> Path:
     return path
 
 
+def original_of(run: str | Path) -> tuple[StageSpec, Path] | None:
+    """What a run's stage was distilled from, and the file of its weights; None if it was not, or if they are lost."""
+    part = _run(run)
+    return next(((stage, part.teacher_weights[stage.name]) for stage in part.teachers), None)
+
+
 def run_recipe(run: str | Path) -> tuple[Recipe, str]:
     """The recipe of a run and the stage that it trains. Raises ValueError if the folder is not that of a run."""
     run = newest_run(named(run)[0])
@@ -192,9 +197,10 @@ def _run(run: str | Path) -> _Part:
     cascade, average = recipe.cascade, {name: average_file(folder, half_life)}
     made = _Part(cascade.name, cascade.text, (cascade.stage(name),), average, default_until=cascade.default_until)
     home = folder.resolve().parent
-    if is_distillation(home) and (teacher := Distillation.open(home).teacher).distilled is None:
-        return made._replace(teachers=(teacher,), teacher_weights={name: home / TAUGHT_BY})
-    return made
+    original = Distillation.open(home).original if is_distillation(home) else None
+    if original is None:
+        return made
+    return made._replace(teachers=(original[0],), teacher_weights={name: original[1]})
 
 
 def _model(name: str | Path) -> _Part:
