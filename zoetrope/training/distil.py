@@ -216,7 +216,10 @@ def _sampling(original: SamplingSpec, steps: int, sampler: Literal["ddim", "stoc
 
 
 def _round(recipe: Recipe, stage: StageSpec, phase: Phase, objective: Objective) -> Recipe:
-    """The recipe of a round: that of the teacher, with the student in its place and nothing else to train."""
+    """The recipe of a round: that of the teacher, with the student in its place and nothing else to train.
+
+    It says how the stage is distilled as well, so that whoever distils the student further goes on in the same way.
+    """
     spec = recipe.distil_spec(stage.name)
     learning = {
         "objective": objective,
@@ -234,7 +237,7 @@ def _round(recipe: Recipe, stage: StageSpec, phase: Phase, objective: Objective)
     training = recipe.train_spec(stage.name).model_copy(update=learning)
     stages = tuple(stage if other.name == stage.name else other for other in recipe.cascade.stages)
     cascade = recipe.cascade.model_copy(update={"stages": stages, "teachers": ()})
-    made = Recipe(name=recipe.name, cascade=cascade, training={stage.name: training})
+    made = Recipe(name=recipe.name, cascade=cascade, training={stage.name: training}, distillation={stage.name: spec})
     return Recipe.from_json(made.to_json())  # checked as a whole
 
 
