@@ -31,7 +31,7 @@ from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.planning.calibrate import cpu
-from zoetrope.planning.work import TOKENS, sampling, training
+from zoetrope.planning.work import TOKENS, sampling, shortened, training
 from zoetrope.recipes import load_recipe
 from zoetrope.training.loop import Run
 from zoetrope.training.precision import compute_dtype
@@ -139,7 +139,7 @@ def _rested() -> int:
 def _measured(stage: StageSpec, clock: str) -> dict[str, float]:
     """The median of a few videos, each with its own prediction, and the bytes that sampling adds to the process."""
     dtype, now = compute_dtype(torch.device("cpu")), CLOCKS[clock]
-    short = stage.model_copy(update={"sampling": stage.sampling.model_copy(update={"steps": 1})})
+    short = shortened(stage, 1)
     _sample(short, dtype)  # libraries set themselves up at the first use
     before = _rested()
     _sample(short, dtype)

@@ -89,6 +89,15 @@ def test_distillation_is_counted_with_what_the_teacher_is_asked() -> None:
     assert plan.to_json(1)["distillation"]["fits"] is False
 
 
+@pytest.mark.parametrize("sampler", ["ddim", "stochastic"])
+def test_a_distilled_stage_is_counted_in_the_steps_it_was_distilled_for(sampler: str) -> None:
+    spec = DistilSpec.from_json({"start": 8, "steps": 4, "sampler": sampler})
+    student, _ = rounds_of(recipe().model_copy(update={"distillation": {"base": spec}}), "base")[-1]
+    work = sampling(student, torch.float32)
+    assert student.sampling.steps == 4
+    assert flops_of(work.whole) == 4 * work.flops_per_step == 4 * work.flops_per_forward  # one call a step
+
+
 def test_what_cannot_be_distilled_has_no_plan_of_it() -> None:
     made = recipe().model_copy(update={"distillation": {"base": DistilSpec(start=5, steps=1)}})
     assert rounds_of(made, "base") == []

@@ -73,7 +73,7 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
     Raises ValueError if not even the smallest tiles fit.
     """
     steps = stage.sampling.steps
-    short = stage.model_copy(update={"sampling": stage.sampling.model_copy(update={"steps": min(steps, 2)})})
+    short = shortened(stage, 2)
     layout = plan_layout(short, 1, TOKENS, memory, device)
     window = Window.whole(stage.shape)
     whole = Layout([Tile(window, window)])
@@ -107,6 +107,12 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
         every[operation] += count * (steps - 1)
     forward = flops_of(call) / local.copies
     return Sampling(parameters, weight_bytes, forward, flops_of(tallies[0]), every, peak)
+
+
+def shortened(stage: StageSpec, steps: int) -> StageSpec:
+    """The stage in at most so many steps, be it distilled for others: what comes of it is not looked at."""
+    sampling = stage.sampling.model_copy(update={"steps": min(stage.sampling.steps, steps)})
+    return stage.model_copy(update={"sampling": sampling, "distilled": None})
 
 
 def _call(local: Local, meter: Meter, window: Window) -> tuple[Tally, Tally]:
