@@ -15,6 +15,8 @@ from zoetrope.training.spec import Phase, Recipe, TrainSpec
 SMALL = VideoShape(frames=8, height=24, width=40, fps=1.5)
 LARGE = VideoShape(frames=8, height=48, width=80, fps=1.5)
 STILL = VideoShape(frames=1, height=24, width=40, fps=3)
+PAINTING = (Phase(examples=32_000, batch=32, peak=2e-3),)
+ENLARGING = (Phase(examples=6_000, batch=8, peak=1.5e-3),)
 
 
 def painter(

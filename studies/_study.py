@@ -1,8 +1,8 @@
 """What all studies share: arms that are trained, measurements that are kept, and a page that says what came of it.
 
 A study compares arms, trainings that differ in one thing. Each is an ordinary run, `OUT/<arm>`, so an interrupted study
-goes on where it was. Every measurement of a study is a JSON file under `OUT/measured`, made once. The page, with its
-plot, is written from these files alone.
+goes on where it was; one that other studies train as well is `OUT/../common/<name>`. Every measurement of a study is a
+JSON file under `OUT/measured`, made once. The page, with its plot, is written from these files alone.
 """
 
 import argparse
@@ -37,10 +37,11 @@ Json = dict[str, Any]
 
 
 class Arm(NamedTuple):
-    """A training: the stage of a recipe."""
+    """A training: the stage of a recipe. One that several studies have in common has a name for all of them."""
 
     recipe: Recipe
     stage: str = "base"
+    common: str | None = None
 
     def train(self, folder: Path, scale: float) -> None:
         """Train it, or go on with it, for this share of its examples."""
@@ -134,12 +135,18 @@ def main(study: Study) -> None:
     options = parser.parse_args()
     if options.arm:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-        study.arms[options.arm].train(options.out / options.arm, options.scale)
+        study.arms[options.arm].train(_folder(study, options.arm, options.out), options.scale)
         return
     _train_all(study, options)
-    folders = {name: options.out / name for name in study.arms}
+    folders = {name: _folder(study, name, options.out) for name in study.arms}
     numbers = study.measure(folders, Kept(options.out / "measured"))
     _write(study, numbers, folders, options.page)
+
+
+def _folder(study: Study, name: str, out: Path) -> Path:
+    """Where an arm is trained."""
+    arm = study.arms[name]
+    return out.parent / "common" / arm.common if isinstance(arm, Arm) and arm.common else out / name
 
 
 def _train_all(study: Study, options: argparse.Namespace) -> None:

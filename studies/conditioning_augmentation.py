@@ -10,21 +10,19 @@ from typing import Any
 
 import torch
 from _judge import clips, restored, shares
-from _recipes import LARGE, SMALL, enlarger
+from _recipes import ENLARGING, LARGE, SMALL, enlarger
 from _study import Arm, Json, Kept, Page, Sampler, Study, main, sampled_with
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from zoetrope.cascade.resample import degrade
 from zoetrope.data.toybox.prompts import familiar
-from zoetrope.training.spec import Phase
 from zoetrope.training.trained import gather
 
 CLIPS = 24
-PHASES = (Phase(examples=12_000, batch=8, peak=1.5e-3),)
 ARMS = {
-    "with": Arm(enlarger(PHASES), "ssr"),
-    "without": Arm(enlarger(PHASES, augment=0.0), "ssr"),
+    "with": Arm(enlarger(ENLARGING), "ssr", common="enlarger"),
+    "without": Arm(enlarger(ENLARGING, augment=0.0), "ssr"),
 }
 LEVELS = {"1": 1.0, "3": 3.0, "10": 10.0, "30": 30.0, "none": None}  # signal-to-noise ratios when sampling
 NOISE = 0.08

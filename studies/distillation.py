@@ -26,7 +26,7 @@ from zoetrope.training.spec import DistilSpec, Phase, Recipe
 from zoetrope.training.trained import Gathered, gather
 
 CLIP = VideoShape(frames=4, height=24, width=40, fps=0.75)
-PROMPTS, BATCH = 96, 16
+PROMPTS, BATCH = 64, 16
 ORIGINAL = (128, 32, 16, 8, 4, 2, 1)
 START, HIGH, CONSTANT = 64, 4.0, 0.2  # of oscillating guidance: the high weight, and the share of constant steps
 ASPECTS = ("colour", "shape", "motion", "all")
@@ -51,9 +51,9 @@ def _recipe(sampler: str, steps: int) -> Recipe:
             "steps": steps,
             "sampler": sampler,
             "weights": [0.0, HIGH],
-            "guidance": Phase(examples=6000, batch=16, peak=5e-4).to_json(),
-            "halving": Phase(examples=1500, batch=16, peak=4e-4).to_json(),
-            "last": Phase(examples=2500, batch=16, peak=4e-4).to_json(),
+            "guidance": Phase(examples=3000, batch=16, peak=5e-4).to_json(),
+            "halving": Phase(examples=800, batch=16, peak=4e-4).to_json(),
+            "last": Phase(examples=1500, batch=16, peak=4e-4).to_json(),
             "warm_up": 200,
             "half_life": 400,
         }

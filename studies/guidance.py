@@ -15,8 +15,8 @@ from torch import Tensor
 from zoetrope.data.toybox.prompts import combinations
 from zoetrope.training.trained import gather
 
-PROMPTS = 48
-STEPS = 24
+PROMPTS = 32
+STEPS = 16
 WEIGHTS = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0)
 EDGE = 0.98  # values beyond it count as saturated
 OSCILLATING = {"low": 1.0, "constant": 5}

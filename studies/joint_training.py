@@ -17,7 +17,7 @@ from zoetrope.training.spec import Phase
 from zoetrope.training.state import read_metrics
 
 CLIP = VideoShape(frames=4, height=24, width=40, fps=0.75)
-EXAMPLES, PROMPTS = 20_000, 96
+EXAMPLES, PROMPTS = 12_000, 96
 SHARES = {"clips alone": 0.0, "30 % pictures": 0.3, "60 % pictures": 0.6}
 ARMS = {
     name: Arm(painter(CLIP, (Phase(examples=EXAMPLES, batch=16, images=share, peak=2e-3),)))

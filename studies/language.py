@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from _pictures import PROMPTS, SETS, TOLD, judged
-from _recipes import STILL, painter
+from _recipes import PAINTING, STILL, painter
 from _study import Arm, Json, Kept, Page, Study, main
 
 from zoetrope.text.words import Words
-from zoetrope.training.spec import Phase
 
-PHASES = (Phase(examples=48_000, batch=32, peak=2e-3),)
 ARMS = {
-    "MiniLM": Arm(painter(STILL, PHASES)),
-    "words": Arm(painter(STILL, PHASES, text=Words())),
+    "MiniLM": Arm(painter(STILL, PAINTING), common="painter"),
+    "words": Arm(painter(STILL, PAINTING, text=Words())),
 }
 ASPECTS = ("colour", "shape", "all")
 
@@ -60,7 +58,7 @@ STUDY = Study(
     finding="text comes from a frozen T5-XXL; its predecessor found large frozen language models to matter more for "
     "alignment than the size of the image model (Saharia et al. 2022, arXiv:2205.11487; Ho et al. 2022, "
     "arXiv:2210.02303, section on the base model).",
-    setup="One network, trained twice on the same 48 000 single pictures of 24x40: with the features of "
+    setup="One network, trained twice on the same 32 000 single pictures of 24x40: with the features of "
     "all-MiniLM-L6-v2, "
     "and with a fixed random vector for every word, from which the network's first layer learns a table of embeddings. "
     f"{PROMPTS} prompts of each set, one picture each, 32 steps of DDIM, guidance 2, judged by the recogniser. "

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from _pictures import PROMPTS, TOLD, judged
-from _recipes import STILL, painter
+from _recipes import PAINTING, STILL, painter
 from _study import Arm, Json, Kept, Page, Study, main, minutes
 
-from zoetrope.training.spec import Phase, Recipe
+from zoetrope.training.spec import Recipe
 from zoetrope.training.state import read_metrics
 
-PHASES = (Phase(examples=48_000, batch=32, peak=2e-3),)
-WIDTHS = {"small": (32, 64), "medium": (64, 128), "large": (96, 224)}
-ARMS = {name: Arm(painter(STILL, PHASES, widths=widths)) for name, widths in WIDTHS.items()}
+ARMS = {
+    "small": Arm(painter(STILL, PAINTING, widths=(32, 64))),
+    "medium": Arm(painter(STILL, PAINTING), common="painter"),
+    "large": Arm(painter(STILL, PAINTING, widths=(96, 224))),
+}
 SETS = ("familiar", "combinations")
 
 
@@ -82,7 +84,7 @@ STUDY = Study(
     finding="video sample quality of the base model improves with its parameter count, from 500 M to 5.6 B, in FVD and "
     "CLIP score, while that of super-resolution models hardly does (Ho et al. 2022, arXiv:2210.02303, scaling "
     "section).",
-    setup=f"Three widths of one network, trained on the same 48 000 single pictures of 24x40, in the same order. Of "
+    setup=f"Three widths of one network, trained on the same 32 000 single pictures of 24x40, in the same order. Of "
     f"{PROMPTS} prompts of each set one picture each is painted with 32 steps of DDIM, guidance 2, and judged by the "
     "recogniser. The paper's sizes were trained for longer the larger they are; these were not.",
     arms=ARMS,

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from _judge import clips, restored
-from _recipes import LARGE, SMALL, enlarger
+from _recipes import ENLARGING, LARGE, SMALL, enlarger
 from _study import Arm, Json, Kept, Page, Sampler, Study, checkpoints, main
 
 from zoetrope.cascade.resample import degrade
-from zoetrope.training.spec import Phase
 
 CLIPS = 24
-PHASES = (Phase(examples=12_000, batch=8, peak=1.5e-3),)
-ARMS = {name: Arm(enlarger(PHASES, prediction=name, weight=name), "ssr") for name in ("v", "eps")}
+ARMS = {
+    "v": Arm(enlarger(ENLARGING), "ssr", common="enlarger"),
+    "eps": Arm(enlarger(ENLARGING, prediction="eps", weight="eps"), "ssr"),
+}
 
 
 def measure(folders: Mapping[str, Path], kept: Kept) -> Json:

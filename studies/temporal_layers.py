@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from _judge import clips, restored
-from _recipes import LARGE, SMALL, enlarger
+from _recipes import ENLARGING, LARGE, SMALL, enlarger
 from _study import Arm, Json, Kept, Page, Sampler, Study, main, minutes
 
 from zoetrope.cascade.resample import degrade
 from zoetrope.metrics.flicker import flicker
-from zoetrope.training.spec import Phase
 
 CLIPS = 24
-PHASES = (Phase(examples=12_000, batch=8, peak=1.5e-3),)
-LAYERS = {"convolution": "convolution", "attention": "attention", "none": None}
-ARMS = {name: Arm(enlarger(PHASES, temporal=layers), "ssr") for name, layers in LAYERS.items()}
+ARMS = {
+    "convolution": Arm(enlarger(ENLARGING), "ssr", common="enlarger"),
+    "attention": Arm(enlarger(ENLARGING, temporal="attention"), "ssr"),
+    "none": Arm(enlarger(ENLARGING, temporal=None), "ssr"),
+}
 LONGER = 4  # times as many frames as a clip has, at as many times the rate
 SHAPES = {
     length: tuple(
