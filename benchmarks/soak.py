@@ -138,13 +138,18 @@ def kill(children: list[int]) -> None:
     children.clear()
 
 
-def found(folder: Path) -> Kill:
-    """What a kill has left."""
+def writing(folder: Path, since: int) -> bool:
+    """Whether a checkpoint is being written that was begun after a time in ns; kills before have left others."""
+    halves = (folder / "checkpoints").glob(".*.partial")
+    return any(half.stat(follow_symlinks=False).st_ctime_ns > since for half in halves if half.exists())
+
+
+def found(folder: Path, since: int) -> Kill:
+    """What a kill has left of a life that began at a time in ns."""
     metrics = folder / "metrics.jsonl"
     lines = read_metrics(metrics) if metrics.exists() else []
     kept = find_checkpoints(folder / "checkpoints")
-    writing = any((folder / "checkpoints").glob(".*.partial"))
-    return Kill(lines[-1]["examples"] if lines else 0, int(kept[-1].name) if kept else 0, writing)
+    return Kill(lines[-1]["examples"] if lines else 0, int(kept[-1].name) if kept else 0, writing(folder, since))
 
 
 def live(made: Recipe, folder: Path, cache: Path, world: int, delay: float, aim: bool) -> Kill | None:
@@ -152,15 +157,15 @@ def live(made: Recipe, folder: Path, cache: Path, world: int, delay: float, aim:
 
     None if it reaches its end before.
     """
-    start, children = time.monotonic(), begin(made, folder, cache, world)
+    start, since, children = time.monotonic(), time.time_ns(), begin(made, folder, cache, world)
     while not ended(children):
         now = time.monotonic() - start
         if now > PATIENCE:
             kill(children)
             raise SystemExit(f"no end after {PATIENCE:.0f} s: it hangs")
-        if now > delay and (not aim or any((folder / "checkpoints").glob(".*.partial"))):
+        if now > delay and (not aim or writing(folder, since)):
             kill(children)
-            return found(folder)
+            return found(folder, since)
         time.sleep(0.0005 if aim else 0.002)
     return None
 
@@ -202,7 +207,7 @@ def soak(mode: str, kills: int, home: Path, cache: Path, chance: random.Random) 
     while len(seen) < kills:
         folder = home / mode / f"killed-{trainings}"
         while len(seen) < kills:
-            fate = live(made, folder, cache, world, chance.uniform(0, idle + seconds / 4), chance.random() < 1 / 3)
+            fate = live(made, folder, cache, world, chance.uniform(0, idle + seconds / 2), chance.random() < 1 / 3)
             if fate is None:
                 break
             seen.append(fate)
