@@ -130,3 +130,14 @@ def test_quiet_still_warns(capfd: pytest.CaptureFixture[str], quiet: bool, told:
 def test_light_to_import(first: str) -> None:
     check = f"import sys\n{first}\nassert not {{'torch', 'transformers', 'av'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
+
+
+def test_importing_costs_no_more_than_it_must(tmp_path: Path) -> None:
+    """Of PyTorch, what takes seconds to import is for compiling and for many machines."""
+    script = (
+        "import sys; from zoetrope.__main__ import main\n"
+        f"assert main(['generate', 'a red ball', '--until', 'ssr2', '-o', {str(tmp_path / 'x.mp4')!r}]) == 0\n"
+        "print(*({'torch._dynamo', 'torch.distributed.tensor', 'sympy'} & sys.modules.keys()))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.splitlines()[1:] == [""]

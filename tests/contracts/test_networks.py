@@ -1,12 +1,14 @@
 """What every network in the folder must do, because it is there."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from zoetrope.conditioning import Conditioning
+from zoetrope.models.weights import read_weights, write_weights
 from zoetrope.networks import Network, NetworkConfig
 
 every_network = pytest.mark.parametrize("kind", NetworkConfig.every(), ids=NetworkConfig.names())
@@ -49,6 +51,22 @@ def test_every_parameter_is_trained(kind: type[NetworkConfig], low_res: bool) ->
     network(z, torch.tensor([-1.0, 1.0]), given).square().mean().backward()
     idle = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert idle == []
+
+
+@every_network
+@pytest.mark.parametrize("low_res", [False, True])
+def test_a_bare_network_takes_weights_and_is_then_the_same(
+    kind: type[NetworkConfig], low_res: bool, tmp_path: Path
+) -> None:
+    config = NetworkConfig.from_json({"type": kind.kind(), "low_res": low_res, "text_width": 12})
+    torch.manual_seed(0)
+    filled, bare = config.build(), config.bare()
+    assert all(weight.is_meta for weight in bare.state_dict().values())
+    write_weights(filled, tmp_path / "model.safetensors", torch.float32)
+    read_weights(bare, tmp_path / "model.safetensors")
+    z = torch.randn(1, 3, FRAMES, SIZE, SIZE)
+    assert torch.equal(*(one(z, torch.zeros(1), everything(z, low_res)) for one in (filled, bare)))
+    assert [p.requires_grad for p in bare.parameters()] == [p.requires_grad for p in filled.parameters()]
 
 
 @every_network

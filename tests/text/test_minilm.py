@@ -19,6 +19,20 @@ def test_meaning_and_batches() -> None:
     assert encode.cut("word " * 126) == "" and encode.cut("word " * 125 + "then these two") == "these two"
 
 
+def test_it_is_the_bert_of_transformers() -> None:
+    from transformers import AutoTokenizer, BertModel
+
+    folder = MiniLM()._find()
+    theirs, words = BertModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    texts = ["A naïve café, 3 stars!", "x", "two blue squares orbit each other on a dark-grey background \u4e16"]
+    tokens = words(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        told = theirs.eval()(**tokens).last_hidden_state
+    text, mask = MiniLM().load()(texts)
+    assert torch.equal(mask, tokens.attention_mask.bool())
+    torch.testing.assert_close(text[mask], told[mask], rtol=0, atol=1e-5)
+
+
 def test_loads_quietly(capfd: pytest.CaptureFixture[str]) -> None:
     MiniLM().load()
     assert capfd.readouterr() == ("", "")

@@ -173,7 +173,7 @@ def stage_cost(stage: StageSpec, batch: int, tokens: int, part: int | None = Non
     whole = Tile(Window.whole(stage.shape), Window.whole(stage.shape))
     smallest = _tiles(stage, part, 0)[0]
     with _Counter(), META:
-        network = stage.network.build().eval()
+        network = stage.network.bare().eval()
         text = Conditioning(
             text=torch.empty(batch, tokens, stage.network.text_width),
             text_mask=torch.ones(batch, tokens, dtype=torch.bool),

@@ -13,8 +13,9 @@ from torch import Tensor
 META = torch.device("meta")
 aten = torch.ops.aten
 EACH = {  # of each value its own, in the type of what it is made from
-    *(aten.add, aten.addcmul, aten.atan, aten.clamp, aten.cos, aten.div, aten.exp, aten.gelu, aten.lerp, aten.mul),
-    *(aten.neg, aten.pow, aten.sigmoid, aten.silu, aten.sin, aten.sqrt, aten.sub),
+    *(aten.add, aten.addcmul, aten.atan, aten.clamp, aten.cos, aten.div, aten.exp, aten.gelu, aten.lerp, aten.log),
+    *(aten.log1p, aten.mul, aten.neg, aten.pow, aten.rsub, aten.sigmoid, aten.silu, aten.sin, aten.sqrt, aten.sub),
+    aten.tan,
 }
 
 
@@ -61,6 +62,18 @@ def _joined(args: Sequence[Any]) -> Tensor:
     return _empty(shape, args[0][0])
 
 
+def _convolved(args: Sequence[Any]) -> Tensor | None:
+    """What a convolution gives; of one that is transposed or in groups PyTorch has to be asked."""
+    h, weight, _, stride, padding, dilation, transposed, _, groups = args
+    if transposed or groups != 1:
+        return None
+    known = zip(h.shape[2:], weight.shape[2:], stride, padding, dilation, strict=True)
+    sizes = [(size + 2 * pad - apart * (taps - 1) - 1) // step + 1 for size, taps, step, pad, apart in known]
+    last = h.ndim == 4 and h.is_contiguous(memory_format=torch.channels_last)
+    order = torch.channels_last if last else torch.contiguous_format
+    return torch.empty((len(h), len(weight), *sizes), dtype=h.dtype, device=META, memory_format=order)
+
+
 def _normalised(args: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
     h, axes = args[0], len(args[1])
     statistics = [*h.shape[:-axes], *[1] * axes]
@@ -85,6 +98,7 @@ KNOWN: dict[Any, Callable[[Sequence[Any]], Any]] = {
     aten.bmm.default: lambda args: _empty((*args[0].shape[:2], args[1].shape[2]), args[0]),
     aten.bitwise_not.default: lambda args: _like(args[0]),
     aten.cat.default: _joined,
+    aten.convolution.default: _convolved,
     aten.empty_like.default: lambda args: _like(args[0]),
     aten.mm.default: lambda args: _empty((args[0].shape[0], args[1].shape[1]), args[0]),
     aten.native_layer_norm.default: _normalised,

@@ -42,10 +42,7 @@ def show(what: What, json: Json = False, quiet: Quiet = False) -> None:
 
 def parameters(network: "NetworkConfig") -> int:
     """How many weights a network has; nothing is allocated to count them."""
-    import torch
-
-    with torch.device("meta"):
-        return sum(weight.numel() for weight in network.build().parameters())
+    return sum(weight.numel() for weight in network.bare().parameters())
 
 
 def _model(name: str) -> tuple[dict[str, Any], list[str]]:

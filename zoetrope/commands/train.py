@@ -274,14 +274,12 @@ def _expect_free(out: Path) -> None:
 
 def _weights(init: str, recipe: "Recipe", stage: str) -> Path:
     """The file with the weights that `--init` names. Raises ValueError unless they fit the stage's network."""
-    import torch
 
     from zoetrope.models.weights import check_weights
     from zoetrope.training.trained import weights_of
 
     path = weights_of(init, stage)
-    with torch.device("meta"):
-        network = recipe.cascade.stage(stage).network.build()
+    network = recipe.cascade.stage(stage).network.bare()
     check_weights(network, path)
     return path
 

@@ -84,7 +84,7 @@ class TextPool(nn.Module):
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
-        self.query = nn.Parameter(torch.randn(heads, 1, width // heads) * 0.02)
+        self.query = nn.Parameter(nn.init.normal_(torch.empty(heads, 1, width // heads), std=0.02))
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
 

@@ -115,7 +115,7 @@ class Cascade:
         """A cascade from the folders of trainings."""
 
         def load(stage: StageSpec) -> Network:
-            network = stage.network.build()
+            network = stage.network.bare()
             read_weights(network, trained.weights[stage.name])
             return network.eval().requires_grad_(False)
 

@@ -74,7 +74,7 @@ def read_network(folder: Path, stage: StageSpec, *, teacher: bool = False) -> Ne
 
     Raises ValueError if the weights are missing, damaged, or those of another network.
     """
-    network = stage.network.build()
+    network = stage.network.bare()
     read_weights(network, folder / stage.name / (TEACHER_WEIGHTS if teacher else WEIGHTS))
     return network.eval().requires_grad_(False)
 

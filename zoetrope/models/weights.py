@@ -20,7 +20,7 @@ def read_weights(module: nn.Module, path: Path) -> None:
     """Fill a module from a safetensors file, converting to the module's own type.
 
     Raises ValueError that names the file and what is wrong: a pickle, damage, or missing, unexpected or misshapen
-    tensors. The module is left as it was then.
+    tensors. The module is left as it was then. One on the "meta" device gets its weights on the CPU.
     """
     check_weights(module, path)
     own = module.state_dict()
@@ -28,7 +28,8 @@ def read_weights(module: nn.Module, path: Path) -> None:
         scaled = {name.removesuffix(SCALE) for name in set(file.keys()) - own.keys()}
         stored = {name: file.get_tensor(name) for name in own}
         stored |= {name: _from_eight_bits(stored[name], file.get_tensor(name + SCALE)) for name in scaled}
-    module.load_state_dict({name: value.to(own[name].dtype) for name, value in stored.items()})
+    bare = any(value.is_meta for value in own.values())
+    module.load_state_dict({name: value.to(own[name].dtype) for name, value in stored.items()}, assign=bare)
 
 
 def check_weights(module: nn.Module, path: Path) -> None:

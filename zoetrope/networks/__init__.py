@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Kind
 from zoetrope.diffusion.prediction import Prediction
+from zoetrope.layers.bare import bare
 
 
 class Part(NamedTuple):
@@ -91,6 +92,11 @@ class NetworkConfig(Kind, ABC):
     @abstractmethod
     def build(self) -> Network:
         """A network with fresh weights, from the global random state."""
+
+    def bare(self) -> Network:
+        """The network on the meta device, without weights: for its shapes, or to be given weights from a file."""
+        with bare():
+            return self.build()
 
     @abstractmethod
     def check(self, frames: int, height: int, width: int) -> None:

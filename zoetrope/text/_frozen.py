@@ -42,11 +42,15 @@ class Frozen:
         if len(self.tokenizer(text, verbose=False).input_ids) <= self.limit:
             return ""
         read = self.tokenizer(text, truncation=True, max_length=self.limit, return_offsets_mapping=True)
-        end = max(stop for _, stop in read.offset_mapping)
-        if end < len(text) and not text[end].isspace():
-            while end > 0 and not text[end - 1].isspace():
-                end -= 1
-        return text[end:].strip()
+        return after(text, max(stop for _, stop in read.offset_mapping))
+
+
+def after(text: str, end: int) -> str:
+    """What remains of a text that is read up to a place, from the first word on that is not read whole."""
+    if end < len(text) and not text[end].isspace():
+        while end > 0 and not text[end - 1].isspace():
+            end -= 1
+    return text[end:].strip()
 
 
 def expect_text(text: str) -> None:
@@ -105,8 +109,7 @@ def read(
     Raises ValueError if its features have not this `width`, or if the folder holds no safetensors weights, or not all:
     a pickle can run any code and is never read.
     """
-    if dtype not in (torch.float32, torch.bfloat16):
-        raise ValueError(f"dtype: expected float32 or bfloat16, got {str(dtype).removeprefix('torch.')}")
+    expect_dtype(dtype)
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder}: expected a model's folder, got one without config.json")
     found = kind.config_class.from_pretrained(folder, local_files_only=True).hidden_size
@@ -126,6 +129,12 @@ def read(
             f"{folder}: expected the weights of a {kind.__name__}, got none for {missing[0]} ({len(missing)} missing)"
         )
     return network.to(device).eval().requires_grad_(False)
+
+
+def expect_dtype(dtype: torch.dtype) -> None:
+    """Raise ValueError unless encoders compute in this type."""
+    if dtype not in (torch.float32, torch.bfloat16):
+        raise ValueError(f"dtype: expected float32 or bfloat16, got {str(dtype).removeprefix('torch.')}")
 
 
 @contextlib.contextmanager

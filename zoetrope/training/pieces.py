@@ -6,16 +6,19 @@ What reads them here needs no other process, and takes any division into pieces 
 """
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 
 from zoetrope.models.weights import save_tensors
+
+if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
 
 HEAD, OFFSETS = "DCP_SHARDING_INFO", "saved_offsets"  # the names that torch.distributed.checkpoint gives them
 
@@ -31,24 +34,30 @@ class Piece(NamedTuple):
     first: tuple[int, ...]
 
 
+def is_divided(tensor: Tensor) -> "TypeGuard[DTensor]":
+    """Whether a tensor lies in pieces on several processes."""
+    module = sys.modules.get("torch.distributed.tensor")  # importing it takes a second; who has not, has no such tensor
+    return module is not None and isinstance(tensor, module.DTensor)
+
+
 def local(tensor: Tensor) -> Tensor:
     """What this process has of a tensor, the same memory: its piece, or all of one that is not divided."""
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+    return tensor.to_local() if is_divided(tensor) else tensor
 
 
 def whole(tensor: Tensor) -> Tensor:
     """All of a tensor; every process has to ask for one that is divided."""
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor() if is_divided(tensor) else tensor
 
 
 def divided(tensors: Mapping[str, Tensor]) -> bool:
     """Whether any of these lies in pieces on several processes."""
-    return any(isinstance(tensor, DTensor) for tensor in tensors.values())
+    return any(is_divided(tensor) for tensor in tensors.values())
 
 
 def first_index(tensor: Tensor) -> tuple[int, ...]:
     """Where this process's piece begins in the whole."""
-    if not isinstance(tensor, DTensor):
+    if not is_divided(tensor):
         return (0,) * tensor.ndim
     [chunk] = tensor.__create_chunk_list__()
     return tuple(chunk.offsets)

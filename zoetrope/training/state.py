@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from zoetrope.models.weights import read_weights
@@ -16,7 +15,7 @@ from zoetrope.networks import Network
 from zoetrope.training.adapters import adapters, is_adapted, merged, read_adapters
 from zoetrope.training.averages import Averages
 from zoetrope.training.optimizers import optimizers, remembered, state_shapes
-from zoetrope.training.pieces import Damaged, Stored, divided, whole
+from zoetrope.training.pieces import Damaged, Stored, divided, is_divided, whole
 from zoetrope.training.ranks import Ranks
 from zoetrope.training.spec import TrainSpec
 
@@ -127,7 +126,7 @@ class TrainState:
             for key, shape in shapes.items():
                 stored.expect(key, shape)
                 bare = key.partition(".")[0]
-                if isinstance(parameter, DTensor) and shape == parameter.shape:
+                if is_divided(parameter) and shape == parameter.shape:
                     own[bare] = torch.zeros_like(parameter, requires_grad=False)
                     stored.fill(key, own[bare])
                 else:

@@ -41,15 +41,14 @@ class Gathered(NamedTuple):
         """
         for stage in stages:
             stage.check_sampling()
-            with torch.device("meta"):
-                network = stage.network.build()
+            network = stage.network.bare()
             check_weights(network, self.weights[stage.name])
 
     def cascade(self, device: torch.device, dtype: torch.dtype) -> Cascade:
         """The cascade, ready to run."""
 
         def load(stage: StageSpec) -> Network:
-            network = stage.network.build()
+            network = stage.network.bare()
             original = stage.distilled is None and stage.name in self.teacher_weights
             read_weights(network, (self.teacher_weights if original else self.weights)[stage.name])
             return network.eval().requires_grad_(False)
@@ -146,8 +145,7 @@ def averaged_weights(name: str | Path, stage: StageSpec) -> Path:
             f"{path}: expected the moving average (EMA) of the weights, which is what is sampled with and distilled; "
             "this checkpoint has none"
         )
-    with torch.device("meta"):
-        network = stage.network.build()
+    network = stage.network.bare()
     check_weights(network, path)
     return path
 
