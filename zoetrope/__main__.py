@@ -1,5 +1,6 @@
 """The command line: `zoetrope VERB`, also `python -m zoetrope VERB`."""
 
+import ctypes
 import os
 import sys
 from collections.abc import Sequence
@@ -12,14 +13,28 @@ from zoetrope.commands._talk import fail
 USAGE_ERROR: type[BaseException] = typer.BadParameter.__mro__[2]
 """Base of what typer raises for a wrong command line, which has moved between versions of typer and click."""
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # the names of glibc's mallopt
+
+
+def _spare_the_system() -> None:
+    """Have PyTorch ask for memory seldom and in large pages: getting it takes longer than most of what is done in it.
+
+    What was let go of stays with the process, to be used again, where the C library is told so; not for videos of
+    hundreds of megabytes, which are too large for that and go back at once.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    library = ctypes.CDLL(None) if os.name == "posix" else None
+    if library is not None and hasattr(library, "mallopt"):
+        library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+        library.mallopt(_MMAP_THRESHOLD, 2**25)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status: 0, 2 for what the user can mend, 130 after Ctrl-C.
 
     Anything else that goes wrong is ours to mend, and keeps its traceback.
     """
-    # New memory in large pages: with small ones, PyTorch spends most of an operation on a large video getting them.
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    _spare_the_system()
     command = typer.main.get_command(application())
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:

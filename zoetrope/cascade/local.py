@@ -46,6 +46,10 @@ class Local:
         """How often the network is given every video: twice for guidance, unless it was distilled for that."""
         return 1 if self.stage.network.guided or not any(self.stage.sampling.weights()) else 2
 
+    def copied(self, values: Tensor) -> Tensor:
+        """Values (B, ...) as often as the network is given them."""
+        return torch.cat([values] * self.copies) if self.copies > 1 else values
+
 
 def local_denoiser(local: Local, window: Window) -> Denoise:
     """The denoiser of a window; a static threshold is part of it, for that needs no other part of the video."""
@@ -53,7 +57,7 @@ def local_denoiser(local: Local, window: Window) -> Denoise:
     if local.part is not None and local.part < len(window.frames):
         return _streamed(local, window, given, local.part)
     low_res = _low_res(local, window)
-    given = replace(given, low_res=None if low_res is None else torch.cat([low_res] * local.copies))
+    given = replace(given, low_res=None if low_res is None else local.copied(low_res))
 
     def run(z: Tensor, level: NoiseLevel) -> Tensor:
         told = _told(local, given, level, z)
@@ -72,12 +76,12 @@ def _streamed(local: Local, window: Window, given: Conditioning, frames: int) ->
     def inputs(z: Tensor) -> Iterator[Part]:
         for number, (part, cut) in enumerate(zip(parts, cuts, strict=True)):
             low_res = _low_res(local, part) if kept is None else kept[number]
-            beside = None if low_res is None else torch.cat([low_res] * local.copies)
-            yield Part(torch.cat([z[:, :, cut]] * local.copies), beside)
+            beside = None if low_res is None else local.copied(low_res)
+            yield Part(local.copied(z[:, :, cut]), beside)
 
     def run(z: Tensor, level: NoiseLevel) -> Tensor:
         x_hat = torch.empty_like(z)
-        logsnr = torch.cat([level.logsnr.to(z.dtype)] * local.copies)
+        logsnr = local.copied(level.logsnr.to(z.dtype))
         outputs = local.network.stream(inputs(z), logsnr, _told(local, given, level, z))
         for cut in cuts:
             x_hat[:, :, cut] = _said(local, _computed(local, lambda: next(outputs)), z[:, :, cut], level)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zoetrope.layers.attention import modulate
+from zoetrope.layers.in_place import plus, silu
 from zoetrope.layers.linear import Linear
 from zoetrope.layers.zero import zero
 
@@ -37,9 +38,9 @@ class ResidualBlock(nn.Module):
         self.conv_out = zero(SpatialConv(width, width))
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
-        inner = self.conv_in(nn.functional.silu(self.norm_in(h)))
+        inner = self.conv_in(silu(self.norm_in(h)))
         inner = modulate(self.norm_out(inner), self.modulation(e))
-        return h + self.conv_out(nn.functional.silu(inner))
+        return plus(h, self.conv_out(silu(inner)))
 
 
 class TemporalConv(nn.Module):
@@ -55,15 +56,15 @@ class TemporalConv(nn.Module):
         last: Tensor | None = None  # the frame before the part that is held, ready to be convolved
         held: tuple[Tensor, Tensor] | None = None
         for h in parts:
-            inner = nn.functional.silu(self.norm(h))
+            inner = silu(self.norm(h))
             if held is not None:
-                yield held[0] + self._between(last, held[1], inner[:, :1])
+                yield plus(held[0], self._between(last, held[1], inner[:, :1]))
                 last = held[1][:, -1:]
             held = (h, inner)
             del h, inner
         if held is not None:
             alone = last is None and held[0].shape[1] == 1  # an image
-            yield held[0] if alone else held[0] + self._between(last, held[1], None)
+            yield held[0] if alone else plus(held[0], self._between(last, held[1], None))
 
     def _between(self, before: Tensor | None, inner: Tensor, after: Tensor | None) -> Tensor:
         """The branch of frames that lie between two; beyond the ends of a video there are zeros."""
@@ -77,7 +78,7 @@ class TemporalConv(nn.Module):
         """Examples with images (B,) True are independent images: the branch is skipped for them."""
         if h.shape[1] == 1:
             return torch.zeros_like(h)
-        inner = nn.functional.silu(self.norm(h)).flatten(2, 3).permute(0, 3, 1, 2)  # (B, D, F, HW)
+        inner = silu(self.norm(h)).flatten(2, 3).permute(0, 3, 1, 2)  # (B, D, F, HW)
         inner = self.conv(inner).permute(0, 2, 3, 1).reshape_as(h)
         return inner if images is None else inner.masked_fill(images[:, None, None, None, None], 0)
 

@@ -38,6 +38,7 @@ from zoetrope.layers.convolution import (
     shuffle,
 )
 from zoetrope.layers.embedding import FramePosition, GuidanceEmbedding, LogSNREmbedding, PixelPosition, TextPool
+from zoetrope.layers.in_place import plus, silu
 from zoetrope.layers.linear import Linear
 from zoetrope.layers.zero import zero
 from zoetrope.networks import Network, NetworkConfig, Part, Reach
@@ -191,7 +192,7 @@ class Block(nn.Module):
     def forward(self, h: Tensor, e: Tensor, tokens: Tensor, mask: Tensor, images: Tensor | None) -> Tensor:
         h = self._before(h, e)
         if self.temporal_conv is not None:
-            h = h + self.temporal_conv(h, images)
+            h = plus(h, self.temporal_conv(h, images))
         return self._after(h, e, tokens, mask, images)
 
     def stream(self, parts: Iterable[Tensor], e: Tensor, tokens: Tensor, mask: Tensor) -> Iterator[Tensor]:
@@ -207,13 +208,13 @@ class Block(nn.Module):
 
     def _after(self, h: Tensor, e: Tensor, tokens: Tensor, mask: Tensor, images: Tensor | None) -> Tensor:
         if self.spatial_attention is not None:
-            h = h + self.spatial_attention(h)
+            h = plus(h, self.spatial_attention(h))
         if self.text_attention is not None:
-            h = h + self.text_attention(h, tokens, mask)
+            h = plus(h, self.text_attention(h, tokens, mask))
         if self.temporal_attention is not None:
-            h = h + self.temporal_attention(h, images)
+            h = plus(h, self.temporal_attention(h, images))
         if self.feed_forward is not None:
-            h = h + self.feed_forward(h, e)
+            h = plus(h, self.feed_forward(h, e))
         return h
 
 
@@ -322,7 +323,7 @@ class VideoUNet(Network):
     ) -> Tensor:
         """The output (B, C, F, H, W) of the last features and of the videos that entered."""
         h, like = modulate(self.norm(h), self.modulation(e)), videos[0].dtype
-        out = shuffle(self.leave(nn.functional.silu(h)), self.config.patch).permute(0, 4, 1, 2, 3).to(like)
+        out = shuffle(self.leave(silu(h)), self.config.patch).permute(0, 4, 1, 2, 3).to(like)
         out, leaving = (out[:, :-1], out[:, -1:]) if self.config.anchored else (out, None)
         for gain, video in zip(self.gain(e).to(like).unbind(-1), videos, strict=True):  # each (B, F or 1)
             out = out + gain[:, None, :, None, None] * video

@@ -1,0 +1,16 @@
+"""What is done to features that nobody else holds: in their own memory where no gradient will want what was there."""
+
+import torch
+from torch import Tensor, nn
+
+
+def silu(fresh: Tensor) -> Tensor:
+    """h sigmoid(h) of what was made for this alone."""
+    return nn.functional.silu(fresh, inplace=not torch.is_grad_enabled())
+
+
+def plus(h: Tensor, branch: Tensor) -> Tensor:
+    """h and the branch (same shape) that was made from it for this alone."""
+    if torch.is_grad_enabled() or branch.dtype != torch.result_type(h, branch):
+        return h + branch
+    return branch.add_(h)
