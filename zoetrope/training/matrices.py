@@ -1,4 +1,4 @@
-"""Whole matrices out of the rows that each process has, every process with another few of the matrices."""
+"""Work on many matrices, of which every process does its share."""
 
 from collections.abc import Callable, Sequence
 
@@ -34,3 +34,17 @@ def by_matrix(pieces: Sequence[Tensor], rows: int, mesh: DeviceMesh, work: Calla
     made = back.view(len(pieces), heights[rank], columns)
     places = {index: place for place, index in enumerate(order)}
     return [made[places[index]] for index in range(len(pieces))]
+
+
+def shared_out(matrices: Sequence[Tensor], work: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    """What `work` makes of matrices (N, rows, columns) that all processes have alike, each working on some of them."""
+    everything = torch.stack(list(matrices))
+    world = dist.get_world_size() if dist.is_initialized() else 1
+    if world == 1:
+        return list(work(everything).unbind())
+    share = -(-len(everything) // world)
+    own = everything[dist.get_rank() * share :][:share]
+    own = torch.cat([own, everything[: share - len(own)]])  # the last ones may have fewer, and send what nobody reads
+    made = everything.new_empty(share * world, *everything.shape[1:])
+    dist.all_gather_into_tensor(made, work(own).contiguous())
+    return list(made[: len(everything)].unbind())

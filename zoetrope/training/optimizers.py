@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
 from zoetrope.networks import Network
-from zoetrope.training.matrices import by_matrix
+from zoetrope.training.matrices import by_matrix, shared_out
 from zoetrope.training.pieces import local
 
 OptimizerName = Literal["adamw", "adamw8bit", "muon"]
@@ -23,8 +23,8 @@ class Muon(Optimizer):
 
     [Jordan et al. 2024, kellerjordan.github.io/posts/muon], with updates scaled to the size of AdamW's, so that one
     learning rate serves both [Liu et al. 2025, arXiv:2502.16982, Sec. 2.2]. A convolution is a matrix of outputs by
-    inputs x taps. Matrices of one shape are worked on together, which is what makes it cheap; where each process has
-    some of their rows, each works on some of the matrices.
+    inputs x taps. Matrices of one shape are worked on together, which is what makes it cheap. Of several processes that
+    train together each works on some of the matrices, whether it has all their rows or some.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Muon(Optimizer):
         ahead = [value.flatten(1) for value in torch._foreach_lerp(gradients, means, momentum)]  # Nesterov's look ahead
         size, mesh = 0.2 * max(shape) ** 0.5, getattr(parameters[0], "device_mesh", None)
         if mesh is None:
-            updates = (orthogonal(torch.stack(ahead), self.dtype) * size).unbind()
+            updates = shared_out(ahead, lambda matrices: orthogonal(matrices, self.dtype) * size)
         else:
             updates = by_matrix(ahead, shape[0], mesh, lambda matrices: orthogonal(matrices, self.dtype) * size)
         own = [local(parameter) for parameter in parameters]
@@ -71,7 +71,7 @@ def orthogonal(matrices: Tensor, dtype: torch.dtype = torch.float32, steps: int 
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(steps):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * (gram @ gram)) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return (x if wide else x.mT).to(matrices.dtype)
 
 
