@@ -46,5 +46,6 @@ def shared_out(matrices: Sequence[Tensor], work: Callable[[Tensor], Tensor]) -> 
     own = everything[dist.get_rank() * share :][:share]
     own = torch.cat([own, everything[: share - len(own)]])  # the last ones may have fewer, and send what nobody reads
     made = everything.new_empty(share * world, *everything.shape[1:])
-    dist.all_gather_into_tensor(made, work(own).contiguous())
+    gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)  # its name from PyTorch 2.13 on
+    gather(made, work(own).contiguous())
     return list(made[: len(everything)].unbind())
