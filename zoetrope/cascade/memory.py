@@ -199,7 +199,7 @@ def stage_cost(stage: StageSpec, batch: int, tokens: int, part: int | None = Non
     return Cost(
         fixed=fixed,
         state=(held + dynamic) * video,
-        resting=(held - 1) * video,
+        resting=max(held - 1, 2) * video,
         call=small - pixel * volumes[0] if pixel else small,
         pixel=pixel or 1.0,
     )

@@ -11,15 +11,16 @@ from zoetrope.shapes import expand_like
 PIECE = 2**22  # values; temporaries of this size stay in caches, or nearly so
 
 
-def by_frames(function: Callable[..., Tensor], *videos: Tensor) -> Tensor:
+def by_frames(function: Callable[..., Tensor], *videos: Tensor, into: Tensor | None = None) -> Tensor:
     """What a function of values gives for videos (B, C, F, H, W), computed a few frames at a time.
 
-    So the temporaries of its arithmetic are small, however large the videos. All are of the first one's type.
+    So the temporaries of its arithmetic are small, however large the videos. All are of the first one's type. Where
+    that pays, the result is written `into` one of the videos, which nobody else needs.
     """
     first = videos[0]
     if first.ndim < 3 or first.numel() <= PIECE:
         return function(*videos)
-    out = torch.empty_like(first)
+    out = torch.empty_like(first) if into is None else into
     count = max(1, PIECE * first.shape[2] // first.numel())
     for piece, *parts in zip(*(video.split(count, dim=2) for video in (out, *videos)), strict=True):
         piece.copy_(function(*parts))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from zoetrope.layers.attention import modulate
 from zoetrope.layers.in_place import plus, silu
-from zoetrope.layers.linear import Linear
+from zoetrope.layers.linear import Linear, linear
 from zoetrope.layers.zero import zero
 
 
@@ -53,26 +53,31 @@ class TemporalConv(nn.Module):
 
     def stream(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
         """h and its branch, added up, of a video that comes in parts: each follows as soon as the next one is there."""
-        last: Tensor | None = None  # the frame before the part that is held, ready to be convolved
-        held: tuple[Tensor, Tensor] | None = None
+        held: Tensor | None = None
+        # What is convolved: the frame before the part that is held, the part, and the frame after it. One memory for
+        # all parts; getting new one takes longer than what is done in it.
+        row: Tensor | None = None
+        several = False
         for h in parts:
             inner = silu(self.norm(h))
-            if held is not None:
-                yield plus(held[0], self._between(last, held[1], inner[:, :1]))
-                last = held[1][:, -1:]
-            held = (h, inner)
+            if held is not None and row is not None:
+                row[:, -1:] = inner[:, :1]
+                yield plus(held, self._between(row))
+                several = True
+            row = _moved_on(row, inner)
+            held = h
             del h, inner
-        if held is not None:
-            alone = last is None and held[0].shape[1] == 1  # an image
-            yield held[0] if alone else plus(held[0], self._between(last, held[1], None))
+        if held is not None and row is not None:
+            row[:, -1:] = torch.zeros_like(row[:, -1:])
+            image = held.shape[1] == 1 and not several
+            yield held if image else plus(held, self._between(row))
 
-    def _between(self, before: Tensor | None, inner: Tensor, after: Tensor | None) -> Tensor:
-        """The branch of frames that lie between two; beyond the ends of a video there are zeros."""
-        edge = torch.zeros_like(inner[:, :1])
-        padded = torch.cat([edge if before is None else before, inner, edge if after is None else after], dim=1)
-        rows = padded.flatten(2, 3).permute(0, 3, 1, 2)
-        out = nn.functional.conv2d(rows, self.conv.weight, self.conv.bias)
-        return out.permute(0, 2, 3, 1).reshape_as(inner)
+    def _between(self, row: Tensor) -> Tensor:
+        """The branch of the frames of a row but its first and last, which lie beside them."""
+        row = row.clone() if torch.is_grad_enabled() else row
+        b, f, height, width, d = row.shape
+        out = nn.functional.conv2d(row.flatten(2, 3).permute(0, 3, 1, 2), self.conv.weight, self.conv.bias)
+        return out.permute(0, 2, 3, 1).reshape(b, f - 2, height, width, d)
 
     def forward(self, h: Tensor, images: Tensor | None) -> Tensor:
         """Examples with images (B,) True are independent images: the branch is skipped for them."""
@@ -81,6 +86,32 @@ class TemporalConv(nn.Module):
         inner = silu(self.norm(h)).flatten(2, 3).permute(0, 3, 1, 2)  # (B, D, F, HW)
         inner = self.conv(inner).permute(0, 2, 3, 1).reshape_as(h)
         return inner if images is None else inner.masked_fill(images[:, None, None, None, None], 0)
+
+
+def _moved_on(row: Tensor | None, part: Tensor) -> Tensor:
+    """A row (B, f + 2, ...) with the next part (B, f, ...) in it, the last frame of the part before it, and room."""
+    b, f, *sizes = part.shape
+    before = torch.zeros_like(part[:, :1]) if row is None else row[:, -2:-1].clone()
+    if row is None or row.shape[1] != f + 2:
+        row = part.new_empty(b, f + 2, *sizes)
+    row[:, :1] = before
+    row[:, 1:-1] = part
+    return row
+
+
+class Merge(Linear):
+    """A coarse level's result and what its finer level had before, (B, F, H, W, D) both, become one of that width.
+
+    The linear map of both side by side, without putting them there.
+    """
+
+    def __init__(self, width: int):
+        super().__init__(2 * width, width)
+
+    def forward(self, coarse: Tensor, skip: Tensor, scale: float = 1.0) -> Tensor:  # type: ignore[override]
+        """The skip counts so many times as much."""
+        left, right = self.weight.chunk(2, dim=1)
+        return plus(linear(coarse, left, self.bias), linear(skip, right * scale, None))
 
 
 class Downsample(nn.Module):

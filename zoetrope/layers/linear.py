@@ -13,8 +13,13 @@ class Linear(nn.Linear):
 
     def forward(self, h: Tensor) -> Tensor:
         """Map the last axis."""
-        if h.device.type != "cpu" or h.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
-            return super().forward(h)
-        frames = h.flatten(0, 1).permute(0, 3, 1, 2)  # (BF, D, H, W), a channels_last view
-        out = nn.functional.conv2d(frames, self.weight[:, :, None, None], self.bias)
-        return out.permute(0, 2, 3, 1).unflatten(0, h.shape[:2])
+        return linear(h, self.weight, self.bias)
+
+
+def linear(h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """What `Linear` does, with weights (D', D) and bias (D') from elsewhere."""
+    if h.device.type != "cpu" or h.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+        return nn.functional.linear(h, weight, bias)
+    frames = h.flatten(0, 1).permute(0, 3, 1, 2)  # (BF, D, H, W), a channels_last view
+    out = nn.functional.conv2d(frames, weight[:, :, None, None], bias)
+    return out.permute(0, 2, 3, 1).unflatten(0, h.shape[:2])

@@ -31,6 +31,7 @@ from zoetrope.layers.attention import (
 )
 from zoetrope.layers.convolution import (
     Downsample,
+    Merge,
     ResidualBlock,
     SpatialConv,
     TemporalConv,
@@ -39,7 +40,6 @@ from zoetrope.layers.convolution import (
 )
 from zoetrope.layers.embedding import FramePosition, GuidanceEmbedding, LogSNREmbedding, PixelPosition, TextPool
 from zoetrope.layers.in_place import plus, silu
-from zoetrope.layers.linear import Linear
 from zoetrope.layers.zero import zero
 from zoetrope.networks import Network, NetworkConfig, Part, Reach
 from zoetrope.shapes import expect_shape
@@ -242,7 +242,7 @@ class VideoUNet(Network):
         pairs = list(pairwise(levels))
         self.coarser = nn.ModuleList(Downsample(fine.width, coarse.width) for fine, coarse in pairs)
         self.finer = nn.ModuleList(Upsample(coarse.width, fine.width) for fine, coarse in pairs)
-        self.merge = nn.ModuleList(Linear(2 * fine.width, fine.width) for fine in levels[:-1])
+        self.merge = nn.ModuleList(Merge(fine.width) for fine in levels[:-1])
         self.norm = nn.LayerNorm(levels[0].width)
         self.modulation = zero(nn.Linear(width, 2 * levels[0].width))
         self.leave = zero(SpatialConv(levels[0].width, pixel + config.patch**2 * config.anchored))
@@ -316,7 +316,7 @@ class VideoUNet(Network):
 
     def _merged(self, index: int, h: Tensor, skip: Tensor) -> Tensor:
         """A coarse level's result and what its finer level had before, at the resolution of the latter."""
-        return self.merge[index](torch.cat([self.finer[index](h), skip * SKIP_SCALE], dim=-1))
+        return self.merge[index](self.finer[index](h), skip, SKIP_SCALE)
 
     def _left(
         self, h: Tensor, e: Tensor, videos: Sequence[Tensor], logsnr: Tensor, conditioning: Conditioning

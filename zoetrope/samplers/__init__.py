@@ -25,12 +25,13 @@ class Sampler(Kind, ABC):
     """Walks from noise to data. Its parameters are its fields; all running state is local to the call.
 
     `videos` is how many tensors like z it holds at its peak, z and x_hat among them; one less while it calls denoise,
-    what that returns included. It lets go of what it has yielded as soon as it needs it no more; a generator under the
-    decorator `torch.no_grad` would not, for that keeps its arguments and the step before.
+    what that returns included, but two at least. It lets go of what it has yielded as soon as it needs it no more; a
+    generator under the decorator `torch.no_grad` would not, for that keeps its arguments and the step before. The z of
+    a step may be overwritten by the next.
     """
 
     folder: ClassVar[str] = "zoetrope.samplers"
-    videos: ClassVar[int] = 3
+    videos: ClassVar[int] = 2
 
     @abstractmethod
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
@@ -38,7 +39,7 @@ class Sampler(Kind, ABC):
 
         Args:
             denoise: (z, level) -> x_hat.
-            z: noise at levels[0], (B, ...).
+            z: noise at levels[0], (B, ...). It is the sampler's from then on, to be overwritten.
             levels: from noisiest to cleanest, each with tensors of shape (B,).
             noise: fresh noise for each step, by step number.
         """

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field
@@ -21,6 +21,8 @@ class Ancestral(Sampler):
     Attributes:
         gamma: 0 adds the variance of q(z_s | z_t, x), 1 that of q(z_t | z_s); log-interpolated between.
     """
+
+    videos: ClassVar[int] = 3
 
     gamma: Annotated[float, Field(ge=0, le=1)] = 0.3
 

@@ -24,7 +24,7 @@ class DDIM(Sampler):
         for level_t, level_s in pairwise(levels):
             with torch.no_grad():
                 x_hat = denoise(z, level_t)
-                z = by_frames(_step(level_t, level_s), z, x_hat)
+                z = by_frames(_step(level_t, level_s), z, x_hat, into=z)
             yield Step(z, x_hat)
             del x_hat
 

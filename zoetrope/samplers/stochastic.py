@@ -24,7 +24,7 @@ class Stochastic(Sampler):
     steps of that double length, which lose nothing by it: others lose much at any number of steps.
     """
 
-    videos: ClassVar[int] = 4
+    videos: ClassVar[int] = 3
 
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
         last = len(levels) - 2
@@ -32,9 +32,9 @@ class Stochastic(Sampler):
             with torch.no_grad():
                 x_hat = denoise(z, level_t)
                 beyond = levels[min(index + 2, last + 1)]
-                z = by_frames(_step(level_t, beyond), z, x_hat)
+                z = by_frames(_step(level_t, beyond), z, x_hat, into=z)
                 if index < last:
-                    z = by_frames(_back(beyond, levels[index + 1]), z, noise(index))
+                    z = by_frames(_back(beyond, levels[index + 1]), z, noise(index), into=z)
             yield Step(z, x_hat)
             del x_hat
 
