@@ -6,9 +6,8 @@ The literature lets networks find this out for themselves; here it is where an `
 import torch
 from torch import Tensor
 
-from zoetrope.diffusion.prediction import v_from_x
+from zoetrope.diffusion.prediction import blend
 from zoetrope.diffusion.schedule import NoiseLevel
-from zoetrope.shapes import expand_like
 
 USUAL = 5.0  # standard deviations: what is taken for noise and is beyond them is something else
 SEEN = 0.1  # of v: a departure from the anchor that is much smaller is the network's own noise
@@ -22,8 +21,9 @@ def anchor(z: Tensor, low_res: Tensor, logsnr: Tensor, low_res_logsnr: Tensor) -
     """
     level, given = NoiseLevel.variance_preserving(logsnr), NoiseLevel.variance_preserving(low_res_logsnr)
     share = torch.sigmoid(given.logsnr - level.logsnr)
-    x_hat = expand_like(share / given.alpha, z) * low_res + expand_like((1 - share) / level.alpha, z) * z
-    v = v_from_x(x_hat, z, level)
+    # v of the mean x_hat, with what z and low_res have in it put together
+    norm = (level.alpha**2 + level.sigma**2) / level.sigma
+    v = blend(level.alpha / level.sigma - norm * (1 - share) / level.alpha, z, -norm * share / given.alpha, low_res)
     return v * torch.sigmoid((USUAL**2 - v**2) / 2)  # as the density of noise falls below that of anything else
 
 
@@ -33,5 +33,4 @@ def departure(delta: Tensor) -> Tensor:
     It grows with delta everywhere, so that every departure can be learnt, from delta / 10 at zero to delta far beyond
     SEEN: the small errors that a network makes everywhere do not show as grain where the anchor is right.
     """
-    square, seen = delta**2, SEEN**2
-    return delta * (square + seen / 10) / (square + seen)
+    return torch.addcdiv(delta, delta, delta**2 + SEEN**2, value=-0.9 * SEEN**2)

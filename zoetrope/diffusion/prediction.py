@@ -6,6 +6,7 @@ Each rule below holds for any alpha and sigma, not only for variance-preserving 
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from zoetrope.diffusion.schedule import NoiseLevel
@@ -21,28 +22,32 @@ def target(kind: Prediction, x: Tensor, eps: Tensor, level: NoiseLevel) -> Tenso
     return eps if kind == "eps" else v_from(x, eps, level)
 
 
+def blend(a: Tensor, x: Tensor, b: Tensor, y: Tensor) -> Tensor:
+    """a x + b y for shares a and b (B,) of videos (B, ...), which are gone through as seldom as can be."""
+    return torch.addcmul(expand_like(a, x) * x, expand_like(b, y), y)
+
+
 def v_from(x: Tensor, eps: Tensor, level: NoiseLevel) -> Tensor:
     """v = alpha eps - sigma x, (B, ...)."""
-    return expand_like(level.alpha, x) * eps - expand_like(level.sigma, x) * x
+    return blend(level.alpha, eps, -level.sigma, x)
 
 
 def x_from(kind: Prediction, output: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
     """The clean estimate x_hat (B, ...) that a network's output implies at z."""
     if kind == "x":
         return output
-    alpha, sigma = expand_like(level.alpha, z), expand_like(level.sigma, z)
     if kind == "eps":
-        return (z - sigma * output) / alpha
-    norm = expand_like(level.alpha**2 + level.sigma**2, z)
-    return (alpha * z - sigma * output) / norm
+        return blend(1 / level.alpha, z, -level.sigma / level.alpha, output)
+    norm = level.alpha**2 + level.sigma**2
+    return blend(level.alpha / norm, z, -level.sigma / norm, output)
 
 
 def eps_from_x(x_hat: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
     """The noise estimate consistent with x_hat: z = alpha x_hat + sigma eps_hat, (B, ...)."""
-    return (z - expand_like(level.alpha, z) * x_hat) / expand_like(level.sigma, z)
+    return blend(1 / level.sigma, z, -level.alpha / level.sigma, x_hat)
 
 
 def v_from_x(x_hat: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
     """The v consistent with x_hat at z: v = (alpha z - (alpha^2 + sigma^2) x_hat) / sigma, (B, ...)."""
-    norm = expand_like(level.alpha**2 + level.sigma**2, z)
-    return (expand_like(level.alpha, z) * z - norm * x_hat) / expand_like(level.sigma, z)
+    norm = level.alpha**2 + level.sigma**2
+    return blend(level.alpha / level.sigma, z, -norm / level.sigma, x_hat)

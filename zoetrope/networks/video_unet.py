@@ -326,11 +326,11 @@ class VideoUNet(Network):
         out = shuffle(self.leave(silu(h)), self.config.patch).permute(0, 4, 1, 2, 3).to(like)
         out, leaving = (out[:, :-1], out[:, -1:]) if self.config.anchored else (out, None)
         for gain, video in zip(self.gain(e).to(like).unbind(-1), videos, strict=True):  # each (B, F or 1)
-            out = out + gain[:, None, :, None, None] * video
+            out = torch.addcmul(out, gain[:, None, :, None, None], video)
         if leaving is None or conditioning.low_res_logsnr is None:
             return out
         known = anchor(videos[0], videos[1], logsnr, conditioning.low_res_logsnr)
-        return known + departure(out + leaving * known)
+        return known + departure(torch.addcmul(out, leaving, known))
 
     def matrices(self) -> Iterator[Tensor]:
         """The weights of linear maps and convolutions between the first and the last."""
