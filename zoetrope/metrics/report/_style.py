@@ -27,7 +27,7 @@ td.protocol { min-width: 260px; font-size: 12.5px; color: var(--soft); } details
 summary { cursor: pointer; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 2px 12px; margin: 8px 0 2px; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(420px, 1fr)); gap: 18px; }
+.plots { display: grid; grid-template-columns: repeat(auto-fill, minmax(420px, 1fr)); gap: 18px; }
 .plots figure { margin: 0; padding: 16px 18px 12px; } figcaption { font-weight: 600; margin-bottom: 8px; }
 figcaption small { display: block; font-weight: 400; } svg { width: 100%; height: auto; display: block; }
 .grid { stroke: var(--rule); }
