@@ -90,14 +90,16 @@ def page(numbers: Json) -> Page:
     """The findings and the plot."""
     levels, generated = numbers["levels"], numbers["generated"]
     best = max((f"with, {name}" for name in LEVELS), key=lambda name: levels[name]["damaged"]["psnr"])
-    seen = levels[best]["damaged"]["psnr"] > levels["without"]["damaged"]["psnr"]
+    damaged_with, damaged_without = levels[best]["damaged"]["psnr"], levels["without"]["damaged"]["psnr"]
+    true_with, true_without = levels["with, none"]["true"]["psnr"], levels["without"]["true"]["psnr"]
+    lost_with, lost_without = true_with - damaged_with, true_without - damaged_without
     verdict = (
-        f"of damaged input the stage trained with augmentation makes at best {levels[best]['damaged']['psnr']:.1f} dB "
-        f"(SNR {best.removeprefix('with, ')}), the one trained without {levels['without']['damaged']['psnr']:.1f} dB; "
-        "of true "
-        f"input {levels['with, none']['true']['psnr']:.1f} dB (no noise) and {levels['without']['true']['psnr']:.1f} "
-        "dB: that "
-        f"augmentation guards against imperfect input {'was seen' if seen else 'was **not** seen'}."
+        f"of true input the stage trained with augmentation makes {true_with:.1f} dB (sampled without noise) and the "
+        f"one trained without {true_without:.1f} dB; of damaged input, at best (SNR {best.removeprefix('with, ')}), "
+        f"{damaged_with:.1f} and {damaged_without:.1f} dB. That augmentation makes a stage less sensitive to damage "
+        f"{'was seen' if lost_with < lost_without else 'was **not** seen'}: it loses {lost_with:.1f} dB instead of "
+        f"{lost_without:.1f}. That it makes more of damaged input after equally long a training "
+        f"{'was seen' if damaged_with > damaged_without else 'was **not** seen'}: with it there is more to learn."
     )
     rows = [
         ["trained, sampled at SNR", *(f"{told}: PSNR, dB" for told in INPUTS.values()), "generated input: shape right"]
