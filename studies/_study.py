@@ -281,7 +281,11 @@ def _costs(folders: Mapping[str, Path]) -> list[str]:
         return []
     threads = os.environ.get("OMP_NUM_THREADS", "one a core")
     told = ", ".join(f"{name} {minutes(folder):.0f} min" for name, folder in folders.items())
-    return [f"Training, all with seed 0, on {_device()} (threads: {threads}): {told}.", ""]
+    return [
+        f"Training, all with seed 0, on {_device()} (threads: {threads}): {told}. Minutes count "
+        "whatever else the machine did.",
+        "",
+    ]
 
 
 def _device() -> str:
