@@ -13,15 +13,32 @@ from torch import Tensor
 META = torch.device("meta")
 aten = torch.ops.aten
 EACH = {  # of each value its own, in the type of what it is made from
-    *(aten.add, aten.addcmul, aten.atan, aten.clamp, aten.cos, aten.div, aten.exp, aten.gelu, aten.lerp, aten.log),
+    *(
+        aten.add,
+        aten.addcdiv,
+        aten.addcmul,
+        aten.atan,
+        aten.clamp,
+        aten.cos,
+        aten.div,
+        aten.exp,
+        aten.gelu,
+        aten.lerp,
+        aten.log,
+    ),
     *(aten.log1p, aten.mul, aten.neg, aten.pow, aten.rsub, aten.sigmoid, aten.silu, aten.sin, aten.sqrt, aten.sub),
     aten.tan,
 }
 
 
+IN_PLACE = {aten.add_.Tensor, aten.silu_.default}
+
+
 def result(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """What an operation gives on the meta device; None where PyTorch has to be asked."""
-    if func.overloadpacket in EACH and not kwargs and not func._schema.is_mutable:
+    if func in IN_PLACE and args[0].device == META:
+        return args[0]
+    if func.overloadpacket in EACH and kwargs.keys() <= {"alpha", "value"} and not func._schema.is_mutable:
         return _each([value for value in args if isinstance(value, Tensor)])
     if func is aten.arange.default and kwargs.get("device") == META and isinstance(args[0], int):
         return torch.empty(args[0], dtype=kwargs.get("dtype") or torch.int64, device=META)
