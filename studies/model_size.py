@@ -51,13 +51,15 @@ def page(numbers: Json) -> Page:
     ordered = sorted(numbers.values(), key=lambda one: one["parameters"])
     losses = [_end(one) for one in ordered]
     scores = [one["scores"]["familiar"] for one in ordered]
+    colours = {key: [one["scores"][key]["colour"] for one in ordered] for key in SETS}
     seen = losses == sorted(losses, reverse=True)
-    painted = [one["colour"] for one in scores] == sorted(one["colour"] for one in scores)
+    painted = all(shares == sorted(shares) for shares in colours.values())
     verdict = (
         f"from {ordered[0]['parameters'] / 1e6:.1f} to {ordered[-1]['parameters'] / 1e6:.1f} M parameters the loss "
         f"goes {', '.join(f'{loss:.4f}' for loss in losses)}: that larger base models learn more from as many pictures "
-        f"{_seen(seen)}. Colours are right in {_listed(one['colour'] for one in scores)} of the pictures: "
-        f"that these are better {_seen(painted)}. Shapes are right in "
+        f"{_seen(seen)}. Colours are right in {_listed(colours['familiar'])} of the pictures of prompts as in "
+        f"training and in {_listed(colours['combinations'])} of held-out combinations: that larger ones paint better "
+        f"{_seen(painted)} throughout. Shapes are right in "
         f"{_listed(one['shape'] for one in scores)}"
         + ("." if scores[-1]["shape"] > LEARNT else ", little more than by chance: they are not learnt yet.")
     )

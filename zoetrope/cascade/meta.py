@@ -13,21 +13,9 @@ from torch import Tensor
 META = torch.device("meta")
 aten = torch.ops.aten
 EACH = {  # of each value its own, in the type of what it is made from
-    *(
-        aten.add,
-        aten.addcdiv,
-        aten.addcmul,
-        aten.atan,
-        aten.clamp,
-        aten.cos,
-        aten.div,
-        aten.exp,
-        aten.gelu,
-        aten.lerp,
-        aten.log,
-    ),
-    *(aten.log1p, aten.mul, aten.neg, aten.pow, aten.rsub, aten.sigmoid, aten.silu, aten.sin, aten.sqrt, aten.sub),
-    aten.tan,
+    *(aten.add, aten.addcdiv, aten.addcmul, aten.atan, aten.clamp, aten.cos, aten.div, aten.exp, aten.gelu),
+    *(aten.lerp, aten.log, aten.log1p, aten.mul, aten.neg, aten.pow, aten.rsub, aten.sigmoid, aten.silu, aten.sin),
+    *(aten.sqrt, aten.sub, aten.tan),
 }
 
 
