@@ -212,7 +212,7 @@ def soak(mode: str, kills: int, home: Path, cache: Path, chance: random.Random) 
                 break
             seen.append(fate)
             lost = fate.reached - fate.kept
-            if lost > EVERY * (2 if fate.writing else 1):
+            if lost > EVERY:
                 raise SystemExit(f"{mode}: lost {lost} examples of {fate.reached}, more than {EVERY}")
         live(made, folder, cache, world, PATIENCE, False)
         trainings += 1
@@ -230,7 +230,6 @@ def soak(mode: str, kills: int, home: Path, cache: Path, chance: random.Random) 
         "interval": EVERY,
         "median_lost": lost[len(lost) // 2],
         "most_lost": lost[-1],
-        "most_lost_not_writing": max((fate.reached - fate.kept for fate in seen if not fate.writing), default=0),
         "bitwise": True,
         "hands": 0,
     }

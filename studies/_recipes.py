@@ -91,7 +91,7 @@ def _recipe(
             "warm_up": total // 20,
             "cool_down": total // 2,
             "half_life": max(1, total // 50),
-            "checkpoint_every": max(1, total // 5),
+            "checkpoint_every": max(1, 2 * total // 5),
             "keep": 8,
             "sample_every": 0,
             "log_every": max(1, total // 50),

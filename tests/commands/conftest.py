@@ -118,7 +118,7 @@ def recipe(spec: CascadeSpec, films: Path, tmp_path_factory: pytest.TempPathFact
         data=Folder(path=str(films)),
         phases=(Phase(examples=160, batch=4, frames=1), Phase(examples=160, batch=4, images=0.25)),
         warm_up=16,
-        checkpoint_every=16,
+        checkpoint_every=32,
         sample_every=0,
         log_every=16,
         precision="fp32",

@@ -27,7 +27,7 @@ def short(stage: str, examples: int = 12) -> list[str]:
     at = f"{stage}.training"
     return [
         "--set", f'{at}.phases=[{{"examples": {examples}, "batch": 4}}]', "--set", f"{at}.log_every=4",
-        "--set", f"{at}.checkpoint_every=8", "--set", f"{at}.sample_every=8",
+        "--set", f"{at}.checkpoint_every=16", "--set", f"{at}.sample_every=8",
     ]  # fmt: skip
 
 

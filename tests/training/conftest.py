@@ -46,7 +46,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Tiny:
             "precision": "fp32",
             "sample_every": 0,
             "log_every": 8,
-            "checkpoint_every": 8,
+            "checkpoint_every": 16,
         }
         levels = (Level(width=16, spatial_attention=True, text_attention=True, temporal="attention"),)
         base, tsr = (

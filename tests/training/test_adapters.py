@@ -106,7 +106,7 @@ def test_a_run_with_adapters(tiny: Tiny, trained: Trained, tmp_path: Path) -> No
         phases=(Phase(examples=64, batch=8, peak=2e-2),),
         log_every=16,
         half_life=(4, 16),
-        checkpoint_every=16,
+        checkpoint_every=32,
     )
     whole = trained(recipe, "whole", init=start)
     losses = [line["loss"] for line in read_metrics(whole.folder / "metrics.jsonl")]

@@ -68,7 +68,7 @@ def recipe(distil: DistilSpec, *, config: NetworkConfig | None = None, **stage: 
         precision="fp32",
         sample_every=0,
         log_every=32,
-        checkpoint_every=16,
+        checkpoint_every=32,
     )
     cascade = CascadeSpec(name="tiny", text=TextEncoder.from_json({"type": "constant"}), stages=(base, tsr))
     names = ("base", "tsr1")

@@ -30,7 +30,7 @@ FIELDS: dict[str, Any] = {
     "half_life": (20, 9),
     "balance": True,
     "accumulate": 2,
-    "checkpoint_every": 5,
+    "checkpoint_every": 10,
     "log_every": 5,
     "keep": 10,
 }

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from zoetrope.training.checkpoints import find_checkpoints
+from zoetrope.training.batch import Batch
+from zoetrope.training.checkpoints import Keeper, Snapshot, find_checkpoints
 from zoetrope.training.loop import Run
+from zoetrope.training.meters import Step
 from zoetrope.training.spec import Phase
 from zoetrope.training.state import read_metrics
 
@@ -127,10 +130,44 @@ def test_a_stop_during_the_last_save_still_leaves_a_checkpoint(
 
 
 def test_only_the_newest_checkpoints_are_kept(cache: Path, tmp_path: Path) -> None:
-    own = recipe(phases=(Phase(examples=20, batch=4),), checkpoint_every=4, keep=2)
+    own = recipe(phases=(Phase(examples=20, batch=4),), checkpoint_every=8, keep=2)
     for _ in Run(own, "base", tmp_path, CPU).train(cache):
         pass
     assert [path.name for path in find_checkpoints(tmp_path / "checkpoints")] == ["000000016", "000000020"]
+
+
+@pytest.mark.parametrize(("batch", "every", "most"), [(4, 8, 8), (4, 16, 16), (4, 20, 20), (3, 10, 12), (4, 1, 8)])
+def test_a_kill_at_any_time_costs_no_more_than_an_interval(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int, every: int, most: int
+) -> None:
+    """However slowly checkpoints are written."""
+    written = threading.Event()
+    write, learn, wait = Keeper._write, Run._learn, Keeper._wait
+
+    def slow(keeper: Keeper, snapshot: Snapshot) -> None:
+        assert written.wait(60)
+        write(keeper, snapshot)
+
+    def waiting(keeper: Keeper) -> None:
+        written.set()
+        wait(keeper)
+        written.clear()
+
+    lost = []
+
+    def learnt(run: Run, batch: Batch) -> Step:
+        step = learn(run, batch)
+        whole = find_checkpoints(tmp_path / "checkpoints")
+        lost.append(run.state.examples - (int(whole[-1].name) if whole else 0))
+        return step
+
+    monkeypatch.setattr(Keeper, "_write", slow)
+    monkeypatch.setattr(Keeper, "_wait", waiting)
+    monkeypatch.setattr(Run, "_learn", learnt)
+    own = recipe(phases=(Phase(examples=60, batch=batch),), checkpoint_every=every)
+    for _ in Run(own, "base", tmp_path, CPU).train(cache):
+        pass
+    assert max(lost) <= most and len(lost) == 60 // batch
 
 
 def test_a_folder_holds_one_run(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ class Run:
                 draws = self.ranks.leads or keeper.together  # divided weights take all processes to sample with
                 if draws and spec.sample_every and crossed(before, state.examples, spec.sample_every):
                     self._sheet(loader.call(subjects, batches, state.examples))
-                if crossed(before, state.examples, spec.checkpoint_every):
+                if crossed(before, state.examples, spec.checkpoint_step):
                     keeper.save(state)
                 if self._ending or (self.stopped and self.ranks.world == 1):
                     break

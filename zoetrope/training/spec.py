@@ -76,7 +76,8 @@ class TrainSpec(Config):
         keep: so many of the newest checkpoints. keep_every: and for good the first after each multiple of so many
             examples (0: none).
         patience: batches in a row whose loss or gradient may be other than finite before the training ends.
-        every: examples between checkpoints; samples: between sample sheets (0: none); log: between lines of metrics.
+        checkpoint_every: the most examples that a kill may cost, in whole steps, two at least; see `checkpoint_step`.
+        sample_every: examples between sample sheets (0: none). log_every: between lines of metrics.
         trackers: services that are told what is logged.
         workers: processes that decode videos and look up texts while the network learns; 0 is a thread of its own.
     """
@@ -131,6 +132,14 @@ class TrainSpec(Config):
     def examples(self) -> int:
         """How many examples the whole curriculum lasts."""
         return sum(phase.examples for phase in self.phases)
+
+    @property
+    def checkpoint_step(self) -> int:
+        """Examples from the beginning of one checkpoint to that of the next: half of `checkpoint_every`.
+
+        A checkpoint is written while the training goes on, and until it is whole the one before counts.
+        """
+        return max(1, self.checkpoint_every // 2)
 
     def phase_at(self, examples: int) -> tuple[Phase, int]:
         """The phase that the next example belongs to, and how many examples it has left."""
