@@ -68,6 +68,17 @@ def test_pictures_come_from_all_and_clips_from_videos(stills: Folder, films: Fol
     assert sorted(set(dataset.captions())) == dataset.captions()
 
 
+def test_a_world_of_pictures_adds_to_a_world_of_clips() -> None:
+    pictures = Toybox(pictures=True)
+    source = Mixture(parts=(Part(source=Toybox(scripts=1)), Part(source=pictures, weight=9)))
+    dataset, few = source.open(), Toybox(scripts=1).open()
+    assert {dataset.example(index, CLIP).text for index in range(20)} == {few.example(0, CLIP).text}
+    assert len({dataset.example(index, STILL).text for index in range(20)}) > 10
+    assert set(few.captions()) | set(pictures.open().captions()) == set(dataset.captions())
+    with pytest.raises(ValueError, match="single pictures alone, not clips of 2 frames"):
+        pictures.open().example(0, CLIP)
+
+
 def test_it_is_a_function_of_the_position(stills: Folder, films: Folder) -> None:
     source = Mixture(parts=(Part(source=films, weight=0.3), Part(source=Toybox(scripts=2), weight=0.7)))
     one, other = source.open(), pickle.loads(pickle.dumps(source.open()))

@@ -20,11 +20,14 @@ class Toybox(Source):
         scripts: how many different things happen in it; each in endless sizes, places and speeds.
         motions: only what moves so, such as ("orbit", "bounce"); all if there are none. In a `Mixture` with the whole
             world, what is hard to learn is seen more often.
+        pictures: only single pictures, as a folder of images has them. In a `Mixture` with a world of few scripts, some
+            things are seen in pictures that no clip shows.
     """
 
     scripts: PositiveInt = 40_000
     seed: NonNegativeInt = 0
     motions: tuple[str, ...] = ()
+    pictures: bool = False
 
     @field_validator("motions")
     @classmethod
@@ -50,12 +53,18 @@ class ToyboxClips(Dataset):
     def __init__(self, source: Toybox):
         self.source = source
 
+    def gives(self, shape: VideoShape) -> bool:
+        """See `Dataset`."""
+        return shape.frames == 1 or not self.source.pictures
+
     def example(self, index: int, shape: VideoShape) -> Example:
         """Clip number `index`; one frame is a picture from a random moment of it."""
         return self.part(index, shape, Window.whole(shape))
 
     def part(self, index: int, shape: VideoShape, window: Window) -> Example:
         """A window of clip number `index`; nothing else is drawn."""
+        if not self.gives(shape):
+            raise ValueError(f"toybox: with pictures it has single pictures alone, not clips of {shape.frames} frames")
         from zoetrope.data.toybox.world import example
 
         world = self.source
