@@ -8,6 +8,7 @@ Videos are always (B, C, F, H, W); an image is a video with F = 1.
 import math
 from typing import NamedTuple, Self
 
+import torch
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 
@@ -74,6 +75,11 @@ def expand_like(x: Tensor, like: Tensor) -> Tensor:
     if x.shape != like.shape[:1]:
         raise ValueError(f"expected one value per example, shape ({like.shape[0]},), got {tuple(x.shape)}")
     return x.to(like.dtype).reshape(-1, *[1] * (like.ndim - 1))
+
+
+def blend(a: Tensor, x: Tensor, b: Tensor, y: Tensor) -> Tensor:
+    """a x + b y for shares a and b (B,) of videos (B, ...), which are gone through as seldom as can be."""
+    return torch.addcmul(expand_like(a, x) * x, expand_like(b, y), y)
 
 
 def expect_shape(name: str, x: Tensor, *shape: int | None) -> None:

@@ -35,8 +35,11 @@ class Tone:
         moments = torch.empty(2, frames, channels, device=video.device)
         frame = torch.empty(channels, *video.shape[2:], device=video.device)
         for number in range(frames):
-            frame.copy_(video[:, number]).clamp_(-1, 1)
-            moments[0, number], moments[1, number] = torch.var_mean(frame, dim=(1, 2), correction=0)
+            torch.clamp(video[:, number], -1, 1, out=frame)
+            # Several times as fast as torch.var_mean: sums by rows, and twice through the frame, which is exact enough.
+            mean = frame.sum(2).mean(1) / frame.shape[2]
+            rows = torch.linalg.vector_norm(frame.sub_(mean[:, None, None]), dim=2)
+            moments[0, number], moments[1, number] = rows.square().mean(1) / frame.shape[2], mean
         variance, mean = moments.cpu().double()
         return cls._pooled((mean + 1) / 2, variance / 4)
 

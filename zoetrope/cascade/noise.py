@@ -7,12 +7,15 @@ batch it is sampled in, not on tiling, not on how many processes share the work.
 import hashlib
 import operator
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import SupportsIndex
 
 import torch
 from torch import Tensor
 
 from zoetrope.shapes import VideoShape, Window
+
+WORTH_THREADS = 2**22  # values
 
 
 def seeded(*parts: SupportsIndex | str) -> int:
@@ -32,9 +35,21 @@ def window_noise(
     """A window (B, C, F, H, W) of the noise of these samples' videos; each frame is drawn whole and cut."""
     noise = torch.empty(len(samples), channels, *map(len, window))
     rows, columns = (slice(axis.start, axis.stop) for axis in window[1:])
-    for place, sample in enumerate(samples):
-        for index, frame in enumerate(window.frames):
-            generator = torch.Generator().manual_seed(seeded(seed, sample, purpose, frame))
-            drawn = torch.randn(channels, shape.height, shape.width, generator=generator)
+
+    places = [(place, index) for place in range(len(samples)) for index in range(len(window.frames))]
+
+    def draw(share: Sequence[tuple[int, int]]) -> None:
+        drawn = torch.empty(channels, shape.height, shape.width)
+        for place, index in share:
+            generator = torch.Generator().manual_seed(seeded(seed, samples[place], purpose, window.frames[index]))
+            torch.randn(drawn.shape, generator=generator, out=drawn)
             noise[place, :, index] = drawn[:, rows, columns]
+
+    # A generator fills its tensor in one thread.
+    threads = torch.get_num_threads() if noise.numel() >= WORTH_THREADS else 1
+    if threads == 1:
+        draw(places)
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(draw, [places[thread::threads] for thread in range(threads)]))
     return noise

@@ -6,8 +6,8 @@ The literature lets networks find this out for themselves; here it is where an `
 import torch
 from torch import Tensor
 
-from zoetrope.diffusion.prediction import blend
 from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.shapes import blend
 
 USUAL = 5.0  # standard deviations: what is taken for noise and is beyond them is something else
 SEEN = 0.1  # of v: a departure from the anchor that is much smaller is the network's own noise

@@ -6,11 +6,10 @@ Each rule below holds for any alpha and sigma, not only for variance-preserving 
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from zoetrope.diffusion.schedule import NoiseLevel
-from zoetrope.shapes import expand_like
+from zoetrope.shapes import blend
 
 Prediction = Literal["x", "eps", "v"]
 
@@ -20,11 +19,6 @@ def target(kind: Prediction, x: Tensor, eps: Tensor, level: NoiseLevel) -> Tenso
     if kind == "x":
         return x
     return eps if kind == "eps" else v_from(x, eps, level)
-
-
-def blend(a: Tensor, x: Tensor, b: Tensor, y: Tensor) -> Tensor:
-    """a x + b y for shares a and b (B,) of videos (B, ...), which are gone through as seldom as can be."""
-    return torch.addcmul(expand_like(a, x) * x, expand_like(b, y), y)
 
 
 def v_from(x: Tensor, eps: Tensor, level: NoiseLevel) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.diffusion.schedule import NoiseLevel
-from zoetrope.shapes import expand_like
+from zoetrope.shapes import blend
 
 PIECE = 2**22  # values; temporaries of this size stay in caches, or nearly so
 
@@ -32,7 +32,7 @@ def diffuse(x: Tensor, eps: Tensor, level: NoiseLevel) -> Tensor:
 
     x is clean data in [-1, 1], eps standard normal noise of the same shape.
     """
-    return expand_like(level.alpha, x) * x + expand_like(level.sigma, x) * eps
+    return blend(level.alpha, x, level.sigma, eps)
 
 
 def transition_variance(level_s: NoiseLevel, level_t: NoiseLevel) -> Tensor:
@@ -43,7 +43,13 @@ def transition_variance(level_s: NoiseLevel, level_t: NoiseLevel) -> Tensor:
 def renoise(z_s: Tensor, eps: Tensor, level_s: NoiseLevel, level_t: NoiseLevel) -> Tensor:
     """z_t ~ q(z_t | z_s): add exactly the noise that separates the two levels, (B, ...)."""
     ratio = level_t.alpha / level_s.alpha
-    return expand_like(ratio, z_s) * z_s + expand_like(transition_variance(level_s, level_t).sqrt(), z_s) * eps
+    return blend(ratio, z_s, transition_variance(level_s, level_t).sqrt(), eps)
+
+
+def onward(z: Tensor, x_hat: Tensor, level_t: NoiseLevel, level_s: NoiseLevel) -> Tensor:
+    """z_s of the same noise: alpha_s x_hat + sigma_s eps_hat, eps_hat being what x_hat leaves of z_t, (B, ...)."""
+    kept = level_s.sigma / level_t.sigma
+    return blend(kept, z, level_s.alpha - kept * level_t.alpha, x_hat)
 
 
 def posterior(z_t: Tensor, x: Tensor, level_s: NoiseLevel, level_t: NoiseLevel) -> tuple[Tensor, Tensor]:
@@ -55,7 +61,4 @@ def posterior(z_t: Tensor, x: Tensor, level_s: NoiseLevel, level_t: NoiseLevel) 
     one_minus_r = -torch.expm1(level_t.logsnr - level_s.logsnr)
     z_share, x_share = r * level_s.alpha / level_t.alpha, one_minus_r * level_s.alpha
 
-    def mean(z_t: Tensor, x: Tensor) -> Tensor:
-        return expand_like(z_share, z_t) * z_t + expand_like(x_share, z_t) * x
-
-    return by_frames(mean, z_t, x), one_minus_r * level_s.sigma**2
+    return by_frames(lambda z_t, x: blend(z_share, z_t, x_share, x), z_t, x), one_minus_r * level_s.sigma**2

@@ -104,12 +104,20 @@ class FeedForward(nn.Module):
         self.out = zero(Linear(expansion * width, width))
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
-        h = modulate(self.norm(h), self.modulation(e))
+        h = modulated(self.norm, h, self.modulation(e))
         return self.out(nn.functional.gelu(self.into(h)))
 
 
-def modulate(h: Tensor, scale_shift: Tensor) -> Tensor:
-    """h (1 + scale) + shift with scale and shift (B, F or 1, D) of each frame."""
+def modulated(norm: nn.LayerNorm, h: Tensor, scale_shift: Tensor) -> Tensor:
+    """norm(h) (1 + scale) + shift with scale and shift (B, F or 1, D) of each frame.
+
+    Where all frames have the same, they are put into the norm's own, which saves going through h once more.
+    """
+    if scale_shift.shape[:2] == (1, 1) and not torch.is_grad_enabled():
+        scale, shift = scale_shift.to(norm.weight.dtype).flatten().chunk(2)
+        weight, bias = norm.weight * (1 + scale), torch.addcmul(shift, norm.bias, 1 + scale)
+        return nn.functional.layer_norm(h, norm.normalized_shape, weight, bias, norm.eps)
+    h = norm(h)
     scale, shift = scale_shift.to(h.dtype)[:, :, None, None].chunk(2, dim=-1)
     return torch.addcmul(shift, h, 1 + scale)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from zoetrope.layers.attention import modulate
+from zoetrope.layers.attention import modulated
 from zoetrope.layers.in_place import plus, silu
 from zoetrope.layers.linear import Linear, linear
 from zoetrope.layers.zero import zero
@@ -39,7 +39,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
         inner = self.conv_in(silu(self.norm_in(h)))
-        inner = modulate(self.norm_out(inner), self.modulation(e))
+        inner = modulated(self.norm_out, inner, self.modulation(e))
         return plus(h, self.conv_out(silu(inner)))
 
 
@@ -54,29 +54,29 @@ class TemporalConv(nn.Module):
     def stream(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
         """h and its branch, added up, of a video that comes in parts: each follows as soon as the next one is there."""
         held: Tensor | None = None
-        # What is convolved: the frame before the part that is held, the part, and the frame after it. One memory for
-        # all parts; getting new one takes longer than what is done in it.
-        row: Tensor | None = None
+        row: _Row | None = None
         several = False
         for h in parts:
             inner = silu(self.norm(h))
-            if held is not None and row is not None:
-                row[:, -1:] = inner[:, :1]
+            if held is None or row is None:
+                row = _Row(inner, torch.zeros_like(inner[:, 0]))
+            else:
+                row.end(inner[:, 0])
                 yield plus(held, self._between(row))
-                several = True
-            row = _moved_on(row, inner)
+                row, several = row.moved_on(inner), True
             held = h
             del h, inner
         if held is not None and row is not None:
-            row[:, -1:] = torch.zeros_like(row[:, -1:])
+            row.end(torch.zeros_like(held[:, 0]))
             image = held.shape[1] == 1 and not several
             yield held if image else plus(held, self._between(row))
 
-    def _between(self, row: Tensor) -> Tensor:
+    def _between(self, row: "_Row") -> Tensor:
         """The branch of the frames of a row but its first and last, which lie beside them."""
-        row = row.clone() if torch.is_grad_enabled() else row
-        b, f, height, width, d = row.shape
-        out = nn.functional.conv2d(row.flatten(2, 3).permute(0, 3, 1, 2), self.conv.weight, self.conv.bias)
+        frames = row.frames.clone() if torch.is_grad_enabled() else row.frames
+        b, f, height, width, d = frames.shape
+        taps = self.conv.weight.roll(row.start, 2) if row.start else self.conv.weight
+        out = nn.functional.conv2d(frames.flatten(2, 3).permute(0, 3, 1, 2), taps, self.conv.bias)
         return out.permute(0, 2, 3, 1).reshape(b, f - 2, height, width, d)
 
     def forward(self, h: Tensor, images: Tensor | None) -> Tensor:
@@ -88,15 +88,34 @@ class TemporalConv(nn.Module):
         return inner if images is None else inner.masked_fill(images[:, None, None, None, None], 0)
 
 
-def _moved_on(row: Tensor | None, part: Tensor) -> Tensor:
-    """A row (B, f + 2, ...) with the next part (B, f, ...) in it, the last frame of the part before it, and room."""
-    b, f, *sizes = part.shape
-    before = torch.zeros_like(part[:, :1]) if row is None else row[:, -2:-1].clone()
-    if row is None or row.shape[1] != f + 2:
-        row = part.new_empty(b, f + 2, *sizes)
-    row[:, :1] = before
-    row[:, 1:-1] = part
-    return row
+class _Row:
+    """The frame before a part of a video, those of the part (B, f, H, W, D), and the frame after it.
+
+    All parts use the same memory, for getting new one takes longer than what is done in it. Where they have one frame
+    each, what came after a part is the next one already: the row then begins at another place, `start`, and goes round.
+    """
+
+    def __init__(self, part: Tensor, before: Tensor):
+        b, f, *sizes = part.shape
+        self.frames, self.start = part.new_empty(b, f + 2, *sizes), 0
+        self.frames[:, 0] = before
+        self.frames[:, 1:-1] = part
+
+    def end(self, frame: Tensor) -> None:
+        """Put in the frame after the part."""
+        self.frames[:, self.start - 1] = frame
+
+    def moved_on(self, part: Tensor) -> "_Row":
+        """The row of the next part, whose first frame was the end of this one."""
+        last = self.frames[:, self.start - 2]
+        if part.shape[1] + 2 != self.frames.shape[1]:
+            return _Row(part, last)
+        if part.shape[1] == 1:
+            self.start = (self.start + 1) % 3
+            return self
+        self.frames[:, 0] = last
+        self.frames[:, 1:-1] = part
+        return self
 
 
 class Merge(Linear):

@@ -27,7 +27,7 @@ from zoetrope.layers.attention import (
     SpatialAttention,
     TemporalAttention,
     TextAttention,
-    modulate,
+    modulated,
 )
 from zoetrope.layers.convolution import (
     Downsample,
@@ -322,7 +322,7 @@ class VideoUNet(Network):
         self, h: Tensor, e: Tensor, videos: Sequence[Tensor], logsnr: Tensor, conditioning: Conditioning
     ) -> Tensor:
         """The output (B, C, F, H, W) of the last features and of the videos that entered."""
-        h, like = modulate(self.norm(h), self.modulation(e)), videos[0].dtype
+        h, like = modulated(self.norm, h, self.modulation(e)), videos[0].dtype
         out = shuffle(self.leave(silu(h)), self.config.patch).permute(0, 4, 1, 2, 3).to(like)
         out, leaving = (out[:, :-1], out[:, -1:]) if self.config.anchored else (out, None)
         for gain, video in zip(self.gain(e).to(like).unbind(-1), videos, strict=True):  # each (B, F or 1)

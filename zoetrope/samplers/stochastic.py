@@ -4,15 +4,15 @@ After that of Karras et al. 2022 (arXiv:2206.00364): go too far, then some of th
 arXiv:2210.03142.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise
-from zoetrope.diffusion.prediction import eps_from_x
-from zoetrope.diffusion.process import by_frames, diffuse, renoise
+from zoetrope.diffusion.process import by_frames, onward, renoise
 from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.samplers import Noise, Sampler, Step
 
@@ -32,16 +32,8 @@ class Stochastic(Sampler):
             with torch.no_grad():
                 x_hat = denoise(z, level_t)
                 beyond = levels[min(index + 2, last + 1)]
-                z = by_frames(_step(level_t, beyond), z, x_hat, into=z)
+                z = by_frames(partial(onward, level_t=level_t, level_s=beyond), z, x_hat, into=z)
                 if index < last:
-                    z = by_frames(_back(beyond, levels[index + 1]), z, noise(index), into=z)
+                    z = by_frames(partial(renoise, level_s=beyond, level_t=levels[index + 1]), z, noise(index), into=z)
             yield Step(z, x_hat)
             del x_hat
-
-
-def _step(level_t: NoiseLevel, level_s: NoiseLevel) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda z, x_hat: diffuse(x_hat, eps_from_x(x_hat, z, level_t), level_s)
-
-
-def _back(level_s: NoiseLevel, level_t: NoiseLevel) -> Callable[[Tensor, Tensor], Tensor]:
-    return lambda z, eps: renoise(z, eps, level_s, level_t)
