@@ -17,12 +17,11 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # the names of glibc's mallopt
 
 
 def _spare_the_system() -> None:
-    """Have PyTorch ask for memory seldom and in large pages: getting it takes longer than most of what is done in it.
+    """Have PyTorch ask for memory seldom: getting it takes longer than most of what is done in it.
 
     What was let go of stays with the process, to be used again, where the C library is told so; not for videos of
     hundreds of megabytes, which are too large for that and go back at once.
     """
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     library = ctypes.CDLL(None) if os.name == "posix" else None
     if library is not None and hasattr(library, "mallopt"):
         library.mallopt(_TRIM_THRESHOLD, 2**31 - 1)

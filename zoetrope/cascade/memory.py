@@ -105,7 +105,8 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
     if part is None:
         return Layout(tiles, apart=together < batch)
     room = min(KEPT, (_available() - needed + twice) // 2) if memory is None else memory - needed
-    return Layout(tiles, part, keep=len(tiles) == 1 and batch * video < room, apart=together < batch)
+    keep = stage.sampling.steps > 1 and len(tiles) == 1 and batch * video < room
+    return Layout(tiles, part, keep=keep, apart=together < batch)
 
 
 def layout_bytes(stage: StageSpec, batch: int, tokens: int, layout: Layout, call: int | None = None) -> int:

@@ -19,7 +19,7 @@ EACH = {  # of each value its own, in the type of what it is made from
 }
 
 
-IN_PLACE = {aten.add_.Tensor, aten.silu_.default}
+IN_PLACE = {aten.add_.Tensor, aten.gelu_.default, aten.silu_.default}
 
 
 def result(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from zoetrope.layers.in_place import gelu
 from zoetrope.layers.linear import Linear
 from zoetrope.layers.zero import zero
 
@@ -105,7 +106,7 @@ class FeedForward(nn.Module):
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
         h = modulated(self.norm, h, self.modulation(e))
-        return self.out(nn.functional.gelu(self.into(h)))
+        return self.out(gelu(self.into(h)))
 
 
 def modulated(norm: nn.LayerNorm, h: Tensor, scale_shift: Tensor) -> Tensor:

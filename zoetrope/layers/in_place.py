@@ -9,6 +9,13 @@ def silu(fresh: Tensor) -> Tensor:
     return nn.functional.silu(fresh, inplace=not torch.is_grad_enabled())
 
 
+def gelu(fresh: Tensor) -> Tensor:
+    """The exact GELU of what was made for this alone."""
+    if torch.is_grad_enabled():
+        return nn.functional.gelu(fresh)
+    return torch.ops.aten.gelu_(fresh)  # type: ignore[no-any-return]
+
+
 def plus(h: Tensor, branch: Tensor) -> Tensor:
     """h and the branch (same shape) that was made from it for this alone."""
     if torch.is_grad_enabled() or branch.dtype != torch.result_type(h, branch):
