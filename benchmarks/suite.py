@@ -94,7 +94,7 @@ class Suite:
             subprocess.run([*command, *(["--no-memory"] if options.quick else [])], check=True, stdout=sys.stderr)
             raw = json.loads(file.read_text())
         numbers = {}
-        ours = raw["networks"]["zoetrope"]
+        mine = {name: one for name, one in raw["networks"].items() if name.startswith("zoetrope")}
         for name, one in raw["networks"].items():
             for way, work in (("forward", 1), ("both", 3)):
                 what = f"{name}, {'forward' if way == 'forward' else 'forward + backward'}"
@@ -105,12 +105,16 @@ class Suite:
                 if way == "forward":
                     numbers[f"{what}/of_bandwidth"] = statistics.median(one["moved"] / t / p["copy"] for t, p in pairs)
                 if not name.startswith("zoetrope"):
-                    ratios = (a / b for a, b in zip(one[way], ours[way], strict=True))
-                    numbers[f"{what}/times"] = statistics.median(ratios)
+                    for rival, own in mine.items():
+                        ratios = (a / b for a, b in zip(one[way], own[way], strict=True))
+                        against = what if rival == "zoetrope" else f"{what}, against {rival}"
+                        numbers[f"{against}/times"] = statistics.median(ratios)
             if "memory_mib" in one:
                 numbers[f"{name}, forward + backward/bytes"] = one["memory_mib"] * 2**20
                 if not name.startswith("zoetrope"):
-                    numbers[f"{name}, forward + backward/times_bytes"] = one["memory_mib"] / ours["memory_mib"]
+                    numbers[f"{name}, forward + backward/times_bytes"] = (
+                        one["memory_mib"] / mine["zoetrope"]["memory_mib"]
+                    )
         return numbers, raw
 
     def sampling(self) -> tuple[Numbers, Any]:
