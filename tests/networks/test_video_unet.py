@@ -227,6 +227,17 @@ def test_checkpointing_gives_the_same_gradients() -> None:
         torch.testing.assert_close(gradients[1][name], gradient, rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize("temporal", ["attention", "convolution"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_answers_are_those_of_training(temporal: str, count: int) -> None:
+    """What is done in fewer steps, or in the memory of what was there, where no gradient is wanted."""
+    network, z, given = built(temporal), randn(count, 3, 3, 8, 8), text(count)
+    learning = network(z, logsnr(count), given)
+    assert learning.requires_grad
+    with torch.no_grad():
+        torch.testing.assert_close(network(z, logsnr(count), given), learning.detach(), rtol=0, atol=1e-12)
+
+
 def test_a_static_clip_stays_static_without_mixing_of_frames() -> None:
     network = VideoUNetConfig(text_width=WIDTH, embedding=16, head=8, levels=(Level(width=8), Level(width=16))).build()
     awake(network).double()

@@ -127,10 +127,20 @@ class Merge(Linear):
     def __init__(self, width: int):
         super().__init__(2 * width, width)
 
-    def forward(self, coarse: Tensor, skip: Tensor, scale: float = 1.0) -> Tensor:  # type: ignore[override]
-        """The skip counts so many times as much."""
+    def forward(self, finer: "Upsample", h: Tensor, skip: Tensor, scale: float = 1.0) -> Tensor:  # type: ignore[override]
+        """What `finer` makes of the coarse h, and the skip, which counts so many times as much.
+
+        Where nothing is learnt the linear maps of both are made one, and h goes through it while it is coarse.
+        """
         left, right = self.weight.chunk(2, dim=1)
-        return plus(linear(coarse, left, self.bias), linear(skip, right * scale, None))
+        if torch.is_grad_enabled() or type(finer.linear) is not Linear:
+            coarse = linear(finer(h), left, self.bias)
+        else:
+            with torch.autocast("cpu" if h.is_meta else h.device.type, enabled=False):
+                weight = left @ finer.linear.weight.unflatten(0, (4, -1))
+                bias = finer.linear.bias.unflatten(0, (4, -1)) @ left.mT + self.bias
+            coarse = shuffle(linear(h, weight.flatten(0, 1), bias.flatten()), 2)
+        return plus(coarse, linear(skip, right * scale, None))
 
 
 class Downsample(nn.Module):

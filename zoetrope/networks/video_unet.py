@@ -316,7 +316,7 @@ class VideoUNet(Network):
 
     def _merged(self, index: int, h: Tensor, skip: Tensor) -> Tensor:
         """A coarse level's result and what its finer level had before, at the resolution of the latter."""
-        return self.merge[index](self.finer[index](h), skip, SKIP_SCALE)
+        return self.merge[index](self.finer[index], h, skip, SKIP_SCALE)
 
     def _left(
         self, h: Tensor, e: Tensor, videos: Sequence[Tensor], logsnr: Tensor, conditioning: Conditioning

@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from zoetrope.config import Kind
@@ -14,11 +15,22 @@ Noise = Callable[[int], Tensor]
 """Step number -> standard normal noise like z; the only source of randomness that a sampler has."""
 
 
-class Step(NamedTuple):
-    """One finished sampling step: the new state (B, ...) and the clean estimate it came from (B, ...)."""
+class Step:
+    """One finished sampling step: the new state z (B, ...) and the clean estimate x_hat (B, ...) it came from.
 
-    z: Tensor
-    x_hat: Tensor
+    A z may be a function that makes it, once it is asked for: after the last step nobody needs one.
+    """
+
+    def __init__(self, z: Tensor | Callable[[], Tensor], x_hat: Tensor) -> None:
+        self._z, self.x_hat = z, x_hat
+
+    @property
+    def z(self) -> Tensor:
+        """The new state."""
+        if not isinstance(self._z, Tensor):
+            with torch.no_grad():
+                self._z = self._z()
+        return self._z
 
 
 class Sampler(Kind, ABC):

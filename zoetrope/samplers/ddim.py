@@ -24,6 +24,8 @@ class DDIM(Sampler):
         for level_t, level_s in pairwise(levels):
             with torch.no_grad():
                 x_hat = denoise(z, level_t)
-                z = by_frames(partial(onward, level_t=level_t, level_s=level_s), z, x_hat, into=z)
-            yield Step(z, x_hat)
-            del x_hat
+                move = partial(by_frames, partial(onward, level_t=level_t, level_s=level_s), z, x_hat, into=z)
+                last = level_s is levels[-1]
+                z = z if last else move()
+            yield Step(move if last else z, x_hat)
+            del move, x_hat

@@ -32,8 +32,9 @@ class Stochastic(Sampler):
             with torch.no_grad():
                 x_hat = denoise(z, level_t)
                 beyond = levels[min(index + 2, last + 1)]
-                z = by_frames(partial(onward, level_t=level_t, level_s=beyond), z, x_hat, into=z)
+                move = partial(by_frames, partial(onward, level_t=level_t, level_s=beyond), z, x_hat, into=z)
                 if index < last:
+                    z = move()
                     z = by_frames(partial(renoise, level_s=beyond, level_t=levels[index + 1]), z, noise(index), into=z)
-            yield Step(z, x_hat)
-            del x_hat
+            yield Step(z if index < last else move, x_hat)
+            del move, x_hat

@@ -40,7 +40,8 @@ class Video:
         """The video of x (3, F, H, W) in [-1, 1], clipped to that. Raises ValueError for NaN or infinity."""
         if x.ndim != 4 or x.shape[0] != 3:
             raise ValueError(f"Video.from_tensor: expected shape (3, F, H, W), got {tuple(x.shape)}")
-        frames = np.empty((*x.shape[1:], 3), np.uint8)
+        # NumPy itself would ask for large pages, and getting these is slow.
+        frames = torch.empty(*x.shape[1:], 3, dtype=torch.uint8).numpy()
         for number, picture in enumerate(frames):  # one by one, for a large video is there hardly twice
             values = x[:, number].detach().to("cpu", torch.float32)
             if not torch.stack(values.aminmax()).isfinite().all():  # one pass, which NaN comes through
