@@ -11,13 +11,15 @@ from zoetrope.metrics.psnr import decibels
 from zoetrope.metrics.recogniser import recognise
 from zoetrope.video import Video
 
+MOVING = 8  # frames
+
 
 def shares(videos: Tensor, prompts: Sequence[Prompt], fps: float) -> dict[str, float]:
     """Of videos (B, C, F, H, W) the share whose colour, shape and motion are what their prompts say, and all three.
 
-    The motion of single pictures is not judged.
+    The motion of so few frames that the recogniser reads none, not even in true clips, is not judged.
     """
-    aspects = ("colour", "shape", "motion") if videos.shape[2] > 1 else ("colour", "shape")
+    aspects = ("colour", "shape", "motion") if videos.shape[2] >= MOVING else ("colour", "shape")
     right = {aspect: 0 for aspect in (*aspects, "all")}
     for video, prompt in zip(videos, prompts, strict=True):
         shown = Video.from_tensor(video, fps)

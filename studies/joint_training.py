@@ -28,7 +28,7 @@ ARMS = {
     for name, share in SHARES.items()
 }
 FILMED = frozenset(thing.colour for number in range(SCRIPTS) for thing in numbered_script(number).things)
-ASPECTS = ("colour", "shape", "motion")
+ASPECTS = ("colour", "shape")
 
 
 def _prompts(filmed: bool) -> list[Prompt]:
@@ -106,9 +106,9 @@ STUDY = Study(
     setup=f"A small base model on clips of four frames of 24x40, {EXAMPLES:,} examples of four frames each whatever "
     f"they are: clips, which show {SCRIPTS} scripts of toybox in endless sizes and places, with {len(FILMED)} colours, "
     "or packs of four pictures, each with its own caption, a tenth from these scripts and the others from all 40 000. "
-    f"{PROMPTS} prompts as in training, one clip each, 32 steps of DDIM, guidance 2, judged by the recogniser; they "
-    f"are told apart by whether any clip of the training has their colour. Few of them tell what one of the {SCRIPTS} "
-    "scripts tells.",
+    f"{PROMPTS} prompts as in training, one clip each, 32 steps of DDIM, guidance 2, judged by the recogniser, "
+    "which reads no motion from four frames, not even from true ones; they are told apart by whether any clip of the "
+    f"training has their colour. Few of them tell what one of the {SCRIPTS} scripts tells.",
     arms=ARMS,
     measure=measure,
     page=page,
