@@ -45,8 +45,9 @@ def window_noise(
             torch.randn(drawn.shape, generator=generator, out=drawn)
             noise[place, :, index] = drawn[:, rows, columns]
 
-    # A generator fills its tensor in one thread.
-    threads = torch.get_num_threads() if noise.numel() >= WORTH_THREADS else 1
+    # A generator fills its tensor in one thread. What only counts (meta, fake tensors) is seen by this thread alone.
+    real = type(noise) is Tensor and not noise.is_meta
+    threads = torch.get_num_threads() if real and noise.numel() >= WORTH_THREADS else 1
     if threads == 1:
         draw(places)
     else:
