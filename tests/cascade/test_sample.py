@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
-from zoetrope.cascade.noise import seeded, video_noise
+import zoetrope.cascade.noise as drawing
+from zoetrope.cascade.noise import seeded, video_noise, window_noise
 from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import CascadeSpec, Oscillating, SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
@@ -18,7 +20,7 @@ from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
 from zoetrope.text.t5 import T5
 
 BASE = VideoShape(frames=2, height=4, width=8, fps=3)
@@ -93,6 +95,19 @@ def test_noise_is_standard_normal_and_leaves_the_global_state_alone() -> None:
     assert len({seeded(0, "a", n) for n in range(1000)}) == 1000
     assert 0 <= seeded("x") < 2**63
     assert seeded(0, np.int64(3)) == seeded(0, 3) != seeded(0, "3")
+
+
+def test_noise_of_large_videos_is_that_of_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is drawn in several threads; what only counts operations sees them all."""
+    shape = VideoShape(frames=8, height=16, width=16, fps=1)
+    alone = window_noise(0, [4, 5], "start", shape, 3, Window(range(1, 8), range(4, 12), range(16)))
+    monkeypatch.setattr(drawing, "WORTH_THREADS", 1)
+    together = window_noise(0, [4, 5], "start", shape, 3, Window(range(1, 8), range(4, 12), range(16)))
+    assert torch.equal(alone, together)
+    with FakeTensorMode():
+        assert video_noise(0, 0, "start", shape, 3).shape == (3, 8, 16, 16)
+    with torch.device("meta"):
+        assert video_noise(0, 0, "start", shape, 3).is_meta
 
 
 def test_start_noise_and_augmentation_reach_the_sampler() -> None:
