@@ -73,7 +73,10 @@ def page(numbers: Json) -> Page:
         + ", ".join(f"{share:.0%} ({name})" for name, share in new.items())
         + f": that clips take over what only pictures show {_seen(taught)}. Colours that clips showed too are right in "
         + ", ".join(f"{share:.0%}" for share in old.values())
-        + f": that pictures make clips better in what these show themselves {_seen(better)}."
+        + f": that pictures make clips better in what these show themselves {_seen(better)}. "
+        "Shapes are right in "
+        + ", ".join(f"{one['colours of clips']['shape']:.0%}" for one in numbers.values())
+        + ", about as often as by chance: so short a training says nothing of them."
     )
     rows = [["trained on", "minutes", *(f"{key}: {aspect}" for key in SETS for aspect in ASPECTS)]]
     for name, one in numbers.items():
