@@ -181,6 +181,8 @@ def plot(rows: Sequence[dict[str, Any]], lines: dict[str, dict[str, PowerLaw]], 
             [line] = panel.loglog([law.low, law.high], [law.at(law.low), law.at(law.high)])
             panel.loglog(*zip(*dots, strict=True), "o", color=line.get_color(), label=f"{what}: {law.exponent:.2f}")
             panel.set_xlabel(axis)
+            panel.set_xticks(sorted({x for x, _ in dots}), [shown(x) for x in sorted({x for x, _ in dots})])
+            panel.set_xticks([], minor=True)
             panel.set_ylabel(quantity)
             panel.legend(title="exponents")
     figure.savefig(file, dpi=120)
