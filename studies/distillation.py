@@ -116,8 +116,8 @@ def page(numbers: Json) -> Page:
     taught = named["original", "oscillating", ORIGINAL[0]]
     verdict = (
         f"of the original in {best['steps']} steps {best['shape']:.0%} of the clips have the right shape, in 8 steps "
-        f"{plain['shape']:.0%}. Distilled to 8 steps {eight['shape']:.0%}, with {2 * best['steps'] / eight['steps']:.0f} "
-        f"times fewer calls of the network: that they lose no more than {NEAR:.0%} "
+        f"{plain['shape']:.0%}. Distilled to 8 steps {eight['shape']:.0%}, with "
+        f"{2 * best['steps'] / eight['steps']:.0f} times fewer calls of the network: that they lose no more than {NEAR:.0%} "
         f"{_seen(eight['shape'] >= best['shape'] - NEAR)}. In 8 "
         f"steps of the stochastic sampler {noisy['shape']:.0%}: "
         f"there it {_seen(noisy['shape'] >= best['shape'] - NEAR)}. "
@@ -167,7 +167,8 @@ STUDY = Study(
     "combinations with the same noise everywhere, judged by the recogniser, which reads no motion from four frames, "
     "not even from true ones; the original is sampled with DDIM and "
     "asked twice in each step. Constant guidance is that of mini; the oscillating one is constant for a fifth of the "
-    f"steps, at {HIGH:g}, and then 1 and {HIGH:g} in turn. Seconds are of batches of {BATCH}, and count whatever else the machine did.",
+    f"steps, at {HIGH:g}, and then 1 and {HIGH:g} in turn. Seconds are of batches of {BATCH}, and "
+    "count whatever else the machine did.",
     arms={name: Distilling(_recipe(name, steps), _weights) for name, steps in SAMPLERS.items()},
     measure=measure,
     page=page,
