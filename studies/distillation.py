@@ -117,8 +117,8 @@ def page(numbers: Json) -> Page:
     verdict = (
         f"of the original in {best['steps']} steps {best['shape']:.0%} of the clips have the right shape, in 8 steps "
         f"{plain['shape']:.0%}. Distilled to 8 steps {eight['shape']:.0%}, with "
-        f"{2 * best['steps'] / eight['steps']:.0f} times fewer calls of the network: that they lose no more than {NEAR:.0%} "
-        f"{_seen(eight['shape'] >= best['shape'] - NEAR)}. In 8 "
+        f"{2 * best['steps'] / eight['steps']:.0f} times fewer calls of the network: "
+        f"that they lose no more than {NEAR:.0%} {_seen(eight['shape'] >= best['shape'] - NEAR)}. In 8 "
         f"steps of the stochastic sampler {noisy['shape']:.0%}: "
         f"there it {_seen(noisy['shape'] >= best['shape'] - NEAR)}. "
         f"With oscillating guidance {wave['shape']:.0%} in 8 steps against {taught['shape']:.0%} of the original in "
