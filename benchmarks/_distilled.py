@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.sample import Draw, sample_stage
+from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import Oscillating, SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.models.runs import average_file
@@ -181,8 +181,6 @@ class Sampling:
         draw = Draw(seed=seed, samples=list(numbers), device=self.device, dtype=self.dtype)
         source = None if video is None else video.to(self.device)
         start = time.perf_counter()
-        for step in sample_stage(way.stage, network, given, source, draw):
-            made = step.x_hat
-            del step
+        made = stage_video(way.stage, network, given, source, draw)
         videos = made.float().clamp(-1, 1).cpu()
         return Sampled(videos, time.perf_counter() - start)

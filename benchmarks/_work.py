@@ -47,10 +47,10 @@ def sample(
         video = torch.zeros(batch, stage.network.channels, *stage.source.sizes, device=here.device)
     draw = Draw(seed=0, samples=list(range(batch)), device=here.device, dtype=here.dtype)
     times, made = [here.now()], None
-    for step in sample_stage(stage, network, text_of(stage, here, batch), video, draw):
+    for x_hat in sample_stage(stage, network, text_of(stage, here, batch), video, draw):
         times.append(here.now())
-        made = step.x_hat
-        del step
+        made = x_hat
+        del x_hat
     assert made is not None
     return made, times
 

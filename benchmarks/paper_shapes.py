@@ -32,7 +32,7 @@ from _machine import DTYPES, Place, described, place, status
 from _work import network_of, text_of
 
 from zoetrope.cascade.memory import Layout, least_memory, plan_layout
-from zoetrope.cascade.sample import Draw, sample_stage
+from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.commands._options import bytes_named
 from zoetrope.diffusion.loss import squared_error
@@ -103,8 +103,8 @@ def step(stage: StageSpec, here: Place, memory: int) -> dict[str, Any]:
         video = torch.rand(1, once.network.channels, *once.source.sizes) * 2 - 1
     draw = Draw(seed=0, samples=[0], dtype=here.dtype, memory=budget)
     begin = here.now()
-    for made in sample_stage(once, network, text, video, draw):
-        seconds, x_hat = here.now() - begin, made.x_hat
+    x_hat = stage_video(once, network, text, video, draw)
+    seconds = here.now() - begin
     peak = status("VmHWM")
     if x_hat.shape[2:] != stage.shape.sizes or not all(frame.isfinite().all() for frame in x_hat.unbind(2)):
         raise FloatingPointError(f"{stage.name}: expected a finite video of {stage.shape}, got {tuple(x_hat.shape)}")

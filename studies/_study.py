@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.sample import Draw, sample_stage
+from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.models.weights import read_weights
@@ -222,8 +222,7 @@ class Sampler:
             given = texts(self.encoder, [prompts[i] for i in part]).to(DEVICE, torch.float32)
             source = None if video is None else video[part.start : part.stop].to(DEVICE)
             draw = Draw(seed=seed, samples=list(part), device=DEVICE, dtype=compute_dtype(DEVICE))
-            for step in sample_stage(stage or self.stage, self.network, given, source, draw):
-                last = step.x_hat
+            last = stage_video(stage or self.stage, self.network, given, source, draw)
             made.append(last.float().clamp(-1, 1).cpu())
         return torch.cat(made)
 

@@ -14,7 +14,7 @@ from _judge import shares
 from _study import DEVICE, Distilling, Json, Kept, Page, Sampler, Study, main, sampled_with, texts
 from torch import Tensor
 
-from zoetrope.cascade.sample import Draw, sample_stage
+from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.data.toybox.prompts import combinations
 from zoetrope.models.runs import average_file
@@ -77,8 +77,7 @@ def _sampled(stage: StageSpec, weights: Path, guidance: str) -> Json:
     made, start = list[Tensor](), time.perf_counter()
     for rows in torch.arange(PROMPTS).split(BATCH):
         draw = Draw(seed=0, samples=rows.tolist(), device=DEVICE, dtype=compute_dtype(DEVICE))
-        for step in sample_stage(stage, network, given.select(rows), None, draw):
-            last = step.x_hat
+        last = stage_video(stage, network, given.select(rows), None, draw)
         made.append(last.float().clamp(-1, 1).cpu())
     seconds = (time.perf_counter() - start) / PROMPTS
     found = shares(torch.cat(made), prompts, stage.shape.fps)

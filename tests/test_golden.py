@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.sample import Draw, sample_stage
+from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import Oscillating, SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.loss import squared_error
@@ -91,9 +91,7 @@ def sampled(sampler: Sampler) -> list[float]:
     video: Tensor | None = None
     for stage in stages(sampler):
         network = network_of(stage).eval().requires_grad_(False)
-        for step in sample_stage(stage, network, text(), video, Draw(seed=3, samples=[0, 1])):
-            made = step.x_hat
-        video = made
+        video = stage_video(stage, network, text(), video, Draw(seed=3, samples=[0, 1]))
     assert video is not None
     return summary(video)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zoetrope.cascade.noise import video_noise
 from zoetrope.cascade.resample import augment, augmentation_logsnr, degrade, resize, upsample
-from zoetrope.cascade.sample import Draw, sample_stage
+from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.prediction import Prediction
@@ -140,9 +140,7 @@ def stage_of(
 def run(stage: StageSpec, video: Tensor | None, count: int, seed: int = 0) -> Tensor:
     """What the real sampling code makes of a stage, (B, C, F, H, W)."""
     draw = Draw(seed=seed, samples=range(count))
-    for step in sample_stage(stage, stage.network.build(), Conditioning(), video, draw):
-        x_hat = step.x_hat
-    return x_hat
+    return stage_video(stage, stage.network.build(), Conditioning(), video, draw)
 
 
 def drawn(stage: StageSpec, purpose: str, count: int, seed: int = 0) -> Tensor:

@@ -55,7 +55,7 @@ def low(count: int) -> Tensor:
 def sample(spec: StageSpec, given: Conditioning, video: Tensor | None, draw: Draw) -> Tensor:
     steps = list(sample_stage(spec, network_of(spec), given, video, draw))
     assert len(steps) == spec.sampling.steps
-    return steps[-1].x_hat
+    return steps[-1]
 
 
 @pytest.mark.parametrize("sampler", [DDIM(), Ancestral()], ids=repr)

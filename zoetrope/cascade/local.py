@@ -27,6 +27,7 @@ class Local:
         device, dtype: the type that the network computes in on a device of this type.
         part: frames that the network is given at a time, for one that streams; None: all of a window at once.
         keep: whether the source on this stage's grid stays in memory from step to step, and is not made anew.
+        once: whether z is needed no more where x_hat is known, which takes its place then, part by part.
     """
 
     stage: StageSpec
@@ -40,6 +41,7 @@ class Local:
     dtype: torch.dtype = torch.float32
     part: int | None = None
     keep: bool = True
+    once: bool = False
 
     @property
     def copies(self) -> int:
@@ -80,7 +82,7 @@ def _streamed(local: Local, window: Window, given: Conditioning, frames: int) ->
             yield Part(local.copied(z[:, :, cut]), beside)
 
     def run(z: Tensor, level: NoiseLevel) -> Tensor:
-        x_hat = torch.empty_like(z)
+        x_hat = z if local.once else torch.empty_like(z)
         logsnr = local.copied(level.logsnr.to(z.dtype))
         outputs = local.network.stream(inputs(z), logsnr, _told(local, given, level, z))
         for cut in cuts:

@@ -75,6 +75,10 @@ class Layout(NamedTuple):
     keep: bool = True
     apart: bool = False
 
+    def once(self, stage: StageSpec) -> bool:
+        """Whether x_hat takes the place of z: in a single step, where no other tile looks at what was there."""
+        return self.part is not None and len(self.tiles) == 1 and stage.sampling.steps == 1
+
 
 def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, device: torch.device) -> Layout:
     """How to sample a stage for `batch` videos with texts of `tokens` tokens.
@@ -114,11 +118,12 @@ def layout_bytes(stage: StageSpec, batch: int, tokens: int, layout: Layout, call
 
     `call` is what a call of the network holds, for those who know it better than to the type of its weights.
     """
-    kept = batch * stage.network.channels * math.prod(stage.shape.sizes) * 4 if layout.keep and layout.part else 0
+    video = batch * stage.network.channels * math.prod(stage.shape.sizes) * 4
+    more = video * (bool(layout.keep and layout.part) - layout.once(stage))
     cost = _cost(stage, batch, 1 if layout.apart else batch, tokens, layout.part)
     if call is None:
         call = cost.window(_volume(layout.tiles, layout.part))
-    return cost.fixed - PROCESS + max(cost.state, cost.resting + call) + kept
+    return cost.fixed - PROCESS + max(cost.state, cost.resting + call) + more
 
 
 def _part(stage: StageSpec, device: torch.device) -> int | None:

@@ -1,6 +1,7 @@
 """Run one stage: from text, noise and the previous stage's video to this stage's video."""
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,7 +17,6 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping, per_step
 from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.networks import Network
-from zoetrope.samplers import Step
 from zoetrope.shapes import Window
 
 log = logging.getLogger(__name__)
@@ -44,12 +44,12 @@ class Draw:
 
 def sample_stage(
     stage: StageSpec, network: Network, text: Conditioning, video: Tensor | None, draw: Draw
-) -> Iterator[Step]:
-    """Yield after each denoising step of a stage; the last x_hat (B, C, F, H, W) is what it made, in [-1, 1].
+) -> Iterator[Tensor]:
+    """Yield x_hat (B, C, F, H, W) after each denoising step of a stage; the last is what it made, in [-1, 1].
 
     `text` holds one prompt for each of draw.samples; `video` (B, C, f, h, w) is what the previous stage made. The
     network works in tiles where memory asks for it, which changes the result by rounding at most. Whoever lets go of
-    a step before asking for the next one saves the memory of two videos.
+    an x_hat before asking for the next one saves the memory of a video.
 
     Raises ValueError if draw.memory does not suffice, and for a distilled stage if it is asked for what it was not
     distilled for, or is given negative text.
@@ -68,7 +68,15 @@ def sample_stage(
     if stage.sampling.keep_frames and video is not None:
         denoise = keeping(denoise, video)
     noise = _noise(stage, draw, "start", whole)
-    return stage.sampling.sampler(denoise, noise, levels, noise=lambda step: _noise(stage, draw, f"step {step}", whole))
+    steps = stage.sampling.sampler(
+        denoise, noise, levels, noise=lambda step: _noise(stage, draw, f"step {step}", whole)
+    )
+    return (next(steps).x_hat for _ in range(stage.sampling.steps))
+
+
+def stage_video(stage: StageSpec, network: Network, text: Conditioning, video: Tensor | None, draw: Draw) -> Tensor:
+    """What a stage makes, (B, C, F, H, W): the last that `sample_stage` yields."""
+    return deque(sample_stage(stage, network, text, video, draw), maxlen=1).pop()
 
 
 def sampling_levels(stage: StageSpec, draw: Draw) -> list[NoiseLevel]:
@@ -113,6 +121,7 @@ def local_of(
         dtype=draw.dtype,
         part=layout.part,
         keep=layout.keep,
+        once=layout.once(stage),
     )
 
 

@@ -24,7 +24,8 @@ def anchor(z: Tensor, low_res: Tensor, logsnr: Tensor, low_res_logsnr: Tensor) -
     # v of the mean x_hat, with what z and low_res have in it put together
     norm = (level.alpha**2 + level.sigma**2) / level.sigma
     v = blend(level.alpha / level.sigma - norm * (1 - share) / level.alpha, z, -norm * share / given.alpha, low_res)
-    return v * torch.sigmoid((USUAL**2 - v**2) / 2)  # as the density of noise falls below that of anything else
+    usual = torch.addcmul(v.new_full((), USUAL**2 / 2), v, v, value=-0.5).sigmoid_()
+    return v * usual  # as the density of noise falls below that of anything else
 
 
 def departure(delta: Tensor) -> Tensor:
@@ -33,4 +34,4 @@ def departure(delta: Tensor) -> Tensor:
     It grows with delta everywhere, so that every departure can be learnt, from delta / 10 at zero to delta far beyond
     SEEN: the small errors that a network makes everywhere do not show as grain where the anchor is right.
     """
-    return torch.addcdiv(delta, delta, delta**2 + SEEN**2, value=-0.9 * SEEN**2)
+    return torch.addcdiv(delta, delta, torch.addcmul(delta.new_full((), SEEN**2), delta, delta), value=-0.9 * SEEN**2)

@@ -62,11 +62,11 @@ def keeping(denoise: Denoise, frames: Tensor) -> Denoise:
     """Give back some frames of x_hat (B, C, F, H, W) as they are known: `frames` (B, C, f, H, W), every F / f-th one.
 
     The replacement method [Ho et al. 2022, arXiv:2204.03458, Sec. 3.1], on x_hat: the noise that a sampler reads off
-    z and x_hat is then that which z holds there.
+    z and x_hat is then that which z holds there. They are put into what `denoise` gives.
     """
 
     def run(z: Tensor, level: NoiseLevel) -> Tensor:
-        x_hat = denoise(z, level).clone()
+        x_hat = denoise(z, level)
         x_hat[:, :, :: x_hat.shape[2] // frames.shape[2]] = frames
         return x_hat
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from zoetrope.layers.in_place import gelu
-from zoetrope.layers.linear import Linear
+from zoetrope.layers.linear import Linear, is_convolved, linear
 from zoetrope.layers.zero import zero
 
 
@@ -55,11 +55,35 @@ class TextAttention(nn.Module):
         self.out = zero(Linear(width, width))
 
     def forward(self, h: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        queries = self.query(self.norm(h)).reshape(len(tokens), -1, h.shape[-1])
+        inner = self.norm(h)
+        k, v = self.key_value(tokens).unflatten(-1, (2, self.heads, -1)).transpose(1, 3).unbind(2)  # (N, heads, L, d)
+        if self._absorbs(inner, tokens):
+            each = zip(inner.split(1), k, v, mask, strict=True)
+            made = [self._absorbed(*one) for one in each]
+            return made[0] if len(made) == 1 else torch.cat(made)
+        queries = self.query(inner).reshape(len(tokens), -1, h.shape[-1])
         q = queries.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        k, v = self.key_value(tokens).unflatten(-1, (2, self.heads, -1)).transpose(1, 3).unbind(2)
         mixed = scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None])
         return self.out(mixed.transpose(1, 2).reshape(h.shape))
+
+    def _absorbs(self, h: Tensor, tokens: Tensor) -> bool:
+        """Whether `_absorbed` is worth it: tokens are few, and pixels many, on a CPU."""
+        plain = type(self.query) is Linear and type(self.out) is Linear and not torch.is_grad_enabled()
+        few = tokens.shape[1] * self.heads <= h.shape[-1]
+        return plain and few and len(tokens) == len(h) and is_convolved(h)
+
+    def _absorbed(self, h: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        """The answer for one video h (1, F, H, W, D), with k and v (heads, L, d) and mask (L,).
+
+        Keys are multiplied with the map that makes queries, and values with the map that follows, before either meets
+        a pixel: what is left of each pixel's work are two maps with heads x L channels between them.
+        """
+        heads, length, d = k.shape
+        into = k @ self.query.weight.view(heads, d, -1) / math.sqrt(d)  # (heads, L, D)
+        unseen = torch.zeros_like(mask, dtype=h.dtype).masked_fill_(~mask, -math.inf).repeat(heads)
+        scores = linear(h, into.flatten(0, 1), unseen).unflatten(-1, (heads, length))
+        out = torch.einsum("ohd,hld->ohl", self.out.weight.view(-1, heads, d), v)
+        return linear(scores.softmax(-1).flatten(-2), out.flatten(1), self.out.bias)
 
 
 class TemporalAttention(nn.Module):

@@ -19,8 +19,7 @@ class SpatialConv(nn.Module):
         self.conv = nn.Conv2d(width_in, width_out, 3, padding=1)
 
     def forward(self, h: Tensor) -> Tensor:
-        frames = h.flatten(0, 1).permute(0, 3, 1, 2)  # (BF, D, H, W), a channels_last view
-        return self.conv(frames).permute(0, 2, 3, 1).unflatten(0, h.shape[:2])
+        return convolved(h, self.conv.weight, self.conv.bias)
 
 
 class ResidualBlock(nn.Module):
@@ -163,6 +162,13 @@ class Upsample(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         return shuffle(self.linear(h), 2)
+
+
+def convolved(h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """What `SpatialConv` does, with weights (D', D, 3, 3) and bias (D') from elsewhere."""
+    frames = h.flatten(0, 1).permute(0, 3, 1, 2)  # (BF, D, H, W), a channels_last view
+    out = nn.functional.conv2d(frames, weight, bias, padding=1)
+    return out.permute(0, 2, 3, 1).unflatten(0, h.shape[:2])
 
 
 def unshuffle(h: Tensor, factor: int) -> Tensor:

@@ -22,3 +22,8 @@ def plus(h: Tensor, branch: Tensor) -> Tensor:
     if torch.is_grad_enabled() or branch.dtype != torch.result_type(h, branch):
         return h + branch
     return branch.add_(h)
+
+
+def plus_product(fresh: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """What was made for this alone, and a b, which together have its shape."""
+    return torch.addcmul(fresh, a, b) if torch.is_grad_enabled() else fresh.addcmul_(a, b)

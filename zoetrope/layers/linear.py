@@ -18,8 +18,13 @@ class Linear(nn.Linear):
 
 def linear(h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """What `Linear` does, with weights (D', D) and bias (D') from elsewhere."""
-    if h.device.type != "cpu" or h.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+    if not is_convolved(h):
         return nn.functional.linear(h, weight, bias)
     frames = h.flatten(0, 1).permute(0, 3, 1, 2)  # (BF, D, H, W), a channels_last view
     out = nn.functional.conv2d(frames, weight[:, :, None, None], bias)
     return out.permute(0, 2, 3, 1).unflatten(0, h.shape[:2])
+
+
+def is_convolved(h: Tensor) -> bool:
+    """Whether linear maps of h run as convolutions."""
+    return h.device.type == "cpu" and h.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")

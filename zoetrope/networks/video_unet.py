@@ -33,27 +33,18 @@ from zoetrope.layers.convolution import (
     Downsample,
     Merge,
     ResidualBlock,
-    SpatialConv,
     TemporalConv,
     Upsample,
-    shuffle,
 )
 from zoetrope.layers.embedding import FramePosition, GuidanceEmbedding, LogSNREmbedding, PixelPosition, TextPool
-from zoetrope.layers.in_place import plus, silu
+from zoetrope.layers.in_place import plus, plus_product, silu
+from zoetrope.layers.patches import Enter, Leave
 from zoetrope.layers.zero import zero
 from zoetrope.networks import Network, NetworkConfig, Part, Reach
 from zoetrope.shapes import expect_shape
 
 SKIP_SCALE = 1 / math.sqrt(2)
 Value = TypeVar("Value")
-
-
-def patched(videos: Sequence[Tensor], patch: int) -> Tensor:
-    """Videos (B, C, F, H, W) side by side in channels, `unshuffle`d: (B, F, H / n, W / n, n n C ...), in one copy."""
-    b, _, f, height, width = videos[0].shape
-    blocks = [x.reshape(b, -1, f, height // patch, patch, width // patch, patch) for x in videos]
-    joined = torch.cat([x.permute(0, 2, 3, 5, 4, 6, 1) for x in blocks], dim=-1)
-    return joined.reshape(b, f, height // patch, width // patch, -1)
 
 
 def _kept(values: Iterable[Value]) -> tuple[Iterator[Value], Iterator[Value]]:
@@ -225,7 +216,6 @@ class VideoUNet(Network):
         super().__init__()
         self.config = config
         width, levels = config.embedding, config.levels
-        pixel = config.channels * config.patch**2
         self.logsnr = LogSNREmbedding(width)
         self.low_res_logsnr = LogSNREmbedding(width) if config.low_res else None
         self.guidance = GuidanceEmbedding(width) if config.guided else None
@@ -236,7 +226,7 @@ class VideoUNet(Network):
         self.text_in = nn.Sequential(nn.LayerNorm(config.text_width), nn.Linear(config.text_width, width))
         self.null_text = nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02))
         self.text_pool = TextPool(width, max(1, width // 64))
-        self.enter = SpatialConv(pixel * (2 if config.low_res else 1), levels[0].width)
+        self.enter = Enter(config.channels * (2 if config.low_res else 1), config.patch, levels[0].width)
         self.down = nn.ModuleList(nn.ModuleList(Block(x, config) for _ in range(x.blocks)) for x in levels)
         self.up = nn.ModuleList(nn.ModuleList(Block(x, config) for _ in range(x.blocks)) for x in levels[:-1])
         pairs = list(pairwise(levels))
@@ -245,7 +235,7 @@ class VideoUNet(Network):
         self.merge = nn.ModuleList(Merge(fine.width) for fine in levels[:-1])
         self.norm = nn.LayerNorm(levels[0].width)
         self.modulation = zero(nn.Linear(width, 2 * levels[0].width))
-        self.leave = zero(SpatialConv(levels[0].width, pixel + config.patch**2 * config.anchored))
+        self.leave = zero(Leave(levels[0].width, config.channels + config.anchored, config.patch))
         # At low noise v is mostly the noise in z, and a super-resolved video is mostly the one that it is made from:
         # letting z and low_res themselves through, by gains that the noise levels decide, leaves the blocks to paint
         # pictures instead of carrying noise, and training starts faster.
@@ -253,13 +243,13 @@ class VideoUNet(Network):
 
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
         """Output like z (B, C, F, H, W) at noise level logsnr (B,)."""
-        config, images = self.config, conditioning.images
+        images = conditioning.images
         tokens, mask = self._text(z, conditioning)
         e = nn.functional.silu(self._embedding(z, logsnr, conditioning, tokens, mask, images))
         context = (e, tokens, mask, images)
 
         videos = self._videos(Part(z, conditioning.low_res))
-        h = self.enter(patched(videos, config.patch))
+        h = self.enter(videos)
         skips = []
         for index, blocks in enumerate(self.down):
             if index > 0:
@@ -283,7 +273,7 @@ class VideoUNet(Network):
         e = nn.functional.silu(self._embedding(first.z, logsnr, conditioning, tokens, mask, None))
         videos, known = _kept(self._videos(part) for part in chain([first], parts))
         del first
-        h: Iterator[Tensor] = (self.enter(patched(video, self.config.patch)) for video in videos)
+        h: Iterator[Tensor] = map(self.enter, videos)
         skips = []
         for index, blocks in enumerate(self.down):
             if index > 0:
@@ -323,14 +313,14 @@ class VideoUNet(Network):
     ) -> Tensor:
         """The output (B, C, F, H, W) of the last features and of the videos that entered."""
         h, like = modulated(self.norm, h, self.modulation(e)), videos[0].dtype
-        out = shuffle(self.leave(silu(h)), self.config.patch).permute(0, 4, 1, 2, 3).to(like)
+        out = self.leave(silu(h)).to(like)
         out, leaving = (out[:, :-1], out[:, -1:]) if self.config.anchored else (out, None)
         for gain, video in zip(self.gain(e).to(like).unbind(-1), videos, strict=True):  # each (B, F or 1)
-            out = torch.addcmul(out, gain[:, None, :, None, None], video)
+            out = plus_product(out, gain[:, None, :, None, None], video)
         if leaving is None or conditioning.low_res_logsnr is None:
             return out
         known = anchor(videos[0], videos[1], logsnr, conditioning.low_res_logsnr)
-        return known + departure(torch.addcmul(out, leaving, known))
+        return known + departure(plus_product(out, leaving, known))
 
     def matrices(self) -> Iterator[Tensor]:
         """The weights of linear maps and convolutions between the first and the last."""
@@ -353,9 +343,10 @@ class VideoUNet(Network):
         return h
 
     def _text(self, z: Tensor, conditioning: Conditioning) -> tuple[Tensor, Tensor]:
-        """Tokens (N, L + 1, E) and mask: one text a video (N = B), or one a frame (N = B F) where text is (B, F, L, D).
+        """Tokens (N, L', E) and mask: one text a video (N = B), or one a frame (N = B F) where text is (B, F, L, D).
 
-        The first token stands for "no text" and is seen only where there is none.
+        Where there is no text the first token is one that stands for that. L' is L or more: attention takes as long to
+        a multiple of 16 tokens as to fewer, or longer.
         """
         text, mask = conditioning.text, conditioning.text_mask
         if text is None or mask is None:
@@ -366,10 +357,10 @@ class VideoUNet(Network):
         text, mask = text.flatten(0, -3), mask.flatten(0, -2)
         if len(text) not in (len(z), len(z) * z.shape[2]):
             raise ValueError(f"text: expected {len(z)} texts or one for each frame, got {len(text)}")
-        tokens = self.text_in(text)
-        null = self.null_text.to(tokens.dtype).expand(len(tokens), 1, -1)
-        tokens = torch.cat([null, tokens], dim=1)
-        return tokens, torch.cat([~mask.any(-1, keepdim=True), mask], dim=1)
+        more = -len(mask[0]) % 16 if mask.shape[1] else 16
+        tokens, mask = self.text_in(nn.functional.pad(text, (0, 0, 0, more))), nn.functional.pad(mask, (0, more))
+        instead = ~mask.any(-1, keepdim=True) & (torch.arange(mask.shape[1], device=mask.device) == 0)
+        return torch.where(instead[..., None], self.null_text.to(tokens.dtype), tokens), mask | instead
 
     def _embedding(
         self, z: Tensor, logsnr: Tensor, conditioning: Conditioning, tokens: Tensor, mask: Tensor, images: Tensor | None

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.resample import degrade
-from zoetrope.cascade.sample import Draw, sample_stage
+from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.networks import Network
@@ -48,7 +48,6 @@ def sample_sheet(
     shape, given = seen.shape, seen.given.to(device, torch.float32)
     low = None if seen.low_res is None else seen.low_res.to(device)
     draw = Draw(seed=0, samples=range(COUNT), device=device, dtype=dtype)
-    for step in sample_stage(stage.model_copy(update={"shape": shape}), network, given, low, draw):
-        x_hat = step.x_hat
+    x_hat = stage_video(stage.model_copy(update={"shape": shape}), network, given, low, draw)
     videos = [Video.from_tensor(x.float().cpu(), shape.fps) for x in x_hat]
     return np.asarray(contact_sheet(videos, columns=4 if shape.frames == 1 else 1))
