@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".gif", ".mp4", ".png", ".webm")
 SEQUENCE = "frame_%04d.png"
 _CODECS: dict[str, tuple[str, str, dict[str, str], dict[str, str]]] = {
-    ".mp4": ("mp4", "libx264", {"crf": "17", "preset": "medium"}, {"movflags": "+faststart"}),
+    ".mp4": ("mp4", "libx264", {"crf": "16", "preset": "veryfast"}, {"movflags": "+faststart"}),
     ".webm": ("webm", "libvpx-vp9", {"crf": "24", "b": "0", "cpu-used": "4", "row-mt": "1"}, {}),
     ".gif": ("gif", "gif", {}, {}),
 }
