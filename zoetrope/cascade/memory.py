@@ -89,11 +89,15 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
     if memory is not None:
         expect_memory([stage], batch, tokens, memory, device)
     whole, part = Window.whole(stage.shape), _part(stage, device)
-    one = [Tile(whole, whole)]
+    one = [_whole(stage)]
     reach = stage.network.reach()
     if memory is None and (whole.volume <= SMALL or (part is None and reach.frames is None and reach.pixels is None)):
         return Layout(one)
     video = stage.network.channels * whole.volume * 4
+    if memory is None and part is not None and stage.sampling.steps == 1:  # all that is asked is whether the whole fits
+        call = call_bytes(stage, batch, tokens, part, smallest=False)
+        if call - 2 * batch * video <= _spare(device):
+            return Layout(one, part, keep=False)
     for together in (batch, 1):  # videos are parted from one another before they are cut up: tiles overlap
         cost = _cost(stage, batch, together, tokens, part)
         spare = cost.fixed + cost.resting + _spare(device) if memory is None else memory
@@ -176,8 +180,32 @@ def _cost(stage: StageSpec, batch: int, together: int, tokens: int, part: int | 
 @lru_cache(maxsize=64)
 def stage_cost(stage: StageSpec, batch: int, tokens: int, part: int | None = None) -> Cost:
     """What sampling a stage holds in memory, with `part` frames at a time; the network computes in float32."""
-    whole = Tile(Window.whole(stage.shape), Window.whole(stage.shape))
-    smallest = _tiles(stage, part, 0)[0]
+    small, large = (call_bytes(stage, batch, tokens, part, smallest=smallest) for smallest in (True, False))
+    volumes = [_volume([tile], part) for tile in (_tiles(stage, part, 0)[0], _whole(stage))]
+    pixel = (large - small) / max(1, volumes[1] - volumes[0])
+    video = _video(stage, batch, Window.whole(stage.shape)).nbytes
+    dynamic = isinstance(stage.sampling.threshold, float)
+    held = stage.sampling.sampler.videos
+    local = _on_meta(stage, batch, tokens, part)
+    weights = sum(parameter.nbytes for parameter in local.network.parameters())
+    return Cost(
+        fixed=PROCESS + weights + (0 if local.source is None else local.source.nbytes),
+        state=(held + dynamic) * video,
+        resting=max(held - 1, 2) * video,
+        call=small - pixel * volumes[0] if pixel else small,
+        pixel=pixel or 1.0,
+    )
+
+
+@lru_cache(maxsize=64)
+def call_bytes(stage: StageSpec, batch: int, tokens: int, part: int | None, *, smallest: bool) -> int:
+    """What a network call on the smallest tile of a stage holds, or on its whole picture."""
+    tile = _tiles(stage, part, 0)[0] if smallest else _whole(stage)
+    return _measure(_on_meta(stage, batch, tokens, part), batch, tile.seen)
+
+
+def _on_meta(stage: StageSpec, batch: int, tokens: int, part: int | None) -> Local:
+    """What the denoisers of a stage's windows are made from, on the meta device."""
     with _Counter(), META:
         network = stage.network.bare().eval()
         text = Conditioning(
@@ -185,7 +213,7 @@ def stage_cost(stage: StageSpec, batch: int, tokens: int, part: int | None = Non
             text_mask=torch.ones(batch, tokens, dtype=torch.bool),
         )
         source = None if stage.source is None else torch.empty(batch, stage.network.channels, *stage.source.sizes)
-    local = Local(
+    return Local(
         stage,
         network,
         text,
@@ -194,20 +222,6 @@ def stage_cost(stage: StageSpec, batch: int, tokens: int, part: int | None = Non
         lambda level: 1.0,
         part=part,
         keep=False,
-    )
-    small, large = (_measure(local, batch, tile.seen) for tile in (smallest, whole))
-    volumes = [_volume([tile], part) for tile in (smallest, whole)]
-    pixel = (large - small) / max(1, volumes[1] - volumes[0])
-    video = _video(stage, batch, whole.seen).nbytes
-    dynamic = isinstance(stage.sampling.threshold, float)
-    held = stage.sampling.sampler.videos
-    fixed = PROCESS + sum(p.nbytes for p in network.parameters()) + (0 if source is None else source.nbytes)
-    return Cost(
-        fixed=fixed,
-        state=(held + dynamic) * video,
-        resting=max(held - 1, 2) * video,
-        call=small - pixel * volumes[0] if pixel else small,
-        pixel=pixel or 1.0,
     )
 
 
@@ -228,6 +242,10 @@ def _measure(local: Local, batch: int, window: Window) -> int:
     with torch.no_grad():
         peak = peak_bytes(lambda: local_denoiser(local, some)(z, level))
     return peak + 2 * (_video(local.stage, batch, window).nbytes - z.nbytes)  # z and the answer
+
+
+def _whole(stage: StageSpec) -> Tile:
+    return Tile(Window.whole(stage.shape), Window.whole(stage.shape))
 
 
 def _video(stage: StageSpec, batch: int, window: Window) -> Tensor:

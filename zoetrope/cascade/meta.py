@@ -19,7 +19,7 @@ EACH = {  # of each value its own, in the type of what it is made from
 }
 
 
-IN_PLACE = {aten.add_.Tensor, aten.gelu_.default, aten.silu_.default}
+IN_PLACE = {aten.add_.Tensor, aten.addcmul_.default, aten.gelu_.default, aten.sigmoid_.default, aten.silu_.default}
 
 
 def result(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -41,9 +41,8 @@ def _each(values: Sequence[Tensor]) -> Tensor | None:
     dtype = values[0].dtype
     if not dtype.is_floating_point or any((value.device, value.dtype) != (META, dtype) for value in values):
         return None
-    axes = max(value.ndim for value in values)
-    shape = [max(sizes) for sizes in zip(*((1,) * (axes - x.ndim) + x.shape for x in values), strict=True)]
-    whole = [value for value in values if list(value.shape) == shape]
+    shape = _spread(values)
+    whole = [value for value in values if value.shape == shape]
     return _like(whole[0]) if whole else _empty(shape, values[0])
 
 
@@ -86,10 +85,21 @@ def _normalised(args: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _chosen(args: Sequence[Tensor]) -> Tensor | None:
-    """One of two numbers wherever there is a condition."""
-    where, one, other = args
-    same = one.ndim == other.ndim == 0 and one.dtype == other.dtype
-    return _empty(where.shape, one) if same else None
+    """One of two values of the same type wherever there is a condition."""
+    _, one, other = args
+    return _empty(_spread(args), one) if one.dtype == other.dtype else None
+
+
+def _either(args: Sequence[Tensor]) -> Tensor | None:
+    """Whether one of two conditions holds."""
+    one, other = args
+    return _empty(_spread(args), one) if one.dtype == other.dtype else None
+
+
+def _spread(values: Sequence[Tensor]) -> tuple[int, ...]:
+    """The shape of values that spread over one another; `torch.broadcast_shapes` would import for seconds."""
+    axes = max(value.ndim for value in values)
+    return tuple(max(sizes) for sizes in zip(*((1,) * (axes - x.ndim) + x.shape for x in values), strict=True))
 
 
 def _empty(shape: Sequence[int], like: Tensor | None = None) -> Tensor:
@@ -101,6 +111,7 @@ KNOWN: dict[Any, Callable[[Sequence[Any]], Any]] = {
     aten.addmm.default: lambda args: _empty((args[1].shape[0], args[2].shape[1]), args[1]),
     aten.any.dim: _any,
     aten.bmm.default: lambda args: _empty((*args[0].shape[:2], args[1].shape[2]), args[0]),
+    aten.bitwise_or.Tensor: _either,
     aten.bitwise_not.default: lambda args: _like(args[0]),
     aten.cat.default: _joined,
     aten.convolution.default: _convolved,

@@ -357,10 +357,10 @@ class VideoUNet(Network):
         text, mask = text.flatten(0, -3), mask.flatten(0, -2)
         if len(text) not in (len(z), len(z) * z.shape[2]):
             raise ValueError(f"text: expected {len(z)} texts or one for each frame, got {len(text)}")
-        more = -len(mask[0]) % 16 if mask.shape[1] else 16
+        more = -mask.shape[1] % 16 if mask.shape[1] else 16
         tokens, mask = self.text_in(nn.functional.pad(text, (0, 0, 0, more))), nn.functional.pad(mask, (0, more))
-        instead = ~mask.any(-1, keepdim=True) & (torch.arange(mask.shape[1], device=mask.device) == 0)
-        return torch.where(instead[..., None], self.null_text.to(tokens.dtype), tokens), mask | instead
+        null = nn.functional.pad(~mask.any(-1, keepdim=True), (0, mask.shape[1] - 1))
+        return torch.where(null[..., None], self.null_text.to(tokens.dtype), tokens), mask | null
 
     def _embedding(
         self, z: Tensor, logsnr: Tensor, conditioning: Conditioning, tokens: Tensor, mask: Tensor, images: Tensor | None
