@@ -1,6 +1,8 @@
 """What is known of operations on the meta device is what PyTorch says; and a stage's cost takes few frames to count."""
 
 import math
+from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from zoetrope.cascade.memory import layout_bytes, plan_layout, stage_cost
 from zoetrope.cascade.meta import META, result
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.networks import Part
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape, Window
 
@@ -45,6 +48,8 @@ def test_what_is_known_is_what_pytorch_says() -> None:
         text, mask = torch.empty(2, 5, 6), torch.ones(2, 5, dtype=torch.bool)
         given = Conditioning(text=text, text_mask=mask, low_res=z, low_res_logsnr=torch.empty(2))
         config.build()(z, torch.empty(2), given)
+        parts = (Part(*values) for values in zip(z.split(1, 2), z.split(1, 2), strict=True))
+        deque(STREAMED.build().stream(parts, torch.empty(2), replace(given, low_res=None)), maxlen=0)
         torch.nn.functional.interpolate(z[:, :, 0], (16, 24), mode="bilinear")
     assert compared.known > 100
 

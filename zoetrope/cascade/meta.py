@@ -119,6 +119,7 @@ KNOWN: dict[Any, Callable[[Sequence[Any]], Any]] = {
     aten.mm.default: lambda args: _empty((args[0].shape[0], args[1].shape[1]), args[0]),
     aten.native_layer_norm.default: _normalised,
     aten.randn.default: lambda args: _empty(args[0]),
+    aten.roll.default: lambda args: _empty(args[0].shape, args[0]),
     aten.upsample_bilinear2d.default: lambda args: _empty((*args[0].shape[:2], *args[1]), args[0]),
     aten.where.self: _chosen,
     aten.zeros_like.default: lambda args: _like(args[0]),
