@@ -199,8 +199,10 @@ def two_frames(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("two_frames")
 @pytest.mark.parametrize("sampler", Sampler.names())
-def test_what_a_stage_makes_does_not_depend_on_its_layout(sampler: str) -> None:
-    spec = stage(config(CONV, TEXT, patch=2, low_res=True), LARGE, sampler=Sampler.named(sampler)(), guidance=1.0)
+@pytest.mark.parametrize("steps", [1, 2])
+def test_what_a_stage_makes_does_not_depend_on_its_layout(sampler: str, steps: int) -> None:
+    sampling = {"sampler": Sampler.named(sampler)(), "guidance": 1.0, "steps": steps}
+    spec = stage(config(CONV, TEXT, patch=2, low_res=True), LARGE, **sampling)
     network, source = awake(spec.network.build()), randn(2, 3, 24, 48, 64).float().clamp(-1, 1)
     text = words(2).to(CPU, torch.float32)
     made: list[list[Tensor]] = []
@@ -214,7 +216,8 @@ def test_what_a_stage_makes_does_not_depend_on_its_layout(sampler: str) -> None:
     ):
         layout = plan_layout(spec, 2, 3, budget, CPU)
         assert (layout.part, layout.apart) == (2, apart) and (len(layout.tiles) > 1) == (tiles > 1)
-        assert layout.keep == (budget is None)
+        assert layout.keep == (budget is None and steps > 1)
+        assert layout.once(spec) == (steps == tiles == 1)
         draw = Draw(seed=3, samples=(0, 4), memory=budget, layout=None if made else WHOLE)
         made.append(list(sample_stage(spec, network, text, source, draw)))
     for whole, *others in zip(*made, strict=True):

@@ -238,6 +238,28 @@ def test_answers_are_those_of_training(temporal: str, count: int) -> None:
         torch.testing.assert_close(network(z, logsnr(count), given), learning.detach(), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("patch", [1, 2, 3, 4])
+def test_float32_on_a_cpu_takes_short_ways_to_the_same(patch: int) -> None:
+    """Runs of pixels move as one, and keys and values of few tokens are absorbed by the maps around attention."""
+    levels = (Level(width=8, temporal="convolution"), Level(width=64, text_attention=True, temporal="convolution"))
+    network = built(levels=levels, patch=patch, head=32, low_res=True, anchored=True)
+    z, low_res, given = randn(2, 3, 3, 4 * patch, 4 * patch), randn(2, 3, 3, 4 * patch, 4 * patch, seed=1), text(2)
+    given = replace(given, low_res=low_res, low_res_logsnr=logsnr(2))
+    exact = network(z, logsnr(2), given).detach()
+    inner, tokens = torch.zeros(2, 1, 1, 1, 64), torch.zeros(2, 16, 16)
+    attention = network.float().down[1][0].text_attention
+    with torch.no_grad():
+        assert attention._absorbs(inner, tokens) and not attention._absorbs(inner, tokens.repeat(1, 3, 1))
+    assert not attention._absorbs(inner, tokens) and not attention._absorbs(inner.double(), tokens.double())
+    for grad in (False, True):
+        with torch.set_grad_enabled(grad):
+            got = network(z.float(), logsnr(2).float(), given.to("cpu", torch.float32))
+        torch.testing.assert_close(got.detach().double(), exact, rtol=1e-4, atol=1e-4)
+    by_row = z.float().mT.contiguous().mT  # runs of pixels do not lie side by side
+    with torch.no_grad():
+        torch.testing.assert_close(network(by_row, logsnr(2).float(), given.to("cpu", torch.float32)), got.detach())
+
+
 def test_a_static_clip_stays_static_without_mixing_of_frames() -> None:
     network = VideoUNetConfig(text_width=WIDTH, embedding=16, head=8, levels=(Level(width=8), Level(width=16))).build()
     awake(network).double()

@@ -13,7 +13,7 @@ import pytest
 import torch
 from conftest import number_of, numbered, picture_clip
 
-from zoetrope.video import Video, check_output, contact_sheet, open_writer, probe, read, save_image
+from zoetrope.video import Video, check_output, contact_sheet, open_writer, probe, read, save_image, save_tensor
 
 RATES = [24.0, 3.0, 5.3]
 
@@ -31,6 +31,16 @@ def test_tensor_round_trip_is_exact() -> None:
         Video.from_tensor(x / 0, 24)
     with pytest.raises(ValueError, match=r"expected shape \(3, F, H, W\)"):
         Video.from_tensor(x[:1], 24)
+
+
+def test_a_tensor_is_written_as_its_video_is(tmp_path: Path) -> None:
+    x = torch.rand(3, 5, 16, 24, generator=torch.Generator().manual_seed(0)) * 3 - 1.5
+    Video.from_tensor(x, 8).save(tmp_path / "a.mp4")
+    save_tensor(x, 8, tmp_path / "b.mp4")
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        save_tensor(torch.where(torch.arange(5)[:, None, None] == 3, torch.nan, x), 8, tmp_path / "c.mp4")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from zoetrope.video import Video, check_output
+from torch import Tensor
+
+from zoetrope.video import check_output, save_tensor
 
 
 class Outputs:
@@ -33,12 +35,12 @@ class Outputs:
             elif Path(path).is_dir() and any(Path(path).iterdir()):
                 raise ValueError(f"{path}: already holds files")
 
-    def save(self, number: int, video: Video) -> str:
-        """Write one video and give the name it went to."""
+    def save(self, number: int, made: Tensor, fps: float) -> str:
+        """Write one video (3, F, H, W) in [-1, 1] and give the name it went to."""
         path = self.paths[number]
         if is_folder(path):
             Path(path).parent.mkdir(exist_ok=True)
-        _write(video, path)
+        _write(made, fps, path)
         return path
 
 
@@ -53,11 +55,11 @@ class StageOutputs:
                 raise ValueError(f"--save-stages {folder}: expected a folder or a new name, got a file")
             check_output((self.folder if self.folder.is_dir() else self.folder.parent) / "stage.mp4")
 
-    def save(self, path: str, stage: str, video: Video) -> str | None:
-        """Write a stage's video, named after its final video at `path`."""
-        file = self.path(path, stage, len(video.frames))
+    def save(self, path: str, stage: str, made: Tensor, fps: float) -> str | None:
+        """Write a stage's video (3, F, H, W) in [-1, 1], named after its final video at `path`."""
+        file = self.path(path, stage, made.shape[1])
         if file is not None:
-            _write(video, file)
+            _write(made, fps, file)
         return file
 
     def path(self, path: str, stage: str, frames: int) -> str | None:
@@ -92,9 +94,9 @@ def slug(prompt: str) -> str:
     return words[:60].rstrip("-_") or "video"
 
 
-def _write(video: Video, path: str) -> None:
+def _write(made: Tensor, fps: float, path: str) -> None:
     with named(path):
-        video.save(path)
+        save_tensor(made, fps, path)
 
 
 @contextmanager

@@ -195,11 +195,11 @@ def _one(bars: Bars, making: Making, number: int) -> dict[str, Any]:
     )
     for stage in finished(bars, label, stream):
         stages.append(stage.record.to_json())
-        video, name = stage.progress.videos()[0], stage.progress.stage
-        del stage  # nor its tensor while the pictures are written or the next stage runs
-        if file := making.stage_outputs.save(path, name, video):
+        name, made, fps = stage.progress.stage, stage.progress.x_hat[0], stage.progress.shape.fps
+        if file := making.stage_outputs.save(path, name, made, fps):
             kept.append(file)
-    saved = making.outputs.save(number, video)
-    told = {"path": saved, "prompt": job.prompt, "sample": job.sample, "fps": video.fps, "stages": stages}
-    told |= dict(zip(("frames", "height", "width"), video.frames.shape[:3], strict=True))
+        del stage
+    saved = making.outputs.save(number, made, fps)
+    told = {"path": saved, "prompt": job.prompt, "sample": job.sample, "fps": fps, "stages": stages}
+    told |= dict(zip(("frames", "height", "width"), made.shape[1:], strict=True))
     return told | ({"stage_files": kept} if kept else {})

@@ -7,7 +7,7 @@ The `Video` lives in `value`, files are read in `reading` (with the timing of pi
 from zoetrope.video.member import Member
 from zoetrope.video.reading import Info, Track, probe, read, read_probed, read_track
 from zoetrope.video.sheet import contact_sheet
-from zoetrope.video.value import Video
+from zoetrope.video.value import Video, pictures, save_tensor
 from zoetrope.video.writing import Writer, check_output, open_writer, save_image
 
 __all__ = [
@@ -19,9 +19,11 @@ __all__ = [
     "check_output",
     "contact_sheet",
     "open_writer",
+    "pictures",
     "probe",
     "read",
     "read_probed",
     "read_track",
     "save_image",
+    "save_tensor",
 ]

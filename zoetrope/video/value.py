@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -38,16 +39,11 @@ class Video:
     @classmethod
     def from_tensor(cls, x: Tensor, fps: float) -> Self:
         """The video of x (3, F, H, W) in [-1, 1], clipped to that. Raises ValueError for NaN or infinity."""
-        if x.ndim != 4 or x.shape[0] != 3:
-            raise ValueError(f"Video.from_tensor: expected shape (3, F, H, W), got {tuple(x.shape)}")
+        made = pictures(x)
         # NumPy itself would ask for large pages, and getting these is slow.
         frames = torch.empty(*x.shape[1:], 3, dtype=torch.uint8).numpy()
-        for number, picture in enumerate(frames):  # one by one, for a large video is there hardly twice
-            values = x[:, number].detach().to("cpu", torch.float32)
-            if not torch.stack(values.aminmax()).isfinite().all():  # one pass, which NaN comes through
-                raise ValueError("Video.from_tensor: expected finite values, got NaN or infinity")
-            levels = values.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
-            torch.from_numpy(picture).copy_(levels.permute(1, 2, 0))
+        for place, picture in zip(frames, made, strict=True):
+            place[:] = picture
         return cls(frames, fps)
 
     def to_tensor(self) -> Tensor:
@@ -60,3 +56,29 @@ class Video:
         check_output(path, len(self.frames))
         with open_writer(path, self.fps, *self.frames.shape[1:3]) as writer:
             writer.write(self.frames)
+
+
+def pictures(x: Tensor) -> Iterator[np.ndarray]:
+    """The pictures (H, W, 3) uint8 of a video x (3, F, H, W) in [-1, 1], clipped to that, one after the other.
+
+    Raises ValueError for another shape, and for NaN or infinity as soon as it comes to that.
+    """
+    if x.ndim != 4 or x.shape[0] != 3:
+        raise ValueError(f"Video.from_tensor: expected shape (3, F, H, W), got {tuple(x.shape)}")
+    return map(_picture, x.unbind(1))
+
+
+def _picture(frame: Tensor) -> np.ndarray:
+    values = frame.detach().to("cpu", torch.float32)
+    if not torch.stack(values.aminmax()).isfinite().all():  # one pass, which NaN comes through
+        raise ValueError("Video.from_tensor: expected finite values, got NaN or infinity")
+    levels = values.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
+    return levels.permute(1, 2, 0).contiguous().numpy()
+
+
+def save_tensor(x: Tensor, fps: float, path: str | os.PathLike[str]) -> None:
+    """Write what `Video.from_tensor(x, fps).save(path)` would, picture by picture while others are made."""
+    check_output(path, x.shape[1])
+    with open_writer(path, fps, *x.shape[2:]) as writer:
+        for picture in pictures(x):
+            writer.write(picture)
