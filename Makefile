@@ -1,6 +1,7 @@
 # make demo   a first video, demo.mp4, from the model that ships with the package
 # make test   everything that continuous integration checks
 # make bench  speed and memory, beside other packages, into runs/bench; `make bench BENCH=--quick` takes about a minute
+# make carried  what benchmarks need beside torch, transformers and safetensors, for a machine that has these and no network
 # make clean  remove what these made
 #
 # The environment is made once, in .venv, and that with the other packages in .venv-peers; another Python is chosen with
@@ -13,9 +14,11 @@ BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 PEERS = .venv-peers
+CARRIED = .carried
+CARRIED_PYTHON = 3.12
 INSTALL_PEERS = $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test bench clean
+.PHONY: demo test bench carried clean
 
 demo: $(VENV)/ready
 	$(BIN)/zoetrope generate "$(PROMPT)" -o demo.mp4
@@ -29,8 +32,14 @@ test: $(VENV)/ready-dev
 bench: $(PEERS)/ready
 	$(PEERS)/bin/python benchmarks/suite.py $(BENCH)
 
+carried: $(VENV)/made
+	rm -rf $(CARRIED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --target $(CARRIED) --only-binary=:all: \
+	  --python-version $(CARRIED_PYTHON) --implementation cp --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 \
+	  --platform manylinux2014_x86_64 -c constraints.txt pydantic
+
 clean:
-	rm -rf $(VENV) $(PEERS) build zoetrope.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.mp4
+	rm -rf $(VENV) $(PEERS) $(CARRIED) build zoetrope.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.mp4
 
 $(VENV)/made $(PEERS)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+sys.path.append(str(Path(__file__).parents[1] / ".carried"))  # what `make carried` put there, for want of an installation
+
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 PROBES = ("matmul fp32", "matmul bf16", "copy")  # FLOP/s, FLOP/s, bytes read and written a second

@@ -26,8 +26,10 @@ from zoetrope.training.state import TrainState
 
 
 def network_of(stage: StageSpec, here: Place) -> Network:
-    """A stage's network for sampling, with fresh weights."""
-    return stage.network.build().to(here.device).eval().requires_grad_(False)
+    """A stage's network as a cascade has it, with fresh weights."""
+    network = stage.network.build().to(here.device).eval().requires_grad_(False)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def text_of(stage: StageSpec, here: Place, batch: int) -> Conditioning:

@@ -62,6 +62,7 @@ def zoetrope_unet(
         Level(**coarse, spatial_attention=True, text_attention=True, temporal="attention"),
     )
     module = VideoUNetConfig(text_width=TEXT_WIDTH, levels=levels).build()
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as a cascade has them
     logsnr = torch.zeros(())
 
     def call(z: Tensor, text: Tensor) -> Tensor:
