@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-sys.path.append(str(Path(__file__).parents[1] / ".carried"))  # what `make carried` put there, for want of an installation
+sys.path.append(str(Path(__file__).parents[1] / ".carried"))  # from `make carried`, for what is not installed
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
