@@ -67,9 +67,9 @@ class TextAttention(nn.Module):
         return self.out(mixed.transpose(1, 2).reshape(h.shape))
 
     def _absorbs(self, h: Tensor, tokens: Tensor) -> bool:
-        """Whether `_absorbed` is worth it: tokens are few, and pixels many, on a CPU."""
+        """Whether `_absorbed` is worth it: on a CPU, for few tokens, and fewer where there are several videos."""
         plain = type(self.query) is Linear and type(self.out) is Linear and not torch.is_grad_enabled()
-        few = tokens.shape[1] * self.heads <= h.shape[-1]
+        few = tokens.shape[:2].numel() * self.heads <= h.shape[-1]
         return plain and few and len(tokens) == len(h) and is_convolved(h)
 
     def _absorbed(self, h: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
