@@ -25,6 +25,7 @@ from zoetrope.planning.devices import GPUS, gpu, of_card
 from zoetrope.planning.plan import plan_stage, rounds_of, totals
 from zoetrope.planning.work import sampling, training
 from zoetrope.recipes import imagen_video, is_recipe, load_recipe
+from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.heun import Heun
 from zoetrope.shapes import VideoShape
 from zoetrope.text.t5 import T5
@@ -129,11 +130,12 @@ def test_tiles_count_as_they_are_run() -> None:
         sampling(one, torch.float32, least - 1)
 
 
-@pytest.mark.parametrize(("frames", "side"), [(512, 96), (16, 768)])
-def test_frames_that_follow_one_another_count_as_they_are_run(frames: int, side: int) -> None:
+@pytest.mark.parametrize(("frames", "side", "steps", "off"), [(512, 96, 2, 0.1), (16, 768, 2, 0.1), (512, 96, 1, 0.15)])
+def test_frames_that_follow_one_another_count_as_they_are_run(frames: int, side: int, steps: int, off: float) -> None:
     one, low = convolutional(), side // 4
     shape, source = (VideoShape(frames=frames, height=size, width=size, fps=2) for size in (side, low))
-    one = one.model_copy(update={"shape": shape, "source": source})
+    sampled = SamplingSpec(sampler=DDIM(), steps=steps)
+    one = one.model_copy(update={"shape": shape, "source": source, "sampling": sampled})
     layout = plan_layout(one, 1, 24, None, torch.device("cpu"))
     assert layout.part is not None and len(layout.tiles) == 1 and 8 * layout.part < frames
     work = sampling(one, torch.float32)
@@ -146,7 +148,7 @@ def test_frames_that_follow_one_another_count_as_they_are_run(frames: int, side:
             pass
     told, run = (Counter({key: n for key, n in tally.items() if key.flops}) for tally in (work.whole, meter.tally))
     assert sum(told.values()) == sum(run.values()) and flops_of(told) == pytest.approx(flops_of(run), rel=0.01)
-    assert work.peak == pytest.approx(meter.live.peak, rel=0.1)
+    assert work.peak == pytest.approx(meter.live.peak, rel=off)
 
 
 def test_flops_of_layers_are_those_by_hand() -> None:

@@ -97,7 +97,8 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
         peak = meter.live.peak
         if layout != whole:
             del running
-            parts, held = _parts(replace(local, part=layout.part, keep=layout.keep), meter, layout)
+            once = layout.once(local.stage)
+            parts, held = _parts(replace(local, part=layout.part, keep=layout.keep, once=once), meter, layout)
             tallies = [_replaced(tally, call, parts) for tally in tallies]
             if not layout.keep or len(layout.tiles) > 1:
                 begun = begun - made
@@ -166,7 +167,8 @@ def _under_way(local: Local, meter: Meter, window: Window) -> int:
     meter.restart()
     before = meter.live.peak
     denoise(z, local.stage.schedule(torch.ones(1, dtype=torch.float64)))
-    return meter.live.peak - before + (len(window.frames) - len(some.frames)) * z[:, :, :1].nbytes  # of the answer
+    answer = 0 if local.once else (len(window.frames) - len(some.frames)) * z[:, :, :1].nbytes
+    return meter.live.peak - before + answer
 
 
 def _replaced(step: Tally, call: Tally, parts: Tally) -> Tally:
