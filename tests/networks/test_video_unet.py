@@ -255,6 +255,8 @@ def test_float32_on_a_cpu_takes_short_ways_to_the_same(patch: int) -> None:
         with torch.set_grad_enabled(grad):
             got = network(z.float(), logsnr(2).float(), given.to("cpu", torch.float32))
         torch.testing.assert_close(got.detach().double(), exact, rtol=1e-4, atol=1e-4)
+    with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False):  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(network(z.float(), logsnr(2).float(), given.to("cpu", torch.float32)), got.detach())
     by_row = z.float().mT.contiguous().mT  # runs of pixels do not lie side by side
     with torch.no_grad():
         torch.testing.assert_close(network(by_row, logsnr(2).float(), given.to("cpu", torch.float32)), got.detach())

@@ -123,7 +123,8 @@ def layout_bytes(stage: StageSpec, batch: int, tokens: int, layout: Layout, call
     `call` is what a call of the network holds, for those who know it better than to the type of its weights.
     """
     video = batch * stage.network.channels * math.prod(stage.shape.sizes) * 4
-    more = video * (bool(layout.keep and layout.part) - layout.once(stage))
+    less = video // batch if layout.apart else video  # one by one, videos are gathered in a place of their own
+    more = video * bool(layout.keep and layout.part) - less * layout.once(stage)
     cost = _cost(stage, batch, 1 if layout.apart else batch, tokens, layout.part)
     if call is None:
         call = cost.window(_volume(layout.tiles, layout.part))

@@ -181,6 +181,8 @@ def _run(talk: Talk, making: Making) -> list[dict[str, Any]]:
 
 def _one(bars: Bars, making: Making, number: int) -> dict[str, Any]:
     """Make and write one video, and tell about it."""
+    from zoetrope.video import expect_finite
+
     job, path = making.jobs[number], making.outputs.paths[number]
     label = f"{number + 1}/{len(making.jobs)} " if len(making.jobs) > 1 else ""
     stages, kept = list[dict[str, Any]](), list[str]()
@@ -196,6 +198,7 @@ def _one(bars: Bars, making: Making, number: int) -> dict[str, Any]:
     for stage in finished(bars, label, stream):
         stages.append(stage.record.to_json())
         name, made, fps = stage.progress.stage, stage.progress.x_hat[0], stage.progress.shape.fps
+        expect_finite(made)  # better now than when the stages after it have run
         if file := making.stage_outputs.save(path, name, made, fps):
             kept.append(file)
         del stage

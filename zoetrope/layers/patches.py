@@ -49,7 +49,8 @@ class Leave(SpatialConv):
         if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or not _has_runs(h, n):
             return shuffle(convolved(h, weight, bias), n).permute(0, 4, 1, 2, 3)
         weight, bias = (value.unflatten(0, (n, n, -1)).transpose(1, 2).flatten(0, 2) for value in (weight, bias))
-        runs = convolved(h, weight, bias).view(_RUNS[n]).unflatten(-1, (n, -1))  # (B, F, H / n, W / n, row, channel)
+        out = convolved(h, weight, bias).contiguous()  # which it is already, but without oneDNN
+        runs = out.view(_RUNS[n]).unflatten(-1, (n, -1))  # (B, F, H / n, W / n, row, channel)
         return runs.permute(0, 5, 1, 2, 4, 3).contiguous().view(torch.float32).flatten(3, 4)
 
 

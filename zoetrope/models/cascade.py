@@ -211,9 +211,10 @@ class Cascade:
     def _run(self, stage: StageSpec, text: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
         """One stage, whose network is in memory as long as this runs."""
         video = None if video is None else video.clamp(-1, 1)
-        # Convolutions want their weights in this format, and would bring them into it in every call.
         network = self._load(stage).to(self.device)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for module in network.modules():
+            if isinstance(module, torch.nn.Conv2d):  # it would bring its weights into this format in every call
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         running = sample_stage(stage, network, text, video, draw)
         for number in range(1, stage.sampling.steps + 1):  # `enumerate` would hold one while the next is made
             x_hat = next(running)

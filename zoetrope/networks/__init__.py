@@ -36,7 +36,7 @@ class Network(nn.Module, ABC):
         """Outputs like z for a video that comes in parts, one after the other: what `forward` gives, cut up.
 
         `conditioning` is as for `forward`, without low_res. Networks whose `Reach` says that they stream hold no more
-        than a few parts at a time, others the whole video.
+        than a few parts at a time, others the whole video. Once a part's output is given, its z may be overwritten.
         """
         known = list(parts)
         z = torch.cat([part.z for part in known], dim=2)

@@ -345,8 +345,8 @@ class VideoUNet(Network):
     def _text(self, z: Tensor, conditioning: Conditioning) -> tuple[Tensor, Tensor]:
         """Tokens (N, L', E) and mask: one text a video (N = B), or one a frame (N = B F) where text is (B, F, L, D).
 
-        Where there is no text the first token is one that stands for that. L' is L or more: attention takes as long to
-        a multiple of 16 tokens as to fewer, or longer.
+        Where there is no text the first token is one that stands for that. L' is L or more, a multiple of 16: attention
+        to so many takes no longer than to a few less.
         """
         text, mask = conditioning.text, conditioning.text_mask
         if text is None or mask is None:

@@ -64,21 +64,27 @@ def pictures(x: Tensor) -> Iterator[np.ndarray]:
     Raises ValueError for another shape, and for NaN or infinity as soon as it comes to that.
     """
     if x.ndim != 4 or x.shape[0] != 3:
-        raise ValueError(f"Video.from_tensor: expected shape (3, F, H, W), got {tuple(x.shape)}")
+        raise ValueError(f"video: expected shape (3, F, H, W), got {tuple(x.shape)}")
     return map(_picture, x.unbind(1))
 
 
 def _picture(frame: Tensor) -> np.ndarray:
     values = frame.detach().to("cpu", torch.float32)
-    if not torch.stack(values.aminmax()).isfinite().all():  # one pass, which NaN comes through
-        raise ValueError("Video.from_tensor: expected finite values, got NaN or infinity")
+    expect_finite(values)
     levels = values.add(1).mul_(127.5).round_().clamp_(0, 255).to(torch.uint8)
     return levels.permute(1, 2, 0).contiguous().numpy()
 
 
+def expect_finite(x: Tensor) -> None:
+    """Raise ValueError for NaN or infinity."""
+    if not torch.stack(x.aminmax()).isfinite().all():  # one pass, which NaN comes through
+        raise ValueError("video: expected finite values, got NaN or infinity")
+
+
 def save_tensor(x: Tensor, fps: float, path: str | os.PathLike[str]) -> None:
     """Write what `Video.from_tensor(x, fps).save(path)` would, picture by picture while others are made."""
+    made = pictures(x)
     check_output(path, x.shape[1])
     with open_writer(path, fps, *x.shape[2:]) as writer:
-        for picture in pictures(x):
+        for picture in made:
             writer.write(picture)
