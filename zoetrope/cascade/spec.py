@@ -152,7 +152,12 @@ class CascadeSpec(Config):
     """Stages that feed each other, and the frozen encoder of the text that they all read.
 
     Attributes:
+        name: of the model, for people.
+        text: the frozen encoder of prompts.
+        stages: in the order in which they run.
+        default_until: the last stage that runs unless another is named; None is the last one.
         teachers: the originals of distilled stages, of the same names, which can run in their places.
+        trained_on: what the weights have seen, in a few words for people.
     """
 
     name: str
@@ -160,6 +165,7 @@ class CascadeSpec(Config):
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1)]
     default_until: str | None = None
     teachers: tuple[StageSpec, ...] = ()
+    trained_on: str | None = None
 
     @model_validator(mode="after")
     def _chained(self) -> Self:

@@ -1,12 +1,11 @@
 """Start a cascade from a video in the place of what one of its stages makes: which stage that is, and what fits it."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-import numpy as np
 from torch import Tensor
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
@@ -93,59 +92,65 @@ def start_from(spec: CascadeSpec, video: Video, *, after: str | None = None, unt
     for stage in stages:
         if _size(stage.shape) == _size(own) and stage.shape.frames == own.frames and _same_rate(stage.shape, own):
             return Start(stage=stage.name, video=video.to_tensor()[None])
-    raise ValueError(f"video: {_expected(stages, own, whole=False)}")
+    raise ValueError(f"video: {_expected(stages, own)}")
 
 
 def read_start(
-    path: str | Path,
-    spec: CascadeSpec,
-    *,
-    after: str | None = None,
-    until: str | None = None,
-    fit: Fit = "exact",
-    whole: bool = False,
+    path: str | Path, spec: CascadeSpec, *, after: str | None = None, until: str | None = None, fit: Fit = "exact"
 ) -> Footage:
-    """Read a file at the size and frame rate of what a stage makes: one clip of it, or with `whole` all the file.
+    """Read one clip of a file, at the size and frame rate of what a stage makes.
 
     The stage is `after`; or else the one whose size the file has, and of several the one with the highest rate that
-    the file has as well, so that pictures may be left out but none is shown twice. "exact" wants the size, and for one
-    clip the duration to half a picture. "crop" takes, where no size is that of the file, the nearest stage in size and
-    rate, resizes until the pictures cover its size, cuts out their middle, and takes the beginning of a longer file.
+    the file has as well, so that pictures may be left out but none is shown twice. "exact" wants the size, and the
+    duration to half a picture. "crop" takes, where no size is that of the file, the nearest stage in size and rate,
+    resizes until the pictures cover its size, cuts out their middle, and takes the beginning of a longer file.
 
     Raises ValueError for what cannot be read, for an unknown stage, and for a shape that no stage accepts: it lists the
     shapes that are legal, the nearest of them and what could be done.
     """
     stages = entries(spec, after, until)
-    info = _described(path, stages, named=after is not None)
-    own = VideoShape(frames=info.frames, height=info.height, width=info.width, fps=info.fps)
+    info, own = described(path, None if after is None else stages[0])
     stage = _chosen(stages, own, named=after is not None, fit=fit)
-    if stage is None or (fit == "exact" and not whole and round(info.seconds * stage.shape.fps) != stage.shape.frames):
-        raise ValueError(f"{path}: {_expected(stages, own, whole=whole)}")
+    if stage is None or (fit == "exact" and round(info.seconds * stage.shape.fps) != stage.shape.frames):
+        raise ValueError(f"{path}: {_expected(stages, own)}")
     shape = stage.shape
-    if not whole and round(info.seconds * shape.fps) < shape.frames:
+    if round(info.seconds * shape.fps) < shape.frames:
         raise ValueError(f"{path}: expected {shape.seconds:.2f} s or more, got {info.seconds:.2f} s")
-    frames = None if whole else shape.frames
-    video = read(path, fps=shape.fps, frames=frames, size=_size(shape) if fit == "crop" else None)
-    if frames is not None and len(video.frames) < frames:
+    video = read(path, fps=shape.fps, frames=shape.frames, size=_size(shape) if fit == "crop" else None)
+    if len(video.frames) < shape.frames:
         raise ValueError(f"{path}: damaged, decodes to {video.seconds:.2f} s of {info.seconds:.2f} s")
     return Footage(stage, video, own, info.seconds)
 
 
-def clips(video: Video, shape: VideoShape) -> Iterator[tuple[Video, int]]:
-    """A video of any length as clips of shape.frames pictures, and how many of them are its own.
+def described(path: str | Path, stage: StageSpec | None) -> tuple[Info, VideoShape]:
+    """What a file says, and its grid; pictures that do not tell their rate have that of the stage, if one is named.
 
-    The last clip is filled up with its last picture.
+    Raises ValueError for a single picture, and for pictures that do not tell their rate where no stage is named.
     """
-    for first in range(0, len(video.frames), shape.frames):
-        own = video.frames[first : first + shape.frames]
-        filling = np.repeat(own[-1:], shape.frames - len(own), axis=0)
-        yield Video(np.concatenate([own, filling]), video.fps), len(own)
+    info = probe(path)
+    if info.still:
+        raise ValueError(f"{path}: expected a video, got one picture")
+    if sequence_pattern(path) and info.fps == UNTOLD_RATE:
+        if stage is None:
+            raise ValueError(f"{path}: its pictures do not tell their frame rate; name the stage that they come after")
+        info = replace(info, fps=stage.shape.fps, seconds=info.frames / stage.shape.fps)
+    return info, VideoShape(frames=info.frames, height=info.height, width=info.width, fps=info.fps)
 
 
 def shape_of(video: Video) -> VideoShape:
     """The grid of a video."""
     frames, height, width = video.frames.shape[:3]
     return VideoShape(frames=frames, height=height, width=width, fps=video.fps)
+
+
+def nearest(stages: Sequence[StageSpec], own: VideoShape) -> StageSpec:
+    """The stage from which a video is the fewest doublings of height, width and rate away; the later of two."""
+
+    def distance(stage: StageSpec) -> float:
+        ratios = (own.height / stage.shape.height, own.width / stage.shape.width, own.fps / stage.shape.fps)
+        return sum(abs(math.log2(ratio)) for ratio in ratios)
+
+    return min(reversed(stages), key=distance)
 
 
 def fit_named(name: str) -> Fit:
@@ -156,51 +161,24 @@ def fit_named(name: str) -> Fit:
     raise ValueError(unknown("fit", name, get_args(Fit)))
 
 
-def _described(path: str | Path, stages: Sequence[StageSpec], *, named: bool) -> Info:
-    """What the file says; a sequence of pictures that tell no rate has that of the stage, if one is named."""
-    info = probe(path)
-    if info.still:
-        raise ValueError(f"{path}: expected a video, got one picture")
-    if sequence_pattern(path) and info.fps == UNTOLD_RATE:
-        if not named:
-            raise ValueError(f"{path}: its pictures do not tell their frame rate; name the stage that they come after")
-        rate = stages[0].shape.fps
-        return replace(info, fps=rate, seconds=info.frames / rate)
-    return info
-
-
 def _chosen(stages: Sequence[StageSpec], own: VideoShape, *, named: bool, fit: Fit) -> StageSpec | None:
     fitting = [stage for stage in stages if _size(stage.shape) == _size(own)]
     if not named:
         fitting = [stage for stage in fitting if stage.shape.fps <= own.fps * (1 + SAME_RATE)]
     if fitting:
         return fitting[-1]
-    return _nearest(stages, own) if fit == "crop" else None
+    return nearest(stages, own) if fit == "crop" else None
 
 
-def _nearest(stages: Sequence[StageSpec], own: VideoShape) -> StageSpec:
-    """The stage from which the file is the fewest doublings of height, width and rate away; the later of two."""
-
-    def distance(stage: StageSpec) -> float:
-        ratios = (own.height / stage.shape.height, own.width / stage.shape.width, own.fps / stage.shape.fps)
-        return sum(abs(math.log2(ratio)) for ratio in ratios)
-
-    return min(reversed(stages), key=distance)
-
-
-def _expected(stages: Sequence[StageSpec], own: VideoShape, *, whole: bool) -> str:
+def _expected(stages: Sequence[StageSpec], own: VideoShape) -> str:
     """What is legal, what was given, which is nearest and what could be done."""
-
-    def grid(shape: VideoShape) -> str:
-        return f"{shape.height}x{shape.width}, {shape.fps:g} fps" if whole else str(shape)
-
-    legal = ", or ".join(f"{grid(stage.shape)} (what {stage.name} makes)" for stage in stages)
-    near = _nearest(stages, own).shape
-    which = "" if len(stages) == 1 else f"; the nearest is {grid(near)}"
+    legal = ", or ".join(f"{stage.shape} (what {stage.name} makes)" for stage in stages)
+    near = nearest(stages, own).shape
+    which = "" if len(stages) == 1 else f"; the nearest is {near}"
     mends = []
     if _size(near) != _size(own):
         mends.append(f"resized and cropped to {near.height}x{near.width}")
-    if not whole and own.seconds * near.fps > near.frames + 0.5:
+    if own.seconds * near.fps > near.frames + 0.5:
         mends.append(f"cut to {near.seconds:.2f} s")
     does = f"; the fit 'crop' takes it {' and '.join(mends)}" if mends else ""
     return f"expected {legal}, got {own}{which}{does}"

@@ -1,4 +1,4 @@
-"""`zoetrope upscale`: more frames and more pixels for a video of one's own, of any length."""
+"""`zoetrope upscale`: more pixels, and if wanted more frames, for a video of one's own, of any length."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,10 +10,8 @@ import typer
 
 from zoetrope.commands._options import Device, Json, Quiet, Sets, bytes_named
 from zoetrope.commands._sampling import (
-    After,
     Asked,
     DType,
-    FitName,
     Memory,
     Models,
     Record,
@@ -24,7 +22,6 @@ from zoetrope.commands._sampling import (
     TeacherFlag,
     Until,
     about,
-    about_start,
     expect_text,
     finished,
     gathered_as,
@@ -35,12 +32,15 @@ from zoetrope.commands._talk import Talk
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from zoetrope.cascade.spec import CascadeSpec, StageSpec
-    from zoetrope.cascade.start import Footage
+    from zoetrope.cascade.upscaling import Upscaling
     from zoetrope.commands._outputs import StageOutputs
+    from zoetrope.metrics.upscaling import AgainstPlain
     from zoetrope.models.cascade import Cascade
-    from zoetrope.video import Writer
+    from zoetrope.shapes import VideoShape
+    from zoetrope.video import Video, Writer
 
 Source = Annotated[str, typer.Argument(metavar="IN", help="A video, or a folder or name_%04d.png of pictures.")]
 Out = Annotated[
@@ -48,19 +48,48 @@ Out = Annotated[
     typer.Option("--out", "-o", metavar="OUT", help=".mp4, .webm, .gif, or a folder/ of pictures. [IN-upscaled.mp4]"),
 ]
 Caption = Annotated[str | None, typer.Option(metavar="TEXT", help="What the video shows. [the stages read no text]")]
+After = Annotated[
+    str | None, typer.Option(metavar="STAGE", help="The stage in whose place the video comes. [the one with its size]")
+]
+FitName = Annotated[
+    str,
+    typer.Option(
+        "--fit",
+        metavar="HOW",
+        help="exact: a size that no stage makes is refused; own: it is enlarged as it is; crop: it is resized to cover "
+        "the nearest size and its middle cut out.",
+    ),
+]
+AddFrames = Annotated[bool, typer.Option("--add-frames", help="Run the stages that add frames between as well.")]
+Compare = Annotated[
+    bool,
+    typer.Option(
+        "--compare/--no-compare",
+        help="Reduce the first stretch of the video, enlarge it again, and tell whether the model comes nearer to it "
+        "than plain enlarging.",
+    ),
+]
 
 
-class Upscaling(NamedTuple):
-    """What makes the video, what it is made from, and where it goes."""
+class Job(NamedTuple):
+    """What enlarges the video, what is enlarged, how much there is of it, and where it goes."""
 
     cascade: "Cascade"
-    footage: "Footage"
-    stages: "Sequence[StageSpec]"
+    how: "Upscaling"
+    source: str
+    size: tuple[int, int] | None
+    total: int
     caption: str | None
     seed: int
     memory: int | None
     path: str
     stage_outputs: "StageOutputs"
+
+    def stretches(self) -> "Iterator[Video]":
+        """The video, as many frames at a time as the stages take; the last one may be shorter."""
+        from zoetrope.video import stretches
+
+        return stretches(self.source, self.how.given.frames, fps=self.how.given.fps, size=self.size)
 
 
 def upscale(
@@ -71,6 +100,8 @@ def upscale(
     until: Until = None,
     after: After = None,
     fit: FitName = "exact",
+    add_frames: AddFrames = False,
+    compare: Compare = True,
     seed: Seed = 0,
     steps: Steps = None,
     sampler: SamplerName = None,
@@ -83,46 +114,47 @@ def upscale(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Add frames and pixels to a video, clip after clip."""
+    """Enlarge a video, stretch after stretch. Its length, its frame rate and its sound stay."""
     talk = Talk(json, quiet)
     if caption is not None:
         expect_text("--caption", caption)
     budget = bytes_named(memory) if memory else None
     asked = Asked(seed, steps, None, sampler, sets, device, dtype, teacher)
 
-    from zoetrope.cascade.start import fit_named, read_start, stages_after
+    from zoetrope.cascade.start import described
+    from zoetrope.cascade.upscaling import fit_named, upscaling
     from zoetrope.commands._outputs import Outputs, StageOutputs
+    from zoetrope.video import expected_frames
 
-    how = fit_named(fit)
+    way = fit_named(fit)
     gathered = gathered_as(model, asked)
-    footage = read_start(source, gathered.spec, after=after, until=until, fit=how, whole=True)
-    if caption is None:
-        gathered = gathered._replace(spec=_unguided(gathered.spec))
-    stages = stages_after(gathered.spec, footage.stage.name, until)
-    frames = _grown(len(footage.video.frames), footage, stages[-1])
-    name = Path(source).stem.partition("%")[0].rstrip("_-")
-    path = Outputs(out, [f"{name}-upscaled"], frames).paths[0]
+    spec = gathered.spec if caption is not None else _unguided(gathered.spec)
+    info, own = described(source, None if after is None else spec.stage(after))
+    try:
+        how = upscaling(spec, own, after=after, until=until, fit=way, add_frames=add_frames)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+    size = (how.given.height, how.given.width) if way == "crop" else None
+    total = expected_frames(info, own.fps)
+    path = Outputs(out, [f"{_stem(source)}-upscaled"], total * how.frames).paths[0]
     if os.path.exists(path) and os.path.samefile(path, source):
         raise ValueError(f"{path}: expected another name than that of the video to upscale, which stays what it is")
     stage_outputs = StageOutputs(save_stages)
-    cascade = ready(gathered, stages, asked)
+    cascade = ready(gathered._replace(spec=spec), how.stages, asked)
     warn_of_cuts(talk, cascade, [caption] if caption else [])
-    _tell(talk, source, footage)
+    job = Job(cascade, how, source, size, total, caption, seed, budget, path, stage_outputs)
+    _tell(talk, job, own, info.notes)
     try:
-        told = _run(talk, Upscaling(cascade, footage, stages, caption, seed, budget, path, stage_outputs))
+        told = (_compared(talk, job) if compare else {}) | _run(talk, job)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted: nothing was written") from None
-    value = {"files": [told], "from": about_start(source, footage, fit), **about(cascade, stages, seed)}
-    talk.result(value, "" if quiet else path)
+    read = {"height": how.given.height, "width": how.given.width, "fps": how.given.fps}
+    begun = {"path": source, **own.to_json(), "after": how.entry.name, "fit": fit, "read": read}
+    talk.result({"files": [told], "from": begun, **about(cascade, how.stages, seed)}, "" if quiet else path)
 
 
-def _tell(talk: Talk, source: str, footage: "Footage") -> None:
-    """What becomes of the file before the first stage."""
-    stage, video = footage.stage, footage.video
-    read = stage.shape.model_copy(update={"frames": len(video.frames)})
-    talk.say(f"{source}: {footage.own}, in the place of what {stage.name} makes, read as {read}")
-    if len(video.frames) < round(footage.seconds * video.fps):
-        talk.warn(f"{source}: can be decoded up to {video.seconds:.2f} s of {footage.seconds:.2f} s")
+def _stem(source: str) -> str:
+    return Path(source).stem.partition("%")[0].rstrip("_-")
 
 
 def _unguided(spec: "CascadeSpec") -> "CascadeSpec":
@@ -132,22 +164,58 @@ def _unguided(spec: "CascadeSpec") -> "CascadeSpec":
     return tuned(spec, Tuning(fields=[(f"{stage.name}.sampling.guidance", 0.0) for stage in spec.stages]))
 
 
-def _grown(frames: int, footage: "Footage", stage: "StageSpec") -> int:
-    """How many frames a stage makes of so many that were read."""
-    return frames * stage.shape.frames // footage.stage.shape.frames
+def _tell(talk: Talk, job: Job, own: "VideoShape", notes: Sequence[str]) -> None:
+    """What becomes of the file before the first stage, and what the stages were trained on."""
+    given, last = job.how.given, job.how.stages[-1].shape
+    names = ", ".join(stage.name for stage in job.how.stages)
+    size = f"{given.height}x{given.width}"
+    resized = f", resized and cropped to {size}" if job.size not in (None, (own.height, own.width)) else ""
+    talk.say(f"{job.source}: {own}{resized}, becomes {last.height}x{last.width}@{last.fps:g}fps by {names}")
+    for note in notes:
+        if note != "has sound":  # which goes along
+            talk.say(f"{job.source}: {note}")
+    if job.cascade.spec.trained_on:
+        talk.say(f"{job.cascade.spec.name} was trained on {job.cascade.spec.trained_on}, and on nothing else")
 
 
-def _run(talk: Talk, job: Upscaling) -> dict[str, Any]:
-    """Sample and write clip after clip, and tell about it; the files are there when the last clip is done."""
+def _compared(talk: Talk, job: Job) -> dict[str, Any]:
+    """Measure the first stage against plain enlarging on the first stretch of the video, and tell about it."""
+    from zoetrope.metrics.upscaling import against_plain
+
+    def made(stage: "StageSpec", video: "Tensor") -> "Tensor":
+        *_, last = job.cascade.run([stage], [job.caption], video=video, seed=job.seed, memory=job.memory)
+        return last.x_hat
+
+    first = job.how.stages[0]
+    try:
+        clip, _ = _filled(next(job.stretches()), job.how.given.frames)
+        found: AgainstPlain = against_plain(first, clip, made)
+    except ValueError as error:
+        talk.say(f"not compared with plain enlarging: {error}")
+        return {"compared": None}
+    how = f"the first {len(clip)} frames reduced as {first.name} enlarges, and enlarged again"
+    if found.gain < 0:
+        talk.warn(
+            f"plain {found.way} interpolation comes nearer to this video than {job.cascade.spec.name}: "
+            f"{found.plain:.1f} dB against {found.psnr:.1f} dB ({how})"
+        )
+    else:
+        talk.say(f"{first.name}: {found.psnr:.1f} dB, plain {found.way} interpolation: {found.plain:.1f} dB ({how})")
+    return {"compared": found._asdict()}
+
+
+def _run(talk: Talk, job: Job) -> dict[str, Any]:
+    """Sample and write stretch after stretch, and tell about it; the files are there when the last one is done."""
     from zoetrope.commands._outputs import named
     from zoetrope.video import open_writer
 
-    records: dict[str, list[Record]] = {stage.name: [] for stage in job.stages}
+    records: dict[str, list[Record]] = {stage.name: [] for stage in job.how.stages}
     with ExitStack() as stack:
         writers: list[tuple[str, str, Writer]] = []
-        for stage, path in _targets(job):
+        for stage, path, sound in _targets(job):
+            shape = stage.shape
             stack.enter_context(named(path))
-            opened = open_writer(path, stage.shape.fps, stage.shape.height, stage.shape.width)
+            opened = open_writer(path, shape.fps, shape.height, shape.width, sound_of=sound)
             writers.append((stage.name, path, stack.enter_context(opened)))
         for record, frames in _sampled(talk, job):
             records[record.name].append(record)
@@ -155,48 +223,62 @@ def _run(talk: Talk, job: Upscaling) -> dict[str, Any]:
                 if name == record.name:
                     with named(path):
                         writer.write(frames)
-    last = job.stages[-1].shape
+    written, last = writers[0][2], job.how.stages[-1].shape
+    for note in written.notes:
+        talk.warn(f"{job.path}: {note}")
+    if written.frames < job.total * job.how.frames:
+        talk.warn(f"{job.source}: can be decoded up to frame {written.frames // job.how.frames} of {job.total}")
     told = {
         "path": job.path,
         "caption": job.caption,
-        "frames": writers[0][2].frames,
+        "frames": written.frames,
         "height": last.height,
         "width": last.width,
         "fps": last.fps,
-        "clips": len(records[job.stages[-1].name]),
+        "stretches": len(records[job.how.stages[-1].name]),
         "stages": [_joined(own).to_json() for own in records.values()],
     }
     kept = [path for _, path, _ in writers[1:]]
     return told | ({"stage_files": kept} if kept else {})
 
 
-def _targets(job: Upscaling) -> "Iterator[tuple[StageSpec, str]]":
-    """The file of the last stage, and those of all stages that are kept."""
-    yield job.stages[-1], job.path
-    for stage in job.stages:
-        frames = _grown(len(job.footage.video.frames), job.footage, stage)
+def _targets(job: Job) -> "Iterator[tuple[StageSpec, str, str | None]]":
+    """The file of the last stage, which has the sound of the source, and those of all stages that are kept."""
+    yield job.how.stages[-1], job.path, job.source
+    for stage in job.how.stages:
+        frames = job.total * stage.shape.frames // job.how.given.frames
         if path := job.stage_outputs.path(job.path, stage.name, frames):
-            yield stage, path
+            yield stage, path, None
 
 
-def _sampled(talk: Talk, job: Upscaling) -> "Iterator[tuple[Record, np.ndarray]]":
-    """What every stage makes of every clip, without what was only there to fill the last one up."""
-    from zoetrope.cascade.start import Start, clips
-
-    entry, until = job.footage.stage, job.stages[-1].name
-    total = -(-len(job.footage.video.frames) // entry.shape.frames)
+def _sampled(talk: Talk, job: Job) -> "Iterator[tuple[Record, np.ndarray]]":
+    """What every stage makes of every stretch, without what was only there to fill the last one up."""
+    given, stages = job.how.given, job.how.stages
+    total = -(-job.total // given.frames)
     with talk.bars() as bars:
-        for number, (clip, own) in enumerate(clips(job.footage.video, entry.shape), start=1):
-            start = Start(stage=entry.name, video=clip.to_tensor()[None])
-            stream = job.cascade.stream([job.caption], seed=job.seed, until=until, start=start, memory=job.memory)
+        for number, stretch in enumerate(job.stretches(), start=1):
+            clip, own = _filled(stretch, given.frames)
+            video = clip.to_tensor()[None]
+            stream = job.cascade.run(stages, [job.caption], video=video, seed=job.seed, memory=job.memory)
             label = f"{number}/{total} " if total > 1 else ""
-            for stage, finish in zip(job.stages, finished(bars, label, stream), strict=True):
+            for stage, finish in zip(stages, finished(bars, label, stream), strict=True):
                 frames = finish.progress.videos()[0].frames
-                yield finish.record, frames[: _grown(own, job.footage, stage)]
+                yield finish.record, frames[: own * stage.shape.frames // given.frames]
+
+
+def _filled(stretch: "Video", frames: int) -> "tuple[Video, int]":
+    """A stretch that is filled up to so many frames with its last one, and how many are its own."""
+    import numpy as np
+
+    from zoetrope.video import Video
+
+    own = len(stretch.frames)
+    filling = np.repeat(stretch.frames[-1:], frames - own, axis=0)
+    return Video(np.concatenate([stretch.frames, filling]), stretch.fps), own
 
 
 def _joined(records: Sequence[Record]) -> Record:
-    """What is told of a stage that ran once for each clip."""
+    """What is told of a stage that ran once for each stretch."""
     colours = [record.colour for record in records if record.colour is not None]
     seconds = sum(record.seconds for record in records)
     return records[0]._replace(seconds=seconds, colour=type(colours[0]).joined(colours))

@@ -1,0 +1,127 @@
+"""Enlarging a video of one's own: which stages run on it, and on which grids, at its own length and frame rate."""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
+
+from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.cascade.start import SAME_RATE, nearest
+from zoetrope.config import unknown
+from zoetrope.shapes import VideoShape
+
+Fit = Literal["exact", "crop", "own"]
+
+
+class Upscaling(NamedTuple):
+    """How a video is enlarged.
+
+    Attributes:
+        entry: the stage in whose place the video comes.
+        given: one stretch of the video, as the first of the stages is given it, at the video's own frame rate.
+        stages: those that run, with the shapes that they make of such a stretch.
+    """
+
+    entry: StageSpec
+    given: VideoShape
+    stages: tuple[StageSpec, ...]
+
+    @property
+    def frames(self) -> int:
+        """How many frames each frame of the video becomes."""
+        return self.stages[-1].shape.frames // self.given.frames
+
+
+def upscaling(
+    spec: CascadeSpec, own: VideoShape, *, after: str | None, until: str | None, fit: Fit, add_frames: bool
+) -> Upscaling:
+    """The stages that enlarge a video of shape `own`, each of which keeps the video's own frame rate or multiplies it.
+
+    Stages that add pixels run; those that add frames do so with `add_frames`, or where `until` names one. The video
+    comes in the place of what `after` makes; or of the stage that makes its size, and of several the one whose frame
+    rate is the highest that the video reaches. "crop" takes the stage that is nearest in size and rate, and the video
+    is to be resized and cropped to its size. "own" takes that stage and keeps the video's size.
+
+    Raises ValueError for an unknown stage, where no stage is left to run, for a size that no stage makes, and for one
+    that a network cannot process; it names the sizes that are right and the nearest of them.
+    """
+    temporal = add_frames or (until is not None and spec.stage(until).kind == "tsr")
+    entries = {stage.name: _following(spec, stage, until, temporal) for stage in _candidates(spec, after)}
+    stages = [stage for stage in _candidates(spec, after) if entries[stage.name]]
+    if not stages:
+        raise ValueError(_nothing(spec, after, until, temporal))
+    entry = _entry(stages, own, fit)
+    if entry is None:
+        raise ValueError(_expected(stages, own))
+    size = own if fit == "own" else entry.shape
+    given = VideoShape(frames=entry.shape.frames, height=size.height, width=size.width, fps=own.fps)
+    return Upscaling(entry, given, tuple(chain(entries[entry.name], given)))
+
+
+def chain(stages: Sequence[StageSpec], given: VideoShape) -> list[StageSpec]:
+    """The stages on other grids: each multiplies frames, height and width of what it is given as it always does.
+
+    Raises ValueError, with the nearest size that is right, for a grid that a stage's network cannot process.
+    """
+    made = []
+    for stage in stages:
+        shape = enlarged(stage, given)
+        made.append(type(stage).from_json(stage.to_json() | {"shape": shape.to_json(), "source": given.to_json()}))
+        given = shape
+    return made
+
+
+def enlarged(stage: StageSpec, given: VideoShape) -> VideoShape:
+    """What a stage with a source makes of a video of another shape."""
+    assert stage.source is not None
+    times = {axis: getattr(stage.shape, axis) // getattr(stage.source, axis) for axis in ("frames", "height", "width")}
+    grown = {axis: factor * getattr(given, axis) for axis, factor in times.items()}
+    return VideoShape(**grown, fps=given.fps * times["frames"])
+
+
+def fit_named(name: str) -> Fit:
+    """The fit of that name: exact, crop or own. Raises ValueError, with the nearest name, for another."""
+    for fit in get_args(Fit):
+        if name == fit:
+            return fit
+    raise ValueError(unknown("fit", name, get_args(Fit)))
+
+
+def _candidates(spec: CascadeSpec, after: str | None) -> tuple[StageSpec, ...]:
+    return spec.stages if after is None else (spec.stage(after),)
+
+
+def _following(spec: CascadeSpec, entry: StageSpec, until: str | None, temporal: bool) -> list[StageSpec]:
+    """The stages that run after one, in their order."""
+    rest = spec.until(until)[len(spec.until(entry.name)) :]
+    return [stage for stage in rest if temporal or stage.kind == "ssr"]
+
+
+def _entry(stages: Sequence[StageSpec], own: VideoShape, fit: Fit) -> StageSpec | None:
+    same = [stage for stage in stages if (stage.shape.height, stage.shape.width) == (own.height, own.width)]
+    if same:
+        slower = [stage for stage in same if stage.shape.fps <= own.fps * (1 + SAME_RATE)]
+        return (slower or same[:1])[-1]
+    return None if fit == "exact" else nearest(stages, own)
+
+
+def _nothing(spec: CascadeSpec, after: str | None, until: str | None, temporal: bool) -> str:
+    """Why no stage is left to run, and what would leave one."""
+    last = spec.until(until)[-1].name
+    where = f" after {after!r}" if after is not None else ""
+    frames = [] if temporal else [s.name for e in _candidates(spec, after) for s in _following(spec, e, until, True)]
+    hint = f"; --add-frames lets {frames[0]!r} run, which adds frames" if frames else ""
+    return f"{spec.name}: no stage that adds pixels is left to run{where}: the last is {last!r}{hint}"
+
+
+def _expected(stages: Sequence[StageSpec], own: VideoShape) -> str:
+    """The sizes that are right, the one given, the nearest, and what could be done."""
+    sizes = dict.fromkeys(f"{stage.shape.height}x{stage.shape.width}" for stage in stages)
+    legal = " or ".join(f"{size} (what {_makers(stages, size)})" for size in sizes)
+    near = nearest(stages, own).shape
+    nearest = f"; the nearest is {near.height}x{near.width}" if len(sizes) > 1 else ""
+    mends = f"; --fit crop resizes and crops it to {near.height}x{near.width}, --fit own enlarges it as it is"
+    return f"expected a size of {legal}, got {own.height}x{own.width}{nearest}{mends}"
+
+
+def _makers(stages: Sequence[StageSpec], size: str) -> str:
+    names = [stage.name for stage in stages if f"{stage.shape.height}x{stage.shape.width}" == size]
+    return f"{names[0]} makes" if len(names) == 1 else f"{' and '.join(names)} make"
