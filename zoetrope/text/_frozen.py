@@ -1,6 +1,7 @@
 """What the encoders share: finding a model's folder, reading it without pickle, and running it frozen."""
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 
 from zoetrope.strict_json import read_json
 from zoetrope.text import Embedding
+from zoetrope.text._store import Store, default_folder
 
 FILES = ["*.safetensors", "*.json", "spiece.model", "vocab.txt", "merges.txt"]
 # Models whose main branch holds only a pickle, and where the same weights are in safetensors.
@@ -85,16 +87,23 @@ def find(model: str, revision: str | None = None) -> Path:
 
 
 def fingerprint(model: str, revision: str | None = None) -> str:
-    """Tells a model's weights from others unread: by its name on the hub, or by its files' sizes and ages."""
+    """Tells a model from others without loading it: by its name on the hub, or by what is in its files.
+
+    A hub's name is as good as its revision: only that of a commit never changes. The files of a folder are read whole,
+    once for as long as they stay unchanged; where the folder lies, and when it came there, makes no difference.
+    """
     local = Path(model).expanduser()
     if not local.is_dir():
         return f"{model}@{revision or REVISIONS.get(model, 'main')}"
-    states = [(path.name, path.stat()) for path in sorted(local.iterdir()) if any(map(path.match, FILES))]
-    return " ".join([model, *(f"{name}:{state.st_size}:{state.st_mtime_ns}" for name, state in states)])
+    store = Store(default_folder())
+    told = hashlib.sha256()
+    for path in sorted(path for path in local.iterdir() if any(map(path.match, FILES)) and path.is_file()):
+        told.update(f"{path.name} {store.sha256(path)}\n".encode())
+    return f"sha256:{told.hexdigest()}"
 
 
 def tokenizer(folder: Path, names: Sequence[str]) -> Any:
-    """The fast tokenizer in `folder`, if one of the files `names` is there and no code has to be run; else ValueError."""
+    """The fast tokenizer in `folder`. Raises ValueError if it has none of `names`, or needs code of its own."""
     if not any((folder / name).is_file() for name in names):
         raise ValueError(f"{folder}: expected a tokenizer ({' or '.join(names)}), got none")
     from transformers import AutoTokenizer

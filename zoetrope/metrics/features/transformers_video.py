@@ -67,8 +67,9 @@ def _normalisation(folder: Path) -> tuple[Tensor, Tensor]:
     """Mean and deviation of the channels, in [0, 1], that the model was trained with."""
     file = folder / "preprocessor_config.json"
     told = read_json(file) if file.is_file() else {}
-    mean, std = (told.get("image_mean", MEAN), told.get("image_std", STD)) if isinstance(told, dict) else (None, None)
-    if not (_are_three(mean) and _are_three(std) and all(std)):
+    known = told if isinstance(told, dict) else {}
+    mean, std = known.get("image_mean", MEAN), known.get("image_std", STD)
+    if not (_are_three(mean) and _are_three(std) and 0 not in std):
         raise ValueError(f"{file}: expected image_mean and image_std of three numbers each, got {mean} and {std}")
     return torch.tensor(mean).view(3, 1, 1), torch.tensor(std).view(3, 1, 1)
 
