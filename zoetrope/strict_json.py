@@ -8,6 +8,7 @@ from typing import Any
 LONGEST = 1 << 24  # characters or bytes of a text; the largest recipe has some 10^5
 DEEPEST = 64  # lists and objects within each other; the deepest config has about ten
 DIGITS = 300  # of a number, as many as a float can hold
+TOO_DEEP = f"expected JSON that is nested at most {DEEPEST} deep, got more"
 
 
 def parse_json(text: str | bytes, *, longest: int = LONGEST) -> Any:
@@ -32,12 +33,9 @@ def parse_json(text: str | bytes, *, longest: int = LONGEST) -> Any:
             f"expected JSON in UTF-8, got byte {error.object[error.start]:#04x} at {error.start}"
         ) from None
     except RecursionError:
-        value = None
-        deep = True
-    else:
-        deep = _is_deep(value)
-    if deep:
-        raise ValueError(f"expected JSON that is nested at most {DEEPEST} deep, got more")
+        raise ValueError(TOO_DEEP) from None
+    if _is_deep(value):
+        raise ValueError(TOO_DEEP)
     return value
 
 
@@ -78,7 +76,7 @@ def _refuse(constant: str) -> None:
 
 def _is_deep(value: Any) -> bool:
     level = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(DEEPEST):
         level = [
             inner
             for outer in level
