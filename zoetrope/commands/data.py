@@ -158,7 +158,7 @@ def encode(
     talk = Talk(json, quiet)
     stored = _stored(source)
     captions = stored.open().captions()
-    cache = EmbeddingCache(encoder, stored.features_folder, place, dtype_named(dtype, place))
+    cache = EmbeddingCache(encoder, None, place, dtype_named(dtype, place), beside=stored.features_folder)
     with talk.bars() as bars:
         bars.begin("captions", len(captions))
         new = cache.prepare(captions, lambda done, total: bars.advance(done + len(captions) - total))
