@@ -36,6 +36,7 @@ from zoetrope.training.preview import Subjects, sample_sheet, subjects
 from zoetrope.training.ranks import ALONE, Ranks
 from zoetrope.training.spec import Recipe, TrainSpec
 from zoetrope.training.state import TrainState, read_metrics
+from zoetrope.training.told import tell
 from zoetrope.training.trackers import Track, scalars_of, tracking
 from zoetrope.video import save_image
 
@@ -204,6 +205,7 @@ class Run:
         dataset = spec.data.open()
         texts = encoded(dataset, EmbeddingCache(self.recipe.cascade.text, cache), _tell_encoding)
         if self.ranks.leads:
+            tell(self.folder, dataset, texts)
             self.ranks.meet()
         batches = Batches(stage=self.stage, spec=spec, dataset=dataset, texts=texts)
         window, begun = Window(state.examples), time.perf_counter() - self._before
