@@ -113,17 +113,24 @@ def _dump(value: Any) -> Any:
 def override(config: C, path: str, value: Any) -> C:
     """A copy of `config` with one field changed: override(recipe, "stages.base.network.dropout", 0.1).
 
-    A sequence of configs is entered by position or by the `name` of its members. The value is JSON or a plain string.
+    See `overridden`, of which this is the case of one change.
+    """
+    return overridden(config, {path: value})
+
+
+def overridden(config: C, changes: Mapping[str, Any]) -> C:
+    """A copy of `config` with fields changed, path -> value, in this order, and validated once they all are.
+
+    A sequence of configs is entered by position or by the `name` of its members. A value is JSON or a plain string.
     Raises ValueError that names the path, with the nearest field name for a misspelt one.
     """
     tree = config.to_json()
-    node, keys = tree, path.split(".")
-    for depth, key in enumerate(keys):
-        where = ".".join(keys[:depth]) or type(config).__name__
-        slot = _slot(node, key, where)
-        if depth == len(keys) - 1:
-            node[slot] = value
-        else:
+    for path, value in changes.items():
+        node, keys = tree, path.split(".")
+        for depth, key in enumerate(keys):
+            slot = _slot(node, key, ".".join(keys[:depth]) or type(config).__name__)
+            if depth == len(keys) - 1:
+                node[slot] = value
             node = node[slot]
     return type(config).from_json(tree)
 
