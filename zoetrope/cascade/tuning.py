@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from zoetrope.cascade.spec import CascadeSpec
-from zoetrope.config import override
+from zoetrope.config import overridden
 from zoetrope.samplers import Sampler
 
 
@@ -30,26 +30,29 @@ class Tuning:
 def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
     """The cascade with these changes. Raises ValueError that names the field, with the nearest name for a wrong one."""
     sampler = None if tuning.sampler is None else Sampler.named(tuning.sampler)()
+    changes: dict[str, Any] = {}
     for number, stage in enumerate(spec.stages):
         path = f"stages.{stage.name}.sampling"
         if tuning.steps is not None:
-            spec = override(spec, f"{path}.steps", tuning.steps)
+            changes[f"{path}.steps"] = tuning.steps
         if tuning.guidance is not None and (number == 0 or any(stage.sampling.weights())):
-            spec = override(spec, f"{path}.guidance", tuning.guidance)
+            changes[f"{path}.guidance"] = tuning.guidance
         if sampler is not None:
-            spec = override(spec, f"{path}.sampler", sampler.to_json())
+            changes[f"{path}.sampler"] = sampler.to_json()
     for path, value in tuning.fields:
-        spec = spec_override(spec, path, value)
-    return spec
+        full = full_path(spec, path)
+        changes.pop(full, None)  # the last word comes last
+        changes[full] = value
+    return overridden(spec, changes)
 
 
-def spec_override(spec: CascadeSpec, path: str, value: Any) -> CascadeSpec:
-    """A copy with one field changed: "ssr1.sampling.steps", or any full path such as "text.path".
+def full_path(spec: CascadeSpec, path: str) -> str:
+    """The path from the cascade of a field that may begin with the name of a stage: "ssr1.sampling.steps".
 
-    Raises ValueError that names the path, with a nearest name for a misspelt part.
+    Raises ValueError, with a nearest name, if there is neither such a field nor such a stage.
     """
     head = path.partition(".")[0]
     if head in CascadeSpec.model_fields:
-        return override(spec, path, value)
+        return path
     spec.stage(head)
-    return override(spec, f"stages.{path}", value)
+    return f"stages.{path}"
