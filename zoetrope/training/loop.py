@@ -211,7 +211,8 @@ class Run:
         window, begun = Window(state.examples), time.perf_counter() - self._before
         keeper = Keeper(self.folder / "checkpoints", self.ranks, state, spec.keep, spec.keep_every)
         share = Share(self.ranks.rank, self.ranks.world)
-        loader = Loader(batches, state.examples, spec.examples, share, spec.workers)
+        alone = self.ranks.world == 1  # several end together, after a step
+        loader = Loader(batches, state.examples, spec.examples, share, spec.workers, lambda: alone and self.stopped)
         agreed = False
         try:
             self._learning = True
@@ -229,7 +230,7 @@ class Run:
                     self._sheet(loader.call(subjects, batches, state.examples))
                 if crossed(before, state.examples, spec.checkpoint_step):
                     keeper.save(state)
-                if self._ending or (self.stopped and self.ranks.world == 1):
+                if self._ending or (self.stopped and alone):
                     break
             agreed = True
         except FloatingPointError:
