@@ -1,8 +1,11 @@
 """What the analytic recogniser makes of videos of toybox prompts."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from zoetrope.data.toybox.prompts import SETS, Prompt
+from zoetrope.metrics.intervals import Share
 from zoetrope.metrics.recogniser import recognise, recognise_pair
 from zoetrope.video import Video
 
@@ -14,23 +17,71 @@ ORDER = {"right": "left", "below": "above"}  # the same relation, told of the ot
 Seen = dict[str, tuple[str | None, ...]]
 
 
+class Verdict(NamedTuple):
+    """One video: the number of its prompt, what should be seen and what is, of each aspect that is judged, and the
+    words that tell these aspects, where they are ones that training never used."""
+
+    prompt: int
+    truth: Seen
+    seen: Seen
+    words: Mapping[str, str]
+
+    @property
+    def hits(self) -> dict[str, bool]:
+        """Whether each judged aspect is right."""
+        return {aspect: self.seen[aspect] == value for aspect, value in self.truth.items()}
+
+
+def verdicts(name: str, prompts: Sequence[Prompt], videos: Sequence[Sequence[Video]]) -> list[Verdict]:
+    """What is seen in each video of each prompt. Of a prompt with unseen words only what these tell is judged."""
+    found = []
+    for number, (prompt, several) in enumerate(zip(prompts, videos, strict=True)):
+        aspects = [aspect for aspect in ASPECTS[name] if not prompt.unseen or aspect in prompt.unseen]
+        truth = truth_of(prompt)
+        for video in several:
+            seen = seen_in(prompt, video)
+            told = ({aspect: value[aspect] for aspect in aspects} for value in (truth, seen))
+            found.append(Verdict(number, *told, prompt.unseen))
+    return found
+
+
 def judge(name: str, prompts: list[Prompt], videos: list[list[Video]]) -> dict[str, object]:
     """Share of videos in which each aspect is what the prompt says, with the commonest confusions."""
-    right: Counter[str] = Counter()
+    told = summary(verdicts(name, prompts, videos))
+    shares = {aspect: share["right"] / share["samples"] for aspect, share in told["aspects"].items()}
+    return {"videos": told["videos"], **shares, "confusions": told["confusions"]}
+
+
+def summary(found: Sequence[Verdict]) -> dict[str, Any]:
+    """Shares with intervals, clustered by prompt: of each aspect, of all at once, of each class and each unseen word.
+
+    Of videos of which different aspects are judged there is no share of all at once. Classes and words are told of
+    single objects alone.
+    """
+    hits: dict[tuple[str, ...], list[tuple[bool, int]]] = defaultdict(list)
     confused: Counter[str] = Counter()
-    total = 0
-    for prompt, seeds in zip(prompts, videos, strict=True):
-        truth = truth_of(prompt)
-        for video in seeds:
-            seen = seen_in(prompt, video)
-            total += 1
-            hits = {aspect: seen[aspect] == truth[aspect] for aspect in ASPECTS[name]}
-            right.update(aspect for aspect, hit in hits.items() if hit)
-            right["all"] += all(hits.values())
-            pairs = (pair for a, hit in hits.items() if not hit for pair in zip(truth[a], seen[a], strict=True))
-            confused.update(f"{said} seen as {found}" for said, found in pairs if said != found)
-    shares = {aspect: right[aspect] / total for aspect in (*ASPECTS[name], "all")}
-    return {"videos": total, **shares, "confusions": confused.most_common(12)}
+    alike = len({tuple(one.truth) for one in found}) == 1 and not any(one.words for one in found)
+    for one in found:
+        for aspect, hit in one.hits.items():
+            hits["aspects", aspect].append((hit, one.prompt))
+            if len(one.truth[aspect]) == 1:
+                hits["classes", aspect, str(one.truth[aspect][0])].append((hit, one.prompt))
+            if aspect in one.words:
+                hits["words", aspect, one.words[aspect]].append((hit, one.prompt))
+            pairs = zip(one.truth[aspect], one.seen[aspect], strict=True)
+            confused.update(f"{said} seen as {seen}" for said, seen in pairs if said != seen)
+        if alike:
+            hits["aspects", "all"].append((all(one.hits.values()), one.prompt))
+    told: dict[str, Any] = {"videos": len(found), "prompts": len({one.prompt for one in found}), "aspects": {}}
+    told |= {"classes": {}, "words": {}, "confusions": confused.most_common(12)}
+    for (kind, *path), values in sorted(hits.items()):
+        share = Share.of([hit for hit, _ in values], [prompt for _, prompt in values])
+        *above, last = path
+        place = told[kind]
+        for part in above:
+            place = place.setdefault(part, {})
+        place[last] = share.to_json()
+    return told
 
 
 def truth_of(prompt: Prompt) -> Seen:

@@ -1,30 +1,38 @@
 """What the shipped model makes of prompts that training never saw, judged by the analytic recogniser.
 
-    python benchmarks/score_mini.py --model mini --out runs/scores
+    python benchmarks/score_mini.py --model mini --out runs/scores --until ssr2
 
-128 held-out combinations and 64 held-out wordings, four seeds each, at the model's default settings; then letters, 3-D
-objects, two objects and styles, which are reported as they are. Of letters the shape is not judged. Of two objects both
-have to be right, each in its place: the left or upper one of the video is compared with that of the prompt, and the
-relation is right if they stand side by side, or one above the other, as the prompt says.
+Prompts that combine what training never combines, and prompts in words that training never used, of which only what
+these words tell is judged; then, reported as they are, familiar prompts, letters, 3-D objects, two objects and
+styles. Of letters the shape is not judged. Of two objects both have to be right, each in its place: the left or upper
+one of the video is compared with that of the prompt, and the relation is right if they stand side by side, or one
+above the other, as the prompt says.
+
+Every video has noise of its own: noise k of prompt n is that of seed k and sample n. Videos of different prompts are
+then independent, those of one prompt are not: intervals are clustered by prompt (`zoetrope.metrics.intervals`) and say
+where the share of endlessly many such prompts and noises lies. An aim counts as reached if all of its interval does.
 
 Every video is judged after every stage: what super-resolution adds must not cost what the base has got right. Videos
 larger or longer than 32 x 192 x 320 are judged and kept with frames skipped and reduced to that size.
 
-Prints a row of a table for each set and stage, and writes scores.json and contact sheets. Videos are kept under a name
-made of the weights, the settings and the prompts, and not made again, so an interrupted measurement goes on where it
-stopped, those of the first stage as they were passed on: where only later stages have changed, it goes on from there.
+Prints a row of a table for each set and stage, and writes table.md (with each class and each unseen word), scores.json
+and contact sheets; sets that scores.json has of the same weights stay in it. Videos are kept under a name made of the
+weights, the settings and the prompts, and not made again, so an interrupted measurement goes on where it stopped, those
+of the first stage as they were passed on: where only later stages have changed, it goes on from there.
 """
 
 import argparse
 import hashlib
 import json
-import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from _judging import judge
+from _judging import summary, verdicts
+from _scores import table
 
 from zoetrope.cascade.resample import degrade
 from zoetrope.cascade.spec import StageSpec
@@ -36,22 +44,22 @@ from zoetrope.training.precision import compute_dtype
 from zoetrope.training.trained import Gathered, gather
 from zoetrope.video import Video, contact_sheet, save_image
 
-NUMBERS = {"combinations": 128, "wordings": 64, "familiar": 64, "hues": 32, "pairs": 32,
+NUMBERS = {"combinations": 128, "wordings": 192, "familiar": 128, "hues": 32, "pairs": 32,
            "letters": 32, "solids": 32, "styles": 32}  # fmt: skip
 BATCH, TOGETHER = 8, 2**24  # videos that are made together: so many, or fewer whose last stage has so many pixels
 FRAMES, HEIGHT = 32, 192
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Generate, judge, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", default="mini")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--until", help="last stage to run; the default is the whole cascade")
     parser.add_argument("--sets", nargs="*", choices=list(SETS), default=list(SETS))
-    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--noises", type=int, default=4, help="videos of each prompt")
     parser.add_argument("--limit", type=int, help="prompts of each set, for a quick look")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     gathered = gather([options.model])
     cascade = gathered.cascade(device, compute_dtype(device))
@@ -62,14 +70,35 @@ def main() -> None:
     for name in options.sets:
         prompts = SETS[name](min(NUMBERS[name], options.limit or NUMBERS[name]))
         videos = _videos(cascade, prompts, options, {stage: f"{name}-{key}" for stage, key in judged.items()})
-        scores[name] = {stage: judge(name, prompts, made) for stage, made in videos.items()}
-        for stage, score in scores[name].items():
-            print(_row(name, stage, score), flush=True)
+        scores[name] = {stage: summary(verdicts(name, prompts, made)) for stage, made in videos.items()}
+        print(table({name: scores[name]}), flush=True)
         last = videos[stages[-1].name]
         save_image(options.out / f"{name}.png", contact_sheet([one[0] for one in last[:12]], 1))
-    partial = options.out / ".scores.json.partial"
-    partial.write_text(json.dumps(scores, indent=1))
-    os.replace(partial, options.out / "scores.json")
+    told = {
+        "model": gathered.spec.name,
+        "weights": {stage.name: _weights(gathered, stage) for stage in gathered.spec.stages},
+        "dtype": str(cascade.dtype).removeprefix("torch."),
+        "noises": options.noises,
+    }
+    told["sets"] = {**_there(options.out / "scores.json", told), **scores}
+    _write(options.out / "scores.json", json.dumps(told, indent=1) + "\n")
+    _write(options.out / "table.md", table(told["sets"]) + "\n")
+
+
+def _there(path: Path, told: dict[str, Any]) -> dict[str, Any]:
+    """The sets of a file of scores, if they were measured in the same way."""
+    there = json.loads(path.read_text()) if path.exists() else {}
+    return there["sets"] if all(there.get(name) == value for name, value in told.items()) else {}
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def _weights(gathered: Gathered, stage: StageSpec) -> str:
+    return hashlib.sha256(gathered.weights[stage.name].read_bytes()).hexdigest()
 
 
 def _key(gathered: Gathered, cascade: Cascade, until: str | None) -> str:
@@ -78,39 +107,36 @@ def _key(gathered: Gathered, cascade: Cascade, until: str | None) -> str:
     settings = [gathered.spec.text.to_json(), *(stage.to_json() for stage in stages)]
     told = hashlib.sha256(json.dumps([settings, str(cascade.device), str(cascade.dtype)]).encode())
     for stage in stages:
-        told.update(hashlib.sha256(gathered.weights[stage.name].read_bytes()).digest())
+        told.update(bytes.fromhex(_weights(gathered, stage)))
     return told.hexdigest()[:12]
 
 
 def _videos(
     cascade: Cascade, prompts: list[Prompt], options: argparse.Namespace, names: dict[str, str]
 ) -> dict[str, list[list[Video]]]:
-    """options.seeds videos of each prompt, as the stages in `names` made them.
+    """options.noises videos of each prompt, as the stages in `names` made them.
 
     `names` begins, for each stage, the names of the files that its videos are kept in.
     """
-    todo = [(i, seed) for i in range(len(prompts)) for seed in range(options.seeds)]
-    made: dict[str, dict[tuple[int, int], Video]] = {stage: {} for stage in names}
+    made: dict[str, list[list[Video]]] = {stage: [[] for _ in prompts] for stage in names}
     first = next(iter(names))
     batch = _batch(cascade.spec.until(options.until)[-1])
-    for start in range(0, len(todo), batch):
-        part = todo[start : start + batch]
-        texts, seeds = [prompts[i].text for i, _ in part], [seed for _, seed in part]
-        asked = hashlib.sha256(json.dumps([texts, seeds]).encode()).hexdigest()[:12]
-        files = {stage: options.out / f"{name}-{asked}.npz" for stage, name in names.items()}
-        if not all(file.exists() for file in files.values()):
-            start = _passed_on(first, files[first]) if len(files) > 1 else None
-            for progress in cascade.stream(texts, samples=seeds, until=options.until, start=start):
-                if progress.done:
-                    _keep(files[progress.stage], progress, whole=progress.stage == first)
-        for stage, file in files.items():
-            stored = np.load(file)
-            videos = [Video(frames, float(stored["fps"])) for frames in stored["frames"]]
-            made[stage].update(zip(part, videos, strict=True))
-    return {
-        stage: [[videos[i, seed] for seed in range(options.seeds)] for i in range(len(prompts))]
-        for stage, videos in made.items()
-    }
+    for noise in range(options.noises):
+        for start in range(0, len(prompts), batch):
+            part = range(start, min(start + batch, len(prompts)))
+            texts = [prompts[i].text for i in part]
+            asked = hashlib.sha256(json.dumps([texts, noise, *part]).encode()).hexdigest()[:12]
+            files = {stage: options.out / f"{name}-{asked}.npz" for stage, name in names.items()}
+            if not all(file.exists() for file in files.values()):
+                given = _passed_on(first, files[first]) if len(files) > 1 else None
+                for now in cascade.stream(texts, seed=noise, samples=part, until=options.until, start=given):
+                    if now.done:
+                        _keep(files[now.stage], now, whole=now.stage == first)
+            for stage, file in files.items():
+                stored = np.load(file)
+                for i, frames in zip(part, stored["frames"], strict=True):
+                    made[stage][i].append(Video(frames, float(stored["fps"])))
+    return made
 
 
 def _batch(last: StageSpec) -> int:
@@ -140,12 +166,6 @@ def _keep(file: Path, progress: Progress, whole: bool) -> None:
     also = {"x": progress.x_hat.clamp(-1, 1).float().cpu().numpy()} if whole else {}
     np.savez_compressed(partial, frames=np.stack([video.frames for video in videos]), fps=np.asarray(size.fps), **also)
     os.replace(partial, file)
-
-
-def _row(name: str, stage: str, score: dict[str, object]) -> str:
-    cells = [f"{score[a]:.1%}" if a in score else "-" for a in ("colour", "shape", "motion", "relation", "all")]
-    error = 1.96 * math.sqrt(0.25 / int(str(score["videos"])))
-    return f"| {name} | after {stage} | {score['videos']} | " + " | ".join(cells) + f" | (within {error:.1%})"
 
 
 if __name__ == "__main__":

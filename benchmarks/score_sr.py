@@ -1,7 +1,7 @@
 """Every super-resolution stage of a model against plain upsampling, on toybox clips that training never saw.
 
     python benchmarks/score_sr.py --model mini --out runs/score_sr --features mobilenet_v2_1.0_backbone.safetensors
-    python benchmarks/score_sr.py --model mini --out runs/score_sr --clips 16 tsr2=8 ssr2=8 tsr3=4 ssr3=1
+    python benchmarks/score_sr.py --model mini --out runs/score_sr --first 100 --clips 16 tsr2=8 ssr2=8 tsr3=4 ssr3=1
 
 A clip is made by the stage and by every plain way one after the other, of the true input and of a generated one (see
 _super_resolution.py). Half of the clips combine values that training never shows together. Spatial stages are
@@ -15,7 +15,12 @@ compared with bilinear and bicubic enlarging, temporal ones with repeating and w
 - wins: clips in which the stage is nearer to the truth, in squared error of the new frames (of all of a spatial stage),
   than every plain way.
 
-Prints the table, and writes table.md, scores.json and a contact sheet of each stage: truth, the best plain way, the
+A second table compares clip by clip: in each measure the stage with the plain way that is best in it on average, and
+the mean difference of the two with its paired interval of 95 %. The error there is the root mean square of a clip.
+Temporal stages are compared on the new frames, but for flicker. --first N begins with clip N, such as one that no
+setting was chosen on.
+
+Prints the tables, and writes table.md, scores.json and a contact sheet of each stage: truth, the best plain way, the
 stage. Scores of a clip are kept and not measured again, so an interrupted measurement goes on where it stopped.
 """
 
@@ -27,6 +32,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from _comparison import compared, comparison_table
 from _super_resolution import (
     GIVEN,
     Cascades,
@@ -69,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--stages", nargs="+", help="the default is all with super-resolution")
     parser.add_argument("--clips", nargs="+", default=["16"], metavar="N|STAGE=N")
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="the first clip's number")
     parser.add_argument("--inputs", nargs="+", choices=GIVEN, default=GIVEN)
     parser.add_argument("--features", type=Path, metavar="FILE", help="weights of MobileNetV2")
     parser.add_argument("--seed", type=int, default=0)
@@ -82,17 +89,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for number in range(max(counts[stage.name] for stage in stages)):
         for stage in stages:
             for given in options.inputs if number < counts[stage.name] else ():
-                scores[stage.name, given].append(_score(cascades, stage, number, given, network, options.out))
+                made = _score(cascades, stage, options.first + number, given, network, options.out)
+                scores[stage.name, given].append(made)
     rows = [row for stage in stages for given in options.inputs for row in _rows(stage, given, scores)]
-    table = _table(rows)
+    pairs = {key: compared(key[0], measures) for key, measures in scores.items()}
+    table = _table(rows) + "\n\n" + comparison_table(pairs)
     print(table)
     (options.out / "table.md").write_text(table + "\n")
     told = [{**row._asdict(), "fidelity": row.fidelity.to_json(), "psnr": _finite(row.fidelity)} for row in rows]
     every = [{"stage": stage, "input": given, "clips": values} for (stage, given), values in scores.items()]
-    write_json(
-        options.out / "scores.json",
-        {**describe(cascades.gathered, network, options.seed), "rows": told, "measured": every},
-    )
+    described = {**describe(cascades.gathered, network, options.seed), "first": options.first}
+    beside = [{"stage": s, "input": g, **one._asdict()} for (s, g), several in pairs.items() for one in several]
+    write_json(options.out / "scores.json", {**described, "rows": told, "compared": beside, "measured": every})
 
 
 def _score(
@@ -106,19 +114,18 @@ def _score(
     def make() -> dict[str, Any]:
         clip = cascades.clip(number, stage)
         low = cascades.given(stage, clip, given)
-        shown: dict[str, Video] = {"truth": _video(clip.video, stage)} if number == 0 else {}
+        sheet = out / f"{stage.name}-{given}.png"
+        shown: dict[str, Video] = {} if sheet.exists() else {"truth": _video(clip.video, stage)}
         methods: list[tuple[str, Callable[[], Tensor]]] = [
             (name, partial(upsampled, low)) for name, upsampled in plain(stage).items()
         ]
         methods.append((stage.name, partial(cascades.run, stage, low, clip)))
-        if number == 0:
+        if shown:
             methods = [(name, partial(_showing, method, shown, name, stage)) for name, method in methods]
         value = measured(stage, clip, methods, network)
         if shown:
             first = next(iter(plain(stage)))
-            save_image(
-                out / f"{stage.name}-{given}.png", contact_sheet([shown["truth"], shown[first], shown[stage.name]])
-            )
+            save_image(sheet, contact_sheet([shown["truth"], shown[first], shown[stage.name]]))
         print(f"{stage.name}, {given} input, clip {number}: {clip.text}", flush=True)
         return value
 

@@ -20,6 +20,8 @@ NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 
 # From the ground up: a module imports from its own layer and from those before it.
 LAYERS = [
+    "explain",
+    "strict_json",
     "config",
     "shapes",
     "conditioning",

@@ -1,12 +1,13 @@
 """Configuration: strict, frozen, complete in JSON, and with errors that say where and what instead."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec
-from zoetrope.config import override, unknown
+from zoetrope.config import overridden, override, parse_json, read_json, shown, unknown
 from zoetrope.diffusion.schedule import Cosine
 from zoetrope.models.folder import FILE, FORMAT, read_spec
 from zoetrope.networks import NetworkConfig
@@ -100,6 +101,99 @@ def test_override_of_what_is_not_there() -> None:
         mini.override("bse.sampling.steps", 7)
 
 
+def test_changes_are_validated_together() -> None:
+    mini = recipe().cascade
+    small = mini.model_copy(update={"stages": mini.until("base"), "teachers": ()})
+    changes = {"stages.base.shape.height": 21, "stages.base.shape.width": 33, "stages.base.network.patch": 1}
+    with pytest.raises(ValueError, match="height: expected a multiple of 2, got 21; the nearest is 20"):
+        overridden(small, changes)
+    changes["stages.base.network.levels"] = [{"width": 64, "temporal": "attention"}]
+    assert overridden(small, changes).stage("base").shape.sizes == (16, 21, 33)
+    both = {"base.shape.frames": 8, "base.shape.fps": 1.5, "tsr1.source.frames": 8, "tsr1.source.fps": 1.5}
+    made = recipe().overridden(both).cascade
+    assert made.stages[0].shape == made.stages[1].source == VideoShape(frames=8, height=24, width=40, fps=1.5)
+    with pytest.raises(ValueError, match="lasts other seconds"):
+        recipe().overridden(dict(list(both.items())[:3]))
+
+
+def test_what_is_given_whole_can_be_changed_further() -> None:
+    mini = recipe()
+    changes = {"base.sampling.sampler": "ancestral", "base.sampling.sampler.gamma": 0.7}
+    assert mini.overridden({"base.sampling.sampler": Ancestral()}).cascade.stages[0].sampling.sampler == Ancestral()
+    with pytest.raises(ValueError, match="is a plain value"):
+        mini.overridden(changes)
+    changes["base.sampling.sampler"] = given = {"type": "ancestral"}  # type: ignore[assignment]
+    assert mini.overridden(changes).cascade.stages[0].sampling.sampler == Ancestral(gamma=0.7)
+    assert given == {"type": "ancestral"}
+    assert mini.overridden({"base.distillation.steps": 4, "tsr1.distillation.steps": 1}).distil_spec("base").steps == 4
+    assert mini.overridden({}) == mini
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("sampling.guidance", "high", "guidance: Input should be a valid number or an object with the fields of Osc"),
+        ("sampling.guidance", -1, "guidance: Input should be "),
+        ("sampling.guidance", {"high": 3, "lo": 2}, "Oscillating: unknown field 'lo'; did you mean 'low'?"),
+        ("sampling.threshold", "dynamic", "threshold: Input should be 'static' or a valid number, got 'dynamic'"),
+        ("sampling.threshold", 3, "threshold: Input should be above 0 and at most 1, got 3"),
+        ("sampling.sampler", {"type": "ddim", "eta": 1}, "DDIM: unknown field 'eta'; there are none"),
+        ("training.half_life", [1, 0], "half_life.1: Input should be greater than 0, got 0"),
+        ("training.half_life", "x", "half_life: Input should be a valid integer or a valid tuple, got 'x'"),
+        ("training.lr", 1, "training.base: unknown field 'lr'; did you mean 'phases.0.peak'?"),
+        ("training.learning_rate", 1, "did you mean 'phases.0.peak'?"),
+        ("training.peak", 1, "training.base: unknown field 'peak'; did you mean 'phases.0.peak'?"),
+        ("training.zzz", 1, "training.base: unknown field 'zzz'; known: accumulate, augment"),
+        ("training.phases", [{"examples": 1, "batch_size": 3}], "unknown field 'batch_size'; did you mean 'batch'?"),
+    ],
+)
+def test_an_error_is_one_complaint_about_one_field(path: str, value: object, told: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        recipe().override(f"base.{path}", value)
+    message = str(caught.value)
+    assert told in message
+    assert len(message) < 420 and "\n" not in message
+    assert len(re.findall("unknown|Input should|Tuple should|is missing|is a plain", message)) == 1
+
+
+def test_values_in_errors_are_short() -> None:
+    stage = recipe().cascade.stages[0].to_json()
+    for value in (stage, [stage] * 9, "x" * 10_000, 9**9999, {"a": [[[[1]]]]}):
+        with pytest.raises(ValueError) as caught:
+            recipe().override("cascade.stages.0.prediction", value)
+        assert len(str(caught.value)) < 250
+    with pytest.raises(ValueError, match=r"got 0; and 97 more$"):
+        VideoUNetConfig.from_json({"levels": [{"width": 0}] * 100})
+    assert shown("red") == "'red'" and shown([1, 2, 3, 4]) == "[1, 2, 3, ...]"
+
+
+def test_json_is_strict_and_bounded(tmp_path: Path) -> None:
+    assert parse_json('{"a": [1, 2.5, null, "\u00e9"]}') == parse_json(b'{"a":[1,2.5,null,"\xc3\xa9"]}')
+    assert parse_json("[" * 64 + "]" * 64)
+    for text in ("[" * 65 + "]" * 65, "[" * 100_000, '{"a":[' * 50_000):
+        with pytest.raises(ValueError, match="nested at most 64 deep"):
+            parse_json(text)
+    wrong = [("9" * 5000, "300 digits"), ("1e999", "below 1e308"), ("[NaN]", "finite"), ("-Infinity", "finite")]
+    for text, told in [*wrong, ("{", "line 1 column 2"), ("", "line 1"), (b"\xff", "UTF-8")]:  # type: ignore[list-item]
+        with pytest.raises(ValueError, match=told) as caught:
+            parse_json(text)
+        assert len(str(caught.value)) < 120 and "\n" not in str(caught.value)
+        (tmp_path / "a.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+        with pytest.raises(ValueError, match=rf"a\.json: not readable as JSON \(.*{told}"):
+            read_json(tmp_path / "a.json")
+    for refused in ("[" * 100_000, '{"type": ' + "9" * 5000 + "}"):
+        with pytest.raises(ValueError, match="expected "):
+            Recipe.from_json(refused)
+    with pytest.raises(ValueError, match="at most 4 "):
+        parse_json("[1,2]", longest=4)
+    (tmp_path / "a.json").write_text("[1,2]")
+    assert read_json(tmp_path / "a.json", longest=5) == [1, 2]
+    with pytest.raises(ValueError, match="at most 4 bytes"):
+        read_json(tmp_path / "a.json", longest=4)
+    with pytest.raises(ValueError, match="expected a plain file"):
+        read_json(tmp_path)
+
+
 def test_the_shipped_recipe_comes_back_from_json() -> None:
     mini = recipe()
     assert Recipe.from_json(json.loads(json.dumps(mini.to_json()))) == mini
@@ -131,4 +225,8 @@ def test_a_model_of_a_newer_format_is_refused(tmp_path: Path) -> None:
 
 def test_unknown_names_what_is_near() -> None:
     assert unknown("stage", "bse", ["base", "tsr1"]) == "unknown stage 'bse'; did you mean 'base'?"
+    assert unknown("field", "lr", ["lora", "rate"]) == "unknown field 'lr'; known: lora, rate"
+    assert unknown("field", "lr", ["lora", "peak"]) == "unknown field 'lr'; did you mean 'peak'?"
+    assert unknown("type", "unet", ["video_unet", "other"]).endswith("did you mean 'video_unet'?")
+    assert len(unknown("type", "x" * 10_000, ["y"])) < 120
     assert unknown("stage", "zzz", ["tsr1", "base"]) == "unknown stage 'zzz'; known: base, tsr1"

@@ -16,6 +16,7 @@ import importlib
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -264,6 +265,12 @@ def test_names_and_links_exist(document: Path) -> None:
         resolve(dotted)
     prose = FENCE.sub("", text)
     assert [link for link in LINK.findall(prose) if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", ["fields.md", "python.md"])
+def test_the_reference_is_that_of_the_code(page: str) -> None:
+    made = runpy.run_path(str(ROOT / "docs/_reference.py"))["PAGES"][page]()
+    assert (ROOT / "docs" / page).read_text("utf-8") == made, "write it anew with: python docs/_reference.py"
 
 
 def test_the_paper_map_leads_to_code() -> None:

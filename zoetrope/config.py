@@ -5,16 +5,18 @@ A *kind* (schedule, sampler, network, text encoder, data source) is one file in 
 kind's name in JSON (`{"type": "ddim"}`), so that adding a kind is adding a file, and nothing needs to be registered.
 """
 
-import difflib
 import importlib
-import json
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
-from pydantic_core import ErrorDetails
+
+from zoetrope.explain import explain, nearest, otherwise, shown, unknown
+from zoetrope.strict_json import parse_json, read_json
+
+__all__ = ["Config", "Kind", "explain", "overridden", "override", "parse_json", "read_json", "shown", "unknown"]
 
 C = TypeVar("C", bound="Config")
 
@@ -37,7 +39,7 @@ class Config(BaseModel):
         Raises ValueError that names each offending field by its full path.
         """
         try:
-            return cls.model_validate(json.loads(value) if isinstance(value, str) else value)
+            return cls.model_validate(parse_json(value) if isinstance(value, str) else value)
         except ValidationError as error:
             raise ValueError(explain(error, cls)) from None
 
@@ -88,6 +90,8 @@ class Kind(Config):
     @model_validator(mode="wrap")
     @classmethod
     def _resolved(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        if isinstance(value, str) and "folder" in cls.__dict__:
+            value = {"type": value}
         if isinstance(value, Mapping):
             value = dict(value)
             tag = value.pop("type", None)
@@ -113,19 +117,37 @@ def _dump(value: Any) -> Any:
 def override(config: C, path: str, value: Any) -> C:
     """A copy of `config` with one field changed: override(recipe, "stages.base.network.dropout", 0.1).
 
-    A sequence of configs is entered by position or by the `name` of its members. The value is JSON or a plain string.
-    Raises ValueError that names the path, with the nearest field name for a misspelt one.
+    See `overridden`, of which this is the case of one change.
+    """
+    return overridden(config, {path: value})
+
+
+def overridden(config: C, changes: Mapping[str, Any]) -> C:
+    """A copy of `config` with fields changed, path -> value, in this order, and validated once they all are.
+
+    A sequence of configs is entered by position or by the `name` of its members. A value is JSON, a config or a plain
+    string. Raises ValueError that names the path, with the nearest field name for a misspelt one.
     """
     tree = config.to_json()
-    node, keys = tree, path.split(".")
-    for depth, key in enumerate(keys):
-        where = ".".join(keys[:depth]) or type(config).__name__
-        slot = _slot(node, key, where)
-        if depth == len(keys) - 1:
-            node[slot] = value
-        else:
-            node = node[slot]
+    given: list[str] = []
+    for path, value in changes.items():
+        whole = any(path.startswith(f"{before}.") for before in given)
+        _set(tree, path, _dump(value), type(config).__name__, new=whole)
+        given.append(path)
     return type(config).from_json(tree)
+
+
+def _set(tree: Any, path: str, value: Any, root: str, *, new: bool) -> None:
+    """Change one field of a tree; `new` fields may be put into what was given whole, which validation completes."""
+    keys = path.split(".")
+    for depth, key in enumerate(keys):
+        where, last = ".".join(keys[:depth]) or root, depth == len(keys) - 1
+        if new and isinstance(tree, dict) and key not in tree:
+            tree[key] = {}
+        slot = _slot(tree, key, where)
+        if last:
+            tree[slot] = value
+        tree = tree[slot]
 
 
 def _slot(node: Any, key: str, where: str) -> Any:
@@ -137,35 +159,25 @@ def _slot(node: Any, key: str, where: str) -> Any:
             return int(key)
         raise ValueError(f"{where}: " + unknown("entry", key, [n for n in names if n] or map(str, range(len(node)))))
     if not isinstance(node, dict):
-        raise ValueError(f"{where}: is a plain value, it has no field {key!r}")
+        raise ValueError(f"{where}: is a plain value, it has no field {shown(key)}")
     if key not in node:
-        raise ValueError(f"{where}: " + unknown("field", key, node))
+        near = _path_to(otherwise(key), node) or nearest(key, list(node)) or _path_to(key, node)
+        told = unknown("field", key, node) if near is None else f"unknown field {shown(key)}; did you mean {near!r}?"
+        raise ValueError(f"{where}: {told}")
     return key
 
 
-def unknown(what: str, got: str, known: Iterable[str]) -> str:
-    """The text of an error about a name that does not exist, with the nearest that does."""
-    known = sorted(known)
-    near = difflib.get_close_matches(str(got), known, 1, 0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-    return f"unknown {what} {got!r}; {hint}"
-
-
-def explain(error: ValidationError, cls: type[BaseModel]) -> str:
-    """One line for each thing that is wrong with a config, by its path."""
-    return "; ".join(_explanations(error.errors(), cls))
-
-
-def _explanations(errors: list[ErrorDetails], cls: type[BaseModel]) -> Iterator[str]:
-    for problem in errors:
-        path = ".".join(str(part) for part in problem["loc"])
-        where = path or cls.__name__
-        if problem["type"] == "extra_forbidden":
-            owner, key = path.rpartition(".")[0] or cls.__name__, str(problem["loc"][-1])
-            known = list(cls.model_fields) if len(problem["loc"]) == 1 else []
-            yield f"{owner}: {unknown('field', key, known)}" if known else f"{owner}: unknown field {key!r}"
-        elif problem["type"] == "missing":
-            yield f"{where}: is missing"
-        else:
-            message = problem["msg"].removeprefix("Value error, ").removeprefix(f"{where}: ")  # of its constructor
-            yield f"{where}: {message}" + ("" if problem["type"] == "value_error" else f", got {problem['input']!r}")
+def _path_to(name: str | None, node: Any) -> str | None:
+    """The path to the first field of that name within a node, the least deep."""
+    level: list[tuple[list[str], Any]] = [] if name is None else [([], node)]
+    while level:
+        level = [
+            ([*path, str(key)], inner)
+            for path, outer in level
+            if isinstance(outer, dict | list)
+            for key, inner in (outer.items() if isinstance(outer, dict) else enumerate(outer))
+        ]
+        for path, _ in level:
+            if path[-1] == name:
+                return ".".join(path)
+    return None

@@ -118,9 +118,7 @@ def test_features_of_another_encoder_or_of_other_captions(
     done = cli(*steps, "--out", "two", "--data", "films")
     assert done.code == 2
     # The features of all captions that other tests have encoded may be in the common cache, but not of this one.
-    assert (
-        "embeddings: 1 captions have no features there: 'a caption that came later'; zoetrope data encode" in done.err
-    )
+    assert "embeddings: 1 caption has no features there: 'a caption that came later'; zoetrope data encode" in done.err
     assert cli("data", "encode", "films", "--recipe", recipe).out.endswith("4 captions by t5, 1 of them new\n")
     assert cli(*steps, "--out", "three", "--data", "films").code == 0
 

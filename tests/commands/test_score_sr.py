@@ -1,9 +1,9 @@
 """The measurements of a model, from its folder to their tables, and its packing, with a tiny untrained cascade."""
 
 import importlib
+import itertools
 import json
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 
 from tests.commands.conftest import Cli, network
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.data.toybox.prompts import wordings
 from zoetrope.models.folder import read_spec, write_model
 from zoetrope.shapes import VideoShape
 from zoetrope.text.t5 import T5
@@ -70,6 +71,12 @@ def test_stages_are_scored_and_scores_are_kept(
         assert rows[stage, "generated", way]["psnr"]["every"] < rows[stage, "truth", way]["psnr"]["every"]
         assert (tmp_path / f"{stage}-generated.png").is_file()
     assert (tmp_path / "table.md").read_text().strip() in first and first.count(" input, clip ") == 6
+    beside = {(one["stage"], one["input"], one["measure"]): one for one in scores["compared"]}
+    assert len(beside) == 4 * 3  # distances of features were not measured
+    for (stage, given, measure), one in beside.items():
+        assert one["way"] in ways[stage] and (one["half"] is None) == (stage == "tsr1") and one["clips"] in (1, 2)
+        flicker = rows[stage, given, stage]["fidelity"]["flicker"]
+        assert measure != "flicker, %" or one["made"] == pytest.approx(100 * flicker)
 
     score_sr.main(arguments)
     again = capsys.readouterr().out
@@ -115,38 +122,33 @@ def test_videos_are_judged_after_every_stage(
     untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     score_mini = benchmark("score_mini", monkeypatch)
-    words = [
-        "--model",
-        str(untrained),
-        "--out",
-        str(tmp_path),
-        "--sets",
-        "combinations",
-        "--seeds",
-        "2",
-        "--limit",
-        "1",
-    ]
-    monkeypatch.setattr(sys, "argv", ["score_mini.py", *words])
-    score_mini.main()
-    rows = [line.split(" | ")[1] for line in capsys.readouterr().out.splitlines()]
-    assert rows == ["after base", "after tsr1", "after ssr1"]
+    words = ["--model", str(untrained), "--out", str(tmp_path), "--noises", "2", "--limit", "1", "--sets"]
+    score_mini.main([*words, "combinations"])
+    rows = [line.split(" | ")[1] for line in capsys.readouterr().out.split("\n\n")[0].splitlines()[2:]]
+    assert rows == ["base", "tsr1", "ssr1"]
     scores = json.loads((tmp_path / "scores.json").read_text())
-    assert list(scores["combinations"]) == ["base", "tsr1", "ssr1"]
-    assert [score["videos"] for score in scores["combinations"].values()] == [2, 2, 2]
+    assert list(scores["sets"]["combinations"]) == ["base", "tsr1", "ssr1"]
+    assert [score["videos"] for score in scores["sets"]["combinations"].values()] == [2, 2, 2]
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
-    assert len(kept) == 3
-    score_mini.main()
+    assert len(kept) == 6
+    frames = [np.load(path)["frames"] for path in kept if path.name.startswith("combinations")]
+    assert not any(np.array_equal(a, b) for a, b in itertools.combinations(frames, 2))  # noises of their own
+    score_mini.main([*words, "combinations"])
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")} == kept
     assert json.loads((tmp_path / "scores.json").read_text()) == scores
-    files = sorted(kept, key=lambda file: np.load(file)["frames"].shape[1:])
-    assert "x" in np.load(files[0])
-    before = [np.load(file)["frames"] for file in files]
-    for file in files[1:]:
+    bases, others = ([file for file in kept if ("x" in np.load(file)) == first] for first in (True, False))
+    assert len(bases) == 2
+    before = [np.load(file)["frames"] for file in others]
+    for file in others:
         file.unlink()
-    score_mini.main()  # goes on from what base had made
-    assert {path: path.stat().st_mtime_ns for path in files[:1]} == {files[0]: kept[files[0]]}
-    assert all(np.array_equal(old, np.load(file)["frames"]) for old, file in zip(before, files, strict=True))
+    score_mini.main([*words, "combinations"])  # goes on from what base had made
+    assert all(path.stat().st_mtime_ns == kept[path] for path in bases)
+    assert all(np.array_equal(old, np.load(file)["frames"]) for old, file in zip(before, others, strict=True))
+    score_mini.main([*words, "wordings", "--until", "base"])
+    more = json.loads((tmp_path / "scores.json").read_text())["sets"]
+    assert more["combinations"] == scores["sets"]["combinations"] and list(more["wordings"]) == ["base"]
+    told = (tmp_path / "table.md").read_text().split("| held-out words: word |")[1]
+    assert len(told.splitlines()) == 2 + len(wordings(1)[0].unseen)
 
 
 TO_TWO = ("--start", "4", "--steps", "2")

@@ -12,16 +12,19 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from zoetrope.data.toybox.held_out import held_out, held_out_script
 from zoetrope.metrics.clips import Clips, Material, Seen
-from zoetrope.metrics.evaluation import prepare, take
+from zoetrope.metrics.evaluation import Ready, prepare, take
 from zoetrope.metrics.features import Classifier, ClipNetwork, Extractor, FeatureNetwork, Matcher
 from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
+from zoetrope.metrics.intervals import Mean
 from zoetrope.metrics.measures import Measure, Result, Unavailable
 from zoetrope.metrics.measures._choice import choose, usual
 from zoetrope.metrics.measures.attributes import Attributes
 from zoetrope.metrics.measures.clip_score import ClipScore
 from zoetrope.metrics.measures.colour import ColourDrift
+from zoetrope.metrics.measures.flicker import Flicker
 from zoetrope.metrics.measures.frechet import Frechet
 from zoetrope.metrics.measures.frechet_changes import FrechetChanges, _directions
+from zoetrope.metrics.measures.fvd import FVD
 from zoetrope.metrics.measures.inception_score import InceptionScore, inception_score
 from zoetrope.metrics.measures.psnr import PSNR
 from zoetrope.metrics.measures.r_precision import RPrecision
@@ -144,12 +147,13 @@ def test_names_tell_the_network() -> None:
 def test_every_measure_survives_json_and_wants_its_network(measure: type[Measure]) -> None:
     made = measure()
     assert Measure.from_json(made.to_json()) == made
-    video = clips(torch.zeros(4, 3, 6, 24, 40))
-    (ready,) = prepare([made], [Material(video, video, tuple("abcd"), (held_out_script(0),) * 4, True)], strict=True)
+    video, other = clips(torch.zeros(4, 3, 6, 24, 40)), clips(torch.ones(4, 3, 6, 24, 40))
+    material = Material(video, other, tuple("abcd"), (held_out_script(0),) * 4, True)
+    (ready,) = prepare([made], [material], strict=True)
     if measure.extractors:
         assert ready.unavailable is not None and measure.extractors[0] in ready.unavailable.remedy
     else:
-        (result,) = take([ready], Material(video, video, tuple("abcd"), (held_out_script(0),) * 4, True))
+        (result,) = take([ready], material)
         assert isinstance(result, Result)
         assert Result.from_json(result.to_json()) == result
 
@@ -231,6 +235,50 @@ def test_inception_score() -> None:
     assert result.value == pytest.approx(3, abs=1e-3) and result.details["classes"] == 3 and result.error is None
 
 
+def test_what_cannot_be_measured_is_no_perfect_number(real: Tensor) -> None:
+    """One frame neither drifts nor flickers; that is no measurement of drift or flicker."""
+    single = clips(real[:, :, :1], shape_of(real[:, :, :1]))
+    material = Material(single, single, paired=True)
+    for measure in (ColourDrift(), Flicker(), FrechetChanges()):
+        with pytest.raises(ValueError, match="at least two frames, got one"):
+            measure.expect(material)
+            measure.expect_network(COARSE, material)
+
+
+def test_videos_of_one_prompt_belong_together() -> None:
+    videos, texts = coloured(6)
+    network = matcher(texts)
+    made = videos[[0, 0, 0, 1, 1, 1]] * torch.tensor([1.0, -1, 1, 1, 1, -1])[:, None, None, None, None]
+    apart = Material(clips(made, PLAIN), None, tuple(texts))
+    several = Material(clips(made, PLAIN), None, tuple(["colour 0"] * 3 + ["colour 1"] * 3))
+    alone = Material(clips(made[:3], PLAIN), None, ("colour 0",) * 3)
+    assert (apart.clusters, several.clusters, alone.clusters) == (None, several.prompts, None)
+    result = ClipScore().measure(several, network)
+    mean = Mean.of([100, -100, 100, 100, 100, -100], several.prompts)
+    assert (result.value, result.error) == pytest.approx((mean.value, mean.half), abs=1e-3)
+    assert result.interval == pytest.approx((mean.value - mean.half, mean.value + mean.half), abs=1e-3)
+    assert ClipScore().measure(alone, network).error == pytest.approx(Mean.of([100, -100, 100]).half, abs=1e-3)
+
+
+def test_fvd_looks_at_sixteen_frames(real: Tensor) -> None:
+    lengths: list[int] = []
+
+    def of_clips(video: Tensor) -> Tensor:
+        lengths.append(video.shape[2])
+        return video.mean((3, 4)).flatten(1)[:, :4]
+
+    network = ClipNetwork("i3d", "0" * 64, "any", 4, 10, None, of_clips)
+    long = real[:, :, [k % 6 for k in range(40)]]
+    material = Material(clips(long, shape_of(long)), clips(long.flip(0), shape_of(long)), stride=2)
+    assert FVD().measure(material, network).protocol.frames == 16 and set(lengths) == {16}
+    assert FVD(window=12).measure(material, network).protocol.frames == 12 and set(lengths) == {16, 12}
+    assert FVD(window=None).measure(material, network).protocol.frames == 20
+    short = Material(clips(long[:, :, :24], shape_of(long[:, :, :24])), material.real, stride=2)
+    with pytest.raises(ValueError, match=r"fvd: expected clips of at least 16 frames, got 12 \(--window 12"):
+        FVD().expect_network(network, short)
+    FVD(window=12).expect_network(network, short)
+
+
 def test_colour_drift(real: Tensor) -> None:
     fading = real.clone()
     fading += torch.linspace(0, -0.4, 6)[:, None, None]
@@ -248,6 +296,12 @@ def test_real_toybox_clips_have_their_attributes_and_others_not() -> None:
     prompts = tuple(map(str, range(12)))
     right = Attributes().measure(Material(clips(videos, shape), clips(videos, shape), prompts, scripts), None)
     assert right.value == right.reference and right.value >= 80
+    spins = right.details["classes"]["motion"]
+    assert sum(share["videos"] for share in spins.values()) == right.details["judged"] == right.samples
+    assert sum(share["right"] for share in spins.values()) == pytest.approx(
+        right.details["motion"] * right.details["judged"] / 100
+    )
+    assert right.interval[0] < right.value <= right.interval[1] <= 100 and right.error is None
     assert right.details["colour"] >= 90 and 6 <= right.details["judged"] <= 12
     wrong = Material(clips(videos.roll(1, 0), shape), clips(videos, shape), prompts, scripts)
     assert Attributes().measure(wrong, None).value < 15
@@ -260,14 +314,19 @@ def test_measures_of_pairs(real: Tensor) -> None:
     measures = [measure for measure in Measure.every() if "pairs" in measure.needs]
     assert {measure.kind() for measure in measures} == {"psnr", "ssim", "flicker"}
     good, same = (
-        [m().measure(Material(clips(x), clips(real), paired=True), None) for m in measures] for x in (made, real)
+        list(take([Ready(m()) for m in measures], Material(clips(x), clips(real), paired=True))) for x in (made, real)
     )
-    told = {result.name: (result.value, exact.value) for result, exact in zip(good, same, strict=True)}
+    exact = {result.name: result for result in same}
+    assert isinstance(exact["psnr"], Unavailable) and "infinite decibels" in exact["psnr"].reason
+    told = {result.name: (result.value, getattr(exact[result.name], "value", None)) for result in good}
     squared = (made - real).double().square().mean()
-    assert told["psnr"][0] == pytest.approx(float(10 * torch.log10(4 / squared))) and told["psnr"][1] == 200
+    assert told["psnr"][0] == pytest.approx(float(10 * torch.log10(4 / squared)))
     assert told["ssim"][0] < told["ssim"][1] == pytest.approx(1)
     assert told["flicker"][0] > told["flicker"][1] == 0
     assert 0 < abs(told["psnr"][0] - float(psnr(made, real).mean())) < 1  # not the mean of decibels
+    made[:, :, 2] = real[:, :, 2]
+    by_frame = PSNR().measure(Material(clips(made), clips(real), paired=True), None).details["by_frame"]
+    assert [value is None for value in by_frame] == [k == 2 for k in range(6)]
     with pytest.raises(ValueError, match="reduced real ones"):
         PSNR().expect(Material(clips(real), clips(real)))
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from zoetrope.metrics.measures import Protocol, Result, Unavailable
 from zoetrope.metrics.report import Entry, Report, StageTold
-from zoetrope.metrics.report.page import page
+from zoetrope.metrics.report.page import _plots_of, page
 from zoetrope.metrics.report.plain import brief, number
 from zoetrope.metrics.report.plots import HEIGHT, WIDTH, bars, lines
 from zoetrope.shapes import VideoShape
@@ -33,6 +33,32 @@ def result(value: float, error: float | None = None, unit: str = "", **details: 
 )  # fmt: skip
 def test_numbers_have_the_places_that_mean_something(value: float, error: float | None, unit: str, text: str) -> None:
     assert number(result(value, error, unit)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "samples", "text"),
+    [
+        (50.0, (9.45, 90.55), 2, "50 % (9 to 91, 2 videos)"), (88.28, (82.3, 92.5), 512, "88.3 % (82.3 to 92.5)"),
+        (0.0, (0.0, 4.75), 77, "0.0 % (0.0 to 4.8)"),
+    ],
+)  # fmt: skip
+def test_shares_have_an_interval_that_stays_in_bounds(
+    value: float, interval: tuple[float, float], samples: int, text: str
+) -> None:
+    told = result(value, unit="%").model_copy(update={"interval": interval, "samples": samples})
+    assert number(told) == text
+
+
+def test_a_frame_without_a_number_is_not_drawn() -> None:
+    drawn = lines({"m": [1.0, None, 3.0]})
+    assert drawn.count("<circle") == 2
+
+
+def test_classes_are_plotted() -> None:
+    shares = {"motion": {"spin": {"right": 0, "videos": 4}, "up": {"right": 3, "videos": 4}}}
+    told = result(37.5, unit="%", motion=37.5, classes=shares).model_copy(update={"reference": 90.0})
+    (_, _), (about, plot) = _plots_of({"mini": told})
+    assert "spin 4, up 4" in about and "mini, up: 75%" in plot and "mini, spin: 0%" in plot
 
 
 def test_a_protocol_in_one_line() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from zoetrope.cascade.spec import CascadeSpec
-from zoetrope.config import override
+from zoetrope.config import overridden
 from zoetrope.samplers import Sampler
 
 
@@ -18,7 +18,7 @@ class Tuning:
         guidance: weight w of the first stage, and of every other stage that is guided as it is: guiding one that is
             not would double its time for nothing that it was tuned for.
         sampler: the kind of every stage's sampler.
-        fields: any other fields, (path, value), as `override` takes them; they have the last word.
+        fields: any other fields, (path, value), as `overridden` takes them; they have the last word.
     """
 
     steps: int | None = None
@@ -28,28 +28,34 @@ class Tuning:
 
 
 def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
-    """The cascade with these changes. Raises ValueError that names the field, with the nearest name for a wrong one."""
+    """The cascade with these changes, which is validated once all of them are made.
+
+    Raises ValueError that names the field, with the nearest name for a wrong one.
+    """
+    changes: dict[str, Any] = {}
     sampler = None if tuning.sampler is None else Sampler.named(tuning.sampler)()
     for number, stage in enumerate(spec.stages):
         path = f"stages.{stage.name}.sampling"
         if tuning.steps is not None:
-            spec = override(spec, f"{path}.steps", tuning.steps)
+            changes[f"{path}.steps"] = tuning.steps
         if tuning.guidance is not None and (number == 0 or any(stage.sampling.weights())):
-            spec = override(spec, f"{path}.guidance", tuning.guidance)
+            changes[f"{path}.guidance"] = tuning.guidance
         if sampler is not None:
-            spec = override(spec, f"{path}.sampler", sampler.to_json())
+            changes[f"{path}.sampler"] = sampler.to_json()
     for path, value in tuning.fields:
-        spec = spec_override(spec, path, value)
-    return spec
+        full = full_path(spec, path)
+        changes.pop(full, None)  # the last word comes last
+        changes[full] = value
+    return overridden(spec, changes) if changes else spec
 
 
-def spec_override(spec: CascadeSpec, path: str, value: Any) -> CascadeSpec:
-    """A copy with one field changed: "ssr1.sampling.steps", or any full path such as "text.path".
+def full_path(spec: CascadeSpec, path: str) -> str:
+    """The path from the cascade of a field that may begin with the name of a stage: "ssr1.sampling.steps".
 
-    Raises ValueError that names the path, with a nearest name for a misspelt part.
+    Raises ValueError, with a nearest name, if there is neither such a field nor such a stage.
     """
     head = path.partition(".")[0]
     if head in CascadeSpec.model_fields:
-        return override(spec, path, value)
+        return path
     spec.stage(head)
-    return override(spec, f"stages.{path}", value)
+    return f"stages.{path}"

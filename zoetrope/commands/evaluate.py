@@ -69,6 +69,12 @@ Count = Annotated[int, typer.Option(help="Videos of each model.")]
 Real = Annotated[
     int | None, typer.Option("--reference", metavar="N", help="Clips that they are compared with. [as many as --count]")
 ]
+Window = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Frames of each clip that a network of clips looks at. [fvd: 16; others: all that it can]"
+    ),
+]
 Stride = Annotated[int, typer.Option(help="Look at every N-th frame of each clip.")]
 
 
@@ -84,6 +90,7 @@ def evaluate(
     count: Count = 64,
     reference: Real = None,
     stride: Stride = 1,
+    window: Window = None,
     seed: Seed = 0,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -97,13 +104,13 @@ def evaluate(
     quiet: Quiet = False,
 ) -> None:
     """Make videos of the captions of DATA and measure them against its clips."""
-    for option, value in (("--count", count), ("--reference", reference), ("--stride", stride)):
+    for option, value in (("--count", count), ("--reference", reference), ("--stride", stride), ("--window", window)):
         at_least(option, value, 1)
     if after is not None and reference not in (None, count):
         raise ValueError(f"--reference: expected as many as --count with --after, {count}, got {reference}")
     budget = bytes_named(memory) if memory else None
 
-    measures = _measures(metrics, _extractors(features or []))
+    measures = _measures(metrics, _extractors(features or []), window)
     real = reference or count
     options = Options(tuple(models), out, data, split, until, after, count, real, stride, seed, budget)
     asked = Asked(seed, steps, guidance, sampler, sets, device, dtype, teacher)
@@ -119,7 +126,10 @@ def _run(talk: Talk, options: Options, asked: Asked, measures: "list[Measure]", 
     place, out = device_named(asked.device), options.out
     ranks = Ranks.join(place)
     talk = Talk(talk.json and ranks.leads, talk.quiet or not ranks.leads)
-    plan = planned(options, open_reference(options.data, options.split), asked)
+    found = open_reference(options.data, options.split)
+    if found.unused and ranks.leads:
+        talk.warn("\n".join(found.unused))
+    plan = planned(options, found, asked)
     ready = expect(plan, measures, strict=strict, device=place) if ranks.leads else []
     if ranks.leads:
         prepare_folder(plan)
@@ -129,11 +139,11 @@ def _run(talk: Talk, options: Options, asked: Asked, measures: "list[Measure]", 
         ranks.leave()
         if not ranks.leads:
             return
-        found = judged(talk, plan, ready)
+        results = judged(talk, plan, ready)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted: {out} keeps what was made; the same command goes on with it") from None
-    written = write_report(out, report(plan, found), plan.shelves())
-    talk.result(written, "" if talk.quiet else summary(found) + f"\n{out / 'index.html'}")
+    written = write_report(out, report(plan, results), plan.shelves())
+    talk.result(written, "" if talk.quiet else summary(results) + f"\n{out / 'index.html'}")
 
 
 def _extractors(features: list[str]) -> "dict[str, Extractor]":
@@ -157,13 +167,15 @@ def _extractors(features: list[str]) -> "dict[str, Extractor]":
     return found
 
 
-def _measures(metrics: list[str] | None, extractors: "dict[str, Extractor]") -> "list[Measure]":
-    """The measures that were asked for, or all."""
+def _measures(metrics: list[str] | None, extractors: "dict[str, Extractor]", window: int | None) -> "list[Measure]":
+    """The measures that were asked for, or all; with a `window`, networks of clips look at so many frames."""
     from zoetrope.metrics.measures._choice import choose, usual
 
     if metrics is None:
-        return usual(extractors)
-    names = [name for item in metrics for name in item.split(",") if name.strip()]
-    if not names:
-        raise ValueError("--metrics: expected the name of a metric, got none")
-    return choose(names, extractors)
+        found = usual(extractors)
+    else:
+        names = [name for item in metrics for name in item.split(",") if name.strip()]
+        if not names:
+            raise ValueError("--metrics: expected the name of a metric, got none")
+        found = choose(names, extractors)
+    return found if window is None else [measure.model_copy(update={"window": window}) for measure in found]

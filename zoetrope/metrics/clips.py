@@ -46,11 +46,13 @@ class Seen:
         """The features (N, F, D) of every `stride`-th frame."""
         return self._kept("frames", network, clips, stride, lambda video: network.of_frames(video[:, :, ::stride]))
 
-    def clips(self, network: ClipNetwork, clips: Clips, stride: int) -> Tensor:
-        """The features (N, D) of every clip's first window, of every `stride`-th frame."""
-        return self._kept(
-            "clips", network, clips, stride, lambda video: network.of_clips(network.window(video, stride))
-        )
+    def clips(self, network: ClipNetwork, clips: Clips, stride: int, window: int | None = None) -> Tensor:
+        """The features (N, D) of the first `window` of every `stride`-th frame of each clip, None for all of them."""
+
+        def look(video: Tensor) -> Tensor:
+            return network.of_clips(network.window(video[:, :, ::stride][:, :, :window]))
+
+        return self._kept(f"clips of {window}", network, clips, stride, look)
 
     def _kept(
         self,
@@ -88,3 +90,11 @@ class Material:
     stride: int = 1
     seed: int = 0
     seen: Seen = field(default_factory=Seen)
+
+    @property
+    def clusters(self) -> tuple[str, ...] | None:
+        """What made clips belong together by, their prompts; None if each is a sample of its own.
+
+        Videos of one prompt resemble each other. Of a single prompt all that is asked is how its own videos scatter.
+        """
+        return self.prompts if 1 < len(set(self.prompts)) < len(self.prompts) else None

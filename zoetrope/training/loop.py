@@ -36,6 +36,7 @@ from zoetrope.training.preview import Subjects, sample_sheet, subjects
 from zoetrope.training.ranks import ALONE, Ranks
 from zoetrope.training.spec import Recipe, TrainSpec
 from zoetrope.training.state import TrainState, read_metrics
+from zoetrope.training.told import tell
 from zoetrope.training.trackers import Track, scalars_of, tracking
 from zoetrope.video import save_image
 
@@ -204,12 +205,14 @@ class Run:
         dataset = spec.data.open()
         texts = encoded(dataset, EmbeddingCache(self.recipe.cascade.text, cache), _tell_encoding)
         if self.ranks.leads:
+            tell(self.folder, dataset, texts)
             self.ranks.meet()
         batches = Batches(stage=self.stage, spec=spec, dataset=dataset, texts=texts)
         window, begun = Window(state.examples), time.perf_counter() - self._before
         keeper = Keeper(self.folder / "checkpoints", self.ranks, state, spec.keep, spec.keep_every)
         share = Share(self.ranks.rank, self.ranks.world)
-        loader = Loader(batches, state.examples, spec.examples, share, spec.workers)
+        alone = self.ranks.world == 1  # several end together, after a step
+        loader = Loader(batches, state.examples, spec.examples, share, spec.workers, lambda: alone and self.stopped)
         agreed = False
         try:
             self._learning = True
@@ -227,7 +230,7 @@ class Run:
                     self._sheet(loader.call(subjects, batches, state.examples))
                 if crossed(before, state.examples, spec.checkpoint_step):
                     keeper.save(state)
-                if self._ending or (self.stopped and self.ranks.world == 1):
+                if self._ending or (self.stopped and alone):
                     break
             agreed = True
         except FloatingPointError:

@@ -1,5 +1,6 @@
 """What it takes to train the stages of a cascade, as data."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 import torch
@@ -7,7 +8,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from zoetrope.cascade.resample import augmentation_logsnr
 from zoetrope.cascade.spec import CascadeSpec, StageSpec, Weight
-from zoetrope.config import Config, override, unknown
+from zoetrope.config import Config, overridden, unknown
 from zoetrope.data import Source
 from zoetrope.diffusion.loss import LossWeight
 from zoetrope.shapes import VideoShape
@@ -234,21 +235,33 @@ class Recipe(Config):
 
         Raises ValueError that names the path, with a nearest name for a misspelt part.
         """
+        return self.overridden({path: value})
+
+    def overridden(self, changes: Mapping[str, object]) -> "Recipe":
+        """A copy with fields changed as by `override`, in this order, and validated once they all are."""
+        made, known = {}, dict(self.distillation)
+        for path, value in changes.items():
+            full = self._full(path)
+            section, _, rest = full.partition(".")
+            name = rest.partition(".")[0]
+            if section == "distillation" and "." in rest:
+                known.setdefault(name, self.distil_spec(name))
+            made[full] = value
+        return overridden(self.model_copy(update={"distillation": known}), made)
+
+    def _full(self, path: str) -> str:
+        """The full path of a field that may begin with the name of a stage."""
         head, _, rest = path.partition(".")
-        fields = type(self).model_fields
-        if head in fields:
-            return override(self, path, value)
+        if head in type(self).model_fields:
+            return path
         self.cascade.stage(head)
         section, _, inner = rest.partition(".")
-        if section == "training":
-            return override(self, f"training.{head}.{inner}", value)
-        if section == "distillation":
-            known = {**self.distillation, head: self.distil_spec(head)}
-            return override(self.model_copy(update={"distillation": known}), f"distillation.{head}.{inner}", value)
+        if section in ("training", "distillation"):
+            return f"{section}.{head}.{inner}" if inner else f"{section}.{head}"
         if section not in StageSpec.model_fields:
             own = [*StageSpec.model_fields, "training", "distillation"]
             raise ValueError(f"{head}: " + unknown("field", section, own))
-        return override(self, f"cascade.stages.{head}.{rest}", value)
+        return f"cascade.stages.{head}.{rest}"
 
 
 def _check_augmentation(stage: StageSpec, spec: TrainSpec, where: str) -> None:

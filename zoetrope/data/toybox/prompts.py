@@ -1,21 +1,29 @@
 """Prompts that training never saw, with what should be seen, to measure what a model makes of them."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count, islice
+from types import MappingProxyType
 from typing import NamedTuple
 
 from zoetrope.data.toybox.captions import caption, hue_caption
 from zoetrope.data.toybox.scene import Script, script
-from zoetrope.data.toybox.vocabulary import FLAT_SHAPES, SOLID_SHAPES
+from zoetrope.data.toybox.vocabulary import COLOURS, FLAT_SHAPES, HUES, MOTIONS, SHAPES, SOLID_SHAPES
 
 SEED = 7_000_000  # scripts of the test prompts are numbered from here
 
 
 class Prompt(NamedTuple):
-    """A prompt and the script that it tells."""
+    """A prompt and the script that it tells.
+
+    Attributes:
+        unseen: the words in it that training never uses, by what they tell: colour, shape or motion. Where there are
+            some, only what they tell is worth judging: of the rest training has seen the words.
+    """
 
     text: str
     script: Script
+    unseen: Mapping[str, str] = MappingProxyType({})
 
 
 def combinations(number: int) -> list[Prompt]:
@@ -25,12 +33,16 @@ def combinations(number: int) -> list[Prompt]:
 
 def wordings(number: int) -> list[Prompt]:
     """One flat object in combinations that training may show, told with words that training never uses."""
-    return _first(number, script, _single, held_out_words=True)
+    told = _first(number, script, _single, held_out_words=True)
+    return [prompt._replace(unseen=_unseen(prompt)) for prompt in told]
 
 
 def hues(number: int) -> list[Prompt]:
     """One flat object whose colour goes by a name that only people know to be that colour."""
-    return [Prompt(hue_caption(told), told) for _, told in familiar(number)]
+    prompts = familiar(number)
+    return [
+        Prompt(hue_caption(one.script), one.script, {"colour": HUES[one.script.things[0].colour]}) for one in prompts
+    ]
 
 
 def familiar(number: int) -> list[Prompt]:
@@ -68,6 +80,22 @@ SETS: dict[str, Callable[[int], list[Prompt]]] = {
     "solids": solids,
     "styles": styles,
 }
+
+
+def _unseen(prompt: Prompt) -> dict[str, str]:
+    """The held-out words of a prompt of one object, by what they tell."""
+    thing = prompt.script.things[0]
+    tables = {
+        "colour": COLOURS[thing.colour].words,
+        "shape": SHAPES[thing.shape],
+        "motion": MOTIONS[prompt.script.motion],
+    }
+    return {
+        aspect: word
+        for aspect, words in tables.items()
+        for word in words.held_out
+        if re.search(rf"\b{re.escape(word)}\b", prompt.text)
+    }
 
 
 def _single(told: Script) -> bool:

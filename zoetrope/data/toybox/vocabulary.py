@@ -1,7 +1,7 @@
 """What toybox can show and the words for it. Data only.
 
 Every table of words holds the ones that training captions use and the ones kept for testing whether the language
-model carries a meaning over to words that the video model never saw.
+model carries a meaning over to words that the video model never saw. None of the latter contains one of the former.
 """
 
 from typing import NamedTuple
@@ -125,7 +125,7 @@ HUES = {
 
 FLAT_SHAPES = {
     "circle": words("circle, circle, circle, disc, round dot, round shape, disk, roundel", "circular spot"),
-    "square": words("square, square, square, flat box, four-sided square, square block", "square tile"),
+    "square": words("square, square, square, flat box, four-sided square, square block", "tile"),
     "triangle": words("triangle, triangle, triangle, three-sided shape, three-cornered shape", "triangular wedge"),
     "star": words("star, star, star, five-pointed star, star shape, gold-star shape", "starry badge"),
     "heart": words("heart, heart, heart, love heart, heart shape, heart symbol, sweetheart, love symbol", "valentine"),
@@ -168,7 +168,7 @@ MOTIONS = {
     ),
     "spin": words(
         "spinning, rotating, turning around, spinning in place, whirling, turning on the spot",
-        "twirling, rotating on its axis",
+        "twirling, revolving",
     ),
     "grow": words(
         "growing, getting bigger, becoming larger, growing in size, increasing in size, inflating",

@@ -30,14 +30,16 @@ def find_file(where: str, remedy: str) -> Path:
 def find_model(where: str, remedy: str) -> Path:
     """The folder of a transformers model: a local one, or a hub id, without its pickled weights.
 
-    Raises `Missing`, with `remedy`, if there is none, and ValueError if its weights are not in safetensors.
+    Raises `Missing`, with `remedy`, if there is none, and ValueError if its weights are not in safetensors or its
+    config.json is not usable, see `zoetrope.text._frozen.expect_usable`.
     """
-    from zoetrope.text._frozen import find
+    from zoetrope.text._frozen import expect_usable, find
 
     try:
         folder = find(where)
     except ValueError as error:
         raise Missing(str(error), remedy) from None
+    expect_usable(folder)
     if not any(folder.glob("*.safetensors")):
         raise ValueError(f"{folder}: expected weights in *.safetensors, got none; pickles are never read")
     return folder

@@ -33,10 +33,13 @@ class Clip(Extractor):
         """See `Extractor`. Texts longer than its limit are cut, as it was trained."""
         from transformers import CLIPModel
 
-        from zoetrope.text._frozen import tokenizer
+        from zoetrope.text._frozen import reading, tokenizer
 
         folder = find_model(self.model, "name the folder of a CLIP model, or be online")
-        network = CLIPModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+        with reading(folder):
+            network = CLIPModel.from_pretrained(
+                folder, use_safetensors=True, local_files_only=True, trust_remote_code=False
+            )
         network = network.to(device).eval().requires_grad_(False)  # type: ignore[arg-type]
         words = tokenizer(folder, ("tokenizer.json", "vocab.json"))
         size, limit = int(network.vision_model.config.image_size), network.text_model.config.max_position_embeddings

@@ -1,8 +1,7 @@
 """Video networks of transformers, such as VideoMAE [Tong et al. 2022, arXiv:2203.12602], TimeSformer or ViViT."""
 
-import json
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch import Tensor
 from zoetrope.metrics.features import ClipNetwork, Extractor
 from zoetrope.metrics.features._files import digest, find_model
 from zoetrope.metrics.features._sizes import to_size
+from zoetrope.strict_json import read_json
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -35,12 +35,20 @@ class TransformersVideo(Extractor):
         """See `Extractor`. Code that a model brings along is never run."""
         from transformers import AutoConfig, AutoModel
 
+        from zoetrope.text._frozen import reading
+
         folder = find_model(self.model, "name the folder of a video model of transformers, or be online")
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        with reading(folder):
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         frames, size = getattr(config, "num_frames", None), getattr(config, "image_size", None)
         if not isinstance(frames, int) or not isinstance(size, int):
-            raise ValueError(f"{self.model}: expected a video model with num_frames and image_size, got {type(config)}")
-        network = AutoModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+            raise ValueError(
+                f"{self.model}: expected a video model with num_frames and image_size, got {type(config).__name__}"
+            )
+        with reading(folder):
+            network = AutoModel.from_pretrained(
+                folder, use_safetensors=True, local_files_only=True, trust_remote_code=False
+            )
         network = network.to(device).eval().requires_grad_(False)
         mean, std = _normalisation(folder)
 
@@ -58,6 +66,13 @@ class TransformersVideo(Extractor):
 def _normalisation(folder: Path) -> tuple[Tensor, Tensor]:
     """Mean and deviation of the channels, in [0, 1], that the model was trained with."""
     file = folder / "preprocessor_config.json"
-    told = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    mean, std = told.get("image_mean", MEAN), told.get("image_std", STD)
+    told = read_json(file) if file.is_file() else {}
+    known = told if isinstance(told, dict) else {}
+    mean, std = known.get("image_mean", MEAN), known.get("image_std", STD)
+    if not (_are_three(mean) and _are_three(std) and 0 not in std):
+        raise ValueError(f"{file}: expected image_mean and image_std of three numbers each, got {mean} and {std}")
     return torch.tensor(mean).view(3, 1, 1), torch.tensor(std).view(3, 1, 1)
+
+
+def _are_three(values: Any) -> bool:
+    return isinstance(values, list | tuple) and len(values) == 3 and all(isinstance(x, int | float) for x in values)

@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
+from pydantic import PositiveInt
 
 from zoetrope.config import Config, Kind
 from zoetrope.metrics.clips import Clips, Material
 from zoetrope.metrics.features import ClipNetwork, Extractor, FeatureNetwork, Missing
+from zoetrope.metrics.intervals import Mean
 
 Better = Literal["lower", "higher", "nearer 0"]
 Network = FeatureNetwork | ClipNetwork
@@ -45,7 +47,9 @@ class Result(Config):
 
     Attributes:
         name: of the measure and its network; better: which way is good.
-        value: the number; error: half of its interval of 95 %, where the measure has one; unit: such as "dB".
+        value: the number; unit: such as "dB".
+        interval: of 95 %, see `zoetrope.metrics.intervals`, where the measure has one; error: half of it, where the
+            number lies in its middle; samples: of how many videos.
         reference: the same measured on real clips, or between halves of them: what a perfect model would get.
         details: what else was measured; notes: what has to be known to read the number.
     """
@@ -55,6 +59,8 @@ class Result(Config):
     value: float
     unit: str = ""
     error: float | None = None
+    interval: tuple[float, float] | None = None
+    samples: int | None = None
     reference: float | None = None
     better: Better
     protocol: Protocol
@@ -79,6 +85,7 @@ class Measure(Kind, ABC):
         extractors: the kinds of network that it can be taken with, the usual one first; none if it needs none.
         needs: what it compares with, beside the videos; least: the fewest clips in each set.
         extractor: the network that is used; None where there is none, or none was named.
+        window: how many frames of each clip a network of clips looks at, from the first on; None for all that it can.
     """
 
     folder: ClassVar[str] = "zoetrope.metrics.measures"
@@ -88,6 +95,7 @@ class Measure(Kind, ABC):
     needs: ClassVar[frozenset[Literal["real", "pairs", "prompts", "scripts"]]] = frozenset()
     least: ClassVar[int] = 1
     extractor: Extractor | None = None
+    window: PositiveInt | None = None
 
     @property
     def name(self) -> str:
@@ -116,8 +124,14 @@ class Measure(Kind, ABC):
         """Raise ValueError if the videos are not such as the network can look at."""
         if isinstance(network, ClipNetwork):
             for clips in (material.made, *([material.real] if material.real is not None else [])):
-                if (frames := clips.frames(material.stride)) < network.least:
+                frames = clips.frames(material.stride)
+                if frames < network.least:
                     raise ValueError(network.too_short(frames))
+                if self.window is not None and frames < self.window:
+                    raise ValueError(
+                        f"{self.name}: expected clips of at least {self.window} frames, got {frames} "
+                        f"(--window {frames} looks at these)"
+                    )
 
     def open(self, device: torch.device | str = "cpu") -> Network | None:
         """The network, or None if none is needed. Raises `Missing` if it cannot be had."""
@@ -136,8 +150,8 @@ class Measure(Kind, ABC):
     def result(self, material: Material, network: Network | None, value: float, **told: Any) -> Result:
         """A result with its protocol; `told` are the other fields of `Result`."""
         frames = material.made.frames(material.stride)
-        if isinstance(network, ClipNetwork) and network.most is not None:
-            frames = min(frames, network.most)
+        if isinstance(network, ClipNetwork):
+            frames = min(frames, network.most or frames, self.window or frames)
         protocol = Protocol(
             made=len(material.made),
             real=len(material.real) if material.real is not None and self.needs & {"real", "pairs"} else None,
@@ -150,16 +164,14 @@ class Measure(Kind, ABC):
             layer=None if network is None else network.layer,
             resize=None if network is None else network.resize,
         )
-        told = {"notes": (*told.pop("notes", ()), *_differences(material)), **told}
+        told = {"samples": len(material.made), "notes": (*told.pop("notes", ()), *_differences(material)), **told}
         return Result(name=self.name, title=self.title, value=value, better=self.better, protocol=protocol, **told)
 
-
-def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
-    """The mean of one value for each video, and half of its interval of 95 %, None for a single one."""
-    found = torch.tensor(values, dtype=torch.float64)
-    if len(found) < 2:
-        return float(found.mean()), None
-    return float(found.mean()), float(1.96 * found.std() / len(found) ** 0.5)
+    def averaged(self, material: Material, network: Network | None, values: Sequence[float], **told: Any) -> Result:
+        """A result that is the mean of one value for each video, with an interval clustered by prompt."""
+        mean = Mean.of(values, material.clusters)
+        interval = None if mean.half is None else (mean.value - mean.half, mean.value + mean.half)
+        return self.result(material, network, mean.value, error=mean.half, interval=interval, **told)
 
 
 def expect_pairs(made: Clips, real: Clips | None) -> Clips:

@@ -1,12 +1,14 @@
 """Whether toybox videos show what their prompts say: colour, shape, motion, relation, told by the recogniser."""
 
 from collections import Counter
+from statistics import fmean
 from typing import Any, ClassVar, NamedTuple
 
 from zoetrope.data.toybox.scene import Script
 from zoetrope.data.toybox.vocabulary import FLAT_SHAPES
 from zoetrope.metrics.clips import Clips, Material
-from zoetrope.metrics.measures import Better, Measure, Network, Result, mean_and_error
+from zoetrope.metrics.intervals import Share
+from zoetrope.metrics.measures import Better, Measure, Network, Result
 from zoetrope.metrics.recogniser import recognise, recognise_pair
 from zoetrope.video import Video
 
@@ -35,18 +37,29 @@ class Attributes(Measure):
     def measure(self, material: Material, network: Network | None) -> Result:
         """See `Measure`."""
         made = _score(material.made, material.scripts)
-        value, error = mean_and_error(made.whole)
+        groups = [prompt for prompt, script in zip(material.prompts, material.scripts, strict=True) if judged(script)]
+        share = Share.of(made.whole, groups)
         details: dict[str, Any] = {"judged": len(made.whole), "of": len(material.scripts), **made.shares()}
+        details["classes"] = made.by_class()
         reference = None
         if material.real is not None and len(material.real) == len(material.scripts):
             real = _score(material.real, material.scripts)
-            reference, _ = mean_and_error(real.whole)
+            reference = 100 * fmean(real.whole)
             details |= {f"real_{aspect}": share for aspect, share in real.shares().items()}
+            details["real_classes"] = real.by_class()
         details["confusions"] = dict(made.confused.most_common(8))
         left_out = len(material.scripts) - len(made.whole)
         notes = (f"{left_out} of {len(material.scripts)} prompts, of other things, are not judged",) if left_out else ()
         return self.result(
-            material, None, value, unit="%", error=error, reference=reference, details=details, notes=notes
+            material,
+            None,
+            100 * share.value,
+            unit="%",
+            interval=(100 * share.low, 100 * share.high),
+            samples=share.samples,
+            reference=reference,
+            details=details,
+            notes=notes,
         )
 
 
@@ -56,13 +69,27 @@ def judged(script: Script) -> bool:
 
 
 class _Score(NamedTuple):
-    whole: list[float]
-    right: Counter[str]
-    asked: Counter[str]
+    """Of every judged video whether all is right; right and asked by aspect and value; and what is confused."""
+
+    whole: list[bool]
+    right: Counter[tuple[str, str]]
+    asked: Counter[tuple[str, str]]
     confused: Counter[str]
 
     def shares(self) -> dict[str, float]:
-        return {aspect: 100 * self.right[aspect] / self.asked[aspect] for aspect in ASPECTS if self.asked[aspect]}
+        """Videos that are right in each aspect, in percent."""
+        right, asked = (Counter[str](), Counter[str]())
+        for total, counts in ((right, self.right), (asked, self.asked)):
+            for (aspect, _), count in counts.items():
+                total[aspect] += count
+        return {aspect: 100 * right[aspect] / asked[aspect] for aspect in ASPECTS if asked[aspect]}
+
+    def by_class(self) -> dict[str, dict[str, dict[str, int]]]:
+        """Of each aspect and value how many videos show it, and of how many: of two things both have to be right."""
+        told: dict[str, dict[str, dict[str, int]]] = {}
+        for key, asked in sorted(self.asked.items()):
+            told.setdefault(key[0], {})[key[1]] = {"right": self.right[key], "videos": asked}
+        return told
 
 
 def _score(clips: Clips, scripts: tuple[Script, ...]) -> _Score:
@@ -72,12 +99,13 @@ def _score(clips: Clips, scripts: tuple[Script, ...]) -> _Score:
             continue
         truth = _truth(script)
         seen = _seen(script, Video.from_tensor(clips.read(number), clips.shape.fps))
-        score.asked.update(list(truth))
-        score.right.update(aspect for aspect in truth if truth[aspect] == seen[aspect])
+        named = {aspect: (aspect, " and ".join(map(str, dict.fromkeys(truth[aspect])))) for aspect in truth}
+        score.asked.update(named.values())
+        score.right.update(named[aspect] for aspect in truth if truth[aspect] == seen[aspect])
         for aspect in truth:
             pairs = zip(truth[aspect], seen[aspect], strict=True)
             score.confused.update(f"{said} seen as {found or 'nothing'}" for said, found in pairs if said != found)
-        score.whole.append(100.0 * (truth == seen))
+        score.whole.append(truth == seen)
     return score
 
 

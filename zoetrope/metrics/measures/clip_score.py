@@ -7,7 +7,7 @@ from torch import Tensor
 
 from zoetrope.metrics.clips import Clips, Material
 from zoetrope.metrics.features import Matcher
-from zoetrope.metrics.measures import Better, Measure, Network, Result, mean_and_error
+from zoetrope.metrics.measures import Better, Measure, Network, Result
 
 
 class ClipScore(Measure):
@@ -30,13 +30,11 @@ class ClipScore(Measure):
             return 100 * (material.seen.frames(network, clips, material.stride) * texts[:, None]).sum(-1)  # (N, F)
 
         made = scores(material.made)
-        value, error = mean_and_error(made.mean(1).tolist())
         own = material.real is not None and len(material.real) == len(texts)
-        return self.result(
+        return self.averaged(
             material,
             network,
-            value,
-            error=error,
+            made.mean(1).tolist(),
             reference=float(scores(material.real).mean()) if own and material.real is not None else None,
             details={"by_frame": made.mean(0).tolist()},
         )

@@ -1,12 +1,13 @@
 """Colour drift: whether videos are brighter, more tinted or paler than real ones, and whether they become so."""
 
+from statistics import fmean
 from typing import ClassVar
 
 from torch import Tensor
 
 from zoetrope.cascade.colour import Tone
 from zoetrope.metrics.clips import Material
-from zoetrope.metrics.measures import Better, Measure, Network, Result, mean_and_error
+from zoetrope.metrics.measures import Better, Measure, Network, Result
 
 
 class ColourDrift(Measure):
@@ -19,19 +20,25 @@ class ColourDrift(Measure):
     title: ClassVar[str] = "Colour drift"
     better: ClassVar[Better] = "nearer 0"
 
+    def expect(self, material: Material) -> None:
+        """See `Measure`; a single frame cannot drift."""
+        super().expect(material)
+        if material.made.shape.frames < 2:
+            raise ValueError(f"{self.name}: expected videos of at least two frames, got one")
+
     def measure(self, material: Material, network: Network | None) -> Result:
         """See `Measure`."""
-        value, error = mean_and_error([drift(video) for video in material.made])
         tone = Tone.joined([Tone.of(video) for video in material.made])
         details: dict[str, list[float]] = {"mean": list(tone.mean), "std": list(tone.std)}
         reference = None
         if material.real is not None:
             real = Tone.joined([Tone.of(video) for video in material.real])
-            reference, _ = mean_and_error([drift(video) for video in material.real])
+            reference = fmean(drift(video) for video in material.real)
             details |= {"real_mean": list(real.mean), "real_std": list(real.std)}
             details["mean_shift"] = [a - b for a, b in zip(tone.mean, real.mean, strict=True)]
             details["std_shift"] = [a - b for a, b in zip(tone.std, real.std, strict=True)]
-        return self.result(material, None, value, unit="%", error=error, reference=reference, details=details)
+        values = [drift(video) for video in material.made]
+        return self.averaged(material, None, values, unit="%", reference=reference, details=details)
 
 
 def drift(video: Tensor) -> float:

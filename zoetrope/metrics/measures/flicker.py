@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from zoetrope.metrics.clips import Material
 from zoetrope.metrics.flicker import flicker
-from zoetrope.metrics.measures import Better, Measure, Network, Result, expect_pairs, mean_and_error
+from zoetrope.metrics.measures import Better, Measure, Network, Result, expect_pairs
 
 
 class Flicker(Measure):
@@ -24,5 +24,5 @@ class Flicker(Measure):
         """See `Measure`."""
         real = expect_pairs(material.made, material.real)
         pairs = zip(material.made, real, strict=True)
-        value, error = mean_and_error([100 * float(flicker(made[None], truth[None])[0]) for made, truth in pairs])
-        return self.result(material, None, value, unit="%", error=error)
+        values = [100 * float(flicker(made[None], truth[None])[0]) for made, truth in pairs]
+        return self.averaged(material, None, values, unit="%")

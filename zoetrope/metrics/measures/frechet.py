@@ -76,7 +76,7 @@ class Frechet(Measure):
         """The features (N, S, D) of each clip's S samples."""
         if isinstance(network, FeatureNetwork):
             return material.seen.frames(network, clips, material.stride)
-        return material.seen.clips(network, clips, material.stride)[:, None]
+        return material.seen.clips(network, clips, material.stride, self.window)[:, None]
 
 
 def _halves(features: Tensor) -> tuple[Gaussian, Gaussian]:

@@ -2,11 +2,18 @@
 
 from typing import ClassVar
 
+from pydantic import PositiveInt
+
 from zoetrope.metrics.measures.frechet import Frechet
 
 
 class FVD(Frechet):
-    """The Fréchet distance on I3D's features of whole clips; with any other network it is not called so."""
+    """The Fréchet distance on I3D's features of clips; with any other network it is not called so.
+
+    Numbers depend on how long the clips are. Most that are published look at 16 frames of each, which is the default
+    of `window`.
+    """
 
     title: ClassVar[str] = "FVD"
     extractors: ClassVar[tuple[str, ...]] = ("i3d",)
+    window: PositiveInt | None = 16

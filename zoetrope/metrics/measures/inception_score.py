@@ -7,6 +7,7 @@ from torch import Tensor
 
 from zoetrope.metrics.clips import Material
 from zoetrope.metrics.features import Classifier
+from zoetrope.metrics.intervals import student
 from zoetrope.metrics.measures import Better, Measure, Network, Result
 
 SPLITS = 10
@@ -30,11 +31,14 @@ class InceptionScore(Measure):
         told = torch.stack([_of(network, video[:, :: material.stride]) for video in material.made])  # (N, F, K)
         splits = SPLITS if len(told) >= 10 * SPLITS else 1
         scores = torch.stack([inception_score(part.flatten(0, 1)) for part in told.tensor_split(splits)])
+        value = float(scores.mean())
+        half = float(student(splits - 1) * scores.std() / splits**0.5) if splits > 1 else None
         return self.result(
             material,
             network,
-            float(scores.mean()),
-            error=float(1.96 * scores.std() / splits**0.5) if splits > 1 else None,
+            value,
+            error=half,
+            interval=None if half is None else (value - half, value + half),
             details={"splits": splits, "classes": told.shape[2]},
         )
 

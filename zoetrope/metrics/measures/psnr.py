@@ -3,13 +3,15 @@
 from statistics import fmean
 from typing import ClassVar
 
+import torch
+
 from zoetrope.metrics.clips import Material
 from zoetrope.metrics.measures import Better, Measure, Network, Result, expect_pairs
 from zoetrope.metrics.psnr import decibels, squared_error
 
 
 class PSNR(Measure):
-    """Decibels of the mean squared error over all videos; at most 200, which says that there is none."""
+    """Decibels of the mean squared error over all videos. Where nothing differs from the truth there is no number."""
 
     title: ClassVar[str] = "PSNR"
     better: ClassVar[Better] = "higher"
@@ -20,8 +22,16 @@ class PSNR(Measure):
         real = expect_pairs(material.made, material.real)
         pairs = zip(material.made, real, strict=True)
         errors = [squared_error(made[None], truth[None])[0] for made, truth in pairs]
-        by_frame = [decibels(sum(frame) / len(errors)).clamp(max=200) for frame in zip(*errors, strict=True)]
-        squared = fmean(float(error.mean()) for error in errors)
-        value = min(200.0, float(decibels(errors[0].new_tensor(squared))))
-        details = {"squared_error": squared, "by_frame": [float(frame) for frame in by_frame]}
-        return self.result(material, None, value, unit="dB", details=details)
+        by_frame = [fmean(map(float, frame)) for frame in zip(*errors, strict=True)]
+        squared = fmean(by_frame)
+        if squared == 0:
+            raise ValueError(
+                f"{self.name}: expected videos that differ from the truth, got equal ones (infinite decibels)"
+            )
+        details = {"squared_error": squared, "by_frame": [_finite(frame) for frame in by_frame]}
+        return self.result(material, None, float(decibels(torch.tensor(squared))), unit="dB", details=details)
+
+
+def _finite(squared: float) -> float | None:
+    """Decibels, None of a frame that is exact in all videos."""
+    return float(decibels(torch.tensor(squared))) if squared > 0 else None

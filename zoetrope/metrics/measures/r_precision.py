@@ -7,7 +7,8 @@ from torch import Tensor
 
 from zoetrope.metrics.clips import Material
 from zoetrope.metrics.features import Matcher
-from zoetrope.metrics.measures import Better, Measure, Network, Result, mean_and_error
+from zoetrope.metrics.intervals import Share
+from zoetrope.metrics.measures import Better, Measure, Network, Result
 from zoetrope.metrics.measures.clip_score import read
 
 
@@ -37,7 +38,9 @@ class RPrecision(Measure):
         texts = read(network, choices)
         own = torch.tensor([choices.index(prompt) for prompt in material.prompts])
         right = retrieved(material.seen.frames(network, material.made, material.stride), texts, own)
-        value, error = mean_and_error(right.mean(1).tolist())
+        frames = right.shape[1]
+        groups = material.clusters or range(len(right))
+        share = Share.of((right > 0).flatten().tolist(), [group for group in groups for _ in range(frames)])
         reference = None
         if material.real is not None and len(material.real) == len(own):
             seen = material.seen.frames(network, material.real, material.stride)
@@ -45,9 +48,9 @@ class RPrecision(Measure):
         return self.result(
             material,
             network,
-            value,
+            100 * share.value,
             unit="%",
-            error=error,
+            interval=(100 * share.low, 100 * share.high),
             reference=reference,
             details={"prompts": len(choices), "chance": 100 / len(choices), "by_frame": right.mean(0).tolist()},
             notes=(f"a choice between {len(choices)} prompts; chance is {100 / len(choices):.3g} %",),

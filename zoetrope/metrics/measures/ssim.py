@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 
 from zoetrope.metrics.clips import Material
-from zoetrope.metrics.measures import Better, Measure, Network, Result, expect_pairs, mean_and_error
+from zoetrope.metrics.measures import Better, Measure, Network, Result, expect_pairs
 from zoetrope.metrics.ssim import WINDOW, ssim
 
 
@@ -28,5 +28,5 @@ class SSIM(Measure):
         real = expect_pairs(material.made, material.real)
         pairs = zip(material.made, real, strict=True)
         values = torch.cat([ssim(made[None], truth[None]) for made, truth in pairs])  # (N, F)
-        value, error = mean_and_error(values.mean(1).tolist())
-        return self.result(material, None, value, error=error, details={"by_frame": values.mean(0).tolist()})
+        by_frame = values.mean(0).tolist()
+        return self.averaged(material, None, values.mean(1).tolist(), details={"by_frame": by_frame})

@@ -156,7 +156,8 @@ def _plots_of(results: Mapping[str, Result]) -> list[tuple[str, str]]:
         series = {"real": [first.reference, *real]} | {
             label: [r.value, *(r.details[aspect] for aspect in aspects)] for label, r in results.items()
         }
-        return [("videos in which it is recognised as the prompt says", bars(["all", *aspects], series, "%"))]
+        whole = ("videos in which it is recognised as the prompt says", bars(["all", *aspects], series, "%"))
+        return [whole, *_classes(results)]
     if "mean_shift" in first.details:
         series = {"real": [100 * v for v in first.details["real_mean"]]} | {
             label: [100 * v for v in r.details["mean"]] for label, r in results.items()
@@ -168,6 +169,22 @@ def _plots_of(results: Mapping[str, Result]) -> list[tuple[str, str]]:
             )
         ]
     return []
+
+
+def _classes(results: Mapping[str, Result]) -> list[tuple[str, str]]:
+    """A plot for each aspect: an average hides a motion that is never right."""
+    told = next(iter(results.values())).details
+    classes = {"real": told["real_classes"]} if "real_classes" in told else {}
+    classes |= {label: result.details["classes"] for label, result in results.items()}
+    drawn = []
+    for aspect, first in told["classes"].items():
+        series: dict[str, list[float | None]] = {"real": [None] * len(first)} | {
+            label: [100 * share["right"] / share["videos"] for share in found[aspect].values()]
+            for label, found in classes.items()
+        }
+        counts = ", ".join(f"{name} {share['videos']}" for name, share in first.items())
+        drawn.append((f"right in {aspect}, by what was asked for; videos: {counts}", bars(list(first), series, "%")))
+    return drawn
 
 
 def _sheet(report: Report, videos: Mapping[str, Sequence[str]]) -> str:

@@ -4,14 +4,25 @@ import math
 
 from zoetrope.metrics.measures import Protocol, Result
 
+FEW = 30
+
 
 def number(result: Result) -> str:
-    """The value with its interval and unit, to as many places as mean something: "51.3 ± 2.4 %"."""
-    digits = places(result.value, result.error)
+    """The value with its interval and unit, to as many places as mean something: "51.3 ± 2.4 %", "50 % (9 to 91)".
+
+    Of few videos their number is told.
+    """
+    low, high = result.interval or (None, None)
+    half = result.error if low is None or high is None else (high - low) / 2
+    digits = places(result.value, half)
     text = f"{result.value:.{digits}f}"
     if result.error is not None:
         text += f" ± {result.error:.{digits}f}"
-    return f"{text} {result.unit}".rstrip()
+    text = f"{text} {result.unit}".rstrip()
+    about = [] if low is None or result.error is not None else [f"{low:.{digits}f} to {high:.{digits}f}"]
+    if half is not None and result.samples is not None and result.samples < FEW:
+        about.append(f"{result.samples} videos")
+    return f"{text} ({', '.join(about)})" if about else text
 
 
 def places(value: float, error: float | None = None) -> int:

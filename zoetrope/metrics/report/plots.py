@@ -6,7 +6,7 @@ from html import escape
 WIDTH, HEIGHT = 560, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 24, 30
 Series = Mapping[str, Sequence[float | None]]
-Curves = Mapping[str, Sequence[float]]
+Curves = Mapping[str, Sequence[float | None]]
 
 
 def bars(groups: Sequence[str], series: Series, unit: str = "") -> str:
@@ -35,8 +35,9 @@ def bars(groups: Sequence[str], series: Series, unit: str = "") -> str:
 
 
 def lines(series: Curves, unit: str = "", across: str = "frame") -> str:
-    """Curves over the numbers of frames, from 1; in the colours of models, of which real clips have the first."""
-    scale = _Scale([value for values in series.values() for value in values], zero=False)
+    """Curves over the numbers of frames, from 1, without those whose value is None; in the colours of models, of which
+    real clips have the first."""
+    scale = _Scale([value for values in series.values() for value in values if value is not None], zero=False)
     longest = max(len(values) for values in series.values())
     step = (WIDTH - LEFT - RIGHT) / max(1, longest - 1)
     drawn = [scale.grid(unit)]
@@ -47,12 +48,13 @@ def lines(series: Curves, unit: str = "", across: str = "frame") -> str:
             f'<text x="{LEFT + tick * step:.1f}" y="{HEIGHT - 9}" class="axis" text-anchor="{anchor}">{label}</text>'
         )
     for s, (name, values) in enumerate(series.items(), start=1):
-        points = " ".join(f"{LEFT + k * step:.1f},{scale.y(value):.1f}" for k, value in enumerate(values))
+        there = [(k, value) for k, value in enumerate(values) if value is not None]
+        points = " ".join(f"{LEFT + k * step:.1f},{scale.y(value):.1f}" for k, value in there)
         drawn.append(f'<polyline points="{points}" class="line s{s}"><title>{escape(name)}</title></polyline>')
         drawn += [
             f'<circle cx="{LEFT + k * step:.1f}" cy="{scale.y(value):.1f}" r="2.6" class="s{s}">'
             f"<title>{escape(name)}, {across} {k + 1}: {value:.4g}{unit}</title></circle>"
-            for k, value in enumerate(values)
+            for k, value in there
         ]
     return _figure(drawn, list(series), 1)
 

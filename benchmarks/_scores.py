@@ -1,0 +1,87 @@
+"""Scores of a model as tables: shares with intervals, of sets of prompts, of classes and of words."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+AIMS = {
+    "combinations": {"colour": 0.95, "shape": 0.90, "motion": 0.85},
+    "wordings": {"colour": 0.80, "shape": 0.80, "motion": 0.80},
+}
+TOLD = {
+    "combinations": "held-out combinations",
+    "wordings": "held-out words",
+    "familiar": "as in training",
+    "hues": "remote names of colours",
+    "pairs": "two objects",
+    "letters": "letters",
+    "solids": "3-D objects",
+    "styles": "drawn styles",
+}
+ASPECTS = ("colour", "shape", "motion", "relation", "all")
+Scores = Mapping[str, Mapping[str, Mapping[str, Any]]]
+
+
+def table(scores: Scores) -> str:
+    """All tables, of sets, stages and what was seen."""
+    parts = [_table(("prompts", "after", "number", *ASPECTS), _shares(scores))]
+    if rows := list(_aims(scores)):
+        parts.append(_table(("prompts", "after", "aim", "measured", "reached"), rows))
+    for name, stages in scores.items():
+        first = next(iter(stages.values()))
+        for kind, title in (("classes", "class"), ("words", "word")):
+            if first[kind]:
+                heads = (f"{TOLD[name]}: {title}", "prompts", *(f"after {stage}" for stage in stages))
+                parts.append(_table(heads, _each(stages, kind)))
+    return "\n\n".join(parts)
+
+
+def zeros(scores: Scores) -> set[str]:
+    """Classes and words of which not one video is right after some stage, as "motion spin"."""
+    return {
+        f"{aspect} {name}"
+        for stages in scores.values()
+        for told in stages.values()
+        for kind in ("classes", "words")
+        for aspect, shares in told[kind].items()
+        for name, share in shares.items()
+        if share["right"] == 0
+    }
+
+
+def _shares(scores: Scores) -> Iterator[tuple[str, ...]]:
+    for name, stages in scores.items():
+        for stage, told in stages.items():
+            cells = [_share(told["aspects"].get(aspect)) for aspect in ASPECTS]
+            yield TOLD[name], stage, f"{told['prompts']} x {told['videos'] // told['prompts']}", *cells
+
+
+def _aims(scores: Scores) -> Iterator[tuple[str, ...]]:
+    for name, stages in scores.items():
+        for aspect, aim in AIMS.get(name, {}).items():
+            for stage, told in stages.items():
+                if (share := told["aspects"].get(aspect)) is None:
+                    continue
+                reached = "yes" if share["low"] >= aim else "no" if share["high"] < aim else "not decided"
+                yield TOLD[name], stage, f"{aspect} {100 * aim:.0f} %", _share(share), reached
+
+
+def _each(stages: Mapping[str, Mapping[str, Any]], kind: str) -> Iterator[tuple[str, ...]]:
+    """A line for each class or word: right of how many, after every stage."""
+    first = next(iter(stages.values()))
+    for aspect, shares in first[kind].items():
+        for name, share in shares.items():
+            cells = [told[kind][aspect][name] for told in stages.values()]
+            yield f"{aspect} {name}", str(share["clusters"]), *(f"{c['right']} of {c['samples']}" for c in cells)
+
+
+def _share(share: Mapping[str, Any] | None) -> str:
+    """ "88.3 % (82 to 93)" """
+    if share is None:
+        return "-"
+    value = share["right"] / share["samples"]
+    return f"{100 * value:.1f} % ({100 * share['low']:.0f} to {100 * share['high']:.0f})"
+
+
+def _table(heads: tuple[str, ...], rows: Any) -> str:
+    lines = [heads, ("---",) * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

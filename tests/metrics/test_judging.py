@@ -1,0 +1,100 @@
+"""What the scores of a model are made of: verdicts on videos, shares by class and by word, their tables."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from zoetrope.data.toybox.prompts import Prompt, combinations, familiar, hues, wordings
+from zoetrope.data.toybox.render import render
+from zoetrope.data.toybox.scene import scene
+from zoetrope.shapes import VideoShape
+from zoetrope.video import Video
+
+SHAPE = VideoShape(frames=16, height=24, width=40, fps=3)
+
+
+@pytest.fixture
+def judging(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    return importlib.import_module("_judging")
+
+
+@pytest.fixture
+def scores(judging: ModuleType) -> ModuleType:
+    return importlib.import_module("_scores")
+
+
+def shown(prompt: Prompt, seed: int = 0) -> Video:
+    """A true video of a prompt."""
+    frames = render(scene(prompt.script, seed), SHAPE)
+    return Video.from_tensor(torch.from_numpy(frames).permute(3, 0, 1, 2).float() * 2 - 1, SHAPE.fps)
+
+
+def test_unseen_words_are_found() -> None:
+    for prompt in wordings(64):
+        assert prompt.unseen and all(word in prompt.text for word in prompt.unseen.values())
+    assert {"colour"} == {aspect for prompt in hues(8) for aspect in prompt.unseen}
+    assert not any(prompt.unseen for prompt in (*combinations(8), *familiar(8)))
+    assert any(len(prompt.unseen) == 1 for prompt in wordings(64))
+
+
+def test_true_videos_are_right_and_those_of_others_are_not(judging: ModuleType) -> None:
+    prompts = combinations(6)
+    told = judging.summary(judging.verdicts("combinations", prompts, [[shown(p), shown(p, 1)] for p in prompts]))
+    assert told["videos"] == 12 and told["prompts"] == 6
+    assert told["aspects"]["colour"]["right"] >= 11 and told["aspects"]["all"]["clusters"] == 6
+    swapped = [[shown(p)] for p in (*prompts[1:], prompts[0])]
+    assert judging.summary(judging.verdicts("combinations", prompts, swapped))["aspects"]["all"]["right"] <= 1
+    for aspect in ("colour", "shape", "motion"):
+        every = told["classes"][aspect].values()
+        assert sum(share["samples"] for share in every) == 12
+        assert sum(share["right"] for share in every) == told["aspects"][aspect]["right"]
+
+
+def test_only_what_unseen_words_tell_is_judged(judging: ModuleType) -> None:
+    prompts = wordings(24)
+    told = judging.summary(judging.verdicts("wordings", prompts, [[shown(p)] for p in prompts]))
+    for aspect in ("colour", "shape", "motion"):
+        asked = sum(aspect in prompt.unseen for prompt in prompts)
+        assert told["aspects"][aspect]["samples"] == asked
+        assert sum(share["samples"] for share in told["words"][aspect].values()) == asked
+    assert "all" not in told["aspects"]
+    # A wrong motion, told by a word that training knows, costs nothing.
+    prompt = next(p for p in prompts if "motion" not in p.unseen and p.script.motion != "still")
+    still = prompt._replace(script=prompt.script.model_copy(update={"motion": "still"}))
+    (verdict,) = judging.verdicts("wordings", [prompt], [[shown(still)]])
+    assert "motion" not in verdict.hits and verdict.hits["colour"]
+
+
+def share(right: int, samples: int, low: float, high: float) -> dict[str, Any]:
+    return {"right": right, "samples": samples, "clusters": samples // 4, "low": low, "high": high}
+
+
+def test_tables_tell_what_is_reached_and_what_never_works(scores: ModuleType) -> None:
+    aspects = {
+        "colour": share(99, 100, 0.96, 1),
+        "shape": share(91, 100, 0.84, 0.95),
+        "motion": share(70, 100, 0.6, 0.8),
+    }
+    classes = {"motion": {"spin": share(0, 44, 0, 0.1), "up": share(40, 56, 0.6, 0.9)}}
+    told = {
+        "videos": 100,
+        "prompts": 25,
+        "aspects": aspects,
+        "classes": classes,
+        "words": {"motion": {"twirling": share(0, 8, 0, 1)}},
+    }
+    text = scores.table({"combinations": {"base": told}})
+    for line in (
+        "| colour 95 % | 99.0 % (96 to 100) | yes |",
+        "| shape 90 % | 91.0 % (84 to 95) | not decided |",
+        "| motion 85 % | 70.0 % (60 to 80) | no |",
+        "| motion spin | 11 | 0 of 44 |",
+        "| 25 x 4 |",
+    ):
+        assert line in text
+    assert scores.zeros({"combinations": {"base": told}}) == {"motion spin", "motion twirling"}

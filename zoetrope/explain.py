@@ -1,0 +1,197 @@
+"""What an error says of values that are wrong: one line with the field's path, what is legal, and the nearest name."""
+
+import difflib
+import re
+import reprlib
+from collections.abc import Iterable, Iterator, Sequence
+from types import UnionType
+from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+LIKE = 0.7  # the likeness from which a name is taken for a misspelt one: 'lr' is not 'lora'
+MOST = 3  # problems that are told of one value
+ELSEWHERE = {  # what a field is called in other libraries
+    "batch_size": "batch",
+    "ema_decay": "half_life",
+    "guidance_scale": "guidance",
+    "learning_rate": "peak",
+    "lr": "peak",
+    "num_frames": "frames",
+    "num_inference_steps": "steps",
+}
+WRONG_SORT = ("_type", "_parsing", "literal_error", "int_from_float", "_attributes_type")  # ends of pydantic's names
+
+
+class _Shown(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 60
+        self.maxlong, self.maxlevel = 40, 2
+        self.maxdict = self.maxlist = self.maxtuple = 3
+
+    def repr_int(self, x: int, level: int) -> str:
+        return super().repr_int(x, level) if x.bit_length() < 1000 else f"a number of {x.bit_length()} bits"
+
+
+def shown(value: object) -> str:
+    """A value as an error shows it: `repr`, shortened."""
+    text = _Shown().repr(value)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def unknown(what: str, got: object, known: Iterable[str]) -> str:
+    """The text of an error about a name that does not exist, with the nearest that does."""
+    known = sorted(known)
+    near = nearest(str(got), known)
+    if near is not None:
+        return f"unknown {what} {shown(got)}; did you mean {near!r}?"
+    return f"unknown {what} {shown(got)}; " + (f"known: {', '.join(known)}" if known else "there are none")
+
+
+def nearest(got: str, known: Sequence[str]) -> str | None:
+    """The known name that `got` is most likely meant for; None if it is like none of them."""
+    if (other := otherwise(got)) in known:
+        return other
+    if near := difflib.get_close_matches(got[:100], known, 1, LIKE):
+        return near[0]
+    parts = [name for name in known if len(got) > 2 and (got in name or (len(name) > 2 and name in got.split("_")))]
+    return parts[0] if len(parts) == 1 else None
+
+
+def otherwise(name: str) -> str | None:
+    """Our name of what is called so in other libraries, if that is known."""
+    return ELSEWHERE.get(name)
+
+
+def explain(error: ValidationError, cls: type[BaseModel]) -> str:
+    """What is wrong with a config, each thing by its path, on one line."""
+    told = list(_explanations(error.errors(), cls))
+    more = f"; and {len(told) - MOST} more" if len(told) > MOST else ""
+    return "; ".join(told[:MOST]) + more
+
+
+class _Problem(NamedTuple):
+    """A thing that is wrong.
+
+    Attributes:
+        path: to the field, without the names that pydantic gives to the branches of a union.
+        fork: how much of the path leads to the first such union; None if there is none.
+        bounds: of a number there.
+    """
+
+    path: tuple[str, ...]
+    fork: int | None
+    bounds: dict[str, Any]
+    details: ErrorDetails
+
+    @property
+    def wrong_sort(self) -> bool:
+        """Whether the value is of another sort than this branch is for."""
+        return self.details["type"].endswith(WRONG_SORT)
+
+
+def _explanations(errors: Iterable[ErrorDetails], cls: type[BaseModel]) -> Iterator[str]:
+    groups: dict[tuple[str, ...], list[_Problem]] = {}
+    located = [_located(details, cls) for details in errors]
+    inside = {problem.path[:length] for problem in located for length in range(len(problem.path))}
+    for problem in located:
+        if problem.details["type"] == "too_short" and problem.path in inside:
+            continue  # pydantic counts the items without those that are wrong
+        groups.setdefault(problem.path[: problem.fork], []).append(problem)
+    for path, problems in groups.items():
+        if problems[0].fork is None:
+            yield from (_explained(problem, cls) for problem in problems)
+            continue
+        if fitting := [problem for problem in problems if not problem.wrong_sort]:
+            yield from (_explained(problem, cls) for problem in fitting)
+            continue
+        wanted = " or ".join(_message(problem).removeprefix("Input should be ") for problem in problems)
+        yield f"{'.'.join(path)}: Input should be {wanted}, got {shown(problems[0].details['input'])}"
+
+
+def _explained(problem: _Problem, cls: type[BaseModel]) -> str:
+    details, path = problem.details, ".".join(problem.path)
+    where = path or cls.__name__
+    if details["type"] == "extra_forbidden":
+        return f"{'.'.join(problem.path[:-1]) or cls.__name__}: {unknown('field', problem.path[-1], cls.model_fields)}"
+    if details["type"] == "missing":
+        return f"{where}: is missing"
+    message = _message(problem).removeprefix(f"{where}: ")  # of its constructor
+    return f"{where}: {message}" + ("" if details["type"] == "value_error" else f", got {shown(details['input'])}")
+
+
+def _message(problem: _Problem) -> str:
+    details, bounds = problem.details, problem.bounds
+    if details["type"].startswith(("greater_than", "less_than")) and len(bounds) == 2:
+        low, high = sorted(bounds, key=["gt", "ge", "lt", "le"].index)
+        return f"Input should be {'above' if low == 'gt' else 'at least'} {bounds[low]} and " + (
+            f"{'below' if high == 'lt' else 'at most'} {bounds[high]}"
+        )
+    if details["type"] in ("model_type", "model_attributes_type"):
+        return "Input should be an object with the fields of " + str(details["ctx"]["class_name"])
+    return re.sub("^Value error, |, unable to parse string as an? [a-z]+$", "", details["msg"])
+
+
+def _located(details: ErrorDetails, cls: type[BaseModel]) -> _Problem:
+    """Follow pydantic's path through the annotations, where the branches of unions have names as well."""
+    path: list[str] = []
+    fork: int | None = None
+    annotation, bounds = cls, dict[str, Any]()
+    for part in details["loc"]:
+        annotation, own = _unwrapped(annotation)
+        branches = _branches(annotation)
+        if len(branches) > 1:
+            fork = len(path) if fork is None else fork
+            label = str(part).lower()
+            annotation, own = _unwrapped(next((b for b in branches if _name(b) in label), None))
+            bounds = own
+            continue
+        path.append(str(part))
+        annotation, bounds = _entered(branches[0] if branches else None, part)
+        annotation, own = _unwrapped(annotation)
+        bounds = {**bounds, **own}
+    if len(_branches(annotation)) == 1:
+        bounds = {**bounds, **_unwrapped(_branches(annotation)[0])[1]}
+    return _Problem(tuple(path), fork, bounds, details)
+
+
+def _entered(annotation: Any, part: str | int) -> tuple[Any, dict[str, Any]]:
+    """The annotation and bounds of a field, or of an item of a list or mapping; None if that is not known."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and part in annotation.model_fields:
+        field = annotation.model_fields[str(part)]
+        return field.annotation, _bounds(field.metadata)
+    items = [item for item in get_args(annotation) if item is not Ellipsis]
+    if not items:
+        return None, {}
+    return items[part if isinstance(part, int) and part < len(items) else -1], {}
+
+
+def _branches(annotation: Any) -> list[Any]:
+    if get_origin(annotation) in (Union, UnionType):
+        return [branch for branch in get_args(annotation) if branch is not type(None)]
+    return [annotation]
+
+
+def _unwrapped(annotation: Any) -> tuple[Any, dict[str, Any]]:
+    if get_origin(annotation) is not Annotated:
+        return annotation, {}
+    inner, *metadata = get_args(annotation)
+    return inner, _bounds(metadata)
+
+
+def _bounds(metadata: Iterable[Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in metadata:
+        if isinstance(one, FieldInfo):
+            found |= _bounds(one.metadata)
+        found |= {name: getattr(one, name) for name in ("gt", "ge", "lt", "le") if hasattr(one, name)}
+    return found
+
+
+def _name(annotation: Any) -> str:
+    """A part of what pydantic calls this branch of a union."""
+    inner, _ = _unwrapped(annotation)
+    return str(getattr(get_origin(inner) or inner, "__name__", None) or getattr(inner, "_name", inner)).lower()

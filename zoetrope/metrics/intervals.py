@@ -1,0 +1,132 @@
+"""Intervals of 95 % for shares and means, of samples that may belong together.
+
+Videos of one prompt resemble each other, and so do frames of one video: such samples are a *cluster*. Clusters are
+taken to be independent of each other, which holds where every video has noise of its own. An interval then says
+where the share, or the mean, of endlessly many further prompts would lie.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from statistics import NormalDist, fmean
+from typing import Self
+
+from zoetrope.config import Config
+
+LEVEL = 0.95
+_QUANTILE = (1 + LEVEL) / 2
+NORMAL = NormalDist().inv_cdf(_QUANTILE)
+
+
+class Share(Config):
+    """A share in [0, 1] with its interval.
+
+    Attributes:
+        right: samples of which it is true; samples: all; clusters: how many groups of samples they are.
+        low, high: the interval.
+    """
+
+    right: int
+    samples: int
+    clusters: int
+    low: float
+    high: float
+
+    @property
+    def value(self) -> float:
+        """The share itself."""
+        return self.right / self.samples
+
+    @classmethod
+    def of(cls, hits: Sequence[bool], clusters: Sequence[Hashable] | None = None) -> Self:
+        """The share of true values; `clusters` names each one's group, by default each is a group of its own.
+
+        Wilson's interval [Wilson 1927] of as many independent samples as would scatter like these, with Student's
+        quantile in the place of the normal one [Korn and Graubard 1998]. Raises ValueError for no samples.
+        """
+        groups = _grouped([float(hit) for hit in hits], clusters)
+        right, count = sum(hits), len(hits)
+        effective, quantile = float(count), NORMAL
+        if len(groups) < count:
+            effective = _effective(groups)
+            quantile = student(len(groups) - 1) if len(groups) > 1 else NORMAL
+        low, high = wilson(right / count, effective, quantile)
+        return cls(right=right, samples=count, clusters=len(groups), low=low, high=high)
+
+
+class Mean(Config):
+    """A mean with half of its interval, None where one cluster alone tells nothing of others."""
+
+    value: float
+    half: float | None
+    samples: int
+    clusters: int
+
+    @classmethod
+    def of(cls, values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Self:
+        """The mean of all values, with Student's interval from the scatter of the clusters' sums.
+
+        Without `clusters`, or with one for each value, that is the usual interval of a mean; of differences of pairs
+        it is the paired one. Raises ValueError for no values.
+        """
+        groups = _grouped(values, clusters)
+        value = fmean(values)
+        half = student(len(groups) - 1) * math.sqrt(_variance(groups, value)) if len(groups) > 1 else None
+        return cls(value=value, half=half, samples=len(values), clusters=len(groups))
+
+
+def wilson(share: float, count: float, quantile: float = NORMAL) -> tuple[float, float]:
+    """Wilson's interval of a share among `count` independent samples, which need not be a whole number."""
+    squared = quantile**2 / count
+    middle = (share + squared / 2) / (1 + squared)
+    half = quantile * math.sqrt(share * (1 - share) / count + squared / (4 * count)) / (1 + squared)
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))  # rounding aside
+
+
+def student(freedom: int) -> float:
+    """The 97.5 % quantile of Student's t, right to 0.2 % [Abramowitz and Stegun, 26.7.5; exact for 1 and 2]."""
+    if freedom < 1:
+        raise ValueError(f"degrees of freedom: expected 1 or more, got {freedom}")
+    if freedom == 1:
+        return math.tan(math.pi * (_QUANTILE - 0.5))
+    if freedom == 2:
+        return (2 * _QUANTILE - 1) / math.sqrt(2 * _QUANTILE * (1 - _QUANTILE))
+    z = NORMAL
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / freedom**power for power, term in enumerate(terms, start=1))
+
+
+def _grouped(values: Sequence[float], clusters: Sequence[Hashable] | None) -> list[list[float]]:
+    if not values:
+        raise ValueError("interval: expected at least one sample, got none")
+    names = range(len(values)) if clusters is None else clusters
+    groups: dict[Hashable, list[float]] = defaultdict(list)
+    for value, name in zip(values, names, strict=True):
+        groups[name].append(value)
+    return list(groups.values())
+
+
+def _effective(groups: Sequence[Sequence[float]]) -> float:
+    """How many independent samples scatter like the clusters: at most all, and as many as if each cluster were copies.
+
+    One cluster of right and one of wrong samples are added: near 0 and 1 the scatter of the few others says too little.
+    """
+    count = sum(map(len, groups))
+    size = max(1, round(count / len(groups)))
+    more = [*groups, [1.0] * size, [0.0] * size]
+    total = count + 2 * size
+    share = sum(map(sum, more)) / total
+    worse = _variance(more, share) * total / (share * (1 - share))  # times that of independent samples
+    return min(count, max(count**2 / sum(len(group) ** 2 for group in groups), count / worse))
+
+
+def _variance(groups: Sequence[Sequence[float]], mean: float) -> float:
+    """The variance of the mean of all samples, from how far the sums of the clusters scatter."""
+    sums = [sum(value - mean for value in group) for group in groups]
+    count = sum(map(len, groups))
+    return len(groups) / (len(groups) - 1) * sum(value**2 for value in sums) / count**2

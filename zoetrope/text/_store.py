@@ -1,0 +1,230 @@
+"""What is remembered between runs, in one SQLite file: text features, and the checksums of large files.
+
+It is a convenience and nothing else. One that cannot be used is told of once and done without, a damaged one is begun
+anew, an entry that is not what was written is none, and what has not been used for long makes room.
+"""
+
+import functools
+import hashlib
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+FILE = "features.sqlite3"
+MOST = 8 * 2**30
+"""Bytes of features that are kept, beside those that were in use within `GRACE` days."""
+GRACE = 7
+REMEMBERED = 2**24
+"""Bytes from which on a file's checksum is worth remembering."""
+_WAIT = 20  # seconds for which another process may be writing
+_AT_ONCE = 500  # parameters of a query
+_DAY = 86400
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS features (
+    encoder TEXT NOT NULL, key BLOB NOT NULL, used INTEGER NOT NULL, sum BLOB NOT NULL, tokens BLOB NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS features_by_key ON features (encoder, key);
+CREATE INDEX IF NOT EXISTS features_by_use ON features (used);
+CREATE TABLE IF NOT EXISTS files (state TEXT PRIMARY KEY, sha256 TEXT NOT NULL);
+"""
+
+
+def default_folder() -> Path:
+    """Where features are kept unless told otherwise: `text` in $ZOETROPE_CACHE, or in ~/.cache/zoetrope.
+
+    Raises ValueError where there is no home either.
+    """
+    root = os.environ.get("ZOETROPE_CACHE")
+    try:
+        return Path(root or "~/.cache/zoetrope").expanduser() / "text"
+    except RuntimeError as error:
+        raise ValueError(f"the cache: expected a home folder, or one named in ZOETROPE_CACHE; {error}") from None
+
+
+class Store:
+    """Features (L, D) in float16 by encoder and key; every call opens the file anew, so any process may use it."""
+
+    def __init__(self, folder: Path, most: int = MOST, grace: int = GRACE) -> None:
+        self.path, self.most, self.grace = folder / FILE, most, grace
+        self.trouble = ""  # why it is not used any more; "" while it is
+
+    def known(self, encoder: str, keys: Iterable[bytes]) -> set[bytes]:
+        """Which keys have features."""
+
+        def look(base: sqlite3.Connection) -> set[bytes]:
+            found = set[bytes]()
+            for some, marks in _parts(list(keys)):
+                query = f"SELECT key FROM features WHERE encoder = ? AND key IN ({marks})"
+                found.update(key for (key,) in base.execute(query, (encoder, *some)))
+            return found
+
+        return self._used(look, set())
+
+    def get(self, encoder: str, keys: Iterable[bytes], width: int) -> dict[bytes, Tensor]:
+        """The features of those keys that have some, each read by itself and as it was written."""
+
+        def look(base: sqlite3.Connection) -> dict[bytes, Tensor]:
+            found, old, bad, today = dict[bytes, Tensor](), list[bytes](), list[bytes](), _today()
+            for some, marks in _parts(list(keys)):
+                query = f"SELECT key, used, sum, tokens FROM features WHERE encoder = ? AND key IN ({marks})"
+                for key, used, told, tokens in base.execute(query, (encoder, *some)):
+                    if not tokens or len(tokens) % (2 * width) or told != _sum(encoder, key, tokens):
+                        bad.append(key)
+                        continue
+                    found[key] = torch.frombuffer(bytearray(tokens), dtype=torch.float16).view(-1, width)
+                    old += [key] if used < today else []
+            if (old or bad) and os.access(self.path, os.W_OK):
+                rows = ((today, encoder, key) for key in old)
+                base.executemany("UPDATE features SET used = ? WHERE encoder = ? AND key = ?", rows)
+                base.executemany("DELETE FROM features WHERE encoder = ? AND key = ?", ((encoder, key) for key in bad))
+            return found
+
+        return self._used(look, {})
+
+    def put(self, encoder: str, rows: Mapping[bytes, Tensor]) -> bool:
+        """Keep features; whether that worked."""
+
+        def write(base: sqlite3.Connection) -> bool:
+            today = _today()
+            packed = ((key, row.contiguous().numpy().tobytes()) for key, row in rows.items())
+            base.executemany(
+                "INSERT OR IGNORE INTO features VALUES (?, ?, ?, ?, ?)",
+                ((encoder, key, today, _sum(encoder, key, tokens), tokens) for key, tokens in packed),
+            )
+            self._make_room(base)
+            return True
+
+        return self._used(write, False, writes=True)
+
+    def count(self, encoder: str) -> int:
+        """How many texts of an encoder have features."""
+        query = "SELECT count(*) FROM features WHERE encoder = ?"
+        return self._used(lambda base: int(base.execute(query, (encoder,)).fetchone()[0]), 0)
+
+    def sha256(self, path: Path) -> str:
+        """The checksum of a file, which of a large one is remembered while the system calls it unchanged."""
+        if path.stat().st_size < REMEMBERED:
+            return checksum(path)
+        name = " ".join(map(str, (path.resolve(), *_state(path))))
+        query = "SELECT sha256 FROM files WHERE state = ?"
+        known = self._used(lambda base: base.execute(query, (name,)).fetchone(), None)
+        if known is not None:
+            return str(known[0])
+        log.info("%s: read once, to be known again", path)
+        told = checksum(path)
+        row = (name, told)
+        self._used(lambda base: base.execute("INSERT OR REPLACE INTO files VALUES (?, ?)", row), None, writes=True)
+        return told
+
+    def _make_room(self, base: sqlite3.Connection) -> None:
+        """Remove what has not been used for the longest time, until a tenth is free again."""
+        (size,), (pages,), (free,) = (
+            base.execute(f"PRAGMA {name}").fetchone() for name in ("page_size", "page_count", "freelist_count")
+        )
+        surplus = size * (pages - free) - self.most
+        if surplus <= 0:
+            return
+        surplus += self.most // 10
+        gone = []
+        oldest = "SELECT rowid, length(tokens) FROM features WHERE used <= ? ORDER BY used, rowid"
+        for row, length in base.execute(oldest, (_today() - self.grace,)):
+            gone.append((row,))
+            surplus -= length
+            if surplus <= 0:
+                break
+        base.executemany("DELETE FROM features WHERE rowid = ?", gone)
+        base.execute("DELETE FROM files WHERE rowid NOT IN (SELECT rowid FROM files ORDER BY rowid DESC LIMIT 1000)")
+        base.executescript("PRAGMA incremental_vacuum")  # `execute` would give back a single page
+
+    def _used(self, work: Callable[[sqlite3.Connection], T], otherwise: T, *, writes: bool = False) -> T:
+        """What `work` makes of the open file, or `otherwise` if that fails or if there is none, unless it `writes`."""
+        if self.trouble or not (writes or self.path.exists()):
+            return otherwise
+        for last in (False, True):
+            try:
+                with closing(self._open()) as base, base:
+                    return work(base)
+            except (sqlite3.Error, OSError) as error:
+                damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+                if last or not damaged or not self._begin_anew():
+                    self._tell(error)
+                    return otherwise
+        return otherwise
+
+    def _open(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        base = sqlite3.connect(self.path, timeout=_WAIT, check_same_thread=False)
+        try:
+            base.execute("PRAGMA synchronous = OFF")  # what a crash of the machine damages is begun anew
+            if base.execute("PRAGMA user_version").fetchone()[0] == 0:
+                base.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                base.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = 1; COMMIT;")
+        except BaseException:
+            base.close()
+            raise
+        return base
+
+    def _begin_anew(self) -> bool:
+        """Remove a damaged file; whether that worked."""
+        log.warning("%s: is damaged; it is only a cache, and begun anew", self.path)
+        try:
+            for path in (self.path.with_name(f"{FILE}-journal"), self.path):
+                path.unlink(missing_ok=True)
+        except OSError:
+            return False
+        return True
+
+    def _tell(self, error: Exception) -> None:
+        self.trouble = str(error)
+        log.warning(
+            "the cache of text features cannot be used, and is done without: %s: %s; "
+            "another folder for it may be named in ZOETROPE_CACHE",
+            self.path.parent,
+            error.strerror if isinstance(error, OSError) else error,
+        )
+
+
+def _today() -> int:
+    return int(time.time() // _DAY)
+
+
+def _sum(encoder: str, key: bytes, tokens: bytes) -> bytes:
+    """What tells that features are those that were written for this key."""
+    return hashlib.blake2b(tokens, digest_size=16, key=hashlib.sha256(encoder.encode() + key).digest()).digest()
+
+
+def checksum(path: Path) -> str:
+    """The sha256 of a file, read once in a process for as long as the system calls it unchanged."""
+    return _sha256(path, _state(path))
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What the system says of a file, which nobody can set to what it was: its time of change is among it."""
+    state = path.stat()
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(path: Path, state: tuple[int, ...]) -> str:
+    log.debug("reading %s %s", path, state)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _parts(keys: list[bytes]) -> Iterator[tuple[list[bytes], str]]:
+    """Some keys at a time, and as many question marks."""
+    for start in range(0, len(keys), _AT_ONCE):
+        some = keys[start : start + _AT_ONCE]
+        yield some, ", ".join("?" * len(some))

@@ -1,0 +1,53 @@
+"""Values with tensors as plain bytes, for the pipes between processes.
+
+PyTorch hands tensors over in shared memory, of which a container may have next to none; a pipe needs nothing.
+"""
+
+import io
+import pickle
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return NotImplemented
+        flat = value.detach().cpu().contiguous().flatten().view(torch.uint8)
+        return _tensor, (pickle.PickleBuffer(flat.numpy().data), value.dtype, value.shape)
+
+
+def packed(value: Any) -> list[bytes]:
+    """A value as pieces of bytes: what it is made of, and the contents of its tensors and arrays, which are not copied.
+
+    Only for what is unpacked by a process of one's own: it is a pickle.
+    """
+    contents: list[pickle.PickleBuffer] = []
+    file = io.BytesIO()
+    _Pickler(file, protocol=5, buffer_callback=contents.append).dump(value)
+    return [file.getvalue(), *(piece.raw() for piece in contents)]  # type: ignore[list-item]
+
+
+def unpacked(pieces: Sequence[bytes | bytearray]) -> Any:
+    """The value again; tensors share the memory of the pieces, which must not change any more."""
+    return pickle.loads(pieces[0], buffers=pieces[1:])
+
+
+def send(line: Connection, pieces: Sequence[bytes]) -> None:
+    """Send pieces through a pipe; none of them is a sign of life."""
+    line.send(len(pieces))
+    for piece in pieces:
+        line.send_bytes(piece)
+
+
+def receive(line: Connection) -> list[bytearray]:
+    """The pieces that were sent. Raises EOFError or OSError if the other end is gone."""
+    return [bytearray(line.recv_bytes()) for _ in range(line.recv())]
+
+
+def _tensor(contents: bytearray, dtype: torch.dtype, shape: torch.Size) -> Tensor:
+    return torch.frombuffer(contents, dtype=dtype).reshape(shape) if len(contents) else torch.empty(shape, dtype=dtype)
