@@ -232,17 +232,38 @@ class Cascade:
         """
         prompts = listed(prompts)
         stages = stages_after(self.spec, None if start is None else start.stage, until)
+        if start is not None:
+            start.check(self.spec, len(prompts))
+        video = None if start is None else start.video
+        yield from self.run(
+            stages, prompts, seed=seed, samples=samples, negative=negative, video=video, memory=memory
+        )
+
+    def run(
+        self,
+        stages: Sequence[StageSpec],
+        prompts: Sequence[str | None],
+        *,
+        seed: int = 0,
+        samples: Sequence[int] | None = None,
+        negative: str | None = None,
+        video: Tensor | None = None,
+        memory: int | None = None,
+    ) -> Iterator[Progress]:
+        """What `stream` does, for stages with the weights of this cascade's stages of the same names, on any grids.
+
+        `video` (B, C, f, h, w) in [-1, 1] is what the first of them is made from; None, where it is made from noise.
+        `zoetrope.cascade.upscaling` makes such stages for videos of other shapes. Raises what `stream` does.
+        """
         for stage in stages:
             stage.check_sampling()
         if samples is not None and len(samples) != len(prompts):
             raise ValueError(f"samples: expected one number for each of {len(prompts)} prompts, got {len(samples)}")
         numbers = [0] * len(prompts) if samples is None else samples
-        if start is not None:
-            start.check(self.spec, len(prompts))
         with memory_told(f"the text encoder {self.spec.text.kind()}"):
             text, against = self._encode(prompts, negative)
         draw = Draw(seed=seed, samples=numbers, negative=against, device=self.device, dtype=self.dtype, memory=memory)
-        video = None if start is None else start.video.to(self.device)
+        video = None if video is None else video.to(self.device)
         if memory is not None:  # better now than when the stages before have run
             self._texts.release()
             expect_memory(stages, len(prompts), text_length(text), memory, self.device)

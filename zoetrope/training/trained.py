@@ -74,6 +74,7 @@ class _Part(NamedTuple):
     teachers: tuple[StageSpec, ...] = ()
     teacher_weights: Mapping[str, Path] = MappingProxyType({})
     default_until: str | None = None
+    trained_on: str | None = None
 
 
 def is_run(path: str | Path) -> bool:
@@ -109,12 +110,14 @@ def gather(names: Sequence[str | Path]) -> Gathered:
     used = {stage.name: by_stage[stage.name] for stage in stages}
     taught = {stage.name: stage for name in parts for stage in parts[name].teachers if by_stage[stage.name] == name}
     until = parts[str(lead)].default_until
+    seen = {parts[name].trained_on for name in used.values()}
     spec = CascadeSpec(
         name=" + ".join(dict.fromkeys(parts[name].name for name in used.values())),
         text=parts[str(lead)].text,
         stages=stages,
         teachers=tuple(taught.values()),
         default_until=until if until in used else None,
+        trained_on=seen.pop() if len(seen) == 1 else None,
     )
     weights = {stage: parts[name].weights[stage] for stage, name in used.items()}
     teacher_weights = {stage: parts[used[stage]].teacher_weights[stage] for stage in taught}
@@ -236,4 +239,4 @@ def _model(name: str | Path) -> _Part:
     weights = {stage.name: weights_file(folder, stage.name) for stage in spec.stages}
     teacher_weights = {stage.name: weights_file(folder, stage.name, teacher=True) for stage in spec.teachers}
     card = read_card(folder)
-    return _Part(spec.name, spec.text, spec.stages, weights, card, spec.teachers, teacher_weights, spec.default_until)
+    return _Part(spec.name, spec.text, spec.stages, weights, card, spec.teachers, teacher_weights, spec.default_until, spec.trained_on)
