@@ -45,7 +45,7 @@ class Index(Config):
         faults: damage to the shard or to a caption, with which a data set is not opened unless it is told to skip it.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     size: int
     mtime_ns: int
     samples: tuple[Sample, ...]
