@@ -27,6 +27,7 @@ from zoetrope.recipes import load_recipe
 from zoetrope.training.trained import Gathered, gather
 
 KINDS = (("8 bits", torch.int8), ("bfloat16", torch.bfloat16))
+TRAINED_ON = "toybox, a procedural world of flat coloured shapes that move"
 TOKENS = 8
 FRAMES, HEIGHT, WIDTH = 16, 48, 80  # as much of a stage's shape is enough to tell its network's error
 

@@ -117,9 +117,9 @@ def _expected(stages: Sequence[StageSpec], own: VideoShape) -> str:
     sizes = dict.fromkeys(f"{stage.shape.height}x{stage.shape.width}" for stage in stages)
     legal = " or ".join(f"{size} (what {_makers(stages, size)})" for size in sizes)
     near = nearest(stages, own).shape
-    nearest = f"; the nearest is {near.height}x{near.width}" if len(sizes) > 1 else ""
+    which = f"; the nearest is {near.height}x{near.width}" if len(sizes) > 1 else ""
     mends = f"; --fit crop resizes and crops it to {near.height}x{near.width}, --fit own enlarges it as it is"
-    return f"expected a size of {legal}, got {own.height}x{own.width}{nearest}{mends}"
+    return f"expected a size of {legal}, got {own.height}x{own.width}{which}{mends}"
 
 
 def _makers(stages: Sequence[StageSpec], size: str) -> str:

@@ -84,7 +84,7 @@ def at_least(option: str, value: float | None, least: int) -> None:
 def size_named(text: str) -> tuple[int, int]:
     """The (height, width) that "24x40" means. Raises ValueError for anything else."""
     match = re.fullmatch(r"\s*(\d{1,6})\s*x\s*(\d{1,6})\s*", text)
-    if match is None or "0" in (match[1].lstrip("0") or "0", match[2].lstrip("0") or "0"):
+    if match is None or not (int(match[1]) and int(match[2])):
         raise ValueError(f"--size: expected HEIGHTxWIDTH in pixels, such as 24x40, got {text!r}")
     return int(match[1]), int(match[2])
 

@@ -193,7 +193,7 @@ def _compared(talk: Talk, job: Job) -> dict[str, Any]:
     except ValueError as error:
         talk.say(f"not compared with plain enlarging: {error}")
         return {"compared": None}
-    how = f"the first {len(clip)} frames reduced as {first.name} enlarges, and enlarged again"
+    how = f"the first {len(clip.frames)} frames reduced as {first.name} enlarges, and enlarged again"
     if found.gain < 0:
         talk.warn(
             f"plain {found.way} interpolation comes nearer to this video than {job.cascade.spec.name}: "

@@ -235,9 +235,7 @@ class Cascade:
         if start is not None:
             start.check(self.spec, len(prompts))
         video = None if start is None else start.video
-        yield from self.run(
-            stages, prompts, seed=seed, samples=samples, negative=negative, video=video, memory=memory
-        )
+        yield from self.run(stages, prompts, seed=seed, samples=samples, negative=negative, video=video, memory=memory)
 
     def run(
         self,

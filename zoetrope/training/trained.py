@@ -239,4 +239,14 @@ def _model(name: str | Path) -> _Part:
     weights = {stage.name: weights_file(folder, stage.name) for stage in spec.stages}
     teacher_weights = {stage.name: weights_file(folder, stage.name, teacher=True) for stage in spec.teachers}
     card = read_card(folder)
-    return _Part(spec.name, spec.text, spec.stages, weights, card, spec.teachers, teacher_weights, spec.default_until, spec.trained_on)
+    return _Part(
+        spec.name,
+        spec.text,
+        spec.stages,
+        weights,
+        card,
+        spec.teachers,
+        teacher_weights,
+        spec.default_until,
+        spec.trained_on,
+    )
