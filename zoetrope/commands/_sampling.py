@@ -1,11 +1,13 @@
 """What the verbs that sample share: their options, the cascade that these ask for, and its stages as they finish."""
 
+import json as js
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from zoetrope import __version__
 from zoetrope.commands._options import at_least, changes, device_named, dtype_named, size_named
 from zoetrope.commands._talk import Bars, Talk
 
@@ -208,6 +210,18 @@ def about(cascade: "Cascade", stages: "Sequence[StageSpec]", seed: int) -> dict[
             if (origin := cascade.origins.get(stage.name)) is not None
         },
     }
+
+
+def tags_of(title: str | None, own: dict[str, Any], about: dict[str, Any]) -> dict[str, str]:
+    """What a file tells of itself: how it was made, but not on which device or where the weights lay."""
+    made = {name: value for name, value in about.items() if name != "device"}
+    if "weights" in made:
+        made["weights"] = {
+            stage: {"from": origin["from"], "id": origin["id"]} for stage, origin in made["weights"].items()
+        }
+    tags = {"seed": str(about["seed"]), "model": about["model"]}
+    tags["comment"] = js.dumps({"zoetrope": __version__, **own, **made})
+    return tags if title is None else {"title": title, **tags}
 
 
 def about_start(path: str, footage: "Footage", fit: str) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zoetrope import __version__
 from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, bytes_named, prompts_in
 from zoetrope.commands._sampling import (
     After,
@@ -33,6 +32,7 @@ from zoetrope.commands._sampling import (
     finished,
     gathered_as,
     ready,
+    tags_of,
     warn_of_cuts,
 )
 from zoetrope.commands._talk import Bars, Talk
@@ -110,14 +110,7 @@ class Making(NamedTuple):
 
     def tags(self, job: Job) -> dict[str, str]:
         """What the file tells of itself."""
-        about = {name: value for name, value in self.about.items() if name != "device"}
-        if "weights" in about:  # where the files lie is nobody's business
-            about["weights"] = {
-                stage: {"from": origin["from"], "id": origin["id"]} for stage, origin in about["weights"].items()
-            }
-        told = {"zoetrope": __version__, **job._asdict(), **about}
-        seed, model = str(self.seed), self.cascade.spec.name
-        return {"title": job.prompt, "seed": seed, "sample": str(job.sample), "model": model, "comment": js.dumps(told)}
+        return {**tags_of(job.prompt, job._asdict(), self.about), "sample": str(job.sample)}
 
     def finished(self, path: str, number: int) -> bool:
         """Whether a file tells that it is this very video, by whatever version it was made."""

@@ -26,6 +26,7 @@ from zoetrope.commands._sampling import (
     finished,
     gathered_as,
     ready,
+    tags_of,
     warn_of_cuts,
 )
 from zoetrope.commands._talk import Talk
@@ -84,6 +85,7 @@ class Job(NamedTuple):
     memory: int | None
     path: str
     stage_outputs: "StageOutputs"
+    about: dict[str, Any]
 
     def stretches(self) -> "Iterator[Video]":
         """The video, as many frames at a time as the stages take; the last one may be shorter."""
@@ -142,15 +144,16 @@ def upscale(
     stage_outputs = StageOutputs(save_stages)
     cascade = ready(gathered._replace(spec=spec), how.stages, asked)
     warn_of_cuts(talk, cascade, [caption] if caption else [])
-    job = Job(cascade, how, source, size, total, caption, seed, budget, path, stage_outputs)
+    told = about(cascade, how.stages, seed)
+    job = Job(cascade, how, source, size, total, caption, seed, budget, path, stage_outputs, told)
     _tell(talk, job, own, info.notes)
     try:
-        told = (_compared(talk, job) if compare else {}) | _run(talk, job)
+        file = (_compared(talk, job) if compare else {}) | _run(talk, job)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted: nothing was written") from None
     read = {"height": how.given.height, "width": how.given.width, "fps": how.given.fps}
     begun = {"path": source, **own.to_json(), "after": how.entry.name, "fit": fit, "read": read}
-    talk.result({"files": [told], "from": begun, **about(cascade, how.stages, seed)}, "" if quiet else path)
+    talk.result({"files": [file], "from": begun, **told}, "" if quiet else path)
 
 
 def _stem(source: str) -> str:
@@ -210,12 +213,13 @@ def _run(talk: Talk, job: Job) -> dict[str, Any]:
     from zoetrope.video import open_writer
 
     records: dict[str, list[Record]] = {stage.name: [] for stage in job.how.stages}
+    tags = tags_of(job.caption, {"upscaled": os.path.basename(job.source.rstrip("/"))}, job.about)
     with ExitStack() as stack:
         writers: list[tuple[str, str, Writer]] = []
         for stage, path, sound in _targets(job):
             shape = stage.shape
             stack.enter_context(named(path))
-            opened = open_writer(path, shape.fps, shape.height, shape.width, sound_of=sound)
+            opened = open_writer(path, shape.fps, shape.height, shape.width, sound_of=sound, tags=tags)
             writers.append((stage.name, path, stack.enter_context(opened)))
         for record, frames in _sampled(talk, job):
             records[record.name].append(record)
