@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.conftest import numbered
 from zoetrope import Cascade
 from zoetrope.cascade.colour import Tone
-from zoetrope.video import Video, probe, read
+from zoetrope.video import Video, open_writer, probe, read, read_tags
 
 from .conftest import Cli, Done, start
 
@@ -30,7 +31,7 @@ def test_a_film_of_the_right_shape(cli: Cli, model: Path) -> None:
     assert done.code == 0, done.err
     told = json.loads(done.out)
     [file] = told["files"]
-    assert (file["path"], file["caption"], file["clips"]) == ("out/", None, 1)
+    assert (file["path"], file["caption"], file["stretches"]) == ("out/", None, 1)
     assert (file["frames"], file["height"], file["width"], file["fps"]) == (8, 16, 16, 4)
     [stage] = file["stages"]
     assert (stage["name"], stage["steps"]) == ("ssr1", 2) and stage["seconds"] > 0
@@ -43,7 +44,7 @@ def test_a_film_of_the_right_shape(cli: Cli, model: Path) -> None:
     assert told["from"]["after"] == "tsr1" and told["from"]["fit"] == "exact" and told["from"]["frames"] == 8
     assert list(told["settings"]) == ["ssr1"] and told["model"] == "tiny"
     assert file["stage_files"] == ["stages/out-ssr1.mp4"] and probe("stages/out-ssr1.mp4").frames == 8
-    assert "in/: 8x8x8@4fps, in the place of what tsr1 makes" in done.err and "ssr1: " in done.err
+    assert "in/: 8x8x8@4fps, becomes 16x16@4fps by ssr1" in done.err and "ssr1: " in done.err
 
 
 def made(cli: Cli, *words: str | Path) -> np.ndarray:
@@ -60,7 +61,7 @@ def test_the_caption_the_seed_and_the_settings_decide(cli: Cli, model: Path) -> 
     assert np.array_equal(plain, made(cli, *words, "--seed", "0"))
     for options in (
         ["--caption", "fog"], ["--seed", "1"], ["--steps", "3"], ["--sampler", "heun"],
-        ["--set", "ssr1.sampling.steps=1"], ["--after", "base", "--fit", "crop"],
+        ["--set", "ssr1.sampling.steps=1"], ["--after", "base"], ["--after", "base", "--add-frames"],
     ):  # fmt: skip
         assert not np.array_equal(plain, made(cli, *words, *options)), options
 
@@ -87,7 +88,7 @@ def test_clip_after_clip(cli: Cli, model: Path) -> None:
     assert np.array_equal(still[:8], still[8:])
     done = cli("upscale", "in/", *words, "-o", "a.mp4", "--json", "--save-stages", "stages")
     [file] = json.loads(done.out)["files"]
-    assert (file["clips"], file["frames"]) == (3, 20) and probe("stages/a-tsr1.mp4").frames == 20 == probe(
+    assert (file["stretches"], file["frames"]) == (3, 20) and probe("stages/a-tsr1.mp4").frames == 20 == probe(
         "a.mp4"
     ).frames
     padded = Video(np.concatenate([pictures, pictures[[9, 9]]]), 2)
@@ -96,12 +97,61 @@ def test_clip_after_clip(cli: Cli, model: Path) -> None:
 
 
 def test_a_film_of_any_shape(cli: Cli, model: Path) -> None:
+    """Its length and rate are its own, whatever those of the stages are; so is its size, if nothing is cropped."""
     film("camera.mp4", frames=90, height=36, width=64, fps=30)
     told = json.loads(cli("upscale", "camera.mp4", "--model", model, "--fit", "crop", "--json").out)
-    assert told["from"]["read"] == {"frames": 12, "height": 8, "width": 8, "fps": 4} and told["from"]["fit"] == "crop"
+    assert told["from"]["read"] == {"height": 8, "width": 8, "fps": 30} and told["from"]["fit"] == "crop"
     assert told["files"][0]["path"] == "camera-upscaled.mp4"
-    info = probe("camera-upscaled.mp4")
-    assert (info.frames, info.height, info.width, info.fps) == (12, 16, 16, 4)
+    for fit, options, grid in (
+        ("crop", [], (90, 16, 16, 30)),
+        ("own", [], (90, 72, 128, 30)),
+        ("own", ["--after", "base", "--add-frames"], (180, 72, 128, 60)),
+    ):
+        done = cli("upscale", "camera.mp4", "--model", model, "--fit", fit, "-o", "camera-upscaled.mp4", *options)
+        info = probe("camera-upscaled.mp4")
+        assert done.code == 0 and (info.frames, info.height, info.width, info.fps) == grid, (fit, options, done)
+
+
+def test_the_sound_goes_along(cli: Cli, model: Path, sound: Path) -> None:
+    with open_writer("in.mp4", 4, 8, 8, sound_of=sound) as writer:
+        writer.write(numbered(8, 8, 8))
+    assert probe("in.mp4").sound
+    assert cli("upscale", "in.mp4", "--model", model, "-o", "out.mp4", "--save-stages", "stages").code == 0
+    assert probe("out.mp4").sound and probe("out.mp4").frames == 8
+    done = cli("upscale", "in.mp4", "--model", model, "-o", "out.gif")
+    assert done.code == 0 and "warning: out.gif: " in done.err and "sound" in done.err
+
+
+def test_the_file_tells_how_it_was_made(cli: Cli, model: Path) -> None:
+    assert cli("upscale", film("in/"), "--model", model, "-o", "out.mp4", "--seed", "3", "--caption", "fog").code == 0
+    tags = read_tags("out.mp4")
+    assert (tags["title"], tags["seed"], tags["model"]) == ("fog", "3", "tiny")
+    assert json.loads(tags["comment"])["upscaled"] == "in"
+
+
+def test_compared_with_plain_enlarging(cli: Cli, model: Path) -> None:
+    """Random weights are worse than any plain way, which is told before anything is written."""
+    words = ["upscale", film("in/"), "--model", model, "-o", "out.mp4", "--json"]
+    done = cli(*words)
+    [file] = json.loads(done.out)["files"]
+    found = file["compared"]
+    assert found["stage"] == "ssr1" and found["way"] in ("bilinear", "bicubic") and found["psnr"] < found["plain"]
+    assert "interpolation comes nearer to this video than tiny" in done.err
+    done = cli(*words, "--no-compare")
+    assert "compared" not in json.loads(done.out)["files"][0] and "interpolation" not in done.err
+    done = cli("upscale", film("odd/", height=9), "--model", model, "--fit", "own", "-o", "odd.mp4", "--json")
+    assert json.loads(done.out)["files"][0]["compared"] is None
+    assert "not compared with plain enlarging: height: expected a multiple of 2" in done.err
+
+
+def test_what_the_weights_have_seen_is_told(cli: Cli, model: Path) -> None:
+    other = Path("other")
+    shutil.copytree(model, other)
+    told = json.loads((other / "cascade.json").read_text())
+    (other / "cascade.json").write_text(json.dumps({**told, "trained_on": "drawings of houses"}))
+    done = cli("upscale", film("in/"), "--model", other, "-o", "out.mp4")
+    assert done.code == 0 and "tiny was trained on drawings of houses, and on nothing else" in done.err
+    assert "was trained on" not in cli("upscale", "in/", "--model", model, "-o", "out.mp4").err
 
 
 def test_generate_from_a_video(cli: Cli, model: Path) -> None:
@@ -137,11 +187,12 @@ def refused(done: Done, *messages: str) -> None:
     [
         (["--caption", " "], "--caption: expected some text, got only blanks"),
         (["--caption", ""], "--caption: expected some text, got an empty string"),
-        (["--until", "base"], "no stage makes a video from another"),
+        (["--until", "base"], "tiny: no stage that adds pixels is left to run: the last is 'base'"),
+        (["--after", "base", "--until", "base"], "is left to run after 'base': the last is 'base'"),
         (["--until", "tsr2"], "unknown stage 'tsr2'; did you mean 'tsr1'?"),
-        (["--after", "ssr1"], "no stage is left to run after 'ssr1': tiny ends with it"),
+        (["--after", "ssr1"], "no stage that adds pixels is left to run after 'ssr1': the last is 'ssr1'"),
         (["--after", "tsr"], "unknown stage 'tsr'; did you mean 'tsr1'?"),
-        (["--fit", "stretch"], "unknown fit 'stretch'; known: crop, exact"),
+        (["--fit", "stretch"], "unknown fit 'stretch'; known: crop, exact, own"),
         (["--set", "ssr9.sampling.steps=1"], "unknown stage 'ssr9'; did you mean 'ssr1'?"),
         (["--steps", "0"], "--steps: expected a finite number of 1 or more, got 0"),
         (["--device", "cuda:77"], "--device: unknown device 'cuda:77'"),
@@ -163,10 +214,12 @@ def test_what_upscale_refuses(cli: Cli, model: Path, words: list[str], message: 
 def test_shapes_that_no_stage_accepts(cli: Cli, model: Path) -> None:
     film("in.mp4", frames=10, height=10, width=16, fps=5)
     done = cli("upscale", "in.mp4", "--model", model, "-o", "a.mp4")
-    refused(done, "in.mp4: expected 8x8, 2 fps (what base makes), or 8x8, 4 fps (what tsr1 makes), got 10x10x16@5fps")
-    refused(done, "the nearest is 8x8, 4 fps; the fit 'crop' takes it resized and cropped to 8x8")
+    refused(
+        done, "in.mp4: expected a size of 8x8 (what base and tsr1 make), got 10x16; --fit crop resizes and crops it"
+    )
+    refused(done, "to 8x8, --fit own enlarges it as it is")
     film("slow.mp4", fps=1)
-    refused(cli("upscale", "slow.mp4", "--model", model, "-o", "a.mp4"), "got 8x8x8@1fps; the nearest is 8x8, 2 fps")
+    assert cli("upscale", "slow.mp4", "--model", model, "-o", "a.mp4").code == 0 and probe("a.mp4").fps == 1
     words = ["generate", "fog", "--model", model, "-o", "a.mp4", "--from"]
     refused(cli(*words, "in.mp4"), "expected 4x8x8@2fps (what base makes), or 8x8x8@4fps (what tsr1 makes), got 10x10")
     film("long.mp4", frames=12)
@@ -205,13 +258,12 @@ def test_broken_media(cli: Cli, model: Path, shared: Path) -> None:
     words = ["--model", model, "--fit", "crop", "--until", "tsr1", "--steps", "1", "-o", "a.mp4"]
     for name in ("empty.mp4", "zero_frames.avi", "truncated_no_moov.mp4", "huge_header_65535x65535.gif"):
         refused(cli("upscale", folder / name, *words), name)
-    frames = {"one_frame.mp4": 2, "two_frames.mp4": 2, "vfr_15_to_60fps.mkv": 10, "starts_at_5s.mp4": 8}
-    for name, count in frames.items():
+    for name in ("one_frame.mp4", "two_frames.mp4", "vfr_15_to_60fps.mkv", "starts_at_5s.mp4"):
         done = cli("upscale", folder / name, *words)
-        assert done.code == 0 and probe("a.mp4").frames == count, (name, done)
+        assert done.code == 0 and probe("a.mp4").frames == 2 * probe(folder / name).frames, (name, done)
     done = cli("upscale", folder / "bitflips_late.mp4", *words)
-    assert done.code == 0 and "bitflips_late.mp4: can be decoded up to 1.50 s of 2.00 s" in done.err
-    assert probe("a.mp4").frames == 6
+    assert done.code == 0 and "bitflips_late.mp4: can be decoded up to frame 33 of 48" in done.err
+    assert probe("a.mp4").frames == 66
     done = cli("generate", "fog", "--from", folder / "bitflips_late.mp4", *words)
     refused(done, "bitflips_late.mp4: damaged, decodes to 1.50 s of 2.00 s")
 
@@ -231,7 +283,9 @@ def test_text_and_no_text_in_one_batch(model: Path) -> None:
 
 def test_ctrl_c_while_upscaling(model: Path, tmp_path: Path) -> None:
     words: list[str | Path] = [film(f"{tmp_path}/in.mp4", frames=12, fps=2), "--model", model, "-o", "a.mp4"]
-    process = start("upscale", *words, "--set", "ssr1.sampling.steps=20000", "--save-stages", "s", at=tmp_path)
+    process = start(
+        "upscale", *words, "--add-frames", "--set", "ssr1.sampling.steps=20000", "--save-stages", "s", at=tmp_path
+    )
     assert process.stderr is not None
     while not process.stderr.readline().startswith("1/3 tsr1: "):
         assert process.poll() is None

@@ -11,7 +11,7 @@ import torch
 from tests.conftest import Maker, number_of, numbered
 from zoetrope.cascade.colour import MEAN_LIMIT, STD_LIMIT, Colour, Tone
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
-from zoetrope.cascade.start import Start, clips, entries, fit_named, read_start, shape_of, stages_after
+from zoetrope.cascade.start import Start, entries, fit_named, read_start, shape_of, stages_after
 from zoetrope.models.cascade import Cascade
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -153,8 +153,6 @@ def test_what_does_not_last_as_long_as_a_clip(make_video: Maker) -> None:
         read_start(shorter, own)
     with pytest.raises(ValueError, match=r"6.mp4: expected 2.00 s or more, got 1.50 s"):
         read_start(shorter, own, fit="crop")
-    assert len(read_start(longer, own, whole=True).video.frames) == 10
-    assert len(read_start(shorter, own, whole=True).video.frames) == 6
 
 
 def test_the_nearest_stage_in_size_and_rate(make_video: Maker) -> None:
@@ -165,10 +163,10 @@ def test_the_nearest_stage_in_size_and_rate(make_video: Maker) -> None:
         ((60, 60), 30, "ssr1"),
         ((16, 32), 3, "base"),
     ]:
-        path = make_video("a.mp4", np.zeros((2 * fps, *size, 3), np.uint8), fps=fps)
-        assert read_start(path, own, fit="crop", whole=True).stage.name == stage
-    assert read_start(path, own, fit="crop", whole=True, after="ssr1").stage.name == "ssr1"
-    assert read_start(path, own, fit="crop", whole=True, until="tsr1").stage.name == "base"
+        path = make_video("a.mp4", np.zeros((6 * fps, *size, 3), np.uint8), fps=fps)
+        assert read_start(path, own, fit="crop").stage.name == stage
+    assert read_start(path, own, fit="crop", after="ssr1").stage.name == "ssr1"
+    assert read_start(path, own, fit="crop", until="tsr1").stage.name == "base"
 
 
 def test_a_folder_of_pictures(tmp_path: Path, make_video: Maker) -> None:
@@ -182,14 +180,6 @@ def test_a_folder_of_pictures(tmp_path: Path, make_video: Maker) -> None:
         read_start(tmp_path / "untold/%02d.png", spec(SMALL))
     found = read_start(tmp_path / "untold/%02d.png", spec(SMALL), after="tsr1")
     assert number_of(found.video.frames) == list(range(8)) and found.video.fps == 4
-
-
-def test_clips_cover_the_video_once() -> None:
-    video, grid = moving(19, 8, 8, 4), VideoShape(frames=8, height=8, width=8, fps=4)
-    parts = list(clips(video, grid))
-    assert [own for _, own in parts] == [8, 8, 3] and all(shape_of(clip) == grid for clip, _ in parts)
-    assert np.array_equal(np.concatenate([clip.frames[:own] for clip, own in parts]), video.frames)
-    assert all(np.array_equal(frame, video.frames[-1]) for frame in parts[-1][0].frames[3:])
 
 
 def test_stages_that_are_left() -> None:

@@ -64,7 +64,11 @@ def chain(stages: Sequence[StageSpec], given: VideoShape) -> list[StageSpec]:
     made = []
     for stage in stages:
         shape = enlarged(stage, given)
-        made.append(type(stage).from_json(stage.to_json() | {"shape": shape.to_json(), "source": given.to_json()}))
+        try:
+            made.append(type(stage).from_json(stage.to_json() | {"shape": shape.to_json(), "source": given.to_json()}))
+        except ValueError as error:
+            reason = str(error).removeprefix(f"{type(stage).__name__}: ")
+            raise ValueError(f"stage {stage.name!r}, which would make {shape}: {reason}") from None
         given = shape
     return made
 

@@ -204,7 +204,7 @@ def _compared(talk: Talk, job: Job) -> dict[str, Any]:
         )
     else:
         talk.say(f"{first.name}: {found.psnr:.1f} dB, plain {found.way} interpolation: {found.plain:.1f} dB ({how})")
-    return {"compared": found._asdict()}
+    return {"compared": found.to_json()}
 
 
 def _run(talk: Talk, job: Job) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Is a stage worth running on this video? It is reduced, enlarged again, and compared with plain enlarging."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -26,6 +27,12 @@ class AgainstPlain(NamedTuple):
     def gain(self) -> float:
         """By how many dB the stage is nearer to the truth."""
         return self.psnr - self.plain
+
+    def to_json(self) -> dict[str, str | float | None]:
+        """The fields; None where a video is exact, and its PSNR infinite."""
+        values = {"psnr": self.psnr, "plain": self.plain}
+        told = {name: round(value, 2) if math.isfinite(value) else None for name, value in values.items()}
+        return {"stage": self.stage, **told, "way": self.way}
 
 
 def against_plain(stage: StageSpec, clip: Video, made: Callable[[StageSpec, Tensor], Tensor]) -> AgainstPlain:

@@ -64,6 +64,7 @@ class Cascade:
         self.spec, self.card, self.origins = spec, card, origins
         self.device, self.dtype = device_named(device), dtype
         self._load = load
+        self._drifted: set[str] = set()  # stages whose colours were warned about
         # On a CPU text is always read in float32: it is quick there, and every run then finds the same features.
         self._texts = EmbeddingCache(
             spec.text, None, self.device, torch.float32 if self.device.type == "cpu" else dtype
@@ -287,7 +288,7 @@ class Cascade:
                     steps=stage.sampling.steps,
                     shape=stage.shape,
                     x_hat=x_hat,
-                    colours=_colours(stage, video, x_hat) if last and video is not None else (),
+                    colours=self._colours(stage, video, x_hat) if last and video is not None else (),
                 )
                 del x_hat
 
@@ -308,6 +309,17 @@ class Cascade:
             mend = "" if self.dtype == torch.float32 else f", computing in {self.dtype}; torch.float32 may do"
             raise ValueError(f"stage {stage.name!r}: expected finite values, its network made NaN or infinity{mend}")
 
+    def _colours(self, stage: StageSpec, given: Tensor, made: Tensor) -> list[Colour]:
+        """What a stage did to the colours of each video, told in the log: as a warning once for each stage."""
+        colours = [Colour.between(*pair) for pair in zip(given, made, strict=True)]
+        for colour in colours:
+            if colour.drifts and stage.name not in self._drifted:
+                self._drifted.add(stage.name)
+                log.warning("%s: its colours drift from those it was given by %s of the range", stage.name, colour)
+            else:
+                log.debug("%s: colours against those it was given: %s", stage.name, colour)
+        return colours
+
     def cut(self, prompt: str) -> str:
         """The end of a prompt that the text encoder cannot read because it is too long; "" if all of it fits."""
         return self._texts.cut(prompt)
@@ -326,14 +338,3 @@ class Cascade:
         count = len(prompts)
         against = None if negative is None else Conditioning(text=text[count:], text_mask=mask[count:])
         return Conditioning(text=text[:count], text_mask=mask[:count]), against
-
-
-def _colours(stage: StageSpec, given: Tensor, made: Tensor) -> list[Colour]:
-    """What a stage did to the colours of each video, told in the log."""
-    colours = [Colour.between(*pair) for pair in zip(given, made, strict=True)]
-    for colour in colours:
-        if colour.drifts:
-            log.warning("%s: its colours drift from those it was given by %s of the range", stage.name, colour)
-        else:
-            log.debug("%s: colours against those it was given: %s", stage.name, colour)
-    return colours
