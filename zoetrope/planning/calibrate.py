@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention, silu
 
+from zoetrope.diffusion.quantile import quantile
 from zoetrope.layers.convolution import SpatialConv
 from zoetrope.layers.linear import Linear
 from zoetrope.planning.count import Kind, Operation
@@ -132,7 +133,7 @@ def _on_whole_tensors(dtype: torch.dtype, training: bool) -> Iterator[Trial]:
         (("copy", False), 2, lambda x: lambda: torch.cat([x[:1], x[1:]])),
         (("rearrange", False), 2, lambda x: lambda: x.view(8, -1, width).transpose(0, 1).contiguous()),
         (("random", False), 1, lambda x: lambda: torch.randn(x.shape)),
-        (("select", False), 1, lambda x: lambda: x.flatten().float().kthvalue(9)),
+        (("select", False), 1, lambda x: lambda: quantile(x.flatten()[None].float(), 0.995)),
     ]
     if training:
         made += [
