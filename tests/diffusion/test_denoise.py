@@ -2,6 +2,7 @@
 
 import math
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -180,6 +181,23 @@ def test_quantile_does_not_ask_how_values_lie_in_memory_and_makes_few() -> None:
         want = float(np.quantile(levels.double().numpy(), 0.7))
         assert float(quantile(levels[None], 0.7)) == pytest.approx(want, rel=1e-6)
     assert torch.equal(quantile(half, 0.5).float(), quantile(half.float(), 0.5).bfloat16().float())
+
+
+@pytest.mark.parametrize("steps", [8, 50, 1000])
+@pytest.mark.parametrize("shift", [0.0, -4.5])
+def test_weights_of_steps_belong_to_their_levels_rounded_or_not(steps: int, shift: float) -> None:
+    schedule = Cosine(shift=shift)
+    levels = [schedule(t[None]) for t in torch.linspace(1, 0, steps + 1, dtype=torch.float64)]
+    values = oscillating(steps, 15.0, 1.0, 3)
+    weight = per_step(levels, values)
+    assert [weight(level) for level in levels[:-1]] == values
+    single = [level._replace(logsnr=level.logsnr.float()) for level in levels]
+    assert [weight(level) for level in single[:-1]] == values
+    above, below = (NoiseLevel(*(value + off for value in levels[0])) for off in (-1e-5, 1e-5))
+    assert weight(above) == weight(below) == values[0]
+    between = [NoiseLevel.variance_preserving((a.logsnr + b.logsnr) / 2) for a, b in pairwise(levels)]
+    assert [weight(level) for level in between] == values
+    assert weight(levels[-1]) == values[-1]
 
 
 def test_static_threshold() -> None:

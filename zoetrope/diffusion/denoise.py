@@ -12,6 +12,7 @@ from zoetrope.shapes import expand_like
 
 Denoise = Callable[[Tensor, NoiseLevel], Tensor]
 Weight = Callable[[NoiseLevel], float]
+ROUNDING = 1e-4  # of logsnr: more than float32 is off by, less than any step is long
 
 
 def denoiser(network: Callable[[Tensor, Tensor], Tensor], kind: Prediction) -> Denoise:
@@ -79,10 +80,12 @@ def per_step(levels: Sequence[NoiseLevel], values: Sequence[float]) -> Weight:
 
     This is how a weight that changes from step to step (oscillating guidance [Ho et al. 2022, arXiv:2210.02303,
     Sec. 2.7]) reaches a denoiser, which is told noise levels and no step numbers. A second-order sampler that looks
-    ahead to levels[i + 1] meets there the weight of the next step.
+    ahead to levels[i + 1] meets there the weight of the next step. A level that was rounded to
+    float32 belongs where it would without.
     """
-    starts = torch.stack([level.logsnr[0] for level in levels[: len(values)]])
-    return lambda level: values[int((starts <= level.logsnr[0]).sum()) - 1]
+    starts = torch.stack([level.logsnr[0].double() for level in levels[: len(values)]])
+    starts[1:] -= (0.1 * starts.diff()).clamp(max=ROUNDING)
+    return lambda level: values[max(0, int((starts <= level.logsnr[0]).sum()) - 1)]
 
 
 def oscillating(steps: int, high: float, low: float, constant: int) -> list[float]:

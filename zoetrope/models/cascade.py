@@ -196,7 +196,15 @@ class Cascade:
         if start is not None:
             start.check(self.spec, len(prompts))
         text, against = self._encode(prompts, negative)
-        draw = Draw(seed=seed, samples=numbers, negative=against, device=self.device, dtype=self.dtype, memory=memory)
+        draw = Draw(
+            seed=seed,
+            samples=numbers,
+            negative=against,
+            device=self.device,
+            dtype=self.dtype,
+            memory=memory,
+            scheme=self.spec.noise,
+        )
         video = None if start is None else start.video.to(self.device)
         if memory is not None:  # better now than when the stages before have run
             self._texts.release()
@@ -210,7 +218,6 @@ class Cascade:
 
     def _run(self, stage: StageSpec, text: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
         """One stage, whose network is in memory as long as this runs."""
-        video = None if video is None else video.clamp(-1, 1)
         network = self._load(stage).to(self.device)
         for module in network.modules():
             if isinstance(module, torch.nn.Conv2d):  # it would bring its weights into this format in every call
