@@ -130,7 +130,8 @@ class Cascades:
 
         def noise(purpose: str) -> Tensor:
             what = f"{stage.name} {purpose}"
-            drawn = video_noise(self.seed, clip.number, what, stage.shape, stage.network.channels)
+            scheme = self.gathered.spec.noise
+            drawn = video_noise(self.seed, clip.number, what, stage.shape, stage.network.channels, scheme)
             return drawn[None].to(self.device)
 
         z = diffuse(video.to(self.device), noise("regenerated"), levels[0])

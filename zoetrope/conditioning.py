@@ -13,7 +13,8 @@ class Conditioning:
 
     Attributes:
         text: token embeddings, (B, L, D); or one text for each frame, (B, F, L, D).
-        text_mask: True for real tokens, (B, L) or (B, F, L); a row without any is the null prompt.
+        text_mask: True for real tokens, (B, L) or (B, F, L); a row without any is the null prompt. Where there is text
+            and no mask, every token is real.
         low_res: the previous stage's video on this stage's grid, already noised, (B, C, F, H, W).
         low_res_logsnr: noise level of `low_res`, (B,).
         images: True for examples whose frames are independent images packed like a video, (B,): nothing may cross
@@ -27,6 +28,16 @@ class Conditioning:
     low_res_logsnr: Tensor | None = None
     images: Tensor | None = None
     guidance: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.text is None:
+            return
+        if self.text_mask is None:
+            every = torch.ones(self.text.shape[:-1], dtype=torch.bool, device=self.text.device)
+            object.__setattr__(self, "text_mask", every)
+        elif self.text_mask.shape != self.text.shape[:-1]:
+            expected, got = tuple(self.text.shape[:-1]), tuple(self.text_mask.shape)
+            raise ValueError(f"text_mask: expected shape {expected}, one value for each token of text, got {got}")
 
     def without_text(self, drop: Tensor) -> Self:
         """Hide the text of the examples where drop (B,) is True: the null prompt of classifier-free guidance."""

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.noise import video_noise
+from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.resample import augment, augmentation_logsnr, degrade, resize, upsample
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
@@ -137,16 +137,16 @@ def stage_of(
     )
 
 
-def run(stage: StageSpec, video: Tensor | None, count: int, seed: int = 0) -> Tensor:
+def drawn(stage: StageSpec, purpose: str, count: int) -> Tensor:
+    """The noise that a stage is given, (B, C, F, H, W)."""
+    generator = torch.Generator().manual_seed(seeded(stage.name, purpose))
+    return torch.randn(count, 3, *stage.shape.sizes, generator=generator)
+
+
+def run(stage: StageSpec, video: Tensor | None, count: int) -> Tensor:
     """What the real sampling code makes of a stage, (B, C, F, H, W)."""
-    draw = Draw(seed=seed, samples=range(count))
+    draw = Draw(seed=0, samples=range(count), noise=lambda purpose, window: window.of(drawn(stage, purpose, count)))
     return stage_video(stage, stage.network.build(), Conditioning(), video, draw)
-
-
-def drawn(stage: StageSpec, purpose: str, count: int, seed: int = 0) -> Tensor:
-    """The noise that a stage has used, (B C, F H W) float64."""
-    noise = [video_noise(seed, sample, f"{stage.name} {purpose}", stage.shape, 3) for sample in range(count)]
-    return torch.stack(noise).flatten(2).flatten(0, 1).double()
 
 
 LINE = VideoShape(frames=8, height=1, width=1, fps=8)
@@ -209,7 +209,7 @@ def answers(stage: StageSpec, count: int, video: Tensor | None, *purposes: str) 
     Fitted to what the real code made of `count` samples; the network is linear, so the fit is exact to rounding.
     """
     out = run(stage, video, count).flatten(2).flatten(0, 1).double()
-    inputs = [drawn(stage, purpose, count) for purpose in purposes]
+    inputs = [drawn(stage, purpose, count).flatten(2).flatten(0, 1).double() for purpose in purposes]
     if video is not None:
         inputs.insert(0, video.flatten(2).flatten(0, 1).double())
     together = torch.cat(inputs, dim=1)

@@ -1,5 +1,6 @@
 """Sampling a stage with real networks: what noise depends on, text led away from, and specs that are refused."""
 
+import json
 import math
 from typing import Any
 
@@ -10,18 +11,23 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import zoetrope.cascade.noise as drawing
+from zoetrope.cascade.memory import Layout
 from zoetrope.cascade.noise import seeded, video_noise, window_noise
 from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import CascadeSpec, Oscillating, SamplingSpec, StageSpec
+from zoetrope.cascade.tiles import Tile
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.schedule import Cosine
+from zoetrope.models.folder import read_spec, shipped
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.recipes.mini import recipe
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.text.t5 import T5
+from zoetrope.training.spec import Recipe
 
 BASE = VideoShape(frames=2, height=4, width=8, fps=3)
 TSR = VideoShape(frames=4, height=4, width=8, fps=6)
@@ -95,6 +101,117 @@ def test_noise_is_standard_normal_and_leaves_the_global_state_alone() -> None:
     assert len({seeded(0, "a", n) for n in range(1000)}) == 1000
     assert 0 <= seeded("x") < 2**63
     assert seeded(0, np.int64(3)) == seeded(0, 3) != seeded(0, "3")
+
+
+def test_noise_of_both_schemes_is_what_it_was() -> None:
+    """What a seed makes must never change; other platforms may round a rare value in another way."""
+    known = {
+        "philox": [0.18235923, 1.42005122, -1.44196975],
+        "mersenne": [-0.99618280, -0.62379593, 0.06957663],
+    }
+    for scheme, values in known.items():
+        drawn = video_noise(3, 1, "base start", BASE, 3, scheme)  # type: ignore[arg-type]
+        assert drawn[:, 1, 2, 5].tolist() == pytest.approx(values, abs=1e-6)
+
+
+def test_frames_whose_seeds_are_alike_in_32_bits_differ() -> None:
+    """PyTorch's generator of a CPU looks at no more of a seed, so that frames of some hundred videos were equal."""
+    twins = [0, 0]
+    low: dict[int, int] = {}
+    for sample in range(200_000):
+        key = seeded(0, sample, "base start", 0) & 0xFFFFFFFF
+        if key in low:
+            twins = [low[key], sample]
+            break
+        low[key] = sample
+    shape = VideoShape(frames=1, height=4, width=4, fps=1)
+    one, other = (video_noise(0, sample, "base start", shape, 3, "mersenne") for sample in twins)
+    assert torch.equal(one, other)
+    one, other = (video_noise(0, sample, "base start", shape, 3) for sample in twins)
+    assert not torch.isclose(one, other).any()
+
+
+@pytest.mark.parametrize("scheme", ["philox", "mersenne"])
+def test_noise_has_no_memory(scheme: Any) -> None:
+    """Frames, samples, seeds and purposes are independent of each other, and normal far into the tails."""
+    shape = VideoShape(frames=16, height=64, width=64, fps=1)
+    drawn = torch.stack(
+        [
+            video_noise(seed, sample, f"base step {step}", shape, 1, scheme)
+            for seed in (0, 1)
+            for sample in (0, 1)
+            for step in (0, 1)
+        ]
+    )
+    rows = drawn.reshape(-1, 64 * 64).double()
+    correlation = rows @ rows.T / rows.shape[1]
+    off = correlation - torch.diag(correlation.diagonal())
+    assert float(off.abs().max()) * math.sqrt(rows.shape[1]) < 5.2  # 8128 pairs: beyond 5.2 once in a thousand runs
+    for bound in (1.0, 2.0, 3.0, 4.0):
+        expected = math.erfc(bound / math.sqrt(2)) * rows.numel()
+        assert abs(int((rows.abs() > bound).sum()) - expected) < 4 * math.sqrt(expected) + 1
+
+
+def test_noise_may_be_given() -> None:
+    """Of the whole batch, whatever is sampled together; it takes the place of what a seed would draw."""
+    spec = stage("tsr", TSR, BASE, sampler=Ancestral(), guidance=2.0)
+    asked = []
+
+    def again(purpose: str, window: Window) -> Tensor:
+        asked.append(purpose)
+        return window_noise(7, (0, 1), f"tsr {purpose}", TSR, 3, window)
+
+    drawn = sample(spec, text(2), low(2), Draw(seed=7, samples=(0, 1)))
+    given = sample(spec, text(2), low(2), Draw(seed=0, samples=(5, 6), noise=again))
+    assert torch.equal(given, drawn)
+    assert set(asked) == {"start", "augment", "step 0", "step 1"}
+    whole = Tile(Window.whole(TSR), Window.whole(TSR))
+    apart = Draw(seed=0, samples=(5, 6), noise=again, layout=Layout([whole], apart=True))
+    torch.testing.assert_close(sample(spec, text(2), low(2), apart), drawn, rtol=0, atol=1e-5)
+    zeros = sample(
+        spec,
+        text(2),
+        low(2),
+        Draw(seed=7, samples=(0, 1), noise=lambda purpose, window: torch.zeros(2, 3, *window.sizes)),
+    )
+    assert not torch.allclose(zeros, drawn)
+
+
+def test_the_noise_of_a_cascade_is_part_of_its_json() -> None:
+    spec = cascade(stage())
+    assert spec.noise == "philox" and spec.to_json()["noise"] == "philox"
+    assert CascadeSpec.from_json(spec.to_json()) == spec
+    before = {name: value for name, value in spec.to_json().items() if name != "noise"}
+    assert (
+        CascadeSpec.from_json(before)
+        == CascadeSpec.from_json(json.dumps(before))
+        == spec.model_copy(update={"noise": "mersenne"})
+    )
+    spec = recipe().to_json()
+    del spec["cascade"]["noise"]
+    assert Recipe.from_json(spec).cascade.noise == Recipe.from_json(json.dumps(spec)).cascade.noise == "mersenne"
+    assert read_spec(shipped()["mini"]).noise == "mersenne"
+
+
+def test_types_that_networks_cannot_compute_in() -> None:
+    with pytest.raises(ValueError, match=r"dtype: expected torch.float32, .*, got torch.float64"):
+        Draw(seed=0, samples=[0], dtype=torch.float64)
+
+
+def test_text_without_a_mask_is_read_as_it_is() -> None:
+    spec, draw = stage(guidance=2.0), Draw(seed=0, samples=(0, 1))
+    words = text(2)
+    masked, bare, none = (
+        sample(spec, given, None, draw)
+        for given in (
+            words,
+            Conditioning(text=words.text),
+            Conditioning(text=words.text, text_mask=torch.zeros(2, 3, dtype=torch.bool)),
+        )
+    )
+    assert torch.equal(masked, bare) and not torch.allclose(masked, none)
+    with pytest.raises(ValueError, match=r"text_mask: expected shape \(2, 3\), .*, got \(2, 4\)"):
+        Conditioning(text=words.text, text_mask=torch.ones(2, 4, dtype=torch.bool))
 
 
 def test_noise_of_large_videos_is_that_of_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:

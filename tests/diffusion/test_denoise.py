@@ -1,11 +1,17 @@
 """Guidance and thresholds: tabulated values, equal forms, and sizes that torch.quantile refuses."""
 
+import math
+import tracemalloc
+from itertools import pairwise
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from zoetrope.cascade.memory import peak_bytes
 from zoetrope.diffusion.denoise import (
     denoiser,
     dynamically_thresholded,
@@ -14,10 +20,10 @@ from zoetrope.diffusion.denoise import (
     keeping,
     oscillating,
     per_step,
-    quantile,
     statically_thresholded,
 )
 from zoetrope.diffusion.prediction import Prediction, eps_from_x, target, v_from_x
+from zoetrope.diffusion.quantile import PIECE, quantile
 from zoetrope.diffusion.schedule import Cosine, NoiseLevel
 
 
@@ -103,31 +109,51 @@ def test_no_guidance_is_the_conditional_answer_bit_for_bit() -> None:
 )
 def test_tabulated_dynamic_threshold(percentile: float, s: float, at_two: float) -> None:
     x = torch.linspace(-3, 3, 13, dtype=torch.float64)[None]
-    assert float(quantile(x.abs(), percentile)) == pytest.approx(s, abs=1e-12)
-    got = dynamically_thresholded(lambda z, level: x, percentile)(x, at(0.5))
+    assert float(quantile(x, percentile)) == pytest.approx(s, abs=1e-12)
+    got = dynamically_thresholded(lambda z, level: x.clone(), percentile)(x, at(0.5))
     assert float(got[0, 10]) == pytest.approx(at_two, abs=1e-12)
     assert float(got.abs().max()) == pytest.approx(1, abs=1e-12)
 
 
 def test_dynamic_threshold_leaves_legal_values_alone() -> None:
     x = torch.linspace(-0.9, 0.9, 7, dtype=torch.float64)[None]
-    assert torch.equal(dynamically_thresholded(lambda z, level: x, 0.995)(x, at(0.5)), x)
+    assert torch.equal(dynamically_thresholded(lambda z, level: x.clone(), 0.995)(x, at(0.5)), x)
 
 
 def test_dynamic_threshold_has_one_scale_for_each_video() -> None:
     x = torch.full((2, 3, 4, 2, 2), 0.5)
     x[0, :, 1] = 4.0  # one bright frame dims all frames of its video, and of no other
-    got = dynamically_thresholded(lambda z, level: x, 1.0)(x, at(0.5, 0.5))
+    got = dynamically_thresholded(lambda z, level: x.clone(), 1.0)(x, at(0.5, 0.5))
     assert torch.equal(got[0, :, 1], torch.ones(3, 2, 2))
     assert torch.equal(got[0, :, 0], torch.full((3, 2, 2), 0.125))
     assert torch.equal(got[1], x[1])
 
 
-@settings(deadline=None, max_examples=25)
-@given(fraction=st.floats(0.01, 1), count=st.integers(1, 60), rows=st.integers(1, 3), seed=st.integers(0, 999))
-def test_quantile_is_torch_quantile_where_that_works(fraction: float, count: int, rows: int, seed: int) -> None:
-    values = torch.randn(rows, count, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    torch.testing.assert_close(quantile(values, fraction), values.quantile(fraction, dim=1), rtol=0, atol=1e-12)
+@settings(deadline=None, max_examples=40)
+@given(
+    fraction=st.floats(0.01, 1),
+    count=st.integers(1, 60),
+    rows=st.integers(1, 3),
+    seed=st.integers(0, 999),
+    dtype=st.sampled_from([torch.float64, torch.float32]),
+    levels=st.integers(1, 9),
+)
+def test_quantile_is_torch_quantile_where_that_works(
+    fraction: float, count: int, rows: int, seed: int, dtype: torch.dtype, levels: int
+) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    values = torch.randn(rows, count, dtype=dtype, generator=draw)
+    for these in (values, (levels * values).round() / levels):  # without ties and with many
+        want, close = these.abs().quantile(fraction, dim=1), 1e-12 if dtype == torch.float64 else 1e-6
+        torch.testing.assert_close(quantile(these, fraction), want, rtol=0, atol=close)
+        torch.testing.assert_close(quantile(these, fraction, 1.0), want.clamp(min=1), rtol=0, atol=close)
+
+
+def test_quantile_of_values_that_are_no_numbers() -> None:
+    x = numbers(-3, 1, math.inf, math.nan)[None]
+    assert [float(quantile(x, fraction)) for fraction in (0, 1 / 3, 2 / 3)] == [1, 3, math.inf]
+    assert math.isnan(quantile(x, 1.0)) and math.isnan(quantile(x, 0.9))
+    assert float(quantile(numbers(-3, 1, math.inf)[None], 1.0)) == math.inf
 
 
 def test_quantile_is_exact_above_the_limit_of_torch() -> None:
@@ -135,9 +161,43 @@ def test_quantile_is_exact_above_the_limit_of_torch() -> None:
     values = torch.rand(1, count, generator=torch.Generator().manual_seed(0))
     with pytest.raises(RuntimeError, match="too large"):
         values.quantile(0.995, dim=1)
-    got, below = quantile(values, 0.995), int(0.995 * (count - 1))
-    assert int((values < got).sum()) <= below + 1 <= int((values <= got).sum())
-    assert float(got) == pytest.approx(0.995, abs=1e-3)
+    position = 0.995 * (count - 1)
+    low, high = np.partition(values[0].numpy(), [int(position), int(position) + 1])[[int(position), int(position) + 1]]
+    assert float(quantile(values, 0.995)) == pytest.approx(low + (position - int(position)) * (high - low), abs=1e-7)
+
+
+def test_quantile_does_not_ask_how_values_lie_in_memory_and_makes_few() -> None:
+    values = torch.randn(2, 5, 400, 1500, 3, generator=torch.Generator().manual_seed(0))
+    turned = values.permute(0, 4, 1, 2, 3)
+    assert turned[0].numel() > PIECE
+    assert torch.equal(quantile(turned, 0.99), quantile(values, 0.99))
+    tracemalloc.start()  # which sees NumPy's memory
+    made = peak_bytes(lambda: quantile(turned, 0.99)) - turned.untyped_storage().nbytes()
+    _, numpys = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert made + numpys < 20 * PIECE < turned.nbytes / 3
+    half = values[:, 0, :9].bfloat16()
+    for levels in (torch.ones(3 * PIECE), torch.arange(3 * PIECE) % 7 / 8, torch.arange(3 * PIECE) * 1e30):
+        want = float(np.quantile(levels.double().numpy(), 0.7))
+        assert float(quantile(levels[None], 0.7)) == pytest.approx(want, rel=1e-6)
+    assert torch.equal(quantile(half, 0.5).float(), quantile(half.float(), 0.5).bfloat16().float())
+
+
+@pytest.mark.parametrize("steps", [8, 50, 1000])
+@pytest.mark.parametrize("shift", [0.0, -4.5])
+def test_weights_of_steps_belong_to_their_levels_rounded_or_not(steps: int, shift: float) -> None:
+    schedule = Cosine(shift=shift)
+    levels = [schedule(t[None]) for t in torch.linspace(1, 0, steps + 1, dtype=torch.float64)]
+    values = oscillating(steps, 15.0, 1.0, 3)
+    weight = per_step(levels, values)
+    assert [weight(level) for level in levels[:-1]] == values
+    single = [level._replace(logsnr=level.logsnr.float()) for level in levels]
+    assert [weight(level) for level in single[:-1]] == values
+    above, below = (NoiseLevel(*(value + off for value in levels[0])) for off in (-1e-5, 1e-5))
+    assert weight(above) == weight(below) == values[0]
+    between = [NoiseLevel.variance_preserving((a.logsnr + b.logsnr) / 2) for a, b in pairwise(levels)]
+    assert [weight(level) for level in between] == values
+    assert weight(levels[-1]) == values[-1]
 
 
 def test_static_threshold() -> None:

@@ -185,13 +185,12 @@ def stage_cost(stage: StageSpec, batch: int, tokens: int, part: int | None = Non
     volumes = [_volume([tile], part) for tile in (_tiles(stage, part, 0)[0], _whole(stage))]
     pixel = (large - small) / max(1, volumes[1] - volumes[0])
     video = _video(stage, batch, Window.whole(stage.shape)).nbytes
-    dynamic = isinstance(stage.sampling.threshold, float)
     held = stage.sampling.sampler.videos
     local = _on_meta(stage, batch, tokens, part)
     weights = sum(parameter.nbytes for parameter in local.network.parameters())
     return Cost(
         fixed=PROCESS + weights + (0 if local.source is None else local.source.nbytes),
-        state=(held + dynamic) * video,
+        state=held * video,
         resting=max(held - 1, 2) * video,
         call=small - pixel * volumes[0] if pixel else small,
         pixel=pixel or 1.0,

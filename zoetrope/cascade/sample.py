@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoetrope.cascade.local import Local, local_denoiser
 from zoetrope.cascade.memory import Layout, plan_layout
-from zoetrope.cascade.noise import window_noise
+from zoetrope.cascade.noise import Noise, Scheme, window_noise
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.tiles import Tile, one_by_one, tiled
 from zoetrope.conditioning import Conditioning
@@ -28,9 +28,12 @@ CPU = torch.device("cpu")
 class Draw:
     """Which videos are sampled, and where: sample numbers of a seed, a device and the type networks compute in.
 
-    `negative`, if given, holds text that guidance leads away from, with as many tokens as the prompts. `memory` is
-    what the whole process may hold at its peak, in bytes; see `zoetrope.cascade.memory.plan_layout`. A `layout` that is
-    given is used instead.
+    Attributes:
+        negative: text that guidance leads away from, with as many tokens as the prompts.
+        memory: what the whole process may hold at its peak, in bytes; see `zoetrope.cascade.memory.plan_layout`.
+        layout: used instead, if given.
+        scheme: how noise is drawn from the seed and the sample numbers.
+        noise: used instead, if given: the noise of the whole batch, on any device.
     """
 
     seed: int
@@ -40,12 +43,26 @@ class Draw:
     dtype: torch.dtype = torch.float32
     memory: int | None = None
     layout: Layout | None = None
+    scheme: Scheme = "philox"
+    noise: Noise | None = None
+
+    def __post_init__(self) -> None:
+        if self.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+            raise ValueError(f"dtype: expected torch.float32, torch.bfloat16 or torch.float16, got {self.dtype}")
+
+    def row(self, number: int) -> "Draw":
+        """The same for one video of the batch."""
+        given = self.noise
+        noise = None if given is None else lambda purpose, window: given(purpose, window)[number : number + 1]
+        return replace(self, samples=[self.samples[number]], noise=noise)
 
 
 def sample_stage(
     stage: StageSpec, network: Network, text: Conditioning, video: Tensor | None, draw: Draw
 ) -> Iterator[Tensor]:
-    """Yield x_hat (B, C, F, H, W) after each denoising step of a stage; the last is what it made, in [-1, 1].
+    """Yield x_hat (B, C, F, H, W) after each denoising step of a stage; the last is what it made.
+
+    It lies in [-1, 1] where the stage has a threshold.
 
     `text` holds one prompt for each of draw.samples; `video` (B, C, f, h, w) is what the previous stage made. The
     network works in tiles where memory asks for it, which changes the result by rounding at most. Whoever lets go of
@@ -98,10 +115,7 @@ def _denoiser(
         return some(text, video, draw)
     rows = torch.arange(len(draw.samples)).split(1)
     return one_by_one(
-        [
-            some(text.select(row), None if video is None else video[row], replace(draw, samples=[draw.samples[row]]))
-            for row in rows
-        ]
+        [some(text.select(row), None if video is None else video[row], draw.row(int(row))) for row in rows]
     )
 
 
@@ -141,5 +155,7 @@ def _thresholded(stage: StageSpec, denoise: Denoise) -> Denoise:
 
 
 def _noise(stage: StageSpec, draw: Draw, purpose: str, window: Window) -> Tensor:
+    if draw.noise is not None:
+        return draw.noise(purpose, window).to(draw.device, torch.float32)
     what, channels = f"{stage.name} {purpose}", stage.network.channels
-    return window_noise(draw.seed, draw.samples, what, stage.shape, channels, window).to(draw.device)
+    return window_noise(draw.seed, draw.samples, what, stage.shape, channels, window, draw.scheme).to(draw.device)

@@ -1,11 +1,12 @@
 """A cascade is a tuple of stage specs. Base, TSR and SSR are not classes: they are shapes."""
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from zoetrope.config import Config, unknown
+from zoetrope.cascade.noise import Scheme
+from zoetrope.config import Config, parse_json, unknown
 from zoetrope.diffusion.denoise import oscillating
 from zoetrope.diffusion.prediction import Prediction
 from zoetrope.diffusion.schedule import Cosine
@@ -148,6 +149,11 @@ class StageSpec(Config):
         return self
 
 
+def with_noise(cascade: Any) -> Any:
+    """The JSON of a cascade with a "noise", which those of before there was a choice do not have."""
+    return {"noise": "mersenne", **cascade} if isinstance(cascade, dict) else cascade
+
+
 class CascadeSpec(Config):
     """Stages that feed each other, and the frozen encoder of the text that they all read.
 
@@ -158,6 +164,7 @@ class CascadeSpec(Config):
         default_until: the last stage that runs unless another is named; None is the last one.
         teachers: the originals of distilled stages, of the same names, which can run in their places.
         trained_on: what the weights have seen, in a few words for people.
+        noise: how it is drawn from a seed. In JSON of before there was a choice it is missing, and was "mersenne".
     """
 
     name: str
@@ -166,6 +173,12 @@ class CascadeSpec(Config):
     default_until: str | None = None
     teachers: tuple[StageSpec, ...] = ()
     trained_on: str | None = None
+    noise: Scheme = "philox"
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """As for any config; what older versions wrote keeps the noise of their time."""
+        return super().from_json(with_noise(parse_json(value) if isinstance(value, str) else value))
 
     @model_validator(mode="after")
     def _chained(self) -> Self:

@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 
 from zoetrope.diffusion.prediction import Prediction, x_from
+from zoetrope.diffusion.quantile import quantile
 from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.shapes import expand_like
 
 Denoise = Callable[[Tensor, NoiseLevel], Tensor]
 Weight = Callable[[NoiseLevel], float]
+ROUNDING = 1e-4  # of logsnr: more than float32 is off by, less than any step is long
 
 
 def denoiser(network: Callable[[Tensor, Tensor], Tensor], kind: Prediction) -> Denoise:
@@ -46,14 +48,14 @@ def dynamically_thresholded(denoise: Denoise, percentile: float) -> Denoise:
     """Clip x_hat to [-s, s] and divide by s, where s is that percentile of |x_hat|, at least 1.
 
     One s for each example over all its frames, or brightness would flicker [Saharia et al. 2022, arXiv:2205.11487,
-    Sec. 2.3; Ho et al. 2022, arXiv:2210.02303, Sec. 2.7]. `percentile` is a fraction in (0, 1].
+    Sec. 2.3; Ho et al. 2022, arXiv:2210.02303, Sec. 2.7]. `percentile` is a fraction in (0, 1]. It is done in the
+    memory of what `denoise` gives.
     """
 
     def run(z: Tensor, level: NoiseLevel) -> Tensor:
         x_hat = denoise(z, level)
-        s = quantile(x_hat.flatten(1).abs(), percentile).clamp(min=1)
-        s = expand_like(s, x_hat)
-        return x_hat.clamp(-s, s) / s
+        s = expand_like(quantile(x_hat, percentile, least=1.0), x_hat)
+        return x_hat.clamp_(-s, s).div_(s)
 
     return run
 
@@ -73,29 +75,17 @@ def keeping(denoise: Denoise, frames: Tensor) -> Denoise:
     return run
 
 
-def quantile(values: Tensor, fraction: float) -> Tensor:
-    """The quantile (B,) of each row of values (B, N), linearly interpolated, exact at any N.
-
-    torch.quantile refuses rows of more than 2^24 values, which the largest stages have: 128 x 768 x 1280 x 3.
-    """
-    position = fraction * (values.shape[1] - 1)
-    below = int(position)
-    low = values.kthvalue(below + 1, dim=1).values
-    if position == below:
-        return low
-    high = values.kthvalue(below + 2, dim=1).values
-    return torch.lerp(low, high, position - below)
-
-
 def per_step(levels: Sequence[NoiseLevel], values: Sequence[float]) -> Weight:
     """The step function of noise level with values[i] from levels[i] down to levels[i + 1].
 
     This is how a weight that changes from step to step (oscillating guidance [Ho et al. 2022, arXiv:2210.02303,
     Sec. 2.7]) reaches a denoiser, which is told noise levels and no step numbers. A second-order sampler that looks
-    ahead to levels[i + 1] meets there the weight of the next step.
+    ahead to levels[i + 1] meets there the weight of the next step. A level that was rounded to
+    float32 belongs where it would without.
     """
-    starts = torch.stack([level.logsnr[0] for level in levels[: len(values)]])
-    return lambda level: values[int((starts <= level.logsnr[0]).sum()) - 1]
+    starts = torch.stack([level.logsnr[0].double() for level in levels[: len(values)]])
+    starts[1:] -= (0.1 * starts.diff()).clamp(max=ROUNDING)
+    return lambda level: values[max(0, int((starts <= level.logsnr[0]).sum()) - 1)]
 
 
 def oscillating(steps: int, high: float, low: float, constant: int) -> list[float]:

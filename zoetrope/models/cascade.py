@@ -261,7 +261,15 @@ class Cascade:
         numbers = [0] * len(prompts) if samples is None else samples
         with memory_told(f"the text encoder {self.spec.text.kind()}"):
             text, against = self._encode(prompts, negative)
-        draw = Draw(seed=seed, samples=numbers, negative=against, device=self.device, dtype=self.dtype, memory=memory)
+        draw = Draw(
+            seed=seed,
+            samples=numbers,
+            negative=against,
+            device=self.device,
+            dtype=self.dtype,
+            memory=memory,
+            scheme=self.spec.noise,
+        )
         video = None if video is None else video.to(self.device)
         if memory is not None:  # better now than when the stages before have run
             self._texts.release()

@@ -19,7 +19,7 @@ from zoetrope.models.files import inside, read_json
 from zoetrope.models.weights import PICKLES, read_weights, write_weights
 from zoetrope.networks import Network
 
-FORMAT = 2
+FORMAT = 3  # 2: noise is that of "mersenne"
 FILE = "cascade.json"
 WEIGHTS, TEACHER_WEIGHTS = "model.safetensors", "teacher.safetensors"
 

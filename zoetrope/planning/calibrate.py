@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention, silu
 
+from zoetrope.cascade.noise import video_noise
+from zoetrope.diffusion.quantile import quantile
 from zoetrope.layers.convolution import SpatialConv
 from zoetrope.layers.linear import Linear
 from zoetrope.planning.count import Kind, Operation
 from zoetrope.planning.devices import Device, memory_here
+from zoetrope.shapes import VideoShape
 
 ROUNDS = 3
 PIXELS = (24, 40)  # height and width that products are tried on
@@ -131,8 +134,8 @@ def _on_whole_tensors(dtype: torch.dtype, training: bool) -> Iterator[Trial]:
         (("norm", False), 2, lambda x: lambda: layer_norm(x, (width,), scale, scale)),
         (("copy", False), 2, lambda x: lambda: torch.cat([x[:1], x[1:]])),
         (("rearrange", False), 2, lambda x: lambda: x.view(8, -1, width).transpose(0, 1).contiguous()),
-        (("random", False), 1, lambda x: lambda: torch.randn(x.shape)),
-        (("select", False), 1, lambda x: lambda: x.flatten().float().kthvalue(9)),
+        (("random", False), 1, lambda x: _noise(*x.shape)),
+        (("select", False), 1, lambda x: lambda: quantile(x.flatten()[None].float(), 0.995)),
     ]
     if training:
         made += [
@@ -147,6 +150,12 @@ def _on_whole_tensors(dtype: torch.dtype, training: bool) -> Iterator[Trial]:
         for x in sizes[:2] if key[0] in ("random", "select") else sizes:
             moved = passes * x.numel() * (item if key[0] not in ("random", "select") else 4)
             yield Trial(key, moved, moved, make(x))
+
+
+def _noise(height: int, width: int) -> Callable[[], Any]:
+    """A frame of a video's noise."""
+    shape = VideoShape(frames=1, height=height, width=width, fps=1)
+    return lambda: video_noise(0, 0, "start", shape, 1)
 
 
 def _of_layer(layer: nn.Module, x: Tensor, backward: bool) -> Callable[[], Any]:

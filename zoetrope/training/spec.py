@@ -1,14 +1,14 @@
 """What it takes to train the stages of a cascade, as data."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from zoetrope.cascade.resample import augmentation_logsnr
-from zoetrope.cascade.spec import CascadeSpec, StageSpec, Weight
-from zoetrope.config import Config, overridden, unknown
+from zoetrope.cascade.spec import CascadeSpec, StageSpec, Weight, with_noise
+from zoetrope.config import Config, overridden, parse_json, unknown
 from zoetrope.data import Source
 from zoetrope.diffusion.loss import LossWeight
 from zoetrope.shapes import VideoShape
@@ -208,6 +208,14 @@ class Recipe(Config):
     cascade: CascadeSpec
     training: dict[str, TrainSpec]
     distillation: dict[str, DistilSpec] = Field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """As for any config; what older versions wrote keeps the noise of their time."""
+        value = parse_json(value) if isinstance(value, str) else value
+        if isinstance(value, dict) and "cascade" in value:
+            value = {**value, "cascade": with_noise(value["cascade"])}
+        return super().from_json(value)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -1,0 +1,81 @@
+"""Exact quantiles of magnitudes, of any number of values in little memory."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Values = Any  # a tensor, or an array of NumPy's
+PIECE = 2**20  # values that are looked at together
+
+
+def quantile(values: Tensor, fraction: float, least: float = 0.0) -> Tensor:
+    """The quantile (B,) of the magnitudes of each row of values (B, ...), or `least` where that is larger.
+
+    Linearly interpolated as by torch.quantile, which refuses rows of more than 2^24 values. The values are counted that
+    do not exceed a number, which is moved until few are in question; no more than these are copied. NaN counts as
+    larger than any number.
+    """
+    if type(values) is not Tensor or values.is_meta:  # without data there is nothing to count
+        return values.flatten(1).kthvalue(1, dim=1).values
+    position = fraction * (values[0].numel() - 1)
+    below, above = math.floor(position), math.ceil(position)
+    ends = []
+    for row in values:
+        pieces = _pieces(row)
+        if _count(pieces, least) > above:
+            ends.append((least, least))
+            continue
+        low = _smallest(pieces, below + 1)
+        ends.append((low, low if _count(pieces, low) > above else _next(pieces, low)))
+    lows, highs = torch.tensor(ends, dtype=values.dtype, device=values.device).unbind(1)
+    return torch.where(lows == highs, lows, torch.lerp(lows, highs, position - below)).clamp(min=least)
+
+
+def _smallest(pieces: Sequence[Values], count: int) -> float:
+    """The smallest number that `count` magnitudes or more do not exceed; NaN if there is none."""
+    real, whole = (np.float64, np.int64) if pieces[0].itemsize == 8 else (np.float32, np.int32)
+    low, under = 0.0, _count(pieces, 0.0)
+    if under >= count:
+        return 0.0
+    high = 4.0
+    while (within := _count(pieces, high)) < count:
+        if high == math.inf:
+            return math.nan
+        low, under, high = high, within, high * high if high * high < float(np.finfo(real).max) else math.inf
+    while within - under > PIECE:  # as numbers grow, so do their bits, read as a whole number
+        bits = int(real(low).view(whole)), int(real(high).view(whole))
+        if bits[1] - bits[0] == 1:
+            return high
+        middle = float(whole(sum(bits) // 2).view(real))
+        found = _count(pieces, middle)
+        if found >= count:
+            high, within = middle, found
+        else:
+            low, under = middle, found
+    few = [size[(size > low) & (size <= high)] for size in map(abs, pieces)]
+    return float(torch.cat([torch.as_tensor(some) for some in few]).kthvalue(count - under).values)
+
+
+def _next(pieces: Sequence[Values], number: float) -> float:
+    """The smallest magnitude above a number; NaN if there is none."""
+    least = [float(above.min()) for above in (size[size > number] for size in map(abs, pieces)) if len(above)]
+    return min(least, default=math.nan)
+
+
+def _count(pieces: Sequence[Values], most: float) -> int:
+    """How many magnitudes do not exceed a number."""
+    fitting = (abs(piece) <= most for piece in pieces)
+    return sum(int(np.count_nonzero(fits) if isinstance(fits, np.ndarray) else fits.sum()) for fits in fitting)
+
+
+def _pieces(values: Tensor) -> list[Values]:
+    """Views of at most PIECE values each, however they lie in memory; NumPy's on a CPU, where it is faster."""
+    if values.numel() > PIECE:
+        halves = values.tensor_split(2, dim=int(np.argmax(values.shape)))
+        return [piece for half in halves for piece in _pieces(half)]
+    plain = values.float() if values.itemsize < 4 else values
+    return [plain.detach().numpy() if values.device.type == "cpu" else plain]
