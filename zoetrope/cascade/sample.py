@@ -92,7 +92,13 @@ def _denoiser(
 
     def some(text: Conditioning, video: Tensor | None, draw: Draw) -> Denoise:
         local = local_of(stage, network, text, video, draw, layout)
-        return tiled(lambda window: local_denoiser(local, window), layout.tiles)
+        numbers = {tile.seen: number for number, tile in enumerate(layout.tiles, start=1)}
+
+        def of_window(window: Window) -> Denoise:
+            log.debug("stage %s: tile %d of %d", stage.name, numbers[window], len(numbers))
+            return local_denoiser(local, window)
+
+        return tiled(of_window, layout.tiles)
 
     if not layout.apart:
         return some(text, video, draw)
