@@ -189,7 +189,8 @@ class _Plain(Bars):
         seconds = f"after {time.monotonic() - self.begun:.0f} s"
         if not self.name:
             return detail and f"{detail}, {seconds}"
-        return f"{self.name}: {self.done}/{self.total} {seconds}{detail and f' ({detail})'}"
+        within = detail.partition(": ")[2]
+        return f"{self.name}: {self.done}/{self.total} {seconds}{within and f' ({within})'}"
 
 
 class _Latest(logging.Handler):
