@@ -44,6 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         fail(str(stop) or "interrupted", "")
         return signals.status
+    except Exception as error:
+        if signals.received:
+            fail("interrupted", "")
+            return signals.status
+        told = explained(error, next(iter(words), "zoetrope"))
+        if told is None:
+            raise
+        fail(told)
+        return 2
 
 
 def _run(words: list[str]) -> int:
@@ -59,12 +68,6 @@ def _run(words: list[str]) -> int:
         return 1
     except USAGE_ERROR as error:
         fail(_usage(error))
-        return 2
-    except Exception as error:
-        told = explained(error, next(iter(words), "zoetrope"))
-        if told is None:
-            raise
-        fail(told)
         return 2
     return 0
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_NAMES = ("SIGTERM", "SIGHUP")
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 _LACKING = (
     "out of memory",
     "can't allocate memory",
@@ -26,7 +26,12 @@ _HOMELESS = "Could not determine home directory"
 
 
 class Signals:
-    """SIGTERM and SIGHUP as KeyboardInterrupt, so that what is half-written is removed as after Ctrl-C."""
+    """SIGTERM and SIGHUP as KeyboardInterrupt, so that what is half-written is removed as after Ctrl-C.
+
+    Attributes:
+        received: the last of the signals that came, 0 for none. Libraries that are interrupted in the wrong moment make
+            some other error of the interrupt: whatever is raised after a signal is raised because of it.
+    """
 
     def __init__(self) -> None:
         self.received = 0
@@ -41,19 +46,20 @@ class Signals:
         """Catch them in this block, where they would end the process at once; who ignores them goes on to do so."""
         here = threading.current_thread() is threading.main_thread()
         numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)] if here else []
-        ours = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+        usual = (signal.SIG_DFL, signal.default_int_handler)
+        before = {number: signal.getsignal(number) for number in numbers}
+        ours = {number: handler for number, handler in before.items() if handler in usual}
         for number in ours:
             signal.signal(number, self._end)
         try:
             yield
         finally:
-            for number in ours:
-                signal.signal(number, signal.SIG_DFL)
+            for number, handler in ours.items():
+                signal.signal(number, handler)
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        if not self.received:  # the first ends the command, and what it does then is not disturbed
-            self.received = number
-            raise KeyboardInterrupt
+        self.received = number
+        raise KeyboardInterrupt
 
 
 def explained(error: BaseException, verb: str) -> str | None:
