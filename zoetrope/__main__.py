@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import typer
 
 from zoetrope.commands import application
-from zoetrope.commands._talk import fail
+from zoetrope.commands._ending import Signals, explained
+from zoetrope.commands._talk import fail, speak_safely
 
 USAGE_ERROR: type[BaseException] = typer.BadParameter.__mro__[2]
 """Base of what typer raises for a wrong command line, which has moved between versions of typer and click."""
@@ -29,39 +30,46 @@ def _spare_the_system() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit status: 0, 2 for what the user can mend, 130 after Ctrl-C.
+    """Run one command and give its exit status: 0, 2 for what the user can mend, 130 after Ctrl-C, 143 after SIGTERM.
 
     Anything else that goes wrong is ours to mend, and keeps its traceback.
     """
     _spare_the_system()
-    command = typer.main.get_command(application())
+    speak_safely()
     words = list(sys.argv[1:] if arguments is None else arguments)
+    signals = Signals()
+    try:
+        with signals.caught():
+            return _run(words)
+    except KeyboardInterrupt as stop:
+        fail(str(stop) or "interrupted", "")
+        return signals.status
+    except Exception as error:
+        if signals.received:
+            fail("interrupted", "")
+            return signals.status
+        told = explained(error, next(iter(words), "zoetrope"))
+        if told is None:
+            raise
+        fail(told)
+        return 2
+
+
+def _run(words: list[str]) -> int:
+    command = typer.main.get_command(application())
     try:
         with command.make_context("zoetrope", words) as context:
             command.invoke(context)
             sys.stdout.flush()
     except typer.Exit as done:
         return done.exit_code
-    except KeyboardInterrupt as stop:
-        fail(str(stop) or "interrupted", "")
-        return 130
     except BrokenPipeError:  # such as `zoetrope show mini | head`: nobody is left to read the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (ValueError, OSError) as error:
-        fail(_explained(error))
-        return 2
     except USAGE_ERROR as error:
         fail(_usage(error))
         return 2
     return 0
-
-
-def _explained(error: ValueError | OSError) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename is not None else ""
-        return f"{where}{error.strerror}"
-    return str(error)
 
 
 def _usage(error: BaseException) -> str:

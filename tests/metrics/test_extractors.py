@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +211,27 @@ def test_features_are_the_same_every_time(motion: Path, videomae: Path) -> None:
         first, second = (extractor.open() for _ in range(2))
         with torch.no_grad():
             assert torch.equal(first.of_clips(first.window(clips)), second.of_clips(second.window(clips)))
+
+
+def test_a_program_of_the_hub_needs_its_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slip in a path looks like a name of the hub, where anybody may have put anything."""
+    monkeypatch.chdir(tmp_path)
+    for kind in (I3D, Inception, TorchScript):
+        with pytest.raises(Missing, match="it is a program, and taken from the hub only with a sha256"):
+            kind.at("models/metrics/file.pt").open()
+
+
+def test_a_home_may_be_named_by_its_sign(motion: Path, clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(motion.parent))
+    assert I3D.at("~/motion.pt").open().sha256 == hashlib.sha256(motion.read_bytes()).hexdigest()
+    monkeypatch.setenv("HOME", str(clip.parent))
+    assert Clip.at(f"~/{clip.name}").open().width == Clip.at(str(clip)).open().width
+
+
+@pytest.mark.parametrize("told", ['{"image_std": [0, 1, 1]}', '{"image_mean": 3}', "[" * 5000])
+def test_a_normalisation_that_is_none(told: str, videomae: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(videomae, folder)
+    (folder / "preprocessor_config.json").write_text(told)
+    with pytest.raises(ValueError, match=r"preprocessor_config\.json: "):
+        TransformersVideo(model=str(folder)).open()

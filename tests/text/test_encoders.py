@@ -165,6 +165,45 @@ def test_json_and_identity(name: str, request: pytest.FixtureRequest) -> None:
     assert kind.identity == encoder(name, request).identity != encoder(name, request, limit=5).identity
 
 
+@small
+def test_identity_is_content(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Where the files lie, and since when, is nothing; what is in any of them is all."""
+    kind = encoder(name, request)
+    folder = tmp_path / "elsewhere"
+    shutil.copytree(request.getfixturevalue(name), folder)
+    copy = kind.model_copy(update={"model": str(folder)})
+    assert copy.identity == kind.identity
+    for file in sorted(folder.iterdir()):
+        os.utime(file, ns=(7, 7))
+        assert copy.identity == kind.identity
+        content, state = file.read_bytes(), file.stat()
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+        assert copy.identity != kind.identity, file
+        file.write_bytes(content)
+    (folder / "README.md").write_text("not read")
+    assert copy.identity == kind.identity
+
+
+def test_a_home_may_be_named_by_its_sign(small_t5: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(small_t5.parent))
+    short = T5(model=f"~/{small_t5.name}", width=16)
+    assert short.identity == T5(model=str(small_t5), width=16).identity
+    assert torch.equal(short.load()(TEXTS).text, T5(model=str(small_t5), width=16).load()(TEXTS).text)
+
+
+@small
+def test_what_is_no_text(name: str, request: pytest.FixtureRequest) -> None:
+    """Half a pair and a zero are refused; any line break is a blank."""
+    encode = encoder(name, request).load()
+    for text, letter in (("fog\ud83d", r"'\\ud83d'.*at place 3"), ("\0fog", r"'\\x00'.*at place 0")):
+        with pytest.raises(ValueError, match=f"^prompt: expected text, got {letter}"):
+            encode([text])
+    plain = encode(["a red circle"]).text
+    for sign in ("\n", "\r", "\u2028", "\t", "\x85"):
+        assert torch.equal(encode([f"a red{sign}circle"]).text, plain), repr(sign)
+
+
 def test_an_error_of_the_hub_without_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 

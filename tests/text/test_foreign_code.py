@@ -18,9 +18,14 @@ from zoetrope.text._frozen import expect_usable, tokenizer
 from zoetrope.text.t5 import T5
 
 PACKAGE = Path(zoetrope.__file__).parent
-RUNS = {"torch.jit.load": "metrics/features/_script.py", "importlib.util.spec_from_file_location": "recipes/"}
-"""What runs the code of a file, and the only place that may call it: for files that a user names as programs."""
-NEVER = {"torch.load", "pickle.load", "pickle.loads", "exec", "eval", "runpy.run_path", "torch.hub.load", "os.system"}
+RUNS = {
+    "torch.jit.load": "metrics/features/_script.py",
+    "importlib.util.spec_from_file_location": "recipes/",
+    "pickle.loads": "training/messages.py",
+}
+"""What runs code, and the only place that may call it: for files that a user names as programs, and for messages
+between processes of one training."""
+NEVER = {"torch.load", "pickle.load", "exec", "eval", "runpy.run_path", "torch.hub.load", "os.system"}
 EVIL = """
 open({mark!r}, "w").write("ran")
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizer

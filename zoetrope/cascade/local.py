@@ -1,5 +1,6 @@
 """The denoiser of a window of a stage's video: what the network is given there, guidance and static threshold."""
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,8 @@ from zoetrope.diffusion.denoise import Denoise, Weight, denoiser, guided_togethe
 from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.networks import Network, Part
 from zoetrope.shapes import Window
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ def _streamed(local: Local, window: Window, given: Conditioning, frames: int) ->
         logsnr = local.copied(level.logsnr.to(z.dtype))
         outputs = local.network.stream(inputs(z), logsnr, _told(local, given, level, z))
         for cut in cuts:
+            log.debug("stage %s: frame %d of %d", local.stage.name, cut.start + 1, len(window.frames))
             x_hat[:, :, cut] = _said(local, _computed(local, lambda: next(outputs)), z[:, :, cut], level)
         return x_hat
 

@@ -75,6 +75,7 @@ def sample_stage(
     if draw.negative is not None and stage.network.guided and any(stage.sampling.weights()):
         raise ValueError(f"stage {stage.name!r}: a distilled network knows no negative prompt; run its teacher instead")
     levels = sampling_levels(stage, draw)
+    log.debug("stage %s", stage.name)
     layout = draw.layout or plan_layout(stage, len(draw.samples), text_length(text), draw.memory, draw.device)
     if len(layout.tiles) > 1:
         log.info("stage %s: %d tiles of up to %s", stage.name, len(layout.tiles), _largest(layout.tiles))
@@ -109,7 +110,14 @@ def _denoiser(
 
     def some(text: Conditioning, video: Tensor | None, draw: Draw) -> Denoise:
         local = local_of(stage, network, text, video, draw, layout)
-        return tiled(lambda window: local_denoiser(local, window), layout.tiles)
+        numbers = {tile.seen: number for number, tile in enumerate(layout.tiles, start=1)}
+
+        def of_window(window: Window) -> Denoise:
+            if len(numbers) > 1:
+                log.debug("stage %s: tile %d of %d", stage.name, numbers[window], len(numbers))
+            return local_denoiser(local, window)
+
+        return tiled(of_window, layout.tiles)
 
     if not layout.apart:
         return some(text, video, draw)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zoetrope import __version__
 from zoetrope.commands._sampling import Asked, gathered_as, ready
 from zoetrope.commands._talk import Talk
+from zoetrope.strict_json import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -153,9 +154,11 @@ def prepare_folder(plan: Plan) -> None:
     file = out / SETTINGS
     if file.is_file():
         try:
-            there = json.loads(file.read_text("utf-8"))
-        except ValueError:
-            raise ValueError(f"{file}: not readable as JSON; delete the folder or choose another --out") from None
+            there = read_json(file)
+        except ValueError as error:
+            raise ValueError(f"{error}; delete the folder or choose another --out") from None
+        if not isinstance(there, dict):
+            raise ValueError(f"{file}: expected settings, got other JSON; delete the folder or choose another --out")
         if there != settings:
             names = sorted(name for name in {*there, *settings} if there.get(name) != settings.get(name))
             told = ", ".join(f"{name} ({there.get(name)!r} there, {settings.get(name)!r} asked)" for name in names)

@@ -1,17 +1,59 @@
 """How commands speak: results on stdout, everything else on stderr."""
 
+import io
 import json
 import logging
+import re
 import sys
+import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+EVERY = 20.0
+"""Seconds after which work that shows no bar tells where it stands."""
+
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+_SO_FAR = "{task.completed}/{task.total}"
+
+
+def printable(text: str) -> str:
+    """Text from anywhere as a terminal may have it: what would steer it, or change the order of signs, is spelt out."""
+    return _UNPRINTABLE.sub(lambda found: _spelt(found[0]), text)
+
+
+def one_line(text: str) -> str:
+    """`printable`, with line breaks and tabs spelt out as well: for names."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _spelt(sign: str) -> str:
+    return f"\\x{ord(sign):02x}" if ord(sign) < 256 else f"\\u{ord(sign):04x}"
+
+
+def as_json(value: Any, encoding: str = "utf-8") -> str:
+    """JSON that `encoding` can hold, and that steers no terminal."""
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return json.dumps(value, indent=1)
+    return text
+
+
+def counted(number: int, what: str, plural: str | None = None) -> str:
+    """ "1 shard", "2 shards", or with a `plural` of its own "2 men"."""
+    return f"{number} {what if number == 1 else plural or what + 's'}"
+
 
 def fail(message: str, label: str = "error: ") -> None:
     """Say why a command ends early."""
-    print(f"{label}{message}", file=sys.stderr, flush=True)
+    print(f"{label}{printable(message)}", file=sys.stderr, flush=True)
 
 
 class Talk(NamedTuple):
@@ -23,22 +65,25 @@ class Talk(NamedTuple):
     def result(self, value: Any, text: str) -> None:
         """The result: `value` as JSON, or `text` for people."""
         if self.json:
-            print(json.dumps(value, indent=1, ensure_ascii=False))
+            print(as_json(value, sys.stdout.encoding or "utf-8"))
         elif text:
-            print(text)
+            print(printable(text))
 
     def say(self, message: str) -> None:
         """A message that a quiet command leaves out."""
         if not self.quiet:
-            print(message, file=sys.stderr, flush=True)
+            print(printable(message), file=sys.stderr, flush=True)
 
     def warn(self, message: str) -> None:
         """A message that even a quiet command gives: the result is not quite what was asked for."""
-        print(f"warning: {message}", file=sys.stderr, flush=True)
+        print(f"warning: {printable(message)}", file=sys.stderr, flush=True)
 
     @contextmanager
     def bars(self) -> Iterator["Bars"]:
-        """Progress bars on a terminal, lines elsewhere, nothing if quiet; what the library logs appears above them."""
+        """Progress bars on a terminal, lines elsewhere, nothing if quiet; what the library logs appears above them.
+
+        Lines come as parts end, and every `EVERY` seconds in between.
+        """
         from rich.console import Console
 
         console = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -51,12 +96,15 @@ class Talk(NamedTuple):
             if console.is_terminal and not self.quiet:
                 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-                look = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-                text = TextColumn("{task.fields[note]}")
+                look = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn(_SO_FAR))
+                text = TextColumn("{task.fields[note]}", markup=False)
                 with Progress(*look, TimeElapsedColumn(), TimeRemainingColumn(), text, console=console) as shown:
                     yield _Terminal(shown)
-            else:
+            elif self.quiet:
                 yield _Plain(self)
+            else:
+                with _Plain(self).telling() as plain:
+                    yield plain
         finally:
             logger.removeHandler(handler)
             logger.setLevel(level)
@@ -83,7 +131,7 @@ class _Terminal(Bars):
         self.shown = shown
 
     def begin(self, name: str, total: int) -> None:
-        self.task = self.shown.add_task(name, total=total, note="")
+        self.task = self.shown.add_task(one_line(name), total=total, note="")
 
     def advance(self, done: int, note: str = "") -> None:
         self.shown.update(self.task, completed=done, note=note)
@@ -93,26 +141,103 @@ class _Terminal(Bars):
 
 
 class _Plain(Bars):
+    """Lines: what is noted, what is finished, and now and then where it stands, told by a thread of its own."""
+
     def __init__(self, talk: Talk) -> None:
         self.talk = talk
+        self.name, self.done, self.total = "", 0, 0
+        self.begun = self.told = time.monotonic()
 
     def begin(self, name: str, total: int) -> None:
-        self.name, self.total = name, total
+        self.begun = time.monotonic()
+        self.name, self.done, self.total = name, 0, total
 
     def advance(self, done: int, note: str = "") -> None:
+        self.done = done
         if note:
-            self.talk.say(f"{self.name}: {done}/{self.total} {note}")
+            self._say(f"{self.name}: {done}/{self.total} {note}")
 
     def end(self, line: str) -> None:
+        self.name, self.begun = "", time.monotonic()
+        self._say(line)
+
+    def _say(self, line: str) -> None:
+        self.told = time.monotonic()
         self.talk.say(line)
+
+    @contextmanager
+    def telling(self) -> Iterator["_Plain"]:
+        """Tell where it stands in this block, whenever nothing else has been said for `EVERY` seconds."""
+        ended, latest = threading.Event(), _Latest()
+
+        def tell() -> None:
+            while not ended.wait(max(0.01, self.told + EVERY - time.monotonic())):
+                if time.monotonic() - self.told >= EVERY and (line := self._so_far(latest.told)):
+                    self._say(line)
+
+        thread = threading.Thread(target=tell, daemon=True)
+        thread.start()
+        try:
+            with latest.listening():
+                yield self
+        finally:
+            ended.set()
+            thread.join()
+
+    def _so_far(self, detail: str) -> str:
+        """The part and its step, and of a long step where the library is in it."""
+        seconds = f"after {time.monotonic() - self.begun:.0f} s"
+        if not self.name:
+            return detail and f"{detail}, {seconds}"
+        within = detail.partition(": ")[2]
+        return f"{self.name}: {self.done}/{self.total} {seconds}{within and f' ({within})'}"
+
+
+class _Latest(logging.Handler):
+    """What the sampling of stages has logged last, of the smallest steps."""
+
+    record: logging.LogRecord | None = None
+
+    @property
+    def told(self) -> str:
+        """It in words; "" if there is nothing yet."""
+        return self.record.getMessage() if self.record else ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.record = record
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Listen in this block."""
+        logger = logging.getLogger("zoetrope.cascade")
+        level = logger.level
+        logger.addHandler(self)
+        logger.setLevel(logging.DEBUG)
+        try:
+            yield
+        finally:
+            logger.removeHandler(self)
+            logger.setLevel(level)
 
 
 class _Lines(logging.Handler):
     """The library's log as plain lines."""
 
-    def __init__(self, write: Any) -> None:
-        super().__init__(logging.INFO)
+    def __init__(self, write: Any, level: int = logging.INFO) -> None:
+        super().__init__(level)
         self.write = write
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.write(record.getMessage(), markup=False)
+        self.write(printable(record.getMessage()), markup=False)
+
+
+def _to_stderr(line: str, *, markup: bool) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def speak_safely() -> None:
+    """Have nothing that is said fail or do harm: unknown letters are spelt out, also where no bars are shown."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    logging.lastResort = _Lines(_to_stderr, logging.WARNING)

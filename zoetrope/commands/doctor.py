@@ -2,7 +2,6 @@
 
 import os
 import platform
-import tempfile
 from importlib import metadata
 from typing import Any
 
@@ -16,7 +15,9 @@ ENCODERS = {"mp4": "libx264", "webm": "libvpx-vp9", "gif": "gif", "png": "png"}
 
 
 def doctor(json: Json = False, quiet: Quiet = False) -> None:
-    """Tell versions, devices, speed, codecs and models; exit status 1 if generating and saving would fail."""
+    """Tell versions, devices, speed, codecs and models; exit status 1 if making and saving a video would fail."""
+    from zoetrope.commands._health import findings
+
     sections = {
         "versions": _versions(),
         "machine": _machine(),
@@ -26,14 +27,15 @@ def doctor(json: Json = False, quiet: Quiet = False) -> None:
         "models": _models(),
         "cache": _cache(),
     }
-    problems = [f"cannot write .{suffix}" for suffix, codec in sections["writes"].items() if not codec]
-    if not sections["cache"]["writable"]:
-        problems.append(f"cannot write to the cache folder {sections['cache']['folder']}; set ZOETROPE_CACHE")
+    found = list(findings(sections["writes"], sections["cache"]))
+    problems, notes = ([one.told for one in found if one.fatal is fatal] for fatal in (True, False))
     lines = []
     for title, facts in sections.items():
         lines += [f"{title}:", *(f"  {key}: {value}" for key, value in facts.items())]
+    lines += [f"NOTE: {note}" for note in notes]
     lines += [f"PROBLEM: {problem}" for problem in problems] or ["no problems found"]
-    Talk(json, quiet).result({**sections, "problems": problems}, "" if quiet and not problems else "\n".join(lines))
+    value = {**sections, "problems": problems, "notes": notes}
+    Talk(json, quiet).result(value, "" if quiet and not problems else "\n".join(lines))
     if problems:
         raise typer.Exit(1)
 
@@ -42,12 +44,7 @@ def _versions() -> dict[str, Any]:
     from zoetrope import __version__
 
     found: dict[str, Any] = {"zoetrope": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+    return found | {package: _version(package) for package in PACKAGES}
 
 
 def _machine() -> dict[str, Any]:
@@ -102,23 +99,28 @@ def _writes() -> dict[str, Any]:
 
 def _text_encoders() -> dict[str, Any]:
     """Where the default of each kind of encoder lies on this machine; nothing is downloaded."""
-    import importlib.util
-
-    from huggingface_hub import try_to_load_from_cache
-
+    from zoetrope.commands._health import in_hub_cache
     from zoetrope.text import TextEncoder
     from zoetrope.text import minilm as mini
-    from zoetrope.text._frozen import REVISIONS
 
     found: dict[str, Any] = {}
     for kind in TextEncoder.every():
         default = kind.model_fields.get("model")
-        name = mini.HUB if default is None else str(default.default)
-        cached = try_to_load_from_cache(name, "config.json", revision=REVISIONS.get(name))
-        found[kind.kind()] = f"{name}, in the hub's cache" if isinstance(cached, str) else f"{name}, not here"
-    if importlib.util.find_spec(mini.PACKAGE.replace("-", "_")) is not None:
-        found["minilm"] = f"package {mini.PACKAGE} {metadata.version(mini.PACKAGE)}"
+        name = mini.HUB if kind is mini.MiniLM else None if default is None else str(default.default)
+        if name is None:
+            found[kind.kind()] = "needs no files"
+        else:
+            found[kind.kind()] = f"{name}, {'in the cache of the hub' if in_hub_cache(name) else 'not here'}"
+    if mini.packaged() is not None:
+        found["minilm"] = f"package {mini.PACKAGE} {_version(mini.PACKAGE)}"
     return found
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _models() -> dict[str, Any]:
@@ -128,14 +130,16 @@ def _models() -> dict[str, Any]:
 
 
 def _cache() -> dict[str, Any]:
-    """The cache folder, or the nearest one above it that exists, is tried by writing a file."""
-    from zoetrope.text._cache import default_folder
+    """The cache folder, whether it can be written, how much text it holds, and what older versions left in it."""
+    from zoetrope.commands._health import writable
+    from zoetrope.text._store import FILE, default_folder
 
-    folder = default_folder().parent
-    near = next(place for place in (folder, *folder.parents) if place.exists())
-    try:
-        with tempfile.NamedTemporaryFile(dir=near):
-            writable = True
-    except OSError:
-        writable = False
-    return {"folder": str(folder), "writable": writable}
+    folder = default_folder()
+    file = folder / FILE
+    facts: dict[str, Any] = {"folder": str(folder.parent), "writable": writable(folder.parent)}
+    facts["text features"] = f"{file.stat().st_size / 1e6:.1f} MB" if file.is_file() else "none yet"
+    old = [path for path in folder.glob("*/*.safetensors") if path.is_file()]
+    if old:
+        size = sum(path.stat().st_size for path in old) / 1e6
+        facts["of older versions"] = f"{size:.1f} MB in folders of {folder}, read no more, which may be removed"
+    return facts

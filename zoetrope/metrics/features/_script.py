@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from zoetrope.metrics.features import Missing
 from zoetrope.metrics.features._files import expect_digest, find_file
 
 Levels = Literal["-1..1", "0..1", "0..255"]
@@ -14,8 +15,11 @@ Levels = Literal["-1..1", "0..1", "0..255"]
 def find_program(path: str, sha256: str | None, remedy: str, device: torch.device | str) -> tuple[Any, str]:
     """The module in a file, local or of the hub, and the sha256 of the file, which is looked at before anything runs.
 
-    Raises `Missing`, with `remedy`, if there is no such file, and ValueError if it is not the one with `sha256`.
+    Raises `Missing`, with `remedy`, if there is no such file, and ValueError if it is not the one with `sha256`. From
+    the hub nothing is taken without a `sha256`: a slip in a path would run whatever somebody put there.
     """
+    if sha256 is None and not Path(path).expanduser().is_file():
+        raise Missing(f"{path}: no such file here; it is a program, and taken from the hub only with a sha256", remedy)
     file = find_file(path, remedy)
     told = expect_digest(file, sha256)
     return load(file, device), told

@@ -21,7 +21,7 @@ class I3D(Extractor):
     """What the file gives for return_features, of all frames of a clip, in 8-bit levels.
 
     Attributes:
-        path: the TorchScript file, or "owner/name/file" on the hub; sha256: what it has to have.
+        path: the TorchScript file, or with a sha256 "owner/name/file" on the hub; sha256: what it has to have.
     """
 
     path: str

@@ -18,7 +18,7 @@ class Inception(Extractor):
     """The 2048 pooled features, and class probabilities without the bias of the last layer; resized by the file itself.
 
     Attributes:
-        path: the TorchScript file, or "owner/name/file" on the hub; sha256: what it has to have.
+        path: the TorchScript file, or with a sha256 "owner/name/file" on the hub; sha256: what it has to have.
     """
 
     path: str

