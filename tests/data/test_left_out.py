@@ -349,7 +349,9 @@ def test_captions_that_reach_the_encoders_limit(tmp_path: Path) -> None:
     fits, long = "one two three four five", "one two three four five six seven eight"
     assert cut_short([fits, "short"], texts) is None
     said = cut_short([fits, long, "short"], texts)
-    assert said == f"1 caption fills the 6 tokens that words reads: the rest is not used, as of {long!r}..."
+    assert (
+        said == f"1 caption fills the 6 tokens that words reads, and what is beyond is not used; the longest: {long!r}"
+    )
     many = cut_short([f"{long} {k}" for k in range(1500)], texts)
     assert many is not None and many.startswith("at least 1024 captions fill the 6 tokens")
 

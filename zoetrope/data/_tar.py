@@ -166,7 +166,10 @@ def _written(index: Index, path: Path) -> Index:
 
 def _made(shard: Path, state: os.stat_result) -> Index:
     """The index. Raises ValueError if the shard is changed or deleted meanwhile."""
-    files, faults = _members(shard, state.st_size)
+    try:
+        files, faults = _members(shard, state.st_size)
+    except OSError as error:
+        raise ValueError(f"{shard}: expected a tar shard, it cannot be read ({error.strerror})") from None
     groups, dropped = _grouped(shard, files)
     times = Counter(name for name, _ in groups)
     apart: dict[str, list[str]] = {}
