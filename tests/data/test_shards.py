@@ -18,7 +18,7 @@ import pytest
 import torch
 from conftest import number_of, numbered
 
-from zoetrope.data import Source, _fetch, _tar
+from zoetrope.data import Source, _fetch, _room, _tar
 from zoetrope.data._packing import pack
 from zoetrope.data._web import Web
 from zoetrope.data.folder import Folder
@@ -322,6 +322,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.moved: dict[str, str] = {}
         self.ranges = True
         self.tags = True
+        self.lengths = True
         self.drip = 0.0
         super().__init__(("127.0.0.1", 0), Answer)
 
@@ -366,7 +367,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         else:
             self.send_response(200)
-        self.send_header("Content-Length", str(len(content) - start))
+        if self.server.lengths:
+            self.send_header("Content-Length", str(len(content) - start))
         self.send_header("ETag", tag)
         self.end_headers()
         part_sent = content[start : len(content) if fault is None else start + fault]
@@ -586,6 +588,19 @@ def test_shards_used_longest_ago_make_room(folder: Path, web: Server, tmp_path: 
     assert [example.skipped for example in given if example.skipped] == []
     assert len({example.text for example in given}) == 15
     assert sum(path.stat().st_size for path in (tmp_path / "less").rglob("*.tar")) <= most
+
+
+def test_a_download_without_a_length_is_bounded_too(folder: Path, web: Server, tmp_path: Path) -> None:
+    web.files, web.lengths = {"x.tar": (folder / "train-001.tar").read_bytes()}, False
+    size = len(web.files["x.tar"])
+    with pytest.raises(ValueError, match=r"cache_gb: expected at least"):
+        kept_in(tmp_path, size - 1).shard(web.url("x.tar"))
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".partial", ".tar")]
+    assert kept_in(tmp_path, size).shard(web.url("x.tar")).stat().st_size == size
+    _room.make_room(1, tmp_path, None, tmp_path / "y")
+    with pytest.raises(ValueError, match=rf"{tmp_path}: {2**60} bytes are to come, the disk has room for \d+"):
+        _room.make_room(2**60, tmp_path, None, tmp_path / "y")
+    assert len(list(tmp_path.rglob("*.tar"))) == 1  # nothing goes where it would not be enough
 
 
 def test_patterns_are_bounded() -> None:
