@@ -233,7 +233,7 @@ def test_short_clips_play_slower_if_asked(folder: Path) -> None:
     assert "a still" not in found
 
 
-def test_short_clips_are_told_the_way_out(folder: Path) -> None:
+def test_short_clips_are_told_the_way_out(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     shape = VideoShape(frames=8, height=12, width=16, fps=3)
     reasons = {drop.name: drop.reason for drop in scan(Folder(path=str(folder)), shape).dropped}
     assert reasons == {
@@ -241,6 +241,9 @@ def test_short_clips_are_told_the_way_out(folder: Path) -> None:
         "short.mp4": 'too short: 0.42 s, gives at most 4 of 8 frames at 3 fps; short="slow" plays it slower',
         "still.png": "an image, gives at most 1 of 8 frames at 3 fps",
     }
+    with caplog.at_level("INFO", "zoetrope"):
+        Folder(path=str(folder)).open().example(0, VideoShape(frames=6, height=12, width=16, fps=3))
+    assert '1 of 3 clips fit 6x12x16@3fps; with short="slow" 1 more would, played slower' in caplog.text
     way_out = r'the most that fit is 6\. With short="slow" 2 of 3 clips fit.*--set STAGE\.training\.data\.short=slow'
     with pytest.raises(ValueError, match=way_out):
         Folder(path=str(folder)).open().example(0, shape)

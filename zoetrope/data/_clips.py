@@ -195,7 +195,9 @@ def fitting(infos: Sequence[Info], source: ClipSource, shape: VideoShape) -> lis
     if not found:
         raise ValueError(_none_fits(infos, source, shape))
     if len(found) < len(infos):
-        _log.info("%s: %d of %d clips fit %s", source.path, len(found), len(infos), shape)
+        helped = sum(_slow_helps(info, source, shape) for info in infos if unfit(info, source, shape) is not None)
+        way_out = f'; with short="slow" {helped} more would, played slower' if helped else ""
+        _log.info("%s: %d of %d clips fit %s%s", source.path, len(found), len(infos), shape, way_out)
     return found
 
 
