@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from conftest import numbered
 
-from zoetrope.data import Unused
+from zoetrope.data import Unused, preview
 from zoetrope.data._files import files_of
 from zoetrope.data._long import cut_short
 from zoetrope.data._unused import Dropped, counted, printable
 from zoetrope.data.folder import Folder, scan
+from zoetrope.metrics.reference import open_reference
 from zoetrope.shapes import VideoShape
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.text.words import Words
@@ -394,3 +395,15 @@ def test_contents_change_with_names_and_captions_alone(folder: Path) -> None:
     assert second.clips == 2 and second.digest != first.digest
     (folder / "b.txt").unlink()
     assert Folder(path=str(folder)).open().contents().clips == 1
+
+
+def test_what_stands_in_is_told_by_whoever_looks(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in "ab":
+        (folder / f"{name}.txt").write_text(name)
+    reference, data = open_reference(str(folder)), Folder(path=str(folder), cache_mb=0).open()
+    (folder / "b.mp4").unlink()
+    assert {reference.example(number, STILL).text for number in range(6)} == {"a"}
+    said = "b.mp4: there is no such file; another clip stands in for it"
+    assert [record.getMessage() for record in caplog.records] == [said]
+    preview(data, STILL, 6)
+    assert [record.getMessage() for record in caplog.records] == [said, said]
