@@ -38,7 +38,7 @@ def test_shards_of_a_folder(cli: Cli, shards: Path, films: Path) -> None:
         "error: shards: expected a new or an empty folder, something is there already\n",
     )
     done = cli("data", "shard", films, "-o", "large", "--size", "1GB")
-    assert done.code == 0 and done.out == "large: 3 samples in 1 shards, zoetrope-000000.tar to zoetrope-000000.tar\n"
+    assert done.code == 0 and done.out == "large: 3 samples in 1 shard, zoetrope-000000.tar\n"
 
 
 def test_shards_of_one_split(cli: Cli, films: Path) -> None:

@@ -4,6 +4,7 @@ import pickle
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import numbered
@@ -100,3 +101,25 @@ def test_what_cannot_be_mixed(stills: Folder, tmp_path: Path) -> None:
     ):
         with pytest.raises(ValueError, match=said):
             Source.from_json({"type": "mixture", **fields})
+
+
+def test_a_mixture_tells_what_its_sources_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("one", "other")):
+        Path(name).mkdir()
+        for end in "ab":
+            save_image(f"{name}/{end}.png", np.full((12, 16, 3), number, np.uint8))
+        Path(f"{name}/a.txt").write_text(f"{name} picture")
+    mixture = Mixture(parts=(Part(source=Folder(path="one")), Part(source=Toybox()), Part(source=Folder(path="other"))))
+    told = mixture.open().unused()
+    assert [item.lines() for item in told] == [
+        [f"{name}: 1 dropped:", "  b.png: has no caption"] for name in ("one", "other")
+    ]
+    before = mixture.open().contents()
+    assert before is not None and before.clips == 2
+    Path("other/a.txt").write_text("another picture")
+    after = mixture.open().contents()
+    assert after is not None and after.digest != before.digest
+    paths = [part.source.to_json().get("path") for part in mixture.located().parts]
+    assert paths == [str(tmp_path / "one"), None, str(tmp_path / "other")]
+    assert Mixture(parts=(Part(source=Toybox()),)).open().contents() is None

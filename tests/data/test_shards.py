@@ -7,6 +7,7 @@ import os
 import pickle
 import tarfile
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,8 +18,9 @@ import pytest
 import torch
 from conftest import number_of, numbered
 
-from zoetrope.data import Source, _fetch, _tar
+from zoetrope.data import Source, _fetch, _room, _tar
 from zoetrope.data._packing import pack
+from zoetrope.data._web import Web
 from zoetrope.data.folder import Folder
 from zoetrope.data.shards import Shards, scan, shard_paths
 from zoetrope.shapes import VideoShape
@@ -240,12 +242,18 @@ def test_a_shard_that_is_missing(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("b.json", b'{"text": ["a", "b"]}', "expected a string for 'text' in 'b.json', got a list"),
-        ("b.json", b'{"text": 3}', "expected a string for 'text' in 'b.json', got a number"),
-        ("b.json", b'{"caption": "x"}', "expected a JSON object with a 'text' in 'b.json', got only 'caption'"),
-        ("b.json", b"[]", "expected a JSON object with a 'text' in 'b.json', got a list"),
-        ("b.json", b"{", "expected JSON in 'b.json', got an error"),
-        ("b.txt", b"\xff\xfe\x00", "expected UTF-8 text in 'b.txt'"),
+        ("b.json", b'{"text": ["a", "b"]}', "'b.json' has a list for 'text'; expected a string"),
+        ("b.json", b'{"text": 3}', "'b.json' has the number 3 for 'text'; expected a string, the words that a label"),
+        ("b.json", b'{"text": null}', "'b.json' has null for 'text'; expected a string"),
+        ("b.json", b'{"caption": "x"}', "'b.json' has no 'text', only 'caption'; is 'caption' meant? Then rename it"),
+        ("b.json", b"[]", "'b.json' is not a JSON object, but a list"),
+        ("b.json", b"{", "'b.json' is not JSON (Expecting"),
+        ("b.json", b"[" * 100_000, "'b.json' is not JSON that can be read (nested too deeply)"),
+        ("b.json", b'{"text": "a", "n": ' + b"9" * 9999 + b"}", "'b.json' is not JSON that can be read (a number with"),
+        ("b.json", b'{"text": "half \\ud83d"}', "'b.json' holds half of a surrogate pair (\\ud83d)"),
+        ("b.txt", b"\xff\xfe\x00", "'b.txt' is not UTF-8 text"),
+        ("b.txt", b"f\x00o\x00g\x00", "'b.txt' holds the control character U+0000 (is it UTF-16?)"),
+        ("b.txt", b"x" * 2_000_000, "'b.txt' is longer than 1 MB"),
     ],
 )
 def test_a_caption_that_is_no_text(
@@ -258,9 +266,7 @@ def test_a_caption_that_is_no_text(
     assert Shards(path=str(shard), damaged="skip").open().captions() == ["clip a"]
 
 
-def test_what_gives_no_clip_is_dropped_with_its_reason(
-    tmp_path: Path, media: dict[str, bytes], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_gives_no_clip_is_dropped_with_its_reason(tmp_path: Path, media: dict[str, bytes]) -> None:
     entries = [*samples(media, ["a"]), ("broken.mp4", b"not a video"), ("broken.txt", b"x"), ("mute.mp4", media["mp4"])]
     entries += [("blank.mp4", media["mp4"]), ("blank.txt", b" \n"), ("lone.txt", b"y"), ("README", b"z")]
     entries += [("both.mp4", media["mp4"]), ("both.png", media["png"]), ("both.txt", b"w")]
@@ -270,13 +276,15 @@ def test_what_gives_no_clip_is_dropped_with_its_reason(
     reasons = {drop.name: drop.reason for drop in report.dropped}
     assert reasons.pop("x.tar/broken").startswith("not a media file")
     assert reasons == {
-        "x.tar/mute": "has no caption", "x.tar/blank": "its caption is empty", "x.tar/lone": "holds no video",
+        "x.tar/mute": "has no caption", "x.tar/blank": "its caption is empty",
+        "x.tar/lone": "holds no video or image, only txt",
         "x.tar/both": "holds mp4 and png; expected one video or image",
     }  # fmt: skip
-    assert len(source.open().dropped) == 5
-    assert "5 samples or shards are left out:\n  x.tar/mute: has no caption" in caplog.text
+    (told,) = source.open().unused()
+    assert told.lines()[0] == f"{source.path}: 5 dropped:" and "  x.tar/mute: has no caption" in told.lines()
+    assert sorted(told.dropped) == list(report.dropped)
     empty = write_tar(tmp_path / "empty.tar", [("lone.txt", b"y")])
-    with pytest.raises(ValueError, match=r"no usable clip\n  empty\.tar/lone: holds no video"):
+    with pytest.raises(ValueError, match=r"no usable clip\n  empty\.tar/lone: holds no video or image"):
         Shards(path=str(empty)).open()
 
 
@@ -294,30 +302,39 @@ def test_a_video_that_breaks_later_is_replaced_by_the_next(folder: Path) -> None
     for dataset in (source.open(), source.open()):
         after = [dataset.example(k, CLIP) for k in reversed(range(15))][::-1]
         place = next(k for k in range(15) if before[k].name == "train-004.tar/4-2")
-        assert after[place].skipped == ("train-004.tar/4-2",)
+        assert [skipped.name for skipped in after[place].skipped] == ["train-004.tar/4-2"]
+        assert after[place].skipped[0].reason.startswith("not a media file, or cut off")
         assert after[place].name == whole.example(place + 1, CLIP).name
         assert [e.name for k, e in enumerate(after) if k != place] == [
             e.name for k, e in enumerate(before) if k != place
         ]
-        assert Counter(name for example in after for name in example.skipped) == {"train-004.tar/4-2": 1}
+        assert Counter(item.name for example in after for item in example.skipped) == {"train-004.tar/4-2": 1}
 
 
-class Web(http.server.ThreadingHTTPServer):
+class Server(http.server.ThreadingHTTPServer):
     """Serves `files`; `faults` are consumed, one a request of a path: how many bytes to send, or an HTTP error."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.faults: dict[str, list[int]] = {}
         self.asked: list[tuple[str, str | None]] = []
+        self.statuses: list[int] = []
+        self.moved: dict[str, str] = {}
         self.ranges = True
+        self.tags = True
+        self.lengths = True
+        self.drip = 0.0
         super().__init__(("127.0.0.1", 0), Answer)
+
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing of those who hang up."""
 
     def url(self, name: str) -> str:
         return f"http://127.0.0.1:{self.server_port}/{name}"
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
-    server: Web
+    server: Server
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -326,6 +343,11 @@ class Answer(http.server.BaseHTTPRequestHandler):
         name = self.path.strip("/")
         part = self.headers.get("Range")
         self.server.asked.append((name, part))
+        if name in self.server.moved:
+            self.send_response(302)
+            self.send_header("Location", self.server.moved[name])
+            self.end_headers()
+            return
         faults = self.server.faults.get(name, [])
         fault = faults.pop(0) if faults else None
         content = self.server.files.get(name)
@@ -333,22 +355,35 @@ class Answer(http.server.BaseHTTPRequestHandler):
             self.send_error(404 if content is None else fault or 500)
             return
         start, tag = 0, f'"{hash(content)}"'
-        if part and self.server.ranges and self.headers.get("If-Range") == tag:
+        if self.headers.get("If-None-Match") == tag:
+            self.server.statuses.append(304)
+            self.send_response(304)
+            self.end_headers()
+            return
+        self.server.statuses.append(200)
+        if part and self.server.ranges and (not self.server.tags or self.headers.get("If-Range") == tag):
             start = int(part.removeprefix("bytes=").rstrip("-"))
             self.send_response(206)
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         else:
             self.send_response(200)
-        self.send_header("Content-Length", str(len(content) - start))
+        if self.server.lengths:
+            self.send_header("Content-Length", str(len(content) - start))
         self.send_header("ETag", tag)
         self.end_headers()
-        self.wfile.write(content[start : len(content) if fault is None else start + fault])
+        part_sent = content[start : len(content) if fault is None else start + fault]
+        if self.server.drip:
+            for k in range(0, min(100, len(part_sent))):
+                self.wfile.write(part_sent[k : k + 1])
+                time.sleep(self.server.drip)
+            return
+        self.wfile.write(part_sent)
 
 
 @pytest.fixture
-def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(_fetch, "PAUSE", 0.001)
-    with Web() as server:
+    with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
@@ -356,11 +391,15 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
         thread.join()
 
 
-def publish(web: Web, folder: Path) -> None:
+def kept_in(folder: Path, most: int | None = None) -> Web:
+    return Web(folder, most)
+
+
+def publish(web: Server, folder: Path) -> None:
     web.files = {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_shards_on_the_web_are_those_on_the_disk(folder: Path, web: Web, tmp_path: Path) -> None:
+def test_shards_on_the_web_are_those_on_the_disk(folder: Path, web: Server, tmp_path: Path) -> None:
     here = Shards(path=str(folder), window=2).open()
     publish(web, folder)
     there = Shards(path=web.url("train-{000..004}.tar"), window=2, cache=str(tmp_path / "cache"))
@@ -375,7 +414,7 @@ def test_shards_on_the_web_are_those_on_the_disk(folder: Path, web: Web, tmp_pat
     assert there.open().example(3, CLIP).text == here.example(3, CLIP).text  # without the web
 
 
-def test_shards_on_the_web_without_an_index(folder: Path, web: Web, tmp_path: Path) -> None:
+def test_shards_on_the_web_without_an_index(folder: Path, web: Server, tmp_path: Path) -> None:
     publish(web, folder)
     there = Shards(path=web.url("train-{000..004}.tar"), cache=str(tmp_path / "cache"))
     assert texts(there, range(15)) == texts(Shards(path=str(folder)), range(15))
@@ -383,28 +422,30 @@ def test_shards_on_the_web_without_an_index(folder: Path, web: Web, tmp_path: Pa
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_an_interrupted_download_goes_on_or_begins_anew(folder: Path, web: Web, tmp_path: Path, ranges: bool) -> None:
+def test_an_interrupted_download_goes_on_or_begins_anew(
+    folder: Path, web: Server, tmp_path: Path, ranges: bool
+) -> None:
     content = (folder / "train-001.tar").read_bytes()
     web.files, web.ranges = {"x.tar": content}, ranges
     web.faults["x.tar"] = [2000, 503, 3000] if ranges else [2000, 503]
-    assert _fetch.fetch(web.url("x.tar"), tmp_path).read_bytes() == content
+    assert kept_in(tmp_path).shard(web.url("x.tar")).read_bytes() == content
     parts = [part for _, part in web.asked]
     assert parts == ([None, "bytes=2000-", "bytes=2000-", "bytes=5000-"] if ranges else [None] + ["bytes=2000-"] * 2)
     left = {path.name for path in _fetch.cached(web.url("x.tar"), tmp_path).parent.iterdir()}
-    assert left - {"x.tar.lock"} == {"x.tar"}
+    assert left - {"x.tar.lock"} == {"x.tar", "x.tar.mark"}
 
 
-def test_what_changed_meanwhile_is_not_mixed(folder: Path, web: Web, tmp_path: Path) -> None:
+def test_what_changed_meanwhile_is_not_mixed(folder: Path, web: Server, tmp_path: Path) -> None:
     old, new = ((folder / f"train-00{k}.tar").read_bytes() for k in (1, 4))
     web.files, web.faults["x.tar"] = {"x.tar": old}, [2000] * _fetch.ATTEMPTS
     with pytest.raises(ValueError, match=r"x\.tar: could not be downloaded in 5 attempts; the last one: expected"):
-        _fetch.fetch(web.url("x.tar"), tmp_path)
+        kept_in(tmp_path).shard(web.url("x.tar"))
     assert not _fetch.cached(web.url("x.tar"), tmp_path).exists()
     web.files["x.tar"] = new
-    assert _fetch.fetch(web.url("x.tar"), tmp_path).read_bytes() == new
+    assert kept_in(tmp_path).shard(web.url("x.tar")).read_bytes() == new
 
 
-def test_a_shard_that_is_not_on_the_web(folder: Path, web: Web, tmp_path: Path) -> None:
+def test_a_shard_that_is_not_on_the_web(folder: Path, web: Server, tmp_path: Path) -> None:
     publish(web, folder)
     cache = str(tmp_path / "cache")
     with pytest.raises(ValueError, match=r"train-005\.tar: .*there is no such file \(HTTP 404\)"):
@@ -417,13 +458,227 @@ def test_a_shard_that_is_not_on_the_web(folder: Path, web: Web, tmp_path: Path) 
     assert len(again.open().captions()) == 3  # some servers forbid what they do not have
     web.files["forbidden.tar"], web.faults["forbidden.tar"] = b"x", [403]
     with pytest.raises(ValueError, match=r"forbidden\.tar: HTTP 403"):
-        _fetch.fetch(web.url("forbidden.tar"), tmp_path)
+        kept_in(tmp_path).shard(web.url("forbidden.tar"))
 
 
-def test_a_shard_of_another_size_than_its_index(folder: Path, web: Web, tmp_path: Path) -> None:
+def test_a_shard_of_another_size_than_its_index(folder: Path, web: Server, tmp_path: Path) -> None:
     Shards(path=str(folder)).open()
     publish(web, folder)
     web.files["train-002.tar"] = web.files["train-002.tar"][:-1024]
     there = Shards(path=web.url("train-{000..004}.tar"), cache=str(tmp_path / "cache")).open()
     with pytest.raises(ValueError, match=r"train-002\.tar: expected \d+ bytes, as its index says, got \d+"):
         [there.example(k, CLIP) for k in range(15)]
+
+
+def test_what_the_server_changed_is_fetched_anew_and_nothing_else(
+    tmp_path: Path, media: dict[str, bytes], web: Server
+) -> None:
+    there = Shards(path=web.url("{a,b}.tar"), cache=str(tmp_path / "cache"))
+    for name in "ab":
+        write_tar(tmp_path / f"{name}.tar", samples(media, [f"old {name}"]))
+        web.files[f"{name}.tar"] = (tmp_path / f"{name}.tar").read_bytes()
+    assert there.open().captions() == ["clip old a", "clip old b"]
+    web.asked.clear(), web.statuses.clear()
+    assert there.open().captions() == ["clip old a", "clip old b"]
+    assert web.statuses == [304, 304]
+    web.files["a.tar"] = write_tar(tmp_path / "a.tar", samples(media, ["new a"])).read_bytes()  # of the same size
+    dataset = there.open()
+    assert dataset.captions() == ["clip new a", "clip old b"]
+    assert {dataset.example(k, CLIP).text for k in range(2)} == {"clip new a", "clip old b"}
+
+
+def test_an_index_that_the_server_changed(folder: Path, web: Server, tmp_path: Path, media: dict[str, bytes]) -> None:
+    there = Shards(path=web.url("train-002.tar"), cache=str(tmp_path / "cache"))
+    Shards(path=str(folder)).open()
+    publish(web, folder)
+    assert there.open().example(0, CLIP).text == "clip 2-0"
+    write_tar(folder / "train-002.tar", samples(media, ["2-9"]))
+    Shards(path=str(folder)).open()
+    publish(web, folder)
+    assert there.open().example(0, CLIP).text == "clip 2-9"
+
+
+def test_a_server_that_is_gone_or_does_not_answer_is_told(
+    folder: Path, web: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(web, folder)
+    there = Shards(path=web.url("train-{000..004}.tar"), cache=str(tmp_path / "cache"))
+    assert len(there.open().captions()) == 15
+    web.files = {}
+    assert len(there.open().captions()) == 15
+    assert "train-003.tar: HTTP 404 Not Found; what was downloaded before is used" in caplog.text
+    web.server_close()
+    web.shutdown()
+    caplog.clear()
+    data = there.open()
+    assert len({data.example(k, CLIP).text for k in range(15)}) == 15
+    said = [
+        record.getMessage() for record in caplog.records if "what was downloaded before is used" in record.getMessage()
+    ]
+    assert len(said) == 1
+
+
+def test_what_a_portal_answers_is_not_kept(folder: Path, web: Server, tmp_path: Path) -> None:
+    page = b"<html>\x1b[31mplease log in</html>"
+    names = [f"train-000.tar{end}" for end in ("", ".index.json")]
+    web.files = dict.fromkeys(names, page)
+    there = Shards(path=web.url("train-000.tar"), cache=str(tmp_path / "cache"))
+    said = r"train-000\.tar: expected an uncompressed tar file, .* begins '<html>\.\[31mplease log in</html>', which"
+    with pytest.raises(ValueError, match=said):
+        there.open()
+    assert [path.name for path in (tmp_path / "cache").rglob("*") if path.is_file() and path.suffix != ".lock"] == []
+    web.files["train-000.tar"] = (folder / "train-000.tar").read_bytes()
+    assert len(there.open().captions()) == 3
+
+
+def test_a_shard_that_is_damaged_on_the_web_tells_where_it_lies(folder: Path, web: Server, tmp_path: Path) -> None:
+    web.files = {"x.tar": (folder / "train-000.tar").read_bytes()[:3000]}
+    with pytest.raises(ValueError, match=rf"is cut off at byte 3000.* \(downloaded to {tmp_path}/cache/\w+/x\.tar\)"):
+        Shards(path=web.url("x.tar"), cache=str(tmp_path / "cache")).open()
+
+
+def test_a_part_of_another_file_is_not_spliced_on(folder: Path, web: Server, tmp_path: Path) -> None:
+    old, new = ((folder / f"train-00{k}.tar").read_bytes() for k in (1, 4))
+    web.files, web.tags, web.faults["x.tar"] = {"x.tar": old}, False, [2000] * _fetch.ATTEMPTS
+    with pytest.raises(ValueError, match="could not be downloaded"):
+        kept_in(tmp_path).shard(web.url("x.tar"))
+    web.files["x.tar"] = new  # of which this server sends the rest although it was asked for that of another
+    assert kept_in(tmp_path).shard(web.url("x.tar")).read_bytes() == new
+
+
+@pytest.mark.parametrize("address", ["ftp://127.0.0.1/x.tar", "file:///etc/passwd", "data:,x"])
+def test_redirects_lead_to_the_web_alone(web: Server, tmp_path: Path, address: str) -> None:
+    web.files, web.moved["x.tar"] = {"x.tar": b""}, address
+    with pytest.raises(ValueError, match=r"x\.tar: HTTP 302 "):
+        kept_in(tmp_path).shard(web.url("x.tar"))
+    assert not list(tmp_path.rglob("x.tar"))
+
+
+def test_a_redirect_on_the_web_is_followed(folder: Path, web: Server, tmp_path: Path) -> None:
+    web.files = {"y.tar": (folder / "train-000.tar").read_bytes()}
+    web.moved["x.tar"] = web.url("y.tar")
+    assert kept_in(tmp_path).shard(web.url("x.tar")).read_bytes() == web.files["y.tar"]
+
+
+def test_a_server_that_hardly_sends_is_given_up(
+    folder: Path, web: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_fetch, "_MINUTE", 0.2)
+    web.files, web.drip = {"x.tar": (folder / "train-000.tar").read_bytes()}, 0.1
+    with pytest.raises(ValueError, match="the server sends less than 1024 bytes a second"):
+        kept_in(tmp_path).shard(web.url("x.tar"))
+
+
+def test_shards_used_longest_ago_make_room(folder: Path, web: Server, tmp_path: Path) -> None:
+    publish(web, folder)
+    sizes = {name: len(content) for name, content in web.files.items()}
+    most = sizes["train-000.tar"] + sizes["train-001.tar"] + sizes["train-002.tar"] + 100
+    kept = kept_in(tmp_path, most)
+    first, second, third = (kept.shard(web.url(f"train-00{k}.tar")) for k in range(3))
+    for age, path in enumerate((first, second, third)):
+        os.utime(path.with_name(path.name + ".mark"), (age + 1, age + 1))
+    assert kept.shard(web.url("train-000.tar")) == first  # used again: the second is the oldest now
+    fourth = kept.shard(web.url("train-003.tar"))
+    assert [path.exists() for path in (first, second, third, fourth)] == [True, False, True, True]
+    with pytest.raises(ValueError, match=r"cache_gb: expected at least .*, the size of a shard, got 1e-06"):
+        kept_in(tmp_path / "small", 1000).shard(web.url("train-000.tar"))
+    there = Shards(path=web.url("train-{000..004}.tar"), cache=str(tmp_path / "less"), cache_gb=most / 1e9, window=1)
+    dataset = there.open()
+    given = [dataset.example(k, CLIP) for k in range(15)]
+    assert [example.skipped for example in given if example.skipped] == []
+    assert len({example.text for example in given}) == 15
+    assert sum(path.stat().st_size for path in (tmp_path / "less").rglob("*.tar")) <= most
+
+
+def test_a_download_without_a_length_is_bounded_too(folder: Path, web: Server, tmp_path: Path) -> None:
+    web.files, web.lengths = {"x.tar": (folder / "train-001.tar").read_bytes()}, False
+    size = len(web.files["x.tar"])
+    with pytest.raises(ValueError, match=r"cache_gb: expected at least"):
+        kept_in(tmp_path, size - 1).shard(web.url("x.tar"))
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".partial", ".tar")]
+    assert kept_in(tmp_path, size).shard(web.url("x.tar")).stat().st_size == size
+    _room.make_room(1, tmp_path, None, tmp_path / "y")
+    with pytest.raises(ValueError, match=rf"{tmp_path}: {2**60} bytes are to come, the disk has room for \d+"):
+        _room.make_room(2**60, tmp_path, None, tmp_path / "y")
+    assert len(list(tmp_path.rglob("*.tar"))) == 1  # nothing goes where it would not be enough
+
+
+def test_patterns_are_bounded() -> None:
+    for pattern in (
+        "https://h/{0..999999999}.tar",
+        "x-{0..999}-{0..999}.tar",
+        "{a,b}{0..999999999999999999}.tar",
+    ):
+        with pytest.raises(ValueError, match="expected a pattern of at most 100000 shards, got one of"):
+            shard_paths(pattern)
+    with pytest.raises(ValueError, match="expected tar shards, there are none"):
+        shard_paths("https://h/{5..2}.tar")
+
+
+@pytest.mark.parametrize("path", ["s3://bucket/t-{000..001}.tar", "gs://b/t.tar", "file:///t.tar", "pipe:curl h/t.tar"])
+def test_addresses_that_are_not_of_the_web(path: str) -> None:
+    kind = path.partition(":")[0]
+    for act in (Shards(path=path, damaged="skip").open, Shards(path=path).located):
+        with pytest.raises(ValueError, match=f"only http:// and https:// addresses are read, got {kind}:; "):
+            act()
+
+
+def test_members_that_lie_apart(tmp_path: Path, media: dict[str, bytes]) -> None:
+    entries = [
+        ("a.mp4", media["mp4"]),
+        ("b.mp4", media["mp4"]),
+        ("a.txt", b"a"),
+        ("b.txt", b"b"),
+        *samples(media, ["c"]),
+    ]
+    report = scan(Shards(path=str(write_tar(tmp_path / "x.tar", entries))))
+    assert [clip.name for clip in report.kept] == ["x.tar/c"]
+    said = "its members (mp4, txt) lie apart; those of a sample have to follow one another, sorted by name"
+    assert {drop.name: drop.reason for drop in report.dropped} == {"x.tar/a": said, "x.tar/b": said}
+
+
+def test_captions_of_other_kinds_are_named(tmp_path: Path, media: dict[str, bytes]) -> None:
+    entries = [("a.mp4", media["mp4"]), ("a.cls", b"3"), ("b.npy", b"x"), ("b.txt", b"b"), *samples(media, ["c"])]
+    report = scan(Shards(path=str(write_tar(tmp_path / "x.tar", entries))))
+    assert {drop.name: drop.reason for drop in report.dropped} == {
+        "x.tar/a": "has no caption in txt or json, only cls",
+        "x.tar/b": "holds no video or image, only npy and txt",
+    }
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda index: index["samples"][0].__setitem__(2, 10**15),
+        lambda index: index["samples"][0].__setitem__(2, -1),
+        lambda index: index["samples"][0].__setitem__(3, 10**15),
+        lambda index: index["samples"][0].__setitem__(1, "half \ud83d"),
+        lambda index: index["samples"][0].__setitem__(1, "two\nlines"),
+        lambda index: index.__setitem__("format", 1),
+    ],
+)
+def test_an_index_that_cannot_be_true_is_made_anew(folder: Path, lie: Callable[[Any], None]) -> None:
+    Shards(path=str(folder)).open()
+    path = folder / "train-000.tar.index.json"
+    index = json.loads(path.read_text())
+    lie(index)
+    path.write_text(json.dumps(index))
+    assert len(Shards(path=str(folder)).open().captions()) == 15
+    path.write_text("[" * 1_000_000)
+    assert len(Shards(path=str(folder)).open().captions()) == 15
+
+
+def test_what_lies_beside_shards_and_what_is_too_small_is_told(folder: Path, media: dict[str, bytes]) -> None:
+    (folder / "beside.mp4").write_bytes(media["mp4"])
+    write_tar(folder / "train-000.tar", [*samples(media, ["0-0"]), *samples(media, ["0-1"], "png")])
+    (told,) = Shards(path=str(folder)).open().unused()
+    assert told.dropped == () and told.notes == ("1 video and image file beside the shards: not read",)
+    with pytest.raises(ValueError, match=r"no usable clip\n  train-000\.tar/0-0 \(and 13 more\): too small: 24x40"):
+        Shards(path=str(folder), min_height=25).open()
+
+
+def test_no_place_for_an_index_is_no_reason_to_stop(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("not a folder")
+    for k in range(5):
+        (folder / f"train-00{k}.tar.index.json").mkdir()
+    assert len(Shards(path=str(folder), cache=str(tmp_path / "cache")).open().captions()) == 15

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -196,11 +197,34 @@ def test_damaged_samples_are_counted_and_named(
     names = [name for batch in loader for name in batch.names]
     loader.close()
     called = f"zoetrope-000000.tar/{victim.name}"
-    times = sum(made.dataset.example(number, BASE).skipped.count(called) for number in range(12))
-    assert times >= 3 and loader.skipped == {called: times} and called not in names and len(names) == 12
-    assert [record.getMessage() for record in caplog.records if "damaged" in record.getMessage()] == [
-        f"{called}: damaged; another sample stands in for it"
-    ]
+    expect_told(loader, made, called, "not a media file, or cut off", caplog)
+    assert called not in names and len(names) == 12
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_file_that_goes_away_is_named_and_counted(
+    texts: EmbeddingCache, tmp_path: Path, caplog: pytest.LogCaptureFixture, workers: int
+) -> None:
+    for number in range(4):
+        Video.from_tensor(torch.full((3, 6, 8, 16), number / 4), 3).save(tmp_path / f"{number}.mp4")
+        (tmp_path / f"{number}.txt").write_text("a clip")
+    made = batches(texts, stage(), data=Folder(path=str(tmp_path)), phases=(Phase(examples=12, batch=4),))
+    (tmp_path / "2.mp4").unlink()
+    loader = Loader(made, 0, 12, workers=workers)
+    names = [name for batch in loader for name in batch.names]
+    loader.close()
+    expect_told(loader, made, "2.mp4", "there is no such file", caplog)
+    assert set(names) == {"0.mp4", "1.mp4", "3.mp4"} and len(names) == 12
+
+
+def expect_told(loader: Loader, made: Batches, name: str, reason: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Fail unless a file that cannot be read was named once, and counted as often as it was passed over."""
+    passed = [item.name for number in range(12) for item in made.dataset.example(number, BASE).skipped]
+    assert len(passed) >= 3 and loader.skipped == Counter(passed) == {name: len(passed)}
+    said = [record.getMessage() for record in caplog.records if "in for" in record.getMessage()]
+    assert len(said) == 2 and said[0].startswith(f"{name}: {reason}")
+    assert said[0].endswith("; another clip stands in for it")
+    assert said[1] == f"1 clip could not be read, {len(passed)} times in all; others stood in for them"
 
 
 def test_an_empty_stretch_has_no_batches(texts: EmbeddingCache) -> None:

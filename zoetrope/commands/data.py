@@ -1,5 +1,6 @@
 """`zoetrope data`: what is in training data, what training sees of it, and how it is made ready for large trainings."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -101,6 +102,7 @@ def preview(
 ) -> None:
     """Draw the first clips, as training sees them, on one sheet."""
     at_least("--count", count, 1)
+    out = os.path.expanduser(out)
     if Path(out).suffix.lower() != ".png":
         raise ValueError(f"--out {out}: expected the name of a .png file")
 
@@ -133,6 +135,7 @@ def shard(
 ) -> None:
     """Write what is usable in a folder as tar shards, which webdataset reads too."""
     at_least("--count", count, 1)
+    out = Path(os.path.expanduser(out))
     limit = bytes_named(size or "500MB", "--size") if size is not None or count is None else None
 
     from zoetrope.data._packing import pack

@@ -1,5 +1,6 @@
 """`zoetrope evaluate`: how good a model's videos are, with how it was measured beside every number."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -111,7 +112,9 @@ def evaluate(
 
     measures = _measures(metrics, _extractors(features or []), window)
     real = reference or count
-    options = Options(tuple(models), out, data, split, until, after, count, real, stride, seed, budget)
+    options = Options(
+        tuple(models), Path(os.path.expanduser(out)), data, split, until, after, count, real, stride, seed, budget
+    )
     asked = Asked(seed, steps, guidance, sampler, sets, device, dtype, teacher)
     _run(Talk(json, quiet), options, asked, measures, strict=metrics is not None)
 

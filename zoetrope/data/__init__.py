@@ -1,5 +1,6 @@
 """Where training examples come from: one kind of source a file, each a captioned set of clips on any grid asked for."""
 
+import logging
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self
@@ -8,11 +9,13 @@ import numpy as np
 from torch import Tensor
 
 from zoetrope.config import Kind
-from zoetrope.data._unused import Dropped, Unused
+from zoetrope.data._unused import Dropped, Unused, printable
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video import Video, contact_sheet
 
 __all__ = ["Contents", "Dataset", "Dropped", "Example", "Features", "Source", "Unused", "preview"]
+
+_log = logging.getLogger(__name__)
 
 
 class Example(NamedTuple):
@@ -25,6 +28,10 @@ class Example(NamedTuple):
     text: str
     name: str
     skipped: tuple[Dropped, ...] = ()
+
+    def replaced(self) -> list[str]:
+        """What to say of those in whose place it stands."""
+        return [f"{printable(name)}: {reason}; another clip stands in for it" for name, reason in self.skipped]
 
 
 class Features(NamedTuple):
@@ -88,12 +95,17 @@ class Source(Kind, ABC):
         """The data set. Raises ValueError, with reasons, if nothing in it is usable."""
 
     def located(self) -> Self:
-        """The same source, with paths that mean the same files from whatever folder a training goes on."""
+        """The same source, with paths that mean the same files from whatever folder a training goes on.
+
+        Raises ValueError for an address that is not read.
+        """
         return self
 
 
 def preview(dataset: Dataset, shape: VideoShape, count: int = 8, columns: int = 1) -> tuple[np.ndarray, list[str]]:
     """A contact sheet (H, W, 3) uint8 of the first `count` examples in `columns`, and their captions in that order."""
     examples = [dataset.example(index, shape) for index in range(count)]
+    for line in dict.fromkeys(line for example in examples for line in example.replaced()):
+        _log.warning("%s", line)
     videos = [Video.from_tensor(example.video, shape.fps) for example in examples]
     return contact_sheet(videos, columns), [example.text for example in examples]

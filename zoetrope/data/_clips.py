@@ -26,12 +26,13 @@ from zoetrope.data import Contents, Example, Features, Source
 from zoetrope.data._listing import Clip, Report
 from zoetrope.data._unused import Dropped, counted, grouped
 from zoetrope.shapes import VideoShape
-from zoetrope.video import Info, Track, Video, read_probed, read_track
+from zoetrope.video import Info, Member, Track, Video, read_probed, read_track
 from zoetrope.video.decoding import PathLike, Size, cover, cut
 from zoetrope.video.timing import count_moments
 
 _log = logging.getLogger(__name__)
 FEATURES = "embeddings"
+_TRIES = 5
 _MOST_SKIPPED = 100  # clips one after the other
 _MOST_FRAMES = 10**6  # that are told apart where clips are too short or long enough
 _MOST_PIXELS = 10**8  # of a picture, once it covers a grid
@@ -146,12 +147,15 @@ def stand_in(cutter: Cutter, at: Callable[[int], Piece], index: int, shape: Vide
 
     In place of a file of which nothing can be decoded stands the next one that can. Raises ValueError if none can.
     """
-    source, skipped = cutter.source, list[Dropped]()
+    source, skipped, again = cutter.source, list[Dropped](), 0
     while len(skipped) < min(count, _MOST_SKIPPED):
         piece = at(index + len(skipped))
         try:
             video = cutter.clip(piece.path, piece.info, shape, (source.seed, index))
         except ValueError as error:
+            if isinstance(piece.path, Member) and not piece.path.archive.exists() and again < _TRIES:
+                again += 1  # a shard of the web that had to make room for another while it was read: it is fetched anew
+                continue
             reason = str(error).removeprefix(f"{os.fsdecode(piece.path)}: ")
             skipped.append(Dropped(piece.name, reason))
             continue
@@ -191,7 +195,9 @@ def fitting(infos: Sequence[Info], source: ClipSource, shape: VideoShape) -> lis
     if not found:
         raise ValueError(_none_fits(infos, source, shape))
     if len(found) < len(infos):
-        _log.info("%s: %d of %d clips fit %s", source.path, len(found), len(infos), shape)
+        helped = sum(_slow_helps(info, source, shape) for info in infos if unfit(info, source, shape) is not None)
+        way_out = f'; with short="slow" {helped} more would, played slower' if helped else ""
+        _log.info("%s: %d of %d clips fit %s%s", source.path, len(found), len(infos), shape, way_out)
     return found
 
 

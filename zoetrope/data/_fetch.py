@@ -182,6 +182,9 @@ def _download(url: str, path: Path, check: Check, room: Room) -> None:
             last = error
         except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
             last = error
+        except ValueError:  # there is no room for it
+            partial.unlink(missing_ok=True)
+            raise
         else:
             _keep(url, path, partial, check(partial), kind)
             return
@@ -221,9 +224,9 @@ def _continue(url: str, partial: Path, room: Room) -> str:
         room((total or 0) - (begun if goes_on else 0))
         with partial.open("ab" if goes_on else "wb") as file:
             for chunk in _chunks(answer):
-                file.write(chunk)
                 if total is None:
                     room(len(chunk))
+                file.write(chunk)
         got = partial.stat().st_size
     if total is not None and got != total:
         raise _Short(f"expected {total} bytes, got {got}")

@@ -7,6 +7,7 @@ from zoetrope.text._cache import EmbeddingCache
 
 _TOGETHER = 64
 _MOST = 1024  # captions that are looked at
+_SHOWN = 60  # letters of a caption
 _SPECIAL = 3  # tokens that are no letters
 
 
@@ -28,4 +29,5 @@ def cut_short(captions: Iterable[str], texts: EmbeddingCache) -> str | None:
         return None
     least = "at least " if count >= _MOST else ""
     said = f"{least}{counted(count, 'caption')} {'fills' if count == 1 else 'fill'} the {limit} tokens"
-    return f"{said} that {texts.encoder.kind()} reads: the rest is not used, as of {long[0][:60]!r}..."
+    begins = long[0] if len(long[0]) <= _SHOWN else long[0][:_SHOWN] + "..."
+    return f"{said} that {texts.encoder.kind()} reads, and what is beyond is not used; the longest: {begins!r}"

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 log = logging.getLogger(__name__)
-RESERVE = 2**30  # bytes of the disk that downloads leave free while there are older ones to delete
+RESERVE = 2**30  # bytes of the disk that downloads leave free, but at most a twentieth of it
 
 
 def make_room(needed: int, folder: Path, most: int | None, keep: Path) -> None:
@@ -14,20 +14,22 @@ def make_room(needed: int, folder: Path, most: int | None, keep: Path) -> None:
 
     The file `keep`, in which they are to go on, stays. Raises ValueError if they do not fit even so.
     """
-    there = sorted(_downloads(folder, keep), key=_last_used)
-    held = sum(path.stat().st_size for path in there) + (keep.stat().st_size if keep.exists() else 0)
-    free = shutil.disk_usage(folder).free
-    while there and ((most is not None and held + needed > most) or free - needed < RESERVE):
-        path = there.pop(0)
-        size = path.stat().st_size
-        path.unlink(missing_ok=True)
-        held, free = held - size, free + size
-        log.info("%s: deleted to make room", path)
-    if needed > free:
-        raise ValueError(f"{folder}: {needed} bytes are to come, the disk has {free} left")
-    if most is not None and held + needed > most:
-        least = (held + needed) / 1e9
+    there = {path: path.stat().st_size for path in sorted(_downloads(folder, keep), key=_last_used)}
+    begun = keep.stat().st_size if keep.exists() else 0
+    disk = shutil.disk_usage(folder)
+    free = disk.free - min(RESERVE, disk.total // 20)
+    if needed > free + sum(there.values()):
+        raise ValueError(f"{folder}: {needed} bytes are to come, the disk has room for {max(0, free)}")
+    if most is not None and begun + needed > most:
+        least = (begun + needed) / 1e9
         raise ValueError(f"cache_gb: expected at least {least:.3g}, the size of a shard, got {most / 1e9:.3g}")
+    for path, size in there.items():
+        if needed <= free and (most is None or begun + sum(there.values()) + needed <= most):
+            return
+        path.unlink(missing_ok=True)
+        free += size
+        there[path] = 0
+        log.info("%s: deleted to make room", path)
 
 
 def _downloads(folder: Path, keep: Path) -> list[Path]:

@@ -23,6 +23,7 @@ from pydantic import model_validator
 
 from zoetrope.config import Config
 from zoetrope.data._captions import LONGEST, caption_of, one_line
+from zoetrope.data._files import State
 from zoetrope.data._listing import IMAGES, VIDEOS
 from zoetrope.data._unused import Dropped
 from zoetrope.video import Info, Member, probe
@@ -164,7 +165,11 @@ def _written(index: Index, path: Path) -> Index:
 
 
 def _made(shard: Path, state: os.stat_result) -> Index:
-    files, faults = _members(shard, state.st_size)
+    """The index. Raises ValueError if the shard is changed or deleted meanwhile."""
+    try:
+        files, faults = _members(shard, state.st_size)
+    except OSError as error:
+        raise ValueError(f"{shard}: expected a tar shard, it cannot be read ({error.strerror})") from None
     groups, dropped = _grouped(shard, files)
     times = Counter(name for name, _ in groups)
     apart: dict[str, list[str]] = {}
@@ -198,10 +203,20 @@ def _made(shard: Path, state: os.stat_result) -> Index:
             samples.append(Sample(name, text, file.offset, file.size, info))
         else:
             dropped.append(Dropped(f"{shard.name}/{name}", info))
+    if _state(shard) != State(state.st_size, state.st_mtime_ns):
+        raise ValueError(f"{shard}: has been changed while its index was made")
     return Index(
         size=state.st_size, mtime_ns=state.st_mtime_ns,
         samples=tuple(samples), dropped=tuple(dropped), faults=tuple(faults),
     )  # fmt: skip
+
+
+def _state(path: Path) -> State | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return State(found.st_size, found.st_mtime_ns)
 
 
 def _grouped(shard: Path, files: Sequence[_File]) -> tuple[list[tuple[str, dict[str, _File]]], list[Dropped]]:

@@ -34,6 +34,8 @@ class Web(NamedTuple):
         path = cached(address, self.folder)
         if path.exists() and read_index(path) is None:
             forget(path)  # of another version of zoetrope
+        if cached(url, self.folder).exists() and not path.exists():
+            return self._made(url)  # as it was when the shard was downloaded
         room = functools.partial(make_room, folder=self.folder, most=self.most, keep=_partial(path))
         try:
             found = read_index(fetch(address, self.folder, not_an_index, room))
@@ -41,6 +43,9 @@ class Web(NamedTuple):
                 return found
         except Refused as error:  # some servers say of what is not there that it is forbidden, or send a page
             log.info("%s; the shard is downloaded to make one", error)
+        return self._made(url)
+
+    def _made(self, url: str) -> Index:
         local = self.shard(url)
         made = index_of(local, local.with_name(f"{local.name}.local{SUFFIX}"))
         faults = tuple(Dropped(item.name, f"{item.reason} (downloaded to {local})") for item in made.faults)
@@ -48,7 +53,8 @@ class Web(NamedTuple):
 
     def indices(self, urls: Sequence[str]) -> list[Index | ValueError]:
         """The indices of shards, each as `index_for` gives it, or the error."""
-        with ThreadPoolExecutor(TOGETHER) as pool:
+        alone = self.most is not None  # so that none has to make room for another while it is read
+        with ThreadPoolExecutor(1 if alone else TOGETHER) as pool:
             return list(pool.map(self._index_or_error, urls))
 
     def refresh(self, urls: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """What generated videos are compared with: captioned clips of a folder, or of toybox, on any grid."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import torch
 
 from zoetrope.config import unknown
-from zoetrope.data import Example
+from zoetrope.data import Dataset, Example
 from zoetrope.data.folder import Folder
 from zoetrope.data.toybox.captions import caption
 from zoetrope.data.toybox.held_out import held_out, held_out_script
@@ -16,6 +17,7 @@ from zoetrope.data.toybox.scene import Script, scene
 from zoetrope.data.toybox.world import numbered_script
 from zoetrope.shapes import VideoShape
 
+log = logging.getLogger(__name__)
 TOYBOX_SPLITS = ("held_out", "training")
 
 
@@ -56,12 +58,27 @@ def open_reference(data: str, split: str | None = None) -> Reference:
         path = clips.source.place.resolve()
         name = f"{path.name}, {split}" if split else path.name
         unused = tuple(line for item in clips.unused() for line in item.lines())
-        return Reference(name, clips.example, files=len(clips.report.kept), unused=unused)
+        return Reference(name, _telling(clips), files=len(clips.report.kept), unused=unused)
     if split in (None, "held_out"):
         return Reference("toybox, held out of training", held_out, held_out_script)
     if split == "training":
         return Reference("toybox, as in training", _training, numbered_script)
     raise ValueError("--split: " + unknown("split of toybox", str(split), TOYBOX_SPLITS))
+
+
+def _telling(clips: Dataset) -> Callable[[int, VideoShape], Example]:
+    """The clips of a data set; those that can no longer be read are named, once each."""
+    told = set[str]()
+
+    def example(number: int, shape: VideoShape) -> Example:
+        found = clips.example(number, shape)
+        for line in found.replaced():
+            if line not in told:
+                told.add(line)
+                log.warning("%s", line)
+        return found
+
+    return example
 
 
 def _training(number: int, shape: VideoShape) -> Example:

@@ -1,0 +1,72 @@
+"""What a training says of its data before it learns."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoetrope.data.folder import Folder
+from zoetrope.data.mixture import Mixture, Part
+from zoetrope.data.toybox import Toybox
+from zoetrope.text._cache import EmbeddingCache
+from zoetrope.text.words import Words
+from zoetrope.training.told import CONTENTS, tell
+from zoetrope.video import Video
+
+
+@pytest.fixture
+def clips(tmp_path: Path) -> Path:
+    """Two clips with captions, one of them long, and one without."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for number, text in enumerate(("a short one", "one two three four five six", None)):
+        Video.from_tensor(torch.full((3, 4, 8, 16), number / 4), 4).save(folder / f"{number}.mp4")
+        if text is not None:
+            (folder / f"{number}.txt").write_text(text)
+    return folder
+
+
+def said(run: Path, source: Folder | Mixture | Toybox, caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What is logged when a training begins."""
+    caplog.clear()
+    dataset = source.open()
+    texts = EmbeddingCache(Words(width=8, limit=5), run.parent / "cache")
+    tell(run, dataset, texts)
+    return [record.getMessage() for record in caplog.records]
+
+
+def test_what_is_not_learnt_from(clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    assert said(run, Folder(path=str(clips)), caplog) == [
+        f"{clips}: 1 dropped:",
+        "  2.mp4: has no caption",
+        "1 caption fills the 5 tokens that words reads, and what is beyond is not used; "
+        "the longest: 'one two three four five six'",
+    ]
+
+
+def test_data_that_changed(clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run, source = tmp_path / "run", Folder(path=str(clips))
+    run.mkdir()
+    mixed = Mixture(parts=(Part(source=source), Part(source=Toybox(scripts=2))))
+    for number, data in enumerate((source, mixed)):
+        told = run / str(number)
+        told.mkdir()
+        before = said(told, data, caplog)
+        assert said(told, data, caplog) == before
+        (clips / "0.txt").write_text(f"another {number}")
+        changed = said(told, data, caplog)[-1]
+        assert changed.endswith(
+            "the data have changed since this run was last trained (other names or captions): other examples follow"
+        )
+        assert said(told, data, caplog) == before
+        (clips / "2.txt").write_text("now it has one")
+        assert "(3 clips, before there were 2)" in said(told, data, caplog)[-1]
+        (clips / "2.txt").unlink()
+    for content in ("", "[]", '{"clips": "x"}'):
+        (run / "0" / CONTENTS).write_text(content)
+        assert not any("have changed" in line for line in said(run / "0", source, caplog))
+        assert json.loads((run / "0" / CONTENTS).read_text())["clips"] == 2
+    assert len(said(run, Toybox(scripts=2), caplog)) == 1 and not (run / CONTENTS).exists()
