@@ -191,7 +191,7 @@ def test_types_that_are_not_computed_in_are_refused(dtype: torch.dtype) -> None:
 
 def test_devices_by_name() -> None:
     assert Cascade(spec(), random_network, device="auto").device.type in ("cpu", "cuda")
-    with pytest.raises(ValueError, match="unknown device 'cup'; did you mean 'cpu'"):
+    with pytest.raises(ValueError, match="unknown device 'cup'"):
         Cascade(spec(), random_network, device="cup")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from zoetrope.video import check_output, save_tensor
-from zoetrope.video.writing import sequence_files, sequence_pattern
+from zoetrope.video.naming import sequence_files, sequence_pattern
 
 Done = Callable[[str, int], bool]
 """Whether a file is the video of that number already."""
