@@ -18,7 +18,7 @@ class Tuning:
         guidance: weight w of the first stage, and of every other stage that is guided as it is: guiding one that is
             not would double its time for nothing that it was tuned for.
         sampler: the kind of every stage's sampler.
-        fields: any other fields, (path, value), as `overridden` takes them; they have the last word.
+        fields: any other fields, (path, value), as `override` takes them; they have the last word.
     """
 
     steps: int | None = None
@@ -28,12 +28,9 @@ class Tuning:
 
 
 def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
-    """The cascade with these changes, which is validated once all of them are made.
-
-    Raises ValueError that names the field, with the nearest name for a wrong one.
-    """
-    changes: dict[str, Any] = {}
+    """The cascade with these changes. Raises ValueError that names the field, with the nearest name for a wrong one."""
     sampler = None if tuning.sampler is None else Sampler.named(tuning.sampler)()
+    changes: dict[str, Any] = {}
     for number, stage in enumerate(spec.stages):
         path = f"stages.{stage.name}.sampling"
         if tuning.steps is not None:
@@ -46,7 +43,7 @@ def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
         full = full_path(spec, path)
         changes.pop(full, None)  # the last word comes last
         changes[full] = value
-    return overridden(spec, changes) if changes else spec
+    return overridden(spec, changes)
 
 
 def full_path(spec: CascadeSpec, path: str) -> str:

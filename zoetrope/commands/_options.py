@@ -69,16 +69,18 @@ def bytes_named(text: str, option: str = "--memory") -> int:
     units = {name.lower(): size for name, size in UNITS.items()}
     size = float(match[1]) * units.get(match[2].lower(), 0) if match else 0
     if not 1 <= size < MOST:
-        raise ValueError(f"{option}: expected a size such as 4GB, 512MB or 2GiB, got {text!r}")
+        got = text if len(text) < 40 else f"{text[:40]}..."
+        raise ValueError(f"{option}: expected a size such as 4GB, 512MB or 2GiB, got {got!r}")
     return int(size)
 
 
 def at_least(option: str, value: float | None, least: int) -> None:
-    """Raise ValueError unless an option's value is absent, or finite, at least `least`, and of a sane size."""
+    """Raise ValueError unless an option's value is absent, or finite, at least `least`, and below `MOST`."""
     if value is None or least <= value < MOST:
         return
-    got = f"one of {value.bit_length()} bits" if isinstance(value, int) and abs(value) >= MOST else f"{value:g}"
-    raise ValueError(f"{option}: expected a finite number of {least} or more, got {got}")
+    if value >= MOST and value != float("inf"):
+        raise ValueError(f"{option}: expected a number from {least} to {MOST - 1}, got a larger one")
+    raise ValueError(f"{option}: expected a finite number of {least} or more, got {value:g}")
 
 
 def size_named(text: str) -> tuple[int, int]:

@@ -186,7 +186,7 @@ def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence
     negative = jobs[0].negative
     _expect_guided(stages, negative, asked.guidance if footage else None)
     cascade = ready(gathered, stages, asked)
-    told = about(cascade, stages, asked.seed)
+    told = {**about(cascade, stages, asked.seed), "cascade": _identity(gathered.spec, stages)}
     if begin.source and footage:
         content = hashlib.blake2b(footage.video.frames.tobytes(), digest_size=8).hexdigest()
         told["from"] = {**about_start(begin.source, footage, begin.fit), "id": content}
@@ -202,6 +202,14 @@ def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence
         )
     files = _run(talk, making, outputs, stage_outputs)
     talk.result({"files": files, **told}, "" if talk.quiet else "\n".join(file["path"] for file in files))
+
+
+def _identity(spec: "CascadeSpec", stages: "Sequence[StageSpec]") -> str:
+    """16 letters that tell cascades apart which differ in anything that the videos of these stages depend on."""
+    names = {stage.name for stage in stages}
+    told = {name: value for name, value in spec.to_json().items() if name not in ("teachers", "default_until")}
+    told["stages"] = [stage for stage in told["stages"] if stage["name"] in names]
+    return hashlib.blake2b(js.dumps(told, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:

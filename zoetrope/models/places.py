@@ -8,7 +8,10 @@ import torch
 from zoetrope.config import unknown
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-_LACKING = ("out of memory", "can't allocate", "cannot allocate", "not enough memory", "alloc_failed", "bad_alloc")
+_LACKING = (  # what errors of PyTorch and of its libraries say where memory does not suffice
+    *("out of memory", "can't allocate", "cannot allocate", "not enough memory", "alloc_failed", "bad_alloc"),
+    *("could not create a primitive", "can't start new thread"),
+)
 
 
 def device_named(name: str | torch.device) -> torch.device:

@@ -91,7 +91,9 @@ def read_runs(names: Sequence[str | Path]) -> Trained:
     if lead.source is not None:
         raise ValueError(f"{read[0][0]}: stage {lead.name!r} needs a video of {lead.source}, which no run here makes")
     until = first.default_until if first.default_until in made else None
-    spec = CascadeSpec(name=first.name, text=first.text, stages=tuple(made.values()), default_until=until)
+    shared = {field: getattr(first, field) for field in CascadeSpec.model_fields}
+    own = {"stages": tuple(made.values()), "teachers": (), "default_until": until}
+    spec = CascadeSpec(**{**shared, **own})
     return Trained(spec, weights)
 
 
