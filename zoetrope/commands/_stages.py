@@ -43,7 +43,7 @@ class Whole(NamedTuple):
 
     def write(self, out: Path) -> None:
         """Write it down, whole or not at all."""
-        from zoetrope.training.loop import write_text
+        from zoetrope.training.writing import write_text
 
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / FILE, js.dumps(self._asdict()))

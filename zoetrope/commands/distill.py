@@ -199,6 +199,7 @@ def _told(part: "Round") -> dict[str, Any]:
     """What is told of a round: where it is, and how its loss went."""
     from zoetrope.training.state import read_metrics
 
-    losses = [line["loss"] for line in read_metrics(part.folder / "metrics.jsonl")]
+    lines = read_metrics(part.folder / "metrics.jsonl")
+    losses = [line["loss"] for line in lines if line["loss"] is not None]
     value: dict[str, Any] = {"name": part.folder.name, "run": str(part.folder), "examples": part.examples}
     return value | ({"first_loss": losses[0], "last_loss": losses[-1]} if losses else {})
