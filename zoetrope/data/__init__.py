@@ -2,26 +2,29 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 from torch import Tensor
 
 from zoetrope.config import Kind
+from zoetrope.data._unused import Dropped, Unused
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video import Video, contact_sheet
+
+__all__ = ["Contents", "Dataset", "Dropped", "Example", "Features", "Source", "Unused", "preview"]
 
 
 class Example(NamedTuple):
     """A clip, video (C, F, H, W) float32 in [-1, 1], its caption, and what messages call it.
 
-    `skipped` names samples in whose place it stands, because they turned out to be damaged.
+    `skipped` are those in whose place it stands, because they can no longer be read, with the reasons.
     """
 
     video: Tensor
     text: str
     name: str
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[Dropped, ...] = ()
 
 
 class Features(NamedTuple):
@@ -29,6 +32,13 @@ class Features(NamedTuple):
 
     folder: Path
     captions: list[str]
+
+
+class Contents(NamedTuple):
+    """How many clips a data set has, and a digest of their names and captions: other ones give other examples."""
+
+    clips: int
+    digest: str
 
 
 class Dataset(ABC):
@@ -55,6 +65,14 @@ class Dataset(ABC):
         """Where features of captions lie beside the data, encoded beforehand."""
         return []
 
+    def unused(self) -> list[Unused]:
+        """What is there and no example shows, source by source with the reasons, for all commands to tell."""
+        return []
+
+    def contents(self) -> Contents | None:
+        """What the examples are made from, to notice that it is no longer what it was; None if that cannot change."""
+        return None
+
     @abstractmethod
     def captions(self) -> list[str]:
         """Every caption that an example can have, each once, so that text can be encoded beforehand."""
@@ -68,6 +86,10 @@ class Source(Kind, ABC):
     @abstractmethod
     def open(self) -> Dataset:
         """The data set. Raises ValueError, with reasons, if nothing in it is usable."""
+
+    def located(self) -> Self:
+        """The same source, with paths that mean the same files from whatever folder a training goes on."""
+        return self
 
 
 def preview(dataset: Dataset, shape: VideoShape, count: int = 8, columns: int = 1) -> tuple[np.ndarray, list[str]]:

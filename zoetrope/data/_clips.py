@@ -8,20 +8,23 @@ a whole clip, at a random place along the side that overhangs, after resizing it
 not move in the file does not move in the clip.
 """
 
+import hashlib
+import json
 import logging
 import os
 from abc import ABC
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from zoetrope.data import Features, Source
-from zoetrope.data._listing import Dropped
+from zoetrope.data import Contents, Example, Features, Source
+from zoetrope.data._listing import Clip, Report
+from zoetrope.data._unused import Dropped, counted, grouped
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Info, Track, Video, read_probed, read_track
 from zoetrope.video.decoding import PathLike, Size, cover, cut
@@ -29,7 +32,9 @@ from zoetrope.video.timing import moments
 
 _log = logging.getLogger(__name__)
 FEATURES = "embeddings"
-_SHOWN_REASONS = 20
+_MOST_SKIPPED = 100  # clips one after the other
+_MOST_FRAMES = 10**6  # that are told apart where clips are too short or long enough
+_MOST_PIXELS = 10**8  # of a picture, once it covers a grid
 _LARGEST_SHARE = 16  # of the memory for decoded clips that one clip may take
 
 
@@ -51,9 +56,23 @@ class ClipSource(Source, ABC):
     cache_mb: NonNegativeInt = 512
 
     @property
+    def place(self) -> Path:
+        """The path on this machine: "~" is the home folder."""
+        return Path(os.path.expanduser(self.path))
+
+    @property
     def features_folder(self) -> Path | None:
         """Where features of the captions lie if they were encoded beforehand; None if nothing lies beside the data."""
-        return Path(self.path).expanduser() / FEATURES
+        return self.place / FEATURES
+
+
+class Piece(NamedTuple):
+    """A media file or member to cut from, what is in it, its caption, and what messages call it."""
+
+    path: PathLike
+    info: Info
+    text: str
+    name: str
 
 
 class Cutter:
@@ -70,10 +89,15 @@ class Cutter:
     def clip(self, path: PathLike, info: Info, shape: VideoShape, seed: tuple[int, ...]) -> Tensor:
         """A clip (3, F, H, W) in [-1, 1] of a file that holds `info`, at a time and a place that `seed` decides.
 
-        Raises ValueError if nothing of the file can be decoded.
+        Raises ValueError if nothing of the file can be decoded, for whatever reason.
         """
+        import av
+
         when, across, down = np.random.default_rng(seed).random(3)
-        frames = self._frames(path, info, shape, when, (down, across))
+        try:
+            frames = self._frames(path, info, shape, when, (down, across))
+        except (OSError, av.FFmpegError) as error:
+            raise ValueError(f"{os.fsdecode(path)}: cannot be cut ({error})") from None
         missing = shape.frames - len(frames)
         if missing:
             frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])
@@ -93,8 +117,10 @@ class Cutter:
         try:
             video = read_probed(path, info, fps=fps, start=start, frames=shape.frames, size=size, crop=crop)
         except ValueError:
-            _log.warning("%s: decodes less than it claims; its beginning is used", os.fsdecode(path))
+            if not start:
+                raise
             video = read_probed(path, info, fps=fps, start=0.0, frames=shape.frames, size=size, crop=crop)
+            _log.warning("%s: decodes less than it claims; its beginning is used", os.fsdecode(path))
         return video.frames
 
     def _track(self, path: PathLike, info: Info, size: Size) -> Track | None:
@@ -115,11 +141,42 @@ class Cutter:
         return track
 
 
+def stand_in(cutter: Cutter, at: Callable[[int], Piece], index: int, shape: VideoShape, count: int) -> Example:
+    """The example at position `index` of an endless row of passes over `count` files, that `at` finds.
+
+    In place of a file of which nothing can be decoded stands the next one that can. Raises ValueError if none can.
+    """
+    source, skipped = cutter.source, list[Dropped]()
+    while len(skipped) < min(count, _MOST_SKIPPED):
+        piece = at(index + len(skipped))
+        try:
+            video = cutter.clip(piece.path, piece.info, shape, (source.seed, index))
+        except ValueError as error:
+            reason = str(error).removeprefix(f"{os.fsdecode(piece.path)}: ")
+            skipped.append(Dropped(piece.name, reason))
+            continue
+        return Example(video, piece.text, piece.name, tuple(skipped))
+    first = skipped[0]
+    raise ValueError(
+        f"{source.path}: {counted(len(skipped), 'clip')} in a row cannot be read, from {first.name} on: {first.reason}"
+    )
+
+
+def contents_of(clips: Iterable[Clip]) -> Contents:
+    """What `Dataset.contents` says of such clips, in their order."""
+    digest, count = hashlib.sha256(), 0
+    for clip in clips:
+        size = (clip.info.frames, clip.info.height, clip.info.width)
+        digest.update(json.dumps([clip.name, clip.text, *size]).encode())
+        count += 1
+    return Contents(count, digest.hexdigest()[:16])
+
+
 def unfit(info: Info, source: ClipSource, shape: VideoShape | None) -> str | None:
     """Why a file gives no clip, or none on the grid `shape`; None if it gives some."""
     if info.height < source.min_height or info.width < source.min_width:
         return f"too small: {info.height}x{info.width}, expected at least {source.min_height}x{source.min_width}"
-    return None if shape is None else _too_short(info, source, shape)
+    return None if shape is None else _too_short(info, source, shape) or _too_narrow(info, shape)
 
 
 def features_of(source: ClipSource, captions: list[str]) -> list[Features]:
@@ -130,7 +187,7 @@ def features_of(source: ClipSource, captions: list[str]) -> list[Features]:
 
 def fitting(infos: Sequence[Info], source: ClipSource, shape: VideoShape) -> list[int]:
     """Which files, by position, give clips on a grid. Raises ValueError, with what would fit, if none does."""
-    found = [place for place, info in enumerate(infos) if _too_short(info, source, shape) is None]
+    found = [place for place, info in enumerate(infos) if unfit(info, source, shape) is None]
     if not found:
         raise ValueError(_none_fits(infos, source, shape))
     if len(found) < len(infos):
@@ -140,14 +197,13 @@ def fitting(infos: Sequence[Info], source: ClipSource, shape: VideoShape) -> lis
 
 def any_fits(infos: Iterable[Info], source: ClipSource, shape: VideoShape) -> bool:
     """Whether some file gives clips on a grid."""
-    return any(_too_short(info, source, shape) is None for info in infos)
+    return any(unfit(info, source, shape) is None for info in infos)
 
 
-def reasons(dropped: Sequence[Dropped]) -> str:
-    """Why files give nothing, a line each, the first of many."""
-    lines = [f"  {name}: {reason}" for name, reason in dropped[:_SHOWN_REASONS]]
-    more = len(dropped) - len(lines)
-    return "\n".join([*lines, *([f"  and {more} more"] if more else [])]) or "  it holds no videos or images"
+def reasons(report: Report) -> str:
+    """Why files give nothing, a line for each reason."""
+    lines = [*grouped(report.dropped), *(f"  {note}" for note in report.notes)]
+    return "\n".join(lines) or "  it holds no videos or images"
 
 
 def _too_short(info: Info, source: ClipSource, shape: VideoShape) -> str | None:
@@ -157,6 +213,14 @@ def _too_short(info: Info, source: ClipSource, shape: VideoShape) -> str | None:
     kind = "an image" if info.still else f"too short: {info.seconds:.2f} s"
     way_out = '; short="slow" plays it slower' if _slow_helps(info, source, shape) else ""
     return f"{kind}, gives at most {longest} of {shape.frames} frames at {shape.fps:g} fps{way_out}"
+
+
+def _too_narrow(info: Info, shape: VideoShape) -> str | None:
+    height, width = cover((info.height, info.width), (shape.height, shape.width))
+    if height * width <= _MOST_PIXELS:
+        return None
+    grown = f"would have to grow to {height}x{width} to cover {shape.height}x{shape.width}"
+    return f"too narrow: {info.height}x{info.width} {grown}"
 
 
 def _slow_helps(info: Info, source: ClipSource, shape: VideoShape) -> bool:
@@ -182,5 +246,5 @@ def _longest(info: Info, source: ClipSource, fps: float) -> int:
         return 1
     if source.short == "slow":
         return info.frames
-    present = max(1, len(moments(0.0, fps, info.seconds, info.slack, None)))
+    present = max(1, len(moments(0.0, fps, info.seconds, info.slack, _MOST_FRAMES)))
     return 2 * present if source.short == "hold" and present > 1 else present

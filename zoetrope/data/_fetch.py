@@ -1,18 +1,25 @@
 """Files from the web, whole, in a folder of the cache: an interrupted download goes on where it was.
 
-What has arrived lies in `NAME.partial`, with the server's mark of its version in `NAME.mark`; once all of it is there
-it is renamed. A lock lets one process at a time fetch a file, and the others find it.
+What has arrived lies in `NAME.partial`, with the server's mark of its version in `NAME.partial.mark`; once all of it is
+there, and is what it should be, both lose that ending. A lock lets one process at a time fetch a file, and the others
+find it.
 """
 
 import hashlib
 import http.client
+import json
 import logging
 import os
 import re
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPMessage
 from pathlib import Path
+from typing import IO, NamedTuple, Self
 
 from filelock import FileLock
 
@@ -20,20 +27,70 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 5
 PAUSE = 0.5  # seconds before the second attempt; twice as long before each one after it
 TIMEOUT = 60  # seconds without a byte
+SLOWEST = 2**10  # bytes a second, over a minute
+_MINUTE = 60.0
 _CHUNK = 2**20
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://|(pipe):", re.IGNORECASE)
+
+Check = Callable[[Path], str | None]
+Room = Callable[[int], None]
 
 
 class Refused(ValueError):
-    """The server says that it has no such file, or none for us; asking again does not help."""
+    """The server says that it has no such file, or none for us, or it gives another; asking again does not help."""
 
 
 class _Short(OSError):
     """A download ended before the size that the server had told."""
 
 
+class Mark(NamedTuple):
+    """A server's marks of a file's version: its ETag and its Last-Modified, each None if it gave none."""
+
+    etag: str | None
+    modified: str | None
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """The mark in a file, None without a readable one."""
+        try:
+            value = json.loads(path.read_text("utf-8"))
+            return cls(value["etag"], value["modified"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    @classmethod
+    def told(cls, answer: http.client.HTTPResponse) -> Self:
+        """The mark of an answer."""
+        return cls(answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
+
+    def write(self, path: Path) -> None:
+        """Keep it beside the file."""
+        path.write_text(json.dumps(self._asdict()), "utf-8")
+
+    @property
+    def exact(self) -> str | None:
+        """The mark that equal bytes alone have in common, None without one."""
+        if self.etag is not None:
+            return None if self.etag.startswith("W/") else self.etag
+        return self.modified
+
+
 def is_url(path: str) -> bool:
     """Whether a path is an address of the web."""
-    return path.startswith(("http://", "https://"))
+    return path.lower().startswith(("http://", "https://"))
+
+
+def expect_local(path: str) -> None:
+    """Raise ValueError for an address of any kind: only shards are read from the web, and only by http."""
+    found = _ADDRESS.match(path)
+    if not found or os.path.exists(path):
+        return
+    if is_url(path):
+        raise ValueError(f"{path}: of addresses only those of a .tar are read, or patterns such as a-{{000..012}}.tar")
+    kind = (found[1] or found[2]).lower()
+    way_out = "give the path itself" if kind == "file" else "copy the data to a disk, or give their https:// address"
+    raise ValueError(f"{path}: only http:// and https:// addresses are read, got {kind}:; {way_out}")
 
 
 def cached(url: str, folder: Path) -> Path:
@@ -42,32 +99,79 @@ def cached(url: str, folder: Path) -> Path:
     return folder / hashlib.sha256(where.encode()).hexdigest()[:16] / name
 
 
-def fetch(url: str, folder: Path, size: int | None = None) -> Path:
+def fetch(url: str, folder: Path, check: Check, room: Room, size: int | None = None) -> Path:
     """The file of an address, from the cache or downloaded into it, tried anew after errors of the net.
 
-    Raises `Refused` if the server does not give it, and ValueError, with what came last, if it cannot be had, or is not
-    of `size` bytes.
+    `check` says what is wrong with a file that has arrived, and what is wrong is not kept; `room` is told how many
+    bytes are about to come. Raises `Refused` if the server does not give the file, and ValueError, with what came last,
+    if it cannot be had, or is not of `size` bytes.
     """
     path = cached(url, folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
-        if not path.exists():
-            _download(url, path)
+        if path.exists():
+            _used(path)
+        else:
+            _download(url, path, check, room)
     got = path.stat().st_size
     if size is not None and got != size:
         raise ValueError(f"{url}: expected {size} bytes, as its index says, got {got} in {path}; delete the wrong one")
     return path
 
 
-def _download(url: str, path: Path) -> None:
-    partial, mark = path.with_name(path.name + ".partial"), path.with_name(path.name + ".mark")
+def is_changed(url: str, path: Path) -> bool:
+    """Whether the server has another file by now than the one that was downloaded to `path`.
+
+    Raises OSError if it does not tell.
+    """
+    known = Mark.read(_mark_of(path))
+    headers = {"If-None-Match": known.etag, "If-Modified-Since": known.modified} if known else {}
+    request = _request(url, {name: value for name, value in headers.items() if value})
+    try:
+        with _asked(request) as answer:
+            told, length = Mark.told(answer), answer.headers.get("Content-Length")
+    except urllib.error.HTTPError as error:
+        if error.code == 304:
+            return False
+        raise
+    except (http.client.HTTPException, ValueError) as error:
+        raise OSError(str(error)) from None
+    if known is not None and (known.etag or known.modified) and (told.etag or told.modified):
+        return known != told
+    other = length is not None and length.isdigit() and int(length) != path.stat().st_size
+    if not other:
+        told.write(_mark_of(path))  # an older version did not write it down
+    return other
+
+
+def forget(path: Path) -> None:
+    """Delete a downloaded file."""
+    with FileLock(f"{path}.lock"):
+        path.unlink(missing_ok=True)
+        _mark_of(path).unlink(missing_ok=True)
+
+
+def _mark_of(path: Path) -> Path:
+    return path.with_name(path.name + ".mark")
+
+
+def _used(path: Path) -> None:
+    """Note when a file was used last, where that can be."""
+    try:
+        os.utime(_mark_of(path))
+    except OSError:
+        log.debug("%s: when it was used last is not kept", path)
+
+
+def _download(url: str, path: Path, check: Check, room: Room) -> None:
+    partial = path.with_name(path.name + ".partial")
     last: Exception | None = None
     for attempt in range(ATTEMPTS):
         if attempt:
             log.info("%s: %s; attempt %d of %d", url, last, attempt + 1, ATTEMPTS)
             time.sleep(PAUSE * 2 ** (attempt - 1))
         try:
-            _continue(url, partial, mark)
+            kind = _continue(url, partial, room)
         except urllib.error.HTTPError as error:
             if error.code in (404, 410):
                 raise Refused(f"{url}: there is no such file (HTTP {error.code})") from None
@@ -79,35 +183,84 @@ def _download(url: str, path: Path) -> None:
         except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
             last = error
         else:
-            os.replace(partial, path)
-            mark.unlink(missing_ok=True)
+            _keep(url, path, partial, check(partial), kind)
             return
     raise ValueError(f"{url}: could not be downloaded in {ATTEMPTS} attempts; the last one: {last}")
 
 
-def _continue(url: str, partial: Path, mark: Path) -> None:
-    """Add to what is there until it is whole; what the server has changed since is begun anew."""
+def _keep(url: str, path: Path, partial: Path, fault: str | None, kind: str) -> None:
+    """Give a download its name. Raises `Refused`, and keeps nothing, if it is not what it should be."""
+    mark = _mark_of(partial)
+    if fault is not None:
+        with partial.open("rb") as file:
+            begins = file.read(40).decode("utf-8", "replace").split("\n")[0]
+        partial.unlink()
+        mark.unlink(missing_ok=True)
+        shown = "".join(c if c.isprintable() else "." for c in begins)
+        raise Refused(f"{url}: {fault}; the server sent {kind} that begins {shown!r}, which is not kept")
+    os.replace(partial, path)
+    os.replace(mark, _mark_of(path))
+
+
+def _continue(url: str, partial: Path, room: Room) -> str:
+    """Add to what is there until it is whole, begun anew if it has changed since; what kind the server says it is."""
     begun = partial.stat().st_size if partial.exists() else 0
-    request = urllib.request.Request(url)
-    if begun and mark.exists():
-        request.add_header("Range", f"bytes={begun}-")
-        request.add_header("If-Range", mark.read_text())
-    with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:
+    known = Mark.read(_mark_of(partial)) or Mark(None, None)
+    asks = {"Range": f"bytes={begun}-", "If-Range": known.exact} if begun and known.exact else {}
+    with _asked(_request(url, asks)) as answer:
         told = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
-        goes_on = answer.status == 206 and told is not None and int(told[1]) == begun
+        now = Mark.told(answer)
+        same = now.exact in (None, known.exact)
+        goes_on = answer.status == 206 and told is not None and int(told[1]) == begun and same
         if answer.status == 206 and not goes_on:
             partial.unlink(missing_ok=True)
-            raise OSError("the server sent another part than asked for")
-        length = answer.headers.get("Content-Length")
-        total = int(told[2]) if goes_on and told is not None else None if length is None else int(length)
-        version = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
-        if version is None or version.startswith("W/"):
-            mark.unlink(missing_ok=True)
-        else:
-            mark.write_text(version)
+            raise OSError("the server sent another part, or one of another file, than asked for")
+        length = answer.headers.get("Content-Length", "")
+        total = int(told[2]) if goes_on and told is not None else int(length) if length.isdigit() else None
+        (known if goes_on else now).write(_mark_of(partial))
+        room((total or 0) - (begun if goes_on else 0))
         with partial.open("ab" if goes_on else "wb") as file:
-            while chunk := answer.read(_CHUNK):
+            for chunk in _chunks(answer):
                 file.write(chunk)
+                if total is None:
+                    room(len(chunk))
         got = partial.stat().st_size
     if total is not None and got != total:
         raise _Short(f"expected {total} bytes, got {got}")
+    return str(answer.headers.get("Content-Type", "something"))
+
+
+def _chunks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    """What arrives. Raises OSError if hardly anything does."""
+    since, got = time.monotonic(), 0
+    while chunk := answer.read1(_CHUNK):
+        yield chunk
+        got += len(chunk)
+        passed = time.monotonic() - since
+        if passed >= _MINUTE:
+            if got < SLOWEST * passed:
+                raise OSError(f"the server sends less than {SLOWEST} bytes a second")
+            since, got = time.monotonic(), 0
+
+
+class _WebOnly(urllib.request.HTTPRedirectHandler):
+    """Goes where a server sends us only if that is on the web."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> urllib.request.Request | None:
+        """The request of the new address. Raises HTTPError for one that is not of the web."""
+        if not is_url(newurl):
+            raise urllib.error.HTTPError(req.full_url, code, f"leads to {newurl[:200]}, not to the web", headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _request(url: str, headers: dict[str, str]) -> urllib.request.Request:
+    return urllib.request.Request(urllib.parse.quote(url, safe="%/:=&?~#+!$,;'@()*[]"), headers=headers)
+
+
+@contextmanager
+def _asked(request: urllib.request.Request) -> Iterator[http.client.HTTPResponse]:
+    """The answer to a request."""
+    with urllib.request.build_opener(_WebOnly).open(request, timeout=TIMEOUT) as answer:
+        yield answer

@@ -1,20 +1,23 @@
 """Which files of a folder have which captions, from the names and the text files alone; media are not opened here."""
 
-import csv
-import io
-import json
-import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from zoetrope.config import unknown
+from zoetrope.data._captions import one_line, read_caption, string_in
+from zoetrope.data._files import Names, State, files_of
+from zoetrope.data._metadata import NAMES, Row, rows
+from zoetrope.data._unused import Dropped, counted
 from zoetrope.video import Info
 
 IMAGES = {".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 VIDEOS = {".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"}
-METADATA = ("metadata.jsonl", "metadata.csv")
+TEXTS = (".txt", ".json")
+_NO_DATA = {"", ".csv", ".html", ".json", ".jsonl", ".md", ".pdf", ".py", ".safetensors", ".tsv", ".txt", ".yaml"}
+_SHOWN = 5
 
 
 class Entry(NamedTuple):
@@ -22,13 +25,6 @@ class Entry(NamedTuple):
 
     name: str
     text: str
-
-
-class Dropped(NamedTuple):
-    """A file, or a line of a text file, that gives no clip, and why."""
-
-    name: str
-    reason: str
 
 
 class Clip(NamedTuple):
@@ -41,141 +37,179 @@ class Clip(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What a folder holds: clips in the order of the folder, and what was left out, by name."""
+    """What a folder holds: clips in its order, what was left out, by name, and what is not used of the clips."""
 
     kept: tuple[Clip, ...]
     dropped: tuple[Dropped, ...]
+    notes: tuple[str, ...] = ()
 
 
-def listing(folder: Path, split: str | None) -> tuple[list[Entry], list[Dropped]]:
+@dataclass(frozen=True)
+class Listing:
+    """What a folder holds, before any video is opened: captions, what has none, and every file's state."""
+
+    entries: tuple[Entry, ...]
+    dropped: tuple[Dropped, ...]
+    notes: tuple[str, ...]
+    files: dict[str, State]
+
+
+def listing(folder: Path, split: str | None) -> Listing:
     """Every captioned file, and what lacks a caption or a file.
 
     Raises ValueError for no folder, metadata that cannot be read as a whole, or an unknown split.
     """
     if not folder.is_dir():
-        raise ValueError(f"{folder}: expected a folder of videos or images, there is none")
-    described = [name for name in METADATA if (folder / name).is_file()]
-    if len(described) > 1:
-        raise ValueError(f"{folder}: has both {' and '.join(METADATA)}; keep one")
-    files = _files(folder)
-    entries: list[Entry] = []
-    dropped: list[Dropped] = []
-    named: set[str] = set()
-    splits: set[str] = set()
-    for where, row in _rows(folder / described[0]) if described else ():
-        name = row if isinstance(row, str) else str(row.get("file_name") or "")
-        verdict = _row_fault(folder, row)
-        name = str(PurePosixPath(name)) if verdict is None else name
-        named.add(name)
-        if verdict is not None:
-            dropped.append(Dropped(where, verdict))
-            continue
-        if isinstance(row, dict):
-            splits.add(str(row.get("split")))
-            if split is None or row.get("split") == split:
-                entries.append(Entry(name, _one_line(row["text"])))
-    if split is not None and split not in splits:
-        raise ValueError(f"{folder}: {unknown('split', split, splits - {'None'})}")
-    beside = [name for name in files if _is_media(name) and name not in named] if split is None else []
-    found, missing = _beside(folder, beside, files)
-    return [*entries, *found], [*dropped, *missing, *_lonely(files)]
+        at = "" if folder.is_absolute() else f" in {Path.cwd()}"
+        raise ValueError(
+            f"{folder}: expected a folder of videos or images, there is {'a file' if folder.exists() else 'none'}{at}"
+        )
+    files, dropped = files_of(folder)
+    media = [name for name in files if _is_media(name)]
+    metadata = _metadata(folder, files)
+    told = _Told(Names(folder, files), split)
+    for name in metadata:
+        told.read(folder / name, name)
+    if split is not None and split not in told.splits:
+        raise ValueError(f"{folder}: {unknown('split', split, told.splits - {'None'})}")
+    found, missing = (
+        _beside(folder, [name for name in media if name not in told.named], files) if split is None else ([], [])
+    )
+    entries = [*told.entries, *found]
+    notes = [*_other_kinds(files), *([] if entries or metadata else _way_out(media))]
+    return Listing(tuple(entries), tuple([*dropped, *told.dropped, *missing, *_lonely(files)]), tuple(notes), files)
 
 
-def _files(folder: Path) -> list[str]:
-    """Names relative to the folder, sorted; hidden files and folders are passed over."""
-    found = []
-    for at, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        here = Path(at).relative_to(folder)
-        found += [(here / name).as_posix() for name in names if not name.startswith(".")]
-    return sorted(found)
+class _Told:
+    """What metadata say, from the top of the folder down: what a file further up names is not named again below."""
+
+    def __init__(self, names: Names, split: str | None) -> None:
+        self.names, self.split = names, split
+        self.entries: list[Entry] = []
+        self.dropped: list[Dropped] = []
+        self.named: set[str] = set()
+        self.splits: set[str] = set()
+
+    def read(self, path: Path, called: str) -> None:
+        """Take in one metadata file."""
+        above = frozenset(self.named)
+        for row in rows(path, called):
+            try:
+                name, text = self._meant(row, PurePosixPath(called).parent)
+            except ValueError as error:
+                self.dropped.append(Dropped(row.where, str(error)))
+                continue
+            if name in above:
+                continue
+            self.splits.add(str(row.fields.get("split")))
+            if self.split is None or row.fields.get("split") == self.split:
+                self.entries.append(Entry(name, text))
+
+    def _meant(self, row: Row, at: PurePosixPath) -> tuple[str, str]:
+        """The file and the caption of a line. Raises ValueError, a reason, if it has none."""
+        if row.fault is not None:
+            raise ValueError(row.fault)
+        given, text = string_in(row.fields, "file_name"), string_in(row.fields, "text")
+        name = self.names.meant(given if given.startswith("/") else (at / given).as_posix())
+        self.named.add(name)
+        try:
+            text = one_line(text)
+        except ValueError as error:
+            raise ValueError(f"its text for {given!r} {error}") from None
+        if not text:
+            raise ValueError(f"has an empty text for {given!r}")
+        return name, text
+
+
+def _metadata(folder: Path, files: Iterable[str]) -> list[str]:
+    """The metadata files, those further up first. Raises ValueError if a folder has two."""
+    found = sorted(
+        (name for name in files if PurePosixPath(name).name.lower() in NAMES), key=lambda name: (name.count("/"), name)
+    )
+    for at, count in Counter(str(PurePosixPath(name).parent) for name in found).items():
+        if count > 1:
+            both = [name for name in found if str(PurePosixPath(name).parent) == at]
+            raise ValueError(f"{folder}: has {' and '.join(both)}; keep one")
+    return found
 
 
 def _is_media(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in IMAGES | VIDEOS
 
 
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any] | str]]:
-    """Each line as "file:line" with its fields, or with what is wrong with it."""
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: expected UTF-8 text") from None
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
-    if path.suffix == ".csv":
-        # Not splitlines, which also cuts at characters that are part of a text, such as U+2028.
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        try:
-            for row in reader:
-                yield f"{path.name}:{reader.line_num}", row
-        except csv.Error as error:
-            raise ValueError(f"{path}: expected CSV, got an error after line {reader.line_num} ({error})") from None
-        return
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            yield f"{path.name}:{number}", _object(line)
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix(""))
 
 
-def _object(line: str) -> dict[str, Any] | str:
-    try:
-        value = json.loads(line)
-    except json.JSONDecodeError as error:
-        return f"is not JSON ({error.msg})"
-    return value if isinstance(value, dict) else "is not a JSON object"
-
-
-def _row_fault(folder: Path, row: dict[str, Any] | str) -> str | None:
-    if isinstance(row, str):
-        return row
-    for field in ("file_name", "text"):
-        if not isinstance(row.get(field), str):
-            return f"has no {field!r}, only {', '.join(repr(key) for key in row)}"
-    name = PurePosixPath(row["file_name"])
-    if name.is_absolute() or ".." in name.parts:
-        return f"names {row['file_name']!r}, which is outside the folder"
-    if not (folder / name).is_file():
-        return f"names {row['file_name']!r}, which does not exist"
-    if not row["text"].strip():
-        return f"has an empty text for {row['file_name']!r}"
-    return None
-
-
-def _beside(folder: Path, media: list[str], files: list[str]) -> tuple[list[Entry], list[Dropped]]:
-    """Captions from the .txt files of the same stem."""
-    known = set(files)
+def _beside(folder: Path, media: list[str], files: Iterable[str]) -> tuple[list[Entry], list[Dropped]]:
+    """Captions from the text files of the same stem, or of the same name with another ending."""
+    texts: dict[tuple[str, str], str] = {}
+    others: dict[str, list[str]] = {}
+    for name in files:
+        kind = PurePosixPath(name).suffix.lower()
+        if kind in TEXTS and (kind == PurePosixPath(name).suffix or (_stem(name), kind) not in texts):
+            texts[_stem(name), kind] = name
+        elif not _is_media(name):
+            others.setdefault(_stem(name), []).append(PurePosixPath(name).name)
     entries: list[Entry] = []
     dropped: list[Dropped] = []
     for name in media:
-        beside = str(PurePosixPath(name).with_suffix(".txt"))
-        if beside not in known:
-            dropped.append(Dropped(name, "has no caption"))
+        beside = next((texts[at, kind] for kind in TEXTS for at in (_stem(name), name) if (at, kind) in texts), None)
+        if beside is None:
+            other = others.get(_stem(name))
+            said = f"has no caption in .txt or .json, only {other[0]}" if other else "has no caption"
+            dropped.append(Dropped(name, said))
             continue
+        called = "its caption" if beside == f"{_stem(name)}.txt" else f"its caption {PurePosixPath(beside).name}"
         try:
-            text = _one_line((folder / beside).read_text("utf-8-sig"))
-        except UnicodeDecodeError:
-            dropped.append(Dropped(name, f"its caption {beside} is not UTF-8 text"))
-            continue
-        except OSError as error:
-            dropped.append(Dropped(name, f"its caption {beside} cannot be read ({error.strerror})"))
+            text = read_caption(folder / beside)
+        except ValueError as error:
+            dropped.append(Dropped(name, f"{called} {error}"))
             continue
         if text:
             entries.append(Entry(name, text))
         else:
-            dropped.append(Dropped(name, f"its caption {beside} is empty"))
+            dropped.append(Dropped(name, f"{called} is empty"))
     return entries, dropped
 
 
-def _lonely(files: list[str]) -> list[Dropped]:
+def _lonely(files: Iterable[str]) -> Iterator[Dropped]:
     """Captions of nothing. Text files of other names (README.txt, LICENSE.txt in capitals) are no captions."""
-    stems = {str(PurePosixPath(name).with_suffix("")) for name in files if _is_media(name)}
-    texts = [PurePosixPath(name) for name in files if name.endswith(".txt")]
+    stems: dict[str, str] = {}
+    for name in files:
+        if not name.lower().endswith(TEXTS) or PurePosixPath(name).suffix.lower() in (".csv", ".tsv", ".jsonl"):
+            if _is_media(name):
+                stems[name] = stems[_stem(name)] = ""
+            else:
+                stems.setdefault(_stem(name), name)
+    for name in files:
+        path = PurePosixPath(name)
+        if path.suffix.lower() != ".txt" or path.stem.isupper():
+            continue
+        other = stems.get(_stem(name))
+        if other is None:
+            yield Dropped(name, "is a caption without a video or image of the same name")
+        elif other:
+            kind = PurePosixPath(other).suffix
+            yield Dropped(name, f"is a caption of a {kind} file, a kind that is not read; expected a video or image")
+
+
+def _other_kinds(files: Iterable[str]) -> list[str]:
+    """A note on files of kinds that might be data and are not read."""
+    kinds = Counter(PurePosixPath(name).suffix.lower() for name in files if not _is_media(name))
+    found = [(kind, count) for kind, count in kinds.most_common() if kind not in _NO_DATA]
+    if not found:
+        return []
+    shown = ", ".join(f"{kind} ({count})" for kind, count in found[:_SHOWN]) + (", ..." if found[_SHOWN:] else "")
+    return [f"{counted(sum(count for _, count in found), 'file')} of kinds that are not read: {shown}"]
+
+
+def _way_out(media: list[str]) -> list[str]:
+    """What would be right, for a folder in which nothing has a caption."""
+    if not media:
+        return []
+    folders = sorted({str(PurePosixPath(name).parent) for name in media} - {"."})
+    classes = f"; the names of folders, such as {folders[0]!r}, are not read" if folders else ""
     return [
-        Dropped(str(name), "is a caption without a video or image of the same name")
-        for name in texts
-        if str(name.with_suffix("")) not in stems and not name.stem.isupper()
+        f"nothing has a caption: expected {_stem(media[0])}.txt for {media[0]}, and so on, or metadata.jsonl{classes}"
     ]
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

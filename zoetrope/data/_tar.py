@@ -6,23 +6,32 @@ the shorter name come first.
 """
 
 import json
+import logging
 import os
 import re
+import stat
 import tarfile
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from filelock import FileLock
+from pydantic import model_validator
 
 from zoetrope.config import Config
-from zoetrope.data._listing import IMAGES, VIDEOS, Dropped
+from zoetrope.data._captions import LONGEST, caption_of, one_line
+from zoetrope.data._listing import IMAGES, VIDEOS
+from zoetrope.data._unused import Dropped
 from zoetrope.video import Info, Member, probe
 
+_log = logging.getLogger(__name__)
 SUFFIX = ".index.json"
 _NAME = re.compile(r"((?:.*/)?[^./][^./]*)\.([^/]+)")
 _BLOCK = 512
+_LARGEST_INDEX = 2**28
 
 
 class Sample(NamedTuple):
@@ -45,12 +54,22 @@ class Index(Config):
         faults: damage to the shard or to a caption, with which a data set is not opened unless it is told to skip it.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     size: int
     mtime_ns: int
     samples: tuple[Sample, ...]
     dropped: tuple[Dropped, ...]
     faults: tuple[Dropped, ...]
+
+    @model_validator(mode="after")
+    def _true(self) -> Self:
+        """An index may come from anywhere: what it says has to lie within the shard, and to be text."""
+        for sample in self.samples:
+            if not 0 <= sample.offset <= sample.offset + sample.size <= self.size:
+                raise ValueError(f"{sample.name}: expected to lie within {self.size} bytes")
+            if sample.text != one_line(sample.text):
+                raise ValueError(f"{sample.name}: expected a caption on one line")
+        return self
 
 
 class _File(NamedTuple):
@@ -59,38 +78,69 @@ class _File(NamedTuple):
     size: int
 
 
-def index_of(shard: Path, elsewhere: Path | None = None) -> Index:
-    """The index of a local shard, from beside it, or made and written there, or to `elsewhere` if that cannot be.
+def index_of(shard: Path, *places: Path) -> Index:
+    """The index of a local shard, from the first of `places` that has it, or made and written to the first that can be.
 
-    With such another place, of several processes that need the index one makes it. Raises ValueError if there is no
-    such shard.
+    Without places it lies beside the shard, and has to. With some, of several processes that need the index one makes
+    it. Raises ValueError if there is no such shard.
     """
     try:
         state = shard.stat()
+        if not stat.S_ISREG(state.st_mode):
+            raise ValueError(f"{shard}: expected a tar shard, got a folder, a pipe or a device")
     except OSError as error:
         raise ValueError(f"{shard}: expected a tar shard, it cannot be read ({error.strerror})") from None
-    beside = shard.with_name(shard.name + SUFFIX)
-    if elsewhere is None:
+    if not places:
+        beside = shard.with_name(shard.name + SUFFIX)
         return _found(state, beside) or _written(_made(shard, state), beside)
-    if found := _found(state, beside, elsewhere):
+    if found := _found(state, *places):
         return found
-    elsewhere.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{elsewhere}.lock"):
-        if found := _found(state, beside, elsewhere):
+    with _alone(places[-1]):
+        if found := _found(state, *places):
             return found
         made = _made(shard, state)
+        for place in places:
+            try:
+                return _written(made, place)
+            except OSError as error:  # a folder that is not ours to write in
+                _log.info("%s: cannot be written (%s)", place, error.strerror)
+        return made
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process at a time, where a lock can be written."""
+    with ExitStack() as stack:
         try:
-            return _written(made, beside)
-        except OSError:  # a folder that is not ours to write in
-            return _written(made, elsewhere)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(f"{path}.lock"))
+        except OSError as error:
+            _log.info("%s.lock: cannot be written (%s)", path, error.strerror)
+        yield
 
 
 def read_index(path: Path) -> Index | None:
-    """The index in a file; None if there is none, or one of another version."""
+    """The index in a file; None if there is none, or one of another version, or one that cannot be true."""
     try:
+        if path.stat().st_size > _LARGEST_INDEX:
+            return None
         return Index.from_json(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
+
+
+def not_a_tar(path: Path) -> str | None:
+    """What is wrong with a file that should be a tar, as far as its first header tells; None if it may be one."""
+    try:
+        with tarfile.open(path, "r:"):
+            return None
+    except tarfile.ReadError as error:
+        return f"expected an uncompressed tar file, got none ({error})"
+
+
+def not_an_index(path: Path) -> str | None:
+    """What is wrong with a file that should be an index; None if nothing is."""
+    return None if read_index(path) is not None else "expected an index of this version, got none"
 
 
 def _found(state: os.stat_result, *places: Path) -> Index | None:
@@ -115,6 +165,47 @@ def _written(index: Index, path: Path) -> Index:
 
 def _made(shard: Path, state: os.stat_result) -> Index:
     files, faults = _members(shard, state.st_size)
+    groups, dropped = _grouped(shard, files)
+    times = Counter(name for name, _ in groups)
+    apart: dict[str, list[str]] = {}
+    found: list[tuple[str, str, _File]] = []
+    for name, members in groups:
+        called = f"{shard.name}/{name}"
+        media = [kind for kind in members if f".{_last(kind)}" in IMAGES | VIDEOS]
+        texts = _texts(members)
+        if times[name] > 1 and not (media and texts):
+            apart.setdefault(name, []).extend(members)
+        elif len(media) != 1:
+            dropped.append(Dropped(called, _no_single(media, members)))
+        elif not texts:
+            others = [kind for kind in members if kind not in media]
+            said = f"has no caption in txt or json, only {' and '.join(others)}" if others else "has no caption"
+            dropped.append(Dropped(called, said))
+        else:
+            try:
+                text = _caption(shard, members[texts[0]])
+            except ValueError as error:
+                faults.append(Dropped(called, str(error)))
+                continue
+            if text:
+                found.append((name, text, members[media[0]]))
+            else:
+                dropped.append(Dropped(called, "its caption is empty"))
+    dropped += [Dropped(f"{shard.name}/{name}", _apart(kinds)) for name, kinds in apart.items()]
+    samples = []
+    for (name, text, file), info in zip(found, _probed(shard, [file for _, _, file in found]), strict=True):
+        if isinstance(info, Info):
+            samples.append(Sample(name, text, file.offset, file.size, info))
+        else:
+            dropped.append(Dropped(f"{shard.name}/{name}", info))
+    return Index(
+        size=state.st_size, mtime_ns=state.st_mtime_ns,
+        samples=tuple(samples), dropped=tuple(dropped), faults=tuple(faults),
+    )  # fmt: skip
+
+
+def _grouped(shard: Path, files: Sequence[_File]) -> tuple[list[tuple[str, dict[str, _File]]], list[Dropped]]:
+    """The members of each sample by their kinds, and those that are there twice."""
     groups: list[tuple[str, dict[str, _File]]] = []
     dropped: list[Dropped] = []
     for file in files:
@@ -127,33 +218,17 @@ def _made(shard: Path, state: os.stat_result) -> Index:
         if kind in groups[-1][1]:
             dropped.append(Dropped(f"{shard.name}/{name}", f"has two members {kind!r}; the first is used"))
         groups[-1][1].setdefault(kind, file)
-    found: list[tuple[str, str, _File]] = []
-    for name, members in groups:
-        called = f"{shard.name}/{name}"
-        media = [kind for kind in members if f".{_last(kind)}" in IMAGES | VIDEOS]
-        if len(media) != 1:
-            said = f"holds {' and '.join(sorted(media))}; expected one video or image" if media else "holds no video"
-            dropped.append(Dropped(called, said))
-            continue
-        try:
-            text = _caption(shard, members)
-        except ValueError as error:
-            faults.append(Dropped(called, str(error)))
-            continue
-        if text:
-            found.append((name, text, members[media[0]]))
-        else:
-            dropped.append(Dropped(called, "has no caption" if text is None else "its caption is empty"))
-    samples = []
-    for (name, text, file), info in zip(found, _probed(shard, [file for _, _, file in found]), strict=True):
-        if isinstance(info, Info):
-            samples.append(Sample(name, text, file.offset, file.size, info))
-        else:
-            dropped.append(Dropped(f"{shard.name}/{name}", info))
-    return Index(
-        size=state.st_size, mtime_ns=state.st_mtime_ns,
-        samples=tuple(samples), dropped=tuple(dropped), faults=tuple(faults),
-    )  # fmt: skip
+    return groups, dropped
+
+
+def _no_single(media: Sequence[str], members: Sequence[str] | dict[str, _File]) -> str:
+    if media:
+        return f"holds {' and '.join(sorted(media))}; expected one video or image"
+    return f"holds no video or image, only {' and '.join(members)}"
+
+
+def _apart(kinds: Sequence[str]) -> str:
+    return f"its members ({', '.join(kinds)}) lie apart; those of a sample have to follow one another, sorted by name"
 
 
 def _members(shard: Path, size: int) -> tuple[list[_File], list[Dropped]]:
@@ -189,39 +264,23 @@ def _read_headers(tar: tarfile.TarFile, found: list[_File]) -> int:
     return tar.offset
 
 
-def _caption(shard: Path, members: dict[str, _File]) -> str | None:
-    """A sample's caption, "" if it is blank, None without one. Raises ValueError for one that is no text."""
-    kinds = [kind for last in ("txt", "json") for kind in sorted(members, key=len) if _last(kind) == last]
-    if not kinds:
-        return None
-    file = members[kinds[0]]
-    content = Member(shard, file.name, file.offset, file.size).read()
+def _texts(members: dict[str, _File]) -> list[str]:
+    """The kinds of a sample's captions, the one that is used first."""
+    return [kind for last in ("txt", "json") for kind in sorted(members, key=len) if _last(kind) == last]
+
+
+def _caption(shard: Path, file: _File) -> str:
+    """A sample's caption, "" if it is blank. Raises ValueError for one that is no text."""
+    content = Member(shard, file.name, file.offset, min(file.size, LONGEST + 1)).read()
     try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ValueError(f"expected UTF-8 text in {file.name!r}") from None
-    if _last(kinds[0]) == "json":
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"expected JSON in {file.name!r}, got an error ({error.msg})") from None
-        if not isinstance(value, dict) or "text" not in value:
-            got = f"only {', '.join(map(repr, value)) or 'an empty one'}" if isinstance(value, dict) else _kind(value)
-            raise ValueError(f"expected a JSON object with a 'text' in {file.name!r}, got {got}")
-        text = value["text"]
-        if not isinstance(text, str):
-            raise ValueError(f"expected a string for 'text' in {file.name!r}, got {_kind(text)}")
-    return " ".join(text.split())
+        return caption_of(content, as_json=file.name.lower().endswith(".json"))
+    except ValueError as error:
+        raise ValueError(f"{file.name!r} {error}") from None
 
 
 def _last(kind: str) -> str:
     """The part of a member's name that says what it is: "mp4" of "part1.mp4"."""
     return kind.rpartition(".")[2]
-
-
-def _kind(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
 
 
 def _probed(shard: Path, files: Sequence[_File]) -> list[Info | str]:

@@ -1,22 +1,37 @@
 """A folder of captioned videos and images: what a user has.
 
-Captions are in `.txt` files beside the media (same stem), or in one `metadata.jsonl` or `metadata.csv` at the top with
-a `file_name`, relative to the folder, and a `text`. Files that metadata does not name take the `.txt` beside them,
-unless a `split`, a third field of metadata, is asked for. Several lines about one file are several examples. Images are
-one-frame videos.
+Captions are in `.txt` files beside the media (same stem), as "text" in a `.json` there, or in a `metadata.jsonl`,
+`metadata.csv` or `metadata.tsv` with a `file_name`, relative to where it lies, and a `text`. Files that metadata do not
+name take the caption beside them, unless a `split`, a third field of metadata, is asked for. Several lines about one
+file are several examples. Images are one-frame videos.
 
 How clips are cut from the files is told in `zoetrope.data._clips`.
 """
 
-from pathlib import Path
+from typing import Self
 
 import numpy as np
 
-from zoetrope.data import Dataset, Example, Features
-from zoetrope.data._clips import ClipSource, Cutter, any_fits, features_of, fitting, reasons, unfit
-from zoetrope.data._listing import Clip, Dropped, Report, listing
+from zoetrope.data import Contents, Dataset, Dropped, Example, Features, Unused
+from zoetrope.data._clips import (
+    ClipSource,
+    Cutter,
+    Piece,
+    any_fits,
+    contents_of,
+    features_of,
+    fitting,
+    reasons,
+    stand_in,
+    unfit,
+)
+from zoetrope.data._fetch import expect_local
+from zoetrope.data._listing import Clip, Report, listing
+from zoetrope.data._looks import remembered
+from zoetrope.data._notes import notes_on
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Info, probe
+from zoetrope.video.decoding import PathLike
 
 __all__ = ["Clip", "Dropped", "Folder", "FolderDataset", "Report", "scan"]
 
@@ -31,25 +46,32 @@ class Folder(ClipSource):
         """Look at every file. Raises ValueError, with the first reasons, for a folder without one usable clip."""
         return FolderDataset(self, scan(self))
 
+    def located(self) -> Self:
+        """See `Source`."""
+        return self.model_copy(update={"path": str(self.place.absolute())})
+
 
 def scan(source: Folder, shape: VideoShape | None = None) -> Report:
     """What is usable in the folder, and why the rest is not; given a `shape`, for clips on that grid.
 
-    Looks at every file and decodes its first picture. Raises ValueError if there is no such folder.
+    Looks at every file that it does not know from before, and decodes its first picture. Raises ValueError if there is
+    no such folder.
     """
-    entries, dropped = listing(Path(source.path), source.split)
+    expect_local(source.path)
+    listed = listing(source.place, source.split)
+    names = list(dict.fromkeys(entry.name for entry in listed.entries))
+    known = remembered(source.place, names, listed.files, _looked_at)
     kept: list[Clip] = []
-    known: dict[str, Info | str] = {}
-    for entry in entries:
-        if entry.name not in known:
-            known[entry.name] = _looked_at(Path(source.path) / entry.name)
+    dropped = list(listed.dropped)
+    for entry in listed.entries:
         info = known[entry.name]
         reason = info if isinstance(info, str) else unfit(info, source, shape)
         if reason:
             dropped.append(Dropped(entry.name, reason))
         elif isinstance(info, Info):
             kept.append(Clip(entry.name, entry.text, info))
-    return Report(tuple(kept), tuple(sorted(dropped)))
+    seen = {clip.name: clip.info for clip in kept}
+    return Report(tuple(kept), tuple(sorted(dropped)), (*notes_on(seen.values()), *listed.notes))
 
 
 class FolderDataset(Dataset):
@@ -57,7 +79,7 @@ class FolderDataset(Dataset):
 
     def __init__(self, source: Folder, report: Report) -> None:
         if not report.kept:
-            raise ValueError(f"{source.path}: no usable clip\n{reasons(report.dropped)}")
+            raise ValueError(f"{source.path}: no usable clip\n{reasons(report)}")
         self.source = source
         self.report = report
         self.cutter = Cutter(source)
@@ -76,17 +98,30 @@ class FolderDataset(Dataset):
         """See `Dataset`."""
         return any_fits((clip.info for clip in self.report.kept), self.source, shape)
 
+    def unused(self) -> list[Unused]:
+        """See `Dataset`."""
+        return [Unused(self.source.path, self.report.dropped, self.report.notes)]
+
+    def contents(self) -> Contents:
+        """See `Dataset`."""
+        return contents_of(self.report.kept)
+
     def example(self, index: int, shape: VideoShape) -> Example:
         """A clip on the grid: each pass over the fitting clips has its own order, start times and windows.
 
-        Raises ValueError, with the most frames that would fit, if no clip fits the shape.
+        In place of a clip that can no longer be read stands the next one that can.
+        Raises ValueError, with the most frames that would fit, if no clip fits the shape, or if none can be read.
         """
         if index < 0:
             raise ValueError(f"index: expected 0 or more, got {index}")
         clips = self._fit(shape)
+        return stand_in(self.cutter, lambda number: self._at(number, clips), index, shape, len(clips))
+
+    def _at(self, index: int, clips: tuple[Clip, ...]) -> Piece:
+        """The clip at a position of an endless row of passes."""
         clip = clips[self._shuffled(index // len(clips), len(clips))[index % len(clips)]]
-        video = self.cutter.clip(Path(self.source.path) / clip.name, clip.info, shape, (self.source.seed, index))
-        return Example(video, clip.text, clip.name)
+        path: PathLike = self.source.place / clip.name
+        return Piece(path, clip.info, clip.text, clip.name)
 
     def _fit(self, shape: VideoShape) -> tuple[Clip, ...]:
         key = (shape.frames, shape.fps)
@@ -102,7 +137,7 @@ class FolderDataset(Dataset):
         return self._order[1]
 
 
-def _looked_at(path: Path) -> Info | str:
+def _looked_at(path: PathLike) -> Info | str:
     """What is in the file, or why it cannot be read."""
     try:
         return probe(path)

@@ -4,13 +4,14 @@ Of any beginning of the stream each source has its share, to within a few exampl
 first, second, third, and so on: none is lost or doubled. Both follow from the position alone.
 """
 
+import hashlib
 from fractions import Fraction
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import Field, PositiveFloat
 
 from zoetrope.config import Config
-from zoetrope.data import Dataset, Example, Features, Source
+from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused
 from zoetrope.shapes import VideoShape, Window
 
 
@@ -29,6 +30,11 @@ class Mixture(Source):
     def open(self) -> "MixtureDataset":
         """Open all of the sources. Raises ValueError if one of them has nothing usable."""
         return MixtureDataset([part.source.open() for part in self.parts], [part.weight for part in self.parts])
+
+    def located(self) -> Self:
+        """See `Source`."""
+        parts = tuple(part.model_copy(update={"source": part.source.located()}) for part in self.parts)
+        return self.model_copy(update={"parts": parts})
 
 
 class Draw(NamedTuple):
@@ -52,6 +58,16 @@ class MixtureDataset(Dataset):
     def features(self) -> list[Features]:
         """See `Dataset`."""
         return [item for dataset in self.datasets for item in dataset.features()]
+
+    def unused(self) -> list[Unused]:
+        """See `Dataset`."""
+        return [item for dataset in self.datasets for item in dataset.unused()]
+
+    def contents(self) -> Contents | None:
+        """See `Dataset`."""
+        found = [one for one in (dataset.contents() for dataset in self.datasets) if one is not None]
+        digest = hashlib.sha256("".join(one.digest for one in found).encode()).hexdigest()[:16]
+        return Contents(sum(one.clips for one in found), digest) if found else None
 
     def gives(self, shape: VideoShape) -> bool:
         """See `Dataset`."""

@@ -8,23 +8,39 @@ on the web are downloaded whole, one after the other, when their window begins.
 How clips are cut is told in `zoetrope.data._clips`.
 """
 
-import glob
 import itertools
 import logging
-import re
+import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
-from pydantic import PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 
-from zoetrope.data import Dataset, Example, Features
-from zoetrope.data._clips import FEATURES, ClipSource, Cutter, any_fits, features_of, fitting, reasons, unfit
-from zoetrope.data._fetch import Refused, cached, fetch, is_url
-from zoetrope.data._listing import Clip, Dropped, Report
-from zoetrope.data._tar import SUFFIX, Index, Sample, index_of, read_index
+from zoetrope.data import Contents, Dataset, Example, Features
+from zoetrope.data._clips import (
+    FEATURES,
+    ClipSource,
+    Cutter,
+    Piece,
+    any_fits,
+    contents_of,
+    features_of,
+    fitting,
+    reasons,
+    stand_in,
+    unfit,
+)
+from zoetrope.data._fetch import cached, is_url
+from zoetrope.data._listing import IMAGES, VIDEOS, Clip, Report
+from zoetrope.data._notes import notes_on
+from zoetrope.data._paths import is_shards, shard_paths
+from zoetrope.data._tar import SUFFIX, Index, Sample, index_of
+from zoetrope.data._unused import Dropped, Unused, counted
+from zoetrope.data._web import Web
 from zoetrope.shapes import VideoShape
 from zoetrope.text._cache import default_folder
 from zoetrope.video import Member
@@ -32,10 +48,9 @@ from zoetrope.video import Member
 K = TypeVar("K")
 V = TypeVar("V")
 
+__all__ = ["Shards", "ShardsDataset", "is_shards", "scan", "shard_paths"]
 _log = logging.getLogger(__name__)
-_BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 _ORDERS = 8
-_MOST_DAMAGED = 100  # samples one after the other
 
 
 class Shards(ClipSource):
@@ -45,11 +60,13 @@ class Shards(ClipSource):
         window: how many shards are shuffled together.
         damaged: whether a missing or damaged shard, or a caption that is no text, is an error, or is passed over.
         cache: the folder that shards from the web are downloaded into. [`shards` in the cache of zoetrope]
+        cache_gb: how many gigabytes that folder may hold; shards used longest ago make room. [what the disk has]
     """
 
     window: PositiveInt = 4
     damaged: Literal["refuse", "skip"] = "refuse"
     cache: str | None = None
+    cache_gb: PositiveFloat | None = None
 
     def open(self) -> "ShardsDataset":
         """Read the index of every shard, and make those that are missing.
@@ -64,9 +81,16 @@ class Shards(ClipSource):
         return None if is_url(self.path) else Path(shard_paths(self.path)[0]).parent / FEATURES
 
     @property
-    def downloads(self) -> Path:
-        """The folder that shards from the web are downloaded into."""
-        return default_folder().parent / "shards" if self.cache is None else Path(self.cache).expanduser()
+    def web(self) -> Web:
+        """What keeps shards from the web."""
+        folder = default_folder().parent / "shards" if self.cache is None else Path(os.path.expanduser(self.cache))
+        return Web(folder, None if self.cache_gb is None else int(self.cache_gb * 1e9))
+
+    def located(self) -> Self:
+        """See `Source`."""
+        where = self.path if is_url(self.path) else str(self.place.absolute())
+        cache = None if self.cache is None else str(self.web.folder.absolute())
+        return self.model_copy(update={"path": where, "cache": cache})
 
 
 class Shard(NamedTuple):
@@ -84,7 +108,7 @@ def scan(source: Shards, shape: VideoShape | None = None) -> Report:
     Damage is listed too, and not an error here. Raises ValueError if no shards are there.
     """
     shards, dropped, faults = _read(source)
-    kept = []
+    kept = list[Clip]()
     dropped = [*dropped, *faults]
     for shard in shards:
         for sample in shard.samples:
@@ -93,45 +117,16 @@ def scan(source: Shards, shape: VideoShape | None = None) -> Report:
                 dropped.append(Dropped(f"{shard.name}/{sample.name}", reason))
             else:
                 kept.append(Clip(f"{shard.name}/{sample.name}", sample.text, sample.info))
-    return Report(tuple(kept), tuple(sorted(dropped)))
-
-
-def shard_paths(path: str) -> list[str]:
-    """The shards that a folder, a pattern or an address means, in order. Raises ValueError if it means none.
-
-    >>> shard_paths("https://host/train-{008..010}.tar")
-    ['https://host/train-008.tar', 'https://host/train-009.tar', 'https://host/train-010.tar']
-    """
-    if is_url(path):
-        found = list(_expanded(path))
-        if bad := [url for url in found if not url.partition("?")[0].endswith(".tar")]:
-            raise ValueError(
-                f"{bad[0]}: expected the address of a .tar, or a pattern of them such as a-{{000..012}}.tar"
-            )
-        return found
-    if Path(path).is_dir():
-        found = [str(shard) for shard in sorted(Path(path).glob("*.tar"))]
-    else:
-        patterns = _expanded(str(Path(path).expanduser()))
-        found = [one for each in patterns for one in (sorted(glob.glob(each)) if glob.has_magic(each) else [each])]
-    if not found:
-        raise ValueError(f"{path}: expected tar shards, there are none")
-    return found
-
-
-def is_shards(path: str) -> bool:
-    """Whether a path means shards rather than a folder of files."""
-    if is_url(path) or ".tar" in Path(path).name:
-        return True
-    return Path(path).is_dir() and any(Path(path).glob("*.tar"))
+    return Report(tuple(kept), tuple(sorted(dropped)), _notes(source, shards))
 
 
 class ShardsDataset(Dataset):
     """The opened shards. Raises ValueError if none of them has a usable sample."""
 
     def __init__(self, source: Shards, shards: Sequence[Shard], dropped: Sequence[Dropped]) -> None:
+        self.notes = _notes(source, shards)
         if not any(shard.samples for shard in shards):
-            raise ValueError(f"{source.path}: no usable clip\n{reasons(dropped)}")
+            raise ValueError(f"{source.path}: no usable clip\n{reasons(Report((), tuple(dropped), self.notes))}")
         self.source, self.shards, self.dropped = source, tuple(shards), tuple(dropped)
         self.cutter = Cutter(source)
         self._fitting: dict[tuple[int, float], list[np.ndarray]] = {}
@@ -150,6 +145,16 @@ class ShardsDataset(Dataset):
         """See `Dataset`."""
         return any_fits((sample.info for shard in self.shards for sample in shard.samples), self.source, shape)
 
+    def unused(self) -> list[Unused]:
+        """See `Dataset`."""
+        return [Unused(self.source.path, self.dropped, self.notes)]
+
+    def contents(self) -> Contents:
+        """See `Dataset`."""
+        return contents_of(
+            Clip(f"{shard.name}/{one.name}", one.text, one.info) for shard in self.shards for one in shard.samples
+        )
+
     def example(self, index: int, shape: VideoShape) -> Example:
         """A clip on the grid: each pass over the fitting samples has its own order, start times and windows.
 
@@ -158,19 +163,13 @@ class ShardsDataset(Dataset):
         """
         if index < 0:
             raise ValueError(f"index: expected 0 or more, got {index}")
-        skipped: list[str] = []
-        while len(skipped) < _MOST_DAMAGED:
-            shard, sample = self._at(index + len(skipped), shape)
-            name = f"{shard.name}/{sample.name}"
-            member = Member(self._local(shard), name, sample.offset, sample.size)
-            try:
-                video = self.cutter.clip(member, sample.info, shape, (self.source.seed, index))
-            except ValueError as error:
-                _log.debug("%s", error)
-                skipped.append(name)
-                continue
-            return Example(video, sample.text, name, tuple(skipped))
-        raise ValueError(f"{self.source.path}: {len(skipped)} samples in a row are damaged, from {skipped[0]} on")
+        count = sum(map(len, self._fit(shape)))
+        return stand_in(self.cutter, lambda number: self._piece(number, shape), index, shape, count)
+
+    def _piece(self, index: int, shape: VideoShape) -> Piece:
+        shard, sample = self._at(index, shape)
+        name = f"{shard.name}/{sample.name}"
+        return Piece(Member(self._local(shard), name, sample.offset, sample.size), sample.info, sample.text, name)
 
     def _at(self, index: int, shape: VideoShape) -> tuple[Shard, Sample]:
         """The sample at a position of an endless row of passes."""
@@ -220,11 +219,11 @@ class ShardsDataset(Dataset):
 
     def _local(self, shard: Shard) -> Path:
         """Where a shard lies, fetched from the web if it is not here."""
-        return fetch(shard.path, self.source.downloads, shard.size) if is_url(shard.path) else Path(shard.path)
+        return self.source.web.shard(shard.path, shard.size) if is_url(shard.path) else Path(shard.path)
 
     def _send_for(self, shards: list[Shard]) -> None:
         """Fetch shards of the web that are not here yet, meanwhile."""
-        missing = [s for s in shards if is_url(s.path) and not cached(s.path, self.source.downloads).exists()]
+        missing = [s for s in shards if is_url(s.path) and not cached(s.path, self.source.web.folder).exists()]
         if missing:
             threading.Thread(target=self._fetched, args=(missing,), daemon=True).start()
 
@@ -246,25 +245,24 @@ def _opened(source: Shards) -> tuple[list[Shard], list[Dropped]]:
             f'{source.path}: {faults[0].name}: {faults[0].reason}{more}; damaged="skip" goes on without '
             "(on the command line: --set STAGE.training.data.damaged=skip)"
         )
-    small = [(shard, [s for s in shard.samples if unfit(s.info, source, None) is None]) for shard in shards]
-    left = [shard._replace(samples=tuple(kept)) for shard, kept in small]
-    missed = [*faults, *dropped]
-    if missed:
-        _log.warning("%s: %d samples or shards are left out:\n%s", source.path, len(missed), reasons(missed))
-    return left, missed
+    left, missed = list[Shard](), [*faults, *dropped]
+    for shard in shards:
+        said = [(sample, unfit(sample.info, source, None)) for sample in shard.samples]
+        left.append(shard._replace(samples=tuple(sample for sample, reason in said if reason is None)))
+        missed += [Dropped(f"{shard.name}/{sample.name}", reason) for sample, reason in said if reason is not None]
+    return left, sorted(missed)
 
 
 def _read(source: Shards) -> tuple[list[Shard], list[Dropped], list[Dropped]]:
     """Every shard with all that is in its index, what is dropped, and what is damaged or missing."""
     paths = shard_paths(source.path)
     names = [path.partition("?")[0].rpartition("/")[2] for path in paths]
+    times = Counter(names)
     shards, dropped, faults = [], list[Dropped](), list[Dropped]()
-    for path, name in zip(paths, names, strict=True):
-        called = name if names.count(name) == 1 else path
-        try:
-            index = _index(path, source)
-        except ValueError as error:
-            faults.append(Dropped(called, str(error).removeprefix(f"{path}: ")))
+    for path, name, index in zip(paths, names, _indices(paths, source), strict=True):
+        called = name if times[name] == 1 else path
+        if isinstance(index, ValueError):
+            faults.append(Dropped(called, str(index).removeprefix(f"{path}: ")))
             continue
         shards.append(Shard(path, called, index.size, index.samples))
         dropped += [Dropped(called + item.name.removeprefix(name), item.reason) for item in index.dropped]
@@ -272,19 +270,28 @@ def _read(source: Shards) -> tuple[list[Shard], list[Dropped], list[Dropped]]:
     return shards, dropped, faults
 
 
-def _index(path: str, source: Shards) -> Index:
-    """The index of a shard. One of the web is downloaded only if it has none beside it there."""
-    if not is_url(path):
-        return index_of(Path(path), cached(f"{Path(path).absolute()}{SUFFIX}", source.downloads / "indices"))
-    where, sign, query = path.partition("?")
-    try:
-        told = read_index(fetch(f"{where}{SUFFIX}{sign}{query}", source.downloads))
-        if told is not None:
-            return told
-    except Refused:  # some servers say of what is not there that it is forbidden
-        _log.info("%s: has no index beside it, and is downloaded to make one", path)
-    local = fetch(path, source.downloads)
-    return index_of(local, local.with_name(local.name + SUFFIX))
+def _indices(paths: Sequence[str], source: Shards) -> list[Index | ValueError]:
+    """The index of every shard, or why there is none. Those of the web are downloaded only if they have none there."""
+    if is_url(paths[0]):
+        source.web.refresh(paths)
+        return source.web.indices(paths)
+    found = list[Index | ValueError]()
+    for path in map(Path, paths):
+        elsewhere = cached(f"{path.absolute()}{SUFFIX}", source.web.folder / "indices")
+        try:
+            found.append(index_of(path, path.with_name(path.name + SUFFIX), elsewhere))
+        except ValueError as error:
+            found.append(error)
+    return found
+
+
+def _notes(source: Shards, shards: Sequence[Shard]) -> tuple[str, ...]:
+    """What of the samples is not used, and of a folder what lies beside its shards."""
+    notes = notes_on(sample.info for shard in shards for sample in shard.samples)
+    if is_url(source.path) or not source.place.is_dir():
+        return notes
+    beside = sum(path.suffix.lower() in IMAGES | VIDEOS for path in source.place.iterdir())
+    return (*notes, f"{counted(beside, 'video and image file')} beside the shards: not read") if beside else notes
 
 
 def _remember(orders: dict[K, V], key: K, order: V) -> None:
@@ -292,15 +299,3 @@ def _remember(orders: dict[K, V], key: K, order: V) -> None:
     orders[key] = order
     while len(orders) > _ORDERS:
         del orders[next(iter(orders))]
-
-
-def _expanded(pattern: str) -> Iterator[str]:
-    """All that a pattern with {000..012} or {a,b} means, in order."""
-    match = _BRACES.search(pattern)
-    if match is None:
-        yield pattern
-        return
-    first, last, words = match.groups()
-    middle = words.split(",") if words else [f"{n:0{len(first)}d}" for n in range(int(first), int(last) + 1)]
-    for part in middle:
-        yield from _expanded(pattern[: match.start()] + part + pattern[match.end() :])

@@ -14,7 +14,7 @@ from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.resample import augment, augmentation_logsnr, degrade, upsample
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
-from zoetrope.data import Dataset, Example
+from zoetrope.data import Dataset, Dropped, Example
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.spec import TrainSpec, clip_shape
@@ -46,7 +46,7 @@ class Batch:
         times: of all examples of the batch, (size,) float64, also of those that other processes have.
         part: which of the batch's examples these are, (b,) int64, ascending.
         names: what messages call each of them.
-        skipped: samples that turned out to be damaged; others of the same data set stand in for them.
+        skipped: clips that can no longer be read, and why; others of the same data set stand in for them.
     """
 
     x: Tensor
@@ -55,7 +55,7 @@ class Batch:
     times: Tensor
     part: Tensor
     names: tuple[str, ...]
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[Dropped, ...] = ()
 
     @property
     def size(self) -> int:
@@ -116,7 +116,7 @@ class Batches:
             times=times,
             part=part,
             names=tuple(_name(one) for one in loaded[: len(part)]),
-            skipped=tuple(name for one in loaded for sample in one.samples for name in sample.skipped),
+            skipped=tuple(item for one in loaded for sample in one.samples for item in sample.skipped),
         )
 
     def _load(self, index: int, item: Item, shape: VideoShape) -> _Loaded:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from zoetrope.data import Dataset
+from zoetrope.data._unused import counted
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.batch import WHOLE, Batch, Batches, Share
 from zoetrope.training.workers import POLL, SLOW, answers
@@ -40,7 +41,7 @@ class Loader:
 
     Attributes:
         waited: seconds for which the training has waited for a batch so far.
-        skipped: how often each damaged sample was passed over.
+        skipped: how often each clip that can no longer be read was passed over.
     """
 
     def __init__(
@@ -62,6 +63,9 @@ class Loader:
     def close(self) -> None:
         """End the thread that reads data; processes end with the iteration."""
         self._thread.shutdown()
+        if self.skipped.total() > len(self.skipped):
+            said = "%s could not be read, %d times in all; others stood in for them"
+            log.warning(said, counted(len(self.skipped), "clip"), self.skipped.total())
 
     def positions(self) -> Iterator[int]:
         """Where the batches begin."""
@@ -94,9 +98,9 @@ class Loader:
         return self._thread.submit(function, *arguments, **named).result()
 
     def _tell(self, batch: Batch) -> None:
-        for name in batch.skipped:
+        for name, reason in batch.skipped:
             if name not in self.skipped:
-                log.warning("%s: damaged; another sample stands in for it", name)
+                log.warning("%s: %s; another clip stands in for it", name, reason)
             self.skipped[name] += 1
 
     def _by_thread(self) -> Generator[Batch, None, None]:

@@ -1,0 +1,92 @@
+"""What was found in the files of a folder, kept in the cache between one start and the next.
+
+Optional: without a cache that can be read and written the files are looked at again. A file that has another size or
+time than it had is looked at again, and everything is with another version of what reads it.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from zoetrope import __version__
+from zoetrope.config import Config
+from zoetrope.data._files import State
+from zoetrope.text._cache import default_folder
+from zoetrope.video import Info
+
+_log = logging.getLogger(__name__)
+FOLDERS = 64  # what is known of so many folders is kept
+
+
+class _Look(NamedTuple):
+    state: State
+    info: Info
+
+
+class _Looks(Config):
+    """What is in the files of a folder, by name."""
+
+    format: Literal[1] = 1
+    reader: str
+    files: dict[str, _Look]
+
+
+def remembered(
+    folder: Path, names: Sequence[str], states: Mapping[str, State], look: Callable[[Path], Info | str]
+) -> dict[str, Info | str]:
+    """What is in the files `names` of a folder, or why they cannot be read: known from before, or looked at now."""
+    kept = default_folder().parent / "looks" / f"{_hash(folder)}.json"
+    known = _read(kept)
+    found: dict[str, Info | str] = {}
+    for name in names:
+        old = known.get(name)
+        if old is not None and old.state == states.get(name):
+            found[name] = old.info
+        else:
+            found[name] = look(folder / name)
+    infos = {name: info for name, info in found.items() if isinstance(info, Info) and name in states}
+    if any(known.get(name) != _Look(states[name], info) for name, info in infos.items()):
+        others = {name: old for name, old in known.items() if states.get(name) == old.state}
+        _write(kept, {**others, **{name: _Look(states[name], info) for name, info in infos.items()}})
+    return found
+
+
+def _hash(folder: Path) -> str:
+    return hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
+
+
+def _reader() -> str:
+    """What decides what is found in a file."""
+    return f"zoetrope {__version__}, av {version('av')}: {' '.join(field.name for field in fields(Info))}"
+
+
+def _read(path: Path) -> dict[str, _Look]:
+    try:
+        found = _Looks.from_json(path.read_text("utf-8"))
+        os.utime(path)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found.files if found.reader == _reader() else {}
+
+
+def _write(path: Path, files: dict[str, _Look]) -> None:
+    """Keep what was found, whole or not at all, and forget the folders that were looked at longest ago."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(_Looks(reader=_reader(), files=files).to_json()), "utf-8")
+        partial.replace(path)
+        for old in sorted(path.parent.glob("*.json"), key=lambda one: one.stat().st_mtime_ns)[:-FOLDERS]:
+            old.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        _log.info("%s: is not kept, so that the files are looked at again (%s)", path, error)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)

@@ -1,0 +1,18 @@
+"""What of usable files is not used, or not as it is, such as sound, with how many files have it."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from zoetrope.data._unused import counted
+from zoetrope.video import Info
+
+_SOUND = "has sound"
+
+
+def notes_on(infos: Iterable[Info]) -> tuple[str, ...]:
+    """A note for each kind of thing, with the number of files that it is true of, the most frequent first."""
+    found = Counter(note for info in infos for note in getattr(info, "notes", ()))
+    return tuple(
+        f"{counted(count, 'file')}: {note}{', which is not used' if note == _SOUND else ''}"
+        for note, count in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    )

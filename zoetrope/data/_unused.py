@@ -1,0 +1,59 @@
+"""What data hold and training does not see, in the same words wherever data are read."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_SHOWN = 20
+
+
+class Dropped(NamedTuple):
+    """A file, a sample, or a line of a text file, that gives no clip, and why."""
+
+    name: str
+    reason: str
+
+
+class Unused(NamedTuple):
+    """What a source does not use.
+
+    Attributes:
+        source: what messages call the source.
+        dropped: what gives no clip.
+        notes: what else is not used, such as sound, each with how often.
+    """
+
+    source: str
+    dropped: tuple[Dropped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """What every command that reads the data says; equal reasons share a line. [] if there is nothing to tell."""
+        head = [f"{self.source}: {len(self.dropped)} dropped:"] if self.dropped else []
+        return [*head, *grouped(self.dropped), *(f"{self.source}: {note}" for note in self.notes)]
+
+
+def grouped(dropped: Sequence[Dropped]) -> list[str]:
+    """A line for each reason, with the first name that it is about; the first of many."""
+    names: dict[str, list[str]] = {}
+    for item in dropped:
+        names.setdefault(item.reason, []).append(item.name)
+    lines = [
+        f"  {printable(own[0])}{f' (and {len(own) - 1} more)' if own[1:] else ''}: {printable(reason)}"
+        for reason, own in names.items()
+    ]
+    more = len(lines) - _SHOWN
+    return lines if more <= 0 else [*lines[:_SHOWN], f"  and {counted(more, 'other reason')}"]
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things.
+
+    >>> counted(1, "shard"), counted(2, "shard")
+    ('1 shard', '2 shards')
+    """
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def printable(text: str) -> str:
+    """A name of a file or the like with what cannot be printed, or would command a terminal, spelt out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

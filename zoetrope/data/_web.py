@@ -1,0 +1,99 @@
+"""Shards and their indices from the web, kept in a folder of the cache: asked for, made, found to be out of date."""
+
+import functools
+import logging
+import urllib.error
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from zoetrope.data._fetch import Refused, cached, fetch, forget, is_changed
+from zoetrope.data._room import make_room
+from zoetrope.data._tar import SUFFIX, Index, index_of, not_a_tar, not_an_index, read_index
+from zoetrope.data._unused import Dropped
+
+log = logging.getLogger(__name__)
+TOGETHER = 8  # requests at a time
+
+
+class Web(NamedTuple):
+    """The folder that shards from the web are kept in, and how many bytes of them; None for as many as it can hold."""
+
+    folder: Path
+    most: int | None
+
+    def shard(self, url: str, size: int | None = None) -> Path:
+        """A shard, downloaded unless it is here. Raises ValueError if it cannot be had, or is not of `size` bytes."""
+        room = functools.partial(make_room, folder=self.folder, most=self.most, keep=_partial(cached(url, self.folder)))
+        return fetch(url, self.folder, not_a_tar, room, size)
+
+    def index_for(self, url: str) -> Index:
+        """The index of a shard, from beside it there; if it has none, the shard is downloaded, and it is made."""
+        address = _index_address(url)
+        path = cached(address, self.folder)
+        if path.exists() and read_index(path) is None:
+            forget(path)  # of another version of zoetrope
+        room = functools.partial(make_room, folder=self.folder, most=self.most, keep=_partial(path))
+        try:
+            found = read_index(fetch(address, self.folder, not_an_index, room))
+            if found is not None:
+                return found
+        except Refused as error:  # some servers say of what is not there that it is forbidden, or send a page
+            log.info("%s; the shard is downloaded to make one", error)
+        local = self.shard(url)
+        made = index_of(local, local.with_name(f"{local.name}.local{SUFFIX}"))
+        faults = tuple(Dropped(item.name, f"{item.reason} (downloaded to {local})") for item in made.faults)
+        return made.model_copy(update={"faults": faults})
+
+    def indices(self, urls: Sequence[str]) -> list[Index | ValueError]:
+        """The indices of shards, each as `index_for` gives it, or the error."""
+        with ThreadPoolExecutor(TOGETHER) as pool:
+            return list(pool.map(self._index_or_error, urls))
+
+    def refresh(self, urls: Sequence[str]) -> None:
+        """Forget what the server has changed since it was downloaded; what cannot be asked for is used as it is."""
+        known = [(url, cached(url, self.folder)) for own in urls for url in (_index_address(own), own)]
+        known = [(url, path) for url, path in known if path.exists()]
+        with ThreadPoolExecutor(TOGETHER) as pool:
+            for some in (known[k : k + TOGETHER] for k in range(0, len(known), TOGETHER)):
+                answers = list(pool.map(_changed_or_error, *zip(*some, strict=True)))
+                for (url, path), answer in zip(some, answers, strict=True):
+                    if isinstance(answer, urllib.error.HTTPError):
+                        log.warning(
+                            "%s: HTTP %d %s; what was downloaded before is used", url, answer.code, answer.reason
+                        )
+                    elif answer is True:
+                        log.info("%s: has changed since it was downloaded", url)
+                        forget(path)
+                silent = [(url, answer) for (url, _), answer in zip(some, answers, strict=True) if _silent(answer)]
+                if silent:
+                    log.warning("%s: %s; what was downloaded before is used", *silent[0])
+                    return
+
+    def _index_or_error(self, url: str) -> Index | ValueError:
+        try:
+            return self.index_for(url)
+        except ValueError as error:
+            return error
+
+
+def _index_address(url: str) -> str:
+    where, sign, query = url.partition("?")
+    return f"{where}{SUFFIX}{sign}{query}"
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(path.name + ".partial")
+
+
+def _changed_or_error(url: str, path: Path) -> bool | OSError:
+    try:
+        return is_changed(url, path)
+    except OSError as error:
+        return error
+
+
+def _silent(answer: bool | OSError) -> bool:
+    """Whether there was no answer."""
+    return isinstance(answer, OSError) and not isinstance(answer, urllib.error.HTTPError)
