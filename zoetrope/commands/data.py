@@ -1,7 +1,7 @@
 """`zoetrope data`: what is in training data, what training sees of it, and how it is made ready for large trainings."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,11 @@ from zoetrope.commands._options import (
 from zoetrope.commands._sampling import DType
 from zoetrope.commands._talk import Talk
 from zoetrope.commands.train import source_json
+
+if TYPE_CHECKING:
+    from zoetrope.data import Dataset
+
+SMALL = ("minilm", "words")  # encoders that may be loaded to see how much they read of a caption
 
 data = typer.Typer(help="Look at training data, shard it, encode its captions.", rich_markup_mode=None)
 
@@ -57,21 +62,28 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Tell what is usable and why the rest is not; exit status 2 if nothing is."""
+    from zoetrope.data._unused import counted, printable
+
     talk = Talk(json, quiet)
     grid = _grid(shape, recipe, stage) if shape or stage else None
-    report = _scan(folder, grid)
+    stored = _stored(folder)
+    report = _scan(stored, grid)
     kept: list[dict[str, Any]] = [
-        {"name": clip.name, "text": clip.text, "frames": clip.info.frames, "fps": clip.info.fps}
+        {"name": printable(clip.name), "text": clip.text, "frames": clip.info.frames, "fps": clip.info.fps}
         | {"seconds": clip.info.seconds, "height": clip.info.height, "width": clip.info.width}
         for clip in report.kept
     ]
-    dropped = [{"name": item.name, "reason": item.reason} for item in report.dropped]
+    dropped = [{"name": printable(item.name), "reason": printable(item.reason)} for item in report.dropped]
+    notes = [*report.notes, *_long_captions(stage and recipe, [clip.text for clip in report.kept])]
     videos = sum(not clip.info.still for clip in report.kept)
     seconds = sum(clip.info.seconds for clip in report.kept if not clip.info.still)
-    usable = f"{len(kept)} usable: {videos} videos of {seconds:.1f} s in all, {len(kept) - videos} images"
+    images = counted(len(kept) - videos, "image")
+    usable = f"{len(kept)} usable: {counted(videos, 'video')} of {seconds:.1f} s in all, {images}"
     lines = [usable, f"{len(dropped)} dropped" + (":" if dropped else "")]
     lines += [f"  {item['name']}: {item['reason']}" for item in dropped]
-    talk.result({"folder": folder, "kept": kept, "dropped": dropped}, "" if quiet else "\n".join(lines))
+    lines += notes
+    value = {"folder": folder, "kept": kept, "dropped": dropped, "notes": notes}
+    talk.result(value, "" if quiet else "\n".join(lines))
     if not kept:
         raise ValueError(f"{folder}: no usable clip" + (f" for {grid}" if grid else ""))
 
@@ -94,15 +106,19 @@ def preview(
 
     from zoetrope.data import Source as AnySource
     from zoetrope.data import preview as drawn
+    from zoetrope.data._unused import counted
     from zoetrope.video import check_output, save_image
 
+    talk = Talk(json, quiet)
     check_output(out, 1)
     grid = _grid(shape, recipe, stage)
-    sheet, captions = drawn(AnySource.from_json(source_json(source)).open(), grid, count)
+    opened = AnySource.from_json(source_json(source)).open()
+    _tell(talk, opened)
+    sheet, captions = drawn(opened, grid, count)
     save_image(out, sheet)
-    lines = [f"{out}: {count} clips of {grid}, in rows", *(f"  {text}" for text in captions)]
+    lines = [f"{out}: {counted(count, 'clip')} of {grid}, in rows", *(f"  {text}" for text in captions)]
     value = {"path": out, "shape": grid.to_json(), "captions": captions}
-    Talk(json, quiet).result(value, "" if quiet else "\n".join(lines))
+    talk.result(value, "" if quiet else "\n".join(lines))
 
 
 @data.command()
@@ -120,22 +136,21 @@ def shard(
     limit = bytes_named(size or "500MB", "--size") if size is not None or count is None else None
 
     from zoetrope.data._packing import pack
+    from zoetrope.data._unused import counted
     from zoetrope.data.folder import Folder as Captioned
-    from zoetrope.data.folder import scan
 
     talk = Talk(json, quiet)
-    report = scan(Captioned(path=folder, split=split))
-    if not report.kept:
-        raise ValueError(f"{folder}: no usable clip")
+    opened = Captioned(path=folder, split=split).open()
+    report = opened.report
+    _tell(talk, opened)
     with talk.bars() as bars:
         bars.begin("samples", len(report.kept))
         made = pack(
-            Path(folder), report.kept, out, size=limit, count=count, progress=lambda done, _: bars.advance(done)
+            opened.source.place, report.kept, out, size=limit, count=count, progress=lambda done, _: bars.advance(done)
         )
-    for item in report.dropped:
-        talk.say(f"left out: {item.name}: {item.reason}")
     value = {"folder": str(out), "shards": [path.name for path in made], "samples": len(report.kept)}
-    said = f"{out}: {len(report.kept)} samples in {len(made)} shards, {made[0].name} to {made[-1].name}"
+    samples, shards = counted(len(report.kept), "sample"), counted(len(made), "shard")
+    said = f"{out}: {samples} in {shards}, {made[0].name}" + (f" to {made[-1].name}" if made[1:] else "")
     talk.result(value | {"dropped": len(report.dropped)}, "" if quiet else said)
 
 
@@ -153,25 +168,53 @@ def encode(
     encoder = _encoder(text, recipe)
     place = device_named(device)
 
+    from zoetrope.data._long import cut_short
+    from zoetrope.data._unused import counted
     from zoetrope.text._cache import EmbeddingCache
 
     talk = Talk(json, quiet)
     stored = _stored(source)
-    captions = stored.open().captions()
+    opened = stored.open()
+    _tell(talk, opened)
+    captions = opened.captions()
     cache = EmbeddingCache(encoder, stored.features_folder, place, dtype_named(dtype, place))
     with talk.bars() as bars:
         bars.begin("captions", len(captions))
         new = cache.prepare(captions, lambda done, total: bars.advance(done + len(captions) - total))
     value = {"folder": str(cache.folder), "encoder": encoder.identity, "captions": len(captions), "new": new}
-    said = f"{cache.folder}: {len(captions)} captions by {encoder.kind()}, {new} of them new"
+    if (long := cut_short(captions, cache)) is not None:
+        talk.warn(f"{source}: {long}")
+    said = f"{cache.folder}: {counted(len(captions), 'caption')} by {encoder.kind()}, {new} of them new"
     talk.result(value, "" if quiet else said)
 
 
-def _scan(data: str, grid: Any) -> Any:
+def _tell(talk: Talk, dataset: "Dataset") -> None:
+    """Say what of the data is not used."""
+    for item in dataset.unused():
+        if lines := item.lines():
+            talk.warn("\n".join(lines))
+
+
+def _long_captions(recipe: str | None, captions: list[str]) -> list[str]:
+    """A note on captions that the recipe's encoder, or mini's, does not read to the end."""
+    from zoetrope.data._long import cut_short
+    from zoetrope.recipes import load_recipe
+    from zoetrope.text._cache import EmbeddingCache
+
+    encoder = load_recipe(recipe or "mini").cascade.text
+    if encoder.kind() not in SMALL:
+        return []
+    try:
+        said = cut_short(captions, EmbeddingCache(encoder))
+    except ValueError as error:
+        said = f"whether all of the captions is read is not known: {error}"
+    return [] if said is None else [said]
+
+
+def _scan(source: Any, grid: Any) -> Any:
     """The report of a folder or of shards."""
     from zoetrope.data import folder, shards
 
-    source = _stored(data)
     return shards.scan(source, grid) if isinstance(source, shards.Shards) else folder.scan(source, grid)
 
 

@@ -8,7 +8,17 @@ import typer
 
 from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, changes, device_named
 from zoetrope.commands._talk import Talk
-from zoetrope.commands.train import Data, TensorBoard, Wandb, expect_data, follow, naming, source_json, trackers_json
+from zoetrope.commands.train import (
+    Data,
+    TensorBoard,
+    Wandb,
+    expect_data,
+    follow,
+    located,
+    naming,
+    source_json,
+    trackers_json,
+)
 
 if TYPE_CHECKING:
     from zoetrope.cascade.spec import StageSpec
@@ -162,6 +172,7 @@ def _begun(
         recipe = recipe.override(f"{stage}.{path}", value)
     for path, value in sets:
         recipe = recipe.override(path, value)
+    recipe = located(recipe)
     rounds = plan(recipe, stage)
     expect_data(rounds[0][1], stage)
     if is_distillation(out):

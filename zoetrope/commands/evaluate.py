@@ -119,7 +119,10 @@ def _run(talk: Talk, options: Options, asked: Asked, measures: "list[Measure]", 
     place, out = device_named(asked.device), options.out
     ranks = Ranks.join(place)
     talk = Talk(talk.json and ranks.leads, talk.quiet or not ranks.leads)
-    plan = planned(options, open_reference(options.data, options.split), asked)
+    found = open_reference(options.data, options.split)
+    if found.unused and ranks.leads:
+        talk.warn("\n".join(found.unused))
+    plan = planned(options, found, asked)
     ready = expect(plan, measures, strict=strict, device=place) if ranks.leads else []
     if ranks.leads:
         prepare_folder(plan)
@@ -129,11 +132,11 @@ def _run(talk: Talk, options: Options, asked: Asked, measures: "list[Measure]", 
         ranks.leave()
         if not ranks.leads:
             return
-        found = judged(talk, plan, ready)
+        results = judged(talk, plan, ready)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted: {out} keeps what was made; the same command goes on with it") from None
-    written = write_report(out, report(plan, found), plan.shelves())
-    talk.result(written, "" if talk.quiet else summary(found) + f"\n{out / 'index.html'}")
+    written = write_report(out, report(plan, results), plan.shelves())
+    talk.result(written, "" if talk.quiet else summary(results) + f"\n{out / 'index.html'}")
 
 
 def _extractors(features: list[str]) -> "dict[str, Extractor]":

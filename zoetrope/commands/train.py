@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zoetrope.training.loop import Progress, Run
     from zoetrope.training.spec import Recipe
 
-BEGUN = ("recipe.json", "run.json", "lock.json", "base.safetensors")
+BEGUN = ("recipe.json", "run.json", "lock.json", "data.json", "base.safetensors")
 
 RecipeName = Annotated[
     str | None, typer.Argument(metavar="RECIPE", help="A shipped name, a recipe.json, or a .py file with recipe().")
@@ -134,7 +134,14 @@ def source_json(data: str) -> dict[str, Any]:
 
     if data == "toybox" and not Path(data).is_dir():
         return Toybox().to_json()
-    return (Shards(path=data) if is_shards(data) else Folder(path=data)).to_json()
+    return (Shards(path=data) if is_shards(data) else Folder(path=data)).located().to_json()
+
+
+def located(recipe: "Recipe") -> "Recipe":
+    """The recipe with absolute paths to its data, so that a run can be gone on with from any folder."""
+    for stage, spec in recipe.training.items():
+        recipe = recipe.override(f"training.{stage}.data", spec.data.located().to_json())
+    return recipe
 
 
 def trackers_json(known: Sequence[dict[str, Any]], tensorboard: bool, wandb: str | None) -> list[dict[str, Any]]:
@@ -190,6 +197,7 @@ def _begun(asked: Asked, recipe: "Recipe", stage: str, folder: Path, init: str |
     """A new run. Raises ValueError unless its recipe, data and first weights can be used."""
     for path, value in asked.told(recipe, [stage]):
         recipe = recipe.override(path, value)
+    recipe = located(recipe)
     expect_data(recipe, stage)
     weights = None if init is None else _weights(init, recipe, stage)
     return Part(stage, folder, recipe, weights, False)
@@ -217,7 +225,8 @@ def _continued(talk: Talk, asked: Asked, folder: Path, stage: str | None) -> Par
         if given.name != made.name:
             raise ValueError(f"{folder}: is a run of recipe {made.name!r}, not of {asked.recipe!r}")
         made = given
-    before = expected = begun_recipe(folder)
+    made, before = located(made), located(begun_recipe(folder))
+    expected = before
     for path, value in asked.told(made, [name]):
         made, expected = made.override(path, value), expected.override(path, value)
     untold = changes_between(expected, made, name)

@@ -67,14 +67,14 @@ class Names:
     def __init__(self, folder: Path, files: Iterable[str]) -> None:
         self.folder, self.files = folder, list(files)
 
-    def meant(self, name: str) -> str:
-        """The file that a name means: that of this name, or the only one that differs in nothing but its spelling.
+    def meant(self, name: str, at: str = "") -> str:
+        """The file that a name in the folder `at` means: that of this name, or the only one of another spelling.
 
         Backslashes, other forms of the same accents, and capitals are spelling. Raises ValueError, a reason, with the
         nearest file, if there is none.
         """
         said = f"names {name[:200]!r}, which"
-        wanted = name
+        wanted = posixpath.join(at, name)
         if PurePosixPath(name).is_absolute():
             try:
                 wanted = Path(name).relative_to(self.folder.absolute()).as_posix()

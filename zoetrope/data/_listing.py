@@ -1,9 +1,10 @@
 """Which files of a folder have which captions, from the names and the text files alone; media are not opened here."""
 
+import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from zoetrope.config import unknown
@@ -95,7 +96,7 @@ class _Told:
         above = frozenset(self.named)
         for row in rows(path, called):
             try:
-                name, text = self._meant(row, PurePosixPath(called).parent)
+                name, text = self._meant(row, posixpath.dirname(called))
             except ValueError as error:
                 self.dropped.append(Dropped(row.where, str(error)))
                 continue
@@ -105,12 +106,12 @@ class _Told:
             if self.split is None or row.fields.get("split") == self.split:
                 self.entries.append(Entry(name, text))
 
-    def _meant(self, row: Row, at: PurePosixPath) -> tuple[str, str]:
+    def _meant(self, row: Row, at: str) -> tuple[str, str]:
         """The file and the caption of a line. Raises ValueError, a reason, if it has none."""
         if row.fault is not None:
             raise ValueError(row.fault)
         given, text = string_in(row.fields, "file_name"), string_in(row.fields, "text")
-        name = self.names.meant(given if given.startswith("/") else (at / given).as_posix())
+        name = self.names.meant(given, at)
         self.named.add(name)
         try:
             text = one_line(text)
@@ -124,21 +125,23 @@ class _Told:
 def _metadata(folder: Path, files: Iterable[str]) -> list[str]:
     """The metadata files, those further up first. Raises ValueError if a folder has two."""
     found = sorted(
-        (name for name in files if PurePosixPath(name).name.lower() in NAMES), key=lambda name: (name.count("/"), name)
+        (name for name in files if posixpath.basename(name).lower() in NAMES), key=lambda name: (name.count("/"), name)
     )
-    for at, count in Counter(str(PurePosixPath(name).parent) for name in found).items():
+    for at, count in Counter(map(posixpath.dirname, found)).items():
         if count > 1:
-            both = [name for name in found if str(PurePosixPath(name).parent) == at]
+            both = [name for name in found if posixpath.dirname(name) == at]
             raise ValueError(f"{folder}: has {' and '.join(both)}; keep one")
     return found
 
 
+def _split(name: str) -> tuple[str, str]:
+    """A name without its ending, and the ending in small letters."""
+    stem, kind = posixpath.splitext(name)
+    return stem, kind.lower()
+
+
 def _is_media(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in IMAGES | VIDEOS
-
-
-def _stem(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix(""))
+    return _split(name)[1] in IMAGES | VIDEOS
 
 
 def _beside(folder: Path, media: list[str], files: Iterable[str]) -> tuple[list[Entry], list[Dropped]]:
@@ -146,21 +149,22 @@ def _beside(folder: Path, media: list[str], files: Iterable[str]) -> tuple[list[
     texts: dict[tuple[str, str], str] = {}
     others: dict[str, list[str]] = {}
     for name in files:
-        kind = PurePosixPath(name).suffix.lower()
-        if kind in TEXTS and (kind == PurePosixPath(name).suffix or (_stem(name), kind) not in texts):
-            texts[_stem(name), kind] = name
+        stem, kind = _split(name)
+        if kind in TEXTS and (name.endswith(kind) or (stem, kind) not in texts):
+            texts[stem, kind] = name
         elif not _is_media(name):
-            others.setdefault(_stem(name), []).append(PurePosixPath(name).name)
+            others.setdefault(stem, []).append(posixpath.basename(name))
     entries: list[Entry] = []
     dropped: list[Dropped] = []
     for name in media:
-        beside = next((texts[at, kind] for kind in TEXTS for at in (_stem(name), name) if (at, kind) in texts), None)
+        stem, _ = _split(name)
+        beside = next((texts[at, kind] for kind in TEXTS for at in (stem, name) if (at, kind) in texts), None)
         if beside is None:
-            other = others.get(_stem(name))
+            other = others.get(stem)
             said = f"has no caption in .txt or .json, only {other[0]}" if other else "has no caption"
             dropped.append(Dropped(name, said))
             continue
-        called = "its caption" if beside == f"{_stem(name)}.txt" else f"its caption {PurePosixPath(beside).name}"
+        called = "its caption" if beside == f"{stem}.txt" else f"its caption {posixpath.basename(beside)}"
         try:
             text = read_caption(folder / beside)
         except ValueError as error:
@@ -177,26 +181,25 @@ def _lonely(files: Iterable[str]) -> Iterator[Dropped]:
     """Captions of nothing. Text files of other names (README.txt, LICENSE.txt in capitals) are no captions."""
     stems: dict[str, str] = {}
     for name in files:
-        if not name.lower().endswith(TEXTS) or PurePosixPath(name).suffix.lower() in (".csv", ".tsv", ".jsonl"):
-            if _is_media(name):
-                stems[name] = stems[_stem(name)] = ""
-            else:
-                stems.setdefault(_stem(name), name)
+        stem, kind = _split(name)
+        if kind in IMAGES | VIDEOS:
+            stems[name] = stems[stem] = ""
+        elif kind not in _NO_DATA:
+            stems.setdefault(stem, kind)
     for name in files:
-        path = PurePosixPath(name)
-        if path.suffix.lower() != ".txt" or path.stem.isupper():
+        stem, kind = _split(name)
+        if kind != ".txt" or posixpath.basename(stem).isupper():
             continue
-        other = stems.get(_stem(name))
+        other = stems.get(stem)
         if other is None:
             yield Dropped(name, "is a caption without a video or image of the same name")
         elif other:
-            kind = PurePosixPath(other).suffix
-            yield Dropped(name, f"is a caption of a {kind} file, a kind that is not read; expected a video or image")
+            yield Dropped(name, f"is a caption of a {other} file, a kind that is not read; expected a video or image")
 
 
 def _other_kinds(files: Iterable[str]) -> list[str]:
     """A note on files of kinds that might be data and are not read."""
-    kinds = Counter(PurePosixPath(name).suffix.lower() for name in files if not _is_media(name))
+    kinds = Counter(_split(name)[1] for name in files if not _is_media(name))
     found = [(kind, count) for kind, count in kinds.most_common() if kind not in _NO_DATA]
     if not found:
         return []
@@ -208,8 +211,9 @@ def _way_out(media: list[str]) -> list[str]:
     """What would be right, for a folder in which nothing has a caption."""
     if not media:
         return []
-    folders = sorted({str(PurePosixPath(name).parent) for name in media} - {"."})
+    folders = sorted({posixpath.dirname(name) for name in media} - {""})
     classes = f"; the names of folders, such as {folders[0]!r}, are not read" if folders else ""
+    first = media[0]
     return [
-        f"nothing has a caption: expected {_stem(media[0])}.txt for {media[0]}, and so on, or metadata.jsonl{classes}"
+        f"nothing has a caption: expected {_split(first)[0]}.txt for {first}, and so on, or metadata.jsonl{classes}"
     ]

@@ -28,12 +28,14 @@ class Reference:
         example: number and grid to clip and caption; the same at every call.
         script: number to all that toybox knows of the clip; None of other data.
         files: how many files they are cut from; None if each is a clip of its own.
+        unused: what of the data is not used, in lines to be told.
     """
 
     name: str
     example: Callable[[int, VideoShape], Example]
     script: Callable[[int], Script] | None = None
     files: int | None = None
+    unused: tuple[str, ...] = ()
 
     def note(self, count: int) -> str | None:
         """What has to be known of the first `count` clips, if anything."""
@@ -51,8 +53,10 @@ def open_reference(data: str, split: str | None = None) -> Reference:
     """
     if data != "toybox" or Path(data).is_dir():
         clips = Folder(path=data, split=split).open()
-        name = f"{Path(data).resolve().name}, {split}" if split else Path(data).resolve().name
-        return Reference(name, clips.example, files=len(clips.report.kept))
+        path = clips.source.place.resolve()
+        name = f"{path.name}, {split}" if split else path.name
+        unused = tuple(line for item in clips.unused() for line in item.lines())
+        return Reference(name, clips.example, files=len(clips.report.kept), unused=unused)
     if split in (None, "held_out"):
         return Reference("toybox, held out of training", held_out, held_out_script)
     if split == "training":

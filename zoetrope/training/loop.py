@@ -36,6 +36,7 @@ from zoetrope.training.preview import Subjects, sample_sheet, subjects
 from zoetrope.training.ranks import ALONE, Ranks
 from zoetrope.training.spec import Recipe, TrainSpec
 from zoetrope.training.state import TrainState, cut_metrics
+from zoetrope.training.told import tell
 from zoetrope.training.trackers import Track, scalars_of, tracking
 from zoetrope.training.writing import append_text, expect_own, unneeded, write_text
 from zoetrope.video import save_image
@@ -208,6 +209,7 @@ class Run:
         dataset = spec.data.open()
         texts = encoded(dataset, EmbeddingCache(self.recipe.cascade.text, cache), _tell_encoding)
         if self.ranks.leads:
+            tell(self.folder, dataset, texts)
             self.ranks.meet()
         batches = Batches(stage=self.stage, spec=spec, dataset=dataset, texts=texts)
         window, begun = Window(state.examples), time.perf_counter() - self._before

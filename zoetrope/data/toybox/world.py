@@ -37,8 +37,13 @@ def example(
 
 def script_captions(scripts: int, seed: int = 0) -> list[str]:
     """Every caption that `example` can give with these arguments, each once, always in the same order."""
-    told = [numbered_script(number, seed) for number in range(scripts)]
-    return list(dict.fromkeys(text for one in told for text in (caption(one), image_caption(one))))
+    return list(_captions(scripts, seed))
+
+
+@lru_cache(maxsize=1)
+def _captions(scripts: int, seed: int) -> tuple[str, ...]:
+    told = (numbered_script(number, seed) for number in range(scripts))
+    return tuple(dict.fromkeys(text for one in told for text in (caption(one), image_caption(one))))
 
 
 @lru_cache(maxsize=65536)

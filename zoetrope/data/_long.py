@@ -1,0 +1,31 @@
+"""Captions of which a text encoder does not read the end."""
+
+from collections.abc import Iterable
+
+from zoetrope.data._unused import counted
+from zoetrope.text._cache import EmbeddingCache
+
+_TOGETHER = 64
+_MOST = 1024  # captions that are looked at
+_SPECIAL = 3  # tokens that are no letters
+
+
+def cut_short(captions: Iterable[str], texts: EmbeddingCache) -> str | None:
+    """What to say of captions that fill the encoder's limit, so that it does not read the rest; None if none does.
+
+    The longest are looked at, until some are short enough; the encoder is needed for those without features.
+    """
+    limit = texts.encoder.limit
+    long = sorted((text for text in captions if len(text.encode()) + _SPECIAL > limit), key=len, reverse=True)
+    count = 0
+    for start in range(0, min(len(long), _MOST), _TOGETHER):
+        batch = long[start : start + _TOGETHER]
+        full = int((texts.encode(batch).mask.sum(1) >= limit).sum())
+        count += full
+        if full < len(batch):
+            break
+    if not count:
+        return None
+    least = "at least " if count >= _MOST else ""
+    said = f"{least}{counted(count, 'caption')} {'fills' if count == 1 else 'fill'} the {limit} tokens"
+    return f"{said} that {texts.encoder.kind()} reads: the rest is not used, as of {long[0][:60]!r}..."

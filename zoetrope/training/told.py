@@ -1,0 +1,48 @@
+"""What a training says of its data before it begins: what is not used, and what is not as it was."""
+
+import json
+import logging
+from pathlib import Path
+
+from zoetrope.data import Dataset
+from zoetrope.data._long import cut_short
+from zoetrope.data._unused import counted
+from zoetrope.text._cache import EmbeddingCache
+
+log = logging.getLogger(__name__)
+CONTENTS = "data.json"
+
+
+def tell(folder: Path, dataset: Dataset, texts: EmbeddingCache) -> None:
+    """Log what of the data is not learnt from, and whether they are others than when this run was last trained.
+
+    What they are is written into the run, where that can be.
+    """
+    for item in dataset.unused():
+        for line in item.lines():
+            log.warning("%s", line)
+    for said in (cut_short(dataset.captions(), texts), _changed(folder / CONTENTS, dataset)):
+        if said is not None:
+            log.warning("%s", said)
+
+
+def _changed(path: Path, dataset: Dataset) -> str | None:
+    now = dataset.contents()
+    if now is None:
+        return None
+    try:
+        before = json.loads(path.read_text("utf-8"))
+        clips, digest = int(before["clips"]), str(before["digest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        clips, digest = now
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(json.dumps(now._asdict()), "utf-8")
+        partial.replace(path)
+    except OSError as error:
+        log.warning("%s: cannot be written (%s)", path, error.strerror)
+    if digest == now.digest:
+        return None
+    clip = counted(now.clips, "clip")
+    told = f"{clip}, before there were {clips}" if clips != now.clips else "other names or captions"
+    return f"{path.parent}: the data have changed since this run was last trained ({told}): other examples follow"
