@@ -19,6 +19,7 @@ from conftest import number_of, numbered
 
 from zoetrope.data import Source, _fetch, _tar
 from zoetrope.data._packing import pack
+from zoetrope.data._web import Web
 from zoetrope.data.folder import Folder
 from zoetrope.data.shards import Shards, scan, shard_paths
 from zoetrope.shapes import VideoShape
@@ -240,12 +241,18 @@ def test_a_shard_that_is_missing(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("b.json", b'{"text": ["a", "b"]}', "expected a string for 'text' in 'b.json', got a list"),
-        ("b.json", b'{"text": 3}', "expected a string for 'text' in 'b.json', got a number"),
-        ("b.json", b'{"caption": "x"}', "expected a JSON object with a 'text' in 'b.json', got only 'caption'"),
-        ("b.json", b"[]", "expected a JSON object with a 'text' in 'b.json', got a list"),
-        ("b.json", b"{", "expected JSON in 'b.json', got an error"),
-        ("b.txt", b"\xff\xfe\x00", "expected UTF-8 text in 'b.txt'"),
+        ("b.json", b'{"text": ["a", "b"]}', "'b.json' has a list for 'text'; expected a string"),
+        ("b.json", b'{"text": 3}', "'b.json' has the number 3 for 'text'; expected a string, the words that a label"),
+        ("b.json", b'{"text": null}', "'b.json' has null for 'text'; expected a string"),
+        ("b.json", b'{"caption": "x"}', "'b.json' has no 'text', only 'caption'; is 'caption' meant? Then rename it"),
+        ("b.json", b"[]", "'b.json' is not a JSON object, but a list"),
+        ("b.json", b"{", "'b.json' is not JSON (Expecting"),
+        ("b.json", b"[" * 100_000, "'b.json' is not JSON that can be read (nested too deeply)"),
+        ("b.json", b'{"text": "a", "n": ' + b"9" * 9999 + b"}", "'b.json' is not JSON that can be read (a number with"),
+        ("b.json", b'{"text": "half \\ud83d"}', "'b.json' holds half of a surrogate pair (\\ud83d)"),
+        ("b.txt", b"\xff\xfe\x00", "'b.txt' is not UTF-8 text"),
+        ("b.txt", b"f\x00o\x00g\x00", "'b.txt' holds the control character U+0000 (is it UTF-16?)"),
+        ("b.txt", b"x" * 2_000_000, "'b.txt' is longer than 1 MB"),
     ],
 )
 def test_a_caption_that_is_no_text(
@@ -258,9 +265,7 @@ def test_a_caption_that_is_no_text(
     assert Shards(path=str(shard), damaged="skip").open().captions() == ["clip a"]
 
 
-def test_what_gives_no_clip_is_dropped_with_its_reason(
-    tmp_path: Path, media: dict[str, bytes], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_gives_no_clip_is_dropped_with_its_reason(tmp_path: Path, media: dict[str, bytes]) -> None:
     entries = [*samples(media, ["a"]), ("broken.mp4", b"not a video"), ("broken.txt", b"x"), ("mute.mp4", media["mp4"])]
     entries += [("blank.mp4", media["mp4"]), ("blank.txt", b" \n"), ("lone.txt", b"y"), ("README", b"z")]
     entries += [("both.mp4", media["mp4"]), ("both.png", media["png"]), ("both.txt", b"w")]
@@ -270,13 +275,14 @@ def test_what_gives_no_clip_is_dropped_with_its_reason(
     reasons = {drop.name: drop.reason for drop in report.dropped}
     assert reasons.pop("x.tar/broken").startswith("not a media file")
     assert reasons == {
-        "x.tar/mute": "has no caption", "x.tar/blank": "its caption is empty", "x.tar/lone": "holds no video",
-        "x.tar/both": "holds mp4 and png; expected one video or image",
+        "x.tar/mute": "has no caption", "x.tar/blank": "its caption is empty",
+        "x.tar/lone": "holds no video or image, only txt", "x.tar/both": "holds mp4 and png; expected one video or image",
     }  # fmt: skip
-    assert len(source.open().dropped) == 5
-    assert "5 samples or shards are left out:\n  x.tar/mute: has no caption" in caplog.text
+    (told,) = source.open().unused()
+    assert told.lines()[0] == f"{source.path}: 5 dropped:" and "  x.tar/mute: has no caption" in told.lines()
+    assert sorted(told.dropped) == list(report.dropped)
     empty = write_tar(tmp_path / "empty.tar", [("lone.txt", b"y")])
-    with pytest.raises(ValueError, match=r"no usable clip\n  empty\.tar/lone: holds no video"):
+    with pytest.raises(ValueError, match=r"no usable clip\n  empty\.tar/lone: holds no video or image"):
         Shards(path=str(empty)).open()
 
 
@@ -294,15 +300,16 @@ def test_a_video_that_breaks_later_is_replaced_by_the_next(folder: Path) -> None
     for dataset in (source.open(), source.open()):
         after = [dataset.example(k, CLIP) for k in reversed(range(15))][::-1]
         place = next(k for k in range(15) if before[k].name == "train-004.tar/4-2")
-        assert after[place].skipped == ("train-004.tar/4-2",)
+        assert [skipped.name for skipped in after[place].skipped] == ["train-004.tar/4-2"]
+        assert after[place].skipped[0].reason.startswith("not a media file, or cut off")
         assert after[place].name == whole.example(place + 1, CLIP).name
         assert [e.name for k, e in enumerate(after) if k != place] == [
             e.name for k, e in enumerate(before) if k != place
         ]
-        assert Counter(name for example in after for name in example.skipped) == {"train-004.tar/4-2": 1}
+        assert Counter(item.name for example in after for item in example.skipped) == {"train-004.tar/4-2": 1}
 
 
-class Web(http.server.ThreadingHTTPServer):
+class Server(http.server.ThreadingHTTPServer):
     """Serves `files`; `faults` are consumed, one a request of a path: how many bytes to send, or an HTTP error."""
 
     def __init__(self) -> None:
@@ -317,7 +324,7 @@ class Web(http.server.ThreadingHTTPServer):
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
-    server: Web
+    server: Server
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -346,9 +353,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
+def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setattr(_fetch, "PAUSE", 0.001)
-    with Web() as server:
+    with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
@@ -356,11 +363,15 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
         thread.join()
 
 
-def publish(web: Web, folder: Path) -> None:
+def kept_in(folder: Path, most: int | None = None) -> Web:
+    return Web(folder, most)
+
+
+def publish(web: Server, folder: Path) -> None:
     web.files = {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_shards_on_the_web_are_those_on_the_disk(folder: Path, web: Web, tmp_path: Path) -> None:
+def test_shards_on_the_web_are_those_on_the_disk(folder: Path, web: Server, tmp_path: Path) -> None:
     here = Shards(path=str(folder), window=2).open()
     publish(web, folder)
     there = Shards(path=web.url("train-{000..004}.tar"), window=2, cache=str(tmp_path / "cache"))
@@ -375,7 +386,7 @@ def test_shards_on_the_web_are_those_on_the_disk(folder: Path, web: Web, tmp_pat
     assert there.open().example(3, CLIP).text == here.example(3, CLIP).text  # without the web
 
 
-def test_shards_on_the_web_without_an_index(folder: Path, web: Web, tmp_path: Path) -> None:
+def test_shards_on_the_web_without_an_index(folder: Path, web: Server, tmp_path: Path) -> None:
     publish(web, folder)
     there = Shards(path=web.url("train-{000..004}.tar"), cache=str(tmp_path / "cache"))
     assert texts(there, range(15)) == texts(Shards(path=str(folder)), range(15))
@@ -383,28 +394,30 @@ def test_shards_on_the_web_without_an_index(folder: Path, web: Web, tmp_path: Pa
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_an_interrupted_download_goes_on_or_begins_anew(folder: Path, web: Web, tmp_path: Path, ranges: bool) -> None:
+def test_an_interrupted_download_goes_on_or_begins_anew(
+    folder: Path, web: Server, tmp_path: Path, ranges: bool
+) -> None:
     content = (folder / "train-001.tar").read_bytes()
     web.files, web.ranges = {"x.tar": content}, ranges
     web.faults["x.tar"] = [2000, 503, 3000] if ranges else [2000, 503]
-    assert _fetch.fetch(web.url("x.tar"), tmp_path).read_bytes() == content
+    assert kept_in(tmp_path).shard(web.url("x.tar")).read_bytes() == content
     parts = [part for _, part in web.asked]
     assert parts == ([None, "bytes=2000-", "bytes=2000-", "bytes=5000-"] if ranges else [None] + ["bytes=2000-"] * 2)
     left = {path.name for path in _fetch.cached(web.url("x.tar"), tmp_path).parent.iterdir()}
-    assert left - {"x.tar.lock"} == {"x.tar"}
+    assert left - {"x.tar.lock"} == {"x.tar", "x.tar.mark"}
 
 
-def test_what_changed_meanwhile_is_not_mixed(folder: Path, web: Web, tmp_path: Path) -> None:
+def test_what_changed_meanwhile_is_not_mixed(folder: Path, web: Server, tmp_path: Path) -> None:
     old, new = ((folder / f"train-00{k}.tar").read_bytes() for k in (1, 4))
     web.files, web.faults["x.tar"] = {"x.tar": old}, [2000] * _fetch.ATTEMPTS
     with pytest.raises(ValueError, match=r"x\.tar: could not be downloaded in 5 attempts; the last one: expected"):
-        _fetch.fetch(web.url("x.tar"), tmp_path)
+        kept_in(tmp_path).shard(web.url("x.tar"))
     assert not _fetch.cached(web.url("x.tar"), tmp_path).exists()
     web.files["x.tar"] = new
-    assert _fetch.fetch(web.url("x.tar"), tmp_path).read_bytes() == new
+    assert kept_in(tmp_path).shard(web.url("x.tar")).read_bytes() == new
 
 
-def test_a_shard_that_is_not_on_the_web(folder: Path, web: Web, tmp_path: Path) -> None:
+def test_a_shard_that_is_not_on_the_web(folder: Path, web: Server, tmp_path: Path) -> None:
     publish(web, folder)
     cache = str(tmp_path / "cache")
     with pytest.raises(ValueError, match=r"train-005\.tar: .*there is no such file \(HTTP 404\)"):
@@ -417,10 +430,10 @@ def test_a_shard_that_is_not_on_the_web(folder: Path, web: Web, tmp_path: Path) 
     assert len(again.open().captions()) == 3  # some servers forbid what they do not have
     web.files["forbidden.tar"], web.faults["forbidden.tar"] = b"x", [403]
     with pytest.raises(ValueError, match=r"forbidden\.tar: HTTP 403"):
-        _fetch.fetch(web.url("forbidden.tar"), tmp_path)
+        kept_in(tmp_path).shard(web.url("forbidden.tar"))
 
 
-def test_a_shard_of_another_size_than_its_index(folder: Path, web: Web, tmp_path: Path) -> None:
+def test_a_shard_of_another_size_than_its_index(folder: Path, web: Server, tmp_path: Path) -> None:
     Shards(path=str(folder)).open()
     publish(web, folder)
     web.files["train-002.tar"] = web.files["train-002.tar"][:-1024]

@@ -88,7 +88,10 @@ class Source(Kind, ABC):
         """The data set. Raises ValueError, with reasons, if nothing in it is usable."""
 
     def located(self) -> Self:
-        """The same source, with paths that mean the same files from whatever folder a training goes on."""
+        """The same source, with paths that mean the same files from whatever folder a training goes on.
+
+        Raises ValueError for an address that is not read.
+        """
         return self
 
 

@@ -214,6 +214,4 @@ def _way_out(media: list[str]) -> list[str]:
     folders = sorted({posixpath.dirname(name) for name in media} - {""})
     classes = f"; the names of folders, such as {folders[0]!r}, are not read" if folders else ""
     first = media[0]
-    return [
-        f"nothing has a caption: expected {_split(first)[0]}.txt for {first}, and so on, or metadata.jsonl{classes}"
-    ]
+    return [f"nothing has a caption: expected {_split(first)[0]}.txt for {first}, or metadata.jsonl{classes}"]

@@ -48,6 +48,7 @@ class Folder(ClipSource):
 
     def located(self) -> Self:
         """See `Source`."""
+        expect_local(self.path)
         return self.model_copy(update={"path": str(self.place.absolute())})
 
 

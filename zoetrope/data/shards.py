@@ -34,7 +34,7 @@ from zoetrope.data._clips import (
     stand_in,
     unfit,
 )
-from zoetrope.data._fetch import cached, is_url
+from zoetrope.data._fetch import cached, expect_local, is_url
 from zoetrope.data._listing import IMAGES, VIDEOS, Clip, Report
 from zoetrope.data._notes import notes_on
 from zoetrope.data._paths import is_shards, shard_paths
@@ -88,7 +88,11 @@ class Shards(ClipSource):
 
     def located(self) -> Self:
         """See `Source`."""
-        where = self.path if is_url(self.path) else str(self.place.absolute())
+        if is_url(self.path):
+            where = self.path
+        else:
+            expect_local(self.path)
+            where = str(self.place.absolute())
         cache = None if self.cache is None else str(self.web.folder.absolute())
         return self.model_copy(update={"path": where, "cache": cache})
 
