@@ -276,7 +276,8 @@ def test_what_gives_no_clip_is_dropped_with_its_reason(tmp_path: Path, media: di
     assert reasons.pop("x.tar/broken").startswith("not a media file")
     assert reasons == {
         "x.tar/mute": "has no caption", "x.tar/blank": "its caption is empty",
-        "x.tar/lone": "holds no video or image, only txt", "x.tar/both": "holds mp4 and png; expected one video or image",
+        "x.tar/lone": "holds no video or image, only txt",
+        "x.tar/both": "holds mp4 and png; expected one video or image",
     }  # fmt: skip
     (told,) = source.open().unused()
     assert told.lines()[0] == f"{source.path}: 5 dropped:" and "  x.tar/mute: has no caption" in told.lines()

@@ -84,7 +84,7 @@ class FolderDataset(Dataset):
         self.source = source
         self.report = report
         self.cutter = Cutter(source)
-        self._fitting: dict[tuple[int, float], tuple[Clip, ...]] = {}
+        self._fitting: dict[VideoShape, tuple[Clip, ...]] = {}
         self._order: tuple[tuple[int, int], np.ndarray] | None = None
 
     def captions(self) -> list[str]:
@@ -125,11 +125,10 @@ class FolderDataset(Dataset):
         return Piece(path, clip.info, clip.text, clip.name)
 
     def _fit(self, shape: VideoShape) -> tuple[Clip, ...]:
-        key = (shape.frames, shape.fps)
-        if key not in self._fitting:
+        if shape not in self._fitting:
             kept = self.report.kept
-            self._fitting[key] = tuple(kept[k] for k in fitting([clip.info for clip in kept], self.source, shape))
-        return self._fitting[key]
+            self._fitting[shape] = tuple(kept[k] for k in fitting([clip.info for clip in kept], self.source, shape))
+        return self._fitting[shape]
 
     def _shuffled(self, epoch: int, count: int) -> np.ndarray:
         if self._order is None or self._order[0] != (epoch, count):

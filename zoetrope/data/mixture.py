@@ -49,7 +49,7 @@ class MixtureDataset(Dataset):
 
     def __init__(self, datasets: list[Dataset], weights: list[float]) -> None:
         self.datasets, self.weights = datasets, weights
-        self._able: dict[tuple[int, float], list[int]] = {}
+        self._able: dict[VideoShape, list[int]] = {}
 
     def captions(self) -> list[str]:
         """The captions of all sources, each once, sorted."""
@@ -86,10 +86,9 @@ class MixtureDataset(Dataset):
     def _draw(self, index: int, shape: VideoShape) -> Draw:
         if index < 0:
             raise ValueError(f"index: expected 0 or more, got {index}")
-        key = (shape.frames, shape.fps)
-        if key not in self._able:
-            self._able[key] = [k for k, dataset in enumerate(self.datasets) if dataset.gives(shape)]
-        able = self._able[key] or list(range(len(self.datasets)))  # none: whichever is asked says what it lacks
+        if shape not in self._able:
+            self._able[shape] = [k for k, dataset in enumerate(self.datasets) if dataset.gives(shape)]
+        able = self._able[shape] or list(range(len(self.datasets)))  # none: whichever is asked says what it lacks
         draw = drawn(index, [self.weights[k] for k in able])
         return Draw(able[draw.source], draw.number)
 

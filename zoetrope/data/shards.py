@@ -133,9 +133,9 @@ class ShardsDataset(Dataset):
             raise ValueError(f"{source.path}: no usable clip\n{reasons(Report((), tuple(dropped), self.notes))}")
         self.source, self.shards, self.dropped = source, tuple(shards), tuple(dropped)
         self.cutter = Cutter(source)
-        self._fitting: dict[tuple[int, float], list[np.ndarray]] = {}
-        self._passes: dict[tuple[int, tuple[int, float]], tuple[np.ndarray, np.ndarray]] = {}
-        self._windows: dict[tuple[int, int, tuple[int, float]], np.ndarray] = {}
+        self._fitting: dict[VideoShape, list[np.ndarray]] = {}
+        self._passes: dict[tuple[int, VideoShape], tuple[np.ndarray, np.ndarray]] = {}
+        self._windows: dict[tuple[int, int, VideoShape], np.ndarray] = {}
 
     def captions(self) -> list[str]:
         """Every caption of a usable sample, sorted."""
@@ -177,49 +177,47 @@ class ShardsDataset(Dataset):
 
     def _at(self, index: int, shape: VideoShape) -> tuple[Shard, Sample]:
         """The sample at a position of an endless row of passes."""
-        key = (shape.frames, shape.fps)
         epoch, place = divmod(index, sum(map(len, self._fit(shape))))
-        shards, stops = self._pass(epoch, key)
+        shards, stops = self._pass(epoch, shape)
         number = int(np.searchsorted(stops, place, side="right"))
-        order = self._window(epoch, number, key, shards)
+        order = self._window(epoch, number, shape, shards)
         shard, sample = order[place - (stops[number - 1] if number else 0)]
         return self.shards[shard], self.shards[shard].samples[sample]
 
-    def _pass(self, epoch: int, key: tuple[int, float]) -> tuple[np.ndarray, np.ndarray]:
+    def _pass(self, epoch: int, shape: VideoShape) -> tuple[np.ndarray, np.ndarray]:
         """The shards that have fitting samples, in the pass's order, and where each window of them ends."""
-        if (epoch, key) not in self._passes:
-            counts = np.array([len(samples) for samples in self._fitting[key]])
+        if (epoch, shape) not in self._passes:
+            counts = np.array([len(samples) for samples in self._fitting[shape]])
             filled = np.flatnonzero(counts)
             shards = np.random.default_rng((self.source.seed, epoch, len(filled))).permutation(filled)
             ends = np.cumsum(counts[shards])
             lasts = [min(k + self.source.window, len(ends)) - 1 for k in range(0, len(ends), self.source.window)]
-            _remember(self._passes, (epoch, key), (shards, ends[lasts]))
-        return self._passes[epoch, key]
+            _remember(self._passes, (epoch, shape), (shards, ends[lasts]))
+        return self._passes[epoch, shape]
 
-    def _window(self, epoch: int, number: int, key: tuple[int, float], shards: np.ndarray) -> np.ndarray:
+    def _window(self, epoch: int, number: int, shape: VideoShape, shards: np.ndarray) -> np.ndarray:
         """The (shard, sample) numbers of a window, (N, 2), in the pass's order; the next one's shards are sent for."""
-        if (epoch, number, key) not in self._windows:
+        if (epoch, number, shape) not in self._windows:
             first, length = number * self.source.window, self.source.window
-            fitting = self._fitting[key]
+            fitting = self._fitting[shape]
             own = np.array([(s, sample) for s in shards[first : first + length] for sample in fitting[s]])
             order = np.random.default_rng((self.source.seed, epoch, number, len(own))).permutation(own)
-            _remember(self._windows, (epoch, number, key), order)
+            _remember(self._windows, (epoch, number, shape), order)
             self._send_for([self.shards[s] for s in shards[first + length : first + 2 * length]])
-        return self._windows[epoch, number, key]
+        return self._windows[epoch, number, shape]
 
     def _fit(self, shape: VideoShape) -> list[np.ndarray]:
         """Which samples of each shard fit the grid."""
-        key = (shape.frames, shape.fps)
-        if key not in self._fitting:
+        if shape not in self._fitting:
             infos = [sample.info for shard in self.shards for sample in shard.samples]
             places = np.array(fitting(infos, self.source, shape))
             starts = np.cumsum([0, *(len(shard.samples) for shard in self.shards)])
             cuts = np.searchsorted(places, starts)
-            self._fitting[key] = [
+            self._fitting[shape] = [
                 places[low:high] - start
                 for (low, high), start in zip(itertools.pairwise(cuts), starts[:-1], strict=True)
             ]
-        return self._fitting[key]
+        return self._fitting[shape]
 
     def _local(self, shard: Shard) -> Path:
         """Where a shard lies, fetched from the web if it is not here."""
