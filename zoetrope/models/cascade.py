@@ -1,58 +1,40 @@
 """A cascade ready to run: text in, video out."""
 
+import copy
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self, Unpack, overload
 
 import torch
 from torch import Tensor
 
 from zoetrope.cascade.colour import Colour
+from zoetrope.cascade.grid import far_from, on_grid
 from zoetrope.cascade.memory import expect_memory
 from zoetrope.cascade.sample import Draw, sample_stage, text_length
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
-from zoetrope.models.folder import locate, read_network, read_spec, write_model
+from zoetrope.models.files import read_card
+from zoetrope.models.folder import expect_readable, locate, read_network, read_spec, write_model
+from zoetrope.models.options import Options, checked, listed
+from zoetrope.models.places import device_named, expect_dtype, memory_told
+from zoetrope.models.progress import Progress
 from zoetrope.models.runs import Trained, is_run, named, read_runs, within
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
-from zoetrope.shapes import VideoShape
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.video import Video
 
+__all__ = ["Cascade", "Progress"]
+
+Prompts = list[str] | list[str | None] | tuple[str | None, ...]
+
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """One finished denoising step.
-
-    Attributes:
-        stage: its name; step: from 1 to steps.
-        shape: the grid of x_hat.
-        x_hat: the estimate so far, (B, C, F, H, W) in [-1, 1]; on the stage's last step, what it made.
-        colours: on the last step of a stage that was given a video, what became of each sample's colours.
-    """
-
-    stage: str
-    step: int
-    steps: int
-    shape: VideoShape
-    x_hat: Tensor
-    colours: Sequence[Colour] = ()
-
-    @property
-    def done(self) -> bool:
-        """Whether the stage is finished."""
-        return self.step == self.steps
-
-    def videos(self) -> list[Video]:
-        """The estimate as videos, one for each sample."""
-        return [Video.from_tensor(x, self.shape.fps) for x in self.x_hat]
 
 
 class Cascade:
@@ -71,8 +53,13 @@ class Cascade:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ):
+        """`load` gives a stage's network with its weights; `dtype` is what networks compute in.
+
+        Raises ValueError for a device that is not here, and for a type other than float32, bfloat16 and float16.
+        """
+        expect_dtype(dtype)
         self.spec, self.card = spec, card
-        self.device, self.dtype = torch.device(device), dtype
+        self.device, self.dtype = device_named(device), dtype
         self._load = load
         # On a CPU text is always read in float32: it is quick there, and every run then finds the same features.
         self._texts = EmbeddingCache(
@@ -91,7 +78,8 @@ class Cascade:
         """A cascade from a folder, a shipped name or a hub id. Weights are read when a stage runs.
 
         The folder may also be that of a training, or one with the trainings of several stages in it; RUN@HALF_LIFE
-        takes another than the first of the moving averages that these have kept.
+        takes another than the first of the moving averages that these have kept. `device` "auto" is the GPU, if there
+        is one. `dtype` is what networks compute in: torch.float32, bfloat16 or float16.
         Distilled stages run where there are some, or with `teacher` the originals that they were distilled from.
         Raises ValueError if there is no such model, or no teacher, or if its description cannot be used.
         """
@@ -99,13 +87,12 @@ class Cascade:
         if runs:
             return cls._of_runs(read_runs(runs), teacher, device, dtype)
         folder = locate(name_or_path)
-        card = folder / "README.md"
         spec = read_spec(folder)
         taught = {original.name for original in spec.teachers}
         return cls(
             spec.originals() if teacher else spec,
             lambda stage: read_network(folder, stage, teacher=stage.distilled is None and stage.name in taught),
-            card=card.read_text() if card.exists() else "",
+            card=read_card(folder),
             device=device,
             dtype=dtype,
         )
@@ -121,56 +108,108 @@ class Cascade:
 
         return cls(trained.spec.originals() if teacher else trained.spec, load, device=device, dtype=dtype)
 
-    def tuned(self, *, steps: int | None = None, guidance: float | None = None, sampler: str | None = None) -> Self:
+    def tuned(
+        self,
+        *,
+        steps: int | None = None,
+        guidance: float | None = None,
+        sampler: str | None = None,
+        size: tuple[int, int] | None = None,
+        frames: int | None = None,
+        fps: float | None = None,
+    ) -> Self:
         """The same weights, sampled in another way: denoising steps, guidance weight w, the name of a sampler.
 
-        Any other field is changed by giving `CascadeSpec.from_json` or `zoetrope.cascade.tuning.tuned` what is wanted.
-        Raises ValueError that names what is wrong.
+        `size` (height, width), `frames` and `fps` are of what the first stage makes; the stages after it add as many
+        times as many frames and pixels as ever. Any other field is changed by giving `CascadeSpec.from_json` or
+        `zoetrope.cascade.tuning.tuned` what is wanted.
+        Raises ValueError that names what is wrong, and the nearest size that the networks can process.
         """
         spec = tuned(self.spec, Tuning(steps=steps, guidance=guidance, sampler=sampler))
-        return type(self)(spec, self._load, card=self.card, device=self.device, dtype=self.dtype)
+        spec = on_grid(spec, size=size, frames=frames, fps=fps)
+        if far := far_from(self.spec, spec):
+            log.warning("%s: %s; it may look worse than what it was trained for", spec.name, far)
+        other = copy.copy(self)
+        other.spec = spec
+        return other
 
     def save_pretrained(self, path: str | Path, *, teacher_dtype: torch.dtype = torch.bfloat16) -> None:
         """Write the cascade as a folder that `from_pretrained` reads. Weights are stored in bfloat16.
 
         Those of teachers are stored in `teacher_dtype`: `torch.int8` halves their size.
+        Raises ValueError if `from_pretrained` could not read it, as with a network that does not come with zoetrope.
         """
+        expect_readable(self.spec)
         networks = {stage.name: self._load(stage) for stage in self.spec.stages}
         teachers = {stage.name: self._load(stage) for stage in self.spec.teachers}
-        write_model(Path(path), self.spec, networks, self.card or f"# {self.spec.name}\n", teachers, teacher_dtype)
+        folder = Path(os.path.expanduser(path))
+        write_model(folder, self.spec, networks, self.card or f"# {self.spec.name}\n", teachers, teacher_dtype)
+
+    @overload
+    def generate(self, prompts: str | None, **options: Unpack[Options]) -> Video: ...
+
+    @overload
+    def generate(self, prompts: str | None, *, count: int, **options: Unpack[Options]) -> list[Video]: ...
+
+    @overload
+    def generate(self, prompts: Prompts, *, count: int | None = None, **options: Unpack[Options]) -> list[Video]: ...
 
     def generate(
-        self,
-        prompt: str | None,
-        *,
-        seed: int = 0,
-        until: str | None = None,
-        negative: str | None = None,
-        video: Video | None = None,
-        after: str | None = None,
-        memory: int | None = None,
-    ) -> Video:
-        """The video of a prompt, or of None, no text. `until` is the last stage, `negative` what to lead away from.
+        self, prompts: str | Prompts | None, *, count: int | None = None, **options: Unpack[Options]
+    ) -> Video | list[Video]:
+        """The video of a prompt, or of None, no text; for a list of prompts, or with a `count`, a list of videos.
 
-        With a `video` of the shape of what a stage makes, only the stages after that one run, which `after` may name.
+        `count` is the number of videos of each prompt, which follow one another in the list. The other options,
+        all by name, are those of `zoetrope.models.options.Options`: negative, steps, guidance, sampler, seed, size,
+        frames, fps, until, video, after, memory, batch and progress.
 
-        Raises ValueError for an empty prompt, an unknown stage, a video of a shape that no stage accepts, or too little
-        `memory`, see `stream`.
+            cascade.generate("a red star moving down", steps=4, guidance=2.0, seed=3)
+            cascade.generate(["fog", "rain"], count=2, until="ssr1", progress=lambda now: print(now.stage, now.step))
+
+        Raises ValueError that names the option for a value of another type or out of range, an empty prompt, an
+        unknown stage, a size that the networks cannot process, a video of a shape that no stage accepts, or too little
+        `memory`, see `stream`; MemoryError that names the stage if memory does not suffice.
         """
-        if video is None and after is not None:
-            raise ValueError(f"after: expected a video that stage {after!r} would have made, got none")
-        if prompt is not None and (lost := self.cut(prompt)):
-            log.warning("the text encoder reads %d tokens; cut off: %r", self.spec.text.limit, lost)
-        start = None if video is None else start_from(self.spec, video, after=after, until=until)
-        for now in self.stream([prompt], seed=seed, until=until, negative=negative, start=start, memory=memory):
+        asked, texts = checked(options, count), listed(prompts)
+        if asked.video is None and asked.after is not None:
+            raise ValueError(f"after: expected a video that stage {asked.after!r} would have made, got none")
+        for text in {text: None for text in [*texts, asked.negative] if text is not None}:
+            if lost := self.cut(text):
+                log.warning("the text encoder reads %d tokens; cut off: %r", self.spec.text.limit, lost)
+        grid = {"size": asked.size, "frames": asked.frames, "fps": asked.fps}
+        cascade = self.tuned(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, **grid)
+        jobs = [(text, number) for text in texts for number in range(asked.count or 1)]
+        videos: list[Video] = []
+        while len(videos) < len(jobs):
+            videos += cascade._made(jobs[len(videos) :][: asked.batch], len(videos), asked)
+        return videos[0] if count is None and (prompts is None or isinstance(prompts, str)) else videos
+
+    def _made(self, jobs: Sequence[tuple[str | None, int]], place: int, asked: Any) -> list[Video]:
+        """The videos of some prompts and their sample numbers, made together; `place` is that of the first of them."""
+        start = None
+        if asked.video is not None:
+            start = start_from(self.spec, asked.video, after=asked.after, until=asked.until)
+            start = replace(start, video=start.video.expand(len(jobs), -1, -1, -1, -1))
+        stream = self.stream(
+            [text for text, _ in jobs],
+            seed=asked.seed,
+            samples=[number for _, number in jobs],
+            until=asked.until,
+            negative=asked.negative,
+            start=start,
+            memory=asked.memory,
+        )
+        for now in stream:
+            if asked.progress is not None:
+                asked.progress(replace(now, place=place))
             if now.done:
                 last = now
             del now
-        return last.videos()[0]
+        return last.videos()
 
     def stream(
         self,
-        prompts: Sequence[str | None],
+        prompts: str | Sequence[str | None] | None,
         *,
         seed: int = 0,
         samples: Sequence[int] | None = None,
@@ -182,11 +221,14 @@ class Cascade:
         """Sample one video for each prompt, together, and yield after each denoising step of each stage.
 
         A video depends on the seed and on its own number in `samples` (0 for all, unless given), not on its batch.
-        The prompt None is no text. From a `start` only the stages after it run. `memory` is the most that the process
-        may hold, in bytes: stages that can do so work in tiles to keep to it, if each Progress is let go of in time.
+        One prompt may stand without a list; None is no text. From a `start` only the stages after it run. `memory` is
+        the most that the process may hold, in bytes: stages that can do so work in tiles to keep to it, if each
+        Progress is let go of in time.
         Raises ValueError before anything is sampled if that does not suffice, with what does for all stages to run.
         A text encoder that is not small may exceed it while it reads the prompts; it is let go of before the stages.
+        Raises MemoryError that names the stage if memory does not suffice.
         """
+        prompts = listed(prompts)
         stages = stages_after(self.spec, None if start is None else start.stage, until)
         for stage in stages:
             stage.check_sampling()
@@ -195,7 +237,8 @@ class Cascade:
         numbers = [0] * len(prompts) if samples is None else samples
         if start is not None:
             start.check(self.spec, len(prompts))
-        text, against = self._encode(prompts, negative)
+        with memory_told(f"the text encoder {self.spec.text.kind()}"):
+            text, against = self._encode(prompts, negative)
         draw = Draw(seed=seed, samples=numbers, negative=against, device=self.device, dtype=self.dtype, memory=memory)
         video = None if start is None else start.video.to(self.device)
         if memory is not None:  # better now than when the stages before have run
@@ -210,24 +253,39 @@ class Cascade:
 
     def _run(self, stage: StageSpec, text: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
         """One stage, whose network is in memory as long as this runs."""
-        video = None if video is None else video.clamp(-1, 1)
-        network = self._load(stage).to(self.device)
+        with memory_told(f"stage {stage.name!r} ({stage.shape})"):
+            running = sample_stage(stage, self._network(stage), text, video, draw)
+            for number in range(1, stage.sampling.steps + 1):  # `enumerate` would hold one while the next is made
+                x_hat = next(running)
+                last = number == stage.sampling.steps
+                if last:  # better now than when the stages after it have run
+                    self._expect_finite(stage, x_hat)
+                yield Progress(
+                    stage=stage.name,
+                    step=number,
+                    steps=stage.sampling.steps,
+                    shape=stage.shape,
+                    x_hat=x_hat,
+                    colours=_colours(stage, video, x_hat) if last and video is not None else (),
+                )
+                del x_hat
+
+    def _network(self, stage: StageSpec) -> Network:
+        """A stage's network with its weights, where it is to run."""
+        try:
+            network = self._load(stage).to(self.device)
+        except ValueError as error:
+            raise ValueError(f"stage {stage.name!r}: {error}") from None
         for module in network.modules():
             if isinstance(module, torch.nn.Conv2d):  # it would bring its weights into this format in every call
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        running = sample_stage(stage, network, text, video, draw)
-        for number in range(1, stage.sampling.steps + 1):  # `enumerate` would hold one while the next is made
-            x_hat = next(running)
-            last = number == stage.sampling.steps
-            yield Progress(
-                stage=stage.name,
-                step=number,
-                steps=stage.sampling.steps,
-                shape=stage.shape,
-                x_hat=x_hat,
-                colours=_colours(stage, video, x_hat) if last and video is not None else (),
-            )
-            del x_hat
+        return network
+
+    def _expect_finite(self, stage: StageSpec, x_hat: Tensor) -> None:
+        """Raise ValueError that names the stage if it made NaN or infinity."""
+        if not torch.stack(x_hat.aminmax()).isfinite().all():
+            mend = "" if self.dtype == torch.float32 else f", computing in {self.dtype}; torch.float32 may do"
+            raise ValueError(f"stage {stage.name!r}: expected finite values, its network made NaN or infinity{mend}")
 
     def cut(self, prompt: str) -> str:
         """The end of a prompt that the text encoder cannot read because it is too long; "" if all of it fits."""
@@ -256,5 +314,5 @@ def _colours(stage: StageSpec, given: Tensor, made: Tensor) -> list[Colour]:
         if colour.drifts:
             log.warning("%s: its colours drift from those it was given by %s of the range", stage.name, colour)
         else:
-            log.info("%s: colours against those it was given: %s", stage.name, colour)
+            log.debug("%s: colours against those it was given: %s", stage.name, colour)
     return colours

@@ -6,7 +6,7 @@ Where a stage is distilled, `<stage>/teacher.safetensors` holds the weights of t
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +14,8 @@ from types import MappingProxyType
 import torch
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
-from zoetrope.config import unknown
+from zoetrope.config import Config, Kind, unknown
+from zoetrope.models.files import inside, read_json
 from zoetrope.models.weights import PICKLES, read_weights, write_weights
 from zoetrope.networks import Network
 
@@ -34,7 +35,7 @@ def locate(name_or_path: str | Path) -> Path:
 
     Raises ValueError, with the nearest name, if there is no such model.
     """
-    path, name = Path(name_or_path).expanduser(), str(name_or_path)
+    path, name = Path(os.path.expanduser(name_or_path)), str(name_or_path)
     if (path / FILE).is_file():
         return path
     if path.is_dir():
@@ -54,19 +55,25 @@ def read_spec(folder: Path) -> CascadeSpec:
 
     Raises ValueError if cascade.json is damaged, has unknown keys, or was written by a newer version.
     """
-    file = folder / FILE
-    try:
-        value = json.loads(file.read_text())
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{file}: not readable as JSON ({error})") from None
+    file, value = folder / FILE, read_json(folder, FILE)
     if not isinstance(value, dict) or not isinstance(value.get("format"), int):
         raise ValueError(f'{file}: expected an object with a whole number "format"')
     if value.pop("format") > FORMAT:
         raise ValueError(f"{file}: written by a newer version of zoetrope (this one reads format {FORMAT}); upgrade")
     try:
         return CascadeSpec.from_json(value)
-    except ValueError as error:
+    except RecursionError:
+        raise ValueError(f"{file}: too deeply nested") from None
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{file}: {error}") from None
+
+
+def weights_file(folder: Path, stage: str, *, teacher: bool = False) -> Path:
+    """The file with a stage's weights, or its teacher's, which need not be there.
+
+    Raises ValueError if links lead out of the folder, see `zoetrope.models.files.inside`.
+    """
+    return inside(folder, Path(stage) / (TEACHER_WEIGHTS if teacher else WEIGHTS))
 
 
 def read_network(folder: Path, stage: StageSpec, *, teacher: bool = False) -> Network:
@@ -75,7 +82,7 @@ def read_network(folder: Path, stage: StageSpec, *, teacher: bool = False) -> Ne
     Raises ValueError if the weights are missing, damaged, or those of another network.
     """
     network = stage.network.bare()
-    read_weights(network, folder / stage.name / (TEACHER_WEIGHTS if teacher else WEIGHTS))
+    read_weights(network, weights_file(folder, stage.name, teacher=teacher))
     return network.eval().requires_grad_(False)
 
 
@@ -92,9 +99,10 @@ def write_model(
     `networks` and `teachers` hold the networks of spec.stages and spec.teachers by name. Weights are stored in
     bfloat16, those of teachers in `teacher_dtype`, see `zoetrope.models.weights.write_weights`.
 
-    Raises ValueError if `folder` is a file, has no name of its own, or holds something that is not a model; OSError
-    if it cannot be written.
+    Raises ValueError if `folder` is a file, has no name of its own, or holds something that is not a model, and if
+    `read_spec` would not give the description back; OSError if it cannot be written.
     """
+    expect_readable(spec)
     if folder.name in ("", ".."):
         raise ValueError(f"{folder}: expected the name of a folder for the model, got one that cannot be replaced")
     folder = folder.resolve()  # a link stays, and the model goes where it leads
@@ -116,6 +124,36 @@ def write_model(
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def expect_readable(spec: CascadeSpec) -> None:
+    """Raise ValueError unless what is written of the cascade can be read again, as it is."""
+    for where, value in _kinds(spec, ""):
+        own = f"{type(value).__module__}.{type(value).__qualname__}"
+        if value.kind() not in value.names() or type(value).named(value.kind()) is not type(value):
+            file = f"{value.folder.replace('.', '/')}/{value.kind()}.py"
+            raise ValueError(
+                f"{where}: expected a kind that comes with zoetrope, got {own}; it has to be {file} to be saved"
+            )
+    try:
+        if CascadeSpec.from_json(json.dumps(spec.to_json())) == spec:
+            return
+        why = "it reads back as another one"
+    except ValueError as error:
+        why = str(error)
+    raise ValueError(f"{spec.name}: expected a cascade that can be read again from its JSON ({why})")
+
+
+def _kinds(value: object, where: str) -> Iterator[tuple[str, Kind]]:
+    """Every schedule, sampler, network and text encoder in a description, by the path of its field."""
+    if isinstance(value, Kind):
+        yield where, value
+    if isinstance(value, Config):
+        for name in type(value).model_fields:
+            yield from _kinds(getattr(value, name), f"{where}.{name}".lstrip("."))
+    elif isinstance(value, tuple):
+        for number, item in enumerate(value):
+            yield from _kinds(item, f"{where}.{getattr(item, 'name', number)}")
 
 
 def _put_in_place(new: Path, folder: Path) -> None:

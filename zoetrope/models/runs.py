@@ -4,12 +4,13 @@ A run is a folder with `run.json`, `recipe.json` and `checkpoints/<examples>/ave
 here than sampling needs.
 """
 
-import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoetrope.cascade.spec import CascadeSpec
+from zoetrope.models.files import inside, read_json
 
 RUN, RECIPE = "run.json", "recipe.json"
 DISTILLATION = "distillation.json"  # in a folder of runs that are rounds, of which each replaces the one before
@@ -29,7 +30,7 @@ def is_run(folder: Path) -> bool:
 
 def named(name: str | Path) -> tuple[Path, int | None]:
     """The folder that RUN or RUN@HALF_LIFE means, and the half-life of the average to use, None for the first."""
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     head, sign, tail = path.name.rpartition("@")
     if not sign or not head or not tail.isdigit() or path.exists():
         return path, None
@@ -60,7 +61,8 @@ def average_file(run: Path, half_life: int | None = None) -> Path:
     Raises ValueError if the run has no checkpoint yet, or no average of that half-life.
     """
     _, _, known = _read(run)
-    complete = sorted(path.parent for path in run.glob("checkpoints/[0-9]*/state.json"))
+    found = (path.parent for path in run.glob("checkpoints/[0-9]*/state.json"))
+    complete = sorted((path for path in found if path.name.isdecimal()), key=lambda path: int(path.name))
     if not complete:
         raise ValueError(f"{run}: this run has no checkpoint yet")
     if half_life is not None and half_life not in known:
@@ -68,7 +70,8 @@ def average_file(run: Path, half_life: int | None = None) -> Path:
             f"{run}@{half_life}: expected the half-life of one of its averages, {' or '.join(map(str, known))}"
         )
     first = half_life is None or half_life == known[0]
-    return complete[-1] / ("average.safetensors" if first else f"average-{half_life}.safetensors")
+    file = "average.safetensors" if first else f"average-{half_life}.safetensors"
+    return inside(run, complete[-1].relative_to(run) / file)
 
 
 def read_runs(names: Sequence[str | Path]) -> Trained:
@@ -102,11 +105,11 @@ def within(name: str | Path) -> list[str]:
 def _read(run: Path) -> tuple[CascadeSpec, str, tuple[int, ...]]:
     """A run's cascade, the stage that it trains, and the half-lives of its averages."""
     try:
-        stage: str = json.loads((run / RUN).read_text())["stage"]
-        recipe: dict[str, Any] = json.loads((run / RECIPE).read_text())
+        stage: str = read_json(run, RUN)["stage"]
+        recipe: dict[str, Any] = read_json(run, RECIPE)
         half_life = recipe["training"][stage]["half_life"]
         cascade = CascadeSpec.from_json(recipe["cascade"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{run}: not a run that can be read, from its {RECIPE} and {RUN} ({error})") from None
     cascade.stage(stage)
     return cascade, stage, tuple(half_life) if isinstance(half_life, list) else (half_life,)

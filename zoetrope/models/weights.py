@@ -5,6 +5,7 @@ A file in 8 bits holds whole numbers from -127 to 127 for each tensor of two or 
 """
 
 import os
+import zlib
 from pathlib import Path
 
 import torch
@@ -12,22 +13,32 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from zoetrope.models.files import read_json
+
 SCALE = ".scale"  # no parameter is called so: its module would have the name of the tensor that it scales
+FLOATS = ("F64", "F32", "F16", "BF16")
+POSITION = "state.json"  # in the folder of a checkpoint: among others, the size and CRC-32 of each of its files
+CHUNK = 2**22
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"}
 
 
 def read_weights(module: nn.Module, path: Path) -> None:
     """Fill a module from a safetensors file, converting to the module's own type.
 
-    Raises ValueError that names the file and what is wrong: a pickle, damage, or missing, unexpected or misshapen
-    tensors. The module is left as it was then. One on the "meta" device gets its weights on the CPU.
+    Raises ValueError that names the file and what is wrong: a pickle, damage, missing, unexpected or misshapen
+    tensors, or values that are not finite. A file in a checkpoint has to be as it was written, by its checksum there.
+    The module is left as it was then. One on the "meta" device gets its weights on the CPU.
     """
     check_weights(module, path)
+    _expect_as_written(path)
     own = module.state_dict()
     with safe_open(path, framework="pt") as file:
         scaled = {name.removesuffix(SCALE) for name in set(file.keys()) - own.keys()}
         stored = {name: file.get_tensor(name) for name in own}
         stored |= {name: _from_eight_bits(stored[name], file.get_tensor(name + SCALE)) for name in scaled}
+    for name, value in stored.items():
+        if value.numel() and not torch.stack(value.aminmax()).isfinite().all():
+            raise ValueError(f"{path}: expected finite weights, got NaN or infinity in {name!r}")
     bare = any(value.is_meta for value in own.values())
     module.load_state_dict({name: value.to(own[name].dtype) for name, value in stored.items()}, assign=bare)
 
@@ -47,15 +58,12 @@ def check_weights(module: nn.Module, path: Path) -> None:
         with safe_open(path, framework="pt") as file:
             heads = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             shapes = {name: tuple(head.get_shape()) for name, head in heads.items()}
-            eight_bit = [name for name, head in heads.items() if head.get_dtype() == "I8"]
+            types = {name: head.get_dtype() for name, head in heads.items()}
     except SafetensorError as error:
         raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
-    for name in eight_bit:
-        if (got := shapes.pop(name + SCALE, None)) != shapes[name][:1]:
-            raise ValueError(
-                f"{path}: {name!r} is in 8 bits; expected {name + SCALE!r} of {shapes[name][:1]}, got {got}"
-            )
-    _expect_tensors(path, want, shapes)
+    _expect_types(path, want, shapes, types)
+    scales = {name + SCALE for name in want if types.get(name) == "I8"}
+    _expect_tensors(path, want, {name: shape for name, shape in shapes.items() if name not in scales})
 
 
 def write_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bfloat16) -> None:
@@ -104,6 +112,40 @@ def _in_eight_bits(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _from_eight_bits(whole: Tensor, scale: Tensor) -> Tensor:
     return (whole.float().flatten(1) * scale.float()[:, None]).reshape(whole.shape)
+
+
+def _expect_types(
+    path: Path, want: dict[str, tuple[int, ...]], shapes: dict[str, tuple[int, ...]], types: dict[str, str]
+) -> None:
+    """Raise ValueError for tensors that are no floating-point numbers, nor in 8 bits with the scales of their rows."""
+    for name, stored in types.items():
+        if stored not in FLOATS and not (stored == "I8" and name in want and len(shapes[name]) >= 2):
+            legal = f"{', '.join(FLOATS)}, or I8 for one of two or more axes"
+            raise ValueError(f"{path}: {name!r}: expected {legal}, got {stored} of shape {shapes[name]}")
+        if stored == "I8" and (got := shapes.get(name + SCALE)) != shapes[name][:1]:
+            raise ValueError(
+                f"{path}: {name!r} is in 8 bits; expected {name + SCALE!r} of {shapes[name][:1]}, got {got}"
+            )
+
+
+def _expect_as_written(path: Path) -> None:
+    """Raise ValueError if a checkpoint's list of its files has another size or checksum for this one."""
+    if not (path.parent / POSITION).exists():
+        return
+    value = read_json(path.parent, POSITION)
+    sums = value.get("files") if isinstance(value, dict) else None
+    known = sums.get(path.name) if isinstance(sums, dict) else None
+    if known is not None and known != [path.stat().st_size, checksum(path)]:
+        raise ValueError(f"{path}: damaged, its content is not what was written, by its checksum in {POSITION}")
+
+
+def checksum(path: Path) -> int:
+    """The CRC-32 of a file's content."""
+    value = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            value = zlib.crc32(chunk, value)
+    return value
 
 
 def _expect_tensors(path: Path, want: dict[str, tuple[int, ...]], got: dict[str, tuple[int, ...]]) -> None:

@@ -11,7 +11,8 @@ import torch
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import unknown
 from zoetrope.models.cascade import Cascade
-from zoetrope.models.folder import TEACHER_WEIGHTS, WEIGHTS, locate, read_spec
+from zoetrope.models.files import read_card
+from zoetrope.models.folder import locate, read_spec, weights_file
 from zoetrope.models.runs import RUN, average_file, named, within
 from zoetrope.models.weights import check_weights, read_weights
 from zoetrope.networks import Network
@@ -21,17 +22,21 @@ from zoetrope.training.spec import Recipe
 
 
 class Gathered(NamedTuple):
-    """A cascade's description, and the file with the weights of each stage."""
+    """A cascade's description, and the file with the weights of each stage.
+
+    `sources` is the model or run that each stage comes from, as it was named.
+    """
 
     spec: CascadeSpec
     weights: Mapping[str, Path]
     card: str
     teacher_weights: Mapping[str, Path] = MappingProxyType({})
+    sources: Mapping[str, str] = MappingProxyType({})
 
     def originals(self) -> "Gathered":
         """The same with teachers in the places of distilled stages. Raises ValueError where there are none."""
         weights = {**self.weights, **self.teacher_weights}
-        return Gathered(self.spec.originals(), weights, self.card)
+        return Gathered(self.spec.originals(), weights, self.card, sources=self.sources)
 
     def check(self, stages: Sequence[StageSpec]) -> None:
         """Raise ValueError if weights of these stages are missing, damaged, or those of another network.
@@ -74,45 +79,65 @@ def is_run(path: str | Path) -> bool:
 
 
 def gather(names: Sequence[str | Path]) -> Gathered:
-    """One cascade from models (folder, shipped name or hub id) and run folders, each in the place of its stage.
+    """One cascade from models (folder, shipped name or hub id) and run folders, whatever their order.
 
-    A folder with runs in it stands for these, in the order of their cascade; RUN@HALF_LIFE for the run, with another
-    than the first of its moving averages.
-    A stage of a later one replaces the stage of the same name of an earlier one, or follows the others. A distillation
-    stands for its newest finished round.
-    Raises ValueError if one is not there, if they read text differently, or if the stages do not fit each other.
+    A folder with runs in it stands for these; RUN@HALF_LIFE for the run, with another than the first of its moving
+    averages. A distillation stands for its newest finished round.
+    Runs take the places of a model's stages of the same name, or follow them.
+    Raises ValueError if one is not there, if two runs or two models are of one stage, if they read text differently,
+    or if the stages do not fit each other.
     """
     names = [own for name in names for own in _runs_of(name) or [name]]
-    parts = [_run(name) if is_run(name) else _model(name) for name in names]
-    stages: dict[str, StageSpec] = {}
-    weights: dict[str, Path] = {}
-    teachers: dict[str, StageSpec] = {}
-    teacher_weights: dict[str, Path] = {}
-    for name, part in zip(names, parts, strict=True):
-        if part.text != parts[0].text:
-            raise ValueError(f"{name}: reads text with another encoder than {names[0]}")
-        stages.update((stage.name, stage) for stage in part.stages)
-        weights.update(part.weights)
-        for stage in part.stages:  # the teacher of a stage that is replaced goes with it
-            teachers.pop(stage.name, None)
-            teacher_weights.pop(stage.name, None)
-        teachers.update((stage.name, stage) for stage in part.teachers)
-        teacher_weights.update(part.teacher_weights)
-    first = next(iter(stages.values()))
-    if first.source is not None:
-        raise ValueError(
-            f"{names[0]}: stage {first.name!r} needs a video of {first.source}; "
-            "name the model or the runs of the stages before it first"
-        )
-    originals = tuple(teachers.values())
-    spec = CascadeSpec(
-        name=parts[0].name,
-        text=parts[0].text,
-        stages=tuple(stages.values()),
-        teachers=originals,
-        default_until=parts[0].default_until if parts[0].default_until in stages else None,
+    parts = {str(name): _run(name) if is_run(name) else _model(name) for name in names}
+    by_stage = {**_by_stage(parts, runs=False), **_by_stage(parts, runs=True)}  # the runs have the last word
+    lead = next((name for name in parts if not is_run(name)), names[0])
+    for name, part in parts.items():
+        if part.text != parts[str(lead)].text:
+            raise ValueError(f"{name}: reads text with another encoder than {lead}")
+    stages = _in_a_row(
+        [next(own for own in parts[name].stages if own.name == stage) for stage, name in by_stage.items()]
     )
-    return Gathered(spec, weights, parts[0].card, teacher_weights)
+    if stages[0].source is not None:
+        raise ValueError(
+            f"{by_stage[stages[0].name]}: stage {stages[0].name!r} needs a video of {stages[0].source}; "
+            "name the model or the runs of the stages before it as well"
+        )
+    used = {stage.name: by_stage[stage.name] for stage in stages}
+    taught = {stage.name: stage for name in parts for stage in parts[name].teachers if by_stage[stage.name] == name}
+    until = parts[str(lead)].default_until
+    spec = CascadeSpec(
+        name=" + ".join(dict.fromkeys(parts[name].name for name in used.values())),
+        text=parts[str(lead)].text,
+        stages=stages,
+        teachers=tuple(taught.values()),
+        default_until=until if until in used else None,
+    )
+    weights = {stage: parts[name].weights[stage] for stage, name in used.items()}
+    teacher_weights = {stage: parts[used[stage]].teacher_weights[stage] for stage in taught}
+    return Gathered(spec, weights, parts[str(lead)].card, teacher_weights, used)
+
+
+def _by_stage(parts: Mapping[str, _Part], *, runs: bool) -> dict[str, str]:
+    """The run, or the model, that each stage comes from. Raises ValueError if two are of one stage."""
+    found: dict[str, str] = {}
+    for name, part in parts.items():
+        for stage in part.stages if is_run(name) == runs else ():
+            if stage.name in found:
+                what = "run" if runs else "model"
+                raise ValueError(
+                    f"{found[stage.name]} and {name} both have a stage {stage.name!r}; name one {what} of it"
+                )
+            found[stage.name] = name
+    return found
+
+
+def _in_a_row(stages: list[StageSpec]) -> tuple[StageSpec, ...]:
+    """Each stage after the one that makes what it is made from; those that follow none are at the end."""
+    row: list[StageSpec] = []
+    while fitting := [stage for stage in stages if stage.source == (row[-1].shape if row else None)]:
+        row.append(fitting[0])
+        stages.remove(fitting[0])
+    return (*row, *stages)
 
 
 def _runs_of(name: str | Path) -> list[str | Path]:
@@ -204,8 +229,7 @@ def _run(run: str | Path) -> _Part:
 def _model(name: str | Path) -> _Part:
     folder = locate(name)
     spec = read_spec(folder)
-    card = folder / "README.md"
-    weights = {stage.name: folder / stage.name / WEIGHTS for stage in spec.stages}
-    teacher_weights = {stage.name: folder / stage.name / TEACHER_WEIGHTS for stage in spec.teachers}
-    told = card.read_text() if card.is_file() else ""
-    return _Part(spec.name, spec.text, spec.stages, weights, told, spec.teachers, teacher_weights, spec.default_until)
+    weights = {stage.name: weights_file(folder, stage.name) for stage in spec.stages}
+    teacher_weights = {stage.name: weights_file(folder, stage.name, teacher=True) for stage in spec.teachers}
+    card = read_card(folder)
+    return _Part(spec.name, spec.text, spec.stages, weights, card, spec.teachers, teacher_weights, spec.default_until)

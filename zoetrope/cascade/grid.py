@@ -1,0 +1,84 @@
+"""A cascade on another grid: videos of another size, length or frame rate from the networks that there are."""
+
+from collections.abc import Callable, Iterator
+
+from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.shapes import VideoShape
+
+FAR = 1.25
+"""How many times as large or as small as in training a size, length or rate may be before it is worth a warning."""
+AROUND = 32  # pixels either way within which the nearest size is looked for
+
+
+def on_grid(
+    spec: CascadeSpec, *, size: tuple[int, int] | None = None, frames: int | None = None, fps: float | None = None
+) -> CascadeSpec:
+    """The cascade whose first stage makes videos of this size (height, width), length and rate; None: as it does.
+
+    The stages after it add as many times as many frames and pixels as they did.
+    Raises ValueError, with the nearest legal size, for one that a network cannot process.
+    """
+    first = spec.stages[0].shape
+    height, width = (first.height, first.width) if size is None else size
+    begun = VideoShape(
+        frames=first.frames if frames is None else frames,
+        height=height,
+        width=width,
+        fps=first.fps if fps is None else fps,
+    )
+    if begun == first:
+        return spec
+    if (reason := _refusal(spec, first, begun)) is not None:
+        near = next((own for own in _sizes_around(begun) if _refusal(spec, first, own) is None), None)
+        hint = "" if near is None else f"; the nearest that all stages can is {near.height}x{near.width}"
+        raise ValueError(f"size {height}x{width} of {begun.frames} frames: {reason}{hint}")
+
+    def moved(stages: tuple[StageSpec, ...]) -> tuple[StageSpec, ...]:
+        return tuple(_moved(stage, lambda shape: _grown(shape, first, begun)) for stage in stages)
+
+    fields = {name: getattr(spec, name) for name in CascadeSpec.model_fields}
+    return CascadeSpec(**{**fields, "stages": moved(spec.stages), "teachers": moved(spec.teachers)})
+
+
+def far_from(trained: CascadeSpec, asked: CascadeSpec) -> str:
+    """How the first stage's grid differs from the one it was trained on, where that is by more than `FAR`; else ""."""
+    old, new = trained.stages[0].shape, asked.stages[0].shape
+    names = {"frames": "frames", "height": "pixels high", "width": "pixels wide", "fps": "frames a second"}
+    told = []
+    for field, what in names.items():
+        was, now = getattr(old, field), getattr(new, field)
+        if not was / FAR <= now <= was * FAR:
+            told.append(f"{now:g} {what} instead of {was:g}")
+    return ", ".join(told)
+
+
+def _refusal(spec: CascadeSpec, first: VideoShape, begun: VideoShape) -> str | None:
+    """Why a stage cannot process what becomes of this grid; None if all can."""
+    for stage in spec.stages:
+        shape = _grown(stage.shape, first, begun)
+        try:
+            stage.network.check(*shape.sizes)
+        except ValueError as error:
+            return f"stage {stage.name!r} would make {shape}: {error}"
+    return None
+
+
+def _grown(shape: VideoShape, first: VideoShape, begun: VideoShape) -> VideoShape:
+    """What becomes of a stage's shape if the cascade begins with another: as many times as much as before."""
+    axes = ("frames", "height", "width")
+    sizes = {axis: getattr(begun, axis) * (getattr(shape, axis) // getattr(first, axis)) for axis in axes}
+    return VideoShape(**sizes, fps=begun.fps * shape.fps / first.fps)
+
+
+def _moved(stage: StageSpec, moved: Callable[[VideoShape], VideoShape]) -> StageSpec:
+    fields = {name: getattr(stage, name) for name in StageSpec.model_fields}
+    source = None if stage.source is None else moved(stage.source)
+    return StageSpec(**{**fields, "shape": moved(stage.shape), "source": source})
+
+
+def _sizes_around(shape: VideoShape) -> Iterator[VideoShape]:
+    """Grids of other sizes, the nearest first."""
+    steps = range(-AROUND, AROUND + 1)
+    for down, right in sorted(((y, x) for y in steps for x in steps), key=lambda step: abs(step[0]) + abs(step[1])):
+        if shape.height + down > 0 and shape.width + right > 0:
+            yield shape.model_copy(update={"height": shape.height + down, "width": shape.width + right})

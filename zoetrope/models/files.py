@@ -1,0 +1,66 @@
+"""Files of models and runs, which may come from anywhere: what is read lies in their folder and is of a sane size."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+LARGEST = 2**24
+"""Bytes of a description or a card; those of a large cascade take a hundredth of it."""
+
+
+def inside(folder: Path, name: str | Path) -> Path:
+    """The path of a file in the folder of a model or a run, which need not exist.
+
+    Links may lead to files of the same folder, and those of a snapshot in the cache of huggingface_hub to its blobs.
+    Raises ValueError for one that leads elsewhere, and for a pipe, a device or a folder in a file's place.
+    """
+    path = folder / name
+    try:
+        real, root = path.resolve(), folder.resolve()
+    except (OSError, RuntimeError) as error:  # links in a circle
+        raise ValueError(f"{path}: cannot be followed ({error})") from None
+    homes = [root, root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [root]
+    if not any(real.is_relative_to(home) for home in homes):
+        raise ValueError(
+            f"{path}: expected a file in {folder}, got a link that leads out of it; put a copy in its place"
+        )
+    if real.exists() and not real.is_file():
+        raise ValueError(f"{path}: expected a file, got {'a folder' if real.is_dir() else 'a pipe or a device'}")
+    return path
+
+
+def read_text(folder: Path, name: str) -> str:
+    """The text of a file in the folder of a model or a run.
+
+    Raises ValueError that names the file if it is missing, not UTF-8, larger than `LARGEST`, or not `inside`.
+    """
+    path = inside(folder, name)
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ValueError(f"{path}: expected at most {LARGEST >> 20} MiB of text, got {path.stat().st_size} bytes")
+        return content.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: expected UTF-8 text") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def read_json(folder: Path, name: str) -> Any:
+    """The value of a JSON file in the folder of a model or a run.
+
+    Raises ValueError that names the file for what `read_text` refuses and for what is not JSON or too deeply nested.
+    """
+    text = read_text(folder, name)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError(f"{folder / name}: not readable as JSON (too deeply nested)") from None
+    except ValueError as error:
+        raise ValueError(f"{folder / name}: not readable as JSON ({error})") from None
+
+
+def read_card(folder: Path) -> str:
+    """A model's README.md, "" if it has none. Raises ValueError for what `read_text` refuses."""
+    return read_text(folder, "README.md") if inside(folder, "README.md").exists() else ""

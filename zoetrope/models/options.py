@@ -1,0 +1,82 @@
+"""What `Cascade.generate` may be told beside prompts, and how it is checked."""
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, TypedDict, cast, get_type_hints
+
+from pydantic import ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, create_model
+
+from zoetrope.config import Config
+from zoetrope.models.progress import Progress
+from zoetrope.video import Video
+
+
+class Options(TypedDict, total=False):
+    """What the videos are to be, and how they are made. Whatever is left out, or None, is as the model has it.
+
+    Attributes:
+        negative: text that guidance leads away from.
+        steps: denoising steps of every stage.
+        guidance: weight w of classifier-free guidance in the first stage and in others that are guided; 0 is none.
+        sampler: the name of every stage's sampler, such as "ddim" or "heun".
+        seed: equal seeds give equal videos; 0 unless told.
+        size: (height, width) of what the first stage makes, in pixels; frames: how many it makes; fps: how many a
+            second. The stages after it add as many times as many as ever.
+        until: the last stage to run.
+        video: what to start from, of the shape of what a stage makes: only the stages after it run. after: that stage.
+        memory: the most that the process may hold, in bytes.
+        batch: how many videos are made together; 1 unless told. It changes them by rounding at most.
+        progress: called after each denoising step of each stage.
+    """
+
+    negative: str | None
+    steps: PositiveInt | None
+    guidance: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+    sampler: str | None
+    seed: NonNegativeInt
+    size: tuple[PositiveInt, PositiveInt] | None
+    frames: PositiveInt | None
+    fps: PositiveFloat | None
+    until: str | None
+    video: Video | None
+    after: str | None
+    memory: PositiveInt | None
+    batch: PositiveInt
+    progress: Callable[[Progress], object] | None
+
+
+class _Values(Config):
+    """The frozen form of `Options`; its fields are made from those."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+
+_DEFAULTS = {"seed": 0, "batch": 1}
+_FIELDS: dict[str, Any] = {
+    name: (kind, _DEFAULTS.get(name)) for name, kind in get_type_hints(Options, include_extras=True).items()
+}
+_CHECKED: Any = create_model("generate", __base__=_Values, count=(PositiveInt | None, None), **_FIELDS)
+
+
+def checked(options: Options, count: int | None) -> Any:
+    """The options as attributes, each with its value, and the count.
+
+    Raises ValueError that names the parameter and what is legal, or the nearest name for an unknown one.
+    """
+    return _CHECKED(count=count, **options)
+
+
+def listed(prompts: object) -> list[str | None]:
+    """Prompts as a list: one, None for no text, or several. Raises ValueError for anything else, and for blank ones."""
+    alone = prompts is None or isinstance(prompts, str)
+    if not alone and (not isinstance(prompts, Iterable) or isinstance(prompts, bytes)):
+        raise ValueError(f"prompts: expected a text, None, or a list of them, got {type(prompts).__name__}")
+    found: list[Any] = [prompts] if alone else list(cast(Iterable[Any], prompts))
+    if not found:
+        raise ValueError("prompts: expected at least one, got none")
+    for place, text in enumerate(found):
+        where = "prompt" if alone else f"prompts[{place}]"
+        if text is not None and not isinstance(text, str):
+            raise ValueError(f"{where}: expected a text or None, got {type(text).__name__}")
+        if text is not None and not text.strip():
+            raise ValueError(f"{where}: expected some text, got {'only blanks' if text else 'an empty string'}")
+    return found

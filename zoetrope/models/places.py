@@ -1,0 +1,48 @@
+"""Where networks compute, and in which type; and what to say when the memory there does not suffice."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from zoetrope.config import unknown
+
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+_LACKING = ("out of memory", "can't allocate", "cannot allocate", "not enough memory", "alloc_failed", "bad_alloc")
+
+
+def device_named(name: str | torch.device) -> torch.device:
+    """The device of that name, such as "cpu", "cuda:1" or "mps"; "auto" is the GPU, or without one the CPU.
+
+    Raises ValueError, with the nearest name, for one that is not here.
+    """
+    if isinstance(name, torch.device):
+        return name
+    here = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        here.append("mps")
+    if name == "auto":
+        return torch.device("cuda" if "cuda:0" in here else "cpu")
+    wanted = "cuda:0" if name == "cuda" else name
+    if wanted not in here:
+        raise ValueError(unknown("device", name, [*here, "auto"]))
+    return torch.device(wanted)
+
+
+def expect_dtype(dtype: torch.dtype) -> None:
+    """Raise ValueError for a type that networks do not compute in."""
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype: expected {', '.join(map(str, DTYPES))}, got {dtype}")
+
+
+@contextmanager
+def memory_told(what: str) -> Iterator[None]:
+    """Give an error that says memory does not suffice as a MemoryError that names what it was for and what helps."""
+    try:
+        yield
+    except (MemoryError, RuntimeError, OSError) as error:
+        text = str(error).lower()
+        if not isinstance(error, MemoryError) and not any(sign in text for sign in _LACKING):
+            raise
+        advice = "less is needed with a smaller budget (--memory SIZE, in Python memory=BYTES) or a smaller batch"
+        raise MemoryError(f"{what}: out of memory; {advice}") from error

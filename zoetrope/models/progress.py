@@ -1,0 +1,41 @@
+"""What is told while a cascade samples."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from zoetrope.cascade.colour import Colour
+from zoetrope.shapes import VideoShape
+from zoetrope.video import Video
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One finished denoising step.
+
+    Attributes:
+        stage: its name; step: from 1 to steps.
+        shape: the grid of x_hat.
+        x_hat: the estimate so far, (B, C, F, H, W), in [-1, 1] where the stage has a threshold; on the stage's last
+            step, what it made.
+        colours: on the last step of a stage that was given a video, what became of each sample's colours.
+        place: which of the videos that `Cascade.generate` was asked for is the first of these; 0 in `Cascade.stream`.
+    """
+
+    stage: str
+    step: int
+    steps: int
+    shape: VideoShape
+    x_hat: Tensor
+    colours: Sequence[Colour] = ()
+    place: int = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether the stage is finished."""
+        return self.step == self.steps
+
+    def videos(self) -> list[Video]:
+        """The estimate as videos, one for each sample."""
+        return [Video.from_tensor(x, self.shape.fps) for x in self.x_hat]
