@@ -59,7 +59,7 @@ def _refusal(spec: CascadeSpec, first: VideoShape, begun: VideoShape) -> str | N
         try:
             stage.network.check(*shape.sizes)
         except ValueError as error:
-            return f"stage {stage.name!r} would make {shape}: {error}"
+            return f"stage {stage.name!r} would make {shape}: {str(error).partition(';')[0]}"
     return None
 
 

@@ -1,7 +1,7 @@
 """Options that several verbs share, and what their values mean."""
 
 import json
-import math
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,23 +32,20 @@ def changes(sets: list[str] | None) -> list[tuple[str, Any]]:
             value = json.loads(text)
         except json.JSONDecodeError:
             value = text
+        except (ValueError, RecursionError):
+            raise ValueError(f"--set {path}: expected fewer digits or brackets, got {text[:20]}...") from None
         found.append((path.strip(), value))
     return found
 
 
 def device_named(name: str | None) -> "torch.device":
     """The device of that name, or the best one here for None. Raises ValueError for one that is not here."""
-    import torch
+    from zoetrope.models import places
 
-    here = ["cpu", *(f"cuda:{k}" for k in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        here.append("mps")
-    if name is None:
-        return torch.device("cuda" if "cuda:0" in here else "cpu")
-    wanted = "cuda:0" if name == "cuda" else name
-    if wanted not in here:
-        raise ValueError("--device: " + unknown("device", name, here))
-    return torch.device(wanted)
+    try:
+        return places.device_named("auto" if name is None else name)
+    except ValueError as error:
+        raise ValueError(f"--device: {error}") from None
 
 
 def dtype_named(name: str, device: "torch.device") -> "torch.dtype":
@@ -60,6 +57,7 @@ def dtype_named(name: str, device: "torch.device") -> "torch.dtype":
     return compute_dtype(device, "auto" if name == "auto" else "bf16" if name == "bf16" else "fp32")
 
 
+MOST = 2**63  # what whole numbers and sizes stay below: no machine has as much of anything
 UNITS = {"B": 1} | {f"{p}B": 1000 ** (i + 1) for i, p in enumerate("kMGT")} | {
     f"{p}iB": 1024 ** (i + 1) for i, p in enumerate("KMGT")
 }  # fmt: skip
@@ -70,15 +68,25 @@ def bytes_named(text: str, option: str = "--memory") -> int:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", text)
     units = {name.lower(): size for name, size in UNITS.items()}
     size = float(match[1]) * units.get(match[2].lower(), 0) if match else 0
-    if size < 1:
+    if not 1 <= size < MOST:
         raise ValueError(f"{option}: expected a size such as 4GB, 512MB or 2GiB, got {text!r}")
     return int(size)
 
 
 def at_least(option: str, value: float | None, least: int) -> None:
-    """Raise ValueError unless an option's value is absent, or finite and at least `least`."""
-    if value is not None and not (math.isfinite(value) and value >= least):
-        raise ValueError(f"{option}: expected a finite number of {least} or more, got {value:g}")
+    """Raise ValueError unless an option's value is absent, or finite, at least `least`, and of a sane size."""
+    if value is None or least <= value < MOST:
+        return
+    got = f"{value:g}" if isinstance(value, float) or abs(value) < MOST else f"one of {value.bit_length()} bits"
+    raise ValueError(f"{option}: expected a finite number of {least} or more, got {got}")
+
+
+def size_named(text: str) -> tuple[int, int]:
+    """The (height, width) that "24x40" means. Raises ValueError for anything else."""
+    match = re.fullmatch(r"\s*(\d{1,6})\s*x\s*(\d{1,6})\s*", text)
+    if match is None or "0" in (match[1].lstrip("0") or "0", match[2].lstrip("0") or "0"):
+        raise ValueError(f"--size: expected HEIGHTxWIDTH in pixels, such as 24x40, got {text!r}")
+    return int(match[1]), int(match[2])
 
 
 def shape_named(text: str) -> "VideoShape":
@@ -93,12 +101,17 @@ def shape_named(text: str) -> "VideoShape":
         raise ValueError(f"--shape {text}: expected FRAMESxHEIGHTxWIDTH@FPS, such as 16x24x40@3") from None
 
 
-def prompts_in(path: Path) -> list[str]:
-    """The prompts of a file, one a line; blank lines are passed over."""
+def prompts_in(path: str) -> list[str]:
+    """The prompts of a file, one a line.
+
+    Blank lines and those that begin with # are passed over; a prompt that begins so is written as \\#.
+    """
     try:
-        lines = [line.strip() for line in path.read_text("utf-8-sig").splitlines()]
+        text = Path(os.path.expanduser(path)).read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{path}: expected UTF-8 text, one prompt a line") from None
-    if not any(lines):
+    lines = (line.strip() for line in text.split("\n"))  # `splitlines` would part at characters that texts may hold
+    found = [line.removeprefix("\\") if line.startswith("\\#") else line for line in lines if line[:1] not in ("", "#")]
+    if not found:
         raise ValueError(f"{path}: holds no prompt")
-    return [line for line in lines if line]
+    return found

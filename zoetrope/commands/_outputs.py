@@ -2,13 +2,17 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor
 
 from zoetrope.video import check_output, save_tensor
+from zoetrope.video.writing import sequence_files, sequence_pattern
+
+Done = Callable[[str, int], bool]
+"""Whether a file is the video of that number already."""
 
 
 class Outputs:
@@ -16,31 +20,45 @@ class Outputs:
 
     One video goes to `out` itself; several get numbers, name-001.mp4 or out/001/. Without `out` the names come from
     the prompts and never replace a file.
+
+    Attributes:
+        paths: where each video goes; finished: which of them are there already.
     """
 
-    def __init__(self, out: str | None, prompts: Sequence[str], frames: int) -> None:
-        """Raises ValueError for a name that cannot be written."""
+    def __init__(self, out: str | None, prompts: Sequence[str], frames: int, done: Done | None = None) -> None:
+        """With `done`, what it says is finished stays, and no other file of these names may be there.
+
+        Raises ValueError for a name that cannot be written.
+        """
         suffix = ".mp4" if frames > 1 else ".png"
         self.paths: list[str] = []
-        for number, prompt in enumerate(prompts, start=1):
+        for number, prompt in enumerate(prompts):
             if out is None:
-                self.paths.append(_free(slug(prompt), suffix, self.paths))
+                self.paths.append(_free(slug(prompt), suffix, self.paths, number, done))
             else:
-                self.paths.append(out if len(prompts) == 1 else numbered(out, number))
-        if out is not None:
+                self.paths.append(out if len(prompts) == 1 else numbered(out, number + 1))
+        self.finished = [done is not None and exists(path) and done(path, n) for n, path in enumerate(self.paths)]
+        if out is not None and not all(self.finished):
             check_output(out, frames)
-        for path in self.paths:
+        for path, prompt, finished in zip(self.paths, prompts, self.finished, strict=True):
+            if finished:
+                continue
+            if done is not None and exists(path):
+                raise ValueError(
+                    f"{path}: expected the video of {prompt!r} with these settings, or nothing, to go on from; "
+                    "remove it or choose another --out"
+                )
             if len(prompts) == 1 or not is_folder(out):
                 check_output(path, frames)
             elif Path(path).is_dir() and any(Path(path).iterdir()):
                 raise ValueError(f"{path}: already holds files")
 
-    def save(self, number: int, made: Tensor, fps: float) -> str:
-        """Write one video (3, F, H, W) in [-1, 1] and give the name it went to."""
+    def save(self, number: int, made: Tensor, fps: float, tags: Mapping[str, str]) -> str:
+        """Write one video (3, F, H, W) in [-1, 1], which tells what it is, and give the name it went to."""
         path = self.paths[number]
         if is_folder(path):
             Path(path).parent.mkdir(exist_ok=True)
-        _write(made, fps, path)
+        _write(made, fps, path, tags)
         return path
 
 
@@ -49,17 +67,31 @@ class StageOutputs:
 
     def __init__(self, folder: str | None) -> None:
         """Raises ValueError if the folder cannot be written."""
-        self.folder = None if folder is None else Path(folder)
+        self.folder = None if folder is None else Path(os.path.expanduser(folder))
         if self.folder is not None:
             if self.folder.exists() and not self.folder.is_dir():
                 raise ValueError(f"--save-stages {folder}: expected a folder or a new name, got a file")
             check_output((self.folder if self.folder.is_dir() else self.folder.parent) / "stage.mp4")
 
-    def save(self, path: str, stage: str, made: Tensor, fps: float) -> str | None:
+    def expect_apart(self, paths: Sequence[str], stages: Iterable[tuple[str, int]]) -> None:
+        """Raise ValueError if two of the videos at `paths`, and of their stages (name, frames), had the same name."""
+        if self.folder is None:
+            return
+        every = [self._named(path, stage, frames) for stage, frames in stages for path in paths]
+        seen: set[str] = set()
+        for path in [*paths, *every]:
+            key = os.path.abspath(path).casefold()  # many file systems do not tell large letters from small ones
+            if key in seen:
+                raise ValueError(
+                    f"--save-stages {self.folder}: {path} would be written twice; choose another folder or --out"
+                )
+            seen.add(key)
+
+    def save(self, path: str, stage: str, made: Tensor, fps: float, tags: Mapping[str, str]) -> str | None:
         """Write a stage's video (3, F, H, W) in [-1, 1], named after its final video at `path`."""
         file = self.path(path, stage, made.shape[1])
         if file is not None:
-            _write(made, fps, file)
+            _write(made, fps, file, tags)
         return file
 
     def path(self, path: str, stage: str, frames: int) -> str | None:
@@ -67,9 +99,19 @@ class StageOutputs:
         if self.folder is None:
             return None
         self.folder.mkdir(exist_ok=True)
+        return self._named(path, stage, frames)
+
+    def _named(self, path: str, stage: str, frames: int) -> str:
+        assert self.folder is not None
         target = Path(path)
         suffix = ".png" if frames == 1 else target.suffix if target.suffix in (".webm", ".gif") else ".mp4"
         return str(self.folder / f"{target.stem.partition('%')[0].rstrip('_-')}-{stage}{suffix}")
+
+
+def exists(path: str) -> bool:
+    """Whether there is a file of that name, or a picture of that sequence."""
+    pattern = sequence_pattern(path)
+    return bool(sequence_files(pattern)) if pattern else Path(path).exists()
 
 
 def is_folder(path: str | None) -> bool:
@@ -94,9 +136,9 @@ def slug(prompt: str) -> str:
     return words[:60].rstrip("-_") or "video"
 
 
-def _write(made: Tensor, fps: float, path: str) -> None:
+def _write(made: Tensor, fps: float, path: str, tags: Mapping[str, str]) -> None:
     with named(path):
-        save_tensor(made, fps, path)
+        save_tensor(made, fps, path, tags=tags)
 
 
 @contextmanager
@@ -110,8 +152,9 @@ def named(path: str) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, path) from error  # a full disk does not say which file
 
 
-def _free(stem: str, suffix: str, taken: Sequence[str]) -> str:
+def _free(stem: str, suffix: str, taken: Sequence[str], video: int, done: Done | None) -> str:
+    """A name that no file has but one that is this video already."""
     name, number = stem + suffix, 2
-    while Path(name).exists() or name in taken:
+    while name in taken or (Path(name).exists() and not (done is not None and done(name, video))):
         name, number = f"{stem}-{number}{suffix}", number + 1
     return name

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zoetrope.commands._options import at_least, changes, device_named, dtype_named
+from zoetrope.commands._options import at_least, changes, device_named, dtype_named, size_named
 from zoetrope.commands._talk import Bars, Talk
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ Models = Annotated[
     list[str] | None,
     typer.Option(
         metavar="MODEL",
-        help="A shipped name, a folder, a hub id, or the folder of a training, or of those of all stages. Repeat it to "
-        "put the runs of stages together, or a run in the place of a model's stage. RUN@HALF_LIFE takes another of "
-        "its moving averages. [mini]",
+        help="A shipped name, a folder, a hub id, or the folder of a training, or of those of all stages. Repeat it, "
+        "in any order, to put the runs of stages together, or a run in the place of a model's stage. RUN@HALF_LIFE "
+        "takes another of its moving averages. [mini]",
     ),
 ]
 Until = Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to run. [the model's, or the last]")]
@@ -41,7 +41,7 @@ FitName = Annotated[
         "cut out.",
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Equal seeds give equal videos.")]
+Seed = Annotated[int, typer.Option(help="Equal seeds give equal videos, on one machine and in one --dtype.")]
 Steps = Annotated[int | None, typer.Option(help="Denoising steps of every stage. [the model's]", show_default=False)]
 Guidance = Annotated[
     float | None,
@@ -60,7 +60,24 @@ Memory = Annotated[
         help="The most that the process may hold, such as 4GB; large stages work in tiles. [what can be spared]",
     ),
 ]
-DType = Annotated[str, typer.Option("--dtype", metavar="TYPE", help="fp32, bf16, or auto: what is fast here.")]
+DType = Annotated[
+    str,
+    typer.Option("--dtype", metavar="TYPE", help="fp32, bf16, or auto: what is fast here, found once for a machine."),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(
+        "--size",
+        metavar="HEIGHTxWIDTH",
+        help="Of what the first stage makes; the others enlarge it as often as ever. [the model's]",
+    ),
+]
+Frames = Annotated[
+    int | None, typer.Option(help="Of what the first stage makes; the others add to it as ever. [the model's]")
+]
+Rate = Annotated[
+    float | None, typer.Option("--fps", help="Frames a second of what the first stage makes. [the model's]")
+]
 
 
 class Asked(NamedTuple):
@@ -74,6 +91,9 @@ class Asked(NamedTuple):
     device: str | None
     dtype: str
     teacher: bool = False
+    size: str | None = None
+    frames: int | None = None
+    fps: float | None = None
 
 
 class Record(NamedTuple):
@@ -103,23 +123,36 @@ class Finished(NamedTuple):
         return Record(now.stage, now.steps, self.seconds, now.colours[0] if now.colours else None)
 
 
-def gathered_as(model: Sequence[str] | None, asked: Asked) -> "Gathered":
-    """The models that were named, put together, with the sampling that was asked for.
+def gathered_as(model: Sequence[str] | None, asked: Asked, talk: Talk | None = None) -> "Gathered":
+    """The models that were named, put together, with the sampling and the grid that were asked for.
 
+    A warning is given, if there is somebody to talk to, for a grid that is far from what the model was trained on.
     Raises ValueError for an option out of its range, before a model is looked for.
     """
     at_least("--steps", asked.steps, 1)
     at_least("--guidance", asked.guidance, 0)
     at_least("--seed", asked.seed, 0)
+    at_least("--frames", asked.frames, 1)
+    if asked.fps is not None and not 0 < asked.fps < float("inf"):
+        raise ValueError(f"--fps: expected a positive number, got {asked.fps:g}")
+    size = None if asked.size is None else size_named(asked.size)
 
+    from zoetrope.cascade.grid import far_from, on_grid
     from zoetrope.cascade.tuning import Tuning, tuned
     from zoetrope.training.trained import gather
 
     gathered = gather(model or ["mini"])
     if asked.teacher:
         gathered = gathered.originals()
-    tuning = Tuning(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, fields=changes(asked.sets))
-    return gathered._replace(spec=tuned(gathered.spec, tuning))
+    fields = changes(asked.sets)
+    tuning = Tuning(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, fields=fields)
+    spec = on_grid(tuned(gathered.spec, tuning), size=size, frames=asked.frames, fps=asked.fps)
+    for old, new in zip(gathered.spec.stages, spec.stages, strict=False):
+        if old.name != new.name:
+            raise ValueError(f"--set: stages keep their names, by which their weights are found; got {new.name!r}")
+    if talk is not None and (far := far_from(gathered.spec, spec)):
+        talk.warn(f"{far}; it may look worse than what {spec.name} was trained for")
+    return gathered._replace(spec=spec)
 
 
 def ready(gathered: "Gathered", stages: "Sequence[StageSpec]", asked: Asked) -> "Cascade":
@@ -130,9 +163,12 @@ def ready(gathered: "Gathered", stages: "Sequence[StageSpec]", asked: Asked) -> 
 
 
 def expect_text(what: str, text: str) -> None:
-    """Raise ValueError for a text without a word."""
+    """Raise ValueError for a text without a word, or with what no file can hold."""
     if not text.strip():
         raise ValueError(f"{what}: expected some text, got {'only blanks' if text else 'an empty string'}")
+    for place, letter in enumerate(text):
+        if letter == "\0" or "\ud800" <= letter <= "\udfff":
+            raise ValueError(f"{what}: expected text, got {letter!a}, which is no letter, at place {place}")
 
 
 def warn_of_cuts(talk: Talk, cascade: "Cascade", texts: Iterable[str]) -> None:
@@ -159,13 +195,18 @@ def finished(bars: Bars, label: str, stream: "Iterator[Progress]") -> Iterator[F
 
 
 def about(cascade: "Cascade", stages: "Sequence[StageSpec]", seed: int) -> dict[str, Any]:
-    """How the videos were made, for `--json`."""
+    """How the videos were made, for `--json`: what ran, and for each stage where its weights came from."""
     return {
         "seed": seed,
         "model": cascade.spec.name,
         "device": str(cascade.device),
         "dtype": str(cascade.dtype).removeprefix("torch."),
         "settings": {stage.name: {"shape": str(stage.shape), **stage.sampling.to_json()} for stage in stages},
+        "weights": {
+            stage.name: {"from": origin.name, "file": str(origin.file), "id": origin.fingerprint()}
+            for stage in stages
+            if (origin := cascade.origins.get(stage.name)) is not None
+        },
     }
 
 

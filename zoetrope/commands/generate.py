@@ -1,23 +1,29 @@
 """`zoetrope generate`: text to video."""
 
+import hashlib
+import json as js
+import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from zoetrope import __version__
 from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, bytes_named, prompts_in
 from zoetrope.commands._sampling import (
     After,
     Asked,
     DType,
     FitName,
+    Frames,
     Guidance,
     Memory,
     Models,
+    Rate,
     SamplerName,
     SaveStages,
     Seed,
+    Size,
     Steps,
     TeacherFlag,
     Until,
@@ -52,7 +58,16 @@ From = Annotated[
 ]
 Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="What guidance leads away from.")]
 Count = Annotated[int, typer.Option(help="Videos of each prompt.")]
-Prompts = Annotated[Path | None, typer.Option("--prompts", metavar="FILE", help="More prompts, one a line.")]
+Samples = Annotated[
+    list[int] | None,
+    typer.Option("--sample", metavar="N", help="Only this one of the videos that --count makes, from 0. Repeatable."),
+]
+Prompts = Annotated[
+    str | None, typer.Option("--prompts", metavar="FILE", help="More prompts, one a line; # begins a comment.")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on after an interruption: what is there already is not made again.")
+]
 
 
 class Job(NamedTuple):
@@ -63,8 +78,27 @@ class Job(NamedTuple):
     negative: str | None
 
 
+class Begin(NamedTuple):
+    """What the cascade begins with: a video in the place of what stage `after` makes, if there is one."""
+
+    source: str | None
+    after: str | None
+    fit: str
+
+
+class Target(NamedTuple):
+    """Where the videos go, as it was asked for, and whether those that are there already stay."""
+
+    out: str | None
+    save_stages: str | None
+    resume: bool
+
+
 class Making(NamedTuple):
-    """Everything that making the videos takes: what makes them, what is asked for, and where it goes."""
+    """Everything that making the videos takes: what makes them, what is asked for, and where it goes.
+
+    `about` tells how they are made, which is the same for all of them.
+    """
 
     cascade: "Cascade"
     jobs: Sequence[Job]
@@ -72,8 +106,28 @@ class Making(NamedTuple):
     until: str | None
     start: "Start | None"
     memory: int | None
-    outputs: "Outputs"
-    stage_outputs: "StageOutputs"
+    about: dict[str, Any]
+
+    def tags(self, job: Job) -> dict[str, str]:
+        """What the file tells of itself."""
+        about = {name: value for name, value in self.about.items() if name != "device"}
+        if "weights" in about:  # where the files lie is nobody's business
+            about["weights"] = {
+                stage: {"from": origin["from"], "id": origin["id"]} for stage, origin in about["weights"].items()
+            }
+        told = {"zoetrope": __version__, **job._asdict(), **about}
+        seed, model = str(self.seed), self.cascade.spec.name
+        return {"title": job.prompt, "seed": seed, "sample": str(job.sample), "model": model, "comment": js.dumps(told)}
+
+    def finished(self, path: str, number: int) -> bool:
+        """Whether a file tells that it is this very video, by whatever version it was made."""
+        from zoetrope.video import read_tags
+
+        try:
+            own, other = (js.loads(t["comment"]) for t in (self.tags(self.jobs[number]), read_tags(path)))
+            return bool({**own, "zoetrope": None} == {**other, "zoetrope": None})
+        except (ValueError, OSError, KeyError, TypeError):
+            return False
 
 
 def generate(
@@ -89,9 +143,14 @@ def generate(
     guidance: Guidance = None,
     sampler: SamplerName = None,
     negative: Negative = None,
+    size: Size = None,
+    frames: Frames = None,
+    fps: Rate = None,
     count: Count = 1,
+    sample: Samples = None,
     save_stages: SaveStages = None,
     prompts_file: Prompts = None,
+    resume: Resume = False,
     sets: Sets = None,
     device: Device = None,
     dtype: DType = "auto",
@@ -101,46 +160,80 @@ def generate(
     quiet: Quiet = False,
 ) -> None:
     """Make videos of prompts."""
-    talk = Talk(json, quiet)
     texts = [*(prompts or []), *(prompts_in(prompts_file) if prompts_file else [])]
-    at_least("--count", count, 1)
+    numbers = _numbers(count, sample)
     _expect_prompts(texts, negative)
-    budget = bytes_named(memory) if memory else None
-    asked = Asked(seed, steps, guidance, sampler, sets, device, dtype, teacher)
+    asked = Asked(seed, steps, guidance, sampler, sets, device, dtype, teacher, size, frames, fps)
+    begin = Begin(source and os.path.expanduser(source), after, fit)
+    target = Target(out and os.path.expanduser(out), save_stages, resume)
+    jobs = [Job(text, number, negative) for text in texts for number in numbers]
+    work = Work(model, until, bytes_named(memory) if memory else None)
+    _generate(Talk(json, quiet), work, asked, begin, jobs, target)
 
+
+class Work(NamedTuple):
+    """The models that run, the last of their stages, and the memory that they may take."""
+
+    model: list[str] | None
+    until: str | None
+    memory: int | None
+
+
+def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence[Job], target: Target) -> None:
     from zoetrope.cascade.start import stages_after
     from zoetrope.commands._outputs import Outputs, StageOutputs
 
-    gathered = gathered_as(model, asked)
-    footage = _footage(gathered.spec, source, after, until, fit)
-    stages = stages_after(gathered.spec, footage.stage.name if footage else None, until)
-    jobs = [Job(text, number, negative) for text in texts for number in range(count)]
-    outputs = Outputs(out, [job.prompt for job in jobs], stages[-1].shape.frames)
-    stage_outputs = StageOutputs(save_stages)
-    _expect_guided(stages, negative, guidance if footage else None)
+    gathered = gathered_as(work.model, asked, talk)
+    footage = _footage(gathered.spec, begin, work.until)
+    stages = stages_after(gathered.spec, footage.stage.name if footage else None, work.until)
+    stage_outputs = StageOutputs(target.save_stages)
+    prompts = [job.prompt for job in jobs]
+    if not target.resume:  # names that cannot be written are told before weights are looked at
+        outputs = Outputs(target.out, prompts, stages[-1].shape.frames)
+    negative = jobs[0].negative
+    _expect_guided(stages, negative, asked.guidance if footage else None)
     cascade = ready(gathered, stages, asked)
-    warn_of_cuts(talk, cascade, [*texts, *([negative] if negative else [])])
-    if footage is not None:
-        talk.say(f"{source}: {footage.own}, in the place of what {footage.stage.name} makes, {footage.stage.shape}")
+    told = about(cascade, stages, asked.seed)
+    if begin.source and footage:
+        content = hashlib.blake2b(footage.video.frames.tobytes(), digest_size=8).hexdigest()
+        told["from"] = {**about_start(begin.source, footage, begin.fit), "id": content}
     start = footage.start() if footage else None
-    files = _run(talk, Making(cascade, jobs, seed, until, start, budget, outputs, stage_outputs))
-    value = {"files": files, **about(cascade, stages, seed)}
-    if source and footage:
-        value["from"] = about_start(source, footage, fit)
-    talk.result(value, "" if quiet else "\n".join(file["path"] for file in files))
+    making = Making(cascade, jobs, asked.seed, work.until, start, work.memory, told)
+    if target.resume:
+        outputs = Outputs(target.out, prompts, stages[-1].shape.frames, making.finished)
+    stage_outputs.expect_apart(outputs.paths, [(stage.name, stage.shape.frames) for stage in stages])
+    warn_of_cuts(talk, cascade, [*prompts, *([negative] if negative else [])])
+    if footage is not None:
+        talk.say(
+            f"{begin.source}: {footage.own}, in the place of what {footage.stage.name} makes, {footage.stage.shape}"
+        )
+    files = _run(talk, making, outputs, stage_outputs)
+    talk.result({"files": files, **told}, "" if talk.quiet else "\n".join(file["path"] for file in files))
 
 
-def _footage(
-    spec: "CascadeSpec", source: str | None, after: str | None, until: str | None, fit: str
-) -> "Footage | None":
+def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:
+    """The numbers of the videos of each prompt."""
+    at_least("--count", count, 1)
+    if not samples:
+        return range(count)
+    if count != 1:
+        raise ValueError("--sample: expected without --count, of whose videos it makes one")
+    for number in samples:
+        at_least("--sample", number, 0)
+    return list(dict.fromkeys(samples))
+
+
+def _footage(spec: "CascadeSpec", begin: Begin, until: str | None) -> "Footage | None":
     """The video to start from, if there is one."""
     from zoetrope.cascade.start import fit_named, read_start
 
-    how = fit_named(fit)
-    if source is not None:
-        return read_start(source, spec, after=after, until=until, fit=how)
-    if after is not None or how != "exact":
-        raise ValueError(f"{'--after' if after else '--fit'}: expected a video that it is about; give --from VIDEO")
+    how = fit_named(begin.fit)
+    if begin.source is not None:
+        return read_start(begin.source, spec, after=begin.after, until=until, fit=how)
+    if begin.after is not None or how != "exact":
+        raise ValueError(
+            f"{'--after' if begin.after else '--fit'}: expected a video that it is about; give --from VIDEO"
+        )
     return None
 
 
@@ -165,25 +258,31 @@ def _expect_guided(stages: "Sequence[StageSpec]", negative: str | None, guidance
         raise ValueError(f"--guidance: none of the stages to run is guided as it is; --set {path}={guidance:g} does it")
 
 
-def _run(talk: Talk, making: Making) -> list[dict[str, Any]]:
+def _run(talk: Talk, making: Making, outputs: "Outputs", stage_outputs: "StageOutputs") -> list[dict[str, Any]]:
     """Make and write the videos, one after the other, so that each is there as soon as it is made."""
     files: list[dict[str, Any]] = []
-    jobs = making.jobs
+    total, kept = len(making.jobs), sum(outputs.finished)
+    if kept:
+        talk.say(f"{kept} of {total} videos are there already")
     try:
         with talk.bars() as bars:
-            for number in range(len(jobs)):
-                files.append(_one(bars, making, number))
+            for number, job in enumerate(making.jobs):
+                if outputs.finished[number]:
+                    made: dict[str, Any] = {"path": outputs.paths[number], "prompt": job.prompt, "sample": job.sample}
+                    files.append({**made, "skipped": True})
+                else:
+                    files.append(_one(bars, making, number, outputs, stage_outputs))
     except KeyboardInterrupt:
-        kept = ", ".join(file["path"] for file in files) or "nothing"
-        raise KeyboardInterrupt(f"interrupted: {len(files)} of {len(jobs)} videos were written ({kept})") from None
+        written = [file["path"] for file in files if "skipped" not in file]
+        more = "; the same command with --resume goes on" if total > 1 else ""
+        told = f"{len(written)} of {total - kept} videos were written ({', '.join(written) or 'nothing'}){more}"
+        raise KeyboardInterrupt(f"interrupted: {told}") from None
     return files
 
 
-def _one(bars: Bars, making: Making, number: int) -> dict[str, Any]:
+def _one(bars: Bars, making: Making, number: int, outputs: "Outputs", stage_outputs: "StageOutputs") -> dict[str, Any]:
     """Make and write one video, and tell about it."""
-    from zoetrope.video import expect_finite
-
-    job, path = making.jobs[number], making.outputs.paths[number]
+    job, path, tags = making.jobs[number], outputs.paths[number], making.tags(making.jobs[number])
     label = f"{number + 1}/{len(making.jobs)} " if len(making.jobs) > 1 else ""
     stages, kept = list[dict[str, Any]](), list[str]()
     stream = making.cascade.stream(
@@ -198,11 +297,10 @@ def _one(bars: Bars, making: Making, number: int) -> dict[str, Any]:
     for stage in finished(bars, label, stream):
         stages.append(stage.record.to_json())
         name, made, fps = stage.progress.stage, stage.progress.x_hat[0], stage.progress.shape.fps
-        expect_finite(made)  # better now than when the stages after it have run
-        if file := making.stage_outputs.save(path, name, made, fps):
+        if file := stage_outputs.save(path, name, made, fps, {**tags, "stage": name}):
             kept.append(file)
         del stage
-    saved = making.outputs.save(number, made, fps)
+    saved = outputs.save(number, made, fps, tags)
     told = {"path": saved, "prompt": job.prompt, "sample": job.sample, "fps": fps, "stages": stages}
     told |= dict(zip(("frames", "height", "width"), made.shape[1:], strict=True))
     return told | ({"stage_files": kept} if kept else {})

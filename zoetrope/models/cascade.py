@@ -3,9 +3,10 @@
 import copy
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self, Unpack, overload
 
 import torch
@@ -20,12 +21,12 @@ from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
 from zoetrope.models.files import read_card
-from zoetrope.models.folder import expect_readable, locate, read_network, read_spec, write_model
+from zoetrope.models.folder import expect_readable, loaded, locate, read_spec, weights_file, write_model
 from zoetrope.models.options import Options, checked, listed
 from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress
-from zoetrope.models.runs import Trained, is_run, named, read_runs, within
-from zoetrope.models.weights import read_weights
+from zoetrope.models.runs import is_run, named, read_runs, within
+from zoetrope.models.weights import Origin
 from zoetrope.networks import Network
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.video import Video
@@ -42,6 +43,7 @@ class Cascade:
 
     Attributes:
         spec: what the stages are and how they are sampled; see `zoetrope.cascade.tuning.tuned` for other sampling.
+        origins: the model or run, and the file, that the weights of each stage come from, where that is known.
     """
 
     def __init__(
@@ -52,13 +54,14 @@ class Cascade:
         card: str = "",
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        origins: Mapping[str, Origin] = MappingProxyType({}),
     ):
         """`load` gives a stage's network with its weights; `dtype` is what networks compute in.
 
         Raises ValueError for a device that is not here, and for a type other than float32, bfloat16 and float16.
         """
         expect_dtype(dtype)
-        self.spec, self.card = spec, card
+        self.spec, self.card, self.origins = spec, card, origins
         self.device, self.dtype = device_named(device), dtype
         self._load = load
         # On a CPU text is always read in float32: it is quick there, and every run then finds the same features.
@@ -85,28 +88,27 @@ class Cascade:
         """
         runs = [name_or_path] if is_run(named(name_or_path)[0]) else within(name_or_path)
         if runs:
-            return cls._of_runs(read_runs(runs), teacher, device, dtype)
-        folder = locate(name_or_path)
-        spec = read_spec(folder)
-        taught = {original.name for original in spec.teachers}
+            trained, card = read_runs(runs), ""
+            known, files, originals = trained.spec, trained.weights, dict[str, Path]()
+        else:
+            folder = locate(name_or_path)
+            known, card = read_spec(folder), read_card(folder)
+            files = {stage.name: weights_file(folder, stage.name) for stage in known.stages}
+            originals = {stage.name: weights_file(folder, stage.name, teacher=True) for stage in known.teachers}
+
+        def file_of(stage: StageSpec) -> Path:
+            original = stage.distilled is None and stage.name in originals
+            return originals[stage.name] if original else files[stage.name]
+
+        spec = known.originals() if teacher else known
         return cls(
-            spec.originals() if teacher else spec,
-            lambda stage: read_network(folder, stage, teacher=stage.distilled is None and stage.name in taught),
-            card=read_card(folder),
+            spec,
+            lambda stage: loaded(stage, file_of(stage)),
+            card=card,
             device=device,
             dtype=dtype,
+            origins={stage.name: Origin(str(name_or_path), file_of(stage)) for stage in spec.stages},
         )
-
-    @classmethod
-    def _of_runs(cls, trained: Trained, teacher: bool, device: torch.device | str, dtype: torch.dtype) -> Self:
-        """A cascade from the folders of trainings."""
-
-        def load(stage: StageSpec) -> Network:
-            network = stage.network.bare()
-            read_weights(network, trained.weights[stage.name])
-            return network.eval().requires_grad_(False)
-
-        return cls(trained.spec.originals() if teacher else trained.spec, load, device=device, dtype=dtype)
 
     def tuned(
         self,

@@ -77,12 +77,17 @@ def weights_file(folder: Path, stage: str, *, teacher: bool = False) -> Path:
 
 
 def read_network(folder: Path, stage: StageSpec, *, teacher: bool = False) -> Network:
-    """A stage's network with its weights, or that of its teacher, in float32, ready to sample.
+    """A stage's network with its weights, or that of its teacher, see `loaded`."""
+    return loaded(stage, weights_file(folder, stage.name, teacher=teacher))
+
+
+def loaded(stage: StageSpec, weights: Path) -> Network:
+    """A stage's network with the weights of a file, in float32, ready to sample.
 
     Raises ValueError if the weights are missing, damaged, or those of another network.
     """
     network = stage.network.bare()
-    read_weights(network, weights_file(folder, stage.name, teacher=teacher))
+    read_weights(network, weights)
     return network.eval().requires_grad_(False)
 
 

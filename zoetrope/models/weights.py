@@ -4,9 +4,11 @@ A file in 8 bits holds whole numbers from -127 to 127 for each tensor of two or 
 `<name>.scale`, what those of each row (of the first axis) are multiplied by. Its vectors are in bfloat16.
 """
 
+import hashlib
 import os
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,7 +21,25 @@ SCALE = ".scale"  # no parameter is called so: its module would have the name of
 FLOATS = ("F64", "F32", "F16", "BF16")
 POSITION = "state.json"  # in the folder of a checkpoint: among others, the size and CRC-32 of each of its files
 CHUNK = 2**22
+SAMPLES, SAMPLE = 64, 2**14  # parts of a file that its fingerprint is made from, and the bytes of each
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"}
+
+
+class Origin(NamedTuple):
+    """Where weights came from: the model or run, as it was named, and the file."""
+
+    name: str
+    file: Path
+
+    def fingerprint(self) -> str:
+        """16 letters that tell files of other content apart, from samples of it: large files need not be read whole."""
+        size = self.file.stat().st_size
+        found = hashlib.blake2b(str(size).encode(), digest_size=8)
+        with self.file.open("rb") as file:
+            for sample in range(SAMPLES):
+                file.seek(max(0, size - SAMPLE) * sample // (SAMPLES - 1))
+                found.update(file.read(SAMPLE))
+        return found.hexdigest()
 
 
 def read_weights(module: nn.Module, path: Path) -> None:

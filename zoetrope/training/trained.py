@@ -12,10 +12,9 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import unknown
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.files import read_card
-from zoetrope.models.folder import locate, read_spec, weights_file
+from zoetrope.models.folder import loaded, locate, read_spec, weights_file
 from zoetrope.models.runs import RUN, average_file, named, within
-from zoetrope.models.weights import check_weights, read_weights
-from zoetrope.networks import Network
+from zoetrope.models.weights import Origin, check_weights
 from zoetrope.text import TextEncoder
 from zoetrope.training.distil import Distillation, is_distillation
 from zoetrope.training.spec import Recipe
@@ -52,13 +51,18 @@ class Gathered(NamedTuple):
     def cascade(self, device: torch.device, dtype: torch.dtype) -> Cascade:
         """The cascade, ready to run."""
 
-        def load(stage: StageSpec) -> Network:
-            network = stage.network.bare()
+        def file_of(stage: StageSpec) -> Path:
             original = stage.distilled is None and stage.name in self.teacher_weights
-            read_weights(network, (self.teacher_weights if original else self.weights)[stage.name])
-            return network.eval().requires_grad_(False)
+            return (self.teacher_weights if original else self.weights)[stage.name]
 
-        return Cascade(self.spec, load, card=self.card, device=device, dtype=dtype)
+        return Cascade(
+            self.spec,
+            lambda stage: loaded(stage, file_of(stage)),
+            card=self.card,
+            device=device,
+            dtype=dtype,
+            origins={name: Origin(source, self.weights[name]) for name, source in self.sources.items()},
+        )
 
 
 class _Part(NamedTuple):
