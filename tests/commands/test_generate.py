@@ -2,15 +2,19 @@
 
 import json
 import logging
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
+import zoetrope
 from zoetrope.commands._talk import Talk
-from zoetrope.video import probe, read
+from zoetrope.video import probe, read, read_tags
 
 from .conftest import Cli
 
@@ -70,6 +74,182 @@ def test_several_videos_are_numbered(cli: Cli, model: Path) -> None:
     assert sorted(str(p) for p in Path("many").rglob("*_0000.png")) == [f"many/00{n}/frame_0000.png" for n in (1, 2)]
     assert cli("generate", "fog", "a red ball", "-o", "f_%02d.png", *words).code == 0
     assert Path("f_001-00.png").exists() and Path("f_002-03.png").exists()
+
+
+def test_one_of_several_alone(cli: Cli, model: Path) -> None:
+    words = ["fog", "--model", model, "--until", "base", "--seed", "5"]
+    assert cli("generate", *words, "--count", "3", "-o", "a.gif").code == 0
+    alone = cli("generate", *words, "--sample", "2", "-o", "b.gif", "--json")
+    assert [file["sample"] for file in json.loads(alone.out)["files"]] == [2]
+    assert np.array_equal(read("b.gif").frames, read("a-003.gif").frames)
+    two = cli("generate", *words, "--sample", "2", "--sample", "0", "--sample", "2", "-o", "c.gif", "--json")
+    assert [file["sample"] for file in json.loads(two.out)["files"]] == [2, 0]
+    for wrong, message in ((["--sample", "-1"], "--sample: expected"), (["--sample", "1", "--count", "2"], "--count")):
+        done = cli("generate", *words, *wrong)
+        assert done.code == 2 and message in done.err
+
+
+def test_a_file_tells_how_it_was_made(cli: Cli, model: Path) -> None:
+    words = ["--model", model, "--seed", "7", "--negative", "a ball", "--sample", "1", "--save-stages", "stages"]
+    done = cli("generate", "a red star", *words, "-o", "a.mp4", "--json")
+    told, tags = json.loads(done.out), read_tags("a.mp4")
+    assert (tags["title"], tags["seed"], tags["sample"], tags["model"]) == ("a red star", "7", "1", "tiny")
+    comment = json.loads(tags["comment"])
+    assert comment["settings"] == told["settings"] and comment["dtype"] == told["dtype"]
+    assert (comment["prompt"], comment["negative"], comment["zoetrope"]) == (
+        "a red star",
+        "a ball",
+        zoetrope.__version__,
+    )
+    assert {stage: origin["from"] for stage, origin in told["weights"].items()} == dict.fromkeys(
+        ("base", "tsr1", "ssr1"), str(model)
+    )
+    assert all(Path(origin["file"]).is_file() for origin in told["weights"].values())
+    assert comment["weights"] == {
+        stage: {"from": str(model), "id": origin["id"]} for stage, origin in told["weights"].items()
+    }
+    assert read_tags("stages/a-tsr1.mp4")["stage"] == "tsr1"
+    again = [str(word) for word in ("--seed", comment["seed"], "--sample", comment["sample"])]
+    words = ["--model", comment["weights"]["base"]["from"], "--negative", comment["negative"], *again]
+    assert cli("generate", comment["prompt"], *words, "-o", "b.mp4").code == 0
+    assert Path("a.mp4").read_bytes() == Path("b.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("out", [["-o", "v.mp4"], ["-o", "v.gif"], ["-o", "v/"], ["-o", "v_%02d.png"], []])
+def test_what_is_there_already_is_not_made_again(cli: Cli, model: Path, out: list[str]) -> None:
+    """As after a kill: of four videos two are there."""
+    words = ["fog", "a red ball", "--model", model, "--until", "base", "--steps", "1", *out]
+    assert cli("generate", *words, "--count", "2", "--resume").code == 0
+    files = sorted(path for path in Path().rglob("*") if path.is_file())
+    content = {path: path.read_bytes() for path in files}
+    for path in files:
+        if re.search(r"(^|/|v-|v_)00[34]\b", str(path)) or (not out and "ball" in str(path)):
+            path.unlink()
+    left = {path: path.stat().st_mtime_ns for path in files if path.exists()}
+    done = cli("generate", *words, "--count", "2", "--resume", "--json")
+    assert [file.get("skipped", False) for file in json.loads(done.out)["files"]] == [True, True, False, False]
+    assert "2 of 4 videos are there already" in done.err
+    assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == content
+    assert all(path.stat().st_mtime_ns == before for path, before in left.items())
+    again = json.loads(cli("generate", *words, "--count", "2", "--resume", "--json").out)["files"]
+    assert all(file["skipped"] for file in again) and len(again) == 4
+
+
+@pytest.mark.parametrize(
+    "changed", [["--seed", "1"], ["--steps", "2"], ["--negative", "a ball"], ["--dtype", "bf16"], ["--size", "8x16"]]
+)
+def test_what_was_made_otherwise_is_not_taken_for_it(cli: Cli, model: Path, changed: list[str]) -> None:
+    words = ["fog", "--model", model, "--until", "base", "--steps", "1", "--dtype", "fp32"]
+    assert cli("generate", *words, "-o", "v.gif", "--count", "2").code == 0
+    before = Path("v-001.gif").read_bytes()
+    done = cli("generate", *words, "-o", "v.gif", "--count", "2", "--resume", *changed)
+    assert done.code == 2 and "v-001.gif: expected the video of 'fog' with these settings, or nothing" in done.err
+    assert Path("v-001.gif").read_bytes() == before
+    Path("v-001.gif").write_bytes(b"x")
+    done = cli("generate", *words, "-o", "v.gif", "--count", "2", "--resume")
+    assert done.code == 2 and "v-001.gif: expected the video of 'fog'" in done.err
+
+
+def test_weights_of_other_content_are_not_taken_for_these(cli: Cli, model: Path) -> None:
+    shutil.copytree(model, "own")
+    words = [
+        "generate",
+        "fog",
+        "--model",
+        "own",
+        "--until",
+        "base",
+        "--steps",
+        "1",
+        "-o",
+        "v.gif",
+        "--resume",
+        "--json",
+    ]
+    assert cli(*words).code == 0 and json.loads(cli(*words).out)["files"][0]["skipped"]
+    file = Path("own/base/model.safetensors")
+    save_file({name: value.clone() * 1.5 for name, value in load_file(file).items()}, file)
+    assert cli(*words).code == 2
+
+
+def test_another_size_length_and_rate(cli: Cli, model: Path) -> None:
+    words = ["generate", "fog", "--model", model, "--steps", "1", "-o", "a.mp4"]
+    done = cli(*words, "--size", "16x8", "--frames", "6", "--fps", "1", "--json")
+    info = probe("a.mp4")
+    assert (info.frames, info.height, info.width, info.fps) == (12, 32, 16, 2)
+    assert json.loads(done.out)["settings"]["tsr1"]["shape"] == "12x16x8@2fps"
+    assert "warning: 6 frames instead of 4, 16 pixels high instead of 8, 1 frames a second instead of 2" in done.err
+    heights = {"base.shape": 12, "tsr1.source": 12, "tsr1.shape": 12, "ssr1.source": 12, "ssr1.shape": 24}
+    sets = [f"{grid}.height={height}" for grid, height in heights.items()]
+    done = cli(*words, *(word for item in sets for word in ("--set", item)))
+    assert done.code == 0 and probe("a.mp4").height == 24 and "12 pixels high instead of 8" in done.err
+    assert "pixels" not in cli(*words, "--size", "8x9").err  # near enough to what it was trained for
+    for wrong, message in (
+        (["--size", "16"], "--size: expected HEIGHTxWIDTH in pixels, such as 24x40, got '16'"),
+        (["--size", "0x8"], "--size: expected HEIGHTxWIDTH"),
+        (["--frames", "0"], "--frames: expected a finite number of 1 or more, got 0"),
+        (["--fps", "0"], "--fps: expected a positive number, got 0"),
+        (["--fps", "nan"], "--fps: expected a positive number, got nan"),
+    ):
+        done = cli(*words, *wrong)
+        assert done.code == 2 and message in done.err
+    done = cli("generate", "fog", "--until", "base", "--size", "25x40", "-o", "a.mp4")
+    assert done.code == 2 and "expected a multiple of 4, got 25; the nearest that all stages can is 24x40" in done.err
+
+
+def test_which_run_ran_is_told_whatever_the_order(cli: Cli, model: Path, recipe: Path) -> None:
+    sets = ['base.training.phases=[{"examples": 8, "batch": 4}]', "name=mine", "cascade.name=mine"]
+    words = [word for item in sets for word in ("--set", item)]
+    assert cli("train", recipe, "--stage", "base", "--out", "mine", "--quiet", *words).code == 0
+    made = []
+    for order in (["mine", model], [model, "mine"]):
+        options = [word for name in order for word in ("--model", name)]
+        done = cli("generate", "fog", *options, "--until", "base", "-o", "a.gif", "--json")
+        told = json.loads(done.out)
+        made.append((told["model"], told["weights"]["base"]["from"], Path("a.gif").read_bytes()))
+    assert made[0] == made[1] and made[0][:2] == ("mine + tiny", "mine")
+    assert "checkpoints" in told["weights"]["base"]["file"]
+    assert cli("generate", "fog", "--model", "mine", "-o", "b.gif").code == 0
+    assert np.array_equal(read("b.gif").frames, read("a.gif").frames)
+
+
+def test_comments_in_a_file_of_prompts(cli: Cli, model: Path) -> None:
+    Path("prompts.txt").write_text(
+        "# of today\nfog\u2028and rain\r\n  # indented\n\\#1 on a wall\n\na # within\n", "utf-8"
+    )
+    done = cli("generate", "--prompts", "prompts.txt", "--model", model, "--until", "base", "-o", "v.gif", "--json")
+    prompts = [file["prompt"] for file in json.loads(done.out)["files"]]
+    assert prompts == ["fog\u2028and rain", "#1 on a wall", "a # within"]
+    Path("prompts.txt").write_text("# nothing else\n")
+    assert "prompts.txt: holds no prompt" in cli("generate", "--prompts", "prompts.txt", "--model", model).err
+
+
+def test_tildes(cli: Cli, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    shutil.copytree(model, home / "tiny")
+    (home / "prompts.txt").write_text("fog\n")
+    words = ["--model", "~/tiny", "--prompts", "~/prompts.txt", "--save-stages", "~/stages", "--until", "base"]
+    assert cli("generate", *words, "-o", "~/in/").code == 0
+    assert (home / "in/frame_0000.png").is_file() and (home / "stages/in-base.mp4").is_file()
+    assert cli("generate", "fog", "--model", "~/tiny", "--from", "~/in/", "-o", "~/a.mp4").code == 0
+    assert (home / "a.mp4").is_file() and not Path("~").exists()
+
+
+def test_files_of_stages_never_replace_others(cli: Cli, model: Path) -> None:
+    words = ["--model", model, "--steps", "1", "--until", "tsr1", "--save-stages", "."]
+    done = cli("generate", "fog", "fog base", *words)
+    assert done.code == 2 and "--save-stages .: fog-base.mp4 would be written twice" in done.err
+    done = cli("generate", "fog", *words, "-o", "x/a.mp4", "--save-stages", ".")
+    assert done.code == 2 and list(Path().iterdir()) == []
+
+
+def test_colours_are_told_in_json_alone(cli: Cli, model: Path) -> None:
+    done = cli("generate", "fog", "--model", model, "-o", "a.mp4", "--json")
+    lines = [line for line in done.err.splitlines() if "colours" in line]
+    assert all("drift" in line for line in lines)
+    assert all("input_mean" in stage["colour"] for stage in json.loads(done.out)["files"][0]["stages"][1:])
 
 
 def test_a_name_from_the_prompt_never_replaces_a_file(cli: Cli, model: Path) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from zoetrope import Cascade
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.models.folder import read_network, read_spec, write_model
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.samplers import Sampler
 from zoetrope.shapes import VideoShape
 from zoetrope.text.t5 import T5
 
@@ -82,3 +84,46 @@ def test_targets_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ValueError, match="got one with other files"):
         write(Path("full"), "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
+
+
+class Foreign(VideoUNetConfig):
+    """A network that does not come with the package, of whose folder it would have to be a file."""
+
+
+class ForeignText(T5):
+    """The same for a text encoder."""
+
+
+def test_what_could_not_be_loaded_again_is_not_saved(tmp_path: Path) -> None:
+    known = spec("tiny")
+    stage = known.stages[0]
+    network = Foreign(**{name: getattr(stage.network, name) for name in VideoUNetConfig.model_fields})
+    foreign = CascadeSpec(
+        name="x", text=known.text, stages=(StageSpec(name="base", shape=stage.shape, network=network),)
+    )
+    cascade = Cascade(foreign, lambda stage: stage.network.build())
+    assert cascade.generate(None, size=(8, 4)).frames.shape == (2, 8, 4, 3)
+    message = (
+        r"stages.base.network: expected a kind that comes with zoetrope, got .*Foreign; to be saved, make it zoetrope/"
+    )
+    with pytest.raises(ValueError, match=message):
+        cascade.save_pretrained(tmp_path / "model")
+    other = CascadeSpec(name="x", text=ForeignText(width=8, limit=16), stages=known.stages)
+    with pytest.raises(ValueError, match="text: expected a kind that comes with zoetrope"):
+        write_model(tmp_path / "model", other, {"base": stage.network.build()}, "# x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_sampler_and_grid_that_is_saved_is_loaded_again(tmp_path: Path) -> None:
+    for number, name in enumerate(Sampler.names()):
+        own = Cascade(spec("tiny"), lambda stage: stage.network.build()).tuned(sampler=name, fps=0.1, guidance=1 / 3)
+        own.save_pretrained(tmp_path / str(number))
+        assert Cascade.from_pretrained(tmp_path / str(number)).spec == own.spec
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Cascade(spec("tiny"), lambda stage: stage.network.build()).save_pretrained("~/model")
+    assert Cascade.from_pretrained("~/model").spec == spec("tiny") and (tmp_path / "model").is_dir()
+    with pytest.raises(ValueError, match="unknown model"):
+        Cascade.from_pretrained("~nobody-of-this-name/model")

@@ -1,5 +1,6 @@
 """Weights in 8 bits: what is kept of them, and files that are refused."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from zoetrope.models.weights import check_weights, read_weights, write_weights
+from zoetrope.models.weights import Origin, check_weights, checksum, read_weights, write_weights
 
 
 def module() -> nn.Sequential:
@@ -71,3 +72,71 @@ def test_scales_that_are_missing_or_misshapen_are_told(tmp_path: Path) -> None:
     save_file({**whole, "1.scale": torch.ones(2)}, path)
     with pytest.raises(ValueError, match=r"1 tensors are unexpected, first '1.scale'"):
         read_weights(module(), path)
+
+
+@pytest.mark.parametrize("name", ["0.weight", "2.bias"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8])
+def test_weights_that_are_not_finite_are_named(tmp_path: Path, name: str, value: float, dtype: torch.dtype) -> None:
+    path, own = tmp_path / "w.safetensors", module()
+    write_weights(own, path, dtype)
+    stored = load_file(path)
+    place = name + ".scale" if f"{name}.scale" in stored else name
+    stored[place] = stored[place].clone()
+    stored[place].view(-1)[-1] = value
+    save_file(stored, path)
+    before = {key: weight.clone() for key, weight in own.state_dict().items()}
+    with pytest.raises(ValueError, match=rf"w.safetensors: expected finite weights, got NaN or infinity in '{name}'"):
+        read_weights(own, path)
+    assert all(torch.equal(before[key], weight) for key, weight in own.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"0.weight": torch.ones(4, 12, dtype=torch.int64)}, r"'0.weight': expected F64, F32, .*, got I64"),
+        ({"2.bias": torch.ones(7, dtype=torch.int8), "2.bias.scale": torch.ones(7)}, r"'2.bias': expected .*, got I8"),
+        (
+            {"0.weight": torch.ones(4, 12, dtype=torch.int8), "0.weight.scale": torch.ones(4, dtype=torch.int8)},
+            r"'0.weight.scale': expected F64, F32, .*, got I8",
+        ),
+        ({"2.bias": torch.ones(7, dtype=torch.bool)}, r"'2.bias': expected .*, got BOOL"),
+    ],
+    ids=["whole numbers", "a vector in 8 bits", "scales in 8 bits", "truth values"],
+)
+def test_numbers_of_other_types_are_refused(tmp_path: Path, changed: dict[str, torch.Tensor], message: str) -> None:
+    path = tmp_path / "w.safetensors"
+    write_weights(module(), path, torch.float32)
+    save_file({**load_file(path), **changed}, path)
+    with pytest.raises(ValueError, match=message):
+        check_weights(module(), path)
+
+
+def test_every_reader_of_a_checkpoint_verifies_it(tmp_path: Path) -> None:
+    path = tmp_path / "average.safetensors"
+    write_weights(module(), path, torch.float32)
+    sums = {"average.safetensors": [path.stat().st_size, checksum(path)], "model.safetensors": [1, 2]}
+    (tmp_path / "state.json").write_text(json.dumps({"examples": 4, "files": sums}))
+    read_weights(module(), path)
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1  # the last digits of a weight: a whole file, and a network like any other
+    path.write_bytes(content)
+    check_weights(module(), path)
+    with pytest.raises(ValueError, match=r"average.safetensors: damaged, its content is not what was written"):
+        read_weights(module(), path)
+    (tmp_path / "state.json").write_text("{}")  # of an earlier version, which kept no checksums
+    read_weights(module(), path)
+
+
+def test_fingerprints_tell_weights_apart(tmp_path: Path) -> None:
+    own, path = nn.Linear(400, 400), tmp_path / "w.safetensors"
+    write_weights(own, path)
+    first = Origin("a", path).fingerprint()
+    write_weights(own, tmp_path / "copy.safetensors")
+    assert Origin("b", tmp_path / "copy.safetensors").fingerprint() == first and len(first) == 16
+    with torch.no_grad():
+        own.weight.mul_(1.01)
+    write_weights(own, path)
+    assert Origin("a", path).fingerprint() != first
+    path.write_bytes(b"x")
+    assert Origin("a", path).fingerprint() != first

@@ -77,7 +77,10 @@ def at_least(option: str, value: float | None, least: int) -> None:
     """Raise ValueError unless an option's value is absent, or finite, at least `least`, and of a sane size."""
     if value is None or least <= value < MOST:
         return
-    got = f"{value:g}" if isinstance(value, float) or abs(value) < MOST else f"one of {value.bit_length()} bits"
+    try:
+        got = f"{value:g}"
+    except OverflowError:
+        got = "one of hundreds of digits"
     raise ValueError(f"{option}: expected a finite number of {least} or more, got {got}")
 
 

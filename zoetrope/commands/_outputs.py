@@ -37,7 +37,9 @@ class Outputs:
                 self.paths.append(_free(slug(prompt), suffix, self.paths, number, done))
             else:
                 self.paths.append(out if len(prompts) == 1 else numbered(out, number + 1))
-        self.finished = [done is not None and exists(path) and done(path, n) for n, path in enumerate(self.paths)]
+        self.finished = [
+            done is not None and _is_whole(path, frames) and done(path, n) for n, path in enumerate(self.paths)
+        ]
         if out is not None and not all(self.finished):
             check_output(out, frames)
         for path, prompt, finished in zip(self.paths, prompts, self.finished, strict=True):
@@ -112,6 +114,12 @@ def exists(path: str) -> bool:
     """Whether there is a file of that name, or a picture of that sequence."""
     pattern = sequence_pattern(path)
     return bool(sequence_files(pattern)) if pattern else Path(path).exists()
+
+
+def _is_whole(path: str, frames: int) -> bool:
+    """Whether a file is there, or all of so many pictures: only their renaming can have been cut off."""
+    pattern = sequence_pattern(path)
+    return len(sequence_files(pattern)) == frames if pattern else Path(path).is_file()
 
 
 def is_folder(path: str | None) -> bool:

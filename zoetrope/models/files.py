@@ -21,9 +21,7 @@ def inside(folder: Path, name: str | Path) -> Path:
         raise ValueError(f"{path}: cannot be followed ({error})") from None
     homes = [root, root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [root]
     if not any(real.is_relative_to(home) for home in homes):
-        raise ValueError(
-            f"{path}: expected a file in {folder}, got a link that leads out of it; put a copy in its place"
-        )
+        raise ValueError(f"{path}: expected a file in {folder}, got a link out of it; put a copy in its place")
     if real.exists() and not real.is_file():
         raise ValueError(f"{path}: expected a file, got {'a folder' if real.is_dir() else 'a pipe or a device'}")
     return path

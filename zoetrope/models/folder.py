@@ -138,7 +138,7 @@ def expect_readable(spec: CascadeSpec) -> None:
         if value.kind() not in value.names() or type(value).named(value.kind()) is not type(value):
             file = f"{value.folder.replace('.', '/')}/{value.kind()}.py"
             raise ValueError(
-                f"{where}: expected a kind that comes with zoetrope, got {own}; it has to be {file} to be saved"
+                f"{where}: expected a kind that comes with zoetrope, got {own}; to be saved, make it {file}"
             )
     try:
         if CascadeSpec.from_json(json.dumps(spec.to_json())) == spec:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, TypedDict, cast, get_type_hints
 
-from pydantic import ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, create_model
+from pydantic import ConfigDict, Field, InstanceOf, NonNegativeInt, PositiveFloat, PositiveInt, create_model
 
 from zoetrope.config import Config
 from zoetrope.models.progress import Progress
@@ -37,7 +37,7 @@ class Options(TypedDict, total=False):
     frames: PositiveInt | None
     fps: PositiveFloat | None
     until: str | None
-    video: Video | None
+    video: InstanceOf[Video] | None
     after: str | None
     memory: PositiveInt | None
     batch: PositiveInt

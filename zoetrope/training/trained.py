@@ -127,10 +127,7 @@ def _by_stage(parts: Mapping[str, _Part], *, runs: bool) -> dict[str, str]:
     for name, part in parts.items():
         for stage in part.stages if is_run(name) == runs else ():
             if stage.name in found:
-                what = "run" if runs else "model"
-                raise ValueError(
-                    f"{found[stage.name]} and {name} both have a stage {stage.name!r}; name one {what} of it"
-                )
+                raise ValueError(f"{found[stage.name]} and {name} both have a stage {stage.name!r}; name one of them")
             found[stage.name] = name
     return found
 
