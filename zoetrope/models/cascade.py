@@ -127,7 +127,8 @@ class Cascade:
         `zoetrope.cascade.tuning.tuned` what is wanted.
         Raises ValueError that names what is wrong, and the nearest size that the networks can process.
         """
-        spec = tuned(self.spec, Tuning(steps=steps, guidance=guidance, sampler=sampler))
+        sampled = (steps, guidance, sampler) != (None, None, None)  # by way of JSON, which not every network has
+        spec = tuned(self.spec, Tuning(steps=steps, guidance=guidance, sampler=sampler)) if sampled else self.spec
         spec = on_grid(spec, size=size, frames=frames, fps=fps)
         if far := far_from(self.spec, spec):
             log.warning("%s: %s; it may look worse than what it was trained for", spec.name, far)
