@@ -168,11 +168,7 @@ def _begun(
     from zoetrope.training.distil import Distillation, is_distillation, plan
 
     recipe, stage, weights, first = teacher
-    for path, value in own:
-        recipe = recipe.override(f"{stage}.{path}", value)
-    for path, value in sets:
-        recipe = recipe.override(path, value)
-    recipe = located(recipe)
+    recipe = located(recipe.overridden({f"{stage}.{path}": value for path, value in own} | dict(sets)))
     rounds = plan(recipe, stage)
     expect_data(rounds[0][1], stage)
     if is_distillation(out):
