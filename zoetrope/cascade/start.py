@@ -13,7 +13,7 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import unknown
 from zoetrope.shapes import VideoShape, expect_shape
 from zoetrope.video import Info, Video, probe, read
-from zoetrope.video.writing import sequence_pattern
+from zoetrope.video.naming import sequence_pattern
 
 Fit = Literal["exact", "crop"]
 SAME_RATE = 0.01

@@ -7,6 +7,7 @@ The `Video` lives in `value`, files are read in `reading` (with the timing of pi
 from zoetrope.video.member import Member
 from zoetrope.video.reading import Info, Track, probe, read, read_probed, read_track
 from zoetrope.video.sheet import contact_sheet
+from zoetrope.video.tags import read_tags
 from zoetrope.video.value import Video, expect_finite, pictures, save_tensor
 from zoetrope.video.writing import Writer, check_output, open_writer, save_image
 
@@ -24,6 +25,7 @@ __all__ = [
     "probe",
     "read",
     "read_probed",
+    "read_tags",
     "read_track",
     "save_image",
     "save_tensor",

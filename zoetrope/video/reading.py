@@ -30,9 +30,9 @@ from zoetrope.video.decoding import (
     stored_rate,
 )
 from zoetrope.video.member import Member
+from zoetrope.video.naming import sequence_files, sequence_pattern
 from zoetrope.video.timing import Timing, moments, pick, timing
 from zoetrope.video.value import Video
-from zoetrope.video.writing import sequence_files, sequence_pattern
 
 if TYPE_CHECKING:
     import av

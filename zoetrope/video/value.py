@@ -1,8 +1,9 @@
 """The video as a value: pictures for people, and the way to and from tensors."""
 
+import logging
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoetrope.video.writing import check_output, open_writer
+from zoetrope.video.writing import Writer, check_output, open_writer
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +54,21 @@ class Video:
         levels = torch.from_numpy(np.ascontiguousarray(self.frames.transpose(3, 0, 1, 2)))
         return levels.to(torch.float32).div_(127.5).sub_(1)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the video; the name says how, see `zoetrope.video.check_output`, which raises for an impossible one."""
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        tags: Mapping[str, str] | None = None,
+        sound_of: str | os.PathLike[str] | None = None,
+    ) -> None:
+        """Write the video; the name says how, see `zoetrope.video.check_output`, which raises for an impossible one.
+
+        `tags` and `sound_of` are those of `zoetrope.video.open_writer`; what of the sound is not kept is logged.
+        """
         check_output(path, len(self.frames))
-        with open_writer(path, self.fps, *self.frames.shape[1:3]) as writer:
+        with open_writer(path, self.fps, *self.frames.shape[1:3], tags=tags, sound_of=sound_of) as writer:
             writer.write(self.frames)
+        _tell(path, writer)
 
 
 def pictures(x: Tensor) -> Iterator[np.ndarray]:
@@ -81,10 +94,23 @@ def expect_finite(x: Tensor) -> None:
         raise ValueError("video: expected finite values, got NaN or infinity")
 
 
-def save_tensor(x: Tensor, fps: float, path: str | os.PathLike[str]) -> None:
+def save_tensor(
+    x: Tensor,
+    fps: float,
+    path: str | os.PathLike[str],
+    *,
+    tags: Mapping[str, str] | None = None,
+    sound_of: str | os.PathLike[str] | None = None,
+) -> None:
     """Write what `Video.from_tensor(x, fps).save(path)` would, picture by picture while others are made."""
     made = pictures(x)
     check_output(path, x.shape[1])
-    with open_writer(path, fps, *x.shape[2:]) as writer:
+    with open_writer(path, fps, *x.shape[2:], tags=tags, sound_of=sound_of) as writer:
         for picture in made:
             writer.write(picture)
+    _tell(path, writer)
+
+
+def _tell(path: str | os.PathLike[str], writer: Writer) -> None:
+    for note in writer.notes:
+        _log.warning("%s: %s", os.fspath(path), note)

@@ -5,35 +5,23 @@ A file appears whole or not at all, and so does each picture of a sequence.
 
 import math
 import os
-import re
 import secrets
 import shutil
-import struct
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zoetrope.config import unknown
-
-if TYPE_CHECKING:
-    import av
+from zoetrope.video.encoding import Output, Sink, encoder, pictures
+from zoetrope.video.ending import unwinding
+from zoetrope.video.naming import sequence_files, sequence_pattern
+from zoetrope.video.opening import PathLike
+from zoetrope.video.tags import as_json, beside, check_tags
 
 SUFFIXES = (".gif", ".mp4", ".png", ".webm")
-SEQUENCE = "frame_%04d.png"
-_CODECS: dict[str, tuple[str, str, dict[str, str], dict[str, str]]] = {
-    ".mp4": ("mp4", "libx264", {"crf": "16", "preset": "veryfast"}, {"movflags": "+faststart"}),
-    ".webm": ("webm", "libvpx-vp9", {"crf": "24", "b": "0", "cpu-used": "4", "row-mt": "1"}, {}),
-    ".gif": ("gif", "gif", {}, {}),
-}
-_BT709 = 1
-_LIMITED = 1
-
-_Sink = Callable[[np.ndarray], None]
 
 
 def check_output(path: str | os.PathLike[str], frames: int | None = None) -> None:
@@ -68,34 +56,17 @@ def check_output(path: str | os.PathLike[str], frames: int | None = None) -> Non
         raise ValueError(f"{path}: cannot write in the folder {str(folder)!r} ({error.strerror})") from None
 
 
-def sequence_pattern(path: str | os.PathLike[str]) -> Path | None:
-    """The pattern of names if `path` means a sequence of pictures, else None. Raises ValueError for a bad pattern."""
-    target = Path(path)
-    if os.fspath(path).endswith(("/", os.sep)) or target.is_dir():
-        return target / SEQUENCE
-    if target.suffix.lower() != ".png" or "%" not in target.name:
-        return None
-    if not re.fullmatch(r"[^%]*%(0\d+)?d[^%]*", target.name):
-        raise ValueError(f"{path}: expected one number pattern such as %04d in the name of a picture sequence")
-    return target
-
-
-def sequence_files(pattern: Path) -> list[Path]:
-    """The existing pictures of a sequence, in the order of their numbers."""
-    before, after = re.split(r"%(?:0\d+)?d", pattern.name)
-    number = re.compile(re.escape(before) + r"(\d+)" + re.escape(after))
-    folder = pattern.parent
-    found = ((number.fullmatch(file.name), file) for file in (folder.iterdir() if folder.is_dir() else ()))
-    return [file for _, file in sorted((int(match[1]), file) for match, file in found if match)]
-
-
 class Writer:
-    """Accepts the pictures of a video as they become ready; made by `open_writer`."""
+    """Accepts the pictures of a video as they become ready; made by `open_writer`.
 
-    def __init__(self, sink: _Sink, height: int, width: int) -> None:
+    `frames` is how many it has taken. `notes` says, once the file is written, what of the sound could not be kept.
+    """
+
+    def __init__(self, sink: Sink, height: int, width: int, notes: list[str]) -> None:
         self._sink = sink
         self._size = (height, width)
         self.frames = 0
+        self.notes = notes
 
     def write(self, frames: np.ndarray) -> None:
         """Append pictures (F, H, W, 3) or one picture (H, W, 3), uint8. Raises ValueError for another shape or type."""
@@ -109,40 +80,56 @@ class Writer:
 
 
 @contextmanager
-def open_writer(path: str | os.PathLike[str], fps: float, height: int, width: int) -> Iterator[Writer]:
+def open_writer(
+    path: str | os.PathLike[str],
+    fps: float,
+    height: int,
+    width: int,
+    *,
+    tags: Mapping[str, str] | None = None,
+    sound_of: PathLike | None = None,
+) -> Iterator[Writer]:
     """A `Writer` to `path`; the file appears when the block ends, and after any error in it there is no file.
 
-    The pictures of a sequence appear one after the other then, each of them whole.
+    The pictures of a sequence appear one after the other then, each of them whole. SIGTERM and SIGHUP, if the program
+    does not handle them, end the block as errors do (`zoetrope.video.ending`).
 
-    Raises ValueError for what `check_output` refuses, an impossible rate or size, and a block that wrote nothing;
+    `tags` are stored with the video, as `zoetrope.video.tags` tells. The sound of the file `sound_of` goes along in mp4
+    and webm, cut where the pictures end: time 0 is that file's first picture.
+
+    Raises ValueError for what `check_output` refuses, an impossible rate, size or tag, and a block that wrote nothing;
     OSError where the disk is full.
     """
     import av
 
     check_output(path)
-    suffix = ".png" if sequence_pattern(path) else Path(path).suffix.lower()
-    _check_grid(path, suffix, fps, height, width)
+    check_tags(tags or {})
     pattern = sequence_pattern(path)
+    suffix = ".png" if pattern else Path(path).suffix.lower()
+    _check_grid(path, suffix, fps, height, width)
     target = pattern or Path(path)
     folder = target.parent if target.parent.is_dir() else target.parent.parent
     part = folder / _temporary_name(Path(path).name)
-    opened = _pictures if suffix == ".png" else _encoder
-    try:
-        with opened(part, suffix, exact_rate(fps), height, width) as sink:
-            writer = Writer(sink, height, width)
-            yield writer
-            if not writer.frames:
-                raise ValueError(f"{path}: no pictures were written")
-            if suffix == ".png" and pattern is None and writer.frames > 1:
-                raise ValueError(f"{path}: one .png holds one picture, not {writer.frames}; name a folder")
-        _publish(part, target, pattern is not None)
-    except av.FFmpegError as error:
-        raise OSError(error.errno, f"cannot write the video ({error.strerror})", os.fspath(path)) from error
-    finally:
-        if part.is_dir():
-            shutil.rmtree(part)
-        else:
-            part.unlink(missing_ok=True)
+    opened = pictures if suffix == ".png" else encoder
+    inside = {} if pattern else tags or {}
+    output = Output(suffix, exact_rate(fps), height, width, inside, sound_of, [])
+    with unwinding():
+        try:
+            with opened(part, output) as sink:
+                writer = Writer(sink, height, width, output.notes)
+                yield writer
+                if not writer.frames:
+                    raise ValueError(f"{path}: no pictures were written")
+                if suffix == ".png" and pattern is None and writer.frames > 1:
+                    raise ValueError(f"{path}: one .png holds one picture, not {writer.frames}; name a folder")
+            _publish(part, target, pattern is not None, tags or {})
+        except av.FFmpegError as error:
+            raise OSError(error.errno, f"cannot write the video ({error.strerror})", os.fspath(path)) from error
+        finally:
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
+                part.unlink(missing_ok=True)
 
 
 def save_image(path: str | os.PathLike[str], image: np.ndarray) -> None:
@@ -172,8 +159,8 @@ def _check_grid(path: str | os.PathLike[str], suffix: str, fps: float, height: i
         raise ValueError(f"{path}: expected from 0.001 to {highest} pictures a second for {suffix}, got {fps:g}")
 
 
-def _publish(part: Path, target: Path, sequence: bool) -> None:
-    """Give what is written its name.
+def _publish(part: Path, target: Path, sequence: bool, tags: Mapping[str, str]) -> None:
+    """Give what is written its name, and a sequence the file of its tags.
 
     One file takes its place in one step, and so does each picture of a sequence; the sequence as a whole does not. If
     its renaming is cut off, the pictures up to there, all whole, stay in the folder.
@@ -186,97 +173,6 @@ def _publish(part: Path, target: Path, sequence: bool) -> None:
         target.parent.mkdir(exist_ok=True)
         for number in range(len(list(part.iterdir()))):
             (part / str(number)).rename(target.parent / (target.name % number))
-
-
-@contextmanager
-def _encoder(part: Path, suffix: str, rate: Fraction, height: int, width: int) -> Iterator[_Sink]:
-    """A sink that encodes to one file, which is complete when the block ends."""
-    import av
-    from av.video.stream import VideoStream
-
-    muxer, codec, options, container_options = _CODECS[suffix]
-    pad = (height % 2, width % 2) if suffix == ".mp4" else (0, 0)
-    prepare = _palettes(height, width, rate) if suffix == ".gif" else _bt709
-    with av.open(str(part), "w", format=muxer, container_options=container_options) as container:
-        stream = container.add_stream(codec, rate=rate, options=options)
-        assert isinstance(stream, VideoStream)
-        stream.height, stream.width = height + pad[0], width + pad[1]
-        stream.pix_fmt = "pal8" if suffix == ".gif" else "yuv420p"
-        if suffix != ".gif":
-            context = stream.codec_context
-            context.colorspace = context.color_primaries = context.color_trc = _BT709
-            context.color_range = _LIMITED
-        count = 0
-
-        def sink(picture: np.ndarray) -> None:
-            nonlocal count
-            padded = np.pad(picture, ((0, pad[0]), (0, pad[1]), (0, 0)), mode="edge") if any(pad) else picture
-            frame = av.VideoFrame.from_ndarray(padded, format="rgb24")
-            frame.pts, frame.time_base = count, 1 / rate
-            count += 1
-            for ready in prepare(frame):
-                container.mux(stream.encode(ready))
-
-        yield sink
-        for ready in [*prepare(None), None] if count else []:
-            container.mux(stream.encode(ready))
-
-
-@contextmanager
-def _pictures(part: Path, suffix: str, rate: Fraction, height: int, width: int) -> Iterator[_Sink]:
-    """A sink that writes each picture as a PNG named by its bare number in the new folder `part`."""
-    part.mkdir()
-    count = 0
-
-    def sink(picture: np.ndarray) -> None:
-        nonlocal count
-        (part / str(count)).write_bytes(_png(picture, rate))
-        count += 1
-
-    yield sink
-
-
-def _png(picture: np.ndarray, rate: Fraction) -> bytes:
-    """A PNG file that also tells its frame rate, in a text chunk after the header."""
-    import av
-
-    encoder = av.CodecContext.create("png", "w")
-    encoder.height, encoder.width = picture.shape[:2]
-    encoder.pix_fmt, encoder.time_base = "rgb24", Fraction(1)
-    packets = encoder.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")) + encoder.encode(None)
-    body = b"".join(bytes(packet) for packet in packets)
-    text = b"tEXt" + f"fps\0{rate}".encode("ascii")
-    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
-    header = 8 + 25  # the signature and the IHDR chunk have fixed lengths
-    return body[:header] + chunk + body[header:]
-
-
-def _bt709(frame: "av.VideoFrame | None") -> "list[av.VideoFrame]":
-    return [] if frame is None else [frame.reformat(format="yuv420p", dst_colorspace=_BT709)]
-
-
-def _palettes(height: int, width: int, rate: Fraction) -> "Callable[[av.VideoFrame | None], list[av.VideoFrame]]":
-    """From pictures to pictures with a palette of their own; the filter keeps some back, None asks for the rest."""
-    import av
-
-    graph = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format=av.VideoFormat("rgb24"), time_base=1 / rate)
-    split, make = graph.add("split"), graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
-    use, sink = graph.add("paletteuse", "new=1:dither=bayer"), graph.add("buffersink")
-    source.link_to(split)
-    split.link_to(use, 0, 0)
-    split.link_to(make, 1, 0)
-    make.link_to(use, 0, 1)
-    use.link_to(sink)
-    graph.configure()
-
-    def prepare(frame: av.VideoFrame | None) -> list[av.VideoFrame]:
-        graph.vpush(frame)
-        ready = []
-        while True:
-            try:
-                ready.append(graph.vpull())
-            except (av.BlockingIOError, av.EOFError):
-                return ready
-
-    return prepare
+        if tags:
+            (part / "tags").write_bytes(as_json(tags))
+            (part / "tags").replace(beside(target))
