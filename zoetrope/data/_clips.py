@@ -28,7 +28,7 @@ from zoetrope.data._unused import Dropped, counted, grouped
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Info, Track, Video, read_probed, read_track
 from zoetrope.video.decoding import PathLike, Size, cover, cut
-from zoetrope.video.timing import moments
+from zoetrope.video.timing import count_moments
 
 _log = logging.getLogger(__name__)
 FEATURES = "embeddings"
@@ -246,5 +246,5 @@ def _longest(info: Info, source: ClipSource, fps: float) -> int:
         return 1
     if source.short == "slow":
         return info.frames
-    present = max(1, len(moments(0.0, fps, info.seconds, info.slack, _MOST_FRAMES)))
+    present = max(1, count_moments(0.0, fps, info.seconds, info.slack))
     return 2 * present if source.short == "hold" and present > 1 else present

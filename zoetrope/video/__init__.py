@@ -1,11 +1,12 @@
 """Videos in memory and on disk: the value, reading by timestamp, writing whole or not at all, contact sheets.
 
-The `Video` lives in `value`, files are read in `reading` (with the timing of pictures in `timing`), written in
-`writing`, and pictures for people are made in `sheet`.
+The `Video` lives in `value`. `info` says what is in a file and `reading` reads it, whole or as a stream, from what
+`opening` lets in; files are written in `writing`, with `sound` and `tags`; pictures for people are made in `sheet`.
 """
 
+from zoetrope.video.info import Info, expected_frames, probe
 from zoetrope.video.member import Member
-from zoetrope.video.reading import Info, Track, probe, read, read_probed, read_track
+from zoetrope.video.reading import Track, read, read_probed, read_track, stream, stretches
 from zoetrope.video.sheet import contact_sheet
 from zoetrope.video.tags import read_tags
 from zoetrope.video.value import Video, expect_finite, pictures, save_tensor
@@ -20,6 +21,7 @@ __all__ = [
     "check_output",
     "contact_sheet",
     "expect_finite",
+    "expected_frames",
     "open_writer",
     "pictures",
     "probe",
@@ -29,4 +31,6 @@ __all__ = [
     "read_track",
     "save_image",
     "save_tensor",
+    "stream",
+    "stretches",
 ]

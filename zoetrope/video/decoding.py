@@ -1,27 +1,30 @@
-"""The nearest layer to the file: opening it, its packets' times, its pictures upright, resized and in RGB."""
+"""The nearest layer to the file: its packets' times, its pictures upright, square, resized and in sRGB."""
 
-import io
 import math
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
 from fractions import Fraction
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from zoetrope.video.member import Member
+from zoetrope.video.colour import conversion
+from zoetrope.video.interlacing import progressive
+from zoetrope.video.opening import MOST_PIXELS, reason
+from zoetrope.video.opening import PathLike as PathLike
 
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
+    from av.sidedata.sidedata import SideDataContainer
 
 Size = tuple[int, int]
-PathLike = str | os.PathLike[str]
 
 SCANNED_PACKETS = 3000
-_NOT_MEDIA = {"concat", "dash", "hls", "sdp", "tty"}  # text, or lists of other files
+_ASPECTS = (Fraction(1, 4), Fraction(4))
+_BT709, _UNTOLD = 1, 2
+_HD = 1280 * 720
 
 
 class Packet(NamedTuple):
@@ -29,42 +32,6 @@ class Packet(NamedTuple):
 
     pts: int | None
     duration: int
-
-
-@contextmanager
-def opened(path: PathLike) -> "Iterator[tuple[InputContainer, av.VideoStream]]":
-    """The container and its first video stream. Raises ValueError, with the reason, where there is none."""
-    import av
-
-    name = os.fsdecode(path)
-    with _file(path) as file:
-        try:
-            container = av.open(file, "r")
-        except (av.FFmpegError, OSError, EOFError) as error:
-            reason = "is empty" if not file.seek(0, os.SEEK_END) else f"not a media file, or cut off ({_reason(error)})"
-            raise ValueError(f"{name}: {reason}") from None
-        with container:
-            if container.format.name in _NOT_MEDIA:
-                raise ValueError(f"{name}: not a media file (it reads as {container.format.name!r})")
-            if not container.streams.video:
-                kinds = sorted({stream.type for stream in container.streams})
-                raise ValueError(f"{name}: has no video, only {' and '.join(kinds) or 'no streams at all'}")
-            yield container, container.streams.video[0]
-
-
-def _file(path: PathLike) -> BinaryIO:
-    """The bytes of a file. FFmpeg is never given a name: it reads patterns, protocols and text encodings into names."""
-    if isinstance(path, Member):
-        return io.BytesIO(path.read())
-    name = os.fsdecode(path)
-    if not os.path.exists(path):
-        raise ValueError(f"{name}: there is no such file")
-    if os.path.isdir(path):
-        raise ValueError(f"{name}: is a folder")
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise ValueError(f"{name}: cannot be read ({error.strerror})") from None
 
 
 def scan(container: "InputContainer", stream: "av.VideoStream") -> list[Packet]:
@@ -84,10 +51,15 @@ def scan(container: "InputContainer", stream: "av.VideoStream") -> list[Packet]:
 
 
 def decoded(path: PathLike, container: "InputContainer", stream: "av.VideoStream") -> "Iterator[av.VideoFrame]":
-    """The pictures from where the container stands up to its end or to damage.
+    """The whole pictures from where the container stands up to its end or to damage.
 
     Raises ValueError where damage comes before any picture.
     """
+    return progressive(stored(path, container, stream))
+
+
+def stored(path: PathLike, container: "InputContainer", stream: "av.VideoStream") -> "Iterator[av.VideoFrame]":
+    """`decoded`, with interlaced pictures as they are."""
     import av
 
     # Most files cannot be decoded by several threads without a delay of as many pictures, so further ones only wait;
@@ -102,15 +74,18 @@ def decoded(path: PathLike, container: "InputContainer", stream: "av.VideoStream
     except (av.FFmpegError, OSError) as error:
         damage = error
     if damage is not None and not count:
-        raise ValueError(f"{os.fsdecode(path)}: damaged or encrypted, no picture decodes ({_reason(damage)})")
+        known = stream.codec_context.width > 0
+        large = "" if known else f", or larger than {MOST_PIXELS / 1e6:.0f} million pixels"
+        raise ValueError(f"{os.fsdecode(path)}: damaged or encrypted{large}, no picture decodes ({reason(damage)})")
 
 
 def orientation(frame: "av.VideoFrame") -> tuple[bool, bool, bool]:
-    """(transpose, then mirror left-right, then mirror top-bottom) that turn a stored picture upright."""
-    from av.sidedata.sidedata import SideData
+    """(transpose, then mirror left-right, then mirror top-bottom) that turn a stored picture upright.
 
-    data = frame.side_data.get("DISPLAYMATRIX")
-    if not isinstance(data, SideData):
+    FFmpeg gives the orientation that EXIF tells as a display matrix too.
+    """
+    data = _side_data(frame).get("DISPLAYMATRIX")
+    if data is None:
         return False, False, False
     # x' = a x + c y, y' = b x + d y; angles between quarter turns go to the nearest, a broken matrix of zeros to none.
     a, b, _, c, d = struct.unpack("<5i", bytes(data)[:20])
@@ -119,9 +94,46 @@ def orientation(frame: "av.VideoFrame") -> tuple[bool, bool, bool]:
     return False, a < 0, d < 0
 
 
-def shown_size(frame: "av.VideoFrame") -> Size:
-    """Height and width of the picture when upright."""
-    return (frame.width, frame.height) if orientation(frame)[0] else (frame.height, frame.width)
+def _side_data(frame: "av.VideoFrame") -> "SideDataContainer":
+    """What comes with a picture. PyAV's own `frame.side_data` would keep the picture until cycles are collected."""
+    from av.sidedata.sidedata import SideDataContainer
+
+    try:
+        return SideDataContainer(frame)  # type: ignore[call-arg]
+    except ValueError:  # EXIF and other kinds that PyAV has no name for
+        return SideDataContainer(_without_unnamed(frame))  # type: ignore[call-arg]
+
+
+def _without_unnamed(frame: "av.VideoFrame") -> "av.VideoFrame":
+    """The same picture without side data of kinds that PyAV has no name for."""
+    import av
+    from av.sidedata.sidedata import Type
+
+    graph = av.filter.Graph()
+    last = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1))
+    named = {kind.value for kind in Type}
+    for number in set(range(64)) - named:
+        following = graph.add("sidedata", f"mode=delete:type={number}")
+        last.link_to(following)
+        last = following
+    sink = graph.add("buffersink")
+    last.link_to(sink)
+    graph.configure()
+    graph.vpush(frame)
+    graph.vpush(None)
+    return graph.vpull()
+
+
+def pixel_aspect(stream: "av.VideoStream") -> Fraction:
+    """Width over height of a pixel; 1 where it is not told or not to be believed."""
+    told = stream.sample_aspect_ratio
+    return told if told is not None and _ASPECTS[0] <= told <= _ASPECTS[1] else Fraction(1)
+
+
+def shown_size(frame: "av.VideoFrame", aspect: Fraction = Fraction(1)) -> Size:
+    """Height and width of the picture when upright and of square pixels, for which the stored width changes."""
+    height, width = frame.height, max(1, round(frame.width * aspect))
+    return (width, height) if orientation(frame)[0] else (height, width)
 
 
 def cover(shown: Size, size: Size | None) -> Size:
@@ -133,18 +145,35 @@ def cover(shown: Size, size: Size | None) -> Size:
 
 
 def picture(frame: "av.VideoFrame", size: Size) -> np.ndarray:
-    """The picture upright (H, W, 3) uint8 RGB, resized to `size` with antialiasing, transparency laid over white."""
+    """The picture upright (H, W, 3) uint8 sRGB, resized to `size` with antialiasing, transparency laid over white."""
     transpose, mirror_x, mirror_y = orientation(frame)
     height, width = (size[1], size[0]) if transpose else size
-    clear = frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
-    form = "rgba" if clear else "rgb24"
-    pixels = frame.reformat(width, height, form, interpolation="BICUBIC", threads=1).to_ndarray()
+    clear, convert = is_clear(frame), conversion(frame)
+    form = ("rgba" if clear else "rgb24") if convert is None else ("rgba64le" if clear else "rgb48le")
+    reformatted = frame.reformat(
+        width, height, form, src_colorspace=_guessed(frame), interpolation="BICUBIC", threads=1
+    )
+    pixels = reformatted.to_ndarray()
+    if convert is not None:
+        alpha = (pixels[..., 3:] // 257).astype(np.uint8)
+        pixels = np.concatenate([convert(pixels[..., :3]), alpha], axis=-1)
     if clear:
         pixels = _over_white(pixels)
     if transpose:
         pixels = pixels.transpose(1, 0, 2)
     pixels = pixels[:: -1 if mirror_y else 1, :: -1 if mirror_x else 1]
     return np.ascontiguousarray(pixels)
+
+
+def is_clear(frame: "av.VideoFrame") -> bool:
+    """Whether pixels of the picture may be transparent."""
+    return frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
+
+
+def _guessed(frame: "av.VideoFrame") -> int | None:
+    """The matrix of colours where none is told: BT.709 for what is high definition, as players take it."""
+    untold = frame.colorspace == _UNTOLD and not frame.format.is_rgb
+    return _BT709 if untold and frame.height * frame.width >= _HD else None
 
 
 def cut(pixels: np.ndarray, size: Size | None, crop: tuple[float, float]) -> np.ndarray:
@@ -177,7 +206,3 @@ def _over_white(pixels: np.ndarray) -> np.ndarray:
     if alpha.min() == 255:
         return np.ascontiguousarray(colours)
     return ((colours * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error or type(error).__name__).splitlines()[0]

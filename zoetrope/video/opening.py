@@ -6,6 +6,7 @@ listed; it may open nothing further; and pictures are refused by the size in the
 
 import io
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ _CONTAINERS = (
     "qoi_pipe,sgi_pipe,sunrast_pipe,xbm_pipe,xpm_pipe,xwd_pipe,ico,"
     "aac,ac3,aiff,au,eac3,flac,mp3,w64,wav"
 )
+_ANIMATED_WEBP = re.compile(rb"RIFF....WEBPVP8X....[\x02\x03\x06\x07\x0a-\x0f\x12-\xff]", re.DOTALL)
 _KINDS = (
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -41,13 +43,18 @@ _KINDS = (
 
 @contextmanager
 def opened(path: PathLike) -> "Iterator[tuple[InputContainer, av.VideoStream]]":
-    """The container and its first video stream. Raises ValueError, with the reason, where none can be decoded."""
+    """The container and its video stream: the first that moves, or else the first.
+
+    Raises ValueError, with the reason, where none can be decoded.
+    """
     name = os.fsdecode(path)
     with opened_container(path) as container:
-        if not container.streams.video:
-            kinds = sorted({stream.type for stream in container.streams})
-            raise ValueError(f"{name}: has no video, only {' and '.join(kinds) or 'no streams at all'}")
-        stream = container.streams.video[0]
+        streams = pictured(container)
+        if not streams:
+            kinds = ["a cover" if stream.type == "video" else stream.type for stream in container.streams]
+            said = " and ".join(sorted(set(kinds), reverse=True)) or "no streams at all"
+            raise ValueError(f"{name}: has no video, only {said}")
+        stream = next((stream for stream in streams if stream.frames != 1), streams[0])
         # PyAV gives no context, against its annotations, where FFmpeg has no decoder.
         context: av.VideoCodecContext | None = stream.codec_context
         if context is None:
@@ -55,6 +62,13 @@ def opened(path: PathLike) -> "Iterator[tuple[InputContainer, av.VideoStream]]":
         check_size(name, context.height, context.width)
         context.options = {"max_pixels": str(MOST_PIXELS)}
         yield container, stream
+
+
+def pictured(container: "InputContainer") -> "list[av.VideoStream]":
+    """The video streams that are not the cover of a recording."""
+    from av.stream import Disposition
+
+    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
 
 
 @contextmanager
@@ -66,6 +80,9 @@ def opened_container(path: PathLike) -> "Iterator[InputContainer]":
     with file_of(path) as file:
         if not file.seek(0, os.SEEK_END):
             raise ValueError(f"{name}: is empty")
+        file.seek(0)
+        if _ANIMATED_WEBP.match(file.read(21)):
+            raise ValueError(f"{name}: is an animated WebP, which FFmpeg cannot decode")
         file.seek(0)
         options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "none", "max_pixels": str(MOST_PIXELS)}
         try:

@@ -11,6 +11,10 @@ from fractions import Fraction
 
 import numpy as np
 
+LONGEST_GAP = 3600.0
+"""How long a picture may be shown until the next one, in seconds; what is later has a wrong time."""
+MOST_MOMENTS = 10_000_000
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -58,6 +62,14 @@ def pick(times: np.ndarray, wanted: np.ndarray, slack: float) -> np.ndarray:
 
 
 def moments(start: float, fps: float, end: float, slack: float, frames: int | None) -> np.ndarray:
-    """The times start + k / fps (K,) before `end`, at most `frames` of them."""
+    """The times start + k / fps (K,) before `end`, at most `frames` of them. Raises ValueError for millions of them."""
+    count = count_moments(start, fps, end, slack, frames)
+    if count > MOST_MOMENTS:
+        raise ValueError(f"frames: expected at most {MOST_MOMENTS}, got {count}")
+    return start + np.arange(count) / fps
+
+
+def count_moments(start: float, fps: float, end: float, slack: float, frames: int | None = None) -> int:
+    """How many times `moments` gives, whatever the length."""
     count = max(0, math.ceil((end - slack - 1e-6 - start) * fps))
-    return start + np.arange(count if frames is None else min(count, frames)) / fps
+    return count if frames is None else min(count, frames)
