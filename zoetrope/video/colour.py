@@ -35,15 +35,17 @@ _GAMUTS = {_BT2020: "BT.2020", _P3: "Display P3"}
 
 
 class Conversion(NamedTuple):
-    """From code values (..., 3) uint16, full range, to sRGB (..., 3) uint8, and how it is called."""
+    """From code values (..., 3) uint16, of which `white` is the largest, to sRGB (..., 3) uint8; and what it is."""
 
     name: str
     light: Callable[[np.ndarray], np.ndarray]
     matrix: np.ndarray
     bright: bool
 
-    def __call__(self, codes: np.ndarray) -> np.ndarray:
+    def __call__(self, codes: np.ndarray, white: int = 65535) -> np.ndarray:
         """Convert pictures."""
+        if white != 65535:
+            codes = np.minimum(codes * np.float32(65535 / white) + np.float32(0.5), 65535).astype(np.uint16)
         light = self.light(codes) @ self.matrix.T
         np.maximum(light, 0, out=light)
         if self.bright:

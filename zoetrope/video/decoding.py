@@ -13,6 +13,7 @@ from zoetrope.video.colour import conversion
 from zoetrope.video.interlacing import progressive
 from zoetrope.video.opening import MOST_PIXELS, reason
 from zoetrope.video.opening import PathLike as PathLike
+from zoetrope.video.opening import opened as opened
 
 if TYPE_CHECKING:
     import av
@@ -24,7 +25,10 @@ Size = tuple[int, int]
 SCANNED_PACKETS = 3000
 _ASPECTS = (Fraction(1, 4), Fraction(4))
 _BT709, _UNTOLD = 1, 2
+_FULL = 2
 _HD = 1280 * 720
+_SCALING = 0x4 | 0x2000 | 0x40000  # bicubic, with whole chroma and rounding; without these swscale darkens by 2 levels
+_SHORT_WHITE = 65283  # what swscale makes 16-bit white of limited range
 
 
 class Packet(NamedTuple):
@@ -150,13 +154,12 @@ def picture(frame: "av.VideoFrame", size: Size) -> np.ndarray:
     height, width = (size[1], size[0]) if transpose else size
     clear, convert = is_clear(frame), conversion(frame)
     form = ("rgba" if clear else "rgb24") if convert is None else ("rgba64le" if clear else "rgb48le")
-    reformatted = frame.reformat(
-        width, height, form, src_colorspace=_guessed(frame), interpolation="BICUBIC", threads=1
-    )
+    reformatted = frame.reformat(width, height, form, src_colorspace=_guessed(frame), interpolation=_SCALING, threads=1)
     pixels = reformatted.to_ndarray()
     if convert is not None:
-        alpha = (pixels[..., 3:] // 257).astype(np.uint8)
-        pixels = np.concatenate([convert(pixels[..., :3]), alpha], axis=-1)
+        short = frame.color_range != _FULL and not frame.format.is_rgb
+        colours = convert(pixels[..., :3], _SHORT_WHITE if short else 65535)
+        pixels = np.concatenate([colours, (pixels[..., 3:] // 257).astype(np.uint8)], axis=-1)
     if clear:
         pixels = _over_white(pixels)
     if transpose:

@@ -26,6 +26,7 @@ Sink = Callable[[np.ndarray], None]
 
 _BT709 = 1
 _LIMITED = 1
+_EXACT = 0x4 | 0x2000 | 0x40000 | 0x80000  # bicubic, whole chroma, rounded, the same on every processor
 _THREADS = 4
 
 
@@ -167,7 +168,9 @@ def _png(picture: np.ndarray, texts: Mapping[str, str]) -> bytes:
 
 
 def _bt709(frame: "av.VideoFrame | None") -> "list[av.VideoFrame]":
-    return [] if frame is None else [frame.reformat(format="yuv420p", dst_colorspace=_BT709, threads=1)]
+    if frame is None:
+        return []
+    return [frame.reformat(format="yuv420p", dst_colorspace=_BT709, interpolation=_EXACT, threads=1)]
 
 
 def _palettes(output: Output) -> "Callable[[av.VideoFrame | None], list[av.VideoFrame]]":

@@ -20,10 +20,11 @@ def progressive(frames: "Iterable[av.VideoFrame]") -> "Iterator[av.VideoFrame]":
         if field is None and not frame.interlaced_frame:
             yield frame
             continue
-        if field is None or not field.takes(frame):
-            yield from field.rest() if field else ()
-            field = _Deinterlacer(frame)
+        if field is not None and not field.takes(frame):
+            yield from field.rest()
+            field = None
         try:
+            field = field or _Deinterlacer(frame)
             yield from field.pictures(frame)
         except av.FFmpegError:  # such as a pixel format that the filter does not know
             field = None
@@ -32,21 +33,19 @@ def progressive(frames: "Iterable[av.VideoFrame]") -> "Iterator[av.VideoFrame]":
 
 
 class _Deinterlacer:
-    """The filter for pictures of one size and format."""
+    """The filter for pictures of one size and format.
+
+    bwdif takes a picture without a predecessor for one in which nothing moves, and leaves its fields as they are; so
+    the first one is filled in from its own lines (estdif).
+    """
 
     def __init__(self, like: "av.VideoFrame") -> None:
-        import av
-
         self._kind = _kind(like)
-        self._graph = av.filter.Graph()
-        source = self._graph.add_buffer(
-            width=like.width, height=like.height, format=like.format, time_base=like.time_base
-        )
-        made = self._graph.add("bwdif", "mode=send_frame:deint=interlaced")
-        sink = self._graph.add("buffersink")
-        source.link_to(made)
-        made.link_to(sink)
-        self._graph.configure()
+        self._graph = _graph(like, "bwdif", "mode=send_frame:deint=interlaced")
+        alone = _graph(like, "estdif", "mode=frame:deint=interlaced")
+        alone.vpush(like)
+        alone.vpush(None)
+        self._first: av.VideoFrame | None = alone.vpull()
 
     def takes(self, frame: "av.VideoFrame") -> bool:
         """Whether the filter was made for pictures such as this."""
@@ -59,13 +58,27 @@ class _Deinterlacer:
         self._graph.vpush(frame)
         while True:
             try:
-                yield self._graph.vpull()
+                ready = self._graph.vpull()
             except (av.BlockingIOError, av.EOFError):
                 return
+            yield self._first or ready
+            self._first = None
 
     def rest(self) -> "Iterator[av.VideoFrame]":
         """What was kept back."""
         return self.pictures(None)
+
+
+def _graph(like: "av.VideoFrame", name: str, options: str) -> "av.filter.Graph":
+    import av
+
+    graph = av.filter.Graph()
+    source = graph.add_buffer(width=like.width, height=like.height, format=like.format, time_base=like.time_base)
+    made, sink = graph.add(name, options), graph.add("buffersink")
+    source.link_to(made)
+    made.link_to(sink)
+    graph.configure()
+    return graph
 
 
 def _kind(frame: "av.VideoFrame") -> tuple[int, int, str]:

@@ -110,9 +110,11 @@ def file_of(path: PathLike) -> BinaryIO:
         kind = next((text for test, text in _KINDS if test(mode)), "no regular file")
         raise ValueError(f"{name}: cannot be read (expected a file, it is {kind})")
     try:
-        return open(path, "rb")
+        file = io.FileIO(os.fspath(path))
     except OSError as error:
         raise ValueError(f"{name}: cannot be read ({reason(error)})") from None
+    file.name = "media"  # PyAV would tell FFmpeg the name, which reads patterns into it
+    return io.BufferedReader(file)
 
 
 def check_size(name: str, height: int, width: int) -> None:
