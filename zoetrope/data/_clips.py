@@ -33,7 +33,7 @@ from zoetrope.video.timing import count_moments
 _log = logging.getLogger(__name__)
 FEATURES = "embeddings"
 _MOST_SKIPPED = 100  # clips one after the other
-_MOST_FRAMES = 10**6  # that are told apart where clips are too short or long enough
+
 _MOST_PIXELS = 10**8  # of a picture, once it covers a grid
 _LARGEST_SHARE = 16  # of the memory for decoded clips that one clip may take
 
