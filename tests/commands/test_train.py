@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import signal
 import time
@@ -12,8 +13,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from zoetrope.commands.train import _stopping
+from zoetrope.commands.train import ENDING, _stopping
+from zoetrope.recipes import load_recipe
+from zoetrope.training.checkpoints import find_checkpoints
 from zoetrope.training.loop import Run
+from zoetrope.training.spec import Recipe
 from zoetrope.training.trained import run_recipe
 from zoetrope.video import probe, read
 
@@ -88,6 +92,10 @@ def test_data_of_the_users_own_and_a_recipe_in_python(cli: Cli, recipe: Path, fi
     own = str(Path("own").absolute())
     assert cli(*words) == (0, "", f"{own}: 1 dropped:\n  film2.mp4: has no caption\n")
     assert json.loads(Path("run/recipe.json").read_text())["training"]["base"]["data"]["path"] == own
+    Path("elsewhere").mkdir()
+    os.chdir("elsewhere")  # what is gone on with is what was begun
+    done = cli("train", "--out", "../run", "--resume", *short("base", 8), "--quiet")
+    assert done == (0, "", f"{own}: 1 dropped:\n  film2.mp4: has no caption\n")
 
 
 def test_killed_and_resumed_is_bitwise_the_same(recipe: Path, cli: Cli, tmp_path: Path) -> None:
@@ -138,9 +146,59 @@ def test_an_interrupt_between_steps_says_what_is_kept(cli: Cli, recipe: Path) ->
     assert interrupted() == "interrupted before the first step: nothing is kept"
 
 
+@pytest.mark.parametrize("name", [name for name in ENDING if hasattr(signal, name)])
+def test_every_way_to_end_a_job_keeps_a_checkpoint(cli: Cli, recipe: Path, name: str) -> None:
+    run = Run(load_recipe(str(recipe)), "base", Path("run"), torch.device("cpu"))
+    before = signal.getsignal(getattr(signal, name))
+    with pytest.raises(KeyboardInterrupt), _stopping(run, "train", Path("run")):
+        for progress in run.train():
+            if progress.examples == 16:
+                signal.raise_signal(getattr(signal, name))
+        raise KeyboardInterrupt
+    assert progress.examples == 16 and find_checkpoints(Path("run/checkpoints"))[-1].name == "000000016"
+    assert signal.getsignal(getattr(signal, name)) == before
+
+
+def test_what_nohup_has_turned_off_stays_so(cli: Cli, recipe: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        run = Run(load_recipe(str(recipe)), "base", Path("run"), torch.device("cpu"))
+        with _stopping(run, "train", Path("run")):
+            signal.raise_signal(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_another_grid(cli: Cli, recipe: Path, model: Path) -> None:
+    """For all stages by options, or field by field, which are looked at together."""
+    words = ["train", recipe, "--stage", "base", *short("base", 4), "--quiet"]
+    assert cli(*words, "--out", "a", "--size", "16x8", "--frames", "2", "--fps", "1") == (0, "", "")
+    made = Recipe.from_json(Path("a/recipe.json").read_text()).cascade
+    assert [str(stage.shape) for stage in made.stages] == ["2x16x8@1fps", "4x16x8@2fps", "4x32x16@2fps"]
+    assert cli("generate", "fog", "--model", "a", "-o", "a.mp4").code == 0
+    assert (probe("a.mp4").frames, probe("a.mp4").height, probe("a.mp4").width) == (2, 16, 8)
+    apart = ["base.shape.height=16", "tsr1.source.height=16", "tsr1.shape.height=16", "ssr1.source.height=16"]
+    sets = [word for one in (*apart, "ssr1.shape.height=32") for word in ("--set", one)]
+    assert cli(*words, "--out", "b", *sets) == (0, "", "")
+    refused = cli(*words, "--out", "c", "--size", "0x8")
+    assert refused.code == 2 and "--size: expected HEIGHTxWIDTH in pixels" in refused.err
+    assert (
+        cli(*words, "--out", "c", "--frames", "0").err
+        == "error: --frames: expected a finite number of 1 or more, got 0\n"
+    )
+
+
+def test_channels_that_the_data_do_not_have(cli: Cli, recipe: Path) -> None:
+    done = cli("train", recipe, "--stage", "base", "--out", "run", "--set", "base.network.channels=1")
+    assert done == (2, "", "error: base.network.channels: expected 3, as the data have, got 1\n")
+    assert not Path("run").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--set", "base.training.lr=1"], "unknown field 'lr'; "),
         (["--set", "base.trainin.clip=2"], "unknown field 'trainin'; did you mean 'training'?"),
         (["--set", "base.training.clipp=2"], "unknown field 'clipp'; did you mean 'clip'?"),
         (["--set", "base.network.levels.0.widht=2"], "unknown field 'widht'; did you mean 'width'?"),

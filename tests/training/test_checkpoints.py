@@ -3,6 +3,7 @@
 import json
 import logging
 import resource
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +15,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from zoetrope.training import checkpoints as module
-from zoetrope.training.checkpoints import Keeper, find_checkpoints, outdated
+from zoetrope.training.checkpoints import Keeper, check_file, check_whole, find_checkpoints, outdated
 from zoetrope.training.loop import Run
 from zoetrope.training.pieces import Damaged, Piece, Stored, write_pieces
 from zoetrope.training.ranks import ALONE
+from zoetrope.training.spec import Phase
 
 from .conftest import Tiny
+from .stages import recipe
 
 CPU = torch.device("cpu")
 
@@ -158,3 +161,47 @@ def test_pieces_make_a_whole(tmp_path: Path) -> None:
     with pytest.raises(Damaged, match="'w' has 24 of the 30 numbers"):
         Stored(tmp_path, "part").read("w")
     assert not ALONE.any(False) and ALONE.any(True)
+
+
+def test_newer_is_what_has_seen_more(tmp_path: Path) -> None:
+    """However many digits that takes; what is no number is no checkpoint."""
+    for name in ("999999992", "999999996", "1000000000", "5120000000", "5000000000.old", "12 (copy)"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "state.json").write_text("{}")
+    found = find_checkpoints(tmp_path)
+    assert [path.name for path in found] == ["999999992", "999999996", "1000000000", "5120000000"]
+    assert [path.name for path in outdated(found, 2)] == ["999999992", "999999996"]
+
+
+@pytest.mark.parametrize("at", range(0, 400, 7))
+def test_no_bit_of_a_state_changes_unnoticed(whole: Path, tmp_path: Path, at: int) -> None:
+    checkpoint = tmp_path / whole.name
+    shutil.copytree(whole, checkpoint)
+    check_whole(checkpoint)
+    content = bytearray((checkpoint / "state.json").read_bytes())
+    content[at % len(content)] ^= 1
+    (checkpoint / "state.json").write_bytes(content)
+    with pytest.raises(Damaged, match=r"state\.json"):
+        check_whole(checkpoint)
+
+
+def test_who_copies_a_file_of_a_checkpoint_looks_at_its_checksum(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / whole.name)
+    file = tmp_path / whole.name / "average.safetensors"
+    check_file(file)
+    content = bytearray(file.read_bytes())
+    content[-9] ^= 128
+    file.write_bytes(content)
+    with pytest.raises(Damaged, match=r"average\.safetensors: is not as it was written"):
+        check_file(file)
+    shutil.copy(file, tmp_path / "alone.safetensors")
+    check_file(tmp_path / "alone.safetensors")  # not of a checkpoint
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint."""
+    folder = tmp_path_factory.mktemp("whole")
+    run = Run(recipe(phases=(Phase(examples=4, batch=4),)), "base", folder / "run", CPU)
+    train(run, folder)
+    return find_checkpoints(folder / "run/checkpoints")[-1]

@@ -28,7 +28,7 @@ def test_loss_by_time() -> None:
     window.add(Step(math.nan, 1.0, times, torch.tensor([1.0, 1.0, 1.0, math.nan])))
     assert window.loss_by_time() == (2.0, 5.0, *[None] * (BINS - 3), 7.0)
     assert window.mean_loss() == 2.5
-    assert Window(0).loss_by_time() == (None,) * BINS and Window(0).mean_loss() == 0
+    assert Window(0).loss_by_time() == (None,) * BINS and Window(0).mean_loss() is None
 
 
 def test_share_of_waiting() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from zoetrope.data import Dataset, Example
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.training.batch import Batch
+from zoetrope.training.learner import loss_of
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Phase
 
@@ -152,3 +153,13 @@ def test_one_thread_reads_the_data_for_batches_and_sheets(
         pass
     assert len(list((tmp_path / "samples").glob("*.png"))) == 2
     assert len(watched.threads) == 1 and threading.get_ident() not in watched.threads
+
+
+def test_the_public_loss_is_the_one_that_is_trained_on(tmp_path: Path) -> None:
+    """Whatever part of a batch it is asked for."""
+    run = Run(recipe(accumulate=3, balance=True), "base", tmp_path / "run", CPU)
+    batch = batches(tmp_path).at(0)
+    own = loss_of(run.state.network, batch, run.stage, run.spec, CPU)
+    assert own.shape == (4,) and own.requires_grad
+    trained_on = run._learn(batch).errors
+    assert torch.allclose(own, trained_on, rtol=1e-5)

@@ -5,7 +5,6 @@ those that live at the same time are counted.
 """
 
 import math
-import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from zoetrope.cascade.host import host_memory
 from zoetrope.cascade.live import Live
 from zoetrope.cascade.local import Local, local_denoiser
 from zoetrope.cascade.meta import META, result
@@ -265,7 +265,7 @@ def _available() -> int:
     if table.exists():
         rows = (line.split() for line in table.read_text().splitlines())
         return 1024 * next(int(row[1]) for row in rows if row[0] == "MemAvailable:")
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return host_memory()
 
 
 class _Counter(TorchDispatchMode):

@@ -1,10 +1,11 @@
-"""Training the stages of a recipe one after another, each in a folder of its own inside one."""
+"""What is trained: which stages of a recipe, on which grid, each in a folder of its own inside one."""
 
 import json as js
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from zoetrope.commands._options import at_least, size_named
 from zoetrope.config import unknown
 from zoetrope.strict_json import read_json
 
@@ -44,10 +45,31 @@ class Whole(NamedTuple):
 
     def write(self, out: Path) -> None:
         """Write it down, whole or not at all."""
-        from zoetrope.training.loop import write_text
+        from zoetrope.training.writing import write_text
 
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / FILE, js.dumps(self._asdict()))
+
+
+class Grid(NamedTuple):
+    """The options that say on which grid the cascade's first stage works; None is as in the recipe."""
+
+    size: str | None = None
+    frames: int | None = None
+    fps: float | None = None
+
+    def of(self, recipe: "Recipe") -> "Recipe":
+        """The recipe on this grid. Raises ValueError, with the nearest legal size, for what a network cannot do."""
+        from zoetrope.cascade.grid import on_grid
+        from zoetrope.training.spec import Recipe
+
+        if self == Grid():
+            return recipe
+        at_least("--frames", self.frames, 1)
+        at_least("--fps", self.fps, 0)
+        size = None if self.size is None else size_named(self.size)
+        cascade = on_grid(recipe.cascade, size=size, frames=self.frames, fps=self.fps)
+        return Recipe.from_json({**recipe.to_json(), "cascade": cascade.to_json()})
 
 
 def holds_stages(out: Path) -> bool:

@@ -168,11 +168,7 @@ def _begun(
     from zoetrope.training.distil import Distillation, is_distillation, plan
 
     recipe, stage, weights, first = teacher
-    for path, value in own:
-        recipe = recipe.override(f"{stage}.{path}", value)
-    for path, value in sets:
-        recipe = recipe.override(path, value)
-    recipe = located(recipe)
+    recipe = located(recipe.overridden({f"{stage}.{path}": value for path, value in own} | dict(sets)))
     rounds = plan(recipe, stage)
     expect_data(rounds[0][1], stage)
     if is_distillation(out):
@@ -210,6 +206,7 @@ def _told(part: "Round") -> dict[str, Any]:
     """What is told of a round: where it is, and how its loss went."""
     from zoetrope.training.state import read_metrics
 
-    losses = [line["loss"] for line in read_metrics(part.folder / "metrics.jsonl")]
+    lines = read_metrics(part.folder / "metrics.jsonl")
+    losses = [line["loss"] for line in lines if line["loss"] is not None]
     value: dict[str, Any] = {"name": part.folder.name, "run": str(part.folder), "examples": part.examples}
     return value | ({"first_loss": losses[0], "last_loss": losses[-1]} if losses else {})

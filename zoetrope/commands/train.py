@@ -3,14 +3,14 @@
 import shlex
 import signal
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from zoetrope.commands._options import Device, Json, Quiet, Sets, changes, device_named
-from zoetrope.commands._stages import Part, Whole, holds_stages, is_finished, stages_named, summary, told
+from zoetrope.commands._stages import Grid, Part, Whole, holds_stages, is_finished, stages_named, summary, told
 from zoetrope.commands._talk import Talk
 
 if TYPE_CHECKING:
@@ -45,6 +45,14 @@ Accept = Annotated[
 ]
 TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard into the run.")]
 Wandb = Annotated[str | None, typer.Option(metavar="PROJECT", help="Tell Weights & Biases how the training goes.")]
+Size = Annotated[
+    str | None,
+    typer.Option(metavar="HxW", help="Size of the first stage's videos; the others grow with it. [the recipe's]"),
+]
+Frames = Annotated[int | None, typer.Option(help="Frames of the first stage's videos, likewise.", show_default=False)]
+Fps = Annotated[float | None, typer.Option(help="Frames a second of them, likewise.", show_default=False)]
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGBREAK")
+"""Ctrl-C, schedulers, a closed terminal, SLURM's --signal, and Ctrl-Break on Windows; no system has all of them."""
 
 
 class Asked(NamedTuple):
@@ -61,18 +69,18 @@ class Asked(NamedTuple):
     accept: bool
     tensorboard: bool
     wandb: str | None
+    grid: Grid = Grid()
 
-    def told(self, recipe: "Recipe", stages: Sequence[str]) -> list[tuple[str, Any]]:
-        """The fields of a recipe that the options name, and their values."""
-        found = list[tuple[str, Any]]()
-        for stage in stages:
-            at = f"training.{stage}"
-            if self.data is not None:
-                found.append((f"{at}.data", source_json(self.data)))
-            if self.tensorboard or self.wandb:
-                known = [one.to_json() for one in recipe.train_spec(stage).trackers]
-                found.append((f"{at}.trackers", trackers_json(known, self.tensorboard, self.wandb)))
-        return [*found, *self.fields]
+    def applied(self, recipe: "Recipe", stage: str) -> "Recipe":
+        """The recipe with all that the options change for a stage. Raises ValueError if it is none any more."""
+        recipe = self.grid.of(recipe)
+        found, at = dict[str, Any](), f"training.{stage}"
+        if self.data is not None:
+            found[f"{at}.data"] = source_json(self.data)
+        if self.tensorboard or self.wandb:
+            known = [one.to_json() for one in recipe.train_spec(stage).trackers]
+            found[f"{at}.trackers"] = trackers_json(known, self.tensorboard, self.wandb)
+        return recipe.overridden({**found, **dict(self.fields)})
 
 
 def train(
@@ -81,6 +89,9 @@ def train(
     stage: Stage = None,
     stages: Stages = None,
     data: Data = None,
+    size: Size = None,
+    frames: Frames = None,
+    fps: Fps = None,
     sets: Sets = None,
     init: Init = None,
     resume: Resume = False,
@@ -95,7 +106,8 @@ def train(
     fields = changes(sets)
     if stage is not None and stages is not None:
         raise ValueError("--stages: expected either this or --stage, got both")
-    asked = Asked(out, recipe, stage, stages, data, fields, init, resume, accept_changes, tensorboard, wandb)
+    grid = Grid(size, frames, fps)
+    asked = Asked(out, recipe, stage, stages, data, fields, init, resume, accept_changes, tensorboard, wandb, grid)
     place = device_named(device)
 
     from zoetrope.training.loop import Run
@@ -195,9 +207,7 @@ def _all(talk: Talk, asked: Asked) -> list[Part]:
 
 def _begun(asked: Asked, recipe: "Recipe", stage: str, folder: Path, init: str | None) -> Part:
     """A new run. Raises ValueError unless its recipe, data and first weights can be used."""
-    for path, value in asked.told(recipe, [stage]):
-        recipe = recipe.override(path, value)
-    recipe = located(recipe)
+    recipe = located(asked.applied(recipe, stage))
     expect_data(recipe, stage)
     weights = None if init is None else _weights(init, recipe, stage)
     return Part(stage, folder, recipe, weights, False)
@@ -226,9 +236,7 @@ def _continued(talk: Talk, asked: Asked, folder: Path, stage: str | None) -> Par
             raise ValueError(f"{folder}: is a run of recipe {made.name!r}, not of {asked.recipe!r}")
         made = given
     made, before = located(made), located(begun_recipe(folder))
-    expected = before
-    for path, value in asked.told(made, [name]):
-        made, expected = made.override(path, value), expected.override(path, value)
+    made, expected = asked.applied(made, name), asked.applied(before, name)
     untold = changes_between(expected, made, name)
     if untold and not asked.accept:
         raise ValueError(
@@ -300,8 +308,12 @@ def expect_data(recipe: "Recipe", stage: str) -> None:
 
     spec = recipe.train_spec(stage)
     dataset = spec.data.open()
+    channels = recipe.cascade.stage(stage).network.channels
     for phase in spec.phases:
-        dataset.part(0, clip_shape(recipe.cascade.stage(stage), phase), Window(range(1), range(1), range(1)))
+        shape = clip_shape(recipe.cascade.stage(stage), phase)
+        first = dataset.part(0, shape, Window(range(1), range(1), range(1)))
+        if len(first.video) != channels:
+            raise ValueError(f"{stage}.network.channels: expected {len(first.video)}, as the data have, got {channels}")
 
 
 def follow(talk: Talk, run: "Run", verb: str, out: Path) -> "Progress | None":
@@ -315,7 +327,9 @@ def follow(talk: Talk, run: "Run", verb: str, out: Path) -> "Progress | None":
         bars.advance(run.state.examples)
         try:
             for last in run.train():
-                bars.advance(last.examples, f"loss {last.loss:.4f}, {last.examples_per_second:.1f} examples/s")
+                loss = "-" if last.loss is None else f"{last.loss:.4f}"
+                with suppress(OSError):  # a terminal that is closed ends a training by a signal, and not in here
+                    bars.advance(last.examples, f"loss {loss}, {last.examples_per_second:.1f} examples/s")
         except FloatingPointError as error:
             raise ValueError(f"{run.folder}: {error}; try a lower training.phases.0.peak") from None
     if run.stopped and run.state.examples < run.spec.examples:
@@ -346,7 +360,10 @@ def naming(out: Path) -> Iterator[None]:
 
 @contextmanager
 def _stopping(run: "Run", verb: str, out: Path) -> Iterator[None]:
-    """Let the first Ctrl-C, or a scheduler's SIGTERM, end the training between two steps; a second ends it at once."""
+    """Let the first signal to end, of whatever kind, do so between two steps; a second ends the training at once.
+
+    One that whoever began this command has turned off, as nohup does, stays so.
+    """
 
     def stop(number: int, frame: Any) -> None:
         for name, handler in before.items():
@@ -354,7 +371,9 @@ def _stopping(run: "Run", verb: str, out: Path) -> Iterator[None]:
         if not run.stop():
             raise KeyboardInterrupt(_kept(run, verb, out))
 
-    before = {name: signal.signal(name, stop) for name in (signal.SIGINT, signal.SIGTERM)}
+    known = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
+    kept = [one for one in known if one == signal.SIGINT or signal.getsignal(one) is not signal.SIG_IGN]
+    before = {one: signal.signal(one, stop) for one in kept}
     try:
         yield
     finally:

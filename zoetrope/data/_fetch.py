@@ -227,6 +227,8 @@ def _continue(url: str, partial: Path, room: Room) -> str:
                 if total is None:
                     room(len(chunk))
                 file.write(chunk)
+                if total is None:
+                    room(len(chunk))
         got = partial.stat().st_size
     if total is not None and got != total:
         raise _Short(f"expected {total} bytes, got {got}")

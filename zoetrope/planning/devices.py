@@ -3,12 +3,12 @@
 A GPU is taken to reach a share of its published peak, see `SHARES`; no plan made so knows a driver's whims.
 """
 
-import os
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 
+from zoetrope.cascade.host import host_memory
 from zoetrope.config import unknown
 from zoetrope.planning.count import Kind, Operation, Tally
 
@@ -102,7 +102,7 @@ def of_card(title: str) -> str:
 
 def memory_here() -> int:
     """The memory of this machine in bytes."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return host_memory()
 
 
 def _plain(name: str) -> str:

@@ -24,7 +24,8 @@ class Averages:
         """Follow the network, which has learnt from a batch and has now seen so many examples."""
         theirs: list[Tensor] = [local(weight) for weight in network.parameters()]
         for average, half_life in zip(self.networks, self.half_lives, strict=True):
-            # Early weights are worth forgetting quickly [Karras et al. 2022, arXiv:2206.00364, App. F.2].
+            # Early weights are worth forgetting quickly: the half-life is a tenth of what was seen until then. The code
+            # of Karras et al. 2022, arXiv:2206.00364, does the same with a twentieth.
             memory = max(1.0, min(half_life, 0.1 * examples))
             with torch.no_grad():
                 ours: list[Tensor] = [local(weight) for weight in average.parameters()]

@@ -10,8 +10,8 @@ import logging
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,14 +19,17 @@ import torch
 from torch import distributed as dist
 
 from zoetrope.models.weights import save_tensors
+from zoetrope.strict_json import read_json
 from zoetrope.training.pieces import Damaged, Piece, Stored, divided, pieces, write_pieces
 from zoetrope.training.ranks import Ranks
 from zoetrope.training.state import TrainState
+from zoetrope.training.writing import remove
 
 log = logging.getLogger(__name__)
 POSITION = "state.json"
 PARTS = ("model", "average", "optimizer", "errors")  # what every checkpoint has
 CHUNK = 1 << 22
+SLOW = 60  # seconds after which it is told that a checkpoint is still being written
 
 
 class Snapshot(NamedTuple):
@@ -81,6 +84,10 @@ class Keeper:
         pending, self._pending, self._failure = self._pending, None, None
         if pending is None:
             return
+        waited = 0
+        while not wait([pending], SLOW).done:
+            waited += SLOW
+            log.warning("%s: has been writing the checkpoint at %d for %d s", self.folder, self.reached, waited)
         try:
             pending.result()
             self._kept = self.reached
@@ -161,16 +168,16 @@ class Keeper:
             shutil.rmtree(folder)
             sums = {name: value for name, value in sums.items() if not name.startswith(f"{folder.name}/")}
             sums[file.name] = _checksum(file)
-        about = {"examples": examples, "threads": torch.get_num_threads(), "processes": self.ranks.world}
-        (partial / POSITION).write_text(json.dumps({**about, "files": sums}))
+        about = {"threads": torch.get_num_threads(), "processes": self.ranks.world, "files": sums}
+        value = {"examples": examples, **about, "checksum": _digest(about)}
+        (partial / POSITION).write_text(json.dumps(value))
         for path in (partial / POSITION, *(path for path in partial.iterdir() if path.is_dir()), partial):
             _flush(path)
-        if final.exists():
-            shutil.rmtree(final)
+        remove(final)
         partial.rename(final)
         _flush(self.folder)
         for old in outdated(find_checkpoints(self.folder), self.keep, self.keep_every):
-            shutil.rmtree(old)
+            remove(old)
 
 
 def outdated(checkpoints: list[Path], keep: int, keep_every: int = 0) -> list[Path]:
@@ -182,13 +189,14 @@ def outdated(checkpoints: list[Path], keep: int, keep_every: int = 0) -> list[Pa
 
 def find_checkpoints(checkpoints: Path) -> list[Path]:
     """The complete checkpoints of a folder, oldest first."""
-    return sorted(path for path in checkpoints.glob("[0-9]*") if (path / POSITION).exists())
+    found = (path for path in checkpoints.glob("[0-9]*") if path.name.isdecimal() and (path / POSITION).exists())
+    return sorted(found, key=lambda path: int(path.name))
 
 
 def sweep(checkpoints: Path) -> None:
     """Remove what a training that was killed while it wrote a checkpoint has left of it."""
     for stale in checkpoints.glob(".*.partial"):
-        shutil.rmtree(stale)
+        remove(stale)
 
 
 def go_on(checkpoints: Path, state: TrainState, ranks: Ranks) -> Path | None:
@@ -211,7 +219,7 @@ def go_on(checkpoints: Path, state: TrainState, ranks: Ranks) -> Path | None:
             raise error or Damaged(f"{newest}: is damaged, says the leading process")
         if ranks.leads:
             aside = newest.with_name(f"damaged-{newest.name}")
-            shutil.rmtree(aside, ignore_errors=True)
+            remove(aside)
             newest.rename(aside)
             log.error("%s; it is set aside as %s, and the training goes on from %s", error, aside.name, found[-2])
         ranks.meet()
@@ -220,23 +228,56 @@ def go_on(checkpoints: Path, state: TrainState, ranks: Ranks) -> Path | None:
 
 def check_whole(checkpoint: Path) -> None:
     """Raise Damaged, which names the file, unless a checkpoint is as it was written."""
-    try:
-        value = json.loads((checkpoint / POSITION).read_text())
-        sums = value.get("files", {})
-    except (ValueError, AttributeError) as error:
-        raise Damaged(f"{checkpoint / POSITION}: cannot be read ({error!r})") from None
+    sums = _position(checkpoint).get("files", {})
     for part in PARTS:
         Stored(checkpoint, part)
-    for name, (size, checksum) in sums.items():
-        file = checkpoint / name
-        if not file.is_file():
-            raise Damaged(f"{file}: no such file")
-        if file.stat().st_size != size or _checksum(file)[1] != checksum:
-            raise Damaged(f"{file}: is not as it was written")
+    for name, known in sums.items():
+        _expect_as_written(checkpoint / name, known)
+
+
+def check_file(file: Path) -> None:
+    """Raise Damaged, which names it, if this file is one of a checkpoint, and is not as it was written there."""
+    if (file.parent / POSITION).exists():
+        sums = _position(file.parent).get("files", {})
+        if file.name in sums:
+            _expect_as_written(file, sums[file.name])
+
+
+def _expect_as_written(file: Path, known: Sequence[int]) -> None:
+    if not file.is_file():
+        raise Damaged(f"{file}: no such file")
+    if [*_checksum(file)] != [*known]:
+        raise Damaged(f"{file}: is not as it was written")
+
+
+def _position(checkpoint: Path) -> dict[str, Any]:
+    """What the checkpoint says of itself. Raises Damaged if that is not what was written.
+
+    The folder's name is a second record of the examples, and a checksum one of the rest; earlier versions had neither
+    checksum nor files.
+    """
+    path = checkpoint / POSITION
+    try:
+        value = read_json(path)
+        about = {name: value[name] for name in ("threads", "processes", "files") if name in value}
+        if value["examples"] != int(checkpoint.name):
+            raise Damaged(f"{path}: is of {value['examples']} examples, in a folder that is named {checkpoint.name}")
+        known = value.get("checksum", _digest(about)) if "files" in about else _digest(about)
+        if value.keys() - {"examples", "checksum", *about} or known != _digest(about):
+            raise Damaged(f"{path}: is not as it was written")
+    except Damaged:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(f"{path}: cannot be read ({error!r})") from None
+    return dict(value)
+
+
+def _digest(about: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(about, sort_keys=True).encode())
 
 
 def _clear(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)
     folder.mkdir(parents=True)
 
 

@@ -19,7 +19,7 @@ from zoetrope.diffusion.distillation import expect_distillable
 from zoetrope.models.runs import DISTILLATION
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.stochastic import Stochastic
-from zoetrope.training.checkpoints import find_checkpoints
+from zoetrope.training.checkpoints import check_file, find_checkpoints
 from zoetrope.training.objectives import Objective, Teacher
 from zoetrope.training.objectives.guide import Guide
 from zoetrope.training.objectives.halve import Halve
@@ -79,6 +79,8 @@ class Distillation(NamedTuple):
         shutil.rmtree(partial, ignore_errors=True)
         try:
             partial.mkdir(parents=True)
+            for file in (weights, *([first[1]] if first is not None else ())):
+                check_file(file)
             shutil.copyfile(weights, partial / WEIGHTS)
             (partial / "recipe.json").write_text(json.dumps(recipe.to_json(), indent=1))
             told: dict[str, Any] = {"stage": stage}

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch import distributed as dist
 from zoetrope.training.batch import Batch
 from zoetrope.training.meters import Step
 from zoetrope.training.ranks import Ranks
+from zoetrope.training.writing import write_text
 
 FOLDER = "bad"
 
@@ -40,9 +40,7 @@ def write_fault(run: Path, examples: int, names: Sequence[str], step: Step) -> P
     folder = run / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{examples:09d}.json"
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=1))
-    os.replace(partial, path)
+    write_text(path, json.dumps(value, indent=1))
     return path
 
 

@@ -11,7 +11,7 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.loss import output_weight, squared_error
 from zoetrope.networks import Network
 from zoetrope.training.batch import Batch
-from zoetrope.training.objectives import Lesson
+from zoetrope.training.objectives import Ask, Lesson
 from zoetrope.training.parallel import Call, Student
 from zoetrope.training.spec import TrainSpec
 from zoetrope.training.state import TypicalError
@@ -58,22 +58,46 @@ class Learner:
         """What the teacher says."""
         assert self.teacher is not None
         with torch.no_grad():
-            return self._call(self.teacher, z, logsnr, given)
+            return _called(self.teacher, z, logsnr, given, self.dtype)
 
     def _errors(self, batch: Batch, part: Tensor) -> Tensor:
         """The weighted error (b,) of some examples."""
-        stage, device = self.stage, self.device
-        given = batch.conditioning.select(part).to(device, torch.float32)
-        x, eps, u = (value[part].to(device) for value in (batch.x, batch.eps, batch.t))
+        own = replace(
+            batch,
+            x=batch.x[part],
+            eps=batch.eps[part],
+            conditioning=batch.conditioning.select(part),
+            part=batch.part[part],
+        )
         ask = None if self.teacher is None else self.ask
-        question = self.spec.objective(stage, Lesson(x, eps, u, given), ask)
-        output = self._call(self.student.call, question.z, question.level.logsnr.float(), given)
-        weight = output_weight(self.spec.weight, stage.prediction, question.level).float()
-        return weight * squared_error(output, question.answer)
+        return loss_of(self.student.call, own, self.stage, self.spec, self.device, self.dtype, ask)
 
-    def _call(self, network: Call, z: Tensor, logsnr: Tensor, given: Conditioning) -> Tensor:
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            return network(z, logsnr, given)
+
+def loss_of(
+    network: Call,
+    batch: Batch,
+    stage: StageSpec,
+    spec: TrainSpec,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    ask: Ask | None = None,
+) -> Tensor:
+    """The loss (b,) of a network on each example of a batch, as a training of the stage has it; with a graph.
+
+    `network` lies on `device` and computes in `dtype`; `ask` is the teacher of an objective that has one. What a
+    training tells as its loss is the mean; `balance` is no part of it.
+    """
+    given = batch.conditioning.to(device, torch.float32)
+    x, eps, u = (value.to(device) for value in (batch.x, batch.eps, batch.t))
+    question = spec.objective(stage, Lesson(x, eps, u, given), ask)
+    output = _called(network, question.z, question.level.logsnr.float(), given, dtype)
+    weight = output_weight(spec.weight, stage.prediction, question.level).float()
+    return weight * squared_error(output, question.answer)
+
+
+def _called(network: Call, z: Tensor, logsnr: Tensor, given: Conditioning, dtype: torch.dtype) -> Tensor:
+    with torch.autocast(z.device.type, dtype, enabled=dtype != torch.float32):
+        return network(z, logsnr, given)
 
 
 def _blank(batch: Batch) -> Batch:

@@ -14,7 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from zoetrope.strict_json import read_json
+from zoetrope.training.writing import open_own, unneeded
+
 FILE = "lock.json"
+BEHIND = 1 << 30  # where in the file a byte is locked, on systems that keep others from reading it
 
 
 class Holder(NamedTuple):
@@ -38,16 +42,12 @@ class Lock:
         """
         if self._file is not None:
             return
-        import fcntl
-
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / FILE
         glances = 0
         while True:
-            file = path.open("a+")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            file = os.fdopen(open_own(path), "r+")
+            if not _seized(file, path, alone=True):
                 file.close()
                 known = _read(path)
                 if "pid" not in known and glances < 20:  # who only looks, as `holder` does, is gone in a moment
@@ -85,10 +85,10 @@ class Lock:
 
     def _write(self, value: dict[str, Any]) -> None:
         assert self._file is not None
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(json.dumps(value))
-        self._file.flush()
+        with unneeded(self.folder / FILE):  # the lock holds without it
+            os.ftruncate(self._file.fileno(), 0)
+            os.lseek(self._file.fileno(), 0, os.SEEK_SET)
+            os.write(self._file.fileno(), json.dumps(value).encode())
 
     def _refuse(self, known: dict[str, Any]) -> None:
         """Raise ValueError, unless the process that the file names is of this host and dead."""
@@ -101,19 +101,14 @@ class Lock:
 
 def holder(folder: Path) -> Holder | None:
     """Who trains in a folder now, None if nobody does."""
-    import fcntl
-
-    try:
-        file = (folder / FILE).open("r")
-    except FileNotFoundError:
+    path = folder / FILE
+    if path.is_symlink() or not path.is_file():
         return None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            known = _read(folder / FILE)
-            return Holder(int(known.get("pid", 0)), str(known.get("host", "")))
-    return None
+    with path.open("r") as file:
+        if _seized(file, path, alone=False):
+            return None
+    known = _read(path)
+    return Holder(int(known.get("pid", 0)), str(known.get("host", "")))
 
 
 def failure(folder: Path) -> str | None:
@@ -126,12 +121,41 @@ def _read(path: Path) -> dict[str, Any]:
     """What a lock file says; {} while it is being written."""
     for _ in range(3):
         try:
-            value = json.loads(path.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
+            value = read_json(path)
+        except (OSError, ValueError):
             time.sleep(0.01)
         else:
             return value if isinstance(value, dict) else {}
     return {}
+
+
+def _seized(file: IO[str], path: Path, alone: bool) -> bool:
+    """Lock an open file, alone or beside others who only look; whether that was possible."""
+    try:
+        import fcntl
+    except ImportError:
+        return _seized_byte(file, path)
+    try:
+        fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _seized_byte(file: IO[str], path: Path) -> bool:
+    """The same on Windows, by a byte behind the text; on systems that lock no files, whom the text names decides."""
+    try:
+        import msvcrt
+    except ImportError:
+        known = _read(path)
+        pid = known.get("pid")
+        return not (isinstance(pid, int) and known.get("host") == socket.gethostname() and _alive(pid))
+    os.lseek(file.fileno(), BEHIND, os.SEEK_SET)
+    try:
+        getattr(msvcrt, "locking")(file.fileno(), getattr(msvcrt, "LK_NBLCK"), 1)  # noqa: B009
+    except OSError:
+        return False
+    return True
 
 
 def _same(file: IO[str], path: Path) -> bool:
@@ -143,6 +167,8 @@ def _same(file: IO[str], path: Path) -> bool:
 
 
 def _alive(pid: int) -> bool:
+    if os.name == "nt":  # where a signal of 0 is Ctrl-C
+        return _alive_on_windows(pid)
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -150,3 +176,15 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def _alive_on_windows(pid: int) -> bool:
+    import ctypes
+
+    kernel, code = getattr(ctypes, "windll").kernel32, ctypes.c_uint32()  # noqa: B009
+    handle = kernel.OpenProcess(0x1000, False, pid)  # to ask for what it ended with
+    if not handle:
+        return False
+    known = kernel.GetExitCodeProcess(handle, ctypes.byref(code))
+    kernel.CloseHandle(handle)
+    return bool(known) and code.value == 259  # not ended yet

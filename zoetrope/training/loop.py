@@ -6,7 +6,6 @@ A run is a folder: `recipe.json`, `run.json` (what was run, with what), `metrics
 import copy
 import json
 import logging
-import os
 import platform
 import sys
 import time
@@ -26,6 +25,7 @@ from zoetrope.training.adapters import BASE, adapt, freeze, keep_base
 from zoetrope.training.batch import Batch, Batches, Share
 from zoetrope.training.checkpoints import Keeper, go_on, sweep
 from zoetrope.training.compiling import compile_blocks
+from zoetrope.training.faults import FOLDER as FAULTS
 from zoetrope.training.faults import all_names, write_fault
 from zoetrope.training.learner import Learner
 from zoetrope.training.loading import Loader, encoded
@@ -35,9 +35,10 @@ from zoetrope.training.precision import compute_dtype
 from zoetrope.training.preview import Subjects, sample_sheet, subjects
 from zoetrope.training.ranks import ALONE, Ranks
 from zoetrope.training.spec import Recipe, TrainSpec
-from zoetrope.training.state import TrainState, read_metrics
+from zoetrope.training.state import TrainState, cut_metrics
 from zoetrope.training.told import tell
 from zoetrope.training.trackers import Track, scalars_of, tracking
+from zoetrope.training.writing import append_text, expect_own, unneeded, write_text
 from zoetrope.video import save_image
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,9 @@ class Progress(NamedTuple):
 
     Attributes:
         examples, total: seen so far, and in all.
-        loss: mean; loss_by_time: in equal parts of diffusion time, None for one without an example.
+        loss: mean, None if nothing was learnt; loss_by_time: in equal parts of diffusion time, None for one without an
+            example.
+        grad_norm: mean norm of the gradient before it is clipped, None if nothing was learnt.
         data_wait: share of the time in which the training waited for data.
         seconds: of training so far, by a clock that never jumps; those of the runs that it goes on from count.
         peak_memory: the most bytes held so far, see `zoetrope.training.meters.peak_memory`.
@@ -56,14 +59,14 @@ class Progress(NamedTuple):
 
     examples: int
     total: int
-    loss: float
-    grad_norm: float
+    loss: float | None
+    grad_norm: float | None
     learning_rate: float
     examples_per_second: float
     loss_by_time: tuple[float | None, ...]
     data_wait: float
     seconds: float
-    peak_memory: int
+    peak_memory: int | None
 
 
 class Run:
@@ -94,6 +97,7 @@ class Run:
         self._learning = self._amid = self._ending = False
         self._streak = 0  # losses in a row that were not finite
         self._tracks: tuple[Track, ...] = ()
+        expect_own(folder)
         self._lock = Lock(folder)
         if ranks.leads:
             self._lock.take()
@@ -132,7 +136,7 @@ class Run:
         self._before = 0.0  # seconds of training until here
         if self.ranks.leads:
             sweep(folder / "checkpoints")
-            self._before = _cut_metrics(folder / "metrics.jsonl", self.state.examples)
+            self._before = cut_metrics(folder / "metrics.jsonl", self.state.examples)
             self._record(known)
 
     def _taught(self) -> Network | None:
@@ -291,10 +295,13 @@ class Run:
         """Go on without learning from a batch. Raises FloatingPointError after too many in a row."""
         examples = self.state.examples
         names = all_names(batch, self.ranks)
-        where = write_fault(self.folder, examples, names, step) if self.ranks.leads else None
+        where: Path | None = None
+        if self.ranks.leads:
+            with unneeded(self.folder / FAULTS):
+                where = write_fault(self.folder, examples, names, step)
         self._streak += 1
-        told = "loss %s, gradient %s at %d examples: this step is left out, see %s"
-        log.warning(told, step.loss, step.norm, examples, where)
+        told = "loss %s, gradient %s at %d examples: this step is left out%s"
+        log.warning(told, step.loss, step.norm, examples, "" if where is None else f", see {where}")
         if self._streak >= self.spec.patience:
             raise FloatingPointError(f"not finite {self._streak} times in a row at {examples} examples")
         self.state.skip(batch.size)
@@ -314,8 +321,8 @@ class Run:
             peak_memory=peak_memory(self.device),
         )
         if self.ranks.leads:
-            with (self.folder / "metrics.jsonl").open("a") as file:
-                file.write(json.dumps(now._asdict()) + "\n")
+            with unneeded(self.folder / "metrics.jsonl"):
+                append_text(self.folder / "metrics.jsonl", json.dumps(now._asdict()) + "\n")
         for track in self._tracks:
             track.scalars(state.examples, scalars_of(now._asdict()))
         return now
@@ -325,36 +332,17 @@ class Run:
         sheet = sample_sheet(self.stage, seen, average, self.device, self.dtype)
         if not self.ranks.leads:
             return
-        folder = self.folder / "samples"
-        folder.mkdir(exist_ok=True)
-        picture = folder / f"{self.state.examples:09d}.png"
-        save_image(picture, sheet)
-        for track in self._tracks:
-            track.sheet(self.state.examples, picture)
+        picture = self.folder / f"samples/{self.state.examples:09d}.png"
+        with unneeded(picture):
+            picture.parent.mkdir(exist_ok=True)
+            save_image(picture, sheet)
+            for track in self._tracks:
+                track.sheet(self.state.examples, picture)
 
 
 def crossed(before: int, after: int, every: int) -> bool:
     """Whether a multiple of `every` was reached between two positions."""
     return after // every > before // every
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)
-
-
-def _cut_metrics(path: Path, examples: int) -> float:
-    """Forget what was measured after the checkpoint that the run continues from: it will be measured again.
-
-    Returns the seconds of training until there.
-    """
-    if not path.exists():
-        return 0.0
-    lines = [line for line in read_metrics(path) if line["examples"] <= examples]
-    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
-    return float(lines[-1].get("seconds", 0.0)) if lines else 0.0
 
 
 def _tell_encoding(done: int, total: int) -> None:

@@ -44,13 +44,13 @@ class Window:
             self.sums.index_add_(0, part, step.errors.double())
             self.counts.index_add_(0, part, torch.ones_like(step.errors, dtype=torch.float64))
 
-    def mean_loss(self) -> float:
-        """The mean of the losses."""
-        return sum(self.losses) / max(1, len(self.losses))
+    def mean_loss(self) -> float | None:
+        """The mean of the losses, None if every step was left out."""
+        return sum(self.losses) / len(self.losses) if self.losses else None
 
-    def mean_norm(self) -> float:
-        """The mean of the gradient's norms."""
-        return sum(self.norms) / max(1, len(self.norms))
+    def mean_norm(self) -> float | None:
+        """The mean of the gradient's norms, None if every step was left out."""
+        return sum(self.norms) / len(self.norms) if self.norms else None
 
     def loss_by_time(self) -> tuple[float | None, ...]:
         """The mean error in each of `BINS` equal parts of diffusion time; None where there was no example."""
@@ -71,11 +71,16 @@ class Window:
         return min(1.0, (waited - self.waited) / max(self.seconds, 1e-9))
 
 
-def peak_memory(device: torch.device) -> int:
-    """The most bytes that this process has held so far: of the GPU where it trains on one, else of main memory."""
+def peak_memory(device: torch.device) -> int | None:
+    """The most bytes that this process has held so far: of the GPU where it trains on one, else of main memory.
+
+    None where the system does not tell, as on Windows.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    import resource
-
+    try:
+        import resource
+    except ImportError:
+        return None
     held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return held if sys.platform == "darwin" else held * 1024  # macOS counts bytes, Linux kibibytes

@@ -59,12 +59,13 @@ class TrainSpec(Config):
         text_dropout: share of examples that never see their text, for classifier-free guidance.
         crop: side lengths (height, width) of the output crop that a fully convolutional stage is trained on.
         span: as many frames of a clip, one after the other, does such a stage see at a time; None is all.
-        optimizer: "muon" learns about twice as much from an example as "adamw", for some time of its own at each step:
-            use it with batches of a thousand pixels of the coarsest level or more. "adamw8bit" takes a quarter of the
-            memory for what it remembers; it needs the package bitsandbytes.
+        optimizer: "adamw"; "muon", which takes some time of its own at each step, whatever the batch, so that it suits
+            batches of a thousand pixels of the coarsest level or more; or "adamw8bit", which takes a quarter of the
+            memory for what it remembers, and needs the package bitsandbytes.
         betas: of AdamW.
         rate: how the learning rate goes in between.
-        warm_up, cool_down: examples over which the learning rate rises to, and at the end falls from, its peak.
+        warm_up, cool_down: examples over which the learning rate rises to its peak, and at the end falls to a hundredth
+            of it.
         half_life: examples after which the moving average of the weights has forgotten half. Of several, each has an
             average of its own, and the first one's is sampled with unless another is named.
         freeze: patterns over the names of parameters that are not to learn, such as "*attention*".
@@ -185,7 +186,7 @@ class DistilSpec(Config):
         guidance: the round that learns guidance. halving: each of the others. last: the last two, which are harder.
         weight: which error is minimised, either one that does not vanish in noise [Salimans & Ho 2022,
             arXiv:2202.00512, Sec. 4].
-        warm_up: examples over which each round's learning rate rises; from there on it falls to zero.
+        warm_up: examples over which each round's learning rate rises; from there on it falls to a hundredth.
         half_life: of the moving average of the weights, in examples.
     """
 

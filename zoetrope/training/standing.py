@@ -18,7 +18,7 @@ class Standing(NamedTuple):
 
     Attributes:
         examples, total: seen and to see; of a run that nobody trains, those that are in its newest checkpoint.
-        loss, examples_per_second: of the last line of metrics, None without one.
+        loss, examples_per_second: of the last line of metrics, None without one, and where nothing was learnt.
         eta: seconds that it will still take, None unless it is running.
         error: why it could not go on, if it failed.
     """
@@ -55,7 +55,7 @@ def standing(run: Path) -> Standing:
     examples = max(kept, int(last["examples"])) if state == "running" and last else kept
     speed = float(last["examples_per_second"]) if last else None
     eta = (total - examples) / speed if state == "running" and speed else None
-    loss = float(last["loss"]) if last else None
+    loss = float(last["loss"]) if last and last["loss"] is not None else None
     return Standing(run, stage, state, examples, total, loss, speed, eta, found[-1] if found else None, error)
 
 

@@ -18,6 +18,7 @@ from zoetrope.training.optimizers import optimizers, remembered, state_shapes
 from zoetrope.training.pieces import Damaged, Stored, divided, is_divided, whole
 from zoetrope.training.ranks import Ranks
 from zoetrope.training.spec import TrainSpec
+from zoetrope.training.writing import write_text
 
 log = logging.getLogger(__name__)
 LEVELS = 32  # parts of [0, 1] that the typical error is known for
@@ -182,6 +183,18 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
             if number < len(lines):
                 raise ValueError(f"{path}:{number}: expected a line of JSON ({error})") from None
     return found
+
+
+def cut_metrics(path: Path, examples: int) -> float:
+    """Forget what was measured after the checkpoint that a run continues from: it will be measured again.
+
+    Returns the seconds of training until there.
+    """
+    if not path.is_file():
+        return 0.0
+    lines = [line for line in read_metrics(path) if line["examples"] <= examples]
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
+    return float(lines[-1].get("seconds", 0.0)) if lines else 0.0
 
 
 def _read_position(path: Path) -> tuple[int, int]:

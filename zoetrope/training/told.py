@@ -7,7 +7,9 @@ from pathlib import Path
 from zoetrope.data import Dataset
 from zoetrope.data._long import cut_short
 from zoetrope.data._unused import counted
+from zoetrope.strict_json import read_json
 from zoetrope.text._cache import EmbeddingCache
+from zoetrope.training.writing import unneeded, write_text
 
 log = logging.getLogger(__name__)
 CONTENTS = "data.json"
@@ -31,16 +33,12 @@ def _changed(path: Path, dataset: Dataset) -> str | None:
     if now is None:
         return None
     try:
-        before = json.loads(path.read_text("utf-8"))
+        before = read_json(path)
         clips, digest = int(before["clips"]), str(before["digest"])
     except (OSError, ValueError, KeyError, TypeError):
         clips, digest = now
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(json.dumps(now._asdict()), "utf-8")
-        partial.replace(path)
-    except OSError as error:
-        log.warning("%s: cannot be written (%s)", path, error.strerror)
+    with unneeded(path):
+        write_text(path, json.dumps(now._asdict()))
     if digest == now.digest:
         return None
     clip = counted(now.clips, "clip")

@@ -1,5 +1,6 @@
 """Where a training's numbers and sheets of samples go besides its own folder, one service a file."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from zoetrope.config import Kind
+
+log = logging.getLogger(__name__)
 
 
 class Track(ABC):
@@ -46,11 +49,42 @@ def tracking(
     opened: list[Track] = []
     try:
         for tracker in trackers:
-            opened.append(tracker.open(run, examples, recipe))
+            opened.append(_Optional(tracker.open(run, examples, recipe), tracker.kind()))
         yield tuple(opened)
     finally:
         for track in opened:
             track.close()
+
+
+class _Optional(Track):
+    """A line without which a training goes on: once it fails, whatever the reason, nothing more is said there."""
+
+    def __init__(self, track: Track, name: str) -> None:
+        self.track: Track | None = track
+        self.name = name
+
+    def scalars(self, examples: int, values: Mapping[str, float]) -> None:
+        with self._tried() as track:
+            if track is not None:
+                track.scalars(examples, values)
+
+    def sheet(self, examples: int, picture: Path) -> None:
+        with self._tried() as track:
+            if track is not None:
+                track.sheet(examples, picture)
+
+    def close(self) -> None:
+        with self._tried() as track:
+            if track is not None:
+                track.close()
+
+    @contextmanager
+    def _tried(self) -> Iterator[Track | None]:
+        try:
+            yield self.track
+        except Exception as error:
+            self.track = None
+            log.warning("%s: failed (%r); the training goes on without it", self.name, error)
 
 
 def scalars_of(line: Mapping[str, Any]) -> dict[str, float]:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zoetrope.strict_json import read_json
 from zoetrope.training.trackers import Track, Tracker
+from zoetrope.training.writing import write_text
 
 FILE = "wandb.json"
 
@@ -31,8 +33,8 @@ class Wandb(Tracker):
             ) from None
         file = run / FILE
         if not file.exists():
-            file.write_text(json.dumps({"id": uuid.uuid4().hex[:12]}))
-        name = json.loads(file.read_text())["id"]
+            write_text(file, json.dumps({"id": uuid.uuid4().hex[:12]}))
+        name = read_json(file)["id"]
         line = wandb.init(
             project=self.project,
             entity=self.entity,

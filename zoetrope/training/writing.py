@@ -1,0 +1,75 @@
+"""How files of a run are written: whole or not at all, and in its folder, wherever links in it may lead.
+
+A run may come from others. A link, or a pipe, in the place of a file that is to be written gives way to the file; a
+folder that is a link is refused.
+"""
+
+import contextlib
+import logging
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+_CAREFUL = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+def expect_own(folder: Path) -> None:
+    """Raise ValueError if a folder that lies in this one is a link to another place."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_symlink() and path.is_dir():
+            raise ValueError(
+                f"{path}: expected a folder, got a link to {os.readlink(path)}; a run is written in its own folder"
+            )
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a folder with all that it holds, or a link but not what it leads to; or nothing, without it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def open_own(path: Path, flags: int = 0) -> int:
+    """The handle of a file, to read and write it; it is made if it is not there. Raises OSError if it cannot be."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            remove(path)
+    return os.open(path, os.O_RDWR | os.O_CREAT | _CAREFUL | flags, 0o666)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with open(open_own(partial, os.O_TRUNC), "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def append_text(path: Path, text: str) -> None:
+    """Write on in a file: all of the text, or nothing if that raises OSError."""
+    with open(open_own(path, os.O_APPEND), "ab", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        content, done = text.encode(), 0
+        try:
+            while done < len(content):
+                done += file.write(content[done:])
+        except OSError:
+            file.truncate(size)
+            raise
+
+
+@contextlib.contextmanager
+def unneeded(what: str | Path) -> Iterator[None]:
+    """Go on, and tell it, if something cannot be written that a training does not need, as on a full disk."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("%s: cannot be written (%s); the training goes on", what, error.strerror or error)
