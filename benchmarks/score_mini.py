@@ -78,7 +78,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "model": gathered.spec.name,
         "weights": {stage.name: _weights(gathered, stage) for stage in gathered.spec.stages},
         "dtype": str(cascade.dtype).removeprefix("torch."),
-        "noises": options.noises,
     }
     told["sets"] = {**_there(options.out / "scores.json", told), **scores}
     _write(options.out / "scores.json", json.dumps(told, indent=1) + "\n")
