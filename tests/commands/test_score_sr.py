@@ -147,7 +147,7 @@ def test_videos_are_judged_after_every_stage(
     score_mini.main([*words, "wordings", "--until", "base"])
     more = json.loads((tmp_path / "scores.json").read_text())["sets"]
     assert more["combinations"] == scores["sets"]["combinations"] and list(more["wordings"]) == ["base"]
-    told = (tmp_path / "table.md").read_text().split("| held-out words: word |")[1]
+    told = (tmp_path / "table.md").read_text().split("| held-out words | prompts |")[1]
     assert len(told.splitlines()) == 2 + len(wordings(1)[0].unseen)
 
 
