@@ -46,7 +46,7 @@ MEASURES = (
     Measure("error, %", lambda values: 50 * sqrt(_seen(values)["squared"]), 2),
     Measure("SSIM", lambda values: _seen(values)["ssim"], 3, higher=True),
     Measure("features", lambda values: _seen(values)["features"], 3),
-    Measure("flicker, %", lambda values: 100 * values["flicker"], 2),
+    Measure("flicker, %", lambda values: None if values["flicker"] is None else 100 * values["flicker"], 2),
 )
 
 

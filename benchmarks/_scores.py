@@ -27,11 +27,9 @@ def table(scores: Scores) -> str:
     if rows := list(_aims(scores)):
         parts.append(_table(("prompts", "after", "aim", "measured", "reached"), rows))
     for name, stages in scores.items():
-        first = next(iter(stages.values()))
-        for kind, title in (("classes", "class"), ("words", "word")):
-            if first[kind]:
-                heads = (f"{TOLD[name]}: {title}", "prompts", *(f"after {stage}" for stage in stages))
-                parts.append(_table(heads, _each(stages, kind)))
+        if kind := _kind(next(iter(stages.values()))):
+            heads = (TOLD[name], "prompts", *(f"after {stage}" for stage in stages))
+            parts.append(_table(heads, _each(stages, kind)))
     return "\n\n".join(parts)
 
 
@@ -41,11 +39,16 @@ def zeros(scores: Scores) -> set[str]:
         f"{aspect} {name}"
         for stages in scores.values()
         for told in stages.values()
-        for kind in ("classes", "words")
-        for aspect, shares in told[kind].items()
+        if _kind(told)
+        for aspect, shares in told[_kind(told)].items()
         for name, share in shares.items()
         if share["right"] == 0
     }
+
+
+def _kind(told: Mapping[str, Any]) -> str:
+    """What single values are told of: words, where prompts have unseen ones, else classes."""
+    return "words" if told["words"] else "classes" if told["classes"] else ""
 
 
 def _shares(scores: Scores) -> Iterator[tuple[str, ...]]:

@@ -136,8 +136,9 @@ def _lines(curves: Sequence[Curve]) -> list[str]:
             part = _part(value)
             mark = " (default)" if name == f"SNR {_default(curve.stage)}" else ""
             features = "-" if part.features is None else f"{part.features:.4f}"
+            flicker = "-" if value.flicker is None else f"{value.flicker:.2%}"
             cells = [curve.stage.name, curve.given, name + mark, str(curve.clips), f"{part.psnr:.2f}"]
-            lines.append(f"| {' | '.join(cells)} | {part.ssim:.4f} | {features} | {value.flicker:.2%} |")
+            lines.append(f"| {' | '.join(cells)} | {part.ssim:.4f} | {features} | {flicker} |")
     return lines
 
 

@@ -25,7 +25,6 @@ distilled.md, distilled.json and distilled.png. What was measured is kept, and n
 import argparse
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,13 +38,14 @@ from _super_resolution import clip_counts, kept, write_json
 from zoetrope.cascade.resample import degrade
 from zoetrope.data.toybox.held_out import held_out
 from zoetrope.data.toybox.prompts import combinations
+from zoetrope.metrics.intervals import wilson
 from zoetrope.metrics.super_resolution import StageFidelity, Truth, compare
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
 
 BATCH = 8
 SMALL = VideoShape(frames=4, height=24, width=40, fps=0.75)  # enough of a clip to know it again
-TITLES = {"psnr": "PSNR", "ssim": "SSIM", "psnr_new": "PSNR new"}
+TITLES = {"psnr": "PSNR", "ssim": "SSIM", "psnr_new": "PSNR new", "interval": "95 % of all"}
 ASPECTS = ("colour", "shape", "motion", "all")
 Row = dict[str, Any]
 
@@ -164,10 +164,9 @@ def _tables(rows: Sequence[Row]) -> list[str]:
     """A table of the first stage, and one of super-resolution, each if it was measured."""
     found = []
     if judged := [row for row in rows if "all" in row]:
-        count = judged[0]["videos"]
-        error = 1.96 * math.sqrt(0.25 / count)
+        told = [row | {"interval": "{:.0%} to {:.0%}".format(*wilson(row["all"], row["videos"]))} for row in judged]
         shown = {"network": "", "steps": "", "sampler": "", "guidance": "", **dict.fromkeys(ASPECTS, ".1%")}
-        found.append(f"{count} videos of each; shares are within {error:.0%}.\n\n" + _table(judged, shown))
+        found.append(f"{judged[0]['videos']} videos of each.\n\n" + _table(told, shown | {"interval": ""}))
     if enlarged := [row for row in rows if "psnr" in row]:
         shown = {"stage": "", "network": "", "steps": "", "sampler": "", "clips": ""}
         found.append(_table(enlarged, shown | {"psnr": ".2f", "ssim": ".4f", "psnr_new": ".2f"}))

@@ -95,9 +95,9 @@ def _text(rows: list[str], network: FeatureNetwork, shape: VideoShape, count: in
             "changes of its features from frame to frame, projected on 32 directions, noise and standing still",
             "stand out. Another order of frames does not, with these clips. Nor does running backwards: changes",
             "of the opposite sign have the same covariance and nearly the same mean. Only a network of clips,",
-            "such as I3D or VideoMAE, can tell order.",
+            "such as I3D or VideoMAE, can tell order. One division of one set of clips, so without intervals.",
             "",
-            "Made by `benchmarks/frechet_sanity.py`.",
+            "Made by `python benchmarks/frechet_sanity.py --features FILE`.",
             "",
         ]
     )

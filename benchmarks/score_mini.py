@@ -16,9 +16,9 @@ Every video is judged after every stage: what super-resolution adds must not cos
 larger or longer than 32 x 192 x 320 are judged and kept with frames skipped and reduced to that size.
 
 Prints a row of a table for each set and stage, and writes table.md (with each class and each unseen word), scores.json
-and contact sheets; sets that scores.json has of the same weights stay in it. Videos are kept under a name made of the
-weights, the settings and the prompts, and not made again, so an interrupted measurement goes on where it stopped, those
-of the first stage as they were passed on: where only later stages have changed, it goes on from there.
+and contact sheets; sets and stages that scores.json has of the same weights stay in it. Videos are kept under a name
+made of the weights, the settings and the prompts, and not made again, so an interrupted measurement goes on where it
+stopped, those of the first stage as they were passed on: where only later stages have changed, it goes on from there.
 """
 
 import argparse
@@ -78,15 +78,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "model": gathered.spec.name,
         "weights": {stage.name: _weights(gathered, stage) for stage in gathered.spec.stages},
         "dtype": str(cascade.dtype).removeprefix("torch."),
-        "noises": options.noises,
     }
-    told["sets"] = {**_there(options.out / "scores.json", told), **scores}
+    there = _there(options.out / "scores.json", told)
+    told["sets"] = there | {name: there.get(name, {}) | stages for name, stages in scores.items()}
     _write(options.out / "scores.json", json.dumps(told, indent=1) + "\n")
     _write(options.out / "table.md", table(told["sets"]) + "\n")
 
 
 def _there(path: Path, told: dict[str, Any]) -> dict[str, Any]:
-    """The sets of a file of scores, if they were measured in the same way."""
+    """The sets of a file of scores, if they are of the same weights."""
     there = json.loads(path.read_text()) if path.exists() else {}
     return there["sets"] if all(there.get(name) == value for name, value in told.items()) else {}
 

@@ -178,7 +178,7 @@ def _table(rows: Sequence[Row]) -> str:
             f"{every.psnr:.2f}",
             f"{every.ssim:.4f}",
             number(every.features, ".4f"),
-            f"{row.fidelity.flicker:.2%}",
+            number(row.fidelity.flicker, ".2%"),
         ]
         cells += [f"{new.psnr:.2f}", f"{new.ssim:.4f}", number(new.features, ".4f")] if new else ["-"] * 3
         cells += [f"{row.seconds:.2f}", "-" if row.wins is None else f"{row.wins}/{row.clips}"]

@@ -11,6 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zoetrope.metrics.shelf import Shelf
+from zoetrope.shapes import VideoShape
+
 from .conftest import Cli
 from .test_train_together import together
 
@@ -76,6 +79,8 @@ def test_toybox_prompts_are_judged_and_models_compared(cli: Cli, model: Path) ->
     assert (first["label"], second["label"]) == ("tiny", "tiny-2") and first["results"] == second["results"]
     (attributes, _) = first["results"]
     assert attributes["value"] == 0 and attributes["details"]["of"] == 6
+    assert attributes["interval"][0] == 0 and 40 < attributes["interval"][1] < 80 and attributes["error"] is None
+    assert f"{attributes['samples']} videos)" in done.out
     assert "held out" in told()["reference"] and "attributes" in done.out
     assert done.out.splitlines()[0].split() == ["tiny", "tiny-2"]
     done = cli("evaluate", model, *words, "--split", "training", "-o", "other", "--quiet")
@@ -175,6 +180,25 @@ def test_too_short_for_the_network(cli: Cli, model: Path, motion: str) -> None:
     assert done.code == 0
     (result,) = [r for r in told()["entries"][0]["results"] if r["name"] == "frechet[torchscript]"]
     assert "got 4" in result["reason"]
+
+
+def test_a_window_of_frames(cli: Cli, model: Path, motion: str) -> None:
+    words = ["evaluate", model, "--data", "toybox", *FAST, "--metrics", "frechet", "--features", motion]
+    for window, frames in ((), 4), (("--window", "3"), 3):
+        assert cli(*words, *window).code == 0
+        assert told()["entries"][0]["results"][0]["protocol"]["frames"] == frames
+    done = cli(*words, "--window", "5")
+    assert done.code == 2 and "expected clips of at least 5 frames, got 4 (--window 4" in done.err
+
+
+def test_clips_that_could_not_be_read_are_told(cli: Cli, model: Path, films: Path) -> None:
+    words = ["evaluate", model, "--data", films, *FAST, "--metrics", "colour"]
+    assert cli(*words).code == 0
+    shelf = Shelf(Path("report/samples/real-4x8x8@2fps"), VideoShape(frames=4, height=8, width=8, fps=2))
+    shelf.put(2, shelf.read(2), shelf.text(2), ["film9.mp4"])  # as where a file was damaged
+    done = cli(*words)
+    assert done.code == 0 and "1 of the clips could not be read, and others stand in their place: film9.mp4" in done.err
+    assert any("film9.mp4" in note for note in told()["notes"])
 
 
 def test_a_folder_that_is_not_there(cli: Cli, model: Path) -> None:

@@ -147,7 +147,10 @@ def test_videos_are_judged_after_every_stage(
     score_mini.main([*words, "wordings", "--until", "base"])
     more = json.loads((tmp_path / "scores.json").read_text())["sets"]
     assert more["combinations"] == scores["sets"]["combinations"] and list(more["wordings"]) == ["base"]
-    told = (tmp_path / "table.md").read_text().split("| held-out words: word |")[1]
+    score_mini.main([*words[:5], "1", "--limit", "1", "--sets", "combinations", "--until", "base"])
+    stages = json.loads((tmp_path / "scores.json").read_text())["sets"]["combinations"]
+    assert [score["videos"] for score in stages.values()] == [1, 2, 2] and list(stages) == ["base", "tsr1", "ssr1"]
+    told = (tmp_path / "table.md").read_text().split("| held-out words | prompts |")[1]
     assert len(told.splitlines()) == 2 + len(wordings(1)[0].unseen)
 
 

@@ -117,3 +117,8 @@ def test_what_cannot_be_compared(x: Tensor, y: Tensor, told: str) -> None:
 def test_what_are_no_features(features: Tensor) -> None:
     with pytest.raises(ValueError, match="features: expected"):
         Gaussian.of(features)
+
+
+def test_one_sample_has_no_variance() -> None:
+    with pytest.raises(ValueError, match="at least 2 samples for a variance, got 1"):
+        _ = Gaussian.of(torch.ones(1, 3)).variance

@@ -95,6 +95,13 @@ def test_an_exact_video_does_not_make_the_mean_infinite() -> None:
     assert StageFidelity.from_json(mean.to_json()) == mean
 
 
+def test_a_single_frame_has_no_flicker() -> None:
+    one = VideoShape(frames=1, height=24, width=40, fps=3)
+    told = compare(clip(one), Truth.seen(clip(one), None), VideoShape(frames=1, height=12, width=20, fps=3))
+    assert told.flicker is None and told.every.squared == 0
+    assert StageFidelity.mean([told, told]).flicker is None
+
+
 def test_held_out_clips_are_held_out_and_the_same_on_every_grid() -> None:
     assert [is_held_out(held_out_script(number)) for number in range(6)] == [True, False] * 3
     assert len({held_out(number, SMALL).text for number in range(6)}) == 6

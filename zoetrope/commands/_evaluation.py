@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 SETTINGS = "settings.json"
 SAMPLES = "samples"
+_NAMED = 5  # names of damaged clips that are told
 
 
 class Options(NamedTuple):
@@ -185,6 +186,8 @@ def make(talk: Talk, plan: Plan, ranks: "Ranks") -> None:
             steps = keep_reference(plan.reference, plan.real_shelf(shape), count, share)
             _shown(bars, f"clips of {plan.reference.name}, {shape}", count, steps)
         ranks.meet()
+        if (lost := _lost(plan)) and ranks.leads:
+            talk.warn(lost)
         prompts = _prompts(plan)
         for model in plan.models:
             real = plan.real_shelf(model.shape).read if told.after else None
@@ -217,7 +220,7 @@ def report(plan: Plan, found: Sequence[Judged]) -> "Report":
     from zoetrope.metrics.report import Entry, Report, StageTold
 
     told = plan.options
-    note = plan.reference.note(max(told.real, told.videos))
+    notes = (plan.reference.note(max(told.real, told.videos)), _lost(plan))
     entries = [
         Entry(
             label=one.model.label,
@@ -238,7 +241,7 @@ def report(plan: Plan, found: Sequence[Judged]) -> "Report":
         version=__version__,
         settings=plan.settings(),
         reference=plan.reference.name,
-        notes=() if note is None else (note,),
+        notes=tuple(note for note in notes if note is not None),
         prompts=found[0].prompts,
         entries=tuple(entries),
     )
@@ -271,6 +274,19 @@ def _shown(bars: Any, name: str, total: int, steps: Iterator[int]) -> None:
     for done in steps:
         bars.advance(done)
     bars.end(f"{name}: {total}")
+
+
+def _lost(plan: Plan) -> str | None:
+    """Which real clips could not be read, in words, if there are some."""
+    count = max(plan.options.videos, plan.options.real)
+    shelves = [plan.real_shelf(shape) for shape in dict.fromkeys(model.shape for model in plan.models)]
+    lost = {name for shelf in shelves for number in range(count) for name in shelf.skipped(number)}
+    if not lost:
+        return None
+    first = ", ".join(sorted(lost)[:_NAMED])
+    return f"{len(lost)} of the clips could not be read, and others stand in their place: {first}" + (
+        ", ..." if len(lost) > _NAMED else ""
+    )
 
 
 def _prompts(plan: Plan) -> tuple[str, ...]:

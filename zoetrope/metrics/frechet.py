@@ -61,7 +61,9 @@ class Gaussian:
 
     @property
     def variance(self) -> float:
-        """The trace of the covariance."""
+        """The trace of the covariance. Raises ValueError for a single sample, which has none."""
+        if self.count < _LEAST:
+            raise ValueError(f"features: expected at least {_LEAST} samples for a variance, got {self.count}")
         return float(self.factor.square().sum()) / (self.count - 1)
 
 

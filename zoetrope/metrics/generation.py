@@ -52,7 +52,8 @@ def keep_reference(reference: Reference, shelf: Shelf, count: int, share: Share)
     for done, number in enumerate(numbers, start=1):
         if not shelf.has(number):
             example = reference.example(number, shelf.shape)
-            shelf.put(number, example.video, example.text)
+            skipped = [str(getattr(one, "name", one)) for one in example.skipped]
+            shelf.put(number, example.video, example.text, skipped)
         yield done
 
 

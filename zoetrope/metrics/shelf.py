@@ -1,6 +1,7 @@
 """Clips on disk, exactly as they were made, one file each: what a killed evaluation has done is not done again."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,15 +25,19 @@ class Shelf:
         """Whether this clip is there."""
         return self._path(number).is_file()
 
-    def put(self, number: int, video: Tensor, text: str) -> None:
-        """Keep a clip (3, F, H, W) in [-1, 1]. Raises ValueError for one of another shape."""
+    def put(self, number: int, video: Tensor, text: str, skipped: Sequence[str] = ()) -> None:
+        """Keep a clip (3, F, H, W) in [-1, 1]; `skipped` names those in whose place it stands.
+
+        Raises ValueError for one of another shape.
+        """
         shape = self.shape
         if tuple(video.shape) != (3, shape.frames, shape.height, shape.width):
             raise ValueError(f"{self._path(number)}: expected a clip of {shape}, got shape {tuple(video.shape)}")
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = self.folder / f".{number:05d}.{os.getpid()}.partial.npz"
         try:
-            np.savez_compressed(partial, frames=Video.from_tensor(video, shape.fps).frames, text=np.array(text))
+            frames = Video.from_tensor(video, shape.fps).frames
+            np.savez_compressed(partial, frames=frames, text=np.array(text), skipped=np.array(skipped, dtype=str))
             os.replace(partial, self._path(number))
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -49,6 +54,10 @@ class Shelf:
     def text(self, number: int) -> str:
         """What is told of the clip."""
         return str(self._field(number, "text"))
+
+    def skipped(self, number: int) -> tuple[str, ...]:
+        """What the clip stands in the place of, because it could not be read."""
+        return tuple(map(str, self._field(number, "skipped")))
 
     def clips(self, count: int, origin: str) -> Clips:
         """The first `count` clips."""

@@ -45,12 +45,17 @@ class Fidelity(Config):
     def mean(cls, several: Sequence[Self]) -> Self:
         """Every measure's mean over videos; decibels are those of the mean squared error, which one exact video
         does not make infinite."""
-        features = [one.features for one in several if one.features is not None]
         return cls(
             squared=fmean(one.squared for one in several),
             ssim=fmean(one.ssim for one in several),
-            features=fmean(features) if len(features) == len(several) else None,
+            features=_mean_of([one.features for one in several]),
         )
+
+
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    """Their mean, None unless all are there."""
+    there = [value for value in values if value is not None]
+    return fmean(there) if len(there) == len(values) else None
 
 
 class StageFidelity(Config):
@@ -58,12 +63,12 @@ class StageFidelity(Config):
 
     Attributes:
         every: over all frames; new: over those that its source has no frame for, None of a spatial stage.
-        flicker: see `zoetrope.metrics.flicker`.
+        flicker: see `zoetrope.metrics.flicker`; None of a single frame, which cannot flicker.
     """
 
     every: Fidelity
     new: Fidelity | None
-    flicker: float
+    flicker: float | None
 
     @classmethod
     def mean(cls, several: Sequence[Self]) -> Self:
@@ -72,7 +77,7 @@ class StageFidelity(Config):
         return cls(
             every=Fidelity.mean([one.every for one in several]),
             new=Fidelity.mean(new) if new else None,
-            flicker=fmean(one.flicker for one in several),
+            flicker=_mean_of([one.flicker for one in several]),
         )
 
 
@@ -106,7 +111,7 @@ def compare(made: Tensor, truth: Truth, source: VideoShape) -> StageFidelity:
         new=_fidelity({name: values[:, new.to(values.device)] for name, values in measured.items()})
         if factor > 1
         else None,
-        flicker=float(flicker(made, truth.video).mean()),
+        flicker=float(flicker(made, truth.video).mean()) if made.shape[2] > 1 else None,
     )
 
 

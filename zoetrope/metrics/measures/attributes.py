@@ -37,8 +37,9 @@ class Attributes(Measure):
     def measure(self, material: Material, network: Network | None) -> Result:
         """See `Measure`."""
         made = _score(material.made, material.scripts)
-        groups = [prompt for prompt, script in zip(material.prompts, material.scripts, strict=True) if judged(script)]
-        share = Share.of(made.whole, groups)
+        numbers = [number for number, script in enumerate(material.scripts) if judged(script)]
+        groups = material.clusters
+        share = Share.of(made.whole, None if groups is None else [groups[number] for number in numbers])
         details: dict[str, Any] = {"judged": len(made.whole), "of": len(material.scripts), **made.shares()}
         details["classes"] = made.by_class()
         reference = None

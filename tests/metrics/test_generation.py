@@ -1,0 +1,29 @@
+"""Real clips on the shelf: what stands in the place of a damaged one is kept with it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoetrope.data import Example
+from zoetrope.metrics.generation import Share, keep_reference
+from zoetrope.metrics.reference import Reference
+from zoetrope.metrics.shelf import Shelf
+from zoetrope.shapes import VideoShape
+
+SHAPE = VideoShape(frames=2, height=4, width=6, fps=2)
+
+
+def test_what_a_clip_stands_in_for_is_kept(tmp_path: Path) -> None:
+    def example(number: int, shape: VideoShape) -> Example:
+        video = torch.full((3, shape.frames, shape.height, shape.width), number / 4)
+        return Example(video, f"clip {number}", f"{number}.mp4", ("bad.mp4", "worse.mp4") if number == 1 else ())
+
+    shelf = Shelf(tmp_path / "real", SHAPE)
+    assert list(keep_reference(Reference("some", example), shelf, 3, Share())) == [1, 2, 3]
+    assert [shelf.skipped(number) for number in range(3)] == [(), ("bad.mp4", "worse.mp4"), ()]
+    assert shelf.text(1) == "clip 1" and shelf.read(2).mean() == pytest.approx(0.5, abs=0.01)
+    (tmp_path / "real/00001.npz").write_bytes(b"no clip")
+    for read in (shelf.skipped, shelf.text, shelf.read):
+        with pytest.raises(ValueError, match="not a clip of this report"):
+            read(1)
