@@ -1,13 +1,14 @@
-"""Held-out clips enlarged by trained stages and by plain ways, measured clip by clip: what three studies have in common."""
+"""Held-out clips enlarged by trained stages and by plain ways, measured clip by clip: for three studies."""
 
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 
+import torch
 from _intervals import Interval, over_clips, over_seeds
 from _judge import clips, put_together, restored, small
 from _recipes import LARGE, SMALL
-from _study import Json, Kept, Sampler, sampled_with
+from _study import DTYPE, Json, Kept, Sampler, sampled_with
 from torch import Tensor
 
 from zoetrope.cascade.resample import resize
@@ -41,7 +42,13 @@ def plainly(kept: Kept, video: Tensor | None = None, what: str = "true") -> Json
 
 
 def enlarged(
-    kept: Kept, name: str, folders: Sequence[Path], video: Tensor | None = None, what: str = "true", **sampling: object
+    kept: Kept,
+    name: str,
+    folders: Sequence[Path],
+    video: Tensor | None = None,
+    what: str = "true",
+    dtype: torch.dtype = DTYPE,
+    **sampling: object,
 ) -> Json:
     """How near an arm comes with every seed, in STEPS steps or as `sampling` says: columns (S, C)."""
     source = given() if video is None else video
@@ -49,7 +56,7 @@ def enlarged(
     def one(folder: Path, count: int = len(source)) -> Json:
         sampler = Sampler.of_run(folder)
         stage = sampled_with(sampler.stage, **{"steps": STEPS, **sampling})
-        return restored(sampler([""] * count, source, batch=8, stage=stage), truth())
+        return restored(sampler([""] * count, source, batch=8, stage=stage, dtype=dtype), truth())
 
     return put_together([kept(f"{name}-{what}-{folder.name}", partial(one, folder)) for folder in folders])
 

@@ -1,7 +1,8 @@
 """How surely a difference is known: 95 % intervals from which alone a verdict follows.
 
-Measurements are tables (R, C): R repeats, which are noises or trained networks of other seeds, of C clips or prompts that
-all arms have in common. Differences are always taken clip by clip, so what makes one clip harder than another drops out.
+Measurements are tables (R, C): R repeats, which are noises or trained networks of other seeds, of C clips or prompts
+that all arms have in common. Differences are always taken clip by clip, so what makes one clip harder than another
+drops out.
 """
 
 import math
@@ -25,7 +26,7 @@ class Interval(NamedTuple):
     high: float
 
     def verdict(self, beyond: float = 0.0) -> Verdict:
-        """Whether the value is larger than `beyond`, as far as the interval tells; a limit on the edge tells nothing."""
+        """Whether the value is larger than `beyond`, as far as the interval tells; a limit on it tells nothing."""
         if self.low > beyond:
             return "shown"
         return "the opposite" if self.high < beyond else "not shown"
@@ -64,8 +65,9 @@ def over_seeds(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]] 
     """The interval of a mean, or of a mean difference, for networks that were trained once for each seed.
 
     Both tables are (S, C), row by row of the same seed. Seeds and clips are both drawn from many, so the variance is
-    that of the means of seeds plus that of the means of clips; what both have in common counts twice. Few seeds are paid
-    for with Student's t of S - 1 degrees of freedom; of a single seed nothing is known, and the interval is endless.
+    that of the means of seeds plus that of the means of clips; what both have in common counts twice. Few seeds are
+    paid for with Student's t of S - 1 degrees of freedom; of a single seed nothing is known, and the interval has no
+    ends.
 
     Raises ValueError for tables of different shapes, and for more seeds than there are quantiles for.
     """

@@ -17,7 +17,7 @@ SMALL = VideoShape(frames=8, height=24, width=40, fps=1.5)
 LARGE = VideoShape(frames=8, height=48, width=80, fps=1.5)
 STILL = VideoShape(frames=1, height=24, width=40, fps=3)
 PAINTING = (Phase(examples=32_000, batch=32, peak=2e-3),)
-ENLARGING = (Phase(examples=2_000, batch=2, peak=1.5e-3),)
+ENLARGING = (Phase(examples=1_500, batch=2, peak=1.5e-3),)
 SPAN = 4  # frames that a stage sees at a time
 MUTE = Words(width=16, limit=8)  # for stages that attend to no text
 
@@ -62,7 +62,8 @@ def enlarger(
 ) -> Recipe:
     """A super-resolution stage that doubles the side, of clean input, after a base stage that is there for its shape.
 
-    Errors of all noise levels have the weight of the loss itself: nothing evens them out.
+    With `balance` an error counts in relation to what is usual at its noise level, so arms that predict other things,
+    or weigh their losses otherwise, learn with the same effective weights.
     """
     levels = tuple(Level.from_json({"width": width, "temporal": temporal}) for width in (32, 64))
     network = VideoUNetConfig(
@@ -79,7 +80,7 @@ def enlarger(
         }
     )
     base = painter(SMALL, phases, text=MUTE).cascade.stages[0]
-    return _recipe(MUTE, (base, stage), phases, {"span": SPAN, "augment": 0.0, "balance": False, **training})
+    return _recipe(MUTE, (base, stage), phases, {"span": SPAN, "augment": 0.0, **training})
 
 
 def _recipe(

@@ -2,8 +2,8 @@
 
 A study compares arms, trainings that differ in one thing, each of them done once for every seed. A training is an
 ordinary run, `OUT/<arm>/<seed>`, so an interrupted study goes on where it was; one that other studies train as well is
-`OUT/../common/<name>/<seed>`. Every measurement is a JSON file under `OUT/measured`, made once. The page, with its plot,
-is written from these files alone, and its verdicts from intervals alone.
+`OUT/../common/<name>/<seed>`. Every measurement is a JSON file under `OUT/measured`, made once. The page, with its
+plot, is written from these files alone, and its verdicts from intervals alone.
 """
 
 import argparse
@@ -233,6 +233,7 @@ class Sampler:
         seed: int = 0,
         batch: int = 16,
         stage: StageSpec | None = None,
+        dtype: torch.dtype = DTYPE,
     ) -> Tensor:
         """Videos (B, C, F, H, W) of prompts, in [-1, 1]; the number of a prompt is that of its noise.
 
@@ -243,7 +244,7 @@ class Sampler:
             part = range(start, min(len(prompts), start + batch))
             given = texts(self.encoder, [prompts[i] for i in part]).to(DEVICE, torch.float32)
             source = None if video is None else video[part.start : part.stop].to(DEVICE)
-            draw = Draw(seed=seed, samples=list(part), device=DEVICE, dtype=DTYPE)
+            draw = Draw(seed=seed, samples=list(part), device=DEVICE, dtype=dtype)
             last = stage_video(stage or self.stage, self.network, given, source, draw)
             made.append(last.float().clamp(-1, 1).cpu())
         return torch.cat(made)

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from _enlarged import BASELINES, CLIPS, STEPS, blurred, enlarged, given, mean, more, plainly, told
+from _enlarged import CLIPS, STEPS, blurred, enlarged, given, mean, more, plainly, told
 from _recipes import ENLARGING, LARGE, SPAN, enlarger
 from _study import Arm, Claim, Folders, Json, Kept, Page, Study, main, unit
 from torch import Tensor
@@ -54,15 +54,19 @@ def page(numbers: Json) -> Page:
     """The findings and the plot."""
     true = numbers["true"]
     damages = [what for what in numbers if what not in ("true", "minutes")]
-    fixed = f"with, {FIXED}"
+    fixed, clean = f"with, {FIXED}", "with, none"
+
+    def nearer(text: str, what: str, one: str, other: str) -> Claim:
+        return Claim(f"{what} input: {text}", more(numbers[what][one], numbers[what][other]), unit("dB"))
+
     claims = [
-        Claim("without augmentation, true input: nearer than bicubic", more(true["without"], true["bicubic"]), unit("dB")),
-        Claim("with augmentation, true input: nearer than bicubic", more(true["with, none"], true["bicubic"]), unit("dB")),
-        Claim("true input: augmentation in training costs something", more(true["without"], true["with, none"]), unit("dB")),
-        *(Claim(f"{what} input: with augmentation, sampled at {FIXED}, nearer than without", more(numbers[what][fixed], numbers[what]["without"]), unit("dB")) for what in damages),
-        *(Claim(f"{what} input: the same, nearer than bicubic", more(numbers[what][fixed], numbers[what]["bicubic"]), unit("dB")) for what in damages),
-        *(Claim(f"{what} input: sampled without noise, with augmentation is nearer than without", more(numbers[what]["with, none"], numbers[what]["without"]), unit("dB")) for what in damages),
-    ]  # fmt: skip
+        nearer("trained without, nearer than bicubic", "true", "without", "bicubic"),
+        nearer("trained with, nearer than bicubic", "true", clean, "bicubic"),
+        nearer("trained without is nearer than trained with", "true", "without", clean),
+        *(nearer(f"trained with, at {FIXED}, nearer than without", what, fixed, "without") for what in damages),
+        *(nearer("trained with, no noise, nearer than without", what, clean, "without") for what in damages),
+        *(nearer(f"trained with, at {FIXED}, nearer than bicubic", what, fixed, "bicubic") for what in damages),
+    ]
     rows = [["PSNR, dB", *(f"{what} input" for what in ("true", *damages))]]
     for name in true:
         rows.append([name, *(told(numbers[what][name]) for what in ("true", *damages))])
@@ -86,18 +90,19 @@ def page(numbers: Json) -> Page:
 STUDY = Study(
     name="conditioning_augmentation",
     title="Noise conditioning augmentation, on and off",
-    finding="adding noise of a random level to the low-resolution input in training, and of a fixed level when sampling, "
-    "reduces the sensitivity of super-resolution models to the faults of the stage before (Ho et al. 2022, "
+    finding="adding noise of a random level to the low-resolution input in training, and of a fixed level when "
+    "sampling, reduces the sensitivity of super-resolution models to the faults of the stage before (Ho et al. 2022, "
     "arXiv:2210.02303, section on cascades).",
     design={
-        "network": "a small one that doubles the side of 12x20 clips and begins at what it is given (`anchored`), trained "
-        f"with noise on its input of levels up to SNR 1 (augment = {AUGMENT}), and without any; all else equal",
+        "network": "a small one that doubles the side of 24x40 clips and begins at what it is given (`anchored`), "
+        f"trained with noise on its input of levels up to SNR 1 (augment = {AUGMENT}), and without any; all else equal",
         "training": f"{ENLARGING[0].examples} stretches of {SPAN} frames, batches of {ENLARGING[0].batch}",
-        "clips": f"{CLIPS} held-out clips of {LARGE.frames} frames, {STEPS} steps of DDIM, from their true low resolution "
-        f"and from damaged ones: halved and doubled again (blurred), noise of deviation {NOISE}, both",
+        "clips": f"{CLIPS} held-out clips of {LARGE.frames} frames, {STEPS} steps of DDIM, from their true low "
+        f"resolution and from damaged ones: halved and doubled again (blurred), noise of deviation {NOISE}, both",
         "noise when sampling": f"{FIXED} for all claims that say so, chosen before anything was measured",
         "baselines": "bilinear and bicubic enlarging of the same input, damaged or not",
-        "intervals": "over seeds and clips, differences clip by clip (`studies/README.md`); PSNR is the mean of clips' own",
+        "intervals": "over seeds and clips, differences clip by clip (`studies/README.md`); PSNR is the mean of "
+        "clips' own",
     },
     arms=ARMS,
     measure=measure,
