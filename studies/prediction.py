@@ -12,7 +12,7 @@ from _study import Arm, Claim, Folders, Json, Kept, Page, Study, main, unit
 
 from zoetrope.training.spec import Phase
 
-PHASES = (Phase(examples=2_000, batch=2, peak=1.5e-3),)
+PHASES = (Phase(examples=1_500, batch=2, peak=1.5e-3),)
 ARMS = {
     "v": Arm(enlarger(PHASES), "ssr"),
     "eps": Arm(enlarger(PHASES, prediction="eps", weight="eps"), "ssr"),

@@ -24,8 +24,8 @@ ARMS = {
     "attention": Arm(enlarger(anchored=True, temporal="attention"), "ssr"),
     "none": Arm(enlarger(anchored=True, temporal=None), "ssr"),
 }
-SIZES = {"8 frames of 48x80": (1, 1), "32 frames of 48x80": (4, 1), "32 frames of 192x320": (4, 4)}
-LARGEST = "32 frames of 192x320"
+SIZES = {"8 frames of 48x80": (1, 1), "32 frames of 48x80": (4, 1), "32 frames of 96x160": (4, 2)}
+LARGEST = "32 frames of 96x160"
 REPEATS = 5
 
 

@@ -117,3 +117,47 @@ def test_page_says_what_its_numbers_say(name: str) -> None:
     assert told == (ROOT / "docs/results" / f"{name}.md").read_text()
     assert study.doubts and study.moves
     assert sys.modules["_intervals"].__file__ == str(ROOT / "studies/_intervals.py")
+
+
+DIFFER = {
+    "conditioning_augmentation": {"training.ssr.augment"},
+    "joint_training": {"training.base.data.parts.1.source.scripts", "training.base.phases.0.images"},
+    "language": {"cascade.text.type", "cascade.text.limit"}  # no caption is as long as either limit,
+    "model_size": {f"cascade.stages.0.network.levels.{level}.width" for level in (0, 1)},
+    "prediction": {"cascade.stages.1.prediction", "training.ssr.weight"},
+    "temporal_layers": {f"cascade.stages.1.network.levels.{level}.temporal" for level in (0, 1)},
+}
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if name in DIFFER])
+def test_arms_differ_in_what_is_studied_alone(name: str) -> None:
+    first, *others = (leaves(arm.recipe.to_json()) for arm in importlib.import_module(name).STUDY.arms.values())
+    paths = {path for other in others for path in first.keys() | other.keys() if first.get(path) != other.get(path)}
+    assert paths == DIFFER[name]
+
+
+def test_only_studies_of_what_ships_train_nothing() -> None:
+    nothing = {name for name in STUDIES if not importlib.import_module(name).STUDY.arms}
+    assert nothing == {"guidance", "distillation"} == set(STUDIES) - DIFFER.keys()
+
+
+def leaves(value: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict | list):
+        return {path: value}
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    return {name: leaf for key, each in items for name, leaf in leaves(each, f"{path}.{key}".lstrip(".")).items()}
+
+
+def test_a_measurement_is_made_once(tmp_path: Path) -> None:
+    kept, made = importlib.import_module("_study").Kept(tmp_path / "measured"), []
+    for _ in range(2):
+        assert kept("one", lambda: made.append(1) or [len(made)]) == [1]
+
+
+def test_chance_is_that_of_the_world() -> None:
+    from zoetrope.data.toybox.prompts import familiar
+
+    chance = importlib.import_module("_judge").CHANCE
+    things = [prompt.script.things[0] for prompt in familiar(400)]
+    for aspect in ("colour", "shape"):
+        assert chance[aspect] == 1 / len({getattr(thing, aspect) for thing in things})
