@@ -5,7 +5,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import torch
-from _intervals import Interval, over_clips, over_seeds
+from _intervals import Interval, itself, over_clips, over_seeds
 from _judge import clips, put_together, restored, small
 from _recipes import LARGE, SMALL
 from _study import DTYPE, Json, Kept, Sampler, sampled_with
@@ -14,7 +14,7 @@ from torch import Tensor
 from zoetrope.cascade.resample import resize
 from zoetrope.metrics.super_resolution import enlarge
 
-CLIPS, STEPS = 24, 2
+CLIPS, STEPS = 16, 2
 BASELINES = ("bilinear", "bicubic")
 COLUMNS = {"psnr": "PSNR, dB", "flicker": "flicker, %", "shift": "colour shift, of 255"}
 Table = list[list[float]]
@@ -64,13 +64,17 @@ def enlarged(
 def more(one: Json, other: Json, key: str = "psnr") -> Interval:
     """How much more an arm has than another arm of the same seeds, or than a plain way."""
     rows: Table = other[key]
+    if len(one[key][0]) == 1:  # of earlier numbers the mean alone is kept
+        rows = [[sum(row) / len(row)] for row in rows]
     return over_seeds(one[key], rows * len(one[key]) if len(rows) == 1 else rows)
 
 
 def told(one: Json, key: str = "psnr", digits: int = 2) -> str:
-    """A mean and its interval, as a cell."""
+    """A mean and its interval, as a cell; a mean alone where no clips of its own are kept."""
     rows: Table = one[key]
-    found = over_seeds(rows) if len(rows) > 1 else over_clips(lambda mean: mean, rows)
+    if len(rows[0]) == 1:
+        return f"{rows[0][0]:.{digits}f}"
+    found = over_seeds(rows) if len(rows) > 1 else over_clips(itself, rows)
     return f"{found.value:.{digits}f} ({found.low:.{digits}f} to {found.high:.{digits}f})"
 
 

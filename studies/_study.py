@@ -280,7 +280,8 @@ def _publish(study: Study, numbers: Json, out: Path) -> None:
 
 
 def written(study: Study, numbers: Json, page: Page) -> str:
-    """The page as text."""
+    """The page as text; numbers of an earlier design say themselves how they came about."""
+    design: Mapping[str, str] = numbers.get("design", study.design)
     parts = [
         f"# {study.title}",
         f"**The paper**: {study.finding}",
@@ -290,7 +291,7 @@ def written(study: Study, numbers: Json, page: Page) -> str:
         _table(page.table),
         *([page.notes] if page.notes else []),
         "## How it was done",
-        _table([["", ""], *([key, told] for key, told in study.design.items()), *_costs(study, numbers)]),
+        _table([["", ""], *([key, told] for key, told in design.items()), *_costs(study, numbers)]),
         "## What a reviewer would ask",
         "\n".join(f"- *{question}* {answer}" for question, answer in study.doubts.items()),
         f"**What would change this**: {study.moves}",

@@ -19,7 +19,7 @@ ARMS = {
     "with": Arm(enlarger(anchored=True, augment=AUGMENT), "ssr"),
     "without": Arm(enlarger(anchored=True), "ssr", common="anchored"),
 }
-LEVELS = {"none": None, "SNR 30": 30.0, "SNR 10": 10.0, "SNR 3": 3.0}
+LEVELS = {"none": None, "SNR 10": 10.0, "SNR 3": 3.0}
 FIXED = "SNR 10"  # the one that claims are made of, fixed before anything was measured
 
 

@@ -65,7 +65,7 @@ def measure(folders: Folders, kept: Kept) -> Json:
 def page(numbers: Json) -> Page:
     """The findings and the plot."""
     new, old = "colours of pictures alone", "colours of clips"
-    arms = [name for name in numbers if name != "minutes"]
+    arms = [name for name in numbers if name in ARMS]
 
     def more(one: str, other: str, key: str) -> Interval:
         return over_seeds(numbers[one][key]["colour"], numbers[other][key]["colour"])
@@ -106,10 +106,9 @@ STUDY = Study(
     design={
         "network": "a small base model on clips of four frames of 24x40",
         "training": f"{EXAMPLES:,} examples of four frames, whatever they are: clips of {SCRIPTS} scripts of toybox, "
-        f"with {len(FILMED)} colours, or packs of four pictures (60 %), each with a caption of its own, a tenth from "
-        "these scripts and the others from all 40 000",
-        "the arm that is missing": f"packs of pictures of the same {SCRIPTS} scripts, which tells joint training from "
-        "seeing more things; the script trains it, three seeds of each arm",
+        f"with {len(FILMED)} colours, or packs of four pictures (60 %), each with a caption of its own",
+        "pictures": "a tenth from these scripts and the others from all 40 000; or all of them from these scripts, "
+        "which tells joint training from seeing more things",
         "judged": f"{PROMPTS} prompts as in training, one clip each, 32 steps of DDIM, guidance 2, by the recogniser",
         "baselines": "clips alone; chance",
     },

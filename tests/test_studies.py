@@ -122,7 +122,7 @@ def test_page_says_what_its_numbers_say(name: str) -> None:
 DIFFER = {
     "conditioning_augmentation": {"training.ssr.augment"},
     "joint_training": {"training.base.data.parts.1.source.scripts", "training.base.phases.0.images"},
-    "language": {"cascade.text.type", "cascade.text.limit"}  # no caption is as long as either limit,
+    "language": {"cascade.text.type", "cascade.text.limit"},  # no caption is as long as either limit
     "model_size": {f"cascade.stages.0.network.levels.{level}.width" for level in (0, 1)},
     "prediction": {"cascade.stages.1.prediction", "training.ssr.weight"},
     "temporal_layers": {f"cascade.stages.1.network.levels.{level}.temporal" for level in (0, 1)},
