@@ -9,35 +9,30 @@ from typing import Any, NamedTuple
 
 from _intervals import Interval, difference, itself, over_clips
 from _judge import CHANCE, filmed, hits, put_together
-from _study import Claim, Folders, Json, Kept, Page, Sampler, Study, main, points, sampled_with, unit
-from torch import Tensor
+from _study import Claim, Folders, Json, Kept, Page, Sampler, Study, main, points, sampled_with
 
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.data.toybox.prompts import combinations
+from zoetrope.data.toybox.prompts import Prompt, combinations
 from zoetrope.shapes import VideoShape
 from zoetrope.training.trained import gather
 
-PROMPTS, NOISES = 48, 2
+FIRST, PROMPTS, NOISES = 128, 48, 2  # the first prompts were looked at when mini's sampler was chosen
 CLIP = VideoShape(frames=4, height=24, width=40, fps=0.75)
 ASPECTS = ("colour", "shape", "all")
 NEAR = 0.05  # a loss of so much would be called none
 
 
 class Way(NamedTuple):
-    """A network and how it is sampled; `high` is that of oscillating guidance, None is mini's constant 2."""
+    """A network and how it is sampled."""
 
     distilled: bool
     sampler: str
     steps: int
-    high: float | None = None
 
     def stage(self, stage: StageSpec) -> StageSpec:
-        """The stage sampled so."""
-        guidance: Any = 2.0
-        if self.high is not None:
-            guidance = {"high": self.high, "low": 1.0, "constant": max(1, self.steps // 5)}
+        """The stage sampled so, on CLIP."""
         stage = stage.model_copy(update={"shape": CLIP})
-        return sampled_with(stage, sampler={"type": self.sampler}, steps=self.steps, guidance=guidance)
+        return sampled_with(stage, sampler={"type": self.sampler}, steps=self.steps)
 
     @property
     def calls(self) -> int:
@@ -49,11 +44,8 @@ WAYS = {
     "original, DDIM, 16 steps": Way(False, "ddim", 16),
     "original, DDIM, 8 steps": Way(False, "ddim", 8),
     "original, DDIM, 4 steps": Way(False, "ddim", 4),
-    "original, stochastic, 8 steps": Way(False, "stochastic", 8),
     "distilled, stochastic, 8 steps": Way(True, "stochastic", 8),
     "distilled, DDIM, 4 steps": Way(True, "ddim", 4),
-    "original, DDIM, 16 steps, oscillating": Way(False, "ddim", 16, 4.0),
-    "distilled, stochastic, 8 steps, oscillating": Way(True, "stochastic", 8, 4.0),
 }
 
 
@@ -65,9 +57,13 @@ def _sampler(distilled: bool) -> Sampler:
     return Sampler(stage, model.spec.text, model.weights[stage.name])
 
 
+def _prompts() -> list[Prompt]:
+    return combinations(FIRST + PROMPTS)[FIRST:]
+
+
 def _one(way: Way, noise: int) -> Json:
     """What is right in each prompt's clip of one noise, and the processor's seconds for each clip."""
-    sampler, prompts = _sampler(way.distilled), combinations(PROMPTS)
+    sampler, prompts = _sampler(way.distilled), _prompts()
     start = process_time()
     made = sampler([prompt.text for prompt in prompts], seed=noise, batch=16, stage=way.stage(sampler.stage))
     seconds = (process_time() - start) / PROMPTS
@@ -75,7 +71,7 @@ def _one(way: Way, noise: int) -> Json:
 
 
 def _true() -> Json:
-    prompts = combinations(PROMPTS)
+    prompts = _prompts()
     return {**hits(filmed(prompts, CLIP), prompts, CLIP.fps), "seconds": [0.0] * PROMPTS}
 
 
@@ -98,17 +94,12 @@ def page(numbers: Json) -> Page:
         return Claim(text, more(one, other), points, beyond)
 
     original, eight, four = "original, DDIM, 16 steps", "distilled, stochastic, 8 steps", "distilled, DDIM, 4 steps"
-    waves = ("distilled, stochastic, 8 steps, oscillating", "original, DDIM, 16 steps, oscillating")
     loses = f"loses less than {100 * NEAR:.0f} points against"
-    times = over_clips(_times, numbers[original]["seconds"], numbers[eight]["seconds"])
     claims = [
         better(f"distilled, 8 stochastic steps: {loses} the original's 16 of DDIM", eight, original, -NEAR),
         better(f"distilled, 4 steps of DDIM: {loses} the original's 16", four, original, -NEAR),
         better("in 4 steps of DDIM distilled is better than the original", four, "original, DDIM, 4 steps"),
-        better("in 8 stochastic steps distilled is better than the original", eight, "original, stochastic, 8 steps"),
         better("distilled, 8 stochastic steps: better than the original's 8 of DDIM", eight, "original, DDIM, 8 steps"),
-        better(f"oscillating guidance: distilled in 8 steps {loses} the original's 16 of DDIM", *waves, -NEAR),
-        Claim("the original's 16 steps take so many times the seconds", times, unit("times", 1), 1.0),
     ]
     rows = [["network, sampler, steps", "calls", "seconds a clip", *ASPECTS, "all: 95 % interval"]]
     for name, one in numbers.items():
@@ -134,10 +125,6 @@ def page(numbers: Json) -> Page:
     return Page(claims, rows, draw)
 
 
-def _times(one: Tensor, other: Tensor) -> Tensor:
-    return one / other
-
-
 def _mean(table: list[list[float]]) -> float:
     values = [value for row in table for value in row]
     return sum(values) / len(values)
@@ -152,19 +139,31 @@ STUDY = Study(
     design={
         "networks": "the base stage of mini as it ships, distilled for guidance of weights up to 4 and for 8 "
         "stochastic or 4 DDIM steps, and the original that ships beside it; nothing is trained",
-        "clips": f"{PROMPTS} held-out combinations with {NOISES} noises each, the same for every way; {CLIP.frames} "
-        f"frames of {CLIP.height}x{CLIP.width} over the whole course, bfloat16",
-        "guidance": "mini's constant 2; oscillating: 4 for a fifth of the steps, then 1 and 4 in turn",
-        "baselines": "the original in as few steps, and with samplers that draw noise; the recogniser's answers for "
-        "true clips of the same scripts; chance",
+        "clips": f"{PROMPTS} held-out combinations, from the {FIRST + 1}th on, with {NOISES} noises each, the same for "
+        f"every way; {CLIP.frames} frames of {CLIP.height}x{CLIP.width} over the whole course, bfloat16",
+        "guidance": "mini's constant 2",
+        "baselines": "the original in as few steps; the recogniser's answers for true clips of the same scripts; "
+        "chance",
         "seconds": "of the processor, in batches of 16 on one core",
         "intervals": "bootstrap over prompts, each with its noises; differences prompt by prompt",
     },
     arms={},
     measure=measure,
     page=page,
-    doubts={},
-    moves="",
+    doubts={
+        "Could it come from noise?": "The intervals are of prompts, and all ways share prompts and noises. They are "
+        "as wide as the allowed loss or wider, so a loss below it may exist and not be shown.",
+        "Could it come from a choice made on these prompts?": "No: mini's sampler was chosen on the first 128.",
+        "Is the original sampled badly?": "16 steps of DDIM are what it ships with; 128 were not better on 128 other "
+        "prompts ([table](distilled.md#base)).",
+        "Is it distillation, or the stochastic sampler?": "The 4 steps of DDIM tell them apart: same sampler, same "
+        "steps, another network.",
+        "What of motion, other seeds of distillation, oscillating guidance?": "Not measured here: four frames show no "
+        "motion to the recogniser, one distillation ships, and its table for oscillating guidance is [another "
+        "page's](distilled.md).",
+    },
+    moves="more prompts for the smaller differences: with four times as many the intervals are half as wide; and a "
+    "second distillation, without which nothing is said of the method but of this network.",
 )
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ CLIP = VideoShape(frames=4, height=24, width=40, fps=0.75)
 DYNAMIC = 0.995
 ASPECTS = ("colour", "shape", "all")
 WEIGHTS = {
-    "constant, static": (0.0, 1.0, 2.0, 4.0, 16.0),
-    "constant, dynamic": (4.0, 16.0),
+    "constant, static": (0.0, 1.0, 2.0, 16.0),
+    "constant, dynamic": (16.0,),
     "oscillating, static": (16.0,),
 }
 
@@ -94,7 +94,6 @@ def page(numbers: Json) -> Page:
         right("a weight of 16 makes fewer clips right than none", none, strong),
         saturates("a weight of 16 saturates more values than none", none),
         saturates("a weight of 16 saturates more values than true clips", "true clips"),
-        right("at 4 the dynamic threshold makes more clips right", "constant, dynamic, 4", "constant, static, 4"),
         right("at 16 the dynamic threshold makes more clips right", dynamic, strong),
         nearer("at 16 the dynamic threshold is nearer to true clips' saturation", dynamic),
         right("at 16 oscillation makes more clips right than constant guidance", wave, strong),
@@ -147,8 +146,18 @@ STUDY = Study(
     arms={},
     measure=measure,
     page=page,
-    doubts={},
-    moves="",
+    doubts={
+        "Could it come from noise?": "Prompts and noises are the same for every way, and differences are taken prompt "
+        "by prompt.",
+        "Is less saturation better?": "Not in itself: toybox is made of saturated colours. What counts is the "
+        "distance from true clips of the same scripts, on either side.",
+        "Why does guidance not help?": "Without it colours and shapes are right in nearly all clips: little is left "
+        "to gain. A network that aligns worse would tell more.",
+        "What of motion?": "Four frames show none to the recogniser; nothing is said of it.",
+        "Would another training do the same?": "Unknown: one network ships. Verdicts are of it, not of networks.",
+    },
+    moves="prompts that the network often gets wrong, such as held-out words; more weights between 2 and 16; a second "
+    "network.",
 )
 
 if __name__ == "__main__":
