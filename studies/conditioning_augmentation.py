@@ -107,8 +107,20 @@ STUDY = Study(
     arms=ARMS,
     measure=measure,
     page=page,
-    doubts={},
-    moves="",
+    doubts={
+        "Could it come from noise?": "The intervals are over seeds and clips; three seeds cost 4.3 standard errors.",
+        "Could it come from a bad baseline?": "Both arms beat bicubic enlarging of true input, and every damaged "
+        "input has bicubic enlarging of the same beside it.",
+        "Is noise on the input not what training with noise is made for?": "Yes, which is why blur, which neither arm "
+        "was trained on, stands apart.",
+        "Was the level chosen to suit?": "No: it was fixed before anything was measured; all levels are in the table.",
+        "Did both learn equally much?": "Both saw as many stretches, and with augmentation there is more to learn "
+        "from each; whether the price on true input goes with longer training is not known.",
+        "Are these the faults of a generator?": "No: blur and independent noise are simpler than what a base model "
+        "gets wrong. True generated input has no truth to measure against.",
+    },
+    moves="input from a base model, with a measure that needs no truth; longer training; levels and damages in finer "
+    "steps.",
 )
 
 if __name__ == "__main__":
