@@ -1,50 +1,89 @@
-"""What the recogniser says of pictures and videos of toybox, and what a super-resolved video lacks of the truth."""
+"""What the recogniser says of pictures and videos of toybox, and what a super-resolved video lacks of the truth.
 
-from collections.abc import Sequence
+Everything is measured clip by clip, so that arms can be compared on the same clip.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from zoetrope.cascade.resample import degrade
+from zoetrope.data.toybox.held_out import held_out
 from zoetrope.data.toybox.prompts import Prompt
-from zoetrope.metrics.psnr import decibels
+from zoetrope.data.toybox.render import render
+from zoetrope.data.toybox.scene import scene
+from zoetrope.data.toybox.vocabulary import COLOURS, FLAT_SHAPES
+from zoetrope.metrics.flicker import flicker
+from zoetrope.metrics.psnr import decibels, squared_error
 from zoetrope.metrics.recogniser import recognise
+from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
 
 MOVING = 8  # frames
+EDGE = 0.98  # values beyond it count as saturated
+CHANCE = {"colour": 1 / len(COLOURS), "shape": 1 / len(FLAT_SHAPES)}
+CHANCE["all"] = CHANCE["colour"] * CHANCE["shape"]  # of clips too short to show a motion
+
+Columns = dict[str, list[float]]
 
 
-def shares(videos: Tensor, prompts: Sequence[Prompt], fps: float) -> dict[str, float]:
-    """Of videos (B, C, F, H, W) the share whose colour, shape and motion are what their prompts say, and all three.
+def hits(videos: Tensor, prompts: Sequence[Prompt], fps: float) -> Columns:
+    """Of each of these videos (B, C, F, H, W), 1 or 0: whether it shows its prompt's colour, shape, motion, and all.
 
     The motion of so few frames that the recogniser reads none, not even in true clips, is not judged.
     """
     aspects = ("colour", "shape", "motion") if videos.shape[2] >= MOVING else ("colour", "shape")
-    right = {aspect: 0 for aspect in (*aspects, "all")}
+    found: Columns = {aspect: [] for aspect in (*aspects, "all")}
     for video, prompt in zip(videos, prompts, strict=True):
         shown = Video.from_tensor(video, fps)
         seen, thing = recognise(shown.frames, shown.fps), prompt.script.things[0]
         truth = {"colour": thing.colour, "shape": thing.shape, "motion": prompt.script.motion}
-        hits = [getattr(seen, aspect) == truth[aspect] for aspect in aspects]
-        for aspect, hit in zip(right, [*hits, all(hits)], strict=True):
-            right[aspect] += hit
-    return {aspect: count / len(videos) for aspect, count in right.items()}
+        right = [float(getattr(seen, aspect) == truth[aspect]) for aspect in aspects]
+        for aspect, hit in zip(found, [*right, min(right)], strict=True):
+            found[aspect].append(hit)
+    return found
 
 
-def restored(made: Tensor, truth: Tensor) -> dict[str, float]:
-    """How far videos (B, C, F, H, W) are from the truth.
+def saturation(videos: Tensor) -> list[float]:
+    """Of each video the share of its values that lie beyond EDGE on either side."""
+    shares: list[float] = (videos.abs() > EDGE).double().flatten(1).mean(1).tolist()
+    return shares
 
-    `psnr` is of the mean squared error over all; `shift` the mean over videos and channels of how far the mean colour
-    lies from the truth's, in steps of 255.
+
+def filmed(prompts: Sequence[Prompt], shape: VideoShape) -> Tensor:
+    """True clips (B, C, F, H, W) of what prompts tell, one each."""
+    made = [render(scene(prompt.script, number), shape) for number, prompt in enumerate(prompts)]
+    return torch.stack([torch.from_numpy(frames).permute(3, 0, 1, 2).float() * 2 - 1 for frames in made])
+
+
+def restored(made: Tensor, truth: Tensor) -> Columns:
+    """How far each video (B, C, F, H, W) is from the truth.
+
+    psnr: decibels of its mean squared error. flicker: see `zoetrope.metrics.flicker`, in per cent. shift: how far the
+    mean colour of the video lies from the truth's, the mean over channels, in steps of 255.
     """
-    squared = (made - truth).square().mean()
-    shift = (made.mean((2, 3, 4)) - truth.mean((2, 3, 4))).abs().mean() * 127.5
-    return {"psnr": float(decibels(squared)), "shift": float(shift)}
+    made = made.clamp(-1, 1)
+    shift = (made.mean((2, 3, 4)) - truth.mean((2, 3, 4))).abs().mean(1) * 127.5
+    return {
+        "psnr": decibels(squared_error(made, truth).mean(1)).tolist(),
+        "flicker": (100 * flicker(made, truth)).tolist(),
+        "shift": shift.tolist(),
+    }
 
 
-def clips(count: int, shape: Any, first: int = 0) -> tuple[Tensor, list[str]]:
+def clips(count: int, shape: VideoShape, first: int = 0) -> tuple[Tensor, list[str]]:
     """Clips of toybox that no training sees, (B, C, F, H, W), and their captions."""
-    from zoetrope.data.toybox.held_out import held_out
-
     examples = [held_out(number, shape) for number in range(first, first + count)]
     return torch.stack([example.video for example in examples]), [example.text for example in examples]
+
+
+def small(truth: Tensor, source: VideoShape) -> Tensor:
+    """What a super-resolution stage is given of true clips."""
+    return degrade(truth, source)
+
+
+def put_together(several: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Columns of each repeat as tables (R, C)."""
+    return {key: [one[key] for one in several] for key in several[0]}

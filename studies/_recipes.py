@@ -10,13 +10,16 @@ from zoetrope.samplers.ddim import DDIM
 from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
 from zoetrope.text.minilm import MiniLM
+from zoetrope.text.words import Words
 from zoetrope.training.spec import Phase, Recipe, TrainSpec
 
 SMALL = VideoShape(frames=8, height=24, width=40, fps=1.5)
 LARGE = VideoShape(frames=8, height=48, width=80, fps=1.5)
 STILL = VideoShape(frames=1, height=24, width=40, fps=3)
 PAINTING = (Phase(examples=32_000, batch=32, peak=2e-3),)
-ENLARGING = (Phase(examples=6_000, batch=8, peak=1.5e-3),)
+ENLARGING = (Phase(examples=1_500, batch=2, peak=1.5e-3),)
+SPAN = 4  # frames that a stage sees at a time
+MUTE = Words(width=16, limit=8)  # for stages that attend to no text
 
 
 def painter(
@@ -50,30 +53,34 @@ def painter(
 
 
 def enlarger(
-    phases: tuple[Phase, ...],
+    phases: tuple[Phase, ...] = ENLARGING,
     *,
     temporal: str | None = "convolution",
     prediction: str = "v",
-    source: VideoShape = SMALL,
-    shape: VideoShape = LARGE,
+    anchored: bool = False,
     **training: Any,
 ) -> Recipe:
-    """A super-resolution stage that sees stretches of four frames, after a base stage that is there for its shape."""
-    levels = tuple(
-        Level.from_json({"width": width, "temporal": temporal, "text_attention": width > 32}) for width in (32, 64)
+    """A super-resolution stage that doubles the side, of clean input, after a base stage that is there for its shape.
+
+    With `balance` an error counts in relation to what is usual at its noise level, so arms that predict other things,
+    or weigh their losses otherwise, learn with the same effective weights.
+    """
+    levels = tuple(Level.from_json({"width": width, "temporal": temporal}) for width in (32, 64))
+    network = VideoUNetConfig(
+        patch=2, embedding=64, low_res=True, anchored=anchored, text_width=MUTE.width, levels=levels
     )
     stage = StageSpec.from_json(
         {
             "name": "ssr",
-            "shape": shape.to_json(),
-            "source": source.to_json(),
-            "network": VideoUNetConfig(patch=2, low_res=True, levels=levels).to_json(),
+            "shape": LARGE.to_json(),
+            "source": SMALL.to_json(),
+            "network": network.to_json(),
             "sampling": SamplingSpec(sampler=DDIM(), steps=16).to_json(),
             "prediction": prediction,
         }
     )
-    base = painter(source, phases).cascade.stages[0]
-    return _recipe(MiniLM(), (base, stage), phases, {"span": 4, **training})
+    base = painter(SMALL, phases, text=MUTE).cascade.stages[0]
+    return _recipe(MUTE, (base, stage), phases, {"span": SPAN, "augment": 0.0, **training})
 
 
 def _recipe(
@@ -91,6 +98,7 @@ def _recipe(
             "warm_up": total // 20,
             "cool_down": total // 2,
             "half_life": max(1, total // 50),
+            "precision": "bf16",
             "checkpoint_every": max(1, 2 * total // 5),
             "keep": 8,
             "sample_every": 0,

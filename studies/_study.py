@@ -1,20 +1,23 @@
 """What all studies share: arms that are trained, measurements that are kept, and a page that says what came of it.
 
-A study compares arms, trainings that differ in one thing. Each is an ordinary run, `OUT/<arm>`, so an interrupted study
-goes on where it was; one that other studies train as well is `OUT/../common/<name>`. Every measurement of a study is a
-JSON file under `OUT/measured`, made once. The page, with its plot, is written from these files alone.
+A study compares arms, trainings that differ in one thing, each of them done once for every seed. A training is an
+ordinary run, `OUT/<arm>/<seed>`, so an interrupted study goes on where it was; one that other studies train as well is
+`OUT/../common/<name>/<seed>`. Every measurement is a JSON file under `OUT/measured`, made once. The page, with its
+plot, is written from these files alone, and its verdicts from intervals alone.
 """
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from _intervals import Interval
 from torch import Tensor
 
 from zoetrope.cascade.sample import Draw, stage_video
@@ -24,16 +27,17 @@ from zoetrope.models.weights import read_weights
 from zoetrope.text import TextEncoder
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.checkpoints import find_checkpoints
-from zoetrope.training.distil import Distillation, is_distillation
 from zoetrope.training.loop import Run
-from zoetrope.training.precision import compute_dtype
 from zoetrope.training.spec import Phase, Recipe
 from zoetrope.training.state import read_metrics
 from zoetrope.training.trained import run_recipe
 
 CPU = torch.device("cpu")
 DEVICE = torch.device("cuda") if torch.cuda.is_available() else CPU
+DTYPE = torch.bfloat16  # of networks, never chosen by how fast the machine is at the moment
+SEEDS = (0, 1, 2)
 Json = dict[str, Any]
+Folders = Mapping[str, Sequence[Path]]
 
 
 class Arm(NamedTuple):
@@ -43,47 +47,57 @@ class Arm(NamedTuple):
     stage: str = "base"
     common: str | None = None
 
-    def train(self, folder: Path, scale: float) -> None:
-        """Train it, or go on with it, for this share of its examples."""
+    def train(self, folder: Path, scale: float, seed: int) -> None:
+        """Train it, or go on with it, with this seed, for this share of its examples."""
         spec = self.recipe.train_spec(self.stage)
         phases = [shortened(phase, scale).to_json() for phase in spec.phases]
         recipe = self.recipe.override(f"{self.stage}.training.phases", phases)
-        for _ in Run(recipe, self.stage, folder, DEVICE).train():
+        for _ in Run(recipe.override(f"{self.stage}.training.seed", seed), self.stage, folder, DEVICE).train():
             pass
 
 
-class Distilling(NamedTuple):
-    """A distillation: the stage of a recipe, and what gives the file with its trained weights."""
-
-    recipe: Recipe
-    weights: Callable[[], Path]
-    stage: str = "base"
-
-    def train(self, folder: Path, scale: float) -> None:
-        """Distil it, or go on with it, in rounds of this share of their examples."""
-        recipe, spec = self.recipe, self.recipe.distil_spec(self.stage)
-        for name in ("guidance", "halving", "last"):
-            phase = shortened(getattr(spec, name), scale).to_json()
-            recipe = recipe.override(f"{self.stage}.distillation.{name}", phase)
-        if not is_distillation(folder):
-            Distillation.begin(folder, recipe, self.stage, self.weights())
-        for part in Distillation.open(folder).rounds():
-            if not part.finished:
-                for _ in Run(part.recipe, part.stage, part.folder, DEVICE).train():
-                    pass
-
-
 def shortened(phase: Phase, scale: float) -> Phase:
-    """A phase of this share of its examples."""
-    return phase.model_copy(update={"examples": max(1, round(phase.examples * scale))})
+    """A phase of this share of its examples, two batches at least."""
+    return phase.model_copy(update={"examples": max(2 * phase.batch, round(phase.examples * scale))})
+
+
+class Claim(NamedTuple):
+    """What a study says: a difference that is above `beyond` if the paper's finding holds here."""
+
+    text: str
+    interval: Interval
+    form: Callable[[float], str]
+    beyond: float = 0.0
+
+    def row(self) -> list[str]:
+        """What is claimed, the estimate, its interval, and the verdict."""
+        value, low, high = (self.form(each) for each in self.interval)
+        known = f"{low} to {high}" if math.isfinite(self.interval.low) else "none: one seed"
+        return [self.text, value, known, f"**{self.interval.verdict(self.beyond)}**"]
+
+
+def points(share: float) -> str:
+    """A difference of shares, in points."""
+    return f"{100 * share:+.1f} points"
+
+
+def unit(name: str, digits: int = 2) -> Callable[[float], str]:
+    """Differences in this unit."""
+    return lambda value: f"{value:+.{digits}f} {name}".rstrip()
+
+
+def share(table: Sequence[Sequence[float]]) -> str:
+    """The mean of a table (R, C) of hits, as a cell."""
+    return f"{sum(map(sum, table)) / sum(map(len, table)):.1%}"
 
 
 class Page(NamedTuple):
-    """What a study says: whether the paper's finding was seen, in a sentence; rows of a table; and a plot."""
+    """What is told of the numbers: claims; tables of results, the first row of each its head; and a plot."""
 
-    verdict: str
+    claims: Sequence[Claim]
     table: Sequence[Sequence[str]]
     draw: Callable[[Any], None]
+    notes: str = ""
 
 
 class Study(NamedTuple):
@@ -92,19 +106,24 @@ class Study(NamedTuple):
     Attributes:
         name: of the page and of the folder of its runs.
         finding: what the paper reports, and where.
-        setup: what was done, for people.
-        arms: what is trained or distilled, by name.
-        measure: from the folder of each arm, and a keeper of measurements, to all numbers.
+        design: what was done, by what it concerns.
+        arms: what is trained, by name, once for each seed.
+        measure: from the folders of each arm, one a seed, and a keeper of measurements, to all numbers.
         page: from these numbers to what is told.
+        doubts: what a reviewer would ask, and what the study has to say to it.
+        moves: what would change the verdicts.
     """
 
     name: str
     title: str
     finding: str
-    setup: str
-    arms: Mapping[str, Arm | Distilling]
-    measure: Callable[[Mapping[str, Path], "Kept"], Json]
+    design: Mapping[str, str]
+    arms: Mapping[str, Arm]
+    measure: Callable[[Folders, "Kept"], Json]
     page: Callable[[Json], Page]
+    doubts: Mapping[str, str]
+    moves: str
+    seeds: Sequence[int] = SEEDS
 
 
 class Kept(NamedTuple):
@@ -126,54 +145,57 @@ class Kept(NamedTuple):
 
 def main(study: Study) -> None:
     """Train what is not trained yet, measure what is not measured yet, and write the page."""
-    parser = argparse.ArgumentParser(description=study.title, epilog=study.setup)
+    parser = argparse.ArgumentParser(description=study.title, epilog=study.finding)
     parser.add_argument("--out", type=Path, default=Path("runs/studies") / study.name, help="folder of the runs")
     parser.add_argument("--page", type=Path, default=Path("docs/results"), help="folder of the page")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="arms that are trained at once")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at once, of one thread each")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the examples, to try a study out")
-    parser.add_argument("--arm", choices=list(study.arms), help=argparse.SUPPRESS)
+    parser.add_argument("--train", nargs=2, metavar=("ARM", "SEED"), help="train this one alone")
+    parser.add_argument("--rewrite", action="store_true", help="write the page anew from its numbers, measure nothing")
     options = parser.parse_args()
-    if options.arm:
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-        study.arms[options.arm].train(_folder(study, options.arm, options.out), options.scale)
+    if options.rewrite:
+        _publish(study, json.loads((options.page / f"{study.name}.json").read_text()), options.page)
+        return
+    torch.set_num_threads(1)
+    if options.train:
+        name, seed = options.train
+        study.arms[name].train(_folder(study, name, int(seed), options.out), options.scale, int(seed))
         return
     _train_all(study, options)
-    folders = {name: _folder(study, name, options.out) for name in study.arms}
+    folders = {name: [_folder(study, name, seed, options.out) for seed in study.seeds] for name in study.arms}
     numbers = study.measure(folders, Kept(options.out / "measured"))
-    _write(study, numbers, folders, options.page)
+    if folders:
+        numbers["minutes"] = {name: [minutes(folder) for folder in each] for name, each in folders.items()}
+    _publish(study, _rounded(numbers), options.page)
 
 
-def _folder(study: Study, name: str, out: Path) -> Path:
-    """Where an arm is trained."""
-    arm = study.arms[name]
-    return out.parent / "common" / arm.common if isinstance(arm, Arm) and arm.common else out / name
+def _folder(study: Study, name: str, seed: int, out: Path) -> Path:
+    """Where an arm is trained with a seed."""
+    common = study.arms[name].common
+    return (out.parent / "common" / common if common else out / name) / str(seed)
 
 
 def _train_all(study: Study, options: argparse.Namespace) -> None:
-    """Every arm in a process of its own, with its share of the cores."""
-    cores = os.cpu_count() or 1
-    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, cores // options.jobs))}
-    waiting, running = list(study.arms), dict[str, subprocess.Popen[bytes]]()
-    while waiting or running:
-        while waiting and len(running) < options.jobs:
-            name = waiting.pop(0)
-            words = [sys.executable, sys.argv[0], "--arm", name, "--out", str(options.out)]
-            running[name] = subprocess.Popen([*words, "--scale", str(options.scale)], env=environment)
-        name, process = next(iter(running.items()))
+    """Every training in a process of its own; all arms of a seed before the next seed."""
+    waiting: Iterator[tuple[str, int]] = ((name, seed) for seed in study.seeds for name in study.arms)
+    running = dict[tuple[str, int], subprocess.Popen[bytes]]()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    while True:
+        while len(running) < options.jobs and (one := next(waiting, None)):
+            words = [sys.executable, sys.argv[0], "--train", one[0], str(one[1]), "--out", str(options.out)]
+            running[one] = subprocess.Popen([*words, "--scale", str(options.scale)], env=environment)
+        if not running:
+            return
+        one, process = next(iter(running.items()))
         if process.wait() != 0:
-            raise SystemExit(f"{study.name}: the training of {name} failed; see above")
-        del running[name]
+            raise SystemExit(f"{study.name}: the training of {one[0]}, seed {one[1]}, failed; see above")
+        del running[one]
 
 
 def minutes(folder: Path) -> float:
-    """How long a run took, or all rounds of a distillation."""
-    if is_distillation(folder):
-        return sum(minutes(part.folder) for part in Distillation.open(folder).rounds())
-    lines, before, total = read_metrics(folder / "metrics.jsonl"), 0, 0.0
-    for line in lines:
-        total += (line["examples"] - before) / line["examples_per_second"]
-        before = line["examples"]
-    return total / 60
+    """How long a run trained."""
+    lines = read_metrics(folder / "metrics.jsonl")
+    return float(lines[-1]["seconds"]) / 60 if lines else 0.0
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -211,6 +233,7 @@ class Sampler:
         seed: int = 0,
         batch: int = 16,
         stage: StageSpec | None = None,
+        dtype: torch.dtype = DTYPE,
     ) -> Tensor:
         """Videos (B, C, F, H, W) of prompts, in [-1, 1]; the number of a prompt is that of its noise.
 
@@ -221,7 +244,7 @@ class Sampler:
             part = range(start, min(len(prompts), start + batch))
             given = texts(self.encoder, [prompts[i] for i in part]).to(DEVICE, torch.float32)
             source = None if video is None else video[part.start : part.stop].to(DEVICE)
-            draw = Draw(seed=seed, samples=list(part), device=DEVICE, dtype=compute_dtype(DEVICE))
+            draw = Draw(seed=seed, samples=list(part), device=DEVICE, dtype=dtype)
             last = stage_video(stage or self.stage, self.network, given, source, draw)
             made.append(last.float().clamp(-1, 1).cpu())
         return torch.cat(made)
@@ -233,7 +256,8 @@ def sampled_with(stage: StageSpec, **fields: Any) -> StageSpec:
     return stage.model_copy(update={"sampling": type(stage.sampling).from_json(sampling)})
 
 
-def _write(study: Study, numbers: Json, folders: Mapping[str, Path], out: Path) -> None:
+def _publish(study: Study, numbers: Json, out: Path) -> None:
+    """Write the page, its plot and the numbers that both are made from."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -248,44 +272,51 @@ def _write(study: Study, numbers: Json, folders: Mapping[str, Path], out: Path) 
         axis.grid(alpha=0.25)
     figure.tight_layout()
     figure.savefig(out / f"{study.name}.png", dpi=110)
-    head, *rows = page.table
-    lines = [
+    (out / f"{study.name}.md").write_text(written(study, numbers, page))
+    (out / f"{study.name}.json").write_text(json.dumps(numbers) + "\n")
+    print(f"{out / study.name}.md")
+    for claim in page.claims:
+        print("  " + " | ".join(claim.row()))
+
+
+def written(study: Study, numbers: Json, page: Page) -> str:
+    """The page as text; numbers of an earlier design say themselves how they came about."""
+    design: Mapping[str, str] = numbers.get("design", study.design)
+    parts = [
         f"# {study.title}",
-        "",
         f"**The paper**: {study.finding}",
-        "",
-        f"**Here**: {page.verdict}",
-        "",
+        "**Here**:",
+        _table([["claim", "estimate", "95 % interval", "verdict"], *(claim.row() for claim in page.claims)]),
         f"![{study.title}]({study.name}.png)",
-        "",
-        "| " + " | ".join(head) + " |",
-        "|" + "---|" * len(head),
-        *("| " + " | ".join(row) + " |" for row in rows),
-        "",
+        _table(page.table),
+        *([page.notes] if page.notes else []),
         "## How it was done",
-        "",
-        study.setup,
-        "",
-        *_costs(folders),
-        f"`python studies/{study.name}.py` trains, measures and writes this page.",
-        "",
+        _table([["", ""], *([key, told] for key, told in design.items()), *_costs(study, numbers)]),
+        "## What a reviewer would ask",
+        "\n".join(f"- *{question}* {answer}" for question, answer in study.doubts.items()),
+        f"**What would change this**: {study.moves}",
+        f"`python studies/{study.name}.py` {'trains, measures' if study.arms else 'measures'} and writes this page.",
     ]
-    (out / f"{study.name}.md").write_text("\n".join(lines))
-    (out / f"{study.name}.json").write_text(json.dumps(numbers, indent=1) + "\n")
-    print(f"{out / study.name}.md: {page.verdict}")
+    return "\n\n".join(parts) + "\n"
 
 
-def _costs(folders: Mapping[str, Path]) -> list[str]:
-    if not folders:
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    head, *others = ("| " + " | ".join(row) + " |" for row in rows)
+    return "\n".join([head, "|" + "---|" * len(rows[0]), *others])
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers as a page may need them, in fewer digits than they were computed with."""
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(each) for each in value]
+    return round(value, 5) if isinstance(value, float) else value
+
+
+def _costs(study: Study, numbers: Json) -> list[list[str]]:
+    if "minutes" not in numbers:
         return []
-    threads = os.environ.get("OMP_NUM_THREADS", "one a core")
-    told = ", ".join(f"{name} {minutes(folder):.0f} min" for name, folder in folders.items())
-    return [
-        f"Training, all with seed 0, on {_device()} (threads: {threads}): {told}. Minutes count "
-        "whatever else the machine did.",
-        "",
-    ]
-
-
-def _device() -> str:
-    return torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"{os.cpu_count()} CPU cores"
+    told = (f"{name} {sum(each) / len(each):.1f}" for name, each in numbers["minutes"].items())
+    seeds = f"{len(study.seeds)}; of one seed all arms have the same initial weights, data and noise where they can"
+    return [["seeds", seeds], ["minutes a training, on a share of a busy core", ", ".join(told)]]

@@ -1,0 +1,88 @@
+"""How surely a difference is known: 95 % intervals from which alone a verdict follows.
+
+Measurements are tables (R, C): R repeats, which are noises or trained networks of other seeds, of C clips or prompts
+that all arms have in common. Differences are always taken clip by clip, so what makes one clip harder than another
+drops out.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+Verdict = Literal["shown", "not shown", "the opposite"]
+LEVEL = 0.95
+DRAWS = 10_000
+STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571}  # 97.5 % quantiles of t, by the number of seeds
+
+
+class Interval(NamedTuple):
+    """An estimate, and between what its true value lies in 95 of 100 such studies."""
+
+    value: float
+    low: float
+    high: float
+
+    def verdict(self, beyond: float = 0.0) -> Verdict:
+        """Whether the value is larger than `beyond`, as far as the interval tells; a limit on it tells nothing."""
+        if self.low > beyond:
+            return "shown"
+        return "the opposite" if self.high < beyond else "not shown"
+
+
+def difference(one: Tensor, other: Tensor) -> Tensor:
+    """How much more the first is than the second."""
+    return one - other
+
+
+def itself(one: Tensor) -> Tensor:
+    """The value of a single column."""
+    return one
+
+
+def over_clips(of_means: Callable[..., Tensor], *columns: Sequence[Sequence[float]]) -> Interval:
+    """The interval of a function of the columns' means, for networks that are given and not trained anew.
+
+    A bootstrap: clips are drawn with replacement, with all their repeats (a cluster each) and alike from every column
+    (R, C), whose R may differ. What another training would bring is not in it.
+
+    Raises ValueError for columns of different clips or of fewer than two.
+    """
+    clips = [torch.tensor(column, dtype=torch.float64).mean(0) for column in columns]
+    count = len(clips[0])
+    if count < 2 or any(column.shape != (count,) for column in clips):
+        raise ValueError(f"columns: expected the same two clips or more in each, got {[len(each) for each in clips]}")
+    drawn = torch.randint(count, (DRAWS, count), generator=torch.Generator().manual_seed(0))
+    spread = of_means(*(column[drawn].mean(1) for column in clips))
+    edges = torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)
+    low, high = spread.quantile(edges).tolist()
+    return Interval(float(of_means(*(column.mean() for column in clips))), low, high)
+
+
+def over_seeds(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]] | None = None) -> Interval:
+    """The interval of a mean, or of a mean difference, for networks that were trained once for each seed.
+
+    Both tables are (S, C), row by row of the same seed. Seeds and clips are both drawn from many, so the variance is
+    that of the means of seeds plus that of the means of clips; what both have in common counts twice. Few seeds are
+    paid for with Student's t of S - 1 degrees of freedom; of a single seed nothing is known, and the interval has no
+    ends.
+
+    Raises ValueError for tables of different shapes, and for more seeds than there are quantiles for.
+    """
+    table = torch.tensor(one, dtype=torch.float64)
+    if other is not None:
+        less = torch.tensor(other, dtype=torch.float64)
+        if less.shape != table.shape:
+            raise ValueError(f"tables: expected one shape, got {tuple(table.shape)} and {tuple(less.shape)}")
+        table = table - less
+    seeds, clips = table.shape
+    value = float(table.mean())
+    if seeds == 1:
+        return Interval(value, -math.inf, math.inf)
+    if seeds not in STUDENT or clips < 2:
+        raise ValueError(f"table: expected 1 to {max(STUDENT)} seeds and two clips or more, got {seeds} and {clips}")
+    error = (table.mean(1).var() / seeds + table.mean(0).var() / clips).sqrt()
+    reach = STUDENT[seeds] * float(error)
+    return Interval(value, value - reach, value + reach)

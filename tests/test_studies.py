@@ -1,0 +1,163 @@
+"""The studies: their intervals against known ones, and their pages, which say what their numbers say."""
+
+import importlib
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+
+ROOT = Path(__file__).parents[1]
+STUDIES = sorted(path.stem for path in (ROOT / "studies").glob("[!_]*.py"))
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "studies"))
+
+
+def intervals() -> Any:
+    return importlib.import_module("_intervals")
+
+
+def test_seeds_that_clips_agree_in_have_students_interval() -> None:
+    seeds = [1.0, 2.0, 4.5]
+    found = intervals().over_seeds([[value] * 5 for value in seeds])
+    low, high = scipy.stats.t.interval(0.95, 2, loc=np.mean(seeds), scale=scipy.stats.sem(seeds))
+    assert found.value == pytest.approx(np.mean(seeds))
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-3)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 4, 5, 6])
+def test_quantiles_are_students(seeds: int) -> None:
+    assert intervals().STUDENT[seeds] == pytest.approx(scipy.stats.t.ppf(0.975, seeds - 1), abs=1e-3)
+
+
+def test_clips_that_seeds_agree_in_count_too() -> None:
+    clips = [0.0, 1.0, 5.0, 2.0]
+    found = intervals().over_seeds([clips] * 3)
+    assert found.high - found.value == pytest.approx(4.303 * scipy.stats.sem(clips), rel=1e-3)
+
+
+def test_one_seed_shows_nothing() -> None:
+    found = intervals().over_seeds([[5.0, 6.0, 7.0]])
+    assert tuple(found) == (6.0, -math.inf, math.inf)
+    assert found.verdict() == "not shown"
+
+
+def test_what_arms_have_in_common_drops_out() -> None:
+    rng = np.random.default_rng(0)
+    common = 10 * rng.standard_normal((3, 8))
+    found = intervals().over_seeds((common + 1).tolist(), common.tolist())
+    assert tuple(found) == pytest.approx((1, 1, 1))
+
+
+def test_bootstrap_of_a_mean_is_near_the_normal_interval() -> None:
+    column = np.random.default_rng(1).standard_normal(400)
+    found = intervals().over_clips(intervals().itself, [column.tolist()])
+    reach = 1.96 * scipy.stats.sem(column)
+    assert (found.low, found.high) == pytest.approx((column.mean() - reach, column.mean() + reach), abs=0.02)
+
+
+def test_repeats_of_a_clip_are_not_more_clips() -> None:
+    column = np.random.default_rng(2).standard_normal(50).tolist()
+    once = intervals().over_clips(intervals().itself, [column])
+    assert tuple(intervals().over_clips(intervals().itself, [column] * 7)) == pytest.approx(tuple(once))
+
+
+def test_bootstrap_is_paired() -> None:
+    column = np.random.default_rng(3).standard_normal(30)
+    found = intervals().over_clips(intervals().difference, [(column + 2).tolist()], [column.tolist()])
+    assert tuple(found) == pytest.approx((2, 2, 2))
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    rng, held, rounds = np.random.default_rng(4), 0, 300
+    for _ in range(rounds):
+        table = rng.standard_normal((3, 1)) + rng.standard_normal((1, 12)) + rng.standard_normal((3, 12))
+        found = intervals().over_seeds(table.tolist())
+        held += found.low <= 0 <= found.high
+    assert held / rounds > 0.93
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "beyond", "verdict"),
+    [
+        (0.1, 0.3, 0.0, "shown"),
+        (-0.1, 0.3, 0.0, "not shown"),
+        (-0.3, -0.1, 0.0, "the opposite"),
+        (0.0, 0.3, 0.0, "not shown"),
+        (-0.04, 0.3, -0.05, "shown"),
+        (0.9, 1.5, 1.0, "not shown"),
+        (math.nan, math.nan, 0.0, "not shown"),
+    ],
+)
+def test_verdict_follows_from_the_interval_alone(low: float, high: float, beyond: float, verdict: str) -> None:
+    assert intervals().Interval((low + high) / 2, low, high).verdict(beyond) == verdict
+
+
+def test_tables_that_do_not_belong_together_are_refused() -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        intervals().over_seeds([[1.0, 2.0]] * 2, [[1.0, 2.0, 3.0]] * 2)
+    with pytest.raises(ValueError, match="1 to 6 seeds"):
+        intervals().over_seeds([[1.0, 2.0]] * 7)
+    with pytest.raises(ValueError, match="same two clips"):
+        intervals().over_clips(intervals().difference, [[1.0, 2.0]], [[1.0, 2.0, 3.0]])
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_page_says_what_its_numbers_say(name: str) -> None:
+    study = importlib.import_module(name).STUDY
+    numbers = json.loads((ROOT / "docs/results" / f"{name}.json").read_text())
+    told = importlib.import_module("_study").written(study, numbers, study.page(numbers))
+    assert told == (ROOT / "docs/results" / f"{name}.md").read_text()
+    assert study.doubts and study.moves
+    assert sys.modules["_intervals"].__file__ == str(ROOT / "studies/_intervals.py")
+
+
+DIFFER = {
+    "conditioning_augmentation": {"training.ssr.augment"},
+    "joint_training": {"training.base.data.parts.1.source.scripts", "training.base.phases.0.images"},
+    "language": {"cascade.text.type", "cascade.text.limit"},  # no caption is as long as either limit
+    "model_size": {f"cascade.stages.0.network.levels.{level}.width" for level in (0, 1)},
+    "prediction": {"cascade.stages.1.prediction", "training.ssr.weight"},
+    "temporal_layers": {f"cascade.stages.1.network.levels.{level}.temporal" for level in (0, 1)},
+}
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if name in DIFFER])
+def test_arms_differ_in_what_is_studied_alone(name: str) -> None:
+    first, *others = (leaves(arm.recipe.to_json()) for arm in importlib.import_module(name).STUDY.arms.values())
+    paths = {path for other in others for path in first.keys() | other.keys() if first.get(path) != other.get(path)}
+    assert paths == DIFFER[name]
+
+
+def test_only_studies_of_what_ships_train_nothing() -> None:
+    nothing = {name for name in STUDIES if not importlib.import_module(name).STUDY.arms}
+    assert nothing == {"guidance", "distillation"} == set(STUDIES) - DIFFER.keys()
+
+
+def leaves(value: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict | list):
+        return {path: value}
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    return {name: leaf for key, each in items for name, leaf in leaves(each, f"{path}.{key}".lstrip(".")).items()}
+
+
+def test_a_measurement_is_made_once(tmp_path: Path) -> None:
+    kept, made = importlib.import_module("_study").Kept(tmp_path / "measured"), []
+    for _ in range(2):
+        assert kept("one", lambda: made.append(1) or [len(made)]) == [1]
+
+
+def test_chance_is_that_of_the_world() -> None:
+    from zoetrope.data.toybox.prompts import familiar
+
+    chance = importlib.import_module("_judge").CHANCE
+    things = [prompt.script.things[0] for prompt in familiar(400)]
+    for aspect in ("colour", "shape"):
+        assert chance[aspect] == 1 / len({getattr(thing, aspect) for thing in things})
