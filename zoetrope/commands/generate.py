@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zoetrope import __version__
 from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, bytes_named, prompts_in
 from zoetrope.commands._sampling import (
     After,
