@@ -72,6 +72,19 @@ Compare = Annotated[
 ]
 
 
+class Wish(NamedTuple):
+    """What is to be enlarged, how far and how, and where it goes, as it was asked for."""
+
+    source: str
+    out: str | None
+    caption: str | None
+    until: str | None
+    after: str | None
+    fit: str
+    add_frames: bool
+    save_stages: str | None
+
+
 class Job(NamedTuple):
     """What enlarges the video, what is enlarged, how much there is of it, and where it goes."""
 
@@ -117,43 +130,50 @@ def upscale(
     quiet: Quiet = False,
 ) -> None:
     """Enlarge a video, stretch after stretch. Its length, its frame rate and its sound stay."""
-    talk = Talk(json, quiet)
     if caption is not None:
         expect_text("--caption", caption)
-    budget = bytes_named(memory) if memory else None
+    source = os.path.expanduser(source)
+    wish = Wish(source, out and os.path.expanduser(out), caption, until, after, fit, add_frames, save_stages)
     asked = Asked(seed, steps, None, sampler, sets, device, dtype, teacher)
+    talk = Talk(json, quiet)
+    job, begun = _prepared(talk, wish, model, asked, bytes_named(memory) if memory else None)
+    try:
+        file = (_compared(talk, job) if compare else {}) | _run(talk, job)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted: nothing was written") from None
+    talk.result({"files": [file], "from": begun, **job.about}, "" if quiet else job.path)
 
+
+def _prepared(
+    talk: Talk, wish: Wish, model: list[str] | None, asked: Asked, memory: int | None
+) -> tuple[Job, dict[str, Any]]:
+    """What is to be done, and what is told of the file that it begins with. Raises ValueError for what cannot be."""
     from zoetrope.cascade.start import described
     from zoetrope.cascade.upscaling import fit_named, upscaling
     from zoetrope.commands._outputs import Outputs, StageOutputs
     from zoetrope.video import expected_frames
 
-    way = fit_named(fit)
+    source, caption, after, fit = wish.source, wish.caption, wish.after, fit_named(wish.fit)
     gathered = gathered_as(model, asked)
     spec = gathered.spec if caption is not None else _unguided(gathered.spec)
     info, own = described(source, None if after is None else spec.stage(after))
     try:
-        how = upscaling(spec, own, after=after, until=until, fit=way, add_frames=add_frames)
+        how = upscaling(spec, own, after=after, until=wish.until, fit=fit, add_frames=wish.add_frames)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
-    size = (how.given.height, how.given.width) if way == "crop" else None
+    size = (how.given.height, how.given.width) if fit == "crop" else None
     total = expected_frames(info, own.fps)
-    path = Outputs(out, [f"{_stem(source)}-upscaled"], total * how.frames).paths[0]
+    path = Outputs(wish.out, [f"{_stem(source)}-upscaled"], total * how.frames).paths[0]
     if os.path.exists(path) and os.path.samefile(path, source):
         raise ValueError(f"{path}: expected another name than that of the video to upscale, which stays what it is")
-    stage_outputs = StageOutputs(save_stages)
+    stage_outputs = StageOutputs(wish.save_stages)
     cascade = ready(gathered._replace(spec=spec), how.stages, asked)
     warn_of_cuts(talk, cascade, [caption] if caption else [])
-    told = about(cascade, how.stages, seed)
-    job = Job(cascade, how, source, size, total, caption, seed, budget, path, stage_outputs, told)
+    told = about(cascade, how.stages, asked.seed)
+    job = Job(cascade, how, source, size, total, caption, asked.seed, memory, path, stage_outputs, told)
     _tell(talk, job, own, info.notes)
-    try:
-        file = (_compared(talk, job) if compare else {}) | _run(talk, job)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted: nothing was written") from None
     read = {"height": how.given.height, "width": how.given.width, "fps": how.given.fps}
-    begun = {"path": source, **own.to_json(), "after": how.entry.name, "fit": fit, "read": read}
-    talk.result({"files": [file], "from": begun, **told}, "" if quiet else path)
+    return job, {"path": source, **own.to_json(), "after": how.entry.name, "fit": wish.fit, "read": read}
 
 
 def _stem(source: str) -> str:
