@@ -342,7 +342,7 @@ def test_a_stream_gives_what_reading_gives(make_video: Maker, tmp_path: Path) ->
             assert [len(part.frames) for part in parts[:-1]] == [4] * (len(parts) - 1)
             assert np.array_equal(np.concatenate([part.frames for part in parts]), whole.frames)
     with pytest.raises(ValueError, match="at least 1 frame"):
-        list(stretches(path, 0))
+        stretches(path, 0)
 
 
 def test_a_stream_holds_few_pictures(make_video: Maker) -> None:
@@ -351,7 +351,7 @@ def test_a_stream_holds_few_pictures(make_video: Maker) -> None:
     gc.disable()
     try:
         before = alive()
-        most = max(alive() for _ in stream(path))
+        most = max(alive() for number, _ in enumerate(stream(path)) if number % 20 == 19)
     finally:
         gc.enable()
     assert most - before <= 4

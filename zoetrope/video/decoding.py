@@ -78,9 +78,10 @@ def stored(path: PathLike, container: "InputContainer", stream: "av.VideoStream"
     except (av.FFmpegError, OSError) as error:
         damage = error
     if damage is not None and not count:
-        known = stream.codec_context.width > 0
-        large = "" if known else f", or larger than {MOST_PIXELS / 1e6:.0f} million pixels"
-        raise ValueError(f"{os.fsdecode(path)}: damaged or encrypted{large}, no picture decodes ({reason(damage)})")
+        likely = "damaged or encrypted"
+        if stream.codec_context.width == 0:  # as FFmpeg leaves it for pictures that are too large
+            likely = f"damaged, encrypted or larger than {MOST_PIXELS / 1e6:.0f} million pixels"
+        raise ValueError(f"{os.fsdecode(path)}: {likely}, no picture decodes ({reason(damage)})")
 
 
 def orientation(frame: "av.VideoFrame") -> tuple[bool, bool, bool]:

@@ -88,7 +88,7 @@ def probe(path: PathLike) -> Info:
     ticks = sorted({packet.pts for packet in packets if packet.pts is not None})
     rate = timing(ticks, tick, stored_rate(first) or (Fraction(1) if still else claimed))
     exact = len(packets) < SCANNED_PACKETS
-    frames = max(1, len(ticks) or len(packets))
+    frames = max(1, len(ticks) + sum(packet.pts is None for packet in packets))
     seconds = frames / rate.fps if still else _length(packets, ticks, tick, rate)
     if not exact and total > seconds:
         frames, seconds = round(total * rate.fps), total

@@ -73,6 +73,7 @@ def _graph(like: "av.VideoFrame", name: str, options: str) -> "av.filter.Graph":
     import av
 
     graph = av.filter.Graph()
+    graph.threads = 1  # as in decoding
     source = graph.add_buffer(width=like.width, height=like.height, format=like.format, time_base=like.time_base)
     made, sink = graph.add(name, options), graph.add("buffersink")
     source.link_to(made)

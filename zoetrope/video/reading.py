@@ -97,8 +97,7 @@ def stretches(
     if length < 1:
         raise ValueError(f"{os.fsdecode(path)}: expected stretches of at least 1 frame, got {length}")
     rate, shown = _opened(path, fps, start, frames, size, crop)
-    for stretch in iter(lambda: list(islice(shown, length)), []):
-        yield Video(np.stack(stretch), rate)
+    return (Video(np.stack(stretch), rate) for stretch in iter(lambda: list(islice(shown, length)), []))
 
 
 def read_probed(
