@@ -266,7 +266,7 @@ def bad_films(tmp_path: Path, films: Path, sound: Path, no_pictures: Path) -> Pa
 
 REASONS = {
     "truncated.mp4": "", "empty.mp4": "", "text.mp4": "", "sound.mp4": "no video", "no_pictures.avi": "",
-    "no_text.mp4": "has no caption", "blank.mp4": "its caption blank.txt is empty",
+    "no_text.mp4": "has no caption", "blank.mp4": "its caption is empty",
     "alone.txt": "is a caption without a video", "metadata.jsonl:1": "names 'gone.mp4', which does not exist",
     "metadata.jsonl:2": "has no 'text'", "metadata.jsonl:3": "is not JSON",
 }  # fmt: skip

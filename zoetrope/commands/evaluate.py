@@ -106,7 +106,9 @@ def evaluate(
 
     measures = _measures(metrics, _extractors(features or []))
     real = reference or count
-    options = Options(tuple(models), Path(os.path.expanduser(out)), data, split, until, after, count, real, stride, seed, budget)
+    options = Options(
+        tuple(models), Path(os.path.expanduser(out)), data, split, until, after, count, real, stride, seed, budget
+    )
     asked = Asked(seed, steps, guidance, sampler, sets, device, dtype, teacher)
     _run(Talk(json, quiet), options, asked, measures, strict=metrics is not None)
 
