@@ -79,6 +79,8 @@ def test_a_bad_line_of_jsonl_costs_itself_alone(folder: Path, line: bytes, said:
     kept, dropped = found(folder)
     assert kept == {"b.mp4": "a dog"}
     assert dropped["metadata.jsonl:1"].startswith(said) and len(dropped["metadata.jsonl:1"]) < 200
+    readable = line.startswith(b'{"file_name": "a.mp4"') and not said.startswith("is ")
+    assert ("a.mp4" in dropped) != readable  # told once: with its line, or as a file without a caption
 
 
 @pytest.mark.parametrize(
