@@ -7,15 +7,18 @@ import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
-from conftest import numbered
+from conftest import Maker, numbered
 
 from zoetrope.data import Unused, preview
 from zoetrope.data._files import files_of
 from zoetrope.data._long import cut_short
+from zoetrope.data._packing import pack
 from zoetrope.data._unused import Dropped, counted, printable
 from zoetrope.data.folder import Folder, scan
+from zoetrope.data.shards import Shards
 from zoetrope.metrics.reference import open_reference
 from zoetrope.shapes import VideoShape
 from zoetrope.text._cache import EmbeddingCache
@@ -76,6 +79,8 @@ def test_a_bad_line_of_jsonl_costs_itself_alone(folder: Path, line: bytes, said:
     kept, dropped = found(folder)
     assert kept == {"b.mp4": "a dog"}
     assert dropped["metadata.jsonl:1"].startswith(said) and len(dropped["metadata.jsonl:1"]) < 200
+    readable = line.startswith(b'{"file_name": "a.mp4"') and not said.startswith("is ")
+    assert ("a.mp4" in dropped) != readable  # told once: with its line, or as a file without a caption
 
 
 @pytest.mark.parametrize(
@@ -407,3 +412,28 @@ def test_what_stands_in_is_told_by_whoever_looks(folder: Path, caplog: pytest.Lo
     assert [record.getMessage() for record in caplog.records] == [said]
     preview(data, STILL, 6)
     assert [record.getMessage() for record in caplog.records] == [said, said]
+
+
+def test_sound_is_told_with_the_number_of_files(tmp_path: Path, make_video: Maker) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for name in "ab":
+        with av.open(str(folder / f"{name}.mp4"), "w") as container:
+            stream = container.add_stream("mpeg4", rate=6)
+            stream.width, stream.height, stream.pix_fmt = 40, 24, "yuv420p"
+            sound = container.add_stream("aac", rate=16000, layout="mono")
+            for picture in numbered(12, 24, 40):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            for k in range(30):
+                silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+                silence.sample_rate, silence.pts = 16000, k * 1024
+                container.mux(sound.encode(silence))
+            container.mux(stream.encode(None))
+            container.mux(sound.encode(None))
+        (folder / f"{name}.txt").write_text(name)
+    shutil.copy(make_video("mute.mp4", numbered(12, 24, 40), fps=6), folder)
+    (folder / "mute.txt").write_text("mute")
+    kept, told = Folder(path=str(folder)).open().report.kept, "2 files: has sound, which is not used"
+    assert scan(Folder(path=str(folder))).notes == (told,)
+    pack(folder, kept, tmp_path / "shards")
+    assert Shards(path=str(tmp_path / "shards")).open().unused()[0].notes == (told,)

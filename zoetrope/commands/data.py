@@ -75,7 +75,7 @@ def check(
         for clip in report.kept
     ]
     dropped = [{"name": printable(item.name), "reason": printable(item.reason)} for item in report.dropped]
-    notes = [*report.notes, *_long_captions(stage and recipe, [clip.text for clip in report.kept])]
+    notes = [*report.notes, *_long_captions(recipe, [clip.text for clip in report.kept])]
     videos = sum(not clip.info.still for clip in report.kept)
     seconds = sum(clip.info.seconds for clip in report.kept if not clip.info.still)
     images = counted(len(kept) - videos, "image")
@@ -198,13 +198,13 @@ def _tell(talk: Talk, dataset: "Dataset") -> None:
             talk.warn("\n".join(lines))
 
 
-def _long_captions(recipe: str | None, captions: list[str]) -> list[str]:
-    """A note on captions that the recipe's encoder, or mini's, does not read to the end."""
+def _long_captions(recipe: str, captions: list[str]) -> list[str]:
+    """A note on captions that the encoder of a recipe does not read to the end."""
     from zoetrope.data._long import cut_short
     from zoetrope.recipes import load_recipe
     from zoetrope.text._cache import EmbeddingCache
 
-    encoder = load_recipe(recipe or "mini").cascade.text
+    encoder = load_recipe(recipe).cascade.text
     if encoder.kind() not in SMALL:
         return []
     try:

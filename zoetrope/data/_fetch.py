@@ -16,7 +16,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO, NamedTuple, Self
@@ -107,13 +107,18 @@ def fetch(url: str, folder: Path, check: Check, room: Room, size: int | None = N
     if it cannot be had, or is not of `size` bytes.
     """
     path = cached(url, folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        if path.exists():
-            _used(path)
-        else:
-            _download(url, path, check, room)
-    got = path.stat().st_size
+    for _ in range(ATTEMPTS):
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{path}.lock"):
+                if not path.exists():
+                    _download(url, path, check, room)
+        _used(path)
+        with suppress(FileNotFoundError):
+            got = path.stat().st_size
+            break
+    else:
+        raise ValueError(f"{url}: has to make room for others at once, again and again; {folder} may hold too little")
     if size is not None and got != size:
         raise ValueError(f"{url}: expected {size} bytes, as its index says, got {got} in {path}; delete the wrong one")
     return path
@@ -140,7 +145,8 @@ def is_changed(url: str, path: Path) -> bool:
         return known != told
     other = length is not None and length.isdigit() and int(length) != path.stat().st_size
     if not other:
-        told.write(_mark_of(path))  # an older version did not write it down
+        with suppress(OSError):
+            told.write(_mark_of(path))  # an older version did not write it down
     return other
 
 

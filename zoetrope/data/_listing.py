@@ -110,9 +110,16 @@ class _Told:
         """The file and the caption of a line. Raises ValueError, a reason, if it has none."""
         if row.fault is not None:
             raise ValueError(row.fault)
-        given, text = string_in(row.fields, "file_name"), string_in(row.fields, "text")
-        name = self.names.meant(given, at)
-        self.named.add(name)
+        given = string_in(row.fields, "file_name")
+        name, missing = "", None
+        try:
+            name = self.names.meant(given, at)
+            self.named.add(name)  # what is wrong with its line is told, not that it has no caption
+        except ValueError as error:
+            missing = error
+        text = string_in(row.fields, "text")
+        if missing is not None:
+            raise missing
         try:
             text = one_line(text)
         except ValueError as error:

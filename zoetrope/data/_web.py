@@ -70,8 +70,7 @@ class Web(NamedTuple):
                             "%s: HTTP %d %s; what was downloaded before is used", url, answer.code, answer.reason
                         )
                     elif answer is True:
-                        log.info("%s: has changed since it was downloaded", url)
-                        forget(path)
+                        _replace(url, path)
                 silent = [(url, answer) for (url, _), answer in zip(some, answers, strict=True) if _silent(answer)]
                 if silent:
                     log.warning("%s: %s; what was downloaded before is used", *silent[0])
@@ -82,6 +81,15 @@ class Web(NamedTuple):
             return self.index_for(url)
         except ValueError as error:
             return error
+
+
+def _replace(url: str, path: Path) -> None:
+    """Delete a copy that is out of date, where that can be."""
+    try:
+        forget(path)
+        log.info("%s: has changed since it was downloaded", url)
+    except OSError as error:
+        log.warning("%s: has changed, but %s cannot be replaced (%s) and is used", url, path, error.strerror)
 
 
 def _index_address(url: str) -> str:
