@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from zoetrope.commands._talk import counted
 from zoetrope.config import unknown
 from zoetrope.strict_json import read_json
 
@@ -94,5 +93,5 @@ def told(folder: Path, stage: str, examples: int, last: Any) -> dict[str, Any]:
 
 def summary(parts: Sequence[dict[str, Any]]) -> str:
     """A line for each run."""
-    lines = [f"{one['run']}: {counted(one['examples'], 'example')}, newest checkpoint {one['checkpoint']}" for one in parts]
+    lines = [f"{one['run']}: {one['examples']} examples, newest checkpoint {one['checkpoint']}" for one in parts]
     return "\n".join(lines)
