@@ -21,7 +21,7 @@ PACKAGE = Path(zoetrope.__file__).parent
 RUNS = {
     "torch.jit.load": "metrics/features/_script.py",
     "importlib.util.spec_from_file_location": "recipes/",
-    "pickle.loads": "training/messages.py",
+    "pickle.loads": "training/",
 }
 """What runs code, and the only place that may call it: for files that a user names as programs, and for messages
 between processes of one training."""
