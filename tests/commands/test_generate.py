@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import zoetrope
 from zoetrope.commands._talk import Talk
 from zoetrope.video import probe, read, read_tags
 
-from .conftest import Cli
+from .conftest import Cli, start
 
 
 def test_a_video_of_a_prompt(cli: Cli, model: Path) -> None:
@@ -133,6 +134,31 @@ def test_what_is_there_already_is_not_made_again(cli: Cli, model: Path, out: lis
     assert all(path.stat().st_mtime_ns == before for path, before in left.items())
     again = json.loads(cli("generate", *words, "--count", "2", "--resume", "--json").out)["files"]
     assert all(file["skipped"] for file in again) and len(again) == 4
+
+
+def test_going_on_after_a_kill(cli: Cli, model: Path, tmp_path: Path) -> None:
+    words = ["fog", "--model", model, "--count", "5", "--set", "base.sampling.steps=40"]
+    process = start("generate", *words, "-o", "v.gif", at=tmp_path)
+    while not Path("v-001.gif").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    written = sorted(path.name for path in Path().glob("v-*.gif"))
+    done = cli("generate", *words, "-o", "v.gif", "--resume", "--json")
+    files = json.loads(done.out)["files"]
+    assert [file["path"] for file in files if file.get("skipped")] == written and 0 < len(written) < 5
+    assert cli("generate", *words, "-o", "w.gif").code == 0
+    for number in range(1, 6):
+        assert Path(f"v-{number:03d}.gif").read_bytes() == Path(f"w-{number:03d}.gif").read_bytes()
+
+
+def test_pictures_that_are_not_all_there_are_not_taken_for_a_video(cli: Cli, model: Path) -> None:
+    words = ["generate", "fog", "--model", model, "--until", "base", "--count", "2", "-o", "v/", "--resume"]
+    assert cli(*words).code == 0
+    Path("v/002/frame_0003.png").unlink()
+    done = cli(*words)
+    assert done.code == 2 and "v/002/: expected the video of 'fog' with these settings, or nothing" in done.err
 
 
 @pytest.mark.parametrize(
