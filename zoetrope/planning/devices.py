@@ -3,7 +3,6 @@
 A GPU is taken to reach a share of its published peak, see `SHARES`; no plan made so knows a driver's whims.
 """
 
-import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -98,11 +97,6 @@ def of_card(title: str) -> str:
     if not fits:
         raise ValueError(f"--device: expected a card with published figures ({', '.join(GPUS)}), got {title!r}")
     return max(fits, key=len)
-
-
-def memory_here() -> int:
-    """The memory of this machine in bytes."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _plain(name: str) -> str:
