@@ -6,10 +6,10 @@ Videos are always (B, C, F, H, W); an image is a video with F = 1.
 """
 
 import math
-from typing import NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field
 from torch import Tensor
 
 from zoetrope.config import Config
@@ -18,10 +18,10 @@ from zoetrope.config import Config
 class VideoShape(Config):
     """The grid of a video: `frames` pictures of `height` x `width` pixels, `fps` of them a second."""
 
-    frames: PositiveInt
-    height: PositiveInt
-    width: PositiveInt
-    fps: PositiveFloat
+    frames: Annotated[int, Field(ge=1, le=10_000_000)]
+    height: Annotated[int, Field(ge=1, le=131_072)]
+    width: Annotated[int, Field(ge=1, le=131_072)]
+    fps: Annotated[float, Field(gt=0, le=1_000_000)]
 
     def __str__(self) -> str:
         return f"{self.frames}x{self.height}x{self.width}@{self.fps:g}fps"

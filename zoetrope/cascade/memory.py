@@ -5,9 +5,9 @@ those that live at the same time are counted.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from zoetrope.cascade.host import host_memory
 from zoetrope.cascade.live import Live
 from zoetrope.cascade.local import Local, local_denoiser
 from zoetrope.cascade.meta import META, result
+from zoetrope.cascade.room import allowed, available
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.cascade.tiles import Tile, best_tiles
+from zoetrope.cascade.tiles import Tile, Tiling, best_tiles
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.shapes import Window
@@ -89,32 +89,60 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
     if memory is not None:
         expect_memory([stage], batch, tokens, memory, device)
     whole, part = Window.whole(stage.shape), _part(stage, device)
-    one = [_whole(stage)]
+    one: Sequence[Tile] = [_whole(stage)]
     reach = stage.network.reach()
     if memory is None and (whole.volume <= SMALL or (part is None and reach.frames is None and reach.pixels is None)):
-        return Layout(one)
+        return Layout([_whole(stage)])
     video = stage.network.channels * whole.volume * 4
     if memory is None and part is not None and stage.sampling.steps == 1:  # all that is asked is whether the whole fits
         call = call_bytes(stage, batch, tokens, part, smallest=False)
         if call - 2 * batch * video <= _spare(device):
-            return Layout(one, part, keep=False)
+            return Layout([_whole(stage)], part, keep=False)
     for together in (batch, 1):  # videos are parted from one another before they are cut up: tiles overlap
         cost = _cost(stage, batch, together, tokens, part)
         spare = cost.fixed + cost.resting + _spare(device) if memory is None else memory
         # What the parts of a single tile are cut from and gathered in are two of the videos that rest: counted there.
         twice = 0 if part is None else 2 * together * video
         if memory is None and part is not None and cost.peak(_volume(one, part)) - twice <= spare:
-            tiles = one
+            tiles: Sequence[Tile] = one
         else:
             tiles = _tiles(stage, part, cost.largest(spare))
         needed = cost.peak(_volume(tiles, part))
         if len(tiles) == 1 and (memory is None or needed <= memory):
             break
     if part is None:
-        return Layout(tiles, apart=together < batch)
-    room = min(KEPT, (_available() - needed + twice) // 2) if memory is None else memory - needed
+        return Layout(list(tiles), apart=together < batch)
+    room = min(KEPT, (available() - needed + twice) // 2) if memory is None else memory - needed
     keep = stage.sampling.steps > 1 and len(tiles) == 1 and batch * video < room
-    return Layout(tiles, part, keep=keep, apart=together < batch)
+    return Layout(list(tiles), part, keep=keep, apart=together < batch)
+
+
+def layout_here(stage: StageSpec, batch: int, tokens: int, memory: int | None, device: torch.device) -> Layout:
+    """How to sample a stage whose network is in memory already, within what this process is allowed to take.
+
+    Raises ValueError, which says what would do, if not even the smallest way fits.
+    """
+    layout = plan_layout(stage, batch, tokens, memory, device)
+    left = allowed() if memory is None and device.type == "cpu" else None
+    there = _cost(stage, batch, 1 if layout.apart else batch, tokens, layout.part).fixed if left is not None else 0
+    if left is None or layout_bytes(stage, batch, tokens, layout) + PROCESS - there <= left:
+        return layout
+    return plan_layout(stage, batch, tokens, there + left, device)
+
+
+@contextmanager
+def telling_of_memory(stage: StageSpec) -> Iterator[None]:
+    """Raise ValueError, with the stage and what can be done, where memory runs out."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        reasons = ("out of memory", "allocate memory", "not enough memory")
+        if not isinstance(error, MemoryError) and not any(reason in str(error) for reason in reasons):
+            raise
+        raise ValueError(
+            f"stage {stage.name!r} ({stage.shape}): memory ran out; with a budget (memory, --memory) of less than there"
+            " is, it works in tiles where it can"
+        ) from error
 
 
 def layout_bytes(stage: StageSpec, batch: int, tokens: int, layout: Layout, call: int | None = None) -> int:
@@ -139,20 +167,20 @@ def _part(stage: StageSpec, device: torch.device) -> int | None:
     return max(1, min(stage.shape.frames, pixels // (stage.shape.height * stage.shape.width)))
 
 
-def _tiles(stage: StageSpec, part: int | None, largest: float) -> list[Tile]:
+def _tiles(stage: StageSpec, part: int | None, largest: float) -> Tiling:
     """The tiles that take the least work, for calls of the network on no more than so many pixels."""
     reach = stage.network.reach()
     if part is None:
         return best_tiles(stage.shape, reach, largest)
     flat = best_tiles(stage.shape.model_copy(update={"frames": part}), reach._replace(frames=None), largest)
     frames = range(stage.shape.frames)
-    return [Tile(*(window._replace(frames=frames) for window in tile)) for tile in flat]
+    return Tiling((((frames, frames),), *flat.axes[1:]))
 
 
 def _volume(tiles: Sequence[Tile], part: int | None) -> int:
     """The pixels of the largest call of the network."""
-    frames = (len(tile.seen.frames) if part is None else min(part, len(tile.seen.frames)) for tile in tiles)
-    return max(count * math.prod(tile.seen.sizes[1:]) for count, tile in zip(frames, tiles, strict=True))
+    sizes = [tiles.longest] if isinstance(tiles, Tiling) else [tile.seen.sizes for tile in tiles]
+    return max((frames if part is None else min(part, frames)) * rows * columns for frames, rows, columns in sizes)
 
 
 def least_memory(stage: StageSpec, batch: int, tokens: int, device: torch.device) -> int:
@@ -256,16 +284,7 @@ def _spare(device: torch.device) -> int:
     """Bytes that a tile may take if nobody says."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 2
-    return min(LARGEST, _available() // 4)
-
-
-def _available() -> int:
-    """Main memory that is free, or all there is on systems that do not tell."""
-    table = Path("/proc/meminfo")
-    if table.exists():
-        rows = (line.split() for line in table.read_text().splitlines())
-        return 1024 * next(int(row[1]) for row in rows if row[0] == "MemAvailable:")
-    return host_memory()
+    return min(LARGEST, available() // 4)
 
 
 class _Counter(TorchDispatchMode):

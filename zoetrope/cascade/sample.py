@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.local import Local, local_denoiser
-from zoetrope.cascade.memory import Layout, plan_layout
+from zoetrope.cascade.memory import Layout, layout_here, telling_of_memory
 from zoetrope.cascade.noise import Noise, Scheme, window_noise
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.tiles import Tile, one_by_one, tiled
@@ -17,6 +17,7 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping, per_step
 from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.networks import Network
+from zoetrope.samplers import Step
 from zoetrope.shapes import Window
 
 log = logging.getLogger(__name__)
@@ -74,9 +75,23 @@ def sample_stage(
     stage.check_sampling()
     if draw.negative is not None and stage.network.guided and any(stage.sampling.weights()):
         raise ValueError(f"stage {stage.name!r}: a distilled network knows no negative prompt; run its teacher instead")
+    with telling_of_memory(stage):
+        steps = _steps(stage, network, text, video, draw)
+    return _estimates(stage, steps)
+
+
+def _estimates(stage: StageSpec, steps: Iterator[Step]) -> Iterator[Tensor]:
+    """The x_hat of each step, none of which is held on to."""
+    with telling_of_memory(stage):
+        for _ in range(stage.sampling.steps):
+            yield next(steps).x_hat
+
+
+def _steps(stage: StageSpec, network: Network, text: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Step]:
+    """The sampler of a stage, ready to run."""
     levels = sampling_levels(stage, draw)
     log.debug("stage %s", stage.name)
-    layout = draw.layout or plan_layout(stage, len(draw.samples), text_length(text), draw.memory, draw.device)
+    layout = draw.layout or layout_here(stage, len(draw.samples), text_length(text), draw.memory, draw.device)
     if len(layout.tiles) > 1:
         log.info("stage %s: %d tiles of up to %s", stage.name, len(layout.tiles), _largest(layout.tiles))
     if layout.part is not None:
@@ -86,10 +101,7 @@ def sample_stage(
     if stage.sampling.keep_frames and video is not None:
         denoise = keeping(denoise, video)
     noise = _noise(stage, draw, "start", whole)
-    steps = stage.sampling.sampler(
-        denoise, noise, levels, noise=lambda step: _noise(stage, draw, f"step {step}", whole)
-    )
-    return (next(steps).x_hat for _ in range(stage.sampling.steps))
+    return stage.sampling.sampler(denoise, noise, levels, noise=lambda step: _noise(stage, draw, f"step {step}", whole))
 
 
 def stage_video(stage: StageSpec, network: Network, text: Conditioning, video: Tensor | None, draw: Draw) -> Tensor:

@@ -3,20 +3,22 @@
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from zoetrope.cascade.noise import Scheme
 from zoetrope.config import Config, parse_json, unknown
 from zoetrope.diffusion.denoise import oscillating
 from zoetrope.diffusion.prediction import Prediction
-from zoetrope.diffusion.schedule import Cosine
+from zoetrope.diffusion.schedule import Cosine, LogSNR
 from zoetrope.networks import NetworkConfig
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
 
-Weight = Annotated[float, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, le=10_000)]
+Steps = Annotated[int, Field(ge=1, le=100_000)]
+MOST_PIXELS = 2**36  # of a stage's video, over all frames; 500 times those of the paper's largest
 
 
 class Oscillating(Config):
@@ -27,7 +29,7 @@ class Oscillating(Config):
 
     high: Weight = 15.0
     low: Weight = 1.0
-    constant: Annotated[int, Field(ge=0)] = 10
+    constant: Annotated[int, Field(ge=0, le=100_000)] = 10
 
 
 class SamplingSpec(Config):
@@ -43,10 +45,10 @@ class SamplingSpec(Config):
     """
 
     sampler: Sampler = DDIM()
-    steps: PositiveInt = 32
+    steps: Steps = 32
     guidance: Weight | Oscillating = 0.0
     threshold: Literal["static"] | Annotated[float, Field(gt=0, le=1)] | None = "static"
-    low_res_logsnr: float | None = None
+    low_res_logsnr: LogSNR | None = None
     keep_frames: bool = False
 
     def weights(self) -> list[float]:
@@ -65,7 +67,7 @@ class Distilled(Config):
         weights: the lowest and the highest guidance weight. (0, 0): its network is not told any and is not guided.
     """
 
-    steps: PositiveInt | None
+    steps: Steps | None
     stochastic: bool = False
     weights: tuple[Weight, Weight] = (0.0, 0.0)
 
@@ -100,7 +102,7 @@ class StageSpec(Config):
         distilled: what its network was distilled for; None: it was not.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=64)]
     shape: VideoShape
     source: VideoShape | None = None
     network: NetworkConfig
@@ -129,6 +131,8 @@ class StageSpec(Config):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if (pixels := math.prod(self.shape.sizes)) > MOST_PIXELS:
+            raise ValueError(f"stage {self.name!r}: expected at most {MOST_PIXELS:,} pixels, got {pixels:,}")
         self.network.check(self.shape.frames, self.shape.height, self.shape.width)
         if self.network.low_res != (self.source is not None):
             raise ValueError(f"stage {self.name!r}: a network has low_res = true exactly where the stage has a source")
@@ -167,12 +171,12 @@ class CascadeSpec(Config):
         noise: how it is drawn from a seed. In JSON of before there was a choice it is missing, and was "mersenne".
     """
 
-    name: str
+    name: Annotated[str, Field(max_length=200)]
     text: TextEncoder
-    stages: Annotated[tuple[StageSpec, ...], Field(min_length=1)]
+    stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=64)]
     default_until: str | None = None
-    teachers: tuple[StageSpec, ...] = ()
-    trained_on: str | None = None
+    teachers: Annotated[tuple[StageSpec, ...], Field(max_length=64)] = ()
+    trained_on: Annotated[str, Field(max_length=200)] | None = None
     noise: Scheme = "philox"
 
     @classmethod
@@ -184,6 +188,9 @@ class CascadeSpec(Config):
     def _chained(self) -> Self:
         previous: StageSpec | None = None
         for stage in self.stages:
+            if stage.network.channels != 3:
+                where = f"stages.{stage.name}.network.channels"
+                raise ValueError(f"{where}: expected 3, for videos are RGB pictures, got {stage.network.channels}")
             if stage.network.text_width != self.text.width:
                 asked = f"width {stage.network.text_width}, which stage {stage.name!r} reads (its network.text_width)"
                 got = f"{self.text.kind()} of width {self.text.width}"

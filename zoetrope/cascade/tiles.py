@@ -6,10 +6,12 @@ kept of the result. At the borders of the video a window ends where the video en
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,19 +58,47 @@ def one_by_one(denoisers: Sequence[Denoise]) -> Denoise:
     return run
 
 
-def tiles_of(shape: VideoShape, size: tuple[int, int, int], reach: Reach) -> list[Tile]:
+@dataclass(frozen=True)
+class Tiling(Sequence[Tile]):
+    """The tiles of a video, each made when it is asked for: of the smallest there can be millions.
+
+    `axes` holds, for frames, rows and columns, the ranges that tiles keep, each with the range it is made from.
+    """
+
+    axes: tuple[tuple[tuple[range, range], ...], ...]
+
+    def __len__(self) -> int:
+        return math.prod(map(len, self.axes))
+
+    @overload
+    def __getitem__(self, index: int) -> Tile: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Tile]: ...
+    def __getitem__(self, index: int | slice) -> Tile | list[Tile]:
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        frames, rows, columns = np.unravel_index(index % len(self), [len(axis) for axis in self.axes])
+        spans = (self.axes[0][frames], self.axes[1][rows], self.axes[2][columns])
+        return Tile(*(Window(*ranges) for ranges in zip(*spans, strict=True)))
+
+    @property
+    def longest(self) -> tuple[int, int, int]:
+        """The most frames, rows and columns that a tile is made from; one tile is made from all of these."""
+        frames, rows, columns = (max(len(seen) for _, seen in axis) for axis in self.axes)
+        return frames, rows, columns
+
+
+def tiles_of(shape: VideoShape, size: tuple[int, int, int], reach: Reach) -> Tiling:
     """The tiles of frames x rows x columns that cover a video, with what each is made from.
 
     `size` must be a multiple of reach.grid in space. The last tile along an axis may be smaller.
     """
-    axes = [list(_spans(*axis)) for axis in zip(shape.sizes, size, _halos(reach), strict=True)]
-    return [
-        Tile(*(Window(*ranges) for ranges in zip(*spans, strict=True)))
-        for spans in product(*axes)
-    ]  # fmt: skip
+    return Tiling(tuple(tuple(_spans(*axis)) for axis in zip(shape.sizes, size, _halos(reach), strict=True)))
 
 
-def best_tiles(shape: VideoShape, reach: Reach, largest: float) -> list[Tile]:
+def best_tiles(shape: VideoShape, reach: Reach, largest: float) -> Tiling:
     """The tiles that take the least work, none made from more than `largest` pixels over all its frames.
 
     If there are none so small, the tiles whose largest window is smallest.

@@ -5,13 +5,15 @@ The forward process is q(z_t | x) = N(alpha_t x, sigma_t^2 I) and logsnr = log(a
 """
 
 import math
-from typing import NamedTuple, Self
+from typing import Annotated, NamedTuple, Self
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from zoetrope.config import Config
+
+LogSNR = Annotated[float, Field(ge=-60, le=60)]
 
 
 class NoiseLevel(NamedTuple):
@@ -42,9 +44,9 @@ class Cosine(Config):
             redundant videos is decided: n equal pixels raise the signal-to-noise ratio of their mean by ln n.
     """
 
-    logsnr_min: float = -20.0
-    logsnr_max: float = 20.0
-    shift: float = 0.0
+    logsnr_min: LogSNR = -20.0
+    logsnr_max: LogSNR = 20.0
+    shift: LogSNR = 0.0
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -6,16 +6,18 @@ A network maps (z, logsnr, conditioning) to an output shaped like z. It knows no
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import torch
-from pydantic import PositiveInt
+from pydantic import Field
 from torch import Tensor, nn
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Kind
 from zoetrope.diffusion.prediction import Prediction
 from zoetrope.layers.bare import bare
+
+Width = Annotated[int, Field(ge=1, le=2**19)]  # 128 times what the paper's networks have
 
 
 class Part(NamedTuple):
@@ -79,9 +81,9 @@ class NetworkConfig(Kind, ABC):
 
     folder: ClassVar[str] = "zoetrope.networks"
 
-    channels: PositiveInt = 3
+    channels: Annotated[int, Field(ge=1, le=64)] = 3
     low_res: bool = False
-    text_width: PositiveInt = 384
+    text_width: Width = 384
     guided: bool = False
 
     @property

@@ -14,7 +14,7 @@ from itertools import chain, pairwise
 from typing import Annotated, Literal, Self, TypeVar
 
 import torch
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -40,9 +40,10 @@ from zoetrope.layers.embedding import FramePosition, GuidanceEmbedding, LogSNREm
 from zoetrope.layers.in_place import plus, plus_product, silu
 from zoetrope.layers.patches import Enter, Leave
 from zoetrope.layers.zero import zero
-from zoetrope.networks import Network, NetworkConfig, Part, Reach
+from zoetrope.networks import Network, NetworkConfig, Part, Reach, Width
 from zoetrope.shapes import expect_shape
 
+LARGEST = 2**35  # blocks x width^2 of all levels, some forty parameters each: 250 times the paper's largest network
 SKIP_SCALE = 1 / math.sqrt(2)
 Value = TypeVar("Value")
 
@@ -74,8 +75,8 @@ class Level(Config):
         temporal: what mixes frames.
     """
 
-    width: PositiveInt
-    blocks: PositiveInt = 1
+    width: Width
+    blocks: Annotated[int, Field(ge=1, le=256)] = 1
     convolution: bool = True
     spatial_attention: bool = False
     text_attention: bool = False
@@ -102,13 +103,13 @@ class VideoUNetConfig(NetworkConfig):
         checkpointing: recompute blocks in the backward pass instead of keeping their activations.
     """
 
-    patch: PositiveInt = 1
-    embedding: PositiveInt = 256
-    head: PositiveInt = 32
+    patch: Annotated[int, Field(ge=1, le=256)] = 1
+    embedding: Width = 256
+    head: Width = 32
     positions: bool = False
     anchored: bool = False
     checkpointing: bool = False
-    levels: Annotated[tuple[Level, ...], Field(min_length=1)] = (
+    levels: Annotated[tuple[Level, ...], Field(min_length=1, max_length=12)] = (
         Level(width=32, temporal="convolution"),
         Level(width=64, spatial_attention=True, text_attention=True, temporal="attention"),
     )
@@ -121,6 +122,14 @@ class VideoUNetConfig(NetworkConfig):
     def predicts(self) -> Prediction | None:
         """v, where the answer has an anchor."""
         return "v" if self.anchored else None
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> Self:
+        """A few bytes of JSON must not ask for a network that no machine could hold."""
+        size = sum(level.blocks * level.width**2 for level in self.levels)
+        if size > LARGEST:
+            raise ValueError(f"levels: expected a sum of blocks x width^2 of at most {LARGEST:,}, got {size:,}")
+        return self
 
     @model_validator(mode="after")
     def _has_an_anchor(self) -> Self:

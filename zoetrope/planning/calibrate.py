@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm, scaled_dot_product_attention, silu
 
 from zoetrope.cascade.noise import video_noise
+from zoetrope.cascade.room import installed
 from zoetrope.diffusion.quantile import quantile
 from zoetrope.layers.convolution import SpatialConv
 from zoetrope.layers.linear import Linear
 from zoetrope.planning.count import Kind, Operation
-from zoetrope.planning.devices import Device, memory_here
+from zoetrope.planning.devices import Device
 from zoetrope.shapes import VideoShape
 
 ROUNDS = 3
@@ -72,7 +73,7 @@ def cpu(dtype: torch.dtype, *, training: bool = True, clock: Clock = time.perf_c
         speed = speeds[key if key in speeds else (operation.kind, False)]
         return start + speed.at(operation.size) * (operation.flops or operation.moved)
 
-    return Device("cpu", f"this CPU, {torch.get_num_threads()} threads", memory_here(), dtype, price)
+    return Device("cpu", f"this CPU, {torch.get_num_threads()} threads", installed(), dtype, price)
 
 
 def _timed(trials: Sequence[Trial], clock: Clock, repeat: int = 1) -> list[float]:

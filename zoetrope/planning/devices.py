@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import torch
 
-from zoetrope.cascade.host import host_memory
 from zoetrope.config import unknown
 from zoetrope.planning.count import Kind, Operation, Tally
 
@@ -98,11 +97,6 @@ def of_card(title: str) -> str:
     if not fits:
         raise ValueError(f"--device: expected a card with published figures ({', '.join(GPUS)}), got {title!r}")
     return max(fits, key=len)
-
-
-def memory_here() -> int:
-    """The memory of this machine in bytes."""
-    return host_memory()
 
 
 def _plain(name: str) -> str:

@@ -7,10 +7,10 @@ called; only then are weights found, checked and read, and only from safetensors
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Annotated, ClassVar, NamedTuple, Protocol
 
 import torch
-from pydantic import PositiveInt
+from pydantic import Field
 from torch import Tensor
 
 from zoetrope.config import Kind
@@ -46,8 +46,8 @@ class TextEncoder(Kind, ABC):
 
     folder: ClassVar[str] = "zoetrope.text"
 
-    width: PositiveInt
-    limit: PositiveInt
+    width: Annotated[int, Field(ge=1, le=2**19)]
+    limit: Annotated[int, Field(ge=1, le=100_000)]
 
     @property
     @abstractmethod

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from zoetrope.text import Encode, TextEncoder
 from zoetrope.text._frozen import Frozen, find, fingerprint, read, tokenizer
@@ -17,7 +17,7 @@ class CLIPText(TextEncoder):
 
     model: str = "openai/clip-vit-large-patch14"
     revision: str | None = None
-    width: PositiveInt = 768
+    width: Annotated[int, Field(ge=1, le=2**19)] = 768
     limit: Annotated[int, Field(ge=3, le=77)] = 77
 
     @property

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from zoetrope.text import Encode, TextEncoder
 from zoetrope.text._frozen import Frozen, find, fingerprint, read, tokenizer
@@ -19,8 +19,8 @@ class T5(TextEncoder):
 
     model: str = "google/t5-v1_1-xxl"
     revision: str | None = None
-    width: PositiveInt = 4096
-    limit: Annotated[int, Field(ge=2)] = 128
+    width: Annotated[int, Field(ge=1, le=2**19)] = 4096
+    limit: Annotated[int, Field(ge=2, le=100_000)] = 128
 
     @property
     def identity(self) -> str:

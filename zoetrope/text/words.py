@@ -25,8 +25,8 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 class Words(TextEncoder):
     """One token for each word or sign, in the order of the sentence, whose place is a part of its vector."""
 
-    width: Annotated[int, Field(ge=8)] = 384
-    limit: Annotated[int, Field(ge=1)] = 64
+    width: Annotated[int, Field(ge=8, le=2**19)] = 384
+    limit: Annotated[int, Field(ge=1, le=100_000)] = 64
 
     @property
     def identity(self) -> str:

@@ -1,0 +1,121 @@
+"""Main memory: what this machine has, and what this process may still take of it."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path("/")
+
+
+def installed() -> int:
+    """Bytes of main memory that the machine has."""
+    if sys.platform == "win32":
+        return _windows().total
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def available(root: Path = ROOT) -> int:
+    """Bytes that can be taken without harm: what is free, or less where the process is limited.
+
+    All there is on systems that do not tell what is free. `root` is where Linux's own files are looked for.
+    """
+    limit = allowed(root)
+    free = _free(root)
+    return free if limit is None else min(free, limit)
+
+
+def allowed(root: Path = ROOT) -> int | None:
+    """Bytes that this process may still take: by `ulimit -v` and `-d`, and by the cgroups it is in, as containers are.
+
+    None where nothing limits it.
+    """
+    limits = [*_resource_limits(root), *_cgroup_limits(root)]
+    return max(0, min(limits)) if limits else None
+
+
+def _free(root: Path) -> int:
+    if sys.platform == "win32":
+        return _windows().free
+    table = root / "proc/meminfo"
+    if table.exists():
+        rows = (line.split() for line in table.read_text().splitlines())
+        return 1024 * next(int(row[1]) for row in rows if row[0] == "MemAvailable:")
+    return installed()
+
+
+def _resource_limits(root: Path) -> Iterator[int]:
+    """What is left of the address space and of the data segment, where the shell or a scheduler has limited them."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    table = root / "proc/self/status"
+    if not table.exists():
+        return
+    rows = dict(line.split(":", 1) for line in table.read_text().splitlines() if ":" in line)
+    for kind, name in ((resource.RLIMIT_AS, "VmSize"), (resource.RLIMIT_DATA, "VmData")):
+        limit, _ = resource.getrlimit(kind)
+        if limit != resource.RLIM_INFINITY and name in rows:
+            yield limit - 1024 * int(rows[name].split()[0])
+
+
+def _cgroup_limits(root: Path) -> Iterator[int]:
+    """What is left in each group of processes that this one is in, from its own up; caches of files do not count."""
+    table = root / "proc/self/cgroup"
+    if not table.exists():
+        return
+    for line in table.read_text().splitlines():
+        _, kinds, path = line.split(":", 2)
+        if kinds == "":
+            top, limit, used, cache = "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"
+        elif "memory" in kinds.split(","):
+            top, limit, used = "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+            cache = "total_inactive_file"
+        else:
+            continue
+        own = root / top / path.lstrip("/")
+        for folder in (own, *own.parents):
+            left = _left(folder, limit, used, cache)
+            if left is not None:
+                yield left
+            if folder == root / top:
+                break
+
+
+def _left(folder: Path, limit: str, used: str, cache: str) -> int | None:
+    """What a group may still take; None where it has no limit, or is not seen from here."""
+    try:
+        most = (folder / limit).read_text().strip()
+        if not most.isdigit() or int(most) >= 2**60:  # "max", or the largest number there is
+            return None
+        taken = int((folder / used).read_text())
+        rows = (line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        cached = next((int(row[1]) for row in rows if row[0] == cache), 0)
+        return int(most) - max(0, taken - cached)
+    except OSError:
+        return None
+
+
+class _Memory(NamedTuple):
+    total: int
+    free: int
+
+
+if sys.platform == "win32":
+    import ctypes
+
+    class _Status(ctypes.Structure):
+        _fields_ = [
+            ("length", ctypes.c_ulong),
+            ("load", ctypes.c_ulong),
+            *((name, ctypes.c_ulonglong) for name in ("total", "free", "pages", "free_pages", "space", "own", "more")),
+        ]
+
+    def _windows() -> _Memory:
+        """What Windows tells of main memory."""
+        status = _Status()
+        status.length = ctypes.sizeof(_Status)
+        ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        return _Memory(status.total, status.free)
