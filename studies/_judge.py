@@ -52,9 +52,10 @@ def saturation(videos: Tensor) -> list[float]:
     return shares
 
 
-def filmed(prompts: Sequence[Prompt], shape: VideoShape) -> Tensor:
-    """True clips (B, C, F, H, W) of what prompts tell, one each."""
-    made = [render(scene(prompt.script, number), shape) for number, prompt in enumerate(prompts)]
+def filmed(prompts: Sequence[Prompt], shape: VideoShape, take: int = 0) -> Tensor:
+    """True clips (B, C, F, H, W) of what prompts tell, one each; another take has other places, sizes and hues."""
+    seeds = range(take * len(prompts), (take + 1) * len(prompts))
+    made = [render(scene(prompt.script, seed), shape) for prompt, seed in zip(prompts, seeds, strict=True)]
     return torch.stack([torch.from_numpy(frames).permute(3, 0, 1, 2).float() * 2 - 1 for frames in made])
 
 
