@@ -89,12 +89,13 @@ def test_data_of_the_users_own_and_a_recipe_in_python(cli: Cli, recipe: Path, fi
     shutil.copytree(films, "own")
     Path("own/film2.txt").unlink()
     words = ["train", "mine.py", "--stage", "base", "--data", "own", "--out", "run", *short("base", 4), "--quiet"]
-    assert cli(*words) == (0, "", "")
+    done = cli(*words)
+    assert (done.code, done.out) == (0, "") and done.err.splitlines()[1:] == ["  film2.mp4: has no caption"]
     kept = json.loads(Path("run/recipe.json").read_text())["training"]["base"]["data"]["path"]
     assert kept == str(Path("own").absolute())
     Path("elsewhere").mkdir()
     os.chdir("elsewhere")  # what is gone on with is what was begun
-    assert cli("train", "--out", "../run", "--resume", *short("base", 8), "--quiet") == (0, "", "")
+    assert cli("train", "--out", "../run", "--resume", *short("base", 8), "--quiet") == (0, "", done.err)
 
 
 def test_killed_and_resumed_is_bitwise_the_same(recipe: Path, cli: Cli, tmp_path: Path) -> None:

@@ -223,7 +223,8 @@ class Run:
             for batch in loader:
                 before = state.examples
                 self._amid = True
-                step = self._learn(batch)
+                with self.ranks.together():
+                    step = self._learn(batch)
                 self._amid = False
                 window.add(step)
                 if crossed(before, state.examples, spec.log_every) or state.examples >= spec.examples:
