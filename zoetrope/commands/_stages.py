@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoetrope.commands._options import at_least, size_named
 from zoetrope.config import unknown
+from zoetrope.strict_json import read_json
 
 if TYPE_CHECKING:
     from zoetrope.training.spec import Recipe
@@ -37,7 +38,7 @@ class Whole(NamedTuple):
         if not path.exists():
             return None
         try:
-            value = js.loads(path.read_text())
+            value = read_json(path)
             return cls(tuple(value["stages"]), value["init"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: expected stages and init as JSON ({error!r})") from None

@@ -1,6 +1,5 @@
 """What a training made, ready to generate: runs of stages put together to a cascade, alone or with a saved model."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from zoetrope.models.files import read_card
 from zoetrope.models.folder import loaded, locate, read_spec, weights_file
 from zoetrope.models.runs import RUN, average_file, named, within
 from zoetrope.models.weights import Origin, check_weights
+from zoetrope.strict_json import read_json
 from zoetrope.text import TextEncoder
 from zoetrope.training.distil import Distillation, is_distillation
 from zoetrope.training.spec import Recipe
@@ -186,8 +186,8 @@ def run_recipe(run: str | Path) -> tuple[Recipe, str]:
     """The recipe of a run and the stage that it trains. Raises ValueError if the folder is not that of a run."""
     run = newest_run(named(run)[0])
     try:
-        stage = json.loads((run / "run.json").read_text())["stage"]
-        recipe = Recipe.from_json((run / "recipe.json").read_text())
+        stage = read_json(run / "run.json")["stage"]
+        recipe = Recipe.from_json(read_json(run / "recipe.json"))
     except (FileNotFoundError, KeyError, TypeError) as error:
         raise ValueError(f"{run}: not a run, it has no recipe.json and run.json ({error})") from None
     except ValueError as error:
@@ -202,7 +202,7 @@ def begun_recipe(run: Path) -> Recipe:
     Raises ValueError if the folder is not that of a run.
     """
     recipe, _ = run_recipe(run)
-    known = json.loads((run / "run.json").read_text()).get("recipe")  # runs of older versions have none
+    known = read_json(run / "run.json").get("recipe")  # runs of older versions have none
     return recipe if known is None else Recipe.from_json(known)
 
 
