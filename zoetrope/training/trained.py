@@ -8,13 +8,13 @@ from typing import NamedTuple
 import torch
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
-from zoetrope.config import unknown
+from zoetrope.config import read_json, unknown
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.files import read_card
 from zoetrope.models.folder import loaded, locate, read_spec, weights_file
 from zoetrope.models.runs import RUN, average_file, named, within
 from zoetrope.models.weights import Origin, check_weights
-from zoetrope.strict_json import read_json
+from zoetrope.text import TextEncoder
 from zoetrope.training.distil import Distillation, is_distillation
 from zoetrope.training.spec import Recipe
 
@@ -65,14 +65,14 @@ class Gathered(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A model or a run: the cascade that it describes, and what there is of it."""
-
-    spec: CascadeSpec
+    name: str
+    text: TextEncoder
     stages: tuple[StageSpec, ...]
     weights: Mapping[str, Path]
     card: str = ""
     teachers: tuple[StageSpec, ...] = ()
     teacher_weights: Mapping[str, Path] = MappingProxyType({})
+    default_until: str | None = None
 
 
 def is_run(path: str | Path) -> bool:
@@ -93,10 +93,9 @@ def gather(names: Sequence[str | Path]) -> Gathered:
     names = [own for name in names for own in _runs_of(name) or [name]]
     parts = {str(name): _run(name) if is_run(name) else _model(name) for name in names}
     by_stage = {**_by_stage(parts, runs=False), **_by_stage(parts, runs=True)}  # the runs have the last word
-    lead = next((name for name in parts if not is_run(name)), str(names[0]))
-    text = parts[lead].spec.text
+    lead = next((name for name in parts if not is_run(name)), names[0])
     for name, part in parts.items():
-        if part.spec.text != text:
+        if part.text != parts[str(lead)].text:
             raise ValueError(f"{name}: reads text with another encoder than {lead}")
     stages = _in_a_row(
         [next(own for own in parts[name].stages if own.name == stage) for stage, name in by_stage.items()]
@@ -108,19 +107,17 @@ def gather(names: Sequence[str | Path]) -> Gathered:
         )
     used = {stage.name: by_stage[stage.name] for stage in stages}
     taught = {stage.name: stage for name in parts for stage in parts[name].teachers if by_stage[stage.name] == name}
-    until = parts[lead].spec.default_until
-    seen = {parts[name].spec.trained_on for name in used.values()}
-    made = {
-        "name": " + ".join(dict.fromkeys(parts[name].spec.name for name in used.values())),
-        "stages": stages,
-        "teachers": tuple(taught.values()),
-        "default_until": until if until in used else None,
-        "trained_on": seen.pop() if len(seen) == 1 else None,
-    }
-    spec = CascadeSpec(**{**{field: getattr(parts[lead].spec, field) for field in CascadeSpec.model_fields}, **made})
+    until = parts[str(lead)].default_until
+    spec = CascadeSpec(
+        name=" + ".join(dict.fromkeys(parts[name].name for name in used.values())),
+        text=parts[str(lead)].text,
+        stages=stages,
+        teachers=tuple(taught.values()),
+        default_until=until if until in used else None,
+    )
     weights = {stage: parts[name].weights[stage] for stage, name in used.items()}
     teacher_weights = {stage: parts[used[stage]].teacher_weights[stage] for stage in taught}
-    return Gathered(spec, weights, parts[lead].card, teacher_weights, used)
+    return Gathered(spec, weights, parts[str(lead)].card, teacher_weights, used)
 
 
 def _by_stage(parts: Mapping[str, _Part], *, runs: bool) -> dict[str, str]:
@@ -221,7 +218,7 @@ def _run(run: str | Path) -> _Part:
     folder = newest_run(folder)
     recipe, name = run_recipe(folder)
     cascade, average = recipe.cascade, {name: average_file(folder, half_life)}
-    made = _Part(cascade, (cascade.stage(name),), average)
+    made = _Part(cascade.name, cascade.text, (cascade.stage(name),), average, default_until=cascade.default_until)
     home = folder.resolve().parent
     original = Distillation.open(home).original if is_distillation(home) else None
     if original is None:
@@ -234,4 +231,5 @@ def _model(name: str | Path) -> _Part:
     spec = read_spec(folder)
     weights = {stage.name: weights_file(folder, stage.name) for stage in spec.stages}
     teacher_weights = {stage.name: weights_file(folder, stage.name, teacher=True) for stage in spec.teachers}
-    return _Part(spec, spec.stages, weights, read_card(folder), spec.teachers, teacher_weights)
+    card = read_card(folder)
+    return _Part(spec.name, spec.text, spec.stages, weights, card, spec.teachers, teacher_weights, spec.default_until)
