@@ -182,9 +182,11 @@ def _begun(
 
 def _continued(out: Path) -> "Distillation":
     from zoetrope.training.distil import Distillation, is_distillation
+    from zoetrope.training.writing import expect_own
 
     if not is_distillation(out):
         raise ValueError(f"{out}: there is no distillation to resume")
+    expect_own(out)
     return Distillation.open(out)
 
 

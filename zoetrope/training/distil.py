@@ -19,6 +19,7 @@ from zoetrope.diffusion.distillation import expect_distillable
 from zoetrope.models.runs import DISTILLATION
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.stochastic import Stochastic
+from zoetrope.strict_json import read_json
 from zoetrope.training.checkpoints import check_file, find_checkpoints
 from zoetrope.training.objectives import Objective, Teacher
 from zoetrope.training.objectives.guide import Guide
@@ -98,10 +99,10 @@ class Distillation(NamedTuple):
     def open(cls, folder: Path) -> Self:
         """The distillation in a folder. Raises ValueError if it cannot be read."""
         try:
-            told = json.loads((folder / FILE).read_text())
+            told = read_json(folder / FILE)
             stage = told["stage"]
             first = StageSpec.from_json(told["first"]) if "first" in told else None
-            recipe = Recipe.from_json((folder / "recipe.json").read_text())
+            recipe = Recipe.from_json(read_json(folder / "recipe.json"))
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{folder}: not a distillation that can be read ({error})") from None
         recipe.train_spec(stage)

@@ -20,6 +20,7 @@ from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
+from zoetrope.strict_json import read_json
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.adapters import BASE, adapt, freeze, keep_base
 from zoetrope.training.batch import Batch, Batches, Share
@@ -153,10 +154,10 @@ class Run:
         settings, recipe = self.folder / "run.json", self.folder / "recipe.json"
         if not settings.exists():
             return {}
-        known: dict[str, Any] = json.loads(settings.read_text())
+        known: dict[str, Any] = read_json(settings)
         if known["stage"] != self.stage.name:
             raise ValueError(f"{self.folder}: is a run of stage {known['stage']!r}, not of {self.stage.name!r}")
-        written = Recipe.from_json(recipe.read_text()).cascade.stage(self.stage.name)
+        written = Recipe.from_json(read_json(recipe)).cascade.stage(self.stage.name)
         if written.network != self.stage.network:
             raise ValueError(f"{self.folder}: holds weights of another network than the recipe's; use another --out")
         return known
@@ -223,7 +224,8 @@ class Run:
             for batch in loader:
                 before = state.examples
                 self._amid = True
-                step = self._learn(batch)
+                with self.ranks.together():
+                    step = self._learn(batch)
                 self._amid = False
                 window.add(step)
                 if crossed(before, state.examples, spec.log_every) or state.examples >= spec.examples:

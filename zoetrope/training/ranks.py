@@ -4,13 +4,18 @@ Under `torchrun` the processes find each other by its environment. Without it th
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
+
+from zoetrope.training.heartbeat import Heartbeat
+
+_hearts: list[Heartbeat] = []  # of this process, while it is among others
 
 
 class Ranks(NamedTuple):
@@ -31,12 +36,29 @@ class Ranks(NamedTuple):
             # Whoever waits while rank 0 encodes all captions waits long.
             backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
             dist.init_process_group(backend, timeout=timedelta(hours=24))
+            if world > 1:
+                _hearts.append(Heartbeat(dist.get_rank(), world))
         return cls(dist.get_rank(), world)
 
     def leave(self) -> None:
         """Say goodbye to the other processes."""
+        while _hearts:
+            _hearts.pop().end()
         if dist.is_initialized():
             dist.destroy_process_group()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Do what takes all processes. Raises ChildProcessError if another one is gone."""
+        try:
+            yield
+        except RuntimeError as error:
+            first = str(error).partition("\n")[0]
+            if self.world == 1 or not (isinstance(error, dist.DistError) or "gloo" in first):
+                raise
+            raise ChildProcessError(
+                f"another of the {self.world} processes has ended or cannot be reached: {first}"
+            ) from error
 
     @property
     def leads(self) -> bool:

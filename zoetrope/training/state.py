@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
+from zoetrope.strict_json import read_json
 from zoetrope.training.adapters import adapters, is_adapted, merged, read_adapters
 from zoetrope.training.averages import Averages
 from zoetrope.training.optimizers import optimizers, remembered, state_shapes
@@ -200,7 +201,7 @@ def cut_metrics(path: Path, examples: int) -> float:
 def _read_position(path: Path) -> tuple[int, int]:
     """The examples seen and the number of threads."""
     try:
-        value = json.loads(path.read_text())
+        value = read_json(path)
         return int(value["examples"]), int(value["threads"])
     except (ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{path}: expected the whole numbers examples and threads as JSON ({error!r})") from None

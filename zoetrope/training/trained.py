@@ -1,6 +1,5 @@
 """What a training made, ready to generate: runs of stages put together to a cascade, alone or with a saved model."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -9,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
-from zoetrope.config import unknown
+from zoetrope.config import read_json, unknown
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.files import read_card
 from zoetrope.models.folder import loaded, locate, read_spec, weights_file
@@ -188,8 +187,8 @@ def run_recipe(run: str | Path) -> tuple[Recipe, str]:
     """The recipe of a run and the stage that it trains. Raises ValueError if the folder is not that of a run."""
     run = newest_run(named(run)[0])
     try:
-        stage = json.loads((run / "run.json").read_text())["stage"]
-        recipe = Recipe.from_json((run / "recipe.json").read_text())
+        stage = read_json(run / "run.json")["stage"]
+        recipe = Recipe.from_json(read_json(run / "recipe.json"))
     except (FileNotFoundError, KeyError, TypeError) as error:
         raise ValueError(f"{run}: not a run, it has no recipe.json and run.json ({error})") from None
     except ValueError as error:
@@ -204,7 +203,7 @@ def begun_recipe(run: Path) -> Recipe:
     Raises ValueError if the folder is not that of a run.
     """
     recipe, _ = run_recipe(run)
-    known = json.loads((run / "run.json").read_text()).get("recipe")  # runs of older versions have none
+    known = read_json(run / "run.json").get("recipe")  # runs of older versions have none
     return recipe if known is None else Recipe.from_json(known)
 
 

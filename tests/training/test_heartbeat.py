@@ -1,0 +1,91 @@
+"""Processes that train together: one that is stopped or dead is an error on the others, within seconds."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import logging, sys, time
+import torch
+from zoetrope.training import heartbeat
+from zoetrope.training.ranks import Ranks
+logging.basicConfig(format="%(message)s")
+heartbeat.BEAT, heartbeat.SILENT, heartbeat.GRACE = 0.2, 2.0, 0.5
+ranks = Ranks.join(torch.device("cpu"))
+ranks.meet()
+print("met", flush=True)
+if sys.argv[1] == "leave":
+    time.sleep(4 - 4 * ranks.rank)  # longer than one that has not left may be without a sign of life
+    ranks.leave()
+    sys.exit()
+try:
+    with ranks.together():
+        while True:
+            ranks.any(False)
+            time.sleep(0.01)
+except ChildProcessError as error:
+    sys.exit(str(error))
+"""
+
+
+@contextmanager
+def two(how: str) -> Iterator[list[subprocess.Popen[str]]]:
+    """Two processes that have met."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    at = {
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": port,
+        "WORLD_SIZE": "2",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, how],
+            env={**os.environ, **at, "RANK": rank, "PYTHONPATH": str(Path(__file__).parents[2])},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in "01"
+    ]
+    try:
+        for process in both:
+            assert process.stdout is not None and process.stdout.readline() == "met\n"
+        yield both
+    finally:
+        for process in both:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (signal.SIGSTOP, "process 0 ends, because process 1 has given no sign of life for 2 s: it is stopped"),
+        (signal.SIGKILL, "another of the 2 processes has ended or cannot be reached"),
+    ],
+)
+def test_one_that_is_stopped_or_dead_ends_the_other(number: int, said: str) -> None:
+    with two("stay") as (first, second):
+        second.send_signal(number)
+        begun = time.monotonic()
+        _, told = first.communicate(timeout=60)
+        assert first.returncode == 1 and said in told and "Traceback" not in told
+        assert time.monotonic() - begun < 30
+
+
+def test_who_leaves_is_not_missed() -> None:
+    with two("leave") as (first, second):
+        for process in (second, first):
+            _, told = process.communicate(timeout=60)
+            assert process.returncode == 0 and "no sign of life" not in told, told

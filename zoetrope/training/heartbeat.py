@@ -1,0 +1,57 @@
+"""Signs of life between processes that train together: one that is stopped or lost ends the others, with the reason.
+
+A process that waits for another in the middle of a step can be told nothing, and would wait for hours.
+"""
+
+import logging
+import os
+import threading
+
+from torch.distributed.distributed_c10d import PrefixStore, _get_default_store
+
+log = logging.getLogger(__name__)
+BEAT, SILENT = 2.0, 60.0  # seconds between signs of life, and without one until a process is given up
+GRACE = 20.0  # seconds in which this process may end by itself, and keep what can be kept
+
+
+class Heartbeat:
+    """The signs of this process, and an eye on those of the others, until `end`."""
+
+    def __init__(self, rank: int, world: int):
+        """All processes of the default group make one."""
+        self.rank, self.others = rank, [other for other in range(world) if other != rank]
+        self._store = PrefixStore("heartbeat", _get_default_store())
+        self._store.add(f"beat {rank}", 1)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Nothing is expected of this process any more."""
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        seen, silent = dict.fromkeys(self.others, 0), dict.fromkeys(self.others, 0.0)
+        try:
+            while not self._over.wait(BEAT):
+                self._store.add(f"beat {self.rank}", 1)
+                for other in self.others:
+                    # Counted in looks and not by a clock: when all are stopped and woken up, all of them were silent.
+                    beats = self._store.add(f"beat {other}", 0)
+                    silent[other] = silent[other] + BEAT if beats == seen[other] and not self._left(other) else 0.0
+                    seen[other] = beats
+                    if silent[other] >= SILENT and beats:
+                        self._give_up(f"process {other} has given no sign of life for {SILENT:.0f} s: it is stopped")
+            self._store.add(f"left {self.rank}", 1)
+        except RuntimeError:  # the store is gone, and with it who keeps it: torchrun, or else the leading process
+            if not self._over.is_set() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+                self._give_up("torchrun, which began it, is gone")
+
+    def _left(self, other: int) -> bool:
+        return self._store.add(f"left {other}", 0) > 0
+
+    def _give_up(self, reason: str) -> None:
+        log.error("process %d ends, because %s", self.rank, reason)
+        if not self._over.wait(GRACE):
+            os._exit(1)
