@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path("/")
+UNKNOWN = 4 * 10**9
+"""Taken for the main memory where the system does not tell."""
 
 
 def installed() -> int:
     """Bytes of main memory that the machine has."""
     if sys.platform == "win32":
         return _windows().total
+    if not hasattr(os, "sysconf"):
+        return UNKNOWN
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -47,10 +51,10 @@ def _free(root: Path) -> int:
 
 def _resource_limits(root: Path) -> Iterator[int]:
     """What is left of the address space and of the data segment, where the shell or a scheduler has limited them."""
-    if sys.platform == "win32":
+    try:
+        import resource
+    except ImportError:  # as on Windows
         return
-    import resource
-
     table = root / "proc/self/status"
     if not table.exists():
         return
