@@ -128,8 +128,6 @@ def train(
             with naming(part.folder):
                 run = Run(part.recipe, part.stage, part.folder, place, part.init, ranks)
                 last = follow(talk, run, "train", out)
-            if run.state.examples < run.spec.examples:
-                break  # told to stop by another process
             results.append(told(part.folder, part.stage, run.state.examples, last))
             del run  # its network makes room for the next
     ranks.leave()
@@ -332,7 +330,7 @@ def follow(talk: Talk, run: "Run", verb: str, out: Path) -> "Progress | None":
                     bars.advance(last.examples, f"loss {loss}, {last.examples_per_second:.1f} examples/s")
         except FloatingPointError as error:
             raise ValueError(f"{run.folder}: {error}; try a lower training.phases.0.peak") from None
-    if run.stopped and run.state.examples < run.spec.examples:
+    if run.state.examples < run.spec.examples:  # told to stop, or another process was
         raise KeyboardInterrupt(_kept(run, verb, out))
     return last
 
