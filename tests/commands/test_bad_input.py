@@ -54,7 +54,7 @@ def refused(done: Done, *messages: str) -> None:
         (["--memory", "lots"], "--memory: expected a size such as 4GB, 512MB or 2GiB, got 'lots'"),
         (["--memory", "-4GB"], "--memory: expected a size such as 4GB, 512MB or 2GiB, got '-4GB'"),
         (["--memory", "100MB", "--until", "tsr1"], "even in its smallest tiles, got 100 MB"),
-        (["--set", "base.sampling.steps=0"], "steps: Input should be greater than 0, got 0"),
+        (["--set", "base.sampling.steps=0"], "steps: Input should be at least 1 and at most 100000, got 0"),
         (["--set", "base.sampling.guidance=NaN"], "guidance"),
         (["--set", "base.shape.frames=6"], "expects 4x8x8@2fps"),
         (["--set", "stages.0.name=x"], "--set: stages keep their names, by which their weights are found; got 'x'"),
