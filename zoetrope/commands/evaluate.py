@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._evaluation import (
     Options,
     expect,
@@ -136,14 +137,12 @@ def _run(talk: Talk, options: Options, asked: Asked, measures: "list[Measure]", 
     if ranks.leads:
         prepare_folder(plan)
     ranks.meet()
-    try:
+    with interrupted_saying(lambda: f"interrupted: {out} keeps what was made; the same command goes on with it"):
         make(talk, plan, ranks)
         ranks.leave()
         if not ranks.leads:
             return
         results = judged(talk, plan, ready)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted: {out} keeps what was made; the same command goes on with it") from None
     written = write_report(out, report(plan, results), plan.shelves())
     talk.result(written, "" if talk.quiet else summary(results) + f"\n{out / 'index.html'}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._options import Device, Json, Quiet, Sets, bytes_named
 from zoetrope.commands._sampling import (
     Asked,
@@ -137,10 +138,8 @@ def upscale(
     asked = Asked(seed, steps, None, sampler, sets, device, dtype, teacher)
     talk = Talk(json, quiet)
     job, begun = _prepared(talk, wish, model, asked, bytes_named(memory) if memory else None)
-    try:
+    with interrupted_saying(lambda: "interrupted: nothing was written"):
         file = (_compared(talk, job) if compare else {}) | _run(talk, job)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted: nothing was written") from None
     talk.result({"files": [file], "from": begun, **job.about}, "" if quiet else job.path)
 
 
