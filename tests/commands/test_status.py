@@ -53,6 +53,22 @@ def test_what_is_no_run(cli: Cli, model: Path) -> None:
     assert cli("status", "torn").code == 2
 
 
+def test_a_run_that_was_damaged(cli: Cli, recipe: Path) -> None:
+    at = ["--set", "base.training.sample_every=0"]
+    assert cli("train", recipe, "--stage", "base", "--out", "run", *short("base", 4), *at, "--quiet").code == 0
+    metrics, about = Path("run/metrics.jsonl"), Path("run/run.json")
+    line = metrics.read_text()
+    metrics.write_text('{"examples": 4}\n')  # as other versions may write it
+    (found,) = json.loads(cli("status", "run", "--json").out)
+    assert (found["examples"], found["loss"], found["examples_per_second"]) == (4, None, None)
+    metrics.write_text("[" * 50_000 + "\n" + line)
+    for verb in ("status", "show"):
+        assert cli(verb, "run").err.startswith("error: run/metrics.jsonl:1: expected a line of JSON (too deeply nested")
+    metrics.write_text(line)
+    about.write_text("[]")
+    assert cli("status", "run").err == "error: run: its run.json cannot be read (it names no stage)\n"
+
+
 def test_durations() -> None:
     assert [_duration(seconds) for seconds in (20, 90, 3600 * 5 + 60, 86_400 * 3 + 7200)] == [
         "20 s", "2 min", "5 h 01 min", "3 d 2 h",

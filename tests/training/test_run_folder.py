@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import threading
 from pathlib import Path
 
@@ -93,6 +94,34 @@ def test_opening_a_run_clears_what_a_kill_left(cache: Path, tmp_path: Path) -> N
     lines.write_text('{"examp\n{"examples": 4}\n')
     with pytest.raises(ValueError, match=r"metrics\.jsonl:1: "):
         read_metrics(lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("[" * 50_000, "too deeply nested"),
+        ("[1]", "it tells no number of examples"),
+        ('{"examples": null}', "it tells no number of examples"),
+        ('{"examples": 4, "loss": []}', "loss: expected a number, got '\\[\\]'"),
+        ('{"examples": 4, "seconds": "x"}', "seconds: expected a number, got 'x'"),
+    ],
+)
+def test_metrics_that_no_training_wrote(tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"examples": 4}\n' + line + "\n")
+    assert read_metrics(path) == [{"examples": 4}]  # as if it was torn
+    path.write_text(line + '\n{"examples": 4}\n')
+    with pytest.raises(ValueError, match=rf"metrics\.jsonl:1: .*{said}"):
+        read_metrics(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_metrics_that_are_a_pipe_are_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    assert read_metrics(path) == []
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match=r"metrics\.jsonl: expected a plain file"):
+        read_metrics(path)
 
 
 def test_a_run_remembers_how_it_was_gone_on_with(cache: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -216,6 +216,7 @@ def test_sound_never_costs_the_video(tmp_path: Path, make_video: Maker, sound: P
         (tmp_path / "broken.mp4", None),
         (sound, ["its sound (pcm_s16le) is encoded anew as"]),
         (tmp_path, []),
+        (tmp_path / "a_%04d.png", []),
     ):
         for name in ("o.mp4", "o.webm"):
             with open_writer(tmp_path / name, 24, 48, 64, sound_of=source) as writer:
@@ -228,6 +229,10 @@ def test_sound_never_costs_the_video(tmp_path: Path, make_video: Maker, sound: P
         with open_writer(f"{tmp_path}/{name}", 24, 48, 64, sound_of=made) as writer:
             writer.write(numbered(2))
         assert writer.notes == [f"a {'.gif' if name == 'o.gif' else '.png'} holds no sound"]
+    for source in (silent, tmp_path / "a_%04d.png", tmp_path / "gone.mp4"):
+        with open_writer(tmp_path / "o.gif", 24, 48, 64, sound_of=source) as writer:
+            writer.write(numbered(2))
+        assert writer.notes == []  # there is none to be lost
 
 
 def test_saving_passes_tags_and_sound_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

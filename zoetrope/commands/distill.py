@@ -207,6 +207,6 @@ def _told(part: "Round") -> dict[str, Any]:
     from zoetrope.training.state import read_metrics
 
     lines = read_metrics(part.folder / "metrics.jsonl")
-    losses = [line["loss"] for line in lines if line["loss"] is not None]
+    losses = [line["loss"] for line in lines if line.get("loss") is not None]
     value: dict[str, Any] = {"name": part.folder.name, "run": str(part.folder), "examples": part.examples}
     return value | ({"first_loss": losses[0], "last_loss": losses[-1]} if losses else {})

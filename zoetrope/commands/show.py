@@ -95,8 +95,7 @@ def _run(path: Path) -> tuple[dict[str, Any], list[str]]:
     found = find_checkpoints(path / "checkpoints")
     examples = int(found[-1].name) if found else 0
     total = recipe.train_spec(name).examples
-    metrics = path / "metrics.jsonl"
-    lines_so_far = read_metrics(metrics) if metrics.is_file() else []
+    lines_so_far = read_metrics(path / "metrics.jsonl")
     last = lines_so_far[-1] if lines_so_far else None
     sizes = {name: (found[-1] / "average.safetensors").stat().st_size} if found else {}
     value = {

@@ -74,7 +74,7 @@ def _kept(file: Path) -> bool | None:
     """What a file says, None if there is none that can be read."""
     try:
         value = json.loads(file.read_text())["bf16_gains"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None
     return value if isinstance(value, bool) else None
 

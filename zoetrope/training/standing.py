@@ -1,7 +1,8 @@
 """How a training stands, as its folder tells: how far it is, how fast, and whether a process is at it."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from zoetrope.models.runs import is_run
 from zoetrope.training.checkpoints import find_checkpoints
@@ -41,8 +42,7 @@ def standing(run: Path) -> Standing:
     total = recipe.train_spec(stage).examples
     found = find_checkpoints(run / "checkpoints")
     kept = int(found[-1].name) if found else 0
-    metrics = run / "metrics.jsonl"
-    lines = read_metrics(metrics) if metrics.is_file() else []
+    lines = read_metrics(run / "metrics.jsonl")
     last = lines[-1] if lines else None
     error = None
     if holder(run) is not None:
@@ -53,10 +53,15 @@ def standing(run: Path) -> Standing:
         error = failure(run)
         state = "stopped" if error is None else "failed"
     examples = max(kept, int(last["examples"])) if state == "running" and last else kept
-    speed = float(last["examples_per_second"]) if last else None
+    speed, loss = (_number(last, name) for name in ("examples_per_second", "loss"))
     eta = (total - examples) / speed if state == "running" and speed else None
-    loss = float(last["loss"]) if last and last["loss"] is not None else None
     return Standing(run, stage, state, examples, total, loss, speed, eta, found[-1] if found else None, error)
+
+
+def _number(line: Mapping[str, Any] | None, name: str) -> float | None:
+    """What a line of metrics says, None if it does not."""
+    value = None if line is None else line.get(name)
+    return None if value is None else float(value)
 
 
 def trainings_in(folder: Path) -> list[Path]:

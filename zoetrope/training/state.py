@@ -171,19 +171,39 @@ class TrainState:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl. A torn last one, of a training that was killed as it wrote, is left out.
+    """The lines of a metrics.jsonl, [] if there is none. A torn last one, of a training that was killed, is left out.
 
-    Raises ValueError that names the line if another one cannot be read.
+    Raises ValueError that names the line if another one cannot be read, and if the file is no plain file.
     """
+    if not path.exists():
+        return []
+    if not path.is_file():  # a named pipe would be waited for
+        raise ValueError(f"{path}: expected a plain file")
     found: list[dict[str, Any]] = []
-    lines = path.read_text(errors="replace").splitlines()
+    lines = path.read_text("utf-8", errors="replace").split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
     for number, line in enumerate(lines, start=1):
         try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError as error:
+            found.append(_measured(line))
+        except ValueError as error:
             if number < len(lines):
                 raise ValueError(f"{path}:{number}: expected a line of JSON ({error})") from None
     return found
+
+
+def _measured(line: str) -> dict[str, Any]:
+    """What a line of metrics says. Raises ValueError for one that no training wrote."""
+    try:
+        value = json.loads(line)
+    except RecursionError:
+        raise ValueError("too deeply nested") from None
+    if not isinstance(value, dict) or not isinstance(value.get("examples"), int):
+        raise ValueError("it tells no number of examples")
+    for name in ("loss", "examples_per_second", "seconds"):
+        if not isinstance(value.get(name, 0.0), int | float | None):
+            raise ValueError(f"{name}: expected a number, got {str(value[name])[:40]!r}")
+    return value
 
 
 def cut_metrics(path: Path, examples: int) -> float:
@@ -195,7 +215,7 @@ def cut_metrics(path: Path, examples: int) -> float:
         return 0.0
     lines = [line for line in read_metrics(path) if line["examples"] <= examples]
     write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
-    return float(lines[-1].get("seconds", 0.0)) if lines else 0.0
+    return float(lines[-1].get("seconds") or 0.0) if lines else 0.0
 
 
 def _read_position(path: Path) -> tuple[int, int]:

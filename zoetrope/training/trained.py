@@ -187,12 +187,15 @@ def run_recipe(run: str | Path) -> tuple[Recipe, str]:
     """The recipe of a run and the stage that it trains. Raises ValueError if the folder is not that of a run."""
     run = newest_run(named(run)[0])
     try:
-        stage = read_json(run / "run.json")["stage"]
+        about = read_json(run / "run.json")
         recipe = Recipe.from_json(read_json(run / "recipe.json"))
-    except (FileNotFoundError, KeyError, TypeError) as error:
+    except FileNotFoundError as error:
         raise ValueError(f"{run}: not a run, it has no recipe.json and run.json ({error})") from None
     except ValueError as error:
         raise ValueError(f"{run}: its recipe.json or run.json cannot be read ({error})") from None
+    stage = about.get("stage") if isinstance(about, dict) else None
+    if not isinstance(stage, str):
+        raise ValueError(f"{run}: its run.json cannot be read (it names no stage)")
     recipe.train_spec(stage)
     return recipe, stage
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from zoetrope.video.opening import PathLike
-from zoetrope.video.sound import Sound, no_sound, sound_of
+from zoetrope.video.sound import Sound, has_sound, no_sound, sound_of
 from zoetrope.video.tags import COMMON, gif_comment, png_chunks
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _sound(output: Output) -> "Iterator[Callable[[OutputContainer], Sound]]":
         with sound_of(output.sound_of, output.suffix, output.notes) as open_sound:
             yield open_sound
     else:
-        if output.sound_of is not None:
+        if output.sound_of is not None and has_sound(output.sound_of):
             output.notes.append(f"a {output.suffix} holds no sound")
         yield no_sound
 

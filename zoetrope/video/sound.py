@@ -3,11 +3,11 @@
 Sound never costs the video: what cannot be read or stored is left out, with a note.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from zoetrope.video.naming import sequence_pattern
 from zoetrope.video.opening import PathLike, opened_container, reason
 
 if TYPE_CHECKING:
@@ -100,6 +100,17 @@ class Sound:
 OpenSound = Callable[["OutputContainer"], Sound]
 
 
+def has_sound(path: PathLike) -> bool:
+    """Whether a video has any sound; none that can be kept is in what cannot be opened."""
+    if sequence_pattern(path) is not None:
+        return False
+    try:
+        with opened_container(path) as container:
+            return bool(container.streams.audio)
+    except ValueError:
+        return False
+
+
 def no_sound(container: "OutputContainer") -> Sound:
     """Nothing to be heard."""
     return Sound(container, iter(()), (), 0.0, [])
@@ -109,7 +120,7 @@ def no_sound(container: "OutputContainer") -> Sound:
 def sound_of(path: PathLike, suffix: str, notes: list[str]) -> Iterator[OpenSound]:
     """What adds the sound of a file to a new container of the kind `suffix`; time 0 is the file's first picture."""
     with ExitStack() as stack:
-        if os.path.isdir(path):  # pictures alone
+        if sequence_pattern(path) is not None:  # pictures alone
             yield no_sound
             return
         try:
