@@ -153,9 +153,8 @@ BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 def type_of(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     """A type as people say it, with its bounds."""
     origin, parts = get_origin(annotation), get_args(annotation)
-    limits = ", ".join(
-        f"{sign} {plain_number(getattr(item, name))}" for item in metadata for name, sign in BOUNDS.items() if hasattr(item, name)
-    )
+    named = ((item, name, sign) for item in metadata for name, sign in BOUNDS.items() if hasattr(item, name))
+    limits = ", ".join(f"{sign} {plain_number(getattr(item, name))}" for item, name, sign in named)
     if origin is Annotated:
         text = type_of(parts[0], unpacked(parts[1:]))
     elif origin in (Union, types.UnionType):
