@@ -9,7 +9,7 @@ import typer
 
 from zoetrope import __version__
 from zoetrope.commands._options import at_least, changes, device_named, dtype_named, size_named
-from zoetrope.commands._talk import Bars, Talk
+from zoetrope.commands._talk import Bars, Talk, counted
 
 if TYPE_CHECKING:
     from zoetrope.cascade.colour import Colour
@@ -190,7 +190,7 @@ def finished(bars: Bars, label: str, stream: "Iterator[Progress]") -> Iterator[F
         bars.advance(now.step)
         if now.done:
             seconds = time.perf_counter() - start
-            bars.end(f"{label}{now.stage}: {now.shape}, {now.steps} steps in {seconds:.1f} s")
+            bars.end(f"{label}{now.stage}: {now.shape}, {counted(now.steps, 'step')} in {seconds:.1f} s")
             yield Finished(now, seconds)
             start = time.perf_counter()
         del now  # a step that nobody holds any more makes room for the next

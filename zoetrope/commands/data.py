@@ -19,6 +19,7 @@ from zoetrope.commands._options import (
 from zoetrope.commands._sampling import DType
 from zoetrope.commands._talk import Talk
 from zoetrope.commands.train import source_json
+from zoetrope.explain import unknown
 
 if TYPE_CHECKING:
     from zoetrope.data import Dataset
@@ -40,6 +41,14 @@ Shape = Annotated[
 ]
 Recipe = Annotated[str, typer.Option(metavar="RECIPE", help="Where --stage is looked up.")]
 Stage = Annotated[str | None, typer.Option(metavar="NAME", help="Clips as this stage of --recipe is trained on them.")]
+Short = Annotated[
+    str,
+    typer.Option(
+        metavar="HOW",
+        help="Videos too short for the grid: hold (the last picture stands still, if half of the frames exist), "
+        "slow (played slower), or drop. Train with the same, --set STAGE.training.data.short=HOW.",
+    ),
+]
 Sheet = Annotated[str, typer.Option("--out", "-o", metavar="SHEET", help="A .png file.")]
 Count = Annotated[int, typer.Option(help="How many clips.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="A new folder for the shards.")]
@@ -59,6 +68,7 @@ def check(
     shape: Shape = None,
     stage: Stage = None,
     recipe: Recipe = "mini",
+    short: Short = "hold",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -67,7 +77,7 @@ def check(
 
     talk = Talk(json, quiet)
     grid = _grid(shape, recipe, stage) if shape or stage else None
-    stored = _stored(folder)
+    stored = _short(_stored(folder), short)
     report = _scan(stored, grid)
     kept: list[dict[str, Any]] = [
         {"name": printable(clip.name), "text": clip.text, "frames": clip.info.frames, "fps": clip.info.fps}
@@ -97,6 +107,7 @@ def preview(
     stage: Stage = None,
     recipe: Recipe = "mini",
     count: Count = 8,
+    short: Short = "hold",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -114,7 +125,7 @@ def preview(
     talk = Talk(json, quiet)
     check_output(out, 1)
     grid = _grid(shape, recipe, stage)
-    opened = AnySource.from_json(source_json(source)).open()
+    opened = _short(AnySource.from_json(source_json(source)), short).open()
     _tell(talk, opened)
     sheet, captions = drawn(opened, grid, count)
     save_image(out, sheet)
@@ -226,6 +237,17 @@ def _stored(data: str) -> Any:
     from zoetrope.data import folder, shards
 
     return shards.Shards(path=data) if shards.is_shards(data) else folder.Folder(path=data)
+
+
+def _short(source: Any, how: str) -> Any:
+    """The source, of which short videos are treated so; toybox has none. Raises ValueError for an unknown way."""
+    from zoetrope.config import override
+    from zoetrope.data.toybox import Toybox
+
+    legal = ("hold", "slow", "drop")
+    if how not in legal:
+        raise ValueError(f"--short: {unknown('way', how, legal)}")
+    return source if isinstance(source, Toybox) else override(source, "short", how)
 
 
 def _encoder(text: str | None, recipe: str | None) -> Any:

@@ -244,7 +244,7 @@ def _none_fits(infos: Sequence[Info], source: ClipSource, shape: VideoShape) -> 
         return said
     return (
         f'{said}. With short="slow" {helped} of {len(infos)} clips fit, played slower '
-        "(on the command line: --set STAGE.training.data.short=slow)"
+        "(train: --set STAGE.training.data.short=slow; data check and data preview: --short slow)"
     )
 
 
