@@ -351,3 +351,9 @@ def test_values_of_options() -> None:
     assert str(shape_named("16x24x40@3")) == "16x24x40@3fps" == str(shape_named("16x24x40@3fps"))
     assert slug("Ein Würfel, 3-D!") == "ein-würfel-3-d" and slug("?!") == "video" and len(slug("long " * 99)) <= 60
     assert numbered("v/a.mp4", 7) == "v/a-007.mp4" and numbered("a_%04d.png", 7) == "a_007-%04d.png"
+
+
+def test_help_of_all_commands_is_not_cut_short(cli: Cli) -> None:
+    for words in ([], ["data"]):
+        listed = cli(*words, "--help").out.partition("Commands:")[2]
+        assert listed.count("\n") > 3 and "..." not in listed, listed

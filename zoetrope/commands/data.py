@@ -72,7 +72,10 @@ def check(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Tell what is usable and why the rest is not; exit status 2 if nothing is."""
+    """Tell what is usable and why the rest is not.
+
+    Exit status 2 if nothing is usable.
+    """
     from zoetrope.data._unused import counted, printable
 
     talk = Talk(json, quiet)
@@ -144,7 +147,10 @@ def shard(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write what is usable in a folder as tar shards, which webdataset reads too."""
+    """Write what is usable in a folder as tar shards.
+
+    webdataset reads them too.
+    """
     at_least("--count", count, 1)
     out = Path(os.path.expanduser(out))
     limit = bytes_named(size or "500MB", "--size") if size is not None or count is None else None
@@ -178,7 +184,10 @@ def encode(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Encode all captions beforehand, to lie beside the data: training then needs no text encoder in memory."""
+    """Encode all captions beforehand.
+
+    Their features are written beside the data; training then needs no text encoder in memory.
+    """
     encoder = _encoder(text, recipe)
     place = device_named(device)
 

@@ -25,7 +25,10 @@ What = Annotated[
 
 
 def show(what: What, json: Json = False, quiet: Quiet = False) -> None:
-    """Tell what a model, a recipe or a run is; --json gives a recipe's complete recipe.json to start from."""
+    """Tell what a model, a recipe or a run is.
+
+    Of a recipe, --json prints the complete recipe.json, to start from.
+    """
     from zoetrope import recipes
     from zoetrope.models.folder import FILE, shipped
     from zoetrope.models.runs import within
