@@ -77,6 +77,8 @@ def nearest(got: str, known: Sequence[str]) -> str | None:
         return other
     if near := difflib.get_close_matches(got[:100], known, 1, LIKE):
         return near[0]
+    if swapped := [name for name in known if sorted(name) == sorted(got[:100])]:  # 'fdv' is 'fvd'
+        return swapped[0]
     parts = [name for name in known if len(got) > 2 and (got in name or (len(name) > 2 and name in got.split("_")))]
     return parts[0] if len(parts) == 1 else None
 

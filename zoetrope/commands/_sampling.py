@@ -22,8 +22,9 @@ Models = Annotated[
     list[str] | None,
     typer.Option(
         metavar="MODEL",
-        help="A shipped name, a model's folder, a hub id, a run, or a folder of runs. Repeat it, in any order, to combine "
-        "them: a run replaces the model's stage of its name. RUN@HALF_LIFE takes another of its moving averages. [mini]",
+        help="A shipped name, a model's folder, a hub id, a run, or a folder of runs. Repeat it, in any order, to "
+        "combine them: a run replaces the model's stage of its name. RUN@HALF_LIFE takes another of its moving "
+        "averages. [mini]",
     ),
 ]
 Until = Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to run. [the model's default]")]
