@@ -38,7 +38,7 @@ RecipeName = Annotated[
 Steps = Annotated[int | None, typer.Option(help="How many steps it should need in the end.", show_default=False)]
 Start = Annotated[int | None, typer.Option(help="The teacher's steps, which are halved.", show_default=False)]
 SamplerName = Annotated[
-    str | None, typer.Option("--sampler", metavar="NAME", help="Whose steps: ddim or stochastic. [ddim]")
+    str | None, typer.Option("--sampler", metavar="NAME", help="The student's sampler: ddim or stochastic. [ddim]")
 ]
 Weights = Annotated[
     tuple[float, float] | None,

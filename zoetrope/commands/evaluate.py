@@ -104,7 +104,10 @@ def evaluate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make videos of the captions of DATA and measure them against its clips."""
+    """Measure models on the captions and clips of DATA.
+
+    Makes videos of the captions, compares them with the clips, and writes a report.
+    """
     for option, value in (("--count", count), ("--reference", reference), ("--stride", stride), ("--window", window)):
         at_least(option, value, 1)
     if after is not None and reference not in (None, count):

@@ -55,7 +55,7 @@ Out = Annotated[
 ]
 From = Annotated[
     str | None,
-    typer.Option("--from", metavar="VIDEO", help="A video to start from, in the place of what a stage makes."),
+    typer.Option("--from", metavar="VIDEO", help="A video to start from; it replaces the output of a stage."),
 ]
 Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="What guidance leads away from.")]
 Count = Annotated[int, typer.Option(help="Videos of each prompt.")]

@@ -55,7 +55,10 @@ def plan(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Tell what each stage takes on a device: parameters, FLOPs, memory and time, to sample a video and to train."""
+    """Tell what each stage costs on a device.
+
+    Parameters, FLOPs, memory and time, to sample a video and to train.
+    """
     talk = Talk(json, quiet)
     fields = changes(sets)
     budget = bytes_named(memory) if memory else None

@@ -29,7 +29,7 @@ Stages = Annotated[
     str | None, typer.Option(metavar="A,B", help="Train these one after another, each in RUN/<stage>. [all]")
 ]
 Out = Annotated[
-    Path, typer.Option("--out", "-o", metavar="RUN", help="The folder of this training, or of those of all stages.")
+    Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run, or of the runs of several stages.")
 ]
 Data = Annotated[
     str | None,

@@ -51,7 +51,7 @@ Out = Annotated[
 ]
 Caption = Annotated[str | None, typer.Option(metavar="TEXT", help="What the video shows. [the stages read no text]")]
 After = Annotated[
-    str | None, typer.Option(metavar="STAGE", help="The stage in whose place the video comes. [the one with its size]")
+    str | None, typer.Option(metavar="STAGE", help="The stage whose output the video replaces. [the one with its size]")
 ]
 FitName = Annotated[
     str,
