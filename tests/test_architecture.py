@@ -22,6 +22,7 @@ NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 LAYERS = [
     "explain",
     "strict_json",
+    "wording",
     "config",
     "shapes",
     "conditioning",

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from zoetrope.commands import _talk
-from zoetrope.commands._talk import Talk, as_json, counted, one_line, printable
+from zoetrope.commands._talk import Talk, as_json
+from zoetrope.wording import counted, one_line, printable
 
 from .conftest import Cli
 

@@ -16,7 +16,7 @@ from zoetrope.data import Unused, preview
 from zoetrope.data._files import files_of
 from zoetrope.data._long import cut_short
 from zoetrope.data._packing import pack
-from zoetrope.data._unused import Dropped, counted, printable
+from zoetrope.data._unused import Dropped
 from zoetrope.data.folder import Folder, scan
 from zoetrope.data.shards import Shards
 from zoetrope.metrics.reference import open_reference
@@ -24,6 +24,7 @@ from zoetrope.shapes import VideoShape
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.text.words import Words
 from zoetrope.video import Video, save_image
+from zoetrope.wording import counted, one_line
 
 STILL = VideoShape(frames=1, height=12, width=16, fps=6)
 
@@ -272,7 +273,7 @@ def test_a_name_that_is_no_text_can_be_told(folder: Path, clip: Path) -> None:
         (folder / f"{name}.txt").write_text("a dog")
     (told,) = Folder(path=str(folder)).open().unused()
     assert "caf\\udce9.mp4" in "\n".join(told.lines()) and "\n".join(told.lines()).encode()
-    assert printable("a\x1b[31m\u2028é") == "a\\x1b[31m\\u2028é"
+    assert one_line("a\x1b[31m\u2028é") == "a\\x1b[31m\\u2028é"
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,7 @@ those that live at the same time are counted.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -128,21 +127,6 @@ def layout_here(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
     if left is None or layout_bytes(stage, batch, tokens, layout) + PROCESS - there <= left:
         return layout
     return plan_layout(stage, batch, tokens, there + left, device)
-
-
-@contextmanager
-def telling_of_memory(stage: StageSpec) -> Iterator[None]:
-    """Raise ValueError, with the stage and what can be done, where memory runs out."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        reasons = ("out of memory", "allocate memory", "not enough memory")
-        if not isinstance(error, MemoryError) and not any(reason in str(error) for reason in reasons):
-            raise
-        raise ValueError(
-            f"stage {stage.name!r} ({stage.shape}): memory ran out; with a budget (memory, --memory) of less than there"
-            " is, it works in tiles where it can"
-        ) from error
 
 
 def layout_bytes(stage: StageSpec, batch: int, tokens: int, layout: Layout, call: int | None = None) -> int:

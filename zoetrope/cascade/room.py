@@ -11,6 +11,19 @@ UNKNOWN = 4 * 10**9
 """Taken for the main memory where the system does not tell."""
 
 
+_LACKING = (  # what errors of PyTorch and of its libraries say where memory does not suffice
+    *("out of memory", "can't allocate", "cannot allocate", "not enough memory", "alloc_failed", "bad_alloc"),
+    *("could not create a primitive", "can't start new thread", "failed to map segment"),
+)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that there is not enough memory, on whatever device."""
+    if isinstance(error, RuntimeError | OSError | ImportError):
+        return any(sign in str(error).lower() for sign in _LACKING)
+    return isinstance(error, MemoryError)
+
+
 def installed() -> int:
     """Bytes of main memory that the machine has."""
     if sys.platform == "win32":

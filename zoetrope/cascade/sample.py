@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.local import Local, local_denoiser
-from zoetrope.cascade.memory import Layout, layout_here, telling_of_memory
+from zoetrope.cascade.memory import Layout, layout_here
 from zoetrope.cascade.noise import Noise, Scheme, window_noise
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.tiles import Tile, one_by_one, tiled
@@ -75,16 +75,8 @@ def sample_stage(
     stage.check_sampling()
     if draw.negative is not None and stage.network.guided and any(stage.sampling.weights()):
         raise ValueError(f"stage {stage.name!r}: a distilled network knows no negative prompt; run its teacher instead")
-    with telling_of_memory(stage):
-        steps = _steps(stage, network, text, video, draw)
-    return _estimates(stage, steps)
-
-
-def _estimates(stage: StageSpec, steps: Iterator[Step]) -> Iterator[Tensor]:
-    """The x_hat of each step, none of which is held on to."""
-    with telling_of_memory(stage):
-        for _ in range(stage.sampling.steps):
-            yield next(steps).x_hat
+    steps = _steps(stage, network, text, video, draw)
+    return (next(steps).x_hat for _ in range(stage.sampling.steps))
 
 
 def _steps(stage: StageSpec, network: Network, text: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Step]:

@@ -7,17 +7,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import ClassVar
 
+from zoetrope.cascade.room import lacks_memory
+
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
-_LACKING = (
-    "out of memory",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "not enough memory",
-    "failed to map segment",
-    "alloc_failed",
-    "bad_alloc",
-    "can't start new thread",
-)
 _LESS = {
     "train": "a smaller batch needs less, or the same in more parts (training.accumulate)",
     "distill": "a smaller batch needs less, or the same in more parts (training.accumulate)",
@@ -92,10 +84,3 @@ def explained(error: BaseException, verb: str) -> str | None:
     if isinstance(error, ValueError | OSError) or str(error).startswith(_HOMELESS):
         return str(error) or type(error).__name__
     return None
-
-
-def lacks_memory(error: BaseException) -> bool:
-    """Whether an error says that there is not enough memory, on whatever device."""
-    if isinstance(error, RuntimeError | OSError | ImportError):
-        return any(sign in str(error).lower() for sign in _LACKING)
-    return isinstance(error, MemoryError)

@@ -9,7 +9,8 @@ import typer
 
 from zoetrope import __version__
 from zoetrope.commands._options import at_least, changes, device_named, dtype_named, size_named
-from zoetrope.commands._talk import Bars, Talk, counted
+from zoetrope.commands._talk import Bars, Talk
+from zoetrope.wording import counted
 
 if TYPE_CHECKING:
     from zoetrope.cascade.colour import Colour

@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-import re
 import sys
 import threading
 import time
@@ -12,43 +11,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from zoetrope.wording import UNPRINTABLE, one_line, printable
+
 EVERY = 20.0
 """Seconds after which work that shows no bar tells where it stands."""
-
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 _SO_FAR = "{task.completed}/{task.total}"
 
 
-def printable(text: str) -> str:
-    """Text from anywhere as a terminal may have it: what would steer it, or change the order of signs, is spelt out."""
-    return _UNPRINTABLE.sub(lambda found: _spelt(found[0]), text)
-
-
-def one_line(text: str) -> str:
-    """`printable`, with line breaks and tabs spelt out as well: for names."""
-    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
-
-
-def _spelt(sign: str) -> str:
-    return f"\\x{ord(sign):02x}" if ord(sign) < 256 else f"\\u{ord(sign):04x}"
-
-
 def as_json(value: Any, encoding: str = "utf-8") -> str:
     """JSON that `encoding` can hold, and that steers no terminal."""
     text = json.dumps(value, indent=1, ensure_ascii=False)
-    text = _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    text = UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
         return json.dumps(value, indent=1)
     return text
-
-
-def counted(number: int, what: str, plural: str | None = None) -> str:
-    """ "1 shard", "2 shards", or with a `plural` of its own "2 men"."""
-    return f"{number} {what if number == 1 else plural or what + 's'}"
 
 
 def fail(message: str, label: str = "error: ") -> None:

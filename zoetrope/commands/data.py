@@ -76,18 +76,18 @@ def check(
 
     Exit status 2 if nothing is usable.
     """
-    from zoetrope.data._unused import counted, printable
+    from zoetrope.wording import counted, one_line
 
     talk = Talk(json, quiet)
     grid = _grid(shape, recipe, stage) if shape or stage else None
     stored = _short(_stored(folder), short)
     report = _scan(stored, grid)
     kept: list[dict[str, Any]] = [
-        {"name": printable(clip.name), "text": clip.text, "frames": clip.info.frames, "fps": clip.info.fps}
+        {"name": one_line(clip.name), "text": clip.text, "frames": clip.info.frames, "fps": clip.info.fps}
         | {"seconds": clip.info.seconds, "height": clip.info.height, "width": clip.info.width}
         for clip in report.kept
     ]
-    dropped = [{"name": printable(item.name), "reason": printable(item.reason)} for item in report.dropped]
+    dropped = [{"name": one_line(item.name), "reason": one_line(item.reason)} for item in report.dropped]
     notes = [*report.notes, *_long_captions(recipe, [clip.text for clip in report.kept])]
     videos = sum(not clip.info.still for clip in report.kept)
     seconds = sum(clip.info.seconds for clip in report.kept if not clip.info.still)
@@ -122,8 +122,8 @@ def preview(
 
     from zoetrope.data import Source as AnySource
     from zoetrope.data import preview as drawn
-    from zoetrope.data._unused import counted
     from zoetrope.video import check_output, save_image
+    from zoetrope.wording import counted
 
     talk = Talk(json, quiet)
     check_output(out, 1)
@@ -156,8 +156,8 @@ def shard(
     limit = bytes_named(size or "500MB", "--size") if size is not None or count is None else None
 
     from zoetrope.data._packing import pack
-    from zoetrope.data._unused import counted
     from zoetrope.data.folder import Folder as Captioned
+    from zoetrope.wording import counted
 
     talk = Talk(json, quiet)
     opened = Captioned(path=folder, split=split).open()
@@ -192,8 +192,8 @@ def encode(
     place = device_named(device)
 
     from zoetrope.data._long import cut_short
-    from zoetrope.data._unused import counted
     from zoetrope.text._cache import EmbeddingCache
+    from zoetrope.wording import counted
 
     talk = Talk(json, quiet)
     stored = _stored(source)

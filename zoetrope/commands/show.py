@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoetrope.commands._options import Json, Quiet
-from zoetrope.commands._talk import Talk, counted, one_line
+from zoetrope.commands._talk import Talk
+from zoetrope.wording import counted, one_line
 
 if TYPE_CHECKING:
     from zoetrope.cascade.spec import StageSpec

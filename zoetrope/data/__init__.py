@@ -9,9 +9,10 @@ import numpy as np
 from torch import Tensor
 
 from zoetrope.config import Kind
-from zoetrope.data._unused import Dropped, Unused, printable
+from zoetrope.data._unused import Dropped, Unused
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video import Video, contact_sheet
+from zoetrope.wording import one_line
 
 __all__ = ["Contents", "Dataset", "Dropped", "Example", "Features", "Source", "Unused", "preview"]
 
@@ -31,7 +32,7 @@ class Example(NamedTuple):
 
     def replaced(self) -> list[str]:
         """What to say of those in whose place it stands."""
-        return [f"{printable(name)}: {reason}; another clip stands in for it" for name, reason in self.skipped]
+        return [f"{one_line(name)}: {reason}; another clip stands in for it" for name, reason in self.skipped]
 
 
 class Features(NamedTuple):

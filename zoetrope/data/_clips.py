@@ -24,11 +24,12 @@ from torch import Tensor
 
 from zoetrope.data import Contents, Example, Features, Source
 from zoetrope.data._listing import Clip, Report
-from zoetrope.data._unused import Dropped, counted, grouped
+from zoetrope.data._unused import Dropped, grouped
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Info, Member, Track, Video, read_probed, read_track
 from zoetrope.video.decoding import PathLike, Size, cover, cut
 from zoetrope.video.timing import count_moments
+from zoetrope.wording import counted
 
 _log = logging.getLogger(__name__)
 FEATURES = "embeddings"

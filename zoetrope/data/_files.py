@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from zoetrope.data._unused import Dropped, counted
+from zoetrope.data._unused import Dropped
+from zoetrope.wording import counted
 
 
 class State(NamedTuple):

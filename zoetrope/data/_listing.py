@@ -11,8 +11,9 @@ from zoetrope.config import unknown
 from zoetrope.data._captions import one_line, read_caption, string_in
 from zoetrope.data._files import Names, State, files_of
 from zoetrope.data._metadata import NAMES, Row, rows
-from zoetrope.data._unused import Dropped, counted
+from zoetrope.data._unused import Dropped
 from zoetrope.video import Info
+from zoetrope.wording import counted
 
 IMAGES = {".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 VIDEOS = {".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"}

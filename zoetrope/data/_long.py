@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from zoetrope.data._unused import counted
 from zoetrope.text._cache import EmbeddingCache
+from zoetrope.wording import counted
 
 _TOGETHER = 64
 _MOST = 1024  # captions that are looked at

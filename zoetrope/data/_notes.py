@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from zoetrope.data._unused import counted
 from zoetrope.video import Info
+from zoetrope.wording import counted
 
 _SOUND = "has sound"
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from zoetrope.wording import counted, one_line
+
 _SHOWN = 20
 
 
@@ -38,22 +40,8 @@ def grouped(dropped: Sequence[Dropped]) -> list[str]:
     for item in dropped:
         names.setdefault(item.reason, []).append(item.name)
     lines = [
-        f"  {printable(own[0])}{f' (and {len(own) - 1} more)' if own[1:] else ''}: {printable(reason)}"
+        f"  {one_line(own[0])}{f' (and {len(own) - 1} more)' if own[1:] else ''}: {one_line(reason)}"
         for reason, own in names.items()
     ]
     more = len(lines) - _SHOWN
     return lines if more <= 0 else [*lines[:_SHOWN], f"  and {counted(more, 'other reason')}"]
-
-
-def counted(number: int, what: str) -> str:
-    """A number of things.
-
-    >>> counted(1, "shard"), counted(2, "shard")
-    ('1 shard', '2 shards')
-    """
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def printable(text: str) -> str:
-    """A name of a file or the like with what cannot be printed, or would command a terminal, spelt out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

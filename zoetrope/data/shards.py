@@ -39,11 +39,12 @@ from zoetrope.data._listing import IMAGES, VIDEOS, Clip, Report
 from zoetrope.data._notes import notes_on
 from zoetrope.data._paths import is_shards, shard_paths
 from zoetrope.data._tar import SUFFIX, Index, Sample, index_of
-from zoetrope.data._unused import Dropped, Unused, counted
+from zoetrope.data._unused import Dropped, Unused
 from zoetrope.data._web import Web
 from zoetrope.shapes import VideoShape
 from zoetrope.text._cache import default_folder
 from zoetrope.video import Member
+from zoetrope.wording import counted
 
 K = TypeVar("K")
 V = TypeVar("V")

@@ -1,8 +1,9 @@
 """Files of models and runs, which may come from anywhere: what is read lies in their folder and is of a sane size."""
 
-import json
 from pathlib import Path
 from typing import Any
+
+from zoetrope.strict_json import parse_json
 
 LARGEST = 2**24
 """Bytes of a description or a card; those of a large cascade take a hundredth of it."""
@@ -52,9 +53,7 @@ def read_json(folder: Path, name: str) -> Any:
     """
     text = read_text(folder, name)
     try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError(f"{folder / name}: not readable as JSON (too deeply nested)") from None
+        return parse_json(text)
     except ValueError as error:
         raise ValueError(f"{folder / name}: not readable as JSON ({error})") from None
 

@@ -5,13 +5,10 @@ from contextlib import contextmanager
 
 import torch
 
+from zoetrope.cascade.room import lacks_memory
 from zoetrope.config import unknown
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-_LACKING = (  # what errors of PyTorch and of its libraries say where memory does not suffice
-    *("out of memory", "can't allocate", "cannot allocate", "not enough memory", "alloc_failed", "bad_alloc"),
-    *("could not create a primitive", "can't start new thread"),
-)
 
 
 def device_named(name: str | torch.device) -> torch.device:
@@ -43,9 +40,8 @@ def memory_told(what: str) -> Iterator[None]:
     """Give an error that says memory does not suffice as a MemoryError that names what it was for and what helps."""
     try:
         yield
-    except (MemoryError, RuntimeError, OSError) as error:
-        text = str(error).lower()
-        if not isinstance(error, MemoryError) and not any(sign in text for sign in _LACKING):
+    except Exception as error:
+        if not lacks_memory(error):
             raise
         advice = "less is needed with a smaller budget (--memory SIZE, in Python memory=BYTES) or a smaller batch"
         raise MemoryError(f"{what}: out of memory; {advice}") from error

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from zoetrope.data import Dataset
 from zoetrope.data._long import cut_short
-from zoetrope.data._unused import counted
 from zoetrope.strict_json import read_json
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.writing import unneeded, write_text
+from zoetrope.wording import counted
 
 log = logging.getLogger(__name__)
 CONTENTS = "data.json"

@@ -1,0 +1,24 @@
+"""Words for people: text from anywhere made safe to print, and numbers of things."""
+
+import re
+
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Text from anywhere as a terminal may have it: what would steer it, or change the order of signs, is spelt out."""
+    return UNPRINTABLE.sub(lambda found: _spelt(found[0]), text)
+
+
+def one_line(text: str) -> str:
+    """`printable`, with line breaks and tabs spelt out as well: for names."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _spelt(sign: str) -> str:
+    return f"\\x{ord(sign):02x}" if ord(sign) < 256 else f"\\u{ord(sign):04x}"
+
+
+def counted(number: int, what: str, plural: str | None = None) -> str:
+    """ "1 shard", "2 shards", or with a `plural` of its own "2 men"."""
+    return f"{number} {what if number == 1 else plural or what + 's'}"
