@@ -73,6 +73,8 @@ def test_several_videos_are_numbered(cli: Cli, model: Path) -> None:
     assert not np.array_equal(read("v-001.gif").frames, read("v-002.gif").frames)
     assert cli("generate", "fog", "a red ball", "-o", "many/", *words).code == 0
     assert sorted(str(p) for p in Path("many").rglob("*_0000.png")) == [f"many/00{n}/frame_0000.png" for n in (1, 2)]
+    again = cli("generate", "fog", "a red ball", "-o", "many/", *words)
+    assert again.code == 2 and "many/001/: already holds files; --resume goes on" in again.err
     assert cli("generate", "fog", "a red ball", "-o", "f_%02d.png", *words).code == 0
     assert Path("f_001-00.png").exists() and Path("f_002-03.png").exists()
 

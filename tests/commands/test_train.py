@@ -221,6 +221,8 @@ def test_refusals(cli: Cli, recipe: Path, words: list[str], message: str) -> Non
 
 
 def test_more_refusals(cli: Cli, recipe: Path) -> None:
+    Path("run").mkdir(exist_ok=True)
+    assert "run: expected a recipe, got a folder; that of a run" in cli("train", "run", "-o", "r").err
     assert "unknown recipe 'minni'; did you mean 'mini'?" in cli("train", "minni", "--stage", "base", "-o", "r").err
     assert "expected a recipe: " in cli("train", "-o", "r").err
     Path("bad.json").write_text('{"name": "x"}')

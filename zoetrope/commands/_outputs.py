@@ -53,7 +53,7 @@ class Outputs:
             if len(prompts) == 1 or not is_folder(out):
                 check_output(path, frames)
             elif Path(path).is_dir() and any(Path(path).iterdir()):
-                raise ValueError(f"{path}: already holds files")
+                raise ValueError(f"{path}: already holds files; --resume goes on, or choose another --out")
 
     def save(self, number: int, made: Tensor, fps: float, tags: Mapping[str, str]) -> str:
         """Write one video (3, F, H, W) in [-1, 1], which tells what it is, and give the name it went to."""

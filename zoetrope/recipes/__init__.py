@@ -37,6 +37,8 @@ def load_recipe(name_or_path: str) -> "Recipe":
         return _from_file(path)
     name, scaled, width = name_or_path.partition("@")
     if name not in names():
+        if path.is_dir():
+            raise ValueError(f"{name_or_path}: expected a recipe, got a folder; that of a run is recipe.json in it")
         raise ValueError(unknown("recipe", name, names()))
     module = importlib.import_module(f"{__name__}.{name}")
     return _sibling(module, name_or_path, width) if scaled else _called(module, name)

@@ -348,5 +348,5 @@ def crossed(before: int, after: int, every: int) -> bool:
 
 
 def _tell_encoding(done: int, total: int) -> None:
-    if done % 4096 == 0 or done == total:
-        log.info("encoded %d of %d captions", done, total)
+    if done % 1024 == 0 or done == total:
+        log.info("encoded %d of %d captions, which are kept for later runs", done, total)
