@@ -21,6 +21,7 @@ from zoetrope.commands._outputs import numbered, slug
 from zoetrope.video import Video, probe
 
 from .conftest import Cli, Done, start
+from .test_train import short
 
 QUICK = ["--until", "base", "--steps", "1"]
 READ_ONLY = "/proc"  # not even root can make a file there
@@ -87,6 +88,8 @@ def test_models_that_are_not_there(cli: Cli, model: Path) -> None:
     Path("weights.pt").write_bytes(pickle.dumps({"a": 1}))
     refused(cli("generate", "fog", "--model", "weights.pt"), "pickle files can run code and are never read")
     refused(cli("show", "minimal"), "unknown model 'minimal'")
+    refused(cli("show", "runs/of/mine"), "runs/of/mine: expected the folder of a model, there is none")
+    refused(cli("generate", "fog", "--model", "s3://bucket/m"), "s3://bucket/m: expected the folder of a model")
     refused(cli("generat", "fog"), "No such command 'generat'", "'generate'")
 
 
@@ -290,6 +293,29 @@ def test_data_without_a_usable_clip(cli: Cli, bad_films: Path, recipe: Path) -> 
     assert done.code == 2 and done.err.startswith(f"error: {bad_films}: no usable clip\n")
     assert all(f": {dropped[name]}\n" in done.err for name in REASONS)
     assert not Path("run").exists()
+
+
+def test_what_is_written_goes_to_this_machine(
+    cli: Cli, films: Path, recipe: Path, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    there = "s3://bucket/new"
+    for words in (
+        ["data", "shard", films],
+        ["train", recipe, "--stage", "base"],
+        ["distill", model, "--stage", "base"],
+        ["evaluate", model, "--data", films],
+        ["generate", "fog", "--model", model, *QUICK],
+    ):
+        name = f"{there}.gif" if words[0] == "generate" else there
+        refused(cli(*words, "--out", name), "is an address; expected a")
+    assert not Path("s3:").exists()
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    assert cli("train", recipe, "--stage", "base", "--out", "~/run", *short("base", 4), "--quiet").code == 0
+    assert Path("home/run/run.json").is_file() and not Path("~").exists()
+    assert cli("distill", "--resume", "--out", "~/new").err.startswith(f"error: {tmp_path}")
 
 
 def test_data_check_and_preview(cli: Cli, films: Path, bad_films: Path) -> None:

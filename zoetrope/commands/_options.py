@@ -103,6 +103,15 @@ def shape_named(text: str) -> "VideoShape":
         raise ValueError(f"--shape {text}: expected FRAMESxHEIGHTxWIDTH@FPS, such as 16x24x40@3") from None
 
 
+def new_folder(path: str | Path) -> Path:
+    """The folder that `--out` names; "~" is the home folder. Raises ValueError for an address."""
+    from zoetrope.video.naming import is_address
+
+    if is_address(path):
+        raise ValueError(f"--out {path}: is an address; expected a folder on this machine")
+    return Path(os.path.expanduser(path))
+
+
 def prompts_in(path: str) -> list[str]:
     """The prompts of a file, one a line.
 

@@ -14,6 +14,7 @@ from zoetrope.commands._options import (
     bytes_named,
     device_named,
     dtype_named,
+    new_folder,
     shape_named,
 )
 from zoetrope.commands._sampling import DType
@@ -135,7 +136,7 @@ def shard(
 ) -> None:
     """Write what is usable in a folder as tar shards, which webdataset reads too."""
     at_least("--count", count, 1)
-    out = Path(os.path.expanduser(out))
+    out = new_folder(out)
     limit = bytes_named(size or "500MB", "--size") if size is not None or count is None else None
 
     from zoetrope.data._packing import pack

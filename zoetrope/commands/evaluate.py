@@ -1,6 +1,5 @@
 """`zoetrope evaluate`: how good a model's videos are, with how it was measured beside every number."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +15,7 @@ from zoetrope.commands._evaluation import (
     report,
     summary,
 )
-from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, bytes_named, device_named
+from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, bytes_named, device_named, new_folder
 from zoetrope.commands._sampling import Asked, DType, Guidance, Memory, SamplerName, Seed, Steps, TeacherFlag, Until
 from zoetrope.commands._talk import Talk
 
@@ -112,9 +111,7 @@ def evaluate(
 
     measures = _measures(metrics, _extractors(features or []), window)
     real = reference or count
-    options = Options(
-        tuple(models), Path(os.path.expanduser(out)), data, split, until, after, count, real, stride, seed, budget
-    )
+    options = Options(tuple(models), new_folder(out), data, split, until, after, count, real, stride, seed, budget)
     asked = Asked(seed, steps, guidance, sampler, sets, device, dtype, teacher)
     _run(Talk(json, quiet), options, asked, measures, strict=metrics is not None)
 

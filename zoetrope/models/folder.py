@@ -47,6 +47,10 @@ def locate(name_or_path: str | Path) -> Path:
         return shipped()[name]
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return _download(name)
+    if path.exists() or "/" in name or os.sep in name:
+        raise ValueError(
+            f"{name}: expected the folder of a model, {'got a file' if path.exists() else 'there is none'}"
+        )
     raise ValueError(unknown("model", name, shipped()))
 
 
