@@ -369,6 +369,16 @@ def test_our_own_mistakes_keep_their_traceback(cli: Cli) -> None:
         cli("show", "odd.py")
 
 
+@pytest.mark.parametrize("verb", ["generate", "preview", "evaluate"])
+def test_no_more_is_begun_than_could_be_made(cli: Cli, model: Path, films: Path, verb: str) -> None:
+    words = {
+        "generate": ["generate", "fog", "--model", model],
+        "preview": ["data", "preview", films, "--shape", "4x8x8@2", "-o", "sheet.png"],
+        "evaluate": ["evaluate", model, "--data", films],
+    }
+    refused(cli(*words[verb], "--count", "100000000000"), "--count: expected a number from 1 to 100000, got a larger")
+
+
 def test_values_of_options() -> None:
     assert changes(["a.b=1", "c=x=y", 'd={"e": null}']) == [("a.b", 1), ("c", "x=y"), ("d", {"e": None})]
     at_least("--x", None, 1)

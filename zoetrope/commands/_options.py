@@ -74,12 +74,16 @@ def bytes_named(text: str, option: str = "--memory") -> int:
     return int(size)
 
 
-def at_least(option: str, value: float | None, least: int) -> None:
-    """Raise ValueError unless an option's value is absent, or finite, at least `least`, and below `MOST`."""
-    if value is None or least <= value < MOST:
+MOST_MADE = 100_000
+"""Videos of a prompt, clips of an evaluation, pictures of a sheet, in one command."""
+
+
+def at_least(option: str, value: float | None, least: int, most: int = MOST - 1) -> None:
+    """Raise ValueError unless an option's value is absent, or finite, at least `least`, and at most `most`."""
+    if value is None or least <= value <= most:
         return
-    if value >= MOST and value != float("inf"):
-        raise ValueError(f"{option}: expected a number from {least} to {MOST - 1}, got a larger one")
+    if value > most and value != float("inf"):
+        raise ValueError(f"{option}: expected a number from {least} to {most}, got a larger one")
     raise ValueError(f"{option}: expected a finite number of {least} or more, got {value:g}")
 
 

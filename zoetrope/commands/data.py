@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoetrope.commands._options import (
+    MOST_MADE,
     Device,
     Json,
     Quiet,
@@ -102,7 +103,7 @@ def preview(
     quiet: Quiet = False,
 ) -> None:
     """Draw the first clips, as training sees them, on one sheet."""
-    at_least("--count", count, 1)
+    at_least("--count", count, 1, MOST_MADE)
     out = os.path.expanduser(out)
     if Path(out).suffix.lower() != ".png":
         raise ValueError(f"--out {out}: expected the name of a .png file")

@@ -15,7 +15,17 @@ from zoetrope.commands._evaluation import (
     report,
     summary,
 )
-from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, bytes_named, device_named, new_folder
+from zoetrope.commands._options import (
+    MOST_MADE,
+    Device,
+    Json,
+    Quiet,
+    Sets,
+    at_least,
+    bytes_named,
+    device_named,
+    new_folder,
+)
 from zoetrope.commands._sampling import Asked, DType, Guidance, Memory, SamplerName, Seed, Steps, TeacherFlag, Until
 from zoetrope.commands._talk import Talk
 
@@ -104,7 +114,7 @@ def evaluate(
 ) -> None:
     """Make videos of the captions of DATA and measure them against its clips."""
     for option, value in (("--count", count), ("--reference", reference), ("--stride", stride), ("--window", window)):
-        at_least(option, value, 1)
+        at_least(option, value, 1, MOST_MADE)
     if after is not None and reference not in (None, count):
         raise ValueError(f"--reference: expected as many as --count with --after, {count}, got {reference}")
     budget = bytes_named(memory) if memory else None
