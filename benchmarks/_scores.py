@@ -23,7 +23,9 @@ Scores = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 def table(scores: Scores) -> str:
     """All tables, of sets, stages and what was seen."""
-    parts = [_table(("prompts", "after", "number", *ASPECTS), _shares(scores))]
+    there = {aspect for stages in scores.values() for told in stages.values() for aspect in told["aspects"]}
+    aspects = tuple(aspect for aspect in ASPECTS if aspect in there)
+    parts = [_table(("prompts", "after", "number", *aspects), _shares(scores, aspects))]
     if rows := list(_aims(scores)):
         parts.append(_table(("prompts", "after", "aim", "measured", "reached"), rows))
     for name, stages in scores.items():
@@ -51,10 +53,10 @@ def _kind(told: Mapping[str, Any]) -> str:
     return "words" if told["words"] else "classes" if told["classes"] else ""
 
 
-def _shares(scores: Scores) -> Iterator[tuple[str, ...]]:
+def _shares(scores: Scores, aspects: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     for name, stages in scores.items():
         for stage, told in stages.items():
-            cells = [_share(told["aspects"].get(aspect)) for aspect in ASPECTS]
+            cells = [_share(told["aspects"].get(aspect)) for aspect in aspects]
             yield TOLD[name], stage, f"{told['prompts']} x {told['videos'] // told['prompts']}", *cells
 
 

@@ -158,7 +158,7 @@ def _draw(curves: Sequence[Curve], path: Path, network: FeatureNetwork | None) -
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        print("matplotlib is not installed (pip install 'zoetrope[eval]'): no plot")
+        print("matplotlib is not installed (pip install matplotlib): no plot")
         return
     measures = [name for name in MEASURES if network is not None or name != "features"]
     stages = list(dict.fromkeys(curve.stage.name for curve in curves))

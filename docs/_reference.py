@@ -120,7 +120,8 @@ def table(config: type[Config]) -> Iterator[str]:
     if config.model_fields:
         yield "| field | type | default | meaning |\n|---|---|---|---|"
         for name, field in config.model_fields.items():
-            cells = (f"`{name}`", type_of(field.annotation, field.metadata), default_of(field), told.get(name, ""))
+            meaning = re.sub(r"\bNone\b", "`null`", told.get(name, ""))
+            cells = (f"`{name}`", type_of(field.annotation, field.metadata), default_of(field), meaning)
             yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
         yield ""
 
@@ -152,9 +153,8 @@ BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 def type_of(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     """A type as people say it, with its bounds."""
     origin, parts = get_origin(annotation), get_args(annotation)
-    limits = ", ".join(
-        f"{sign} {getattr(item, name):g}" for item in metadata for name, sign in BOUNDS.items() if hasattr(item, name)
-    )
+    named = ((item, name, sign) for item in metadata for name, sign in BOUNDS.items() if hasattr(item, name))
+    limits = ", ".join(f"{sign} {plain_number(getattr(item, name))}" for item, name, sign in named)
     if origin is Annotated:
         text = type_of(parts[0], unpacked(parts[1:]))
     elif origin in (Union, types.UnionType):
@@ -171,6 +171,11 @@ def type_of(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         text = {int: "integer", float: "number", str: "text", bool: "true or false"}.get(annotation, "")
         text = text or f"[{annotation.__name__}](#{anchor(annotation)})"
     return f"{text} {limits}" if limits else text
+
+
+def plain_number(number: float) -> str:
+    """A bound, without an exponent."""
+    return str(int(number)) if number == int(number) else f"{number:g}"
 
 
 def unpacked(metadata: Iterable[Any]) -> Iterator[Any]:

@@ -14,16 +14,20 @@ from torch import Tensor
 from zoetrope.cascade.resample import resize
 from zoetrope.metrics.super_resolution import enlarge
 
-CLIPS, STEPS = 16, 2
+CLIPS, STEPS = 32, 2
 BASELINES = ("bilinear", "bicubic")
 COLUMNS = {"psnr": "PSNR, dB", "flicker": "flicker, %", "shift": "colour shift, of 255"}
 Table = list[list[float]]
 
 
 @cache
+def _clips() -> tuple[Tensor, list[str]]:
+    return clips(CLIPS, LARGE)
+
+
 def truth() -> Tensor:
     """The clips that should be made, (B, C, F, H, W)."""
-    return clips(CLIPS, LARGE)[0]
+    return _clips()[0]
 
 
 @cache
@@ -53,20 +57,20 @@ def enlarged(
     """How near an arm comes with every seed, in STEPS steps or as `sampling` says: columns (S, C)."""
     source = given() if video is None else video
 
-    def one(folder: Path, count: int = len(source)) -> Json:
+    def one(folder: Path) -> Json:
         sampler = Sampler.of_run(folder)
         stage = sampled_with(sampler.stage, **{"steps": STEPS, **sampling})
-        return restored(sampler([""] * count, source, batch=8, stage=stage, dtype=dtype), truth())
+        return restored(sampler(_clips()[1], source, batch=8, stage=stage, dtype=dtype), truth())
 
     return put_together([kept(f"{name}-{what}-{folder.name}", partial(one, folder)) for folder in folders])
 
 
 def more(one: Json, other: Json, key: str = "psnr") -> Interval:
-    """How much more an arm has than another arm of the same seeds, or than a plain way."""
-    rows: Table = other[key]
-    if len(one[key][0]) == 1:  # of earlier numbers the mean alone is kept
-        rows = [[sum(row) / len(row)] for row in rows]
-    return over_seeds(one[key], rows * len(one[key]) if len(rows) == 1 else rows)
+    """How much more an arm has than another arm of the same seeds; a plain way is the same for each seed."""
+    first: Table = one[key]
+    second: Table = other[key]
+    seeds = max(len(first), len(second))
+    return over_seeds(*(rows * seeds if len(rows) == 1 else rows for rows in (first, second)))
 
 
 def told(one: Json, key: str = "psnr", digits: int = 2) -> str:

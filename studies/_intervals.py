@@ -42,6 +42,14 @@ def itself(one: Tensor) -> Tensor:
     return one
 
 
+def student(freedom: int) -> float:
+    """The 97.5 % quantile of t of five degrees of freedom or more, nearly [Abramowitz & Stegun, 26.7.5]."""
+    z = 1.959964
+    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3
+
+
 def over_clips(of_means: Callable[..., Tensor], *columns: Sequence[Sequence[float]]) -> Interval:
     """The interval of a function of the columns' means, for networks that are given and not trained anew.
 
@@ -64,10 +72,10 @@ def over_clips(of_means: Callable[..., Tensor], *columns: Sequence[Sequence[floa
 def over_seeds(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]] | None = None) -> Interval:
     """The interval of a mean, or of a mean difference, for networks that were trained once for each seed.
 
-    Both tables are (S, C), row by row of the same seed. Seeds and clips are both drawn from many, so the variance is
-    that of the means of seeds plus that of the means of clips; what both have in common counts twice. Few seeds are
-    paid for with Student's t of S - 1 degrees of freedom; of a single seed nothing is known, and the interval has no
-    ends.
+    Both tables are (S, C), row by row of the same seed. Seeds and clips are both drawn from many, so the interval
+    reaches as far as that of the means of seeds and that of the means of clips put together, squares added; each has
+    Student's t of its own number, and what both have in common counts twice. Of a single seed nothing is known, and the
+    interval has no ends.
 
     Raises ValueError for tables of different shapes, and for more seeds than there are quantiles for.
     """
@@ -81,8 +89,9 @@ def over_seeds(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]] 
     value = float(table.mean())
     if seeds == 1:
         return Interval(value, -math.inf, math.inf)
-    if seeds not in STUDENT or clips < 2:
-        raise ValueError(f"table: expected 1 to {max(STUDENT)} seeds and two clips or more, got {seeds} and {clips}")
-    error = (table.mean(1).var() / seeds + table.mean(0).var() / clips).sqrt()
-    reach = STUDENT[seeds] * float(error)
+    if seeds not in STUDENT or clips < 6:
+        raise ValueError(f"table: expected 1 to {max(STUDENT)} seeds and six clips or more, got {seeds} and {clips}")
+    of_seeds = STUDENT[seeds] * float((table.mean(1).var() / seeds).sqrt())
+    of_clips = student(clips - 1) * float((table.mean(0).var() / clips).sqrt())
+    reach = math.hypot(of_seeds, of_clips)
     return Interval(value, value - reach, value + reach)

@@ -47,10 +47,18 @@ class Arm(NamedTuple):
     stage: str = "base"
     common: str | None = None
 
+    def phases(self, scale: float) -> list[Phase]:
+        """Its phases, of this share of their examples."""
+        return [shortened(phase, scale) for phase in self.recipe.train_spec(self.stage).phases]
+
+    def trained(self, folder: Path, scale: float) -> bool:
+        """Whether it was trained to its end there."""
+        found = checkpoints(folder)
+        return bool(found) and int(found[-1].name) >= sum(phase.examples for phase in self.phases(scale))
+
     def train(self, folder: Path, scale: float, seed: int) -> None:
         """Train it, or go on with it, with this seed, for this share of its examples."""
-        spec = self.recipe.train_spec(self.stage)
-        phases = [shortened(phase, scale).to_json() for phase in spec.phases]
+        phases = [phase.to_json() for phase in self.phases(scale)]
         recipe = self.recipe.override(f"{self.stage}.training.phases", phases)
         for _ in Run(recipe.override(f"{self.stage}.training.seed", seed), self.stage, folder, DEVICE).train():
             pass
@@ -177,7 +185,12 @@ def _folder(study: Study, name: str, seed: int, out: Path) -> Path:
 
 def _train_all(study: Study, options: argparse.Namespace) -> None:
     """Every training in a process of its own; all arms of a seed before the next seed."""
-    waiting: Iterator[tuple[str, int]] = ((name, seed) for seed in study.seeds for name in study.arms)
+    waiting: Iterator[tuple[str, int]] = (
+        (name, seed)
+        for seed in study.seeds
+        for name, arm in study.arms.items()
+        if not arm.trained(_folder(study, name, seed, options.out), options.scale)
+    )
     running = dict[tuple[str, int], subprocess.Popen[bytes]]()
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     while True:

@@ -152,8 +152,8 @@ STUDY = Study(
         "by prompt. That a weight of 1 helps is at the edge: of ten claims one of that sort may come from chance. "
         "What a weight of 16 does is far from it.",
         "Is less saturation better?": "Not in itself: toybox is made of saturated colours. What counts is the "
-        "distance from true clips of the same scripts, on either side, and of that nothing is shown: none saturates "
-        "too little, 16 too much.",
+        "distance from true clips of the same scripts, on either side, and of that nothing is shown: prompts differ "
+        "too much.",
         "Is the dynamic threshold treated fairly?": "It leaves half a per cent of the values saturated by "
         "construction, where true clips have a fifth: its premise, that saturated values are faults, does not hold in "
         "this world. With either threshold a weight of 16 is of no use.",

@@ -273,6 +273,13 @@ def test_the_reference_is_that_of_the_code(page: str) -> None:
     assert (ROOT / "docs" / page).read_text("utf-8") == made, "write it anew with: python docs/_reference.py"
 
 
+def test_every_field_has_a_meaning() -> None:
+    page = runpy.run_path(str(ROOT / "docs/_reference.py"))["PAGES"]["fields.md"]()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert len(rows) > 150
+    assert [row for row in rows if not re.search(r"\w", re.split(r"(?<!\\) \| ", row)[-1])] == []
+
+
 def test_the_paper_map_leads_to_code() -> None:
     rows = [line for line in (ROOT / "docs/paper-map.md").read_text("utf-8").splitlines() if line.startswith("| ")]
     mapped = [row for row in rows if NAME.search(row)]

@@ -26,7 +26,7 @@ def intervals() -> Any:
 
 def test_seeds_that_clips_agree_in_have_students_interval() -> None:
     seeds = [1.0, 2.0, 4.5]
-    found = intervals().over_seeds([[value] * 5 for value in seeds])
+    found = intervals().over_seeds([[value] * 8 for value in seeds])
     low, high = scipy.stats.t.interval(0.95, 2, loc=np.mean(seeds), scale=scipy.stats.sem(seeds))
     assert found.value == pytest.approx(np.mean(seeds))
     assert (found.low, found.high) == pytest.approx((low, high), rel=1e-3)
@@ -37,10 +37,16 @@ def test_quantiles_are_students(seeds: int) -> None:
     assert intervals().STUDENT[seeds] == pytest.approx(scipy.stats.t.ppf(0.975, seeds - 1), abs=1e-3)
 
 
+@pytest.mark.parametrize("freedom", [5, 7, 15, 31, 200])
+def test_students_quantile_of_clips(freedom: int) -> None:
+    assert intervals().student(freedom) == pytest.approx(scipy.stats.t.ppf(0.975, freedom), abs=3e-3)
+
+
 def test_clips_that_seeds_agree_in_count_too() -> None:
-    clips = [0.0, 1.0, 5.0, 2.0]
+    clips = [0.0, 1.0, 5.0, 2.0, 2.0, 7.0, 1.0]
     found = intervals().over_seeds([clips] * 3)
-    assert found.high - found.value == pytest.approx(4.303 * scipy.stats.sem(clips), rel=1e-3)
+    low, high = scipy.stats.t.interval(0.95, 6, loc=np.mean(clips), scale=scipy.stats.sem(clips))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.01)
 
 
 def test_one_seed_shows_nothing() -> None:
@@ -75,10 +81,11 @@ def test_bootstrap_is_paired() -> None:
     assert tuple(found) == pytest.approx((2, 2, 2))
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
-    rng, held, rounds = np.random.default_rng(4), 0, 300
+@pytest.mark.parametrize("seeds", [0.1, 1.0, 5.0])
+def test_intervals_hold_the_truth_as_often_as_they_say(seeds: float) -> None:
+    rng, held, rounds = np.random.default_rng(4), 0, 400
     for _ in range(rounds):
-        table = rng.standard_normal((3, 1)) + rng.standard_normal((1, 12)) + rng.standard_normal((3, 12))
+        table = seeds * rng.standard_normal((3, 1)) + rng.standard_normal((1, 12)) + rng.standard_normal((3, 12))
         found = intervals().over_seeds(table.tolist())
         held += found.low <= 0 <= found.high
     assert held / rounds > 0.93
@@ -104,7 +111,7 @@ def test_tables_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(ValueError, match="one shape"):
         intervals().over_seeds([[1.0, 2.0]] * 2, [[1.0, 2.0, 3.0]] * 2)
     with pytest.raises(ValueError, match="1 to 6 seeds"):
-        intervals().over_seeds([[1.0, 2.0]] * 7)
+        intervals().over_seeds([[1.0] * 9] * 7)
     with pytest.raises(ValueError, match="same two clips"):
         intervals().over_clips(intervals().difference, [[1.0, 2.0]], [[1.0, 2.0, 3.0]])
 

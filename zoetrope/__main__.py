@@ -10,6 +10,7 @@ import typer
 from zoetrope.commands import application
 from zoetrope.commands._ending import Signals, explained
 from zoetrope.commands._talk import fail, speak_safely
+from zoetrope.explain import nearest, unknown
 
 USAGE_ERROR: type[BaseException] = typer.BadParameter.__mro__[2]
 """Base of what typer raises for a wrong command line, which has moved between versions of typer and click."""
@@ -76,10 +77,16 @@ def _usage(error: BaseException) -> str:
     """What was wrong with the command line, in our words where typer's own are poor."""
     near = getattr(error, "possibilities", None)
     if near:
-        return f"unknown option {getattr(error, 'option_name', '')!r}; did you mean {sorted(near)[0]!r}?"
+        given = str(getattr(error, "option_name", ""))
+        if nearest(given, near) is not None:
+            return unknown("option", given, near)
+        return f"unknown option {given!r}{_hint(error)}"
+    return f"{getattr(error, 'format_message')()}{_hint(error)}"  # noqa: B009
+
+
+def _hint(error: BaseException) -> str:
     context = getattr(error, "ctx", None)
-    hint = f" (see {context.command_path} --help)" if context is not None else ""
-    return f"{getattr(error, 'format_message')()}{hint}"  # noqa: B009
+    return f" (see {context.command_path} --help)" if context is not None else ""
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ kind's name in JSON (`{"type": "ddim"}`), so that adding a kind is adding a file
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -68,7 +69,8 @@ class Kind(Config):
     def named(cls, name: str) -> type[Self]:
         """The implementation in the file `name`.py. Raises ValueError, with the nearest name, if there is none."""
         if name not in cls.names():
-            raise ValueError(unknown(cls.folder.rpartition(".")[2] + " type", name, cls.names()))
+            words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__).lower()
+            raise ValueError(unknown(words, name, cls.names()))
         module = importlib.import_module(f"{cls.folder}.{name}")
         found = [
             value

@@ -22,6 +22,26 @@ ELSEWHERE = {  # what a field is called in other libraries
     "num_frames": "frames",
     "num_inference_steps": "steps",
 }
+PLAIN = {  # pydantic's words, and ours
+    "Input should be": "expected",
+    "Tuple should have": "expected",
+    "String should have": "expected",
+    "String should match pattern": "expected text like the pattern",
+    " after validation": "",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "above",
+    "less than": "below",
+    "a valid integer": "an integer",
+    "a valid number": "a number",
+    "a valid string": "text",
+    "a valid boolean, unable to interpret input": "true or false",
+    "a valid boolean": "true or false",
+    "expected callable": "expected a function",
+    "a valid tuple": "a list",
+    "a valid dictionary": "an object",
+    "a valid list": "a list",
+}
 WRONG_SORT = ("_type", "_parsing", "literal_error", "int_from_float", "_attributes_type")  # ends of pydantic's names
 
 
@@ -57,6 +77,8 @@ def nearest(got: str, known: Sequence[str]) -> str | None:
         return other
     if near := difflib.get_close_matches(got[:100], known, 1, LIKE):
         return near[0]
+    if swapped := [name for name in known if sorted(name) == sorted(got[:100])]:  # 'fdv' is 'fvd'
+        return swapped[0]
     parts = [name for name in known if len(got) > 2 and (got in name or (len(name) > 2 and name in got.split("_")))]
     return parts[0] if len(parts) == 1 else None
 
@@ -92,10 +114,17 @@ class _Problem(NamedTuple):
         """Whether the value is of another sort than this branch is for."""
         return self.details["type"].endswith(WRONG_SORT)
 
+    @property
+    def is_unknown(self) -> bool:
+        """Whether there is no such field."""
+        return self.details["type"] == "extra_forbidden"
+
 
 def _explanations(errors: Iterable[ErrorDetails], cls: type[BaseModel]) -> Iterator[str]:
     groups: dict[tuple[str, ...], list[_Problem]] = {}
     located = [_located(details, cls) for details in errors]
+    misspelt = {(*p.path[:-1], nearest(p.path[-1], list(cls.model_fields))) for p in located if p.is_unknown}
+    located = [p for p in located if not (p.details["type"] == "missing" and p.path in misspelt)]
     inside = {problem.path[:length] for problem in located for length in range(len(problem.path))}
     for problem in located:
         if problem.details["type"] == "too_short" and problem.path in inside:
@@ -108,14 +137,14 @@ def _explanations(errors: Iterable[ErrorDetails], cls: type[BaseModel]) -> Itera
         if fitting := [problem for problem in problems if not problem.wrong_sort]:
             yield from (_explained(problem, cls) for problem in fitting)
             continue
-        wanted = " or ".join(_message(problem).removeprefix("Input should be ") for problem in problems)
-        yield f"{'.'.join(path)}: Input should be {wanted}, got {shown(problems[0].details['input'])}"
+        wanted = " or ".join(_message(problem).removeprefix("expected ") for problem in problems)
+        yield f"{'.'.join(path)}: expected {wanted}, got {shown(problems[0].details['input'])}"
 
 
 def _explained(problem: _Problem, cls: type[BaseModel]) -> str:
     details, path = problem.details, ".".join(problem.path)
     where = path or cls.__name__
-    if details["type"] == "extra_forbidden":
+    if problem.is_unknown:
         return f"{'.'.join(problem.path[:-1]) or cls.__name__}: {unknown('field', problem.path[-1], cls.model_fields)}"
     if details["type"] == "missing":
         return f"{where}: is missing"
@@ -127,12 +156,15 @@ def _message(problem: _Problem) -> str:
     details, bounds = problem.details, problem.bounds
     if details["type"].startswith(("greater_than", "less_than")) and len(bounds) == 2:
         low, high = sorted(bounds, key=["gt", "ge", "lt", "le"].index)
-        return f"Input should be {'above' if low == 'gt' else 'at least'} {bounds[low]} and " + (
+        return f"expected {'above' if low == 'gt' else 'at least'} {bounds[low]} and " + (
             f"{'below' if high == 'lt' else 'at most'} {bounds[high]}"
         )
     if details["type"] in ("model_type", "model_attributes_type"):
-        return "Input should be an object with the fields of " + str(details["ctx"]["class_name"])
-    return re.sub("^Value error, |, unable to parse string as an? [a-z]+$", "", details["msg"])
+        return "expected an object with the fields of " + str(details["ctx"]["class_name"])
+    message = re.sub("^Value error, |, unable to parse string as an? [a-z]+$", "", details["msg"])
+    for theirs, ours in PLAIN.items():
+        message = message.replace(theirs, ours)
+    return message
 
 
 def _located(details: ErrorDetails, cls: type[BaseModel]) -> _Problem:

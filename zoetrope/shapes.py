@@ -16,7 +16,14 @@ from zoetrope.config import Config
 
 
 class VideoShape(Config):
-    """The grid of a video: `frames` pictures of `height` x `width` pixels, `fps` of them a second."""
+    """The grid of a video.
+
+    Attributes:
+        frames: how many pictures.
+        height: of each, in pixels.
+        width: of each, in pixels.
+        fps: frames a second.
+    """
 
     frames: Annotated[int, Field(ge=1, le=10_000_000)]
     height: Annotated[int, Field(ge=1, le=131_072)]

@@ -50,7 +50,7 @@ def test_the_nearest_size_that_is_named_is_legal(height: int, width: int) -> Non
 
 def test_sizes_that_are_none() -> None:
     for options in ({"size": (0, 8)}, {"frames": 0}, {"fps": 0.0}, {"fps": float("inf")}):
-        with pytest.raises(ValueError, match="Input should be "):
+        with pytest.raises(ValueError, match="expected "):
             on_grid(MINI, **options)  # type: ignore[arg-type]
 
 

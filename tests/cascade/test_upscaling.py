@@ -62,3 +62,8 @@ def test_what_is_refused() -> None:
         match="stage 'tsr1', which would make 32x181x321@50fps: height: expected a multiple of 4, got 181; the nea",
     ):
         upscaling(MINI, shape(181, 321), after="base", until=None, fit="own", add_frames=True)
+    with pytest.raises(
+        ValueError, match=r"width: expected a multiple of 8, got 340; .*; cut to 96x168 the video itself"
+    ):
+        upscaling(MINI, shape(96, 170), after="base", until="ssr1", fit="own", add_frames=False)
+    assert upscaling(MINI, shape(96, 168), after="base", until="ssr1", fit="own", add_frames=False).stages

@@ -127,7 +127,7 @@ def test_features_of_another_encoder_or_of_other_captions(
     ("words", "said"),
     [
         ([], "expected either --text or --recipe to say which encoder"),
-        (["--text", "minillm"], "unknown text type 'minillm'; did you mean 'minilm'?"),
+        (["--text", "minillm"], "unknown text encoder 'minillm'; did you mean 'minilm'?"),
         (["--text", '{"type": "t5", "widht": 8}'], "unknown field 'widht'"),
     ],
 )

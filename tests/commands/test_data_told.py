@@ -125,3 +125,18 @@ def test_numbers_of_one(cli: Cli, films: Path, tmp_path: Path) -> None:
     assert done.out == "shards: 1 sample in 1 shard, zoetrope-000000.tar\n"
     done = cli("data", "preview", folder, "-o", "a.png", "--shape", "4x8x8@2", "--count", "1")
     assert done.out == f"a.png: 1 clip of 4x8x8@2fps, in rows\n  {WORDS[0]}\n"
+
+
+def test_short_clips_are_checked_and_drawn_as_they_are_trained_on(cli: Cli, films: Path) -> None:
+    grid = ["--shape", "12x8x8@1"]  # 12 seconds, of films of three
+    assert cli("data", "check", films, *grid).code == 2
+    assert "data preview: --short slow" in cli("data", "preview", films, *grid, "-o", "a.png").err
+    assert cli("data", "check", films, *grid, "--short", "slow").out.startswith("3 usable")
+    assert cli("data", "preview", films, *grid, "--short", "slow", "--count", "1", "-o", "a.png").code == 0
+    assert "--short: unknown way 'slw'; did you mean 'slow'?" in cli("data", "check", films, "--short", "slw").err
+
+
+def test_evaluate_refuses_shards_by_their_name(cli: Cli, films: Path) -> None:
+    assert cli("data", "shard", films, "-o", "shards").code == 0
+    done = cli("evaluate", "mini", "--data", "shards")
+    assert done.code == 2 and "--data shards: expected the folder of clips, got shards" in done.err

@@ -135,7 +135,7 @@ def test_a_recipe_without_averaged_weights(cli: Cli, run: Path) -> None:
         (["--steps", "256"], "base.steps: expected fewer steps than the teacher's 128, got 256 of ddim"),
         (["--steps", "3"], "128 steps of the teacher halve to 64, 32, 16, 8, 4, 2, 1 of ddim, got 3"),
         (["--weights", "2", "4"], "expected a range with 1 in it, the guidance that the stage is sampled with"),
-        (["--sampler", "heun"], "sampler: Input should be 'ddim' or 'stochastic'"),
+        (["--sampler", "heun"], "sampler: expected 'ddim' or 'stochastic'"),
         (["--stage", "tsr1"], "run: is a run of stage 'base', not of 'tsr1'"),
         (["--set", "base.prediction=eps"], "expected a network that predicts v or x, got one that predicts eps"),
         (["--set", "base.distillation.stepz=4"], "unknown field 'stepz'; did you mean 'steps'?"),

@@ -54,6 +54,22 @@ def test_an_interrupt_of_which_a_library_makes_another_error(
     assert cli("show", "x") == (143, "", "interrupted\n")
 
 
+def test_what_is_said_of_an_interrupt_does_not_depend_on_where_it_comes(
+    cli: Cli, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zoetrope.models.cascade import Cascade
+
+    def confused(*given: object, **options: object) -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RuntimeError("unknown parameter type") from None
+
+    monkeypatch.setattr(Cascade, "_run", confused)
+    done = cli("generate", "fog", "--model", model, "-o", "a.mp4")
+    assert done == (130, "", "interrupted: 0 of 1 videos were written (nothing)\n")
+
+
 def test_handlers_are_put_back(cli: Cli) -> None:
     before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     assert cli("show", "nothing").code == 2

@@ -60,6 +60,7 @@ def test_a_report_on_a_folder(cli: Cli, model: Path, films: Path, motion: str) -
     assert by_name["colour"]["value"] >= 0
     for name, remedy in (("fvd", "i3d"), ("fid", "inception"), ("clip_score", "clip"), ("r_precision", "clip")):
         assert by_name[name]["reason"] and f"--features {remedy}=" in by_name[name]["remedy"]
+    assert not any(one.get("reason", "").startswith(f"{name}: ") for name, one in by_name.items())
     assert "toybox" in by_name["attributes"]["reason"] and "--after" in by_name["psnr"]["reason"]
     assert "6 clips are cut from 3 files" in value["notes"][0]
     assert sorted(set(value["prompts"])) == sorted(p.read_text() for p in films.glob("*.txt"))

@@ -38,6 +38,9 @@ def test_all_stages_and_what_they_make(cli: Cli, recipe: Path, model: Path) -> N
 
     # As one model: on the command line and in Python, with either average.
     assert cli("generate", "fog", "--model", "runs", "-o", "a.mp4").code == 0
+    shown = cli("show", "runs").out
+    assert all(f"a run of stage {stage} of" in shown for stage in ("base", "tsr1")) and "loss 0" in shown, shown
+    assert [run["stage"] for run in json.loads(cli("show", "runs", "--json").out)["runs"]] == ["base", "tsr1"]
     assert (probe("a.mp4").frames, probe("a.mp4").fps) == (8, 4)
     found = Cascade.from_pretrained("runs")
     assert [stage.name for stage in found.spec.stages] == ["base", "tsr1"]

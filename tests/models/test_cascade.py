@@ -114,17 +114,17 @@ def test_a_video_to_start_from_serves_every_prompt(cascade: Cascade) -> None:
         (7, {}, "prompts: expected a text, None, or a list of them, got int"),
         (b"fog", {}, "prompts: expected a text, None, or a list of them, got bytes"),
         ("fog", {"stepz": 3}, "unknown field 'stepz'"),
-        ("fog", {"steps": 0}, "steps: Input should be greater than 0"),
-        ("fog", {"steps": "many"}, "steps: Input should be a valid integer"),
-        ("fog", {"guidance": math.nan}, "guidance: Input should be a finite number"),
-        ("fog", {"guidance": -1}, "guidance: Input should be greater than or equal to 0"),
-        ("fog", {"seed": -1}, "seed: Input should be greater than or equal to 0"),
-        ("fog", {"count": 0}, "count: Input should be above 0 and at most 100000, got 0"),
-        ("fog", {"count": 10**11}, "count: Input should be above 0 and at most 100000, got 100000000000"),
-        ("fog", {"size": 24}, "size: Input should be a valid tuple"),
+        ("fog", {"steps": 0}, "steps: expected above 0"),
+        ("fog", {"steps": "many"}, "steps: expected an integer"),
+        ("fog", {"guidance": math.nan}, "guidance: expected a finite number"),
+        ("fog", {"guidance": -1}, "guidance: expected at least 0"),
+        ("fog", {"seed": -1}, "seed: expected at least 0"),
+        ("fog", {"count": 0}, "count: expected above 0 and at most 100000, got 0"),
+        ("fog", {"count": 10**11}, "count: expected above 0 and at most 100000, got 100000000000"),
+        ("fog", {"size": 24}, "size: expected a list"),
         ("fog", {"size": (7, 8)}, "expected a multiple of 2, got 7; the nearest that all stages can is 6x8"),
-        ("fog", {"video": "a.mp4"}, "video: Input should be an instance of Video, got 'a.mp4'"),
-        ("fog", {"progress": 3}, "progress: Input should be callable"),
+        ("fog", {"video": "a.mp4"}, "video: expected an instance of Video, got 'a.mp4'"),
+        ("fog", {"progress": 3}, "progress: expected a function"),
         ("fog", {"sampler": "ddimm"}, "did you mean 'ddim'"),
         ("fog", {"until": "tsr2"}, "unknown stage 'tsr2'; did you mean 'tsr1'?"),
         ("fog", {"after": "base"}, "after: expected a video that stage 'base' would have made, got none"),
@@ -251,3 +251,12 @@ def test_where_the_weights_of_a_shipped_model_come_from() -> None:
     teacher = Cascade.from_pretrained("mini", teacher=True)
     assert {origin.file.name for origin in teacher.origins.values()} >= {"teacher.safetensors"}
     assert teacher.tuned(steps=3).origins == teacher.origins
+
+
+def test_values_are_shown_in_a_line(cascade: Cascade) -> None:
+    last = list(cascade.stream("fog", until="base"))[-1]
+    assert repr(last.videos()[0]) == "Video(4 frames of 8x8 at 2 fps)"
+    assert (
+        repr(cascade).startswith("Cascade(") and "base, " in repr(cascade) and repr(cascade).endswith("; cpu, float32)")
+    )
+    assert "tensor" not in repr(last) and len(repr(last)) < 200

@@ -125,5 +125,5 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("HOME", str(tmp_path))
     Cascade(spec("tiny"), lambda stage: stage.network.build()).save_pretrained("~/model")
     assert Cascade.from_pretrained("~/model").spec == spec("tiny") and (tmp_path / "model").is_dir()
-    with pytest.raises(ValueError, match="expected the folder of a model, there is none"):
+    with pytest.raises(ValueError, match="expected the folder of a model or of a run, there is none"):
         Cascade.from_pretrained("~nobody-of-this-name/model")

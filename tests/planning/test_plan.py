@@ -14,6 +14,7 @@ from zoetrope.__main__ import main
 from zoetrope.cascade.memory import least_memory, plan_layout, stage_cost
 from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import CascadeSpec, Oscillating, SamplingSpec, StageSpec
+from zoetrope.commands.plan import _time
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import override
 from zoetrope.data.toybox import Toybox
@@ -337,8 +338,25 @@ def test_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyP
     assert value["device"] == {"name": "a100-40gb", "title": "NVIDIA A100 SXM 40 GB", "memory": 40 * 10**9}
     assert value["total"]["flops"] == base["flops"] == 7 * base["flops_per_step"]
     code, out, err = run(capsys, monkeypatch, file, "--device", "t4")
+    assert value["assumed"] and "about" in out and "Times are assumed" in out
     assert code == 0 and "training:" in out and "distillation:" in out and "ssr: counted" in err and "(!)" not in out
     assert [line.split()[0] for line in out.splitlines() if line.startswith(("base", "ssr", "all"))].count("base") == 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "assumed", "told"),
+    [
+        (0.0123456, False, "0.012 s"),
+        (0.0123456, True, "about 0.01 s"),
+        (119.9, False, "120 s"),
+        (119.9, True, "about 100 s"),
+        (9000, False, "2.5 h"),
+        (40 * 86_400, True, "about 40 days"),
+        (1234 * 31_557_600, False, "1,200 years"),
+    ],
+)
+def test_times_have_no_more_digits_than_are_known(seconds: float, assumed: bool, told: str) -> None:
+    assert _time(seconds, assumed) == told
 
 
 def test_all_seven_stages(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

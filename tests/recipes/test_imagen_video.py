@@ -14,6 +14,7 @@ from zoetrope.layers.attention import SpatialAttention, TemporalAttention, TextA
 from zoetrope.layers.convolution import TemporalConv
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import VideoUNetConfig
+from zoetrope.recipes import imagen_video
 from zoetrope.recipes.imagen_video import recipe
 from zoetrope.shapes import VideoShape
 from zoetrope.text.t5 import T5
@@ -64,6 +65,20 @@ def test_parameters_are_the_published_ones(networks: dict[str, Network]) -> None
         assert counts[name] == pytest.approx(published, rel=0.03), name
     assert sum(counts.values()) == pytest.approx(11.6e9, rel=0.03)
     assert all(p.device.type == "meta" for network in networks.values() for p in network.parameters())
+
+
+def test_the_table_of_the_recipe_is_true(networks: dict[str, Network]) -> None:
+    """Each row of it: the count here, the paper's, and how far that is off."""
+    rows = [line.split() for line in (imagen_video.__doc__ or "").splitlines() if line.startswith("    ")]
+    told = {row[0]: row[1:] for row in rows if len(row) == 7}
+    counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
+    counts["all"] = sum(counts.values())
+    assert told.keys() == counts.keys()
+    published = {name: row[0] for name, row in TABLE.items()} | {"all": 11.6e9}
+    for name, (here, number, unit, sign, off, _) in told.items():
+        assert int(here.replace(",", "")) == counts[name]
+        assert float(number) * {"B": 1e9, "M": 1e6}[unit] == pytest.approx(published[name])
+        assert float(sign + off) == pytest.approx(100 * (counts[name] / published[name] - 1), abs=0.05)
 
 
 def test_attention_is_where_the_paper_has_it(networks: dict[str, Network]) -> None:

@@ -22,6 +22,10 @@ heartbeat.BEAT, heartbeat.SILENT, heartbeat.GRACE = 0.2, 2.0, 0.5
 ranks = Ranks.join(torch.device("cpu"))
 ranks.meet()
 print("met", flush=True)
+while sys.argv[1] == "orphaned":
+    time.sleep(0.1)
+    if ranks.orphaned:
+        sys.exit()
 if sys.argv[1] == "leave":
     time.sleep(4 - 4 * ranks.rank)  # longer than one that has not left may be without a sign of life
     ranks.leave()
@@ -36,9 +40,17 @@ except ChildProcessError as error:
 """
 
 
+STORE = """
+import sys, time
+from torch.distributed import TCPStore
+store = TCPStore("localhost", int(sys.argv[1]), is_master=True, wait_for_workers=False)
+time.sleep(600)
+"""
+
+
 @contextmanager
 def two(how: str) -> Iterator[list[subprocess.Popen[str]]]:
-    """Two processes that have met."""
+    """Two processes that have met; orphaned ones have met in a third, as torchrun is, which comes after them."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = str(free.getsockname()[1])
@@ -46,6 +58,7 @@ def two(how: str) -> Iterator[list[subprocess.Popen[str]]]:
         "MASTER_ADDR": "localhost",
         "MASTER_PORT": port,
         "WORLD_SIZE": "2",
+        "TORCHELASTIC_USE_AGENT_STORE": str(how == "orphaned"),
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     both = [
@@ -58,12 +71,15 @@ def two(how: str) -> Iterator[list[subprocess.Popen[str]]]:
         )
         for rank in "01"
     ]
+    every = list(both)
+    if how == "orphaned":
+        every.append(subprocess.Popen([sys.executable, "-c", STORE, port], stdout=subprocess.PIPE, text=True))
     try:
         for process in both:
             assert process.stdout is not None and process.stdout.readline() == "met\n"
-        yield both
+        yield every
     finally:
-        for process in both:
+        for process in every:
             process.kill()
             process.communicate()
 
@@ -89,3 +105,11 @@ def test_who_leaves_is_not_missed() -> None:
         for process in (second, first):
             _, told = process.communicate(timeout=60)
             assert process.returncode == 0 and "no sign of life" not in told, told
+
+
+def test_who_has_lost_torchrun_knows_it() -> None:
+    with two("orphaned") as (first, second, torchrun):
+        torchrun.kill()
+        for process in (first, second):
+            _, told = process.communicate(timeout=60)
+            assert process.returncode == 0 and "because torchrun, which began it, is gone" in told, told

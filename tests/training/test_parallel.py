@@ -140,7 +140,7 @@ def whole(checkpoint: Path, part: str) -> dict[str, Tensor]:
 def test_what_cannot_be_divided_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="'sharded' needs torchrun; one process is enough"):
         Run(made(tiny, "sharded"), "base", tmp_path, CPU)
-    with pytest.raises(ValueError, match="unknown parallel type 'shardet'; did you mean 'sharded'"):
+    with pytest.raises(ValueError, match="unknown parallel 'shardet'; did you mean 'sharded'"):
         Parallel.from_json({"type": "shardet"})
     with pytest.raises(ValueError, match="'adamw8bit' remembers blocks that cannot be divided"):
         Run(made(tiny, "sharded", optimizer="adamw8bit"), "base", tmp_path, CPU)

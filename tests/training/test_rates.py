@@ -50,9 +50,9 @@ def test_recipes_from_before_there_were_rates(tiny: Tiny) -> None:
 
 def test_refusals(tiny: Tiny) -> None:
     made = tiny()
-    with pytest.raises(ValueError, match=r"training\.base: rate: unknown rates type 'cosin'; did you mean 'cosine'\?"):
+    with pytest.raises(ValueError, match=r"training\.base: rate: unknown rate 'cosin'; did you mean 'cosine'\?"):
         made.override("base.training.rate", {"type": "cosin"})
-    with pytest.raises(ValueError, match="least: Input should be above 0 and at most 1"):
+    with pytest.raises(ValueError, match="least: expected above 0 and at most 1"):
         made.override("base.training.rate", {"type": "cosine", "least": 2})
     with pytest.raises(ValueError, match="half_life: expected different numbers"):
         made.override("base.training.half_life", [3, 3])

@@ -176,7 +176,7 @@ def test_check_output(tmp_path: Path) -> None:
         check_output(f"{tmp_path}/{name}")
     assert list(tmp_path.iterdir()) == []
     for name, message in (
-        ("a.mp5", r"unknown suffix '.mp5'; did you mean '.mp4'\? \(legal: .gif, .mp4, .png, .webm\)"),
+        ("a.mp5", r"expected a name ending in .gif, .mp4, .png, .webm, got '.mp5'"),
         ("a", "expected a name ending in .gif, .mp4"),
         ("no/a.mp4", "the folder '.*no' does not exist"),
         ("no/new/", "the folder '.*no' does not exist"),

@@ -25,6 +25,11 @@ class Oscillating(Config):
     """Guidance that is `high` for the first `constant` steps and then low and high in turn.
 
     [Ho et al. 2022, arXiv:2210.02303, Sec. 2.7]; the number of constant steps is not published.
+
+    Attributes:
+        high: weight of the first steps, and of every second one after them.
+        low: weight of the steps between.
+        constant: how many steps, from the first on, have the high weight.
     """
 
     high: Weight = 15.0
@@ -36,6 +41,7 @@ class SamplingSpec(Config):
     """How a stage is sampled.
 
     Attributes:
+        sampler: the way from noise to data.
         steps: denoising steps.
         guidance: weight w of classifier-free guidance, x_c + w (x_c - x_u); 0 is none.
         threshold: "static" clips x_hat to [-1, 1]; a number in (0, 1] is the percentile of dynamic thresholding.
@@ -96,8 +102,13 @@ class StageSpec(Config):
     """One diffusion model of a cascade.
 
     Attributes:
+        name: of the stage, as options and folders call it: a small letter, then small letters, digits, "_" and "-".
         shape: what the stage makes.
         source: what it makes it from; None generates from noise and text alone.
+        network: the architecture.
+        sampling: how it is sampled unless options say otherwise.
+        schedule: how much noise there is at which time, in training and in sampling.
+        prediction: what the network's output means: the clean video x, the noise eps, or v = alpha eps - sigma x.
         fill: how a temporal stage brings `source` to more frames: each repeated, or blank ones between.
         distilled: what its network was distilled for; None: it was not.
     """
@@ -168,7 +179,7 @@ class CascadeSpec(Config):
         default_until: the last stage that runs unless another is named; None is the last one.
         teachers: the originals of distilled stages, of the same names, which can run in their places.
         trained_on: what the weights have seen, in a few words for people.
-        noise: how it is drawn from a seed. In JSON of before there was a choice it is missing, and was "mersenne".
+        noise: the generator that makes noise of a seed. Models written before there was a choice used "mersenne".
     """
 
     name: Annotated[str, Field(max_length=200)]

@@ -9,6 +9,7 @@ from zoetrope.config import unknown
 from zoetrope.shapes import VideoShape
 
 Fit = Literal["exact", "crop", "own"]
+NEAR = 64  # rows or columns that may be cut to make a video fit
 
 
 class Upscaling(NamedTuple):
@@ -53,7 +54,27 @@ def upscaling(
         raise ValueError(_expected(stages, own))
     size = own if fit == "own" else entry.shape
     given = VideoShape(frames=entry.shape.frames, height=size.height, width=size.width, fps=own.fps)
-    return Upscaling(entry, given, tuple(chain(entries[entry.name], given)))
+    try:
+        return Upscaling(entry, given, tuple(chain(entries[entry.name], given)))
+    except ValueError as error:
+        near = _smaller(entries[entry.name], entry.shape, given) if fit == "own" else None
+        raise ValueError(f"{error}; cut to {near} the video itself fits" if near else str(error)) from None
+
+
+def _smaller(stages: Sequence[StageSpec], usual: VideoShape, given: VideoShape) -> str | None:
+    """The nearest smaller size, HEIGHTxWIDTH, that the stages can process; None if there is none near."""
+
+    def fits(axis: str, size: int) -> bool:
+        try:
+            chain(stages, usual.model_copy(update={axis: size}))
+        except ValueError:
+            return False
+        return True
+
+    near = []
+    for axis, most in (("height", given.height), ("width", given.width)):
+        near += [size for size in range(most, max(0, most - NEAR), -1) if fits(axis, size)][:1]
+    return f"{near[0]}x{near[1]}" if len(near) == 2 else None
 
 
 def chain(stages: Sequence[StageSpec], given: VideoShape) -> list[StageSpec]:

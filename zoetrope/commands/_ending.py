@@ -2,9 +2,10 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import ClassVar
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 _LACKING = (
@@ -31,7 +32,10 @@ class Signals:
     Attributes:
         received: the last of the signals that came, 0 for none. Libraries that are interrupted in the wrong moment make
             some other error of the interrupt: whatever is raised after a signal is raised because of it.
+        active: those that are caught now.
     """
+
+    active: ClassVar["Signals | None"] = None
 
     def __init__(self) -> None:
         self.received = 0
@@ -51,15 +55,29 @@ class Signals:
         ours = {number: handler for number, handler in before.items() if handler in usual}
         for number in ours:
             signal.signal(number, self._end)
+        outer, Signals.active = Signals.active, self
         try:
             yield
         finally:
+            Signals.active = outer
             for number, handler in ours.items():
                 signal.signal(number, handler)
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         self.received = number
         raise KeyboardInterrupt
+
+
+@contextmanager
+def interrupted_saying(message: Callable[[], str]) -> Iterator[None]:
+    """Where this block is interrupted, say this, also where a library has made another error of the interrupt."""
+    try:
+        yield
+    except BaseException as error:
+        received = Signals.active is not None and Signals.active.received
+        if isinstance(error, KeyboardInterrupt) or (received and isinstance(error, Exception)):
+            raise KeyboardInterrupt(message()) from None
+        raise
 
 
 def explained(error: BaseException, verb: str) -> str | None:

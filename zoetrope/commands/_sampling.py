@@ -9,7 +9,7 @@ import typer
 
 from zoetrope import __version__
 from zoetrope.commands._options import at_least, changes, device_named, dtype_named, size_named
-from zoetrope.commands._talk import Bars, Talk
+from zoetrope.commands._talk import Bars, Talk, counted
 
 if TYPE_CHECKING:
     from zoetrope.cascade.colour import Colour
@@ -22,17 +22,15 @@ Models = Annotated[
     list[str] | None,
     typer.Option(
         metavar="MODEL",
-        help="A shipped name, a folder, a hub id, or the folder of a training, or of those of all stages. Repeat it, "
-        "in any order, to put the runs of stages together, or a run in the place of a model's stage. RUN@HALF_LIFE "
-        "takes another of its moving averages. [mini]",
+        help="A shipped name, a model's folder, a hub id, a run, or a folder of runs. Repeat it, in any order, to "
+        "combine them: a run replaces the model's stage of its name. RUN@HALF_LIFE takes another of its moving "
+        "averages. [mini]",
     ),
 ]
-Until = Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to run. [the model's, or the last]")]
+Until = Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to run. [the model's default]")]
 After = Annotated[
     str | None,
-    typer.Option(
-        metavar="STAGE", help="The stage in whose place the video comes. [the one whose size and rate it has]"
-    ),
+    typer.Option(metavar="STAGE", help="The stage whose output the video replaces. [the one of its size and rate]"),
 ]
 FitName = Annotated[
     str,
@@ -71,15 +69,14 @@ Size = Annotated[
     typer.Option(
         "--size",
         metavar="HEIGHTxWIDTH",
-        help="Of what the first stage makes; the others enlarge it as often as ever. [the model's]",
+        help="Size of the first stage's video; the others enlarge it by their usual factors. [the model's]",
     ),
 ]
 Frames = Annotated[
-    int | None, typer.Option(help="Of what the first stage makes; the others add to it as ever. [the model's]")
+    int | None,
+    typer.Option(help="Frames of the first stage's video; the others add theirs by their usual factors. [the model's]"),
 ]
-Rate = Annotated[
-    float | None, typer.Option("--fps", help="Frames a second of what the first stage makes. [the model's]")
-]
+Rate = Annotated[float | None, typer.Option("--fps", help="Frame rate of the first stage's video. [the model's]")]
 
 
 class Asked(NamedTuple):
@@ -190,7 +187,7 @@ def finished(bars: Bars, label: str, stream: "Iterator[Progress]") -> Iterator[F
         bars.advance(now.step)
         if now.done:
             seconds = time.perf_counter() - start
-            bars.end(f"{label}{now.stage}: {now.shape}, {now.steps} steps in {seconds:.1f} s")
+            bars.end(f"{label}{now.stage}: {now.shape}, {counted(now.steps, 'step')} in {seconds:.1f} s")
             yield Finished(now, seconds)
             start = time.perf_counter()
         del now  # a step that nobody holds any more makes room for the next

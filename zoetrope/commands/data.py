@@ -21,6 +21,7 @@ from zoetrope.commands._options import (
 from zoetrope.commands._sampling import DType
 from zoetrope.commands._talk import Talk
 from zoetrope.commands.train import source_json
+from zoetrope.explain import unknown
 
 if TYPE_CHECKING:
     from zoetrope.data import Dataset
@@ -42,6 +43,14 @@ Shape = Annotated[
 ]
 Recipe = Annotated[str, typer.Option(metavar="RECIPE", help="Where --stage is looked up.")]
 Stage = Annotated[str | None, typer.Option(metavar="NAME", help="Clips as this stage of --recipe is trained on them.")]
+Short = Annotated[
+    str,
+    typer.Option(
+        metavar="HOW",
+        help="Videos too short for the grid: hold (the last picture stands still, if half of the frames exist), "
+        "slow (played slower), or drop. Train with the same, --set STAGE.training.data.short=HOW.",
+    ),
+]
 Sheet = Annotated[str, typer.Option("--out", "-o", metavar="SHEET", help="A .png file.")]
 Count = Annotated[int, typer.Option(help="How many clips.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="A new folder for the shards.")]
@@ -61,15 +70,19 @@ def check(
     shape: Shape = None,
     stage: Stage = None,
     recipe: Recipe = "mini",
+    short: Short = "hold",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Tell what is usable and why the rest is not; exit status 2 if nothing is."""
+    """Tell what is usable and why the rest is not.
+
+    Exit status 2 if nothing is usable.
+    """
     from zoetrope.data._unused import counted, printable
 
     talk = Talk(json, quiet)
     grid = _grid(shape, recipe, stage) if shape or stage else None
-    stored = _stored(folder)
+    stored = _short(_stored(folder), short)
     report = _scan(stored, grid)
     kept: list[dict[str, Any]] = [
         {"name": printable(clip.name), "text": clip.text, "frames": clip.info.frames, "fps": clip.info.fps}
@@ -99,6 +112,7 @@ def preview(
     stage: Stage = None,
     recipe: Recipe = "mini",
     count: Count = 8,
+    short: Short = "hold",
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -116,7 +130,7 @@ def preview(
     talk = Talk(json, quiet)
     check_output(out, 1)
     grid = _grid(shape, recipe, stage)
-    opened = AnySource.from_json(source_json(source)).open()
+    opened = _short(AnySource.from_json(source_json(source)), short).open()
     _tell(talk, opened)
     sheet, captions = drawn(opened, grid, count)
     save_image(out, sheet)
@@ -135,7 +149,10 @@ def shard(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write what is usable in a folder as tar shards, which webdataset reads too."""
+    """Write what is usable in a folder as tar shards.
+
+    webdataset reads them too.
+    """
     at_least("--count", count, 1)
     out = new_folder(out)
     limit = bytes_named(size or "500MB", "--size") if size is not None or count is None else None
@@ -169,7 +186,10 @@ def encode(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Encode all captions beforehand, to lie beside the data: training then needs no text encoder in memory."""
+    """Encode all captions beforehand.
+
+    Their features are written beside the data; training then needs no text encoder in memory.
+    """
     encoder = _encoder(text, recipe)
     place = device_named(device)
 
@@ -228,6 +248,17 @@ def _stored(data: str) -> Any:
     from zoetrope.data import folder, shards
 
     return shards.Shards(path=data) if shards.is_shards(data) else folder.Folder(path=data)
+
+
+def _short(source: Any, how: str) -> Any:
+    """The source, of which short videos are treated so; toybox has none. Raises ValueError for an unknown way."""
+    from zoetrope.config import override
+    from zoetrope.data.toybox import Toybox
+
+    legal = ("hold", "slow", "drop")
+    if how not in legal:
+        raise ValueError(f"--short: {unknown('way', how, legal)}")
+    return source if isinstance(source, Toybox) else override(source, "short", how)
 
 
 def _encoder(text: str | None, recipe: str | None) -> Any:

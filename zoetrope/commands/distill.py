@@ -38,7 +38,7 @@ RecipeName = Annotated[
 Steps = Annotated[int | None, typer.Option(help="How many steps it should need in the end.", show_default=False)]
 Start = Annotated[int | None, typer.Option(help="The teacher's steps, which are halved.", show_default=False)]
 SamplerName = Annotated[
-    str | None, typer.Option("--sampler", metavar="NAME", help="Whose steps: ddim or stochastic. [ddim]")
+    str | None, typer.Option("--sampler", metavar="NAME", help="The student's sampler: ddim or stochastic. [ddim]")
 ]
 Weights = Annotated[
     tuple[float, float] | None,
@@ -107,8 +107,6 @@ def distill(
             with naming(out):
                 run = Run(part.recipe, part.stage, part.folder, place, ranks=ranks)
                 follow(talk, run, "distill", out)
-            if run.state.examples < run.spec.examples:
-                break  # told to stop by another process
     ranks.leave()
     if not ranks.leads:
         return

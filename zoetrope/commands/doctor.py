@@ -15,7 +15,11 @@ ENCODERS = {"mp4": "libx264", "webm": "libvpx-vp9", "gif": "gif", "png": "png"}
 
 
 def doctor(json: Json = False, quiet: Quiet = False) -> None:
-    """Tell versions, devices, speed, codecs and models; exit status 1 if making and saving a video would fail."""
+    """Tell what this machine can do, and what is missing.
+
+    Versions, devices, speed, codecs, text encoders, models and caches. Exit status 1 if making and saving a video would
+    fail.
+    """
     from zoetrope.commands._health import findings
 
     sections = {

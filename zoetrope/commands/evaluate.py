@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._evaluation import (
     Options,
     expect,
@@ -112,7 +113,10 @@ def evaluate(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Make videos of the captions of DATA and measure them against its clips."""
+    """Measure models on the captions and clips of DATA.
+
+    Makes videos of the captions, compares them with the clips, and writes a report.
+    """
     for option, value in (("--count", count), ("--reference", reference), ("--stride", stride), ("--window", window)):
         at_least(option, value, 1, MOST_MADE)
     if after is not None and reference not in (None, count):
@@ -143,14 +147,12 @@ def _run(talk: Talk, options: Options, asked: Asked, measures: "list[Measure]", 
     if ranks.leads:
         prepare_folder(plan)
     ranks.meet()
-    try:
+    with interrupted_saying(lambda: f"interrupted: {out} keeps what was made; the same command goes on with it"):
         make(talk, plan, ranks)
         ranks.leave()
         if not ranks.leads:
             return
         results = judged(talk, plan, ready)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted: {out} keeps what was made; the same command goes on with it") from None
     written = write_report(out, report(plan, results), plan.shelves())
     talk.result(written, "" if talk.quiet else summary(results) + f"\n{out / 'index.html'}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._options import MOST_MADE, Device, Json, Quiet, Sets, at_least, bytes_named, prompts_in
 from zoetrope.commands._sampling import (
     After,
@@ -54,7 +55,7 @@ Out = Annotated[
 ]
 From = Annotated[
     str | None,
-    typer.Option("--from", metavar="VIDEO", help="A video to start from, in the place of what a stage makes."),
+    typer.Option("--from", metavar="VIDEO", help="A video to start from; it replaces the output of a stage."),
 ]
 Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="What guidance leads away from.")]
 Count = Annotated[int, typer.Option(help="Videos of each prompt.")]
@@ -266,19 +267,20 @@ def _run(talk: Talk, making: Making, outputs: "Outputs", stage_outputs: "StageOu
     total, kept = len(making.jobs), sum(outputs.finished)
     if kept:
         talk.say(f"{kept} of {total} videos are there already")
-    try:
-        with talk.bars() as bars:
-            for number, job in enumerate(making.jobs):
-                if outputs.finished[number]:
-                    made: dict[str, Any] = {"path": outputs.paths[number], "prompt": job.prompt, "sample": job.sample}
-                    files.append({**made, "skipped": True})
-                else:
-                    files.append(_one(bars, making, number, outputs, stage_outputs))
-    except KeyboardInterrupt:
+
+    def told() -> str:
         written = [file["path"] for file in files if "skipped" not in file]
         more = "; the same command with --resume goes on" if total > 1 else ""
-        told = f"{len(written)} of {total - kept} videos were written ({', '.join(written) or 'nothing'}){more}"
-        raise KeyboardInterrupt(f"interrupted: {told}") from None
+        names = ", ".join(written) or "nothing"
+        return f"interrupted: {len(written)} of {total - kept} videos were written ({names}){more}"
+
+    with interrupted_saying(told), talk.bars() as bars:
+        for number, job in enumerate(making.jobs):
+            if outputs.finished[number]:
+                made: dict[str, Any] = {"path": outputs.paths[number], "prompt": job.prompt, "sample": job.sample}
+                files.append({**made, "skipped": True})
+            else:
+                files.append(_one(bars, making, number, outputs, stage_outputs))
     return files
 
 

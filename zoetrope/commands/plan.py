@@ -55,7 +55,10 @@ def plan(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Tell what each stage takes on a device: parameters, FLOPs, memory and time, to sample a video and to train."""
+    """Tell what each stage costs on a device.
+
+    Parameters, FLOPs, memory and time, to sample a video and to train.
+    """
     talk = Talk(json, quiet)
     fields = changes(sets)
     budget = bytes_named(memory) if memory else None
@@ -83,13 +86,19 @@ def plan(
         "device": {"name": place.name, "title": place.title, "memory": place.memory},
         "dtype": str(place.dtype).removeprefix("torch."),
         "measured": None if seen is None else seen.source,
+        "assumed": _assumed(place, seen),
         "stages": [stage.to_json(place.memory) for stage in made],
         "total": total,
     }
-    lines = _lines(name, place, made, total)
+    lines = _lines(name, place, made, total, _assumed(place, seen))
     if seen is not None:
         lines.append(f"Time and memory are corrected by what was measured: {seen.source}.")
     talk.result(value, "\n".join(lines))
+
+
+def _assumed(device: "Device", measured: "Measured | None") -> bool:
+    """Whether times rest on a maker's figures and the share of them that is usual, and on nothing measured."""
+    return device.name != "cpu" and measured is None
 
 
 def _card(name: str | None) -> str:
@@ -140,14 +149,15 @@ def _stages(
 
     if recipes.is_recipe(what):
         recipe = recipes.load_recipe(what)
-        for field, value in fields:
-            recipe = recipe.override(field, value)
+        recipe = recipe.overridden(dict(fields))
         return recipe.name, recipe.cascade.until(until), recipe
     spec = tuned(read_spec(locate(what)), Tuning(fields=fields))
     return spec.name, spec.until(until), None
 
 
-def _lines(name: str, device: "Device", stages: "Sequence[StagePlan]", total: dict[str, Any]) -> list[str]:
+def _lines(
+    name: str, device: "Device", stages: "Sequence[StagePlan]", total: dict[str, Any], assumed: bool
+) -> list[str]:
     """The plan as tables for people."""
     dtype = str(device.dtype).removeprefix("torch.")
     lines = [f"{name} on {device.title}, {device.memory / 1e9:.0f} GB, computing in {dtype}", "", "one video:"]
@@ -165,23 +175,29 @@ def _lines(name: str, device: "Device", stages: "Sequence[StagePlan]", total: di
                 str(stage.steps),
                 _scaled(stage.flops),
                 _bytes(stage.peak_bytes) + ("" if stage.peak_bytes <= device.memory else " (!)"),
-                _time(stage.seconds),
+                _time(stage.seconds, assumed),
             )
         )
     parameters, weights = f"{total['parameters']:,}", _bytes(total["weight_bytes"])
-    sums = (_scaled(total["flops"]), _bytes(total["peak_bytes"]), _time(total["seconds"]))
+    sums = (_scaled(total["flops"]), _bytes(total["peak_bytes"]), _time(total["seconds"], assumed))
     lines += _columns([*rows, ("all", "", parameters, weights, "", "", *sums)])
     if total["training"] is not None:
-        lines += ["", "training:", *_columns(_training(stages, device.memory))]
+        lines += ["", "training:", *_columns(_training(stages, device.memory, assumed))]
     if total["distillation"] is not None:
-        lines += ["", "distillation:", *_columns(_distillation(stages, device.memory))]
+        lines += ["", "distillation:", *_columns(_distillation(stages, device.memory, assumed))]
     learnt = [total[name] for name in ("training", "distillation") if total[name] is not None]
     crowded = not total["fits"] or any(cost["peak_bytes"] > device.memory for cost in learnt)
     notes = ["(!) more than the device has"] if crowded else []
+    if assumed:
+        notes.append(
+            "Parameters, FLOPs and memory are counted. Times are assumed, from figures that the maker publishes."
+        )
+    elif device.name == "cpu":
+        notes.append("Parameters, FLOPs and memory are counted. Times rest on what single operations take here, now.")
     return [*lines, "", *notes, "The text encoder, reading weights and writing files are not in these figures."]
 
 
-def _training(stages: "Sequence[StagePlan]", memory: int) -> list[tuple[str, ...]]:
+def _training(stages: "Sequence[StagePlan]", memory: int, assumed: bool) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("stage", "examples", "FLOPs", "memory, activations kept", "recomputed", "time")]
     for stage in stages:
         learning = stage.learning
@@ -193,11 +209,11 @@ def _training(stages: "Sequence[StagePlan]", memory: int) -> list[tuple[str, ...
             for size in (learning.peak_bytes_kept, learning.peak_bytes_checkpointed)
         )
         examples = f"{learning.examples:,}"
-        rows.append((stage.name, examples, _scaled(learning.flops), kept, again, _time(learning.seconds)))
+        rows.append((stage.name, examples, _scaled(learning.flops), kept, again, _time(learning.seconds, assumed)))
     return rows
 
 
-def _distillation(stages: "Sequence[StagePlan]", memory: int) -> list[tuple[str, ...]]:
+def _distillation(stages: "Sequence[StagePlan]", memory: int, assumed: bool) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [
         ("stage", "rounds", "examples", "FLOPs", "memory", "time", "steps", "FLOPs/video", "time/video")
     ]
@@ -207,8 +223,8 @@ def _distillation(stages: "Sequence[StagePlan]", memory: int) -> list[tuple[str,
             rows.append((stage.name, *["-"] * 8))
             continue
         held = _bytes(cost.peak_bytes) + ("" if cost.peak_bytes <= memory else " (!)")
-        learnt = (str(cost.rounds), f"{cost.examples:,}", _scaled(cost.flops), held, _time(cost.seconds))
-        made = (str(cost.steps), _scaled(cost.sampling_flops), _time(cost.sampling_seconds))
+        learnt = (str(cost.rounds), f"{cost.examples:,}", _scaled(cost.flops), held, _time(cost.seconds, assumed))
+        made = (str(cost.steps), _scaled(cost.sampling_flops), _time(cost.sampling_seconds, assumed))
         rows.append((stage.name, *learnt, *made))
     return rows
 
@@ -230,9 +246,9 @@ def _bytes(number: float) -> str:
     return f"{_scaled(number)}B"
 
 
-def _time(seconds: float) -> str:
-    """Seconds in a unit that people read."""
-    for unit, size in (("years", 31_557_600), ("days", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:,.1f} {unit}"
-    return f"{seconds:.3g} s"
+def _time(seconds: float, assumed: bool) -> str:
+    """Seconds in a unit that people read, in two digits; in one that is called so, where they are assumed."""
+    units = (("years", 31_557_600), ("days", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+    unit, size = next((each for each in units if seconds >= 2 * each[1]), units[-1])
+    amount = float(f"{seconds / size:.{1 if assumed else 2}g}")
+    return f"{'about ' if assumed else ''}{amount:,.12g} {unit}"

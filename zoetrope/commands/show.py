@@ -25,14 +25,21 @@ What = Annotated[
 
 
 def show(what: What, json: Json = False, quiet: Quiet = False) -> None:
-    """Tell what a model, a recipe or a run is; --json gives a recipe's complete recipe.json to start from."""
+    """Tell what a model, a recipe or a run is.
+
+    Of a recipe, --json prints the complete recipe.json, to start from.
+    """
     from zoetrope import recipes
-    from zoetrope.models.folder import shipped
+    from zoetrope.models.folder import FILE, shipped
+    from zoetrope.models.runs import within
     from zoetrope.training.trained import is_run
 
     talk, path = Talk(json, quiet), Path(what).expanduser()
     if is_run(path):
         value, lines = _run(path)
+    elif not (path / FILE).is_file() and (runs := within(path)):
+        shown = [_run(Path(run)) for run in runs]
+        value, lines = {"runs": [told for told, _ in shown]}, [line for _, own in shown for line in own]
     elif recipes.is_recipe(what):
         if path.suffix == ".py":
             talk.say(f"{one_line(what)}: is a program, and is run to see what it describes")
@@ -111,7 +118,15 @@ def _run(path: Path) -> tuple[dict[str, Any], list[str]]:
     }
     head = one_line(f"{path}, a run of stage {name} of {recipe.name}: {examples} of {counted(total, 'example')}")
     lines = [head, *_table([stage], sizes)]
-    return value, [*lines, *([f"last metrics: {js.dumps(last)}"] if last else [])]
+    return value, [*lines, *([_last(last)] if last else [])]
+
+
+def _last(metrics: dict[str, Any]) -> str:
+    """The last line of metrics, for people; --json has all of it."""
+    loss, speed = metrics.get("loss"), metrics.get("examples_per_second")
+    told = ["loss unknown" if loss is None else f"loss {loss:.4f}"]
+    told += [] if speed is None else [f"{speed:.1f} examples/s"]
+    return f"after {counted(metrics['examples'], 'example')}: {', '.join(told)}"
 
 
 def _table(stages: "Sequence[StageSpec]", sizes: dict[str, int | None] | dict[str, int]) -> list[str]:

@@ -29,7 +29,7 @@ Stages = Annotated[
     str | None, typer.Option(metavar="A,B", help="Train these one after another, each in RUN/<stage>. [all]")
 ]
 Out = Annotated[
-    Path, typer.Option("--out", "-o", metavar="RUN", help="The folder of this training, or of those of all stages.")
+    Path, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run, or of the runs of several stages.")
 ]
 Data = Annotated[
     str | None,
@@ -129,8 +129,6 @@ def train(
             with naming(part.folder):
                 run = Run(part.recipe, part.stage, part.folder, place, part.init, ranks)
                 last = follow(talk, run, "train", out)
-            if run.state.examples < run.spec.examples:
-                break  # told to stop by another process
             results.append(told(part.folder, part.stage, run.state.examples, last))
             del run  # its network makes room for the next
     ranks.leave()
@@ -333,7 +331,7 @@ def follow(talk: Talk, run: "Run", verb: str, out: Path) -> "Progress | None":
                     bars.advance(last.examples, f"loss {loss}, {last.examples_per_second:.1f} examples/s")
         except FloatingPointError as error:
             raise ValueError(f"{run.folder}: {error}; try a lower training.phases.0.peak") from None
-    if run.stopped and run.state.examples < run.spec.examples:
+    if run.state.examples < run.spec.examples:  # told to stop, or another process was
         raise KeyboardInterrupt(_kept(run, verb, out))
     return last
 

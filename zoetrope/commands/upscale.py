@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._options import Device, Json, Quiet, Sets, bytes_named
 from zoetrope.commands._sampling import (
     Asked,
@@ -50,7 +51,7 @@ Out = Annotated[
 ]
 Caption = Annotated[str | None, typer.Option(metavar="TEXT", help="What the video shows. [the stages read no text]")]
 After = Annotated[
-    str | None, typer.Option(metavar="STAGE", help="The stage in whose place the video comes. [the one with its size]")
+    str | None, typer.Option(metavar="STAGE", help="The stage whose output the video replaces. [the one with its size]")
 ]
 FitName = Annotated[
     str,
@@ -137,10 +138,8 @@ def upscale(
     asked = Asked(seed, steps, None, sampler, sets, device, dtype, teacher)
     talk = Talk(json, quiet)
     job, begun = _prepared(talk, wish, model, asked, bytes_named(memory) if memory else None)
-    try:
+    with interrupted_saying(lambda: "interrupted: nothing was written"):
         file = (_compared(talk, job) if compare else {}) | _run(talk, job)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("interrupted: nothing was written") from None
     talk.result({"files": [file], "from": begun, **job.about}, "" if quiet else job.path)
 
 

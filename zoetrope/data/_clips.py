@@ -43,10 +43,12 @@ class ClipSource(Source, ABC):
     """A set of media files, in `path`, that clips are cut from.
 
     Attributes:
+        path: where the files lie; relative to the folder that the command runs in, "~" is the home folder.
         seed: of the order in each pass, and of where clips begin.
-        short: what becomes of a video too short for a clip.
+        short: what becomes of a video too short for a clip: "hold" lets its last picture stand still if at least half
+            of the frames exist, "slow" plays it slower, "drop" leaves it out.
         min_height, min_width: smaller files are left out; others are enlarged if they must be.
-        cache_mb: megabytes of memory for decoded small files.
+        cache_mb: megabytes of memory for decoded clips; 0 keeps none.
     """
 
     path: str
@@ -242,7 +244,7 @@ def _none_fits(infos: Sequence[Info], source: ClipSource, shape: VideoShape) -> 
         return said
     return (
         f'{said}. With short="slow" {helped} of {len(infos)} clips fit, played slower '
-        "(on the command line: --set STAGE.training.data.short=slow)"
+        "(train: --set STAGE.training.data.short=slow; data check and data preview: --short slow)"
     )
 
 

@@ -37,7 +37,11 @@ __all__ = ["Clip", "Dropped", "Folder", "FolderDataset", "Report", "scan"]
 
 
 class Folder(ClipSource):
-    """The folder `path`, shuffled anew in each pass; `split` keeps only what metadata marks with it."""
+    """A folder of videos and images with captions, shuffled anew in each pass.
+
+    Attributes:
+        split: take only what the metadata marks with it, in the field "split"; None takes all.
+    """
 
     path: str
     split: str | None = None

@@ -16,14 +16,23 @@ from zoetrope.shapes import VideoShape, Window
 
 
 class Part(Config):
-    """A source and its weight against the others'."""
+    """A source and its weight against the others'.
+
+    Attributes:
+        source: where the examples come from.
+        weight: its share of the examples, as a part of the sum of all weights.
+    """
 
     source: Source
     weight: PositiveFloat = 1.0
 
 
 class Mixture(Source):
-    """Sources by weight. Single pictures come from all of them, clips from those that can give clips."""
+    """Sources by weight. Single pictures come from all of them, clips from those that can give clips.
+
+    Attributes:
+        parts: the sources with their weights.
+    """
 
     parts: Annotated[tuple[Part, ...], Field(min_length=1)]
 

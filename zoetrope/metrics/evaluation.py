@@ -86,4 +86,5 @@ def take(ready: Sequence[Ready], material: Material) -> Iterator[Result | Unavai
 
 def _unavailable(measure: Measure, reason: str, remedy: str = "") -> Unavailable:
     name = measure.kind() if measure.extractor is None else measure.name
+    reason = reason.removeprefix(f"{measure.name}: ")
     return Unavailable(name=name, title=measure.title, reason=reason, remedy=remedy)

@@ -52,7 +52,7 @@ def keep_reference(reference: Reference, shelf: Shelf, count: int, share: Share)
     for done, number in enumerate(numbers, start=1):
         if not shelf.has(number):
             example = reference.example(number, shelf.shape)
-            skipped = [str(getattr(one, "name", one)) for one in example.skipped]
+            skipped = [one.name for one in example.skipped]
             shelf.put(number, example.video, example.text, skipped)
         yield done
 

@@ -10,6 +10,7 @@ import torch
 from zoetrope.config import unknown
 from zoetrope.data import Dataset, Example
 from zoetrope.data.folder import Folder
+from zoetrope.data.shards import is_shards
 from zoetrope.data.toybox.captions import caption
 from zoetrope.data.toybox.held_out import held_out, held_out_script
 from zoetrope.data.toybox.render import render
@@ -54,6 +55,8 @@ def open_reference(data: str, split: str | None = None) -> Reference:
     Raises ValueError if there is no such split, or if nothing in the folder is usable.
     """
     if data != "toybox" or Path(data).is_dir():
+        if is_shards(data):
+            raise ValueError(f"--data {data}: expected the folder of clips, got shards, which have no splits")
         clips = Folder(path=data, split=split).open()
         path = clips.source.place.resolve()
         name = f"{path.name}, {split}" if split else path.name

@@ -70,6 +70,10 @@ class Cascade:
             spec.text, None, self.device, torch.float32 if self.device.type == "cpu" else dtype
         )
 
+    def __repr__(self) -> str:
+        stages = ", ".join(stage.name for stage in self.spec.stages)
+        return f"Cascade({self.spec.name!r}: {stages}; {self.device}, {str(self.dtype).removeprefix('torch.')})"
+
     @classmethod
     def from_pretrained(
         cls,

@@ -39,7 +39,7 @@ def locate(name_or_path: str | Path) -> Path:
     if (path / FILE).is_file():
         return path
     if path.is_dir():
-        raise ValueError(f"{path}: not a model, the folder has no {FILE}")
+        raise ValueError(f"{path}: not a model, the folder has no {FILE}, nor the checkpoints of a run")
     if path.suffix and path.exists():
         why = "; pickle files can run code and are never read" if path.suffix in PICKLES else ""
         raise ValueError(f"{path}: expected a model folder with a {FILE}, got a file{why}")
@@ -47,10 +47,10 @@ def locate(name_or_path: str | Path) -> Path:
         return shipped()[name]
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return _download(name)
-    if path.exists() or "/" in name or os.sep in name:
-        raise ValueError(
-            f"{name}: expected the folder of a model, {'got a file' if path.exists() else 'there is none'}"
-        )
+    if path.exists():
+        raise ValueError(f"{name}: expected the folder of a model or of a run, got a file")
+    if "/" in name or os.sep in name:
+        raise ValueError(f"{name}: expected the folder of a model or of a run, there is none of this name")
     raise ValueError(unknown("model", name, shipped()))
 
 

@@ -1,7 +1,7 @@
 """What is told while a cascade samples."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -27,7 +27,7 @@ class Progress:
     step: int
     steps: int
     shape: VideoShape
-    x_hat: Tensor
+    x_hat: Tensor = field(repr=False)
     colours: Sequence[Colour] = ()
     place: int = 0
 

@@ -101,6 +101,7 @@ class VideoUNetConfig(NetworkConfig):
             stays there. What low_res tells already, flat areas and given frames, is then right from the first step of
             training. For networks that predict v.
         checkpointing: recompute blocks in the backward pass instead of keeping their activations.
+        levels: resolutions, the finest first; each has half the height and width of the one before it.
     """
 
     patch: Annotated[int, Field(ge=1, le=256)] = 1

@@ -73,7 +73,9 @@ def cpu(dtype: torch.dtype, *, training: bool = True, clock: Clock = time.perf_c
         speed = speeds[key if key in speeds else (operation.kind, False)]
         return start + speed.at(operation.size) * (operation.flops or operation.moved)
 
-    return Device("cpu", f"this CPU, {torch.get_num_threads()} threads", installed(), dtype, price)
+    threads = torch.get_num_threads()
+    name = f"this CPU, {threads} thread{'s' if threads > 1 else ''}"
+    return Device("cpu", name, installed(), dtype, price)
 
 
 def _timed(trials: Sequence[Trial], clock: Clock, repeat: int = 1) -> list[float]:

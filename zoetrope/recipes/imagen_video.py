@@ -1,7 +1,25 @@
-"""Imagen Video at the paper's size: seven stages, 11.6 billion parameters, T5-XXL text [arXiv:2210.02303].
+"""Imagen Video at the paper's size: seven stages, 11.8 billion parameters, T5-XXL text [arXiv:2210.02303].
 
-Order, shapes, parameter counts, where attention is, guidance and steps are the paper's. Widths, depths, learning rates
-and batch sizes were never published: those here are ours, chosen so that each stage has the paper's parameter count.
+The paper's are: the order and shapes of the stages; where attention is and where convolutions; T5-XXL; the ancestral
+sampler with 256 steps in the base and 128 in the others; dynamic thresholding as such; guidance that oscillates in the
+base, tsr1 and ssr1, between 15 and 1 as in its example; an SNR of 3, one of the two that it names, on the video that a
+stage is given; video and images in one batch.
+
+Ours, because the paper does not say, are: widths, depths and the size of patches; gamma of the sampler; the percentile
+of thresholding, 0.995, which is Imagen's; after how many steps guidance oscillates; guidance of 6 in the other stages;
+rates and batches, which are Imagen's; the share of images. Widths and depths are chosen so that each stage comes within
+3 % of the paper's parameter count:
+
+    stage   here             paper
+    base    5,758,210,052    5.6 B    + 2.8 %
+    tsr1    1,735,330,309    1.7 B    + 2.1 %
+    ssr1    1,371,788,037    1.4 B    - 2.0 %
+    ssr2    1,167,638,917    1.2 B    - 2.7 %
+    tsr2      787,910,533    780 M    + 1.0 %
+    tsr3      627,658,117    630 M    - 0.4 %
+    ssr3      339,468,046    340 M    - 0.2 %
+    all    11,788,004,011   11.6 B    + 1.6 %
+
 imagen_video@0.25 is the same with networks a quarter as wide, as is any other factor up to 1.
 
     zoetrope show imagen_video

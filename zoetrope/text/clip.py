@@ -12,7 +12,13 @@ from zoetrope.text._frozen import Frozen, find, fingerprint, read, tokenizer
 class CLIPText(TextEncoder):
     """The last hidden states, after the final normalisation, of a CLIP text encoder: a hub id or a local folder.
 
-    The folder may hold the whole CLIP; only its text side is read. `width` is 512 for ViT-B, 768 for ViT-L.
+    The folder may hold the whole CLIP; only its text side is read.
+
+    Attributes:
+        model: a hub id, or a local folder with config.json, safetensors and tokenizer.
+        revision: branch, tag or commit on the hub; None is its main branch. Of no meaning for a folder.
+        width: features of a token: 512 for ViT-B, 768 for ViT-L.
+        limit: most tokens of a text that are read, with the two that mark begin and end.
     """
 
     model: str = "openai/clip-vit-large-patch14"

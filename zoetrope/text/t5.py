@@ -13,8 +13,13 @@ from zoetrope.text._spiece import read_spiece
 class T5(TextEncoder):
     """The token sequence of a T5 encoder: a hub id, at `revision` if one is given, or a local folder.
 
-    The folder needs config.json, weights in safetensors, and tokenizer.json or spiece.model. `width` is d_model:
-    512 for small, 768 base, 1024 large, 2048 xl, 4096 xxl.
+    The folder needs config.json, weights in safetensors, and tokenizer.json or spiece.model.
+
+    Attributes:
+        model: a hub id, or a local folder.
+        revision: branch, tag or commit on the hub; None is its main branch. Of no meaning for a folder.
+        width: features of a token, T5's d_model: 512 for small, 768 base, 1024 large, 2048 xl, 4096 xxl.
+        limit: most tokens of a text that are read, with the one that marks its end.
     """
 
     model: str = "google/t5-v1_1-xxl"

@@ -23,7 +23,12 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class Words(TextEncoder):
-    """One token for each word or sign, in the order of the sentence, whose place is a part of its vector."""
+    """One token for each word or sign, in the order of the sentence, whose place is a part of its vector.
+
+    Attributes:
+        width: features of a token.
+        limit: most words and signs of a text that are read.
+    """
 
     width: Annotated[int, Field(ge=8, le=2**19)] = 384
     limit: Annotated[int, Field(ge=1, le=100_000)] = 64

@@ -63,9 +63,7 @@ def adapt(network: Network, lora: Lora) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        raise ValueError(
-            f"lora: expected the package peft to be installed ({error}); try: pip install 'zoetrope[lora]'"
-        ) from None
+        raise ValueError(f"lora: expected the package peft to be installed ({error}); try: pip install peft") from None
     maps = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     found = {name for one in lora.targets for name in _matching("lora.targets", "linear map", one, maps)}
     config = LoraConfig(

@@ -292,7 +292,9 @@ def _checksum(path: Path) -> tuple[int, int]:
 
 def _flush(path: Path) -> None:
     """Wait until a file, or the names in a folder, have reached the disk."""
-    handle = os.open(path, os.O_RDONLY)
+    if os.name == "nt" and path.is_dir():  # which Windows does not open
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:

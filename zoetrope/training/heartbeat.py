@@ -22,6 +22,7 @@ class Heartbeat:
         self.rank, self.others = rank, [other for other in range(world) if other != rank]
         self._store = PrefixStore("heartbeat", _get_default_store())
         self._store.add(f"beat {rank}", 1)
+        self.orphaned = False  # whether torchrun is gone
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -46,7 +47,8 @@ class Heartbeat:
             self._store.add(f"left {self.rank}", 1)
         except RuntimeError:  # the store is gone, and with it who keeps it: torchrun, or else the leading process
             if not self._over.is_set() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
-                self._give_up("torchrun, which began it, is gone")
+                self.orphaned = True
+                log.error("process %d ends after this step, because torchrun, which began it, is gone", self.rank)
 
     def _left(self, other: int) -> bool:
         return self._store.add(f"left {other}", 0) > 0

@@ -277,7 +277,7 @@ class Run:
 
     def _learn(self, batch: Batch) -> Step:
         """One step on a batch; a loss that is not finite is counted, written down, and its update left out."""
-        state, stop = self.state, torch.tensor([float(self.stopped)], device=self.device)
+        state, stop = self.state, torch.tensor([float(self.stopped or self.ranks.orphaned)], device=self.device)
         if self.spec.lora is not None and self.spec.lora.dropout:
             torch.manual_seed(seeded(self.spec.seed, f"dropout {self.ranks.rank}", state.examples))
         errors = self.learner.gradients(batch, self.ranks.world, state.typical).to(self.device)

@@ -61,6 +61,11 @@ class Ranks(NamedTuple):
             ) from error
 
     @property
+    def orphaned(self) -> bool:
+        """Whether torchrun, which began this process, is gone: the training is to end, with a checkpoint."""
+        return any(heart.orphaned for heart in _hearts)
+
+    @property
     def leads(self) -> bool:
         """Whether this is rank 0."""
         return self.rank == 0

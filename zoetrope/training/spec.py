@@ -49,6 +49,7 @@ class TrainSpec(Config):
     Attributes:
         data: where examples come from.
         phases: the curriculum, in order.
+        seed: of everything random in training: fresh weights, order, times, noise, dropped texts.
         objective: what is learnt; distillation sets it.
         weight: which error is minimised; the paper minimises that of eps.
         balance: divide each error by its running mean at that noise level, so that the levels where little can be known
@@ -58,14 +59,15 @@ class TrainSpec(Config):
             stage is given clean videos alone and is sampled so (`sampling.low_res_logsnr` None).
         text_dropout: share of examples that never see their text, for classifier-free guidance.
         crop: side lengths (height, width) of the output crop that a fully convolutional stage is trained on.
-        span: as many frames of a clip, one after the other, does such a stage see at a time; None is all.
+        span: how many neighbouring frames of a clip such a stage is trained on at a time; None is all.
         optimizer: "adamw"; "muon", which takes some time of its own at each step, whatever the batch, so that it suits
             batches of a thousand pixels of the coarsest level or more; or "adamw8bit", which takes a quarter of the
             memory for what it remembers, and needs the package bitsandbytes.
-        betas: of AdamW.
-        rate: how the learning rate goes in between.
-        warm_up, cool_down: examples over which the learning rate rises to its peak, and at the end falls to a hundredth
-            of it.
+        betas: decay of AdamW's averages of the gradient and of its square, at each step.
+        weight_decay: share of each weight that a step takes away, times the learning rate, as in AdamW.
+        rate: how the learning rate goes between warm-up and cool-down.
+        warm_up: examples at the start of the training over which the learning rate rises to its peak.
+        cool_down: examples at its end over which the learning rate falls to a hundredth of the peak.
         half_life: examples after which the moving average of the weights has forgotten half. Of several, each has an
             average of its own, and the first one's is sampled with unless another is named.
         freeze: patterns over the names of parameters that are not to learn, such as "*attention*".
@@ -75,11 +77,12 @@ class TrainSpec(Config):
         precision: "auto" trains in bfloat16 where the device gains from it.
         parallel: how several processes train together; "sharded" divides the weights among them.
         compile: compile the network's blocks before the first step, for each shape of batch anew.
-        keep: so many of the newest checkpoints. keep_every: and for good the first after each multiple of so many
-            examples (0: none).
+        keep: how many of the newest checkpoints are kept.
+        keep_every: examples between checkpoints that are kept for good (0: none).
         patience: batches in a row whose loss or gradient may be other than finite before the training ends.
         checkpoint_every: the most examples that a kill may cost, in whole steps, two at least; see `checkpoint_step`.
-        sample_every: examples between sample sheets (0: none). log_every: between lines of metrics.
+        sample_every: examples between sample sheets (0: none).
+        log_every: examples between lines of metrics.
         trackers: services that are told what is logged.
         workers: processes that decode videos and look up texts while the network learns; 0 is a thread of its own.
     """
@@ -203,7 +206,14 @@ class DistilSpec(Config):
 
 
 class Recipe(Config):
-    """A whole system as data: the cascade, and how each of its stages is trained and distilled."""
+    """A whole system as data: the cascade, and how each of its stages is trained and distilled.
+
+    Attributes:
+        name: of the system, for people.
+        cascade: what the stages are.
+        training: how stages are trained, by their names. A stage without an entry cannot be trained.
+        distillation: how stages are distilled, by their names. A stage without an entry takes the defaults.
+    """
 
     name: str
     cascade: CascadeSpec

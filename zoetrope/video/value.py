@@ -16,7 +16,7 @@ from zoetrope.video.writing import Writer, check_output, open_writer
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Video:
     """Pictures in sRGB, frames (F, H, W, 3) uint8, of which `fps` are shown a second.
 
@@ -33,6 +33,10 @@ class Video:
             raise ValueError(f"Video.frames: expected at least one picture and one pixel, got {self.frames.shape}")
         if not (math.isfinite(self.fps) and self.fps > 0):
             raise ValueError(f"Video.fps: expected a positive number, got {self.fps}")
+
+    def __repr__(self) -> str:
+        frames, height, width, _ = self.frames.shape
+        return f"Video({frames} frames of {height}x{width} at {self.fps:g} fps)"
 
     @property
     def seconds(self) -> float:

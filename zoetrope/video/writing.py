@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from zoetrope.config import unknown
 from zoetrope.video.encoding import Output, Sink, encoder, pictures
 from zoetrope.video.ending import unwinding
 from zoetrope.video.naming import is_address, sequence_files, sequence_pattern
@@ -44,7 +43,7 @@ def check_output(path: str | os.PathLike[str], frames: int | None = None) -> Non
         if not target.suffix:
             raise ValueError(f"{path}: expected a name ending in {', '.join(SUFFIXES)}, or a folder ending in '/'")
         if target.suffix.lower() not in SUFFIXES:
-            raise ValueError(f"{path}: {unknown('suffix', target.suffix, SUFFIXES)} (legal: {', '.join(SUFFIXES)})")
+            raise ValueError(f"{path}: expected a name ending in {', '.join(SUFFIXES)}, got {target.suffix!r}")
         if target.suffix.lower() == ".png" and frames is not None and frames > 1:
             better = f"{target.stem}_%04d.png"
             raise ValueError(f"{path}: one .png holds one picture, not {frames}; name a folder or {better}")

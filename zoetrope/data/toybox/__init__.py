@@ -18,6 +18,7 @@ class Toybox(Source):
 
     Attributes:
         scripts: how many different things happen in it; each in endless sizes, places and speeds.
+        seed: of the world: which things happen, and how each of them looks.
         motions: only what moves so, such as ("orbit", "bounce"); all if there are none. In a `Mixture` with the whole
             world, what is hard to learn is seen more often.
         pictures: only single pictures, as a folder of images has them. In a `Mixture` with a world of few scripts, some

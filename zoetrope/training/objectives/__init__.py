@@ -37,6 +37,10 @@ class Teacher(Config):
     """A network to learn from: what it is, and the file of its weights, from the run's folder on.
 
     The weights that it has in common with the network that learns are what that one starts from.
+
+    Attributes:
+        network: its architecture.
+        weights: a safetensors file, relative to the run's folder.
     """
 
     network: NetworkConfig
@@ -44,7 +48,11 @@ class Teacher(Config):
 
 
 class Objective(Kind, ABC):
-    """What a network learns; `teacher` is None where it learns from data alone."""
+    """What a network learns.
+
+    Attributes:
+        teacher: the network to learn from; None learns from data alone.
+    """
 
     folder: ClassVar[str] = "zoetrope.training.objectives"
 

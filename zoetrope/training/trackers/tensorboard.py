@@ -19,7 +19,7 @@ class TensorBoard(Tracker):
             from torch.utils.tensorboard.writer import SummaryWriter
         except ImportError as error:
             raise ValueError(
-                f"tensorboard: expected the package to be installed ({error}); try: pip install 'zoetrope[track]'"
+                f"tensorboard: expected the package to be installed ({error}); try: pip install tensorboard"
             ) from None
         writer = SummaryWriter(str(run / "tensorboard"), purge_step=examples + 1 if examples else None)
         return _Events(writer)

@@ -28,9 +28,7 @@ class Wandb(Tracker):
         try:
             import wandb
         except ImportError as error:
-            raise ValueError(
-                f"wandb: expected the package to be installed ({error}); try: pip install 'zoetrope[track]'"
-            ) from None
+            raise ValueError(f"wandb: expected the package to be installed ({error}); try: pip install wandb") from None
         file = run / FILE
         if not file.exists():
             write_text(file, json.dumps({"id": uuid.uuid4().hex[:12]}))
