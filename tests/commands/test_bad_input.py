@@ -21,6 +21,7 @@ from zoetrope.commands._outputs import numbered, slug
 from zoetrope.video import Video, probe
 
 from .conftest import Cli, Done, start
+from .test_train import short
 
 QUICK = ["--until", "base", "--steps", "1"]
 READ_ONLY = "/proc"  # not even root can make a file there
@@ -89,6 +90,7 @@ def test_models_that_are_not_there(cli: Cli, model: Path) -> None:
     refused(cli("generate", "fog", "--model", "weights.pt"), "pickle files can run code and are never read")
     refused(cli("show", "minimal"), "unknown model 'minimal'")
     refused(cli("show", "/no/where"), "/no/where: expected the folder of a model or of a run, there is none of this")
+    refused(cli("generate", "fog", "--model", "s3://bucket/m"), "s3://bucket/m: expected the folder of a model")
     refused(cli("generat", "fog"), "No such command 'generat'", "'generate'")
 
 
@@ -294,6 +296,29 @@ def test_data_without_a_usable_clip(cli: Cli, bad_films: Path, recipe: Path) -> 
     assert not Path("run").exists()
 
 
+def test_what_is_written_goes_to_this_machine(
+    cli: Cli, films: Path, recipe: Path, model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    there = "s3://bucket/new"
+    for words in (
+        ["data", "shard", films],
+        ["train", recipe, "--stage", "base"],
+        ["distill", model, "--stage", "base"],
+        ["evaluate", model, "--data", films],
+        ["generate", "fog", "--model", model, *QUICK],
+    ):
+        name = f"{there}.gif" if words[0] == "generate" else there
+        refused(cli(*words, "--out", name), "is an address; expected a")
+    assert not Path("s3:").exists()
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    assert cli("train", recipe, "--stage", "base", "--out", "~/run", *short("base", 4), "--quiet").code == 0
+    assert Path("home/run/run.json").is_file() and not Path("~").exists()
+    assert cli("distill", "--resume", "--out", "~/new").err.startswith(f"error: {tmp_path}")
+
+
 def test_data_check_and_preview(cli: Cli, films: Path, bad_films: Path) -> None:
     for file in films.iterdir():
         shutil.copy(file, bad_films)
@@ -343,6 +368,16 @@ def test_our_own_mistakes_keep_their_traceback(cli: Cli) -> None:
     Path("odd.py").write_text("def recipe():\n    return 1 / 0\n")
     with pytest.raises(ZeroDivisionError):
         cli("show", "odd.py")
+
+
+@pytest.mark.parametrize("verb", ["generate", "preview", "evaluate"])
+def test_no_more_is_begun_than_could_be_made(cli: Cli, model: Path, films: Path, verb: str) -> None:
+    words = {
+        "generate": ["generate", "fog", "--model", model],
+        "preview": ["data", "preview", films, "--shape", "4x8x8@2", "-o", "sheet.png"],
+        "evaluate": ["evaluate", model, "--data", films],
+    }
+    refused(cli(*words[verb], "--count", "100000000000"), "--count: expected a number from 1 to 100000, got a larger")
 
 
 def test_values_of_options() -> None:

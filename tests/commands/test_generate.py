@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import zoetrope
 from zoetrope.commands._talk import Talk
-from zoetrope.video import probe, read, read_tags
+from zoetrope.video import Video, probe, read, read_tags
 
 from .conftest import Cli, start
 
@@ -174,6 +174,9 @@ def test_what_was_made_otherwise_is_not_taken_for_it(cli: Cli, model: Path, chan
     assert done.code == 2 and "v-001.gif: expected the video of 'fog' with these settings, or nothing" in done.err
     assert Path("v-001.gif").read_bytes() == before
     Path("v-001.gif").write_bytes(b"x")
+    done = cli("generate", *words, "-o", "v.gif", "--count", "2", "--resume")
+    assert done.code == 2 and "v-001.gif: expected the video of 'fog'" in done.err
+    Video(np.zeros((4, 8, 8, 3), np.uint8), 2).save("v-001.gif", tags={"comment": "[" * 50_000})
     done = cli("generate", *words, "-o", "v.gif", "--count", "2", "--resume")
     assert done.code == 2 and "v-001.gif: expected the video of 'fog'" in done.err
 

@@ -173,6 +173,7 @@ def test_unreadable_files_say_why(tmp_path: Path, make_video: Maker, sound: Path
         (tmp_path / "list.mp4", "not a media file"),
         (tmp_path / "empty.mp4", "is empty"),
         (tmp_path / "gone.mp4", "there is no such file"),
+        ("https://example.org/a.mp4", "is an address; expected a file on this machine"),
         (tmp_path / "none_%03d.png", "holds no pictures named none_%03d.png"),
         (sound, "has no video, only audio"),
         (no_pictures, "holds no pictures"),

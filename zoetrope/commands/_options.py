@@ -74,12 +74,16 @@ def bytes_named(text: str, option: str = "--memory") -> int:
     return int(size)
 
 
-def at_least(option: str, value: float | None, least: int) -> None:
-    """Raise ValueError unless an option's value is absent, or finite, at least `least`, and below `MOST`."""
-    if value is None or least <= value < MOST:
+MOST_MADE = 100_000
+"""Videos of a prompt, clips of an evaluation, pictures of a sheet, in one command."""
+
+
+def at_least(option: str, value: float | None, least: int, most: int = MOST - 1) -> None:
+    """Raise ValueError unless an option's value is absent, or finite, at least `least`, and at most `most`."""
+    if value is None or least <= value <= most:
         return
-    if value >= MOST and value != float("inf"):
-        raise ValueError(f"{option}: expected a number from {least} to {MOST - 1}, got a larger one")
+    if value > most and value != float("inf"):
+        raise ValueError(f"{option}: expected a number from {least} to {most}, got a larger one")
     raise ValueError(f"{option}: expected a finite number of {least} or more, got {value:g}")
 
 
@@ -101,6 +105,15 @@ def shape_named(text: str) -> "VideoShape":
         return VideoShape(frames=frames, height=height, width=width, fps=float(rate))
     except ValueError:
         raise ValueError(f"--shape {text}: expected FRAMESxHEIGHTxWIDTH@FPS, such as 16x24x40@3") from None
+
+
+def new_folder(path: str | Path) -> Path:
+    """The folder that `--out` names; "~" is the home folder. Raises ValueError for an address."""
+    from zoetrope.video.naming import is_address
+
+    if is_address(path):
+        raise ValueError(f"--out {path}: is an address; expected a folder on this machine")
+    return Path(os.path.expanduser(path))
 
 
 def prompts_in(path: str) -> list[str]:

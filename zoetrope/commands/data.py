@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoetrope.commands._options import (
+    MOST_MADE,
     Device,
     Json,
     Quiet,
@@ -14,6 +15,7 @@ from zoetrope.commands._options import (
     bytes_named,
     device_named,
     dtype_named,
+    new_folder,
     shape_named,
 )
 from zoetrope.commands._sampling import DType
@@ -115,7 +117,7 @@ def preview(
     quiet: Quiet = False,
 ) -> None:
     """Draw the first clips, as training sees them, on one sheet."""
-    at_least("--count", count, 1)
+    at_least("--count", count, 1, MOST_MADE)
     out = os.path.expanduser(out)
     if Path(out).suffix.lower() != ".png":
         raise ValueError(f"--out {out}: expected the name of a .png file")
@@ -152,7 +154,7 @@ def shard(
     webdataset reads them too.
     """
     at_least("--count", count, 1)
-    out = Path(os.path.expanduser(out))
+    out = new_folder(out)
     limit = bytes_named(size or "500MB", "--size") if size is not None or count is None else None
 
     from zoetrope.data._packing import pack

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, changes, device_named
+from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, changes, device_named, new_folder
 from zoetrope.commands._talk import Talk
 from zoetrope.commands.train import (
     Data,
@@ -75,7 +75,7 @@ def distill(
     quiet: Quiet = False,
 ) -> None:
     """Distil a trained stage to few steps."""
-    place = device_named(device)
+    place, out = device_named(device), new_folder(out)
     at_least("--steps", steps, 1)
     at_least("--start", start, 2)
     asked = {"steps": steps, "start": start, "sampler": sampler, "weights": weights}

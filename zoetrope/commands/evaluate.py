@@ -1,6 +1,5 @@
 """`zoetrope evaluate`: how good a model's videos are, with how it was measured beside every number."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +16,17 @@ from zoetrope.commands._evaluation import (
     report,
     summary,
 )
-from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, bytes_named, device_named
+from zoetrope.commands._options import (
+    MOST_MADE,
+    Device,
+    Json,
+    Quiet,
+    Sets,
+    at_least,
+    bytes_named,
+    device_named,
+    new_folder,
+)
 from zoetrope.commands._sampling import Asked, DType, Guidance, Memory, SamplerName, Seed, Steps, TeacherFlag, Until
 from zoetrope.commands._talk import Talk
 
@@ -109,16 +118,14 @@ def evaluate(
     Makes videos of the captions, compares them with the clips, and writes a report.
     """
     for option, value in (("--count", count), ("--reference", reference), ("--stride", stride), ("--window", window)):
-        at_least(option, value, 1)
+        at_least(option, value, 1, MOST_MADE)
     if after is not None and reference not in (None, count):
         raise ValueError(f"--reference: expected as many as --count with --after, {count}, got {reference}")
     budget = bytes_named(memory) if memory else None
 
     measures = _measures(metrics, _extractors(features or []), window)
     real = reference or count
-    options = Options(
-        tuple(models), Path(os.path.expanduser(out)), data, split, until, after, count, real, stride, seed, budget
-    )
+    options = Options(tuple(models), new_folder(out), data, split, until, after, count, real, stride, seed, budget)
     asked = Asked(seed, steps, guidance, sampler, sets, device, dtype, teacher)
     _run(Talk(json, quiet), options, asked, measures, strict=metrics is not None)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from zoetrope.commands._ending import interrupted_saying
-from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, bytes_named, prompts_in
+from zoetrope.commands._options import MOST_MADE, Device, Json, Quiet, Sets, at_least, bytes_named, prompts_in
 from zoetrope.commands._sampling import (
     After,
     Asked,
@@ -115,10 +115,11 @@ class Making(NamedTuple):
 
     def finished(self, path: str, number: int) -> bool:
         """Whether a file tells that it is this very video, by whatever version it was made."""
+        from zoetrope.strict_json import parse_json
         from zoetrope.video import read_tags
 
         try:
-            own, other = (js.loads(t["comment"]) for t in (self.tags(self.jobs[number]), read_tags(path)))
+            own, other = (parse_json(t["comment"]) for t in (self.tags(self.jobs[number]), read_tags(path)))
             return bool({**own, "zoetrope": None} == {**other, "zoetrope": None})
         except (ValueError, OSError, KeyError, TypeError):
             return False
@@ -215,7 +216,7 @@ def _identity(spec: "CascadeSpec", stages: "Sequence[StageSpec]") -> str:
 
 def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:
     """The numbers of the videos of each prompt."""
-    at_least("--count", count, 1)
+    at_least("--count", count, 1, MOST_MADE)
     if not samples:
         return range(count)
     if count != 1:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zoetrope.commands._options import Device, Json, Quiet, Sets, changes, device_named
+from zoetrope.commands._options import Device, Json, Quiet, Sets, changes, device_named, new_folder
 from zoetrope.commands._stages import Grid, Part, Whole, holds_stages, is_finished, stages_named, summary, told
 from zoetrope.commands._talk import Talk
 
@@ -103,6 +103,7 @@ def train(
     quiet: Quiet = False,
 ) -> None:
     """Train the stages of a recipe, one alone or one after another."""
+    out = new_folder(out)
     fields = changes(sets)
     if stage is not None and stages is not None:
         raise ValueError("--stages: expected either this or --stage, got both")

@@ -47,6 +47,8 @@ def locate(name_or_path: str | Path) -> Path:
         return shipped()[name]
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return _download(name)
+    if path.exists():
+        raise ValueError(f"{name}: expected the folder of a model or of a run, got a file")
     if "/" in name or os.sep in name:
         raise ValueError(f"{name}: expected the folder of a model or of a run, there is none of this name")
     raise ValueError(unknown("model", name, shipped()))

@@ -50,11 +50,14 @@ class _Values(Config):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
 
+MOST_VIDEOS = 100_000  # of each prompt, in one call
 _DEFAULTS = {"seed": 0, "batch": 1}
 _FIELDS: dict[str, Any] = {
     name: (kind, _DEFAULTS.get(name)) for name, kind in get_type_hints(Options, include_extras=True).items()
 }
-_CHECKED: Any = create_model("generate", __base__=_Values, count=(PositiveInt | None, None), **_FIELDS)
+_CHECKED: Any = create_model(
+    "generate", __base__=_Values, count=(Annotated[int, Field(gt=0, le=MOST_VIDEOS)] | None, None), **_FIELDS
+)
 
 
 def checked(options: Options, count: int | None) -> Any:

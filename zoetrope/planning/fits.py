@@ -4,11 +4,12 @@ A prediction adds up operations, each at the speed that it has alone. What a dev
 that changes slowly with the size of the work, so measured against predicted is close to a power law.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+
+from zoetrope.strict_json import read_json
 
 What = Literal["sampling", "training"]
 Quantity = Literal["seconds", "bytes"]
@@ -90,7 +91,7 @@ class Measured(NamedTuple):
 def read_measured(path: Path) -> Measured:
     """The laws in a file. Raises ValueError that names it if it is not there or holds something else."""
     try:
-        value: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        value: dict[str, Any] = read_json(path)
         laws: dict[tuple[What, Quantity], PowerLaw] = {}
         for what in ("sampling", "training"):
             for quantity, law in value["plan"].get(what, {}).items():
@@ -99,5 +100,5 @@ def read_measured(path: Path) -> Measured:
         return Measured(str(path), value["device"], value["dtype"], int(value["threads"]), laws)
     except FileNotFoundError:
         raise ValueError(f"--measured {path}: no such file") from None
-    except (OSError, UnicodeError, json.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"--measured {path}: not made by benchmarks/scaling_laws.py ({error!r})") from error

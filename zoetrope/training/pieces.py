@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from zoetrope.models.weights import save_tensors
+from zoetrope.strict_json import parse_json
 
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
@@ -155,10 +156,12 @@ def _boxes(path: Path) -> Iterator[tuple[str, _Box]]:
         raise Damaged(f"{path}: no such file")
     try:
         with safe_open(path, framework="pt") as file:
-            places = json.loads((file.metadata() or {}).get(HEAD, "{}"))
+            places = parse_json((file.metadata() or {}).get(HEAD, "{}"))
             for name in file.keys():  # noqa: SIM118
                 shape = tuple(file.get_slice(name).get_shape())
                 first = tuple(places[name][OFFSETS]) if name in places else (0,) * len(shape)
                 yield name, _Box(path, first, shape)
     except SafetensorError as error:
         raise Damaged(f"{path}: not a whole safetensors file ({error})") from None
+    except (ValueError, TypeError, KeyError) as error:
+        raise Damaged(f"{path}: does not tell where its pieces are ({error})") from None

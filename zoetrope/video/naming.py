@@ -7,6 +7,12 @@ from pathlib import Path
 SEQUENCE = "frame_%04d.png"
 
 
+def is_address(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is an address such as https://... or s3://..., of which nothing here is read or written."""
+    # One "/" is what `pathlib.Path` leaves of two.
+    return re.match(r"[a-z][a-z0-9+.-]+:/", os.fsdecode(path), re.IGNORECASE) is not None
+
+
 def sequence_pattern(path: str | os.PathLike[str]) -> Path | None:
     """The pattern of names if `path` means a sequence of pictures, else None. Raises ValueError for a bad pattern.
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from zoetrope.video.member import Member
+from zoetrope.video.naming import is_address
 
 if TYPE_CHECKING:
     import av
@@ -101,7 +102,8 @@ def file_of(path: PathLike) -> BinaryIO:
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
-        raise ValueError(f"{name}: there is no such file") from None
+        why = "is an address; expected a file on this machine" if is_address(name) else "there is no such file"
+        raise ValueError(f"{name}: {why}") from None
     except (OSError, ValueError) as error:
         raise ValueError(f"{name}: cannot be read ({reason(error)})") from None
     if stat.S_ISDIR(mode):

@@ -16,7 +16,7 @@ import numpy as np
 
 from zoetrope.video.encoding import Output, Sink, encoder, pictures
 from zoetrope.video.ending import unwinding
-from zoetrope.video.naming import sequence_files, sequence_pattern
+from zoetrope.video.naming import is_address, sequence_files, sequence_pattern
 from zoetrope.video.opening import PathLike
 from zoetrope.video.tags import as_json, beside, check_tags
 
@@ -32,6 +32,8 @@ def check_output(path: str | os.PathLike[str], frames: int | None = None) -> Non
     sequence too, and without one a single picture. An existing file is replaced; pictures of a sequence never are.
     """
     target = Path(path)
+    if is_address(path):
+        raise ValueError(f"{path}: is an address; expected a name on this machine")
     if sequence := sequence_pattern(path):
         folder = sequence.parent if sequence.parent.is_dir() else sequence.parent.parent
         if sequence_files(sequence):
