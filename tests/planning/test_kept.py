@@ -99,13 +99,24 @@ def planned() -> StagePlan:
 
 
 def test_a_network_is_built_once_for_all_questions_about_memory(built: list[NetworkConfig]) -> None:
-    for cached in (room._bare, room.stage_cost, room.call_bytes):
+    for cached in (room._built, room.stage_cost, room.call_bytes):
         cached.cache_clear()
     one = convolutional()
     for batch in (1, 2):
         for device in ("cpu", "cuda"):
             room.least_memory(one, batch, 24, torch.device(device))
     assert built == [one.network]
+
+
+def test_memory_may_be_asked_for_inside_a_dry_run() -> None:
+    one = convolutional()
+    plain = room.least_memory(one, 1, 24, torch.device("cpu"))
+    for cached in (room.stage_cost, room.call_bytes):
+        cached.cache_clear()
+    with dry():
+        assert room.least_memory(one, 1, 24, torch.device("cpu")) == plain
+    room.stage_cost.cache_clear()
+    assert room.least_memory(one, 1, 24, torch.device("cpu")) == plain
 
 
 def test_counts_are_read_again(built: list[NetworkConfig], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -233,9 +233,14 @@ def call_bytes(stage: StageSpec, batch: int, tokens: int, part: int | None, *, s
     return _measure(_on_meta(stage, batch, tokens, part), batch, tile.seen)
 
 
-@lru_cache(maxsize=16)
 def _bare(network: NetworkConfig) -> Network:
     """The network without weights, built once for all questions about it."""
+    plain = type(torch.empty(0, device=META)) is Tensor  # and no `FakeTensor`, which lives in its own mode alone
+    return _built(network) if plain else network.bare().eval()
+
+
+@lru_cache(maxsize=16)
+def _built(network: NetworkConfig) -> Network:
     return network.bare().eval()
 
 
