@@ -22,6 +22,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.tiles import Tile, Tiling, best_tiles
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.networks import Network, NetworkConfig
 from zoetrope.shapes import Window
 
 PROCESS = 500_000_000  # Python, PyTorch, what allocators keep, and a text encoder of the small sort while it reads
@@ -216,10 +217,21 @@ def call_bytes(stage: StageSpec, batch: int, tokens: int, part: int | None, *, s
     return _measure(_on_meta(stage, batch, tokens, part), batch, tile.seen)
 
 
+def _bare(network: NetworkConfig) -> Network:
+    """The network without weights, built once for all questions about it."""
+    plain = type(torch.empty(0, device=META)) is Tensor  # and no `FakeTensor`, which lives in its own mode alone
+    return _built(network) if plain else network.bare().eval()
+
+
+@lru_cache(maxsize=16)
+def _built(network: NetworkConfig) -> Network:
+    return network.bare().eval()
+
+
 def _on_meta(stage: StageSpec, batch: int, tokens: int, part: int | None) -> Local:
     """What the denoisers of a stage's windows are made from, on the meta device."""
     with _Counter(), META:
-        network = stage.network.bare().eval()
+        network = _bare(stage.network)
         text = Conditioning(
             text=torch.empty(batch, tokens, stage.network.text_width),
             text_mask=torch.ones(batch, tokens, dtype=torch.bool),

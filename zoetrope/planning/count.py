@@ -7,18 +7,19 @@ memory that is alive when it runs.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
 from zoetrope.cascade.live import Live
-from zoetrope.planning.known import LARGEST, key_of, learn, replay
+from zoetrope.planning.known import LARGEST, Known, key_of, learn, replay
 
 Kind = Literal[
     "convolution",
@@ -87,7 +88,7 @@ class Operation(NamedTuple):
 
 
 Tally = Counter[Operation]
-_known: dict[Any, Any] = {}
+_known: dict[Hashable, Known[Operation | None]] = {}
 
 
 def flops_of(tally: Tally) -> int:
@@ -101,7 +102,7 @@ class Meter(TorchDispatchMode):
     Where the code asks for a value, as of a norm that decides a step, it gets 1: there are none here.
     """
 
-    def __init__(self, mode: Any) -> None:
+    def __init__(self, mode: FakeTensorMode) -> None:
         super().__init__()
         self.mode = mode
         self.tally: Tally = Counter()
@@ -125,34 +126,36 @@ class Meter(TorchDispatchMode):
             return 1.0 if args[0].dtype.is_floating_point else 1
         if func.namespace == "prim":  # questions about a tensor, not work on it
             return func(*args, **kwargs)
-        told = key_of(func, args, kwargs)
-        found = None if told is None else _known.get(told[0])
-        if found is not None:
-            assert told is not None
-            out, operation = replay(found, self.mode, args, told[1]), found.note
-        else:
-            out = func(*args, **kwargs)
-            operation = _operation(func, args, kwargs, out)
-            if told is not None and len(_known) < LARGEST:
-                new = learn(func, args, told[1], out, operation)
-                if new is not None:
-                    _known[told[0]] = new
+        out, operation = self._done(func, args, kwargs)
         if operation is not None:
             self.tally[operation] += 1
-        if isinstance(out, Tensor):
-            self.live.hold(out)
-        elif out is not None:
-            for tensor in tree_iter(out):
-                if isinstance(tensor, Tensor):
-                    self.live.hold(tensor)
+        for tensor in tree_iter(out):
+            if isinstance(tensor, Tensor):
+                self.live.hold(tensor)
         return out
+
+    def _done(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Operation | None]:
+        """What an operation gives and costs; None for one that is no work."""
+        told = key_of(func, args, kwargs)
+        if told is None:
+            out = func(*args, **kwargs)
+            return out, _operation(func, args, kwargs, out)
+        key, tensors = told
+        if found := _known.get(key):
+            return replay(found, self.mode, args, tensors), found.note
+        out = func(*args, **kwargs)
+        operation = _operation(func, args, kwargs, out)
+        same = key_of(func, args, kwargs)  # as before, unless the arguments themselves were given another shape
+        if len(_known) < LARGEST and same is not None and same[0] == key:
+            new = learn(func, args, tensors, out, operation)
+            if new is not None:
+                _known[key] = new
+        return out, operation
 
 
 @contextmanager
 def dry() -> Iterator[Meter]:
     """A meter, and tensors without data for all code inside."""
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
     with FakeTensorMode() as mode, Meter(mode) as meter:
         yield meter
 

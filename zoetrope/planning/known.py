@@ -5,7 +5,7 @@ of which were seen before: the same operation on tensors of the same shapes, in 
 """
 
 from collections.abc import Hashable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch.utils._mode_utils import no_dispatch
 
 LARGEST = 2**16  # operations that are remembered
 PLAIN = (bool, int, float, str, torch.dtype, torch.device, torch.layout, torch.memory_format, type(None))
+Note = TypeVar("Note")
 CPU = torch.device("cpu")
 
 
@@ -27,13 +28,16 @@ class Made(NamedTuple):
     source: int | None
 
 
-class Known(NamedTuple):
-    """The result of an operation: new tensors or views, in a tuple or alone; or, if `given`, its first argument."""
+class Known(NamedTuple, Generic[Note]):
+    """The result of an operation: new tensors or views, in a tuple or alone; or, if `given`, its first argument.
+
+    `note` is what the caller wants to know of it.
+    """
 
     made: Sequence[Made]
     alone: bool
     given: bool
-    note: Any
+    note: Note
 
 
 def key_of(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Hashable, list[Tensor]] | None:
@@ -61,7 +65,7 @@ def _add(value: Any, parts: list[Hashable], tensors: list[Tensor]) -> bool:
     return isinstance(value, PLAIN)
 
 
-def learn(func: Any, args: Sequence[Any], tensors: Sequence[Tensor], out: Any, note: Any) -> Known | None:
+def learn(func: Any, args: Sequence[Any], tensors: Sequence[Tensor], out: Any, note: Note) -> Known[Note] | None:
     """What to remember of a result; None if it is of another sort."""
     if func._schema.is_mutable:
         return Known((), True, True, note) if out is args[0] else None
@@ -89,7 +93,7 @@ def learn(func: Any, args: Sequence[Any], tensors: Sequence[Tensor], out: Any, n
     return Known(made, isinstance(out, Tensor), False, note)
 
 
-def replay(known: Known, mode: FakeTensorMode, args: Sequence[Any], tensors: Sequence[Tensor]) -> Any:
+def replay(known: Known[Any], mode: FakeTensorMode, args: Sequence[Any], tensors: Sequence[Tensor]) -> Any:
     """The result again, for other tensors like those that it was learnt from."""
     if known.given:
         return args[0]

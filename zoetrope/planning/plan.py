@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from zoetrope.cascade.memory import least_memory
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.planning.count import flops_of
 from zoetrope.planning.devices import Device
 from zoetrope.planning.fits import Measured
-from zoetrope.planning.work import TOKENS, Training, sampling, training
+from zoetrope.planning.kept import least_memory, sampling, training
+from zoetrope.planning.work import Training
 from zoetrope.training.distil import plan as distillation
 from zoetrope.training.spec import Recipe, TrainSpec
 
@@ -135,7 +135,7 @@ def _budget(stage: StageSpec, device: Device) -> int | None:
 
     One that is too small for any tiles is planned for all the same: that is worth knowing.
     """
-    return None if device.name == "cpu" else max(device.memory, least_memory(stage, 1, TOKENS, torch.device("cuda")))
+    return None if device.name == "cpu" else max(device.memory, least_memory(stage, torch.device("cuda")))
 
 
 def totals(stages: Sequence[StagePlan], memory: int) -> dict[str, Any]:

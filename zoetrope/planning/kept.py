@@ -1,0 +1,135 @@
+"""Counts that are kept from one plan to the next, in `plans` of the cache folder.
+
+A count is found again by all that it depends on: the stage, its training, the package's own code and PyTorch. The
+folder is a convenience and nothing else: an entry that is not what was written is none, one that cannot be written is
+done without, and the oldest make room.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+import zoetrope
+from zoetrope.cascade import memory as room
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.planning import work
+from zoetrope.planning.count import Operation, Tally
+from zoetrope.planning.work import TOKENS, Sampling, Training
+from zoetrope.text._store import default_folder
+from zoetrope.training.spec import TrainSpec
+from zoetrope.training.writing import write_text
+
+Value = TypeVar("Value")
+
+log = logging.getLogger(__name__)
+MOST = 512  # counts that are kept, some ten kilobytes each
+LARGEST = 2**22  # bytes of one
+
+
+def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None) -> Sampling:
+    """What `zoetrope.planning.work.sampling` counts. Without `memory` it depends on the moment, and is not kept."""
+    if memory is None:
+        return work.sampling(stage, dtype)
+
+    def count() -> list[Any]:
+        one = work.sampling(stage, dtype, memory)
+        return [*one[:4], _plain(one.whole), one.peak]
+
+    def read(value: list[Any]) -> Sampling:
+        parameters, weight_bytes, forward, step, whole, peak = value
+        return Sampling(parameters, weight_bytes, forward, step, _tally(whole), peak)
+
+    return _kept(stage, {"what": "sampling", "dtype": str(dtype), "memory": memory}, count, read)
+
+
+def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
+    """What `zoetrope.planning.work.training` counts."""
+
+    def count() -> list[Any]:
+        return [[_plain(tally), peak] for _, tally, peak in work.training(stage, spec, dtype).phases]
+
+    def read(value: list[Any]) -> Training:
+        phases = zip(spec.phases, value, strict=True)
+        return Training([(phase, _tally(tally), int(peak)) for phase, (tally, peak) in phases])
+
+    return _kept(stage, {"what": "training", "dtype": str(dtype), "spec": spec.to_json()}, count, read)
+
+
+def least_memory(stage: StageSpec, device: torch.device) -> int:
+    """What `zoetrope.cascade.memory.least_memory` needs for one video of a stage."""
+    told = {"what": "least memory", "device": device.type}
+    return _kept(stage, told, lambda: room.least_memory(stage, 1, TOKENS, device), int)
+
+
+def _kept(stage: StageSpec, told: dict[str, Any], count: Callable[[], Any], read: Callable[[Any], Value]) -> Value:
+    """A count as it was kept, or counted now and kept; of networks from outside the package it is counted anew."""
+    if not type(stage.network).__module__.startswith("zoetrope."):
+        return read(count())
+    told |= {"stage": stage.to_json(), "tokens": TOKENS, "code": _code(), "torch": torch.__version__}
+    key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    value = _read(key)
+    if value is None:
+        value = count()
+        _write(key, value)
+    return read(value)
+
+
+def _folder() -> Path:
+    return default_folder().with_name("plans")
+
+
+def _read(key: str) -> Any:
+    """What was kept; None if there is nothing, or something else than was written."""
+    try:
+        with (_folder() / f"{key}.json").open("rb") as file:
+            told, _, text = file.read(LARGEST).partition(b"\n")
+    except (OSError, ValueError):
+        return None
+    return json.loads(text) if told == _sum(key, text).encode() else None
+
+
+def _write(key: str, value: Any) -> None:
+    text = json.dumps(value)
+    try:
+        folder = _folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / f"{key}.json", f"{_sum(key, text.encode())}\n{text}")
+        _make_room(folder)
+    except (OSError, ValueError) as error:
+        log.info("counts are not kept: %s", error)
+
+
+def _make_room(folder: Path) -> None:
+    """Remove the oldest."""
+    files = sorted((entry.stat().st_mtime, entry.path) for entry in os.scandir(folder) if entry.is_file())
+    for _, path in files[: max(0, len(files) - MOST)]:
+        Path(path).unlink(missing_ok=True)
+
+
+def _sum(key: str, text: bytes) -> str:
+    return hashlib.sha256(key.encode() + text).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """What the package's code is, so that a count never outlives what was counted."""
+    root, found = Path(zoetrope.__file__).parent, hashlib.sha256(zoetrope.__version__.encode())
+    for path in sorted(root.rglob("*.py")):
+        found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
+
+
+def _plain(tally: Tally) -> list[list[Any]]:
+    return [[*operation, count] for operation, count in tally.items()]
+
+
+def _tally(rows: list[list[Any]]) -> Tally:
+    return Counter({Operation(*row[:-1]): row[-1] for row in rows})
