@@ -9,7 +9,7 @@ from _intervals import Interval, over_seeds
 from _judge import CHANCE
 from _pictures import PROMPTS, TOLD, judged
 from _recipes import PAINTING, STILL, painter
-from _study import Arm, Claim, Folders, Json, Kept, Page, Study, main, points, share, unit
+from _study import ONE_SEED, Arm, Claim, Folders, Json, Kept, Page, Study, main, points, share, unit
 
 from zoetrope.training.spec import Recipe
 from zoetrope.training.state import read_metrics
@@ -76,7 +76,8 @@ def page(numbers: Json) -> Page:
         axes[1].set(xlabel="M parameters", ylabel="colour right", ylim=(0, 1.02), xscale="log")
         axes[1].legend(frameon=False)
 
-    return Page(claims, rows, draw)
+    alone = len(small["loss"]) == 1
+    return Page(claims, rows, draw, limit=ONE_SEED if alone else "")
 
 
 STUDY = Study(
