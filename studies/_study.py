@@ -84,6 +84,9 @@ class Claim(NamedTuple):
         return [self.text, value, known, f"**{self.interval.verdict(self.beyond)}**"]
 
 
+ONE_SEED = "One training of each arm tells nothing of how much another would differ; and there are confounds."
+
+
 def points(share: float) -> str:
     """A difference of shares, in points."""
     return f"{100 * share:+.1f} points"
@@ -106,6 +109,7 @@ class Page(NamedTuple):
     table: Sequence[Sequence[str]]
     draw: Callable[[Any], None]
     notes: str = ""
+    limit: str = ""  # why nothing of the paper's finding is shown, where that is so
 
 
 class Study(NamedTuple):
@@ -298,7 +302,7 @@ def written(study: Study, numbers: Json, page: Page) -> str:
     parts = [
         f"# {study.title}",
         f"**The paper**: {study.finding}",
-        "**Here**:",
+        f"**Here**: not shown. {page.limit}" if page.limit else "**Here**:",
         _table([["claim", "estimate", "95 % interval", "verdict"], *(claim.row() for claim in page.claims)]),
         f"![{study.title}]({study.name}.png)",
         _table(page.table),

@@ -10,7 +10,7 @@ from typing import Any
 from _intervals import Interval, over_seeds
 from _judge import CHANCE, hits, put_together
 from _recipes import painter
-from _study import Arm, Claim, Folders, Json, Kept, Page, Sampler, Study, main, points, share
+from _study import ONE_SEED, Arm, Claim, Folders, Json, Kept, Page, Sampler, Study, main, points, share
 
 from zoetrope.data.mixture import Mixture, Part
 from zoetrope.data.toybox import Toybox
@@ -94,7 +94,8 @@ def page(numbers: Json) -> Page:
             axis.set_xticks(range(len(arms)), [name.replace(" of ", "\nof ") for name in arms], fontsize=7)
         axes[0].legend(frameon=False)
 
-    return Page(claims, rows, draw)
+    alone = len(numbers[ALONE][old]["colour"]) == 1
+    return Page(claims, rows, draw, limit=ONE_SEED if alone else "")
 
 
 STUDY = Study(

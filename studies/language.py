@@ -9,7 +9,7 @@ from _intervals import over_seeds
 from _judge import CHANCE
 from _pictures import PROMPTS, SETS, TOLD, judged
 from _recipes import PAINTING, STILL, painter
-from _study import Arm, Claim, Folders, Json, Kept, Page, Study, main, points, share
+from _study import ONE_SEED, Arm, Claim, Folders, Json, Kept, Page, Study, main, points, share
 
 from zoetrope.text.words import Words
 
@@ -50,7 +50,8 @@ def page(numbers: Json) -> Page:
             axis.set_xticklabels([TOLD[key].replace(" ", "\n", 1) for key in SETS])
         axes[0].legend(frameon=False)
 
-    return Page(claims, rows, draw)
+    alone = len(numbers["MiniLM"]["familiar"]["colour"]) == 1
+    return Page(claims, rows, draw, limit=ONE_SEED if alone else "")
 
 
 def _mean(values: list[float]) -> float:
