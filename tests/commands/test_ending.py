@@ -18,7 +18,8 @@ def test_signals_end_a_command_as_ctrl_c_does(sent: signal.Signals, status: int,
     words: list[str | Path] = ["--model", model, "--set", "tsr1.sampling.steps=20000", "-o", "a.mp4"]
     process = start("generate", "fog", *words, at=tmp_path)
     assert process.stderr is not None
-    assert process.stderr.readline().startswith("base: 4x8x8@2fps")
+    while not process.stderr.readline().startswith("base: 4x8x8@2fps"):
+        assert process.poll() is None
     process.send_signal(sent)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (status, "") and "Traceback" not in err, err
