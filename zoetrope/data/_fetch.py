@@ -228,13 +228,11 @@ def _continue(url: str, partial: Path, room: Room) -> str:
         total = int(told[2]) if goes_on and told is not None else int(length) if length.isdigit() else None
         (known if goes_on else now).write(_mark_of(partial))
         room((total or 0) - (begun if goes_on else 0))
-        with partial.open("ab" if goes_on else "wb") as file:
+        with partial.open("ab" if goes_on else "wb", buffering=0) as file:
             for chunk in _chunks(answer):
                 if total is None:
                     room(len(chunk))
                 file.write(chunk)
-                if total is None:
-                    room(len(chunk))
         got = partial.stat().st_size
     if total is not None and got != total:
         raise _Short(f"expected {total} bytes, got {got}")
