@@ -33,10 +33,9 @@ def measure(folders: Folders, kept: Kept) -> Json:
 
 def page(numbers: Json) -> Page:
     """The findings and the plot."""
-    ways = [name for name in numbers if name not in ("minutes", "design")]
-    several = [steps for steps in STEPS if f"v, {steps} steps" in ways]
+    ways = [name for name in numbers if name != "minutes"]
     claims = []
-    for steps in several:
+    for steps in STEPS:
         v, eps = (numbers[f"{name}, {steps} steps"] for name in ARMS)
         claims += [
             Claim(f"{steps} steps: v is nearer to the truth than bicubic", more(v, numbers["bicubic"]), unit("dB")),
@@ -52,7 +51,7 @@ def page(numbers: Json) -> Page:
     def draw(axes: Any) -> None:
         for axis, key in zip(axes, KEYS, strict=True):
             for place, name in enumerate(ARMS):
-                for steps, mark in zip(several, "ox", strict=False):
+                for steps, mark in zip(STEPS, "ox", strict=True):
                     for number, seed in enumerate(numbers[f"{name}, {steps} steps"][key]):
                         label = f"{steps} steps" if place == number == 0 else None
                         axis.plot([place], [sum(seed) / len(seed)], mark, color=f"C{place}", label=label)
