@@ -74,10 +74,8 @@ def more(one: Json, other: Json, key: str = "psnr") -> Interval:
 
 
 def told(one: Json, key: str = "psnr", digits: int = 2) -> str:
-    """A mean and its interval, as a cell; a mean alone where no clips of its own are kept."""
+    """A mean and its interval, as a cell."""
     rows: Table = one[key]
-    if len(rows[0]) == 1:
-        return f"{rows[0][0]:.{digits}f}"
     found = over_seeds(rows) if len(rows) > 1 else over_clips(itself, rows)
     return f"{found.value:.{digits}f} ({found.low:.{digits}f} to {found.high:.{digits}f})"
 

@@ -125,8 +125,8 @@ STUDY = Study(
         "What of shapes and motion?": "Shapes are right as often as by chance in all arms, and four frames show no "
         "motion to the recogniser: nothing is known of either.",
     },
-    moves="the missing arm and three seeds of each, nine trainings of about twelve minutes of a core; more had to be "
-    "cut here than the budget of two core-hours for all studies had left.",
+    moves="the missing arm and three seeds of each: nine trainings of about twelve minutes of a core, more than was "
+    "left of the two core-hours that all studies had together.",
 )
 
 if __name__ == "__main__":

@@ -33,10 +33,9 @@ def measure(folders: Folders, kept: Kept) -> Json:
 
 def page(numbers: Json) -> Page:
     """The findings and the plot."""
-    ways = [name for name in numbers if name not in ("minutes", "design")]
-    several = [steps for steps in STEPS if f"v, {steps} steps" in ways]
+    ways = [name for name in numbers if name != "minutes"]
     claims = []
-    for steps in several:
+    for steps in STEPS:
         v, eps = (numbers[f"{name}, {steps} steps"] for name in ARMS)
         claims += [
             Claim(f"{steps} steps: v is nearer to the truth than bicubic", more(v, numbers["bicubic"]), unit("dB")),
@@ -52,7 +51,7 @@ def page(numbers: Json) -> Page:
     def draw(axes: Any) -> None:
         for axis, key in zip(axes, KEYS, strict=True):
             for place, name in enumerate(ARMS):
-                for steps, mark in zip(several, "ox", strict=False):
+                for steps, mark in zip(STEPS, "ox", strict=True):
                     for number, seed in enumerate(numbers[f"{name}, {steps} steps"][key]):
                         label = f"{steps} steps" if place == number == 0 else None
                         axis.plot([place], [sum(seed) / len(seed)], mark, color=f"C{place}", label=label)
@@ -62,11 +61,7 @@ def page(numbers: Json) -> Page:
             axis.set_xticks(range(len(ARMS)), list(ARMS))
         axes[0].legend(frameon=False)
 
-    worse = "At most one of the two networks beats bicubic enlarging: which fails more says little of the other's kind."
-    beaten = all(
-        more(numbers[f"{name}, {steps} steps"], numbers["bicubic"]).value > 0 for name in ARMS for steps in several
-    )
-    return Page(claims, rows, draw, limit="" if beaten else worse)
+    return Page(claims, rows, draw)
 
 
 STUDY = Study(
@@ -91,18 +86,23 @@ STUDY = Study(
     measure=measure,
     page=page,
     doubts={
-        "Could it come from a bad baseline?": "Both networks are worse than bicubic enlarging, by 4 and 9 dB: which "
-        "of two networks that have not learnt their task fails more says little of those that have.",
-        "Could it come from noise?": "Yes: one training each, and for single clips nothing was kept.",
-        "Does each arm have the loss that belongs to it?": "No. Dividing by the usual error of each noise level "
-        "cancels the weight of a loss, so both learn with the same effective weights; with their natural ones they "
-        "were not compared.",
-        "What of rounding?": "At the highest noise an error of eps is e^10 times as large in the video, and bfloat16 "
-        "rounds eps to three digits: a part of the shift of colours may be rounding.",
+        "Could it come from a bad baseline?": "In two steps v beats bicubic enlarging, and eps may; in 16 steps "
+        "neither does, so what is seen there is of networks that sampling has spoilt. Of two steps the difference is "
+        "shown.",
+        "Is two steps fair to eps?": "The first step is from pure noise, where an error of eps is e^10 times as large "
+        "in the video. That is what the paper's argument for v is about, but it weighs most with few steps; with 16 "
+        "the difference is not shown.",
+        "Does each arm have the loss that belongs to it?": "No: the weights of losses are cancelled, in both arms "
+        "alike. The paper's comparison has each with its own; that was not made.",
+        "Could it come from noise?": "The intervals are over seeds and clips; v and eps of one seed share data and "
+        "noise.",
+        "Do colours shift?": "By half a step of 255 in either, too little and too uncertain to tell; the paper's "
+        "shifts are of large pictures, these have 48x80 pixels.",
+        "Does v learn faster?": "One length of training was looked at, so this says which is ahead after it, not how "
+        "the two go on.",
     },
-    moves="networks that beat bicubic without beginning at what they are given, which would presuppose v: the script "
-    "trains them on clean input with three seeds each, about six minutes of a core for each training, and samples in "
-    "float32.",
+    moves="several lengths of training, longer ones until eps beats bicubic as well; natural weights of both losses; "
+    "larger frames.",
 )
 
 if __name__ == "__main__":
