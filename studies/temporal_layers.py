@@ -176,7 +176,9 @@ STUDY = Study(
     doubts={
         "Could it come from noise?": "The intervals are over seeds and clips. Sixteen clips were measured first; as "
         "clips turned out to differ far more than seeds, so that nothing could be shown, 32 were decided on before "
-        "any of the others was looked at.",
+        "any of the others was looked at. At the same time the formula of the intervals changed: before, seeds and "
+        "clips shared one t of two degrees of freedom, now each has its own. Differences between arms stayed not "
+        "shown.",
         "Could it come from a bad baseline?": "The first claims are that every arm beats bicubic enlarging, by about "
         "2 dB. In flicker none does: beating it in PSNR is not enough for that.",
         "Do these clips need temporal layers at all?": "The arm without any does as well, so of how well layers of "
