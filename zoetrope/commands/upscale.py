@@ -242,10 +242,11 @@ def _run(talk: Talk, job: Job) -> dict[str, Any]:
             writers.append((stage.name, path, stack.enter_context(opened)))
         for record, frames in _sampled(talk, job):
             records[record.name].append(record)
-            for name, path, writer in writers:
-                if name == record.name:
+            own = [(path, writer) for name, path, writer in writers if name == record.name]
+            for frame in frames if own else ():
+                for path, writer in own:
                     with named(path):
-                        writer.write(frames)
+                        writer.write(frame)
     written, last = writers[0][2], job.how.stages[-1].shape
     for note in written.notes:
         talk.warn(f"{job.path}: {note}")
@@ -274,8 +275,10 @@ def _targets(job: Job) -> "Iterator[tuple[StageSpec, str, str | None]]":
             yield stage, path, None
 
 
-def _sampled(talk: Talk, job: Job) -> "Iterator[tuple[Record, np.ndarray]]":
-    """What every stage makes of every stretch, without what was only there to fill the last one up."""
+def _sampled(talk: Talk, job: Job) -> "Iterator[tuple[Record, Iterator[np.ndarray]]]":
+    """What every stage makes of every stretch, frame by frame, without what was only there to fill the last one up."""
+    from zoetrope.video import pictures
+
     given, stages = job.how.given, job.how.stages
     total = -(-job.total // given.frames)
     with talk.bars() as bars:
@@ -285,8 +288,8 @@ def _sampled(talk: Talk, job: Job) -> "Iterator[tuple[Record, np.ndarray]]":
             stream = job.cascade.run(stages, [job.caption], video=video, seed=job.seed, memory=job.memory)
             label = f"{number}/{total} " if total > 1 else ""
             for stage, finish in zip(stages, finished(bars, label, stream), strict=True):
-                frames = finish.progress.videos()[0].frames
-                yield finish.record, frames[: own * stage.shape.frames // given.frames]
+                made = own * stage.shape.frames // given.frames
+                yield finish.record, pictures(finish.progress.x_hat[0, :, :made])
 
 
 def _filled(stretch: "Video", frames: int) -> "tuple[Video, int]":
