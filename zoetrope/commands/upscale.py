@@ -247,6 +247,7 @@ def _run(talk: Talk, job: Job) -> dict[str, Any]:
                 for path, writer in own:
                     with named(path):
                         writer.write(frame)
+            del frames  # what nobody holds any more makes room for the next stretch
     written, last = writers[0][2], job.how.stages[-1].shape
     for note in written.notes:
         talk.warn(f"{job.path}: {note}")
@@ -290,6 +291,7 @@ def _sampled(talk: Talk, job: Job) -> "Iterator[tuple[Record, Iterator[np.ndarra
             for stage, finish in zip(stages, finished(bars, label, stream), strict=True):
                 made = own * stage.shape.frames // given.frames
                 yield finish.record, pictures(finish.progress.x_hat[0, :, :made])
+                del finish
 
 
 def _filled(stretch: "Video", frames: int) -> "tuple[Video, int]":
