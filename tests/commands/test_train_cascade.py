@@ -67,6 +67,14 @@ def test_all_stages_and_what_they_make(cli: Cli, recipe: Path, model: Path) -> N
     assert tuned == (0, "", "") and sorted(path.name for path in Path("tuned").iterdir()) == ["stages.json", "tsr1"]
 
 
+def test_a_folder_of_other_files_is_not_trained_in(cli: Cli, recipe: Path) -> None:
+    Path("clips").mkdir()
+    Path("clips/one.mp4").write_bytes(b"a clip")
+    done = cli("train", recipe, "--out", "clips", *BOTH)
+    assert done.code == 2 and "clips: holds other files, such as one.mp4; choose another --out" in done.err
+    assert [path.name for path in Path("clips").iterdir()] == ["one.mp4"]
+
+
 def test_some_stages_and_the_rest_later(cli: Cli, recipe: Path) -> None:
     assert cli("train", recipe, "--out", "whole", *BOTH, "--quiet").code == 0
     assert cli("train", recipe, "--out", "parts", "--stages", "base", *BOTH, "--quiet").code == 0

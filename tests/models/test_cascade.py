@@ -260,3 +260,18 @@ def test_values_are_shown_in_a_line(cascade: Cascade) -> None:
         repr(cascade).startswith("Cascade(") and "base, " in repr(cascade) and repr(cascade).endswith("; cpu, float32)")
     )
     assert "tensor" not in repr(last) and len(repr(last)) < 200
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"samples": [-1]}, "samples: expected a whole number of 0 or more, got -1"),
+        ({"samples": ["x"]}, "samples: expected a whole number, got 'x'"),
+        ({"seed": "x"}, "seed: expected a whole number, got 'x'"),
+        ({"seed": -1}, "seed: expected a whole number of 0 or more, got -1"),
+        ({"memory": "4GB"}, "memory: expected a whole number, got '4GB'"),
+    ],
+)
+def test_what_a_stream_refuses(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        next(Cascade(spec(), random_network).stream([None], **options))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from zoetrope.commands._options import Device, Json, Quiet, Sets, changes, device_named, new_folder
-from zoetrope.commands._stages import Grid, Part, Whole, holds_stages, is_finished, stages_named, summary, told
+from zoetrope.commands._stages import FILE, Grid, Part, Whole, holds_stages, is_finished, stages_named, summary, told
 from zoetrope.commands._talk import Talk
 
 if TYPE_CHECKING:
@@ -181,6 +181,8 @@ def _all(talk: Talk, asked: Asked) -> list[Part]:
     if not asked.resume:
         if (out / "run.json").is_file():
             raise ValueError(f"{out}: is the run of one stage; go on with it by --resume, or choose another --out")
+        if strays := [name for name in _files_in(out) if name != FILE]:
+            raise ValueError(f"{out}: holds other files, such as {strays[0]}; choose another --out")
         made = _loaded(asked.recipe)
         names = stages_named(made, asked.stages)
         return [_begun(asked, made, name, out / name, asked.init) for name in names]
@@ -202,6 +204,12 @@ def _all(talk: Talk, asked: Asked) -> list[Part]:
         else:
             parts.append(_begun(asked, made, name, out / name, init))
     return parts
+
+
+def _files_in(folder: Path) -> list[str]:
+    """The names of the files in a folder, which need not exist, without hidden ones."""
+    there = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path.name for path in there if path.is_file() and not path.name.startswith("."))
 
 
 def _begun(asked: Asked, recipe: "Recipe", stage: str, folder: Path, init: str | None) -> Part:

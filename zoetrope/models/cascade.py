@@ -22,7 +22,7 @@ from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
 from zoetrope.models.files import read_card
 from zoetrope.models.folder import expect_readable, loaded, locate, read_spec, weights_file, write_model
-from zoetrope.models.options import Options, checked, listed
+from zoetrope.models.options import Options, checked, listed, whole
 from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress
 from zoetrope.models.runs import is_run, named, read_runs, within
@@ -263,7 +263,8 @@ class Cascade:
             stage.check_sampling()
         if samples is not None and len(samples) != len(prompts):
             raise ValueError(f"samples: expected one number for each of {len(prompts)} prompts, got {len(samples)}")
-        numbers = [0] * len(prompts) if samples is None else samples
+        numbers = [whole("samples", number) for number in samples or [0] * len(prompts)]
+        seed, memory = whole("seed", seed), memory if memory is None else whole("memory", memory, least=1)
         with memory_told(f"the text encoder {self.spec.text.kind()}"):
             text, against = self._encode(prompts, negative)
         draw = Draw(

@@ -1,7 +1,8 @@
 """What `Cascade.generate` may be told beside prompts, and how it is checked."""
 
+import operator
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, TypedDict, cast, get_type_hints
+from typing import Annotated, Any, SupportsIndex, TypedDict, cast, get_type_hints
 
 from pydantic import ConfigDict, Field, InstanceOf, NonNegativeInt, PositiveFloat, PositiveInt, create_model
 
@@ -66,6 +67,17 @@ def checked(options: Options, count: int | None) -> Any:
     Raises ValueError that names the parameter and what is legal, or the nearest name for an unknown one.
     """
     return _CHECKED(count=count, **options)
+
+
+def whole(name: str, value: object, least: int = 0) -> int:
+    """A whole number of any type. Raises ValueError that names it for another value, and for one below `least`."""
+    try:
+        number = operator.index(cast(SupportsIndex, value))
+    except TypeError:
+        raise ValueError(f"{name}: expected a whole number, got {value!r}") from None
+    if number < least:
+        raise ValueError(f"{name}: expected a whole number of {least} or more, got {number}")
+    return number
 
 
 def listed(prompts: object) -> list[str | None]:
