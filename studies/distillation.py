@@ -154,8 +154,8 @@ STUDY = Study(
     doubts={
         "Do these gains hold for mini's clips of sixteen frames?": "Hardly. There the original loses 2.3 points of "
         "shapes from 16 steps to 8, here 17, and mini is 1.5 points above those 8, here 18 "
-        "([table](distilled.md#base), where so little shows nothing). In four frames, which mini is never sampled in by default, few steps are "
-        "harder.",
+        "([table](distilled.md#base), where so little shows nothing). In four frames, which mini is never sampled in "
+        "by default, few steps are harder.",
         "Could it come from noise?": "The intervals are of prompts, and all ways share prompts and noises. They are "
         "wider than the allowed loss, so a loss below it may exist and not be shown. With Student's intervals in place "
         "of the bootstrap all verdicts are the same.",
