@@ -86,9 +86,9 @@ STUDY = Study(
     measure=measure,
     page=page,
     doubts={
-        "Could it come from a bad baseline?": "In two steps v beats bicubic enlarging, and eps may; in 16 steps "
-        "neither does, so what is seen there is of networks that sampling has spoilt. Of two steps the difference is "
-        "shown.",
+        "Could it come from a bad baseline?": "In two steps v beats bicubic enlarging; eps is not shown to, and "
+        "is nearer in 8 of 32 clips. So the difference that is shown is from an arm that has hardly learnt its task. "
+        "In 16 steps neither beats it: sampling has spoilt both.",
         "Is two steps fair to eps?": "The first step is from pure noise, where an error of eps is e^10 times as large "
         "in the video. That is what the paper's argument for v is about, but it weighs most with few steps; with 16 "
         "the difference is not shown.",
