@@ -191,7 +191,8 @@ def test_another_grid(cli: Cli, recipe: Path, model: Path) -> None:
 
 def test_channels_that_the_data_do_not_have(cli: Cli, recipe: Path) -> None:
     done = cli("train", recipe, "--stage", "base", "--out", "run", "--set", "base.network.channels=1")
-    assert done == (2, "", "error: base.network.channels: expected 3, as the data have, got 1\n")
+    assert done.code == 2 and done.err.count("\n") == 1
+    assert "stages.base.network.channels: expected 3, for videos are RGB pictures, got 1" in done.err
     assert not Path("run").exists()
 
 

@@ -590,6 +590,26 @@ def test_shards_used_longest_ago_make_room(folder: Path, web: Server, tmp_path: 
     assert sum(path.stat().st_size for path in (tmp_path / "less").rglob("*.tar")) <= most
 
 
+def test_downloads_that_end_while_room_is_made(tmp_path: Path) -> None:
+    """Files that another thread renames are looked at and gone: no reason to give up a download."""
+    done = threading.Event()
+
+    def others() -> None:
+        while not done.is_set():
+            for number in range(20):
+                (tmp_path / f"{number}.tar.partial").write_bytes(b"x")
+                (tmp_path / f"{number}.tar.partial").rename(tmp_path / f"{number}.tar")
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    try:
+        for _ in range(300):
+            _room.make_room(1, tmp_path, None, tmp_path / "own.tar.partial")
+    finally:
+        done.set()
+        thread.join()
+
+
 def test_a_download_without_a_length_is_bounded_too(folder: Path, web: Server, tmp_path: Path) -> None:
     web.files, web.lengths = {"x.tar": (folder / "train-001.tar").read_bytes()}, False
     size = len(web.files["x.tar"])

@@ -6,18 +6,20 @@ import pytest
 import torch
 
 from zoetrope.data import Example
+from zoetrope.data._unused import Dropped
 from zoetrope.metrics.generation import Share, keep_reference
 from zoetrope.metrics.reference import Reference
 from zoetrope.metrics.shelf import Shelf
 from zoetrope.shapes import VideoShape
 
 SHAPE = VideoShape(frames=2, height=4, width=6, fps=2)
+BAD = (Dropped("bad.mp4", "is damaged"), Dropped("worse.mp4", "is empty"))
 
 
 def test_what_a_clip_stands_in_for_is_kept(tmp_path: Path) -> None:
     def example(number: int, shape: VideoShape) -> Example:
         video = torch.full((3, shape.frames, shape.height, shape.width), number / 4)
-        return Example(video, f"clip {number}", f"{number}.mp4", ("bad.mp4", "worse.mp4") if number == 1 else ())
+        return Example(video, f"clip {number}", f"{number}.mp4", BAD if number == 1 else ())
 
     shelf = Shelf(tmp_path / "real", SHAPE)
     assert list(keep_reference(Reference("some", example), shelf, 3, Share())) == [1, 2, 3]

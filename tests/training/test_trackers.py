@@ -63,5 +63,5 @@ def test_a_package_that_is_not_there_is_named(
     for module in ("tensorboard", "torch.utils.tensorboard", "torch.utils.tensorboard.writer", "wandb"):
         monkeypatch.setitem(sys.modules, module, None)
     tracker = TensorBoard() if name == "tensorboard" else Wandb(project="p")
-    with pytest.raises(ValueError, match=rf"{name}: expected the package to be installed .*zoetrope\[track\]"):
+    with pytest.raises(ValueError, match=rf"{name}: expected the package to be installed .*; try: pip install {name}"):
         trained(tiny(trackers=(tracker,)), "run")

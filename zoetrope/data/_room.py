@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -14,7 +15,7 @@ def make_room(needed: int, folder: Path, most: int | None, keep: Path) -> None:
 
     The file `keep`, in which they are to go on, stays. Raises ValueError if they do not fit even so.
     """
-    there = {path: path.stat().st_size for path in sorted(_downloads(folder, keep), key=_last_used)}
+    there = _downloads(folder, keep)
     begun = keep.stat().st_size if keep.exists() else 0
     disk = shutil.disk_usage(folder)
     free = disk.free - min(RESERVE, disk.total // 20)
@@ -32,9 +33,14 @@ def make_room(needed: int, folder: Path, most: int | None, keep: Path) -> None:
         log.info("%s: deleted to make room", path)
 
 
-def _downloads(folder: Path, keep: Path) -> list[Path]:
-    found = [path for path in folder.rglob("*.tar*") if path.suffix in (".tar", ".partial") and path.is_file()]
-    return [path for path in found if path != keep]
+def _downloads(folder: Path, keep: Path) -> dict[Path, int]:
+    """The other downloads and their bytes, those that were used longest ago first."""
+    found: list[tuple[float, Path, int]] = []
+    for path in folder.rglob("*.tar*"):
+        if path.suffix in (".tar", ".partial") and path.is_file() and path != keep:
+            with suppress(FileNotFoundError):  # others come and go meanwhile
+                found.append((_last_used(path), path, path.stat().st_size))
+    return {path: size for _, path, size in sorted(found)}
 
 
 def _last_used(path: Path) -> float:
