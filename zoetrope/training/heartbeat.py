@@ -3,6 +3,7 @@
 A process that waits for another in the middle of a step can be told nothing, and would wait for hours.
 """
 
+import atexit
 import logging
 import os
 import threading
@@ -23,12 +24,15 @@ class Heartbeat:
         self._store = PrefixStore("heartbeat", _get_default_store())
         self._store.add(f"beat {rank}", 1)
         self.orphaned = False  # whether torchrun is gone
-        self._over = threading.Event()
+        self._over, self._leaves = threading.Event(), False
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
+        atexit.register(self.end, leaves=False)  # what still asks the store while Python ends aborts the process
 
-    def end(self) -> None:
-        """Nothing is expected of this process any more."""
+    def end(self, *, leaves: bool = True) -> None:
+        """Give no more signs. The others expect none from one that `leaves`."""
+        atexit.unregister(self.end)
+        self._leaves = leaves
         self._over.set()
         self._thread.join()
 
@@ -44,7 +48,8 @@ class Heartbeat:
                     seen[other] = beats
                     if silent[other] >= SILENT and beats:
                         self._give_up(f"process {other} has given no sign of life for {SILENT:.0f} s: it is stopped")
-            self._store.add(f"left {self.rank}", 1)
+            if self._leaves:
+                self._store.add(f"left {self.rank}", 1)
         except RuntimeError:  # the store is gone, and with it who keeps it: torchrun, or else the leading process
             if not self._over.is_set() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
                 self.orphaned = True

@@ -3,9 +3,10 @@
 Under `torchrun` the processes find each other by its environment. Without it there is one, and nothing is sent.
 """
 
+import atexit
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import NamedTuple, Self
 
@@ -16,6 +17,13 @@ from torch import distributed as dist
 from zoetrope.training.heartbeat import Heartbeat
 
 _hearts: list[Heartbeat] = []  # of this process, while it is among others
+
+
+def _close() -> None:
+    """End gloo's threads, which abort Python if they still run when it ends."""
+    if dist.is_initialized() and dist.get_backend() == "gloo":
+        with suppress(RuntimeError):
+            dist.destroy_process_group()
 
 
 class Ranks(NamedTuple):
@@ -36,6 +44,7 @@ class Ranks(NamedTuple):
             # Whoever waits while rank 0 encodes all captions waits long.
             backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
             dist.init_process_group(backend, timeout=timedelta(hours=24))
+            atexit.register(_close)
             if world > 1:
                 _hearts.append(Heartbeat(dist.get_rank(), world))
         return cls(dist.get_rank(), world)
