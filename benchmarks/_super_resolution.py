@@ -22,7 +22,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from zoetrope.cascade.noise import video_noise
-from zoetrope.cascade.resample import degrade
+from zoetrope.video.resample import degrade
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.start import Start
 from zoetrope.conditioning import Conditioning

@@ -35,7 +35,7 @@ from _distilled_speed import measure_speed
 from _judging import judge
 from _super_resolution import clip_counts, kept, write_json
 
-from zoetrope.cascade.resample import degrade
+from zoetrope.video.resample import degrade
 from zoetrope.data.toybox.held_out import held_out
 from zoetrope.data.toybox.prompts import combinations
 from zoetrope.metrics.intervals import wilson

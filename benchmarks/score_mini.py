@@ -34,7 +34,7 @@ import torch
 from _judging import summary, verdicts
 from _scores import table
 
-from zoetrope.cascade.resample import degrade
+from zoetrope.video.resample import degrade
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.start import Start
 from zoetrope.data.toybox.prompts import SETS, Prompt

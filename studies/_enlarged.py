@@ -11,7 +11,7 @@ from _recipes import LARGE, SMALL
 from _study import DTYPE, Json, Kept, Sampler, sampled_with
 from torch import Tensor
 
-from zoetrope.cascade.resample import resize
+from zoetrope.video.resample import resize
 from zoetrope.metrics.super_resolution import enlarge
 
 CLIPS, STEPS = 32, 2

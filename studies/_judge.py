@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.resample import degrade
+from zoetrope.video.resample import degrade
 from zoetrope.data.toybox.held_out import held_out
 from zoetrope.data.toybox.prompts import Prompt
 from zoetrope.data.toybox.render import render

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.noise import seeded
-from zoetrope.cascade.resample import augment, augmentation_logsnr, degrade, resize, upsample
+from zoetrope.diffusion.augmentation import augment, augmentation_logsnr
+from zoetrope.video.resample import degrade, resize, upsample
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning

@@ -13,7 +13,7 @@ from zoetrope.cascade import memory
 from zoetrope.cascade.local import Local, local_denoiser
 from zoetrope.cascade.memory import Layout, least_memory, peak_bytes, plan_layout, stage_cost
 from zoetrope.cascade.noise import video_noise, window_noise
-from zoetrope.cascade.resample import upsample
+from zoetrope.video.resample import upsample
 from zoetrope.cascade.sample import Draw, sample_stage, stage_video
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.cascade.tiles import Tile, best_tiles, tiled, tiles_of

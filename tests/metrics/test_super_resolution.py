@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.resample import degrade
+from zoetrope.video.resample import degrade
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.data.toybox.held_out import held_out, held_out_script
 from zoetrope.data.toybox.scene import is_held_out

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from zoetrope.cascade.resample import augment, upsample
+from zoetrope.diffusion.augmentation import augment
+from zoetrope.video.resample import upsample
 from zoetrope.cascade.spec import Oscillating, StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.layers.attention import SpatialAttention, TemporalAttention, TextAttention

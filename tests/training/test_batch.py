@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.resample import augmentation_logsnr, degrade, upsample
+from zoetrope.diffusion.augmentation import augmentation_logsnr
+from zoetrope.video.resample import degrade, upsample
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec
 from zoetrope.training.batch import Batch
 from zoetrope.training.spec import Phase, Recipe, clip_shape

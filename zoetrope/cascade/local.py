@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.resample import augment, augmentation_logsnr, upsample
+from zoetrope.diffusion.augmentation import augment, augmentation_logsnr
+from zoetrope.video.resample import upsample
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import Denoise, Weight, denoiser, guided_together, statically_thresholded

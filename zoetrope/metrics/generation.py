@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.resample import degrade
+from zoetrope.video.resample import degrade
 from zoetrope.cascade.start import Start
 from zoetrope.metrics.reference import Reference
 from zoetrope.metrics.shelf import Shelf

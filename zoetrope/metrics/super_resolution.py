@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from zoetrope.cascade.resample import resize
+from zoetrope.video.resample import resize
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.config import Config
 from zoetrope.metrics.features import FeatureNetwork, frame_distances

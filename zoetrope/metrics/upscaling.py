@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from zoetrope.cascade.resample import degrade
+from zoetrope.video.resample import degrade
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.upscaling import chain
 from zoetrope.metrics.psnr import decibels, squared_error

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.noise import seeded
-from zoetrope.cascade.resample import augment, augmentation_logsnr, degrade, upsample
+from zoetrope.diffusion.augmentation import augment, augmentation_logsnr
+from zoetrope.video.resample import degrade, upsample
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.data import Dataset, Dropped, Example

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from zoetrope.cascade.resample import augmentation_logsnr
+from zoetrope.diffusion.augmentation import augmentation_logsnr
 from zoetrope.cascade.spec import CascadeSpec, StageSpec, Weight, with_noise
 from zoetrope.config import Config, overridden, parse_json, unknown
 from zoetrope.data import Source
