@@ -233,7 +233,7 @@ class VideoUNet(Network):
         self.mix = nn.Sequential(nn.Linear(width, width), nn.SiLU(), zero(nn.Linear(width, width)))
         self.frame_position = FramePosition(width) if config.positions else None
         self.pixel_positions = nn.ModuleList(PixelPosition(x.width) for x in levels) if config.positions else None
-        self.text_in = nn.Sequential(nn.LayerNorm(config.text_width), nn.Linear(config.text_width, width))
+        self.text_in = nn.Sequential(nn.LayerNorm(config.text_width or 1), nn.Linear(config.text_width or 1, width))
         self.null_text = nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02))
         self.text_pool = TextPool(width, max(1, width // 64))
         self.enter = Enter(config.channels * (2 if config.low_res else 1), config.patch, levels[0].width)
