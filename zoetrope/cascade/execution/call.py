@@ -86,8 +86,9 @@ class Calls:
 
     def _in_window(self, window: Window) -> Conditioning:
         told = self.given.window(window)
-        for each in self.stage.inputs:
-            told = told | each.in_window(self.stage.shape, self.video, self.noise, window)
+        with torch.autocast(self.device, enabled=False):
+            for each in self.stage.inputs:
+                told = told | each.in_window(self.stage.shape, self.video, self.noise, window)
         return told
 
     def _asked(self, told: Conditioning) -> list[Conditioning]:
