@@ -19,6 +19,7 @@ from zoetrope.data._packing import pack
 from zoetrope.data.folder import Folder
 from zoetrope.data.shards import Shards
 from zoetrope.data.toybox import Toybox
+from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 from zoetrope.text._cache import EmbeddingCache
@@ -45,7 +46,9 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> EmbeddingCache:
 def stage(shape: VideoShape = BASE, source: VideoShape | None = None, **fields: Any) -> StageSpec:
     network = VideoUNetConfig(low_res=source is not None, text_width=8, embedding=16, head=8, levels=(Level(width=8),))
     network = network.model_copy(update={"guided": "distilled" in fields})
-    return StageSpec(name="ssr1" if source else "base", shape=shape, source=source, network=network, **fields)
+    return StageSpec(
+        name="ssr1" if source else "base", shape=shape, inputs=usual_inputs(source), network=network, **fields
+    )
 
 
 def batches(texts: EmbeddingCache, of: StageSpec, **fields: Any) -> Batches:

@@ -132,9 +132,10 @@ class StageSpec(Config):
     @property
     def told(self) -> tuple[Input, ...]:
         """All that its network is told: its inputs, and the weight of guidance where it was distilled for that."""
-        if not self.network.guided or self.distilled is None:
+        if not self.network.guided:
             return self.inputs
-        return (*self.inputs, GuidanceWeight(low=self.distilled.weights[0], high=self.distilled.weights[1]))
+        low, high = (0.0, 0.0) if self.distilled is None else self.distilled.weights
+        return (*self.inputs, GuidanceWeight(low=low, high=high))
 
     def input(self, name: str) -> Input | None:
         """The input of that name; None if the stage has none."""
