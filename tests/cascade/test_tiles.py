@@ -201,7 +201,7 @@ WHOLE = Layout([Tile(Window.whole(LARGE), Window.whole(LARGE))])
 
 @pytest.fixture
 def two_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two frames of LARGE at a time are as many as a network that streams is given, and samplers have temporaries of."""
+    """A network that streams is given two frames of LARGE at a time, and samplers hold small temporaries."""
     monkeypatch.setattr(costs, "PART", 2 * 96 * 128)
     monkeypatch.setattr(process, "PIECE", 2**15)
 

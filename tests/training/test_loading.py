@@ -20,6 +20,7 @@ from zoetrope.data.folder import Folder
 from zoetrope.data.shards import Shards
 from zoetrope.data.toybox import Toybox
 from zoetrope.inputs.low_res import usual_inputs
+from zoetrope.inputs.text import Text
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 from zoetrope.text._cache import EmbeddingCache
@@ -58,7 +59,10 @@ def batches(texts: EmbeddingCache, of: StageSpec, **fields: Any) -> Batches:
 
 def tensors(batch: Batch) -> Iterator[tuple[str, Tensor | None]]:
     yield from (("x", batch.x), ("eps", batch.eps), ("t", batch.t), ("part", batch.part))
-    yield from vars(batch.conditioning).items()
+    given = batch.conditioning
+    for name, tokens in given.tokens.items():
+        yield from ((name, tokens.values), (f"{name} mask", tokens.mask))
+    yield from (*given.maps.items(), *given.numbers.items(), ("images", given.images))
 
 
 def expect_equal(one: Batch, other: Batch) -> None:
@@ -74,7 +78,7 @@ def joined(shares: list[Batch], name: str) -> Tensor | None:
     values = [value for value in found if value is not None]
     if not values:
         return None
-    if name in ("text", "text_mask"):
+    if name in ("text", "text mask"):
         tail = [0, 0] if name == "text" else []
         axis = -2 if name == "text" else -1
         longest = max(value.shape[axis] for value in values)
@@ -88,7 +92,7 @@ def joined(shares: list[Batch], name: str) -> Tensor | None:
     ("of", "fields"),
     [
         (stage(), {"phases": MIXED}),
-        (stage(SSR, BASE), {"crop": (4, 8), "text_dropout": 0.5}),
+        (stage(SSR, BASE).with_input(Text(dropout=0.5)), {"crop": (4, 8)}),
         (stage(distilled=Distilled(steps=2, weights=(0.0, 3.0))), {}),
     ],
     ids=["base", "ssr", "distilled"],
