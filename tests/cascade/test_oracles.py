@@ -16,13 +16,14 @@ from zoetrope.cascade.resample import augment, augmentation_logsnr, degrade, res
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import Prediction
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
 from zoetrope.networks import Network, NetworkConfig
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.heun import Heun
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
 
 SNR3 = math.log(3)

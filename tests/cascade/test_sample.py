@@ -17,7 +17,6 @@ from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import CascadeSpec, Oscillating, SamplingSpec, StageSpec
 from zoetrope.cascade.tiles import Tile
 from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.schedule import Cosine
 from zoetrope.models.folder import read_spec, shipped
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -25,6 +24,7 @@ from zoetrope.recipes.mini import recipe
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.text.t5 import T5
 from zoetrope.training.spec import Recipe

@@ -19,10 +19,11 @@ from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.cascade.tiles import Tile, best_tiles, tiled, tiles_of
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion import process
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.networks import Network, Reach
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape, Window
 
 CPU = torch.device("cpu")

@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from zoetrope.diffusion.anchor import SEEN, anchor, departure
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import v_from, x_from
 from zoetrope.diffusion.process import diffuse
-from zoetrope.diffusion.schedule import NoiseLevel
 
 CLEAN = torch.full((1,), 40.0)
 

@@ -22,9 +22,10 @@ from zoetrope.diffusion.denoise import (
     per_step,
     statically_thresholded,
 )
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import Prediction, eps_from_x, target, v_from_x
 from zoetrope.diffusion.quantile import PIECE, quantile
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.schedules.cosine import Cosine
 
 
 def at(*t: float) -> NoiseLevel:
@@ -144,7 +145,7 @@ def test_quantile_is_torch_quantile_where_that_works(
     draw = torch.Generator().manual_seed(seed)
     values = torch.randn(rows, count, dtype=dtype, generator=draw)
     for these in (values, (levels * values).round() / levels):  # without ties and with many
-        want, close = these.abs().quantile(fraction, dim=1), 1e-12 if dtype == torch.float64 else 1e-6
+        want, close = these.abs().quantile(fraction, dim=1), 1e-12 if dtype == torch.float64 else 1e-5
         torch.testing.assert_close(quantile(these, fraction), want, rtol=0, atol=close)
         torch.testing.assert_close(quantile(these, fraction, 1.0), want.clamp(min=1), rtol=0, atol=close)
 

@@ -16,9 +16,10 @@ from zoetrope.diffusion.distillation import (
     jump_answer,
     thresholded_answer,
 )
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import Prediction, eps_from_x, target, v_from_x, x_from
 from zoetrope.diffusion.process import diffuse
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import expand_like
 
 KINDS: tuple[Prediction, ...] = ("v", "x")
@@ -189,8 +190,8 @@ def test_thresholded_answers_are_clipped_denoisers(kind: Prediction) -> None:
 
 
 def test_eps_is_refused_with_the_reason() -> None:
-    with pytest.raises(ValueError, match=r"base: expected a network that predicts v or x, .* an alpha of almost 0"):
+    with pytest.raises(ValueError, match=r"base: expected a network that predicts v, x or flow, .* of almost 0"):
         expect_distillable("base", "eps")
     place, grid = torch.tensor([2]), Grid(jumps=4, each=False)
-    with pytest.raises(ValueError, match="predicts v or x"):
+    with pytest.raises(ValueError, match="predicts v, x or flow"):
         halving_answer("eps", gaussian(0, 1), states(1), grid.jump(Cosine(), place), place)

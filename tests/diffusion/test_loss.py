@@ -5,10 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.loss import LossWeight, loss_weight, output_weight, squared_error
 from zoetrope.diffusion.prediction import Prediction, eps_from_x, target, v_from_x
 from zoetrope.diffusion.process import diffuse
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.schedules.cosine import Cosine
 
 WEIGHTS: tuple[LossWeight, ...] = ("eps", "v", "snr_trunc", "x")
 KINDS: tuple[Prediction, ...] = ("x", "eps", "v")

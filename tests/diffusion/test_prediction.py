@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import Prediction, eps_from_x, target, v_from, v_from_x, x_from
 from zoetrope.diffusion.process import diffuse
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.schedules.cosine import Cosine
 
 KINDS: tuple[Prediction, ...] = ("x", "eps", "v")
 

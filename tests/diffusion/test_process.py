@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import eps_from_x, v_from_x
 from zoetrope.diffusion.process import diffuse, posterior, renoise, transition_variance
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.schedules.cosine import Cosine
 
 ordered = st.lists(st.floats(0.01, 0.99), min_size=3, max_size=3, unique=True).map(sorted)
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
+from zoetrope.schedules.cosine import Cosine
 
 TABLE = [  # t, logsnr, alpha, sigma of the schedule truncated to [-20, 20]
     (0.0, 20.0, 9.999999989694232e-01, 4.539992971569674e-05),

@@ -11,7 +11,7 @@ from zoetrope.cascade.resample import augment, augmentation_logsnr, upsample
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import Denoise, Weight, denoiser, guided_together, statically_thresholded
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.networks import Network, Part
 from zoetrope.shapes import Window
 
@@ -131,7 +131,7 @@ def _told(local: Local, given: Conditioning, level: NoiseLevel, z: Tensor) -> Co
     """With the weight of guidance, if the network was distilled for being told it."""
     if not local.stage.network.guided:
         return given
-    return replace(given, guidance=torch.full((len(z),), local.weight(level), device=z.device))
+    return replace(given, guidance=torch.full((len(z),), float(local.weight(level)), device=z.device))
 
 
 def _low_res(local: Local, window: Window) -> Tensor | None:

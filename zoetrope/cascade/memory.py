@@ -21,7 +21,7 @@ from zoetrope.cascade.room import allowed, available
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.tiles import Tile, Tiling, best_tiles
 from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.networks import Network, NetworkConfig
 from zoetrope.shapes import Window
 

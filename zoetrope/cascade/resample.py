@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.process import diffuse
-from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.shapes import VideoShape, Window
 
 

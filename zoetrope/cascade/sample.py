@@ -15,7 +15,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.tiles import Tile, one_by_one, tiled
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping, per_step
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.networks import Network
 from zoetrope.samplers import Step
 from zoetrope.shapes import Window

@@ -3,16 +3,18 @@
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from zoetrope.cascade.noise import Scheme
 from zoetrope.config import Config, parse_json, unknown
 from zoetrope.diffusion.denoise import oscillating
+from zoetrope.diffusion.level import LogSNR
 from zoetrope.diffusion.prediction import Prediction
-from zoetrope.diffusion.schedule import Cosine, LogSNR
 from zoetrope.networks import NetworkConfig
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ddim import DDIM
+from zoetrope.schedules import Schedule, with_type
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
 
@@ -108,7 +110,8 @@ class StageSpec(Config):
         network: the architecture.
         sampling: how it is sampled unless options say otherwise.
         schedule: how much noise there is at which time, in training and in sampling.
-        prediction: what the network's output means: the clean video x, the noise eps, or v = alpha eps - sigma x.
+        prediction: what the network's output means: the clean video x, the noise eps, v = alpha eps - sigma x,
+            or flow = eps - x.
         fill: how a temporal stage brings `source` to more frames: each repeated, or blank ones between.
         distilled: what its network was distilled for; None: it was not.
     """
@@ -118,7 +121,7 @@ class StageSpec(Config):
     source: VideoShape | None = None
     network: NetworkConfig
     sampling: SamplingSpec = SamplingSpec()
-    schedule: Cosine = Cosine()
+    schedule: Annotated[Schedule, BeforeValidator(with_type)] = Cosine()
     prediction: Prediction = "v"
     fill: Literal["repeat", "blank"] = "repeat"
     distilled: Distilled | None = None
