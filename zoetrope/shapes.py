@@ -83,8 +83,8 @@ def aligned(x: Tensor, like: Tensor) -> Tensor:
         return x.reshape(-1, *[1] * (like.ndim - 1))
     if like.ndim > 2 and x.shape == (like.shape[0], like.shape[2]):
         return x.reshape(len(x), 1, -1, *[1] * (like.ndim - 3))
-    frames = f" or per frame, ({like.shape[0]}, {like.shape[2]})" if like.ndim > 2 else ""
-    raise ValueError(f"expected one value per example, shape ({like.shape[0]},),{frames} got {tuple(x.shape)}")
+    frames = f", or per frame, ({like.shape[0]}, {like.shape[2]})" if like.ndim > 2 else ""
+    raise ValueError(f"expected one value per example, shape ({like.shape[0]},){frames}, got {tuple(x.shape)}")
 
 
 def expand_like(x: Tensor, like: Tensor) -> Tensor:

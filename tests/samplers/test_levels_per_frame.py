@@ -23,7 +23,8 @@ from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import expand_like
 
 FRAMES, RHO = 8, 0.9
-every_sampler = pytest.mark.parametrize("sampler", [sampler() for sampler in Sampler.every()], ids=Sampler.names())
+SAMPLERS = [*(sampler() for sampler in Sampler.every()), Ancestral(gamma=1)]
+every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=[*Sampler.names(), "noisiest"])
 
 Known = dict[int, float]
 AUTOREGRESSION: Known = {0: 0.8, 1: -0.2, 2: 1.0}
@@ -291,5 +292,5 @@ def test_a_known_frame_at_exactly_no_noise_does_no_harm(sampler: Sampler) -> Non
 def test_levels_on_the_meta_device_are_walked_through() -> None:
     levels = [NoiseLevel(*torch.ones(3, 1, 2, dtype=torch.float64, device="meta"))] * 3
     z = torch.empty(1, 3, 2, 4, 4, device="meta")
-    for sampler in Sampler.every():
-        assert len(list(sampler()(lambda z, level: z + 1, z, levels, noise=lambda step: torch.ones_like(z)))) == 2
+    for sampler in SAMPLERS:
+        assert len(list(sampler(lambda z, level: z + 1, z, levels, noise=lambda step: torch.ones_like(z)))) == 2
