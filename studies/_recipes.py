@@ -4,9 +4,9 @@ from typing import Any
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.data.toybox import Toybox
-from zoetrope.diffusion.schedule import Cosine
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.ddim import DDIM
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
 from zoetrope.text.minilm import MiniLM

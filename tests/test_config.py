@@ -8,7 +8,6 @@ import pytest
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec
 from zoetrope.config import overridden, override, parse_json, read_json, shown, unknown
-from zoetrope.diffusion.schedule import Cosine
 from zoetrope.models.folder import FILE, FORMAT, read_spec
 from zoetrope.networks import NetworkConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -16,6 +15,7 @@ from zoetrope.recipes.mini import recipe
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
 from zoetrope.training.spec import Phase, Recipe
 

@@ -21,12 +21,13 @@ from zoetrope.cascade.sample import Draw, sample_stage, stage_video
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion import process
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs.low_res import low_res_given, usual_inputs
 from zoetrope.inputs.text import text_given
 from zoetrope.networks import Network, Reach
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video.resample import upsample
 

@@ -19,8 +19,8 @@ from zoetrope.cascade.spec import CascadeSpec, Distilled, SamplingSpec, StageSpe
 from zoetrope.data import Source
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.distillation import Grid, halving_answer
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import x_from
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.guidance_weight import weight_given
 from zoetrope.inputs.low_res import usual_inputs
@@ -29,6 +29,7 @@ from zoetrope.networks import NetworkConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.stochastic import Stochastic
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape, expand_like
 from zoetrope.text import TextEncoder
 from zoetrope.training.distil import WEIGHTS, Distillation, Round, plan
@@ -365,7 +366,11 @@ def test_sampling_it_was_not_distilled_for_is_refused(fields: dict[str, Any], me
         ({"steps": 1, "sampler": "stochastic"}, {}, "8 steps of the teacher halve to 8, 4, 2 of stochastic, got 1"),
         ({"weights": (3, 4)}, {}, "a range with 2 in it, the guidance that the stage is sampled with, got 3 to 4"),
         ({"weights": (4, 0)}, {}, "expected the lowest and the highest"),
-        ({}, {"prediction": "eps"}, "stage 'base': expected a network that predicts v or x, .* divides by an alpha"),
+        (
+            {},
+            {"prediction": "eps"},
+            "'base': expected a network that predicts v, x or flow, .* divides by an alpha",
+        ),
     ],
 )
 def test_what_cannot_be_distilled(tmp_path: Path, fields: dict[str, Any], stage: dict[str, Any], message: str) -> None:
