@@ -18,7 +18,8 @@ from zoetrope.cascade.spec import CascadeSpec, Oscillating, SamplingSpec, StageS
 from zoetrope.cascade.tiles import Tile
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.schedule import Cosine
-from zoetrope.models.folder import read_spec, shipped
+from zoetrope.models.finding import shipped
+from zoetrope.models.folder import read_spec
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.recipes.mini import recipe

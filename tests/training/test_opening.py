@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from zoetrope.cascade.spec import CascadeSpec
+from zoetrope.models.cascade import Cascade
 from zoetrope.models.folder import write_model
+from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Recipe
-from zoetrope.training.trained import Gathered, gather
 
 Tiny = Callable[..., Recipe]
 Trained = Callable[..., Run]
@@ -24,9 +25,9 @@ def saved(folder: Path, spec: CascadeSpec, name: str) -> Path:
     return folder / name
 
 
-def in_every_order(names: list[Path]) -> Gathered:
+def in_every_order(names: list[Path]) -> OpenModel:
     """What they are together, which is the same in all orders."""
-    first, *others = [gather(order) for order in permutations(names)]
+    first, *others = [open_model(order) for order in permutations(names)]
     assert all(other == first for other in others)
     return first
 
@@ -38,11 +39,11 @@ def test_a_run_takes_the_place_of_a_models_stage(tiny: Tiny, trained: Trained, t
     found = in_every_order([model, run])
     used = [stage.name for stage in found.spec.stages]
     assert used == [stage.name for stage in recipe.cascade.stages]
-    [stage] = gather([run]).weights
+    [stage] = open_model([run]).weights
     assert found.sources == {name: str(run if name == stage else model) for name in used}
-    assert found.weights[stage] == gather([run]).weights[stage] and found.card == "# whole\n"
+    assert found.weights[stage] == open_model([run]).weights[stage] and found.card == "# whole\n"
     assert set(found.spec.name.split(" + ")) == {recipe.cascade.name} | ({"whole"} if len(used) > 1 else set())
-    origins = found.cascade(torch.device("cpu"), torch.float32).origins
+    origins = Cascade.of(found).origins
     assert {name: (o.name, o.file) for name, o in origins.items()} == {
         name: (found.sources[name], found.weights[name]) for name in used
     }
@@ -55,5 +56,5 @@ def test_two_of_one_stage_are_refused(tiny: Tiny, trained: Trained, tmp_path: Pa
     for pair in (runs, models):
         for names in (pair, pair[::-1]):
             with pytest.raises(ValueError, match=rf"{names[0]} and {names[1]} both have a stage .*; name one of them"):
-                gather(names)
-    assert gather([runs[0], runs[0]]) == gather([runs[0]])
+                open_model(names)
+    assert open_model([runs[0], runs[0]]) == open_model([runs[0]])
