@@ -123,7 +123,9 @@ def test_every_reader_of_a_checkpoint_verifies_it(tmp_path: Path) -> None:
     content[-5] ^= 1  # the last digits of a weight: a whole file, and a network like any other
     path.write_bytes(content)
     check_weights(module(), path)
-    with pytest.raises(ValueError, match=r"average.safetensors: is not as it was written, by its checksum in state.json"):
+    with pytest.raises(
+        ValueError, match=r"average.safetensors: is not as it was written, by its checksum in state.json"
+    ):
         read_weights(module(), path)
     (tmp_path / "state.json").write_text('{"examples": 4, "threads": 1}')  # of an earlier version, without sums
     read_weights(module(), path)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.config import unknown
 from zoetrope.models.checkpoints import FOLDER, find_checkpoints
 from zoetrope.models.description import described
 from zoetrope.models.files import inside, read_json
@@ -24,24 +25,16 @@ class RunRecord(NamedTuple):
         stage: the one that it trains.
         stages: the names of all stages of its cascade, in order.
         cascade: the JSON that describes the cascade, see `read_cascade`.
+        training: the JSON that says how the stage is trained.
         half_lives: those of its moving averages, in examples; the first one is sampled with unless another is named.
-        total: how many examples the training lasts.
-        steps: those that its stage is distilled to, infinity if it takes any number, None if it is not distilled.
     """
 
     folder: Path
     stage: str
     stages: tuple[str, ...]
     cascade: dict[str, Any]
+    training: dict[str, Any]
     half_lives: tuple[int, ...]
-    total: int
-    steps: float | None
-
-    @property
-    def examples(self) -> int:
-        """How many examples its newest complete checkpoint has seen; 0 without one."""
-        found = find_checkpoints(self.folder / FOLDER)
-        return int(found[-1].name) if found else 0
 
     def average_file(self, half_life: int | None = None) -> Path:
         """The file with a moving average of its weights in its newest checkpoint, the first one's unless told.
@@ -74,19 +67,14 @@ def read_run(folder: Path) -> RunRecord:
     try:
         stage = read_json(folder, RUN)["stage"]
         recipe = read_json(folder, RECIPE)
-        cascade, training = recipe["cascade"], recipe["training"][stage]
-        stages = {str(one["name"]): one for one in cascade["stages"]}
-        distilled, half_life = stages[stage].get("distilled"), training["half_life"]
-        return RunRecord(
-            folder=folder,
-            stage=stage,
-            stages=tuple(stages),
-            cascade=cascade,
-            half_lives=tuple(half_life) if isinstance(half_life, list) else (half_life,),
-            total=sum(int(phase["examples"]) for phase in training["phases"]),
-            steps=None if distilled is None else math.inf if distilled["steps"] is None else int(distilled["steps"]),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        stages = tuple(one["name"] for one in recipe["cascade"]["stages"])
+        if stage not in stages:
+            raise ValueError(unknown("stage", str(stage), map(str, stages)))
+        training = recipe["training"][stage]
+        half_life = training["half_life"]
+        half_lives = tuple(half_life) if isinstance(half_life, list) else (half_life,)
+        return RunRecord(folder, stage, stages, recipe["cascade"], training, half_lives)
+    except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(folder, error) from None
 
 
@@ -118,14 +106,16 @@ def runs_in(folder: Path) -> list[Path]:
 
 
 def newest_round(distillation: Path) -> Path:
-    """The newest finished round of a distillation: the one that needs the fewest steps. Raises ValueError for none."""
-    rounds = [read_run(path.parent) for path in distillation.glob(f"*/{RUN}")]
-    begun = sorted((run for run in rounds if run.steps is not None), key=lambda run: run.steps or 0, reverse=True)
-    done = [run for run in begun if run.examples >= run.total]
-    if not done:
-        seen = ", ".join(f"{run.folder.name} has seen {run.examples} of {run.total} examples" for run in begun[:1])
-        raise ValueError(f"{distillation}: no round of this distillation is finished yet ({seen or 'none has begun'})")
-    return done[-1].folder
+    """The newest finished round of a distillation: the one whose stage takes the fewest steps.
+
+    Raises ValueError if none is finished, or if one cannot be read.
+    """
+    begun = (_round(path.parent) for path in distillation.glob(f"*/{RUN}"))
+    rounds = sorted((one for one in begun if one is not None), key=lambda one: -one.steps)
+    if done := [one for one in rounds if one.examples >= one.total]:
+        return done[-1].folder
+    first = "none has begun" if not rounds else "{0.folder.name} has seen {0.examples} of {0.total} examples"
+    raise ValueError(f"{distillation}: no round of this distillation is finished yet ({first.format(*rounds[:1])})")
 
 
 def original_in(distillation: Path) -> tuple[StageSpec, Path] | None:
@@ -151,3 +141,26 @@ def original_of(run: Path) -> tuple[StageSpec, Path] | None:
 
 def _unreadable(folder: Path, error: Exception) -> ValueError:
     return ValueError(f"{folder}: not a run that can be read, from its {RECIPE} and {RUN} ({error})")
+
+
+class _Round(NamedTuple):
+    """A round: the steps that its stage takes, infinity for any number, and the examples that it has seen and lasts."""
+
+    folder: Path
+    steps: float
+    examples: int
+    total: int
+
+
+def _round(folder: Path) -> _Round | None:
+    """The round in a folder, None if its stage is not distilled."""
+    run, found = read_run(folder), find_checkpoints(folder / FOLDER)
+    try:
+        distilled = run.cascade["stages"][run.stages.index(run.stage)].get("distilled")
+        if distilled is None:
+            return None
+        steps = math.inf if distilled["steps"] is None else int(distilled["steps"])
+        total = sum(int(phase["examples"]) for phase in run.training["phases"])
+        return _Round(folder, steps, int(found[-1].name) if found else 0, total)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _unreadable(folder, error) from None
