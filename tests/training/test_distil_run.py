@@ -24,8 +24,9 @@ from zoetrope.diffusion.distillation import Grid, halving_answer
 from zoetrope.diffusion.prediction import x_from
 from zoetrope.diffusion.schedule import Cosine, NoiseLevel
 from zoetrope.models.cascade import Cascade
+from zoetrope.models.finding import FoundRun, find
 from zoetrope.models.opening import open_model
-from zoetrope.models.runs import TEACHER, newest_round
+from zoetrope.models.runs import TEACHER, newest_round, original_in
 from zoetrope.networks import NetworkConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.ddim import DDIM
@@ -272,6 +273,7 @@ def test_every_round_lowers_its_loss_and_is_a_model(tmp_path: Path) -> None:
     newest.check(newest.spec.stages)
     assert run_recipe(tmp_path / "out")[0].cascade.stage("base").sampling.steps == 4
     original = newest.originals()
+    assert Cascade.from_pretrained(tmp_path / "out", teacher=True).spec == original.spec
     assert original.spec.stages == (found.teacher,) and original.weights["base"] == tmp_path / "out" / TEACHER
     assert open_model([tmp_path / "out/guided"]).spec.stage("base").distilled == Distilled(steps=None, weights=(0, 4))
 
@@ -387,8 +389,27 @@ def test_nothing_finished_and_nothing_readable(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"no round of this distillation is finished yet \(none has begun\)"):
         open_model([tmp_path / "out"])
     (tmp_path / "out/recipe.json").write_text("{")
-    with pytest.raises(ValueError, match="not a distillation that can be read"):
-        Distillation.open(tmp_path / "out")
+    for read in (Distillation.open, original_in):
+        with pytest.raises(ValueError, match="not a distillation that can be read"):
+            read(tmp_path / "out")
+
+
+def test_the_newest_round_is_finished_and_takes_the_fewest_steps(tmp_path: Path) -> None:
+    found = begun(recipe(QUICK, sampling=GUIDED), tmp_path / "out")
+    guided, halved, *_ = found.rounds()
+    trained(guided, tmp_path / "cache")
+    reports: Iterator[Any] = Run(halved.recipe, "base", halved.folder, CPU).train(tmp_path / "cache")
+    next(reports)
+    reports.close()  # type: ignore[attr-defined]
+    assert not halved.finished and newest_round(tmp_path / "out") == guided.folder
+    assert find(f"{tmp_path / 'out'}@9") == (FoundRun(f"{tmp_path / 'out'}@9", guided.folder, 9),)
+    trained(halved, tmp_path / "cache")
+    assert newest_round(tmp_path / "out") == halved.folder
+    teacher = tmp_path / "out" / TEACHER
+    teacher.rename(tmp_path / "elsewhere")
+    teacher.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=r"teacher.safetensors: expected a file in .*, got a link out of it"):
+        open_model(tmp_path / "out")
 
 
 def test_weights_without_an_average_are_refused(tmp_path: Path) -> None:
