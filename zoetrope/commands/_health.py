@@ -69,7 +69,8 @@ def _models() -> Iterator[Finding]:
     for name in shipped():
         model = open_model(name)
         model.check(model.spec.stages)
-        encoders[model.spec.text] = name
+        if model.spec.text is not None:
+            encoders[model.spec.text] = name
     for encoder, name in encoders.items():
         if missing := absent(encoder):
             yield Finding(f"model {name}: its text encoder {encoder.kind()}: {missing}")
