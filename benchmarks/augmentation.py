@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = "\n".join(_lines(curves))
     print(table)
     (options.out / "table.md").write_text(table + "\n")
-    about = describe(cascades.gathered, network, options.seed)
+    about = describe(cascades.model, network, options.seed)
     write_json(options.out / "levels.json", {**about, "curves": [_told(curve) for curve in curves]})
     _draw(curves, options.out / "augmentation.png", network)
 

@@ -20,7 +20,8 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.inputs.text import text_given
-from zoetrope.models.folder import read_spec, shipped
+from zoetrope.models.finding import shipped
+from zoetrope.models.folder import read_spec
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.recipes.mini import recipe

@@ -25,6 +25,10 @@ from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.guidance_weight import weight_given
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.inputs.text import Text, text_given
+from zoetrope.models.cascade import Cascade
+from zoetrope.models.finding import FoundRun, find
+from zoetrope.models.opening import open_model
+from zoetrope.models.runs import TEACHER, newest_round, original_in
 from zoetrope.networks import NetworkConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.ddim import DDIM
@@ -32,14 +36,14 @@ from zoetrope.samplers.stochastic import Stochastic
 from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape, expand_like
 from zoetrope.text import TextEncoder
-from zoetrope.training.distil import WEIGHTS, Distillation, Round, plan
+from zoetrope.training.distil import Distillation, Round, plan
 from zoetrope.training.loop import Run
 from zoetrope.training.objectives import Lesson, Teacher
 from zoetrope.training.objectives.guide import Guide
 from zoetrope.training.objectives.halve import Halve
 from zoetrope.training.spec import DistilSpec, Phase, Recipe, TrainSpec
 from zoetrope.training.state import read_metrics
-from zoetrope.training.trained import averaged_weights, gather, newest_run, run_recipe
+from zoetrope.training.trained import averaged_weights, run_recipe
 
 BASE = VideoShape(frames=2, height=4, width=8, fps=3)
 TSR = VideoShape(frames=4, height=4, width=8, fps=6)
@@ -151,7 +155,7 @@ def test_a_linear_student_learns_the_tabulated_slopes(tmp_path: Path, sampler: s
     assert len(rounds) == 4
     for part, steps in zip(rounds, (8, 4, 2, 1), strict=True):
         trained(part, tmp_path / "cache")
-        newest = gather([part.folder])
+        newest = open_model([part.folder])
         learnt = load_file(newest.weights["base"])
         noise = Cosine()(torch.ones(1))
         slope = float(noise.alpha - noise.sigma * learnt["slope"][-1])  # of x_hat = alpha z - sigma v, at t = 1
@@ -269,23 +273,22 @@ def test_every_round_lowers_its_loss_and_is_a_model(tmp_path: Path) -> None:
         trained(part, tmp_path / "cache")
         lines = read_metrics(part.folder / "metrics.jsonl")
         assert lines[-1]["loss"] < lines[0]["loss"], part.folder.name
-    newest = gather([tmp_path / "out"])
-    assert newest.spec.stage("base").sampling.steps == 4 and found.newest().folder.name == "steps-4"
+    newest = open_model([tmp_path / "out"])
+    assert newest.spec.stage("base").sampling.steps == 4 and newest_round(found.folder).name == "steps-4"
     newest.check(newest.spec.stages)
-    assert newest_run(tmp_path / "out").name == "steps-4" and run_recipe(tmp_path / "out")[1] == "base"
+    assert run_recipe(tmp_path / "out")[0].cascade.stage("base").sampling.steps == 4
     original = newest.originals()
-    assert original.spec.stages == (found.teacher,) and original.weights["base"] == tmp_path / "out" / WEIGHTS
-    assert gather([tmp_path / "out/guided"]).spec.stage("base").distilled == Distilled(steps=None, weights=(0, 4))
+    assert Cascade.from_pretrained(tmp_path / "out", teacher=True).spec == original.spec
+    assert original.spec.stages == (found.teacher,) and original.weights["base"] == tmp_path / "out" / TEACHER
+    assert open_model([tmp_path / "out/guided"]).spec.stage("base").distilled == Distilled(steps=None, weights=(0, 4))
 
-    cascade = newest.cascade(CPU, torch.float32)
+    cascade = Cascade.of(newest)
     video = cascade.generate("noise")
     cascade.save_pretrained(tmp_path / "model")
-    again = gather([tmp_path / "model"])
-    assert again.spec == newest.spec and (again.cascade(CPU, torch.float32).generate("noise").frames.shape) == (
-        video.frames.shape
-    )
+    again = open_model([tmp_path / "model"])
+    assert again.spec == newest.spec and (Cascade.of(again).generate("noise").frames.shape) == (video.frames.shape)
     stored = load_file(tmp_path / "model/base/teacher.safetensors")
-    taught = load_file(tmp_path / "out" / WEIGHTS)
+    taught = load_file(tmp_path / "out" / TEACHER)
     assert all(torch.equal(stored[name], value.bfloat16()) for name, value in taught.items())
     from_disk = type(cascade).from_pretrained(tmp_path / "model", teacher=True)
     assert from_disk.spec.stages == (found.teacher,)
@@ -303,11 +306,11 @@ def test_oscillating_guidance_is_distilled_and_sampled(tmp_path: Path) -> None:
     found = begun(recipe(distil, sampling=wave), tmp_path / "out")
     for part in found.rounds():
         trained(part, tmp_path / "cache")
-    newest = gather([tmp_path / "out"])
+    newest = open_model([tmp_path / "out"])
     stage = newest.spec.stage("base")
     assert stage.distilled == Distilled(steps=2, weights=(0, 4))
     assert stage.sampling.weights() == [4, 1] and newest.originals().spec.stages[0].sampling == wave
-    waving = newest.cascade(CPU, torch.float32)
+    waving = Cascade.of(newest)
     even = waving.tuned(guidance=4.0)
     (last,) = [now.x_hat for now in waving.stream(["noise"]) if now.done]
     (other,) = [now.x_hat for now in even.stream(["noise"]) if now.done]
@@ -394,11 +397,30 @@ def test_a_distilled_teacher_is_halved_further() -> None:
 
 def test_nothing_finished_and_nothing_readable(tmp_path: Path) -> None:
     begun(recipe(QUICK, sampling=GUIDED), tmp_path / "out")
-    with pytest.raises(ValueError, match=r"no round of this distillation is finished yet \(guided has seen 0 of 48"):
-        gather([tmp_path / "out"])
+    with pytest.raises(ValueError, match=r"no round of this distillation is finished yet \(none has begun\)"):
+        open_model([tmp_path / "out"])
     (tmp_path / "out/recipe.json").write_text("{")
-    with pytest.raises(ValueError, match="not a distillation that can be read"):
-        Distillation.open(tmp_path / "out")
+    for read in (Distillation.open, original_in):
+        with pytest.raises(ValueError, match="not a distillation that can be read"):
+            read(tmp_path / "out")
+
+
+def test_the_newest_round_is_finished_and_takes_the_fewest_steps(tmp_path: Path) -> None:
+    found = begun(recipe(QUICK, sampling=GUIDED), tmp_path / "out")
+    guided, halved, *_ = found.rounds()
+    trained(guided, tmp_path / "cache")
+    reports: Iterator[Any] = Run(halved.recipe, "base", halved.folder, CPU).train(tmp_path / "cache")
+    next(reports)
+    reports.close()  # type: ignore[attr-defined]
+    assert not halved.finished and newest_round(tmp_path / "out") == guided.folder
+    assert find(f"{tmp_path / 'out'}@9") == (FoundRun(f"{tmp_path / 'out'}@9", guided.folder, 9),)
+    trained(halved, tmp_path / "cache")
+    assert newest_round(tmp_path / "out") == halved.folder
+    teacher = tmp_path / "out" / TEACHER
+    teacher.rename(tmp_path / "elsewhere")
+    teacher.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=r"teacher.safetensors: expected a file in .*, got a link out of it"):
+        open_model(tmp_path / "out")
 
 
 def test_weights_without_an_average_are_refused(tmp_path: Path) -> None:
