@@ -14,7 +14,7 @@ from _recipes import ENLARGING, LARGE, SMALL, SPAN, enlarger
 from _study import CPU, DTYPE, Arm, Claim, Folders, Json, Kept, Page, Study, main, unit
 from torch import Tensor
 
-from zoetrope.cascade.memory import call_bytes
+from zoetrope.cascade.execution.cost import call_bytes
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
@@ -44,7 +44,7 @@ def _grown(name: str, times: int, sides: int) -> StageSpec:
         for one in (SMALL, LARGE)
     )
     once = spec.sampling.model_copy(update={"steps": 1})
-    return spec.model_copy(update={"shape": large, "source": small, "sampling": once})
+    return spec.on(large, small).model_copy(update={"sampling": once})
 
 
 def _costs(times: int, sides: int) -> Json:

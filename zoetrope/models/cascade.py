@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self, Unpack, overload
@@ -13,19 +14,20 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.colour import Colour
+from zoetrope.cascade.execution.layout import expect_memory
 from zoetrope.cascade.grid import far_from, on_grid
-from zoetrope.cascade.memory import expect_memory
 from zoetrope.cascade.sample import Draw, sample_stage, text_length
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
-from zoetrope.models.files import read_card
-from zoetrope.models.folder import expect_readable, loaded, locate, read_spec, weights_file, write_model
+from zoetrope.inputs.text import text_given
+from zoetrope.models.asking import conditioning_of, expect_askable
+from zoetrope.models.folder import expect_readable, write_model
+from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.options import Options, checked, listed, whole
 from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress
-from zoetrope.models.runs import is_run, named, read_runs, within
 from zoetrope.models.weights import Origin
 from zoetrope.networks import Network
 from zoetrope.text._cache import EmbeddingCache
@@ -66,9 +68,8 @@ class Cascade:
         self._load = load
         self._drifted: set[str] = set()  # stages whose colours were warned about
         # On a CPU text is always read in float32: it is quick there, and every run then finds the same features.
-        self._texts = EmbeddingCache(
-            spec.text, None, self.device, torch.float32 if self.device.type == "cpu" else dtype
-        )
+        reading = torch.float32 if self.device.type == "cpu" else dtype
+        self._texts = None if spec.text is None else EmbeddingCache(spec.text, None, self.device, reading)
 
     def __repr__(self) -> str:
         stages = ", ".join(stage.name for stage in self.spec.stages)
@@ -77,43 +78,31 @@ class Cascade:
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: str | Path,
+        name_or_list: str | Path | Sequence[str | Path],
         *,
         teacher: bool = False,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> Self:
-        """A cascade from a folder, a shipped name or a hub id. Weights are read when a stage runs.
+        """A cascade by its name: a folder, a shipped name, a hub id, or a training. Weights are read when a stage runs.
 
-        The folder may also be that of a training, or one with the trainings of several stages in it; RUN@HALF_LIFE
-        takes another than the first of the moving averages that these have kept. `device` "auto" is the GPU, if there
-        is one. `dtype` is what networks compute in: torch.float32, bfloat16 or float16.
-        Distilled stages run where there are some, or with `teacher` the originals that they were distilled from.
-        Raises ValueError if there is no such model, or no teacher, or if its description cannot be used.
+        The folder may be that of a model, of a training, of a distillation, which stands for its newest finished round,
+        or one with the trainings of several stages in it; RUN@HALF_LIFE takes another than the first of the moving
+        averages that a training keeps. Several names, in any order, are put together: a training replaces the model's
+        stage of its name, or follows its stages.
+        `device` "auto" is the GPU, if there is one. `dtype` is what networks compute in: torch.float32, bfloat16 or
+        float16. Distilled stages run where there are some, or with `teacher` the originals that they were distilled
+        from.
+        Raises ValueError if there is no such model, or no teacher, if its description cannot be used, or if several do
+        not fit each other.
         """
-        runs = [name_or_path] if is_run(named(name_or_path)[0]) else within(name_or_path)
-        if runs:
-            trained, card = read_runs(runs), ""
-            known, files, originals = trained.spec, trained.weights, dict[str, Path]()
-        else:
-            folder = locate(name_or_path)
-            known, card = read_spec(folder), read_card(folder)
-            files = {stage.name: weights_file(folder, stage.name) for stage in known.stages}
-            originals = {stage.name: weights_file(folder, stage.name, teacher=True) for stage in known.teachers}
+        model = open_model(name_or_list)
+        return cls.of(model.originals() if teacher else model, device=device, dtype=dtype)
 
-        def file_of(stage: StageSpec) -> Path:
-            original = stage.distilled is None and stage.name in originals
-            return originals[stage.name] if original else files[stage.name]
-
-        spec = known.originals() if teacher else known
-        return cls(
-            spec,
-            lambda stage: loaded(stage, file_of(stage)),
-            card=card,
-            device=device,
-            dtype=dtype,
-            origins={stage.name: Origin(str(name_or_path), file_of(stage)) for stage in spec.stages},
-        )
+    @classmethod
+    def of(cls, model: OpenModel, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Self:
+        """The cascade of a model that was opened, see `from_pretrained`."""
+        return cls(model.spec, model.network, card=model.card, device=device, dtype=dtype, origins=model.origins())
 
     def tuned(
         self,
@@ -183,7 +172,8 @@ class Cascade:
             raise ValueError(f"after: expected a video that stage {asked.after!r} would have made, got none")
         for text in {text: None for text in [*texts, asked.negative] if text is not None}:
             if lost := self.cut(text):
-                log.warning("the text encoder reads %d tokens; cut off: %r", self.spec.text.limit, lost)
+                limit = 0 if self.spec.text is None else self.spec.text.limit
+                log.warning("the text encoder reads %d tokens; cut off: %r", limit, lost)
         grid = {"size": asked.size, "frames": asked.frames, "fps": asked.fps}
         cascade = self.tuned(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, **grid)
         jobs = [(text, number) for text in texts for number in range(asked.count or 1)]
@@ -206,6 +196,7 @@ class Cascade:
             negative=asked.negative,
             start=start,
             memory=asked.memory,
+            given=asked.given,
         )
         for now in stream:
             if asked.progress is not None:
@@ -225,13 +216,14 @@ class Cascade:
         negative: str | None = None,
         start: Start | None = None,
         memory: int | None = None,
+        given: Mapping[str, Any] = MappingProxyType({}),
     ) -> Iterator[Progress]:
         """Sample one video for each prompt, together, and yield after each denoising step of each stage.
 
         A video depends on the seed and on its own number in `samples` (0 for all, unless given), not on its batch.
         One prompt may stand without a list; None is no text. From a `start` only the stages after it run. `memory` is
         the most that the process may hold, in bytes: stages that can do so work in tiles to keep to it, if each
-        Progress is let go of in time.
+        Progress is let go of in time. `given` are values for other inputs of the stages, by name.
         Raises ValueError before anything is sampled if that does not suffice, with what does for all stages to run.
         A text encoder that is not small may exceed it while it reads the prompts; it is let go of before the stages.
         Raises MemoryError that names the stage if memory does not suffice.
@@ -241,7 +233,8 @@ class Cascade:
         if start is not None:
             start.check(self.spec, len(prompts))
         video = None if start is None else start.video
-        yield from self.run(stages, prompts, seed=seed, samples=samples, negative=negative, video=video, memory=memory)
+        run = partial(self.run, stages, prompts, seed=seed, samples=samples, negative=negative)
+        yield from run(video=video, memory=memory, given=given)
 
     def run(
         self,
@@ -253,20 +246,21 @@ class Cascade:
         negative: str | None = None,
         video: Tensor | None = None,
         memory: int | None = None,
+        given: Mapping[str, Any] = MappingProxyType({}),
     ) -> Iterator[Progress]:
         """What `stream` does, for stages with the weights of this cascade's stages of the same names, on any grids.
 
         `video` (B, C, f, h, w) in [-1, 1] is what the first of them is made from; None, where it is made from noise.
         `zoetrope.cascade.upscaling` makes such stages for videos of other shapes. Raises what `stream` does.
         """
+        expect_askable(stages, given)
         for stage in stages:
             stage.check_sampling()
         if samples is not None and len(samples) != len(prompts):
             raise ValueError(f"samples: expected one number for each of {len(prompts)} prompts, got {len(samples)}")
         numbers = [whole("samples", number) for number in samples or [0] * len(prompts)]
         seed, memory = whole("seed", seed), memory if memory is None else whole("memory", memory, least=1)
-        with memory_told(f"the text encoder {self.spec.text.kind()}"):
-            text, against = self._encode(prompts, negative)
+        text, against = self._encode(prompts, negative)
         draw = Draw(
             seed=seed,
             samples=numbers,
@@ -278,19 +272,21 @@ class Cascade:
         )
         video = None if video is None else video.to(self.device)
         if memory is not None:  # better now than when the stages before have run
-            self._texts.release()
+            if self._texts is not None:
+                self._texts.release()
             expect_memory(stages, len(prompts), text_length(text), memory, self.device)
         for stage in stages:
-            for now in self._run(stage, text, video, draw):
+            asked = conditioning_of(stage, given, len(prompts)).to(self.device, torch.float32)
+            for now in self._run(stage, text | asked, video, draw):
                 yield now
                 if now.done:
                     video = now.x_hat
                 del now  # a step that nobody holds any more makes room for the next
 
-    def _run(self, stage: StageSpec, text: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
+    def _run(self, stage: StageSpec, given: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
         """One stage, whose network is in memory as long as this runs."""
         with memory_told(f"stage {stage.name!r} ({stage.shape})"):
-            running = sample_stage(stage, self._network(stage), text, video, draw)
+            running = sample_stage(stage, self._network(stage), given, video, draw)
             for number in range(1, stage.sampling.steps + 1):  # `enumerate` would hold one while the next is made
                 x_hat = next(running)
                 last = number == stage.sampling.steps
@@ -336,19 +332,26 @@ class Cascade:
 
     def cut(self, prompt: str) -> str:
         """The end of a prompt that the text encoder cannot read because it is too long; "" if all of it fits."""
-        return self._texts.cut(prompt)
+        return "" if self._texts is None else self._texts.cut(prompt)
 
     def _encode(self, prompts: Sequence[str | None], negative: str | None) -> tuple[Conditioning, Conditioning | None]:
         """The prompts' text, and the negative prompt's, padded to equal length; no token of it is real where None."""
         texts = [*prompts] if negative is None else [*prompts, negative]
         known = [row for row, text in enumerate(texts) if text is not None]
+        if self.spec.text is None or self._texts is None:
+            if known:
+                raise ValueError(
+                    f"{self.spec.name}: expected no prompt, for it is told no text; got {texts[known[0]]!r}"
+                )
+            return Conditioning(), None
         text, mask = torch.zeros(len(texts), 1, self.spec.text.width), torch.zeros(len(texts), 1, dtype=torch.bool)
         if known:
-            some = self._texts.encode([text for text in texts if text is not None])
+            with memory_told(f"the text encoder {self.spec.text.kind()}"):
+                some = self._texts.encode([text for text in texts if text is not None])
             length = some.mask.shape[1]
             text, mask = text.repeat(1, length, 1), mask.repeat(1, length)
             text[known], mask[known] = some.text, some.mask
         text, mask = text.to(self.device), mask.to(self.device)
         count = len(prompts)
-        against = None if negative is None else Conditioning(text=text[count:], text_mask=mask[count:])
-        return Conditioning(text=text[:count], text_mask=mask[:count]), against
+        against = None if negative is None else text_given(text[count:], mask[count:])
+        return text_given(text[:count], mask[:count]), against

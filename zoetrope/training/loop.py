@@ -18,6 +18,7 @@ import torch
 from zoetrope import __version__
 from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.models.precision import compute_dtype
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
 from zoetrope.strict_json import read_json
@@ -32,7 +33,6 @@ from zoetrope.training.learner import Learner
 from zoetrope.training.loading import Loader, encoded
 from zoetrope.training.lock import Lock
 from zoetrope.training.meters import Step, Window, peak_memory
-from zoetrope.training.precision import compute_dtype
 from zoetrope.training.preview import Subjects, sample_sheet, subjects
 from zoetrope.training.ranks import ALONE, Ranks
 from zoetrope.training.spec import Recipe, TrainSpec
@@ -208,7 +208,8 @@ class Run:
         if not self.ranks.leads:
             self.ranks.meet()  # indices and text features that the leading process makes are found by the others
         dataset = spec.data.open()
-        texts = encoded(dataset, EmbeddingCache(self.recipe.cascade.text, cache), _tell_encoding)
+        encoder = self.recipe.cascade.text
+        texts = None if encoder is None else encoded(dataset, EmbeddingCache(encoder, cache), _tell_encoding)
         if self.ranks.leads:
             tell(self.folder, dataset, texts)
             self.ranks.meet()

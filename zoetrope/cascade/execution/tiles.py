@@ -37,7 +37,7 @@ def tiled(local: Callable[[Window], Denoise], tiles: Sequence[Tile]) -> Denoise:
         x_hat = torch.empty_like(z)
         for tile in tiles:
             inside = tile.kept.within(tile.seen)
-            tile.kept.of(x_hat).copy_(inside.of(local(tile.seen)(tile.seen.of(z), level)))
+            tile.kept.of(x_hat).copy_(inside.of(local(tile.seen)(tile.seen.of(z), level.frames(tile.seen.frames))))
         return x_hat
 
     return run
