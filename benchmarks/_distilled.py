@@ -48,7 +48,9 @@ class Way(NamedTuple):
     def guidance(self) -> str:
         """The guidance, in words."""
         weight = self.stage.sampling.guidance
-        return f"{weight.high:g} and {weight.low:g}" if isinstance(weight, Oscillating) else f"{weight:g}"
+        if isinstance(weight, Oscillating):
+            return f"{weight.high:g} and {weight.low:g}"
+        return f"{self.stage.sampling.weights()[0]:g}"
 
     def told(self) -> dict[str, str | int]:
         """What tells it from others, for people."""

@@ -82,9 +82,8 @@ def _shortened(model: OpenModel, divide: int) -> OpenModel:
     """The same cascade for videos of an Nth of the frames, at the same frames a second."""
     value = model.spec.model_copy(update={"teachers": ()}).to_json()
     for stage in value["stages"]:
-        for shape in (stage["shape"], stage["source"]):
-            if shape is not None:
-                shape["frames"] //= divide
+        for shape in (stage["shape"], *(told["shape"] for told in stage["inputs"] if "shape" in told)):
+            shape["frames"] //= divide
     return model._replace(spec=CascadeSpec.from_json(value))
 
 

@@ -10,10 +10,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -24,10 +25,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from zoetrope.cascade.noise import video_noise
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.start import Start
+from zoetrope.conditioning import stacked
 from zoetrope.config import override, unknown
 from zoetrope.data.toybox.held_out import held_out
 from zoetrope.diffusion.denoise import denoiser, guided_together, per_step, statically_thresholded
 from zoetrope.diffusion.process import diffuse
+from zoetrope.guidance.text import with_and_without_text
 from zoetrope.inputs.text import text_given
 from zoetrope.metrics.features import FeatureNetwork
 from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
@@ -92,11 +95,13 @@ class Cascades:
             return self._regenerated(before, degrade(clip.video, before.shape), clip)
         return self.run(before, degrade(clip.video, before.source), clip)
 
-    def run(self, stage: StageSpec, given: Tensor, clip: Clip, **sampling: float | None) -> Tensor:
-        """What a stage makes of a video (1, C, f, h, w): (1, C, F, H, W). `sampling`: fields to change."""
+    def run(
+        self, stage: StageSpec, given: Tensor, clip: Clip, changes: Mapping[str, float | None] = MappingProxyType({})
+    ) -> Tensor:
+        """What a stage makes of a video (1, C, f, h, w): (1, C, F, H, W). `changes`: fields of the stage, by path."""
         cascade = copy(self._cascade)  # what it knows of texts is large, and stays one
-        for field, value in sampling.items():
-            cascade.spec = override(cascade.spec, f"stages.{stage.name}.sampling.{field}", value)
+        for path, value in changes.items():
+            cascade.spec = override(cascade.spec, f"stages.{stage.name}.{path}", value)
         start = Start(stage=self.before(stage).name, video=given)
         for progress in cascade.stream(
             [clip.text], seed=self.seed, samples=[clip.number], start=start, until=stage.name
@@ -117,7 +122,7 @@ class Cascades:
         read_weights(network, model.weights[stage.name])
         network.eval().requires_grad_(False).to(self.device)
         text, mask = self._texts.encode([clip.text])
-        seen = text_given(text.to(self.device), mask.to(self.device)).doubled(None)
+        seen = stacked(with_and_without_text(text_given(text.to(self.device), mask.to(self.device)), None))
 
         def call(z: Tensor, logsnr: Tensor) -> Tensor:
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):

@@ -13,13 +13,13 @@ what the network makes of noise, from float32, in per cent of their size. Nothin
 import argparse
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.inputs.low_res import low_res_given
 from zoetrope.inputs.text import text_given
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.opening import OpenModel, open_model
@@ -98,7 +98,7 @@ def _output(network: Network, stage: StageSpec) -> Tensor:
     text = torch.randn(3, TOKENS, stage.network.text_width, generator=draw)
     given = text_given(text, torch.ones(3, TOKENS, dtype=torch.bool))
     if stage.source is not None:
-        given = replace(given, low_res=torch.rand(size, generator=draw) * 2 - 1, low_res_logsnr=torch.zeros(3))
+        given = given | low_res_given(torch.rand(size, generator=draw) * 2 - 1, torch.zeros(3))
     return network(torch.randn(size, generator=draw), torch.tensor([-6.0, 0.0, 6.0]), given)
 
 

@@ -11,12 +11,12 @@ from pydantic.fields import FieldInfo
 
 from zoetrope.cascade.spec import MOST_PIXELS, CascadeSpec, Distilled, SamplingSpec, StageSpec
 from zoetrope.config import Config
-from zoetrope.diffusion.schedule import Cosine
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.networks import NetworkConfig
 from zoetrope.networks.video_unet import LARGEST, Level, VideoUNetConfig
 from zoetrope.recipes import imagen_video, mini
 from zoetrope.samplers import Sampler
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
 

@@ -17,7 +17,6 @@ from zoetrope.cascade.noise import seeded, video_noise, window_noise
 from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.schedule import Cosine
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.inputs.text import text_given
@@ -29,6 +28,7 @@ from zoetrope.recipes.mini import recipe
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.text.t5 import T5
 from zoetrope.training.spec import Recipe

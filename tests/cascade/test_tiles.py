@@ -21,12 +21,13 @@ from zoetrope.cascade.sample import Draw, sample_stage, stage_video
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion import process
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs.low_res import low_res_given, usual_inputs
 from zoetrope.inputs.text import text_given
 from zoetrope.networks import Network, Reach
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video.resample import upsample
 
@@ -201,7 +202,7 @@ WHOLE = Layout([Tile(Window.whole(LARGE), Window.whole(LARGE))])
 
 @pytest.fixture
 def two_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two frames of LARGE at a time are as many as a network that streams is given, and samplers have temporaries of."""
+    """A network that streams is given two frames of LARGE at a time, and samplers hold small temporaries."""
     monkeypatch.setattr(costs, "PART", 2 * 96 * 128)
     monkeypatch.setattr(process, "PIECE", 2**15)
 

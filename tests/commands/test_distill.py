@@ -137,7 +137,7 @@ def test_a_recipe_without_averaged_weights(cli: Cli, run: Path) -> None:
         (["--weights", "2", "4"], "expected a range with 1 in it, the guidance that the stage is sampled with"),
         (["--sampler", "heun"], "sampler: expected 'ddim' or 'stochastic'"),
         (["--stage", "tsr1"], "run: is a run of stage 'base', not of 'tsr1'"),
-        (["--set", "base.prediction=eps"], "expected a network that predicts v or x, got one that predicts eps"),
+        (["--set", "base.prediction=eps"], "expected a network that predicts v, x or flow, got one that predicts eps"),
         (["--set", "base.distillation.stepz=4"], "unknown field 'stepz'; did you mean 'steps'?"),
         (["--resume"], "--resume: goes on as the distillation was begun"),
         (["--data", "nowhere"], "nowhere: expected a folder"),

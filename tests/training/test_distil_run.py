@@ -19,11 +19,12 @@ from zoetrope.cascade.spec import CascadeSpec, Distilled, SamplingSpec, StageSpe
 from zoetrope.data import Source
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.distillation import Grid, halving_answer
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import x_from
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.guidance_weight import weight_given
-from zoetrope.inputs.text import text_given
+from zoetrope.inputs.low_res import usual_inputs
+from zoetrope.inputs.text import Text, text_given
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.finding import FoundRun, find
 from zoetrope.models.opening import open_model
@@ -32,6 +33,7 @@ from zoetrope.networks import NetworkConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.stochastic import Stochastic
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape, expand_like
 from zoetrope.text import TextEncoder
 from zoetrope.training.distil import Distillation, Round, plan
@@ -65,7 +67,9 @@ def network(low_res: bool = False) -> VideoUNetConfig:
 def recipe(distil: DistilSpec, *, config: NetworkConfig | None = None, **stage: Any) -> Recipe:
     """A base and a TSR stage on Gaussian pixels."""
     base = StageSpec(name="base", shape=BASE, network=config or network(), **stage)
-    tsr = StageSpec(name="tsr1", shape=TSR, source=BASE, network=network(True), sampling=SamplingSpec(steps=4))
+    tsr = StageSpec(
+        name="tsr1", shape=TSR, inputs=usual_inputs(BASE), network=network(True), sampling=SamplingSpec(steps=4)
+    )
     spec = TrainSpec(
         data=Source.from_json({"type": "gaussian"}),
         phases=(Phase(examples=8, batch=4, peak=1e-3),),
@@ -180,7 +184,7 @@ def test_rounds_and_their_recipes() -> None:
     )
     assert isinstance(specs[2].objective, Halve) and specs[2].objective.steps == 16
     assert specs[1].learning_rate(0) == 1e-4 and specs[1].learning_rate(399_999) == pytest.approx(1e-6)
-    assert specs[1].weight == "snr_trunc" and specs[1].text_dropout == 0
+    assert specs[1].weight == "snr_trunc" and stages[1].input("text") == Text(dropout=0.0)
 
     rounds = plan(recipe(DistilSpec(start=64, steps=16, sampler="stochastic")), "base")
     assert [name for name, _ in rounds] == ["steps-64", "steps-32", "steps-16"]
@@ -200,7 +204,7 @@ def test_a_student_starts_as_its_teacher(tmp_path: Path) -> None:
         taught = run.teacher(z, logsnr, text)
         assert torch.equal(run.state.network(z, logsnr, weights), taught)
         assert torch.equal(run.state.average(z, logsnr, weights), taught)
-    with pytest.raises(ValueError, match=r"conditioning\.guidance: expected the weight of guidance"):
+    with pytest.raises(ValueError, match=r"numbers: expected 'guidance', the weight of guidance"):
         run.state.network(z, logsnr, text)
 
 
@@ -319,7 +323,9 @@ def test_one_call_a_step_with_its_weight() -> None:
     guided = network().model_copy(update={"guided": True})
     stage = StageSpec(name="base", shape=BASE, network=guided, sampling=wave, distilled=distilled)
     built, told = stage.network.build(), []
-    built.register_forward_pre_hook(lambda module, inputs: told.append((len(inputs[0]), inputs[2].guidance.tolist())))
+    built.register_forward_pre_hook(
+        lambda module, inputs: told.append((len(inputs[0]), inputs[2].numbers["guidance"].tolist()))
+    )
     text = text_given(torch.randn(2, 2, 8), torch.ones(2, 2, dtype=torch.bool))
     list(sample_stage(stage, built, text, None, Draw(seed=0, samples=(0, 1))))
     assert told == [(2, [w, w]) for w in (4, 4, 1, 4)]
@@ -363,7 +369,11 @@ def test_sampling_it_was_not_distilled_for_is_refused(fields: dict[str, Any], me
         ({"steps": 1, "sampler": "stochastic"}, {}, "8 steps of the teacher halve to 8, 4, 2 of stochastic, got 1"),
         ({"weights": (3, 4)}, {}, "a range with 2 in it, the guidance that the stage is sampled with, got 3 to 4"),
         ({"weights": (4, 0)}, {}, "expected the lowest and the highest"),
-        ({}, {"prediction": "eps"}, "stage 'base': expected a network that predicts v or x, .* divides by an alpha"),
+        (
+            {},
+            {"prediction": "eps"},
+            "'base': expected a network that predicts v, x or flow, .* divides by an alpha",
+        ),
     ],
 )
 def test_what_cannot_be_distilled(tmp_path: Path, fields: dict[str, Any], stage: dict[str, Any], message: str) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.augmentation import augment, augmentation_logsnr
-from zoetrope.diffusion.schedule import LogSNR
+from zoetrope.diffusion.level import LogSNR
 from zoetrope.inputs import Examples, Extent, Input, Noise
 from zoetrope.inputs.text import Text
 from zoetrope.shapes import VideoShape, Window
