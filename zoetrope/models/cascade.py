@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self, Unpack, overload
@@ -21,6 +22,7 @@ from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs.text import text_given
+from zoetrope.models.asking import conditioning_of, expect_askable
 from zoetrope.models.folder import expect_readable, write_model
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.options import Options, checked, listed, whole
@@ -194,6 +196,7 @@ class Cascade:
             negative=asked.negative,
             start=start,
             memory=asked.memory,
+            given=asked.given,
         )
         for now in stream:
             if asked.progress is not None:
@@ -213,13 +216,14 @@ class Cascade:
         negative: str | None = None,
         start: Start | None = None,
         memory: int | None = None,
+        given: Mapping[str, Any] = MappingProxyType({}),
     ) -> Iterator[Progress]:
         """Sample one video for each prompt, together, and yield after each denoising step of each stage.
 
         A video depends on the seed and on its own number in `samples` (0 for all, unless given), not on its batch.
         One prompt may stand without a list; None is no text. From a `start` only the stages after it run. `memory` is
         the most that the process may hold, in bytes: stages that can do so work in tiles to keep to it, if each
-        Progress is let go of in time.
+        Progress is let go of in time. `given` are values for other inputs of the stages, by name.
         Raises ValueError before anything is sampled if that does not suffice, with what does for all stages to run.
         A text encoder that is not small may exceed it while it reads the prompts; it is let go of before the stages.
         Raises MemoryError that names the stage if memory does not suffice.
@@ -229,7 +233,8 @@ class Cascade:
         if start is not None:
             start.check(self.spec, len(prompts))
         video = None if start is None else start.video
-        yield from self.run(stages, prompts, seed=seed, samples=samples, negative=negative, video=video, memory=memory)
+        run = partial(self.run, stages, prompts, seed=seed, samples=samples, negative=negative)
+        yield from run(video=video, memory=memory, given=given)
 
     def run(
         self,
@@ -241,19 +246,21 @@ class Cascade:
         negative: str | None = None,
         video: Tensor | None = None,
         memory: int | None = None,
+        given: Mapping[str, Any] = MappingProxyType({}),
     ) -> Iterator[Progress]:
         """What `stream` does, for stages with the weights of this cascade's stages of the same names, on any grids.
 
         `video` (B, C, f, h, w) in [-1, 1] is what the first of them is made from; None, where it is made from noise.
         `zoetrope.cascade.upscaling` makes such stages for videos of other shapes. Raises what `stream` does.
         """
+        expect_askable(stages, given)
         for stage in stages:
             stage.check_sampling()
         if samples is not None and len(samples) != len(prompts):
             raise ValueError(f"samples: expected one number for each of {len(prompts)} prompts, got {len(samples)}")
         numbers = [whole("samples", number) for number in samples or [0] * len(prompts)]
         seed, memory = whole("seed", seed), memory if memory is None else whole("memory", memory, least=1)
-        given, against = self._encode(prompts, negative)
+        text, against = self._encode(prompts, negative)
         draw = Draw(
             seed=seed,
             samples=numbers,
@@ -267,9 +274,10 @@ class Cascade:
         if memory is not None:  # better now than when the stages before have run
             if self._texts is not None:
                 self._texts.release()
-            expect_memory(stages, len(prompts), text_length(given), memory, self.device)
+            expect_memory(stages, len(prompts), text_length(text), memory, self.device)
         for stage in stages:
-            for now in self._run(stage, given, video, draw):
+            asked = conditioning_of(stage, given, len(prompts)).to(self.device, torch.float32)
+            for now in self._run(stage, text | asked, video, draw):
                 yield now
                 if now.done:
                     video = now.x_hat
