@@ -287,15 +287,15 @@ class Cascade:
         """One stage, whose network is in memory as long as this runs."""
         with memory_told(f"stage {stage.name!r} ({stage.shape})"):
             running = sample_stage(stage, self._network(stage), given, video, draw)
-            for number in range(1, stage.sampling.steps + 1):  # `enumerate` would hold one while the next is made
+            for number in range(1, stage.sampling.length + 1):  # `enumerate` would hold one while the next is made
                 x_hat = next(running)
-                last = number == stage.sampling.steps
+                last = number == stage.sampling.length
                 if last:  # better now than when the stages after it have run
                     self._expect_finite(stage, x_hat)
                 yield Progress(
                     stage=stage.name,
                     step=number,
-                    steps=stage.sampling.steps,
+                    steps=stage.sampling.length,
                     shape=stage.shape,
                     x_hat=x_hat,
                     colours=self._colours(stage, video, x_hat) if last and video is not None else (),
