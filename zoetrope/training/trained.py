@@ -46,7 +46,7 @@ def run_recipe(name: str | Path) -> tuple[Recipe, str]:
     Raises ValueError if the folder is not that of a run.
     """
     found = find_run(name)
-    run = Path(name) if found is None else found.folder
+    run = Path(name).expanduser() if found is None else found.folder
     try:
         about = read_json(run / RUN)
         recipe = Recipe.from_json(read_json(run / RECIPE))
