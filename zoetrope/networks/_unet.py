@@ -18,7 +18,7 @@ from zoetrope.layers.patches import Enter, Leave
 from zoetrope.layers.positions import are_even, distances_between, spacing
 from zoetrope.layers.zero import zero
 from zoetrope.networks import Former, Network, Part
-from zoetrope.networks._unet_block import Block, Told
+from zoetrope.networks._unet_block import Block, Level, Told
 from zoetrope.networks._unet_stream import streamed
 from zoetrope.networks.video_unet import VideoUNetConfig
 from zoetrope.shapes import expect_shape
@@ -49,9 +49,8 @@ class VideoUNet(Network):
             self.null_text = nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02))
             self.text_pool = TextPool(width, max(1, width // 64))
         self.enter = Enter(config.channels * (2 if config.low_res else 1), config.patch, levels[0].width)
-        blocks = [(x, config.head, width) for x in levels for _ in range(x.blocks)]
-        self.down = nn.ModuleList(nn.ModuleList(Block(*of) for of in blocks if of[0] is x) for x in levels)
-        self.up = nn.ModuleList(nn.ModuleList(Block(*of) for of in blocks if of[0] is x) for x in levels[:-1])
+        self.down = nn.ModuleList(_blocks(level, config) for level in levels)
+        self.up = nn.ModuleList(_blocks(level, config) for level in levels[:-1])
         pairs = list(pairwise(levels))
         self.coarser = nn.ModuleList(Downsample(fine.width, coarse.width) for fine, coarse in pairs)
         self.finer = nn.ModuleList(Upsample(coarse.width, fine.width) for fine, coarse in pairs)
@@ -70,6 +69,8 @@ class VideoUNet(Network):
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
         """Output like z (B, C, F, H, W) at noise level logsnr, (B,) or (B, F)."""
         told = self.told(z, logsnr, conditioning)
+        if told.e.shape[1] not in (1, z.shape[2]):
+            raise ValueError(f"logsnr, numbers: expected one of each of {z.shape[2]} frames, got {told.e.shape[1]}")
         videos = self.videos(Part(z, conditioning.maps))
         h, skips = self.descend(self.enter(videos), told)
         return self.answer(self.ascend(h, skips, told), told.e, videos, logsnr, conditioning)
@@ -224,10 +225,14 @@ class VideoUNet(Network):
         return (None if plain else distances), even
 
 
+def _blocks(level: Level, config: VideoUNetConfig) -> nn.ModuleList:
+    return nn.ModuleList(Block(level, config.head, config.embedding) for _ in range(level.blocks))
+
+
 def _of_frames(name: str, values: Tensor, z: Tensor, embedding: nn.Module) -> Tensor:
     """The embedding (B, F or 1, E) of values (B,) or (B, F). Raises ValueError for another shape."""
-    if values.shape not in ((len(z),), (len(z), z.shape[2])) and values.ndim != 2:
-        raise ValueError(f"{name}: expected shape ({len(z)},) or ({len(z)}, {z.shape[2]}), got {tuple(values.shape)}")
+    if values.ndim not in (1, 2) or len(values) != len(z):
+        raise ValueError(f"{name}: expected one for each of {len(z)} videos, or of their frames, got {tuple(values.shape)}")
     embedded: Tensor = embedding(values)
     return embedded if values.ndim == 2 else embedded[:, None]
 

@@ -111,9 +111,7 @@ class Mix(nn.Module):
         self.sum = Sum()
 
     def forward(self, h: Tensor, branch: Tensor, images: Tensor | None = None) -> Tensor:
-        """Of images alpha is 1, and of a video of one frame."""
-        if h.shape[1] == 1:
-            return h
+        """Of images alpha is 1."""
         temporal = torch.sigmoid(-self.logit).to(branch.dtype)
         if images is not None:
             temporal = temporal * ~images[:, None, None, None, None]
@@ -163,9 +161,10 @@ class Block(nn.Module):
             h = self.sum(h, self.spatial_attention(h, told.images))
         if self.text_attention is not None:
             h = self.sum(h, self.text_attention(h, told.tokens, told.mask))
-        if self.temporal_attention is not None:
+        image = self.mix is not None and h.shape[1] == 1
+        if self.temporal_attention is not None and not image:
             h = self._joined(h, self.temporal_attention(h, told.images, told.distances), told.images)
-        if self.feed_forward is None:
+        if self.feed_forward is None or (self.only_temporal and image):
             return h
         branch = self.feed_forward(h, told.e)
         return self._joined(h, branch, told.images) if self.only_temporal else self.sum(h, branch)

@@ -7,15 +7,19 @@ blocks and rises after them, and skips are scaled by 1 / sqrt(2).
 """
 
 import math
+from collections.abc import Sequence
 from itertools import accumulate
 from operator import mul
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, PositiveFloat, model_validator
 
 from zoetrope.diffusion.prediction import Prediction
-from zoetrope.networks import Network, NetworkConfig, Reach, Width
+from zoetrope.networks import NetworkConfig, Reach, Width
 from zoetrope.networks._unet_block import Level
+
+if TYPE_CHECKING:
+    from zoetrope.networks._unet import VideoUNet
 
 __all__ = ["Level", "VideoUNetConfig"]
 
@@ -52,7 +56,7 @@ class VideoUNetConfig(NetworkConfig):
         Level(width=64, spatial_attention=True, text_attention=True, temporal=("attention",)),
     )
 
-    def build(self) -> Network:
+    def build(self) -> "VideoUNet":
         """The network with fresh weights."""
         from zoetrope.networks._unet import VideoUNet
 
@@ -107,7 +111,7 @@ class VideoUNetConfig(NetworkConfig):
             pixels = None
         return Reach(frames, pixels, sizes[-1], frames is not None and self.strides[-1] == 1, self.strides[-1])
 
-    def _reached(self, far: int, cells: "list[int] | tuple[int, ...]", steps: list[int]) -> int:
+    def _reached(self, far: int, cells: Sequence[int], steps: Sequence[int]) -> int:
         """How far the blocks see along an axis, followed from the output, which sees `far`, to the input.
 
         A level's places are `cells` of the video's, of which each of its blocks sees so many `steps` to either side.
