@@ -1,4 +1,4 @@
-"""What a network is given beside z, by family: tokens, maps, numbers; every operation is written once, over families."""
+"""What a network is given beside z, by family: tokens, maps and numbers. Operations are written over families."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,20 +19,21 @@ class Tokens:
 
     Attributes:
         values: the features.
-        mask: True for real tokens, (B, L) or (B, F, L); a row without any says that this input is unknown. None: every
-            token is real.
+        mask: True for real tokens, (B, L) or (B, F, L); a row without any says that this input is unknown.
 
     Raises ValueError for a mask of another shape.
     """
 
     values: Tensor
-    mask: Tensor = None  # type: ignore[assignment]  # never None once it is made
+    mask: Tensor
+
+    @classmethod
+    def real(cls, values: Tensor) -> Self:
+        """Tokens all of which are real."""
+        return cls(values, torch.ones(values.shape[:-1], dtype=torch.bool, device=values.device))
 
     def __post_init__(self) -> None:
-        if self.mask is None:
-            every = torch.ones(self.values.shape[:-1], dtype=torch.bool, device=self.values.device)
-            object.__setattr__(self, "mask", every)
-        elif self.mask.shape != self.values.shape[:-1]:
+        if self.mask.shape != self.values.shape[:-1]:
             expected, got = tuple(self.values.shape[:-1]), tuple(self.mask.shape)
             raise ValueError(f"mask: expected shape {expected}, one value for each token, got {got}")
 
@@ -61,8 +62,8 @@ class Conditioning:
     """
 
     tokens: Mapping[str, Tokens] = field(default_factory=dict)
-    maps: Mapping[str, Tensor] = NONE
-    numbers: Mapping[str, Tensor] = NONE
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
+    numbers: Mapping[str, Tensor] = field(default_factory=dict)
     times: Tensor | None = None
     images: Tensor | None = None
 
@@ -149,7 +150,8 @@ def stacked(several: Iterable[Conditioning]) -> Conditioning:
 
     def tokens(name: str) -> Tokens:
         return Tokens(
-            torch.cat([part.tokens[name].values for part in parts]), torch.cat([part.tokens[name].mask for part in parts])
+            torch.cat([part.tokens[name].values for part in parts]),
+            torch.cat([part.tokens[name].mask for part in parts]),
         )
 
     return Conditioning(

@@ -17,6 +17,14 @@ MOVED = {
 """Fields of a stage that went elsewhere, by the paths that they had."""
 
 
+def path_of_today(path: str) -> str:
+    """The path from a stage of one of its fields, wherever that was before."""
+    for old, new in MOVED.items():
+        if path == old or path.startswith(f"{old}."):
+            return new + path.removeprefix(old)
+    return path
+
+
 def cascade_of_today(cascade: Any) -> Any:
     """The JSON of a cascade with a "noise", which those of before there was a choice do not have."""
     return {"noise": "mersenne", **cascade} if isinstance(cascade, dict) else cascade
@@ -72,7 +80,7 @@ def recipe_of_today(recipe: Any) -> Any:
 
 def _with_inputs(stage: Any, moved: Mapping[str, Mapping[tuple[str, str], Any]]) -> Any:
     """A stage whose inputs have the fields that its training had."""
-    own = moved.get(stage.get("name"), {}) if isinstance(stage, dict) else {}
+    own = moved.get(str(stage.get("name")), {}) if isinstance(stage, dict) else {}
     if not own:
         return stage
     stage = stage_of_today({"fill": None, **stage} if "inputs" not in stage else stage)

@@ -23,7 +23,6 @@ from zoetrope.samplers.ddim import DDIM
 from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
 
-Weight = Annotated[float, Field(ge=0, le=10_000)]
 Steps = Annotated[int, Field(ge=1, le=100_000)]
 MOST_PIXELS = 2**36  # of a stage's video, over all frames; 500 times those of the paper's largest
 
@@ -140,6 +139,11 @@ class StageSpec(Config):
     def input(self, name: str) -> Input | None:
         """The input of that name; None if the stage has none."""
         return next((each for each in self.inputs if each.name == name), None)
+
+    def with_input(self, new: Input) -> Self:
+        """The stage with an input in the place of its own of that name, if it has one."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**{**fields, "inputs": tuple(new if own.name == new.name else own for own in self.inputs)})
 
     def on(self, shape: VideoShape, source: VideoShape | None = None) -> Self:
         """The stage on another grid, made from another stage's video of shape `source`."""

@@ -52,14 +52,14 @@ class Extent(NamedTuple):
     """The sizes of a conditioning without values.
 
     Attributes:
-        count: videos.
+        videos: how many.
         grid: frames, height and width of each.
         tokens, width: of a text, L and D.
         packed: whether frames are independent images with a text each.
         channels: of the videos.
     """
 
-    count: int
+    videos: int
     grid: tuple[int, int, int]
     tokens: int
     width: int

@@ -36,9 +36,14 @@ class GuidanceWeight(Input):
 
     def blank(self, extent: Extent) -> Conditioning:
         """No guidance."""
-        return weight_given(torch.zeros(extent.count))
+        return weight_given(torch.zeros(extent.videos))
 
 
 def weight_given(weight: torch.Tensor) -> Conditioning:
     """A weight (B,) alone."""
     return Conditioning(numbers={NUMBER: weight})
+
+
+def weight_of(given: Conditioning) -> torch.Tensor:
+    """The weight (B,) that is told."""
+    return given.numbers[NUMBER]

@@ -1,16 +1,17 @@
-"""The previous stage's video, which super-resolution begins with [Ho et al. 2022, arXiv:2210.02303, Sec. 2.2 and 2.5]."""
+"""The previous stage's video, which super-resolution begins with [Ho et al. 2022, arXiv:2210.02303, Sec. 2.2, 2.5]."""
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.augmentation import augment, augmentation_logsnr
 from zoetrope.diffusion.schedule import LogSNR
 from zoetrope.inputs import Examples, Extent, Input, Noise
+from zoetrope.inputs.text import Text
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video.resample import degrade, upsample
 
@@ -33,6 +34,19 @@ class LowRes(Input):
     fill: Literal["repeat", "blank"] = "repeat"
     logsnr: LogSNR | None = None
     augment: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _as_in_training(self) -> Self:
+        if self.logsnr is None:
+            return self
+        if self.augment == 0:
+            raise ValueError(f"logsnr: expected null, for training adds no noise (augment 0), got {self.logsnr:g}")
+        if self.logsnr < self.noisiest:
+            raise ValueError(
+                f"logsnr: expected {self.noisiest:.2f} or more, the most noise that training adds (augment "
+                f"{self.augment:g}), got {self.logsnr:g}"
+            )
+        return self
 
     @property
     def source(self) -> VideoShape:
@@ -68,9 +82,9 @@ class LowRes(Input):
         )
         low_res = upsample(degrade(examples.x, small), own, self.fill)
         if self.augment == 0:
-            return _given(low_res, augmentation_logsnr(torch.zeros(len(low_res))).float())
+            return low_res_given(low_res, augmentation_logsnr(torch.zeros(len(low_res))).float())
         logsnr = augmentation_logsnr(self.augment * examples.uniform())
-        return _given(augment(low_res, examples.normal(), logsnr), logsnr.float())
+        return low_res_given(augment(low_res, examples.normal(), logsnr), logsnr.float())
 
     def in_window(self, shape: VideoShape, video: Tensor | None, noise: Noise, window: Window) -> Conditioning:
         """The video on the stage's grid there, noised to the level that the stage samples with."""
@@ -81,14 +95,20 @@ class LowRes(Input):
             none = low_res.new_zeros(len(low_res))
             if self.logsnr is None:
                 # The cleanest level that training shows: what lies beyond it a network has never seen.
-                return _given(low_res, augmentation_logsnr(none).float())
+                return low_res_given(low_res, augmentation_logsnr(none).float())
             level = none + self.logsnr
-            return _given(augment(low_res, noise("augment", window), level), level)
+            return low_res_given(augment(low_res, noise("augment", window), level), level)
 
     def blank(self, extent: Extent) -> Conditioning:
         """A video on the stage's grid, and its level."""
-        return _given(torch.zeros(extent.count, extent.channels, *extent.grid), torch.zeros(extent.count))
+        return low_res_given(torch.zeros(extent.videos, extent.channels, *extent.grid), torch.zeros(extent.videos))
 
 
-def _given(low_res: Tensor, logsnr: Tensor) -> Conditioning:
+def low_res_given(low_res: Tensor, logsnr: Tensor) -> Conditioning:
+    """A video on the stage's grid (B, C, F, H, W), noised to the level logsnr (B,), and that level."""
     return Conditioning(maps={MAP: low_res}, numbers={LEVEL: logsnr})
+
+
+def usual_inputs(source: VideoShape | None, **fields: Any) -> tuple[Input, ...]:
+    """A text, and the previous stage's video of shape `source` where there is one, with these fields of `LowRes`."""
+    return (Text(),) if source is None else (Text(), LowRes(shape=source, **fields))

@@ -35,11 +35,14 @@ class Text(Input):
 
     def blank(self, extent: Extent) -> Conditioning:
         """Real tokens of zeros."""
-        each = (extent.count, extent.grid[0]) if extent.packed else (extent.count,)
+        each = (extent.videos, extent.grid[0]) if extent.packed else (extent.videos,)
         values = torch.zeros(*each, extent.tokens, extent.width)
         return text_given(values, torch.ones(values.shape[:-1], dtype=torch.bool))
 
 
 def text_given(values: Tensor, mask: Tensor | None = None) -> Conditioning:
-    """Text alone: embeddings (B, L, D) with their mask (B, L), or (B, F, L, D) with one for each frame."""
-    return Conditioning(tokens={TEXT: Tokens(values, mask)})  # type: ignore[arg-type]
+    """Text alone: embeddings (B, L, D) with their mask (B, L), or those of each frame, (B, F, L, D).
+
+    Without a mask every token is real.
+    """
+    return Conditioning(tokens={TEXT: Tokens.real(values) if mask is None else Tokens(values, mask)})
