@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-NEAR = 1e-3  # of a frame: times as close to a whole number of frames as this are taken for it
+NEAR = 1e-2  # of a frame: times as close to a whole number of frames as this are taken for it
 
 
 def buckets_of(distance: Tensor, buckets: int = 32, farthest: int = 32) -> Tensor:
