@@ -108,7 +108,9 @@ def network(patch: int = 4, **fields: Any) -> Any:
         Level(width=16, temporal=("convolution",)),
         Level(width=64, spatial_attention=True, text_attention=True, temporal=("convolution", "attention")),
     )
-    config = VideoUNetConfig(text_width=8, embedding=16, head=32, low_res=True, anchored=True, patch=patch, levels=levels)
+    config = VideoUNetConfig(
+        text_width=8, embedding=16, head=32, low_res=True, anchored=True, patch=patch, levels=levels
+    )
     return awake(VideoUNetConfig(**dict(config) | fields).build())
 
 
@@ -137,7 +139,9 @@ def test_a_fused_network_answers_as_before(patch: int, count: int, channels_last
     exact = copy.deepcopy(plain).double()
     z, level, conditioning = z.double(), level.double(), conditioning.to(CPU, torch.float64)
     with torch.no_grad():
-        torch.testing.assert_close(fused(exact)(z, level, conditioning), exact(z, level, conditioning), rtol=0, atol=1e-12)
+        torch.testing.assert_close(
+            fused(exact)(z, level, conditioning), exact(z, level, conditioning), rtol=0, atol=1e-12
+        )
 
 
 def test_the_network_that_learns_stays_as_it_is_and_is_followed() -> None:

@@ -184,7 +184,7 @@ def test_what_crosses_no_stride_is_refused() -> None:
 
 @pytest.mark.parametrize("every", [(1, 2, 2), (2, 1, 2), (1, 1, 3)])
 def test_reach_counts_strides(every: tuple[int, ...]) -> None:
-    """What changes a frame lies within reach, and parts that begin at multiples of the stride give what the whole gives."""
+    """What changes a frame lies within reach, and parts that begin at multiples of the stride give what it gives."""
     network = strided(*every, wake=True)
     reach = network.config.reach()
     assert reach.frames is not None

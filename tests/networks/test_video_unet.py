@@ -74,7 +74,9 @@ def test_starts_at_zero_and_every_block_as_the_identity(low_res: bool) -> None:
     assert torch.equal(network(z, logsnr(2).float(), given), torch.zeros_like(z))
     h, e, tokens = torch.randn(2, 4, 4, 4, 16), torch.randn(2, 1, 16), torch.randn(2, 3, 16)
     block = network.down[1][0]
-    assert torch.equal(block(h, Told(e, tokens, torch.ones(2, 3, dtype=torch.bool), torch.zeros(2, dtype=torch.bool))), h)
+    assert torch.equal(
+        block(h, Told(e, tokens, torch.ones(2, 3, dtype=torch.bool), torch.zeros(2, dtype=torch.bool))), h
+    )
 
 
 @pytest.mark.parametrize("temporal", ["attention", "convolution"])

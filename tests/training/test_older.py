@@ -81,7 +81,9 @@ def test_adapters_of_the_one_matrix_become_adapters_of_both(tiny: Tiny, trained:
     adapter = {name: value.clone() for name, value in network.state_dict().items() if ".lora_" in name}
     save_file(adapter, folder / "adapter.safetensors")
     make_older(run)
-    assert {name.rpartition(".lora_")[0].rpartition(".")[2] for name in load_file(folder / "adapter.safetensors")} == {"qkv"}
+    assert {name.rpartition(".lora_")[0].rpartition(".")[2] for name in load_file(folder / "adapter.safetensors")} == {
+        "qkv"
+    }
     again = Run(recipe, "base", run.folder, CPU).state.network.state_dict()
     assert all(torch.equal(value, again[name]) for name, value in adapter.items())
 
@@ -91,9 +93,7 @@ def test_patterns_may_name_the_one_matrix(tiny: Tiny) -> None:
     freeze(network, ["*qkv*"])
     frozen = {name for name, weight in network.named_parameters() if not weight.requires_grad}
     assert frozen == {
-        f"down.0.0.{way}_attention.{part}.weight"
-        for way in ("spatial", "temporal")
-        for part in ("query", "key_value")
+        f"down.0.0.{way}_attention.{part}.weight" for way in ("spatial", "temporal") for part in ("query", "key_value")
     }
     with pytest.raises(ValueError, match=r"lora\.targets: no linear map matches '\*\.qvk'"):
         pytest.importorskip("peft")
@@ -181,11 +181,11 @@ def test_weights_of_images_begin_a_network_of_videos(
     assert learnt["down.0.0.temporal_attention.out.weight"].abs().max() > 0
     assert {n for n, p in run.state.network.named_parameters() if p.requires_grad} == learnt.keys() - kept.keys()
     refusing = video.override("base.training.init_missing", "refuse")
-    with pytest.raises(ValueError, match="7 tensors are missing, first 'down.0.0.temporal_attention.bias.weight'"):
+    with pytest.raises(ValueError, match=r"7 tensors are missing, first 'down.0.0.temporal_attention.bias.weight'"):
         trained(refusing, "other", init=start)
     shutil.copy(start, other := tmp_path / "more.safetensors")
     save_file({**load_file(start), "extra.weight": torch.zeros(2)}, other)
-    with pytest.raises(ValueError, match="1 tensors are unexpected, first 'extra.weight'"):
+    with pytest.raises(ValueError, match=r"1 tensors are unexpected, first 'extra.weight'"):
         trained(video, "other", init=other)
     with pytest.raises(ValueError, match="learn: no parameter matches"):
         trained(tiny(learn=("*tempral*",)), "none")

@@ -140,7 +140,7 @@ class TemporalAttention(nn.Module):
             return scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
         biases = bias_at(self.bias, distances).permute(0, 3, 1, 2).to(q.dtype)  # (B, heads, F, F)
         videos = zip(*(x.chunk(b) for x in (q, k, v, biases)), strict=True)
-        return torch.cat([scaled_dot_product_attention(*qkv, attn_mask=bias) for *qkv, bias in videos])
+        return torch.cat([scaled_dot_product_attention(*video) for video in videos])
 
 
 class FeedForward(nn.Module):

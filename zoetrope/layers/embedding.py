@@ -32,7 +32,7 @@ class LogSNREmbedding(nn.Module):
 
 
 class GuidanceEmbedding(nn.Module):
-    """Guidance weight w (...) -> (..., D), through ln(1 + w): 0 to 1 is as far as 7 to 15. The output starts at zero."""
+    """Guidance weight w (...) -> (..., D), through ln(1 + w): 0 to 1 is as far as 7 to 15. Starts at zero."""
 
     def __init__(self, width: int, features: int = 64):
         super().__init__()

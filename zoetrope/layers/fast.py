@@ -154,7 +154,9 @@ class EnterByRuns(Enter):
     def forward(self, videos: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
         """See `Enter.forward`. Raises ValueError for videos that want a gradient: fast forms have none."""
         if any(video.requires_grad for video in videos):
-            raise ValueError("z: expected no gradient to be asked of a network that is fused; call the one it was made of")
+            raise ValueError(
+                "z: expected no gradient to be asked of a network that is fused; call the one it was made of"
+            )
         n = self.patch
         if not all(_has_runs(video, n) for video in videos):
             return super().forward(videos)

@@ -34,7 +34,7 @@ FAST: dict[type[nn.Module], type[nn.Module]] = {
     Enter: EnterByRuns,
     Leave: LeaveByRuns,
 }
-"""What `fused` puts in place of each layer of the textbook: a subclass with the same parameters under the same names."""
+"""What `fused` puts in place of each layer of the textbook: a subclass with the same parameters of the same names."""
 
 OURS = ("zoetrope.", "torch.nn.")
 N = TypeVar("N", bound=nn.Module)

@@ -154,7 +154,7 @@ class VideoUNet(Network):
             out = self.sum_of_product(out, gain[:, None, :, None, None], video)
         if leaving is None:
             return out
-        known = anchor(*videos, *_alike(logsnr, conditioning.numbers["low_res_logsnr"]))
+        known = anchor(videos[0], videos[1], *_alike(logsnr, conditioning.numbers["low_res_logsnr"]))
         return known + departure(self.sum_of_product(out, leaving, known))
 
     def matrices(self) -> Iterator[Tensor]:
@@ -220,7 +220,9 @@ class VideoUNet(Network):
         even = are_even(distances)
         neighbours = any("convolution" in x.temporal or x.looks == "first_and_previous" for x in self.config.levels)
         if not even and (neighbours or self.config.strides[-1] > 1):
-            raise ValueError("times: expected frames at equal distances, one after the other: what lies in a row is mixed")
+            raise ValueError(
+                "times: expected frames at equal distances, one after the other: what lies in a row is mixed"
+            )
         plain = even and bool((distances[:, 0, 1] == 1).all())
         return (None if plain else distances), even
 
@@ -232,7 +234,9 @@ def _blocks(level: Level, config: VideoUNetConfig) -> nn.ModuleList:
 def _of_frames(name: str, values: Tensor, z: Tensor, embedding: nn.Module) -> Tensor:
     """The embedding (B, F or 1, E) of values (B,) or (B, F). Raises ValueError for another shape."""
     if values.ndim not in (1, 2) or len(values) != len(z):
-        raise ValueError(f"{name}: expected one for each of {len(z)} videos, or of their frames, got {tuple(values.shape)}")
+        raise ValueError(
+            f"{name}: expected one for each of {len(z)} videos, or of their frames, got {tuple(values.shape)}"
+        )
     embedded: Tensor = embedding(values)
     return embedded if values.ndim == 2 else embedded[:, None]
 

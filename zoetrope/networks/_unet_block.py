@@ -54,7 +54,9 @@ class Level(Config):
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if self.temporal not in ((), ("convolution",), ("attention",), ("convolution", "attention")):
-            raise ValueError(f'temporal: expected "convolution", "attention" or both in this order, got {self.temporal}')
+            raise ValueError(
+                f'temporal: expected "convolution", "attention" or both in this order, got {self.temporal}'
+            )
         if self.looks != "own" and not self.spatial_attention:
             raise ValueError(f"looks: expected 'own' without spatial_attention, got {self.looks!r}")
         if self.join == "mix" and not self.temporal:

@@ -121,7 +121,7 @@ def merged(network: nn.Module, state: Mapping[str, Tensor] | None = None) -> dic
     return plain
 
 
-def read_adapters(network: nn.Module, path: Path) -> None:
+def read_adapters(network: Network, path: Path) -> None:
     """Fill a network's adapters from a safetensors file.
 
     Raises ValueError that names the file if it is missing or damaged, or if its adapters are not this network's.
@@ -143,7 +143,7 @@ def read_adapters(network: nn.Module, path: Path) -> None:
 
 
 def formerly(network: Network) -> dict[str, Former]:
-    """See `Network.formerly`, with those of its adapters: what goes in is whole, of what comes out each has its rows."""
+    """See `Network.formerly`, with those of its adapters: what goes in is whole, what comes out is divided."""
     found = dict(network.formerly())
     for name, value in adapters(network).items():
         if (old := found.get(".".join([name[: name.index(".lora_")], "weight"]))) is not None:

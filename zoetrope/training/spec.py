@@ -11,8 +11,8 @@ from zoetrope.config import Config, overridden, parse_json, unknown
 from zoetrope.data import Source
 from zoetrope.diffusion.loss import LossWeight
 from zoetrope.guidance.text import Weight
-from zoetrope.shapes import VideoShape
 from zoetrope.models.weights import Missing
+from zoetrope.shapes import VideoShape
 from zoetrope.training.adapters import Lora
 from zoetrope.training.objectives import Objective
 from zoetrope.training.objectives.denoise import Denoise
