@@ -44,7 +44,7 @@ def _grown(name: str, times: int, sides: int) -> StageSpec:
         for one in (SMALL, LARGE)
     )
     once = spec.sampling.model_copy(update={"steps": 1})
-    return spec.model_copy(update={"shape": large, "source": small, "sampling": once})
+    return spec.on(large, small).model_copy(update={"sampling": once})
 
 
 def _costs(times: int, sides: int) -> Json:

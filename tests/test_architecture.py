@@ -27,6 +27,7 @@ LAYERS = [
     "shapes",
     "conditioning",
     "diffusion",
+    "schedules",
     "video",
     "layers",
     "samplers",

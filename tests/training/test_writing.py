@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from zoetrope.training.checkpoints import find_checkpoints
+from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.training.lock import Lock, failure, holder
 from zoetrope.training.loop import Run
 from zoetrope.training.state import read_metrics

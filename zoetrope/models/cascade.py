@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self, Unpack, overload
@@ -22,12 +23,12 @@ from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import fused
-from zoetrope.models.files import read_card
-from zoetrope.models.folder import expect_readable, loaded, locate, read_spec, weights_file, write_model
+from zoetrope.models.asking import conditioning_of, expect_askable
+from zoetrope.models.folder import expect_readable, write_model
+from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.options import Options, checked, listed, whole
 from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress
-from zoetrope.models.runs import is_run, named, read_runs, within
 from zoetrope.models.weights import Origin
 from zoetrope.networks import Network
 from zoetrope.text._cache import EmbeddingCache
@@ -78,43 +79,31 @@ class Cascade:
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: str | Path,
+        name_or_list: str | Path | Sequence[str | Path],
         *,
         teacher: bool = False,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> Self:
-        """A cascade from a folder, a shipped name or a hub id. Weights are read when a stage runs.
+        """A cascade by its name: a folder, a shipped name, a hub id, or a training. Weights are read when a stage runs.
 
-        The folder may also be that of a training, or one with the trainings of several stages in it; RUN@HALF_LIFE
-        takes another than the first of the moving averages that these have kept. `device` "auto" is the GPU, if there
-        is one. `dtype` is what networks compute in: torch.float32, bfloat16 or float16.
-        Distilled stages run where there are some, or with `teacher` the originals that they were distilled from.
-        Raises ValueError if there is no such model, or no teacher, or if its description cannot be used.
+        The folder may be that of a model, of a training, of a distillation, which stands for its newest finished round,
+        or one with the trainings of several stages in it; RUN@HALF_LIFE takes another than the first of the moving
+        averages that a training keeps. Several names, in any order, are put together: a training replaces the model's
+        stage of its name, or follows its stages.
+        `device` "auto" is the GPU, if there is one. `dtype` is what networks compute in: torch.float32, bfloat16 or
+        float16. Distilled stages run where there are some, or with `teacher` the originals that they were distilled
+        from.
+        Raises ValueError if there is no such model, or no teacher, if its description cannot be used, or if several do
+        not fit each other.
         """
-        runs = [name_or_path] if is_run(named(name_or_path)[0]) else within(name_or_path)
-        if runs:
-            trained, card = read_runs(runs), ""
-            known, files, originals = trained.spec, trained.weights, dict[str, Path]()
-        else:
-            folder = locate(name_or_path)
-            known, card = read_spec(folder), read_card(folder)
-            files = {stage.name: weights_file(folder, stage.name) for stage in known.stages}
-            originals = {stage.name: weights_file(folder, stage.name, teacher=True) for stage in known.teachers}
+        model = open_model(name_or_list)
+        return cls.of(model.originals() if teacher else model, device=device, dtype=dtype)
 
-        def file_of(stage: StageSpec) -> Path:
-            original = stage.distilled is None and stage.name in originals
-            return originals[stage.name] if original else files[stage.name]
-
-        spec = known.originals() if teacher else known
-        return cls(
-            spec,
-            lambda stage: loaded(stage, file_of(stage)),
-            card=card,
-            device=device,
-            dtype=dtype,
-            origins={stage.name: Origin(str(name_or_path), file_of(stage)) for stage in spec.stages},
-        )
+    @classmethod
+    def of(cls, model: OpenModel, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Self:
+        """The cascade of a model that was opened, see `from_pretrained`."""
+        return cls(model.spec, model.network, card=model.card, device=device, dtype=dtype, origins=model.origins())
 
     def tuned(
         self,
@@ -208,6 +197,7 @@ class Cascade:
             negative=asked.negative,
             start=start,
             memory=asked.memory,
+            given=asked.given,
         )
         for now in stream:
             if asked.progress is not None:
@@ -227,13 +217,14 @@ class Cascade:
         negative: str | None = None,
         start: Start | None = None,
         memory: int | None = None,
+        given: Mapping[str, Any] = MappingProxyType({}),
     ) -> Iterator[Progress]:
         """Sample one video for each prompt, together, and yield after each denoising step of each stage.
 
         A video depends on the seed and on its own number in `samples` (0 for all, unless given), not on its batch.
         One prompt may stand without a list; None is no text. From a `start` only the stages after it run. `memory` is
         the most that the process may hold, in bytes: stages that can do so work in tiles to keep to it, if each
-        Progress is let go of in time.
+        Progress is let go of in time. `given` are values for other inputs of the stages, by name.
         Raises ValueError before anything is sampled if that does not suffice, with what does for all stages to run.
         A text encoder that is not small may exceed it while it reads the prompts; it is let go of before the stages.
         Raises MemoryError that names the stage if memory does not suffice.
@@ -243,7 +234,8 @@ class Cascade:
         if start is not None:
             start.check(self.spec, len(prompts))
         video = None if start is None else start.video
-        yield from self.run(stages, prompts, seed=seed, samples=samples, negative=negative, video=video, memory=memory)
+        run = partial(self.run, stages, prompts, seed=seed, samples=samples, negative=negative)
+        yield from run(video=video, memory=memory, given=given)
 
     def run(
         self,
@@ -255,19 +247,21 @@ class Cascade:
         negative: str | None = None,
         video: Tensor | None = None,
         memory: int | None = None,
+        given: Mapping[str, Any] = MappingProxyType({}),
     ) -> Iterator[Progress]:
         """What `stream` does, for stages with the weights of this cascade's stages of the same names, on any grids.
 
         `video` (B, C, f, h, w) in [-1, 1] is what the first of them is made from; None, where it is made from noise.
         `zoetrope.cascade.upscaling` makes such stages for videos of other shapes. Raises what `stream` does.
         """
+        expect_askable(stages, given)
         for stage in stages:
             stage.check_sampling()
         if samples is not None and len(samples) != len(prompts):
             raise ValueError(f"samples: expected one number for each of {len(prompts)} prompts, got {len(samples)}")
         numbers = [whole("samples", number) for number in samples or [0] * len(prompts)]
         seed, memory = whole("seed", seed), memory if memory is None else whole("memory", memory, least=1)
-        given, against = self._encode(prompts, negative)
+        text, against = self._encode(prompts, negative)
         draw = Draw(
             seed=seed,
             samples=numbers,
@@ -281,9 +275,10 @@ class Cascade:
         if memory is not None:  # better now than when the stages before have run
             if self._texts is not None:
                 self._texts.release()
-            expect_memory(stages, len(prompts), text_length(given), memory, self.device)
+            expect_memory(stages, len(prompts), text_length(text), memory, self.device)
         for stage in stages:
-            for now in self._run(stage, given, video, draw):
+            asked = conditioning_of(stage, given, len(prompts)).to(self.device, torch.float32)
+            for now in self._run(stage, text | asked, video, draw):
                 yield now
                 if now.done:
                     video = now.x_hat
@@ -293,15 +288,15 @@ class Cascade:
         """One stage, whose network is in memory as long as this runs."""
         with memory_told(f"stage {stage.name!r} ({stage.shape})"):
             running = sample_stage(stage, self._network(stage), given, video, draw)
-            for number in range(1, stage.sampling.steps + 1):  # `enumerate` would hold one while the next is made
+            for number in range(1, stage.sampling.length + 1):  # `enumerate` would hold one while the next is made
                 x_hat = next(running)
-                last = number == stage.sampling.steps
+                last = number == stage.sampling.length
                 if last:  # better now than when the stages after it have run
                     self._expect_finite(stage, x_hat)
                 yield Progress(
                     stage=stage.name,
                     step=number,
-                    steps=stage.sampling.steps,
+                    steps=stage.sampling.length,
                     shape=stage.shape,
                     x_hat=x_hat,
                     colours=self._colours(stage, video, x_hat) if last and video is not None else (),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoetrope.config import Kind
 from zoetrope.diffusion.denoise import Denoise
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.samplers import Sampler, Step
 
 
@@ -37,6 +37,10 @@ class Routine(Kind, ABC):
     """What a stage does from start to end; its parameters are its fields."""
 
     folder: ClassVar[str] = "zoetrope.routines"
+
+    def length(self, steps: int) -> int:
+        """How many steps it yields for a stage that is sampled in so many."""
+        return steps
 
     @abstractmethod
     def __call__(self, ready: Ready) -> Iterator[Step]:

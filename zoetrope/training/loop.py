@@ -19,6 +19,7 @@ from zoetrope import __version__
 from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.layers.fused import fused
+from zoetrope.models.precision import compute_dtype
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
 from zoetrope.strict_json import read_json
@@ -33,7 +34,6 @@ from zoetrope.training.learner import Learner
 from zoetrope.training.loading import Loader, encoded
 from zoetrope.training.lock import Lock
 from zoetrope.training.meters import Step, Window, peak_memory
-from zoetrope.training.precision import compute_dtype
 from zoetrope.training.preview import Subjects, sample_sheet, subjects
 from zoetrope.training.ranks import ALONE, Ranks
 from zoetrope.training.spec import Recipe, TrainSpec
