@@ -6,12 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from zoetrope.cascade.execution.tiles import best_tiles
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.attention import SpatialAttention
 from zoetrope.networks import NetworkConfig
 from zoetrope.networks._unet import VideoUNet
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.shapes import VideoShape
 
 TEXT = 8
 LOOKS = ("first", "first_and_previous", "all")
@@ -197,6 +199,12 @@ def test_reach_counts_strides(every: tuple[int, ...]) -> None:
     seen = slice(start - halo, stop + halo)
     part = network(z[:, :, seen], levels, given)[:, :, start - seen.start : stop - seen.start]
     torch.testing.assert_close(part, whole[:, :, start:stop], rtol=0, atol=1e-12)
+    shape = VideoShape(frames=frames, height=4, width=4, fps=1)
+    tiles = best_tiles(shape, reach, largest=0)
+    assert len(tiles) == frames // n
+    for tile in tiles:
+        part = network(tile.seen.of(z), levels, given)
+        torch.testing.assert_close(tile.kept.within(tile.seen).of(part), tile.kept.of(whole), rtol=0, atol=1e-12)
 
 
 def test_a_level_of_noise_for_each_frame() -> None:
