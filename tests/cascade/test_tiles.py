@@ -24,6 +24,7 @@ from zoetrope.diffusion import process
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs.low_res import low_res_given, usual_inputs
 from zoetrope.inputs.text import text_given
+from zoetrope.layers.fused import fused
 from zoetrope.networks import Network, Reach
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
@@ -272,7 +273,7 @@ def test_counted_bytes_are_those_of_real_tensors(part: int | None) -> None:
     spec = stage(config(CONV, TEXT, patch=2, low_res=True), LARGE, guidance=1.0)
     calls = Calls(
         stage=spec,
-        network=awake(spec.network.build()),
+        network=fused(awake(spec.network.build())),
         given=words(1).to(CPU, torch.float32),
         video=torch.zeros(1, 3, 24, 48, 64),
         noise=lambda purpose, window: torch.zeros(1, 3, *map(len, window)),

@@ -22,6 +22,7 @@ from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs.text import text_given
+from zoetrope.layers.fused import fused
 from zoetrope.models.asking import conditioning_of, expect_askable
 from zoetrope.models.folder import expect_readable, write_model
 from zoetrope.models.opening import OpenModel, open_model
@@ -308,10 +309,7 @@ class Cascade:
             network = self._load(stage).to(self.device)
         except ValueError as error:
             raise ValueError(f"stage {stage.name!r}: {error}") from None
-        for module in network.modules():
-            if isinstance(module, torch.nn.Conv2d):  # it would bring its weights into this format in every call
-                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network
+        return fused(network, channels_last=True)
 
     def _expect_finite(self, stage: StageSpec, x_hat: Tensor) -> None:
         """Raise ValueError that names the stage if it made NaN or infinity."""

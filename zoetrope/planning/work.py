@@ -17,6 +17,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.loss import squared_error
 from zoetrope.inputs import Extent
+from zoetrope.layers.fused import fused
 from zoetrope.networks import Network
 from zoetrope.planning.count import Meter, Operation, Tally, dry, flops_of
 from zoetrope.shapes import Window
@@ -81,7 +82,7 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
     whole = Layout([Tile(window, window)])
     draw = Draw(seed=0, samples=[0], dtype=dtype, layout=whole)
     with dry() as meter:
-        network = stage.network.build().eval().requires_grad_(False)
+        network = fused(stage.network.build().eval())
         parameters, weight_bytes = _size(network)
         given, video = blank_request(stage, 1, TOKENS), None
         if stage.source is not None:
@@ -221,7 +222,7 @@ def _teacher(spec: TrainSpec, dtype: torch.dtype) -> Ask | None:
     """The network that the objective learns from, if it does from one."""
     if spec.objective.teacher is None:
         return None
-    return torch.no_grad()(_computing(spec.objective.teacher.network.build().eval(), dtype))
+    return torch.no_grad()(_computing(fused(spec.objective.teacher.network.build().eval()), dtype))
 
 
 def _computing(network: Network, dtype: torch.dtype) -> Ask:

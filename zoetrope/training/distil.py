@@ -205,6 +205,7 @@ def _round(recipe: Recipe, stage: StageSpec, phase: Phase, objective: Objective)
         "cool_down": phase.examples,
         "rate": Constant(),
         "freeze": (),
+        "learn": (),
         "lora": None,
         "half_life": spec.half_life,
         "balance": False,

@@ -18,6 +18,7 @@ import torch
 from zoetrope import __version__
 from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.layers.fused import fused
 from zoetrope.models.precision import compute_dtype
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
@@ -111,12 +112,12 @@ class Run:
         self.dtype = self._settled(known)
         torch.manual_seed(seeded(self.spec.seed, "weights", self.stage.name))
         network = self.stage.network.build().to(self.device)
-        if init is not None:
-            read_weights(network, init)
+        if init is not None and (fresh := read_weights(network, init, missing=self.spec.init_missing)):
+            log.info("%s does not have %d tensors, which begin fresh: %s", init, len(fresh), ", ".join(fresh))
         self.teacher = self._taught()
         if self.teacher is not None:
             network.load_state_dict({**network.state_dict(), **self.teacher.state_dict()})
-        freeze(network, self.spec.freeze)
+        freeze(network, self.spec.freeze, self.spec.learn)
         if self.spec.lora is not None:
             keep_base(network, folder / BASE, self.ranks.leads)
             adapt(network, self.spec.lora)
@@ -147,7 +148,7 @@ class Run:
             return None
         network = teacher.network.build().to(self.device)
         read_weights(network, (self.folder / teacher.weights).resolve())
-        return network.eval().requires_grad_(False)
+        return fused(network.eval())
 
     def _known(self) -> dict[str, Any]:
         """What the folder's run.json says, {} without one. Raises ValueError if it is not of this stage and network."""

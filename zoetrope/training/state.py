@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import AdamW, Optimizer
 
 from zoetrope.models.checkpoints import POSITION, Damaged, read_position
 from zoetrope.models.weights import read_weights
-from zoetrope.networks import Network
-from zoetrope.training.adapters import adapters, is_adapted, merged, read_adapters
+from zoetrope.networks import Former, Network
+from zoetrope.training.adapters import adapters, formerly, is_adapted, merged, read_adapters
 from zoetrope.training.averages import Averages
-from zoetrope.training.optimizers import optimizers, remembered, state_shapes
+from zoetrope.training.optimizers import Muon, optimizers, remembered, state_shapes
 from zoetrope.training.pieces import Stored, divided, is_divided, whole
 from zoetrope.training.ranks import Ranks
 from zoetrope.training.spec import TrainSpec
@@ -108,7 +108,7 @@ class TrainState:
         """
         for name, module in (("model", self.network), *self.averages.named()):
             self._read(module, checkpoint, name)
-        self._read_optimizers(Stored(checkpoint, "optimizer"))
+        self._read_optimizers(Stored(checkpoint, "optimizer", self._formerly()))
         stored = Stored(checkpoint, "errors")
         for name, own in (("sums", self.typical.sums), ("counts", self.typical.counts)):
             stored.fill(name, own)
@@ -116,6 +116,16 @@ class TrainState:
         if threads != torch.get_num_threads():
             here = torch.get_num_threads()
             log.warning("%s was written with %d threads, not %d: the last bits may differ", checkpoint, threads, here)
+
+    def _formerly(self) -> dict[str, Former]:
+        """Where older checkpoints have what is remembered of each parameter. What is in 8 bits cannot be divided."""
+        known = formerly(self.network)
+        return {
+            f"{key}.{name}": old._replace(name=f"{key}.{old.name}")
+            for name, parameter, optimizer in self._optimized()
+            if (old := known.get(name)) is not None and isinstance(optimizer, AdamW | Muon)
+            for key in state_shapes(optimizer, parameter)
+        }
 
     def _read_optimizers(self, stored: Stored) -> None:
         left = stored.names()
@@ -135,6 +145,10 @@ class TrainState:
                     own[bare] = stored.read(key)
             optimizer.state[parameter] = remembered(optimizer, parameter, own)
             left -= shapes.keys()
+        older = {old.name for old in formerly(self.network).values()}
+        if left and min(left).partition(".")[2] in older:
+            why = "was written when query, key and value were one matrix, of which what is in 8 bits cannot be divided"
+            raise ValueError(f"{stored.path}: {why}; begin a new run from its weights with --init")
         if left:
             raise ValueError(f"{stored.path}: holds {min(left)!r}, which {self.spec.optimizer!r} has no use for")
 
@@ -147,7 +161,7 @@ class TrainState:
         elif is_adapted(module):
             read_adapters(module, checkpoint / file)
         elif (checkpoint / name).is_dir() or divided(module.state_dict()):
-            stored, own = Stored(checkpoint, name), module.state_dict()
+            stored, own = Stored(checkpoint, name, module.formerly()), module.state_dict()
             for key, target in own.items():
                 stored.fill(key, target)
             if extra := stored.names() - own.keys():
