@@ -11,6 +11,7 @@ from zoetrope.commands._options import (
     Device,
     Json,
     Quiet,
+    Trust,
     at_least,
     bytes_named,
     device_named,
@@ -71,6 +72,7 @@ def check(
     stage: Stage = None,
     recipe: Recipe = "mini",
     short: Short = "hold",
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -113,6 +115,7 @@ def preview(
     recipe: Recipe = "mini",
     count: Count = 8,
     short: Short = "hold",
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -183,6 +186,7 @@ def encode(
     recipe: OfRecipe = None,
     device: Device = None,
     dtype: DType = "auto",
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, changes, device_named, new_folder
+from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, at_least, changes, device_named, new_folder
 from zoetrope.commands._talk import Talk
 from zoetrope.commands.train import (
     Data,
@@ -71,6 +71,7 @@ def distill(
     tensorboard: TensorBoard = False,
     wandb: Wandb = None,
     device: Device = None,
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -22,6 +22,7 @@ from zoetrope.commands._options import (
     Json,
     Quiet,
     Sets,
+    Trust,
     at_least,
     bytes_named,
     device_named,
@@ -110,6 +111,7 @@ def evaluate(
     dtype: DType = "auto",
     memory: Memory = None,
     teacher: TeacherFlag = False,
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from zoetrope.commands._ending import interrupted_saying
-from zoetrope.commands._options import MOST_MADE, Device, Json, Quiet, Sets, at_least, bytes_named, prompts_in
+from zoetrope.commands._options import MOST_MADE, Device, Json, Quiet, Sets, Trust, at_least, bytes_named, prompts_in
 from zoetrope.commands._sampling import (
     After,
     Asked,
@@ -151,6 +151,7 @@ def generate(
     dtype: DType = "auto",
     memory: Memory = None,
     teacher: TeacherFlag = False,
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

@@ -20,6 +20,7 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
+from zoetrope.foreign import trusting
 from zoetrope.models.files import read_card
 from zoetrope.models.folder import expect_readable, loaded, locate, read_spec, weights_file, write_model
 from zoetrope.models.options import Options, checked, listed, whole
@@ -82,6 +83,7 @@ class Cascade:
         teacher: bool = False,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        trust: Sequence[str] = (),
     ) -> Self:
         """A cascade from a folder, a shipped name or a hub id. Weights are read when a stage runs.
 
@@ -89,8 +91,15 @@ class Cascade:
         takes another than the first of the moving averages that these have kept. `device` "auto" is the GPU, if there
         is one. `dtype` is what networks compute in: torch.float32, bfloat16 or float16.
         Distilled stages run where there are some, or with `teacher` the originals that they were distilled from.
-        Raises ValueError if there is no such model, or no teacher, or if its description cannot be used.
+        `trust` are the packages whose classes the model may name, such as ("my_lab",): they are imported.
+        Raises ValueError if there is no such model, or no teacher, if its description cannot be used, or if it names
+        classes of other packages.
         """
+        with trusting(*trust):
+            return cls._opened(name_or_path, teacher, device, dtype)
+
+    @classmethod
+    def _opened(cls, name_or_path: str | Path, teacher: bool, device: torch.device | str, dtype: torch.dtype) -> Self:
         runs = [name_or_path] if is_run(named(name_or_path)[0]) else within(name_or_path)
         if runs:
             trained, card = read_runs(runs), ""
@@ -145,7 +154,7 @@ class Cascade:
         """Write the cascade as a folder that `from_pretrained` reads. Weights are stored in bfloat16.
 
         Those of teachers are stored in `teacher_dtype`: `torch.int8` halves their size.
-        Raises ValueError if `from_pretrained` could not read it, as with a network that does not come with zoetrope.
+        Raises ValueError if `from_pretrained` could not read it, as with a network of a class within a function.
         """
         expect_readable(self.spec)
         networks = {stage.name: self._load(stage) for stage in self.spec.stages}

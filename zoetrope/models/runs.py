@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoetrope.cascade.spec import CascadeSpec
+from zoetrope.foreign import trusting
 from zoetrope.models.files import inside, read_json
 
 RUN, RECIPE = "run.json", "recipe.json"
@@ -110,7 +111,8 @@ def _read(run: Path) -> tuple[CascadeSpec, str, tuple[int, ...]]:
         stage: str = read_json(run, RUN)["stage"]
         recipe: dict[str, Any] = read_json(run, RECIPE)
         half_life = recipe["training"][stage]["half_life"]
-        cascade = CascadeSpec.from_json(recipe["cascade"])
+        with trusting():
+            cascade = CascadeSpec.from_json(recipe["cascade"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{run}: not a run that can be read, from its {RECIPE} and {RUN} ({error})") from None
     cascade.stage(stage)

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from zoetrope.cascade.spec import Distilled, Oscillating, SamplingSpec, StageSpec
+from zoetrope.config import packages_of
 from zoetrope.diffusion.distillation import expect_distillable
+from zoetrope.foreign import trusting
 from zoetrope.models.runs import DISTILLATION
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.stochastic import Stochastic
@@ -101,8 +103,9 @@ class Distillation(NamedTuple):
         try:
             told = read_json(folder / FILE)
             stage = told["stage"]
-            first = StageSpec.from_json(told["first"]) if "first" in told else None
-            recipe = Recipe.from_json(read_json(folder / "recipe.json"))
+            with trusting():
+                first = StageSpec.from_json(told["first"]) if "first" in told else None
+                recipe = Recipe.from_json(read_json(folder / "recipe.json"))
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{folder}: not a distillation that can be read ({error})") from None
         recipe.train_spec(stage)
@@ -241,7 +244,8 @@ def _round(recipe: Recipe, stage: StageSpec, phase: Phase, objective: Objective)
     stages = tuple(stage if other.name == stage.name else other for other in recipe.cascade.stages)
     cascade = recipe.cascade.model_copy(update={"stages": stages, "teachers": ()})
     made = Recipe(name=recipe.name, cascade=cascade, training={stage.name: training}, distillation={stage.name: spec})
-    return Recipe.from_json(made.to_json())  # checked as a whole
+    with trusting(*packages_of(made)):
+        return Recipe.from_json(made.to_json())  # checked as a whole
 
 
 def _result(name: str, phase: Phase) -> str:

@@ -9,6 +9,7 @@ import torch
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import read_json, unknown
+from zoetrope.foreign import trusting
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.files import read_card
 from zoetrope.models.folder import loaded, locate, read_spec, weights_file
@@ -184,11 +185,16 @@ def original_of(run: str | Path) -> tuple[StageSpec, Path] | None:
 
 
 def run_recipe(run: str | Path) -> tuple[Recipe, str]:
-    """The recipe of a run and the stage that it trains. Raises ValueError if the folder is not that of a run."""
+    """The recipe of a run and the stage that it trains.
+
+    Raises ValueError if the folder is not that of a run, or if it names classes of packages that are not trusted, see
+    `zoetrope.foreign.trusting`: a run may come from others.
+    """
     run = newest_run(named(run)[0])
     try:
         about = read_json(run / "run.json")
-        recipe = Recipe.from_json(read_json(run / "recipe.json"))
+        with trusting():
+            recipe = Recipe.from_json(read_json(run / "recipe.json"))
     except FileNotFoundError as error:
         raise ValueError(f"{run}: not a run, it has no recipe.json and run.json ({error})") from None
     except ValueError as error:
@@ -207,7 +213,8 @@ def begun_recipe(run: Path) -> Recipe:
     """
     recipe, _ = run_recipe(run)
     known = read_json(run / "run.json").get("recipe")  # runs of older versions have none
-    return recipe if known is None else Recipe.from_json(known)
+    with trusting():
+        return recipe if known is None else Recipe.from_json(known)
 
 
 def newest_run(folder: Path) -> Path:
