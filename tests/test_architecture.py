@@ -25,6 +25,7 @@ LAYERS = [
     "strict_json",
     "wording",
     "config",
+    "files",
     "shapes",
     "conditioning",
     "diffusion",

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.commands.conftest import Cli
 from zoetrope.foreign import trusting
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.folder import FILE, read_spec
 from zoetrope.recipes import load_recipe
+
+from .conftest import Cli
 
 TRUST = ("--trust", "my_lab")
 
@@ -56,8 +57,8 @@ def test_what_names_a_package_is_refused_unless_it_is_trusted(run: Path, cli: Cl
         done = cli(*command)
         assert (done.code, done.out, imported()) == (2, "", []), command
         if command[0] != "upscale":
-            told = "names code of the package 'my_lab' ('my_lab.networks.Pixels'), which would run; to allow it: --trust my_lab"
-            assert told in done.err and "stages.0: network: " in done.err, command
+            told = "names code of the package 'my_lab' ('my_lab.networks.Pixels'), which would run; to allow it: "
+            assert f"{told}--trust my_lab" in done.err and "stages.0: network: " in done.err, command
             assert str(run) in done.err and done.err.count("\n") == 1, command
         assert cli(*command, "--trust", "other_lab").code == 2 and imported() == []
 

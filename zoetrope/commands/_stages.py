@@ -45,7 +45,7 @@ class Whole(NamedTuple):
 
     def write(self, out: Path) -> None:
         """Write it down, whole or not at all."""
-        from zoetrope.training.writing import write_text
+        from zoetrope.files import write_text
 
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / FILE, js.dumps(self._asdict()))

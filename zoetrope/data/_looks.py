@@ -4,7 +4,6 @@ Optional: without a cache that can be read and written the files are looked at a
 time than it had is looked at again, and everything is with another version of what reads it.
 """
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -18,6 +17,7 @@ from typing import Literal, NamedTuple
 from zoetrope import __version__
 from zoetrope.config import Config
 from zoetrope.data._files import State
+from zoetrope.files import write_text
 from zoetrope.text._cache import default_folder
 from zoetrope.video import Info
 
@@ -78,15 +78,10 @@ def _read(path: Path) -> dict[str, _Look]:
 
 def _write(path: Path, files: dict[str, _Look]) -> None:
     """Keep what was found, whole or not at all, and forget the folders that were looked at longest ago."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(_Looks(reader=_reader(), files=files).to_json()), "utf-8")
-        partial.replace(path)
+        write_text(path, json.dumps(_Looks(reader=_reader(), files=files).to_json()))
         for old in sorted(path.parent.glob("*.json"), key=lambda one: one.stat().st_mtime_ns)[:-FOLDERS]:
             old.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         _log.info("%s: is not kept, so that the files are looked at again (%s)", path, error)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)

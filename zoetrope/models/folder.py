@@ -5,7 +5,6 @@ Where a stage is distilled, `<stage>/teacher.safetensors` holds the weights of t
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import expect_importable, packages_of, unknown
+from zoetrope.files import whole_folder
 from zoetrope.foreign import trusting
 from zoetrope.models.files import inside, read_json
 from zoetrope.models.weights import PICKLES, read_weights, write_weights
@@ -124,20 +124,14 @@ def write_model(
         raise ValueError(f"{folder}: expected a new folder or one with a model, got a file")
     if folder.exists() and any(folder.iterdir()) and not (folder / FILE).exists():
         raise ValueError(f"{folder}: expected a new folder or one with a model, got one with other files")
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with whole_folder(folder, over=True) as partial:
         for stage in spec.stages:
-            (partial / stage.name).mkdir(parents=True)
+            (partial / stage.name).mkdir()
             write_weights(networks[stage.name], partial / stage.name / WEIGHTS)
         for stage in spec.teachers:
             write_weights(teachers[stage.name], partial / stage.name / TEACHER_WEIGHTS, teacher_dtype)
         (partial / FILE).write_text(json.dumps(_described(spec), indent=1) + "\n")
         (partial / "README.md").write_text(card)
-        _put_in_place(partial, folder)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def expect_readable(spec: CascadeSpec) -> None:
@@ -157,21 +151,6 @@ def _described(spec: CascadeSpec) -> dict[str, Any]:
     """What cascade.json says; "requires" are the other packages that the model needs."""
     requires = {"requires": packages} if (packages := packages_of(spec)) else {}
     return {"format": FORMAT, **requires, **spec.to_json()}
-
-
-def _put_in_place(new: Path, folder: Path) -> None:
-    """Rename `new` to `folder`. What was there is moved aside first, and back again if that fails."""
-    aside = folder.with_name(f".{folder.name}.old")
-    if folder.exists():
-        shutil.rmtree(aside, ignore_errors=True)
-        os.replace(folder, aside)
-    try:
-        os.replace(new, folder)
-    except BaseException:
-        if aside.exists() and not folder.exists():
-            os.replace(aside, folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _download(name: str) -> Path:

@@ -5,7 +5,6 @@ A file in 8 bits holds whole numbers from -127 to 127 for each tensor of two or 
 """
 
 import hashlib
-import os
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from zoetrope.files import whole
 from zoetrope.models.files import read_json
 
 SCALE = ".scale"  # no parameter is called so: its module would have the name of the tensor that it scales
@@ -91,18 +91,13 @@ def write_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bflo
 
     Raises OSError as on a full disk.
     """
-    partial = path.with_name(f".{path.name}.partial")
     weights = {name: value.detach().cpu() for name, value in module.state_dict().items()}
     if dtype == torch.int8:
         weights = _in_eight_bits(weights)
     else:
         weights = {name: value.to(dtype).contiguous() for name, value in weights.items()}
-    try:
+    with whole(path) as partial:
         save_tensors(weights, partial)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:

@@ -20,12 +20,12 @@ import torch
 import zoetrope
 from zoetrope.cascade import memory as room
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.files import write_text
 from zoetrope.planning import work
 from zoetrope.planning.count import Operation, Tally
 from zoetrope.planning.work import TOKENS, Sampling, Training
 from zoetrope.text._store import default_folder
 from zoetrope.training.spec import TrainSpec
-from zoetrope.training.writing import write_text
 
 Value = TypeVar("Value")
 

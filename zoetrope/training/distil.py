@@ -9,7 +9,6 @@
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -17,6 +16,7 @@ from typing import Any, Literal, NamedTuple, Self
 from zoetrope.cascade.spec import Distilled, Oscillating, SamplingSpec, StageSpec
 from zoetrope.config import packages_of
 from zoetrope.diffusion.distillation import expect_distillable
+from zoetrope.files import whole_folder
 from zoetrope.foreign import trusting
 from zoetrope.models.runs import DISTILLATION
 from zoetrope.samplers.ddim import DDIM
@@ -75,13 +75,10 @@ class Distillation(NamedTuple):
 
         So are those of `first`, the original of a teacher that is distilled itself.
 
-        Raises ValueError for what cannot be distilled, FileExistsError if the folder holds anything.
+        Raises ValueError for what cannot be distilled, OSError if the folder holds anything.
         """
         plan(recipe, stage)
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
-            partial.mkdir(parents=True)
+        with whole_folder(folder) as partial:
             for file in (weights, *([first[1]] if first is not None else ())):
                 check_file(file)
             shutil.copyfile(weights, partial / WEIGHTS)
@@ -91,10 +88,6 @@ class Distillation(NamedTuple):
                 shutil.copyfile(first[1], partial / FIRST)
                 told["first"] = first[0].to_json()
             (partial / FILE).write_text(json.dumps(told))
-            os.replace(partial, folder)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
         return cls(folder, recipe, stage, None if first is None else first[0])
 
     @classmethod

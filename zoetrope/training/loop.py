@@ -19,6 +19,7 @@ from zoetrope import __version__
 from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.config import expect_importable, packages_of
+from zoetrope.files import write_text
 from zoetrope.foreign import trusting
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
@@ -41,7 +42,7 @@ from zoetrope.training.spec import Recipe, TrainSpec
 from zoetrope.training.state import TrainState, cut_metrics
 from zoetrope.training.told import tell
 from zoetrope.training.trackers import Track, scalars_of, tracking
-from zoetrope.training.writing import append_text, expect_own, unneeded, write_text
+from zoetrope.training.writing import append_text, expect_own, unneeded
 from zoetrope.video import save_image
 
 log = logging.getLogger(__name__)
