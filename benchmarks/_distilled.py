@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.sample import Draw, stage_video
-from zoetrope.cascade.spec import Oscillating, SamplingSpec, StageSpec
-from zoetrope.conditioning import Conditioning
+from zoetrope.cascade.spec import SamplingSpec, StageSpec
+from zoetrope.guidance.oscillating import Oscillating
+from zoetrope.inputs.text import text_given
 from zoetrope.models.runs import average_file
 from zoetrope.models.weights import read_weights
 from zoetrope.samplers import Sampler
@@ -177,7 +178,7 @@ class Sampling:
         network.eval().requires_grad_(False).to(self.device)
         cached = self._texts.setdefault(json.dumps(way.text.to_json()), EmbeddingCache(way.text))
         text, mask = cached.encode(prompts)
-        given = Conditioning(text=text, text_mask=mask).to(self.device, torch.float32)
+        given = text_given(text, mask).to(self.device, torch.float32)
         draw = Draw(seed=seed, samples=list(numbers), device=self.device, dtype=self.dtype)
         source = None if video is None else video.to(self.device)
         start = time.perf_counter()

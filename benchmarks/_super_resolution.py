@@ -22,14 +22,13 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from zoetrope.cascade.noise import video_noise
-from zoetrope.cascade.resample import degrade
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.start import Start
-from zoetrope.conditioning import Conditioning
 from zoetrope.config import override, unknown
 from zoetrope.data.toybox.held_out import held_out
 from zoetrope.diffusion.denoise import denoiser, guided_together, per_step, statically_thresholded
 from zoetrope.diffusion.process import diffuse
+from zoetrope.inputs.text import text_given
 from zoetrope.metrics.features import FeatureNetwork
 from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
 from zoetrope.metrics.super_resolution import StageFidelity, Truth, compare
@@ -37,6 +36,7 @@ from zoetrope.models.weights import read_weights
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.precision import compute_dtype
 from zoetrope.training.trained import Gathered, gather
+from zoetrope.video.resample import degrade
 
 Given = Literal["truth", "generated"]
 GIVEN: tuple[Given, ...] = ("truth", "generated")
@@ -116,7 +116,7 @@ class Cascades:
         read_weights(network, gathered.weights[stage.name])
         network.eval().requires_grad_(False).to(self.device)
         text, mask = self._texts.encode([clip.text])
-        seen = Conditioning(text=text.to(self.device), text_mask=mask.to(self.device)).doubled(None)
+        seen = text_given(text.to(self.device), mask.to(self.device)).doubled(None)
 
         def call(z: Tensor, logsnr: Tensor) -> Tensor:
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):

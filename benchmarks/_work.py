@@ -18,6 +18,7 @@ from zoetrope.data.toybox import Toybox
 from zoetrope.diffusion.loss import squared_error
 from zoetrope.diffusion.prediction import target
 from zoetrope.diffusion.process import diffuse
+from zoetrope.inputs.text import text_given
 from zoetrope.networks import Network
 from zoetrope.planning.count import Tally
 from zoetrope.planning.work import TOKENS
@@ -35,7 +36,7 @@ def network_of(stage: StageSpec, here: Place) -> Network:
 def text_of(stage: StageSpec, here: Place, batch: int) -> Conditioning:
     """Random text of as many tokens as `zoetrope plan` counts with."""
     text = torch.randn(batch, TOKENS, stage.network.text_width, device=here.device)
-    return Conditioning(text=text, text_mask=torch.ones(batch, TOKENS, dtype=torch.bool, device=here.device))
+    return text_given(text, torch.ones(batch, TOKENS, dtype=torch.bool, device=here.device))
 
 
 def sample(

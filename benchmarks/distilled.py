@@ -35,13 +35,13 @@ from _distilled_speed import measure_speed
 from _judging import judge
 from _super_resolution import clip_counts, kept, write_json
 
-from zoetrope.cascade.resample import degrade
 from zoetrope.data.toybox.held_out import held_out
 from zoetrope.data.toybox.prompts import combinations
 from zoetrope.metrics.intervals import wilson
 from zoetrope.metrics.super_resolution import StageFidelity, Truth, compare
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
+from zoetrope.video.resample import degrade
 
 BATCH = 8
 SMALL = VideoShape(frames=4, height=24, width=40, fps=0.75)  # enough of a clip to know it again

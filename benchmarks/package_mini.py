@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.conditioning import Conditioning
+from zoetrope.inputs.text import text_given
 from zoetrope.models.weights import read_weights, write_weights
 from zoetrope.networks import Network
 from zoetrope.recipes import load_recipe
@@ -97,7 +97,7 @@ def _output(network: Network, stage: StageSpec) -> Tensor:
     shape = stage.shape
     size = (3, stage.network.channels, min(shape.frames, FRAMES), min(shape.height, HEIGHT), min(shape.width, WIDTH))
     text = torch.randn(3, TOKENS, stage.network.text_width, generator=draw)
-    given = Conditioning(text=text, text_mask=torch.ones(3, TOKENS, dtype=torch.bool))
+    given = text_given(text, torch.ones(3, TOKENS, dtype=torch.bool))
     if stage.source is not None:
         given = replace(given, low_res=torch.rand(size, generator=draw) * 2 - 1, low_res_logsnr=torch.zeros(3))
     return network(torch.randn(size, generator=draw), torch.tensor([-6.0, 0.0, 6.0]), given)

@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from _machine import DTYPES, Place, described, place, status
 from _work import network_of, text_of
 
-from zoetrope.cascade.memory import Layout, least_memory, plan_layout
+from zoetrope.cascade.execution.layout import Layout, least_memory, plan_layout
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.commands._options import bytes_named

@@ -29,7 +29,7 @@ import torch
 
 from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.conditioning import Conditioning
+from zoetrope.inputs.text import text_given
 from zoetrope.planning.calibrate import cpu
 from zoetrope.planning.work import TOKENS, sampling, shortened, training
 from zoetrope.recipes import load_recipe
@@ -164,7 +164,7 @@ def _sample(stage: StageSpec, dtype: torch.dtype) -> None:
     source, video = stage.source, None
     if source is not None:
         video = torch.zeros(1, stage.network.channels, source.frames, source.height, source.width)
-    given = Conditioning(text=text, text_mask=torch.ones(1, TOKENS, dtype=torch.bool))
+    given = text_given(text, torch.ones(1, TOKENS, dtype=torch.bool))
     for _ in sample_stage(stage, network, given, video, Draw(seed=0, samples=[0], dtype=dtype)):
         pass
 

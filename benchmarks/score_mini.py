@@ -34,7 +34,6 @@ import torch
 from _judging import summary, verdicts
 from _scores import table
 
-from zoetrope.cascade.resample import degrade
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.start import Start
 from zoetrope.data.toybox.prompts import SETS, Prompt
@@ -43,6 +42,7 @@ from zoetrope.shapes import VideoShape
 from zoetrope.training.precision import compute_dtype
 from zoetrope.training.trained import Gathered, gather
 from zoetrope.video import Video, contact_sheet, save_image
+from zoetrope.video.resample import degrade
 
 NUMBERS = {"combinations": 128, "wordings": 192, "familiar": 128, "hues": 32, "pairs": 32,
            "letters": 32, "solids": 32, "styles": 32}  # fmt: skip

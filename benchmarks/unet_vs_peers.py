@@ -31,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from zoetrope.conditioning import Conditioning
+from zoetrope.inputs.text import text_given
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.planning.count import Meter
 
@@ -67,7 +67,7 @@ def zoetrope_unet(
 
     def call(z: Tensor, text: Tensor) -> Tensor:
         mask = torch.ones(text.shape[:2], dtype=torch.bool, device=z.device)
-        return module(z, logsnr.to(z.device).expand(len(z)), Conditioning(text=text, text_mask=mask))
+        return module(z, logsnr.to(z.device).expand(len(z)), text_given(text, mask))
 
     return Contender(module, call)
 

@@ -24,7 +24,7 @@ MODULES = (
     "zoetrope.cascade.tuning",
     "zoetrope.cascade.start",
     "zoetrope.cascade.sample",
-    "zoetrope.cascade.resample",
+    "zoetrope.video.resample",
     "zoetrope.conditioning",
     "zoetrope.shapes",
     "zoetrope.diffusion.schedule",

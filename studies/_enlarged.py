@@ -11,8 +11,8 @@ from _recipes import LARGE, SMALL
 from _study import DTYPE, Json, Kept, Sampler, sampled_with
 from torch import Tensor
 
-from zoetrope.cascade.resample import resize
 from zoetrope.metrics.super_resolution import enlarge
+from zoetrope.video.resample import resize
 
 CLIPS, STEPS = 32, 2
 BASELINES = ("bilinear", "bicubic")

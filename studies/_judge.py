@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.resample import degrade
 from zoetrope.data.toybox.held_out import held_out
 from zoetrope.data.toybox.prompts import Prompt
 from zoetrope.data.toybox.render import render
@@ -20,6 +19,7 @@ from zoetrope.metrics.psnr import decibels, squared_error
 from zoetrope.metrics.recogniser import recognise
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
+from zoetrope.video.resample import degrade
 
 MOVING = 8  # frames
 EDGE = 0.98  # values beyond it count as saturated

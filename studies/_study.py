@@ -23,6 +23,7 @@ from torch import Tensor
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.inputs.text import text_given
 from zoetrope.models.weights import read_weights
 from zoetrope.text import TextEncoder
 from zoetrope.text._cache import EmbeddingCache
@@ -223,7 +224,7 @@ def checkpoints(folder: Path) -> list[Path]:
 def texts(encoder: TextEncoder, prompts: Sequence[str]) -> Conditioning:
     """Prompts as conditioning."""
     text, mask = EmbeddingCache(encoder).encode(prompts)
-    return Conditioning(text=text, text_mask=mask)
+    return text_given(text, mask)
 
 
 class Sampler:

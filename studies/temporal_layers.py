@@ -14,7 +14,7 @@ from _recipes import ENLARGING, LARGE, SMALL, SPAN, enlarger
 from _study import CPU, DTYPE, Arm, Claim, Folders, Json, Kept, Page, Study, main, unit
 from torch import Tensor
 
-from zoetrope.cascade.memory import call_bytes
+from zoetrope.cascade.execution.cost import call_bytes
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning

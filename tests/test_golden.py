@@ -11,11 +11,14 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.sample import Draw, stage_video
-from zoetrope.cascade.spec import Oscillating, SamplingSpec, StageSpec
+from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.loss import squared_error
 from zoetrope.diffusion.prediction import target
 from zoetrope.diffusion.process import diffuse
+from zoetrope.guidance.oscillating import Oscillating
+from zoetrope.inputs.low_res import low_res_given, usual_inputs
+from zoetrope.inputs.text import text_given
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
@@ -51,13 +54,20 @@ def stages(sampler: Sampler) -> list[StageSpec]:
     seen = Level(width=16, text_attention=True, temporal="convolution")
     base = VideoUNetConfig(text_width=TEXT, embedding=16, head=8, positions=True, levels=(convolves, attends))
     finer = VideoUNetConfig(text_width=TEXT, embedding=16, head=8, low_res=True, patch=2, levels=(convolves, seen))
-    sampling = SamplingSpec(sampler=sampler, steps=3, low_res_logsnr=1.0)
+    sampling = SamplingSpec(sampler=sampler, steps=3)
     oscillating = Oscillating(high=3.0, low=0.5, constant=1)
     guided = SamplingSpec(sampler=sampler, steps=4, guidance=oscillating, threshold=0.95)
+    blank = usual_inputs(SMALL, logsnr=1.0, fill="blank")
     return [
         StageSpec(name="base", shape=SMALL, network=base, sampling=guided),
-        StageSpec(name="tsr", shape=LONG, source=SMALL, network=finer, sampling=sampling, fill="blank"),
-        StageSpec(name="ssr", shape=LARGE, source=LONG, network=finer, sampling=sampling),
+        StageSpec(
+            name="tsr",
+            shape=LONG,
+            inputs=blank,
+            network=finer,
+            sampling=sampling,
+        ),
+        StageSpec(name="ssr", shape=LARGE, inputs=usual_inputs(LONG, logsnr=1.0), network=finer, sampling=sampling),
     ]
 
 
@@ -74,7 +84,7 @@ def text() -> Conditioning:
     """Two prompts, one of them shorter."""
     mask = torch.ones(2, TOKENS, dtype=torch.bool)
     mask[1, -1] = False
-    return Conditioning(text=random(2, TOKENS, TEXT, seed=1), text_mask=mask)
+    return text_given(random(2, TOKENS, TEXT, seed=1), mask)
 
 
 def random(*shape: int, seed: int) -> Tensor:
@@ -102,9 +112,7 @@ def learnt(number: int) -> list[float]:
     network, given = network_of(stage), text()
     x, eps = (random(2, 3, *stage.shape.sizes, seed=seed).clamp(-1, 1) for seed in (7, 8))
     if stage.source is not None:
-        given = Conditioning(
-            text=given.text, text_mask=given.text_mask, low_res=x.flip(2), low_res_logsnr=torch.ones(2)
-        )
+        given = given | low_res_given(x.flip(2), torch.ones(2))
     level = stage.schedule(torch.tensor([0.3, 0.8]))
     output = network(diffuse(x, eps, level), level.logsnr.float(), given)
     loss = squared_error(output, target(stage.prediction, x, eps, level)).mean()

@@ -1,72 +1,163 @@
-"""What a network may be conditioned on, as one value instead of a dozen arguments."""
+"""What a network is given beside z, by family: tokens, maps and numbers. Operations are written over families."""
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Self
 
 import torch
 from torch import Tensor
 
+from zoetrope.shapes import Window
+
+NONE: Mapping[str, Tensor] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A sequence of features for each video (B, L, D), or for each of its frames (B, F, L, D).
+
+    Attributes:
+        values: the features.
+        mask: True for real tokens, (B, L) or (B, F, L); a row without any says that this input is unknown.
+
+    Raises ValueError for a mask of another shape.
+    """
+
+    values: Tensor
+    mask: Tensor
+
+    @classmethod
+    def real(cls, values: Tensor) -> Self:
+        """Tokens all of which are real."""
+        return cls(values, torch.ones(values.shape[:-1], dtype=torch.bool, device=values.device))
+
+    def __post_init__(self) -> None:
+        if self.mask.shape != self.values.shape[:-1]:
+            expected, got = tuple(self.values.shape[:-1]), tuple(self.mask.shape)
+            raise ValueError(f"mask: expected shape {expected}, one value for each token, got {got}")
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> "Tokens":
+        """A function of both tensors."""
+        return Tokens(function(self.values), function(self.mask))
+
+    def hidden(self, rows: Tensor | None = None) -> "Tokens":
+        """The same with no real token in the examples where rows (B,) is True, or in any."""
+        if rows is None:
+            return Tokens(self.values, torch.zeros_like(self.mask))
+        return Tokens(self.values, self.mask & ~rows.reshape(-1, *[1] * (self.mask.ndim - 1)))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Conditioning:
-    """Every field is optional: None means "this network is not given it".
+    """What a network is given beside z; each family maps the names of inputs to tensors, and may be empty.
 
     Attributes:
-        text: token embeddings, (B, L, D); or one text for each frame, (B, F, L, D).
-        text_mask: True for real tokens, (B, L) or (B, F, L); a row without any is the null prompt. Where there is text
-            and no mask, every token is real.
-        low_res: the previous stage's video on this stage's grid, already noised, (B, C, F, H, W).
-        low_res_logsnr: noise level of `low_res`, (B,).
+        tokens: sequences that are attended to, such as the text.
+        maps: videos on z's grid, (B, C', F, H, W), such as the previous stage's.
+        numbers: values for each video (B,) or for each of its frames (B, F); NaN says that one is unknown.
+        times: when each frame is seen, in seconds, (B, F); None: at equal distances, the whole clip from its beginning.
         images: True for examples whose frames are independent images packed like a video, (B,): nothing may cross
             their frames [Ho et al. 2022, arXiv:2210.02303, Sec. 2.6].
-        guidance: weight w of the guidance that a distilled network answers with, (B,).
     """
 
-    text: Tensor | None = None
-    text_mask: Tensor | None = None
-    low_res: Tensor | None = None
-    low_res_logsnr: Tensor | None = None
+    tokens: Mapping[str, Tokens] = field(default_factory=dict)
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
+    numbers: Mapping[str, Tensor] = field(default_factory=dict)
+    times: Tensor | None = None
     images: Tensor | None = None
-    guidance: Tensor | None = None
 
-    def __post_init__(self) -> None:
-        if self.text is None:
-            return
-        if self.text_mask is None:
-            every = torch.ones(self.text.shape[:-1], dtype=torch.bool, device=self.text.device)
-            object.__setattr__(self, "text_mask", every)
-        elif self.text_mask.shape != self.text.shape[:-1]:
-            expected, got = tuple(self.text.shape[:-1]), tuple(self.text_mask.shape)
-            raise ValueError(f"text_mask: expected shape {expected}, one value for each token of text, got {got}")
+    def each(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """A function of every tensor."""
+        return replace(
+            self,
+            tokens={name: tokens.each(function) for name, tokens in self.tokens.items()},
+            maps={name: function(value) for name, value in self.maps.items()},
+            numbers={name: function(value) for name, value in self.numbers.items()},
+            times=None if self.times is None else function(self.times),
+            images=None if self.images is None else function(self.images),
+        )
 
-    def without_text(self, drop: Tensor) -> Self:
-        """Hide the text of the examples where drop (B,) is True: the null prompt of classifier-free guidance."""
-        if self.text_mask is None:
-            return self
-        return replace(self, text_mask=self.text_mask & ~drop.reshape(-1, *[1] * (self.text_mask.ndim - 1)))
+    def __or__(self, other: Self) -> Self:
+        """Both together; what both have is taken from the other."""
+        return replace(
+            self,
+            tokens={**self.tokens, **other.tokens},
+            maps={**self.maps, **other.maps},
+            numbers={**self.numbers, **other.numbers},
+            times=self.times if other.times is None else other.times,
+            images=self.images if other.images is None else other.images,
+        )
 
-    def doubled(self, negative: Self | None = None) -> Self:
-        """The batch twice, the second time without text, or with that of `negative`: guidance in one network call."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        twice = {name: None if value is None else torch.cat([value, value]) for name, value in values.items()}
-        if self.text is not None and self.text_mask is not None:
-            text, mask = self.text, torch.zeros_like(self.text_mask)
-            if negative is not None and negative.text is not None and negative.text_mask is not None:
-                text, mask = negative.text.expand_as(self.text), negative.text_mask.expand_as(self.text_mask)
-            twice["text"] = torch.cat([self.text, text])
-            twice["text_mask"] = torch.cat([self.text_mask, mask])
-        return replace(self, **twice)
+    @property
+    def names(self) -> set[str]:
+        """Those of all inputs there are."""
+        return {*self.tokens, *self.maps, *self.numbers}
 
     def select(self, rows: Tensor) -> Self:
         """The conditioning of some examples of the batch."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{name: None if value is None else value[rows] for name, value in values.items()})
+        return self.each(lambda value: value[rows])
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         """The same on a device; masks keep their type."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        moved = {
-            name: None if value is None else value.to(device, dtype if value.is_floating_point() else None)
-            for name, value in values.items()
-        }
-        return replace(self, **moved)
+        return self.each(lambda value: value.to(device, dtype if value.is_floating_point() else None))
+
+    def blank(self, count: int) -> Self:
+        """Zeros of the same shapes for `count` examples."""
+        return self.each(lambda value: value.new_zeros(count, *value.shape[1:]))
+
+    def window(self, window: Window) -> Self:
+        """What belongs to a box of the video: maps are cut in space and time, what each frame has in time."""
+        frames = slice(window.frames.start, window.frames.stop)
+
+        def of_frames(value: Tensor, plain: int) -> Tensor:
+            return value if value.ndim == plain else value[:, frames]
+
+        return replace(
+            self,
+            tokens={name: Tokens(of_frames(t.values, 3), of_frames(t.mask, 2)) for name, t in self.tokens.items()},
+            maps={name: window.of(value) for name, value in self.maps.items()},
+            numbers={name: of_frames(value, 1) for name, value in self.numbers.items()},
+            times=None if self.times is None else self.times[:, frames],
+        )
+
+    def without(self, name: str, rows: Tensor | None = None) -> Self:
+        """With the tokens of an input hidden in the examples where rows (B,) is True, or in all of them.
+
+        Of text this is the null prompt of classifier-free guidance. Nothing changes where there is no such input.
+        """
+        if name not in self.tokens:
+            return self
+        return replace(self, tokens={**self.tokens, name: self.tokens[name].hidden(rows)})
+
+
+def stacked(several: Iterable[Conditioning]) -> Conditioning:
+    """Batches one after the other, as one; all have the same inputs, of equal shapes but for their first axis.
+
+    Raises ValueError if they have not.
+    """
+    parts = list(several)
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    for part in parts[1:]:
+        if part.names != first.names:
+            raise ValueError(f"expected the same inputs in all, got {sorted(first.names)} and {sorted(part.names)}")
+
+    def together(get: Callable[[Conditioning], Tensor | None]) -> Tensor | None:
+        values = [value for part in parts if (value := get(part)) is not None]
+        return torch.cat(values) if values else None
+
+    def tokens(name: str) -> Tokens:
+        return Tokens(
+            torch.cat([part.tokens[name].values for part in parts]),
+            torch.cat([part.tokens[name].mask for part in parts]),
+        )
+
+    return Conditioning(
+        tokens={name: tokens(name) for name in first.tokens},
+        maps={name: torch.cat([part.maps[name] for part in parts]) for name in first.maps},
+        numbers={name: torch.cat([part.numbers[name] for part in parts]) for name in first.numbers},
+        times=together(lambda part: part.times),
+        images=together(lambda part: part.images),
+    )

@@ -185,8 +185,9 @@ def override(config: C, path: str, value: Any) -> C:
 def overridden(config: C, changes: Mapping[str, Any]) -> C:
     """A copy of `config` with fields changed, path -> value, in this order, and validated once they all are.
 
-    A sequence of configs is entered by position or by the `name` of its members. A value is JSON, a config or a plain
-    string. Raises ValueError that names the path, with the nearest field name for a misspelt one.
+    A sequence of configs is entered by position, by the `name` of its members, or by their "type".
+    A value is JSON, a config or a plain string. Raises ValueError that names the path, with the nearest field name for
+    a misspelt one.
     """
     tree = config.to_json()
     given: list[str] = []
@@ -213,7 +214,7 @@ def _set(tree: Any, path: str, value: Any, root: str, *, new: bool) -> None:
 
 def _slot(node: Any, key: str, where: str) -> Any:
     if isinstance(node, list):
-        names = [item.get("name") if isinstance(item, dict) else None for item in node]
+        names = [item.get("name", item.get("type")) if isinstance(item, dict) else None for item in node]
         if key in names:
             return names.index(key)
         if key.isdigit() and int(key) < len(node):

@@ -15,11 +15,12 @@ PROGRAM = """
 import gc, json, math, sys
 from pathlib import Path
 import torch
-from zoetrope.cascade import memory
-from zoetrope.cascade.memory import layout_bytes, plan_layout
+from zoetrope.cascade.execution import cost
+from zoetrope.cascade.execution.layout import layout_bytes, plan_layout
 from zoetrope.cascade.sample import Draw, sample_stage
-from zoetrope.cascade.spec import Oscillating, SamplingSpec, StageSpec
-from zoetrope.conditioning import Conditioning
+from zoetrope.cascade.spec import SamplingSpec, StageSpec
+from zoetrope.guidance.oscillating import Oscillating
+from zoetrope.inputs.text import text_given
 from zoetrope.diffusion import process, quantile
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
@@ -27,12 +28,12 @@ from zoetrope.shapes import VideoShape
 
 torch.set_num_threads(1)
 process.PIECE = quantile.PIECE = 2**18  # small against a video, as they are against large ones
-memory.PART = 2**16  # a frame
+cost.PART = 2**16  # a frame
 level = Level(width=16, convolution=False, text_attention=True, temporal="convolution")
 network = VideoUNetConfig(text_width=8, embedding=16, head=8, patch=8, levels=(level,))
 shape = VideoShape(frames=16, height=256, width=256, fps=8)
 video = 4 * 3 * math.prod(shape.sizes)
-text = Conditioning(text=torch.zeros(1, 3, 8), text_mask=torch.ones(1, 3, dtype=torch.bool))
+text = text_given(torch.zeros(1, 3, 8), torch.ones(1, 3, dtype=torch.bool))
 
 def status(name):
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -10,11 +10,14 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from zoetrope.cascade import memory
-from zoetrope.cascade.memory import layout_bytes, plan_layout, stage_cost
-from zoetrope.cascade.meta import META, result
+from zoetrope.cascade.execution import cost as costs
+from zoetrope.cascade.execution import layout as layouts
+from zoetrope.cascade.execution.cost import stage_cost
+from zoetrope.cascade.execution.layout import layout_bytes, plan_layout
+from zoetrope.cascade.execution.meta import META, result
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
-from zoetrope.conditioning import Conditioning
+from zoetrope.inputs.low_res import low_res_given, usual_inputs
+from zoetrope.inputs.text import text_given
 from zoetrope.networks import Part
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape, Window
@@ -46,10 +49,10 @@ def test_what_is_known_is_what_pytorch_says() -> None:
     with Compared() as compared, META, torch.no_grad():
         z = torch.empty(2, 3, 4, 8, 8)
         text, mask = torch.empty(2, 5, 6), torch.ones(2, 5, dtype=torch.bool)
-        given = Conditioning(text=text, text_mask=mask, low_res=z, low_res_logsnr=torch.empty(2))
+        given = text_given(text, mask) | low_res_given(z, torch.empty(2))
         config.build()(z, torch.empty(2), given)
         parts = (Part(*values) for values in zip(z.split(1, 2), z.split(1, 2), strict=True))
-        deque(STREAMED.build().stream(parts, torch.empty(2), replace(given, low_res=None)), maxlen=0)
+        deque(STREAMED.build().stream(parts, torch.empty(2), replace(given, maps={})), maxlen=0)
         torch.nn.functional.interpolate(z[:, :, 0], (16, 24), mode="bilinear")
     assert compared.known > 100
 
@@ -66,9 +69,9 @@ def streamed(frames: int) -> StageSpec:
     return StageSpec(
         name="ssr",
         shape=shape,
-        source=source,
+        inputs=usual_inputs(source, logsnr=math.log(3)),
         network=STREAMED,
-        sampling=SamplingSpec(steps=2, low_res_logsnr=math.log(3)),
+        sampling=SamplingSpec(steps=2),
     )
 
 
@@ -83,10 +86,10 @@ def test_a_single_tile_is_not_charged_for_the_stage_s_videos(monkeypatch: pytest
     """Its parts are cut from z and gathered in the answer, which are two of the videos that rest."""
     spec = streamed(40)
     cost, video = stage_cost(spec, 1, 3, 1), 40 * 256 * 256 * 3 * 4
-    monkeypatch.setattr(memory, "PART", 256 * 256)
-    monkeypatch.setattr(memory, "LARGEST", cost.window(256 * 256) - 2 * video)
+    monkeypatch.setattr(costs, "PART", 256 * 256)
+    monkeypatch.setattr(layouts, "LARGEST", cost.window(256 * 256) - 2 * video)
     layout = plan_layout(spec, 1, 3, None, torch.device("cpu"))
     assert [tile.seen for tile in layout.tiles] == [Window.whole(spec.shape)] and layout.part == 1
     assert layout_bytes(spec, 1, 3, layout) > 3 * video
-    monkeypatch.setattr(memory, "LARGEST", cost.window(256 * 256) - 2 * video - 1_000_000)
+    monkeypatch.setattr(layouts, "LARGEST", cost.window(256 * 256) - 2 * video - 1_000_000)
     assert len(plan_layout(spec, 1, 3, None, torch.device("cpu")).tiles) > 1

@@ -12,18 +12,20 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.noise import seeded
-from zoetrope.cascade.resample import augment, augmentation_logsnr, degrade, resize, upsample
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.diffusion.augmentation import augment, augmentation_logsnr
 from zoetrope.diffusion.prediction import Prediction
 from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.networks import Network, NetworkConfig
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.heun import Heun
 from zoetrope.shapes import VideoShape
+from zoetrope.video.resample import degrade, resize, upsample
 
 SNR3 = math.log(3)
 
@@ -87,10 +89,9 @@ class Oracle(Network):
         prior = torch.tensor(self.config.covariance, dtype=torch.float64)
         if self.config.seen is None:
             return torch.zeros_like(rows), prior
-        assert conditioning.low_res is not None and conditioning.low_res_logsnr is not None
-        level = NoiseLevel.variance_preserving(conditioning.low_res_logsnr)
+        level = NoiseLevel.variance_preserving(conditioning.numbers["low_res_logsnr"])
         gain, covariance = posterior(prior, torch.tensor(self.config.seen, dtype=torch.float64), level)
-        return conditioning.low_res.double().flatten(2).flatten(0, 1) @ gain.T, covariance
+        return conditioning.maps["low_res"].double().flatten(2).flatten(0, 1) @ gain.T, covariance
 
 
 def posterior(prior: Tensor, seen: Tensor, level: NoiseLevel) -> tuple[Tensor, Tensor]:
@@ -125,15 +126,14 @@ def stage_of(
         jump=jump,
         low_res=source is not None,
     )
-    sampling = SamplingSpec(sampler=sampler or DDIM(), steps=steps, threshold=None, low_res_logsnr=logsnr)
+    sampling = SamplingSpec(sampler=sampler or DDIM(), steps=steps, threshold=None)
     return StageSpec(
         name="base" if source is None else f"stage{shape.frames}x{shape.height}",
         shape=shape,
-        source=source,
+        inputs=usual_inputs(source, logsnr=logsnr, fill=fill),
         network=network,
         sampling=sampling,
         prediction=prediction,
-        fill=fill,  # type: ignore[arg-type]
     )
 
 

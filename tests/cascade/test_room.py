@@ -69,7 +69,7 @@ LIMITED = """
 import resource, sys
 from pathlib import Path
 import torch
-from zoetrope.cascade.memory import plan_layout
+from zoetrope.cascade.execution.layout import plan_layout
 from zoetrope.cascade.room import allowed
 from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import SamplingSpec, StageSpec

@@ -11,13 +11,16 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import zoetrope.cascade.noise as drawing
-from zoetrope.cascade.memory import Layout
+from zoetrope.cascade.execution.layout import Layout
+from zoetrope.cascade.execution.tiles import Tile
 from zoetrope.cascade.noise import seeded, video_noise, window_noise
 from zoetrope.cascade.sample import Draw, sample_stage
-from zoetrope.cascade.spec import CascadeSpec, Oscillating, SamplingSpec, StageSpec
-from zoetrope.cascade.tiles import Tile
+from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.schedule import Cosine
+from zoetrope.guidance.oscillating import Oscillating
+from zoetrope.inputs.low_res import usual_inputs
+from zoetrope.inputs.text import text_given
 from zoetrope.models.folder import read_spec, shipped
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -35,10 +38,18 @@ SSR = VideoShape(frames=4, height=8, width=16, fps=6)
 LEVELS = (Level(width=8, temporal="convolution"), Level(width=16, text_attention=True, temporal="attention"))
 
 
-def stage(name: str = "base", shape: VideoShape = BASE, source: VideoShape | None = None, **sampling: Any) -> StageSpec:
+def stage(
+    name: str = "base",
+    shape: VideoShape = BASE,
+    source: VideoShape | None = None,
+    *,
+    noise: float | None = math.log(3),
+    **sampling: Any,
+) -> StageSpec:
     network = VideoUNetConfig(low_res=source is not None, text_width=6, embedding=16, head=8, levels=LEVELS)
-    spec = SamplingSpec(**{"steps": 3, "low_res_logsnr": math.log(3)} | sampling)
-    return StageSpec(name=name, shape=shape, source=source, network=network, sampling=spec)
+    spec = SamplingSpec(**{"steps": 3} | sampling)
+    inputs = usual_inputs(source, logsnr=noise)
+    return StageSpec(name=name, shape=shape, inputs=inputs, network=network, sampling=spec)
 
 
 def network_of(spec: StageSpec) -> Network:
@@ -51,7 +62,7 @@ def network_of(spec: StageSpec) -> Network:
 
 def text(count: int, seed: int = 0) -> Conditioning:
     values = torch.randn(count, 3, 6, generator=torch.Generator().manual_seed(seed))
-    return Conditioning(text=values, text_mask=torch.ones(count, 3, dtype=torch.bool))
+    return text_given(values, torch.ones(count, 3, dtype=torch.bool))
 
 
 def low(count: int) -> Tensor:
@@ -205,13 +216,13 @@ def test_text_without_a_mask_is_read_as_it_is() -> None:
         sample(spec, given, None, draw)
         for given in (
             words,
-            Conditioning(text=words.text),
-            Conditioning(text=words.text, text_mask=torch.zeros(2, 3, dtype=torch.bool)),
+            text_given(words.tokens["text"].values),
+            text_given(words.tokens["text"].values, torch.zeros(2, 3, dtype=torch.bool)),
         )
     )
     assert torch.equal(masked, bare) and not torch.allclose(masked, none)
-    with pytest.raises(ValueError, match=r"text_mask: expected shape \(2, 3\), .*, got \(2, 4\)"):
-        Conditioning(text=words.text, text_mask=torch.ones(2, 4, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"mask: expected shape \(2, 3\), .*, got \(2, 4\)"):
+        text_given(words.tokens["text"].values, torch.ones(2, 4, dtype=torch.bool))
 
 
 def test_noise_of_large_videos_is_that_of_small_ones(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,11 +245,11 @@ def test_start_noise_and_augmentation_reach_the_sampler() -> None:
 
 
 def test_without_augmentation_the_network_is_told_the_cleanest_level_of_training() -> None:
-    spec, told = stage("tsr", TSR, BASE, steps=1, low_res_logsnr=None), []
+    spec, told = stage("tsr", TSR, BASE, steps=1, noise=None), []
     network = network_of(spec)
     network.register_forward_pre_hook(lambda module, inputs: told.append(inputs[2]))
     list(sample_stage(spec, network, text(2), low(2), Draw(seed=0, samples=(0, 1))))
-    assert told[0].low_res_logsnr.tolist() == pytest.approx([9.69, 9.69], abs=0.01)
+    assert told[0].numbers["low_res_logsnr"].tolist() == pytest.approx([9.69, 9.69], abs=0.01)
     assert torch.equal(told[0].low_res[:, :, ::2], low(2))
 
 
@@ -246,8 +257,7 @@ def test_without_augmentation_the_network_is_told_the_cleanest_level_of_training
 def test_frames_that_are_kept_come_back_bit_for_bit_and_the_others_follow_from_them(noise: float | None) -> None:
     draw = Draw(seed=0, samples=(0, 1))
     anew, kept = (
-        sample(stage("tsr", TSR, BASE, low_res_logsnr=noise, keep_frames=keep), text(2), low(2), draw)
-        for keep in (False, True)
+        sample(stage("tsr", TSR, BASE, noise=noise, keep_frames=keep), text(2), low(2), draw) for keep in (False, True)
     )
     assert torch.equal(kept[:, :, ::2], low(2))
     assert not torch.equal(anew[:, :, ::2], low(2))

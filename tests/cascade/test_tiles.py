@@ -1,7 +1,6 @@
 """Tiles: what they cover, that their results are those of the whole, and what they cost in memory."""
 
 import math
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -9,21 +8,27 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoetrope.cascade import memory
-from zoetrope.cascade.local import Local, local_denoiser
-from zoetrope.cascade.memory import Layout, least_memory, peak_bytes, plan_layout, stage_cost
+from zoetrope.cascade.execution import cost as costs
+from zoetrope.cascade.execution import layout as layouts
+from zoetrope.cascade.execution.call import Calls, in_one_call
+from zoetrope.cascade.execution.cost import stage_cost
+from zoetrope.cascade.execution.layout import Layout, least_memory, plan_layout
+from zoetrope.cascade.execution.meter import peak_bytes
+from zoetrope.cascade.execution.run import of_window
+from zoetrope.cascade.execution.tiles import Tile, best_tiles, tiled, tiles_of
 from zoetrope.cascade.noise import video_noise, window_noise
-from zoetrope.cascade.resample import upsample
 from zoetrope.cascade.sample import Draw, sample_stage, stage_video
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
-from zoetrope.cascade.tiles import Tile, best_tiles, tiled, tiles_of
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion import process
 from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.inputs.low_res import low_res_given, usual_inputs
+from zoetrope.inputs.text import text_given
 from zoetrope.networks import Network, Reach
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
 from zoetrope.shapes import VideoShape, Window
+from zoetrope.video.resample import upsample
 
 CPU = torch.device("cpu")
 SHAPE = VideoShape(frames=9, height=48, width=64, fps=9)
@@ -55,13 +60,14 @@ def stage(network: VideoUNetConfig, shape: VideoShape = SHAPE, factor: int = 2, 
     if network.low_res:
         small = {"height": shape.height // factor, "width": shape.width // factor}
         source = shape.model_copy(update=small)
-    spec = SamplingSpec(**{"steps": 2, "low_res_logsnr": math.log(3)} | sampling)
-    return StageSpec(name="ssr", shape=shape, source=source, network=network, sampling=spec)
+    spec = SamplingSpec(**{"steps": 2} | sampling)
+    inputs = usual_inputs(source, logsnr=math.log(3))
+    return StageSpec(name="ssr", shape=shape, inputs=inputs, network=network, sampling=spec)
 
 
 def words(count: int) -> Conditioning:
     mask = torch.ones(count, 3, dtype=torch.bool)
-    return Conditioning(text=randn(count, 3, 6, seed=7), text_mask=mask)
+    return text_given(randn(count, 3, 6, seed=7), mask)
 
 
 NETWORKS = {
@@ -83,13 +89,13 @@ def test_tiles_give_what_the_whole_gives(name: str, guidance: float) -> None:
     spec = stage(network, guidance=guidance, threshold=None)
     source = None if spec.source is None else randn(1, 3, 9, 24, 32, seed=3)
     dtype = torch.float64 if name == "one level" else torch.float32  # which is many times faster
-    local = Local(
-        spec,
-        awake(network.build()).to(dtype),
-        words(1).to(CPU, dtype),
-        source,
-        lambda purpose, window: window.of(randn(1, 3, 9, 48, 64, seed=4)),
-        lambda level: guidance,
+    calls = Calls(
+        stage=spec,
+        network=awake(network.build()).to(dtype),
+        given=words(1).to(CPU, dtype),
+        video=source,
+        noise=lambda purpose, window: window.of(randn(1, 3, 9, 48, 64, seed=4)),
+        step=lambda level: 0,
     )
     z, level = randn(1, 3, 9, 48, 64).to(dtype), Cosine()(torch.tensor([0.4]))
     reach = network.reach()
@@ -98,8 +104,8 @@ def test_tiles_give_what_the_whole_gives(name: str, guidance: float) -> None:
     tiles = tiles_of(SHAPE, size, reach)
     assert len(tiles) > 2
     with torch.inference_mode():
-        whole = local_denoiser(local, Window.whole(SHAPE))(z, level)
-        parts = tiled(lambda window: local_denoiser(local, window), tiles)(z, level)
+        whole = in_one_call(calls, Window.whole(SHAPE))(z, level)
+        parts = tiled(lambda window: in_one_call(calls, window), tiles)(z, level)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-11 if dtype == torch.float64 else 1e-4)
 
 
@@ -111,7 +117,9 @@ def test_the_reach_is_as_far_as_the_network_looks(name: str) -> None:
     frames, middle, size = 11, 5, 64
     z = randn(1, 3, frames, size, size).requires_grad_(True)
     low = randn(1, 3, frames, size, size, seed=1) if network.low_res else None
-    given = replace(words(1), low_res=low, low_res_logsnr=None if low is None else torch.zeros(1, dtype=torch.float64))
+    given = words(1)
+    if low is not None:
+        given = given | low_res_given(low, torch.zeros(1, dtype=torch.float64))
     out = built(z, torch.zeros(1, dtype=torch.float64), given)
     cell = slice(size // 2, size // 2 + reach.grid)
     out[:, :, middle, cell, cell].square().sum().backward()
@@ -194,7 +202,7 @@ WHOLE = Layout([Tile(Window.whole(LARGE), Window.whole(LARGE))])
 @pytest.fixture
 def two_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two frames of LARGE at a time are as many as a network that streams is given."""
-    monkeypatch.setattr(memory, "PART", 2 * 96 * 128)
+    monkeypatch.setattr(costs, "PART", 2 * 96 * 128)
 
 
 @pytest.mark.usefixtures("two_frames")
@@ -260,22 +268,21 @@ def test_guidance_and_batch_are_counted() -> None:
 @pytest.mark.parametrize("part", [None, 2])
 def test_counted_bytes_are_those_of_real_tensors(part: int | None) -> None:
     spec = stage(config(CONV, TEXT, patch=2, low_res=True), LARGE, guidance=1.0)
-    local = Local(
-        spec,
-        awake(spec.network.build()),
-        words(1).to(CPU, torch.float32),
-        torch.zeros(1, 3, 24, 48, 64),
-        lambda purpose, window: torch.zeros(1, 3, *map(len, window)),
-        lambda level: 1.0,
-        part=part,
-        keep=False,
+    calls = Calls(
+        stage=spec,
+        network=awake(spec.network.build()),
+        given=words(1).to(CPU, torch.float32),
+        video=torch.zeros(1, 3, 24, 48, 64),
+        noise=lambda purpose, window: torch.zeros(1, 3, *map(len, window)),
+        step=lambda level: 0,
     )
+    make = of_window(calls, Layout([], part, keep=False))
     frames = range(7 if part is None else 24)
     for window in (Window.whole(LARGE), Window(frames, range(48), range(16, 96))):
         z = torch.zeros(1, 3, *map(len, window))
         level = NoiseLevel(*torch.ones(3, 1, dtype=torch.float64))
         with torch.no_grad():
-            real = peak_bytes(lambda z=z, level=level, window=window: local_denoiser(local, window)(z, level))
+            real = peak_bytes(lambda z=z, level=level, window=window: make(window)(z, level))
         volume = (part or len(window.frames)) * math.prod(window.sizes[1:])
         assert stage_cost(spec, 1, 3, part).window(volume) == pytest.approx(real, rel=0.1)
 
@@ -303,8 +310,8 @@ def test_samplers_hold_as_many_videos_as_they_say(name: str, monkeypatch: pytest
 
 
 def test_small_videos_are_not_cut_up_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "LARGEST", 2_000_000)
-    monkeypatch.setattr(memory, "PART", 96 * 128)
+    monkeypatch.setattr(layouts, "LARGEST", 2_000_000)
+    monkeypatch.setattr(costs, "PART", 96 * 128)
     spec = stage(config(CONV, TEXT, patch=2, low_res=True), LARGE)
     layout = plan_layout(spec, 1, 3, None, CPU)
     assert len(layout.tiles) > 1 and layout.part == 1

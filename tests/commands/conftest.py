@@ -17,6 +17,7 @@ import torch
 from zoetrope.__main__ import main
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.data.folder import Folder
+from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.models.folder import write_model
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
@@ -73,14 +74,27 @@ def network(low_res: bool) -> VideoUNetConfig:
 def spec(encoder: T5) -> CascadeSpec:
     """Base, temporal and spatial super-resolution."""
     guided = SamplingSpec(steps=3, guidance=1.0)
-    plain = SamplingSpec(steps=2, low_res_logsnr=math.log(3.0))
+    plain = SamplingSpec(steps=2)
+    of_base, of_tsr = (usual_inputs(shape, logsnr=math.log(3.0)) for shape in (BASE, TSR))
     return CascadeSpec(
         name="tiny",
         text=encoder,
         stages=(
             StageSpec(name="base", shape=BASE, network=network(False), sampling=guided),
-            StageSpec(name="tsr1", shape=TSR, source=BASE, network=network(True), sampling=plain),
-            StageSpec(name="ssr1", shape=SSR, source=TSR, network=network(True), sampling=plain),
+            StageSpec(
+                name="tsr1",
+                shape=TSR,
+                inputs=of_base,
+                network=network(True),
+                sampling=plain,
+            ),
+            StageSpec(
+                name="ssr1",
+                shape=SSR,
+                inputs=of_tsr,
+                network=network(True),
+                sampling=plain,
+            ),
         ),
     )
 

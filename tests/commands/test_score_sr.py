@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from tests.commands.conftest import Cli, network
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.data.toybox.prompts import wordings
+from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.models.folder import read_spec, write_model
 from zoetrope.shapes import VideoShape
 from zoetrope.text.t5 import T5
@@ -29,11 +30,24 @@ SSR = VideoShape(frames=8, height=24, width=40, fps=4)
 @pytest.fixture(scope="module")
 def untrained(encoder: T5, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Base, temporal and spatial super-resolution of frames that are large enough for SSIM."""
-    plain = SamplingSpec(steps=2, low_res_logsnr=math.log(3.0))
+    plain = SamplingSpec(steps=2)
+    of_base, of_tsr = (usual_inputs(shape, logsnr=math.log(3.0)) for shape in (BASE, TSR))
     stages = (
         StageSpec(name="base", shape=BASE, network=network(False), sampling=SamplingSpec(steps=4, guidance=1.0)),
-        StageSpec(name="tsr1", shape=TSR, source=BASE, network=network(True), sampling=plain),
-        StageSpec(name="ssr1", shape=SSR, source=TSR, network=network(True), sampling=plain),
+        StageSpec(
+            name="tsr1",
+            shape=TSR,
+            inputs=of_base,
+            network=network(True),
+            sampling=plain,
+        ),
+        StageSpec(
+            name="ssr1",
+            shape=SSR,
+            inputs=of_tsr,
+            network=network(True),
+            sampling=plain,
+        ),
     )
     folder = tmp_path_factory.mktemp("models") / "untrained"
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zoetrope.cascade.memory import peak_bytes
+from zoetrope.cascade.execution.meter import peak_bytes
 from zoetrope.diffusion.denoise import (
     denoiser,
     dynamically_thresholded,

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.resample import degrade
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.data.toybox.held_out import held_out, held_out_script
 from zoetrope.data.toybox.scene import is_held_out
@@ -14,6 +13,7 @@ from zoetrope.metrics.features import FeatureNetwork
 from zoetrope.metrics.super_resolution import Fidelity, StageFidelity, Truth, blend, compare, plain
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
+from zoetrope.video.resample import degrade
 
 SMALL = VideoShape(frames=4, height=12, width=20, fps=3)
 LONG = VideoShape(frames=12, height=12, width=20, fps=9)

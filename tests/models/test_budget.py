@@ -6,8 +6,9 @@ import re
 import pytest
 import torch
 
-from zoetrope.cascade.memory import least_memory, plan_layout
+from zoetrope.cascade.execution.layout import least_memory, plan_layout
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.models.cascade import Cascade
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
@@ -26,9 +27,9 @@ def cascade() -> Cascade:
         level = Level(width=8, text_attention=True, spatial_attention=attends, temporal="convolution")
         source = stages[-1].shape if stages else None
         network = VideoUNetConfig(low_res=source is not None, text_width=8, embedding=16, head=8, levels=(level,))
-        sampling = SamplingSpec(steps=1, low_res_logsnr=None if source is None else math.log(3.0))
+        sampling, inputs = SamplingSpec(steps=1), usual_inputs(source, logsnr=math.log(3.0))
         shape = VideoShape(frames=frames, height=height, width=width, fps=fps)
-        stages.append(StageSpec(name=name, shape=shape, source=source, network=network, sampling=sampling))
+        stages.append(StageSpec(name=name, shape=shape, inputs=inputs, network=network, sampling=sampling))
     spec = CascadeSpec(name="tiny", text=Words(width=8), stages=tuple(stages))
     return Cascade(spec, lambda stage: stage.network.build().eval().requires_grad_(False))
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.inputs.low_res import LowRes, usual_inputs
 from zoetrope.models.cascade import Cascade, Progress
 from zoetrope.models.weights import Origin
 from zoetrope.networks import Network
@@ -28,9 +29,9 @@ def spec(**sampling: Any) -> CascadeSpec:
         source = stages[-1].shape if stages else None
         levels = (Level(width=8, text_attention=True, temporal="convolution"), Level(width=8))
         network = VideoUNetConfig(low_res=bool(stages), text_width=8, embedding=16, head=8, levels=levels)
-        own = SamplingSpec(steps=2, low_res_logsnr=None if source is None else math.log(3.0), **sampling)
+        own, inputs = SamplingSpec(steps=2, **sampling), usual_inputs(source, logsnr=math.log(3.0))
         shape = VideoShape(frames=frames, height=height, width=width, fps=fps)
-        stages.append(StageSpec(name=name, shape=shape, source=source, network=network, sampling=own))
+        stages.append(StageSpec(name=name, shape=shape, inputs=inputs, network=network, sampling=own))
     return CascadeSpec(name="tiny", text=Words(width=8), stages=tuple(stages))
 
 
@@ -168,10 +169,7 @@ def between(threshold: str | None) -> tuple[Tensor, Tensor]:
             return self.inner(z, logsnr, conditioning)
 
     plain = spec(threshold=threshold)
-    stages = tuple(
-        stage.model_copy(update={"sampling": stage.sampling.model_copy(update={"low_res_logsnr": None})})
-        for stage in plain.stages
-    )
+    stages = tuple(stage.with_input(LowRes(shape=stage.source)) if stage.source else stage for stage in plain.stages)
     cascade = Cascade(plain.model_copy(update={"stages": stages}), lambda stage: Noting(random_network(stage)))
     *_, base = (now for now in cascade.stream(None, until="tsr1") if now.stage == "base")
     return base.x_hat, given[-1][:, :, ::2]

@@ -12,6 +12,7 @@ from tests.conftest import Maker, number_of, numbered
 from zoetrope.cascade.colour import MEAN_LIMIT, STD_LIMIT, Colour, Tone
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.cascade.start import Start, entries, fit_named, read_start, shape_of, stages_after
+from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.models.cascade import Cascade
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -34,8 +35,8 @@ def spec(grids: list[tuple[int, int, int, int]]) -> CascadeSpec:
     for name, (frames, height, width, fps) in zip(names, grids, strict=True):
         shape = VideoShape(frames=frames, height=height, width=width, fps=fps)
         network = VideoUNetConfig(low_res=source is not None, text_width=8, embedding=16, head=8, levels=(level,))
-        sampling = SamplingSpec(steps=2, low_res_logsnr=None if source is None else math.log(3.0))
-        stages.append(StageSpec(name=name, shape=shape, source=source, network=network, sampling=sampling))
+        sampling, inputs = SamplingSpec(steps=2), usual_inputs(source, logsnr=math.log(3.0))
+        stages.append(StageSpec(name=name, shape=shape, inputs=inputs, network=network, sampling=sampling))
         source = shape
     return CascadeSpec(name="tiny", text=T5(width=8, limit=16), stages=tuple(stages))
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-
 from zoetrope.cascade.memory import peak_bytes
+
 from zoetrope.conditioning import Conditioning
 from zoetrope.networks import Network, Part
 from zoetrope.networks.video_unet import Level, VideoUNetConfig

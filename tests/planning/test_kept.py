@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tests.planning.test_plan import convolutional, finer, recipe, stage, trained
-from zoetrope.cascade import memory as room
-from zoetrope.cascade.memory import stage_cost
+from zoetrope.cascade.execution import cost, layout
+from zoetrope.cascade.execution.cost import stage_cost
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.networks import Network, NetworkConfig
 from zoetrope.networks.video_unet import VideoUNetConfig
@@ -99,24 +99,24 @@ def planned() -> StagePlan:
 
 
 def test_a_network_is_built_once_for_all_questions_about_memory(built: list[NetworkConfig]) -> None:
-    for cached in (room._built, room.stage_cost, room.call_bytes):
+    for cached in (cost._built, cost.stage_cost, cost.call_bytes):
         cached.cache_clear()
     one = convolutional()
     for batch in (1, 2):
         for device in ("cpu", "cuda"):
-            room.least_memory(one, batch, 24, torch.device(device))
+            layout.least_memory(one, batch, 24, torch.device(device))
     assert built == [one.network]
 
 
 def test_memory_may_be_asked_for_inside_a_dry_run() -> None:
     one = convolutional()
-    plain = room.least_memory(one, 1, 24, torch.device("cpu"))
-    for cached in (room.stage_cost, room.call_bytes):
+    plain = layout.least_memory(one, 1, 24, torch.device("cpu"))
+    for cached in (cost.stage_cost, cost.call_bytes):
         cached.cache_clear()
     with dry():
-        assert room.least_memory(one, 1, 24, torch.device("cpu")) == plain
-    room.stage_cost.cache_clear()
-    assert room.least_memory(one, 1, 24, torch.device("cpu")) == plain
+        assert layout.least_memory(one, 1, 24, torch.device("cpu")) == plain
+    cost.stage_cost.cache_clear()
+    assert layout.least_memory(one, 1, 24, torch.device("cpu")) == plain
 
 
 def test_counts_are_read_again(built: list[NetworkConfig], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

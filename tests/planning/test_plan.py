@@ -11,13 +11,15 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from zoetrope.__main__ import main
-from zoetrope.cascade.memory import least_memory, plan_layout, stage_cost
+from zoetrope.cascade.execution.cost import stage_cost
+from zoetrope.cascade.execution.layout import least_memory, plan_layout
 from zoetrope.cascade.sample import Draw, sample_stage
-from zoetrope.cascade.spec import CascadeSpec, Oscillating, SamplingSpec, StageSpec
+from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.commands.plan import _time
-from zoetrope.conditioning import Conditioning
 from zoetrope.config import override
 from zoetrope.data.toybox import Toybox
+from zoetrope.guidance.oscillating import Oscillating
+from zoetrope.inputs.text import text_given
 from zoetrope.layers.convolution import SpatialConv, TemporalConv
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.planning.calibrate import Speed, cpu
@@ -119,7 +121,7 @@ def test_tiles_count_as_they_are_run() -> None:
     work, whole = sampling(one, torch.float32, memory), sampling(one, torch.float32)
     with dry() as meter:
         network = one.network.build().eval().requires_grad_(False)
-        text = Conditioning(text=torch.zeros(1, tokens, TEXT), text_mask=torch.ones(1, tokens, dtype=torch.bool))
+        text = text_given(torch.zeros(1, tokens, TEXT), torch.ones(1, tokens, dtype=torch.bool))
         video, draw = torch.zeros(1, 3, 16, 24, 24), Draw(seed=0, samples=[0], memory=memory)
         meter.restart()
         for _ in sample_stage(one, network, text, video, draw):
@@ -142,7 +144,7 @@ def test_frames_that_follow_one_another_count_as_they_are_run(frames: int, side:
     work = sampling(one, torch.float32)
     with dry() as meter:
         network = one.network.build().eval().requires_grad_(False)
-        text = Conditioning(text=torch.zeros(1, 24, TEXT), text_mask=torch.ones(1, 24, dtype=torch.bool))
+        text = text_given(torch.zeros(1, 24, TEXT), torch.ones(1, 24, dtype=torch.bool))
         video, draw = torch.zeros(1, 3, frames, low, low), Draw(seed=0, samples=[0], layout=layout)
         meter.restart()
         for _ in sample_stage(one, network, text, video, draw):

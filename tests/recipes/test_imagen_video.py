@@ -1,15 +1,18 @@
 """The recipe of the paper's size: its published table, where attention is, and passes of narrow networks."""
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from zoetrope.cascade.resample import augment, upsample
-from zoetrope.cascade.spec import Oscillating, StageSpec
+from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.diffusion.augmentation import augment
+from zoetrope.guidance.oscillating import Oscillating
+from zoetrope.guidance.text import TextGuidance
+from zoetrope.inputs.low_res import LowRes, low_res_given
+from zoetrope.inputs.text import text_given
 from zoetrope.layers.attention import SpatialAttention, TemporalAttention, TextAttention
 from zoetrope.layers.convolution import TemporalConv
 from zoetrope.networks import Network
@@ -18,6 +21,7 @@ from zoetrope.recipes import imagen_video
 from zoetrope.recipes.imagen_video import recipe
 from zoetrope.shapes import VideoShape
 from zoetrope.text.t5 import T5
+from zoetrope.video.resample import upsample
 
 # Published [Ho et al. 2022, arXiv:2210.02303, stage table]: parameters; frames, height, width and frames per second.
 TABLE = {
@@ -107,10 +111,12 @@ def test_sampling_is_the_papers(name: str) -> None:
     if name in ("base", "tsr1", "ssr1"):  # up to 80x48
         assert stage.sampling.guidance == Oscillating(high=15.0, low=1.0, constant=stage.sampling.steps // 10)
     else:
-        assert stage.sampling.guidance == 6.0
+        assert stage.sampling.guidance == TextGuidance(weight=6.0)
     assert stage.sampling.threshold == 0.995
-    given = stage.sampling.low_res_logsnr
-    assert given is None if name == "base" else given == pytest.approx(math.log(3))  # a signal-to-noise ratio of 3
+    low_res = stage.input("low_res")
+    assert (low_res is None) == (name == "base")
+    if isinstance(low_res, LowRes):
+        assert low_res.logsnr == pytest.approx(math.log(3))  # a signal-to-noise ratio of 3
 
 
 def shrunken(stage: StageSpec) -> StageSpec:
@@ -136,14 +142,14 @@ def batch(stage: StageSpec, draw: torch.Generator) -> tuple[Tensor, Conditioning
     """Two noisy clips, one of them without text; for super-resolution with a noised video of the stage before."""
     z = torch.randn(2, 3, *stage.shape.sizes, generator=draw)
     text = torch.randn(2, TOKENS, stage.network.text_width, generator=draw)
-    given = Conditioning(text=text, text_mask=torch.ones(2, TOKENS, dtype=torch.bool))
-    given = given.without_text(torch.tensor([False, True]))
+    given = text_given(text, torch.ones(2, TOKENS, dtype=torch.bool))
+    given = given.without("text", torch.tensor([False, True]))
     if stage.source is None:
         return z, given
     low_res = upsample(torch.rand(2, 3, *stage.source.sizes, generator=draw) * 2 - 1, stage.shape)
     level = torch.full((2,), math.log(3))
     low_res = augment(low_res, torch.randn(low_res.shape, generator=draw), level)
-    return z, replace(given, low_res=low_res, low_res_logsnr=level)
+    return z, given | low_res_given(low_res, level)
 
 
 @pytest.mark.parametrize("name", TABLE)

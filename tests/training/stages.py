@@ -7,6 +7,8 @@ import torch
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.data.toybox import Toybox
+from zoetrope.inputs.low_res import LowRes, usual_inputs
+from zoetrope.inputs.text import Text
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 from zoetrope.text._cache import EmbeddingCache
@@ -26,7 +28,7 @@ def stage(name: str) -> StageSpec:
     shape, source = {"base": (BASE, None), "tsr1": (TSR, BASE), "ssr1": (SSR, TSR)}[name]
     levels = (Level(width=8, temporal="convolution"), Level(width=16, text_attention=True, temporal="attention"))
     network = VideoUNetConfig(low_res=source is not None, text_width=8, embedding=16, head=8, levels=levels)
-    return StageSpec(name=name, shape=shape, source=source, network=network)
+    return StageSpec(name=name, shape=shape, inputs=usual_inputs(source), network=network)
 
 
 def plan(**fields: Any) -> TrainSpec:
@@ -54,7 +56,13 @@ def recipe(**fields: Any) -> Recipe:
     return Recipe(name="tiny", cascade=cascade, training=training)
 
 
-def batches(cache: Path, name: str = "base", **fields: Any) -> Batches:
-    """The batches of a stage's training."""
-    spec = plan(**fields)
-    return Batches(stage=stage(name), spec=spec, dataset=spec.data.open(), texts=EmbeddingCache(TEXT, cache))
+def batches(
+    cache: Path, name: str = "base", *, dropout: float | None = None, augment: float | None = None, **fields: Any
+) -> Batches:
+    """The batches of a stage's training, with other shares of dropped texts and noise."""
+    spec, own = plan(**fields), stage(name)
+    if dropout is not None:
+        own = own.with_input(Text(dropout=dropout))
+    if augment is not None:
+        own = own.with_input(LowRes(shape=own.source, augment=augment))
+    return Batches(stage=own, spec=spec, dataset=spec.data.open(), texts=EmbeddingCache(TEXT, cache))

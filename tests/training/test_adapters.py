@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from zoetrope.conditioning import Conditioning
+from zoetrope.inputs.text import text_given
 from zoetrope.models.weights import read_weights, write_weights
 from zoetrope.networks import Network
 from zoetrope.training.adapters import BASE, Lora, adapt, adapters, freeze, merged
@@ -36,7 +36,7 @@ def shaken(recipe: Recipe) -> Network:
 
 def answer(network: Network) -> torch.Tensor:
     torch.manual_seed(8)
-    text = Conditioning(text=torch.randn(2, 2, 8), text_mask=torch.ones(2, 2, dtype=torch.bool))
+    text = text_given(torch.randn(2, 2, 8), torch.ones(2, 2, dtype=torch.bool))
     with torch.no_grad():
         return network(torch.randn(2, 3, 2, 4, 8), torch.tensor([-1.0, 2.0]), text)
 

@@ -7,20 +7,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.resample import augmentation_logsnr, degrade, upsample
-from zoetrope.cascade.spec import CascadeSpec, SamplingSpec
+from zoetrope.diffusion.augmentation import augmentation_logsnr
+from zoetrope.inputs.low_res import LowRes
 from zoetrope.training.batch import Batch
 from zoetrope.training.spec import Phase, Recipe, clip_shape
+from zoetrope.video.resample import degrade, upsample
 
-from .stages import TEXT, TSR, batches, plan, recipe, stage
+from .stages import TSR, batches, plan, recipe, stage
 
 
 def tensors_of(batch: Batch) -> Iterator[Tensor]:
-    given = batch.conditioning
     yield from (batch.x, batch.t, batch.eps)
-    yield from (
-        v for v in (given.text, given.text_mask, given.images, given.low_res, given.low_res_logsnr) if v is not None
-    )
+    found: list[Tensor] = []
+    batch.conditioning.each(lambda value: found.append(value) or value)  # type: ignore[func-returns-value]
+    yield from found
 
 
 def test_phases_and_learning_rate() -> None:
@@ -79,25 +79,25 @@ def test_the_last_batch_of_a_phase_is_cut_to_fit(cache: Path) -> None:
 
 
 def test_share_of_text_that_is_dropped(cache: Path) -> None:
-    source = batches(cache, text_dropout=0.25, phases=(Phase(examples=1000, batch=40, frames=1),))
-    hidden = torch.cat([~source.at(n).conditioning.text_mask.any(-1) for n in range(0, 400, 40)])  # type: ignore[union-attr]
+    source = batches(cache, dropout=0.25, phases=(Phase(examples=1000, batch=40, frames=1),))
+    hidden = torch.cat([~source.at(n).conditioning.tokens["text"].mask.any(-1) for n in range(0, 400, 40)])
     assert 0.25 - 0.065 < float(hidden.double().mean()) < 0.25 + 0.065  # three standard errors of 400
-    always = batches(cache, text_dropout=0.0).at(0).conditioning
-    assert always.text_mask is not None and always.text_mask.any(-1).all()
+    always = batches(cache, dropout=0.0).at(0).conditioning
+    assert always.tokens["text"].mask.any(-1).all()
 
 
 def test_packs_of_images_have_a_text_for_each_frame(cache: Path) -> None:
-    batch = batches(cache, text_dropout=0.0, phases=(Phase(examples=40, batch=4, images=1.0),)).at(0)
+    batch = batches(cache, dropout=0.0, phases=(Phase(examples=40, batch=4, images=1.0),)).at(0)
     given = batch.conditioning
     assert given.images is not None and given.images.all()
-    assert given.text is not None and given.text.shape[:2] == (4, 2)
+    assert given.tokens["text"].values.shape[:2] == (4, 2)
     assert not torch.equal(batch.x[:, :, 0], batch.x[:, :, 1])
 
 
 def test_a_pair_is_the_same_picture_at_two_sizes(cache: Path) -> None:
     batch = batches(cache, "ssr1", phases=(Phase(examples=64, batch=48),)).at(0)
-    low, levels = batch.conditioning.low_res, batch.conditioning.low_res_logsnr
-    assert low is not None and levels is not None and low.shape == batch.x.shape
+    low, levels = batch.conditioning.maps["low_res"], batch.conditioning.numbers["low_res_logsnr"]
+    assert low.shape == batch.x.shape
     clean = levels > 3
     assert clean.any()
     pairs = (torch.stack([x.flatten(), seen.flatten()]) for x, seen in zip(batch.x[clean], low[clean], strict=True))
@@ -110,35 +110,30 @@ def test_without_augmentation_the_given_video_is_the_degraded_one(cache: Path) -
     made = batches(cache, "ssr1", augment=0.0)
     batch, source = made.at(0), made.stage.source
     assert source is not None
-    seen, level = batch.conditioning.low_res, batch.conditioning.low_res_logsnr
-    assert seen is not None and level is not None
-    assert torch.equal(seen, upsample(degrade(batch.x, source), made.stage.shape, made.stage.fill))
+    seen, level = batch.conditioning.maps["low_res"], batch.conditioning.numbers["low_res_logsnr"]
+    assert torch.equal(seen, upsample(degrade(batch.x, source), made.stage.shape))
     assert (level == augmentation_logsnr(torch.zeros(1)).float()).all()
-    noisy = made.stage.model_copy(update={"sampling": SamplingSpec(low_res_logsnr=1.0)})
-    cascade = CascadeSpec(name="one", text=TEXT, stages=(stage("base"), stage("tsr1"), noisy))
-    with pytest.raises(ValueError, match=r"training.ssr1.augment: .* must be null, got 1"):
-        Recipe(name="one", cascade=cascade, training={"ssr1": made.spec})
+    with pytest.raises(ValueError, match=r"logsnr: expected null, for training adds no noise .*, got 1"):
+        LowRes(shape=source, augment=0.0, logsnr=1.0)
 
 
 def test_augmentation_reaches_as_far_as_the_recipe_says(cache: Path) -> None:
     made = batches(cache, "ssr1", augment=0.5)
-    levels = torch.cat([level for i in range(8) if (level := made.at(i).conditioning.low_res_logsnr) is not None])
+    levels = torch.cat([made.at(i).conditioning.numbers["low_res_logsnr"] for i in range(8)])
     assert len(levels) == 32 and levels.min() >= -1e-6 and levels.max() > 2
-    noisy = made.stage.model_copy(update={"sampling": SamplingSpec(low_res_logsnr=-1.0)})
-    cascade = CascadeSpec(name="one", text=TEXT, stages=(stage("base"), stage("tsr1"), noisy))
-    with pytest.raises(ValueError, match=r"training.ssr1.augment: .* = -1 falls into, got 0.5, which ends at"):
-        Recipe(name="one", cascade=cascade, training={"ssr1": made.spec})
+    with pytest.raises(ValueError, match=r"logsnr: expected 0.00 or more, .* \(augment 0.5\), got -1"):
+        LowRes(shape=TSR, augment=0.5, logsnr=-1.0)
 
 
 def test_one_crop_for_a_clip_and_for_what_it_is_made_from(cache: Path) -> None:
     batch = batches(cache, "ssr1", crop=(4, 8)).at(0)
     assert batch.x.shape == (4, 3, 4, 4, 8)
-    assert batch.conditioning.low_res is not None and batch.conditioning.low_res.shape == batch.x.shape
+    assert batch.conditioning.maps["low_res"].shape == batch.x.shape
 
 
 def test_a_span_of_a_clip_and_what_it_is_made_from(cache: Path) -> None:
     whole, part = (batches(cache, "tsr1", span=span).at(0) for span in (None, 2))
-    assert part.x.shape[2] == 2 and part.conditioning.low_res is not None
+    assert part.x.shape[2] == 2 and part.conditioning.maps["low_res"].shape == part.x.shape
     for clip, seen in zip(whole.x, part.x, strict=True):
         assert any(torch.equal(clip[:, k : k + 2], seen) for k in range(0, clip.shape[1], 2))
     with pytest.raises(ValueError, match=r"training.tsr1.span: frames 3 is no multiple of 2 up to"):

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,15 @@ import zoetrope.data
 import zoetrope.networks
 import zoetrope.text
 from zoetrope.cascade.sample import Draw, sample_stage
-from zoetrope.cascade.spec import CascadeSpec, Distilled, Oscillating, SamplingSpec, StageSpec
-from zoetrope.conditioning import Conditioning
+from zoetrope.cascade.spec import CascadeSpec, Distilled, SamplingSpec, StageSpec
 from zoetrope.data import Source
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.distillation import Grid, halving_answer
 from zoetrope.diffusion.prediction import x_from
 from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.guidance.oscillating import Oscillating
+from zoetrope.inputs.guidance_weight import weight_given
+from zoetrope.inputs.text import text_given
 from zoetrope.networks import NetworkConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.ddim import DDIM
@@ -189,8 +190,8 @@ def test_a_student_starts_as_its_teacher(tmp_path: Path) -> None:
     run = Run(part.recipe, "base", part.folder, CPU)
     assert run.teacher is not None
     z, logsnr = torch.randn(3, 3, 2, 4, 8), torch.tensor([-3.0, 0.0, 3.0])
-    text = Conditioning(text=torch.randn(3, 2, 8), text_mask=torch.ones(3, 2, dtype=torch.bool))
-    weights = replace(text, guidance=torch.tensor([0.0, 2.0, 15.0]))
+    text = text_given(torch.randn(3, 2, 8), torch.ones(3, 2, dtype=torch.bool))
+    weights = text | weight_given(torch.tensor([0.0, 2.0, 15.0]))
     with torch.no_grad():
         taught = run.teacher(z, logsnr, text)
         assert torch.equal(run.state.network(z, logsnr, weights), taught)
@@ -203,16 +204,16 @@ def test_the_guided_answer_is_that_of_two_calls(tmp_path: Path) -> None:
     made = recipe(QUICK, sampling=GUIDED)
     part, *_ = begun(made, tmp_path / "out").rounds()
     run = Run(part.recipe, "base", part.folder, CPU)
-    text = Conditioning(text=torch.randn(2, 2, 8), text_mask=torch.ones(2, 2, dtype=torch.bool))
+    text = text_given(torch.randn(2, 2, 8), torch.ones(2, 2, dtype=torch.bool))
     weight = torch.tensor([0.5, 3.0])
-    given = replace(text, guidance=weight)
+    given = text | weight_given(weight)
     lesson = Lesson(torch.randn(2, 3, 2, 4, 8), torch.randn(2, 3, 2, 4, 8), torch.tensor([0.2, 0.9]), given)
     question = run.spec.objective(run.stage, lesson, run.learner.ask)
     logsnr = question.level.logsnr.float()
     with torch.no_grad():
         assert run.teacher is not None
         c = run.teacher(question.z, logsnr, text)
-        u = run.teacher(question.z, logsnr, text.without_text(torch.tensor([True, True])))
+        u = run.teacher(question.z, logsnr, text.without("text", torch.tensor([True, True])))
     expected = u + expand_like(1 + weight, c) * (c - u)
     torch.testing.assert_close(question.answer, expected, rtol=1e-5, atol=1e-5)
     assert float((question.answer - c).abs().max()) > 1e-3
@@ -316,7 +317,7 @@ def test_one_call_a_step_with_its_weight() -> None:
     stage = StageSpec(name="base", shape=BASE, network=guided, sampling=wave, distilled=distilled)
     built, told = stage.network.build(), []
     built.register_forward_pre_hook(lambda module, inputs: told.append((len(inputs[0]), inputs[2].guidance.tolist())))
-    text = Conditioning(text=torch.randn(2, 2, 8), text_mask=torch.ones(2, 2, dtype=torch.bool))
+    text = text_given(torch.randn(2, 2, 8), torch.ones(2, 2, dtype=torch.bool))
     list(sample_stage(stage, built, text, None, Draw(seed=0, samples=(0, 1))))
     assert told == [(2, [w, w]) for w in (4, 4, 1, 4)]
     with pytest.raises(ValueError, match="base': a distilled network knows no negative prompt"):
@@ -343,7 +344,7 @@ def test_sampling_it_was_not_distilled_for_is_refused(fields: dict[str, Any], me
         distilled_stage(**good).check_sampling()
     with pytest.raises(ValueError, match=message):
         distilled_stage(**fields).check_sampling()
-    text = Conditioning(text=torch.randn(1, 2, 8), text_mask=torch.ones(1, 2, dtype=torch.bool))
+    text = text_given(torch.randn(1, 2, 8), torch.ones(1, 2, dtype=torch.bool))
     with pytest.raises(ValueError, match=message):
         stage = distilled_stage(**fields)
         list(sample_stage(stage, stage.network.build(), text, None, Draw(seed=0, samples=(0,))))

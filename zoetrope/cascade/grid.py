@@ -71,9 +71,7 @@ def _grown(shape: VideoShape, first: VideoShape, begun: VideoShape) -> VideoShap
 
 
 def _moved(stage: StageSpec, moved: Callable[[VideoShape], VideoShape]) -> StageSpec:
-    fields = {name: getattr(stage, name) for name in StageSpec.model_fields}
-    source = None if stage.source is None else moved(stage.source)
-    return StageSpec(**{**fields, "shape": moved(stage.shape), "source": source})
+    return stage.on(moved(stage.shape), None if stage.source is None else moved(stage.source))
 
 
 def _sizes_around(shape: VideoShape) -> Iterator[VideoShape]:

@@ -6,7 +6,7 @@ batch it is sampled in, not on tiling, not on how many processes share the work.
 
 import hashlib
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, SupportsIndex
 
@@ -15,10 +15,6 @@ import torch
 from torch import Tensor
 
 from zoetrope.shapes import VideoShape, Window
-
-Noise = Callable[[str, Window], Tensor]
-"""What noise is for ("start", "step 3", "augment") and a window of the video -> standard normal noise (B, C, F, H, W)
-there, one row for each video of the batch."""
 
 Scheme = Literal["philox", "mersenne"]
 """How noise is drawn. "philox": NumPy's normals of a Philox generator, whose key of 128 bits is a hash of all that the

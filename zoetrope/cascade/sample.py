@@ -1,4 +1,4 @@
-"""Run one stage: from text, noise and the previous stage's video to this stage's video."""
+"""Run one stage: from noise, what it is told and the previous stage's video to this stage's video."""
 
 import logging
 from collections import deque
@@ -8,16 +8,18 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.local import Local, local_denoiser
-from zoetrope.cascade.memory import Layout, layout_here
-from zoetrope.cascade.noise import Noise, Scheme, window_noise
+from zoetrope.cascade.execution.call import Calls
+from zoetrope.cascade.execution.layout import Layout, layout_here
+from zoetrope.cascade.execution.run import denoiser
+from zoetrope.cascade.execution.tiles import Tile
+from zoetrope.cascade.noise import Scheme, window_noise
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.cascade.tiles import Tile, one_by_one, tiled
 from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping, per_step
+from zoetrope.diffusion.denoise import dynamically_thresholded, keeping, per_step
 from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.inputs import Noise
 from zoetrope.networks import Network
-from zoetrope.samplers import Step
+from zoetrope.routines import Ready
 from zoetrope.shapes import Window
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,8 @@ class Draw:
 
     Attributes:
         negative: text that guidance leads away from, with as many tokens as the prompts.
-        memory: what the whole process may hold at its peak, in bytes; see `zoetrope.cascade.memory.plan_layout`.
+        memory: what the whole process may hold at its peak, in bytes; see
+            `zoetrope.cascade.execution.layout.plan_layout`.
         layout: used instead, if given.
         scheme: how noise is drawn from the seed and the sample numbers.
         noise: used instead, if given: the noise of the whole batch, on any device.
@@ -59,46 +62,52 @@ class Draw:
 
 
 def sample_stage(
-    stage: StageSpec, network: Network, text: Conditioning, video: Tensor | None, draw: Draw
+    stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw
 ) -> Iterator[Tensor]:
     """Yield x_hat (B, C, F, H, W) after each denoising step of a stage; the last is what it made.
 
     It lies in [-1, 1] where the stage has a threshold.
 
-    `text` holds one prompt for each of draw.samples; `video` (B, C, f, h, w) is what the previous stage made. The
-    network works in tiles where memory asks for it, which changes the result by rounding at most. Whoever lets go of
-    an x_hat before asking for the next one saves the memory of a video.
+    `given` is what the network is told of each of draw.samples, its text first of all; `video` (B, C, f, h, w) is what
+    the previous stage made. The network works in tiles where memory asks for it, which changes the result by rounding
+    at most. Drop each x_hat before you ask for the next one: that saves the memory of a video.
 
     Raises ValueError if draw.memory does not suffice, and for a distilled stage if it is asked for what it was not
     distilled for, or is given negative text.
     """
     stage.check_sampling()
-    if draw.negative is not None and stage.network.guided and any(stage.sampling.weights()):
+    if draw.negative is not None and stage.network.guided and stage.sampling.guided:
         raise ValueError(f"stage {stage.name!r}: a distilled network knows no negative prompt; run its teacher instead")
-    steps = _steps(stage, network, text, video, draw)
+    steps = stage.sampling.routine(ready(stage, network, given, video, draw))
     return (next(steps).x_hat for _ in range(stage.sampling.steps))
 
 
-def _steps(stage: StageSpec, network: Network, text: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Step]:
-    """The sampler of a stage, ready to run."""
-    levels = sampling_levels(stage, draw)
+def ready(stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw) -> Ready:
+    """A stage that is ready to run. Raises ValueError if draw.memory does not suffice."""
     log.debug("stage %s", stage.name)
-    layout = draw.layout or layout_here(stage, len(draw.samples), text_length(text), draw.memory, draw.device)
+    layout = draw.layout or layout_here(stage, len(draw.samples), text_length(given), draw.memory, draw.device)
     if len(layout.tiles) > 1:
         log.info("stage %s: %d tiles of up to %s", stage.name, len(layout.tiles), _largest(layout.tiles))
     if layout.part is not None:
         log.info("stage %s: %d frames at a time", stage.name, layout.part)
-    denoise = _thresholded(stage, _denoiser(stage, network, text, video, draw, layout))
-    whole = Window.whole(stage.shape)
+    denoise = denoiser(_calls(stage, network, given, video, draw, layout), layout)
+    threshold = stage.sampling.threshold
+    if isinstance(threshold, float):
+        denoise = dynamically_thresholded(denoise, threshold)
     if stage.sampling.keep_frames and video is not None:
         denoise = keeping(denoise, video)
-    noise = _noise(stage, draw, "start", whole)
-    return stage.sampling.sampler(denoise, noise, levels, noise=lambda step: _noise(stage, draw, f"step {step}", whole))
+    whole = Window.whole(stage.shape)
+    return Ready(
+        denoise=denoise,
+        levels=sampling_levels(stage, draw),
+        noise=lambda purpose: _noise(stage, draw, purpose, whole),
+        sampler=stage.sampling.sampler,
+    )
 
 
-def stage_video(stage: StageSpec, network: Network, text: Conditioning, video: Tensor | None, draw: Draw) -> Tensor:
+def stage_video(stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw) -> Tensor:
     """What a stage makes, (B, C, F, H, W): the last that `sample_stage` yields."""
-    return deque(sample_stage(stage, network, text, video, draw), maxlen=1).pop()
+    return deque(sample_stage(stage, network, given, video, draw), maxlen=1).pop()
 
 
 def sampling_levels(stage: StageSpec, draw: Draw) -> list[NoiseLevel]:
@@ -107,63 +116,41 @@ def sampling_levels(stage: StageSpec, draw: Draw) -> list[NoiseLevel]:
     return [stage.schedule(t.expand(len(draw.samples)).to(draw.device)) for t in times]
 
 
-def _denoiser(
-    stage: StageSpec, network: Network, text: Conditioning, video: Tensor | None, draw: Draw, layout: Layout
-) -> Denoise:
-    """The denoiser of the whole batch, before any threshold that looks at whole videos."""
-
-    def some(text: Conditioning, video: Tensor | None, draw: Draw) -> Denoise:
-        local = local_of(stage, network, text, video, draw, layout)
-        numbers = {tile.seen: number for number, tile in enumerate(layout.tiles, start=1)}
-
-        def of_window(window: Window) -> Denoise:
-            if len(numbers) > 1:
-                log.debug("stage %s: tile %d of %d", stage.name, numbers[window], len(numbers))
-            return local_denoiser(local, window)
-
-        return tiled(of_window, layout.tiles)
-
-    if not layout.apart:
-        return some(text, video, draw)
-    rows = torch.arange(len(draw.samples)).split(1)
-    return one_by_one(
-        [some(text.select(row), None if video is None else video[row], draw.row(int(row))) for row in rows]
-    )
-
-
-def local_of(
-    stage: StageSpec, network: Network, text: Conditioning, video: Tensor | None, draw: Draw, layout: Layout
-) -> Local:
-    """What `sample_stage` makes the denoisers of windows from."""
-    return Local(
-        stage,
-        network,
-        text,
-        video,
+def calls_of(stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw) -> Calls:
+    """What `sample_stage` makes the network's calls from."""
+    return Calls(
+        stage=stage,
+        network=network,
+        given=given,
+        video=video,
         noise=lambda purpose, window: _noise(stage, draw, purpose, window),
-        weight=per_step(sampling_levels(stage, draw), stage.sampling.weights()),
+        step=per_step(sampling_levels(stage, draw), range(stage.sampling.steps)),
         negative=draw.negative,
         device=draw.device.type,
         dtype=draw.dtype,
-        part=layout.part,
-        keep=layout.keep,
-        once=layout.once(stage),
     )
 
 
-def text_length(text: Conditioning) -> int:
-    """The number of tokens, L."""
-    return 0 if text.text is None else text.text.shape[-2]
+def _calls(
+    stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw, layout: Layout
+) -> list[Calls]:
+    """The calls for the whole batch, or for each of its videos."""
+    if not layout.one_at_a_time:
+        return [calls_of(stage, network, given, video, draw)]
+    rows = torch.arange(len(draw.samples)).split(1)
+    return [
+        calls_of(stage, network, given.select(row), None if video is None else video[row], draw.row(int(row)))
+        for row in rows
+    ]
+
+
+def text_length(given: Conditioning) -> int:
+    """The number of tokens, L, of the longest sequence; 0 if there is none."""
+    return max((tokens.mask.shape[-1] for tokens in given.tokens.values()), default=0)
 
 
 def _largest(tiles: Sequence[Tile]) -> str:
     return "x".join(str(len(axis)) for axis in max((tile.seen for tile in tiles), key=lambda window: window.volume))
-
-
-def _thresholded(stage: StageSpec, denoise: Denoise) -> Denoise:
-    """With dynamic thresholding, which looks at whole videos, if the stage says so."""
-    threshold = stage.sampling.threshold
-    return dynamically_thresholded(denoise, threshold) if isinstance(threshold, float) else denoise
 
 
 def _noise(stage: StageSpec, draw: Draw, purpose: str, window: Window) -> Tensor:

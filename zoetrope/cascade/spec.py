@@ -3,38 +3,28 @@
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from zoetrope.cascade.migration import cascade_of_today, guidance_of, stage_of_today
 from zoetrope.cascade.noise import Scheme
 from zoetrope.config import Config, parse_json, unknown
-from zoetrope.diffusion.denoise import oscillating
 from zoetrope.diffusion.prediction import Prediction
-from zoetrope.diffusion.schedule import Cosine, LogSNR
+from zoetrope.diffusion.schedule import Cosine
+from zoetrope.guidance import Guidance
+from zoetrope.guidance.text import TextGuidance, Weight
+from zoetrope.inputs import Input
+from zoetrope.inputs.guidance_weight import GuidanceWeight
+from zoetrope.inputs.text import TEXT, Text
 from zoetrope.networks import NetworkConfig
+from zoetrope.routines import Routine
+from zoetrope.routines.straight import Straight
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
 
-Weight = Annotated[float, Field(ge=0, le=10_000)]
 Steps = Annotated[int, Field(ge=1, le=100_000)]
 MOST_PIXELS = 2**36  # of a stage's video, over all frames; 500 times those of the paper's largest
-
-
-class Oscillating(Config):
-    """Guidance that is `high` for the first `constant` steps and then low and high in turn.
-
-    [Ho et al. 2022, arXiv:2210.02303, Sec. 2.7]; the number of constant steps is not published.
-
-    Attributes:
-        high: weight of the first steps, and of every second one after them.
-        low: weight of the steps between.
-        constant: how many steps, from the first on, have the high weight.
-    """
-
-    high: Weight = 15.0
-    low: Weight = 1.0
-    constant: Annotated[int, Field(ge=0, le=100_000)] = 10
 
 
 class SamplingSpec(Config):
@@ -43,25 +33,33 @@ class SamplingSpec(Config):
     Attributes:
         sampler: the way from noise to data.
         steps: denoising steps.
-        guidance: weight w of classifier-free guidance, x_c + w (x_c - x_u); 0 is none.
+        guidance: how it is guided; a number w stands for text guidance of that weight, x_c + w (x_c - x_u); 0 is none.
         threshold: "static" clips x_hat to [-1, 1]; a number in (0, 1] is the percentile of dynamic thresholding.
-        low_res_logsnr: noise level of the conditioning video; None adds no noise. The paper: an SNR "such as 3 or 5".
+        routine: what it does from start to end.
         keep_frames: whether a temporal stage gives the frames that it was given back as they are, and makes new ones
             alone; the paper's stages make all of them anew.
     """
 
     sampler: Sampler = DDIM()
     steps: Steps = 32
-    guidance: Weight | Oscillating = 0.0
+    guidance: Guidance = TextGuidance()
     threshold: Literal["static"] | Annotated[float, Field(gt=0, le=1)] | None = "static"
-    low_res_logsnr: LogSNR | None = None
+    routine: Routine = Straight()
     keep_frames: bool = False
+
+    @field_validator("guidance", mode="before")
+    @classmethod
+    def _of_number(cls, value: Any) -> Any:
+        return guidance_of(value)
 
     def weights(self) -> list[float]:
         """The guidance weight of each step."""
-        if isinstance(self.guidance, Oscillating):
-            return oscillating(self.steps, self.guidance.high, self.guidance.low, self.guidance.constant)
-        return [self.guidance] * self.steps
+        return self.guidance.weights(self.steps)
+
+    @property
+    def guided(self) -> bool:
+        """Whether any step is guided."""
+        return self.guidance.active(self.steps)
 
 
 class Distilled(Config):
@@ -104,24 +102,53 @@ class StageSpec(Config):
     Attributes:
         name: of the stage, as options and folders call it: a small letter, then small letters, digits, "_" and "-".
         shape: what the stage makes.
-        source: what it makes it from; None generates from noise and text alone.
+        inputs: what its network is told beside z.
         network: the architecture.
         sampling: how it is sampled unless options say otherwise.
         schedule: how much noise there is at which time, in training and in sampling.
         prediction: what the network's output means: the clean video x, the noise eps, or v = alpha eps - sigma x.
-        fill: how a temporal stage brings `source` to more frames: each repeated, or blank ones between.
         distilled: what its network was distilled for; None: it was not.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=64)]
     shape: VideoShape
-    source: VideoShape | None = None
+    inputs: Annotated[tuple[Input, ...], Field(max_length=64)] = (Text(),)
     network: NetworkConfig
     sampling: SamplingSpec = SamplingSpec()
     schedule: Cosine = Cosine()
     prediction: Prediction = "v"
-    fill: Literal["repeat", "blank"] = "repeat"
     distilled: Distilled | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_today(cls, value: Any) -> Any:
+        return stage_of_today(value)
+
+    @property
+    def source(self) -> VideoShape | None:
+        """The grid of the video that the stage is made from; None: it is made from noise and what it is told alone."""
+        return next((each.source for each in self.inputs if each.source is not None), None)
+
+    @property
+    def told(self) -> tuple[Input, ...]:
+        """All that its network is told: its inputs, and the weight of guidance where it was distilled for that."""
+        if not self.network.guided or self.distilled is None:
+            return self.inputs
+        return (*self.inputs, GuidanceWeight(low=self.distilled.weights[0], high=self.distilled.weights[1]))
+
+    def input(self, name: str) -> Input | None:
+        """The input of that name; None if the stage has none."""
+        return next((each for each in self.inputs if each.name == name), None)
+
+    def with_input(self, new: Input) -> Self:
+        """The stage with an input in the place of its own of that name, if it has one."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**{**fields, "inputs": tuple(new if own.name == new.name else own for own in self.inputs)})
+
+    def on(self, shape: VideoShape, source: VideoShape | None = None) -> Self:
+        """The stage on another grid, made from another stage's video of shape `source`."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**{**fields, "shape": shape, "inputs": tuple(each.on(shape, source) for each in self.inputs)})
 
     def check_sampling(self) -> None:
         """Raise ValueError, with what is legal, if the stage is sampled in a way that it was not distilled for."""
@@ -145,8 +172,7 @@ class StageSpec(Config):
         if (pixels := math.prod(self.shape.sizes)) > MOST_PIXELS:
             raise ValueError(f"stage {self.name!r}: expected at most {MOST_PIXELS:,} pixels, got {pixels:,}")
         self.network.check(self.shape.frames, self.shape.height, self.shape.width)
-        if self.network.low_res != (self.source is not None):
-            raise ValueError(f"stage {self.name!r}: a network has low_res = true exactly where the stage has a source")
+        self._expect_inputs()
         if self.sampling.keep_frames and not self._adds_frames_alone:
             raise ValueError(f"stage {self.name!r}: sampling.keep_frames is for stages that only add frames between")
         if self.network.predicts not in (None, self.prediction):
@@ -154,19 +180,22 @@ class StageSpec(Config):
             raise ValueError(f"stage {self.name!r}: expected {expected}, got {self.prediction!r}")
         if self.network.guided != (self.distilled is not None and self.distilled.weights[1] > 0):
             raise ValueError(f"stage {self.name!r}: guided = true belongs to a network distilled for guidance")
-        if self.source is not None:
-            for axis in ("frames", "height", "width"):
-                small, large = getattr(self.source, axis), getattr(self.shape, axis)
-                if large % small:
-                    raise ValueError(f"stage {self.name!r}: {axis} {large} is no multiple of its source's {small}")
-            if not math.isclose(self.shape.seconds, self.source.seconds, rel_tol=1e-6):
-                raise ValueError(f"stage {self.name!r}: {self.shape} lasts other seconds than its source {self.source}")
         return self
 
-
-def with_noise(cascade: Any) -> Any:
-    """The JSON of a cascade with a "noise", which those of before there was a choice do not have."""
-    return {"noise": "mersenne", **cascade} if isinstance(cascade, dict) else cascade
+    def _expect_inputs(self) -> None:
+        """Raise ValueError unless the inputs are what the network reads, each once, and fit the stage's shape."""
+        names = [each.name for each in self.inputs]
+        if len(set(names)) < len(names):
+            raise ValueError(f"stage {self.name!r}: expected every input once, got {names}")
+        if (given := set(names)) != (read := self.network.reads):
+            raise ValueError(
+                f"stage {self.name!r}: expected the inputs that its network reads, {sorted(read)}, got {sorted(given)}"
+            )
+        for each in self.inputs:
+            try:
+                each.check(self.shape)
+            except ValueError as error:
+                raise ValueError(f"stage {self.name!r}: {error}") from None
 
 
 class CascadeSpec(Config):
@@ -174,7 +203,7 @@ class CascadeSpec(Config):
 
     Attributes:
         name: of the model, for people.
-        text: the frozen encoder of prompts.
+        text: the frozen encoder of prompts; None: no stage is told any text.
         stages: in the order in which they run.
         default_until: the last stage that runs unless another is named; None is the last one.
         teachers: the originals of distilled stages, of the same names, which can run in their places.
@@ -183,7 +212,7 @@ class CascadeSpec(Config):
     """
 
     name: Annotated[str, Field(max_length=200)]
-    text: TextEncoder
+    text: TextEncoder | None = None
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=64)]
     default_until: str | None = None
     teachers: Annotated[tuple[StageSpec, ...], Field(max_length=64)] = ()
@@ -193,7 +222,7 @@ class CascadeSpec(Config):
     @classmethod
     def from_json(cls, value: Any) -> Self:
         """As for any config; what older versions wrote keeps the noise of their time."""
-        return super().from_json(with_noise(parse_json(value) if isinstance(value, str) else value))
+        return super().from_json(cascade_of_today(parse_json(value) if isinstance(value, str) else value))
 
     @model_validator(mode="after")
     def _chained(self) -> Self:
@@ -202,10 +231,7 @@ class CascadeSpec(Config):
             if stage.network.channels != 3:
                 where = f"stages.{stage.name}.network.channels"
                 raise ValueError(f"{where}: expected 3, for videos are RGB pictures, got {stage.network.channels}")
-            if stage.network.text_width != self.text.width:
-                asked = f"width {stage.network.text_width}, which stage {stage.name!r} reads (its network.text_width)"
-                got = f"{self.text.kind()} of width {self.text.width}"
-                raise ValueError(f"text: expected an encoder of {asked}, got {got}")
+            self._expect_text(stage)
             if stage.source != (previous.shape if previous else None):
                 made = f"{previous.name!r} makes {previous.shape}" if previous else "it is the first stage"
                 raise ValueError(f"stage {stage.name!r} expects {stage.source or 'nothing'}, but {made}")
@@ -220,6 +246,17 @@ class CascadeSpec(Config):
             if (stage.shape, stage.source) != (teacher.shape, teacher.source):
                 raise ValueError(f"teachers: {teacher.name!r} makes another shape than the stage that it taught")
         return self
+
+    def _expect_text(self, stage: StageSpec) -> None:
+        """Raise ValueError if a stage reads text that the encoder does not give."""
+        if TEXT not in stage.network.reads:
+            return
+        if self.text is None:
+            raise ValueError(f"text: expected an encoder, for stage {stage.name!r} is told a text, got none")
+        if stage.network.text_width != self.text.width:
+            asked = f"width {stage.network.text_width}, which stage {stage.name!r} reads (its network.text_width)"
+            got = f"{self.text.kind()} of width {self.text.width}"
+            raise ValueError(f"text: expected an encoder of {asked}, got {got}")
 
     def originals(self) -> "CascadeSpec":
         """The cascade with teachers in the places of the stages that were distilled from them.

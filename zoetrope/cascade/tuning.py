@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from zoetrope.cascade.migration import path_of_today
 from zoetrope.cascade.spec import CascadeSpec
 from zoetrope.config import overridden
 from zoetrope.samplers import Sampler
@@ -35,7 +36,7 @@ def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
         path = f"stages.{stage.name}.sampling"
         if tuning.steps is not None:
             changes[f"{path}.steps"] = tuning.steps
-        if tuning.guidance is not None and (number == 0 or any(stage.sampling.weights())):
+        if tuning.guidance is not None and (number == 0 or stage.sampling.guided):
             changes[f"{path}.guidance"] = tuning.guidance
         if sampler is not None:
             changes[f"{path}.sampler"] = sampler.to_json()
@@ -55,4 +56,4 @@ def full_path(spec: CascadeSpec, path: str) -> str:
     if head in CascadeSpec.model_fields:
         return path
     spec.stage(head)
-    return f"stages.{path}"
+    return f"stages.{head}.{path_of_today(path.partition('.')[2])}"

@@ -86,7 +86,7 @@ def chain(stages: Sequence[StageSpec], given: VideoShape) -> list[StageSpec]:
     for stage in stages:
         shape = enlarged(stage, given)
         try:
-            made.append(stage.with_(shape=shape, source=given))
+            made.append(stage.on(shape, given))
         except ValueError as error:
             reason = str(error).removeprefix(f"{type(stage).__name__}: ")
             raise ValueError(f"stage {stage.name!r}, which would make {shape}: {reason}") from None

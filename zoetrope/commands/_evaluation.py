@@ -315,7 +315,8 @@ def _label(name: str, taken: Sequence[str]) -> str:
 def _key(gathered: "Gathered", stages: "Sequence[StageSpec]", cascade: "Cascade") -> str:
     """A hash of all of a model that decides what its videos become: weights, settings, where it runs."""
     told = hashlib.sha256()
-    for value in (gathered.spec.text.to_json(), *(stage.to_json() for stage in stages), cascade.device.type):
+    encoder = gathered.spec.text
+    for value in (encoder and encoder.to_json(), *(stage.to_json() for stage in stages), cascade.device.type):
         told.update(json.dumps(value, sort_keys=True).encode())
     told.update(str(cascade.dtype).encode())
     for stage in stages:

@@ -69,7 +69,8 @@ def _models() -> Iterator[Finding]:
     for name in shipped():
         gathered = gather([name])
         gathered.check(gathered.spec.stages)
-        encoders[gathered.spec.text] = name
+        if gathered.spec.text is not None:
+            encoders[gathered.spec.text] = name
     for encoder, name in encoders.items():
         if missing := absent(encoder):
             yield Finding(f"model {name}: its text encoder {encoder.kind()}: {missing}")

@@ -175,7 +175,7 @@ def warn_of_cuts(talk: Talk, cascade: "Cascade", texts: Iterable[str]) -> None:
     """Say what the text encoder will not read."""
     for text in dict.fromkeys(texts):
         if lost := cascade.cut(text):
-            limit = cascade.spec.text.limit
+            limit = 0 if cascade.spec.text is None else cascade.spec.text.limit
             talk.warn(f'the text encoder reads {limit} tokens of a prompt; this end of yours was cut off: "{lost}"')
 
 

@@ -231,7 +231,7 @@ def _long_captions(recipe: str, captions: list[str]) -> list[str]:
     from zoetrope.text._cache import EmbeddingCache
 
     encoder = load_recipe(recipe).cascade.text
-    if encoder.kind() not in SMALL:
+    if encoder is None or encoder.kind() not in SMALL:
         return []
     try:
         said = cut_short(captions, EmbeddingCache(encoder))
@@ -273,7 +273,10 @@ def _encoder(text: str | None, recipe: str | None) -> Any:
     if (text is None) == (recipe is None):
         raise ValueError("expected either --text or --recipe to say which encoder")
     if recipe is not None:
-        return load_recipe(recipe).cascade.text
+        encoder = load_recipe(recipe).cascade.text
+        if encoder is None:
+            raise ValueError(f"--recipe: {recipe} is told no text")
+        return encoder
     assert text is not None
     return TextEncoder.from_json(text if text.lstrip().startswith("{") else {"type": text})
 

@@ -66,7 +66,7 @@ def plan(
     card = _card(device)
     name, stages, recipe = _stages(what, until, fields)
 
-    from zoetrope.cascade.memory import expect_memory
+    from zoetrope.cascade.execution.layout import expect_memory
     from zoetrope.cascade.sample import CPU
     from zoetrope.planning.plan import plan_stage, rounds_of, totals
     from zoetrope.planning.work import TOKENS

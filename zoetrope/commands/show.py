@@ -14,6 +14,7 @@ from zoetrope.wording import counted, one_line
 if TYPE_CHECKING:
     from zoetrope.cascade.spec import StageSpec
     from zoetrope.networks import NetworkConfig
+    from zoetrope.text import TextEncoder
     from zoetrope.training.spec import Recipe
 
 What = Annotated[
@@ -76,14 +77,18 @@ def _model(name: str) -> tuple[dict[str, Any], list[str]]:
     }
     lines = [
         one_line(f"{spec.name}, a model in {folder}"),
-        f"text: {js.dumps(spec.text.to_json())}",
+        _text(spec.text),
         *_table(spec.stages, sizes),
     ]
     return value, [*lines, "", card.strip() or "It has no card."]
 
 
+def _text(encoder: "TextEncoder | None") -> str:
+    return "text: none" if encoder is None else f"text: {js.dumps(encoder.to_json())}"
+
+
 def _recipe(recipe: "Recipe") -> list[str]:
-    lines = [one_line(f"{recipe.name}, a recipe"), f"text: {js.dumps(recipe.cascade.text.to_json())}"]
+    lines = [one_line(f"{recipe.name}, a recipe"), _text(recipe.cascade.text)]
     lines += [*_table(recipe.cascade.stages, {}), "", "training:"]
     for name, spec in recipe.training.items():
         phases = [f"{p.examples} x {p.frames or 'all'} frames, batch {p.batch}" for p in spec.phases]

@@ -1,6 +1,7 @@
 """Denoisers are functions (z, level) -> x_hat; guidance and thresholds are functions of denoisers."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from zoetrope.shapes import expand_like
 
 Denoise = Callable[[Tensor, NoiseLevel], Tensor]
 Weight = Callable[[NoiseLevel], float]
+Value = TypeVar("Value")
 ROUNDING = 1e-4  # of logsnr: more than float32 is off by, less than any step is long
 
 
@@ -75,7 +77,7 @@ def keeping(denoise: Denoise, frames: Tensor) -> Denoise:
     return run
 
 
-def per_step(levels: Sequence[NoiseLevel], values: Sequence[float]) -> Weight:
+def per_step(levels: Sequence[NoiseLevel], values: Sequence[Value]) -> Callable[[NoiseLevel], Value]:
     """The step function of noise level with values[i] from levels[i] down to levels[i + 1].
 
     This is how a weight that changes from step to step (oscillating guidance [Ho et al. 2022, arXiv:2210.02303,

@@ -11,12 +11,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.resample import degrade
 from zoetrope.cascade.start import Start
 from zoetrope.metrics.reference import Reference
 from zoetrope.metrics.shelf import Shelf
 from zoetrope.models.cascade import Cascade
 from zoetrope.shapes import VideoShape
+from zoetrope.video.resample import degrade
 
 MOST, TOGETHER = 8, 2**22  # videos that are made together: so many, or fewer that have so many pixels in all
 

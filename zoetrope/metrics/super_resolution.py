@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from zoetrope.cascade.resample import resize
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.config import Config
 from zoetrope.metrics.features import FeatureNetwork, frame_distances
@@ -18,6 +17,7 @@ from zoetrope.metrics.flicker import flicker
 from zoetrope.metrics.psnr import decibels, squared_error
 from zoetrope.metrics.ssim import ssim
 from zoetrope.shapes import VideoShape
+from zoetrope.video.resample import resize
 
 Upsampling = Callable[[Tensor], Tensor]
 Mode = Literal["bilinear", "bicubic"]

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from zoetrope.cascade.resample import degrade
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.upscaling import chain
 from zoetrope.metrics.psnr import decibels, squared_error
 from zoetrope.metrics.super_resolution import plain
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
+from zoetrope.video.resample import degrade
 
 
 class AgainstPlain(NamedTuple):

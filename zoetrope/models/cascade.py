@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.colour import Colour
+from zoetrope.cascade.execution.layout import expect_memory
 from zoetrope.cascade.grid import far_from, on_grid
-from zoetrope.cascade.memory import expect_memory
 from zoetrope.cascade.sample import Draw, sample_stage, text_length
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
 from zoetrope.foreign import trusting
+from zoetrope.inputs.text import text_given
 from zoetrope.models.files import read_card
 from zoetrope.models.folder import expect_readable, loaded, locate, read_spec, weights_file, write_model
 from zoetrope.models.options import Options, checked, listed, whole
@@ -67,9 +68,8 @@ class Cascade:
         self._load = load
         self._drifted: set[str] = set()  # stages whose colours were warned about
         # On a CPU text is always read in float32: it is quick there, and every run then finds the same features.
-        self._texts = EmbeddingCache(
-            spec.text, None, self.device, torch.float32 if self.device.type == "cpu" else dtype
-        )
+        reading = torch.float32 if self.device.type == "cpu" else dtype
+        self._texts = None if spec.text is None else EmbeddingCache(spec.text, None, self.device, reading)
 
     def __repr__(self) -> str:
         stages = ", ".join(stage.name for stage in self.spec.stages)
@@ -192,7 +192,8 @@ class Cascade:
             raise ValueError(f"after: expected a video that stage {asked.after!r} would have made, got none")
         for text in {text: None for text in [*texts, asked.negative] if text is not None}:
             if lost := self.cut(text):
-                log.warning("the text encoder reads %d tokens; cut off: %r", self.spec.text.limit, lost)
+                limit = 0 if self.spec.text is None else self.spec.text.limit
+                log.warning("the text encoder reads %d tokens; cut off: %r", limit, lost)
         grid = {"size": asked.size, "frames": asked.frames, "fps": asked.fps}
         cascade = self.tuned(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, **grid)
         jobs = [(text, number) for text in texts for number in range(asked.count or 1)]
@@ -274,8 +275,7 @@ class Cascade:
             raise ValueError(f"samples: expected one number for each of {len(prompts)} prompts, got {len(samples)}")
         numbers = [whole("samples", number) for number in samples or [0] * len(prompts)]
         seed, memory = whole("seed", seed), memory if memory is None else whole("memory", memory, least=1)
-        with memory_told(f"the text encoder {self.spec.text.kind()}"):
-            text, against = self._encode(prompts, negative)
+        given, against = self._encode(prompts, negative)
         draw = Draw(
             seed=seed,
             samples=numbers,
@@ -287,19 +287,20 @@ class Cascade:
         )
         video = None if video is None else video.to(self.device)
         if memory is not None:  # better now than when the stages before have run
-            self._texts.release()
-            expect_memory(stages, len(prompts), text_length(text), memory, self.device)
+            if self._texts is not None:
+                self._texts.release()
+            expect_memory(stages, len(prompts), text_length(given), memory, self.device)
         for stage in stages:
-            for now in self._run(stage, text, video, draw):
+            for now in self._run(stage, given, video, draw):
                 yield now
                 if now.done:
                     video = now.x_hat
                 del now  # a step that nobody holds any more makes room for the next
 
-    def _run(self, stage: StageSpec, text: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
+    def _run(self, stage: StageSpec, given: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
         """One stage, whose network is in memory as long as this runs."""
         with memory_told(f"stage {stage.name!r} ({stage.shape})"):
-            running = sample_stage(stage, self._network(stage), text, video, draw)
+            running = sample_stage(stage, self._network(stage), given, video, draw)
             for number in range(1, stage.sampling.steps + 1):  # `enumerate` would hold one while the next is made
                 x_hat = next(running)
                 last = number == stage.sampling.steps
@@ -345,19 +346,26 @@ class Cascade:
 
     def cut(self, prompt: str) -> str:
         """The end of a prompt that the text encoder cannot read because it is too long; "" if all of it fits."""
-        return self._texts.cut(prompt)
+        return "" if self._texts is None else self._texts.cut(prompt)
 
     def _encode(self, prompts: Sequence[str | None], negative: str | None) -> tuple[Conditioning, Conditioning | None]:
         """The prompts' text, and the negative prompt's, padded to equal length; no token of it is real where None."""
         texts = [*prompts] if negative is None else [*prompts, negative]
         known = [row for row, text in enumerate(texts) if text is not None]
+        if self.spec.text is None or self._texts is None:
+            if known:
+                raise ValueError(
+                    f"{self.spec.name}: expected no prompt, for it is told no text; got {texts[known[0]]!r}"
+                )
+            return Conditioning(), None
         text, mask = torch.zeros(len(texts), 1, self.spec.text.width), torch.zeros(len(texts), 1, dtype=torch.bool)
         if known:
-            some = self._texts.encode([text for text in texts if text is not None])
+            with memory_told(f"the text encoder {self.spec.text.kind()}"):
+                some = self._texts.encode([text for text in texts if text is not None])
             length = some.mask.shape[1]
             text, mask = text.repeat(1, length, 1), mask.repeat(1, length)
             text[known], mask[known] = some.text, some.mask
         text, mask = text.to(self.device), mask.to(self.device)
         count = len(prompts)
-        against = None if negative is None else Conditioning(text=text[count:], text_mask=mask[count:])
-        return Conditioning(text=text[:count], text_mask=mask[:count]), against
+        against = None if negative is None else text_given(text[count:], mask[count:])
+        return text_given(text[:count], mask[:count]), against

@@ -4,7 +4,7 @@ A network maps (z, logsnr, conditioning) to an output shaped like z. It knows no
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from zoetrope.conditioning import Conditioning
+from zoetrope.conditioning import NONE, Conditioning
 from zoetrope.config import Kind
 from zoetrope.diffusion.prediction import Prediction
 from zoetrope.layers.bare import bare
@@ -21,10 +21,10 @@ Width = Annotated[int, Field(ge=1, le=2**19)]  # 128 times what the paper's netw
 
 
 class Part(NamedTuple):
-    """Some consecutive frames of a video: z and low_res (B, C, f, H, W)."""
+    """Some consecutive frames of a video: z (B, C, f, H, W), and the maps that are told with them."""
 
     z: Tensor
-    low_res: Tensor | None = None
+    maps: Mapping[str, Tensor] = NONE
 
 
 class Network(nn.Module, ABC):
@@ -37,13 +37,13 @@ class Network(nn.Module, ABC):
     def stream(self, parts: Iterable[Part], logsnr: Tensor, conditioning: Conditioning) -> Iterator[Tensor]:
         """Outputs like z for a video that comes in parts, one after the other: what `forward` gives, cut up.
 
-        `conditioning` is as for `forward`, without low_res. Networks whose `Reach` says that they stream hold no more
+        `conditioning` is as for `forward`, without maps. Networks whose `Reach` says that they stream hold no more
         than a few parts at a time, others the whole video. Once a part's output is given, its z may be overwritten.
         """
         known = list(parts)
         z = torch.cat([part.z for part in known], dim=2)
-        low_res = [part.low_res for part in known if part.low_res is not None]
-        whole = replace(conditioning, low_res=torch.cat(low_res, dim=2) if low_res else None)
+        maps = {name: torch.cat([part.maps[name] for part in known], dim=2) for name in known[0].maps}
+        whole = replace(conditioning, maps=maps)
         yield from self(z, logsnr, whole).split([part.z.shape[2] for part in known], dim=2)
 
     def matrices(self) -> Iterator[Tensor]:
@@ -74,7 +74,7 @@ class NetworkConfig(Kind, ABC):
     Attributes:
         channels: of the videos it works on.
         low_res: whether it expects a conditioning video, which makes it a network for super-resolution.
-        text_width: D of the text embeddings it expects.
+        text_width: D of the text embeddings it expects; None: it is told no text.
         guided: whether it is told the weight of guidance and answers as guided. Such a network has the weights of one
             that is not and some of its own, without which it answers just as that one.
     """
@@ -83,8 +83,13 @@ class NetworkConfig(Kind, ABC):
 
     channels: Annotated[int, Field(ge=1, le=64)] = 3
     low_res: bool = False
-    text_width: Width = 384
+    text_width: Width | None = 384
     guided: bool = False
+
+    @property
+    def reads(self) -> set[str]:
+        """The names of the inputs that it is told, see `zoetrope.inputs`; the weight of guidance is not among them."""
+        return ({"text"} if self.text_width is not None else set()) | ({"low_res"} if self.low_res else set())
 
     @property
     def predicts(self) -> Prediction | None:

@@ -233,7 +233,7 @@ class VideoUNet(Network):
         self.mix = nn.Sequential(nn.Linear(width, width), nn.SiLU(), zero(nn.Linear(width, width)))
         self.frame_position = FramePosition(width) if config.positions else None
         self.pixel_positions = nn.ModuleList(PixelPosition(x.width) for x in levels) if config.positions else None
-        self.text_in = nn.Sequential(nn.LayerNorm(config.text_width), nn.Linear(config.text_width, width))
+        self.text_in = nn.Sequential(nn.LayerNorm(config.text_width or 1), nn.Linear(config.text_width or 1, width))
         self.null_text = nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02))
         self.text_pool = TextPool(width, max(1, width // 64))
         self.enter = Enter(config.channels * (2 if config.low_res else 1), config.patch, levels[0].width)
@@ -258,7 +258,7 @@ class VideoUNet(Network):
         e = nn.functional.silu(self._embedding(z, logsnr, conditioning, tokens, mask, images))
         context = (e, tokens, mask, images)
 
-        videos = self._videos(Part(z, conditioning.low_res))
+        videos = self._videos(Part(z, conditioning.maps))
         h = self.enter(videos)
         skips = []
         for index, blocks in enumerate(self.down):
@@ -309,10 +309,11 @@ class VideoUNet(Network):
         """What enters: z, and low_res beside it in a network for super-resolution."""
         if not self.config.low_res:
             return [part.z]
-        if part.low_res is None:
-            raise ValueError("conditioning.low_res: expected the previous stage's video, got None")
-        expect_shape("conditioning.low_res", part.low_res, *part.z.shape)
-        return [part.z, part.low_res.to(part.z.dtype)]
+        low_res = part.maps.get("low_res")
+        if low_res is None:
+            raise ValueError("maps: expected 'low_res', the previous stage's video, got none")
+        expect_shape("maps['low_res']", low_res, *part.z.shape)
+        return [part.z, low_res.to(part.z.dtype)]
 
     def _merged(self, index: int, h: Tensor, skip: Tensor) -> Tensor:
         """A coarse level's result and what its finer level had before, at the resolution of the latter."""
@@ -327,9 +328,9 @@ class VideoUNet(Network):
         out, leaving = (out[:, :-1], out[:, -1:]) if self.config.anchored else (out, None)
         for gain, video in zip(self.gain(e).to(like).unbind(-1), videos, strict=True):  # each (B, F or 1)
             out = plus_product(out, gain[:, None, :, None, None], video)
-        if leaving is None or conditioning.low_res_logsnr is None:
+        if leaving is None:
             return out
-        known = anchor(videos[0], videos[1], logsnr, conditioning.low_res_logsnr)
+        known = anchor(videos[0], videos[1], logsnr, conditioning.numbers["low_res_logsnr"])
         return known + departure(plus_product(out, leaving, known))
 
     def matrices(self) -> Iterator[Tensor]:
@@ -358,10 +359,11 @@ class VideoUNet(Network):
         Where there is no text the first token is one that stands for that. L' is L or more, a multiple of 16: attention
         to so many takes no longer than to a few less.
         """
-        text, mask = conditioning.text, conditioning.text_mask
-        if text is None or mask is None:
+        given = conditioning.tokens.get("text")
+        if given is None:
             null = self.null_text.expand(len(z), 1, -1)
             return null, torch.ones(null.shape[:2], dtype=torch.bool, device=z.device)
+        text, mask = given.values, given.mask
         if text.shape[-1] != self.config.text_width:
             raise ValueError(f"text: expected width {self.config.text_width}, got {text.shape[-1]}: another encoder?")
         text, mask = text.flatten(0, -3), mask.flatten(0, -2)
@@ -378,14 +380,17 @@ class VideoUNet(Network):
         """The conditioning vector (B, F or 1, E)."""
         e = self.logsnr(logsnr)[:, None] + self.text_pool(tokens, mask).unflatten(0, (len(z), -1))
         if self.low_res_logsnr is not None:
-            if conditioning.low_res_logsnr is None:
-                raise ValueError("conditioning.low_res_logsnr: expected the noise level of low_res (B,), got None")
-            e = e + self.low_res_logsnr(conditioning.low_res_logsnr)[:, None]
+            e = e + self.low_res_logsnr(_number(conditioning, "low_res_logsnr", "the noise level of low_res"))[:, None]
         if self.guidance is not None:
-            if conditioning.guidance is None:
-                raise ValueError("conditioning.guidance: expected the weight of guidance (B,), got None")
-            e = e + self.guidance(conditioning.guidance)[:, None]
+            e = e + self.guidance(_number(conditioning, "guidance", "the weight of guidance"))[:, None]
         if self.frame_position is not None and z.shape[2] > 1:
             places = self.frame_position(z.shape[2], z.device)
             e = e + (places if images is None else places * ~images[:, None, None])
         return e + self.mix(nn.functional.silu(e))
+
+
+def _number(conditioning: Conditioning, name: str, what: str) -> Tensor:
+    """A number (B,) that the network cannot do without. Raises ValueError if it is not there."""
+    if name not in conditioning.numbers:
+        raise ValueError(f"numbers: expected {name!r}, {what} (B,), got none")
+    return conditioning.numbers[name]

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
-from zoetrope.cascade.live import Live
+from zoetrope.cascade.execution.live import Live
 from zoetrope.planning.known import LARGEST, Known, key_of, learn, replay
 
 Kind = Literal[

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import torch
 
 import zoetrope
-from zoetrope.cascade import memory as room
+from zoetrope.cascade.execution import layout
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.files import write_text
 from zoetrope.planning import work
@@ -64,9 +64,9 @@ def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
 
 
 def least_memory(stage: StageSpec, device: torch.device) -> int:
-    """What `zoetrope.cascade.memory.least_memory` needs for one video of a stage."""
+    """What `zoetrope.cascade.execution.layout.least_memory` needs for one video of a stage."""
     told = {"what": "least memory", "device": device.type}
-    return _kept(stage, told, lambda: room.least_memory(stage, 1, TOKENS, device), int)
+    return _kept(stage, told, lambda: layout.least_memory(stage, 1, TOKENS, device), int)
 
 
 def _kept(stage: StageSpec, told: dict[str, Any], count: Callable[[], Any], read: Callable[[Any], Value]) -> Value:

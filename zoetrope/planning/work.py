@@ -2,19 +2,21 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.local import Local, local_denoiser
-from zoetrope.cascade.memory import Layout, layout_bytes, plan_layout
-from zoetrope.cascade.sample import CPU, Draw, local_of, sample_stage
+from zoetrope.cascade.execution.call import Calls
+from zoetrope.cascade.execution.cost import blank_request
+from zoetrope.cascade.execution.layout import Layout, layout_bytes, plan_layout
+from zoetrope.cascade.execution.run import of_window
+from zoetrope.cascade.execution.tiles import Tile
+from zoetrope.cascade.sample import CPU, Draw, calls_of, sample_stage
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.cascade.tiles import Tile
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.loss import squared_error
+from zoetrope.inputs import Extent
 from zoetrope.networks import Network
 from zoetrope.planning.count import Meter, Operation, Tally, dry, flops_of
 from zoetrope.shapes import Window
@@ -81,14 +83,14 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
     with dry() as meter:
         network = stage.network.build().eval().requires_grad_(False)
         parameters, weight_bytes = _size(network)
-        text, video = _text(stage, 1), None
+        given, video = blank_request(stage, 1, TOKENS), None
         if stage.source is not None:
             video = torch.zeros(1, stage.network.channels, *stage.source.sizes)
         meter.restart()
-        local = local_of(short, network, text, video, draw, whole)
-        made, call = _call(local, meter, window)
+        calls = calls_of(short, network, given, video, draw)
+        made, call = _call(calls, whole, meter, window)
         meter.restart()
-        running = iter(sample_stage(short, network, text, video, draw))
+        running = iter(sample_stage(short, network, given, video, draw))
         begun, tallies = meter.tally, []
         for _ in range(short.sampling.steps):
             meter.tally = Counter()
@@ -97,8 +99,7 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
         peak = meter.live.peak
         if layout != whole:
             del running
-            once = layout.once(local.stage)
-            parts, held = _parts(replace(local, part=layout.part, keep=layout.keep, once=once), meter, layout)
+            parts, held = _parts(calls, meter, layout)
             tallies = [_replaced(tally, call, parts) for tally in tallies]
             if not layout.keep or len(layout.tiles) > 1:
                 begun = begun - made
@@ -106,7 +107,7 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
     every = begun + tallies[-1]
     for operation, count in tallies[0].items():
         every[operation] += count * (steps - 1)
-    forward = flops_of(call) / local.copies
+    forward = flops_of(call) / calls.variants
     return Sampling(parameters, weight_bytes, forward, flops_of(tallies[0]), every, peak)
 
 
@@ -116,40 +117,43 @@ def shortened(stage: StageSpec, steps: int) -> StageSpec:
     return stage.model_copy(update={"sampling": sampling, "distilled": None})
 
 
-def _call(local: Local, meter: Meter, window: Window) -> tuple[Tally, Tally]:
+def _call(calls: Calls, layout: Layout, meter: Meter, window: Window) -> tuple[Tally, Tally]:
     """The operations that prepare the denoiser of a window, and those of a call of it."""
-    z = torch.zeros(1, local.stage.network.channels, *window.sizes)
+    z = torch.zeros(1, calls.stage.network.channels, *window.sizes)
     meter.tally = Counter()
-    denoise = local_denoiser(local, window)
+    denoise = of_window(calls, layout)(window)
     made, meter.tally = meter.tally, Counter()
-    denoise(z, local.stage.schedule(torch.ones(1, dtype=torch.float64)))
+    denoise(z, calls.stage.schedule(torch.ones(1, dtype=torch.float64)))
     return made, meter.tally
 
 
-def _parts(local: Local, meter: Meter, layout: Layout) -> tuple[Tally, int]:
+def _parts(calls: Calls, meter: Meter, layout: Layout) -> tuple[Tally, int]:
     """The operations of a step's calls in a layout, and the bytes that sampling in it holds."""
-    held = layout_bytes(local.stage, 1, TOKENS, layout)
+    held = layout_bytes(calls.stage, 1, TOKENS, layout)
     if len(layout.tiles) == 1:
         window = layout.tiles[0].seen
-        held = min(held, layout_bytes(local.stage, 1, TOKENS, layout, _under_way(local, meter, window)))
-        return _streamed(local, meter, window), held
-    calls, sizes = Counter[Operation](), Counter(tile.seen.sizes for tile in layout.tiles)
+        held = min(held, layout_bytes(calls.stage, 1, TOKENS, layout, _under_way(calls, layout, meter, window)))
+        return _streamed(calls, layout, meter, window), held
+    total, sizes = Counter[Operation](), Counter(tile.seen.sizes for tile in layout.tiles)
     for window in {tile.seen.sizes: tile.seen for tile in layout.tiles}.values():
-        one = sum(_call(local, meter, window), Counter()) if local.part is None else _streamed(local, meter, window)
+        if layout.part is None:
+            one = sum(_call(calls, layout, meter, window), Counter())
+        else:
+            one = _streamed(calls, layout, meter, window)
         for operation, count in one.items():
-            calls[operation] += count * sizes[window.sizes]
-    return calls, held
+            total[operation] += count * sizes[window.sizes]
+    return total, held
 
 
-def _streamed(local: Local, meter: Meter, window: Window) -> Tally:
+def _streamed(calls: Calls, layout: Layout, meter: Meter, window: Window) -> Tally:
     """The operations of a call that is given a few frames at a time: between the first part and the last, which may
     be smaller, one is like the other."""
-    part = local.part
+    part = layout.part
     assert part is not None
     full, last = divmod(len(window.frames), part)
 
     def call(parts: int) -> Tally:
-        return _call(local, meter, window._replace(frames=window.frames[: parts * part + last]))[1]
+        return _call(calls, layout, meter, window._replace(frames=window.frames[: parts * part + last]))[1]
 
     if full <= 3:
         return call(full)
@@ -157,17 +161,17 @@ def _streamed(local: Local, meter: Meter, window: Window) -> Tally:
     return Counter({operation: count + (full - 3) * (count - two[operation]) for operation, count in three.items()})
 
 
-def _under_way(local: Local, meter: Meter, window: Window) -> int:
+def _under_way(calls: Calls, layout: Layout, meter: Meter, window: Window) -> int:
     """The bytes that such a call holds beside its input: each layer that looks at other frames waits for a part."""
-    reach = local.stage.network.reach().frames
-    assert local.part is not None and reach is not None
-    some = window._replace(frames=window.frames[: (reach + 3) * local.part])
-    z = torch.zeros(1, local.stage.network.channels, *some.sizes)
-    denoise = local_denoiser(local, some)
+    reach = calls.stage.network.reach().frames
+    assert layout.part is not None and reach is not None
+    some = window._replace(frames=window.frames[: (reach + 3) * layout.part])
+    z = torch.zeros(1, calls.stage.network.channels, *some.sizes)
+    denoise = of_window(calls, layout)(some)
     meter.restart()
     before = meter.live.peak
-    denoise(z, local.stage.schedule(torch.ones(1, dtype=torch.float64)))
-    answer = 0 if local.once else (len(window.frames) - len(some.frames)) * z[:, :, :1].nbytes
+    denoise(z, calls.stage.schedule(torch.ones(1, dtype=torch.float64)))
+    answer = 0 if layout.in_place(calls.stage) else (len(window.frames) - len(some.frames)) * z[:, :, :1].nbytes
     return meter.live.peak - before + answer
 
 
@@ -241,20 +245,13 @@ def _example(stage: StageSpec, spec: TrainSpec, phase: Phase, count: int) -> tup
     height, width = spec.crop or (shape.height, shape.width)
     x = torch.zeros(count, stage.network.channels, spec.span or shape.frames, height, width)
     packed = phase.images > 0 and shape.frames > 1
-    given = _text(stage, count, shape.frames if packed else None)
-    if packed:
-        given = replace(given, images=torch.zeros(count, dtype=torch.bool))
-    if stage.source is not None:
-        given = replace(given, low_res=torch.zeros_like(x), low_res_logsnr=torch.zeros(count))
-    if stage.network.guided:
-        given = replace(given, guidance=torch.zeros(count))
+    grid = (x.shape[2], x.shape[3], x.shape[4])
+    width, channels = stage.network.text_width or 0, stage.network.channels
+    extent = Extent(count, grid, TOKENS, width, packed=packed, channels=channels)
+    given = Conditioning(images=torch.zeros(count, dtype=torch.bool) if packed else None)
+    for each in stage.told:
+        given = given | each.blank(extent)
     return x, given
-
-
-def _text(stage: StageSpec, count: int, frames: int | None = None) -> Conditioning:
-    each = (count,) if frames is None else (count, frames)
-    text = torch.zeros(*each, TOKENS, stage.network.text_width)
-    return Conditioning(text=text, text_mask=torch.ones(*each, TOKENS, dtype=torch.bool))
 
 
 def _size(network: Network) -> tuple[int, int]:

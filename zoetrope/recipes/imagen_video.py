@@ -30,8 +30,11 @@ imagen_video@0.25 is the same with networks a quarter as wide, as is any other f
 import math
 from typing import Literal, NamedTuple
 
-from zoetrope.cascade.spec import CascadeSpec, Oscillating, SamplingSpec, StageSpec
+from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.data.folder import Folder
+from zoetrope.guidance.oscillating import Oscillating
+from zoetrope.guidance.text import TextGuidance
+from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.shapes import VideoShape
@@ -86,17 +89,17 @@ def recipe(width: float = 1.0) -> Recipe:
 def _stage(row: Row, source: VideoShape | None, width: float) -> StageSpec:
     frames, height, wide, fps = row.shape
     steps = 256 if source is None else 128
+    oscillating = Oscillating(high=15.0, low=1.0, constant=steps // 10)
     return StageSpec(
         name=row.name,
         shape=VideoShape(frames=frames, height=height, width=wide, fps=fps),
-        source=source,
+        inputs=usual_inputs(source, logsnr=LOW_RES_LOGSNR),
         network=_network(row, source is not None, width),
         sampling=SamplingSpec(
             sampler=Ancestral(),
             steps=steps,
-            guidance=Oscillating(high=15.0, low=1.0, constant=steps // 10) if row.oscillates else 6.0,
+            guidance=oscillating if row.oscillates else TextGuidance(weight=6.0),
             threshold=0.995,
-            low_res_logsnr=None if source is None else LOW_RES_LOGSNR,
         ),
     )
 

@@ -10,6 +10,8 @@ Hardware, hours and scores of the shipped weights are in the model card.
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.data.toybox import Toybox
 from zoetrope.diffusion.schedule import Cosine
+from zoetrope.guidance.text import TextGuidance
+from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.shapes import VideoShape
@@ -70,7 +72,7 @@ def _base() -> StageSpec:
                 Level(width=192, blocks=3, spatial_attention=True, text_attention=True, temporal="attention"),
             ),
         ),
-        sampling=SamplingSpec(sampler=DDIM(), steps=16, guidance=2.0),
+        sampling=SamplingSpec(sampler=DDIM(), steps=16, guidance=TextGuidance(weight=2.0)),
     )
 
 
@@ -106,11 +108,12 @@ def _super_resolution(
     return StageSpec(
         name=name,
         shape=shape,
-        source=source,
+        # Generated videos of flat shapes are nearly as clean as true ones: training adds little noise to them.
+        inputs=usual_inputs(source, augment=0.2),
         network=VideoUNetConfig(low_res=True, anchored=True, patch=patch, levels=levels),
         # What flat shapes look like larger is all but certain, and an anchored network begins at what it is given: more
         # steps and noise on the input gain little or lose (docs/results.md). Given frames stay as they are.
-        sampling=SamplingSpec(sampler=DDIM(), steps=2, low_res_logsnr=None, keep_frames=shape.frames > source.frames),
+        sampling=SamplingSpec(sampler=DDIM(), steps=2, keep_frames=shape.frames > source.frames),
     )
 
 
@@ -146,7 +149,6 @@ def _train_small(examples: int) -> TrainSpec:
         balance=True,
         phases=(Phase(examples=examples, batch=4, peak=1.5e-3),),
         span=8,
-        augment=0.2,  # generated videos of flat shapes are nearly as clean as true ones
         optimizer="muon",
         clip=10.0,
         warm_up=800,

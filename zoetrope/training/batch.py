@@ -4,17 +4,18 @@ What concerns the batch as a whole, its times and which examples are packs of im
 else from the number of the example. So a batch may be loaded in parts, by any number of processes, and is the same.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from zoetrope.cascade.noise import seeded
-from zoetrope.cascade.resample import augment, augmentation_logsnr, degrade, upsample
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.conditioning import Conditioning
+from zoetrope.conditioning import Conditioning, Tokens
 from zoetrope.data import Dataset, Dropped, Example
+from zoetrope.inputs import Examples
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.spec import TrainSpec, clip_shape
@@ -83,7 +84,7 @@ class Batches:
     stage: StageSpec
     spec: TrainSpec
     dataset: Dataset
-    texts: EmbeddingCache
+    texts: EmbeddingCache | None
 
     def size_at(self, examples: int) -> int:
         """How many examples the batch at this position has: the last of a phase may have fewer than the others."""
@@ -107,11 +108,10 @@ class Batches:
         x = torch.stack([one.video for one in loaded])
         eps = torch.stack([torch.randn(one.video.shape, generator=one.draw) for one in loaded])
         packed = torch.tensor([item.pack for item in taken])
-        conditioning = self._text(loaded, packed[rows] if packed.any() else None, x.shape[2])
-        conditioning = self._guided(loaded, self._paired(loaded, x, conditioning))
+        given = self._given(loaded, x, packed[rows] if packed.any() else None)
         return Batch(
             x=x[: len(part)],
-            conditioning=conditioning.select(torch.arange(len(part))),
+            conditioning=given.select(torch.arange(len(part))),
             eps=eps[: len(part)],
             times=times,
             part=part,
@@ -131,45 +131,24 @@ class Batches:
         pictures = [self.dataset.part(number, still, window._replace(frames=range(1))) for number in numbers]
         return _Loaded(torch.cat([picture.video for picture in pictures], dim=1), pictures, draw)
 
-    def _text(self, loaded: list[_Loaded], packed: Tensor | None, frames: int) -> Conditioning:
-        """One text a video, or, as soon as the whole batch has a pack of images, one text a frame."""
-        texts = [[sample.text for sample in one.samples] for one in loaded]
-        if packed is not None:
-            texts = [own * frames if len(own) == 1 else own for own in texts]
-        text, mask = self.texts.encode([text for own in texts for text in own])
-        if packed is not None:
-            text, mask = (value.unflatten(0, (len(loaded), frames)) for value in (text, mask))
-        drop = torch.cat([torch.rand(1, generator=one.draw) for one in loaded]) < self.spec.text_dropout
-        return Conditioning(text=text, text_mask=mask, images=packed).without_text(drop)
-
-    def _paired(self, loaded: list[_Loaded], x: Tensor, conditioning: Conditioning) -> Conditioning:
-        """Add the low-resolution video that x is to be made from, if it is, noised to a random level."""
-        stage, source = self.stage, self.stage.source
-        if source is None:
-            return conditioning
-        own = VideoShape(frames=x.shape[2], height=x.shape[3], width=x.shape[4], fps=stage.shape.fps)
-        small = VideoShape(
-            frames=own.frames * source.frames // stage.shape.frames,
-            height=own.height * source.height // stage.shape.height,
-            width=own.width * source.width // stage.shape.width,
-            fps=source.fps,
+    def _given(self, loaded: list[_Loaded], x: Tensor, packed: Tensor | None) -> Conditioning:
+        """What the network is told of these videos."""
+        examples = Examples(
+            x=x,
+            samples=[one.samples for one in loaded],
+            draws=[one.draw for one in loaded],
+            packed=packed,
+            encode=self._tokens,
         )
-        low_res = upsample(degrade(x, small), own, stage.fill)
-        if self.spec.augment == 0:
-            clean = augmentation_logsnr(torch.zeros(len(x)))
-            return replace(conditioning, low_res=low_res, low_res_logsnr=clean.float())
-        u = torch.cat([torch.rand(1, generator=one.draw) for one in loaded])
-        logsnr = augmentation_logsnr(self.spec.augment * u)
-        noise = torch.stack([torch.randn(one.video.shape, generator=one.draw) for one in loaded])
-        return replace(conditioning, low_res=augment(low_res, noise, logsnr), low_res_logsnr=logsnr.float())
+        given = Conditioning(images=packed)
+        for each in self.stage.told:
+            given = given | each.of_examples(self.stage.shape, examples)
+        return given
 
-    def _guided(self, loaded: list[_Loaded], conditioning: Conditioning) -> Conditioning:
-        """Add a random weight of guidance for a network that takes one."""
-        if self.stage.distilled is None or not self.stage.network.guided:
-            return conditioning
-        low, high = self.stage.distilled.weights
-        weights = torch.cat([torch.rand(1, generator=one.draw) for one in loaded])
-        return replace(conditioning, guidance=low + (high - low) * weights)
+    def _tokens(self, texts: Sequence[str]) -> Tokens:
+        if self.texts is None:
+            raise ValueError(f"stage {self.stage.name!r}: expected a text encoder, for it is told texts")
+        return Tokens(*self.texts.encode(texts))
 
     def _window(self, shape: VideoShape, draw: torch.Generator) -> Window:
         """The part of a clip that is learnt from, on the grid of the source's pixels and frames."""

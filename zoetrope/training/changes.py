@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from zoetrope.config import Config
 from zoetrope.training.spec import Recipe
 
 
@@ -23,10 +24,14 @@ def changes_between(old: Recipe, new: Recipe, stage: str) -> list[Change]:
     Raises ValueError if one of the recipes does not train that stage.
     """
     return [
-        *_walk("cascade.text", old.cascade.text.to_json(), new.cascade.text.to_json()),
+        *_walk("cascade.text", _json(old.cascade.text), _json(new.cascade.text)),
         *_walk(stage, old.cascade.stage(stage).to_json(), new.cascade.stage(stage).to_json()),
         *_walk(f"{stage}.training", old.train_spec(stage).to_json(), new.train_spec(stage).to_json()),
     ]
+
+
+def _json(value: Config | None) -> Any:
+    return None if value is None else value.to_json()
 
 
 def _walk(path: str, old: Any, new: Any) -> Iterator[Change]:

@@ -13,11 +13,13 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
-from zoetrope.cascade.spec import Distilled, Oscillating, SamplingSpec, StageSpec
+from zoetrope.cascade.spec import Distilled, SamplingSpec, StageSpec
 from zoetrope.config import packages_of
 from zoetrope.diffusion.distillation import expect_distillable
 from zoetrope.files import whole_folder
 from zoetrope.foreign import trusting
+from zoetrope.guidance.oscillating import Oscillating
+from zoetrope.inputs.text import Text
 from zoetrope.models.runs import DISTILLATION
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.stochastic import Stochastic
@@ -230,10 +232,10 @@ def _round(recipe: Recipe, stage: StageSpec, phase: Phase, objective: Objective)
         "freeze": (),
         "lora": None,
         "half_life": spec.half_life,
-        "text_dropout": 0.0,
         "balance": False,
     }
     training = recipe.train_spec(stage.name).model_copy(update=learning)
+    stage = stage.with_input(Text(dropout=0.0))
     stages = tuple(stage if other.name == stage.name else other for other in recipe.cascade.stages)
     cascade = recipe.cascade.model_copy(update={"stages": stages, "teachers": ()})
     made = Recipe(name=recipe.name, cascade=cascade, training={stage.name: training}, distillation={stage.name: spec})

@@ -1,7 +1,7 @@
 """What a network's output was wrong by on a batch, and the gradient of it."""
 
 from contextlib import nullcontext
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -102,8 +102,6 @@ def _called(network: Call, z: Tensor, logsnr: Tensor, given: Conditioning, dtype
 
 def _blank(batch: Batch) -> Batch:
     """One example of zeros, of the shapes that the batch's have."""
-    named = {field.name: getattr(batch.conditioning, field.name) for field in fields(batch.conditioning)}
-    blank = {name: None if value is None else value.new_zeros(1, *value.shape[1:]) for name, value in named.items()}
     zeros = batch.x.new_zeros(1, *batch.x.shape[1:])
-    given = replace(batch.conditioning, **blank)
+    given = batch.conditioning.blank(1)
     return replace(batch, x=zeros, eps=zeros, conditioning=given, part=torch.zeros(1, dtype=torch.int64))

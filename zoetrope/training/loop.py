@@ -213,7 +213,8 @@ class Run:
         if not self.ranks.leads:
             self.ranks.meet()  # indices and text features that the leading process makes are found by the others
         dataset = spec.data.open()
-        texts = encoded(dataset, EmbeddingCache(self.recipe.cascade.text, cache), _tell_encoding)
+        encoder = self.recipe.cascade.text
+        texts = None if encoder is None else encoded(dataset, EmbeddingCache(encoder, cache), _tell_encoding)
         if self.ranks.leads:
             tell(self.folder, dataset, texts)
             self.ranks.meet()

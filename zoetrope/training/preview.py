@@ -6,15 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.resample import degrade
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.inputs.text import text_given
 from zoetrope.networks import Network
 from zoetrope.shapes import VideoShape
 from zoetrope.training.batch import Batches
 from zoetrope.training.spec import clip_shape
 from zoetrope.video import Video, contact_sheet
+from zoetrope.video.resample import degrade
 
 COUNT = 8
 FIRST = 10**9  # a sheet's examples are numbered from here; a training that reads as many learns from them too
@@ -36,9 +37,11 @@ def subjects(batches: Batches, examples: int) -> Subjects:
     stage, spec = batches.stage, batches.spec
     shape: VideoShape = clip_shape(stage, spec.phase_at(max(0, examples - 1))[0])
     real = [batches.dataset.example(FIRST + index, shape) for index in range(COUNT)]
-    text, mask = batches.texts.encode([example.text for example in real])
+    given = Conditioning()
+    if batches.texts is not None:
+        given = text_given(*batches.texts.encode([example.text for example in real]))
     low = None if stage.source is None else degrade(torch.stack([example.video for example in real]), stage.source)
-    return Subjects(shape, Conditioning(text=text, text_mask=mask), low)
+    return Subjects(shape, given, low)
 
 
 def sample_sheet(

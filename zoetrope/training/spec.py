@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from zoetrope.cascade.resample import augmentation_logsnr
-from zoetrope.cascade.spec import CascadeSpec, StageSpec, Weight, with_noise
+from zoetrope.cascade.migration import path_of_today, recipe_of_today
+from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import Config, overridden, parse_json, unknown
 from zoetrope.data import Source
 from zoetrope.diffusion.loss import LossWeight
+from zoetrope.guidance.text import Weight
 from zoetrope.shapes import VideoShape
 from zoetrope.training.adapters import Lora
 from zoetrope.training.objectives import Objective
@@ -54,10 +54,6 @@ class TrainSpec(Config):
         weight: which error is minimised; the paper minimises that of eps.
         balance: divide each error by its running mean at that noise level, so that the levels where little can be known
             do not drown the others [after Karras et al. 2024, arXiv:2312.02696, Sec. 2.2, which learns that mean].
-        augment: the video that a stage is given is noised to a random level [arXiv:2210.02303, Sec. 2.5], of a time on
-            the cosine schedule between 0 and this: 1 is up to pure noise, 0.5 up to as much noise as video. At 0 the
-            stage is given clean videos alone and is sampled so (`sampling.low_res_logsnr` None).
-        text_dropout: share of examples that never see their text, for classifier-free guidance.
         crop: side lengths (height, width) of the output crop that a fully convolutional stage is trained on.
         span: how many neighbouring frames of a clip such a stage is trained on at a time; None is all.
         optimizer: "adamw"; "muon", which takes some time of its own at each step, whatever the batch, so that it suits
@@ -93,8 +89,6 @@ class TrainSpec(Config):
     objective: Objective = Denoise()
     weight: LossWeight = "eps"
     balance: bool = False
-    augment: Fraction = 1.0
-    text_dropout: Fraction = 0.1
     crop: tuple[PositiveInt, PositiveInt] | None = None
     span: PositiveInt | None = None
     optimizer: OptimizerName = "adamw"
@@ -222,11 +216,8 @@ class Recipe(Config):
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """As for any config; what older versions wrote keeps the noise of their time."""
-        value = parse_json(value) if isinstance(value, str) else value
-        if isinstance(value, dict) and "cascade" in value:
-            value = {**value, "cascade": with_noise(value["cascade"])}
-        return super().from_json(value)
+        """As for any config; what older versions wrote means what it meant."""
+        return super().from_json(recipe_of_today(parse_json(value) if isinstance(value, str) else value))
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -274,6 +265,7 @@ class Recipe(Config):
         if head in type(self).model_fields:
             return path
         self.cascade.stage(head)
+        rest = path_of_today(rest)
         section, _, inner = rest.partition(".")
         if section in ("training", "distillation"):
             return f"{section}.{head}.{inner}" if inner else f"{section}.{head}"
@@ -281,22 +273,6 @@ class Recipe(Config):
             own = [*StageSpec.model_fields, "training", "distillation"]
             raise ValueError(f"{head}: " + unknown("field", section, own))
         return f"cascade.stages.{head}.{rest}"
-
-
-def _check_augmentation(stage: StageSpec, spec: TrainSpec, where: str) -> None:
-    """Raise ValueError where a stage is sampled with more noise on the given video than it is trained with."""
-    level = stage.sampling.low_res_logsnr
-    if level is None:
-        return
-    if spec.augment == 0:
-        asked = f"{stage.name}.sampling.low_res_logsnr must be null, got {level:g}"
-        raise ValueError(f"{where}.augment: without noise in training {asked}")
-    noisiest = augmentation_logsnr(torch.tensor(spec.augment, device="cpu")).item()
-    if level < noisiest:
-        raise ValueError(
-            f"{where}.augment: expected a time that {stage.name}.sampling.low_res_logsnr = {level:g} falls into, got "
-            f"{spec.augment:g}, which ends at {noisiest:.2f}"
-        )
 
 
 def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
@@ -307,7 +283,6 @@ def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
             raise ValueError(f"{where}.phases: a stage with a source is trained on whole clips; leave frames out")
         if stage.kind == "tsr" and any(phase.images for phase in spec.phases):
             raise ValueError(f"{where}.phases: independent images have no frames between them; set images to 0")
-    _check_augmentation(stage, spec, where)
     if spec.crop is None and spec.span is None:
         return
     if stage.source is None:

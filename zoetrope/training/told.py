@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 CONTENTS = "data.json"
 
 
-def tell(folder: Path, dataset: Dataset, texts: EmbeddingCache) -> None:
+def tell(folder: Path, dataset: Dataset, texts: EmbeddingCache | None) -> None:
     """Log what of the data is not learnt from, and whether they are others than when this run was last trained.
 
     What they are is written into the run, where that can be.
@@ -24,7 +24,8 @@ def tell(folder: Path, dataset: Dataset, texts: EmbeddingCache) -> None:
     for item in dataset.unused():
         for line in item.lines():
             log.warning("%s", line)
-    for said in (cut_short(dataset.captions(), texts), _changed(folder / CONTENTS, dataset)):
+    cut = None if texts is None else cut_short(dataset.captions(), texts)
+    for said in (cut, _changed(folder / CONTENTS, dataset)):
         if said is not None:
             log.warning("%s", said)
 

@@ -3,8 +3,11 @@
 import torch
 
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.conditioning import stacked
 from zoetrope.diffusion.distillation import guided_answer, thresholded_answer
 from zoetrope.diffusion.process import diffuse
+from zoetrope.guidance.text import with_and_without_text
+from zoetrope.inputs.guidance_weight import weight_of
 from zoetrope.training.objectives import Ask, Lesson, Objective, Question, Teacher
 
 
@@ -18,13 +21,13 @@ class Guide(Objective):
     teacher: Teacher
 
     def __call__(self, stage: StageSpec, lesson: Lesson, ask: Ask | None) -> Question:
-        assert ask is not None and lesson.given.guidance is not None
+        assert ask is not None
         level = stage.schedule(lesson.u)
         z = diffuse(lesson.x, lesson.eps, level)
         logsnr = level.logsnr.to(z.dtype)
-        both = ask(torch.cat([z, z]), torch.cat([logsnr, logsnr]), lesson.given.doubled())
+        both = ask(torch.cat([z, z]), torch.cat([logsnr, logsnr]), stacked(with_and_without_text(lesson.given, None)))
         conditional, unconditional = both.chunk(2)
-        answer = guided_answer(conditional, unconditional, lesson.given.guidance)
+        answer = guided_answer(conditional, unconditional, weight_of(lesson.given))
         if stage.sampling.threshold == "static":
             answer = thresholded_answer(stage.prediction, answer, z, level)
         return Question(z, level, answer)

@@ -3,12 +3,9 @@
 import math
 from typing import Literal
 
-import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from zoetrope.diffusion.process import diffuse
-from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.shapes import VideoShape, Window
 
 
@@ -68,17 +65,3 @@ def resize(video: Tensor, height: int, width: int) -> Tensor:
     shrinks = height < video.shape[3] or width < video.shape[4]
     frames = interpolate(frames, (height, width), mode="bilinear", align_corners=False, antialias=shrinks)
     return frames.unflatten(0, (len(video), -1)).transpose(1, 2)
-
-
-def augment(low_res: Tensor, eps: Tensor, logsnr: Tensor) -> Tensor:
-    """Noise-conditioning augmentation, after upsampling: the conditioning video at noise level logsnr (B,).
-
-    [Ho et al. 2022, arXiv:2210.02303, Sec. 2.5; Ho et al. 2021, arXiv:2106.15282, Sec. 4]
-    """
-    return diffuse(low_res, eps, NoiseLevel.variance_preserving(logsnr))
-
-
-def augmentation_logsnr(u: Tensor) -> Tensor:
-    """The level (B,) of augmentation in training for uniform u (B,): time on the cosine schedule, kept off its ends."""
-    angle = (0.005 + 0.99 * u.double()) * (torch.pi / 2)
-    return -2 * torch.log(torch.tan(angle))

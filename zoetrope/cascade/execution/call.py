@@ -1,0 +1,109 @@
+"""One call of a stage's network on a window of its video: what it is told there, guidance and static threshold."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.conditioning import Conditioning, stacked
+from zoetrope.diffusion.denoise import Denoise
+from zoetrope.diffusion.prediction import x_from
+from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.guidance import combined
+from zoetrope.inputs import Noise
+from zoetrope.networks import Network
+from zoetrope.shapes import Window
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calls:
+    """What the network's calls in a stage are made from.
+
+    Attributes:
+        given: what the network is told of whole videos, but for what is made from `video`.
+        video: what another stage made, (B, C, f, h, w), where this one is made from that.
+        noise: of the stage's videos.
+        step: the number of the step, from 0 on, in which the network is called at a level.
+        negative: text that guidance leads away from.
+        device, dtype: the type that the network computes in on a device of this type.
+    """
+
+    stage: StageSpec
+    network: Network
+    given: Conditioning
+    video: Tensor | None
+    noise: Noise
+    step: Callable[[NoiseLevel], int]
+    negative: Conditioning | None = None
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+
+    @cached_property
+    def variants(self) -> int:
+        """How often the network is given every video: more than once for guidance, unless it was distilled for that."""
+        return len(self._asked(self.given))
+
+    def copied(self, values: Tensor) -> Tensor:
+        """Values (B, ...) as often as the network is given them."""
+        return torch.cat([values] * self.variants) if self.variants > 1 else values
+
+    def told(self, window: Window) -> Conditioning:
+        """All that the network is told of a window, for every variant."""
+        return stacked(self._asked(self._in_window(window)))
+
+    def maps(self, window: Window) -> Mapping[str, Tensor]:
+        """The maps among it."""
+        return self.told(window).maps
+
+    def beside_maps(self, window: Window) -> Conditioning:
+        """All but the maps: those of a part of the video are made when that is its turn."""
+        first = self._in_window(window._replace(frames=window.frames[:1]))
+        own = replace(self.given, maps={}).window(window)
+        return replace(stacked(self._asked(first | own)), maps={})
+
+    def at(self, level: NoiseLevel, count: int, told: Conditioning) -> Conditioning:
+        """What is told at a level: with the weight of guidance, if the network was distilled for being told it."""
+        for each in self.stage.told[len(self.stage.inputs) :]:
+            weight = self.stage.sampling.weights()[self.step(level)]
+            told = told | each.of_request(weight, count).to(level.logsnr.device, torch.float32)
+        return told
+
+    def computed(self, compute: Callable[[], Tensor]) -> Tensor:
+        """What the network answers, in the type that it computes in."""
+        with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
+            return compute()
+
+    def x_hat(self, output: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
+        """What the answers to all variants say of z."""
+        if self.variants > 1:
+            shares = self.stage.sampling.guidance.shares(self.step(level), self.stage.sampling.steps)
+            output = combined(output.chunk(self.variants), shares)
+        x_hat = x_from(self.stage.prediction, output, z, level)
+        return x_hat.clamp(-1, 1) if self.stage.sampling.threshold == "static" else x_hat
+
+    def _in_window(self, window: Window) -> Conditioning:
+        told = self.given.window(window)
+        for each in self.stage.inputs:
+            told = told | each.in_window(self.stage.shape, self.video, self.noise, window)
+        return told
+
+    def _asked(self, told: Conditioning) -> list[Conditioning]:
+        sampling = self.stage.sampling
+        if self.stage.network.guided or not sampling.guided:
+            return [told]
+        return sampling.guidance.variants(told, self.negative)
+
+
+def in_one_call(calls: Calls, window: Window) -> Denoise:
+    """The denoiser of a window; a static threshold is part of it, for that needs no other part of the video."""
+    given = calls.told(window)
+
+    def run(z: Tensor, level: NoiseLevel) -> Tensor:
+        seen, logsnr = calls.copied(z), calls.copied(level.logsnr.to(z.dtype))
+        told = calls.at(level, len(z), given)
+        return calls.x_hat(calls.computed(lambda: calls.network(seen, logsnr, told)), z, level)
+
+    return run

@@ -1,0 +1,44 @@
+"""A denoiser that gives its network a few frames at a time: what is made of a part is done with before the next."""
+
+import logging
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from zoetrope.cascade.execution.call import Calls
+from zoetrope.diffusion.denoise import Denoise
+from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.networks import Part
+from zoetrope.shapes import Window
+
+log = logging.getLogger(__name__)
+
+
+def streamed(calls: Calls, window: Window, frames: int, *, keep: bool, in_place: bool) -> Denoise:
+    """The denoiser of a window, `frames` at a time.
+
+    With `keep` the maps of all parts stay in memory from step to step. `in_place` writes x_hat into z's memory, for
+    sampling in a single step only.
+    """
+    starts = range(0, len(window.frames), frames)
+    parts = [window._replace(frames=window.frames[start : start + frames]) for start in starts]
+    cuts = [slice(start, start + frames) for start in starts]
+    given = calls.beside_maps(window)
+    kept = [calls.maps(part) for part in parts] if keep else None
+
+    def inputs(z: Tensor) -> Iterator[Part]:
+        for number, (part, cut) in enumerate(zip(parts, cuts, strict=True)):
+            maps = calls.maps(part) if kept is None else kept[number]
+            yield Part(calls.copied(z[:, :, cut]), maps)
+
+    def run(z: Tensor, level: NoiseLevel) -> Tensor:
+        x_hat = z if in_place else torch.empty_like(z)
+        logsnr = calls.copied(level.logsnr.to(z.dtype))
+        outputs = calls.network.stream(inputs(z), logsnr, calls.at(level, len(z), given))
+        for cut in cuts:
+            log.debug("stage %s: frame %d of %d", calls.stage.name, cut.start + 1, len(window.frames))
+            x_hat[:, :, cut] = calls.x_hat(calls.computed(lambda: next(outputs)), z[:, :, cut], level)
+        return x_hat
+
+    return run

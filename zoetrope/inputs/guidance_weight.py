@@ -1,0 +1,49 @@
+"""The weight of guidance, which a distilled network is told [Meng et al. 2023, arXiv:2210.03142, Sec. 3.1]."""
+
+from typing import Any
+
+import torch
+
+from zoetrope.conditioning import Conditioning
+from zoetrope.inputs import Examples, Extent, Input
+from zoetrope.shapes import VideoShape
+
+NUMBER = "guidance"
+
+
+class GuidanceWeight(Input):
+    """A weight w, drawn evenly in training.
+
+    Attributes:
+        low, high: the least and the greatest.
+    """
+
+    low: float = 0.0
+    high: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """ "guidance"."""
+        return NUMBER
+
+    def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
+        """A random weight for each video."""
+        return weight_given(self.low + (self.high - self.low) * examples.uniform())
+
+    def of_request(self, value: Any, count: int) -> Conditioning:
+        """One weight for all videos."""
+        return weight_given(torch.full((count,), float(value)))
+
+    def blank(self, extent: Extent) -> Conditioning:
+        """No guidance."""
+        return weight_given(torch.zeros(extent.videos))
+
+
+def weight_given(weight: torch.Tensor) -> Conditioning:
+    """A weight (B,) alone."""
+    return Conditioning(numbers={NUMBER: weight})
+
+
+def weight_of(given: Conditioning) -> torch.Tensor:
+    """The weight (B,) that is told."""
+    return given.numbers[NUMBER]

@@ -1,0 +1,114 @@
+"""The previous stage's video, which super-resolution begins with [Ho et al. 2022, arXiv:2210.02303, Sec. 2.2, 2.5]."""
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from zoetrope.conditioning import Conditioning
+from zoetrope.diffusion.augmentation import augment, augmentation_logsnr
+from zoetrope.diffusion.schedule import LogSNR
+from zoetrope.inputs import Examples, Extent, Input, Noise
+from zoetrope.inputs.text import Text
+from zoetrope.shapes import VideoShape, Window
+from zoetrope.video.resample import degrade, upsample
+
+MAP, LEVEL = "low_res", "low_res_logsnr"
+
+
+class LowRes(Input):
+    """A video of fewer frames or pixels, brought to the stage's grid and noised, and the level of that noise.
+
+    Attributes:
+        shape: of the video, as the stage before makes it.
+        fill: how it is brought to more frames: each repeated, or blank ones between.
+        logsnr: noise level that it is given in sampling; None adds no noise. The paper: an SNR "such as 3 or 5".
+        augment: in training it is noised to a random level [arXiv:2210.02303, Sec. 2.5], of a time on the cosine
+            schedule between 0 and this: 1 is up to pure noise, 0.5 up to as much noise as video. At 0 the stage is
+            given clean videos alone and is sampled so (`logsnr` None).
+    """
+
+    shape: VideoShape
+    fill: Literal["repeat", "blank"] = "repeat"
+    logsnr: LogSNR | None = None
+    augment: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _as_in_training(self) -> Self:
+        if self.logsnr is None:
+            return self
+        if self.augment == 0:
+            raise ValueError(f"logsnr: expected null, for training adds no noise (augment 0), got {self.logsnr:g}")
+        if self.logsnr < self.noisiest:
+            raise ValueError(
+                f"logsnr: expected {self.noisiest:.2f} or more, the most noise that training adds (augment "
+                f"{self.augment:g}), got {self.logsnr:g}"
+            )
+        return self
+
+    @property
+    def source(self) -> VideoShape:
+        """The grid of the other stage's video."""
+        return self.shape
+
+    def check(self, shape: VideoShape) -> None:
+        """Raise ValueError unless every axis of `shape` is a multiple of the video's, and both last as long."""
+        for axis in ("frames", "height", "width"):
+            small, large = getattr(self.shape, axis), getattr(shape, axis)
+            if large % small:
+                raise ValueError(f"{axis} {large} is no multiple of its source's {small}")
+        if not math.isclose(shape.seconds, self.shape.seconds, rel_tol=1e-6):
+            raise ValueError(f"{shape} lasts other seconds than its source {self.shape}")
+
+    def on(self, shape: VideoShape, source: VideoShape | None) -> Self:
+        """The same for another stage's video of shape `source`."""
+        return self if source is None else type(self)(**{**dict(self), "shape": source})
+
+    @property
+    def noisiest(self) -> float:
+        """The logsnr of the most noise that training adds."""
+        return float(augmentation_logsnr(torch.tensor(self.augment, device="cpu")))
+
+    def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
+        """What the stage before would have made of each video, noised to a random level."""
+        own = VideoShape(**dict(zip(("frames", "height", "width"), examples.x.shape[2:], strict=True)), fps=shape.fps)
+        small = VideoShape(
+            frames=own.frames * self.shape.frames // shape.frames,
+            height=own.height * self.shape.height // shape.height,
+            width=own.width * self.shape.width // shape.width,
+            fps=self.shape.fps,
+        )
+        low_res = upsample(degrade(examples.x, small), own, self.fill)
+        if self.augment == 0:
+            return low_res_given(low_res, augmentation_logsnr(torch.zeros(len(low_res))).float())
+        logsnr = augmentation_logsnr(self.augment * examples.uniform())
+        return low_res_given(augment(low_res, examples.normal(), logsnr), logsnr.float())
+
+    def in_window(self, shape: VideoShape, video: Tensor | None, noise: Noise, window: Window) -> Conditioning:
+        """The video on the stage's grid there, noised to the level that the stage samples with."""
+        if video is None:
+            return Conditioning()
+        with torch.autocast(video.device.type, enabled=False):
+            low_res = upsample(video.float(), shape, self.fill, window)
+            none = low_res.new_zeros(len(low_res))
+            if self.logsnr is None:
+                # The cleanest level that training shows: what lies beyond it a network has never seen.
+                return low_res_given(low_res, augmentation_logsnr(none).float())
+            level = none + self.logsnr
+            return low_res_given(augment(low_res, noise("augment", window), level), level)
+
+    def blank(self, extent: Extent) -> Conditioning:
+        """A video on the stage's grid, and its level."""
+        return low_res_given(torch.zeros(extent.videos, extent.channels, *extent.grid), torch.zeros(extent.videos))
+
+
+def low_res_given(low_res: Tensor, logsnr: Tensor) -> Conditioning:
+    """A video on the stage's grid (B, C, F, H, W), noised to the level logsnr (B,), and that level."""
+    return Conditioning(maps={MAP: low_res}, numbers={LEVEL: logsnr})
+
+
+def usual_inputs(source: VideoShape | None, **fields: Any) -> tuple[Input, ...]:
+    """A text, and the previous stage's video of shape `source` where there is one, with these fields of `LowRes`."""
+    return (Text(),) if source is None else (Text(), LowRes(shape=source, **fields))

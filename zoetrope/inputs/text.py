@@ -1,0 +1,48 @@
+"""The text: tokens of a frozen language model [Ho et al. 2022, arXiv:2210.02303, Sec. 2.2]."""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from zoetrope.conditioning import Conditioning, Tokens
+from zoetrope.inputs import Examples, Extent, Input
+from zoetrope.shapes import VideoShape
+
+TEXT = "text"
+
+
+class Text(Input):
+    """The caption of each video, or of each picture of a pack.
+
+    Attributes:
+        dropout: share of the examples of training that never see their text, for classifier-free guidance.
+    """
+
+    dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
+        """One text a video, or, as soon as the whole batch has a pack of images, one text a frame."""
+        frames = examples.x.shape[2]
+        texts = [[sample.text for sample in samples] for samples in examples.samples]
+        if examples.packed is not None:
+            texts = [own * frames if len(own) == 1 else own for own in texts]
+        tokens = examples.encode([text for own in texts for text in own])
+        if examples.packed is not None:
+            tokens = tokens.each(lambda value: value.unflatten(0, (len(texts), frames)))
+        return Conditioning(tokens={TEXT: tokens}).without(TEXT, examples.uniform() < self.dropout)
+
+    def blank(self, extent: Extent) -> Conditioning:
+        """Real tokens of zeros."""
+        each = (extent.videos, extent.grid[0]) if extent.packed else (extent.videos,)
+        values = torch.zeros(*each, extent.tokens, extent.width)
+        return text_given(values, torch.ones(values.shape[:-1], dtype=torch.bool))
+
+
+def text_given(values: Tensor, mask: Tensor | None = None) -> Conditioning:
+    """Text alone: embeddings (B, L, D) with their mask (B, L), or those of each frame, (B, F, L, D).
+
+    Without a mask every token is real.
+    """
+    return Conditioning(tokens={TEXT: Tokens.real(values) if mask is None else Tokens(values, mask)})
