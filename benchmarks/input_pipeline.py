@@ -51,17 +51,15 @@ def prepared(shards: Path, workers: int, options: argparse.Namespace) -> Recipe:
     """Mini, its base trained on the shards in the manner of its last phase."""
     chosen = recipe()
     phase = chosen.train_spec("base").phases[-1]
-    spec = chosen.train_spec("base").model_copy(
-        update={
-            "data": Shards(path=str(shards), cache_mb=options.cache_mb),
-            "phases": (phase.model_copy(update={"examples": phase.batch * (options.steps + 1)}),),
-            "workers": workers,
-            "log_every": 1,
-            "sample_every": 0,
-            "checkpoint_every": 10**9,
-        }
+    spec = chosen.train_spec("base").with_(
+        data=Shards(path=str(shards), cache_mb=options.cache_mb),
+        phases=(phase.with_(examples=phase.batch * (options.steps + 1)),),
+        workers=workers,
+        log_every=1,
+        sample_every=0,
+        checkpoint_every=10**9,
     )
-    return chosen.model_copy(update={"training": {"base": spec}})
+    return chosen.with_(training={"base": spec})
 
 
 def alone(chosen: Recipe, cache: Path) -> float:

@@ -67,7 +67,7 @@ class Arm(NamedTuple):
 
 def shortened(phase: Phase, scale: float) -> Phase:
     """A phase of this share of its examples, two batches at least."""
-    return phase.model_copy(update={"examples": max(2 * phase.batch, round(phase.examples * scale))})
+    return phase.with_(examples=max(2 * phase.batch, round(phase.examples * scale)))
 
 
 class Claim(NamedTuple):
@@ -271,7 +271,7 @@ class Sampler:
 def sampled_with(stage: StageSpec, **fields: Any) -> StageSpec:
     """A stage with other sampling."""
     sampling = {**stage.sampling.to_json(), **fields}
-    return stage.model_copy(update={"sampling": type(stage.sampling).from_json(sampling)})
+    return stage.with_(sampling=type(stage.sampling).from_json(sampling))
 
 
 def _publish(study: Study, numbers: Json, out: Path) -> None:

@@ -184,3 +184,11 @@ def test_importing_every_module_does_nothing_else() -> None:
     assert report["acts"] == []
     assert report["same"], "a module changed random state, threads, defaults or the environment when it was imported"
     assert {"transformers", "av", "diffusers"}.isdisjoint(report["modules"])
+
+
+@pytest.mark.parametrize("folder", ["zoetrope", "studies", "benchmarks", "tests", "docs"])
+def test_configs_are_changed_by_what_validates(folder: str) -> None:
+    """`with_` refuses a misspelt field, which pydantic's own copy takes."""
+    unchecked = "model_" + "copy("
+    files = [path for path in (PACKAGE.parent / folder).rglob("*") if path.suffix in (".py", ".md")]
+    assert files and [str(path) for path in files if unchecked in path.read_text("utf-8")] == []

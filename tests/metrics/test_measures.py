@@ -86,7 +86,7 @@ def distances(network: Any, real: Tensor) -> dict[str, dict[str, float]]:
 
 def shape_of(videos: Tensor) -> VideoShape:
     """`SHAPE` with as many frames as the videos have."""
-    return SHAPE.model_copy(update={"frames": videos.shape[2]})
+    return SHAPE.with_(frames=videos.shape[2])
 
 
 def expect_seen(found: dict[str, dict[str, float]], factor: float) -> None:
@@ -350,7 +350,7 @@ def test_too_few_videos(material: Change, told: str, real: Tensor, tmp_path: Pat
 
 
 def test_clips_that_are_too_short_or_of_another_rate(real: Tensor) -> None:
-    faster = SHAPE.model_copy(update={"fps": 9.0})
+    faster = SHAPE.with_(fps=9.0)
     with pytest.raises(ValueError, match="at least 4 frames, got 3"):
         Frechet().expect_network(COURSE, Material(clips(real), clips(real), stride=2))
     with pytest.raises(ValueError, match=r"one frame rate, got 1\.125 and 9"):

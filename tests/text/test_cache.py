@@ -222,7 +222,7 @@ def test_features_beside_data(encoder: T5, tmp_path: Path) -> None:
     assert EmbeddingCache(encoder, beside=beside).prepare(TEXTS) == 0 and not (tmp_path / "cache").exists()
     copy = tmp_path / "copy"
     shutil.copytree(encoder.model, copy)
-    reader = EmbeddingCache(encoder.model_copy(update={"model": str(copy)}), tmp_path / "cache")
+    reader = EmbeddingCache(encoder.with_(model=str(copy)), tmp_path / "cache")
     reader.take(beside, TEXTS)
     sent = pickle.loads(pickle.dumps(reader))
     assert torch.equal(sent.encode(TEXTS).text, made.text) and not (tmp_path / "cache").exists()

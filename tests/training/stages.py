@@ -51,8 +51,8 @@ def recipe(**fields: Any) -> Recipe:
     names = ("base", "tsr1", "ssr1")
     cascade = CascadeSpec(name="tiny", text=TEXT, stages=tuple(stage(name) for name in names))
     training = {name: plan(**fields) for name in names}
-    still = tuple(phase.model_copy(update={"images": 0.0}) for phase in training["base"].phases)
-    training["tsr1"] = training["tsr1"].model_copy(update={"phases": still})  # learns from nothing but clips
+    still = tuple(phase.with_(images=0.0) for phase in training["base"].phases)
+    training["tsr1"] = training["tsr1"].with_(phases=still)  # learns from nothing but clips
     return Recipe(name="tiny", cascade=cascade, training=training)
 
 

@@ -44,7 +44,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> EmbeddingCache:
 
 def stage(shape: VideoShape = BASE, source: VideoShape | None = None, **fields: Any) -> StageSpec:
     network = VideoUNetConfig(low_res=source is not None, text_width=8, embedding=16, head=8, levels=(Level(width=8),))
-    network = network.model_copy(update={"guided": "distilled" in fields})
+    network = network.with_(guided="distilled" in fields)
     return StageSpec(name="ssr1" if source else "base", shape=shape, source=source, network=network, **fields)
 
 

@@ -148,7 +148,7 @@ def _of_model(source: str, stage: str | None, recipe: str | None, data: str | No
     shipped.stage(stage)
     originals = {original.name: original for original in shipped.teachers}  # where there are some, they teach
     stages = tuple(originals.get(one.name, one) for one in shipped.stages)
-    spec = shipped.model_copy(update={"stages": stages, "teachers": ()})
+    spec = shipped.with_(stages=stages, teachers=())
     named = recipe or (spec.name if spec.name in recipes.names() else None)
     known = recipes.load_recipe(named) if named else None
     if known is not None and stage in known.training:

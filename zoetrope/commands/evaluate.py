@@ -192,4 +192,4 @@ def _measures(metrics: list[str] | None, extractors: "dict[str, Extractor]", win
         if not names:
             raise ValueError("--metrics: expected the name of a metric, got none")
         found = choose(names, extractors)
-    return found if window is None else [measure.model_copy(update={"window": window}) for measure in found]
+    return found if window is None else [measure.with_(window=window) for measure in found]

@@ -95,7 +95,7 @@ class Shards(ClipSource):
             expect_local(self.path)
             where = str(self.place.absolute())
         cache = None if self.cache is None else str(self.web.folder.absolute())
-        return self.model_copy(update={"path": where, "cache": cache})
+        return self.with_(path=where, cache=cache)
 
 
 class Shard(NamedTuple):

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from zoetrope.cascade.spec import Distilled, SamplingSpec, StageSpec
-from zoetrope.config import packages_of
 from zoetrope.diffusion.distillation import expect_distillable
 from zoetrope.files import whole_folder
 from zoetrope.foreign import trusting
@@ -147,9 +146,9 @@ def plan(recipe: Recipe, stage: str) -> list[tuple[str, Recipe]]:
     weights, counts = _weights(teacher, spec), _counts(teacher, spec)
     rounds: list[tuple[str, Recipe]] = []
     source = Teacher(network=teacher.network, weights=f"../{WEIGHTS}")
-    network = teacher.network.model_copy(update={"guided": weights[1] > 0})
+    network = teacher.network.with_(guided=weights[1] > 0)
     if network.guided and teacher.distilled is None:
-        made = teacher.model_copy(update={"network": network, "distilled": Distilled(steps=None, weights=weights)})
+        made = teacher.with_(network=network, distilled=Distilled(steps=None, weights=weights))
         rounds.append(("guided", _round(recipe, made, spec.guidance, Guide(teacher=source))))
         source = Teacher(network=network, weights=_result("guided", spec.guidance))
     for number, jumps in enumerate(counts):
@@ -162,7 +161,7 @@ def plan(recipe: Recipe, stage: str) -> list[tuple[str, Recipe]]:
             "sampling": _sampling(teacher.sampling, 2 * jumps if stochastic else jumps, spec.sampler),
         }
         goal = Halve(teacher=source, steps=jumps, stochastic=stochastic)
-        rounds.append((name, _round(recipe, teacher.model_copy(update=update), phase, goal)))
+        rounds.append((name, _round(recipe, teacher.with_(**update), phase, goal)))
         source = Teacher(network=network, weights=_result(name, phase))
     return rounds
 
@@ -212,8 +211,8 @@ def _sampling(original: SamplingSpec, steps: int, sampler: Literal["ddim", "stoc
     update: dict[str, Any] = {"steps": steps, "sampler": DDIM() if sampler == "ddim" else Stochastic()}
     if isinstance(original.guidance, Oscillating):
         constant = round(original.guidance.constant * steps / original.steps)
-        update["guidance"] = original.guidance.model_copy(update={"constant": constant})
-    return original.model_copy(update=update)
+        update["guidance"] = original.guidance.with_(constant=constant)
+    return original.with_(**update)
 
 
 def _round(recipe: Recipe, stage: StageSpec, phase: Phase, objective: Objective) -> Recipe:
@@ -234,13 +233,11 @@ def _round(recipe: Recipe, stage: StageSpec, phase: Phase, objective: Objective)
         "half_life": spec.half_life,
         "balance": False,
     }
-    training = recipe.train_spec(stage.name).model_copy(update=learning)
+    training = recipe.train_spec(stage.name).with_(**learning)
     stage = stage.with_input(Text(dropout=0.0))
     stages = tuple(stage if other.name == stage.name else other for other in recipe.cascade.stages)
-    cascade = recipe.cascade.model_copy(update={"stages": stages, "teachers": ()})
-    made = Recipe(name=recipe.name, cascade=cascade, training={stage.name: training}, distillation={stage.name: spec})
-    with trusting(*packages_of(made)):
-        return Recipe.from_json(made.to_json())  # checked as a whole
+    cascade = recipe.cascade.with_(stages=stages, teachers=())
+    return Recipe(name=recipe.name, cascade=cascade, training={stage.name: training}, distillation={stage.name: spec})
 
 
 def _result(name: str, phase: Phase) -> str:
