@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.text import text_given
 from zoetrope.models.runs import average_file
@@ -20,7 +21,6 @@ from zoetrope.models.weights import read_weights
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.text import TextEncoder
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.distil import Distillation, is_distillation
 from zoetrope.training.precision import compute_dtype
 from zoetrope.training.trained import gather, is_run, run_recipe

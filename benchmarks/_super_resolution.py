@@ -28,12 +28,12 @@ from zoetrope.config import override, unknown
 from zoetrope.data.toybox.held_out import held_out
 from zoetrope.diffusion.denoise import denoiser, guided_together, per_step, statically_thresholded
 from zoetrope.diffusion.process import diffuse
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.text import text_given
 from zoetrope.metrics.features import FeatureNetwork
 from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
 from zoetrope.metrics.super_resolution import StageFidelity, Truth, compare
 from zoetrope.models.weights import read_weights
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.precision import compute_dtype
 from zoetrope.training.trained import Gathered, gather
 from zoetrope.video.resample import degrade

@@ -18,13 +18,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from zoetrope.data._packing import pack
+from zoetrope.data import pack
 from zoetrope.data.folder import Folder, scan
 from zoetrope.data.shards import Shards
 from zoetrope.data.toybox import Toybox
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.recipes.mini import recipe
 from zoetrope.shapes import VideoShape
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.batch import Batches
 from zoetrope.training.loading import Loader
 from zoetrope.training.loop import Run

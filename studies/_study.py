@@ -23,10 +23,10 @@ from torch import Tensor
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.text import text_given
 from zoetrope.models.weights import read_weights
 from zoetrope.text import TextEncoder
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.checkpoints import find_checkpoints
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Phase, Recipe

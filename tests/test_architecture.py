@@ -26,6 +26,8 @@ LAYERS = [
     "wording",
     "config",
     "files",
+    "store",
+    "pretrained",
     "shapes",
     "conditioning",
     "diffusion",
@@ -35,6 +37,7 @@ LAYERS = [
     "guidance",
     "routines",
     "text",
+    "embeddings",
     "inputs",
     "networks",
     "cascade",
@@ -109,6 +112,13 @@ def test_imports_point_down(name: str) -> None:
     own = layer("zoetrope." + name.removesuffix(".py").replace("/", "."))
     above = [target for target in own_imports(PACKAGE / name) if layer(target) in LAYERS[LAYERS.index(own) + 1 :]]
     assert not above, f"{name} belongs to {own!r} and imports from above it"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "__main__.py"])
+def test_private_modules_are_their_folders_own(name: str) -> None:
+    own = ".".join(("zoetrope", *Path(name).parent.parts))
+    private = [target for target in own_imports(PACKAGE / name) if "._" in target]
+    assert [target for target in private if not f"{own}.".startswith(target[: target.index("._") + 1])] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

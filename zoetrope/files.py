@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, whatever goes wrong while they are written.
+"""Where things are kept, and files and folders that appear whole or not at all, whatever goes wrong meanwhile.
 
 What is written lies beside the place where it belongs, and is renamed to it at the end. So a link, or a pipe, in that
 place gives way and is not written through. Permissions are those of any new file of this user's.
@@ -12,6 +12,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LONGEST = 100  # bytes of a file's own name within the temporary one; file systems allow some 255 in all
+
+
+def cache_folder(name: str) -> Path:
+    """A folder of what is kept between runs: `name` in $ZOETROPE_CACHE, or in ~/.cache/zoetrope; it need not exist.
+
+    Raises ValueError where there is no home either.
+    """
+    root = os.environ.get("ZOETROPE_CACHE")
+    try:
+        return Path(root or "~/.cache/zoetrope").expanduser() / name
+    except RuntimeError as error:
+        raise ValueError(f"the cache: expected a home folder, or one named in ZOETROPE_CACHE; {error}") from None
 
 
 @contextmanager

@@ -18,8 +18,7 @@ import pytest
 import torch
 from conftest import number_of, numbered
 
-from zoetrope.data import Source, _fetch, _room, _tar
-from zoetrope.data._packing import pack
+from zoetrope.data import Source, _fetch, _room, _tar, pack
 from zoetrope.data._web import Web
 from zoetrope.data.folder import Folder
 from zoetrope.data.shards import Shards, scan, shard_paths

@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from zoetrope.data.toybox.held_out import held_out, held_out_script
+from zoetrope.metrics.choice import choose, usual
 from zoetrope.metrics.clips import Clips, Material, Seen
 from zoetrope.metrics.evaluation import Ready, prepare, take
 from zoetrope.metrics.features import Classifier, ClipNetwork, Extractor, FeatureNetwork, Matcher
 from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
 from zoetrope.metrics.intervals import Mean
 from zoetrope.metrics.measures import Measure, Result, Unavailable
-from zoetrope.metrics.measures._choice import choose, usual
 from zoetrope.metrics.measures.attributes import Attributes
 from zoetrope.metrics.measures.clip_score import ClipScore
 from zoetrope.metrics.measures.colour import ColourDrift

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 import zoetrope
 from zoetrope.metrics.features.clip import Clip
 from zoetrope.metrics.features.transformers_video import TransformersVideo
-from zoetrope.text._frozen import expect_usable, tokenizer
+from zoetrope.pretrained import expect_usable, tokenizer
 from zoetrope.text.t5 import T5
 
 PACKAGE = Path(zoetrope.__file__).parent
@@ -82,7 +82,7 @@ import sys
 from pathlib import Path
 from zoetrope.metrics.features.clip import Clip
 from zoetrope.metrics.features.transformers_video import TransformersVideo
-from zoetrope.text._frozen import tokenizer
+from zoetrope.pretrained import tokenizer
 from zoetrope.text.clip import CLIPText
 from zoetrope.text.t5 import T5
 folder = sys.argv[1]

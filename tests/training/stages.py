@@ -7,11 +7,11 @@ import torch
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.data.toybox import Toybox
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.low_res import LowRes, usual_inputs
 from zoetrope.inputs.text import Text
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.text.words import Words
 from zoetrope.training.batch import Batches
 from zoetrope.training.spec import Phase, Recipe, TrainSpec

@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from zoetrope.cascade.spec import Distilled, StageSpec
-from zoetrope.data._packing import pack
+from zoetrope.data import pack
 from zoetrope.data.folder import Folder
 from zoetrope.data.shards import Shards
 from zoetrope.data.toybox import Toybox
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.text.words import Words
 from zoetrope.training.batch import Batch, Batches, Share
 from zoetrope.training.loading import Loader

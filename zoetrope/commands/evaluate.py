@@ -183,7 +183,7 @@ def _extractors(features: list[str]) -> "dict[str, Extractor]":
 
 def _measures(metrics: list[str] | None, extractors: "dict[str, Extractor]", window: int | None) -> "list[Measure]":
     """The measures that were asked for, or all; with a `window`, networks of clips look at so many frames."""
-    from zoetrope.metrics.measures._choice import choose, usual
+    from zoetrope.metrics.choice import choose, usual
 
     if metrics is None:
         found = usual(extractors)

@@ -17,8 +17,7 @@ from typing import Literal, NamedTuple
 from zoetrope import __version__
 from zoetrope.config import Config
 from zoetrope.data._files import State
-from zoetrope.files import write_text
-from zoetrope.text._cache import default_folder
+from zoetrope.files import cache_folder, write_text
 from zoetrope.video import Info
 
 _log = logging.getLogger(__name__)
@@ -42,7 +41,7 @@ def remembered(
     folder: Path, names: Sequence[str], states: Mapping[str, State], look: Callable[[Path], Info | str]
 ) -> dict[str, Info | str]:
     """What is in the files `names` of a folder, or why they cannot be read: known from before, or looked at now."""
-    kept = default_folder().parent / "looks" / f"{_hash(folder)}.json"
+    kept = cache_folder("looks") / f"{_hash(folder)}.json"
     known = _read(kept)
     found: dict[str, Info | str] = {}
     for name in names:

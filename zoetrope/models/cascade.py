@@ -20,6 +20,7 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.foreign import trusting
 from zoetrope.inputs.text import text_given
 from zoetrope.models.files import read_card
@@ -30,7 +31,6 @@ from zoetrope.models.progress import Progress
 from zoetrope.models.runs import is_run, named, read_runs, within
 from zoetrope.models.weights import Origin
 from zoetrope.networks import Network
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.video import Video
 
 __all__ = ["Cascade", "Progress"]

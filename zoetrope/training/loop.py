@@ -19,12 +19,12 @@ from zoetrope import __version__
 from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.config import expect_importable, packages_of
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.files import write_text
 from zoetrope.foreign import trusting
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
 from zoetrope.strict_json import read_json
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.adapters import BASE, adapt, freeze, keep_base
 from zoetrope.training.batch import Batch, Batches, Share
 from zoetrope.training.checkpoints import Keeper, go_on, sweep
