@@ -219,5 +219,5 @@ def test_with_gives_a_validated_copy() -> None:
         stage.sampling.with_(step=7)
     with pytest.raises(ValueError, match=r"steps: expected at least 1 and at most [0-9]+, got 0"):
         stage.sampling.with_(steps=0)
-    with pytest.raises(ValueError, match="source"):
-        stage.with_(source=stage.shape.with_(frames=5))
+    with pytest.raises(ValueError, match=r"height: expected a multiple of [0-9]+, got 25"):
+        stage.with_(shape=stage.shape.with_(height=25))

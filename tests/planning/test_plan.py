@@ -365,8 +365,7 @@ def test_all_seven_stages(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     for large in given.stages:
         frames, height, width = large.shape.sizes
         shape = VideoShape(frames=frames // 8, height=height // 3, width=width // 5, fps=large.shape.fps)
-        fields = {name: getattr(large, name) for name in StageSpec.model_fields}
-        stages.append(StageSpec(**fields | {"shape": shape, "source": stages[-1].shape if stages else None}))
+        stages.append(large.on(shape, stages[-1].shape if stages else None))
     cascade = CascadeSpec(name="small", text=given.text, stages=tuple(stages))
     path = tmp_path / "seven.json"
     path.write_text(json.dumps(Recipe(name="small", cascade=cascade, training={}).to_json()))
