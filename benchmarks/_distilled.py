@@ -16,14 +16,15 @@ from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.text import text_given
-from zoetrope.models.runs import average_file
+from zoetrope.models.opening import open_model
+from zoetrope.models.precision import compute_dtype
+from zoetrope.models.runs import is_distillation, is_run, original_in, read_run
 from zoetrope.models.weights import read_weights
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.text import TextEncoder
-from zoetrope.training.distil import Distillation, is_distillation
-from zoetrope.training.precision import compute_dtype
-from zoetrope.training.trained import gather, is_run, run_recipe
+from zoetrope.training.distil import Distillation
+from zoetrope.training.trained import run_recipe
 
 CONSTANT = 0.2  # share of the steps for which oscillating guidance is constant
 
@@ -47,7 +48,9 @@ class Way(NamedTuple):
     def guidance(self) -> str:
         """The guidance, in words."""
         weight = self.stage.sampling.guidance
-        return f"{weight.high:g} and {weight.low:g}" if isinstance(weight, Oscillating) else f"{weight:g}"
+        if isinstance(weight, Oscillating):
+            return f"{weight.high:g} and {weight.low:g}"
+        return f"{self.stage.sampling.weights()[0]:g}"
 
     def told(self) -> dict[str, str | int]:
         """What tells it from others, for people."""
@@ -85,17 +88,17 @@ def networks_of(name: str) -> Iterator[Way]:
     if is_distillation(folder):
         found = Distillation.open(folder)
         text = found.recipe.cascade.text
-        if found.original is not None:
-            stage, weights = found.original
+        if (original := original_in(folder)) is not None:
+            stage, weights = original
             yield Way(stage, text, weights)
         for part in found.rounds():
             if part.finished:
-                yield Way(part.recipe.cascade.stage(part.stage), text, average_file(part.folder))
+                yield Way(part.recipe.cascade.stage(part.stage), text, read_run(part.folder).average_file())
     elif is_run(folder):
         recipe, trained = run_recipe(folder)
-        yield Way(recipe.cascade.stage(trained), recipe.cascade.text, average_file(folder))
+        yield Way(recipe.cascade.stage(trained), recipe.cascade.text, read_run(folder).average_file())
     else:
-        model = gather([name])
+        model = open_model([name])
         for stage in model.spec.teachers:
             yield Way(stage, model.spec.text, model.teacher_weights[stage.name])
         for stage in model.spec.stages:

@@ -13,9 +13,9 @@ from _super_resolution import kept
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.models.cascade import Cascade
+from zoetrope.models.opening import OpenModel, open_model
+from zoetrope.models.precision import compute_dtype
 from zoetrope.samplers.ddim import DDIM
-from zoetrope.training.precision import compute_dtype
-from zoetrope.training.trained import Gathered, gather
 
 FIRST, OTHERS = 256, 128  # steps [Ho et al. 2022, arXiv:2210.02303, Table 1]; guided, so two calls each
 PROMPT = "a red star spinning"
@@ -26,16 +26,16 @@ def measure_speed(names: Sequence[str], options: argparse.Namespace) -> tuple[di
 
     Raises ValueError if a stage that is to run is not distilled, or if its original is not there.
     """
-    gathered = gather(names)
-    stages = gathered.spec.until(options.until)
+    model = open_model(names)
+    stages = model.spec.until(options.until)
     if plain := [stage.name for stage in stages if stage.distilled is None]:
         raise ValueError(f"--speed: expected distilled stages alone, got {', '.join(plain)} that are not; see --until")
-    originals = gathered.originals()
+    originals = model.originals()
     slow = originals._replace(spec=_as_published(originals.spec))
     both = {
-        name: _shortened(one, options.divide).cascade(device, compute_dtype(device))
+        name: Cascade.of(_shortened(one, options.divide), device=device, dtype=compute_dtype(device))
         for device in [torch.device("cuda" if torch.cuda.is_available() else "cpu")]
-        for name, one in (("distilled", gathered), ("original", slow))
+        for name, one in (("distilled", model), ("original", slow))
     }
     _once(both["distilled"], stages[0].name)  # reads the text and wakes the machine
     passes: dict[str, list[dict[str, float]]] = {name: [] for name in both}
@@ -78,14 +78,13 @@ def _as_published(spec: CascadeSpec) -> CascadeSpec:
     return spec.with_(stages=tuple(slow(stage) for stage in spec.stages))
 
 
-def _shortened(gathered: Gathered, divide: int) -> Gathered:
+def _shortened(model: OpenModel, divide: int) -> OpenModel:
     """The same cascade for videos of an Nth of the frames, at the same frames a second."""
-    value = gathered.spec.with_(teachers=()).to_json()
+    value = model.spec.with_(teachers=()).to_json()
     for stage in value["stages"]:
-        for shape in (stage["shape"], stage["source"]):
-            if shape is not None:
-                shape["frames"] //= divide
-    return gathered._replace(spec=CascadeSpec.from_json(value))
+        for shape in (stage["shape"], *(told["shape"] for told in stage["inputs"] if "shape" in told)):
+            shape["frames"] //= divide
+    return model._replace(spec=CascadeSpec.from_json(value))
 
 
 def _told(

@@ -71,7 +71,7 @@ def status(name: str) -> int:
 
 def place(device: str | None, dtype: str | None, clock: str = "wall") -> Place:
     """A device by its name, the GPU if there is one for None, and a type, for None what training would choose."""
-    from zoetrope.training.precision import compute_dtype
+    from zoetrope.models.precision import compute_dtype
 
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if where.type != "cpu" and clock != "wall":

@@ -10,10 +10,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -24,18 +25,21 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from zoetrope.cascade.noise import video_noise
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.start import Start
+from zoetrope.conditioning import stacked
 from zoetrope.config import override, unknown
 from zoetrope.data.toybox.held_out import held_out
 from zoetrope.diffusion.denoise import denoiser, guided_together, per_step, statically_thresholded
 from zoetrope.diffusion.process import diffuse
 from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.guidance.text import with_and_without_text
 from zoetrope.inputs.text import text_given
 from zoetrope.metrics.features import FeatureNetwork
 from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
 from zoetrope.metrics.super_resolution import StageFidelity, Truth, compare
+from zoetrope.models.cascade import Cascade
+from zoetrope.models.opening import OpenModel, open_model
+from zoetrope.models.precision import compute_dtype
 from zoetrope.models.weights import read_weights
-from zoetrope.training.precision import compute_dtype
-from zoetrope.training.trained import Gathered, gather
 from zoetrope.video.resample import degrade
 
 Given = Literal["truth", "generated"]
@@ -55,18 +59,18 @@ class Cascades:
     """A model and its stages, run one at a time on videos that are given to them."""
 
     def __init__(self, models: Sequence[str], seed: int) -> None:
-        self.gathered, self.seed = gather(models), seed
+        self.model, self.seed = open_model(models), seed
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.dtype = compute_dtype(self.device)
-        self._cascade = self.gathered.cascade(self.device, self.dtype)
+        self._cascade = Cascade.of(self.model, device=self.device, dtype=self.dtype)
 
     @cached_property
     def _texts(self) -> EmbeddingCache:
-        return EmbeddingCache(self.gathered.spec.text, None, self.device)
+        return EmbeddingCache(self.model.spec.text, None, self.device)
 
     def stages(self, names: Sequence[str] | None) -> list[StageSpec]:
         """The super-resolution stages of these names, or all. Raises ValueError, with the nearest, for another name."""
-        every = [stage for stage in self.gathered.spec.stages if stage.source is not None]
+        every = [stage for stage in self.model.spec.stages if stage.source is not None]
         for name in names or ():
             if name not in [stage.name for stage in every]:
                 raise ValueError(unknown("super-resolution stage", name, [stage.name for stage in every]))
@@ -74,7 +78,7 @@ class Cascades:
 
     def before(self, stage: StageSpec) -> StageSpec:
         """The stage whose videos this one is given."""
-        stages = self.gathered.spec.stages
+        stages = self.model.spec.stages
         return stages[stages.index(stage) - 1]
 
     def clip(self, number: int, stage: StageSpec) -> Clip:
@@ -91,11 +95,13 @@ class Cascades:
             return self._regenerated(before, degrade(clip.video, before.shape), clip)
         return self.run(before, degrade(clip.video, before.source), clip)
 
-    def run(self, stage: StageSpec, given: Tensor, clip: Clip, **sampling: float | None) -> Tensor:
-        """What a stage makes of a video (1, C, f, h, w): (1, C, F, H, W). `sampling`: fields to change."""
+    def run(
+        self, stage: StageSpec, given: Tensor, clip: Clip, changes: Mapping[str, float | None] = MappingProxyType({})
+    ) -> Tensor:
+        """What a stage makes of a video (1, C, f, h, w): (1, C, F, H, W). `changes`: fields of the stage, by path."""
         cascade = copy(self._cascade)  # what it knows of texts is large, and stays one
-        for field, value in sampling.items():
-            cascade.spec = override(cascade.spec, f"stages.{stage.name}.sampling.{field}", value)
+        for path, value in changes.items():
+            cascade.spec = override(cascade.spec, f"stages.{stage.name}.{path}", value)
         start = Start(stage=self.before(stage).name, video=given)
         for progress in cascade.stream(
             [clip.text], seed=self.seed, samples=[clip.number], start=start, until=stage.name
@@ -110,13 +116,13 @@ class Cascades:
 
         A distilled stage knows its own few levels alone: its teacher is in its place.
         """
-        gathered = self.gathered if stage.distilled is None else self.gathered.originals()
-        stage = gathered.spec.stage(stage.name)
+        model = self.model if stage.distilled is None else self.model.originals()
+        stage = model.spec.stage(stage.name)
         network = stage.network.build()
-        read_weights(network, gathered.weights[stage.name])
+        read_weights(network, model.weights[stage.name])
         network.eval().requires_grad_(False).to(self.device)
         text, mask = self._texts.encode([clip.text])
-        seen = text_given(text.to(self.device), mask.to(self.device)).doubled(None)
+        seen = stacked(with_and_without_text(text_given(text.to(self.device), mask.to(self.device)), None))
 
         def call(z: Tensor, logsnr: Tensor) -> Tensor:
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
@@ -130,7 +136,7 @@ class Cascades:
 
         def noise(purpose: str) -> Tensor:
             what = f"{stage.name} {purpose}"
-            scheme = self.gathered.spec.noise
+            scheme = self.model.spec.noise
             drawn = video_noise(self.seed, clip.number, what, stage.shape, stage.network.channels, scheme)
             return drawn[None].to(self.device)
 
@@ -141,12 +147,12 @@ class Cascades:
 
     def key(self, number: int, *stages: StageSpec, **also: Any) -> str:
         """A name for all that decides what stages make of clip `number`, and for what `also` tells."""
-        spec = self.gathered.spec
+        spec = self.model.spec
         small = held_out(number, spec.stages[0].shape)
         clip = hashlib.sha256(small.video.numpy().tobytes()).hexdigest()
         told = [clip, small.text, self.seed, REGENERATED, str(self.device), str(self.dtype), spec.text.to_json(), also]
         for stage in stages:
-            weights = hashlib.sha256(self.gathered.weights[stage.name].read_bytes()).hexdigest()
+            weights = hashlib.sha256(self.model.weights[stage.name].read_bytes()).hexdigest()
             told += [stage.to_json(), weights]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -205,7 +211,7 @@ def clip_counts(words: Sequence[str], stages: Sequence[StageSpec]) -> dict[str, 
     return {stage.name: int(named.get(stage.name, plain[0] if plain else "16")) for stage in stages}
 
 
-def describe(gathered: Gathered, network: FeatureNetwork | None, seed: int) -> dict[str, Any]:
+def describe(model: OpenModel, network: FeatureNetwork | None, seed: int) -> dict[str, Any]:
     """What was measured and with what, for the head of a JSON file."""
     about = None if network is None else {"name": network.name, "sha256": network.sha256, "layer": network.layer}
-    return {"model": gathered.spec.name, "seed": seed, "regenerated_logsnr": REGENERATED, "features": about}
+    return {"model": model.spec.name, "seed": seed, "regenerated_logsnr": REGENERATED, "features": about}

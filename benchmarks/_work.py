@@ -5,7 +5,6 @@ Neither time nor memory depends on values, so that no weights are read.
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import torch
 from _machine import Place
@@ -18,6 +17,7 @@ from zoetrope.data.toybox import Toybox
 from zoetrope.diffusion.loss import squared_error
 from zoetrope.diffusion.prediction import target
 from zoetrope.diffusion.process import diffuse
+from zoetrope.inputs.low_res import low_res_given
 from zoetrope.inputs.text import text_given
 from zoetrope.networks import Network
 from zoetrope.planning.count import Tally
@@ -79,7 +79,7 @@ def learning(stage: StageSpec, here: Place, batch: int) -> Callable[[], None]:
     x = torch.randn(batch, stage.network.channels, *stage.shape.sizes, device=here.device).clamp(-1, 1)
     given = text_of(stage, here, batch)
     if stage.source is not None:
-        given = replace(given, low_res=x, low_res_logsnr=torch.zeros(batch, device=here.device))
+        given = given | low_res_given(x, torch.zeros(batch, device=here.device))
 
     def learn() -> None:
         level = stage.schedule((torch.arange(batch, device=here.device) + 0.5) / batch)

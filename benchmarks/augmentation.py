@@ -34,6 +34,7 @@ from _super_resolution import (
 from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.inputs.low_res import LowRes
 from zoetrope.metrics.features import FeatureNetwork
 from zoetrope.metrics.super_resolution import Fidelity, StageFidelity, plain
 
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = "\n".join(_lines(curves))
     print(table)
     (options.out / "table.md").write_text(table + "\n")
-    about = describe(cascades.gathered, network, options.seed)
+    about = describe(cascades.model, network, options.seed)
     write_json(options.out / "levels.json", {**about, "curves": [_told(curve) for curve in curves]})
     _draw(curves, options.out / "augmentation.png", network)
 
@@ -109,7 +110,7 @@ def _score(
 
 
 def _at(cascades: Cascades, stage: StageSpec, low: Tensor, clip: Clip, level: float | None) -> Tensor:
-    return cascades.run(stage, low, clip, low_res_logsnr=level)
+    return cascades.run(stage, low, clip, {"inputs.low_res.logsnr": level})
 
 
 def _curve(stage: StageSpec, given: Given, levels: dict[str, float | None], scores: list[dict[str, Any]]) -> Curve:
@@ -124,7 +125,8 @@ def _part(fidelity: StageFidelity) -> Fidelity:
 
 def _default(stage: StageSpec) -> str:
     """The name of the stage's own level."""
-    logsnr = stage.sampling.low_res_logsnr
+    low_res = stage.input("low_res")
+    logsnr = low_res.logsnr if isinstance(low_res, LowRes) else None
     return "none" if logsnr is None else f"{math.exp(logsnr):.3g}"
 
 

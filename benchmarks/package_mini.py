@@ -13,18 +13,19 @@ what the network makes of noise, from float32, in per cent of their size. Nothin
 import argparse
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.inputs.low_res import low_res_given
 from zoetrope.inputs.text import text_given
+from zoetrope.models.cascade import Cascade
+from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.weights import read_weights, write_weights
 from zoetrope.networks import Network
 from zoetrope.recipes import load_recipe
-from zoetrope.training.trained import Gathered, gather
 
 KINDS = (("8 bits", torch.int8), ("bfloat16", torch.bfloat16))
 TRAINED_ON = "toybox, a procedural world of flat coloured shapes that move"
@@ -40,45 +41,45 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--recipe", default="mini")
     parser.add_argument("--most", type=float, default=60.0, metavar="MB", help="largest size of the model")
     options = parser.parse_args(arguments)
-    gathered = _described(gather(options.runs), options.recipe)
-    gathered.check(gathered.spec.stages)
-    if gathered.spec.teachers:
-        gathered.originals().check(gathered.spec.teachers)
+    model = _described(open_model(options.runs), options.recipe)
+    model.check(model.spec.stages)
+    if model.spec.teachers:
+        model.originals().check(model.spec.teachers)
     card = options.to / "README.md"
     if card.exists():
-        gathered = gathered._replace(card=card.read_text())
+        model = model._replace(card=card.read_text())
     with tempfile.TemporaryDirectory() as scratch:
         trial = Path(scratch) / "model"
-        _save(gathered, trial)
+        _save(model, trial)
         size = sum(file.stat().st_size for file in trial.rglob("*") if file.is_file()) / 1e6
         if size > options.most:
             raise SystemExit(f"{options.to}: the model would take {size:.1f} MB, more than {options.most:g}")
-        for teacher in gathered.spec.teachers:
-            told = ", ".join(f"{kind} {_errors(gathered, teacher, Path(scratch), dtype)}" for kind, dtype in KINDS)
+        for teacher in model.spec.teachers:
+            told = ", ".join(f"{kind} {_errors(model, teacher, Path(scratch), dtype)}" for kind, dtype in KINDS)
             print(f"{teacher.name}: {told}")
-    _save(gathered, options.to)
-    distilled = [stage.name for stage in gathered.spec.stages if stage.distilled]
+    _save(model, options.to)
+    distilled = [stage.name for stage in model.spec.stages if stage.distilled]
     print(f"{options.to}: {size:.1f} MB; distilled: {', '.join(distilled) or 'none'}")
 
 
-def _described(gathered: Gathered, recipe: str) -> Gathered:
+def _described(model: OpenModel, recipe: str) -> OpenModel:
     """The runs' weights with the recipe's description, which may have changed since they were trained."""
-    told, found = load_recipe(recipe).cascade, {stage.name: stage for stage in gathered.spec.stages}
+    told, found = load_recipe(recipe).cascade, {stage.name: stage for stage in model.spec.stages}
     if lost := [stage.name for stage in told.stages if stage.name not in found]:
         raise SystemExit(f"expected a run for every stage of {recipe}, got none for {', '.join(lost)}")
     stages = [found[stage.name] if found[stage.name].distilled else stage for stage in told.stages]
-    spec = told.with_(stages=tuple(stages), teachers=gathered.spec.teachers, trained_on=TRAINED_ON)
-    return gathered._replace(spec=type(spec).from_json(spec.to_json()))
+    spec = told.with_(stages=tuple(stages), teachers=model.spec.teachers, trained_on=TRAINED_ON)
+    return model._replace(spec=type(spec).from_json(spec.to_json()))
 
 
-def _save(gathered: Gathered, folder: Path) -> None:
-    gathered.cascade(torch.device("cpu"), torch.float32).save_pretrained(folder, teacher_dtype=torch.int8)
+def _save(model: OpenModel, folder: Path) -> None:
+    Cascade.of(model).save_pretrained(folder, teacher_dtype=torch.int8)
 
 
-def _errors(gathered: Gathered, stage: StageSpec, scratch: Path, dtype: torch.dtype) -> str:
+def _errors(model: OpenModel, stage: StageSpec, scratch: Path, dtype: torch.dtype) -> str:
     """How far weights in `dtype`, and what becomes of noise with them, are from float32."""
     exact, stored = stage.network.build().eval(), stage.network.build().eval()
-    read_weights(exact, gathered.teacher_weights[stage.name])
+    read_weights(exact, model.teacher_weights[stage.name])
     path = scratch / "one.safetensors"
     write_weights(exact, path, dtype)
     read_weights(stored, path)
@@ -97,7 +98,7 @@ def _output(network: Network, stage: StageSpec) -> Tensor:
     text = torch.randn(3, TOKENS, stage.network.text_width, generator=draw)
     given = text_given(text, torch.ones(3, TOKENS, dtype=torch.bool))
     if stage.source is not None:
-        given = replace(given, low_res=torch.rand(size, generator=draw) * 2 - 1, low_res_logsnr=torch.zeros(3))
+        given = given | low_res_given(torch.rand(size, generator=draw) * 2 - 1, torch.zeros(3))
     return network(torch.randn(size, generator=draw), torch.tensor([-6.0, 0.0, 6.0]), given)
 
 

@@ -17,7 +17,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,7 @@ from zoetrope.commands._options import bytes_named
 from zoetrope.diffusion.loss import squared_error
 from zoetrope.diffusion.prediction import target
 from zoetrope.diffusion.process import diffuse
+from zoetrope.inputs.low_res import low_res_given
 from zoetrope.planning.work import TOKENS
 from zoetrope.recipes.imagen_video import STAGES, recipe
 
@@ -77,7 +77,7 @@ def lesson(stage: StageSpec, here: Place, crop: tuple[int, int] | None, disk: Pa
     x = torch.randn(1, stage.network.channels, *shape).clamp(-1, 1)
     given, eps, level = text_of(stage, here, 1), torch.randn_like(x), stage.schedule(torch.tensor([0.5]))
     if stage.source is not None:
-        given = replace(given, low_res=x, low_res_logsnr=torch.zeros(1))
+        given = given | low_res_given(x, torch.zeros(1))
 
     def learn() -> None:
         with shelf(disk):

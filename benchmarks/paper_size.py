@@ -50,7 +50,7 @@ def cascade(width: float, steps: int, base: Sequence[int] | None, until: str | N
         source = stages[-1].shape if stages else None
         sampled = stage.sampling.with_(steps=steps)
         fields = {name: getattr(stage, name) for name in StageSpec.model_fields}
-        stages.append(StageSpec(**fields | {"shape": shape, "source": source, "sampling": sampled}))
+        stages.append(StageSpec(**fields | {"sampling": sampled}).on(shape, source))
     return stages
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.commands._options import bytes_named
+from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.models.cascade import Cascade
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -30,7 +31,7 @@ def cascade(steps: int, threshold: float | None) -> CascadeSpec:
     """A base stage, the smallest that there can be, and a super-resolution stage that has convolutions alone."""
     first = VideoUNetConfig(patch=16, levels=(Level(width=32),))
     levels = (Level(width=64, temporal="convolution"), Level(width=96, text_attention=True, temporal="convolution"))
-    sampling = SamplingSpec(steps=steps, low_res_logsnr=math.log(3), threshold=threshold or "static")
+    sampling = SamplingSpec(steps=steps, threshold=threshold or "static")
     return CascadeSpec(
         name="untrained",
         text=MiniLM(),
@@ -39,7 +40,7 @@ def cascade(steps: int, threshold: float | None) -> CascadeSpec:
             StageSpec(
                 name="ssr",
                 shape=LARGE,
-                source=SMALL,
+                inputs=usual_inputs(SMALL, logsnr=math.log(3)),
                 network=VideoUNetConfig(low_res=True, patch=8, levels=levels),
                 sampling=sampling,
             ),

@@ -30,13 +30,13 @@ import torch
 from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.inputs.text import text_given
+from zoetrope.models.opening import open_model
+from zoetrope.models.precision import compute_dtype
 from zoetrope.planning.calibrate import cpu
 from zoetrope.planning.work import TOKENS, sampling, shortened, training
 from zoetrope.recipes import load_recipe
 from zoetrope.training.loop import Run
-from zoetrope.training.precision import compute_dtype
 from zoetrope.training.spec import Recipe, TrainSpec
-from zoetrope.training.trained import gather
 
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 ROUNDS = 3
@@ -56,7 +56,7 @@ def main() -> None:
     if options.train:
         _training(options)
         return
-    stages = gather([options.model]).spec.until(options.until)
+    stages = open_model([options.model]).spec.until(options.until)
     if options.stage:
         [stage] = [stage for stage in stages if stage.name == options.stage]
         print(json.dumps(_measured(stage, options.clock)))

@@ -38,9 +38,9 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.start import Start
 from zoetrope.data.toybox.prompts import SETS, Prompt
 from zoetrope.models.cascade import Cascade, Progress
+from zoetrope.models.opening import OpenModel, open_model
+from zoetrope.models.precision import compute_dtype
 from zoetrope.shapes import VideoShape
-from zoetrope.training.precision import compute_dtype
-from zoetrope.training.trained import Gathered, gather
 from zoetrope.video import Video, contact_sheet, save_image
 from zoetrope.video.resample import degrade
 
@@ -61,10 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, help="prompts of each set, for a quick look")
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    gathered = gather([options.model])
-    cascade = gathered.cascade(device, compute_dtype(device))
-    stages = gathered.spec.until(options.until)
-    judged = {stage.name: _key(gathered, cascade, stage.name) for stage in stages}
+    model = open_model([options.model])
+    cascade = Cascade.of(model, device=device, dtype=compute_dtype(device))
+    stages = model.spec.until(options.until)
+    judged = {stage.name: _key(model, cascade, stage.name) for stage in stages}
     options.out.mkdir(parents=True, exist_ok=True)
     scores: dict[str, dict[str, dict[str, object]]] = {}
     for name in options.sets:
@@ -75,8 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         last = videos[stages[-1].name]
         save_image(options.out / f"{name}.png", contact_sheet([one[0] for one in last[:12]], 1))
     told = {
-        "model": gathered.spec.name,
-        "weights": {stage.name: _weights(gathered, stage) for stage in gathered.spec.stages},
+        "model": model.spec.name,
+        "weights": {stage.name: _weights(model, stage) for stage in model.spec.stages},
         "dtype": str(cascade.dtype).removeprefix("torch."),
     }
     there = _there(options.out / "scores.json", told)
@@ -97,17 +97,17 @@ def _write(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def _weights(gathered: Gathered, stage: StageSpec) -> str:
-    return hashlib.sha256(gathered.weights[stage.name].read_bytes()).hexdigest()
+def _weights(model: OpenModel, stage: StageSpec) -> str:
+    return hashlib.sha256(model.weights[stage.name].read_bytes()).hexdigest()
 
 
-def _key(gathered: Gathered, cascade: Cascade, until: str | None) -> str:
+def _key(model: OpenModel, cascade: Cascade, until: str | None) -> str:
     """A name for all that decides what videos become, but the prompts and seeds: weights, settings, where it runs."""
-    stages = gathered.spec.until(until)
-    settings = [gathered.spec.text.to_json(), *(stage.to_json() for stage in stages)]
+    stages = model.spec.until(until)
+    settings = [model.spec.text.to_json(), *(stage.to_json() for stage in stages)]
     told = hashlib.sha256(json.dumps([settings, str(cascade.device), str(cascade.dtype)]).encode())
     for stage in stages:
-        told.update(bytes.fromhex(_weights(gathered, stage)))
+        told.update(bytes.fromhex(_weights(model, stage)))
     return told.hexdigest()[:12]
 
 

@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     (options.out / "table.md").write_text(table + "\n")
     told = [{**row._asdict(), "fidelity": row.fidelity.to_json(), "psnr": _finite(row.fidelity)} for row in rows]
     every = [{"stage": stage, "input": given, "clips": values} for (stage, given), values in scores.items()]
-    described = {**describe(cascades.gathered, network, options.seed), "first": options.first}
+    described = {**describe(cascades.model, network, options.seed), "first": options.first}
     beside = [{"stage": s, "input": g, **one._asdict()} for (s, g), several in pairs.items() for one in several]
     write_json(options.out / "scores.json", {**described, "rows": told, "compared": beside, "measured": every})
 

@@ -29,10 +29,10 @@ import torch
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.data.toybox import Toybox
+from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 from zoetrope.text.words import Words
-from zoetrope.training.checkpoints import find_checkpoints
 from zoetrope.training.loop import Run
 from zoetrope.training.parallel import Parallel
 from zoetrope.training.pieces import Stored

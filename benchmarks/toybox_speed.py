@@ -18,6 +18,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.conditioning import Conditioning
 from zoetrope.data import Dataset
 from zoetrope.data.toybox import Toybox
 from zoetrope.diffusion.loss import output_weight, squared_error
@@ -45,7 +46,7 @@ def learning(state: TrainState, stage: StageSpec, x: torch.Tensor, clock: str) -
     batch, width = len(x), stage.network.text_width
     start = CLOCKS[clock]()
     text, mask = torch.randn(batch, TOKENS, width), torch.ones(batch, TOKENS, dtype=torch.bool)
-    given = text_given(text, mask, images=torch.zeros(batch, dtype=torch.bool))
+    given = text_given(text, mask) | Conditioning(images=torch.zeros(batch, dtype=torch.bool))
     level, eps = stage.schedule((torch.arange(batch) + 0.5) / batch), torch.randn_like(x)
     output = state.network(diffuse(x, eps, level), level.logsnr.float(), given)
     weight = output_weight(state.spec.weight, stage.prediction, level).float()

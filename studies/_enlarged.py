@@ -11,6 +11,7 @@ from _recipes import LARGE, SMALL
 from _study import DTYPE, Json, Kept, Sampler, sampled_with
 from torch import Tensor
 
+from zoetrope.inputs.low_res import LowRes
 from zoetrope.metrics.super_resolution import enlarge
 from zoetrope.video.resample import resize
 
@@ -52,14 +53,19 @@ def enlarged(
     video: Tensor | None = None,
     what: str = "true",
     dtype: torch.dtype = DTYPE,
+    logsnr: float | None = None,
     **sampling: object,
 ) -> Json:
-    """How near an arm comes with every seed, in STEPS steps or as `sampling` says: columns (S, C)."""
+    """How near an arm comes with every seed, in STEPS steps or as `sampling` says: columns (S, C).
+
+    `logsnr` is the level of noise that is added to the video; None: none.
+    """
     source = given() if video is None else video
 
     def one(folder: Path) -> Json:
         sampler = Sampler.of_run(folder)
         stage = sampled_with(sampler.stage, **{"steps": STEPS, **sampling})
+        stage = stage.with_input(LowRes(shape=SMALL, logsnr=logsnr))
         return restored(sampler(_clips()[1], source, batch=8, stage=stage, dtype=dtype), truth())
 
     return put_together([kept(f"{name}-{what}-{folder.name}", partial(one, folder)) for folder in folders])

@@ -4,9 +4,9 @@ from typing import Any
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.data.toybox import Toybox
-from zoetrope.diffusion.schedule import Cosine
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.ddim import DDIM
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
 from zoetrope.text.minilm import MiniLM
@@ -58,6 +58,7 @@ def enlarger(
     temporal: str | None = "convolution",
     prediction: str = "v",
     anchored: bool = False,
+    augment: float = 0.0,
     **training: Any,
 ) -> Recipe:
     """A super-resolution stage that doubles the side, of clean input, after a base stage that is there for its shape.
@@ -73,14 +74,14 @@ def enlarger(
         {
             "name": "ssr",
             "shape": LARGE.to_json(),
-            "source": SMALL.to_json(),
+            "inputs": [{"type": "text"}, {"type": "low_res", "shape": SMALL.to_json(), "augment": augment}],
             "network": network.to_json(),
             "sampling": SamplingSpec(sampler=DDIM(), steps=16).to_json(),
             "prediction": prediction,
         }
     )
     base = painter(SMALL, phases, text=MUTE).cascade.stages[0]
-    return _recipe(MUTE, (base, stage), phases, {"span": SPAN, "augment": 0.0, **training})
+    return _recipe(MUTE, (base, stage), phases, {"span": SPAN, **training})
 
 
 def _recipe(

@@ -25,9 +25,9 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.text import text_given
+from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.models.weights import read_weights
 from zoetrope.text import TextEncoder
-from zoetrope.training.checkpoints import find_checkpoints
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Phase, Recipe
 from zoetrope.training.state import read_metrics

@@ -48,7 +48,7 @@ def measure(folders: Folders, kept: Kept) -> Json:
                 ratio = RATIOS[name]
                 made = f"{arm}-{name}".replace(" ", "-")
                 logsnr = None if ratio is None else math.log(ratio)
-                numbers[what][f"{arm}, {name}"] = enlarged(kept, made, folders[arm], video, key, low_res_logsnr=logsnr)
+                numbers[what][f"{arm}, {name}"] = enlarged(kept, made, folders[arm], video, key, logsnr=logsnr)
     return numbers
 
 

@@ -13,8 +13,8 @@ from _study import Claim, Folders, Json, Kept, Page, Sampler, Study, main, point
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.data.toybox.prompts import Prompt, combinations
+from zoetrope.models.opening import open_model
 from zoetrope.shapes import VideoShape
-from zoetrope.training.trained import gather
 
 FIRST, PROMPTS, NOISES = 128, 48, 2  # the first prompts were looked at when mini's sampler was chosen
 CLIP = VideoShape(frames=4, height=24, width=40, fps=0.75)
@@ -51,7 +51,7 @@ WAYS = {
 
 @cache
 def _sampler(distilled: bool) -> Sampler:
-    model = gather(["mini"])
+    model = open_model(["mini"])
     model = model if distilled else model.originals()
     stage = model.spec.stages[0]
     return Sampler(stage, model.spec.text, model.weights[stage.name])

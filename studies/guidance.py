@@ -12,8 +12,8 @@ from _study import Claim, Folders, Json, Kept, Page, Sampler, Study, main, point
 from torch import Tensor
 
 from zoetrope.data.toybox.prompts import combinations
+from zoetrope.models.opening import open_model
 from zoetrope.shapes import VideoShape
-from zoetrope.training.trained import gather
 
 PROMPTS, NOISES, STEPS = 48, 2, 16
 TAKES = 8  # of a true clip
@@ -29,7 +29,7 @@ WEIGHTS = {
 
 @cache
 def _sampler() -> Sampler:
-    model = gather(["mini"]).originals()
+    model = open_model(["mini"]).originals()
     stage = model.spec.stages[0]
     return Sampler(stage, model.spec.text, model.weights[stage.name])
 

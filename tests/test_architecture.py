@@ -31,6 +31,7 @@ LAYERS = [
     "shapes",
     "conditioning",
     "diffusion",
+    "schedules",
     "video",
     "layers",
     "samplers",

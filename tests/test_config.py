@@ -8,7 +8,6 @@ import pytest
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec
 from zoetrope.config import overridden, override, parse_json, read_json, shown, unknown
-from zoetrope.diffusion.schedule import Cosine
 from zoetrope.models.folder import FILE, FORMAT, read_spec
 from zoetrope.networks import NetworkConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -16,6 +15,7 @@ from zoetrope.recipes.mini import recipe
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
 from zoetrope.training.spec import Phase, Recipe
 
@@ -132,8 +132,8 @@ def test_what_is_given_whole_can_be_changed_further() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
-        ("sampling.guidance", "high", "guidance: expected a number or an object with the fields of Osc"),
-        ("sampling.guidance", -1, "guidance: expected "),
+        ("sampling.guidance", "high", "guidance: unknown guidance 'high'; known: oscillating, text"),
+        ("sampling.guidance", -1, "guidance: weight: expected at least 0"),
         ("sampling.guidance", {"high": 3, "lo": 2}, "Oscillating: unknown field 'lo'; did you mean 'low'?"),
         ("sampling.threshold", "dynamic", "threshold: expected 'static' or a number, got 'dynamic'"),
         ("sampling.threshold", 3, "threshold: expected above 0 and at most 1, got 3"),
@@ -143,7 +143,7 @@ def test_what_is_given_whole_can_be_changed_further() -> None:
         ("training.lr", 1, "training.base: unknown field 'lr'; did you mean 'phases.0.peak'?"),
         ("training.learning_rate", 1, "did you mean 'phases.0.peak'?"),
         ("training.peak", 1, "training.base: unknown field 'peak'; did you mean 'phases.0.peak'?"),
-        ("training.zzz", 1, "training.base: unknown field 'zzz'; known: accumulate, augment"),
+        ("training.zzz", 1, "training.base: unknown field 'zzz'; known: accumulate, balance"),
         ("training.phases", [{"examples": 1, "batch_size": 3}], "unknown field 'batch_size'; did you mean 'batch'?"),
     ],
 )

@@ -127,7 +127,7 @@ def test_page_says_what_its_numbers_say(name: str) -> None:
 
 
 DIFFER = {
-    "conditioning_augmentation": {"training.ssr.augment"},
+    "conditioning_augmentation": {"cascade.stages.1.inputs.1.augment"},
     "joint_training": {"training.base.data.parts.1.source.scripts", "training.base.phases.0.images"},
     "language": {"cascade.text.type", "cascade.text.limit"},  # no caption is as long as either limit
     "model_size": {f"cascade.stages.0.network.levels.{level}.width" for level in (0, 1)},

@@ -77,15 +77,23 @@ class Window(NamedTuple):
         return Window(*moved)
 
 
+def aligned(x: Tensor, like: Tensor) -> Tensor:
+    """A view of values of examples (B,) or of frames (B, F) that broadcasts over `like`, (B, ...) or (B, C, F, ...)."""
+    if x.shape == like.shape[:1]:
+        return x.reshape(-1, *[1] * (like.ndim - 1))
+    if like.ndim > 2 and x.shape == (like.shape[0], like.shape[2]):
+        return x.reshape(len(x), 1, -1, *[1] * (like.ndim - 3))
+    frames = f", or per frame, ({like.shape[0]}, {like.shape[2]})" if like.ndim > 2 else ""
+    raise ValueError(f"expected one value per example, shape ({like.shape[0]},){frames}, got {tuple(x.shape)}")
+
+
 def expand_like(x: Tensor, like: Tensor) -> Tensor:
-    """Give per-example values x (B,) trailing axes and the dtype of `like`, so that they broadcast over it (B, ...)."""
-    if x.shape != like.shape[:1]:
-        raise ValueError(f"expected one value per example, shape ({like.shape[0]},), got {tuple(x.shape)}")
-    return x.to(like.dtype).reshape(-1, *[1] * (like.ndim - 1))
+    """Values of examples (B,) or of frames (B, F), so that they broadcast over `like`, in its dtype."""
+    return aligned(x.to(like.dtype), like)
 
 
 def blend(a: Tensor, x: Tensor, b: Tensor, y: Tensor) -> Tensor:
-    """a x + b y for shares a and b (B,) of videos (B, ...), which are gone through as seldom as can be."""
+    """a x + b y for shares a and b, (B,) or (B, F), of videos (B, C, F, H, W), in as few passes as can be."""
     return torch.addcmul(expand_like(a, x) * x, expand_like(b, y), y)
 
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from zoetrope.cascade.grid import far_from, on_grid
 from zoetrope.cascade.spec import CascadeSpec
-from zoetrope.models.folder import locate, read_spec
+from zoetrope.models.finding import locate
+from zoetrope.models.folder import read_spec
 
 MINI = read_spec(locate("mini"))
 

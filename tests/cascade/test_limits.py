@@ -11,12 +11,12 @@ from pydantic.fields import FieldInfo
 
 from zoetrope.cascade.spec import MOST_PIXELS, CascadeSpec, Distilled, SamplingSpec, StageSpec
 from zoetrope.config import Config
-from zoetrope.diffusion.schedule import Cosine
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.networks import NetworkConfig
 from zoetrope.networks.video_unet import LARGEST, Level, VideoUNetConfig
 from zoetrope.recipes import imagen_video, mini
 from zoetrope.samplers import Sampler
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
 
@@ -78,7 +78,7 @@ def test_the_test_itself_finds_what_has_no_end() -> None:
         ("network.patch", 10**9, "patch: expected at least 1 and at most 256"),
         ("network.channels", 1, "stages.base.network.channels: expected 3, for videos are RGB pictures, got 1"),
         ("sampling.steps", 10**9, "steps: expected at least 1 and at most 100000"),
-        ("sampling.guidance", 1e308, "guidance: expected at least 0 and at most 10000"),
+        ("sampling.guidance", 1e308, "guidance: weight: expected at least 0 and at most 10000"),
         ("sampling.low_res_logsnr", 1e9, "logsnr: expected at least -60 and at most 60"),
         ("schedule.shift", 1e300, "shift: expected at least -60 and at most 60"),
         ("shape.frames", 10**9, "frames: expected at least 1 and at most 10000000"),
@@ -91,7 +91,7 @@ def test_the_test_itself_finds_what_has_no_end() -> None:
 def test_bombs_are_told_what_is_legal_at_once(path: str, value: Any, told: str) -> None:
     start = time.process_time()
     with pytest.raises(ValueError) as caught:
-        mini.recipe().override(f"base.{path}", value)
+        mini.recipe().override(f"{'ssr1' if 'low_res' in path else 'base'}.{path}", value)
     message = str(caught.value)
     assert told in message and "\n" not in message and len(message) < 400
     assert time.process_time() - start < 2

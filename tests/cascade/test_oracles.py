@@ -16,14 +16,15 @@ from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.augmentation import augment, augmentation_logsnr
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import Prediction
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.networks import Network, NetworkConfig
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.heun import Heun
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
 from zoetrope.video.resample import degrade, resize, upsample
 

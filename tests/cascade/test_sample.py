@@ -17,17 +17,18 @@ from zoetrope.cascade.noise import seeded, video_noise, window_noise
 from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.schedule import Cosine
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.inputs.text import text_given
-from zoetrope.models.folder import read_spec, shipped
+from zoetrope.models.finding import shipped
+from zoetrope.models.folder import read_spec
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.recipes.mini import recipe
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.text.t5 import T5
 from zoetrope.training.spec import Recipe
@@ -177,7 +178,7 @@ def test_noise_may_be_given() -> None:
     assert torch.equal(given, drawn)
     assert set(asked) == {"start", "augment", "step 0", "step 1"}
     whole = Tile(Window.whole(TSR), Window.whole(TSR))
-    apart = Draw(seed=0, samples=(5, 6), noise=again, layout=Layout([whole], apart=True))
+    apart = Draw(seed=0, samples=(5, 6), noise=again, layout=Layout([whole], one_at_a_time=True))
     torch.testing.assert_close(sample(spec, text(2), low(2), apart), drawn, rtol=0, atol=1e-5)
     zeros = sample(
         spec,
@@ -246,7 +247,7 @@ def test_without_augmentation_the_network_is_told_the_cleanest_level_of_training
     network.register_forward_pre_hook(lambda module, inputs: told.append(inputs[2]))
     list(sample_stage(spec, network, text(2), low(2), Draw(seed=0, samples=(0, 1))))
     assert told[0].numbers["low_res_logsnr"].tolist() == pytest.approx([9.69, 9.69], abs=0.01)
-    assert torch.equal(told[0].low_res[:, :, ::2], low(2))
+    assert torch.equal(told[0].maps["low_res"][:, :, ::2], low(2))
 
 
 @pytest.mark.parametrize("noise", [None, math.log(3)], ids=["clean", "augmented"])

@@ -21,12 +21,13 @@ from zoetrope.cascade.sample import Draw, sample_stage, stage_video
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion import process
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs.low_res import low_res_given, usual_inputs
 from zoetrope.inputs.text import text_given
 from zoetrope.networks import Network, Reach
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video.resample import upsample
 
@@ -201,8 +202,9 @@ WHOLE = Layout([Tile(Window.whole(LARGE), Window.whole(LARGE))])
 
 @pytest.fixture
 def two_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two frames of LARGE at a time are as many as a network that streams is given."""
+    """A network that streams is given two frames of LARGE at a time, and samplers hold small temporaries."""
     monkeypatch.setattr(costs, "PART", 2 * 96 * 128)
+    monkeypatch.setattr(process, "PIECE", 2**15)
 
 
 @pytest.mark.usefixtures("two_frames")
@@ -223,9 +225,9 @@ def test_what_a_stage_makes_does_not_depend_on_its_layout(sampler: str, steps: i
         (alone.peak(16_000), 2, True),
     ):
         layout = plan_layout(spec, 2, 3, budget, CPU)
-        assert (layout.part, layout.apart) == (2, apart) and (len(layout.tiles) > 1) == (tiles > 1)
+        assert (layout.part, layout.one_at_a_time) == (2, apart) and (len(layout.tiles) > 1) == (tiles > 1)
         assert layout.keep == (budget is None and steps > 1)
-        assert layout.once(spec) == (steps == tiles == 1)
+        assert layout.in_place(spec) == (steps == tiles == 1)
         draw = Draw(seed=3, samples=(0, 4), memory=budget, layout=None if made else WHOLE)
         made.append(list(sample_stage(spec, network, text, source, draw)))
     for whole, *others in zip(*made, strict=True):
@@ -255,7 +257,7 @@ def test_a_budget_that_does_not_suffice() -> None:
         plan_layout(attending, 1, 3, needed - 10_000_000, CPU)
     least = least_memory(attending, 2, 3, CPU)
     assert stage_cost(attending, 2, 3).peak(Window.whole(LARGE).volume) > least
-    assert plan_layout(attending, 2, 3, least, CPU).apart
+    assert plan_layout(attending, 2, 3, least, CPU).one_at_a_time
 
 
 def test_guidance_and_batch_are_counted() -> None:

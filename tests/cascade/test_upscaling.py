@@ -3,7 +3,8 @@
 import pytest
 
 from zoetrope.cascade.upscaling import Fit, upscaling
-from zoetrope.models.folder import locate, read_spec
+from zoetrope.models.finding import locate
+from zoetrope.models.folder import read_spec
 from zoetrope.shapes import VideoShape
 
 MINI = read_spec(locate("mini"))

@@ -11,8 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from zoetrope.models.runs import average_file
-from zoetrope.training.trained import gather
+from zoetrope.models.cascade import Cascade
+from zoetrope.models.runs import read_run
 
 from .conftest import Cli, start
 
@@ -73,12 +73,12 @@ def test_from_a_run_to_a_video(cli: Cli, run: Path, model: Path) -> None:
 
 def test_training_goes_on_from_the_original_of_what_was_distilled(cli: Cli, run: Path, recipe: Path) -> None:
     assert cli("distill", run, "--out", "out", *TO_TWO, *ROUNDS, "--quiet").code == 0
-    gather(["out"]).cascade(torch.device("cpu"), torch.float32).save_pretrained("saved", teacher_dtype=torch.int8)
+    Cascade.from_pretrained("out").save_pretrained("saved", teacher_dtype=torch.int8)
     still = ["--set", 'base.training.phases=[{"examples": 4, "batch": 4, "peak": 1e-9}]', "--quiet"]
     for number, source in enumerate(("out", "out/steps-4", "saved")):
         done = cli("train", recipe, "--stage", "base", "--out", f"tuned-{number}", "--init", source, *still)
         assert done.code == 0, done.err
-    exact, same, near = (load_file(average_file(Path(f"tuned-{number}"))) for number in range(3))
+    exact, same, near = (load_file(read_run(Path(f"tuned-{number}")).average_file()) for number in range(3))
     taught = load_file("out/teacher.safetensors")
     for name, weights in taught.items():
         torch.testing.assert_close(exact[name], weights, rtol=1e-5, atol=1e-7)
@@ -137,7 +137,7 @@ def test_a_recipe_without_averaged_weights(cli: Cli, run: Path) -> None:
         (["--weights", "2", "4"], "expected a range with 1 in it, the guidance that the stage is sampled with"),
         (["--sampler", "heun"], "sampler: expected 'ddim' or 'stochastic'"),
         (["--stage", "tsr1"], "run: is a run of stage 'base', not of 'tsr1'"),
-        (["--set", "base.prediction=eps"], "expected a network that predicts v or x, got one that predicts eps"),
+        (["--set", "base.prediction=eps"], "expected a network that predicts v, x or flow, got one that predicts eps"),
         (["--set", "base.distillation.stepz=4"], "unknown field 'stepz'; did you mean 'steps'?"),
         (["--resume"], "--resume: goes on as the distillation was begun"),
         (["--data", "nowhere"], "nowhere: expected a folder"),

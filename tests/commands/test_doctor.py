@@ -32,13 +32,13 @@ def test_a_text_encoder_that_is_not_installed(cli: Cli, monkeypatch: pytest.Monk
 
 def test_weights_that_did_not_come(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As after a checkout without large files."""
-    from zoetrope.models import folder
+    from zoetrope.models import finding
 
-    home = folder.shipped()["mini"]
+    home = finding.shipped()["mini"]
     copy = tmp_path / "mini"
     shutil.copytree(home, copy)
     (copy / "ssr2/model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
-    monkeypatch.setattr(folder, "shipped", lambda: {"mini": copy})
+    monkeypatch.setattr(finding, "shipped", lambda: {"mini": copy})
     problems, _ = told(cli("doctor", "--json"))
     assert len(problems) == 1 and "ssr2/model.safetensors" in problems[0]
 

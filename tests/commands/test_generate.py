@@ -347,7 +347,7 @@ def test_importing_costs_no_more_than_it_must(tmp_path: Path) -> None:
     """Of PyTorch, what takes seconds to import is for compiling and for many machines."""
     script = (
         "import sys; from zoetrope.__main__ import main\n"
-        "from zoetrope.models.folder import locate, read_spec\n"
+        "from zoetrope.models.finding import locate\nfrom zoetrope.models.folder import read_spec\n"
         f"assert main(['generate', 'a red ball', '--until', 'ssr2', '-o', {str(tmp_path / 'x.mp4')!r}]) == 0\n"
         "import torch; from zoetrope.cascade.execution.layout import plan_layout\n"
         "for stage in read_spec(locate('mini')).stages: plan_layout(stage, 1, 8, None, torch.device('cpu'))\n"

@@ -18,9 +18,9 @@ from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.data.toybox.prompts import wordings
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.models.folder import read_spec, write_model
+from zoetrope.models.opening import open_model
 from zoetrope.shapes import VideoShape
 from zoetrope.text.t5 import T5
-from zoetrope.training.trained import gather
 
 BASE = VideoShape(frames=4, height=12, width=20, fps=2)
 TSR = VideoShape(frames=8, height=12, width=20, fps=4)
@@ -245,7 +245,7 @@ def test_originals_are_packed_in_eight_bits(
     assert not Path("packed").exists()
     package_mini.main(words)
     assert "distilled: base, ssr1" in capfd.readouterr().out
-    packed = gather(["packed"])
+    packed = open_model(["packed"])
     assert [stage.name for stage in packed.spec.teachers] == ["base", "ssr1"]
     stored = load_file("packed/base/teacher.safetensors")
     assert stored["enter.conv.weight"].dtype == torch.int8 and "enter.conv.weight.scale" in stored

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 from zoetrope.commands.train import ENDING, _stopping
+from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.recipes import load_recipe
-from zoetrope.training.checkpoints import find_checkpoints
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Recipe
 from zoetrope.training.trained import run_recipe

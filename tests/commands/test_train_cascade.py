@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from zoetrope.__main__ import main
 from zoetrope.models.cascade import Cascade
-from zoetrope.training.checkpoints import find_checkpoints
+from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.video import probe
 
 from .conftest import Cli, start

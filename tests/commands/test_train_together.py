@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from zoetrope.training.checkpoints import find_checkpoints
+from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.training.state import read_metrics
 
 from .conftest import Cli

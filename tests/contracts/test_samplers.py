@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.samplers import Sampler, Step
+from zoetrope.schedules.cosine import Cosine
 
 MEAN, STD = 0.5, 0.4
 SAMPLERS = [sampler() for sampler in Sampler.every()]

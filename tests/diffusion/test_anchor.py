@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 from zoetrope.diffusion.anchor import SEEN, anchor, departure
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import v_from, x_from
 from zoetrope.diffusion.process import diffuse
-from zoetrope.diffusion.schedule import NoiseLevel
 
 CLEAN = torch.full((1,), 40.0)
 
@@ -59,3 +59,16 @@ def test_little_departures_are_less_and_large_ones_are_as_they_were_said() -> No
     assert (made[little].abs() <= 0.12 * delta[little].abs()).all()
     assert (made[large] / delta[large] > 0.99).all()
     assert (made.diff() > 0).all() and torch.allclose(made, -made.flip(0), atol=1e-12)
+
+
+def test_frames_with_levels_of_their_own() -> None:
+    x, eps, _ = videos(2)
+    levels = NoiseLevel.variance_preserving(torch.tensor([[-3.0, 0.0, 5.0, 60.0]]))  # the last one is known
+    z = diffuse(x, eps, levels)
+    answer = anchor(z, x, levels.logsnr, torch.full((1,), 3.0))
+    assert answer.isfinite().all()
+    for frame in range(4):
+        one = slice(frame, frame + 1)
+        alone = anchor(z[:, :, one], x[:, :, one], levels.logsnr[:, frame], torch.full((1,), 3.0))
+        assert torch.equal(answer[:, :, one], alone)
+    torch.testing.assert_close(x_from("v", answer, z, levels)[:, :, 3], x[:, :, 3], rtol=0, atol=1e-9)

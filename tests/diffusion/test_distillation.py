@@ -16,12 +16,13 @@ from zoetrope.diffusion.distillation import (
     jump_answer,
     thresholded_answer,
 )
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import Prediction, eps_from_x, target, v_from_x, x_from
 from zoetrope.diffusion.process import diffuse
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import expand_like
 
-KINDS: tuple[Prediction, ...] = ("v", "x")
+KINDS: tuple[Prediction, ...] = ("v", "x", "flow")
 both = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -178,7 +179,7 @@ def test_guided_answers_are_the_guided_denoiser() -> None:
         torch.testing.assert_close(got[row], expected[row], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["v", "x", "eps"])
+@pytest.mark.parametrize("kind", ["v", "x", "eps", "flow"])
 def test_thresholded_answers_are_clipped_denoisers(kind: Prediction) -> None:
     z, level = states(3), at(0.4, 3)
     x = torch.tensor([[-3.0, -1.0], [-0.2, 0.9], [1.0, 7.0]], dtype=torch.float64)
@@ -189,8 +190,28 @@ def test_thresholded_answers_are_clipped_denoisers(kind: Prediction) -> None:
 
 
 def test_eps_is_refused_with_the_reason() -> None:
-    with pytest.raises(ValueError, match=r"base: expected a network that predicts v or x, .* an alpha of almost 0"):
+    with pytest.raises(ValueError, match=r"base: expected a network that predicts v, x or flow, .* of almost 0"):
         expect_distillable("base", "eps")
     place, grid = torch.tensor([2]), Grid(jumps=4, each=False)
-    with pytest.raises(ValueError, match="predicts v or x"):
+    with pytest.raises(ValueError, match="predicts v, x or flow"):
         halving_answer("eps", gaussian(0, 1), states(1), grid.jump(Cosine(), place), place)
+
+
+@pytest.mark.parametrize("kind", ["v", "x", "eps", "flow"])
+def test_jumps_without_preserved_variance(kind: Prediction) -> None:
+    alpha, sigma = torch.tensor([[0.5, 1.3]], dtype=torch.float64), torch.tensor([[2.0, 0.3]], dtype=torch.float64)
+    level_t, level_s = (NoiseLevel(a, s, 2 * torch.log(a / s)) for a, s in zip(alpha.T, sigma.T, strict=True))
+    x, eps = states(2)[:, None]
+    got = jump_answer(kind, diffuse(x, eps, level_t), diffuse(x, eps, level_s), level_t, level_s)
+    torch.testing.assert_close(got, target(kind, x, eps, level_t), rtol=0, atol=1e-12)
+
+
+@both
+def test_every_frame_has_a_jump_of_its_own(kind: Prediction) -> None:
+    grid, place = Grid(jumps=4, each=True), torch.tensor([[1, 4], [8, 2], [5, 3]])
+    z = torch.randn(3, 3, 2, 1, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    got = halving_answer(kind, gaussian(0.5, 0.25), z, grid.jump(Cosine(), place), place)
+    for frame in range(2):
+        one, own = slice(frame, frame + 1), place[:, frame]
+        alone = halving_answer(kind, gaussian(0.5, 0.25), z[:, :, one], grid.jump(Cosine(), own), own)
+        assert torch.equal(got[:, :, one], alone)

@@ -1,17 +1,20 @@
 """The four weights of the loss, and that they do not depend on what the network predicts."""
 
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.loss import LossWeight, loss_weight, output_weight, squared_error
 from zoetrope.diffusion.prediction import Prediction, eps_from_x, target, v_from_x
 from zoetrope.diffusion.process import diffuse
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.schedules.cosine import Cosine
 
 WEIGHTS: tuple[LossWeight, ...] = ("eps", "v", "snr_trunc", "x")
-KINDS: tuple[Prediction, ...] = ("x", "eps", "v")
+KINDS: tuple[Prediction, ...] = get_args(Prediction)
 
 
 def at(t: float) -> NoiseLevel:
@@ -68,6 +71,47 @@ def test_weights_hold_without_preserved_variance() -> None:
     level = NoiseLevel(alpha, sigma, 2 * torch.log(alpha / sigma))
     # x_hat = (alpha z - sigma v) / (alpha^2 + sigma^2): an error of 1 in v is one of sigma / 4.25 in x.
     assert float(output_weight("x", "v", level)) == pytest.approx((2 / 4.25) ** 2, rel=1e-12)
+
+
+@settings(deadline=None, max_examples=25)
+@given(alpha=st.floats(0.1, 2), sigma=st.floats(0.1, 80))
+def test_weight_of_flow_without_preserved_variance(alpha: float, sigma: float) -> None:
+    a, s = (torch.tensor([value], dtype=torch.float64) for value in (alpha, sigma))
+    level = NoiseLevel(a, s, 2 * torch.log(a / s))
+    # x_hat = (z - sigma output) / (alpha + sigma).
+    assert float(output_weight("x", "flow", level)) == pytest.approx((sigma / (alpha + sigma)) ** 2, rel=1e-12)
+
+
+def test_every_frame_has_its_weight() -> None:
+    draw = torch.Generator().manual_seed(0)
+    output, wanted = (torch.randn(2, 3, 4, 2, 2, generator=draw) for _ in range(2))
+    level = Cosine()(torch.rand(2, 4, generator=draw))
+    weight = output_weight("snr_trunc", "v", level)
+    assert weight.shape == (2, 4)
+    got = squared_error(output, wanted, weight)
+    expected = (weight.float()[:, None, :, None, None] * (output - wanted) ** 2).flatten(1).mean(1)
+    torch.testing.assert_close(got, expected)
+    same = torch.tensor([2.0, 3.0])
+    torch.testing.assert_close(
+        squared_error(output, wanted, same[:, None].expand(2, 4)), squared_error(output, wanted, same)
+    )
+    assert torch.equal(squared_error(output, wanted, same), same * squared_error(output, wanted))
+
+
+def test_frames_without_a_loss_do_not_count() -> None:
+    draw = torch.Generator().manual_seed(0)
+    output, wanted = (torch.randn(3, 3, 4, 2, 2, generator=draw) for _ in range(2))
+    counted = torch.tensor([[False, True, True, False], [True] * 4, [False] * 4])
+    output[0, :, 0] = float("nan")  # of a known frame anything may be said
+    weight = torch.rand(3, 4, generator=draw)
+    got = squared_error(output.requires_grad_(), wanted, weight, counted)
+    torch.testing.assert_close(got[:1], squared_error(output[:1, :, 1:3], wanted[:1, :, 1:3], weight[:1, 1:3]))
+    torch.testing.assert_close(got[1:2], squared_error(output[1:2], wanted[1:2], weight[1:2]))
+    assert got[2] == 0
+    plain = squared_error(output[:, :, 1:], wanted[:, :, 1:], counted=counted[:, 1:])
+    assert plain[2] == 0 and plain[0] == squared_error(output[:1, :, 1:3], wanted[:1, :, 1:3])[0]
+    (gradient,) = torch.autograd.grad(squared_error(output[1:], wanted[1:], weight[1:], counted[1:]).sum(), output)
+    assert gradient[2].abs().max() == 0 and gradient[1].abs().min() > 0
 
 
 def test_squared_error_is_a_mean_for_each_example_in_float32() -> None:

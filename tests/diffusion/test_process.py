@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import eps_from_x, v_from_x
-from zoetrope.diffusion.process import diffuse, posterior, renoise, transition_variance
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.diffusion.process import diffuse, onward, posterior, renoise, transition_variance
+from zoetrope.schedules.cosine import Cosine
 
 ordered = st.lists(st.floats(0.01, 0.99), min_size=3, max_size=3, unique=True).map(sorted)
 
@@ -105,3 +106,32 @@ def test_posterior_where_every_axis_is_equal() -> None:
         alone, spread = posterior(z[i : i + 1], x[i : i + 1], *own)
         torch.testing.assert_close(mean[i : i + 1], alone, rtol=0, atol=1e-14)
         torch.testing.assert_close(variance[i : i + 1], spread, rtol=0, atol=1e-14)
+
+
+@settings(deadline=None, max_examples=25)
+@given(logsnr=st.floats(-40, 40), seed=st.integers(0, 99))
+def test_kernels_from_a_level_to_itself_are_the_identity(logsnr: float, seed: int) -> None:
+    """Bitwise, and for exact data too, where sigma is 0."""
+    z, other = torch.randn(2, 2, 3, 4, 1, 1, generator=torch.Generator().manual_seed(seed))
+    level = NoiseLevel.variance_preserving(torch.full((2, 4), logsnr))
+    for place, value in enumerate((1, 0, torch.inf)):
+        level[place][:, 1] = value
+    mean, variance = posterior(z, other, level, level)
+    assert torch.equal(mean, z) and (variance == 0).all() and (transition_variance(level, level) == 0).all()
+    assert torch.equal(onward(z, other, level, level), z)
+    assert torch.equal(renoise(z, other, level, level), z)
+
+
+def test_kernels_of_frames_are_those_of_each_alone() -> None:
+    draw = torch.Generator().manual_seed(0)
+    z, x = (torch.randn(4, 4, 4, 4, 4, dtype=torch.float64, generator=draw) for _ in range(2))
+    u = torch.rand(2, 4, 4, dtype=torch.float64, generator=draw).sort(0).values
+    s, t = Cosine()(u[0]), Cosine()(u[1])
+    mean, variance = posterior(z, x, s, t)
+    for frame in range(4):
+        own = [NoiseLevel(*(value[:, frame] for value in level)) for level in (s, t)]
+        one = slice(frame, frame + 1)
+        alone, spread = posterior(z[:, :, one], x[:, :, one], *own)
+        assert torch.equal(mean[:, :, one], alone) and torch.equal(variance[:, frame], spread)
+        assert torch.equal(onward(z, x, t, s)[:, :, one], onward(z[:, :, one], x[:, :, one], own[1], own[0]))
+        assert torch.equal(renoise(z, x, s, t)[:, :, one], renoise(z[:, :, one], x[:, :, one], *own))

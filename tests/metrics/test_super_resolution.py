@@ -9,6 +9,7 @@ from torch import Tensor
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.data.toybox.held_out import held_out, held_out_script
 from zoetrope.data.toybox.scene import is_held_out
+from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.metrics.features import FeatureNetwork
 from zoetrope.metrics.super_resolution import Fidelity, StageFidelity, Truth, blend, compare, plain
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -23,7 +24,7 @@ BOTH = VideoShape(frames=8, height=24, width=40, fps=6)
 
 def stage(shape: VideoShape, source: VideoShape | None = SMALL) -> StageSpec:
     network = VideoUNetConfig(low_res=source is not None, text_width=8, embedding=16, head=8, levels=(Level(width=8),))
-    return StageSpec(name="stage", shape=shape, source=source, network=network)
+    return StageSpec(name="stage", shape=shape, inputs=usual_inputs(source), network=network)
 
 
 def clip(shape: VideoShape) -> Tensor:

@@ -164,8 +164,8 @@ def between(threshold: str | None) -> tuple[Tensor, Tensor]:
             self.inner = inner
 
         def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
-            if conditioning.low_res is not None:
-                given.append(conditioning.low_res.clone())
+            if "low_res" in conditioning.maps:
+                given.append(conditioning.maps["low_res"].clone())
             return self.inner(z, logsnr, conditioning)
 
     plain = spec(threshold=threshold)

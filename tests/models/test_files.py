@@ -10,7 +10,8 @@ import pytest
 from zoetrope import Cascade
 from zoetrope.models.files import LARGEST, inside, read_card, read_json
 from zoetrope.models.folder import FILE, WEIGHTS, read_spec
-from zoetrope.models.runs import average_file, read_runs
+from zoetrope.models.opening import open_model
+from zoetrope.models.runs import read_run
 
 from .test_model_folder import write
 
@@ -103,7 +104,7 @@ def test_descriptions_are_bounded(tmp_path: Path, content: str | bytes, message:
     with pytest.raises(ValueError, match=message):
         read_spec(tmp_path / "model")
     with pytest.raises(ValueError, match="not a run that can be read"):
-        read_runs([tmp_path / "model"])
+        open_model(tmp_path / "model")
 
 
 def test_files_that_are_not_there_yet_have_a_path(tmp_path: Path) -> None:
@@ -127,8 +128,8 @@ def run_folder(folder: Path, *examples: str) -> None:
 
 def test_the_newest_checkpoint_is_that_of_most_examples(tmp_path: Path) -> None:
     run_folder(tmp_path / "run", "999999999", "1000000000", "000000048", "12ab")
-    assert average_file(tmp_path / "run") == tmp_path / "run/checkpoints/1000000000/average.safetensors"
-    assert average_file(tmp_path / "run", 9).name == "average-9.safetensors"
+    assert read_run(tmp_path / "run").average_file() == tmp_path / "run/checkpoints/1000000000/average.safetensors"
+    assert read_run(tmp_path / "run").average_file(9).name == "average-9.safetensors"
 
 
 def test_averages_that_are_links_out_of_a_run_are_refused(tmp_path: Path) -> None:
@@ -136,8 +137,8 @@ def test_averages_that_are_links_out_of_a_run_are_refused(tmp_path: Path) -> Non
     (tmp_path / "secret").touch()
     (tmp_path / "run/checkpoints/000000048/average.safetensors").symlink_to(tmp_path / "secret")
     with pytest.raises(ValueError, match=r"average.safetensors: expected a file in .*, got a link out of it"):
-        average_file(tmp_path / "run")
+        open_model(tmp_path / "run")
     (tmp_path / "run/run.json").rename(tmp_path / "away.json")
     (tmp_path / "run/run.json").symlink_to(tmp_path / "away.json")
     with pytest.raises(ValueError, match="got a link out of it"):
-        read_runs([tmp_path / "run"])
+        open_model(tmp_path / "run")

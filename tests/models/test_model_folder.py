@@ -8,7 +8,8 @@ import torch
 
 from zoetrope import Cascade
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
-from zoetrope.models.folder import read_network, read_spec, write_model
+from zoetrope.models.folder import read_spec, weights_file, write_model
+from zoetrope.models.weights import read_network
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
@@ -41,7 +42,7 @@ def test_a_model_replaces_another_whole(tmp_path: Path) -> None:
     ]  # fmt: skip
     described = read_spec(tmp_path / "model")
     assert described == spec("new")
-    stored = read_network(tmp_path / "model", described.stages[0]).state_dict()
+    stored = read_network(described.stages[0], weights_file(tmp_path / "model", "base")).state_dict()
     for name, value in networks["base"].state_dict().items():
         assert torch.equal(stored[name], value.bfloat16().float())
 

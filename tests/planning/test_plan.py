@@ -19,6 +19,7 @@ from zoetrope.commands.plan import _time
 from zoetrope.config import override
 from zoetrope.data.toybox import Toybox
 from zoetrope.guidance.oscillating import Oscillating
+from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.convolution import SpatialConv, TemporalConv
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -50,7 +51,9 @@ def finer() -> StageSpec:
     """A spatial stage with all sorts of attention."""
     level = Level(width=32, spatial_attention=True, text_attention=True, temporal="attention")
     network = VideoUNetConfig(embedding=64, text_width=TEXT, low_res=True, patch=2, levels=(level,))
-    return StageSpec(name="ssr", shape=FINER, source=SHAPE, network=network, sampling=SamplingSpec(steps=2))
+    return StageSpec(
+        name="ssr", shape=FINER, inputs=usual_inputs(SHAPE), network=network, sampling=SamplingSpec(steps=2)
+    )
 
 
 def trained(**fields: Any) -> TrainSpec:
@@ -110,7 +113,9 @@ def convolutional() -> StageSpec:
     shape, source = (VideoShape(frames=16, height=side, width=side, fps=2) for side in (96, 24))
     level = Level(width=16, text_attention=True, temporal="convolution")
     network = VideoUNetConfig(embedding=32, head=16, text_width=TEXT, low_res=True, patch=2, levels=(level,))
-    return StageSpec(name="ssr", shape=shape, source=source, network=network, sampling=SamplingSpec(steps=2))
+    return StageSpec(
+        name="ssr", shape=shape, inputs=usual_inputs(source), network=network, sampling=SamplingSpec(steps=2)
+    )
 
 
 def test_tiles_count_as_they_are_run() -> None:
@@ -427,6 +432,6 @@ def test_training_on_a_part_of_each_clip_costs_its_share() -> None:
     spec = TrainSpec(data=Toybox(), phases=(Phase(examples=8, batch=2),))
     shape = VideoShape(frames=8, height=8, width=16, fps=4)
     network = VideoUNetConfig(embedding=64, text_width=TEXT, low_res=True, levels=(Level(width=WIDTH),))
-    tsr = StageSpec(name="tsr", shape=shape, source=SHAPE, network=network)
+    tsr = StageSpec(name="tsr", shape=shape, inputs=usual_inputs(SHAPE), network=network)
     whole, part = (training(tsr, spec.with_(span=span), torch.float32) for span in (None, 4))
     assert 0.4 < part.flops / whole.flops < 0.6

@@ -135,7 +135,8 @@ def shrunken(stage: StageSpec) -> StageSpec:
         )
         source = VideoShape(frames=frames, height=height, width=width, fps=stage.source.fps)
     fields = {name: getattr(stage, name) for name in StageSpec.model_fields}
-    return StageSpec(**fields | {"shape": shape, "source": source})
+    inputs = tuple(each.on(shape, source) for each in stage.inputs)
+    return StageSpec(**fields | {"shape": shape, "inputs": inputs})
 
 
 def batch(stage: StageSpec, draw: torch.Generator) -> tuple[Tensor, Conditioning]:

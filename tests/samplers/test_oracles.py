@@ -20,13 +20,14 @@ from zoetrope.diffusion.denoise import (
     per_step,
     statically_thresholded,
 )
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.process import diffuse
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
 from zoetrope.samplers import Noise, Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.dpmpp_2m import DPMpp2M
 from zoetrope.samplers.heun import Heun
+from zoetrope.schedules.cosine import Cosine
 
 COUNTS = (8, 16, 32, 64, 128, 256)
 ANGLE = math.atan(math.exp(10)) - math.atan(math.exp(-10))  # how far the schedule turns from t = 0 to t = 1

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.samplers.stochastic import Stochastic
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import expand_like
 
 COUNTS = (4, 8, 16, 32, 64, 128, 256)

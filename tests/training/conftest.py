@@ -12,6 +12,7 @@ import zoetrope.networks
 import zoetrope.text
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.data import Source
+from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
@@ -54,7 +55,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Tiny:
         )
         stages = (
             StageSpec(name="base", shape=BASE, network=base, sampling=SamplingSpec(steps=2, threshold=None)),
-            StageSpec(name="tsr1", shape=TSR, source=BASE, network=tsr, sampling=SamplingSpec(steps=2)),
+            StageSpec(name="tsr1", shape=TSR, inputs=usual_inputs(BASE), network=tsr, sampling=SamplingSpec(steps=2)),
         )
         cascade = CascadeSpec(name="tiny", text=TextEncoder.from_json({"type": "constant"}), stages=stages)
         spec = TrainSpec(**common | fields)

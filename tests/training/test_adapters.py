@@ -10,14 +10,16 @@ import torch
 from safetensors.torch import load_file
 
 from zoetrope.inputs.text import text_given
+from zoetrope.models.cascade import Cascade
+from zoetrope.models.checkpoints import find_checkpoints
+from zoetrope.models.opening import open_model
 from zoetrope.models.weights import read_weights, write_weights
 from zoetrope.networks import Network
 from zoetrope.training.adapters import BASE, Lora, adapt, adapters, freeze, merged
-from zoetrope.training.checkpoints import find_checkpoints
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Phase, Recipe
 from zoetrope.training.state import read_metrics
-from zoetrope.training.trained import gather, weights_of
+from zoetrope.training.trained import weights_of
 
 Tiny = Callable[..., Recipe]
 Trained = Callable[..., Run]
@@ -127,12 +129,12 @@ def test_a_run_with_adapters(tiny: Tiny, trained: Trained, tmp_path: Path) -> No
     }  # fmt: skip
     assert all(".lora_" in name for name in load_file(newest(whole) / "adapter.safetensors"))
 
-    found = gather([whole.folder])
+    found = open_model([whole.folder])
     found.check(found.spec.stages)
     network = found.spec.stage("base").network.build()
     read_weights(network, weights_of(whole.folder, "base"))
     torch.testing.assert_close(answer(network), answer(whole.state.average), rtol=1e-4, atol=1e-5)
-    assert found.cascade(CPU, torch.float32).generate("noise").frames.shape == (2, 4, 8, 3)
+    assert Cascade.of(found).generate("noise").frames.shape == (2, 4, 8, 3)
 
 
 def test_without_peft_its_name_is_told() -> None:

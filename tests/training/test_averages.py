@@ -8,10 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from zoetrope.training.checkpoints import find_checkpoints
+from zoetrope.models.checkpoints import find_checkpoints
+from zoetrope.models.opening import open_model
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Recipe
-from zoetrope.training.trained import gather, weights_of
+from zoetrope.training.trained import weights_of
 
 Tiny = Callable[..., Recipe]
 Trained = Callable[..., Run]
@@ -57,7 +58,7 @@ def test_a_new_half_life_begins_as_the_first_average(
 def test_another_than_the_first_is_named_behind_the_run(tiny: Tiny, trained: Trained, tmp_path: Path) -> None:
     trained(tiny(half_life=(2, 9)), "run", until=8)
     run, at = tmp_path / "run", newest(tmp_path / "run")
-    assert gather([run]).weights["base"] == gather([f"{run}@2"]).weights["base"] == at / "average.safetensors"
-    assert gather([f"{run}@9"]).weights["base"] == weights_of(f"{run}@9", "base") == at / "average-9.safetensors"
+    assert open_model([run]).weights["base"] == open_model([f"{run}@2"]).weights["base"] == at / "average.safetensors"
+    assert open_model([f"{run}@9"]).weights["base"] == weights_of(f"{run}@9", "base") == at / "average-9.safetensors"
     with pytest.raises(ValueError, match=r"run@8: expected the half-life of one of its averages, 2 or 9"):
-        gather([f"{run}@8"])
+        open_model([f"{run}@8"])

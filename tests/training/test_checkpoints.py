@@ -14,10 +14,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from zoetrope.models.checkpoints import Damaged, check_file, find_checkpoints
 from zoetrope.training import checkpoints as module
-from zoetrope.training.checkpoints import Keeper, check_file, check_whole, find_checkpoints, outdated
+from zoetrope.training.checkpoints import Keeper, check_whole, outdated
 from zoetrope.training.loop import Run
-from zoetrope.training.pieces import Damaged, Piece, Stored, write_pieces
+from zoetrope.training.pieces import Piece, Stored, write_pieces
 from zoetrope.training.ranks import ALONE
 from zoetrope.training.spec import Phase
 

@@ -19,25 +19,31 @@ from zoetrope.cascade.spec import CascadeSpec, Distilled, SamplingSpec, StageSpe
 from zoetrope.data import Source
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.distillation import Grid, halving_answer
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import x_from
-from zoetrope.diffusion.schedule import Cosine, NoiseLevel
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.guidance_weight import weight_given
-from zoetrope.inputs.text import text_given
+from zoetrope.inputs.low_res import usual_inputs
+from zoetrope.inputs.text import Text, text_given
+from zoetrope.models.cascade import Cascade
+from zoetrope.models.finding import FoundRun, find
+from zoetrope.models.opening import open_model
+from zoetrope.models.runs import TEACHER, newest_round, original_in
 from zoetrope.networks import NetworkConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.stochastic import Stochastic
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape, expand_like
 from zoetrope.text import TextEncoder
-from zoetrope.training.distil import WEIGHTS, Distillation, Round, plan
+from zoetrope.training.distil import Distillation, Round, plan
 from zoetrope.training.loop import Run
 from zoetrope.training.objectives import Lesson, Teacher
 from zoetrope.training.objectives.guide import Guide
 from zoetrope.training.objectives.halve import Halve
 from zoetrope.training.spec import DistilSpec, Phase, Recipe, TrainSpec
 from zoetrope.training.state import read_metrics
-from zoetrope.training.trained import averaged_weights, gather, newest_run, run_recipe
+from zoetrope.training.trained import averaged_weights, run_recipe
 
 BASE = VideoShape(frames=2, height=4, width=8, fps=3)
 TSR = VideoShape(frames=4, height=4, width=8, fps=6)
@@ -61,7 +67,9 @@ def network(low_res: bool = False) -> VideoUNetConfig:
 def recipe(distil: DistilSpec, *, config: NetworkConfig | None = None, **stage: Any) -> Recipe:
     """A base and a TSR stage on Gaussian pixels."""
     base = StageSpec(name="base", shape=BASE, network=config or network(), **stage)
-    tsr = StageSpec(name="tsr1", shape=TSR, source=BASE, network=network(True), sampling=SamplingSpec(steps=4))
+    tsr = StageSpec(
+        name="tsr1", shape=TSR, inputs=usual_inputs(BASE), network=network(True), sampling=SamplingSpec(steps=4)
+    )
     spec = TrainSpec(
         data=Source.from_json({"type": "gaussian"}),
         phases=(Phase(examples=8, batch=4, peak=1e-3),),
@@ -147,7 +155,7 @@ def test_a_linear_student_learns_the_tabulated_slopes(tmp_path: Path, sampler: s
     assert len(rounds) == 4
     for part, steps in zip(rounds, (8, 4, 2, 1), strict=True):
         trained(part, tmp_path / "cache")
-        newest = gather([part.folder])
+        newest = open_model([part.folder])
         learnt = load_file(newest.weights["base"])
         noise = Cosine()(torch.ones(1))
         slope = float(noise.alpha - noise.sigma * learnt["slope"][-1])  # of x_hat = alpha z - sigma v, at t = 1
@@ -176,7 +184,7 @@ def test_rounds_and_their_recipes() -> None:
     )
     assert isinstance(specs[2].objective, Halve) and specs[2].objective.steps == 16
     assert specs[1].learning_rate(0) == 1e-4 and specs[1].learning_rate(399_999) == pytest.approx(1e-6)
-    assert specs[1].weight == "snr_trunc" and specs[1].text_dropout == 0
+    assert specs[1].weight == "snr_trunc" and stages[1].input("text") == Text(dropout=0.0)
 
     rounds = plan(recipe(DistilSpec(start=64, steps=16, sampler="stochastic")), "base")
     assert [name for name, _ in rounds] == ["steps-64", "steps-32", "steps-16"]
@@ -196,7 +204,7 @@ def test_a_student_starts_as_its_teacher(tmp_path: Path) -> None:
         taught = run.teacher(z, logsnr, text)
         assert torch.equal(run.state.network(z, logsnr, weights), taught)
         assert torch.equal(run.state.average(z, logsnr, weights), taught)
-    with pytest.raises(ValueError, match=r"conditioning\.guidance: expected the weight of guidance"):
+    with pytest.raises(ValueError, match=r"numbers: expected 'guidance', the weight of guidance"):
         run.state.network(z, logsnr, text)
 
 
@@ -265,23 +273,22 @@ def test_every_round_lowers_its_loss_and_is_a_model(tmp_path: Path) -> None:
         trained(part, tmp_path / "cache")
         lines = read_metrics(part.folder / "metrics.jsonl")
         assert lines[-1]["loss"] < lines[0]["loss"], part.folder.name
-    newest = gather([tmp_path / "out"])
-    assert newest.spec.stage("base").sampling.steps == 4 and found.newest().folder.name == "steps-4"
+    newest = open_model([tmp_path / "out"])
+    assert newest.spec.stage("base").sampling.steps == 4 and newest_round(found.folder).name == "steps-4"
     newest.check(newest.spec.stages)
-    assert newest_run(tmp_path / "out").name == "steps-4" and run_recipe(tmp_path / "out")[1] == "base"
+    assert run_recipe(tmp_path / "out")[0].cascade.stage("base").sampling.steps == 4
     original = newest.originals()
-    assert original.spec.stages == (found.teacher,) and original.weights["base"] == tmp_path / "out" / WEIGHTS
-    assert gather([tmp_path / "out/guided"]).spec.stage("base").distilled == Distilled(steps=None, weights=(0, 4))
+    assert Cascade.from_pretrained(tmp_path / "out", teacher=True).spec == original.spec
+    assert original.spec.stages == (found.teacher,) and original.weights["base"] == tmp_path / "out" / TEACHER
+    assert open_model([tmp_path / "out/guided"]).spec.stage("base").distilled == Distilled(steps=None, weights=(0, 4))
 
-    cascade = newest.cascade(CPU, torch.float32)
+    cascade = Cascade.of(newest)
     video = cascade.generate("noise")
     cascade.save_pretrained(tmp_path / "model")
-    again = gather([tmp_path / "model"])
-    assert again.spec == newest.spec and (again.cascade(CPU, torch.float32).generate("noise").frames.shape) == (
-        video.frames.shape
-    )
+    again = open_model([tmp_path / "model"])
+    assert again.spec == newest.spec and (Cascade.of(again).generate("noise").frames.shape) == (video.frames.shape)
     stored = load_file(tmp_path / "model/base/teacher.safetensors")
-    taught = load_file(tmp_path / "out" / WEIGHTS)
+    taught = load_file(tmp_path / "out" / TEACHER)
     assert all(torch.equal(stored[name], value.bfloat16()) for name, value in taught.items())
     from_disk = type(cascade).from_pretrained(tmp_path / "model", teacher=True)
     assert from_disk.spec.stages == (found.teacher,)
@@ -299,11 +306,11 @@ def test_oscillating_guidance_is_distilled_and_sampled(tmp_path: Path) -> None:
     found = begun(recipe(distil, sampling=wave), tmp_path / "out")
     for part in found.rounds():
         trained(part, tmp_path / "cache")
-    newest = gather([tmp_path / "out"])
+    newest = open_model([tmp_path / "out"])
     stage = newest.spec.stage("base")
     assert stage.distilled == Distilled(steps=2, weights=(0, 4))
     assert stage.sampling.weights() == [4, 1] and newest.originals().spec.stages[0].sampling == wave
-    waving = newest.cascade(CPU, torch.float32)
+    waving = Cascade.of(newest)
     even = waving.tuned(guidance=4.0)
     (last,) = [now.x_hat for now in waving.stream(["noise"]) if now.done]
     (other,) = [now.x_hat for now in even.stream(["noise"]) if now.done]
@@ -316,7 +323,9 @@ def test_one_call_a_step_with_its_weight() -> None:
     guided = network().with_(guided=True)
     stage = StageSpec(name="base", shape=BASE, network=guided, sampling=wave, distilled=distilled)
     built, told = stage.network.build(), []
-    built.register_forward_pre_hook(lambda module, inputs: told.append((len(inputs[0]), inputs[2].guidance.tolist())))
+    built.register_forward_pre_hook(
+        lambda module, inputs: told.append((len(inputs[0]), inputs[2].numbers["guidance"].tolist()))
+    )
     text = text_given(torch.randn(2, 2, 8), torch.ones(2, 2, dtype=torch.bool))
     list(sample_stage(stage, built, text, None, Draw(seed=0, samples=(0, 1))))
     assert told == [(2, [w, w]) for w in (4, 4, 1, 4)]
@@ -360,7 +369,11 @@ def test_sampling_it_was_not_distilled_for_is_refused(fields: dict[str, Any], me
         ({"steps": 1, "sampler": "stochastic"}, {}, "8 steps of the teacher halve to 8, 4, 2 of stochastic, got 1"),
         ({"weights": (3, 4)}, {}, "a range with 2 in it, the guidance that the stage is sampled with, got 3 to 4"),
         ({"weights": (4, 0)}, {}, "expected the lowest and the highest"),
-        ({}, {"prediction": "eps"}, "stage 'base': expected a network that predicts v or x, .* divides by an alpha"),
+        (
+            {},
+            {"prediction": "eps"},
+            "'base': expected a network that predicts v, x or flow, .* divides by an alpha",
+        ),
     ],
 )
 def test_what_cannot_be_distilled(tmp_path: Path, fields: dict[str, Any], stage: dict[str, Any], message: str) -> None:
@@ -384,11 +397,30 @@ def test_a_distilled_teacher_is_halved_further() -> None:
 
 def test_nothing_finished_and_nothing_readable(tmp_path: Path) -> None:
     begun(recipe(QUICK, sampling=GUIDED), tmp_path / "out")
-    with pytest.raises(ValueError, match=r"no round of this distillation is finished yet \(guided has seen 0 of 48"):
-        gather([tmp_path / "out"])
+    with pytest.raises(ValueError, match=r"no round of this distillation is finished yet \(none has begun\)"):
+        open_model([tmp_path / "out"])
     (tmp_path / "out/recipe.json").write_text("{")
-    with pytest.raises(ValueError, match="not a distillation that can be read"):
-        Distillation.open(tmp_path / "out")
+    for read in (Distillation.open, original_in):
+        with pytest.raises(ValueError, match="not a distillation that can be read"):
+            read(tmp_path / "out")
+
+
+def test_the_newest_round_is_finished_and_takes_the_fewest_steps(tmp_path: Path) -> None:
+    found = begun(recipe(QUICK, sampling=GUIDED), tmp_path / "out")
+    guided, halved, *_ = found.rounds()
+    trained(guided, tmp_path / "cache")
+    reports: Iterator[Any] = Run(halved.recipe, "base", halved.folder, CPU).train(tmp_path / "cache")
+    next(reports)
+    reports.close()  # type: ignore[attr-defined]
+    assert not halved.finished and newest_round(tmp_path / "out") == guided.folder
+    assert find(f"{tmp_path / 'out'}@9") == (FoundRun(f"{tmp_path / 'out'}@9", guided.folder, 9),)
+    trained(halved, tmp_path / "cache")
+    assert newest_round(tmp_path / "out") == halved.folder
+    teacher = tmp_path / "out" / TEACHER
+    teacher.rename(tmp_path / "elsewhere")
+    teacher.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match=r"teacher.safetensors: expected a file in .*, got a link out of it"):
+        open_model(tmp_path / "out")
 
 
 def test_weights_without_an_average_are_refused(tmp_path: Path) -> None:

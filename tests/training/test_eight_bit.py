@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from zoetrope.training.checkpoints import find_checkpoints
+from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Phase, Recipe
 from zoetrope.training.state import read_metrics

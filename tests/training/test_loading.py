@@ -20,6 +20,8 @@ from zoetrope.data.folder import Folder
 from zoetrope.data.shards import Shards
 from zoetrope.data.toybox import Toybox
 from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.inputs.low_res import usual_inputs
+from zoetrope.inputs.text import Text
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 from zoetrope.text.words import Words
@@ -45,7 +47,9 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> EmbeddingCache:
 def stage(shape: VideoShape = BASE, source: VideoShape | None = None, **fields: Any) -> StageSpec:
     network = VideoUNetConfig(low_res=source is not None, text_width=8, embedding=16, head=8, levels=(Level(width=8),))
     network = network.with_(guided="distilled" in fields)
-    return StageSpec(name="ssr1" if source else "base", shape=shape, source=source, network=network, **fields)
+    return StageSpec(
+        name="ssr1" if source else "base", shape=shape, inputs=usual_inputs(source), network=network, **fields
+    )
 
 
 def batches(texts: EmbeddingCache, of: StageSpec, **fields: Any) -> Batches:
@@ -55,7 +59,10 @@ def batches(texts: EmbeddingCache, of: StageSpec, **fields: Any) -> Batches:
 
 def tensors(batch: Batch) -> Iterator[tuple[str, Tensor | None]]:
     yield from (("x", batch.x), ("eps", batch.eps), ("t", batch.t), ("part", batch.part))
-    yield from vars(batch.conditioning).items()
+    given = batch.conditioning
+    for name, tokens in given.tokens.items():
+        yield from ((name, tokens.values), (f"{name} mask", tokens.mask))
+    yield from (*given.maps.items(), *given.numbers.items(), ("images", given.images))
 
 
 def expect_equal(one: Batch, other: Batch) -> None:
@@ -71,7 +78,7 @@ def joined(shares: list[Batch], name: str) -> Tensor | None:
     values = [value for value in found if value is not None]
     if not values:
         return None
-    if name in ("text", "text_mask"):
+    if name in ("text", "text mask"):
         tail = [0, 0] if name == "text" else []
         axis = -2 if name == "text" else -1
         longest = max(value.shape[axis] for value in values)
@@ -85,7 +92,7 @@ def joined(shares: list[Batch], name: str) -> Tensor | None:
     ("of", "fields"),
     [
         (stage(), {"phases": MIXED}),
-        (stage(SSR, BASE), {"crop": (4, 8), "text_dropout": 0.5}),
+        (stage(SSR, BASE).with_input(Text(dropout=0.5)), {"crop": (4, 8)}),
         (stage(distilled=Distilled(steps=2, weights=(0.0, 3.0))), {}),
     ],
     ids=["base", "ssr", "distilled"],

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.distributed import checkpoint as dcp
 
-from zoetrope.training.checkpoints import find_checkpoints
+from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.training.loop import Run
 from zoetrope.training.parallel import Parallel
 from zoetrope.training.pieces import Stored

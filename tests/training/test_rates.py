@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from zoetrope.training.rates import Rate
-from zoetrope.training.rates.cosine import Cosine
+from zoetrope.training.rates.cosine import CosineDecay
 from zoetrope.training.rates.inverse_sqrt import InverseSqrt
 from zoetrope.training.spec import Phase, Recipe, TrainSpec
 
@@ -24,17 +24,17 @@ def test_every_rate_is_found_and_is_a_share() -> None:
 
 
 def test_values() -> None:
-    assert [Cosine(least=0.2).share(n, 8) for n in (0, 4, 8, 9)] == pytest.approx([1, 0.6, 0.2, 0.2])
+    assert [CosineDecay(least=0.2).share(n, 8) for n in (0, 4, 8, 9)] == pytest.approx([1, 0.6, 0.2, 0.2])
     assert [InverseSqrt(after=100).share(n, 8) for n in (0, 100, 400, 10_000)] == pytest.approx([1, 1, 0.5, 0.1])
 
 
 def test_warm_up_and_cool_down_multiply_it(tiny: Tiny) -> None:
     spec = tiny().training["base"].with_(phases=(Phase(examples=100, peak=1e-2),))
     plain = spec.with_(warm_up=10, cool_down=10)
-    curved = plain.with_(rate=Cosine(least=0.5))
+    curved = plain.with_(rate=CosineDecay(least=0.5))
     assert plain.learning_rate(4) == pytest.approx(5e-3) and plain.learning_rate(50) == pytest.approx(1e-2)
     for examples in (0, 4, 50, 95, 100):
-        share = Cosine(least=0.5).share(examples, 100)
+        share = CosineDecay(least=0.5).share(examples, 100)
         assert curved.learning_rate(examples) == pytest.approx(share * plain.learning_rate(examples))
 
 

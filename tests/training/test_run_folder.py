@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.training.batch import Batch
-from zoetrope.training.checkpoints import Keeper, Snapshot, find_checkpoints
+from zoetrope.training.checkpoints import Keeper, Snapshot
 from zoetrope.training.loop import Run
 from zoetrope.training.meters import Step
 from zoetrope.training.spec import Phase

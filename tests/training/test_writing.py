@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from zoetrope.files import write_text
-from zoetrope.training.checkpoints import find_checkpoints
+from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.training.lock import Lock, failure, holder
 from zoetrope.training.loop import Run
 from zoetrope.training.state import read_metrics

@@ -16,7 +16,7 @@ from zoetrope.cascade.noise import Scheme, window_noise
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import dynamically_thresholded, keeping, per_step
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs import Noise
 from zoetrope.networks import Network
 from zoetrope.routines import Ready

@@ -3,13 +3,12 @@
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from zoetrope.cascade.migration import cascade_of_today, guidance_of, stage_of_today
 from zoetrope.cascade.noise import Scheme
 from zoetrope.config import Config, parse_json, unknown
 from zoetrope.diffusion.prediction import Prediction
-from zoetrope.diffusion.schedule import Cosine
 from zoetrope.guidance import Guidance
 from zoetrope.guidance.text import TextGuidance, Weight
 from zoetrope.inputs import Input
@@ -20,6 +19,8 @@ from zoetrope.routines import Routine
 from zoetrope.routines.straight import Straight
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ddim import DDIM
+from zoetrope.schedules import Schedule, with_type
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
 
@@ -106,7 +107,8 @@ class StageSpec(Config):
         network: the architecture.
         sampling: how it is sampled unless options say otherwise.
         schedule: how much noise there is at which time, in training and in sampling.
-        prediction: what the network's output means: the clean video x, the noise eps, or v = alpha eps - sigma x.
+        prediction: what the network's output means: the clean video x, the noise eps, v = alpha eps - sigma x,
+            or flow = eps - x.
         distilled: what its network was distilled for; None: it was not.
     """
 
@@ -115,7 +117,7 @@ class StageSpec(Config):
     inputs: Annotated[tuple[Input, ...], Field(max_length=64)] = (Text(),)
     network: NetworkConfig
     sampling: SamplingSpec = SamplingSpec()
-    schedule: Cosine = Cosine()
+    schedule: Annotated[Schedule, BeforeValidator(with_type)] = Cosine()
     prediction: Prediction = "v"
     distilled: Distilled | None = None
 
@@ -132,9 +134,10 @@ class StageSpec(Config):
     @property
     def told(self) -> tuple[Input, ...]:
         """All that its network is told: its inputs, and the weight of guidance where it was distilled for that."""
-        if not self.network.guided or self.distilled is None:
+        if not self.network.guided:
             return self.inputs
-        return (*self.inputs, GuidanceWeight(low=self.distilled.weights[0], high=self.distilled.weights[1]))
+        low, high = (0.0, 0.0) if self.distilled is None else self.distilled.weights
+        return (*self.inputs, GuidanceWeight(low=low, high=high))
 
     def input(self, name: str) -> Input | None:
         """The input of that name; None if the stage has none."""

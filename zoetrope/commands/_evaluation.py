@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoetrope import __version__
-from zoetrope.commands._sampling import Asked, gathered_as, ready
+from zoetrope.commands._sampling import Asked, opened, ready
 from zoetrope.commands._talk import Talk
 from zoetrope.files import write_text
 from zoetrope.strict_json import read_json
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from zoetrope.metrics.report import Report
     from zoetrope.metrics.shelf import Shelf
     from zoetrope.models.cascade import Cascade
+    from zoetrope.models.opening import OpenModel
     from zoetrope.shapes import VideoShape
     from zoetrope.training.ranks import Ranks
-    from zoetrope.training.trained import Gathered
 
 SETTINGS = "settings.json"
 SAMPLES = "samples"
@@ -124,11 +124,11 @@ def planned(options: Options, reference: "Reference", asked: Asked) -> Plan:
 
     models: list[Model] = []
     for name in options.models:
-        gathered = gathered_as([name] if Path(name).expanduser().exists() else name.split("+"), asked)
-        stages = stages_after(gathered.spec, options.after, options.until)
-        cascade = ready(gathered, stages, asked)
+        model = opened([name] if Path(name).expanduser().exists() else name.split("+"), asked)
+        stages = stages_after(model.spec, options.after, options.until)
+        cascade = ready(model, stages, asked)
         label = _label(name, [model.label for model in models])
-        models.append(Model(label, name, tuple(stages), cascade, _key(gathered, stages, cascade)))
+        models.append(Model(label, name, tuple(stages), cascade, _key(model, stages, cascade)))
     return Plan(options, tuple(models), reference)
 
 
@@ -312,16 +312,14 @@ def _label(name: str, taken: Sequence[str]) -> str:
     return label
 
 
-def _key(gathered: "Gathered", stages: "Sequence[StageSpec]", cascade: "Cascade") -> str:
+def _key(model: "OpenModel", stages: "Sequence[StageSpec]", cascade: "Cascade") -> str:
     """A hash of all of a model that decides what its videos become: weights, settings, where it runs."""
     told = hashlib.sha256()
-    encoder = gathered.spec.text
+    encoder = model.spec.text
     for value in (encoder and encoder.to_json(), *(stage.to_json() for stage in stages), cascade.device.type):
         told.update(json.dumps(value, sort_keys=True).encode())
     told.update(str(cascade.dtype).encode())
     for stage in stages:
-        original = stage.distilled is None and stage.name in gathered.teacher_weights
-        path = (gathered.teacher_weights if original else gathered.weights)[stage.name]
-        with path.open("rb") as file:
+        with model.file(stage).open("rb") as file:
             told.update(hashlib.file_digest(file, "sha256").digest())
     return told.hexdigest()[:16]

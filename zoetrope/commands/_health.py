@@ -60,17 +60,17 @@ def _unwritable(writes: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _models() -> Iterator[Finding]:
     """The weights of every shipped model, and the encoder that reads its prompts."""
-    from zoetrope.models.folder import shipped
-    from zoetrope.training.trained import gather
+    from zoetrope.models.finding import shipped
+    from zoetrope.models.opening import open_model
 
     if not shipped():
         yield Finding("no model comes with this installation; install the package again")
     encoders = {}
     for name in shipped():
-        gathered = gather([name])
-        gathered.check(gathered.spec.stages)
-        if gathered.spec.text is not None:
-            encoders[gathered.spec.text] = name
+        model = open_model(name)
+        model.check(model.spec.stages)
+        if model.spec.text is not None:
+            encoders[model.spec.text] = name
     for encoder, name in encoders.items():
         if missing := absent(encoder):
             yield Finding(f"model {name}: its text encoder {encoder.kind()}: {missing}")

@@ -67,7 +67,7 @@ def device_named(name: str | None) -> "torch.device":
 
 def dtype_named(name: str, device: "torch.device") -> "torch.dtype":
     """The type that networks compute in: fp32, bf16, or for "auto" what the device gains from."""
-    from zoetrope.training.precision import compute_dtype
+    from zoetrope.models.precision import compute_dtype
 
     if name not in ("auto", "fp32", "bf16"):
         raise ValueError("--dtype: " + unknown("dtype", name, ("auto", "fp32", "bf16")))

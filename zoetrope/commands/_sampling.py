@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from zoetrope.cascade.spec import StageSpec
     from zoetrope.cascade.start import Footage
     from zoetrope.models.cascade import Cascade, Progress
-    from zoetrope.training.trained import Gathered
+    from zoetrope.models.opening import OpenModel
 
 Models = Annotated[
     list[str] | None,
@@ -123,7 +123,7 @@ class Finished(NamedTuple):
         return Record(now.stage, now.steps, self.seconds, now.colours[0] if now.colours else None)
 
 
-def gathered_as(model: Sequence[str] | None, asked: Asked, talk: Talk | None = None) -> "Gathered":
+def opened(names: Sequence[str] | None, asked: Asked, talk: Talk | None = None) -> "OpenModel":
     """The models that were named, put together, with the sampling and the grid that were asked for.
 
     A warning is given, if there is somebody to talk to, for a grid that is far from what the model was trained on.
@@ -139,27 +139,29 @@ def gathered_as(model: Sequence[str] | None, asked: Asked, talk: Talk | None = N
 
     from zoetrope.cascade.grid import far_from, on_grid
     from zoetrope.cascade.tuning import Tuning, tuned
-    from zoetrope.training.trained import gather
+    from zoetrope.models.opening import open_model
 
-    gathered = gather(model or ["mini"])
+    model = open_model(names or ["mini"])
     if asked.teacher:
-        gathered = gathered.originals()
+        model = model.originals()
     fields = changes(asked.sets)
     tuning = Tuning(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, fields=fields)
-    spec = on_grid(tuned(gathered.spec, tuning), size=size, frames=asked.frames, fps=asked.fps)
-    for old, new in zip(gathered.spec.stages, spec.stages, strict=False):
+    spec = on_grid(tuned(model.spec, tuning), size=size, frames=asked.frames, fps=asked.fps)
+    for old, new in zip(model.spec.stages, spec.stages, strict=False):
         if old.name != new.name:
             raise ValueError(f"--set: stages keep their names, by which their weights are found; got {new.name!r}")
-    if talk is not None and (far := far_from(gathered.spec, spec)):
+    if talk is not None and (far := far_from(model.spec, spec)):
         talk.warn(f"{far}; it may look worse than what {spec.name} was trained for")
-    return gathered._replace(spec=spec)
+    return model._replace(spec=spec)
 
 
-def ready(gathered: "Gathered", stages: "Sequence[StageSpec]", asked: Asked) -> "Cascade":
+def ready(model: "OpenModel", stages: "Sequence[StageSpec]", asked: Asked) -> "Cascade":
     """The cascade where it was asked for. Raises ValueError if a stage's weights cannot be used."""
-    gathered.check(stages)
+    from zoetrope.models.cascade import Cascade
+
+    model.check(stages)
     place = device_named(asked.device)
-    return gathered.cascade(place, dtype_named(asked.dtype, place))
+    return Cascade.of(model, device=place, dtype=dtype_named(asked.dtype, place))
 
 
 def expect_text(what: str, text: str) -> None:

@@ -97,7 +97,7 @@ def stages_named(recipe: "Recipe", text: str | None) -> tuple[str, ...]:
 
 def is_finished(folder: Path, recipe: "Recipe", stage: str) -> bool:
     """Whether a run has seen all of its examples."""
-    from zoetrope.training.checkpoints import find_checkpoints
+    from zoetrope.models.checkpoints import find_checkpoints
 
     found = find_checkpoints(folder / "checkpoints")
     return bool(found) and int(found[-1].name) >= recipe.train_spec(stage).examples
@@ -105,7 +105,7 @@ def is_finished(folder: Path, recipe: "Recipe", stage: str) -> bool:
 
 def told(folder: Path, stage: str, examples: int, last: Any) -> dict[str, Any]:
     """What is told of a run that has ended."""
-    from zoetrope.training.checkpoints import find_checkpoints
+    from zoetrope.models.checkpoints import find_checkpoints
 
     at = find_checkpoints(folder / "checkpoints")[-1]
     value = {"run": str(folder), "stage": stage, "examples": examples, "checkpoint": str(at)}

@@ -111,18 +111,22 @@ def distill(
     ranks.leave()
     if not ranks.leads:
         return
-    rounds = [_told(part) for part in found.rounds()]
-    value = {"run": str(out), "stage": found.stage, "rounds": rounds}
-    talk.result(value, "" if quiet else f"{out}: {_title(found.newest())}, from {found.teacher.sampling.steps} steps")
+    rounds = found.rounds()
+    value = {"run": str(out), "stage": found.stage, "rounds": [_told(part) for part in rounds]}
+    said = f"{out}: {_title(rounds[-1])}, from {found.teacher.sampling.steps} steps"
+    talk.result(value, "" if quiet else said)
 
 
 def _teacher(source: str | None, stage: str | None, recipe: str | None, data: str | None) -> "Taught":
     """The teacher. Raises ValueError if there is none that can teach."""
-    from zoetrope.training.trained import averaged_weights, is_run, original_of, run_recipe
+    from zoetrope.models.finding import find_run
+    from zoetrope.models.runs import original_of
+    from zoetrope.training.trained import averaged_weights, run_recipe
 
     if source is None:
         raise ValueError("expected a run or a model to distil, or --resume")
-    if is_run(source):
+    run = find_run(source)
+    if run is not None:
         made, name = run_recipe(source)
         if stage not in (None, name):
             raise ValueError(f"{source}: is a run of stage {name!r}, not of {stage!r}")
@@ -132,17 +136,17 @@ def _teacher(source: str | None, stage: str | None, recipe: str | None, data: st
         made, name = _of_model(source, stage, recipe, data)
     if data is not None:
         made = made.override(f"training.{name}.data", source_json(data))
-    first = original_of(source) if is_run(source) else None
+    first = None if run is None else original_of(run.folder)
     return Taught(made, name, averaged_weights(source, made.cascade.stage(name)), first)
 
 
 def _of_model(source: str, stage: str | None, recipe: str | None, data: str | None) -> "tuple[Recipe, str]":
     """A recipe around a model: its stages, trained and distilled as the recipe of its name or of `recipe` says."""
     from zoetrope import recipes
+    from zoetrope.models.opening import open_model
     from zoetrope.training.spec import Phase, Recipe, TrainSpec
-    from zoetrope.training.trained import gather
 
-    shipped = gather([source]).spec
+    shipped = open_model(source).spec
     if stage is None:
         raise ValueError(f"--stage: expected one of {', '.join(one.name for one in shipped.stages)}")
     shipped.stage(stage)
@@ -164,7 +168,8 @@ def _begun(
     out: Path, teacher: "Taught", own: Sequence[tuple[str, Any]], sets: Sequence[tuple[str, Any]]
 ) -> "Distillation":
     """A new distillation. Raises ValueError unless `out` is free for it and all of its rounds can be."""
-    from zoetrope.training.distil import Distillation, is_distillation, plan
+    from zoetrope.models.runs import is_distillation
+    from zoetrope.training.distil import Distillation, plan
 
     recipe, stage, weights, first = teacher
     recipe = located(recipe.overridden({f"{stage}.{path}": value for path, value in own} | dict(sets)))
@@ -180,7 +185,8 @@ def _begun(
 
 
 def _continued(out: Path) -> "Distillation":
-    from zoetrope.training.distil import Distillation, is_distillation
+    from zoetrope.models.runs import is_distillation
+    from zoetrope.training.distil import Distillation
     from zoetrope.training.writing import expect_own
 
     if not is_distillation(out):

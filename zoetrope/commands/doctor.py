@@ -74,7 +74,7 @@ def _speed() -> dict[str, Any]:
     import torch
 
     from zoetrope.commands._options import device_named
-    from zoetrope.training.precision import compute_dtype, matmul_seconds
+    from zoetrope.models.precision import compute_dtype, matmul_seconds
 
     full, half = (matmul_seconds(dtype) for dtype in (torch.float32, torch.bfloat16))
     device = device_named(None)
@@ -128,7 +128,7 @@ def _version(package: str) -> str | None:
 
 
 def _models() -> dict[str, Any]:
-    from zoetrope.models.folder import shipped
+    from zoetrope.models.finding import shipped
 
     return {name: str(folder) for name, folder in shipped().items()} or {"shipped": "none"}
 

@@ -31,7 +31,7 @@ from zoetrope.commands._sampling import (
     about_start,
     expect_text,
     finished,
-    gathered_as,
+    opened,
     ready,
     tags_of,
     warn_of_cuts,
@@ -179,17 +179,17 @@ def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence
     from zoetrope.cascade.start import stages_after
     from zoetrope.commands._outputs import Outputs, StageOutputs
 
-    gathered = gathered_as(work.model, asked, talk)
-    footage = _footage(gathered.spec, begin, work.until)
-    stages = stages_after(gathered.spec, footage.stage.name if footage else None, work.until)
+    model = opened(work.model, asked, talk)
+    footage = _footage(model.spec, begin, work.until)
+    stages = stages_after(model.spec, footage.stage.name if footage else None, work.until)
     stage_outputs = StageOutputs(target.save_stages)
     prompts = [job.prompt for job in jobs]
     if not target.resume:  # names that cannot be written are told before weights are looked at
         outputs = Outputs(target.out, prompts, stages[-1].shape.frames)
     negative = jobs[0].negative
     _expect_guided(stages, negative, asked.guidance if footage else None)
-    cascade = ready(gathered, stages, asked)
-    told = {**about(cascade, stages, asked.seed), "cascade": _identity(gathered.spec, stages)}
+    cascade = ready(model, stages, asked)
+    told = {**about(cascade, stages, asked.seed), "cascade": _identity(model.spec, stages)}
     if begin.source and footage:
         content = hashlib.blake2b(footage.video.frames.tobytes(), digest_size=8).hexdigest()
         told["from"] = {**about_start(begin.source, footage, begin.fit), "id": content}

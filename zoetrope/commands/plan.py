@@ -120,9 +120,9 @@ def _card(name: str | None) -> str:
 def _device(card: str, training: bool) -> "Device":
     import torch
 
+    from zoetrope.models.precision import compute_dtype
     from zoetrope.planning.calibrate import cpu
     from zoetrope.planning.devices import gpu
-    from zoetrope.training.precision import compute_dtype
 
     return cpu(compute_dtype(torch.device("cpu")), training=training) if card == "cpu" else gpu(card)
 
@@ -146,7 +146,8 @@ def _stages(
     """The stages that are meant, and the recipe that says how they are trained and distilled, if it is one."""
     from zoetrope import recipes
     from zoetrope.cascade.tuning import Tuning, tuned
-    from zoetrope.models.folder import locate, read_spec
+    from zoetrope.models.finding import locate
+    from zoetrope.models.folder import read_spec
 
     if recipes.is_recipe(what):
         recipe = recipes.load_recipe(what)

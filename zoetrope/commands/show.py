@@ -32,25 +32,23 @@ def show(what: What, trust: Trust = None, json: Json = False, quiet: Quiet = Fal
     Of a recipe, --json prints the complete recipe.json, to start from.
     """
     from zoetrope import recipes
-    from zoetrope.models.folder import FILE, shipped
-    from zoetrope.models.runs import within
-    from zoetrope.training.trained import is_run
+    from zoetrope.models.finding import FoundRun, find, find_run, shipped
 
-    talk, path = Talk(json, quiet), Path(what).expanduser()
-    if is_run(path):
-        value, lines = _run(path)
-    elif not (path / FILE).is_file() and (runs := within(path)):
-        shown = [_run(Path(run)) for run in runs]
-        value, lines = {"runs": [told for told, _ in shown]}, [line for _, own in shown for line in own]
+    talk = Talk(json, quiet)
+    if (run := find_run(what)) is not None:
+        value, lines = _run(run.folder)
     elif recipes.is_recipe(what):
-        if path.suffix == ".py":
+        if Path(what).suffix == ".py":
             talk.say(f"{one_line(what)}: is a program, and is run to see what it describes")
         made = recipes.load_recipe(what)
         value, lines = made.to_json(), _recipe(made)
-        if what in shipped():
-            lines += ["", f"Its weights come with the package: {shipped()[what]}", *_model(what)[1]]
+        if (folder := shipped().get(what)) is not None:
+            lines += ["", f"Its weights come with the package: {folder}", *_model(folder)[1]]
     else:
-        value, lines = _model(what)
+        found = find(what)
+        runs = [_run(one.folder) for one in found if isinstance(one, FoundRun)]
+        told = {"runs": [value for value, _ in runs]}, [line for _, lines in runs for line in lines]
+        value, lines = told if runs else _model(found[0].folder)
     talk.result(value, "\n".join(lines))
 
 
@@ -59,13 +57,11 @@ def parameters(network: "NetworkConfig") -> int:
     return sum(weight.numel() for weight in network.bare().parameters())
 
 
-def _model(name: str) -> tuple[dict[str, Any], list[str]]:
-    from zoetrope.models.folder import locate
-    from zoetrope.training.trained import gather
+def _model(folder: Path) -> tuple[dict[str, Any], list[str]]:
+    from zoetrope.models.opening import open_model
 
-    folder = locate(name)
-    gathered = gather([folder])
-    spec, weights, card = gathered.spec, gathered.weights, gathered.card
+    model = open_model(folder)
+    spec, weights, card = model.spec, model.weights, model.card
     sizes = {stage: path.stat().st_size if path.is_file() else None for stage, path in weights.items()}
     value = {
         "name": spec.name,
@@ -98,11 +94,10 @@ def _recipe(recipe: "Recipe") -> list[str]:
 
 
 def _run(path: Path) -> tuple[dict[str, Any], list[str]]:
-    from zoetrope.training.checkpoints import find_checkpoints
+    from zoetrope.models.checkpoints import find_checkpoints
     from zoetrope.training.state import read_metrics
-    from zoetrope.training.trained import newest_run, run_recipe
+    from zoetrope.training.trained import run_recipe
 
-    path = newest_run(path)
     recipe, name = run_recipe(path)
     stage = recipe.cascade.stage(name)
     found = find_checkpoints(path / "checkpoints")

@@ -25,7 +25,7 @@ from zoetrope.commands._sampling import (
     about,
     expect_text,
     finished,
-    gathered_as,
+    opened,
     ready,
     tags_of,
     warn_of_cuts,
@@ -154,8 +154,8 @@ def _prepared(
     from zoetrope.video import expected_frames
 
     source, caption, after, fit = wish.source, wish.caption, wish.after, fit_named(wish.fit)
-    gathered = gathered_as(model, asked)
-    spec = gathered.spec if caption is not None else _unguided(gathered.spec)
+    found = opened(model, asked)
+    spec = found.spec if caption is not None else _unguided(found.spec)
     info, own = described(source, None if after is None else spec.stage(after))
     try:
         how = upscaling(spec, own, after=after, until=wish.until, fit=fit, add_frames=wish.add_frames)
@@ -167,7 +167,7 @@ def _prepared(
     if os.path.exists(path) and os.path.samefile(path, source):
         raise ValueError(f"{path}: expected another name than that of the video to upscale, which stays what it is")
     stage_outputs = StageOutputs(wish.save_stages)
-    cascade = ready(gathered._replace(spec=spec), how.stages, asked)
+    cascade = ready(found._replace(spec=spec), how.stages, asked)
     warn_of_cuts(talk, cascade, [caption] if caption else [])
     told = about(cascade, how.stages, asked.seed)
     job = Job(cascade, how, source, size, total, caption, asked.seed, memory, path, stage_outputs, told)

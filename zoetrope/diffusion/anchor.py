@@ -6,7 +6,7 @@ The literature lets networks find this out for themselves; here it is where an `
 import torch
 from torch import Tensor
 
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.shapes import blend
 
 USUAL = 5.0  # standard deviations: what is taken for noise and is beyond them is something else
@@ -19,7 +19,8 @@ def anchor(z: Tensor, low_res: Tensor, logsnr: Tensor, low_res_logsnr: Tensor) -
     The estimate is the mean of z / alpha and low_res / alpha' weighted by their signal-to-noise ratios. Where they
     show different things, v is larger than noise can be, and is left out.
     """
-    level, given = NoiseLevel.variance_preserving(logsnr), NoiseLevel.variance_preserving(low_res_logsnr)
+    level = NoiseLevel.variance_preserving(logsnr)
+    given = NoiseLevel.variance_preserving(low_res_logsnr).expand_as(level)
     share = torch.sigmoid(given.logsnr - level.logsnr)
     # v of the mean x_hat, with what z and low_res have in it put together
     norm = (level.alpha**2 + level.sigma**2) / level.sigma

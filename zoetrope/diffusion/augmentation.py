@@ -6,8 +6,8 @@
 import torch
 from torch import Tensor
 
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.process import diffuse
-from zoetrope.diffusion.schedule import NoiseLevel
 
 
 def augment(low_res: Tensor, eps: Tensor, logsnr: Tensor) -> Tensor:

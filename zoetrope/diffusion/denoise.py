@@ -1,19 +1,18 @@
 """Denoisers are functions (z, level) -> x_hat; guidance and thresholds are functions of denoisers."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import Prediction, x_from
 from zoetrope.diffusion.quantile import quantile
-from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.shapes import expand_like
 
 Denoise = Callable[[Tensor, NoiseLevel], Tensor]
-Weight = Callable[[NoiseLevel], float]
-Value = TypeVar("Value")
+Weight = Callable[[NoiseLevel], float | Tensor]
+"""Noise level -> guidance weight: one for all, or (B,) or (B, F) like the level."""
 ROUNDING = 1e-4  # of logsnr: more than float32 is off by, less than any step is long
 
 
@@ -27,18 +26,23 @@ def guided(conditional: Denoise, unconditional: Denoise, weight: Weight) -> Deno
 
     Done on x_hat: equal to guidance on eps or v, for all three are affine in one another at fixed z.
     """
-    return lambda z, level: torch.lerp(unconditional(z, level), conditional(z, level), 1 + weight(level))
+    return lambda z, level: extrapolated(unconditional(z, level), conditional(z, level), weight(level))
 
 
 def guided_together(both: Denoise, weight: Weight) -> Denoise:
     """As `guided`, for a denoiser that takes a doubled batch, conditional half first: one network call, not two."""
 
     def run(z: Tensor, level: NoiseLevel) -> Tensor:
-        doubled = NoiseLevel(*(torch.cat([value, value]) for value in level))
-        conditional, unconditional = both(torch.cat([z, z]), doubled).chunk(2)
-        return torch.lerp(unconditional, conditional, 1 + weight(level))
+        conditional, unconditional = both(torch.cat([z, z]), level.repeated(2)).chunk(2)
+        return extrapolated(unconditional, conditional, weight(level))
 
     return run
+
+
+def extrapolated(unconditional: Tensor, conditional: Tensor, weight: float | Tensor) -> Tensor:
+    """(1 + w) conditional - w unconditional, (B, ...), for one weight, or one per example (B,) or frame (B, F)."""
+    share = 1 + weight if not isinstance(weight, Tensor) else expand_like(1 + weight, conditional)
+    return torch.lerp(unconditional, conditional, share)
 
 
 def statically_thresholded(denoise: Denoise) -> Denoise:
@@ -77,17 +81,41 @@ def keeping(denoise: Denoise, frames: Tensor) -> Denoise:
     return run
 
 
-def per_step(levels: Sequence[NoiseLevel], values: Sequence[Value]) -> Callable[[NoiseLevel], Value]:
+def per_step(levels: Sequence[NoiseLevel], values: Sequence[float]) -> Weight:
     """The step function of noise level with values[i] from levels[i] down to levels[i + 1].
 
     This is how a weight that changes from step to step (oscillating guidance [Ho et al. 2022, arXiv:2210.02303,
     Sec. 2.7]) reaches a denoiser, which is told noise levels and no step numbers. A second-order sampler that looks
     ahead to levels[i + 1] meets there the weight of the next step. A level that was rounded to
     float32 belongs where it would without.
+
+    The levels are those of all examples. At a level (B,) the weight is one number. At a level (B, F) each frame has a
+    weight of its own, (B, F): with levels (B,) that of its noise, wherever other frames are, and with levels (B, F)
+    that of the step in which it moves on from there, so that frames that start late have their steps' weights. The
+    weight of a frame that stays where it is changes nothing. Levels (B, F) take no other number of frames.
     """
-    starts = torch.stack([level.logsnr[0].double() for level in levels[: len(values)]])
-    starts[1:] -= (0.1 * starts.diff()).clamp(max=ROUNDING)
-    return lambda level: values[max(0, int((starts <= level.logsnr[0]).sum()) - 1)]
+    starts = _starts(levels[: len(values)])
+    table = torch.tensor(values, dtype=torch.float64, device=starts.device)
+
+    def weight(level: NoiseLevel) -> float | Tensor:
+        if starts.ndim == 1 and not level.per_frame:
+            return values[max(0, int((starts <= level.logsnr[0]).sum()) - 1)]
+        frames = level.logsnr.shape[-1]
+        if not level.per_frame or (starts.ndim == 2 and starts.shape[1] != frames):
+            got = f"one of {frames} frames" if level.per_frame else "one of whole examples"
+            raise ValueError(f"level: expected one of {starts.shape[-1]} frames, like those of the steps, got {got}")
+        return table[((starts.reshape(len(starts), 1, -1) <= level.logsnr).sum(0) - 1).clamp(min=0)]
+
+    return weight
+
+
+def _starts(levels: Sequence[NoiseLevel]) -> Tensor:
+    """The logsnr from which on each step is meant, (N,) or (N, F), lowered by what rounding can be off by."""
+    starts = torch.stack([level.logsnr[0].double() for level in levels])
+    margins = [torch.full_like(starts[0], ROUNDING)]
+    for gap in starts.diff(dim=0):
+        margins.append(torch.where(gap == 0, margins[-1], (0.1 * gap).clamp(max=ROUNDING)))
+    return starts - torch.stack(margins)
 
 
 def oscillating(steps: int, high: float, low: float, constant: int) -> list[float]:

@@ -12,19 +12,19 @@ import torch
 from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise
-from zoetrope.diffusion.prediction import Prediction, eps_from_x, v_from_x, x_from
+from zoetrope.diffusion.level import NoiseLevel
+from zoetrope.diffusion.prediction import TABLE, Prediction, eps_from_x, output_from_x, x_from
 from zoetrope.diffusion.process import diffuse
-from zoetrope.diffusion.schedule import NoiseLevel
-from zoetrope.shapes import expand_like
+from zoetrope.shapes import aligned, expand_like
 
 
 def expect_distillable(where: str, kind: Prediction) -> None:
     """Raise ValueError for a prediction that does not survive few steps [Salimans & Ho 2022, Sec. 4]."""
     if kind == "eps":
         raise ValueError(
-            f"{where}: expected a network that predicts v or x, got one that predicts eps. At t = 1, where few-step "
-            "sampling does most of its work, x_hat = (z - sigma eps) / alpha divides by an alpha of almost 0, so that "
-            "an error of eps is blown up without bound; train the stage with prediction v"
+            f"{where}: expected a network that predicts v, x or flow, got one that predicts eps. At t = 1, where "
+            "few-step sampling does most of its work, x_hat = (z - sigma eps) / alpha divides by an alpha of almost 0, "
+            "so that an error of eps is blown up without bound; train the stage with prediction v"
         )
 
 
@@ -43,10 +43,8 @@ def thresholded_answer(kind: Prediction, answer: Tensor, z: Tensor, level: Noise
     """
     x_hat = x_from(kind, answer, z, level)
     excess = x_hat - x_hat.clamp(-1, 1)
-    if kind == "x":
-        return answer - excess
-    per_x = level.alpha / level.sigma if kind == "eps" else (level.alpha**2 + level.sigma**2) / level.sigma
-    return answer + expand_like(per_x, z) * excess
+    _, of_x = TABLE[kind].answer(level)
+    return answer - (expand_like(of_x, z) * excess if isinstance(of_x, Tensor) else excess)
 
 
 class Jump(NamedTuple):
@@ -91,25 +89,26 @@ def halving_answer(kind: Prediction, teacher: Denoise, z: Tensor, jump: Jump, pl
     z_middle = diffuse(first, eps_from_x(first, z, jump.start), jump.middle)
     second = teacher(z_middle, jump.middle)
     z_end = diffuse(second, eps_from_x(second, z_middle, jump.middle), jump.end)
-    last = torch.where(_rows(place == 1, z), first, second)
-    at_the_end = last if kind == "x" else v_from_x(last, z, jump.start)
-    return torch.where(_rows(place <= 2, z), at_the_end, jump_answer(kind, z, z_end, jump.start, jump.end))
+    last = torch.where(_each(place == 1, z), first, second)
+    at_the_end = output_from_x(kind, last, z, jump.start)
+    return torch.where(_each(place <= 2, z), at_the_end, jump_answer(kind, z, z_end, jump.start, jump.end))
 
 
 def jump_answer(kind: Prediction, z_t: Tensor, z_s: Tensor, level_t: NoiseLevel, level_s: NoiseLevel) -> Tensor:
-    """The x or v (B, ...) with which one step of DDIM leads from z_t to z_s, s < t.
+    """The output (B, ...) with which one step of DDIM leads from z_t to z_s, s < t.
 
-    With D = phi_t - phi_s, the angle between the two levels: x = (sigma_t z_s - sigma_s z_t) / sin D and
-    v = (cos D z_t - z_s) / sin D, written for any alpha and sigma. Nothing cancels in them, as it would in
-    (z_s - (sigma_s / sigma_t) z_t) / (alpha_s - (sigma_s / sigma_t) alpha_t), the form of Salimans & Ho's Alg. 2.
+    With D = phi_t - phi_s, the angle between the two levels, x = (sigma_t z_s - sigma_s z_t) / sin D and
+    eps = (alpha_s z_t - alpha_t z_s) / sin D, so that v = (cos D z_t - z_s) / sin D, all for any alpha and sigma.
+    Nothing cancels in x and v, as it would in the form of Salimans & Ho's Alg. 2,
+    x = (z_s - (sigma_s / sigma_t) z_t) / (alpha_s - (sigma_s / sigma_t) alpha_t).
     """
     sine = level_t.sigma * level_s.alpha - level_t.alpha * level_s.sigma
-    if kind == "x":
-        return expand_like(level_t.sigma / sine, z_t) * z_s - expand_like(level_s.sigma / sine, z_t) * z_t
-    cosine = level_t.alpha * level_s.alpha + level_t.sigma * level_s.sigma
-    norm = level_t.alpha**2 + level_t.sigma**2
-    return expand_like(cosine / sine, z_t) * z_t - expand_like(norm / sine, z_t) * z_s
+    of_x, of_eps = TABLE[kind].target(level_t)
+    of_z_t = (of_eps * level_s.alpha - of_x * level_s.sigma) / sine
+    of_z_s = (of_x * level_t.sigma - of_eps * level_t.alpha) / sine
+    return expand_like(of_z_t, z_t) * z_t + expand_like(of_z_s, z_t) * z_s
 
 
-def _rows(chosen: Tensor, like: Tensor) -> Tensor:
-    return chosen.to(like.device).reshape(-1, *[1] * (like.ndim - 1))
+def _each(chosen: Tensor, like: Tensor) -> Tensor:
+    """A choice of examples, or of frames, that broadcasts over `like`."""
+    return aligned(chosen.to(like.device), like)

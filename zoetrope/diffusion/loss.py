@@ -5,14 +5,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from zoetrope.diffusion.prediction import Prediction
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
+from zoetrope.diffusion.prediction import TABLE, Prediction
 
 LossWeight = Literal["eps", "v", "snr_trunc", "x"]
 
 
 def loss_weight(kind: LossWeight, level: NoiseLevel) -> Tensor:
-    """The factor (B,) that turns the squared error of x_hat into the named loss.
+    """The factor, (B,) or (B, F) like the level, that turns the squared error of x_hat into the named loss.
 
     eps: SNR, the error of eps, the loss of Ho et al. 2022 (arXiv:2210.02303, Sec. 2.4).
     v: SNR + 1, the error of v. snr_trunc: max(SNR, 1), the larger of the errors of x and eps
@@ -27,18 +27,33 @@ def loss_weight(kind: LossWeight, level: NoiseLevel) -> Tensor:
 
 
 def output_weight(kind: LossWeight, prediction: Prediction, level: NoiseLevel) -> Tensor:
-    """The factor (B,) that turns the squared error of a network's output into the named loss.
+    """The factor, like the level, that turns the squared error of a network's output into the named loss.
 
-    The error is measured on the output itself, because x_hat would lose it to rounding at low noise, where the factor
-    of `loss_weight` is e^20. An error of v is 1 / sigma^2 times that of x_hat, one of eps is SNR times it.
+    With x_hat = p z + q output it is q^2 times that of x_hat. The error is measured on the output itself, because
+    x_hat would lose it to rounding at low noise, where the factor of `loss_weight` is e^20.
     """
-    if prediction == "v":
-        of_x = level.sigma**2 / (level.alpha**2 + level.sigma**2) ** 2
-    else:
-        of_x = torch.exp(-level.logsnr) if prediction == "eps" else torch.ones_like(level.logsnr)
-    return loss_weight(kind, level) * of_x
+    _, of_output = TABLE[prediction].reading(level)
+    return loss_weight(kind, level) * of_output**2
 
 
-def squared_error(output: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error of each example, (B,), in float32."""
-    return (output.float() - target.float()).square().flatten(1).mean(1)
+def squared_error(
+    output: Tensor, target: Tensor, weight: Tensor | None = None, counted: Tensor | None = None
+) -> Tensor:
+    """Mean squared error of each example, (B,), in float32.
+
+    Args:
+        output: of a network, (B, ...), or (B, C, F, ...) with a weight or a mask per frame.
+        target: what it should have been, of the same shape.
+        weight: of each example's error, (B,), or of each frame's, (B, F); None is 1.
+        counted: frames that have a loss, (B, F) bool; None: all. The mean is over these, and 0 where there are none.
+    """
+    squares = (output.float() - target.float()).square()
+    if counted is None and (weight is None or weight.ndim == 1):
+        errors = squares.flatten(1).mean(1)
+        return errors if weight is None else weight.float() * errors
+    errors = squares.transpose(1, 2).flatten(2).mean(2)
+    if weight is not None:
+        errors = errors * (weight.float() if weight.ndim == 2 else weight.float()[:, None])
+    if counted is None:
+        return errors.mean(1)
+    return torch.where(counted, errors, 0).sum(1) / counted.sum(1).clamp(min=1)

@@ -1,47 +1,116 @@
 """What a network predicts, and how to read clean data out of it.
 
-`v = alpha eps - sigma x` [Salimans & Ho 2022, arXiv:2202.00512, Sec. 4; Ho et al. 2022, arXiv:2210.02303, Sec. 2.4].
-Each rule below holds for any alpha and sigma, not only for variance-preserving ones.
+Each prediction is a weighted sum of the clean video x and the noise eps, one row of a table:
+
+| prediction | output |
+|---|---|
+| x | x |
+| eps | eps [Ho et al. 2020, arXiv:2006.11239] |
+| v | alpha eps - sigma x [Salimans & Ho 2022, arXiv:2202.00512, Sec. 4; Ho et al. 2022, arXiv:2210.02303, Sec. 2.4] |
+| flow | eps - x [Lipman et al. 2023, arXiv:2210.02747; Liu et al. 2023, arXiv:2209.03003] |
+
+With z = alpha x + sigma eps any two of z, x, eps and the output give the others. All rules hold for any alpha and
+sigma, not only for variance-preserving ones, and for levels (B,) or (B, F).
 """
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.shapes import blend
 
-Prediction = Literal["x", "eps", "v"]
+Prediction = Literal["x", "eps", "v", "flow"]
+
+Share = Tensor | Literal[0, 1]
+"""A factor, like the levels; a plain 1 beside a plain 0 is a term that stands alone."""
+Shares = Callable[[NoiseLevel], tuple[Share, Share]]
 
 
-def target(kind: Prediction, x: Tensor, eps: Tensor, level: NoiseLevel) -> Tensor:
-    """What a network that predicts `kind` should have answered, (B, ...)."""
-    if kind == "x":
-        return x
-    return eps if kind == "eps" else v_from(x, eps, level)
+class Row(NamedTuple):
+    """What a prediction is.
+
+    Attributes:
+        target: what x and eps have in the output.
+        reading: what z and the output have in x_hat.
+        answer: what z and x_hat have in the output.
+    """
+
+    target: Shares
+    reading: Shares
+    answer: Shares
+
+
+def _power(level: NoiseLevel) -> Tensor:
+    """alpha^2 + sigma^2."""
+    return level.alpha**2 + level.sigma**2
+
+
+def _minus_one(level: NoiseLevel) -> Tensor:
+    return torch.full_like(level.alpha, -1)
+
+
+TABLE: dict[Prediction, Row] = {
+    "x": Row(
+        target=lambda level: (1, 0),
+        reading=lambda level: (0, 1),
+        answer=lambda level: (0, 1),
+    ),
+    "eps": Row(
+        target=lambda level: (0, 1),
+        reading=lambda level: (1 / level.alpha, -level.sigma / level.alpha),
+        answer=lambda level: (1 / level.sigma, -level.alpha / level.sigma),
+    ),
+    "v": Row(
+        target=lambda level: (-level.sigma, level.alpha),
+        reading=lambda level: (level.alpha / _power(level), -level.sigma / _power(level)),
+        answer=lambda level: (level.alpha / level.sigma, -_power(level) / level.sigma),
+    ),
+    "flow": Row(
+        target=lambda level: (_minus_one(level), -_minus_one(level)),
+        reading=lambda level: (1 / (level.alpha + level.sigma), -level.sigma / (level.alpha + level.sigma)),
+        answer=lambda level: (1 / level.sigma, -(level.alpha + level.sigma) / level.sigma),
+    ),
+}
+
+
+def target(prediction: Prediction, x: Tensor, eps: Tensor, level: NoiseLevel) -> Tensor:
+    """What a network that predicts this should have answered, (B, ...)."""
+    of_x, of_eps = TABLE[prediction].target(level)
+    return _sum(of_eps, eps, of_x, x)
+
+
+def x_from(prediction: Prediction, output: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
+    """The clean estimate x_hat (B, ...) that a network's output implies at z."""
+    of_z, of_output = TABLE[prediction].reading(level)
+    return _sum(of_z, z, of_output, output)
+
+
+def output_from_x(prediction: Prediction, x_hat: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
+    """The output (B, ...) that implies x_hat at z, the inverse of `x_from`."""
+    of_z, of_x = TABLE[prediction].answer(level)
+    return _sum(of_z, z, of_x, x_hat)
 
 
 def v_from(x: Tensor, eps: Tensor, level: NoiseLevel) -> Tensor:
     """v = alpha eps - sigma x, (B, ...)."""
-    return blend(level.alpha, eps, -level.sigma, x)
-
-
-def x_from(kind: Prediction, output: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
-    """The clean estimate x_hat (B, ...) that a network's output implies at z."""
-    if kind == "x":
-        return output
-    if kind == "eps":
-        return blend(1 / level.alpha, z, -level.sigma / level.alpha, output)
-    norm = level.alpha**2 + level.sigma**2
-    return blend(level.alpha / norm, z, -level.sigma / norm, output)
+    return target("v", x, eps, level)
 
 
 def eps_from_x(x_hat: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
     """The noise estimate consistent with x_hat: z = alpha x_hat + sigma eps_hat, (B, ...)."""
-    return blend(1 / level.sigma, z, -level.alpha / level.sigma, x_hat)
+    return output_from_x("eps", x_hat, z, level)
 
 
 def v_from_x(x_hat: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
     """The v consistent with x_hat at z: v = (alpha z - (alpha^2 + sigma^2) x_hat) / sigma, (B, ...)."""
-    norm = level.alpha**2 + level.sigma**2
-    return blend(level.alpha / level.sigma, z, -norm / level.sigma, x_hat)
+    return output_from_x("v", x_hat, z, level)
+
+
+def _sum(a: Share, x: Tensor, b: Share, y: Tensor) -> Tensor:
+    """a x + b y."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return blend(a, x, b, y)
+    return x if b == 0 else y

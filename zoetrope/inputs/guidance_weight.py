@@ -31,8 +31,8 @@ class GuidanceWeight(Input):
         return weight_given(self.low + (self.high - self.low) * examples.uniform())
 
     def of_request(self, value: Any, count: int) -> Conditioning:
-        """One weight for all videos."""
-        return weight_given(torch.full((count,), float(value)))
+        """One weight for all videos, or those of their frames, (B, F)."""
+        return weight_given(value if isinstance(value, torch.Tensor) else torch.full((count,), float(value)))
 
     def blank(self, extent: Extent) -> Conditioning:
         """No guidance."""

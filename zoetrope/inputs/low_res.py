@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.augmentation import augment, augmentation_logsnr
-from zoetrope.diffusion.schedule import LogSNR
+from zoetrope.diffusion.level import LogSNR
 from zoetrope.inputs import Examples, Extent, Input, Noise
 from zoetrope.inputs.text import Text
 from zoetrope.shapes import VideoShape, Window
@@ -90,14 +90,13 @@ class LowRes(Input):
         """The video on the stage's grid there, noised to the level that the stage samples with."""
         if video is None:
             return Conditioning()
-        with torch.autocast(video.device.type, enabled=False):
-            low_res = upsample(video.float(), shape, self.fill, window)
-            none = low_res.new_zeros(len(low_res))
-            if self.logsnr is None:
-                # The cleanest level that training shows: what lies beyond it a network has never seen.
-                return low_res_given(low_res, augmentation_logsnr(none).float())
-            level = none + self.logsnr
-            return low_res_given(augment(low_res, noise("augment", window), level), level)
+        low_res = upsample(video.float(), shape, self.fill, window)
+        none = low_res.new_zeros(len(low_res))
+        if self.logsnr is None:
+            # The cleanest level that training shows: what lies beyond it a network has never seen.
+            return low_res_given(low_res, augmentation_logsnr(none).float())
+        level = none + self.logsnr
+        return low_res_given(augment(low_res, noise("augment", window), level), level)
 
     def blank(self, extent: Extent) -> Conditioning:
         """A video on the stage's grid, and its level."""

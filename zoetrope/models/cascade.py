@@ -23,12 +23,11 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.foreign import trusting
 from zoetrope.inputs.text import text_given
-from zoetrope.models.files import read_card
-from zoetrope.models.folder import expect_readable, loaded, locate, read_spec, weights_file, write_model
+from zoetrope.models.folder import expect_readable, write_model
+from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.options import Options, checked, listed, whole
 from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress
-from zoetrope.models.runs import is_run, named, read_runs, within
 from zoetrope.models.weights import Origin
 from zoetrope.networks import Network
 from zoetrope.video import Video
@@ -78,51 +77,34 @@ class Cascade:
     @classmethod
     def from_pretrained(
         cls,
-        name_or_path: str | Path,
+        name_or_list: str | Path | Sequence[str | Path],
         *,
         teacher: bool = False,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         trust: Sequence[str] = (),
     ) -> Self:
-        """A cascade from a folder, a shipped name or a hub id. Weights are read when a stage runs.
+        """A cascade by its name: a folder, a shipped name, a hub id, or a training. Weights are read when a stage runs.
 
-        The folder may also be that of a training, or one with the trainings of several stages in it; RUN@HALF_LIFE
-        takes another than the first of the moving averages that these have kept. `device` "auto" is the GPU, if there
-        is one. `dtype` is what networks compute in: torch.float32, bfloat16 or float16.
-        Distilled stages run where there are some, or with `teacher` the originals that they were distilled from.
-        `trust` are the packages whose classes the model may name, such as ("my_lab",): they are imported.
-        Raises ValueError if there is no such model, or no teacher, if its description cannot be used, or if it names
-        classes of other packages.
+        The folder may be that of a model, of a training, of a distillation, which stands for its newest finished round,
+        or one with the trainings of several stages in it; RUN@HALF_LIFE takes another than the first of the moving
+        averages that a training keeps. Several names, in any order, are put together: a training replaces the model's
+        stage of its name, or follows its stages.
+        `device` "auto" is the GPU, if there is one. `dtype` is what networks compute in: torch.float32, bfloat16 or
+        float16. Distilled stages run where there are some, or with `teacher` the originals that they were distilled
+        from.
+        `trust` are the packages whose classes it may name, such as ("my_lab",): these are imported.
+        Raises ValueError if there is no such model, or no teacher, if its description cannot be used or names classes
+        of other packages, or if several do not fit each other.
         """
         with trusting(*trust):
-            return cls._opened(name_or_path, teacher, device, dtype)
+            model = open_model(name_or_list)
+        return cls.of(model.originals() if teacher else model, device=device, dtype=dtype)
 
     @classmethod
-    def _opened(cls, name_or_path: str | Path, teacher: bool, device: torch.device | str, dtype: torch.dtype) -> Self:
-        runs = [name_or_path] if is_run(named(name_or_path)[0]) else within(name_or_path)
-        if runs:
-            trained, card = read_runs(runs), ""
-            known, files, originals = trained.spec, trained.weights, dict[str, Path]()
-        else:
-            folder = locate(name_or_path)
-            known, card = read_spec(folder), read_card(folder)
-            files = {stage.name: weights_file(folder, stage.name) for stage in known.stages}
-            originals = {stage.name: weights_file(folder, stage.name, teacher=True) for stage in known.teachers}
-
-        def file_of(stage: StageSpec) -> Path:
-            original = stage.distilled is None and stage.name in originals
-            return originals[stage.name] if original else files[stage.name]
-
-        spec = known.originals() if teacher else known
-        return cls(
-            spec,
-            lambda stage: loaded(stage, file_of(stage)),
-            card=card,
-            device=device,
-            dtype=dtype,
-            origins={stage.name: Origin(str(name_or_path), file_of(stage)) for stage in spec.stages},
-        )
+    def of(cls, model: OpenModel, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Self:
+        """The cascade of a model that was opened, see `from_pretrained`."""
+        return cls(model.spec, model.network, card=model.card, device=device, dtype=dtype, origins=model.origins())
 
     def tuned(
         self,

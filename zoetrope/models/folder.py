@@ -4,56 +4,25 @@ Where a stage is distilled, `<stage>/teacher.safetensors` holds the weights of t
 """
 
 import json
-import os
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
 
-from zoetrope.cascade.spec import CascadeSpec, StageSpec
-from zoetrope.config import expect_importable, packages_of, unknown
+from zoetrope.cascade.spec import CascadeSpec
+from zoetrope.config import expect_importable, packages_of
 from zoetrope.files import whole_folder
 from zoetrope.foreign import trusting
+from zoetrope.models.description import described
 from zoetrope.models.files import inside, read_json
-from zoetrope.models.weights import PICKLES, read_weights, write_weights
+from zoetrope.models.weights import write_weights
 from zoetrope.networks import Network
 
 FORMAT = 3  # 2: noise is that of "mersenne"
 FILE = "cascade.json"
 WEIGHTS, TEACHER_WEIGHTS = "model.safetensors", "teacher.safetensors"
-
-
-def shipped() -> dict[str, Path]:
-    """The models that come with the package, by name."""
-    root = Path(str(resources.files("zoetrope.models")))
-    return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{FILE}"))}
-
-
-def locate(name_or_path: str | Path) -> Path:
-    """The folder of a model: a folder, a shipped name, or a hub id "owner/name", which is downloaded.
-
-    Raises ValueError, with the nearest name, if there is no such model.
-    """
-    path, name = Path(os.path.expanduser(name_or_path)), str(name_or_path)
-    if (path / FILE).is_file():
-        return path
-    if path.is_dir():
-        raise ValueError(f"{path}: not a model, the folder has no {FILE}, nor the checkpoints of a run")
-    if path.suffix and path.exists():
-        why = "; pickle files can run code and are never read" if path.suffix in PICKLES else ""
-        raise ValueError(f"{path}: expected a model folder with a {FILE}, got a file{why}")
-    if name in shipped():
-        return shipped()[name]
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        return _download(name)
-    if path.exists():
-        raise ValueError(f"{name}: expected the folder of a model or of a run, got a file")
-    if "/" in name or os.sep in name:
-        raise ValueError(f"{name}: expected the folder of a model or of a run, there is none of this name")
-    raise ValueError(unknown("model", name, shipped()))
 
 
 def read_spec(folder: Path) -> CascadeSpec:
@@ -69,11 +38,8 @@ def read_spec(folder: Path) -> CascadeSpec:
         raise ValueError(f"{file}: written by a newer version of zoetrope (this one reads format {FORMAT}); upgrade")
     value.pop("requires", None)  # for people
     try:
-        with trusting():
-            return CascadeSpec.from_json(value)
-    except RecursionError:
-        raise ValueError(f"{file}: too deeply nested") from None
-    except (ValueError, OverflowError) as error:
+        return described(CascadeSpec, value)
+    except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
 
 
@@ -83,21 +49,6 @@ def weights_file(folder: Path, stage: str, *, teacher: bool = False) -> Path:
     Raises ValueError if links lead out of the folder, see `zoetrope.models.files.inside`.
     """
     return inside(folder, Path(stage) / (TEACHER_WEIGHTS if teacher else WEIGHTS))
-
-
-def read_network(folder: Path, stage: StageSpec, *, teacher: bool = False) -> Network:
-    """A stage's network with its weights, or that of its teacher, see `loaded`."""
-    return loaded(stage, weights_file(folder, stage.name, teacher=teacher))
-
-
-def loaded(stage: StageSpec, weights: Path) -> Network:
-    """A stage's network with the weights of a file, in float32, ready to sample.
-
-    Raises ValueError if the weights are missing, damaged, or those of another network.
-    """
-    network = stage.network.bare()
-    read_weights(network, weights)
-    return network.eval().requires_grad_(False)
 
 
 def write_model(
@@ -130,7 +81,7 @@ def write_model(
             write_weights(networks[stage.name], partial / stage.name / WEIGHTS)
         for stage in spec.teachers:
             write_weights(teachers[stage.name], partial / stage.name / TEACHER_WEIGHTS, teacher_dtype)
-        (partial / FILE).write_text(json.dumps(_described(spec), indent=1) + "\n")
+        (partial / FILE).write_text(json.dumps(_description(spec), indent=1) + "\n")
         (partial / "README.md").write_text(card)
 
 
@@ -147,24 +98,7 @@ def expect_readable(spec: CascadeSpec) -> None:
     raise ValueError(f"{spec.name}: expected a cascade that can be read again from its JSON ({why})")
 
 
-def _described(spec: CascadeSpec) -> dict[str, Any]:
+def _description(spec: CascadeSpec) -> dict[str, Any]:
     """What cascade.json says; "requires" are the other packages that the model needs."""
     requires = {"requires": packages} if (packages := packages_of(spec)) else {}
     return {"format": FORMAT, **requires, **spec.to_json()}
-
-
-def _download(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    patterns = [FILE, "README.md", f"*/{WEIGHTS}", f"*/{TEACHER_WEIGHTS}"]
-    try:
-        folder = Path(snapshot_download(name, allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"{name}: no folder of this name, no shipped model, and not reachable on the hub ({reason})"
-        ) from None
-    if not (folder / FILE).is_file():
-        raise ValueError(f"{name}: this hub repository is not a zoetrope model, it has no {FILE}")
-    return folder

@@ -1,27 +1,55 @@
-"""Folders of trainings as models: what a run on disk says of its cascade, and where its averaged weights are.
+"""Folders of trainings: what a run or a distillation on disk holds, as far as sampling needs it.
 
-A run is a folder with `run.json`, `recipe.json` and `checkpoints/<examples>/average.safetensors`. No more of it is read
-here than sampling needs.
+A run is a folder with `run.json`, `recipe.json` and `checkpoints/<examples>/average.safetensors`. A distillation is a
+folder of runs, its rounds, of which each teaches the next; see `zoetrope.training.distil`.
 """
 
-import os
-from collections.abc import Sequence
+import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from zoetrope.cascade.spec import CascadeSpec
-from zoetrope.foreign import trusting
+from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.config import unknown
+from zoetrope.models.checkpoints import FOLDER, find_checkpoints
+from zoetrope.models.description import described
 from zoetrope.models.files import inside, read_json
 
-RUN, RECIPE = "run.json", "recipe.json"
-DISTILLATION = "distillation.json"  # in a folder of runs that are rounds, of which each replaces the one before
+RUN, RECIPE, DISTILLATION = "run.json", "recipe.json", "distillation.json"
+TEACHER, FIRST = "teacher.safetensors", "first.safetensors"  # weights in a distillation; see `original_of`
 
 
-class Trained(NamedTuple):
-    """A cascade of runs: its description, and the file with the weights of each stage."""
+class RunRecord(NamedTuple):
+    """What a run's folder says of it; no kind that it names is looked up yet.
 
-    spec: CascadeSpec
-    weights: dict[str, Path]
+    Attributes:
+        stage: the one that it trains.
+        stages: the names of all stages of its cascade, in order.
+        cascade: the JSON that describes the cascade, see `read_cascade`.
+        training: the JSON that says how the stage is trained.
+        half_lives: those of its moving averages, in examples; the first one is sampled with unless another is named.
+    """
+
+    folder: Path
+    stage: str
+    stages: tuple[str, ...]
+    cascade: dict[str, Any]
+    training: dict[str, Any]
+    half_lives: tuple[int, ...]
+
+    def average_file(self, half_life: int | None = None) -> Path:
+        """The file with a moving average of its weights in its newest checkpoint, the first one's unless told.
+
+        Raises ValueError if there is no checkpoint yet, or no average of that half-life.
+        """
+        known, found = self.half_lives, find_checkpoints(self.folder / FOLDER)
+        if not found:
+            raise ValueError(f"{self.folder}: this run has no checkpoint yet")
+        if half_life is not None and half_life not in known:
+            legal = " or ".join(map(str, known))
+            raise ValueError(f"{self.folder}@{half_life}: expected the half-life of one of its averages, {legal}")
+        first = half_life is None or half_life == known[0]
+        file = "average.safetensors" if first else f"average-{half_life}.safetensors"
+        return inside(self.folder, found[-1].relative_to(self.folder) / file)
 
 
 def is_run(folder: Path) -> bool:
@@ -29,13 +57,33 @@ def is_run(folder: Path) -> bool:
     return (folder / RUN).is_file()
 
 
-def named(name: str | Path) -> tuple[Path, int | None]:
-    """The folder that RUN or RUN@HALF_LIFE means, and the half-life of the average to use, None for the first."""
-    path = Path(os.path.expanduser(name))
-    head, sign, tail = path.name.rpartition("@")
-    if not sign or not head or not tail.isdigit() or path.exists():
-        return path, None
-    return path.with_name(head), int(tail)
+def is_distillation(folder: Path) -> bool:
+    """Whether this is the folder of a distillation."""
+    return (folder / DISTILLATION).is_file()
+
+
+def read_run(folder: Path) -> RunRecord:
+    """The record of a run. Raises ValueError if it cannot be read."""
+    try:
+        stage = read_json(folder, RUN)["stage"]
+        recipe = read_json(folder, RECIPE)
+        stages = tuple(one["name"] for one in recipe["cascade"]["stages"])
+        if stage not in stages:
+            raise ValueError(unknown("stage", str(stage), map(str, stages)))
+        training = recipe["training"][stage]
+        half_life = training["half_life"]
+        half_lives = tuple(half_life) if isinstance(half_life, list) else (half_life,)
+        return RunRecord(folder, stage, stages, recipe["cascade"], training, half_lives)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(folder, error) from None
+
+
+def read_cascade(run: RunRecord) -> CascadeSpec:
+    """The cascade that a run's stage belongs to. Raises ValueError if it cannot be read."""
+    try:
+        return described(CascadeSpec, run.cascade)
+    except ValueError as error:
+        raise _unreadable(run.folder, error) from None
 
 
 def runs_in(folder: Path) -> list[Path]:
@@ -43,77 +91,76 @@ def runs_in(folder: Path) -> list[Path]:
 
     Raises ValueError if one cannot be read, or if two are of one stage.
     """
-    distilled = (folder / DISTILLATION).is_file()
-    found = sorted(path.parent for path in folder.glob(f"*/{RUN}")) if folder.is_dir() and not distilled else []
+    if not folder.is_dir() or is_distillation(folder):
+        return []
     by_stage: dict[str, Path] = {}
     order: list[str] = []
-    for run in found:
-        cascade, stage, _ = _read(run)
-        if stage in by_stage:
-            raise ValueError(f"{folder}: {by_stage[stage].name} and {run.name} are both of stage {stage!r}; name one")
-        by_stage[stage] = run
-        order += [one.name for one in cascade.stages if one.name not in order]
+    for path in sorted(folder.glob(f"*/{RUN}")):
+        run = read_run(path.parent)
+        if run.stage in by_stage:
+            told = f"{by_stage[run.stage].name} and {run.folder.name}"
+            raise ValueError(f"{folder}: {told} are both of stage {run.stage!r}; name one")
+        by_stage[run.stage] = run.folder
+        order += [stage for stage in run.stages if stage not in order]
     return [by_stage[stage] for stage in sorted(by_stage, key=order.index)]
 
 
-def average_file(run: Path, half_life: int | None = None) -> Path:
-    """The file with a moving average of a run's weights in its newest checkpoint, the first one's unless told.
+def newest_round(distillation: Path) -> Path:
+    """The newest finished round of a distillation: the one whose stage takes the fewest steps.
 
-    Raises ValueError if the run has no checkpoint yet, or no average of that half-life.
+    Raises ValueError if none is finished, or if one cannot be read.
     """
-    _, _, known = _read(run)
-    found = (path.parent for path in run.glob("checkpoints/[0-9]*/state.json"))
-    complete = sorted((path for path in found if path.name.isdecimal()), key=lambda path: int(path.name))
-    if not complete:
-        raise ValueError(f"{run}: this run has no checkpoint yet")
-    if half_life is not None and half_life not in known:
-        raise ValueError(
-            f"{run}@{half_life}: expected the half-life of one of its averages, {' or '.join(map(str, known))}"
-        )
-    first = half_life is None or half_life == known[0]
-    file = "average.safetensors" if first else f"average-{half_life}.safetensors"
-    return inside(run, complete[-1].relative_to(run) / file)
+    begun = (_round(path.parent) for path in distillation.glob(f"*/{RUN}"))
+    rounds = sorted((one for one in begun if one is not None), key=lambda one: -one.steps)
+    if done := [one for one in rounds if one.examples >= one.total]:
+        return done[-1].folder
+    first = "none has begun" if not rounds else "{0.folder.name} has seen {0.examples} of {0.total} examples"
+    raise ValueError(f"{distillation}: no round of this distillation is finished yet ({first.format(*rounds[:1])})")
 
 
-def read_runs(names: Sequence[str | Path]) -> Trained:
-    """The cascade of these runs, of one stage each, in this order; a name may be RUN@HALF_LIFE.
+def original_in(distillation: Path) -> tuple[StageSpec, Path] | None:
+    """The stage that a distillation began with, never distilled itself, and the file of its weights; None if lost.
 
-    Raises ValueError if one cannot be read, or if they do not fit each other.
+    It is the teacher, or what that one was distilled from. Raises ValueError if the distillation cannot be read.
     """
-    parts = [(name, *named(name)) for name in names]
-    read = [(name, half_life, folder, *_read(folder)) for name, folder, half_life in parts]
-    first = read[0][3]
-    for name, _, _, cascade, _, _ in read:
-        if cascade.text != first.text:
-            raise ValueError(f"{name}: reads text with another encoder than {read[0][0]}")
-    made = {stage: cascade.stage(stage) for _, _, _, cascade, stage, _ in read}
-    weights = {stage: average_file(folder, half_life) for _, half_life, folder, _, stage, _ in read}
-    lead = next(iter(made.values()))
-    if lead.source is not None:
-        raise ValueError(f"{read[0][0]}: stage {lead.name!r} needs a video of {lead.source}, which no run here makes")
-    until = first.default_until if first.default_until in made else None
-    shared = {field: getattr(first, field) for field in CascadeSpec.model_fields}
-    own = {"stages": tuple(made.values()), "teachers": (), "default_until": until}
-    spec = CascadeSpec(**{**shared, **own})
-    return Trained(spec, weights)
-
-
-def within(name: str | Path) -> list[str]:
-    """A folder of runs as the names of these runs, each with the half-life that the folder was named with; else []."""
-    folder, half_life = named(name)
-    suffix = "" if half_life is None else f"@{half_life}"
-    return [] if is_run(folder) else [f"{run}{suffix}" for run in runs_in(folder)]
-
-
-def _read(run: Path) -> tuple[CascadeSpec, str, tuple[int, ...]]:
-    """A run's cascade, the stage that it trains, and the half-lives of its averages."""
     try:
-        stage: str = read_json(run, RUN)["stage"]
-        recipe: dict[str, Any] = read_json(run, RECIPE)
-        half_life = recipe["training"][stage]["half_life"]
-        with trusting():
-            cascade = CascadeSpec.from_json(recipe["cascade"])
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{run}: not a run that can be read, from its {RECIPE} and {RUN} ({error})") from None
-    cascade.stage(stage)
-    return cascade, stage, tuple(half_life) if isinstance(half_life, list) else (half_life,)
+        about = read_json(distillation, DISTILLATION)
+        teacher = described(CascadeSpec, read_json(distillation, RECIPE)["cascade"]).stage(about["stage"])
+        if teacher.distilled is None:
+            return teacher, inside(distillation, TEACHER)
+        return (described(StageSpec, about["first"]), inside(distillation, FIRST)) if "first" in about else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{distillation}: not a distillation that can be read ({error})") from None
+
+
+def original_of(run: Path) -> tuple[StageSpec, Path] | None:
+    """What the stage of a run was distilled from, and the file of its weights; None if it was not, or if lost."""
+    home = run.resolve().parent
+    return original_in(home) if is_distillation(home) else None
+
+
+def _unreadable(folder: Path, error: Exception) -> ValueError:
+    return ValueError(f"{folder}: not a run that can be read, from its {RECIPE} and {RUN} ({error})")
+
+
+class _Round(NamedTuple):
+    """A round: the steps that its stage takes, infinity for any number, and the examples that it has seen and lasts."""
+
+    folder: Path
+    steps: float
+    examples: int
+    total: int
+
+
+def _round(folder: Path) -> _Round | None:
+    """The round in a folder, None if its stage is not distilled."""
+    run, found = read_run(folder), find_checkpoints(folder / FOLDER)
+    try:
+        distilled = run.cascade["stages"][run.stages.index(run.stage)].get("distilled")
+        if distilled is None:
+            return None
+        steps = math.inf if distilled["steps"] is None else int(distilled["steps"])
+        total = sum(int(phase["examples"]) for phase in run.training["phases"])
+        return _Round(folder, steps, int(found[-1].name) if found else 0, total)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _unreadable(folder, error) from None

@@ -5,7 +5,6 @@ A file in 8 bits holds whole numbers from -127 to 127 for each tensor of two or 
 """
 
 import hashlib
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,13 +13,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from zoetrope.cascade.spec import StageSpec
 from zoetrope.files import whole
-from zoetrope.models.files import read_json
+from zoetrope.models.checkpoints import check_file
+from zoetrope.networks import Network
 
 SCALE = ".scale"  # no parameter is called so: its module would have the name of the tensor that it scales
 FLOATS = ("F64", "F32", "F16", "BF16")
-POSITION = "state.json"  # in the folder of a checkpoint: among others, the size and CRC-32 of each of its files
-CHUNK = 2**22
 SAMPLES, SAMPLE = 64, 2**14  # parts of a file that its fingerprint is made from, and the bytes of each
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"}
 
@@ -50,7 +49,7 @@ def read_weights(module: nn.Module, path: Path) -> None:
     The module is left as it was then. One on the "meta" device gets its weights on the CPU.
     """
     check_weights(module, path)
-    _expect_as_written(path)
+    check_file(path)
     own = module.state_dict()
     with safe_open(path, framework="pt") as file:
         scaled = {name.removesuffix(SCALE) for name in set(file.keys()) - own.keys()}
@@ -61,6 +60,13 @@ def read_weights(module: nn.Module, path: Path) -> None:
             raise ValueError(f"{path}: expected finite weights, got NaN or infinity in {name!r}")
     bare = any(value.is_meta for value in own.values())
     module.load_state_dict({name: value.to(own[name].dtype) for name, value in stored.items()}, assign=bare)
+
+
+def read_network(stage: StageSpec, path: Path) -> Network:
+    """A stage's network with the weights of a file, in float32, ready to sample; see `read_weights`."""
+    network = stage.network.bare()
+    read_weights(network, path)
+    return network.eval().requires_grad_(False)
 
 
 def check_weights(module: nn.Module, path: Path) -> None:
@@ -141,26 +147,6 @@ def _expect_types(
             raise ValueError(
                 f"{path}: {name!r} is in 8 bits; expected {name + SCALE!r} of {shapes[name][:1]}, got {got}"
             )
-
-
-def _expect_as_written(path: Path) -> None:
-    """Raise ValueError if a checkpoint's list of its files has another size or checksum for this one."""
-    if not (path.parent / POSITION).exists():
-        return
-    value = read_json(path.parent, POSITION)
-    sums = value.get("files") if isinstance(value, dict) else None
-    known = sums.get(path.name) if isinstance(sums, dict) else None
-    if known is not None and known != [path.stat().st_size, checksum(path)]:
-        raise ValueError(f"{path}: damaged, its content is not what was written, by its checksum in {POSITION}")
-
-
-def checksum(path: Path) -> int:
-    """The CRC-32 of a file's content."""
-    value = 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            value = zlib.crc32(chunk, value)
-    return value
 
 
 def _expect_tensors(path: Path, want: dict[str, tuple[int, ...]], got: dict[str, tuple[int, ...]]) -> None:

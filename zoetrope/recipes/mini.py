@@ -9,11 +9,11 @@ Hardware, hours and scores of the shipped weights are in the model card.
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.data.toybox import Toybox
-from zoetrope.diffusion.schedule import Cosine
 from zoetrope.guidance.text import TextGuidance
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.ddim import DDIM
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
 from zoetrope.text.minilm import MiniLM
 from zoetrope.training.spec import DistilSpec, Phase, Recipe, TrainSpec

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoetrope.config import Kind
 from zoetrope.diffusion.denoise import Denoise
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.samplers import Sampler, Step
 
 

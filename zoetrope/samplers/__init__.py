@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoetrope.config import Kind
 from zoetrope.diffusion.denoise import Denoise
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 
 Noise = Callable[[int], Tensor]
 """Step number -> standard normal noise like z; the only source of randomness that a sampler has."""
@@ -52,6 +52,8 @@ class Sampler(Kind, ABC):
         Args:
             denoise: (z, level) -> x_hat.
             z: noise at levels[0], (B, ...). It is the sampler's from then on, to be overwritten.
-            levels: from noisiest to cleanest, each with tensors of shape (B,).
+            levels: from noisiest to cleanest, each (B,), or (B, F) where each frame of a video has its own. A frame
+                whose level a step does not change keeps its z exactly. One that reaches the last of its levels early
+                returns its x_hat then, and stays. `zoetrope.diffusion.transition.transitions` sees to both.
             noise: fresh noise for each step, by step number.
         """

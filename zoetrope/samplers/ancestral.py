@@ -1,7 +1,6 @@
 """Ancestral sampling with log-interpolated variance [Ho et al. 2022, arXiv:2210.02303, Sec. 2.1]."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from typing import Annotated, ClassVar
 
 import torch
@@ -9,8 +8,9 @@ from pydantic import Field
 from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.process import posterior, transition_variance
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.transition import transitions
 from zoetrope.samplers import Noise, Sampler, Step
 from zoetrope.shapes import expand_like
 
@@ -28,13 +28,14 @@ class Ancestral(Sampler):
 
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
         last = len(levels) - 2
-        for index, (level_t, level_s) in enumerate(pairwise(levels)):
+        for index, step in enumerate(transitions(levels)):
             with torch.no_grad():
-                x_hat = denoise(z, level_t)
-                z, small = posterior(z, x_hat, level_s, level_t)
+                x_hat = step.denoised(denoise, z)
+                z, small = posterior(z, x_hat, step.level_s, step.level_t)
                 if index < last:
-                    large = transition_variance(level_s, level_t)
+                    large = transition_variance(step.level_s, step.level_t)
                     std = (small ** (1 - self.gamma) * large**self.gamma).sqrt()
+                    std = torch.where(small > 0, std, 0)  # where nothing is left uncertain, a gamma of 1 adds nothing
                     z.addcmul_(expand_like(std, z), noise(index))
             yield Step(z, x_hat)
             del x_hat

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise
-from zoetrope.diffusion.process import by_frames, onward
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
+from zoetrope.diffusion.process import onward
+from zoetrope.diffusion.transition import transitions
 from zoetrope.samplers import Noise, Sampler, Step
 
 
@@ -21,11 +21,11 @@ class DDIM(Sampler):
     """
 
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
-        for level_t, level_s in pairwise(levels):
+        last = len(levels) - 2
+        for index, step in enumerate(transitions(levels)):
             with torch.no_grad():
-                x_hat = denoise(z, level_t)
-                move = partial(by_frames, partial(onward, level_t=level_t, level_s=level_s), z, x_hat, into=z)
-                last = level_s is levels[-1]
-                z = z if last else move()
-            yield Step(move if last else z, x_hat)
+                x_hat = step.denoised(denoise, z)
+                move = partial(onward, z, x_hat, step.level_t, step.level_s, into=z)
+                z = move() if index < last else z
+            yield Step(z if index < last else move, x_hat)
             del move, x_hat

@@ -1,16 +1,16 @@
 """Heun's second-order method [Karras et al. 2022, arXiv:2206.00364, Alg. 1], along the angle arctan(sigma / alpha)."""
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import eps_from_x, v_from, v_from_x, x_from
 from zoetrope.diffusion.process import by_frames, diffuse
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.transition import replaced, transitions
 from zoetrope.samplers import Noise, Sampler, Step
 
 
@@ -26,26 +26,28 @@ class Heun(Sampler):
 
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
         last = len(levels) - 2
-        for index, (level_t, level_s) in enumerate(pairwise(levels)):
+        for index, step in enumerate(transitions(levels)):
             with torch.no_grad():
-                x_hat = denoise(z, level_t)
-                first, second = _steps(level_t, level_s)
-                z_s = by_frames(first, z, x_hat)
+                x_hat = step.denoised(denoise, z)
+                shares = (*step.level_t, *step.level_s)
+                z_s = replaced(by_frames(_first, z, x_hat, shares=shares), step.held, z)
                 if index < last:
-                    z_s = by_frames(second, z, x_hat, z_s, denoise(z_s, level_s))
+                    mean = by_frames(_second, z, x_hat, z_s, denoise(z_s, levels[index + 1]), shares=shares)
+                    z_s = replaced(replaced(mean, step.held, z), step.arriving, x_hat)
+                    del mean
                 z = z_s
             yield Step(z, x_hat)
             del x_hat, z_s
 
 
-def _steps(level_t: NoiseLevel, level_s: NoiseLevel) -> tuple[Callable[..., Tensor], Callable[..., Tensor]]:
-    """The step with this level's v, (z, x_hat) -> z_s, and with the mean v, (z, x_hat, z_s, its x_hat) -> z_s."""
+def _first(z: Tensor, x_hat: Tensor, *levels: Tensor) -> Tensor:
+    """The step with this level's v; levels are alpha, sigma and logsnr of t and of s."""
+    level_t, level_s = NoiseLevel(*levels[:3]), NoiseLevel(*levels[3:])
+    return diffuse(x_hat, eps_from_x(x_hat, z, level_t), level_s)
 
-    def first(z: Tensor, x_hat: Tensor) -> Tensor:
-        return diffuse(x_hat, eps_from_x(x_hat, z, level_t), level_s)
 
-    def second(z: Tensor, x_hat: Tensor, z_s: Tensor, x_next: Tensor) -> Tensor:
-        v_next = v_from(x_next, eps_from_x(x_next, z_s, level_s), level_t)
-        return first(z, x_from("v", (v_from_x(x_hat, z, level_t) + v_next) / 2, z, level_t))
-
-    return first, second
+def _second(z: Tensor, x_hat: Tensor, z_s: Tensor, x_next: Tensor, *levels: Tensor) -> Tensor:
+    """The step with the mean of this level's v and of that which x_next at z_s has."""
+    level_t, level_s = NoiseLevel(*levels[:3]), NoiseLevel(*levels[3:])
+    v_next = v_from(x_next, eps_from_x(x_next, z_s, level_s), level_t)
+    return _first(z, x_from("v", (v_from_x(x_hat, z, level_t) + v_next) / 2, z, level_t), *levels)

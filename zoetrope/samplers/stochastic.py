@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise
-from zoetrope.diffusion.process import by_frames, onward, renoise
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
+from zoetrope.diffusion.process import onward, renoise
+from zoetrope.diffusion.transition import Transition, transitions
 from zoetrope.samplers import Noise, Sampler, Step
 
 
@@ -28,13 +29,21 @@ class Stochastic(Sampler):
 
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
         last = len(levels) - 2
-        for index, level_t in enumerate(levels[:-1]):
+        for index, step in enumerate(transitions(levels)):
             with torch.no_grad():
-                x_hat = denoise(z, level_t)
-                beyond = levels[min(index + 2, last + 1)]
-                move = partial(by_frames, partial(onward, level_t=level_t, level_s=beyond), z, x_hat, into=z)
+                x_hat = step.denoised(denoise, z)
+                beyond = step.level_s if index == last else _beyond(step, levels[index + 2])
+                move = partial(onward, z, x_hat, step.level_t, beyond, into=z)
                 if index < last:
                     z = move()
-                    z = by_frames(partial(renoise, level_s=beyond, level_t=levels[index + 1]), z, noise(index), into=z)
+                    z = renoise(z, noise(index), beyond, step.level_s, into=z)
             yield Step(z if index < last else move, x_hat)
             del move, x_hat
+
+
+def _beyond(step: Transition, level: NoiseLevel) -> NoiseLevel:
+    """Where a step goes before the noise: to the level after its own; no further for frames that arrive or are held."""
+    for ends in (step.arriving, step.held):
+        if ends is not None:
+            level = NoiseLevel.where(ends, step.level_s, level)
+    return level

@@ -9,8 +9,7 @@ import json
 import logging
 import os
 import shutil
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,17 +17,23 @@ from typing import Any, NamedTuple
 import torch
 from torch import distributed as dist
 
+from zoetrope.models.checkpoints import (
+    POSITION,
+    Damaged,
+    checksum,
+    digest,
+    expect_as_written,
+    find_checkpoints,
+    read_position,
+)
 from zoetrope.models.weights import save_tensors
-from zoetrope.strict_json import read_json
-from zoetrope.training.pieces import Damaged, Piece, Stored, divided, pieces, write_pieces
+from zoetrope.training.pieces import Piece, Stored, divided, pieces, write_pieces
 from zoetrope.training.ranks import Ranks
 from zoetrope.training.state import TrainState
 from zoetrope.training.writing import remove
 
 log = logging.getLogger(__name__)
-POSITION = "state.json"
 PARTS = ("model", "average", "optimizer", "errors")  # what every checkpoint has
-CHUNK = 1 << 22
 SLOW = 60  # seconds after which it is told that a checkpoint is still being written
 
 
@@ -147,7 +152,7 @@ class Keeper:
             save_tensors({key: piece.values for key, piece in part.items()}, files[-1])
         for file in files:
             _flush(file)
-        return {str(file.relative_to(partial)): _checksum(file) for file in files}
+        return {str(file.relative_to(partial)): checksum(file) for file in files}
 
     def _gathered(self, own: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
         """The checksums of all processes' files."""
@@ -167,9 +172,9 @@ class Keeper:
             _flush(file)
             shutil.rmtree(folder)
             sums = {name: value for name, value in sums.items() if not name.startswith(f"{folder.name}/")}
-            sums[file.name] = _checksum(file)
+            sums[file.name] = checksum(file)
         about = {"threads": torch.get_num_threads(), "processes": self.ranks.world, "files": sums}
-        value = {"examples": examples, **about, "checksum": _digest(about)}
+        value = {"examples": examples, **about, "checksum": digest(about)}
         (partial / POSITION).write_text(json.dumps(value))
         for path in (partial / POSITION, *(path for path in partial.iterdir() if path.is_dir()), partial):
             _flush(path)
@@ -185,12 +190,6 @@ def outdated(checkpoints: list[Path], keep: int, keep_every: int = 0) -> list[Pa
     places = [int(path.name) // keep_every if keep_every else 0 for path in checkpoints]
     marks = [here > before for before, here in zip([0, *places], places, strict=False)]
     return [path for path, mark in zip(checkpoints[:-keep], marks, strict=False) if not mark]
-
-
-def find_checkpoints(checkpoints: Path) -> list[Path]:
-    """The complete checkpoints of a folder, oldest first."""
-    found = (path for path in checkpoints.glob("[0-9]*") if path.name.isdecimal() and (path / POSITION).exists())
-    return sorted(found, key=lambda path: int(path.name))
 
 
 def sweep(checkpoints: Path) -> None:
@@ -228,66 +227,16 @@ def go_on(checkpoints: Path, state: TrainState, ranks: Ranks) -> Path | None:
 
 def check_whole(checkpoint: Path) -> None:
     """Raise Damaged, which names the file, unless a checkpoint is as it was written."""
-    sums = _position(checkpoint).get("files", {})
+    sums = read_position(checkpoint).get("files", {})
     for part in PARTS:
         Stored(checkpoint, part)
     for name, known in sums.items():
-        _expect_as_written(checkpoint / name, known)
-
-
-def check_file(file: Path) -> None:
-    """Raise Damaged, which names it, if this file is one of a checkpoint, and is not as it was written there."""
-    if (file.parent / POSITION).exists():
-        sums = _position(file.parent).get("files", {})
-        if file.name in sums:
-            _expect_as_written(file, sums[file.name])
-
-
-def _expect_as_written(file: Path, known: Sequence[int]) -> None:
-    if not file.is_file():
-        raise Damaged(f"{file}: no such file")
-    if [*_checksum(file)] != [*known]:
-        raise Damaged(f"{file}: is not as it was written")
-
-
-def _position(checkpoint: Path) -> dict[str, Any]:
-    """What the checkpoint says of itself. Raises Damaged if that is not what was written.
-
-    The folder's name is a second record of the examples, and a checksum one of the rest; earlier versions had neither
-    checksum nor files.
-    """
-    path = checkpoint / POSITION
-    try:
-        value = read_json(path)
-        about = {name: value[name] for name in ("threads", "processes", "files") if name in value}
-        if value["examples"] != int(checkpoint.name):
-            raise Damaged(f"{path}: is of {value['examples']} examples, in a folder that is named {checkpoint.name}")
-        known = value.get("checksum", _digest(about)) if "files" in about else _digest(about)
-        if value.keys() - {"examples", "checksum", *about} or known != _digest(about):
-            raise Damaged(f"{path}: is not as it was written")
-    except Damaged:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Damaged(f"{path}: cannot be read ({error!r})") from None
-    return dict(value)
-
-
-def _digest(about: Mapping[str, Any]) -> int:
-    return zlib.crc32(json.dumps(about, sort_keys=True).encode())
+        expect_as_written(checkpoint / name, known)
 
 
 def _clear(folder: Path) -> None:
     remove(folder)
     folder.mkdir(parents=True)
-
-
-def _checksum(path: Path) -> tuple[int, int]:
-    """A file's size in bytes and the CRC-32 of its contents."""
-    size, checksum = 0, 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            size, checksum = size + len(chunk), zlib.crc32(chunk, checksum)
-    return size, checksum
 
 
 def _flush(path: Path) -> None:

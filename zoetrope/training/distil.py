@@ -16,21 +16,19 @@ from typing import Any, Literal, NamedTuple, Self
 from zoetrope.cascade.spec import Distilled, SamplingSpec, StageSpec
 from zoetrope.diffusion.distillation import expect_distillable
 from zoetrope.files import whole_folder
-from zoetrope.foreign import trusting
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.text import Text
-from zoetrope.models.runs import DISTILLATION
+from zoetrope.models.checkpoints import check_file, find_checkpoints
+from zoetrope.models.description import described
+from zoetrope.models.runs import DISTILLATION, FIRST, RECIPE, TEACHER
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.stochastic import Stochastic
 from zoetrope.strict_json import read_json
-from zoetrope.training.checkpoints import check_file, find_checkpoints
 from zoetrope.training.objectives import Objective, Teacher
 from zoetrope.training.objectives.guide import Guide
 from zoetrope.training.objectives.halve import Halve
 from zoetrope.training.rates.constant import Constant
 from zoetrope.training.spec import DistilSpec, Phase, Recipe
-
-FILE, WEIGHTS, FIRST = DISTILLATION, "teacher.safetensors", "first.safetensors"
 
 
 class Round(NamedTuple):
@@ -58,15 +56,11 @@ class Round(NamedTuple):
 
 
 class Distillation(NamedTuple):
-    """The distillation of a stage in a folder; `recipe` describes the teacher.
-
-    `first` is what a teacher that is distilled itself was distilled from, where that is known.
-    """
+    """The distillation of a stage in a folder; `recipe` describes the teacher."""
 
     folder: Path
     recipe: Recipe
     stage: str
-    first: StageSpec | None = None
 
     @classmethod
     def begin(
@@ -82,58 +76,34 @@ class Distillation(NamedTuple):
         with whole_folder(folder) as partial:
             for file in (weights, *([first[1]] if first is not None else ())):
                 check_file(file)
-            shutil.copyfile(weights, partial / WEIGHTS)
-            (partial / "recipe.json").write_text(json.dumps(recipe.to_json(), indent=1))
+            shutil.copyfile(weights, partial / TEACHER)
+            (partial / RECIPE).write_text(json.dumps(recipe.to_json(), indent=1))
             told: dict[str, Any] = {"stage": stage}
             if first is not None:
                 shutil.copyfile(first[1], partial / FIRST)
                 told["first"] = first[0].to_json()
-            (partial / FILE).write_text(json.dumps(told))
-        return cls(folder, recipe, stage, None if first is None else first[0])
+            (partial / DISTILLATION).write_text(json.dumps(told))
+        return cls(folder, recipe, stage)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
         """The distillation in a folder. Raises ValueError if it cannot be read."""
         try:
-            told = read_json(folder / FILE)
-            stage = told["stage"]
-            with trusting():
-                first = StageSpec.from_json(told["first"]) if "first" in told else None
-                recipe = Recipe.from_json(read_json(folder / "recipe.json"))
+            stage = read_json(folder / DISTILLATION)["stage"]
+            recipe = described(Recipe, read_json(folder / RECIPE))
         except (OSError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{folder}: not a distillation that can be read ({error})") from None
         recipe.train_spec(stage)
-        return cls(folder, recipe, stage, first)
+        return cls(folder, recipe, stage)
 
     @property
     def teacher(self) -> StageSpec:
         """What the first round learns from."""
         return self.recipe.cascade.stage(self.stage)
 
-    @property
-    def original(self) -> tuple[StageSpec, Path] | None:
-        """What was never distilled, and the file of its weights, if they are known."""
-        if self.teacher.distilled is None:
-            return self.teacher, self.folder / WEIGHTS
-        return None if self.first is None else (self.first, self.folder / FIRST)
-
     def rounds(self) -> list[Round]:
         """All rounds, in order."""
         return [Round(self.folder / name, recipe, self.stage) for name, recipe in plan(self.recipe, self.stage)]
-
-    def newest(self) -> Round:
-        """The last round that is finished. Raises ValueError if none is."""
-        done = [part for part in self.rounds() if part.finished]
-        if not done:
-            first = self.rounds()[0]
-            seen = f"{first.folder.name} has seen {first.examples} of {first.total} examples"
-            raise ValueError(f"{self.folder}: no round of this distillation is finished yet ({seen})")
-        return done[-1]
-
-
-def is_distillation(path: Path) -> bool:
-    """Whether this is the folder of a distillation."""
-    return (path / FILE).is_file()
 
 
 def plan(recipe: Recipe, stage: str) -> list[tuple[str, Recipe]]:
@@ -145,7 +115,7 @@ def plan(recipe: Recipe, stage: str) -> list[tuple[str, Recipe]]:
     expect_distillable(f"stage {stage!r}", teacher.prediction)
     weights, counts = _weights(teacher, spec), _counts(teacher, spec)
     rounds: list[tuple[str, Recipe]] = []
-    source = Teacher(network=teacher.network, weights=f"../{WEIGHTS}")
+    source = Teacher(network=teacher.network, weights=f"../{TEACHER}")
     network = teacher.network.with_(guided=weights[1] > 0)
     if network.guided and teacher.distilled is None:
         made = teacher.with_(network=network, distilled=Distilled(steps=None, weights=weights))

@@ -89,10 +89,10 @@ def loss_of(
     """
     given = batch.conditioning.to(device, torch.float32)
     x, eps, u = (value.to(device) for value in (batch.x, batch.eps, batch.t))
-    question = spec.objective(stage, Lesson(x, eps, u, given), ask)
+    question = spec.objective(stage, Lesson(x, eps, u, given, spec.times), ask)
     output = _called(network, question.z, question.level.logsnr.float(), given, dtype)
     weight = output_weight(spec.weight, stage.prediction, question.level).float()
-    return weight * squared_error(output, question.answer)
+    return squared_error(output, question.answer, weight)
 
 
 def _called(network: Call, z: Tensor, logsnr: Tensor, given: Conditioning, dtype: torch.dtype) -> Tensor:

@@ -22,6 +22,7 @@ from zoetrope.config import expect_importable, packages_of
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.files import write_text
 from zoetrope.foreign import trusting
+from zoetrope.models.precision import compute_dtype
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
 from zoetrope.strict_json import read_json
@@ -35,7 +36,6 @@ from zoetrope.training.learner import Learner
 from zoetrope.training.loading import Loader, encoded
 from zoetrope.training.lock import Lock
 from zoetrope.training.meters import Step, Window, peak_memory
-from zoetrope.training.precision import compute_dtype
 from zoetrope.training.preview import Subjects, sample_sheet, subjects
 from zoetrope.training.ranks import ALONE, Ranks
 from zoetrope.training.spec import Recipe, TrainSpec

@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from zoetrope.models.checkpoints import Damaged
 from zoetrope.models.weights import save_tensors
 from zoetrope.strict_json import parse_json
 
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
 HEAD, OFFSETS = "DCP_SHARDING_INFO", "saved_offsets"  # the names that torch.distributed.checkpoint gives them
-
-
-class Damaged(ValueError):
-    """A file of a checkpoint is missing, or is not as it was written."""
 
 
 class Piece(NamedTuple):

@@ -20,6 +20,8 @@ from zoetrope.training.parallel import Parallel
 from zoetrope.training.parallel.replicated import Replicated
 from zoetrope.training.rates import Rate
 from zoetrope.training.rates.constant import Constant
+from zoetrope.training.times import Times
+from zoetrope.training.times.uniform import Uniform
 from zoetrope.training.trackers import Tracker
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -52,6 +54,7 @@ class TrainSpec(Config):
         seed: of everything random in training: fresh weights, order, times, noise, dropped texts.
         objective: what is learnt; distillation sets it.
         weight: which error is minimised; the paper minimises that of eps.
+        times: how often each diffusion time is learnt from; not that of halving, which has the times of its steps.
         balance: divide each error by its running mean at that noise level, so that the levels where little can be known
             do not drown the others [after Karras et al. 2024, arXiv:2312.02696, Sec. 2.2, which learns that mean].
         crop: side lengths (height, width) of the output crop that a fully convolutional stage is trained on.
@@ -88,6 +91,7 @@ class TrainSpec(Config):
     seed: NonNegativeInt = 0
     objective: Objective = Denoise()
     weight: LossWeight = "eps"
+    times: Times = Uniform()
     balance: bool = False
     crop: tuple[PositiveInt, PositiveInt] | None = None
     span: PositiveInt | None = None

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from zoetrope.models.runs import is_run
-from zoetrope.training.checkpoints import find_checkpoints
-from zoetrope.training.distil import Distillation, is_distillation
+from zoetrope.models.checkpoints import find_checkpoints
+from zoetrope.models.runs import is_distillation, is_run
+from zoetrope.training.distil import Distillation
 from zoetrope.training.lock import failure, holder
 from zoetrope.training.state import read_metrics
 from zoetrope.training.trained import run_recipe

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from zoetrope.files import write_text
+from zoetrope.models.checkpoints import POSITION, Damaged, read_position
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
-from zoetrope.strict_json import read_json
 from zoetrope.training.adapters import adapters, is_adapted, merged, read_adapters
 from zoetrope.training.averages import Averages
 from zoetrope.training.optimizers import optimizers, remembered, state_shapes
-from zoetrope.training.pieces import Damaged, Stored, divided, is_divided, whole
+from zoetrope.training.pieces import Stored, divided, is_divided, whole
 from zoetrope.training.ranks import Ranks
 from zoetrope.training.spec import TrainSpec
 
@@ -112,7 +112,7 @@ class TrainState:
         stored = Stored(checkpoint, "errors")
         for name, own in (("sums", self.typical.sums), ("counts", self.typical.counts)):
             stored.fill(name, own)
-        self.examples, threads = _read_position(checkpoint / "state.json")
+        self.examples, threads = _seen(checkpoint)
         if threads != torch.get_num_threads():
             here = torch.get_num_threads()
             log.warning("%s was written with %d threads, not %d: the last bits may differ", checkpoint, threads, here)
@@ -218,13 +218,14 @@ def cut_metrics(path: Path, examples: int) -> float:
     return float(lines[-1].get("seconds") or 0.0) if lines else 0.0
 
 
-def _read_position(path: Path) -> tuple[int, int]:
-    """The examples seen and the number of threads."""
+def _seen(checkpoint: Path) -> tuple[int, int]:
+    """The examples that a checkpoint has seen, and the number of threads that it was written with."""
+    value = read_position(checkpoint)
     try:
-        value = read_json(path)
         return int(value["examples"]), int(value["threads"])
     except (ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"{path}: expected the whole numbers examples and threads as JSON ({error!r})") from None
+        told = f"expected the whole numbers examples and threads as JSON ({error!r})"
+        raise Damaged(f"{checkpoint / POSITION}: {told}") from None
 
 
 def _adapter_of(name: str) -> str:

@@ -4,8 +4,8 @@ from pydantic import PositiveInt
 from torch import Tensor, nn, zeros
 
 from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.schedule import Cosine
 from zoetrope.networks import Network, NetworkConfig
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import expand_like
 
 

@@ -1,6 +1,6 @@
 """One call of a stage's network on a window of its video: what it is told there, guidance and static threshold."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -10,9 +10,9 @@ from torch import Tensor
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning, stacked
 from zoetrope.diffusion.denoise import Denoise
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import x_from
-from zoetrope.diffusion.schedule import NoiseLevel
-from zoetrope.guidance import combined
+from zoetrope.guidance import Share, combined
 from zoetrope.inputs import Noise
 from zoetrope.networks import Network
 from zoetrope.shapes import Window
@@ -26,7 +26,8 @@ class Calls:
         given: what the network is told of whole videos, but for what is made from `video`.
         video: what another stage made, (B, C, f, h, w), where this one is made from that.
         noise: of the stage's videos.
-        step: the number of the step, from 0 on, in which the network is called at a level.
+        step: the number of the step, from 0 on, in which the network is called at a level; of each frame, (B, F),
+            where frames have levels of their own.
         negative: text that guidance leads away from.
         device, dtype: the type that the network computes in on a device of this type.
     """
@@ -36,7 +37,7 @@ class Calls:
     given: Conditioning
     video: Tensor | None
     noise: Noise
-    step: Callable[[NoiseLevel], int]
+    step: Callable[[NoiseLevel], float | Tensor]
     negative: Conditioning | None = None
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
@@ -67,7 +68,8 @@ class Calls:
     def at(self, level: NoiseLevel, count: int, told: Conditioning) -> Conditioning:
         """What is told at a level: with the weight of guidance, if the network was distilled for being told it."""
         for each in self.stage.told[len(self.stage.inputs) :]:
-            weight = self.stage.sampling.weights()[self.step(level)]
+            weights = self.stage.sampling.weights()
+            weight = _at(self.step(level), weights)
             told = told | each.of_request(weight, count).to(level.logsnr.device, torch.float32)
         return told
 
@@ -79,15 +81,21 @@ class Calls:
     def x_hat(self, output: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
         """What the answers to all variants say of z."""
         if self.variants > 1:
-            shares = self.stage.sampling.guidance.shares(self.step(level), self.stage.sampling.steps)
-            output = combined(output.chunk(self.variants), shares)
+            output = combined(output.chunk(self.variants), self._shares(level))
         x_hat = x_from(self.stage.prediction, output, z, level)
         return x_hat.clamp(-1, 1) if self.stage.sampling.threshold == "static" else x_hat
 
+    def _shares(self, level: NoiseLevel) -> list[Share]:
+        """What the answer to each variant counts at a level."""
+        steps, guidance = self.stage.sampling.steps, self.stage.sampling.guidance
+        every = [guidance.shares(step, steps) for step in range(steps)]
+        return [_at(self.step(level), [shares[variant] for shares in every]) for variant in range(self.variants)]
+
     def _in_window(self, window: Window) -> Conditioning:
         told = self.given.window(window)
-        for each in self.stage.inputs:
-            told = told | each.in_window(self.stage.shape, self.video, self.noise, window)
+        with torch.autocast(self.device, enabled=False):
+            for each in self.stage.inputs:
+                told = told | each.in_window(self.stage.shape, self.video, self.noise, window)
         return told
 
     def _asked(self, told: Conditioning) -> list[Conditioning]:
@@ -95,6 +103,15 @@ class Calls:
         if self.stage.network.guided or not sampling.guided:
             return [told]
         return sampling.guidance.variants(told, self.negative)
+
+
+def _at(step: float | Tensor, values: Sequence[Share]) -> Share:
+    """The value of a step, or of the steps (B, F) that frames are in: (B, F)."""
+    if not isinstance(step, Tensor):
+        return values[int(step)]
+    each = [torch.as_tensor(value, dtype=torch.float64, device=step.device) for value in values]
+    table = torch.stack([value.expand(step.shape[1]) for value in each])
+    return table[step.long(), torch.arange(step.shape[1], device=step.device)]
 
 
 def in_one_call(calls: Calls, window: Window) -> Denoise:

@@ -18,7 +18,7 @@ from zoetrope.cascade.execution.streamed import streamed
 from zoetrope.cascade.execution.tiles import Tile, Tiling, best_tiles
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs import Extent
 from zoetrope.networks import Network, NetworkConfig
 from zoetrope.shapes import Window

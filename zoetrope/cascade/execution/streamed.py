@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zoetrope.cascade.execution.call import Calls
 from zoetrope.diffusion.denoise import Denoise
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.networks import Part
 from zoetrope.shapes import Window
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.networks import Reach
 from zoetrope.shapes import VideoShape, Window
 
@@ -37,7 +37,7 @@ def tiled(local: Callable[[Window], Denoise], tiles: Sequence[Tile]) -> Denoise:
         x_hat = torch.empty_like(z)
         for tile in tiles:
             inside = tile.kept.within(tile.seen)
-            tile.kept.of(x_hat).copy_(inside.of(local(tile.seen)(tile.seen.of(z), level)))
+            tile.kept.of(x_hat).copy_(inside.of(local(tile.seen)(tile.seen.of(z), level.frames(tile.seen.frames))))
         return x_hat
 
     return run
@@ -52,7 +52,7 @@ def one_by_one(denoisers: Sequence[Denoise]) -> Denoise:
         x_hat = torch.empty_like(z)
         for number, denoise in enumerate(denoisers):
             one = slice(number, number + 1)
-            x_hat[one] = denoise(z[one], NoiseLevel(*(value[one] for value in level)))
+            x_hat[one] = denoise(z[one], level.select(one))
         return x_hat
 
     return run

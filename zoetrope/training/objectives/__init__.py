@@ -9,20 +9,31 @@ from torch import Tensor
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Config, Kind
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.networks import NetworkConfig
+from zoetrope.schedules import Schedule
+from zoetrope.training.times import Times
+from zoetrope.training.times.uniform import Uniform
 
 Ask = Callable[[Tensor, Tensor, Conditioning], Tensor]
 """A teacher: (z, logsnr, conditioning) -> what its network outputs, without a graph."""
 
 
 class Lesson(NamedTuple):
-    """Examples on the device: clean videos x and noise like them (B, C, F, H, W), u (B,) in [0, 1), conditioning."""
+    """Examples on the device: clean videos x and noise like them (B, C, F, H, W), u (B,) in [0, 1), conditioning.
+
+    `times` makes diffusion times of u.
+    """
 
     x: Tensor
     eps: Tensor
     u: Tensor
     given: Conditioning
+    times: Times = Uniform()
+
+    def level(self, schedule: Schedule) -> NoiseLevel:
+        """The noise level of each example."""
+        return schedule(self.times(self.u, schedule))
 
 
 class Question(NamedTuple):

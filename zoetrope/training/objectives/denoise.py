@@ -7,9 +7,9 @@ from zoetrope.training.objectives import Ask, Lesson, Objective, Question
 
 
 class Denoise(Objective):
-    """z = alpha x + sigma eps at a time drawn evenly from [0, 1]; the answer is x, eps or v."""
+    """z = alpha x + sigma eps at a random time; the answer is what the stage predicts."""
 
     def __call__(self, stage: StageSpec, lesson: Lesson, ask: Ask | None) -> Question:
-        level = stage.schedule(lesson.u)
+        level = lesson.level(stage.schedule)
         z = diffuse(lesson.x, lesson.eps, level)
         return Question(z, level, target(stage.prediction, lesson.x, lesson.eps, level))

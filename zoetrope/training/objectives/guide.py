@@ -22,7 +22,7 @@ class Guide(Objective):
 
     def __call__(self, stage: StageSpec, lesson: Lesson, ask: Ask | None) -> Question:
         assert ask is not None
-        level = stage.schedule(lesson.u)
+        level = lesson.level(stage.schedule)
         z = diffuse(lesson.x, lesson.eps, level)
         logsnr = level.logsnr.to(z.dtype)
         both = ask(torch.cat([z, z]), torch.cat([logsnr, logsnr]), stacked(with_and_without_text(lesson.given, None)))

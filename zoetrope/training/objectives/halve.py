@@ -5,9 +5,9 @@ from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.diffusion.distillation import Grid, halving_answer
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import x_from
 from zoetrope.diffusion.process import diffuse
-from zoetrope.diffusion.schedule import NoiseLevel
 from zoetrope.training.objectives import Ask, Lesson, Objective, Question, Teacher
 
 

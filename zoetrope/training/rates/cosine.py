@@ -8,7 +8,7 @@ from pydantic import Field
 from zoetrope.training.rates import Rate
 
 
-class Cosine(Rate):
+class CosineDecay(Rate):
     """From the peak at the first example to `least` of it at the last.
 
     Attributes:

@@ -1,40 +1,18 @@
-"""Noise schedules: diffusion time t in [0, 1] -> noise level. t = 0 is data, t = 1 is noise.
-
-The forward process is q(z_t | x) = N(alpha_t x, sigma_t^2 I) and logsnr = log(alpha^2 / sigma^2)
-[Kingma et al. 2021, arXiv:2107.00630, Eq. 1-3].
-"""
+"""The continuous-time cosine schedule [Nichol & Dhariwal 2021, arXiv:2102.09672; Salimans & Ho 2022]."""
 
 import math
-from typing import Annotated, NamedTuple, Self
+from typing import Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor
 
-from zoetrope.config import Config
-
-LogSNR = Annotated[float, Field(ge=-60, le=60)]
-
-
-class NoiseLevel(NamedTuple):
-    """A point of the forward process for each example of a batch; all three have shape (B,) and are float64.
-
-    float32 would be off by 1e-3 in logsnr and by 0.05 % in alpha at t = 1.
-    """
-
-    alpha: Tensor
-    sigma: Tensor
-    logsnr: Tensor
-
-    @classmethod
-    def variance_preserving(cls, logsnr: Tensor) -> Self:
-        """The level with this logsnr (B,) and alpha^2 + sigma^2 = 1, computed without cancellation."""
-        logsnr = logsnr.double()
-        return cls(torch.sigmoid(logsnr).sqrt(), torch.sigmoid(-logsnr).sqrt(), logsnr)
+from zoetrope.diffusion.level import LogSNR, NoiseLevel
+from zoetrope.schedules import Schedule
 
 
-class Cosine(Config):
-    """Continuous-time cosine schedule: uniform t is uniform angle phi = arctan(sigma / alpha).
+class Cosine(Schedule):
+    """Uniform t is uniform angle phi = arctan(sigma / alpha).
 
     Truncated to [logsnr_min, logsnr_max] [Salimans & Ho 2022, arXiv:2202.00512, Appendix E; Ho et al. 2022,
     arXiv:2210.02303, Sec. 2.1], then moved as a whole by `shift` [Hoogeboom et al. 2023, arXiv:2301.11093, Sec. 3.1].
@@ -59,14 +37,17 @@ class Cosine(Config):
         return self
 
     def __call__(self, t: Tensor) -> NoiseLevel:
-        """The noise level at diffusion time t (B,), each in [0, 1]."""
-        low, high = (math.atan(math.exp(-0.5 * bound)) for bound in (self.logsnr_max, self.logsnr_min))
+        low, high = self._angles()
         phi = low + t.double() * (high - low)
         if self.shift == 0:
             return NoiseLevel(phi.cos(), phi.sin(), -2 * torch.log(torch.tan(phi)))
         return NoiseLevel.variance_preserving(-2 * torch.log(torch.tan(phi)) + self.shift)
 
     def time(self, logsnr: Tensor) -> Tensor:
-        """The diffusion time t (B,) at which the schedule has this logsnr (B,): the inverse of the schedule."""
-        low, high = (math.atan(math.exp(-0.5 * bound)) for bound in (self.logsnr_max, self.logsnr_min))
+        low, high = self._angles()
         return (torch.atan(torch.exp(-0.5 * (logsnr.double() - self.shift))) - low) / (high - low)
+
+    def _angles(self) -> tuple[float, float]:
+        """The angles at t = 0 and t = 1."""
+        low, high = (math.atan(math.exp(-0.5 * bound)) for bound in (self.logsnr_max, self.logsnr_min))
+        return low, high

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoetrope.training import precision
+from zoetrope.models import precision
 
 CPU = torch.device("cpu")
 FASTER = {torch.bfloat16: 1.0, torch.float32: 2.0}

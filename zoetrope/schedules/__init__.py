@@ -1,0 +1,31 @@
+"""Noise schedules, one per file: diffusion time t in [0, 1] -> noise level. t = 0 is data, t = 1 is noise."""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from zoetrope.config import Kind
+from zoetrope.diffusion.level import NoiseLevel
+
+
+class Schedule(Kind, ABC):
+    """How much noise there is at which time. More time is more noise: logsnr falls from t = 0 to t = 1."""
+
+    folder: ClassVar[str] = "zoetrope.schedules"
+
+    @abstractmethod
+    def __call__(self, t: Tensor) -> NoiseLevel:
+        """The noise level at diffusion times in [0, 1], (B,) or (B, F), in float64 and in the shape of t."""
+
+    @abstractmethod
+    def time(self, logsnr: Tensor) -> Tensor:
+        """The times at which the schedule has these logsnr, of any shape, in float64: its inverse.
+
+        Below 0 and above 1 where the schedule does not go as far.
+        """
+
+
+def with_type(schedule: Any) -> Any:
+    """The JSON of a schedule with a "type": without one it is the cosine, which was the only schedule once."""
+    return {"type": "cosine", **schedule} if isinstance(schedule, dict) else schedule
