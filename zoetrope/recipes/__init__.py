@@ -5,8 +5,9 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
 
 from zoetrope.config import expect_importable, unknown
@@ -82,6 +83,14 @@ def _from_file(path: Path) -> "Recipe":
         raise ValueError(f"{path}: not a recipe ({error})") from None
 
 
+class _Fresh(SourceFileLoader):
+    """Reads the source and no compiled file beside it, which may be that of a moment ago."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The code of the file as it is."""
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _module(path: Path) -> ModuleType:
     """What a Python file defines, after it has run."""
     if str(path.parent) not in sys.path:
@@ -89,11 +98,11 @@ def _module(path: Path) -> ModuleType:
     source, name = path.read_bytes(), _module_name(path)
     if name in sys.modules and _run.get(name, (path, source)) == (path, source):
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Fresh(name, str(path)))
+    assert spec is not None and spec.loader is not None
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        exec(compile(source, path, "exec"), vars(module))
+        spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise

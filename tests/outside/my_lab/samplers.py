@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise
-from zoetrope.diffusion.schedule import NoiseLevel
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.samplers import Noise, Sampler, Step
 from zoetrope.shapes import expand_like
 
