@@ -58,6 +58,11 @@ class SamplingSpec(Config):
         return self.guidance.weights(self.steps)
 
     @property
+    def length(self) -> int:
+        """How many steps the stage's routine yields."""
+        return self.routine.length(self.steps)
+
+    @property
     def guided(self) -> bool:
         """Whether any step is guided."""
         return self.guidance.active(self.steps)

@@ -40,17 +40,31 @@ Trust = Annotated[
 
 def changes(sets: list[str] | None) -> list[tuple[str, Any]]:
     """The (path, value) of each "path=value"; a value is JSON, or else the plain text that it is."""
+    return _pairs("--set", sets, "path=value, such as base.sampling.steps=32")
+
+
+def values_named(option: str, given: list[str] | None) -> dict[str, Any]:
+    """The values of "name=value", by name. Raises ValueError for a name that is there twice."""
+    found: dict[str, Any] = {}
+    for name, value in _pairs(option, given, "name=value, such as speed=0.5"):
+        if name in found:
+            raise ValueError(f"{option}: expected one value for {name!r}, got two")
+        found[name] = value
+    return found
+
+
+def _pairs(option: str, given: list[str] | None, expected: str) -> list[tuple[str, Any]]:
     found = []
-    for item in sets or []:
+    for item in given or []:
         path, sign, text = item.partition("=")
         if not sign or not path.strip():
-            raise ValueError(f"--set {item}: expected path=value, such as base.sampling.steps=32")
+            raise ValueError(f"{option} {item}: expected {expected}")
         try:
             value = json.loads(text)
         except json.JSONDecodeError:
             value = text
         except (ValueError, RecursionError):
-            raise ValueError(f"--set {path}: expected fewer digits or brackets, got {text[:20]}...") from None
+            raise ValueError(f"{option} {path}: expected fewer digits or brackets, got {text[:20]}...") from None
         found.append((path.strip(), value))
     return found
 

@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self, Unpack, overload
@@ -23,6 +24,7 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.foreign import trusting
 from zoetrope.inputs.text import text_given
+from zoetrope.models.asking import conditioning_of, expect_askable
 from zoetrope.models.folder import expect_readable, write_model
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.options import Options, checked, listed, whole
@@ -198,6 +200,7 @@ class Cascade:
             negative=asked.negative,
             start=start,
             memory=asked.memory,
+            given=asked.given,
         )
         for now in stream:
             if asked.progress is not None:
@@ -217,13 +220,14 @@ class Cascade:
         negative: str | None = None,
         start: Start | None = None,
         memory: int | None = None,
+        given: Mapping[str, Any] = MappingProxyType({}),
     ) -> Iterator[Progress]:
         """Sample one video for each prompt, together, and yield after each denoising step of each stage.
 
         A video depends on the seed and on its own number in `samples` (0 for all, unless given), not on its batch.
         One prompt may stand without a list; None is no text. From a `start` only the stages after it run. `memory` is
         the most that the process may hold, in bytes: stages that can do so work in tiles to keep to it, if each
-        Progress is let go of in time.
+        Progress is let go of in time. `given` are values for other inputs of the stages, by name.
         Raises ValueError before anything is sampled if that does not suffice, with what does for all stages to run.
         A text encoder that is not small may exceed it while it reads the prompts; it is let go of before the stages.
         Raises MemoryError that names the stage if memory does not suffice.
@@ -233,7 +237,8 @@ class Cascade:
         if start is not None:
             start.check(self.spec, len(prompts))
         video = None if start is None else start.video
-        yield from self.run(stages, prompts, seed=seed, samples=samples, negative=negative, video=video, memory=memory)
+        run = partial(self.run, stages, prompts, seed=seed, samples=samples, negative=negative)
+        yield from run(video=video, memory=memory, given=given)
 
     def run(
         self,
@@ -245,19 +250,21 @@ class Cascade:
         negative: str | None = None,
         video: Tensor | None = None,
         memory: int | None = None,
+        given: Mapping[str, Any] = MappingProxyType({}),
     ) -> Iterator[Progress]:
         """What `stream` does, for stages with the weights of this cascade's stages of the same names, on any grids.
 
         `video` (B, C, f, h, w) in [-1, 1] is what the first of them is made from; None, where it is made from noise.
         `zoetrope.cascade.upscaling` makes such stages for videos of other shapes. Raises what `stream` does.
         """
+        expect_askable(stages, given)
         for stage in stages:
             stage.check_sampling()
         if samples is not None and len(samples) != len(prompts):
             raise ValueError(f"samples: expected one number for each of {len(prompts)} prompts, got {len(samples)}")
         numbers = [whole("samples", number) for number in samples or [0] * len(prompts)]
         seed, memory = whole("seed", seed), memory if memory is None else whole("memory", memory, least=1)
-        given, against = self._encode(prompts, negative)
+        text, against = self._encode(prompts, negative)
         draw = Draw(
             seed=seed,
             samples=numbers,
@@ -271,9 +278,10 @@ class Cascade:
         if memory is not None:  # better now than when the stages before have run
             if self._texts is not None:
                 self._texts.release()
-            expect_memory(stages, len(prompts), text_length(given), memory, self.device)
+            expect_memory(stages, len(prompts), text_length(text), memory, self.device)
         for stage in stages:
-            for now in self._run(stage, given, video, draw):
+            asked = conditioning_of(stage, given, len(prompts)).to(self.device, torch.float32)
+            for now in self._run(stage, text | asked, video, draw):
                 yield now
                 if now.done:
                     video = now.x_hat
@@ -283,15 +291,15 @@ class Cascade:
         """One stage, whose network is in memory as long as this runs."""
         with memory_told(f"stage {stage.name!r} ({stage.shape})"):
             running = sample_stage(stage, self._network(stage), given, video, draw)
-            for number in range(1, stage.sampling.steps + 1):  # `enumerate` would hold one while the next is made
+            for number in range(1, stage.sampling.length + 1):  # `enumerate` would hold one while the next is made
                 x_hat = next(running)
-                last = number == stage.sampling.steps
+                last = number == stage.sampling.length
                 if last:  # better now than when the stages after it have run
                     self._expect_finite(stage, x_hat)
                 yield Progress(
                     stage=stage.name,
                     step=number,
-                    steps=stage.sampling.steps,
+                    steps=stage.sampling.length,
                     shape=stage.shape,
                     x_hat=x_hat,
                     colours=self._colours(stage, video, x_hat) if last and video is not None else (),
