@@ -18,8 +18,7 @@ import pytest
 import torch
 from conftest import number_of, numbered
 
-from zoetrope.data import Source, _fetch, _room, _tar
-from zoetrope.data._packing import pack
+from zoetrope.data import Source, _fetch, _room, _tar, pack
 from zoetrope.data._web import Web
 from zoetrope.data.folder import Folder
 from zoetrope.data.shards import Shards, scan, shard_paths
@@ -82,7 +81,7 @@ def test_every_sample_once_in_each_pass_and_a_window_at_a_time(folder: Path) -> 
             window = set(order[start : start + 2])
             places = [place for place, text in enumerate(one) if text[5] in window]
             assert places == list(range(places[0], places[-1] + 1))
-    assert found[:15] != found[15:] and texts(source.model_copy(update={"seed": 4}), range(15)) != found[:15]
+    assert found[:15] != found[15:] and texts(source.with_(seed=4), range(15)) != found[:15]
 
 
 def test_an_example_is_a_function_of_its_position(folder: Path) -> None:

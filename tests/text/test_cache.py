@@ -16,16 +16,17 @@ import pytest
 import torch
 from safetensors.torch import load, save_file
 
-from zoetrope.text._cache import EmbeddingCache, _key, default_folder
-from zoetrope.text._shards import Shards
-from zoetrope.text._store import FILE, Store
+from zoetrope.embeddings.cache import EmbeddingCache, _key
+from zoetrope.embeddings.shards import Shards
+from zoetrope.files import cache_folder
+from zoetrope.store import FILE, Store
 from zoetrope.text.minilm import MiniLM
 from zoetrope.text.t5 import T5
 
 TEXTS = [f"a {colour} {shape}" for colour in ("red", "blue", "pale green") for shape in ("disc", "cube that turns")]
 CHILD = """
 import sys
-from zoetrope.text._cache import EmbeddingCache
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.text.t5 import T5
 cache = EmbeddingCache(T5.from_json(sys.argv[1]), sys.argv[2])
 print(cache.prepare(sys.argv[3:]), sum(cache.encode(sys.argv[3:]).text.flatten().tolist()))
@@ -76,8 +77,8 @@ def test_a_hit_equals_the_miss_and_needs_no_encoder(
 
 
 def test_only_what_is_missing(encoder: T5, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoetrope.text._cache.BATCH", 2)
-    monkeypatch.setattr("zoetrope.text._cache.PART", 1)
+    monkeypatch.setattr("zoetrope.embeddings.cache.BATCH", 2)
+    monkeypatch.setattr("zoetrope.embeddings.cache.PART", 1)
     seen: list[tuple[int, int]] = []
     cache = EmbeddingCache(encoder, tmp_path)
     assert cache.prepare(TEXTS[:3] * 2, lambda done, total: seen.append((done, total))) == 3
@@ -204,7 +205,7 @@ def test_checksums_of_large_files_are_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    monkeypatch.setattr("zoetrope.text._store.REMEMBERED", 10)
+    monkeypatch.setattr("zoetrope.store.REMEMBERED", 10)
     path = tmp_path / "weights"
     for content in (b"first one", b"first large", b"other large"):
         path.write_bytes(content)
@@ -222,7 +223,7 @@ def test_features_beside_data(encoder: T5, tmp_path: Path) -> None:
     assert EmbeddingCache(encoder, beside=beside).prepare(TEXTS) == 0 and not (tmp_path / "cache").exists()
     copy = tmp_path / "copy"
     shutil.copytree(encoder.model, copy)
-    reader = EmbeddingCache(encoder.model_copy(update={"model": str(copy)}), tmp_path / "cache")
+    reader = EmbeddingCache(encoder.with_(model=str(copy)), tmp_path / "cache")
     reader.take(beside, TEXTS)
     sent = pickle.loads(pickle.dumps(reader))
     assert torch.equal(sent.encode(TEXTS).text, made.text) and not (tmp_path / "cache").exists()
@@ -252,6 +253,6 @@ def test_features_of_an_older_version(encoder: T5, tmp_path: Path) -> None:
 
 def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOETROPE_CACHE", "/somewhere")
-    assert default_folder() == Path("/somewhere/text")
+    assert cache_folder("text") == Path("/somewhere/text")
     monkeypatch.delenv("ZOETROPE_CACHE")
-    assert default_folder() == Path.home() / ".cache/zoetrope/text"
+    assert cache_folder("text") == Path.home() / ".cache/zoetrope/text"

@@ -24,7 +24,7 @@ Trained = Callable[..., Run]
 
 def saved(folder: Path, spec: CascadeSpec, name: str) -> Path:
     torch.manual_seed(0)
-    named = spec.model_copy(update={"name": name})
+    named = spec.with_(name=name)
     write_model(folder / name, named, {stage.name: stage.network.build() for stage in spec.stages}, f"# {name}\n")
     return folder / name
 

@@ -95,7 +95,7 @@ def in_hub_cache(name: str) -> bool:
     """Whether a model of the hub has been downloaded."""
     from huggingface_hub import try_to_load_from_cache
 
-    from zoetrope.text._frozen import REVISIONS
+    from zoetrope.pretrained import REVISIONS
 
     return isinstance(try_to_load_from_cache(name, "config.json", revision=REVISIONS.get(name)), str)
 
