@@ -532,7 +532,7 @@ def test_a_cache_that_takes_no_downloads_is_no_damage(
         web.asked.clear()
         resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))  # of an index more arrives
         try:
-            with pytest.raises(OSError, match=f"cannot be kept there \\({why}\\); ZOETROPE_CACHE, or `cache` of the data"):
+            with pytest.raises(OSError, match=rf"kept there \({why}\); ZOETROPE_CACHE, or `cache` of the data"):
                 there.open()
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
