@@ -16,8 +16,9 @@ from zoetrope.samplers.ddim import DDIM
 from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
 
-Weight = Annotated[float, Field(ge=0, le=10_000)]
-Steps = Annotated[int, Field(ge=1, le=100_000)]
+MOST_WEIGHT, MOST_STEPS = 10_000, 100_000
+Weight = Annotated[float, Field(ge=0, le=MOST_WEIGHT)]
+Steps = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 MOST_PIXELS = 2**36  # of a stage's video, over all frames; 500 times those of the paper's largest
 
 
