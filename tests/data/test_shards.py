@@ -517,6 +517,27 @@ def test_a_server_that_is_gone_or_does_not_answer_is_told(
     assert len(said) == 1
 
 
+def test_a_cache_that_takes_no_downloads_is_no_damage(
+    folder: Path, web: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the shards nor the net are at fault: nothing is skipped, and nothing is asked for again."""
+    resource = pytest.importorskip("resource")
+    publish(web, folder)
+    (tmp_path / "file").write_text("in the way")
+    caches = {"Not a directory": tmp_path / "file" / "cache", "File too large": tmp_path / "full"}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for why, cache in caches.items():
+        there = Shards(path=web.url("train-{000..004}.tar"), cache=str(cache), damaged="skip")
+        web.asked.clear()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))  # of an index more arrives
+        try:
+            with pytest.raises(OSError, match=rf"kept there \({why}\); ZOETROPE_CACHE, or `cache` of the data"):
+                there.open()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert max(Counter(name for name, _ in web.asked).values(), default=0) <= 2  # the rest is asked for once
+
+
 def test_what_a_portal_answers_is_not_kept(folder: Path, web: Server, tmp_path: Path) -> None:
     page = b"<html>\x1b[31mplease log in</html>"
     names = [f"train-000.tar{end}" for end in ("", ".index.json")]

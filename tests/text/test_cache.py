@@ -137,6 +137,18 @@ def test_a_cache_that_cannot_be_written(encoder: T5, tmp_path: Path, caplog: pyt
     assert sent.prepare(TEXTS) == 0 and torch.equal(sent.encode(TEXTS[:2]).text, made) and len(caplog.messages) == 1
 
 
+def test_where_there_is_no_home_nothing_is_kept(
+    encoder: T5, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in a container for a user without a home: the user that the cache is to lie with is unknown."""
+    monkeypatch.setenv("ZOETROPE_CACHE", "~no-such-user-here/cache")
+    monkeypatch.chdir(tmp_path)
+    cache = EmbeddingCache(encoder)
+    assert cache.prepare(TEXTS) == len(TEXTS) and cache.prepare(TEXTS) == 0
+    (told,) = caplog.messages
+    assert "no home folder" in told and "ZOETROPE_CACHE" in told and list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("size", [0, 100, 5000])
 def test_a_damaged_cache_is_begun_anew(
     encoder: T5, tmp_path: Path, size: int, caplog: pytest.LogCaptureFixture

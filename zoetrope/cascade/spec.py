@@ -24,7 +24,8 @@ from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
 
-Steps = Annotated[int, Field(ge=1, le=100_000)]
+MOST_STEPS = 100_000
+Steps = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 MOST_PIXELS = 2**36  # of a stage's video, over all frames; 500 times those of the paper's largest
 
 

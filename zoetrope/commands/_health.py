@@ -175,7 +175,8 @@ def writable(folder: Path) -> bool:
     """Whether a folder, or the nearest one above it that exists, takes a file."""
     near = next(place for place in (folder, *folder.parents) if place.exists())
     try:
-        with tempfile.NamedTemporaryFile(dir=near):
-            return os.access(near, os.W_OK)
+        with tempfile.NamedTemporaryFile(dir=near) as file:
+            file.write(bytes(2**16))
+        return os.access(near, os.W_OK)
     except OSError:
         return False
