@@ -21,6 +21,7 @@ NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 # From the ground up: a module imports from its own layer and from those before it.
 LAYERS = [
     "explain",
+    "plain_files",
     "strict_json",
     "wording",
     "config",

@@ -61,7 +61,7 @@ class Signals:
 
 
 def interrupt(message: str, number: int) -> KeyboardInterrupt:
-    """What ends the command with this message, and with the exit status of a signal; 0 is for one that came elsewhere."""
+    """What ends the command with this message, with the exit status of a signal; 0 is one that came elsewhere."""
     if Signals.active is not None:
         Signals.active.received = number
     return KeyboardInterrupt(message)

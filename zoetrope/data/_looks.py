@@ -18,11 +18,13 @@ from typing import Literal, NamedTuple
 from zoetrope import __version__
 from zoetrope.config import Config
 from zoetrope.data._files import State
+from zoetrope.plain_files import make_way, read_plain
 from zoetrope.text._cache import default_folder
 from zoetrope.video import Info
 
 _log = logging.getLogger(__name__)
 FOLDERS = 64  # what is known of so many folders is kept
+LARGEST = 2**28  # bytes of what is known of one
 
 
 class _Look(NamedTuple):
@@ -69,7 +71,7 @@ def _reader() -> str:
 
 def _read(path: Path) -> dict[str, _Look]:
     try:
-        found = _Looks.from_json(path.read_text("utf-8"))
+        found = _Looks.from_json(read_plain(path, LARGEST).decode())
         os.utime(path)
     except (OSError, ValueError, RecursionError):
         return {}
@@ -81,6 +83,7 @@ def _write(path: Path, files: dict[str, _Look]) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        make_way(partial)
         partial.write_text(json.dumps(_Looks(reader=_reader(), files=files).to_json()), "utf-8")
         partial.replace(path)
         for old in sorted(path.parent.glob("*.json"), key=lambda one: one.stat().st_mtime_ns)[:-FOLDERS]:

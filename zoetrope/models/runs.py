@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoetrope.cascade.spec import CascadeSpec
+from zoetrope.explain import reason
 from zoetrope.models.files import inside, read_json
 
 RUN, RECIPE = "run.json", "recipe.json"
@@ -112,6 +113,8 @@ def _read(run: Path) -> tuple[CascadeSpec, str, tuple[int, ...]]:
         half_life = recipe["training"][stage]["half_life"]
         cascade = CascadeSpec.from_json(recipe["cascade"])
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{run}: not a run that can be read, from its {RECIPE} and {RUN} ({error})") from None
+        raise ValueError(
+            f"{run}: not a run that can be read, from its {RECIPE} and {RUN} ({reason(error, run)})"
+        ) from None
     cascade.stage(stage)
     return cascade, stage, tuple(half_life) if isinstance(half_life, list) else (half_life,)

@@ -18,6 +18,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from zoetrope.plain_files import expect_plain
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -156,7 +158,7 @@ class Store:
             try:
                 with closing(self._open()) as base, base:
                     return work(base)
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, ValueError) as error:
                 damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
                 if last or not damaged or not self._begin_anew():
                     self._tell(error)
@@ -165,6 +167,8 @@ class Store:
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        for end in ("", "-journal", "-wal"):
+            expect_plain(self.path.with_name(FILE + end))  # SQLite would wait for a pipe
         base = sqlite3.connect(self.path, timeout=_WAIT, check_same_thread=False)
         try:
             base.execute("PRAGMA synchronous = OFF")  # what a crash of the machine damages is begun anew

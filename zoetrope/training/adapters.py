@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from zoetrope.config import Config
 from zoetrope.models.weights import read_weights, write_weights
 from zoetrope.networks import Network
+from zoetrope.plain_files import expect_plain
 from zoetrope.training.writing import remove
 
 ATTENTION = ("*attention.*",)
@@ -124,6 +125,7 @@ def read_adapters(network: nn.Module, path: Path) -> None:
     Raises ValueError that names the file if it is missing or damaged, or if its adapters are not this network's.
     """
     own = adapters(network)
+    expect_plain(path)
     try:
         stored = load_file(path)
     except FileNotFoundError:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import distributed as dist
 
+from zoetrope.explain import reason
 from zoetrope.models.weights import save_tensors
 from zoetrope.strict_json import read_json
 from zoetrope.training.pieces import Damaged, Piece, Stored, divided, pieces, write_pieces
@@ -268,7 +269,7 @@ def _position(checkpoint: Path) -> dict[str, Any]:
     except Damaged:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Damaged(f"{path}: cannot be read ({error!r})") from None
+        raise Damaged(f"{path}: cannot be read ({reason(error, path)})") from None
     return dict(value)
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from zoetrope.cascade.spec import Distilled, Oscillating, SamplingSpec, StageSpec
 from zoetrope.diffusion.distillation import expect_distillable
+from zoetrope.explain import reason
 from zoetrope.models.runs import DISTILLATION
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.stochastic import Stochastic
@@ -104,7 +105,7 @@ class Distillation(NamedTuple):
             first = StageSpec.from_json(told["first"]) if "first" in told else None
             recipe = Recipe.from_json(read_json(folder / "recipe.json"))
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{folder}: not a distillation that can be read ({error})") from None
+            raise ValueError(f"{folder}: not a distillation that can be read ({reason(error, folder)})") from None
         recipe.train_spec(stage)
         return cls(folder, recipe, stage, first)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from zoetrope.explain import reason
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
 from zoetrope.strict_json import read_json
@@ -224,7 +225,9 @@ def _read_position(path: Path) -> tuple[int, int]:
         value = read_json(path)
         return int(value["examples"]), int(value["threads"])
     except (ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"{path}: expected the whole numbers examples and threads as JSON ({error!r})") from None
+        raise Damaged(
+            f"{path}: expected the whole numbers examples and threads as JSON ({reason(error, path)})"
+        ) from None
 
 
 def _adapter_of(name: str) -> str:

@@ -9,6 +9,7 @@ import torch
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import read_json, unknown
+from zoetrope.explain import reason
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.files import read_card
 from zoetrope.models.folder import loaded, locate, read_spec, weights_file
@@ -190,9 +191,9 @@ def run_recipe(run: str | Path) -> tuple[Recipe, str]:
         about = read_json(run / "run.json")
         recipe = Recipe.from_json(read_json(run / "recipe.json"))
     except FileNotFoundError as error:
-        raise ValueError(f"{run}: not a run, it has no recipe.json and run.json ({error})") from None
+        raise ValueError(f"{run}: not a run, it has no {Path(error.filename).name}") from None
     except ValueError as error:
-        raise ValueError(f"{run}: its recipe.json or run.json cannot be read ({error})") from None
+        raise ValueError(f"{run}: its recipe.json or run.json cannot be read ({reason(error, run)})") from None
     stage = about.get("stage") if isinstance(about, dict) else None
     if not isinstance(stage, str):
         raise ValueError(f"{run}: its run.json cannot be read (it names no stage)")
