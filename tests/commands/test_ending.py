@@ -1,6 +1,7 @@
 """How commands end early: by signals as by Ctrl-C, and with one line where memory or a home is missing."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -102,6 +103,44 @@ def test_errors_that_a_user_can_mend(error: BaseException, told: str) -> None:
 def test_errors_that_are_ours() -> None:
     for error in (RuntimeError("shape"), KeyError("x"), RecursionError(), OverflowError(), IndexError()):
         assert explained(error, "generate") is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space as Linux does")
+@pytest.mark.parametrize(
+    ("memory", "told"),
+    [
+        (["--memory", "300GB"], r"stage 'base' \(16x512x512@3fps\): out of memory; less is needed .*--memory SIZE"),
+        ([], r"memory: stage 'base' \(16x512x512@3fps\) needs \d+ MB even in its smallest tiles, got \d{3,4} MB"),
+    ],
+)
+def test_a_limit_of_memory_that_is_met(memory: list[str], told: str, tmp_path: Path) -> None:
+    """A stage that is let begin fails and is named; otherwise it does not begin."""
+    words = ["a star", "--until", "base", "--size", "512x512", "--frames", "16", *memory]
+    done = limited("generate", *words, "-o", "a.mp4", "--quiet", at=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(f"error: {told}.*", done.stderr.splitlines()[-1]) and "Traceback" not in done.stderr, done
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space as Linux does")
+def test_a_training_for_which_memory_does_not_suffice(recipe: Path, tmp_path: Path) -> None:
+    large = ["--size", "128x128", "--set", 'base.training.phases=[{"examples": 64, "batch": 64}]']
+    done = limited("train", recipe, "--stage", "base", "--out", "run", *large, "--quiet", at=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "") and "Traceback" not in done.stderr, done
+    assert done.stderr.splitlines()[-1].startswith("error: train: out of memory; a smaller batch needs less"), done
+
+
+def limited(*words: str | Path, at: Path) -> subprocess.CompletedProcess[str]:
+    """A finished command, which may have 1.5 GB, as `ulimit -v` would have it."""
+    resource = pytest.importorskip("resource")
+    return subprocess.run(
+        [sys.executable, "-m", "zoetrope", *map(str, words)],
+        cwd=at,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (15 * 10**8, 15 * 10**8)),
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_a_home_that_nobody_knows(cli: Cli) -> None:
