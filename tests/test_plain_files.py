@@ -1,4 +1,4 @@
-"""What lies in the place of a file that is a convenience only: it is done without, and nothing waits or fails for it."""
+"""What lies in the place of a file that is only a convenience: it is done without; nothing waits or fails for it."""
 
 import json
 import os
