@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoetrope.commands._card import readable
 from zoetrope.commands._options import Json, Quiet
 from zoetrope.commands._talk import Talk
 from zoetrope.wording import counted, one_line
@@ -79,7 +80,7 @@ def _model(name: str) -> tuple[dict[str, Any], list[str]]:
         f"text: {js.dumps(spec.text.to_json())}",
         *_table(spec.stages, sizes),
     ]
-    return value, [*lines, "", card.strip() or "It has no card."]
+    return value, [*lines, "", readable(card) if card.strip() else "It has no card."]
 
 
 def _recipe(recipe: "Recipe") -> list[str]:
