@@ -1,6 +1,7 @@
 """What many tests share: the reference material beside the repository, and media files made on the spot."""
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +33,20 @@ def cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     del os.environ["ZOETROPE_CACHE"]
     if before is not None:
         os.environ["ZOETROPE_CACHE"] = before
+
+
+def make_pipe(path: str | Path) -> None:
+    """Make a named pipe; the test is skipped where the system has none."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+    os.mkfifo(path)
+
+
+def local_socket() -> socket.socket:
+    """A socket that lies in a folder once it is bound; the test is skipped where the system has none."""
+    if not hasattr(socket, "AF_UNIX"):
+        pytest.skip("this system has no sockets in folders")
+    return socket.socket(socket.AF_UNIX)
 
 
 def numbered(count: int, height: int = 48, width: int = 64) -> np.ndarray:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from types import FrameType
 
 import pytest
 import torch
-from conftest import numbered
+from conftest import local_socket, make_pipe, numbered
 
 from zoetrope.data import _looks, _tar
 from zoetrope.data._fetch import Mark
@@ -26,6 +25,8 @@ from zoetrope.text._store import FILE, Store
 from zoetrope.training import precision
 from zoetrope.training.state import read_metrics
 from zoetrope.video import Video, read_tags
+
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="this system ends nobody who waits")
 
 
 @pytest.fixture(autouse=True)
@@ -44,15 +45,15 @@ def patient(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 
 def pipe(path: Path) -> None:
-    os.mkfifo(path)
+    make_pipe(path)
 
 
 def device(path: Path) -> None:
     path.symlink_to("/dev/zero")
 
 
-def local_socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as end:
+def bound(path: Path) -> None:
+    with local_socket() as end:
         here = Path.cwd()
         os.chdir(path.parent)  # their names are short
         end.bind(path.name)
@@ -75,7 +76,7 @@ def empty(path: Path) -> None:
     path.touch()
 
 
-SPECIAL = [pipe, device, local_socket]
+SPECIAL = [pipe, device, bound]
 ALL = [*SPECIAL, garbage, another, deep, empty]
 
 

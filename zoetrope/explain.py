@@ -63,6 +63,12 @@ def shown(value: object) -> str:
     return text if len(text) <= 100 else text[:97] + "..."
 
 
+def expect_path(what: str, value: object, wanted: str = "a path") -> None:
+    """Raise ValueError unless a value is text or a path."""
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError(f"{what}: expected {wanted}, got {shown(value)}")
+
+
 def reason(error: Exception, told: object = "") -> str:
     """Why something could not be read, after a message that has `told` the path already, which is not repeated."""
     if isinstance(error, KeyError):

@@ -218,7 +218,7 @@ def test_short_clips_are_treated_as_training_treated_them(cli: Cli, model: Path)
     assert len(set(seen["hold"])) < 4 and len(set(seen["slow"])) == 4
     refused = cli(*words, "--short", "slow", "--out", "hold")
     assert refused.code == 2 and "holds a report of other settings: short (None there, 'slow' asked)" in refused.err
-    assert "too short" in cli(*words, "--short", "drop", "--out", "drop").err
+    assert "no clip has 4 frames at 2 fps" in cli(*words, "--short", "drop", "--out", "drop").err
     wrong = cli(*words, "--short", "hodl", "--out", "x")
     assert wrong == (2, "", "error: --short: unknown way 'hodl'; did you mean 'hold'?\n")
 

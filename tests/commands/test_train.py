@@ -181,6 +181,7 @@ def test_an_error_after_a_signal_is_told(cli: Cli, recipe: Path, monkeypatch: py
     assert done == (2, "", "error: run: No space left on device\n")
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no such signals")
 def test_what_nohup_has_turned_off_stays_so(cli: Cli, recipe: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

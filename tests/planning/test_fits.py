@@ -2,11 +2,11 @@
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import make_pipe
 
 from zoetrope.__main__ import main
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
@@ -133,6 +133,6 @@ def test_a_damaged_file_of_measurements_is_named_once(
     assert main(["plan", "mini", "--device", "t4", "--measured", "a.json"]) == 2
     told = capsys.readouterr().err
     assert told.startswith("error: --measured a.json: expected what benchmarks/") and told.count("a.json") == 1
-    os.mkfifo("pipe.json")
+    make_pipe("pipe.json")
     assert main(["plan", "mini", "--device", "t4", "--measured", "pipe.json"]) == 2
     assert "got something else (expected a plain file)" in capsys.readouterr().err

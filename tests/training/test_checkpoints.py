@@ -2,8 +2,6 @@
 
 import json
 import logging
-import os
-import resource
 import shutil
 import threading
 from collections.abc import Iterator
@@ -12,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import make_pipe
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -42,6 +41,7 @@ def names(run: Path) -> list[str]:
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """What a full disk does to files that are larger."""
+    resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -201,7 +201,7 @@ def test_pieces_of_another_number_of_axes_and_files_that_are_none(tmp_path: Path
     with pytest.raises(Damaged, match=r"1\.safetensors: not a whole safetensors file"):
         Stored(tmp_path, "part")
     other.unlink()
-    os.mkfifo(other)
+    make_pipe(other)
     with pytest.raises(Damaged, match=r"1\.safetensors: no such file"):
         Stored(tmp_path, "part")
 

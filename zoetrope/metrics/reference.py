@@ -17,6 +17,7 @@ from zoetrope.data.toybox.held_out import held_out, held_out_script
 from zoetrope.data.toybox.render import render
 from zoetrope.data.toybox.scene import Script, scene
 from zoetrope.data.toybox.world import numbered_script
+from zoetrope.explain import expect_path
 from zoetrope.shapes import VideoShape
 
 log = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ def open_reference(data: str, split: str | None = None, short: Literal["hold", "
     what training never shows together; "training" are the things and captions of training.
     Raises ValueError if there is no such split, or if nothing in the folder is usable.
     """
+    expect_path("data", data, "a folder or toybox")
     if data != "toybox" or Path(data).is_dir():
         if is_shards(data):
             raise ValueError(f"--data {data}: expected the folder of clips, got shards, which have no splits")

@@ -15,6 +15,7 @@ import torch
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import Config, Kind, unknown
+from zoetrope.explain import expect_path
 from zoetrope.models.files import inside, read_json
 from zoetrope.models.weights import PICKLES, read_weights, write_weights
 from zoetrope.networks import Network
@@ -35,6 +36,7 @@ def locate(name_or_path: str | Path) -> Path:
 
     Raises ValueError, with the nearest name, if there is no such model.
     """
+    expect_path("model", name_or_path, "a folder, a shipped name or a hub id")
     path, name = Path(os.path.expanduser(name_or_path)), str(name_or_path)
     if (path / FILE).is_file():
         return path

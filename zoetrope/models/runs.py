@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoetrope.cascade.spec import CascadeSpec
-from zoetrope.explain import reason
+from zoetrope.explain import expect_path, reason
 from zoetrope.models.files import inside, read_json
 
 RUN, RECIPE = "run.json", "recipe.json"
@@ -31,6 +31,7 @@ def is_run(folder: Path) -> bool:
 
 def named(name: str | Path) -> tuple[Path, int | None]:
     """The folder that RUN or RUN@HALF_LIFE means, and the half-life of the average to use, None for the first."""
+    expect_path("model", name, "a folder, a shipped name or a hub id")
     path = Path(os.path.expanduser(name))
     head, sign, tail = path.name.rpartition("@")
     if not sign or not head or not tail.isdigit() or path.exists():

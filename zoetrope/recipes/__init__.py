@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from zoetrope.config import unknown
+from zoetrope.explain import expect_path
 
 if TYPE_CHECKING:
     from zoetrope.training.spec import Recipe
@@ -25,14 +26,15 @@ def is_recipe(what: str) -> bool:
     return Path(what).suffix in (".json", ".py") or (name in names() and not Path(name).is_dir())
 
 
-def load_recipe(name_or_path: str) -> "Recipe":
+def load_recipe(name_or_path: str | Path) -> "Recipe":
     """A recipe by its shipped name, from a recipe.json, or from a Python file with a function `recipe()`.
 
     NAME@WIDTH is a sibling of a shipped one whose function takes a `width`, a factor of those of its networks.
     A Python file is run. Raises ValueError, with the nearest name, if there is no such recipe, or says what is wrong
     with it.
     """
-    path = Path(name_or_path).expanduser()
+    expect_path("recipe", name_or_path, "a shipped name or a file")
+    path, name_or_path = Path(name_or_path).expanduser(), str(name_or_path)
     if path.suffix in (".json", ".py") or path.is_file():
         return _from_file(path)
     name, scaled, width = name_or_path.partition("@")

@@ -9,7 +9,7 @@ import torch
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import read_json, unknown
-from zoetrope.explain import reason
+from zoetrope.explain import reason, shown
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.files import read_card
 from zoetrope.models.folder import loaded, locate, read_spec, weights_file
@@ -90,6 +90,8 @@ def gather(names: Sequence[str | Path]) -> Gathered:
     Raises ValueError if one is not there, if two runs or two models are of one stage, if they read text differently,
     or if the stages do not fit each other.
     """
+    if isinstance(names, str | Path) or not isinstance(names, Sequence) or not names:
+        raise ValueError(f"models: expected a list of at least one name or path, got {shown(names)}")
     names = [own for name in names for own in _runs_of(name) or [name]]
     parts = {str(name): _run(name) if is_run(name) else _model(name) for name in names}
     by_stage = {**_by_stage(parts, runs=False), **_by_stage(parts, runs=True)}  # the runs have the last word
