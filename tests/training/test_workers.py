@@ -92,7 +92,7 @@ def test_answers_come_in_order_and_from_all() -> None:
     assert len(pids) == 3 and os.getpid() not in pids and all(gone(pid) for pid in pids)
 
 
-@pytest.mark.skipif(sys.platform != "linux" or getattr(os, "getuid", int)() != 0, reason="mounts a file system, which takes root")
+@pytest.mark.skipif(sys.platform != "linux" or os.getuid() != 0, reason="mounts a file system, which takes root")
 def test_next_to_no_shared_memory_is_enough() -> None:
     mount = ["unshare", "-m", "bash", "-c", 'mount -t tmpfs -o size=64k tmpfs /dev/shm && exec "$@"', "-"]
     if subprocess.run([*mount, "true"], capture_output=True).returncode:
