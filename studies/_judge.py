@@ -14,7 +14,7 @@ from zoetrope.data.toybox.held_out import held_out
 from zoetrope.data.toybox.prompts import Prompt
 from zoetrope.data.toybox.render import render
 from zoetrope.data.toybox.scene import scene
-from zoetrope.data.toybox.vocabulary import COLOURS, FLAT_SHAPES
+from zoetrope.data.toybox.vocabulary import COLOURS, FLAT_SHAPES, MOTIONS
 from zoetrope.metrics.flicker import flicker
 from zoetrope.metrics.psnr import decibels, squared_error
 from zoetrope.metrics.recogniser import recognise
@@ -23,8 +23,8 @@ from zoetrope.video import Video
 
 MOVING = 8  # frames
 EDGE = 0.98  # values beyond it count as saturated
-CHANCE = {"colour": 1 / len(COLOURS), "shape": 1 / len(FLAT_SHAPES)}
-CHANCE["all"] = CHANCE["colour"] * CHANCE["shape"]  # of clips too short to show a motion
+CHANCE = {"colour": 1 / len(COLOURS), "shape": 1 / len(FLAT_SHAPES), "motion": 1 / len(MOTIONS)}
+CHANCE["all"] = CHANCE["colour"] * CHANCE["shape"] * CHANCE["motion"]
 
 Columns = dict[str, list[float]]
 
