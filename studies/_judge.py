@@ -23,8 +23,9 @@ from zoetrope.video import Video
 
 MOVING = 8  # frames
 EDGE = 0.98  # values beyond it count as saturated
-CHANCE = {"colour": 1 / len(COLOURS), "shape": 1 / len(FLAT_SHAPES), "motion": 1 / len(MOTIONS)}
-CHANCE["all"] = CHANCE["colour"] * CHANCE["shape"] * CHANCE["motion"]
+CHANCE = {"colour": 1 / len(COLOURS), "shape": 1 / len(FLAT_SHAPES)}
+CHANCE["all"] = CHANCE["colour"] * CHANCE["shape"]  # of pictures, and of clips too short to show a motion
+CHANCE_MOVING = {**CHANCE, "motion": 1 / len(MOTIONS), "all": CHANCE["all"] / len(MOTIONS)}
 
 Columns = dict[str, list[float]]
 

@@ -199,13 +199,16 @@ class Kept(NamedTuple):
 def main(study: Study) -> None:
     """Train what is not trained yet, measure what is not measured yet, and write the page."""
     parser = argparse.ArgumentParser(description=study.title, epilog=study.finding)
-    parser.add_argument("--out", type=Path, default=Path("runs/studies") / study.name, help="folder of the runs")
-    parser.add_argument("--page", type=Path, default=Path("docs/results"), help="folder of the page")
+    parser.add_argument("--out", type=Path, help="folder of the runs; runs/studies/NAME, of a --scale runs/tried/NAME")
+    parser.add_argument("--page", type=Path, help="folder of the page; docs/results, of a --scale runs/tried")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, of one thread each")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the examples, to try a study out")
     parser.add_argument("--train", nargs=2, metavar=("ARM", "SEED"), help="train this one alone")
     parser.add_argument("--rewrite", action="store_true", help="write the page anew from its numbers, measure nothing")
     options = parser.parse_args()
+    tried = options.scale != 1  # neither runs nor pages are those of the study
+    options.out = options.out or Path("runs/tried" if tried else "runs/studies") / study.name
+    options.page = options.page or Path("runs/tried" if tried else "docs/results")
     if options.rewrite:
         _publish(study, json.loads((options.page / f"{study.name}.json").read_text()), options.page)
         return

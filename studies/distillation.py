@@ -6,7 +6,7 @@ python studies/distillation.py
 from functools import cache, partial
 from typing import Any, NamedTuple
 
-from _judge import CHANCE, filmed, hits, put_together
+from _judge import CHANCE_MOVING, filmed, hits, put_together
 from _study import (
     Claim,
     Folders,
@@ -116,7 +116,7 @@ def page(numbers: Json) -> Page:
         way = WAYS.get(name)
         calls = "" if way is None else str(way.calls)
         rows.append([name, calls, *(share(one[aspect]) for aspect in ASPECTS), share_interval(one["all"])])
-    rows.append(["by chance", "", *(f"{CHANCE[aspect]:.1%}" for aspect in ASPECTS), ""])
+    rows.append(["by chance", "", *(f"{CHANCE_MOVING[aspect]:.1%}" for aspect in ASPECTS), ""])
 
     def draw(axes: Any) -> None:
         for axis, aspect in zip(axes, ("all", "shape"), strict=True):

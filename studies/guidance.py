@@ -7,7 +7,7 @@ from functools import cache, partial
 from typing import Any
 
 from _intervals import Interval, by_prompt, over_prompts
-from _judge import CHANCE, EDGE, filmed, hits, put_together, saturation
+from _judge import CHANCE_MOVING, EDGE, filmed, hits, put_together, saturation
 from _study import (
     Claim,
     Folders,
@@ -35,7 +35,7 @@ TAKES = 8  # of a true clip
 DYNAMIC = 0.995
 ASPECTS = ("colour", "shape", "motion", "all")
 WEIGHTS = {
-    "constant, static": (0.0, 1.0, 2.0, 4.0, 16.0),
+    "constant, static": (0.0, 1.0, 2.0, 4.0, 8.0, 16.0),
     "constant, dynamic": (16.0,),
     "oscillating, static": (16.0,),
 }
@@ -109,6 +109,7 @@ def page(numbers: Json) -> Page:
         right("a weight of 2, mini's, makes more clips right than none", usual, none),
         right("a weight of 2 makes more clips right than 1", usual, weak),
         right("a weight of 4 makes more clips right than 2", "constant, static, 4", usual),
+        right("a weight of 8 makes more clips right than 2", "constant, static, 8", usual),
         right("a weight of 16 makes fewer clips right than none", none, strong),
         saturates("a weight of 16 saturates more values than none", none),
         saturates("a weight of 16 saturates more values than true clips", "true clips"),
@@ -123,7 +124,7 @@ def page(numbers: Json) -> Page:
     for name, one in numbers.items():
         cells = [share(one[aspect]) for aspect in ASPECTS]
         rows.append([name, *cells, share_interval(one["all"]), share(one["saturated"])])
-    rows.append(["by chance", *(f"{CHANCE[aspect]:.1%}" for aspect in ASPECTS), "", ""])
+    rows.append(["by chance", *(f"{CHANCE_MOVING[aspect]:.1%}" for aspect in ASPECTS), "", ""])
 
     def draw(axes: Any) -> None:
         for axis, key in zip(axes, ("all", "saturated"), strict=True):
