@@ -206,9 +206,8 @@ def main(study: Study) -> None:
     parser.add_argument("--train", nargs=2, metavar=("ARM", "SEED"), help="train this one alone")
     parser.add_argument("--rewrite", action="store_true", help="write the page anew from its numbers, measure nothing")
     options = parser.parse_args()
-    tried = options.scale != 1  # neither runs nor pages are those of the study
-    options.out = options.out or Path("runs/tried" if tried else "runs/studies") / study.name
-    options.page = options.page or Path("runs/tried" if tried else "docs/results")
+    runs, pages = places(options.scale)
+    options.out, options.page = options.out or runs / study.name, options.page or pages
     if options.rewrite:
         _publish(study, json.loads((options.page / f"{study.name}.json").read_text()), options.page)
         return
@@ -223,6 +222,11 @@ def main(study: Study) -> None:
     if folders:
         numbers["minutes"] = {name: [minutes(folder) for folder in each] for name, each in folders.items()}
     _publish(study, _rounded(numbers), options.page)
+
+
+def places(scale: float) -> tuple[Path, Path]:
+    """Where runs and pages are by default; those of a study that is tried out are not the study's."""
+    return (Path("runs/studies"), Path("docs/results")) if scale == 1 else (Path("runs/tried"), Path("runs/tried"))
 
 
 def _folder(study: Study, name: str, seed: int, out: Path) -> Path:

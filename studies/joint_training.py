@@ -78,6 +78,8 @@ def page(numbers: Json) -> Page:
     if SAME in arms:
         better = "pictures of the clips' own scripts make clips better in colours that clips showed"
         claims.append(Claim(better, more(SAME, ALONE, old), points))
+        wide = "pictures of many things make clips better in colours that clips showed than pictures of those few"
+        claims.append(Claim(wide, more(MANY, SAME, old), points))
     rows = [["trained on", "seeds", *(f"{key}: {aspect}" for key in SETS for aspect in ASPECTS)]]
     for name in arms:
         tables = [numbers[name][key][aspect] for key in SETS for aspect in ASPECTS]

@@ -201,6 +201,11 @@ def test_a_measurement_is_made_once(tmp_path: Path) -> None:
         assert kept("one", lambda: made.append(1) or [len(made)]) == [1]
 
 
+def test_what_is_tried_out_touches_neither_runs_nor_pages_of_the_study() -> None:
+    places = importlib.import_module("_study").places
+    assert not {*places(0.02)} & {*places(1)} and places(1)[1] == Path("docs/results")
+
+
 def test_chance_is_that_of_the_world() -> None:
     from zoetrope.data.toybox.prompts import familiar
 
