@@ -30,6 +30,7 @@ from zoetrope.config import override, unknown
 from zoetrope.data.toybox.held_out import held_out
 from zoetrope.diffusion.denoise import denoiser, guided_together, per_step, statically_thresholded
 from zoetrope.diffusion.process import diffuse
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.guidance.text import with_and_without_text
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import fused
@@ -40,7 +41,6 @@ from zoetrope.models.cascade import Cascade
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.precision import compute_dtype
 from zoetrope.models.weights import read_weights
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.video.resample import degrade
 
 Given = Literal["truth", "generated"]

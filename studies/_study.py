@@ -23,12 +23,12 @@ from torch import Tensor
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import fused
 from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.models.weights import read_weights
 from zoetrope.text import TextEncoder
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Phase, Recipe
 from zoetrope.training.state import read_metrics
@@ -68,7 +68,7 @@ class Arm(NamedTuple):
 
 def shortened(phase: Phase, scale: float) -> Phase:
     """A phase of this share of its examples, two batches at least."""
-    return phase.model_copy(update={"examples": max(2 * phase.batch, round(phase.examples * scale))})
+    return phase.with_(examples=max(2 * phase.batch, round(phase.examples * scale)))
 
 
 class Claim(NamedTuple):
@@ -272,7 +272,7 @@ class Sampler:
 def sampled_with(stage: StageSpec, **fields: Any) -> StageSpec:
     """A stage with other sampling."""
     sampling = {**stage.sampling.to_json(), **fields}
-    return stage.model_copy(update={"sampling": type(stage.sampling).from_json(sampling)})
+    return stage.with_(sampling=type(stage.sampling).from_json(sampling))
 
 
 def _publish(study: Study, numbers: Json, out: Path) -> None:

@@ -31,7 +31,7 @@ class Way(NamedTuple):
 
     def stage(self, stage: StageSpec) -> StageSpec:
         """The stage sampled so, on CLIP."""
-        stage = stage.model_copy(update={"shape": CLIP})
+        stage = stage.with_(shape=CLIP)
         return sampled_with(stage, sampler={"type": self.sampler}, steps=self.steps)
 
     @property

@@ -41,7 +41,7 @@ def _one(way: str, weight: float, noise: int) -> Json:
     guidance: Any = weight if form == "constant" else {"low": 1.0, "constant": 5, "high": weight}
     bound = "static" if threshold == "static" else DYNAMIC
     stage = sampled_with(sampler.stage, guidance=guidance, threshold=bound, steps=STEPS)
-    stage = stage.model_copy(update={"shape": CLIP})
+    stage = stage.with_(shape=CLIP)
     made = sampler([prompt.text for prompt in prompts], seed=noise, batch=16, stage=stage)
     return {**hits(made, prompts, CLIP.fps), "saturated": saturation(made)}
 

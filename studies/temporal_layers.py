@@ -34,18 +34,11 @@ def _grown(name: str, times: int, sides: int) -> StageSpec:
     """An arm's stage on so many times the frames and with so many times the sides, sampled in one step."""
     spec = ARMS[name].recipe.cascade.stage("ssr")
     small, large = (
-        one.model_copy(
-            update={
-                "frames": one.frames * times,
-                "fps": one.fps * times,
-                "height": one.height * sides,
-                "width": one.width * sides,
-            }
-        )
+        one.with_(frames=one.frames * times, fps=one.fps * times, height=one.height * sides, width=one.width * sides)
         for one in (SMALL, LARGE)
     )
-    once = spec.sampling.model_copy(update={"steps": 1})
-    return spec.on(large, small).model_copy(update={"sampling": once})
+    once = spec.sampling.with_(steps=1)
+    return spec.on(large, small).with_(sampling=once)
 
 
 def _costs(times: int, sides: int) -> Json:

@@ -21,9 +21,13 @@ NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 # From the ground up: a module imports from its own layer and from those before it.
 LAYERS = [
     "explain",
+    "foreign",
     "strict_json",
     "wording",
     "config",
+    "files",
+    "store",
+    "pretrained",
     "shapes",
     "conditioning",
     "diffusion",
@@ -34,6 +38,7 @@ LAYERS = [
     "guidance",
     "routines",
     "text",
+    "embeddings",
     "inputs",
     "networks",
     "cascade",
@@ -110,6 +115,13 @@ def test_imports_point_down(name: str) -> None:
     assert not above, f"{name} belongs to {own!r} and imports from above it"
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "__main__.py"])
+def test_private_modules_are_their_folders_own(name: str) -> None:
+    own = ".".join(("zoetrope", *Path(name).parent.parts))
+    private = [target for target in own_imports(PACKAGE / name) if "._" in target]
+    assert [target for target in private if not f"{own}.".startswith(target[: target.index("._") + 1])] == []
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_files_and_functions_are_short_and_explained(name: str) -> None:
     path = PACKAGE / name
@@ -183,3 +195,11 @@ def test_importing_every_module_does_nothing_else() -> None:
     assert report["acts"] == []
     assert report["same"], "a module changed random state, threads, defaults or the environment when it was imported"
     assert {"transformers", "av", "diffusers"}.isdisjoint(report["modules"])
+
+
+@pytest.mark.parametrize("folder", ["zoetrope", "studies", "benchmarks", "tests", "docs"])
+def test_configs_are_changed_by_what_validates(folder: str) -> None:
+    """`with_` refuses a misspelt field, which pydantic's own copy takes."""
+    unchecked = "model_" + "copy("
+    files = [path for path in (PACKAGE.parent / folder).rglob("*") if path.suffix in (".py", ".md")]
+    assert files and [str(path) for path in files if unchecked in path.read_text("utf-8")] == []

@@ -1,5 +1,6 @@
 """The command line: `zoetrope VERB`, also `python -m zoetrope VERB`."""
 
+import contextvars
 import ctypes
 import os
 import sys
@@ -41,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signals = Signals()
     try:
         with signals.caught():
-            return _run(words)
+            return contextvars.copy_context().run(_run, words)
     except KeyboardInterrupt as stop:
         fail(str(stop) or "interrupted", "")
         return signals.status

@@ -1,7 +1,7 @@
 """A noise level per frame through the code that samples stages: known frames stay, the others follow their law.
 
-The network is the exact denoiser of an autoregressive video. Samplers are affine where the denoiser is. So channels
-hold the answer to no noise, to each unit of the start, and to each unit of a step's noise: mean and covariance are exact.
+The network is the exact denoiser of an autoregressive video. Samplers are affine where the denoiser is; channels hold
+the answers to no noise, to each unit of the start, and to each unit of a step's noise: mean and covariance are exact.
 """
 
 from collections.abc import Iterator

@@ -12,16 +12,15 @@ import numpy as np
 import pytest
 from conftest import Maker, numbered
 
-from zoetrope.data import Unused, preview
+from zoetrope.data import Unused, pack, preview
 from zoetrope.data._files import files_of
-from zoetrope.data._long import cut_short
-from zoetrope.data._packing import pack
 from zoetrope.data._unused import Dropped
 from zoetrope.data.folder import Folder, scan
 from zoetrope.data.shards import Shards
+from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.embeddings.long import cut_short
 from zoetrope.metrics.reference import open_reference
 from zoetrope.shapes import VideoShape
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.text.words import Words
 from zoetrope.video import Video, save_image
 from zoetrope.wording import counted, one_line

@@ -68,7 +68,7 @@ def test_only_what_unseen_words_tell_is_judged(judging: ModuleType) -> None:
     assert "all" not in told["aspects"]
     # A wrong motion, told by a word that training knows, costs nothing.
     prompt = next(p for p in prompts if "motion" not in p.unseen and p.script.motion != "still")
-    still = prompt._replace(script=prompt.script.model_copy(update={"motion": "still"}))
+    still = prompt._replace(script=prompt.script.with_(motion="still"))
     (verdict,) = judging.verdicts("wordings", [prompt], [[shown(still)]])
     assert "motion" not in verdict.hits and verdict.hits["colour"]
 

@@ -122,8 +122,8 @@ def mixing(**fields: Any) -> Level:
 @pytest.mark.parametrize("attends", [False, True])
 def test_a_share_of_one_is_the_network_of_images(attends: bool) -> None:
     level = Level(width=16, spatial_attention=attends, text_attention=attends, temporal=("convolution", "attention"))
-    video = built(level.model_copy(update={"join": "mix"}))
-    image = built(level.model_copy(update={"temporal": ()}))
+    video = built(level.with_(join="mix"))
+    image = built(level.with_(temporal=()))
     same(image, video)
     z, levels, given = asked(4)
     with torch.no_grad():
@@ -218,7 +218,7 @@ def test_a_level_of_noise_for_each_frame() -> None:
     same_levels = network(z, level[:, None].expand(-1, 4), given | Conditioning(numbers=each))
     torch.testing.assert_close(same_levels, network(z, level, given), rtol=0, atol=1e-12)
     torch.testing.assert_close(network(z, level[:, None].expand(-1, 4), given), same_levels, rtol=0, atol=1e-12)
-    still = built(*(x.model_copy(update={"temporal": ()}) for x in levels), low_res=True, guided=True)
+    still = built(*(x.with_(temporal=()) for x in levels), low_res=True, guided=True)
     own = randn(2, 4, seed=9)
     out = still(z, own, given)
     for frame in range(4):

@@ -9,7 +9,7 @@ import torch
 from zoetrope.data.folder import Folder
 from zoetrope.data.mixture import Mixture, Part
 from zoetrope.data.toybox import Toybox
-from zoetrope.text._cache import EmbeddingCache
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.text.words import Words
 from zoetrope.training.told import CONTENTS, tell
 from zoetrope.video import Video

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import torch
 
+from zoetrope.files import write_text
 from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.training.lock import Lock, failure, holder
 from zoetrope.training.loop import Run
 from zoetrope.training.state import read_metrics
 from zoetrope.training.trackers import Track, Tracker, tracking
-from zoetrope.training.writing import append_text, expect_own, open_own, remove, write_text
+from zoetrope.training.writing import append_text, expect_own, open_own, remove
 
 from .conftest import Tiny
 from .test_checkpoints import largest_file
@@ -111,7 +112,7 @@ def test_a_service_that_fails_is_left_alone(tmp_path: Path, caplog: pytest.LogCa
         line.sheet(1, tmp_path)
     assert BROKEN.calls == ["scalars", "scalars"]
     assert [record.getMessage() for record in caplog.records] == [
-        "test_writing: failed (RuntimeError('503')); the training goes on without it"
+        "training.test_writing.Opens: failed (RuntimeError('503')); the training goes on without it"
     ]
 
 

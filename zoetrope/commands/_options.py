@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoetrope.config import unknown
+from zoetrope.foreign import trusting
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +20,22 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages but warnings and errors.")]
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps. [cuda if there is one]")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change any field. Repeatable.")]
+
+
+def _trusting(context: typer.Context, packages: list[str] | None) -> list[str] | None:
+    """Let what this command reads name classes of these packages, until it ends."""
+    context.with_resource(trusting(*(packages or ())))
+    return packages
+
+
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PACKAGE",
+        callback=_trusting,
+        help="Import this package if a model, a run or a recipe.json names classes of it. Repeatable.",
+    ),
+]
 
 
 def changes(sets: list[str] | None) -> list[tuple[str, Any]]:

@@ -45,7 +45,7 @@ class Whole(NamedTuple):
 
     def write(self, out: Path) -> None:
         """Write it down, whole or not at all."""
-        from zoetrope.training.writing import write_text
+        from zoetrope.files import write_text
 
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / FILE, js.dumps(self._asdict()))
@@ -61,7 +61,6 @@ class Grid(NamedTuple):
     def of(self, recipe: "Recipe") -> "Recipe":
         """The recipe on this grid. Raises ValueError, with the nearest legal size, for what a network cannot do."""
         from zoetrope.cascade.grid import on_grid
-        from zoetrope.training.spec import Recipe
 
         if self == Grid():
             return recipe
@@ -69,7 +68,7 @@ class Grid(NamedTuple):
         at_least("--fps", self.fps, 0)
         size = None if self.size is None else size_named(self.size)
         cascade = on_grid(recipe.cascade, size=size, frames=self.frames, fps=self.fps)
-        return Recipe.from_json({**recipe.to_json(), "cascade": cascade.to_json()})
+        return recipe.with_(cascade=cascade)
 
 
 def holds_stages(out: Path) -> bool:

@@ -11,6 +11,7 @@ from zoetrope.commands._options import (
     Device,
     Json,
     Quiet,
+    Trust,
     at_least,
     bytes_named,
     device_named,
@@ -71,6 +72,7 @@ def check(
     stage: Stage = None,
     recipe: Recipe = "mini",
     short: Short = "hold",
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -113,6 +115,7 @@ def preview(
     recipe: Recipe = "mini",
     count: Count = 8,
     short: Short = "hold",
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -157,7 +160,7 @@ def shard(
     out = new_folder(out)
     limit = bytes_named(size or "500MB", "--size") if size is not None or count is None else None
 
-    from zoetrope.data._packing import pack
+    from zoetrope.data import pack
     from zoetrope.data.folder import Folder as Captioned
     from zoetrope.wording import counted
 
@@ -183,6 +186,7 @@ def encode(
     recipe: OfRecipe = None,
     device: Device = None,
     dtype: DType = "auto",
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -193,8 +197,8 @@ def encode(
     encoder = _encoder(text, recipe)
     place = device_named(device)
 
-    from zoetrope.data._long import cut_short
-    from zoetrope.text._cache import EmbeddingCache
+    from zoetrope.embeddings.cache import EmbeddingCache
+    from zoetrope.embeddings.long import cut_short
     from zoetrope.wording import counted
 
     talk = Talk(json, quiet)
@@ -222,9 +226,9 @@ def _tell(talk: Talk, dataset: "Dataset") -> None:
 
 def _long_captions(recipe: str, captions: list[str]) -> list[str]:
     """A note on captions that the encoder of a recipe does not read to the end."""
-    from zoetrope.data._long import cut_short
+    from zoetrope.embeddings.cache import EmbeddingCache
+    from zoetrope.embeddings.long import cut_short
     from zoetrope.recipes import load_recipe
-    from zoetrope.text._cache import EmbeddingCache
 
     encoder = load_recipe(recipe).cascade.text
     if encoder is None or encoder.kind() not in SMALL:

@@ -22,6 +22,7 @@ from zoetrope.commands._options import (
     Json,
     Quiet,
     Sets,
+    Trust,
     at_least,
     bytes_named,
     device_named,
@@ -110,6 +111,7 @@ def evaluate(
     dtype: DType = "auto",
     memory: Memory = None,
     teacher: TeacherFlag = False,
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -181,7 +183,7 @@ def _extractors(features: list[str]) -> "dict[str, Extractor]":
 
 def _measures(metrics: list[str] | None, extractors: "dict[str, Extractor]", window: int | None) -> "list[Measure]":
     """The measures that were asked for, or all; with a `window`, networks of clips look at so many frames."""
-    from zoetrope.metrics.measures._choice import choose, usual
+    from zoetrope.metrics.choice import choose, usual
 
     if metrics is None:
         found = usual(extractors)
@@ -190,4 +192,4 @@ def _measures(metrics: list[str] | None, extractors: "dict[str, Extractor]", win
         if not names:
             raise ValueError("--metrics: expected the name of a metric, got none")
         found = choose(names, extractors)
-    return found if window is None else [measure.model_copy(update={"window": window}) for measure in found]
+    return found if window is None else [measure.with_(window=window) for measure in found]

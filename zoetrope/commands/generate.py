@@ -15,6 +15,7 @@ from zoetrope.commands._options import (
     Json,
     Quiet,
     Sets,
+    Trust,
     at_least,
     bytes_named,
     prompts_in,
@@ -167,6 +168,7 @@ def generate(
     dtype: DType = "auto",
     memory: Memory = None,
     teacher: TeacherFlag = False,
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

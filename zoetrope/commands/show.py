@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoetrope.commands._options import Json, Quiet
+from zoetrope.commands._options import Json, Quiet, Trust
 from zoetrope.commands._talk import Talk
 from zoetrope.wording import counted, one_line
 
@@ -26,7 +26,7 @@ What = Annotated[
 ]
 
 
-def show(what: What, json: Json = False, quiet: Quiet = False) -> None:
+def show(what: What, trust: Trust = None, json: Json = False, quiet: Quiet = False) -> None:
     """Tell what a model, a recipe or a run is.
 
     Of a recipe, --json prints the complete recipe.json, to start from.

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zoetrope.commands._options import Device, Json, Quiet, Sets, changes, device_named, new_folder
+from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, changes, device_named, new_folder
 from zoetrope.commands._stages import FILE, Grid, Part, Whole, holds_stages, is_finished, stages_named, summary, told
 from zoetrope.commands._talk import Talk
+from zoetrope.config import packages_of
+from zoetrope.foreign import trusting
 
 if TYPE_CHECKING:
     from zoetrope.training.loop import Progress, Run
@@ -99,6 +101,7 @@ def train(
     tensorboard: TensorBoard = False,
     wandb: Wandb = None,
     device: Device = None,
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -225,6 +228,8 @@ def _continued(talk: Talk, asked: Asked, folder: Path, stage: str | None) -> Par
 
     It also does so if the recipe, that of the folder or another that was named, is not what the run had until now,
     unless the options name what is to be different.
+    Like any run it may come from others, so that packages whose classes it names need --trust, unless they are those
+    of the recipe that was named.
     """
     from zoetrope.training.changes import changes_between
     from zoetrope.training.trained import begun_recipe, run_recipe
@@ -234,15 +239,17 @@ def _continued(talk: Talk, asked: Asked, folder: Path, stage: str | None) -> Par
         raise ValueError(
             f"{folder}: there is no run to resume" + (": the folder has no run.json, it is not a run" if there else "")
         )
-    made, name = run_recipe(folder)
+    given = None if asked.recipe is None else _loaded(asked.recipe)
+    with trusting(*packages_of(given)):
+        made, name = run_recipe(folder)
+        begun = begun_recipe(folder)
     if stage not in (None, name):
         raise ValueError(f"{folder}: is a run of stage {name!r}, not of {stage!r}")
-    if asked.recipe is not None:
-        given = _loaded(asked.recipe)
+    if given is not None:
         if given.name != made.name:
             raise ValueError(f"{folder}: is a run of recipe {made.name!r}, not of {asked.recipe!r}")
         made = given
-    made, before = located(made), located(begun_recipe(folder))
+    made, before = located(made), located(begun)
     made, expected = asked.applied(made, name), asked.applied(before, name)
     untold = changes_between(expected, made, name)
     if untold and not asked.accept:

@@ -26,6 +26,7 @@ from zoetrope.data._captions import LONGEST, caption_of, one_line
 from zoetrope.data._files import State
 from zoetrope.data._listing import IMAGES, VIDEOS
 from zoetrope.data._unused import Dropped
+from zoetrope.files import write_text
 from zoetrope.video import Info, Member, probe
 
 _log = logging.getLogger(__name__)
@@ -155,12 +156,7 @@ def _found(state: os.stat_result, *places: Path) -> Index | None:
 
 def _written(index: Index, path: Path) -> Index:
     """The index, once it is in a file, which appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(json.dumps(index.to_json()), "utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(path, json.dumps(index.to_json()))
     return index
 
 

@@ -42,8 +42,8 @@ class Mixture(Source):
 
     def located(self) -> Self:
         """See `Source`."""
-        parts = tuple(part.model_copy(update={"source": part.source.located()}) for part in self.parts)
-        return self.model_copy(update={"parts": parts})
+        parts = tuple(part.with_(source=part.source.located()) for part in self.parts)
+        return self.with_(parts=parts)
 
 
 class Draw(NamedTuple):

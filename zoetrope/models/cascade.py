@@ -21,6 +21,8 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
+from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.foreign import trusting
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import fused
 from zoetrope.models.asking import conditioning_of, expect_askable
@@ -31,7 +33,6 @@ from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress
 from zoetrope.models.weights import Origin
 from zoetrope.networks import Network
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.video import Video
 
 __all__ = ["Cascade", "Progress"]
@@ -84,6 +85,7 @@ class Cascade:
         teacher: bool = False,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        trust: Sequence[str] = (),
     ) -> Self:
         """A cascade by its name: a folder, a shipped name, a hub id, or a training. Weights are read when a stage runs.
 
@@ -94,10 +96,12 @@ class Cascade:
         `device` "auto" is the GPU, if there is one. `dtype` is what networks compute in: torch.float32, bfloat16 or
         float16. Distilled stages run where there are some, or with `teacher` the originals that they were distilled
         from.
-        Raises ValueError if there is no such model, or no teacher, if its description cannot be used, or if several do
-        not fit each other.
+        `trust` are the packages whose classes it may name, such as ("my_lab",): these are imported.
+        Raises ValueError if there is no such model, or no teacher, if its description cannot be used or names classes
+        of other packages, or if several do not fit each other.
         """
-        model = open_model(name_or_list)
+        with trusting(*trust):
+            model = open_model(name_or_list)
         return cls.of(model.originals() if teacher else model, device=device, dtype=dtype)
 
     @classmethod
@@ -135,7 +139,7 @@ class Cascade:
         """Write the cascade as a folder that `from_pretrained` reads. Weights are stored in bfloat16.
 
         Those of teachers are stored in `teacher_dtype`: `torch.int8` halves their size.
-        Raises ValueError if `from_pretrained` could not read it, as with a network that does not come with zoetrope.
+        Raises ValueError if `from_pretrained` could not read it, as with a network of a class within a function.
         """
         expect_readable(self.spec)
         networks = {stage.name: self._load(stage) for stage in self.spec.stages}

@@ -5,7 +5,6 @@ A file in 8 bits holds whole numbers from -127 to 127 for each tensor of two or 
 """
 
 import hashlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.files import whole
 from zoetrope.models.checkpoints import check_file
 from zoetrope.networks import Network
 
@@ -139,18 +139,13 @@ def write_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bflo
 
     Raises OSError as on a full disk.
     """
-    partial = path.with_name(f".{path.name}.partial")
     weights = {name: value.detach().cpu() for name, value in module.state_dict().items()}
     if dtype == torch.int8:
         weights = _in_eight_bits(weights)
     else:
         weights = {name: value.to(dtype).contiguous() for name, value in weights.items()}
-    try:
+    with whole(path) as partial:
         save_tensors(weights, partial)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:

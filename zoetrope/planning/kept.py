@@ -20,12 +20,11 @@ import torch
 import zoetrope
 from zoetrope.cascade.execution import layout
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.files import cache_folder, write_text
 from zoetrope.planning import work
 from zoetrope.planning.count import Operation, Tally
 from zoetrope.planning.work import TOKENS, Sampling, Training
-from zoetrope.text._store import default_folder
 from zoetrope.training.spec import TrainSpec
-from zoetrope.training.writing import write_text
 
 Value = TypeVar("Value")
 
@@ -83,7 +82,7 @@ def _kept(stage: StageSpec, told: dict[str, Any], count: Callable[[], Any], read
 
 
 def _folder() -> Path:
-    return default_folder().with_name("plans")
+    return cache_folder("plans")
 
 
 def _read(key: str) -> Any:

@@ -113,9 +113,10 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
 
 
 def shortened(stage: StageSpec, steps: int) -> StageSpec:
-    """The stage in at most so many steps, be it distilled for others: what comes of it is not looked at."""
-    sampling = stage.sampling.model_copy(update={"steps": min(stage.sampling.steps, steps)})
-    return stage.model_copy(update={"sampling": sampling, "distilled": None})
+    """The stage in at most so many steps, as if it were distilled for any number: what comes of it is not looked at."""
+    sampling = stage.sampling.with_(steps=min(stage.sampling.steps, steps))
+    distilled = None if stage.distilled is None else stage.distilled.with_(steps=None)
+    return stage.with_(sampling=sampling, distilled=distilled)
 
 
 def _call(calls: Calls, layout: Layout, meter: Meter, window: Window) -> tuple[Tally, Tally]:

@@ -162,7 +162,7 @@ def _train_small(examples: int) -> TrainSpec:
 
 def _train_large(examples: int) -> TrainSpec:
     """On squares of frames."""
-    return _train_small(examples).model_copy(update={"crop": (96, 96)})
+    return _train_small(examples).with_(crop=(96, 96))
 
 
 def _distil_base() -> DistilSpec:

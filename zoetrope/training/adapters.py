@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from zoetrope.config import Config
 from zoetrope.models.weights import read_weights, write_weights
 from zoetrope.networks import Former, Network
-from zoetrope.training.writing import remove
 
 ATTENTION = ("*attention.*",)
 MARKS = (".lora_A.", ".lora_B.")  # in the names of an adapter's parameters
@@ -88,7 +87,6 @@ def keep_base(network: Network, path: Path, leads: bool) -> None:
     if path.exists():
         read_weights(network, path)
     elif leads:
-        remove(path.with_name(f".{path.name}.partial"))  # a link would be written through
         write_weights(network, path, torch.float32)
 
 

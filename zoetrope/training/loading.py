@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from zoetrope.data import Dataset
-from zoetrope.text._cache import EmbeddingCache
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.training.batch import WHOLE, Batch, Batches, Share
 from zoetrope.training.workers import POLL, SLOW, answers
 from zoetrope.wording import counted

@@ -18,12 +18,15 @@ import torch
 from zoetrope import __version__
 from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.config import expect_importable, packages_of
+from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.files import write_text
+from zoetrope.foreign import trusting
 from zoetrope.layers.fused import fused
 from zoetrope.models.precision import compute_dtype
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
 from zoetrope.strict_json import read_json
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.adapters import BASE, adapt, freeze, keep_base
 from zoetrope.training.batch import Batch, Batches, Share
 from zoetrope.training.checkpoints import Keeper, go_on, sweep
@@ -40,7 +43,7 @@ from zoetrope.training.spec import Recipe, TrainSpec
 from zoetrope.training.state import TrainState, cut_metrics
 from zoetrope.training.told import tell
 from zoetrope.training.trackers import Track, scalars_of, tracking
-from zoetrope.training.writing import append_text, expect_own, unneeded, write_text
+from zoetrope.training.writing import append_text, expect_own, unneeded
 from zoetrope.video import save_image
 
 log = logging.getLogger(__name__)
@@ -90,8 +93,9 @@ class Run:
         A network that has a teacher starts as that one instead.
 
         Raises ValueError if `folder` already holds a run of another recipe or stage, if another process trains in it,
-        or for unfit weights.
+        for unfit weights, and for a recipe with a class that could not be found again by its name.
         """
+        expect_importable(recipe)
         self.recipe, self.folder, self.device, self.ranks = recipe, folder, device, ranks
         self.stage: StageSpec = recipe.cascade.stage(stage)
         self.spec: TrainSpec = recipe.train_spec(stage)
@@ -158,7 +162,8 @@ class Run:
         known: dict[str, Any] = read_json(settings)
         if known["stage"] != self.stage.name:
             raise ValueError(f"{self.folder}: is a run of stage {known['stage']!r}, not of {self.stage.name!r}")
-        written = Recipe.from_json(read_json(recipe)).cascade.stage(self.stage.name)
+        with trusting(*packages_of(self.recipe)):
+            written = Recipe.from_json(read_json(recipe)).cascade.stage(self.stage.name)
         if written.network != self.stage.network:
             raise ValueError(f"{self.folder}: holds weights of another network than the recipe's; use another --out")
         return known

@@ -268,7 +268,7 @@ class Recipe(Config):
             if section == "distillation" and "." in rest:
                 known.setdefault(name, self.distil_spec(name))
             made[full] = value
-        return overridden(self.model_copy(update={"distillation": known}), made)
+        return overridden(self.with_(distillation=known), made)
 
     def _full(self, path: str) -> str:
         """The full path of a field that may begin with the name of a stage."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from zoetrope.files import write_text
 from zoetrope.models.checkpoints import POSITION, Damaged, read_position
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Former, Network
@@ -19,7 +20,6 @@ from zoetrope.training.optimizers import Muon, optimizers, remembered, state_sha
 from zoetrope.training.pieces import Stored, divided, is_divided, whole
 from zoetrope.training.ranks import Ranks
 from zoetrope.training.spec import TrainSpec
-from zoetrope.training.writing import write_text
 
 log = logging.getLogger(__name__)
 LEVELS = 32  # parts of [0, 1] that the typical error is known for

@@ -5,10 +5,11 @@ import logging
 from pathlib import Path
 
 from zoetrope.data import Dataset
-from zoetrope.data._long import cut_short
+from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.embeddings.long import cut_short
+from zoetrope.files import write_text
 from zoetrope.strict_json import read_json
-from zoetrope.text._cache import EmbeddingCache
-from zoetrope.training.writing import unneeded, write_text
+from zoetrope.training.writing import unneeded
 from zoetrope.wording import counted
 
 log = logging.getLogger(__name__)

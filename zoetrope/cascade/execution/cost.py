@@ -70,7 +70,7 @@ def tiles_within(stage: StageSpec, part: int | None, largest: float) -> Tiling:
     reach = stage.network.reach()
     if part is None:
         return best_tiles(stage.shape, reach, largest)
-    flat = best_tiles(stage.shape.model_copy(update={"frames": part}), reach._replace(frames=None), largest)
+    flat = best_tiles(stage.shape.with_(frames=part), reach._replace(frames=None), largest)
     frames = range(stage.shape.frames)
     return Tiling((((frames, frames),), *flat.axes[1:]))
 

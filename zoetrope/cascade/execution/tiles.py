@@ -93,7 +93,7 @@ class Tiling(Sequence[Tile]):
 def tiles_of(shape: VideoShape, size: tuple[int, int, int], reach: Reach) -> Tiling:
     """The tiles of frames x rows x columns that cover a video, with what each is made from.
 
-    `size` must be a multiple of reach.grid in space and of reach.every in time. The last tile of an axis may be smaller.
+    `size` must be a multiple of reach.grid in space and of reach.every in time. An axis may end in a smaller tile.
     """
     return Tiling(tuple(tuple(_spans(*axis)) for axis in zip(shape.sizes, size, _halos(reach), strict=True)))
 

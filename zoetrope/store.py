@@ -41,18 +41,6 @@ CREATE TABLE IF NOT EXISTS files (state TEXT PRIMARY KEY, sha256 TEXT NOT NULL);
 """
 
 
-def default_folder() -> Path:
-    """Where features are kept unless told otherwise: `text` in $ZOETROPE_CACHE, or in ~/.cache/zoetrope.
-
-    Raises ValueError where there is no home either.
-    """
-    root = os.environ.get("ZOETROPE_CACHE")
-    try:
-        return Path(root or "~/.cache/zoetrope").expanduser() / "text"
-    except RuntimeError as error:
-        raise ValueError(f"the cache: expected a home folder, or one named in ZOETROPE_CACHE; {error}") from None
-
-
 class Store:
     """Features (L, D) in float16 by encoder and key; every call opens the file anew, so any process may use it."""
 

@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from zoetrope.files import whole
+
 KEY = 16  # bytes
 
 
@@ -92,12 +94,8 @@ class Shards:
             "keys": torch.frombuffer(bytearray(b"".join(rows)), dtype=torch.uint8).reshape(-1, KEY),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / f"{uuid.uuid4().hex}.partial"
-        try:
+        with whole(self.folder / f"{uuid.uuid4().hex}.safetensors") as partial:
             partial.write_bytes(save(arrays, metadata={"encoder": identity}))
-            partial.rename(partial.with_suffix(".safetensors"))
-        finally:
-            partial.unlink(missing_ok=True)
         self.refresh()
 
 
