@@ -25,6 +25,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.text import text_given
+from zoetrope.layers.fused import fused
 from zoetrope.metrics.intervals import Share
 from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.models.weights import read_weights
@@ -280,9 +281,9 @@ class Sampler:
 
     def __init__(self, stage: StageSpec, encoder: TextEncoder, weights: Path):
         self.stage, self.encoder = stage, encoder
-        self.network = stage.network.build()
-        read_weights(self.network, weights)
-        self.network.eval().requires_grad_(False).to(DEVICE)
+        network = stage.network.build()
+        read_weights(network, weights)
+        self.network = fused(network.eval().to(DEVICE))
 
     @classmethod
     def of_run(cls, folder: Path, checkpoint: Path | None = None) -> "Sampler":
