@@ -10,7 +10,6 @@ from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs.text import text_given
-from zoetrope.layers.fused import fused
 from zoetrope.models.asking import conditioning_of
 from zoetrope.networks import Network
 from zoetrope.shapes import VideoShape
@@ -56,6 +55,6 @@ def sample_sheet(
     shape, given = seen.shape, seen.given.to(device, torch.float32)
     low = None if seen.low_res is None else seen.low_res.to(device)
     draw = Draw(seed=0, samples=range(COUNT), device=device, dtype=dtype)
-    x_hat = stage_video(stage.with_(shape=shape), fused(network), given, low, draw)
+    x_hat = stage_video(stage.with_(shape=shape), network, given, low, draw)
     videos = [Video.from_tensor(x.float().cpu(), shape.fps) for x in x_hat]
     return np.asarray(contact_sheet(videos, columns=4 if shape.frames == 1 else 1))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from zoetrope.explain import reason
 from zoetrope.files import write_text
 from zoetrope.models.checkpoints import POSITION, Damaged, read_position
 from zoetrope.models.weights import read_weights
@@ -57,7 +58,10 @@ class TrainState:
         dtype: torch.dtype = torch.float32,
         ranks: Ranks | None = None,
     ):
-        """`dtype` is what the training computes in. Among `ranks`, if any, the weights are divided as the spec says."""
+        """`average` learns nothing and is sampled from: it may be fused. `dtype` is what the training computes in.
+
+        Among `ranks`, if any, the weights are divided as the spec says.
+        """
         self.network = network
         self.average = average
         self.averages = Averages(average, spec.half_lives)
@@ -238,7 +242,7 @@ def _seen(checkpoint: Path) -> tuple[int, int]:
     try:
         return int(value["examples"]), int(value["threads"])
     except (ValueError, KeyError, TypeError) as error:
-        told = f"expected the whole numbers examples and threads as JSON ({error!r})"
+        told = f"expected the whole numbers examples and threads as JSON ({reason(error)})"
         raise Damaged(f"{checkpoint / POSITION}: {told}") from None
 
 
