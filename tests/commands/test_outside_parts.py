@@ -119,7 +119,7 @@ def test_videos_are_measured_by_the_measure(run: Path, cli: Cli) -> None:
     assert cli(*words).code == 2
     done = cli(*words, *TRUST, "--json")
     assert done.code == 0, done.err
-    text = Path("report/report.json").read_text()
+    text = Path("report/results.json").read_text()
     assert "my_lab.measures.MeanBrightness" in text and "Mean brightness" in text
 
 

@@ -36,9 +36,9 @@ class Step:
 class Sampler(Kind, ABC):
     """Walks from noise to data. Its parameters are its fields; all running state is local to the call.
 
-    It drops what it has yielded as soon as it needs it no more: plans and budgets measure what it holds. Do not decorate
-    it with `torch.no_grad`: the wrapper keeps its arguments and the step before alive. The z of a step may be
-    overwritten by the next.
+    It drops what it has yielded as soon as it can: plans and budgets measure what it holds. Do not decorate it with
+    `torch.no_grad`, whose wrapper keeps its arguments and the step before alive. The z of a step may be overwritten by
+    the next.
     """
 
     folder: ClassVar[str] = "zoetrope.samplers"

@@ -102,7 +102,7 @@ def stage_cost(stage: StageSpec, batch: int, tokens: int, part: int | None = Non
 
 @lru_cache(maxsize=64)
 def sampler_bytes(stage: StageSpec, batch: int) -> tuple[int, int]:
-    """What a stage's routine and sampler hold at their peak, and what of it while the network is called, answer included.
+    """What routine and sampler of a stage hold at their peak, and what of it while the network runs, answer included.
 
     They run on the meta device, for as many steps as it takes until all steps are alike.
     """

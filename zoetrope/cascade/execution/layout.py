@@ -61,7 +61,7 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
     if memory is None and (whole.volume <= SMALL or (part is None and reach.frames is None and reach.pixels is None)):
         return Layout([whole_tile(stage)])
     video = stage.network.channels * whole.volume * 4
-    if memory is None and part is not None and stage.sampling.length == 1:  # all that is asked is whether the whole fits
+    if memory is None and part is not None and stage.sampling.length == 1:  # does the whole fit?
         call = call_bytes(stage, batch, tokens, part, smallest=False)
         if call - 2 * batch * video <= _spare(device):
             return Layout([whole_tile(stage)], part, keep=False)
