@@ -1,6 +1,7 @@
 """What many tests share: the reference material beside the repository, and media files made on the spot."""
 
 import os
+import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
@@ -49,6 +50,20 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(folder)):
             del sys.modules[name]
+
+
+def make_pipe(path: str | Path) -> None:
+    """Make a named pipe; the test is skipped where the system has none."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+    os.mkfifo(path)
+
+
+def local_socket() -> socket.socket:
+    """A socket that lies in a folder once it is bound; the test is skipped where the system has none."""
+    if not hasattr(socket, "AF_UNIX"):
+        pytest.skip("this system has no sockets in folders")
+    return socket.socket(socket.AF_UNIX)
 
 
 def numbered(count: int, height: int = 48, width: int = 64) -> np.ndarray:

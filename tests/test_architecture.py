@@ -22,6 +22,7 @@ NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 LAYERS = [
     "explain",
     "foreign",
+    "plain_files",
     "strict_json",
     "wording",
     "config",
@@ -134,6 +135,33 @@ def test_files_and_functions_are_short_and_explained(name: str) -> None:
 def test_only_commands_print(name: str) -> None:
     calls = [node for node in ast.walk(tree(PACKAGE / name)) if isinstance(node, ast.Call)]
     assert [c.lineno for c in calls if isinstance(c.func, ast.Name) and c.func.id == "print"] == []
+
+
+LACKING = {"fcntl", "grp", "pwd", "resource", "termios"}
+"""Modules, and below signals and functions, that not all systems have."""
+ABSENT = {"AF_UNIX", "SIGALRM", "SIGHUP", "SIGKILL", "SIGSTOP", "SIGUSR1", "mkfifo", "sysconf"}
+
+
+def at_collection(node: ast.AST) -> Iterator[ast.AST]:
+    """What Python runs to find tests: all but the bodies of functions, with their decorators."""
+    yield node
+    inner = ast.iter_child_nodes(node)
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        inner = iter(getattr(node, "decorator_list", []))
+    for child in inner:
+        yield from at_collection(child)
+
+
+def test_tests_can_be_collected_on_every_system() -> None:
+    """What a system lacks is asked for in the test that needs it, which is skipped there."""
+    found = list[str]()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        for node in at_collection(tree(path)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            wanted = LACKING.intersection(names) | (ABSENT & {node.attr} if isinstance(node, ast.Attribute) else set())
+            found += [f"{path.name}:{getattr(node, 'lineno', 0)}: {name}" for name in wanted]
+    assert found == []
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

@@ -166,7 +166,7 @@ def start(*words: str | Path, at: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=interruptible,
+        preexec_fn=interruptible if os.name == "posix" else None,
     )
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import resource
 import shutil
 import signal
 import subprocess
@@ -228,6 +227,7 @@ def test_a_full_disk_after_several_stages(cli: Cli, model: Path, full_disk: Path
 @pytest.mark.parametrize("every", [8, 1000], ids=["on the way", "at the end"])
 def test_a_full_disk_while_training(cli: Cli, recipe: Path, tmp_path: Path, every: int) -> None:
     """Room for the first small files, not for the weights."""
+    resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     sets = ['base.training.phases=[{"examples": 8, "batch": 4}]', f"base.training.checkpoint_every={every}"]
     words = ["train", recipe, "--stage", "base", "--out", "run", *(word for item in sets for word in ("--set", item))]

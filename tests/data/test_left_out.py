@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import Maker, numbered
+from conftest import Maker, make_pipe, numbered
 
 from zoetrope.data import Unused, pack, preview
 from zoetrope.data._files import files_of
@@ -206,7 +206,7 @@ def test_a_name_that_means_no_file_or_several(folder: Path, clip: Path, written:
     (folder / "frames").mkdir()
     for name in ("X.mp4", "x.MP4", "frames/1.png", "frames/2.png"):
         shutil.copy(clip, folder / name)
-    os.mkfifo(folder / "pipe.mp4")
+    make_pipe(folder / "pipe.mp4")
     (folder / "metadata.jsonl").write_text(json.dumps({"file_name": written, "text": "a dog"}))
     assert found(folder)[1]["metadata.jsonl:1"] == said
 
@@ -257,7 +257,7 @@ def test_many_links_to_each_other_take_no_time(tmp_path: Path) -> None:
 
 def test_pipes_and_devices_are_never_opened(folder: Path) -> None:
     for name in ("pipe.mp4", "a.txt", "metadata.jsonl"):
-        os.mkfifo(folder / name)
+        make_pipe(folder / name)
     (folder / "null.png").symlink_to("/dev/zero")
     (folder / "b.txt").write_text("a dog")
     kept, dropped = found(folder)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import weakref
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -268,3 +269,17 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_folder("text") == Path("/somewhere/text")
     monkeypatch.delenv("ZOETROPE_CACHE")
     assert cache_folder("text") == Path.home() / ".cache/zoetrope/text"
+
+
+def test_a_store_of_an_older_version_learns_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {bytes(16): torch.ones(2, 4, dtype=torch.float16)}
+    assert Store(tmp_path).put("t5", rows)
+    with closing(sqlite3.connect(tmp_path / FILE)) as base:
+        base.executescript("DROP TABLE listings; PRAGMA user_version = 1;")
+    with monkeypatch.context() as others:  # not ours to write to
+        others.setattr(os, "access", lambda *_: False)
+        store = Store(tmp_path)
+        assert store.recall("t5", "toybox") is None and store.known("t5", rows) == set(rows) and not store.trouble
+    store.note("t5", "toybox", "")
+    assert store.recall("t5", "toybox") == "" and store.recall("clip", "toybox") is None
+    assert torch.equal(store.get("t5", rows, 4)[bytes(16)], rows[bytes(16)])

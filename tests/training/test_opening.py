@@ -75,7 +75,7 @@ def test_python_opens_what_the_command_line_opens(tiny: Tiny, trained: Trained, 
         assert cascade.origins["tsr1"].file.is_relative_to(model)
     assert cascade.generate("noise").frames.shape == (4, 4, 8, 3)
     assert open_model(run) == open_model([run]) and Cascade.from_pretrained(run).origins["base"].name == str(run)
-    with pytest.raises(ValueError, match="expected the name of a model, got none"):
+    with pytest.raises(ValueError, match=r"expected a name, a path, or a list of at least one, got \[\]"):
         Cascade.from_pretrained([])
     with pytest.raises(ValueError, match="no stage is distilled"):
         Cascade.from_pretrained([model, run], teacher=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import make_pipe
 
 from zoetrope.files import write_text
 from zoetrope.models.checkpoints import find_checkpoints
@@ -51,7 +52,7 @@ def test_nothing_is_written_through_links_and_pipes(tmp_path: Path) -> None:
     assert holder(run) is not None and not (run / "lock.json").is_symlink()
     lock.release("why")
     assert failure(run) == "why" and (run / "run.json").read_text() == "{}"
-    os.mkfifo(run / "pipe")
+    make_pipe(run / "pipe")
     os.close(open_own(run / "pipe"))
     assert (run / "pipe").is_file() and victim.read_text() == "precious"
     (tmp_path / "folder").mkdir()
@@ -65,7 +66,7 @@ def test_nothing_is_written_through_links_and_pipes(tmp_path: Path) -> None:
 
 
 def test_a_pipe_in_the_place_of_a_lock_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "lock.json")
+    make_pipe(tmp_path / "lock.json")
     assert holder(tmp_path) is None and failure(tmp_path) is None
 
 

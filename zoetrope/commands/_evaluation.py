@@ -39,6 +39,7 @@ class Options(NamedTuple):
     out: Path
     data: str
     split: str | None
+    short: str
     until: str | None
     after: str | None
     videos: int
@@ -90,6 +91,7 @@ class Plan(NamedTuple):
         """All that decides what videos are made and what they are compared with, as JSON."""
         told = self.options
         own = {"data": told.data, "split": told.split, "until": told.until, "after": told.after, "seed": told.seed}
+        own |= {"short": told.short} if told.short != "hold" else {}  # of which earlier versions knew nothing
         models = {model.label: model.key for model in self.models}
         return {"format": 1, **own, "count": told.videos, "reference": told.real, "models": models}
 

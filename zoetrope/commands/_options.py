@@ -21,6 +21,23 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no m
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps. [cuda if there is one]")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change any field. Repeatable.")]
 
+Short = Annotated[
+    str,
+    typer.Option(
+        metavar="HOW",
+        help="Videos too short for the grid: hold (the last picture stands still, if half of the frames exist), "
+        "slow (played slower), or drop. Train with the same, --set STAGE.training.data.short=HOW.",
+    ),
+]
+
+
+def short_named(how: str) -> Any:
+    """What becomes of short videos. Raises ValueError for an unknown way."""
+    legal = ("hold", "slow", "drop")
+    if how not in legal:
+        raise ValueError(f"--short: {unknown('way', how, legal)}")
+    return how
+
 
 def _trusting(context: typer.Context, packages: list[str] | None) -> list[str] | None:
     """Let what this command reads name classes of these packages, until it ends."""

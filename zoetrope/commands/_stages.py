@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoetrope.commands._options import at_least, size_named
 from zoetrope.config import unknown
+from zoetrope.explain import reason
 from zoetrope.strict_json import read_json
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Whole(NamedTuple):
             value = read_json(path)
             return cls(tuple(value["stages"]), value["init"])
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}: expected stages and init as JSON ({error!r})") from None
+            raise ValueError(f"{path}: expected stages and init as JSON ({reason(error, path)})") from None
 
     def write(self, out: Path) -> None:
         """Write it down, whole or not at all."""

@@ -11,6 +11,7 @@ from zoetrope.commands._options import (
     Device,
     Json,
     Quiet,
+    Short,
     Trust,
     at_least,
     bytes_named,
@@ -18,11 +19,11 @@ from zoetrope.commands._options import (
     dtype_named,
     new_folder,
     shape_named,
+    short_named,
 )
 from zoetrope.commands._sampling import DType
 from zoetrope.commands._talk import Talk
 from zoetrope.commands.train import source_json
-from zoetrope.explain import unknown
 
 if TYPE_CHECKING:
     from zoetrope.data import Dataset
@@ -44,14 +45,6 @@ Shape = Annotated[
 ]
 Recipe = Annotated[str, typer.Option(metavar="RECIPE", help="Where --stage is looked up.")]
 Stage = Annotated[str | None, typer.Option(metavar="NAME", help="Clips as this stage of --recipe is trained on them.")]
-Short = Annotated[
-    str,
-    typer.Option(
-        metavar="HOW",
-        help="Videos too short for the grid: hold (the last picture stands still, if half of the frames exist), "
-        "slow (played slower), or drop. Train with the same, --set STAGE.training.data.short=HOW.",
-    ),
-]
 Sheet = Annotated[str, typer.Option("--out", "-o", metavar="SHEET", help="A .png file.")]
 Count = Annotated[int, typer.Option(help="How many clips.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="A new folder for the shards.")]
@@ -259,10 +252,7 @@ def _short(source: Any, how: str) -> Any:
     from zoetrope.config import override
     from zoetrope.data.toybox import Toybox
 
-    legal = ("hold", "slow", "drop")
-    if how not in legal:
-        raise ValueError(f"--short: {unknown('way', how, legal)}")
-    return source if isinstance(source, Toybox) else override(source, "short", how)
+    return source if isinstance(source, Toybox) else override(source, "short", short_named(how))
 
 
 def _encoder(text: str | None, recipe: str | None) -> Any:

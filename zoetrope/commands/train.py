@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from zoetrope.commands._ending import interrupt
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, changes, device_named, new_folder
 from zoetrope.commands._stages import FILE, Grid, Part, Whole, holds_stages, is_finished, stages_named, summary, told
 from zoetrope.commands._talk import Talk
@@ -336,7 +337,7 @@ def follow(talk: Talk, run: "Run", verb: str, out: Path) -> "Progress | None":
     `verb` goes on with what is in the folder `out` when it is told to resume.
     """
     last: Progress | None = None
-    with _stopping(run, verb, out), talk.bars() as bars:
+    with _stopping(run, verb, out) as received, talk.bars() as bars:
         bars.begin(run.stage.name, run.spec.examples)
         bars.advance(run.state.examples)
         try:
@@ -347,7 +348,7 @@ def follow(talk: Talk, run: "Run", verb: str, out: Path) -> "Progress | None":
         except FloatingPointError as error:
             raise ValueError(f"{run.folder}: {error}; try a lower training.phases.0.peak") from None
     if run.state.examples < run.spec.examples:  # told to stop, or another process was
-        raise KeyboardInterrupt(_kept(run, verb, out))
+        raise interrupt(_kept(run, verb, out), received[-1] if received else 0)
     return last
 
 
@@ -373,23 +374,25 @@ def naming(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _stopping(run: "Run", verb: str, out: Path) -> Iterator[None]:
+def _stopping(run: "Run", verb: str, out: Path) -> Iterator[list[int]]:
     """Let the first signal to end, of whatever kind, do so between two steps; a second ends the training at once.
 
-    One that whoever began this command has turned off, as nohup does, stays so.
+    One that whoever began this command has turned off, as nohup does, stays so. Gives those that have come.
     """
+    received: list[int] = []
 
     def stop(number: int, frame: Any) -> None:
+        received.append(number)
         for name, handler in before.items():
             signal.signal(name, handler)
         if not run.stop():
-            raise KeyboardInterrupt(_kept(run, verb, out))
+            raise interrupt(_kept(run, verb, out), number)
 
     known = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
     kept = [one for one in known if one == signal.SIGINT or signal.getsignal(one) is not signal.SIG_IGN]
     before = {one: signal.signal(one, stop) for one in kept}
     try:
-        yield
+        yield received
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)

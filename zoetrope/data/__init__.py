@@ -82,6 +82,10 @@ class Dataset(ABC):
         """What the examples are made from, to notice that it is no longer what it was; None if that cannot change."""
         return None
 
+    def listing(self) -> str | None:
+        """A name that no other captions have, where making it is quicker than `captions`; else None."""
+        return None
+
     @abstractmethod
     def captions(self) -> list[str]:
         """Every caption that an example can have, each once, so that text can be encoded beforehand."""

@@ -23,6 +23,9 @@ from typing import IO, NamedTuple, Self
 
 from filelock import FileLock
 
+from zoetrope.plain_files import make_way
+from zoetrope.strict_json import read_json
+
 log = logging.getLogger(__name__)
 ATTEMPTS = 5
 PAUSE = 0.5  # seconds before the second attempt; twice as long before each one after it
@@ -58,7 +61,7 @@ class Mark(NamedTuple):
     def read(cls, path: Path) -> Self | None:
         """The mark in a file, None without a readable one."""
         try:
-            value = json.loads(path.read_text("utf-8"))
+            value = read_json(path, longest=2**16)
             return cls(value["etag"], value["modified"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -70,6 +73,7 @@ class Mark(NamedTuple):
 
     def write(self, path: Path) -> None:
         """Keep it beside the file."""
+        make_way(path)
         path.write_text(json.dumps(self._asdict()), "utf-8")
 
     @property
@@ -112,6 +116,8 @@ def fetch(url: str, folder: Path, check: Check, room: Room, size: int | None = N
     """
     path = cached(url, folder)
     for _ in range(ATTEMPTS):
+        if path.exists() and not path.is_file():
+            make_way(path)
         if not path.exists():
             with _kept_in(folder):  # errors of the net end as ValueErrors
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -235,6 +241,7 @@ def _keep(url: str, path: Path, partial: Path, fault: str | None, kind: str) -> 
 
 def _continue(url: str, partial: Path, room: Room) -> str:
     """Add to what is there until it is whole, begun anew if it has changed since; what kind the server says it is."""
+    make_way(partial)
     begun = partial.stat().st_size if partial.exists() else 0
     known = Mark.read(_mark_of(partial)) or Mark(None, None)
     asks = {"Range": f"bytes={begun}-", "If-Range": known.exact} if begun and known.exact else {}

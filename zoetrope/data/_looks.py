@@ -18,10 +18,12 @@ from zoetrope import __version__
 from zoetrope.config import Config
 from zoetrope.data._files import State
 from zoetrope.files import cache_folder, write_text
+from zoetrope.plain_files import read_plain
 from zoetrope.video import Info
 
 _log = logging.getLogger(__name__)
 FOLDERS = 64  # what is known of so many folders is kept
+LARGEST = 2**28  # bytes of what is known of one
 
 
 class _Look(NamedTuple):
@@ -68,7 +70,7 @@ def _reader() -> str:
 
 def _read(path: Path) -> dict[str, _Look]:
     try:
-        found = _Looks.from_json(path.read_text("utf-8"))
+        found = _Looks.from_json(read_plain(path, LARGEST).decode())
         os.utime(path)
     except (OSError, ValueError, RecursionError):
         return {}

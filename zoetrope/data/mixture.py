@@ -64,6 +64,11 @@ class MixtureDataset(Dataset):
         """The captions of all sources, each once, sorted."""
         return sorted({text for dataset in self.datasets for text in dataset.captions()})
 
+    def listing(self) -> str | None:
+        """See `Dataset`."""
+        names = {dataset.listing() for dataset in self.datasets}
+        return None if None in names else " and ".join(sorted(map(str, names)))
+
     def features(self) -> list[Features]:
         """See `Dataset`."""
         return [item for dataset in self.datasets for item in dataset.features()]

@@ -133,6 +133,15 @@ class EmbeddingCache:
             pass
         return len(missing)
 
+    def recall(self, listing: str) -> str | None:
+        """What was noted of captions that go by a name, when all of them had been prepared; None if nothing was."""
+        return self._store.recall(self._stored_as, listing) if self._store is not None else None
+
+    def note(self, listing: str, said: str) -> None:
+        """Note this, which may be "", of captions that have all been prepared, for later runs."""
+        if self._store is not None and not self._unstored:
+            self._store.note(self._stored_as, listing, said)
+
     def cut(self, text: str) -> str:
         """The end of a text that exceeds the encoder's limit: see `zoetrope.text.Encode`."""
         if text.isascii() and len(text) + 3 <= self.encoder.limit:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from zoetrope.explain import reason
 from zoetrope.files import whole
 from zoetrope.metrics.clips import Clips
 from zoetrope.shapes import VideoShape
@@ -65,7 +66,7 @@ class Shelf:
                 return file[name]
         except (ValueError, KeyError, OSError, EOFError) as error:
             raise ValueError(
-                f"{path}: not a clip of this report ({error}); delete the file to have it made again"
+                f"{path}: not a clip of this report ({reason(error, path)}); delete the file to have it made again"
             ) from None
 
     def _path(self, number: int) -> Path:

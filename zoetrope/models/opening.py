@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.explain import shown
 from zoetrope.models.files import read_card
 from zoetrope.models.finding import FoundModel, FoundRun, find
 from zoetrope.models.folder import read_spec, weights_file
@@ -100,8 +101,8 @@ def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
     different encoders, or if the stages do not fit each other.
     """
     names = [names] if isinstance(names, str | Path) else names
-    if not names:
-        raise ValueError("expected the name of a model, got none")
+    if not names or not isinstance(names, Sequence):
+        raise ValueError(f"model: expected a name, a path, or a list of at least one, got {shown(names)}")
     every = dict.fromkeys(found for name in names for found in find(name))
     parts = {found.name: contents(found) for found in every}
     lead = next((part for part in parts.values() if not part.trained), next(iter(parts.values())))

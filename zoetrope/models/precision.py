@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 
 from zoetrope.files import cache_folder
+from zoetrope.strict_json import read_json
 
 NATIVE = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")  # processor features that multiply bfloat16 matrices
 
@@ -73,8 +74,8 @@ def _gains(features: frozenset[str]) -> bool:
 def _kept(file: Path) -> bool | None:
     """What a file says, None if there is none that can be read."""
     try:
-        value = json.loads(file.read_text())["bf16_gains"]
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        value = read_json(file, longest=2**16)["bf16_gains"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return value if isinstance(value, bool) else None
 

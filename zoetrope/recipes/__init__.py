@@ -11,6 +11,7 @@ from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
 
 from zoetrope.config import expect_importable, unknown
+from zoetrope.explain import expect_path
 from zoetrope.foreign import running_a_program
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def is_recipe(what: str) -> bool:
     return Path(what).suffix in (".json", ".py") or (name in names() and not Path(name).is_dir())
 
 
-def load_recipe(name_or_path: str) -> "Recipe":
+def load_recipe(name_or_path: str | Path) -> "Recipe":
     """A recipe by its shipped name, from a recipe.json, or from a Python file with a function `recipe()`.
 
     NAME@WIDTH is a sibling of a shipped one whose function takes a `width`, a factor of those of its networks.
@@ -41,7 +42,8 @@ def load_recipe(name_or_path: str) -> "Recipe":
 
     Raises ValueError, with the nearest name, if there is no such recipe, or says what is wrong with it.
     """
-    path = Path(name_or_path).expanduser()
+    expect_path("recipe", name_or_path, "a shipped name or a file")
+    path, name_or_path = Path(name_or_path).expanduser(), str(name_or_path)
     if path.suffix in (".json", ".py") or path.is_file():
         return _from_file(path)
     name, scaled, width = name_or_path.partition("@")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from zoetrope.config import Config
 from zoetrope.models.weights import read_weights, write_weights
 from zoetrope.networks import Former, Network
+from zoetrope.plain_files import expect_plain
 
 ATTENTION = ("*attention.*",)
 MARKS = (".lora_A.", ".lora_B.")  # in the names of an adapter's parameters
@@ -125,6 +126,7 @@ def read_adapters(network: Network, path: Path) -> None:
     Raises ValueError that names the file if it is missing or damaged, or if its adapters are not this network's.
     """
     own = adapters(network)
+    expect_plain(path)
     try:
         stored = _of_today(network, load_file(path), own)
     except FileNotFoundError:

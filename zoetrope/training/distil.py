@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from zoetrope.cascade.spec import Distilled, SamplingSpec, StageSpec
 from zoetrope.diffusion.distillation import expect_distillable
+from zoetrope.explain import reason
 from zoetrope.files import whole_folder
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.text import Text
@@ -92,7 +93,7 @@ class Distillation(NamedTuple):
             stage = read_json(folder / DISTILLATION)["stage"]
             recipe = described(Recipe, read_json(folder / RECIPE))
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{folder}: not a distillation that can be read ({error})") from None
+            raise ValueError(f"{folder}: not a distillation that can be read ({reason(error, folder)})") from None
         recipe.train_spec(stage)
         return cls(folder, recipe, stage)
 

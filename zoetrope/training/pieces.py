@@ -6,6 +6,7 @@ What reads them here needs no other process, and takes any division into pieces 
 """
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from zoetrope.explain import reason, shown
 from zoetrope.models.checkpoints import Damaged
 from zoetrope.models.weights import save_tensors
 from zoetrope.networks import Former
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
 HEAD, OFFSETS = "DCP_SHARDING_INFO", "saved_offsets"  # the names that torch.distributed.checkpoint gives them
+
+LARGEST = 2**40  # positions in a tensor
 
 
 class Piece(NamedTuple):
@@ -102,7 +106,10 @@ class Stored:
         self._boxes: dict[str, list[_Box]] = {}
         for file in files:
             for name, box in _boxes(file):
-                self._boxes.setdefault(name, []).append(box)
+                others = self._boxes.setdefault(name, [])
+                if others and len(others[0].shape) != len(box.shape):
+                    raise Damaged(f"{file}: {name!r} has {len(box.shape)} axes, elsewhere {len(others[0].shape)}")
+                others.append(box)
         self._rows: dict[str, int] = {}  # of tensors that are some of the rows of another
         moved = {name: old for name, old in formerly.items() if old.name in self._boxes and name not in self._boxes}
         for name, old in moved.items():
@@ -161,6 +168,9 @@ class Stored:
             values: Tensor = file.get_tensor(box.name)
         if values.shape == self.shape(name) and name not in self._rows:
             return values
+        there, total = sum(math.prod(box.shape) for box in self._boxes[name]), math.prod(self.shape(name))
+        if there < total:
+            raise Damaged(f"{self.path}: {name!r} has {there} of the {total} numbers that belong here")
         found = values.new_empty(self.shape(name))
         self.fill(name, found)
         return found
@@ -173,11 +183,15 @@ def _boxes(path: Path) -> Iterator[tuple[str, _Box]]:
     try:
         with safe_open(path, framework="pt") as file:
             places = parse_json((file.metadata() or {}).get(HEAD, "{}"))
+            if not isinstance(places, dict):
+                raise TypeError
             for name in file.keys():  # noqa: SIM118
                 shape = tuple(file.get_slice(name).get_shape())
                 first = tuple(places[name][OFFSETS]) if name in places else (0,) * len(shape)
+                if len(first) != len(shape) or not all(type(one) is int and 0 <= one < LARGEST for one in first):
+                    raise ValueError(f"expected {len(shape)} positions for {name!r}, got {shown(first)}")
                 yield name, _Box(path, name, first, shape)
     except SafetensorError as error:
         raise Damaged(f"{path}: not a whole safetensors file ({error})") from None
     except (ValueError, TypeError, KeyError) as error:
-        raise Damaged(f"{path}: does not tell where its pieces are ({error})") from None
+        raise Damaged(f"{path}: does not tell where its pieces are ({reason(error)})") from None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from zoetrope.explain import reason
 from zoetrope.files import write_text
 from zoetrope.models.checkpoints import POSITION, Damaged, read_position
 from zoetrope.models.weights import read_weights
@@ -241,7 +242,7 @@ def _seen(checkpoint: Path) -> tuple[int, int]:
     try:
         return int(value["examples"]), int(value["threads"])
     except (ValueError, KeyError, TypeError) as error:
-        told = f"expected the whole numbers examples and threads as JSON ({error!r})"
+        told = f"expected the whole numbers examples and threads as JSON ({reason(error)})"
         raise Damaged(f"{checkpoint / POSITION}: {told}") from None
 
 

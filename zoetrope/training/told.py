@@ -24,10 +24,20 @@ def tell(folder: Path, dataset: Dataset, texts: EmbeddingCache | None) -> None:
     for item in dataset.unused():
         for line in item.lines():
             log.warning("%s", line)
-    cut = None if texts is None else cut_short(dataset.captions(), texts)
-    for said in (cut, _changed(folder / CONTENTS, dataset)):
-        if said is not None:
+    for said in (_cut(dataset, texts) if texts is not None else "", _changed(folder / CONTENTS, dataset)):
+        if said:
             log.warning("%s", said)
+
+
+def _cut(dataset: Dataset, texts: EmbeddingCache) -> str:
+    """What to say of captions that are cut, "" if none is; as it was noted of them, where that is quicker."""
+    listing = dataset.listing()
+    if listing is not None and (known := texts.recall(listing)) is not None:
+        return known
+    said = cut_short(dataset.captions(), texts) or ""
+    if listing is not None:
+        texts.note(listing, said)
+    return said
 
 
 def _changed(path: Path, dataset: Dataset) -> str | None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.config import read_json, unknown
+from zoetrope.explain import reason
 from zoetrope.models.description import described
 from zoetrope.models.finding import find, find_run
 from zoetrope.models.opening import contents
@@ -53,9 +54,9 @@ def run_recipe(name: str | Path) -> tuple[Recipe, str]:
         about = read_json(run / RUN)
         recipe = described(Recipe, read_json(run / RECIPE))
     except FileNotFoundError as error:
-        raise ValueError(f"{run}: not a run, it has no recipe.json and run.json ({error})") from None
+        raise ValueError(f"{run}: not a run, it has no {Path(error.filename).name}") from None
     except ValueError as error:
-        raise ValueError(f"{run}: its recipe.json or run.json cannot be read ({error})") from None
+        raise ValueError(f"{run}: its recipe.json or run.json cannot be read ({reason(error, run)})") from None
     stage = about.get("stage") if isinstance(about, dict) else None
     if not isinstance(stage, str):
         raise ValueError(f"{run}: its run.json cannot be read (it names no stage)")
