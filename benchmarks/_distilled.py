@@ -16,6 +16,7 @@ from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.text import text_given
+from zoetrope.layers.fused import fused
 from zoetrope.models.opening import open_model
 from zoetrope.models.precision import compute_dtype
 from zoetrope.models.runs import is_distillation, is_run, original_in, read_run
@@ -178,7 +179,7 @@ class Sampling:
         """What a way makes of prompts and, in super-resolution, of a video; `numbers` are those of the noise."""
         network = way.stage.network.build()
         read_weights(network, way.weights)
-        network.eval().requires_grad_(False).to(self.device)
+        network = fused(network.eval().to(self.device))
         cached = self._texts.setdefault(json.dumps(way.text.to_json()), EmbeddingCache(way.text))
         text, mask = cached.encode(prompts)
         given = text_given(text, mask).to(self.device, torch.float32)

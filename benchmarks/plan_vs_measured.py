@@ -30,6 +30,7 @@ import torch
 from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.inputs.text import text_given
+from zoetrope.layers.fused import fused
 from zoetrope.models.opening import open_model
 from zoetrope.models.precision import compute_dtype
 from zoetrope.planning.calibrate import cpu
@@ -159,7 +160,7 @@ def _measured(stage: StageSpec, clock: str) -> dict[str, float]:
 
 
 def _sample(stage: StageSpec, dtype: torch.dtype) -> None:
-    network = stage.network.build().eval().requires_grad_(False)
+    network = fused(stage.network.build().eval())
     text = torch.randn(1, TOKENS, stage.network.text_width)
     source, video = stage.source, None
     if source is not None:

@@ -18,6 +18,7 @@ from zoetrope.cascade.execution.cost import call_bytes
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.layers.fused import fused
 
 ARMS = {
     "convolution": Arm(enlarger(anchored=True), "ssr", common="anchored"),
@@ -43,7 +44,7 @@ def _grown(name: str, times: int, sides: int) -> StageSpec:
 def _costs(times: int, sides: int) -> Json:
     """What one step takes every arm: bytes, counted; processor time, measured in turns after one to warm up."""
     stages = {name: _grown(name, times, sides) for name in ARMS}
-    networks = {name: stage.network.build().eval() for name, stage in stages.items()}
+    networks = {name: fused(stage.network.build().eval()) for name, stage in stages.items()}
     seconds: dict[str, list[float]] = {name: [] for name in ARMS}
     video = torch.zeros(1, 3, SMALL.frames * times, SMALL.height * sides, SMALL.width * sides)
     for _ in range(REPEATS + 1):

@@ -75,7 +75,6 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
     tiles or for a few frames at a time, the denoiser's calls on these are put in the place of its calls on the whole.
     Raises ValueError if not even the smallest tiles fit.
     """
-    steps = stage.sampling.steps
     short = shortened(stage, 2)
     layout = plan_layout(short, 1, TOKENS, memory, device)
     window = Window.whole(stage.shape)
@@ -93,7 +92,7 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
         meter.restart()
         running = iter(sample_stage(short, network, given, video, draw))
         begun, tallies = meter.tally, []
-        for _ in range(short.sampling.steps):
+        for _ in range(short.sampling.length):
             meter.tally = Counter()
             next(running)
             tallies.append(meter.tally)
@@ -107,7 +106,7 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
             peak = min(peak, held)
     every = begun + tallies[-1]
     for operation, count in tallies[0].items():
-        every[operation] += count * (steps - 1)
+        every[operation] += count * (stage.sampling.length - 1)
     forward = flops_of(call) / calls.variants
     return Sampling(parameters, weight_bytes, forward, flops_of(tallies[0]), every, peak)
 

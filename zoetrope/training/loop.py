@@ -127,7 +127,7 @@ class Run:
             adapt(network, self.spec.lora)
         spec, ranks = self.spec, self.ranks
         spec.parallel.check(spec.optimizer, spec.lora is not None, ranks)
-        self.state = TrainState(network, copy.deepcopy(network).eval(), spec, self.dtype, ranks)
+        self.state = TrainState(network, fused(copy.deepcopy(network).eval()), spec, self.dtype, ranks)
         if self.teacher is not None:
             spec.parallel.spread(self.teacher, ranks, self.dtype)
         if found := go_on(folder / "checkpoints", self.state, ranks):

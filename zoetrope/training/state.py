@@ -58,7 +58,10 @@ class TrainState:
         dtype: torch.dtype = torch.float32,
         ranks: Ranks | None = None,
     ):
-        """`dtype` is what the training computes in. Among `ranks`, if any, the weights are divided as the spec says."""
+        """`average` learns nothing and is sampled from: it may be fused. `dtype` is what the training computes in.
+
+        Among `ranks`, if any, the weights are divided as the spec says.
+        """
         self.network = network
         self.average = average
         self.averages = Averages(average, spec.half_lives)

@@ -22,6 +22,7 @@ from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs import Extent
 from zoetrope.layers.fused import fused
 from zoetrope.networks import Network, NetworkConfig
+from zoetrope.routines import Ready
 from zoetrope.shapes import Window
 
 PROCESS = 500_000_000  # Python, PyTorch, what allocators keep, and a text encoder of the small sort while it reads
@@ -101,9 +102,9 @@ def stage_cost(stage: StageSpec, batch: int, tokens: int, part: int | None = Non
 
 @lru_cache(maxsize=64)
 def sampler_bytes(stage: StageSpec, batch: int) -> tuple[int, int]:
-    """What a stage's sampler holds at its peak, and what remains of that while it calls the network, answer included.
+    """What routine and sampler of a stage hold at their peak, and what of it while the network runs, answer included.
 
-    It runs on the meta device, for as many steps as it takes until all of its steps are alike.
+    They run on the meta device, for as many steps as it takes until all steps are alike.
     """
     whole = Window.whole(stage.shape)
     resting = 0
@@ -117,13 +118,15 @@ def sampler_bytes(stage: StageSpec, batch: int) -> tuple[int, int]:
 
         steps = min(stage.sampling.steps, ENOUGH)
         levels = [_level(batch) for _ in range(steps + 1)]
-        z = _video(stage, batch, whole)
-        video = z.nbytes
-        noise = lambda step: _video(stage, batch, whole)  # noqa: E731
-        running = stage.sampling.sampler(denoise, z, levels, noise=noise)
-        del z
-        for step in running:
+        ready = Ready(
+            denoise=denoise,
+            levels=levels,
+            noise=lambda purpose: _video(stage, batch, whole),
+            sampler=stage.sampling.sampler,
+        )
+        for step in stage.sampling.routine(ready):
             del step
+        video = _video(stage, batch, whole).nbytes
     return max(counter.live.peak, 2 * video), max(resting, 2 * video)
 
 
