@@ -13,12 +13,10 @@ from zoetrope.training.pieces import local
 class Averages:
     """One average for each half-life, in examples; the first is what is sampled with."""
 
-    def __init__(self, first: Network, half_lives: Sequence[int]):
-        """`first` becomes the first average, and the others are copies of it."""
+    def __init__(self, network: Network, half_lives: Sequence[int]):
+        """Each begins as a copy of the network."""
         self.half_lives = tuple(half_lives)
-        self.networks: tuple[Network, ...] = (first, *(copy.deepcopy(first) for _ in self.half_lives[1:]))
-        for network in self.networks:
-            network.requires_grad_(False)
+        self.networks = tuple(copy.deepcopy(network).eval().requires_grad_(False) for _ in self.half_lives)
 
     def update(self, network: Network, batch: int, examples: int) -> None:
         """Follow the network, which has learnt from a batch and has now seen so many examples."""
