@@ -4,7 +4,7 @@ import copy
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoetrope.networks import Network
 from zoetrope.training.pieces import local
@@ -16,7 +16,7 @@ class Averages:
     def __init__(self, network: Network, half_lives: Sequence[int]):
         """Each begins as a copy of the network."""
         self.half_lives = tuple(half_lives)
-        self.networks = tuple(copy.deepcopy(network).eval().requires_grad_(False) for _ in self.half_lives)
+        self.networks = tuple(_copied(network).eval().requires_grad_(False) for _ in self.half_lives)
 
     def update(self, network: Network, batch: int, examples: int) -> None:
         """Follow the network, which has learnt from a batch and has now seen so many examples."""
@@ -33,3 +33,10 @@ class Averages:
         """Each average by the name that its file has in a checkpoint."""
         for place, (half_life, network) in enumerate(zip(self.half_lives, self.networks, strict=True)):
             yield (f"average-{half_life}" if place else "average"), network
+
+
+def _copied(network: Network) -> Network:
+    """A copy with tensors of its own, also of a network without values."""
+    parameters = {id(own): nn.Parameter(own.detach().clone()) for own in network.parameters()}
+    buffers = {id(own): own.clone() for own in network.buffers()}
+    return copy.deepcopy(network, {**parameters, **buffers})
