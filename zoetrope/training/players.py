@@ -122,9 +122,7 @@ class Player:
         if self.learning is None:
             return
         if name != STUDENT and not any((checkpoint / own).exists() for own in (f"{name}.safetensors", name)):
-            raise ValueError(
-                f"{checkpoint}: has no {name!r}, which the objective trains too; is it of another objective?"
-            )
+            raise ValueError(f"{checkpoint}: expected {name!r}, which the objective trains too; this is of another one")
         for part, module in self._networks(name):
             self._read(module, checkpoint, part, first=part.endswith(AVERAGE))
         self._read_optimizers(Stored(checkpoint, _prefix(name) + "optimizer"))
@@ -191,10 +189,8 @@ def networks_of(stage: StageSpec, spec: TrainSpec) -> dict[str, NetworkConfig]:
     others = spec.objective.players(stage)
     for name in others:
         if not name.isidentifier() or any(name.startswith(taken) for taken in TAKEN):
-            where = f"training.{stage.name}.objective"
-            raise ValueError(
-                f"{where}: expected players by names that do not begin with {', '.join(TAKEN)}, got {name!r}"
-            )
+            told = f"expected a player whose name does not begin with one of {', '.join(TAKEN)}, got {name!r}"
+            raise ValueError(f"training.{stage.name}.objective: {told}")
     return {STUDENT: stage.network, **{name: player.network for name, player in others.items()}}
 
 

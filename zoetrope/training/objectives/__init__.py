@@ -65,9 +65,12 @@ class Question(NamedTuple):
     level: NoiseLevel
     answer: Tensor
 
-    def errors(self, stage: StageSpec, lesson: Lesson, student: Call) -> Tensor:
-        """The squared error (B,) of the student's output over the frames that count, weighted as the lesson says."""
-        output = student(self.z, self.level.logsnr, lesson.given)
+    def output(self, player: Call, lesson: Lesson) -> Tensor:
+        """What a network outputs."""
+        return player(self.z, self.level.logsnr, lesson.given)
+
+    def errors(self, stage: StageSpec, lesson: Lesson, output: Tensor) -> Tensor:
+        """The squared error (B,) of an output over the frames that count, weighted as the lesson says."""
         weight = output_weight(lesson.weight, stage.prediction, self.level).float()
         return squared_error(output, self.answer, weight, lesson.counted)
 

@@ -12,7 +12,8 @@ class Denoising(Objective):
     """z = alpha x + sigma eps at a random time; the answer is what the stage predicts."""
 
     def __call__(self, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
-        return self.question(stage, lesson).errors(stage, lesson, players[STUDENT])
+        question = self.question(stage, lesson)
+        return question.errors(stage, lesson, question.output(players[STUDENT], lesson))
 
     def question(self, stage: StageSpec, lesson: Lesson) -> Question:
         """What the student is asked."""

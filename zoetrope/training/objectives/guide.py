@@ -23,7 +23,8 @@ class Guide(Objective):
     teacher: Teacher
 
     def __call__(self, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
-        return self.question(stage, lesson, players[TEACHER]).errors(stage, lesson, players[STUDENT])
+        question = self.question(stage, lesson, players[TEACHER])
+        return question.errors(stage, lesson, question.output(players[STUDENT], lesson))
 
     def question(self, stage: StageSpec, lesson: Lesson, teacher: Call) -> Question:
         """What the student is asked."""
