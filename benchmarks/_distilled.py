@@ -13,8 +13,10 @@ from torch import Tensor
 
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.text import text_given
+from zoetrope.layers.fused import fused
 from zoetrope.models.opening import open_model
 from zoetrope.models.precision import compute_dtype
 from zoetrope.models.runs import is_distillation, is_run, original_in, read_run
@@ -22,7 +24,6 @@ from zoetrope.models.weights import read_weights
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.text import TextEncoder
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.distil import Distillation
 from zoetrope.training.trained import run_recipe
 
@@ -119,7 +120,7 @@ def ways(
         counts = steps if network.stage.source is None else enlarging_steps
         for sampling in _samplings(network.stage, counts):
             for guided in _guided(network.stage, sampling, high):
-                way = network._replace(stage=network.stage.model_copy(update={"sampling": guided}))
+                way = network._replace(stage=network.stage.with_(sampling=guided))
                 way.stage.check_sampling()
                 found.setdefault(way.key(), way)
     return list(found.values())
@@ -141,8 +142,8 @@ def with_steps(sampling: SamplingSpec, steps: int, sampler: Sampler) -> Sampling
     update: dict[str, object] = {"steps": steps, "sampler": sampler}
     if isinstance(sampling.guidance, Oscillating):
         constant = round(sampling.guidance.constant * steps / sampling.steps)
-        update["guidance"] = sampling.guidance.model_copy(update={"constant": constant})
-    return sampling.model_copy(update=update)
+        update["guidance"] = sampling.guidance.with_(constant=constant)
+    return sampling.with_(**update)
 
 
 def _guided(stage: StageSpec, sampling: SamplingSpec, high: float | None) -> Iterator[SamplingSpec]:
@@ -151,7 +152,7 @@ def _guided(stage: StageSpec, sampling: SamplingSpec, high: float | None) -> Ite
     if high is None or not any(sampling.weights()) or isinstance(sampling.guidance, Oscillating):
         return
     wave = Oscillating(high=high, low=1.0, constant=max(1, round(CONSTANT * sampling.steps)))
-    waving = sampling.model_copy(update={"guidance": wave})
+    waving = sampling.with_(guidance=wave)
     low, top = (0.0, high) if stage.distilled is None else stage.distilled.weights
     if all(low <= weight <= top for weight in waving.weights()):
         yield waving
@@ -178,7 +179,7 @@ class Sampling:
         """What a way makes of prompts and, in super-resolution, of a video; `numbers` are those of the noise."""
         network = way.stage.network.build()
         read_weights(network, way.weights)
-        network.eval().requires_grad_(False).to(self.device)
+        network = fused(network.eval().to(self.device))
         cached = self._texts.setdefault(json.dumps(way.text.to_json()), EmbeddingCache(way.text))
         text, mask = cached.encode(prompts)
         given = text_given(text, mask).to(self.device, torch.float32)

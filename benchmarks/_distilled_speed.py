@@ -73,14 +73,14 @@ def _as_published(spec: CascadeSpec) -> CascadeSpec:
         update: dict[str, Any] = {"steps": FIRST if stage.source is None else OTHERS, "sampler": DDIM()}
         if not any(stage.sampling.weights()):
             update["guidance"] = 1.0
-        return stage.model_copy(update={"sampling": stage.sampling.model_copy(update=update)})
+        return stage.with_(sampling=stage.sampling.with_(**update))
 
-    return spec.model_copy(update={"stages": tuple(slow(stage) for stage in spec.stages)})
+    return spec.with_(stages=tuple(slow(stage) for stage in spec.stages))
 
 
 def _shortened(model: OpenModel, divide: int) -> OpenModel:
     """The same cascade for videos of an Nth of the frames, at the same frames a second."""
-    value = model.spec.model_copy(update={"teachers": ()}).to_json()
+    value = model.spec.with_(teachers=()).to_json()
     for stage in value["stages"]:
         for shape in (stage["shape"], *(told["shape"] for told in stage["inputs"] if "shape" in told)):
             shape["frames"] //= divide

@@ -1,10 +1,11 @@
 """What the analytic recogniser makes of videos of toybox prompts."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from zoetrope.data.toybox.prompts import SETS, Prompt
+from zoetrope.data.toybox.scene import held_out_pairs
 from zoetrope.metrics.intervals import Share
 from zoetrope.metrics.recogniser import recognise, recognise_pair
 from zoetrope.video import Video
@@ -18,13 +19,19 @@ Seen = dict[str, tuple[str | None, ...]]
 
 
 class Verdict(NamedTuple):
-    """One video: the number of its prompt, what should be seen and what is, of each aspect that is judged, and the
-    words that tell these aspects, where they are ones that training never used."""
+    """One video: the number of its prompt, what should be seen and what is, of each aspect that is judged; the words
+    that tell these aspects, where they are ones that training never used, and the pairs of values that it never showed
+    together."""
 
     prompt: int
     truth: Seen
     seen: Seen
     words: Mapping[str, str]
+    pairs: tuple[tuple[str, str], ...]
+
+    def cluster(self, aspect: str) -> Hashable:
+        """What it has in common with others: the word or the pairs that training never had, else the prompt."""
+        return self.words.get(aspect) or self.pairs or self.prompt
 
     @property
     def hits(self) -> dict[str, bool]:
@@ -41,7 +48,7 @@ def verdicts(name: str, prompts: Sequence[Prompt], videos: Sequence[Sequence[Vid
         for video in several:
             seen = seen_in(prompt, video)
             told = ({aspect: value[aspect] for aspect in aspects} for value in (truth, seen))
-            found.append(Verdict(number, *told, prompt.unseen))
+            found.append(Verdict(number, *told, prompt.unseen, held_out_pairs(prompt.script)))
     return found
 
 
@@ -53,17 +60,18 @@ def judge(name: str, prompts: list[Prompt], videos: list[list[Video]]) -> dict[s
 
 
 def summary(found: Sequence[Verdict]) -> dict[str, Any]:
-    """Shares with intervals, clustered by prompt: of each aspect, of all at once, of each class and each unseen word.
+    """Shares with intervals: of each aspect, of all at once, of each class and each unseen word.
 
-    Of videos of which different aspects are judged there is no share of all at once. Classes and words are told of
-    single objects alone.
+    Those of aspects are clustered by what training never had, a word or a combination, so that an interval is that of
+    further words or combinations, not of further prompts of these few; others by prompt. Of videos of which different
+    aspects are judged there is no share of all at once. Classes and words are told of single objects alone.
     """
-    hits: dict[tuple[str, ...], list[tuple[bool, int]]] = defaultdict(list)
+    hits: dict[tuple[str, ...], list[tuple[bool, Hashable]]] = defaultdict(list)
     confused: Counter[str] = Counter()
     alike = len({tuple(one.truth) for one in found}) == 1 and not any(one.words for one in found)
     for one in found:
         for aspect, hit in one.hits.items():
-            hits["aspects", aspect].append((hit, one.prompt))
+            hits["aspects", aspect].append((hit, one.cluster(aspect)))
             if len(one.truth[aspect]) == 1:
                 hits["classes", aspect, str(one.truth[aspect][0])].append((hit, one.prompt))
             if aspect in one.words:
@@ -71,11 +79,11 @@ def summary(found: Sequence[Verdict]) -> dict[str, Any]:
             pairs = zip(one.truth[aspect], one.seen[aspect], strict=True)
             confused.update(f"{said} seen as {seen}" for said, seen in pairs if said != seen)
         if alike:
-            hits["aspects", "all"].append((all(one.hits.values()), one.prompt))
+            hits["aspects", "all"].append((all(one.hits.values()), one.cluster("all")))
     told: dict[str, Any] = {"videos": len(found), "prompts": len({one.prompt for one in found}), "aspects": {}}
     told |= {"classes": {}, "words": {}, "confusions": confused.most_common(12)}
     for (kind, *path), values in sorted(hits.items()):
-        share = Share.of([hit for hit, _ in values], [prompt for _, prompt in values])
+        share = Share.of([hit for hit, _ in values], [cluster for _, cluster in values])
         *above, last = path
         place = told[kind]
         for part in above:

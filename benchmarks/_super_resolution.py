@@ -30,8 +30,10 @@ from zoetrope.config import override, unknown
 from zoetrope.data.toybox.held_out import held_out
 from zoetrope.diffusion.denoise import denoiser, guided_together, per_step, statically_thresholded
 from zoetrope.diffusion.process import diffuse
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.guidance.text import with_and_without_text
 from zoetrope.inputs.text import text_given
+from zoetrope.layers.fused import fused
 from zoetrope.metrics.features import FeatureNetwork
 from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
 from zoetrope.metrics.super_resolution import StageFidelity, Truth, compare
@@ -39,7 +41,6 @@ from zoetrope.models.cascade import Cascade
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.precision import compute_dtype
 from zoetrope.models.weights import read_weights
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.video.resample import degrade
 
 Given = Literal["truth", "generated"]
@@ -120,7 +121,7 @@ class Cascades:
         stage = model.spec.stage(stage.name)
         network = stage.network.build()
         read_weights(network, model.weights[stage.name])
-        network.eval().requires_grad_(False).to(self.device)
+        network = fused(network.eval().to(self.device))
         text, mask = self._texts.encode([clip.text])
         seen = stacked(with_and_without_text(text_given(text.to(self.device), mask.to(self.device)), None))
 

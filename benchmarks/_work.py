@@ -18,6 +18,7 @@ from zoetrope.diffusion.prediction import target
 from zoetrope.diffusion.process import diffuse
 from zoetrope.inputs.low_res import low_res_given
 from zoetrope.inputs.text import text_given
+from zoetrope.layers.fused import fused
 from zoetrope.networks import Network
 from zoetrope.planning.count import Tally
 from zoetrope.planning.work import TOKENS
@@ -27,9 +28,7 @@ from zoetrope.training.state import TrainState
 
 def network_of(stage: StageSpec, here: Place) -> Network:
     """A stage's network as a cascade has it, with fresh weights."""
-    network = stage.network.build().to(here.device).eval().requires_grad_(False)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return network
+    return fused(stage.network.build().to(here.device).eval(), channels_last=True)
 
 
 def text_of(stage: StageSpec, here: Place, batch: int) -> Conditioning:

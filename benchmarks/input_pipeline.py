@@ -18,13 +18,13 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from zoetrope.data._packing import pack
+from zoetrope.data import pack
 from zoetrope.data.folder import Folder, scan
 from zoetrope.data.shards import Shards
 from zoetrope.data.toybox import Toybox
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.recipes.mini import recipe
 from zoetrope.shapes import VideoShape
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.batch import Batches
 from zoetrope.training.loading import Loader
 from zoetrope.training.loop import Run
@@ -51,17 +51,15 @@ def prepared(shards: Path, workers: int, options: argparse.Namespace) -> Recipe:
     """Mini, its base trained on the shards in the manner of its last phase."""
     chosen = recipe()
     phase = chosen.train_spec("base").phases[-1]
-    spec = chosen.train_spec("base").model_copy(
-        update={
-            "data": Shards(path=str(shards), cache_mb=options.cache_mb),
-            "phases": (phase.model_copy(update={"examples": phase.batch * (options.steps + 1)}),),
-            "workers": workers,
-            "log_every": 1,
-            "sample_every": 0,
-            "checkpoint_every": 10**9,
-        }
+    spec = chosen.train_spec("base").with_(
+        data=Shards(path=str(shards), cache_mb=options.cache_mb),
+        phases=(phase.with_(examples=phase.batch * (options.steps + 1)),),
+        workers=workers,
+        log_every=1,
+        sample_every=0,
+        checkpoint_every=10**9,
     )
-    return chosen.model_copy(update={"training": {"base": spec}})
+    return chosen.with_(training={"base": spec})
 
 
 def alone(chosen: Recipe, cache: Path) -> float:

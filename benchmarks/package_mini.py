@@ -68,7 +68,7 @@ def _described(model: OpenModel, recipe: str) -> OpenModel:
     if lost := [stage.name for stage in told.stages if stage.name not in found]:
         raise SystemExit(f"expected a run for every stage of {recipe}, got none for {', '.join(lost)}")
     stages = [found[stage.name] if found[stage.name].distilled else stage for stage in told.stages]
-    spec = told.model_copy(update={"stages": tuple(stages), "teachers": model.spec.teachers, "trained_on": TRAINED_ON})
+    spec = told.with_(stages=tuple(stages), teachers=model.spec.teachers, trained_on=TRAINED_ON)
     return model._replace(spec=type(spec).from_json(spec.to_json()))
 
 

@@ -95,7 +95,7 @@ def lesson(stage: StageSpec, here: Place, crop: tuple[int, int] | None, disk: Pa
 
 def step(stage: StageSpec, here: Place, memory: int) -> dict[str, Any]:
     """One step of a whole video. Raises FloatingPointError for a video that is not finite."""
-    once = stage.model_copy(update={"sampling": stage.sampling.model_copy(update={"steps": 1})})
+    once = stage.with_(sampling=stage.sampling.with_(steps=1))
     budget = max(memory, least_memory(once, 1, TOKENS, here.device))
     layout = plan_layout(once, 1, TOKENS, budget, here.device)
     network, video, text = network_of(once, here), None, text_of(once, here, 1)

@@ -48,7 +48,7 @@ def cascade(width: float, steps: int, base: Sequence[int] | None, until: str | N
             frames, height, wide = (own * new // old for own, old, new in sides)
             shape = VideoShape(frames=frames, height=height, width=wide, fps=shape.fps)
         source = stages[-1].shape if stages else None
-        sampled = stage.sampling.model_copy(update={"steps": steps})
+        sampled = stage.sampling.with_(steps=steps)
         fields = {name: getattr(stage, name) for name in StageSpec.model_fields}
         stages.append(StageSpec(**fields | {"sampling": sampled}).on(shape, source))
     return stages

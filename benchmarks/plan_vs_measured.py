@@ -30,6 +30,7 @@ import torch
 from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.inputs.text import text_given
+from zoetrope.layers.fused import fused
 from zoetrope.models.opening import open_model
 from zoetrope.models.precision import compute_dtype
 from zoetrope.planning.calibrate import cpu
@@ -103,12 +104,12 @@ def _learnt(recipe: Recipe, name: str, number: int, clock: str, folder: Path) ->
     dtype, now = compute_dtype(torch.device("cpu")), CLOCKS[clock]
     spec, stage = recipe.train_spec(name), recipe.cascade.stage(name)
     phase = spec.phases[number]
-    few = phase.model_copy(update={"examples": BATCHES * phase.batch})
+    few = phase.with_(examples=BATCHES * phase.batch)
     often = {"log_every": phase.batch, "checkpoint_every": few.examples, "sample_every": 0}
-    spec = spec.model_copy(update={"phases": (few,), "warm_up": 0, "cool_down": 0, **often})
+    spec = spec.with_(phases=(few,), warm_up=0, cool_down=0, **often)
     [(_, tally, peak)] = training(stage, spec, dtype).phases
     predicted = cpu(dtype, clock=now).seconds(tally)
-    once = spec.model_copy(update={"phases": (few.model_copy(update={"examples": phase.batch}),)})
+    once = spec.with_(phases=(few.with_(examples=phase.batch),))
     _batches(recipe, name, once, folder / "once", now)  # libraries set themselves up at the first use
     before = _rested()
     took = _batches(recipe, name, spec, folder / "run", now)
@@ -120,7 +121,7 @@ def _learnt(recipe: Recipe, name: str, number: int, clock: str, folder: Path) ->
 
 def _batches(recipe: Recipe, name: str, spec: TrainSpec, folder: Path, now: Callable[[], float]) -> list[float]:
     """The seconds of each batch of a training."""
-    run = Run(recipe.model_copy(update={"training": {name: spec}}), name, folder, torch.device("cpu"))
+    run = Run(recipe.with_(training={name: spec}), name, folder, torch.device("cpu"))
     took, last = [], now()
     for _ in run.train():
         took.append(now() - last)
@@ -159,7 +160,7 @@ def _measured(stage: StageSpec, clock: str) -> dict[str, float]:
 
 
 def _sample(stage: StageSpec, dtype: torch.dtype) -> None:
-    network = stage.network.build().eval().requires_grad_(False)
+    network = fused(stage.network.build().eval())
     text = torch.randn(1, TOKENS, stage.network.text_width)
     source, video = stage.source, None
     if source is not None:

@@ -51,27 +51,24 @@ class Point(NamedTuple):
 
 def points(stage: StageSpec, count: int) -> list[Point]:
     """The first `count` points of every axis through a stage."""
-    stage = stage.model_copy(update={"sampling": stage.sampling.model_copy(update={"steps": STEPS})})
+    stage = stage.with_(sampling=stage.sampling.with_(steps=STEPS))
     shape, levels, least = stage.shape, stage.network.levels, stage.network.head
     found = []
     for frames in FRAMES[:count]:
-        found.append(Point("frames", _changed(stage, shape=shape.model_copy(update={"frames": frames})), 1))
+        found.append(Point("frames", _changed(stage, shape=shape.with_(frames=frames)), 1))
     for size in SIZES[:count]:
         sides = {"height": round(shape.height * size), "width": round(shape.width * size)}
-        found.append(Point("pixels", _changed(stage, shape=shape.model_copy(update=sides)), 1))
+        found.append(Point("pixels", _changed(stage, shape=shape.with_(**sides)), 1))
     found += [Point("batch", stage, batch) for batch in BATCHES[:count]]
     for width in WIDTHS[:count]:
-        wide = tuple(
-            level.model_copy(update={"width": max(least, round(level.width * width / least) * least)})
-            for level in levels
-        )
-        found.append(Point("parameters", _changed(stage, network=stage.network.model_copy(update={"levels": wide})), 1))
+        wide = tuple(level.with_(width=max(least, round(level.width * width / least) * least)) for level in levels)
+        found.append(Point("parameters", _changed(stage, network=stage.network.with_(levels=wide)), 1))
     return found
 
 
 def _changed(stage: StageSpec, **fields: Any) -> StageSpec:
-    """The stage with other fields, checked as if it were written so."""
-    return StageSpec(**{name: getattr(stage, name) for name in StageSpec.model_fields} | fields)
+    """The stage with other fields."""
+    return stage.with_(**fields)
 
 
 def predicted(point: Point, here: Place) -> dict[str, float]:

@@ -9,8 +9,9 @@ one of the video is compared with that of the prompt, and the relation is right 
 above the other, as the prompt says.
 
 Every video has noise of its own: noise k of prompt n is that of seed k and sample n. Videos of different prompts are
-then independent, those of one prompt are not: intervals are clustered by prompt (`zoetrope.metrics.intervals`) and say
-where the share of endlessly many such prompts and noises lies. An aim counts as reached if all of its interval does.
+then independent, those of one prompt are not, and those of one unseen word or combination have in common what is asked
+here: intervals are clustered by word or combination, else by prompt (`zoetrope.metrics.intervals`), and say where the
+share of endlessly many further ones lies. An aim counts as reached if all of its interval does.
 
 Every video is judged after every stage: what super-resolution adds must not cost what the base has got right. Videos
 larger or longer than 32 x 192 x 320 are judged and kept with frames skipped and reduced to that size.

@@ -166,7 +166,7 @@ class Suite:
     def memory_here(self, verb: str, name: str) -> int | None:
         """Bytes that sampling a stage, or training it on two batches, adds to this process."""
         stage, here = next(stage for stage in self.stages if stage.name == name), self.here
-        short = stage.model_copy(update={"sampling": stage.sampling.model_copy(update={"steps": 1})})
+        short = stage.with_(sampling=stage.sampling.with_(steps=1))
         if verb == "sampling":
             sample(short, network_of(short, here), here)  # libraries set themselves up at the first use
             return here.held(lambda: sample(short, network_of(short, here), here))
@@ -196,10 +196,7 @@ class Suite:
 
 def _shortened(spec: CascadeSpec) -> tuple[StageSpec, ...]:
     """The first two stages with few steps, for `--quick`."""
-    return tuple(
-        stage.model_copy(update={"sampling": stage.sampling.model_copy(update={"steps": QUICK_STEPS})})
-        for stage in spec.stages[:2]
-    )
+    return tuple(stage.with_(sampling=stage.sampling.with_(steps=QUICK_STEPS)) for stage in spec.stages[:2])
 
 
 def commit() -> str:

@@ -13,6 +13,7 @@ resident memory on Linux, and of a GPU what PyTorch allocates.
 """
 
 import argparse
+import functools
 import importlib.util
 import json
 import math
@@ -32,6 +33,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from zoetrope.inputs.text import text_given
+from zoetrope.layers.fused import fused
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.planning.count import Meter
 
@@ -62,12 +64,13 @@ def zoetrope_unet(
         Level(**coarse, spatial_attention=True, text_attention=True, temporal="attention"),
     )
     module = VideoUNetConfig(text_width=TEXT_WIDTH, levels=levels).build()
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as a cascade has them
+    fast = functools.cache(lambda: fused(module, channels_last=True))  # as a cascade has it, once it has its weights
     logsnr = torch.zeros(())
 
     def call(z: Tensor, text: Tensor) -> Tensor:
         mask = torch.ones(text.shape[:2], dtype=torch.bool, device=z.device)
-        return module(z, logsnr.to(z.device).expand(len(z)), text_given(text, mask))
+        network = module if torch.is_grad_enabled() else fast()
+        return network(z, logsnr.to(z.device).expand(len(z)), text_given(text, mask))
 
     return Contender(module, call)
 

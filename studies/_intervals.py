@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from zoetrope.metrics.intervals import Mean
+
 Verdict = Literal["shown", "not shown", "the opposite"]
 LEVEL = 0.95
 DRAWS = 10_000
@@ -30,11 +32,6 @@ class Interval(NamedTuple):
         if self.low > beyond:
             return "shown"
         return "the opposite" if self.high < beyond else "not shown"
-
-
-def difference(one: Tensor, other: Tensor) -> Tensor:
-    """How much more the first is than the second."""
-    return one - other
 
 
 def itself(one: Tensor) -> Tensor:
@@ -67,6 +64,53 @@ def over_clips(of_means: Callable[..., Tensor], *columns: Sequence[Sequence[floa
     edges = torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)
     low, high = spread.quantile(edges).tolist()
     return Interval(float(of_means(*(column.mean() for column in clips))), low, high)
+
+
+def by_prompt(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]] | None = None) -> list[float]:
+    """Of each prompt (a column of the tables (R, C)) the mean over its noises, less that of the other way."""
+    means = torch.tensor(one, dtype=torch.float64).mean(0)
+    less = 0.0 if other is None else torch.tensor(other, dtype=torch.float64).mean(0)
+    values: list[float] = (means - less).tolist()
+    return values
+
+
+def over_prompts(values: Sequence[float]) -> Interval:
+    """Student's interval of the mean of what was found of each prompt, two or more, for networks that are given.
+
+    What another training would bring is not in it.
+    """
+    mean = Mean.of(values)
+    if mean.half is None:
+        raise ValueError("values: expected two prompts or more, got 1")
+    return Interval(mean.value, mean.value - mean.half, mean.value + mean.half)
+
+
+def over_shares(apart: Sequence[float]) -> Interval:
+    """The interval of a mean difference of shares in [-1, 1] that was found of each prompt; the mean itself is plain.
+
+    Student's, with a prompt that is right in the one way alone and one that is so in the other added: where few prompts
+    differ their scatter says too little, as that of a share near 0 or 1 does [Agresti and Min 2005, for pairs].
+    """
+    wider = over_prompts([*apart, 1.0, -1.0])
+    return wider._replace(value=sum(apart) / len(apart))
+
+
+def flipped(values: Sequence[float]) -> float:
+    """How often a sum is as far from zero as that of these differences if each has either sign alike [Fisher 1935].
+
+    The exact p of both sides.
+    """
+    digits = 6
+    whole = [round(value * 10**digits) for value in values if value]
+    sums = {0: 1}
+    for value in whole:
+        more: dict[int, int] = {}
+        for total, count in sums.items():
+            for there in (total + value, total - value):
+                more[there] = more.get(there, 0) + count
+        sums = more
+    least = abs(sum(whole))
+    return sum(count for total, count in sums.items() if abs(total) >= least) / 2 ** len(whole)
 
 
 def over_seeds(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]] | None = None) -> Interval:

@@ -13,7 +13,7 @@ from zoetrope.data.toybox.held_out import held_out
 from zoetrope.data.toybox.prompts import Prompt
 from zoetrope.data.toybox.render import render
 from zoetrope.data.toybox.scene import scene
-from zoetrope.data.toybox.vocabulary import COLOURS, FLAT_SHAPES
+from zoetrope.data.toybox.vocabulary import COLOURS, FLAT_SHAPES, MOTIONS
 from zoetrope.metrics.flicker import flicker
 from zoetrope.metrics.psnr import decibels, squared_error
 from zoetrope.metrics.recogniser import recognise
@@ -24,7 +24,8 @@ from zoetrope.video.resample import degrade
 MOVING = 8  # frames
 EDGE = 0.98  # values beyond it count as saturated
 CHANCE = {"colour": 1 / len(COLOURS), "shape": 1 / len(FLAT_SHAPES)}
-CHANCE["all"] = CHANCE["colour"] * CHANCE["shape"]  # of clips too short to show a motion
+CHANCE["all"] = CHANCE["colour"] * CHANCE["shape"]  # of pictures, and of clips too short to show a motion
+CHANCE_MOVING = {**CHANCE, "motion": 1 / len(MOTIONS), "all": CHANCE["all"] / len(MOTIONS)}
 
 Columns = dict[str, list[float]]
 

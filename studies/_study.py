@@ -17,17 +17,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from _intervals import Interval
+from _intervals import Interval, Verdict, by_prompt, flipped, over_shares
 from torch import Tensor
 
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.text import text_given
+from zoetrope.layers.fused import fused
+from zoetrope.metrics.intervals import Share
 from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.models.weights import read_weights
 from zoetrope.text import TextEncoder
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Phase, Recipe
 from zoetrope.training.state import read_metrics
@@ -39,6 +41,7 @@ DTYPE = torch.bfloat16  # of networks, never chosen by how fast the machine is a
 SEEDS = (0, 1, 2)
 Json = dict[str, Any]
 Folders = Mapping[str, Sequence[Path]]
+Table = Sequence[Sequence[float]]
 
 
 class Arm(NamedTuple):
@@ -67,22 +70,61 @@ class Arm(NamedTuple):
 
 def shortened(phase: Phase, scale: float) -> Phase:
     """A phase of this share of its examples, two batches at least."""
-    return phase.model_copy(update={"examples": max(2 * phase.batch, round(phase.examples * scale))})
+    return phase.with_(examples=max(2 * phase.batch, round(phase.examples * scale)))
 
 
 class Claim(NamedTuple):
-    """What a study says: a difference that is above `beyond` if the paper's finding holds here."""
+    """What a study says: a difference that is above `beyond` if the paper's finding holds here.
+
+    `apart` are the differences of shares, prompt by prompt, that the interval is of, where it is of such.
+    """
 
     text: str
     interval: Interval
     form: Callable[[float], str]
     beyond: float = 0.0
+    apart: Sequence[float] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the interval says, and nobody else."""
+        return self.interval.verdict(self.beyond)
 
     def row(self) -> list[str]:
         """What is claimed, the estimate, its interval, and the verdict."""
         value, low, high = (self.form(each) for each in self.interval)
         known = f"{low} to {high}" if math.isfinite(self.interval.low) else "none: one seed"
-        return [self.text, value, known, f"**{self.interval.verdict(self.beyond)}**"]
+        return [self.text, value, known, f"**{self.verdict}**"]
+
+
+def of_shares(text: str, one: Table, other: Table, beyond: float = 0.0) -> Claim:
+    """That more videos are right in one way than in another, of two tables (R, C) of the same prompts."""
+    apart = by_prompt(one, other)
+    return Claim(text, over_shares(apart), points, beyond, apart)
+
+
+def discordant(claims: Sequence[Claim]) -> str:
+    """Of claims about shares: how many prompts speak for them and against, and the exact p, as a table."""
+    rows = [["claim", "prompts for it", "against", "alike", "exact p of no difference"]]
+    for claim in claims:
+        if claim.apart:
+            signs = [sum(sign * value > 0 for value in claim.apart) for sign in (1, -1)]
+            exact = flipped(claim.apart)
+            told = f"{exact:.3f}" if exact >= 0.0005 else "below 0.001"
+            rows.append([claim.text, *map(str, (*signs, len(claim.apart) - sum(signs))), told])
+    return markdown(rows)
+
+
+def clustered(table: Table) -> Share:
+    """The share of hits in a table (R, C) of prompts, with Wilson's interval, clustered by prompt."""
+    hits = [(bool(hit), prompt) for row in table for prompt, hit in enumerate(row)]
+    return Share.of([hit for hit, _ in hits], [prompt for _, prompt in hits])
+
+
+def share_interval(table: Table) -> str:
+    """The interval of the share of hits in a table (R, C) of prompts, as a cell."""
+    found = clustered(table)
+    return f"{found.low:.0%} to {found.high:.0%}"
 
 
 ONE_SEED = "One training of each arm tells nothing of how much another would differ; and there are confounds."
@@ -98,7 +140,7 @@ def unit(name: str, digits: int = 2) -> Callable[[float], str]:
     return lambda value: f"{value:+.{digits}f} {name}".rstrip()
 
 
-def share(table: Sequence[Sequence[float]]) -> str:
+def share(table: Table) -> str:
     """The mean of a table (R, C) of hits, as a cell."""
     return f"{sum(map(sum, table)) / sum(map(len, table)):.1%}"
 
@@ -159,13 +201,15 @@ class Kept(NamedTuple):
 def main(study: Study) -> None:
     """Train what is not trained yet, measure what is not measured yet, and write the page."""
     parser = argparse.ArgumentParser(description=study.title, epilog=study.finding)
-    parser.add_argument("--out", type=Path, default=Path("runs/studies") / study.name, help="folder of the runs")
-    parser.add_argument("--page", type=Path, default=Path("docs/results"), help="folder of the page")
+    parser.add_argument("--out", type=Path, help="folder of the runs; runs/studies/NAME, of a --scale runs/tried/NAME")
+    parser.add_argument("--page", type=Path, help="folder of the page; docs/results, of a --scale runs/tried")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, of one thread each")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the examples, to try a study out")
     parser.add_argument("--train", nargs=2, metavar=("ARM", "SEED"), help="train this one alone")
     parser.add_argument("--rewrite", action="store_true", help="write the page anew from its numbers, measure nothing")
     options = parser.parse_args()
+    runs, pages = places(options.scale)
+    options.out, options.page = options.out or runs / study.name, options.page or pages
     if options.rewrite:
         _publish(study, json.loads((options.page / f"{study.name}.json").read_text()), options.page)
         return
@@ -180,6 +224,11 @@ def main(study: Study) -> None:
     if folders:
         numbers["minutes"] = {name: [minutes(folder) for folder in each] for name, each in folders.items()}
     _publish(study, _rounded(numbers), options.page)
+
+
+def places(scale: float) -> tuple[Path, Path]:
+    """Where runs and pages are by default; those of a study that is tried out are not the study's."""
+    return (Path("runs/studies"), Path("docs/results")) if scale == 1 else (Path("runs/tried"), Path("runs/tried"))
 
 
 def _folder(study: Study, name: str, seed: int, out: Path) -> Path:
@@ -232,9 +281,9 @@ class Sampler:
 
     def __init__(self, stage: StageSpec, encoder: TextEncoder, weights: Path):
         self.stage, self.encoder = stage, encoder
-        self.network = stage.network.build()
-        read_weights(self.network, weights)
-        self.network.eval().requires_grad_(False).to(DEVICE)
+        network = stage.network.build()
+        read_weights(network, weights)
+        self.network = fused(network.eval().to(DEVICE))
 
     @classmethod
     def of_run(cls, folder: Path, checkpoint: Path | None = None) -> "Sampler":
@@ -271,7 +320,7 @@ class Sampler:
 def sampled_with(stage: StageSpec, **fields: Any) -> StageSpec:
     """A stage with other sampling."""
     sampling = {**stage.sampling.to_json(), **fields}
-    return stage.model_copy(update={"sampling": type(stage.sampling).from_json(sampling)})
+    return stage.with_(sampling=type(stage.sampling).from_json(sampling))
 
 
 def _publish(study: Study, numbers: Json, out: Path) -> None:
@@ -304,12 +353,12 @@ def written(study: Study, numbers: Json, page: Page) -> str:
         f"# {study.title}",
         f"**The paper**: {study.finding}",
         f"**Here**: not shown. {page.limit}" if page.limit else "**Here**:",
-        _table([["claim", "estimate", "95 % interval", "verdict"], *(claim.row() for claim in page.claims)]),
+        markdown([["claim", "estimate", "95 % interval", "verdict"], *(claim.row() for claim in page.claims)]),
         f"![{study.title}]({study.name}.png)",
-        _table(page.table),
+        markdown(page.table),
         *([page.notes] if page.notes else []),
         "## How it was done",
-        _table([["", ""], *([key, told] for key, told in design.items()), *_costs(study, numbers)]),
+        markdown([["", ""], *([key, told] for key, told in design.items()), *_costs(study, numbers)]),
         "## What a reviewer would ask",
         "\n".join(f"- *{question}* {answer}" for question, answer in study.doubts.items()),
         f"**What would change this**: {study.moves}",
@@ -318,7 +367,8 @@ def written(study: Study, numbers: Json, page: Page) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as a table, the first its head."""
     head, *others = ("| " + " | ".join(row) + " |" for row in rows)
     return "\n".join([head, "|" + "---|" * len(rows[0]), *others])
 

@@ -18,6 +18,7 @@ from zoetrope.cascade.execution.cost import call_bytes
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.layers.fused import fused
 
 ARMS = {
     "convolution": Arm(enlarger(anchored=True), "ssr", common="anchored"),
@@ -33,24 +34,17 @@ def _grown(name: str, times: int, sides: int) -> StageSpec:
     """An arm's stage on so many times the frames and with so many times the sides, sampled in one step."""
     spec = ARMS[name].recipe.cascade.stage("ssr")
     small, large = (
-        one.model_copy(
-            update={
-                "frames": one.frames * times,
-                "fps": one.fps * times,
-                "height": one.height * sides,
-                "width": one.width * sides,
-            }
-        )
+        one.with_(frames=one.frames * times, fps=one.fps * times, height=one.height * sides, width=one.width * sides)
         for one in (SMALL, LARGE)
     )
-    once = spec.sampling.model_copy(update={"steps": 1})
-    return spec.on(large, small).model_copy(update={"sampling": once})
+    once = spec.sampling.with_(steps=1)
+    return spec.on(large, small).with_(sampling=once)
 
 
 def _costs(times: int, sides: int) -> Json:
     """What one step takes every arm: bytes, counted; processor time, measured in turns after one to warm up."""
     stages = {name: _grown(name, times, sides) for name in ARMS}
-    networks = {name: stage.network.build().eval() for name, stage in stages.items()}
+    networks = {name: fused(stage.network.build().eval()) for name, stage in stages.items()}
     seconds: dict[str, list[float]] = {name: [] for name in ARMS}
     video = torch.zeros(1, 3, SMALL.frames * times, SMALL.height * sides, SMALL.width * sides)
     for _ in range(REPEATS + 1):

@@ -1,6 +1,8 @@
 """What many tests share: the reference material beside the repository, and media files made on the spot."""
 
 import os
+import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +34,36 @@ def cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     del os.environ["ZOETROPE_CACHE"]
     if before is not None:
         os.environ["ZOETROPE_CACHE"] = before
+
+
+@pytest.fixture
+def outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of `my_lab`, a package of somebody else's, which can be imported; its recipe.py uses it.
+
+    At the end nothing of it is left in this process.
+    """
+    folder = Path(__file__).parent / "outside"
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    yield folder
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(folder)):
+            del sys.modules[name]
+
+
+def make_pipe(path: str | Path) -> None:
+    """Make a named pipe; the test is skipped where the system has none."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+    os.mkfifo(path)
+
+
+def local_socket() -> socket.socket:
+    """A socket that lies in a folder once it is bound; the test is skipped where the system has none."""
+    if not hasattr(socket, "AF_UNIX"):
+        pytest.skip("this system has no sockets in folders")
+    return socket.socket(socket.AF_UNIX)
 
 
 def numbered(count: int, height: int = 48, width: int = 64) -> np.ndarray:

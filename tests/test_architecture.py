@@ -21,9 +21,14 @@ NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 # From the ground up: a module imports from its own layer and from those before it.
 LAYERS = [
     "explain",
+    "foreign",
+    "plain_files",
     "strict_json",
     "wording",
     "config",
+    "files",
+    "store",
+    "pretrained",
     "shapes",
     "conditioning",
     "diffusion",
@@ -34,6 +39,7 @@ LAYERS = [
     "guidance",
     "routines",
     "text",
+    "embeddings",
     "inputs",
     "networks",
     "cascade",
@@ -110,6 +116,13 @@ def test_imports_point_down(name: str) -> None:
     assert not above, f"{name} belongs to {own!r} and imports from above it"
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "__main__.py"])
+def test_private_modules_are_their_folders_own(name: str) -> None:
+    own = ".".join(("zoetrope", *Path(name).parent.parts))
+    private = [target for target in own_imports(PACKAGE / name) if "._" in target]
+    assert [target for target in private if not f"{own}.".startswith(target[: target.index("._") + 1])] == []
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_files_and_functions_are_short_and_explained(name: str) -> None:
     path = PACKAGE / name
@@ -122,6 +135,33 @@ def test_files_and_functions_are_short_and_explained(name: str) -> None:
 def test_only_commands_print(name: str) -> None:
     calls = [node for node in ast.walk(tree(PACKAGE / name)) if isinstance(node, ast.Call)]
     assert [c.lineno for c in calls if isinstance(c.func, ast.Name) and c.func.id == "print"] == []
+
+
+LACKING = {"fcntl", "grp", "pwd", "resource", "termios"}
+"""Modules, and below signals and functions, that not all systems have."""
+ABSENT = {"AF_UNIX", "SIGALRM", "SIGHUP", "SIGKILL", "SIGSTOP", "SIGUSR1", "mkfifo", "sysconf"}
+
+
+def at_collection(node: ast.AST) -> Iterator[ast.AST]:
+    """What Python runs to find tests: all but the bodies of functions, with their decorators."""
+    yield node
+    inner = ast.iter_child_nodes(node)
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+        inner = iter(getattr(node, "decorator_list", []))
+    for child in inner:
+        yield from at_collection(child)
+
+
+def test_tests_can_be_collected_on_every_system() -> None:
+    """What a system lacks is asked for in the test that needs it, which is skipped there."""
+    found = list[str]()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        for node in at_collection(tree(path)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            wanted = LACKING.intersection(names) | (ABSENT & {node.attr} if isinstance(node, ast.Attribute) else set())
+            found += [f"{path.name}:{getattr(node, 'lineno', 0)}: {name}" for name in wanted]
+    assert found == []
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:
@@ -183,3 +223,11 @@ def test_importing_every_module_does_nothing_else() -> None:
     assert report["acts"] == []
     assert report["same"], "a module changed random state, threads, defaults or the environment when it was imported"
     assert {"transformers", "av", "diffusers"}.isdisjoint(report["modules"])
+
+
+@pytest.mark.parametrize("folder", ["zoetrope", "studies", "benchmarks", "tests", "docs"])
+def test_configs_are_changed_by_what_validates(folder: str) -> None:
+    """`with_` refuses a misspelt field, which pydantic's own copy takes."""
+    unchecked = "model_" + "copy("
+    files = [path for path in (PACKAGE.parent / folder).rglob("*") if path.suffix in (".py", ".md")]
+    assert files and [str(path) for path in files if unchecked in path.read_text("utf-8")] == []

@@ -103,7 +103,7 @@ def test_override_of_what_is_not_there() -> None:
 
 def test_changes_are_validated_together() -> None:
     mini = recipe().cascade
-    small = mini.model_copy(update={"stages": mini.until("base"), "teachers": ()})
+    small = mini.with_(stages=mini.until("base"), teachers=())
     changes = {"stages.base.shape.height": 21, "stages.base.shape.width": 33, "stages.base.network.patch": 1}
     with pytest.raises(ValueError, match="height: expected a multiple of 2, got 21; the nearest is 20"):
         overridden(small, changes)

@@ -72,12 +72,24 @@ def stages(sampler: Sampler) -> list[StageSpec]:
 
 
 def network_of(stage: StageSpec) -> Network:
-    """A network whose weights are random everywhere, in the order of their names."""
+    """A network whose weights are random everywhere, in the order of the names that they had at first."""
     network, draw = stage.network.build(), torch.Generator().manual_seed(5)
     with torch.no_grad():
-        for _, weight in sorted(network.named_parameters()):
-            weight.copy_(0.5 * torch.randn(weight.shape, generator=draw) / max(1, weight[0].numel()) ** 0.5)
+        for weights in by_first_names(network).values():
+            shape = (sum(map(len, weights)), *weights[0].shape[1:])
+            values = 0.5 * torch.randn(shape, generator=draw) / max(1, weights[0][0].numel()) ** 0.5
+            for weight, own in zip(weights, values.split([len(each) for each in weights]), strict=True):
+                weight.copy_(own)
     return network
+
+
+def by_first_names(network: Network) -> dict[str, list[Tensor]]:
+    """Weights in the order of the names that they had when the numbers here were made, with all that had one name."""
+    found: dict[str, list[Tensor]] = {}
+    formerly = network.formerly()
+    for name, weight in network.named_parameters():
+        found.setdefault(formerly[name].name if name in formerly else name, []).append(weight)
+    return dict(sorted(found.items()))
 
 
 def text() -> Conditioning:
@@ -117,7 +129,8 @@ def learnt(number: int) -> list[float]:
     output = network(diffuse(x, eps, level), level.logsnr.float(), given)
     loss = squared_error(output, target(stage.prediction, x, eps, level)).mean()
     loss.backward()
-    norms = [w.grad.norm() for _, w in sorted(network.named_parameters()) if w.grad is not None]
+    known = [[w.grad.flatten() for w in each if w.grad is not None] for each in by_first_names(network).values()]
+    norms = [torch.cat(each).norm() for each in known if each]
     return [float(loss.detach()), float(torch.stack(norms).norm()), float(torch.stack(norms[: len(norms) // 2]).norm())]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
+import torch
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted(path.stem for path in (ROOT / "studies").glob("[!_]*.py"))
@@ -77,8 +78,47 @@ def test_repeats_of_a_clip_are_not_more_clips() -> None:
 
 def test_bootstrap_is_paired() -> None:
     column = np.random.default_rng(3).standard_normal(30)
-    found = intervals().over_clips(intervals().difference, [(column + 2).tolist()], [column.tolist()])
+    found = intervals().over_clips(torch.sub, [(column + 2).tolist()], [column.tolist()])
     assert tuple(found) == pytest.approx((2, 2, 2))
+
+
+def test_prompts_have_students_interval_of_their_means() -> None:
+    one, other = np.random.default_rng(5).standard_normal((2, 2, 20))
+    found = intervals().over_prompts(intervals().by_prompt(one.tolist(), other.tolist()))
+    apart = (one - other).mean(0)
+    low, high = scipy.stats.t.interval(0.95, 19, loc=apart.mean(), scale=scipy.stats.sem(apart))
+    assert tuple(found) == pytest.approx((apart.mean(), low, high), rel=5e-3)
+    with pytest.raises(ValueError, match="two prompts"):
+        intervals().over_prompts([1.0])
+
+
+@pytest.mark.parametrize(("more", "fewer"), [(0.05, 0.05), (0.1, 0.0), (0.05, 0.0), (0.02, 0.02), (0.3, 0.1)])
+def test_intervals_of_shares_hold_where_few_prompts_differ(more: float, fewer: float) -> None:
+    """Also if few of 48 do, all to one side, whose scatter tells too little."""
+    rng, held, rounds = np.random.default_rng(6), 0, 600
+    for _ in range(rounds):
+        drawn = rng.random(48)
+        apart = np.where(drawn < more, 1.0, np.where(drawn < more + fewer, -1.0, 0.0))
+        found = intervals().over_shares(apart.tolist())
+        assert found.value == pytest.approx(apart.mean())
+        held += found.low <= more - fewer <= found.high
+    assert held / rounds > 0.93
+
+
+@pytest.mark.parametrize("differ", range(1, 12))
+def test_intervals_of_shares_say_no_more_than_the_exact_test(differ: int) -> None:
+    """Prompts that differ, all to one side, and 48 in all: six are enough for both, five for Student's alone."""
+    apart = [1.0] * differ + [0.0] * (48 - differ)
+    exact = intervals().flipped(apart)
+    assert exact == pytest.approx(scipy.stats.binomtest(differ, differ).pvalue)
+    assert (intervals().over_shares(apart).verdict() == "shown") == (exact < 0.05)
+
+
+def test_signs_are_flipped_in_all_ways() -> None:
+    apart = [0.5, 0.5, -0.5, 1.0, 0.0, 1.0, 0.5, 0.25]
+    found = scipy.stats.permutation_test((np.array(apart),), np.sum, permutation_type="samples", n_resamples=np.inf)
+    assert intervals().flipped(apart) == pytest.approx(found.pvalue)
+    assert intervals().flipped([0.0, 0.0]) == 1
 
 
 @pytest.mark.parametrize("seeds", [0.1, 1.0, 5.0])
@@ -113,7 +153,7 @@ def test_tables_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(ValueError, match="1 to 6 seeds"):
         intervals().over_seeds([[1.0] * 9] * 7)
     with pytest.raises(ValueError, match="same two clips"):
-        intervals().over_clips(intervals().difference, [[1.0, 2.0]], [[1.0, 2.0, 3.0]])
+        intervals().over_clips(torch.sub, [[1.0, 2.0]], [[1.0, 2.0, 3.0]])
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -161,10 +201,18 @@ def test_a_measurement_is_made_once(tmp_path: Path) -> None:
         assert kept("one", lambda: made.append(1) or [len(made)]) == [1]
 
 
+def test_what_is_tried_out_touches_neither_runs_nor_pages_of_the_study() -> None:
+    places = importlib.import_module("_study").places
+    assert not {*places(0.02)} & {*places(1)} and places(1)[1] == Path("docs/results")
+
+
 def test_chance_is_that_of_the_world() -> None:
     from zoetrope.data.toybox.prompts import familiar
 
     chance = importlib.import_module("_judge").CHANCE
     things = [prompt.script.things[0] for prompt in familiar(400)]
+    moving = importlib.import_module("_judge").CHANCE_MOVING
+    assert moving["motion"] == 1 / len({prompt.script.motion for prompt in familiar(400)})
+    assert moving["all"] == chance["all"] * moving["motion"]
     for aspect in ("colour", "shape"):
         assert chance[aspect] == 1 / len({getattr(thing, aspect) for thing in things})

@@ -1,5 +1,6 @@
 """The command line: `zoetrope VERB`, also `python -m zoetrope VERB`."""
 
+import contextvars
 import ctypes
 import os
 import sys
@@ -31,7 +32,9 @@ def _spare_the_system() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit status: 0, 2 for what the user can mend, 130 after Ctrl-C, 143 after SIGTERM.
+    """Run one command and give its exit status: 0, 2 for what the user can mend, 128 + N after signal N.
+
+    So it is 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, and 138 where SIGUSR1 ends a training.
 
     Anything else that goes wrong is ours to mend, and keeps its traceback.
     """
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signals = Signals()
     try:
         with signals.caught():
-            return _run(words)
+            return contextvars.copy_context().run(_run, words)
     except KeyboardInterrupt as stop:
         fail(str(stop) or "interrupted", "")
         return signals.status

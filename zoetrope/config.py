@@ -3,18 +3,20 @@
 Nothing is guessed: an unknown key, a wrong type or a missing value is an error that names the full path of the field.
 A *kind* (schedule, sampler, network, text encoder, data source) is one file in its folder: the file's name is the
 kind's name in JSON (`{"type": "ddim"}`), so that adding a kind is adding a file, and nothing needs to be registered.
+Kinds of other packages are named in full, `{"type": "my_lab.samplers.Sharp"}`; see `zoetrope.foreign`.
 """
 
 import importlib
 import pkgutil
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from zoetrope.explain import explain, nearest, otherwise, shown, unknown
+from zoetrope.foreign import expect_no_clash, find, only, trusting
 from zoetrope.strict_json import parse_json, read_json
 
 __all__ = ["Config", "Kind", "explain", "overridden", "override", "parse_json", "read_json", "shown", "unknown"]
@@ -48,41 +50,58 @@ class Config(BaseModel):
         """Plain JSON values, complete: every field with its value, every kind with its "type"."""
         return self.model_dump(mode="json")
 
+    def with_(self, **changes: Any) -> Self:
+        """A copy with fields changed, validated as a whole like a new one.
+
+        Raises ValueError that names what is wrong, with the nearest name for a misspelt field.
+        `override` changes fields deep inside.
+        """
+        return type(self)(**{name: getattr(self, name) for name in type(self).model_fields} | changes)
+
 
 class Kind(Config):
-    """Base of an interface whose implementations live one per file in the folder of the interface's own package."""
+    """Base of an interface whose implementations live one per file in the folder of the interface's own package.
+
+    Classes of other packages implement it too, and are named by module and class.
+    """
 
     folder: ClassVar[str]
 
     @classmethod
     def every(cls) -> list[type[Self]]:
-        """Every implementation, by file name."""
+        """Every implementation in the folder, by file name."""
         return [cls.named(name) for name in cls.names()]
 
     @classmethod
     def names(cls) -> list[str]:
-        """The names a "type" may have here."""
+        """The names of the implementations in the folder."""
         package = importlib.import_module(cls.folder)
         return sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_"))
 
     @classmethod
     def named(cls, name: str) -> type[Self]:
-        """The implementation in the file `name`.py. Raises ValueError, with the nearest name, if there is none."""
-        if name not in cls.names():
+        """The implementation in the file `name`.py, or that of another package: see `zoetrope.foreign.find`.
+
+        Raises ValueError, with the nearest name, if there is none, and for a package that is not trusted.
+        """
+        if name in cls.names():
+            expect_no_clash(name, f"{cls.folder}.{name}")
+            return only(importlib.import_module(f"{cls.folder}.{name}"), cls)
+        found = find(name, cls, cls.folder.partition(".")[0]) if isinstance(name, str) else None
+        if found is None:
             words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__).lower()
             raise ValueError(unknown(words, name, cls.names()))
-        module = importlib.import_module(f"{cls.folder}.{name}")
-        found = [
-            value
-            for value in vars(module).values()
-            if isinstance(value, type) and issubclass(value, cls) and value.__module__ == module.__name__
-        ]
-        return found[0]
+        return found
 
     @classmethod
     def kind(cls) -> str:
-        """This implementation's name: that of its file."""
-        return cls.__module__.rpartition(".")[2]
+        """This implementation's name in JSON: that of its file in the folder, or its module and class."""
+        return f"{cls.__module__}.{cls.__qualname__}" if cls.is_foreign() else cls.__module__.rpartition(".")[2]
+
+    @classmethod
+    def is_foreign(cls) -> bool:
+        """Whether it is of another package, and not a file of the folder."""
+        return cls.__module__.rpartition(".")[0] != cls.folder
 
     @model_serializer(mode="plain")
     def _tagged(self) -> dict[str, Any]:
@@ -116,6 +135,45 @@ def _dump(value: Any) -> Any:
     return value
 
 
+def kinds_in(value: object, where: str = "") -> Iterator[tuple[str, Kind]]:
+    """Every kind in a config, or in a list or mapping of such, by the path of its field below `where`."""
+    inside: Mapping[Any, object] = {}
+    if isinstance(value, Kind):
+        yield where, value
+    if isinstance(value, Config):
+        inside = {name: getattr(value, name) for name in type(value).model_fields}
+    elif isinstance(value, Mapping):
+        inside = value
+    elif isinstance(value, tuple | list):
+        inside = {getattr(item, "name", number): item for number, item in enumerate(value)}
+    for key, item in inside.items():
+        yield from kinds_in(item, f"{where}.{key}".lstrip("."))
+
+
+def packages_of(*values: object) -> tuple[str, ...]:
+    """The other packages that kinds in configs come from: who reads these configs from JSON must trust them."""
+    kinds = (kind for value in values for _, kind in kinds_in(value))
+    return tuple(sorted({type(kind).__module__.partition(".")[0] for kind in kinds if kind.is_foreign()}))
+
+
+def expect_importable(config: object) -> None:
+    """Raise ValueError that names the field if a class in a config could not be found again by its name."""
+    for where, value in kinds_in(config):
+        if not value.is_foreign():
+            continue
+        package, name = type(value).__module__.partition(".")[0], value.kind()
+        try:
+            with trusting(package):
+                found = None if package == "__main__" else value.named(name)
+        except ValueError:
+            found = None
+        if found is not type(value):
+            raise ValueError(
+                f"{where}: expected a class that can be imported by its name, to be read again, got {name}; move it "
+                "into an importable module, such as my_lab/mine.py"
+            )
+
+
 def override(config: C, path: str, value: Any) -> C:
     """A copy of `config` with one field changed: override(recipe, "stages.base.network.dropout", 0.1).
 
@@ -137,7 +195,8 @@ def overridden(config: C, changes: Mapping[str, Any]) -> C:
         whole = any(path.startswith(f"{before}.") for before in given)
         _set(tree, path, _dump(value), type(config).__name__, new=whole)
         given.append(path)
-    return type(config).from_json(tree)
+    with trusting(*packages_of(config, dict(changes))):  # classes that are here already
+        return type(config).from_json(tree)
 
 
 def _set(tree: Any, path: str, value: Any, root: str, *, new: bool) -> None:

@@ -1,6 +1,7 @@
 """What an error says of values that are wrong: one line with the field's path, what is legal, and the nearest name."""
 
 import difflib
+import os
 import re
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -60,6 +61,22 @@ def shown(value: object) -> str:
     """A value as an error shows it: `repr`, shortened."""
     text = _Shown().repr(value)
     return text if len(text) <= 100 else text[:97] + "..."
+
+
+def expect_path(what: str, value: object, wanted: str = "a path") -> None:
+    """Raise ValueError unless a value is text or a path."""
+    if not isinstance(value, str | os.PathLike):
+        raise ValueError(f"{what}: expected {wanted}, got {shown(value)}")
+
+
+def reason(error: Exception, told: object = "") -> str:
+    """Why something could not be read, after a message that has `told` the path already, which is not repeated."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing"
+    if isinstance(error, TypeError | AttributeError):
+        return "its parts are of other types"
+    text = str(getattr(error, "strerror", None) or error or type(error).__name__)
+    return text.removeprefix(f"{told}: ").removeprefix(f"{told}{os.sep}")
 
 
 def unknown(what: str, got: object, known: Iterable[str]) -> str:

@@ -5,6 +5,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from zoetrope.plain_files import read_plain
+
 LONGEST = 1 << 24  # characters or bytes of a text; the largest recipe has some 10^5
 DEEPEST = 64  # lists and objects within each other; the deepest config has about ten
 DIGITS = 300  # of a number, as many as a float can hold
@@ -45,12 +47,7 @@ def read_json(path: Path, *, longest: int = LONGEST) -> Any:
     Raises OSError if it cannot be read, and ValueError, one line with its path, if it is no plain file or not such JSON
     as `parse_json` takes.
     """
-    if path.exists() and not path.is_file():  # a named pipe would be waited for
-        raise ValueError(f"{path}: expected a plain file")
-    with path.open("rb") as file:
-        text = file.read(longest + 1)
-    if len(text) > longest:
-        raise ValueError(f"{path}: not readable as JSON (expected at most {longest:,} bytes, got more)")
+    text = read_plain(path, longest)
     try:
         return parse_json(text, longest=longest)
     except ValueError as error:

@@ -102,5 +102,5 @@ def test_the_paper_is_far_from_the_limits() -> None:
         network = stage.network
         assert isinstance(network, VideoUNetConfig)
         assert 100 * sum(level.blocks * level.width**2 for level in network.levels) < LARGEST
-        wider = [level.model_copy(update={"width": 10 * level.width}).to_json() for level in network.levels]
+        wider = [level.with_(width=10 * level.width).to_json() for level in network.levels]
         assert network.model_validate({**network.to_json(), "levels": wider})

@@ -65,7 +65,7 @@ def test_tensors_with_data_are_left_alone() -> None:
 
 def streamed(frames: int) -> StageSpec:
     shape = VideoShape(frames=frames, height=256, width=256, fps=8)
-    source = shape.model_copy(update={"height": 128, "width": 128})
+    source = shape.with_(height=128, width=128)
     return StageSpec(
         name="ssr",
         shape=shape,

@@ -1,6 +1,5 @@
 """What a process may take of main memory, as the system tells it."""
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +98,7 @@ def test_a_limit_of_the_shell_is_kept_to_or_named() -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
+    resource = pytest.importorskip("resource")
     assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
     assert run(32, 512) == "made (1, 3, 8, 512, 512)"
     refused = run(32, 8192)

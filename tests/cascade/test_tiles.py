@@ -24,6 +24,7 @@ from zoetrope.diffusion import process
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs.low_res import low_res_given, usual_inputs
 from zoetrope.inputs.text import text_given
+from zoetrope.layers.fused import fused
 from zoetrope.networks import Network, Reach
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
@@ -60,7 +61,7 @@ def stage(network: VideoUNetConfig, shape: VideoShape = SHAPE, factor: int = 2, 
     source = None
     if network.low_res:
         small = {"height": shape.height // factor, "width": shape.width // factor}
-        source = shape.model_copy(update=small)
+        source = shape.with_(**small)
     spec = SamplingSpec(**{"steps": 2} | sampling)
     inputs = usual_inputs(source, logsnr=math.log(3))
     return StageSpec(name="ssr", shape=shape, inputs=inputs, network=network, sampling=spec)
@@ -74,11 +75,11 @@ def words(count: int) -> Conditioning:
 NETWORKS = {
     "one level": config(CONV),
     "two levels": config(CONV, TEXT),
-    "three levels": config(CONV, STILL.model_copy(update={"blocks": 2}), TEXT),
+    "three levels": config(CONV, STILL.with_(blocks=2), TEXT),
     "patch": config(CONV, TEXT, patch=2),
     "large patch": config(CONV, patch=4),
     "conditioned": config(CONV, CONV, patch=2, low_res=True),
-    "frames apart": config(STILL, STILL.model_copy(update={"convolution": False}), low_res=True),
+    "frames apart": config(STILL, STILL.with_(convolution=False), low_res=True),
     "attends in time": config(CONV, GLOBAL),
     "attends in space": config(CONV, WIDE),
 }
@@ -272,7 +273,7 @@ def test_counted_bytes_are_those_of_real_tensors(part: int | None) -> None:
     spec = stage(config(CONV, TEXT, patch=2, low_res=True), LARGE, guidance=1.0)
     calls = Calls(
         stage=spec,
-        network=awake(spec.network.build()),
+        network=fused(awake(spec.network.build())),
         given=words(1).to(CPU, torch.float32),
         video=torch.zeros(1, 3, 24, 48, 64),
         noise=lambda purpose, window: torch.zeros(1, 3, *map(len, window)),

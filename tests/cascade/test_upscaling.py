@@ -55,7 +55,7 @@ def test_what_is_refused() -> None:
         upscaling(MINI, shape(100, 100), after=None, until=None, fit="exact", add_frames=False)
     with pytest.raises(ValueError, match="no stage that adds pixels is left to run after 'ssr3'"):
         upscaling(MINI, shape(768, 1280), after="ssr3", until=None, fit="exact", add_frames=False)
-    short = MINI.model_copy(update={"stages": MINI.stages[:5]})
+    short = MINI.with_(stages=MINI.stages[:5], teachers=())
     with pytest.raises(ValueError, match="left to run after 'ssr2': the last is 'tsr2'; --add-frames lets 'tsr2' run"):
         upscaling(short, shape(192, 320), after="ssr2", until=None, fit="exact", add_frames=False)
     with pytest.raises(

@@ -137,7 +137,7 @@ def recipe(spec: CascadeSpec, films: Path, tmp_path_factory: pytest.TempPathFact
         log_every=16,
         precision="fp32",
     )
-    clips = plan.model_copy(update={"phases": (Phase(examples=320, batch=4),)})
+    clips = plan.with_(phases=(Phase(examples=320, batch=4),))
     made = Recipe(name="tiny", cascade=spec, training={"base": plan, "tsr1": clips})
     path = tmp_path_factory.mktemp("recipes") / "recipe.json"
     path.write_text(json.dumps(made.to_json()))
@@ -166,7 +166,7 @@ def start(*words: str | Path, at: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=interruptible,
+        preexec_fn=interruptible if os.name == "posix" else None,
     )
 
 

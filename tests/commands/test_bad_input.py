@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import resource
 import shutil
 import signal
 import subprocess
@@ -62,8 +61,8 @@ def refused(done: Done, *messages: str) -> None:
         (["--set", "base.sampling.steps=" + "[" * 50_000], "--set base.sampling.steps: expected fewer digits or"),
         (["--set", "base.sampling.steps=" + "9" * 5000], "--set base.sampling.steps: expected fewer digits or"),
         (["--seed", "9" * 400], "--seed: expected a number from 0 to 9223372036854775807, got a larger one"),
-        (["--steps", "9" * 20], "--steps: expected a number from 1 to 9223372036854775807, got a larger one"),
-        (["--guidance", "1e308"], "--guidance: expected a number from 0 to 9223372036854775807, got a larger one"),
+        (["--steps", "9" * 20], "--steps: expected a number from 1 to 100000, got a larger one"),
+        (["--guidance", "1e308"], "--guidance: expected a number from 0 to 10000, got a larger one"),
         (["--memory", "9" * 400 + "GB"], "--memory: expected a size such as 4GB"),
         (["--device", "cuda:77"], "--device: unknown device 'cuda:77'"),
         (["--dtype", "fp31"], "--dtype: unknown dtype 'fp31'; did you mean 'fp32'?"),
@@ -228,6 +227,7 @@ def test_a_full_disk_after_several_stages(cli: Cli, model: Path, full_disk: Path
 @pytest.mark.parametrize("every", [8, 1000], ids=["on the way", "at the end"])
 def test_a_full_disk_while_training(cli: Cli, recipe: Path, tmp_path: Path, every: int) -> None:
     """Room for the first small files, not for the weights."""
+    resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     sets = ['base.training.phases=[{"examples": 8, "batch": 4}]', f"base.training.checkpoint_every={every}"]
     words = ["train", recipe, "--stage", "base", "--out", "run", *(word for item in sets for word in ("--set", item))]

@@ -105,7 +105,7 @@ def test_training_on_shards_without_the_encoder(
 def test_features_of_another_encoder_or_of_other_captions(
     cli: Cli, shards: Path, films: Path, recipe: Path, encoder: T5
 ) -> None:
-    other = encoder.model_copy(update={"limit": 8})
+    other = encoder.with_(limit=8)
     assert cli("data", "encode", shards, "--text", json.dumps(other.to_json())).code == 0
     steps = ["train", recipe, "--stage", "base", *STEPS]
     done = cli(*steps, "--out", "one", "--data", shards)

@@ -1,6 +1,7 @@
 """How commands end early: by signals as by Ctrl-C, and with one line where memory or a home is missing."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,19 +14,21 @@ from zoetrope.commands._ending import explained
 from .conftest import Cli, start
 
 
-@pytest.mark.parametrize(("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_signals_end_a_command_as_ctrl_c_does(sent: signal.Signals, status: int, model: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no such signals")
+@pytest.mark.parametrize(("sent", "status"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_signals_end_a_command_as_ctrl_c_does(sent: str, status: int, model: Path, tmp_path: Path) -> None:
     words: list[str | Path] = ["--model", model, "--set", "tsr1.sampling.steps=20000", "-o", "a.mp4"]
     process = start("generate", "fog", *words, at=tmp_path)
     assert process.stderr is not None
     while not process.stderr.readline().startswith("base: 4x8x8@2fps"):
         assert process.poll() is None
-    process.send_signal(sent)
+    process.send_signal(getattr(signal, sent))
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (status, "") and "Traceback" not in err, err
     assert err.splitlines()[-1].startswith("interrupted") and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no such signals")
 def test_who_ignores_a_hang_up_goes_on(model: Path, tmp_path: Path) -> None:
     """As under nohup."""
     words = ["--model", str(model), "--until", "base", "--steps", "30", "-o", "a.gif"]
@@ -72,7 +75,7 @@ def test_what_is_said_of_an_interrupt_does_not_depend_on_where_it_comes(
 
 
 def test_handlers_are_put_back(cli: Cli) -> None:
-    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {name: signal.getsignal(name) for name in signal.Signals if name in (1, 2, 15)}
     assert cli("show", "nothing").code == 2
     assert {name: signal.getsignal(name) for name in before} == before
 
@@ -102,6 +105,44 @@ def test_errors_that_a_user_can_mend(error: BaseException, told: str) -> None:
 def test_errors_that_are_ours() -> None:
     for error in (RuntimeError("shape"), KeyError("x"), RecursionError(), OverflowError(), IndexError()):
         assert explained(error, "generate") is None
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space as Linux does")
+@pytest.mark.parametrize(
+    ("memory", "told"),
+    [
+        (["--memory", "300GB"], r"stage 'base' \(16x512x512@3fps\): out of memory; less is needed .*--memory SIZE"),
+        ([], r"memory: stage 'base' \(16x512x512@3fps\) needs \d+ MB even in its smallest tiles, got \d{3,4} MB"),
+    ],
+)
+def test_a_limit_of_memory_that_is_met(memory: list[str], told: str, tmp_path: Path) -> None:
+    """A stage that is let begin fails and is named; otherwise it does not begin."""
+    words = ["a star", "--until", "base", "--size", "512x512", "--frames", "16", *memory]
+    done = limited("generate", *words, "-o", "a.mp4", "--quiet", at=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(f"error: {told}.*", done.stderr.splitlines()[-1]) and "Traceback" not in done.stderr, done
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the address space as Linux does")
+def test_a_training_for_which_memory_does_not_suffice(recipe: Path, tmp_path: Path) -> None:
+    large = ["--size", "128x128", "--set", 'base.training.phases=[{"examples": 64, "batch": 64}]']
+    done = limited("train", recipe, "--stage", "base", "--out", "run", *large, "--quiet", at=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "") and "Traceback" not in done.stderr, done
+    assert done.stderr.splitlines()[-1].startswith("error: train: out of memory; a smaller batch needs less"), done
+
+
+def limited(*words: str | Path, at: Path) -> subprocess.CompletedProcess[str]:
+    """A finished command, which may have 1.5 GB, as `ulimit -v` would have it."""
+    resource = pytest.importorskip("resource")
+    return subprocess.run(
+        [sys.executable, "-m", "zoetrope", *map(str, words)],
+        cwd=at,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (15 * 10**8, 15 * 10**8)),
+        capture_output=True,
+        text=True,
+    )
 
 
 def test_a_home_that_nobody_knows(cli: Cli) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from zoetrope.metrics.shelf import Shelf
 from zoetrope.shapes import VideoShape
+from zoetrope.video import Video
 
 from .conftest import Cli
 from .test_train_together import together
@@ -200,6 +201,26 @@ def test_clips_that_could_not_be_read_are_told(cli: Cli, model: Path, films: Pat
     done = cli(*words)
     assert done.code == 0 and "1 of the clips could not be read, and others stand in their place: film9.mp4" in done.err
     assert any("film9.mp4" in note for note in told()["notes"])
+
+
+def test_short_clips_are_treated_as_training_treated_them(cli: Cli, model: Path) -> None:
+    """A clip of the base stage lasts 2 s; a film of five pictures in 1.25 s is too short for it."""
+    Path("set").mkdir()
+    frames = np.zeros((5, 8, 8, 3), np.uint8)
+    frames[:] = np.linspace(20, 230, 5).astype(np.uint8)[:, None, None, None]
+    Video(frames, 4).save("set/short.mp4")
+    Path("set/short.txt").write_text("fog")
+    words = ["evaluate", model, "--data", "set", *FAST, "--metrics", "colour", "--quiet"]
+    seen = {}
+    for how in ("hold", "slow"):
+        assert cli(*words, "--short", how, "--out", how).code == 0
+        seen[how] = samples(how, "real-4x8x8@2fps")[0][:, 0, 0, 0].astype(int)
+    assert len(set(seen["hold"])) < 4 and len(set(seen["slow"])) == 4
+    refused = cli(*words, "--short", "slow", "--out", "hold")
+    assert refused.code == 2 and "holds a report of other settings: short (None there, 'slow' asked)" in refused.err
+    assert "no clip has 4 frames at 2 fps" in cli(*words, "--short", "drop", "--out", "drop").err
+    wrong = cli(*words, "--short", "hodl", "--out", "x")
+    assert wrong == (2, "", "error: --short: unknown way 'hodl'; did you mean 'hold'?\n")
 
 
 def test_a_folder_that_is_not_there(cli: Cli, model: Path) -> None:

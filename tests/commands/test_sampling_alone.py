@@ -27,6 +27,12 @@ def training_modules(*words: object) -> list[str]:
     return list(modules)
 
 
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the commands write goes here."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def run(cli: Cli, recipe: Path) -> Path:
     """A short training of the base, with two averages."""

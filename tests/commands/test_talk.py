@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from zoetrope.commands import _talk
+from zoetrope.commands._card import readable
 from zoetrope.commands._talk import Talk, as_json
 from zoetrope.wording import counted, one_line, printable
 
@@ -47,6 +48,38 @@ def test_a_pipe_of_another_encoding(model: Path, tmp_path: Path) -> None:
     assert file["prompt"] == "星 🎬 é" and (tmp_path / file["path"]).is_file()
 
 
+CARD = """# A card
+
+What it [is](https://example.org/x), **in bold** with [red]no markup[/red] and `code`.
+
+| stage | a long name |
+|---|---|
+| base | 1 |
+| ssr1 | 22 |
+
+![six frames](a.png)
+"""
+
+
+def test_a_card_is_text_for_people() -> None:
+    lines = [line.strip() for line in readable(CARD).splitlines()]
+    assert lines[0] == "A card" and "(six frames)" in lines
+    assert "What it is (https://example.org/x), in bold with [red]no markup[/red] and code." in lines
+    assert [line.split() for line in lines if line.startswith(("stage", "base", "ssr1"))] == [
+        ["stage", "a", "long", "name"], ["base", "1"], ["ssr1", "22"],
+    ]  # fmt: skip
+    table = [line for line in readable(CARD).splitlines() if "a long name" in line or line.strip().endswith("22")]
+    assert table[0].index("a long name") == table[1].index("22")  # in columns
+    assert not any(sign in "\n".join(lines) for sign in STEERS)
+
+
+def test_a_card_where_the_terminal_has_few_signs() -> None:
+    program = "from zoetrope.commands._card import readable; import sys; print(readable(sys.argv[1]))"
+    env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", program, CARD], env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, CARD + "\n")
+
+
 def test_names_and_cards_cannot_steer_the_terminal(cli: Cli, model: Path) -> None:
     folder = Path("mo\x1b[31mdel")
     folder.mkdir()
@@ -57,7 +90,7 @@ def test_names_and_cards_cannot_steer_the_terminal(cli: Cli, model: Path) -> Non
     (folder / "README.md").write_text("# card\n\x1b[2J\u202e hidden\n")
     done = cli("show", folder)
     assert done.code == 0 and not any(sign in done.out for sign in STEERS)
-    assert r"\x1b[2J\u202e hidden" in done.out and "# card\n" in done.out
+    assert r"\x1b[2J\u202e hidden" in done.out and " card\n" in done.out
     done = cli("show", folder, "--json")
     assert not any(sign in done.out for sign in STEERS) and json.loads(done.out)["card"].endswith("hidden\n")
     done = cli("show", "no\x1b[31mmodel")

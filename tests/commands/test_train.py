@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 from subprocess import Popen
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 from zoetrope.commands.train import ENDING, _stopping
 from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.recipes import load_recipe
+from zoetrope.training.checkpoints import Keeper
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Recipe
 from zoetrope.training.trained import run_recipe
@@ -148,17 +150,39 @@ def test_an_interrupt_between_steps_says_what_is_kept(cli: Cli, recipe: Path) ->
 
 @pytest.mark.parametrize("name", [name for name in ENDING if hasattr(signal, name)])
 def test_every_way_to_end_a_job_keeps_a_checkpoint(cli: Cli, recipe: Path, name: str) -> None:
-    run = Run(load_recipe(str(recipe)), "base", Path("run"), torch.device("cpu"))
-    before = signal.getsignal(getattr(signal, name))
-    with pytest.raises(KeyboardInterrupt), _stopping(run, "train", Path("run")):
-        for progress in run.train():
-            if progress.examples == 16:
-                signal.raise_signal(getattr(signal, name))
-        raise KeyboardInterrupt
-    assert progress.examples == 16 and find_checkpoints(Path("run/checkpoints"))[-1].name == "000000016"
-    assert signal.getsignal(getattr(signal, name)) == before
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    sender = threading.Thread(target=send_once, args=(number, Path("run/checkpoints/000000016")))
+    sender.start()
+    done = cli("train", recipe, "--stage", "base", "--out", "run", *short("base", 40_000))
+    sender.join()
+    assert done.code == 128 + number and "Traceback" not in done.err
+    kept = int(find_checkpoints(Path("run/checkpoints"))[-1].name)
+    told = f"interrupted: a checkpoint is kept at {kept} examples; to go on: zoetrope train --out run --resume"
+    assert done.err.splitlines()[-1] == told and kept >= 16
+    assert signal.getsignal(number) == before
 
 
+def send_once(number: int, there: Path) -> None:
+    """Send this process a signal when a checkpoint is there."""
+    while not there.is_dir():
+        time.sleep(0.01)
+    os.kill(os.getpid(), number)
+
+
+def test_an_error_after_a_signal_is_told(cli: Cli, recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal that training answers with a checkpoint does not hide why there is none."""
+
+    def full(self: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        raise OSError(28, "No space left on device", "run")
+
+    monkeypatch.setattr(Keeper, "finish", full)
+    done = cli("train", recipe, "--stage", "base", "--out", "run", *short("base", 8), "--quiet")
+    assert done == (2, "", "error: run: No space left on device\n")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no such signals")
 def test_what_nohup_has_turned_off_stays_so(cli: Cli, recipe: Path) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -1,9 +1,15 @@
 """Training in several processes under torchrun: what they learn together is what one learns alone."""
 
+import json
+import os
+import re
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -11,6 +17,7 @@ from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.training.state import read_metrics
 
 from .conftest import Cli
+from .test_train import appears
 
 PHASES = '[{"examples": 8, "batch": 4, "frames": 1}, {"examples": 10, "batch": 5, "images": 0.4}]'
 STEPS = [
@@ -19,10 +26,49 @@ STEPS = [
 ]  # fmt: skip
 
 
+LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "zoetrope"]
+
+
 def together(*words: object) -> subprocess.CompletedProcess[str]:
     """Run a command of zoetrope in two processes."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "zoetrope"]
-    return subprocess.run([*launch, *map(str, words)], capture_output=True, text=True, timeout=300)
+    return subprocess.run([*LAUNCH, *map(str, words)], capture_output=True, text=True, timeout=300)
+
+
+def ranks_of(launcher: int) -> dict[int, int]:
+    """The ids of the processes that torchrun has begun, by rank."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            rank = re.search(rb"\0RANK=(\d+)\0", (folder / "environ").read_bytes())
+            if parent == launcher and rank is not None:
+                found[int(rank[1])] = int(folder.name)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes as Linux tells them")
+@pytest.mark.parametrize("gone", ["rank 1", "torchrun"])
+def test_all_processes_end_with_one_checkpoint(gone: str, cli: Cli, recipe: Path, tmp_path: Path) -> None:
+    """Where a signal reaches another than the leading one, and where torchrun is killed."""
+    endless = '[{"examples": 4000000, "batch": 4, "frames": 1}]'
+    words = ["train", recipe, "--stage", "base", "--out", "run", "--set", f"base.training.phases={endless}"]
+    launcher = subprocess.Popen([*LAUNCH, *map(str, words)], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    ranks = dict[int, int]()
+    try:
+        appears(tmp_path / "run/checkpoints/000000016", launcher)
+        ranks = ranks_of(launcher.pid)
+        assert sorted(ranks) == [0, 1]
+        os.kill(*((ranks[1], signal.SIGTERM) if gone == "rank 1" else (launcher.pid, signal.SIGKILL)))
+        _, told = launcher.communicate(timeout=60)  # until all have ended, and nobody can write there any more
+    finally:
+        launcher.kill()
+        for one in ranks.values():
+            with suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
+    kept = int(find_checkpoints(tmp_path / "run/checkpoints")[-1].name)
+    assert f"interrupted: a checkpoint is kept at {kept} examples; to go on: " in told, told
+    assert gone == "torchrun" or (launcher.returncode, "exitcode  : 143" in told) == (1, True), told
+    assert json.loads(cli("status", "run", "--json").out)[0]["state"] == "stopped"
 
 
 def test_two_processes_learn_what_one_does(cli: Cli, recipe: Path) -> None:

@@ -1,6 +1,5 @@
 """What every network in the folder must do, because it is there."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.conditioning import Conditioning
+from zoetrope.inputs.text import text_given
 from zoetrope.models.weights import read_weights, write_weights
 from zoetrope.networks import Network, NetworkConfig
 
@@ -23,12 +23,11 @@ def build(kind: type[NetworkConfig], low_res: bool = False) -> Network:
 def everything(z: Tensor, low_res: bool) -> Conditioning:
     draw = torch.Generator().manual_seed(1)
     count = len(z)
-    return Conditioning(
-        text=torch.randn(count, 4, 12, generator=draw),
-        text_mask=torch.ones(count, 4, dtype=torch.bool),
-        low_res=torch.randn(z.shape, generator=draw) if low_res else None,
-        low_res_logsnr=torch.zeros(count) if low_res else None,
-    )
+    given = text_given(torch.randn(count, 4, 12, generator=draw))
+    if not low_res:
+        return given
+    video = torch.randn(z.shape, generator=draw)
+    return given | Conditioning(maps={"low_res": video}, numbers={"low_res_logsnr": torch.zeros(count)})
 
 
 @every_network
@@ -47,7 +46,7 @@ def test_every_parameter_is_trained(kind: type[NetworkConfig], low_res: bool) ->
         for parameter in network.parameters():  # away from the start, where zeros hide what lies behind them
             parameter.add_(0.1 * torch.randn_like(parameter))
     z = torch.randn(2, 3, FRAMES, SIZE, SIZE)
-    given = everything(z, low_res).without_text(torch.tensor([False, True]))
+    given = everything(z, low_res).without("text", torch.tensor([False, True]))
     network(z, torch.tensor([-1.0, 1.0]), given).square().mean().backward()
     idle = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert idle == []
@@ -100,14 +99,13 @@ def test_depends_on_all_that_it_is_given(kind: type[NetworkConfig]) -> None:
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
         given = everything(z, True)
-        assert given.low_res is not None
         out = network(z, torch.zeros(1), given)
         others = [
             network(z + 1, torch.zeros(1), given),
             network(z, torch.ones(1), given),
-            network(z, torch.zeros(1), given.without_text(torch.tensor([True]))),
-            network(z, torch.zeros(1), replace(given, low_res=given.low_res + 1)),
-            network(z, torch.zeros(1), replace(given, low_res_logsnr=torch.ones(1))),
+            network(z, torch.zeros(1), given.without("text")),
+            network(z, torch.zeros(1), given | Conditioning(maps={"low_res": given.maps["low_res"] + 1})),
+            network(z, torch.zeros(1), given | Conditioning(numbers={"low_res_logsnr": torch.ones(1)})),
         ]
     assert all((other - out).abs().max() > 1e-6 for other in others)
 
@@ -132,7 +130,7 @@ def test_one_that_is_told_guidance_begins_as_one_that_is_not(kind: type[NetworkC
     assert plain.state_dict().keys() < own.keys()
     told.load_state_dict({**own, **plain.state_dict()})
     z, levels = torch.randn(2, 3, FRAMES, SIZE, SIZE), torch.tensor([-1.0, 1.0])
-    given = replace(everything(z, False), guidance=torch.tensor([0.0, 15.0]))
+    given = everything(z, False) | Conditioning(numbers={"guidance": torch.tensor([0.0, 15.0])})
     with torch.no_grad():
         first = plain(z, levels, given)
         assert torch.equal(told(z, levels, given), first)

@@ -3,13 +3,12 @@
 import csv
 import json
 import shutil
-import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import number_of, numbered
+from conftest import local_socket, number_of, numbered
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -117,7 +116,7 @@ def test_what_the_system_will_not_read_is_dropped(folder: Path, monkeypatch: pyt
     monkeypatch.chdir(folder)
     (folder / "closed.txt").write_text("closed")
     (folder / "short.txt").unlink()
-    with socket.socket(socket.AF_UNIX) as media, socket.socket(socket.AF_UNIX) as text:
+    with local_socket() as media, local_socket() as text:
         media.bind("closed.mp4")  # exists, and cannot be opened, whoever asks
         text.bind("short.txt")
         report = scan(Folder(path=str(folder)))

@@ -10,18 +10,17 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import Maker, numbered
+from conftest import Maker, make_pipe, numbered
 
-from zoetrope.data import Unused, preview
+from zoetrope.data import Unused, pack, preview
 from zoetrope.data._files import files_of
-from zoetrope.data._long import cut_short
-from zoetrope.data._packing import pack
 from zoetrope.data._unused import Dropped
 from zoetrope.data.folder import Folder, scan
 from zoetrope.data.shards import Shards
+from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.embeddings.long import cut_short
 from zoetrope.metrics.reference import open_reference
 from zoetrope.shapes import VideoShape
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.text.words import Words
 from zoetrope.video import Video, save_image
 from zoetrope.wording import counted, one_line
@@ -207,7 +206,7 @@ def test_a_name_that_means_no_file_or_several(folder: Path, clip: Path, written:
     (folder / "frames").mkdir()
     for name in ("X.mp4", "x.MP4", "frames/1.png", "frames/2.png"):
         shutil.copy(clip, folder / name)
-    os.mkfifo(folder / "pipe.mp4")
+    make_pipe(folder / "pipe.mp4")
     (folder / "metadata.jsonl").write_text(json.dumps({"file_name": written, "text": "a dog"}))
     assert found(folder)[1]["metadata.jsonl:1"] == said
 
@@ -258,7 +257,7 @@ def test_many_links_to_each_other_take_no_time(tmp_path: Path) -> None:
 
 def test_pipes_and_devices_are_never_opened(folder: Path) -> None:
     for name in ("pipe.mp4", "a.txt", "metadata.jsonl"):
-        os.mkfifo(folder / name)
+        make_pipe(folder / name)
     (folder / "null.png").symlink_to("/dev/zero")
     (folder / "b.txt").write_text("a dog")
     kept, dropped = found(folder)

@@ -18,8 +18,7 @@ import pytest
 import torch
 from conftest import number_of, numbered
 
-from zoetrope.data import Source, _fetch, _room, _tar
-from zoetrope.data._packing import pack
+from zoetrope.data import Source, _fetch, _room, _tar, pack
 from zoetrope.data._web import Web
 from zoetrope.data.folder import Folder
 from zoetrope.data.shards import Shards, scan, shard_paths
@@ -82,7 +81,7 @@ def test_every_sample_once_in_each_pass_and_a_window_at_a_time(folder: Path) -> 
             window = set(order[start : start + 2])
             places = [place for place, text in enumerate(one) if text[5] in window]
             assert places == list(range(places[0], places[-1] + 1))
-    assert found[:15] != found[15:] and texts(source.model_copy(update={"seed": 4}), range(15)) != found[:15]
+    assert found[:15] != found[15:] and texts(source.with_(seed=4), range(15)) != found[:15]
 
 
 def test_an_example_is_a_function_of_its_position(folder: Path) -> None:
@@ -516,6 +515,27 @@ def test_a_server_that_is_gone_or_does_not_answer_is_told(
         record.getMessage() for record in caplog.records if "what was downloaded before is used" in record.getMessage()
     ]
     assert len(said) == 1
+
+
+def test_a_cache_that_takes_no_downloads_is_no_damage(
+    folder: Path, web: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither the shards nor the net are at fault: nothing is skipped, and nothing is asked for again."""
+    resource = pytest.importorskip("resource")
+    publish(web, folder)
+    (tmp_path / "file").write_text("in the way")
+    caches = {"Not a directory": tmp_path / "file" / "cache", "File too large": tmp_path / "full"}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for why, cache in caches.items():
+        there = Shards(path=web.url("train-{000..004}.tar"), cache=str(cache), damaged="skip")
+        web.asked.clear()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, hard))  # of an index more arrives
+        try:
+            with pytest.raises(OSError, match=rf"kept there \({why}\); ZOETROPE_CACHE, or `cache` of the data"):
+                there.open()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert max(Counter(name for name, _ in web.asked).values(), default=0) <= 2  # the rest is asked for once
 
 
 def test_what_a_portal_answers_is_not_kept(folder: Path, web: Server, tmp_path: Path) -> None:

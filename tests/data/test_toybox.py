@@ -224,6 +224,6 @@ def test_the_same_example_looks_alike_on_every_grid() -> None:
 @pytest.mark.parametrize("seed", [3, 11, 20])
 def test_a_window_is_that_part_of_the_clip_bit_for_bit(style: str, seed: int) -> None:
     shape = VideoShape(frames=8, height=48, width=80, fps=1.5)
-    acted = scene(script(seed), 0).model_copy(update={"style": style})
+    acted = scene(script(seed), 0).with_(style=style)
     window = Window(range(2, 6), range(12, 36), range(30, 70))
     assert np.array_equal(render(acted, shape, window=window), render(acted, shape)[2:6, 12:36, 30:70])

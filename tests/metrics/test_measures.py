@@ -11,13 +11,13 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from zoetrope.data.toybox.held_out import held_out, held_out_script
+from zoetrope.metrics.choice import choose, usual
 from zoetrope.metrics.clips import Clips, Material, Seen
 from zoetrope.metrics.evaluation import Ready, prepare, take
 from zoetrope.metrics.features import Classifier, ClipNetwork, Extractor, FeatureNetwork, Matcher
 from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
 from zoetrope.metrics.intervals import Mean
 from zoetrope.metrics.measures import Measure, Result, Unavailable
-from zoetrope.metrics.measures._choice import choose, usual
 from zoetrope.metrics.measures.attributes import Attributes
 from zoetrope.metrics.measures.clip_score import ClipScore
 from zoetrope.metrics.measures.colour import ColourDrift
@@ -86,7 +86,7 @@ def distances(network: Any, real: Tensor) -> dict[str, dict[str, float]]:
 
 def shape_of(videos: Tensor) -> VideoShape:
     """`SHAPE` with as many frames as the videos have."""
-    return SHAPE.model_copy(update={"frames": videos.shape[2]})
+    return SHAPE.with_(frames=videos.shape[2])
 
 
 def expect_seen(found: dict[str, dict[str, float]], factor: float) -> None:
@@ -350,7 +350,7 @@ def test_too_few_videos(material: Change, told: str, real: Tensor, tmp_path: Pat
 
 
 def test_clips_that_are_too_short_or_of_another_rate(real: Tensor) -> None:
-    faster = SHAPE.model_copy(update={"fps": 9.0})
+    faster = SHAPE.with_(fps=9.0)
     with pytest.raises(ValueError, match="at least 4 frames, got 3"):
         Frechet().expect_network(COURSE, Material(clips(real), clips(real), stride=2))
     with pytest.raises(ValueError, match=r"one frame rate, got 1\.125 and 9"):

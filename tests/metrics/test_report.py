@@ -45,7 +45,7 @@ def test_numbers_have_the_places_that_mean_something(value: float, error: float 
 def test_shares_have_an_interval_that_stays_in_bounds(
     value: float, interval: tuple[float, float], samples: int, text: str
 ) -> None:
-    told = result(value, unit="%").model_copy(update={"interval": interval, "samples": samples})
+    told = result(value, unit="%").with_(interval=interval, samples=samples)
     assert number(told) == text
 
 
@@ -56,7 +56,7 @@ def test_a_frame_without_a_number_is_not_drawn() -> None:
 
 def test_classes_are_plotted() -> None:
     shares = {"motion": {"spin": {"right": 0, "videos": 4}, "up": {"right": 3, "videos": 4}}}
-    told = result(37.5, unit="%", motion=37.5, classes=shares).model_copy(update={"reference": 90.0})
+    told = result(37.5, unit="%", motion=37.5, classes=shares).with_(reference=90.0)
     (_, _), (about, plot) = _plots_of({"mini": told})
     assert "spin 4, up 4" in about and "mini, up: 75%" in plot and "mini, spin: 0%" in plot
 

@@ -170,7 +170,7 @@ def between(threshold: str | None) -> tuple[Tensor, Tensor]:
 
     plain = spec(threshold=threshold)
     stages = tuple(stage.with_input(LowRes(shape=stage.source)) if stage.source else stage for stage in plain.stages)
-    cascade = Cascade(plain.model_copy(update={"stages": stages}), lambda stage: Noting(random_network(stage)))
+    cascade = Cascade(plain.with_(stages=stages), lambda stage: Noting(random_network(stage)))
     *_, base = (now for now in cascade.stream(None, until="tsr1") if now.stage == "base")
     return base.x_hat, given[-1][:, :, ::2]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import make_pipe
 
 from zoetrope import Cascade
 from zoetrope.models.files import LARGEST, inside, read_card, read_json
@@ -33,7 +34,7 @@ def in_a_circle(file: Path, outside: Path) -> None:
 def pipe(file: Path, outside: Path) -> None:
     """Whoever opens it waits for somebody who writes."""
     file.unlink(missing_ok=True)
-    os.mkfifo(file)
+    make_pipe(file)
 
 
 @pytest.mark.parametrize("name", [FILE, "README.md", f"base/{WEIGHTS}"])

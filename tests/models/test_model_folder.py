@@ -87,15 +87,13 @@ def test_targets_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
 
 
-class Foreign(VideoUNetConfig):
-    """A network that does not come with the package, of whose folder it would have to be a file."""
-
-
-class ForeignText(T5):
-    """The same for a text encoder."""
-
-
 def test_what_could_not_be_loaded_again_is_not_saved(tmp_path: Path) -> None:
+    class Foreign(VideoUNetConfig):
+        """A network that cannot be found by its name."""
+
+    class ForeignText(T5):
+        """The same for a text encoder."""
+
     known = spec("tiny")
     stage = known.stages[0]
     network = Foreign(**{name: getattr(stage.network, name) for name in VideoUNetConfig.model_fields})
@@ -105,12 +103,12 @@ def test_what_could_not_be_loaded_again_is_not_saved(tmp_path: Path) -> None:
     cascade = Cascade(foreign, lambda stage: stage.network.build())
     assert cascade.generate(None, size=(8, 4)).frames.shape == (2, 8, 4, 3)
     message = (
-        r"stages.base.network: expected a kind that comes with zoetrope, got .*Foreign; to be saved, make it zoetrope/"
+        r"stages.base.network: expected a class that can be imported by its name, .*<locals>.Foreign; move it into"
     )
     with pytest.raises(ValueError, match=message):
         cascade.save_pretrained(tmp_path / "model")
     other = CascadeSpec(name="x", text=ForeignText(width=8, limit=16), stages=known.stages)
-    with pytest.raises(ValueError, match="text: expected a kind that comes with zoetrope"):
+    with pytest.raises(ValueError, match="text: expected a class that can be imported"):
         write_model(tmp_path / "model", other, {"base": stage.network.build()}, "# x")
     assert list(tmp_path.iterdir()) == []
 

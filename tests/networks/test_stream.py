@@ -1,13 +1,17 @@
 """A video that comes in parts gives what the whole gives, in a fraction of the memory."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
-from zoetrope.cascade.memory import peak_bytes
 
+from zoetrope.cascade.execution.meter import peak_bytes
 from zoetrope.conditioning import Conditioning
+from zoetrope.inputs.text import text_given
+from zoetrope.layers.fused import fused
 from zoetrope.networks import Network, Part
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 
@@ -35,19 +39,21 @@ def given(frames: int, side: int = 16) -> tuple[Tensor, Tensor, Conditioning]:
     """z, logsnr and conditioning of two videos."""
     draw = torch.Generator().manual_seed(1)
     z, low_res = torch.randn(2, 2, 3, frames, side, side, generator=draw, dtype=torch.float64)
-    conditioning = Conditioning(
-        text=torch.randn(2, 4, 8, generator=draw, dtype=torch.float64),
-        text_mask=torch.tensor([[True, True, True, False], [False] * 4]),
-        low_res=low_res,
-        low_res_logsnr=torch.tensor([1.0, 3.0], dtype=torch.float64),
+    tokens = torch.randn(2, 4, 8, generator=draw, dtype=torch.float64)
+    conditioning = text_given(tokens, torch.tensor([[True, True, True, False], [False] * 4])) | Conditioning(
+        maps={"low_res": low_res}, numbers={"low_res_logsnr": torch.tensor([1.0, 3.0], dtype=torch.float64)}
     )
     return z, torch.tensor([-1.0, 2.0], dtype=torch.float64), conditioning
 
 
+def parts_of(z: Tensor, conditioning: Conditioning, cuts: int | tuple[int, ...]) -> Iterator[Part]:
+    low_res = conditioning.maps["low_res"].split(cuts, dim=2)
+    return (Part(z, {"low_res": low}) for z, low in zip(z.split(cuts, dim=2), low_res, strict=True))
+
+
 def in_parts(one: Network, frames: int, cuts: tuple[int, ...]) -> Tensor:
     z, logsnr, conditioning = given(frames)
-    assert conditioning.low_res is not None
-    parts = map(Part, z.split(cuts, dim=2), conditioning.low_res.split(cuts, dim=2))
+    parts = parts_of(z, conditioning, cuts)
     outputs = list(one.stream(parts, logsnr, conditioning))
     assert [output.shape[2] for output in outputs] == list(cuts)
     return torch.cat(outputs, dim=2)
@@ -61,7 +67,19 @@ def test_parts_give_what_the_whole_gives(cuts: tuple[int, ...], attention: bool,
     assert one.config.reach().streams
     whole = one(*given(FRAMES))
     assert whole.abs().mean() > 0.1
-    torch.testing.assert_close(in_parts(one, FRAMES, cuts), whole, rtol=1e-10, atol=1e-10)
+    for each in (one, fused(one)):
+        torch.testing.assert_close(in_parts(each, FRAMES, cuts), whole, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("anchored", [False, True])
+def test_parts_whose_frames_have_levels_of_their_own(anchored: bool) -> None:
+    one = network(anchored, join="mix")
+    z, _, conditioning = given(FRAMES)
+    levels = torch.linspace(-3, 3, 2 * FRAMES, dtype=torch.float64).view(2, FRAMES)
+    conditioning = replace(conditioning, numbers={"low_res_logsnr": levels.flip(1)})
+    whole = one(z, levels, conditioning)
+    parts = one.stream(parts_of(z, conditioning, (2, 1, 4)), levels, conditioning)
+    torch.testing.assert_close(torch.cat(list(parts), dim=2), whole, rtol=1e-10, atol=1e-10)
 
 
 def test_an_image_is_a_video_of_one_part() -> None:
@@ -79,12 +97,11 @@ def test_a_network_that_looks_at_all_times_is_given_all_parts() -> None:
 
 def test_parts_are_handed_on_as_soon_as_they_can_be() -> None:
     one, (z, logsnr, conditioning) = network(), given(40)
-    assert conditioning.low_res is not None
     taken = 0
 
     def parts() -> Any:
         nonlocal taken
-        for part in map(Part, z.split(1, dim=2), conditioning.low_res.split(1, dim=2)):
+        for part in parts_of(z, conditioning, 1):
             taken += 1
             yield part
 
@@ -93,14 +110,14 @@ def test_parts_are_handed_on_as_soon_as_they_can_be() -> None:
 
 
 def test_memory_does_not_grow_with_the_number_of_frames() -> None:
-    one = network().float()
+    one = fused(network().float())
 
     def peak(frames: int) -> int:
         _, logsnr, conditioning = given(1, 32)
         conditioning = conditioning.to(torch.device("cpu"), torch.float32)
 
         def run() -> None:
-            parts = (Part(*torch.zeros(2, 2, 3, 1, 32, 32)) for _ in range(frames))
+            parts = (Part(z, {"low_res": z}) for z in [torch.zeros(2, 3, 1, 32, 32)] for _ in range(frames))
             for _ in one.stream(parts, logsnr.float(), conditioning):
                 pass
 

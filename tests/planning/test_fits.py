@@ -3,8 +3,10 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import make_pipe
 
 from zoetrope.__main__ import main
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
@@ -107,8 +109,30 @@ def test_another_device_than_the_one_measured(tmp_path: Path) -> None:
 
 
 def test_what_is_no_measurement(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"none\.json: no such file"):
+    with pytest.raises(ValueError, match=r"^--measured .*none\.json: cannot be read \(No such file or directory\)$"):
         read_measured(tmp_path / "none.json")
-    for wrong in ({}, [], {"plan": {"sampling": {"seconds": {"slope": 1}}}}):
-        with pytest.raises(ValueError, match=r"not made by benchmarks/scaling_laws\.py"):
-            read(tmp_path, wrong)
+    law = {"factor": 3.0, "exponent": 1.0, "low": 1e-9, "high": 1e15, "spread": 1.0}
+    wrong_laws = [
+        {"slope": 1}, [], 3, law | {"factor": "three"}, law | {"factor": -1}, law | {"low": 2, "high": 1},
+        law | {"low": 0}, law | {"exponent": 1e300}, law | {"exponent": -1e300}, law | {"factor": True, "more": 1},
+    ]  # fmt: skip
+    wrong: list[Any] = [measured() | {"plan": {"sampling": {"seconds": one}}} for one in wrong_laws]
+    wrong += [measured() | {name: value} for name in ("device", "dtype", "threads", "plan") for value in ([], None)]
+    for value in (*wrong, {}, [], 3, "x"):
+        with pytest.raises(ValueError, match=r"^--measured .*: expected what benchmarks/scaling_laws\.py") as caught:
+            read(tmp_path, value)
+        assert str(caught.value).count("measured.json") == 1 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b'{"plan": NaN}'])
+def test_a_damaged_file_of_measurements_is_named_once(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a.json").write_bytes(content)
+    assert main(["plan", "mini", "--device", "t4", "--measured", "a.json"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: --measured a.json: expected what benchmarks/") and told.count("a.json") == 1
+    make_pipe("pipe.json")
+    assert main(["plan", "mini", "--device", "t4", "--measured", "pipe.json"]) == 2
+    assert "got something else (expected a plain file)" in capsys.readouterr().err

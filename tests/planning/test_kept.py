@@ -24,14 +24,14 @@ DTYPE = torch.bfloat16
 
 def checkpointed() -> StageSpec:
     one = finer()
-    return one.model_copy(update={"network": one.network.model_copy(update={"checkpointing": True})})
+    return one.with_(network=one.network.with_(checkpointing=True))
 
 
 def distilled() -> Any:
     """Every round of a distillation, counted."""
     lesson = Phase(examples=12, batch=4)
     spec = DistilSpec(start=4, steps=1, guidance=lesson, halving=lesson, last=lesson)
-    made = recipe().model_copy(update={"distillation": {"base": spec}})
+    made = recipe().with_(distillation={"base": spec})
     return [work.training(student, spec, DTYPE) for student, spec in rounds_of(made, "base")]
 
 

@@ -72,16 +72,14 @@ def recipe() -> Recipe:
 def test_distillation_is_counted_with_what_the_teacher_is_asked() -> None:
     lesson = Phase(examples=12, batch=4)
     spec = DistilSpec(start=4, steps=1, guidance=lesson, halving=lesson, last=lesson)
-    made = recipe().model_copy(update={"distillation": {"base": spec}})
+    made = recipe().with_(distillation={"base": spec})
     rounds, device = rounds_of(made, "base"), gpu("h100")
     plan = plan_stage(made.cascade.stage("base"), device, None, rounds=rounds)
     cost = plan.distilling
     assert cost is not None and (cost.rounds, cost.examples, cost.steps) == (3, 36, 1)
 
     taught = [training(student, spec, device.dtype) for student, spec in rounds]
-    alone = [
-        training(student, spec.model_copy(update={"objective": Denoising()}), device.dtype) for student, spec in rounds
-    ]
+    alone = [training(student, spec.with_(objective=Denoising()), device.dtype) for student, spec in rounds]
     for more, less in zip(taught, alone, strict=True):  # two calls for every example, and never a backward pass
         assert more.flops - less.flops == pytest.approx(12 * 2 * plan.flops_per_forward, rel=0.01)
         assert more.peak > less.peak + 0.9 * plan.weight_bytes
@@ -99,14 +97,14 @@ def test_distillation_is_counted_with_what_the_teacher_is_asked() -> None:
 @pytest.mark.parametrize("sampler", ["ddim", "stochastic"])
 def test_a_distilled_stage_is_counted_in_the_steps_it_was_distilled_for(sampler: str) -> None:
     spec = DistilSpec.from_json({"start": 8, "steps": 4, "sampler": sampler})
-    student, _ = rounds_of(recipe().model_copy(update={"distillation": {"base": spec}}), "base")[-1]
+    student, _ = rounds_of(recipe().with_(distillation={"base": spec}), "base")[-1]
     work = sampling(student, torch.float32)
     assert student.sampling.steps == 4
     assert flops_of(work.whole) == 4 * work.flops_per_step == 4 * work.flops_per_forward  # one call a step
 
 
 def test_what_cannot_be_distilled_has_no_plan_of_it() -> None:
-    made = recipe().model_copy(update={"distillation": {"base": DistilSpec(start=5, steps=1)}})
+    made = recipe().with_(distillation={"base": DistilSpec(start=5, steps=1)})
     assert rounds_of(made, "base") == []
 
 
@@ -143,7 +141,7 @@ def test_frames_that_follow_one_another_count_as_they_are_run(frames: int, side:
     one, low = convolutional(), side // 4
     shape, source = (VideoShape(frames=frames, height=size, width=size, fps=2) for size in (side, low))
     sampled = SamplingSpec(sampler=DDIM(), steps=steps)
-    one = one.on(shape, source).model_copy(update={"sampling": sampled})
+    one = one.on(shape, source).with_(sampling=sampled)
     layout = plan_layout(one, 1, 24, None, torch.device("cpu"))
     assert layout.part is not None and len(layout.tiles) == 1 and 8 * layout.part < frames
     work = sampling(one, torch.float32)
@@ -202,7 +200,7 @@ def test_guidance_doubles_and_heun_calls_twice() -> None:
 
 
 def test_one_step_and_a_source() -> None:
-    one = stage().model_copy(update={"sampling": SamplingSpec(steps=1)})
+    one = stage().with_(sampling=SamplingSpec(steps=1))
     assert flops_of(sampling(one, torch.float32).whole) == sampling(one, torch.float32).flops_per_step
     work = sampling(finer(), torch.bfloat16)
     assert {op.kind for op in work.whole} >= {"attention", "convolution", "matmul", "norm", "random", "rearrange"}
@@ -435,5 +433,5 @@ def test_training_on_a_part_of_each_clip_costs_its_share() -> None:
     shape = VideoShape(frames=8, height=8, width=16, fps=4)
     network = VideoUNetConfig(embedding=64, text_width=TEXT, low_res=True, levels=(Level(width=WIDTH),))
     tsr = StageSpec(name="tsr", shape=shape, inputs=usual_inputs(SHAPE), network=network)
-    whole, part = (training(tsr, spec.model_copy(update={"span": span}), torch.float32) for span in (None, 4))
+    whole, part = (training(tsr, spec.with_(span=span), torch.float32) for span in (None, 4))
     assert 0.4 < part.flops / whole.flops < 0.6

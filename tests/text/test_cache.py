@@ -10,22 +10,24 @@ import subprocess
 import sys
 import time
 import weakref
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load, save_file
 
-from zoetrope.text._cache import EmbeddingCache, _key, default_folder
-from zoetrope.text._shards import Shards
-from zoetrope.text._store import FILE, Store
+from zoetrope.embeddings.cache import EmbeddingCache, _key
+from zoetrope.embeddings.shards import Shards
+from zoetrope.files import cache_folder
+from zoetrope.store import FILE, Store
 from zoetrope.text.minilm import MiniLM
 from zoetrope.text.t5 import T5
 
 TEXTS = [f"a {colour} {shape}" for colour in ("red", "blue", "pale green") for shape in ("disc", "cube that turns")]
 CHILD = """
 import sys
-from zoetrope.text._cache import EmbeddingCache
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.text.t5 import T5
 cache = EmbeddingCache(T5.from_json(sys.argv[1]), sys.argv[2])
 print(cache.prepare(sys.argv[3:]), sum(cache.encode(sys.argv[3:]).text.flatten().tolist()))
@@ -76,8 +78,8 @@ def test_a_hit_equals_the_miss_and_needs_no_encoder(
 
 
 def test_only_what_is_missing(encoder: T5, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoetrope.text._cache.BATCH", 2)
-    monkeypatch.setattr("zoetrope.text._cache.PART", 1)
+    monkeypatch.setattr("zoetrope.embeddings.cache.BATCH", 2)
+    monkeypatch.setattr("zoetrope.embeddings.cache.PART", 1)
     seen: list[tuple[int, int]] = []
     cache = EmbeddingCache(encoder, tmp_path)
     assert cache.prepare(TEXTS[:3] * 2, lambda done, total: seen.append((done, total))) == 3
@@ -134,6 +136,18 @@ def test_a_cache_that_cannot_be_written(encoder: T5, tmp_path: Path, caplog: pyt
     assert "cannot be used, and is done without" in told and "ZOETROPE_CACHE" in told and "\n" not in told
     sent = pickle.loads(pickle.dumps(cache))
     assert sent.prepare(TEXTS) == 0 and torch.equal(sent.encode(TEXTS[:2]).text, made) and len(caplog.messages) == 1
+
+
+def test_where_there_is_no_home_nothing_is_kept(
+    encoder: T5, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in a container for a user without a home: the user that the cache is to lie with is unknown."""
+    monkeypatch.setenv("ZOETROPE_CACHE", "~no-such-user-here/cache")
+    monkeypatch.chdir(tmp_path)
+    cache = EmbeddingCache(encoder)
+    assert cache.prepare(TEXTS) == len(TEXTS) and cache.prepare(TEXTS) == 0
+    (told,) = caplog.messages
+    assert "no home folder" in told and "ZOETROPE_CACHE" in told and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("size", [0, 100, 5000])
@@ -204,7 +218,7 @@ def test_checksums_of_large_files_are_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    monkeypatch.setattr("zoetrope.text._store.REMEMBERED", 10)
+    monkeypatch.setattr("zoetrope.store.REMEMBERED", 10)
     path = tmp_path / "weights"
     for content in (b"first one", b"first large", b"other large"):
         path.write_bytes(content)
@@ -222,7 +236,7 @@ def test_features_beside_data(encoder: T5, tmp_path: Path) -> None:
     assert EmbeddingCache(encoder, beside=beside).prepare(TEXTS) == 0 and not (tmp_path / "cache").exists()
     copy = tmp_path / "copy"
     shutil.copytree(encoder.model, copy)
-    reader = EmbeddingCache(encoder.model_copy(update={"model": str(copy)}), tmp_path / "cache")
+    reader = EmbeddingCache(encoder.with_(model=str(copy)), tmp_path / "cache")
     reader.take(beside, TEXTS)
     sent = pickle.loads(pickle.dumps(reader))
     assert torch.equal(sent.encode(TEXTS).text, made.text) and not (tmp_path / "cache").exists()
@@ -252,6 +266,20 @@ def test_features_of_an_older_version(encoder: T5, tmp_path: Path) -> None:
 
 def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ZOETROPE_CACHE", "/somewhere")
-    assert default_folder() == Path("/somewhere/text")
+    assert cache_folder("text") == Path("/somewhere/text")
     monkeypatch.delenv("ZOETROPE_CACHE")
-    assert default_folder() == Path.home() / ".cache/zoetrope/text"
+    assert cache_folder("text") == Path.home() / ".cache/zoetrope/text"
+
+
+def test_a_store_of_an_older_version_learns_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {bytes(16): torch.ones(2, 4, dtype=torch.float16)}
+    assert Store(tmp_path).put("t5", rows)
+    with closing(sqlite3.connect(tmp_path / FILE)) as base:
+        base.executescript("DROP TABLE listings; PRAGMA user_version = 1;")
+    with monkeypatch.context() as others:  # not ours to write to
+        others.setattr(os, "access", lambda *_: False)
+        store = Store(tmp_path)
+        assert store.recall("t5", "toybox") is None and store.known("t5", rows) == set(rows) and not store.trouble
+    store.note("t5", "toybox", "")
+    assert store.recall("t5", "toybox") == "" and store.recall("clip", "toybox") is None
+    assert torch.equal(store.get("t5", rows, 4)[bytes(16)], rows[bytes(16)])

@@ -171,7 +171,7 @@ def test_identity_is_content(name: str, request: pytest.FixtureRequest, tmp_path
     kind = encoder(name, request)
     folder = tmp_path / "elsewhere"
     shutil.copytree(request.getfixturevalue(name), folder)
-    copy = kind.model_copy(update={"model": str(folder)})
+    copy = kind.with_(model=str(folder))
     assert copy.identity == kind.identity
     for file in sorted(folder.iterdir()):
         os.utime(file, ns=(7, 7))

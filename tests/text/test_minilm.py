@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoetrope.text._cache import EmbeddingCache
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.text.minilm import MiniLM
 
 

@@ -7,11 +7,11 @@ import torch
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.data.toybox import Toybox
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.low_res import LowRes, usual_inputs
 from zoetrope.inputs.text import Text
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.text.words import Words
 from zoetrope.training.batch import Batches
 from zoetrope.training.spec import Phase, Recipe, TrainSpec
@@ -51,8 +51,8 @@ def recipe(**fields: Any) -> Recipe:
     names = ("base", "tsr1", "ssr1")
     cascade = CascadeSpec(name="tiny", text=TEXT, stages=tuple(stage(name) for name in names))
     training = {name: plan(**fields) for name in names}
-    still = tuple(phase.model_copy(update={"images": 0.0}) for phase in training["base"].phases)
-    training["tsr1"] = training["tsr1"].model_copy(update={"phases": still})  # learns from nothing but clips
+    still = tuple(phase.with_(images=0.0) for phase in training["base"].phases)
+    training["tsr1"] = training["tsr1"].with_(phases=still)  # learns from nothing but clips
     return Recipe(name="tiny", cascade=cascade, training=training)
 
 

@@ -69,7 +69,7 @@ def test_refusals(tiny: Tiny) -> None:
         freeze(network, ["*spatial_atention*"])
     with pytest.raises(ValueError, match="freeze: every parameter of the network is frozen"):
         freeze(network, ["*"])
-    with pytest.raises(ValueError, match=r"lora\.targets: no linear map matches '\*\.qvk'; nearest: .*qkv"):
+    with pytest.raises(ValueError, match=r"lora\.targets: no linear map matches '\*\.qvk'; nearest: .*query"):
         adapt(network, Lora(targets=("*.qvk",)))
     with pytest.raises(ValueError, match="rank: expected above 0"):
         recipe.override("base.training.lora", {"rank": 0})

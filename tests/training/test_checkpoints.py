@@ -2,7 +2,6 @@
 
 import json
 import logging
-import resource
 import shutil
 import threading
 from collections.abc import Iterator
@@ -11,14 +10,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from conftest import make_pipe
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoetrope.models.checkpoints import Damaged, check_file, find_checkpoints
 from zoetrope.training import checkpoints as module
 from zoetrope.training.checkpoints import Keeper, check_whole, outdated
 from zoetrope.training.loop import Run
-from zoetrope.training.pieces import Piece, Stored, write_pieces
+from zoetrope.training.pieces import HEAD, Piece, Stored, write_pieces
 from zoetrope.training.ranks import ALONE
 from zoetrope.training.spec import Phase
 
@@ -42,6 +42,7 @@ def names(run: Path) -> list[str]:
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """What a full disk does to files that are larger."""
+    resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -162,6 +163,48 @@ def test_pieces_make_a_whole(tmp_path: Path) -> None:
     with pytest.raises(Damaged, match="'w' has 24 of the 30 numbers"):
         Stored(tmp_path, "part").read("w")
     assert not ALONE.any(False) and ALONE.any(True)
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("{", "does not tell where its pieces are"),
+        ("[" * 100_000, "does not tell where its pieces are .*nested"),
+        ("[1]", "does not tell where its pieces are .*its parts are of other types"),
+        ('{"w": {}}', "does not tell where its pieces are .*'saved_offsets' is missing"),
+        ('{"w": {"saved_offsets": 3}}', "its parts are of other types"),
+        ('{"w": {"saved_offsets": [3]}}', r"expected 2 positions for 'w', got \(3,\)"),
+        ('{"w": {"saved_offsets": [-2, 0]}}', r"expected 2 positions for 'w', got \(-2, 0\)"),
+        ('{"w": {"saved_offsets": ["3", 0]}}', "expected 2 positions for 'w'"),
+        ('{"w": {"saved_offsets": [3e2, 0]}}', "expected 2 positions for 'w'"),
+        (f'{{"w": {{"saved_offsets": [1{"0" * 200}, 0]}}}}', "expected 2 positions for 'w'"),
+        ('{"w": {"saved_offsets": [1000000000, 0]}}', "'w' has 30 of the 6000000012 numbers that belong here"),
+        ('{"w": {"saved_offsets": [2, 0]}}', "'w' has 30 of the 24 numbers that belong here"),
+    ],
+)
+def test_a_head_that_does_not_tell_where_pieces_belong(head: str, said: str, tmp_path: Path) -> None:
+    whole = torch.arange(30.0).view(5, 6)
+    (tmp_path / "part").mkdir()
+    write_pieces({"w": Piece(whole[:3].clone(), (0, 0))}, tmp_path / "part/0.safetensors")
+    save_file({"w": whole[3:].clone()}, tmp_path / "part/1.safetensors", metadata={HEAD: head})
+    with pytest.raises(Damaged, match=said):
+        Stored(tmp_path, "part").read("w")
+
+
+def test_pieces_of_another_number_of_axes_and_files_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "part").mkdir()
+    write_pieces({"w": Piece(torch.zeros(3, 6), (0, 0))}, tmp_path / "part/0.safetensors")
+    other = tmp_path / "part/1.safetensors"
+    write_pieces({"w": Piece(torch.zeros(3), (3,))}, other)
+    with pytest.raises(Damaged, match=r"1\.safetensors: 'w' has 1 axes, elsewhere 2"):
+        Stored(tmp_path, "part")
+    other.write_bytes(other.read_bytes()[:-1])
+    with pytest.raises(Damaged, match=r"1\.safetensors: not a whole safetensors file"):
+        Stored(tmp_path, "part")
+    other.unlink()
+    make_pipe(other)
+    with pytest.raises(Damaged, match=r"1\.safetensors: no such file"):
+        Stored(tmp_path, "part")
 
 
 def test_newer_is_what_has_seen_more(tmp_path: Path) -> None:

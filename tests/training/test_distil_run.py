@@ -269,7 +269,7 @@ def test_resumed_within_and_between_rounds_is_the_same_bit_for_bit(tmp_path: Pat
 
 def test_every_round_lowers_its_loss_and_is_a_model(tmp_path: Path) -> None:
     phase = Phase(examples=320, batch=8, peak=3e-3)
-    distil = QUICK.model_copy(update={"guidance": phase, "halving": phase, "last": phase, "steps": 4})
+    distil = QUICK.with_(guidance=phase, halving=phase, last=phase, steps=4)
     found = begun(recipe(distil, sampling=GUIDED), tmp_path / "out")
     for part in found.rounds():
         trained(part, tmp_path / "cache")
@@ -302,9 +302,9 @@ def test_every_round_lowers_its_loss_and_is_a_model(tmp_path: Path) -> None:
 def test_oscillating_guidance_is_distilled_and_sampled(tmp_path: Path) -> None:
     wave = SamplingSpec(steps=8, guidance=Oscillating(high=4, low=1, constant=4), threshold=None)
     short = Phase(examples=4, batch=4, peak=1e-3)
-    distil = QUICK.model_copy(update={"guidance": short, "halving": short, "last": short, "weights": None})
+    distil = QUICK.with_(guidance=short, halving=short, last=short, weights=None)
     with pytest.raises(ValueError, match="expected a range with 4 in it, the guidance that the stage is sampled with"):
-        begun(recipe(distil.model_copy(update={"weights": (0, 2)}), sampling=wave), tmp_path / "narrow")
+        begun(recipe(distil.with_(weights=(0, 2)), sampling=wave), tmp_path / "narrow")
     found = begun(recipe(distil, sampling=wave), tmp_path / "out")
     for part in found.rounds():
         trained(part, tmp_path / "cache")
@@ -322,7 +322,7 @@ def test_oscillating_guidance_is_distilled_and_sampled(tmp_path: Path) -> None:
 def test_one_call_a_step_with_its_weight() -> None:
     wave = SamplingSpec(steps=4, guidance=Oscillating(high=4, low=1, constant=2))
     distilled = Distilled(steps=4, weights=(0, 4))
-    guided = network().model_copy(update={"guided": True})
+    guided = network().with_(guided=True)
     stage = StageSpec(name="base", shape=BASE, network=guided, sampling=wave, distilled=distilled)
     built, told = stage.network.build(), []
     built.register_forward_pre_hook(
@@ -337,7 +337,7 @@ def test_one_call_a_step_with_its_weight() -> None:
 
 def distilled_stage(**fields: Any) -> StageSpec:
     distilled = Distilled(steps=4, stochastic=True, weights=(0, 4))
-    guided = network().model_copy(update={"guided": True})
+    guided = network().with_(guided=True)
     return StageSpec(name="base", shape=BASE, network=guided, distilled=distilled, sampling=SamplingSpec(**fields))
 
 
@@ -379,7 +379,7 @@ def test_sampling_it_was_not_distilled_for_is_refused(fields: dict[str, Any], me
     ],
 )
 def test_what_cannot_be_distilled(tmp_path: Path, fields: dict[str, Any], stage: dict[str, Any], message: str) -> None:
-    made = recipe(QUICK.model_copy(update=fields), sampling=GUIDED, **stage)
+    made = recipe(QUICK.with_(**fields), sampling=GUIDED, **stage)
     with pytest.raises(ValueError, match=message):
         begun(made, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -441,7 +441,7 @@ def test_a_recipe_with_distillation_comes_back_from_json_and_is_changed_by_path(
     made = recipe(QUICK, sampling=GUIDED)
     assert Recipe.from_json(json.dumps(made.to_json())) == made
     assert made.override("base.distillation.steps", 4).distil_spec("base").steps == 4
-    bare = made.model_copy(update={"distillation": {}})
+    bare = made.with_(distillation={})
     assert bare.distil_spec("base") == DistilSpec()
     assert bare.override("tsr1.distillation.last.examples", 5).distil_spec("tsr1").last.examples == 5
     with pytest.raises(ValueError, match=r"unknown field 'stepz'; did you mean 'steps'\?"):

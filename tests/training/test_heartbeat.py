@@ -84,16 +84,17 @@ def two(how: str) -> Iterator[list[subprocess.Popen[str]]]:
             process.communicate()
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="this system has no such signals")
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("name", "said"),
     [
-        (signal.SIGSTOP, "process 0 ends, because process 1 has given no sign of life for 2 s: it is stopped"),
-        (signal.SIGKILL, "another of the 2 processes has ended or cannot be reached"),
+        ("SIGSTOP", "process 0 ends, because process 1 has given no sign of life for 2 s: it is stopped"),
+        ("SIGKILL", "another of the 2 processes has ended or cannot be reached"),
     ],
 )
-def test_one_that_is_stopped_or_dead_ends_the_other(number: int, said: str) -> None:
+def test_one_that_is_stopped_or_dead_ends_the_other(name: str, said: str) -> None:
     with two("stay") as (first, second):
-        second.send_signal(number)
+        second.send_signal(getattr(signal, name))
         begun = time.monotonic()
         _, told = first.communicate(timeout=60)
         assert first.returncode == 1 and said in told and "Traceback" not in told, told

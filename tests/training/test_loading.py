@@ -15,15 +15,15 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from zoetrope.cascade.spec import Distilled, StageSpec
-from zoetrope.data._packing import pack
+from zoetrope.data import pack
 from zoetrope.data.folder import Folder
 from zoetrope.data.shards import Shards
 from zoetrope.data.toybox import Toybox
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.inputs.text import Text
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.text.words import Words
 from zoetrope.training.batch import Batch, Batches, BatchSlice
 from zoetrope.training.loading import Loader
@@ -46,7 +46,7 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> EmbeddingCache:
 
 def stage(shape: VideoShape = BASE, source: VideoShape | None = None, **fields: Any) -> StageSpec:
     network = VideoUNetConfig(low_res=source is not None, text_width=8, embedding=16, head=8, levels=(Level(width=8),))
-    network = network.model_copy(update={"guided": "distilled" in fields})
+    network = network.with_(guided="distilled" in fields)
     return StageSpec(
         name="ssr1" if source else "base", shape=shape, inputs=usual_inputs(source), network=network, **fields
     )

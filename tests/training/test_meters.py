@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoetrope.text._cache import EmbeddingCache
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.training.batch import Batches
 from zoetrope.training.loop import Run
 from zoetrope.training.meters import BINS, Interval, Outcome, peak_memory

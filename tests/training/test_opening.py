@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoetrope.cascade.spec import CascadeSpec
+from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.finding import FoundModel, FoundRun, find, find_run, shipped
 from zoetrope.models.folder import FILE, write_model
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.runs import RECIPE
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Recipe
 
@@ -23,7 +24,7 @@ Trained = Callable[..., Run]
 
 def saved(folder: Path, spec: CascadeSpec, name: str) -> Path:
     torch.manual_seed(0)
-    named = spec.model_copy(update={"name": name})
+    named = spec.with_(name=name)
     write_model(folder / name, named, {stage.name: stage.network.build() for stage in spec.stages}, f"# {name}\n")
     return folder / name
 
@@ -74,7 +75,7 @@ def test_python_opens_what_the_command_line_opens(tiny: Tiny, trained: Trained, 
         assert cascade.origins["tsr1"].file.is_relative_to(model)
     assert cascade.generate("noise").frames.shape == (4, 4, 8, 3)
     assert open_model(run) == open_model([run]) and Cascade.from_pretrained(run).origins["base"].name == str(run)
-    with pytest.raises(ValueError, match="expected the name of a model, got none"):
+    with pytest.raises(ValueError, match=r"expected a name, a path, or a list of at least one, got \[\]"):
         Cascade.from_pretrained([])
     with pytest.raises(ValueError, match="no stage is distilled"):
         Cascade.from_pretrained([model, run], teacher=True)
@@ -115,3 +116,16 @@ def test_a_damaged_average_is_not_sampled_with(tiny: Tiny, trained: Trained) -> 
     message = r"stage 'base': .*average.safetensors: is not as it was written, by its checksum in state.json"
     with pytest.raises(ValueError, match=message):
         Cascade.from_pretrained(run).generate("noise")
+
+
+def test_stages_that_are_told_no_text_go_with_those_that_are(tiny: Tiny, trained: Trained, tmp_path: Path) -> None:
+    recipe = tiny()
+    base = recipe.cascade.stages[0]
+    network = VideoUNetConfig(text_width=None, embedding=16, head=8, levels=(Level(width=16),))
+    silent = StageSpec(name="base", shape=base.shape, inputs=(), network=network, sampling=base.sampling)
+    cascade = CascadeSpec(name="silent", stages=(silent,))
+    run = trained(Recipe(name="silent", cascade=cascade, training={"base": recipe.training["base"]}), "run").folder
+    model = saved(tmp_path, recipe.cascade, "whole")
+    found = in_every_order([model, run])
+    assert found.spec.stages == (silent, recipe.cascade.stages[1]) and found.spec.text == recipe.cascade.text
+    assert open_model(run).spec.text is None

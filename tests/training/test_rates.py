@@ -29,9 +29,9 @@ def test_values() -> None:
 
 
 def test_warm_up_and_cool_down_multiply_it(tiny: Tiny) -> None:
-    spec = tiny().training["base"].model_copy(update={"phases": (Phase(examples=100, peak=1e-2),)})
-    plain = spec.model_copy(update={"warm_up": 10, "cool_down": 10})
-    curved = plain.model_copy(update={"rate": CosineDecay(least=0.5)})
+    spec = tiny().training["base"].with_(phases=(Phase(examples=100, peak=1e-2),))
+    plain = spec.with_(warm_up=10, cool_down=10)
+    curved = plain.with_(rate=CosineDecay(least=0.5))
     assert plain.learning_rate(4) == pytest.approx(5e-3) and plain.learning_rate(50) == pytest.approx(1e-2)
     for examples in (0, 4, 50, 95, 100):
         share = CosineDecay(least=0.5).share(examples, 100)

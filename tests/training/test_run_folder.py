@@ -2,12 +2,12 @@
 
 import json
 import logging
-import os
 import threading
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import make_pipe
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -116,11 +116,10 @@ def test_metrics_that_no_training_wrote(tmp_path: Path, line: str, said: str) ->
         read_metrics(path)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
 def test_metrics_that_are_a_pipe_are_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     assert read_metrics(path) == []
-    os.mkfifo(path)
+    make_pipe(path)
     with pytest.raises(ValueError, match=r"metrics\.jsonl: expected a plain file"):
         read_metrics(path)
 

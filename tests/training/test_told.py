@@ -8,11 +8,16 @@ import torch
 
 from zoetrope.data.folder import Folder
 from zoetrope.data.mixture import Mixture, Part
-from zoetrope.data.toybox import Toybox
-from zoetrope.text._cache import EmbeddingCache
+from zoetrope.data.toybox import Toybox, ToyboxClips
+from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.store import Store
 from zoetrope.text.words import Words
+from zoetrope.training.batch import Batch, Batches
+from zoetrope.training.loading import encoded
 from zoetrope.training.told import CONTENTS, tell
 from zoetrope.video import Video
+
+from .stages import plan, stage
 
 
 @pytest.fixture
@@ -45,6 +50,49 @@ def test_what_is_not_learnt_from(clips: Path, tmp_path: Path, caplog: pytest.Log
         "1 caption fills the 5 tokens that words reads, and what is beyond is not used; "
         "the longest: 'one two three four five six'",
     ]
+
+
+def test_captions_that_go_by_a_name_are_listed_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later runs begin at once, say the same of them, and learn from the same batches."""
+    listed: list[int] = []
+    real = ToyboxClips.captions
+
+    def counted(self: ToyboxClips) -> list[str]:
+        listed.append(self.source.scripts)
+        return real(self)
+
+    monkeypatch.setattr(ToyboxClips, "captions", counted)
+
+    def begun(source: Toybox | Mixture) -> tuple[list[str], list[Batch]]:
+        dataset = source.open()
+        texts = encoded(dataset, EmbeddingCache(Words(width=8, limit=5), tmp_path / "cache"), lambda *_: None)
+        batches = Batches(stage=stage("base"), spec=plan(), dataset=dataset, texts=texts)
+        caplog.clear()
+        tell(tmp_path, dataset, texts)
+        return [record.getMessage() for record in caplog.records], [batches.at(0), batches.at(4)]
+
+    told, batches = begun(Toybox(scripts=30))
+    assert set(listed) == {30} and "fill the 5 tokens that words reads" in told[0]
+    listed.clear()
+    again, same = begun(Toybox(scripts=30))
+    assert again == told and not listed
+    for one, other in zip(batches, same, strict=True):
+        assert torch.equal(one.x, other.x) and one.names == other.names
+        assert torch.equal(one.conditioning.tokens["text"].values, other.conditioning.tokens["text"].values)
+    for source in (Toybox(scripts=31), Toybox(scripts=30, seed=1)):
+        begun(source)
+        assert listed
+        listed.clear()
+    two = Mixture(parts=(Part(source=Toybox(scripts=30)), Part(source=Toybox(scripts=30, motions=("orbit",)))))
+    assert two.open().listing() == Toybox(scripts=30).open().listing()
+    begun(two)
+    assert not listed
+    store = Store(tmp_path / "cache", most=0, grace=-1)
+    store.put("words", {bytes(16): torch.ones(1, 8, dtype=torch.float16)})  # which makes room
+    begun(Toybox(scripts=30))
+    assert listed
 
 
 def test_data_that_changed(clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

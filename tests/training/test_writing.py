@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import make_pipe
 
+from zoetrope.files import write_text
 from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.training.lock import Lock, failure, holder
 from zoetrope.training.loop import Run
 from zoetrope.training.state import read_metrics
 from zoetrope.training.trackers import Track, Tracker, tracking
-from zoetrope.training.writing import append_text, expect_own, open_own, remove, write_text
+from zoetrope.training.writing import append_text, expect_own, open_own, remove
 
 from .conftest import Tiny
 from .test_checkpoints import largest_file
@@ -50,7 +52,7 @@ def test_nothing_is_written_through_links_and_pipes(tmp_path: Path) -> None:
     assert holder(run) is not None and not (run / "lock.json").is_symlink()
     lock.release("why")
     assert failure(run) == "why" and (run / "run.json").read_text() == "{}"
-    os.mkfifo(run / "pipe")
+    make_pipe(run / "pipe")
     os.close(open_own(run / "pipe"))
     assert (run / "pipe").is_file() and victim.read_text() == "precious"
     (tmp_path / "folder").mkdir()
@@ -64,7 +66,7 @@ def test_nothing_is_written_through_links_and_pipes(tmp_path: Path) -> None:
 
 
 def test_a_pipe_in_the_place_of_a_lock_is_not_waited_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "lock.json")
+    make_pipe(tmp_path / "lock.json")
     assert holder(tmp_path) is None and failure(tmp_path) is None
 
 
@@ -111,7 +113,7 @@ def test_a_service_that_fails_is_left_alone(tmp_path: Path, caplog: pytest.LogCa
         line.sheet(1, tmp_path)
     assert BROKEN.calls == ["scalars", "scalars"]
     assert [record.getMessage() for record in caplog.records] == [
-        "test_writing: failed (RuntimeError('503')); the training goes on without it"
+        "training.test_writing.Opens: failed (RuntimeError('503')); the training goes on without it"
     ]
 
 

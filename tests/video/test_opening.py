@@ -2,8 +2,6 @@
 
 import gc
 import io
-import os
-import socket
 import struct
 import tarfile
 import threading
@@ -14,7 +12,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from conftest import Maker, number_of, numbered, picture_clip
+from conftest import Maker, local_socket, make_pipe, number_of, numbered, picture_clip
 
 from zoetrope.video import Member, expected_frames, probe, read, stream
 from zoetrope.video.decoding import decoded, opened, orientation
@@ -59,10 +57,10 @@ def test_lists_of_other_files_and_streams_are_no_media(
 @pytest.mark.parametrize("kind", ["a pipe", "a socket", "a device"])
 def test_what_is_no_file_is_refused_without_waiting(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with socket.socket(socket.AF_UNIX) as end:
+    with local_socket() as end:
         name = {"a pipe": "p.mp4", "a socket": "s.mp4", "a device": "/dev/zero"}[kind]
         if kind == "a pipe":
-            os.mkfifo(name)
+            make_pipe(name)
         elif kind == "a socket":
             end.bind(name)
         found: list[str] = []

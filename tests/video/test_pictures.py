@@ -244,6 +244,21 @@ def test_high_definition_without_a_matrix_is_bt709(make_video: Maker) -> None:
         assert np.abs(read(path).frames[0].astype(int) - (30, 200, 60)).max() <= 3
 
 
+@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+def test_transparency_of_webm_is_told(tmp_path: Path, codec: str) -> None:
+    """Its decoders give the colours alone."""
+    path = tmp_path / "a.webm"
+    pixels = np.full((32, 48, 4), (200, 40, 40, 0), np.uint8)
+    with av.open(str(path), "w") as container:
+        out = container.add_stream(codec, rate=6, options={"auto-alt-ref": "0"})
+        out.width, out.height, out.pix_fmt = 48, 32, "yuva420p"
+        for _ in range(3):
+            container.mux(out.encode(av.VideoFrame.from_ndarray(pixels, format="rgba").reformat(format="yuva420p")))
+        container.mux(out.encode(None))
+    assert probe(path).notes == ("transparent, which is not read: what lies beneath shows",)
+    assert np.abs(read(path).frames[0].astype(int) - (200, 40, 40)).max() <= 8
+
+
 def test_gifs_with_transparency_and_disposal(tmp_path: Path) -> None:
     pictures = []
     for k in range(4):

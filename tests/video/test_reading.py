@@ -1,13 +1,12 @@
 """Reading videos: the picture shown at the time asked for, whatever the file, and why a file cannot be read."""
 
-import socket
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
-from conftest import Maker, number_of, numbered, picture_clip
+from conftest import Maker, local_socket, number_of, numbered, picture_clip
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -187,7 +186,7 @@ def test_unreadable_files_say_why(tmp_path: Path, make_video: Maker, sound: Path
 
 def test_a_file_that_the_system_will_not_read_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with socket.socket(socket.AF_UNIX) as end:
+    with local_socket() as end:
         end.bind("a.mp4")  # exists, and cannot be opened, whoever asks
         for function in (probe, read):
             with pytest.raises(ValueError, match=r"^a\.mp4: cannot be read \(.+\)$"):

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -154,6 +153,7 @@ def full_disk() -> Iterator[None]:
 
     Not a fixture: between a test and the end of its fixtures pytest writes too, perhaps to a log larger than that.
     """
+    resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:

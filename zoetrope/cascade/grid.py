@@ -36,8 +36,7 @@ def on_grid(
     def moved(stages: tuple[StageSpec, ...]) -> tuple[StageSpec, ...]:
         return tuple(_moved(stage, lambda shape: _grown(shape, first, begun)) for stage in stages)
 
-    fields = {name: getattr(spec, name) for name in CascadeSpec.model_fields}
-    return CascadeSpec(**{**fields, "stages": moved(spec.stages), "teachers": moved(spec.teachers)})
+    return spec.with_(stages=moved(spec.stages), teachers=moved(spec.teachers))
 
 
 def far_from(trained: CascadeSpec, asked: CascadeSpec) -> str:
@@ -79,4 +78,4 @@ def _sizes_around(shape: VideoShape) -> Iterator[VideoShape]:
     steps = range(-AROUND, AROUND + 1)
     for down, right in sorted(((y, x) for y in steps for x in steps), key=lambda step: abs(step[0]) + abs(step[1])):
         if shape.height + down > 0 and shape.width + right > 0:
-            yield shape.model_copy(update={"height": shape.height + down, "width": shape.width + right})
+            yield shape.with_(height=shape.height + down, width=shape.width + right)

@@ -79,7 +79,7 @@ def sample_stage(
     if draw.negative is not None and stage.network.guided and stage.sampling.guided:
         raise ValueError(f"stage {stage.name!r}: a distilled network knows no negative prompt; run its teacher instead")
     steps = stage.sampling.routine(ready(stage, network, given, video, draw))
-    return (next(steps).x_hat for _ in range(stage.sampling.steps))
+    return (next(steps).x_hat for _ in range(stage.sampling.length))
 
 
 def ready(stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw) -> Ready:

@@ -24,7 +24,8 @@ from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
 
-Steps = Annotated[int, Field(ge=1, le=100_000)]
+MOST_STEPS = 100_000
+Steps = Annotated[int, Field(ge=1, le=MOST_STEPS)]
 MOST_PIXELS = 2**36  # of a stage's video, over all frames; 500 times those of the paper's largest
 
 
@@ -56,6 +57,11 @@ class SamplingSpec(Config):
     def weights(self) -> list[float]:
         """The guidance weight of each step."""
         return self.guidance.weights(self.steps)
+
+    @property
+    def length(self) -> int:
+        """How many steps the stage's routine yields."""
+        return self.routine.length(self.steps)
 
     @property
     def guided(self) -> bool:
@@ -145,13 +151,11 @@ class StageSpec(Config):
 
     def with_input(self, new: Input) -> Self:
         """The stage with an input in the place of its own of that name, if it has one."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**{**fields, "inputs": tuple(new if own.name == new.name else own for own in self.inputs)})
+        return self.with_(inputs=tuple(new if own.name == new.name else own for own in self.inputs))
 
     def on(self, shape: VideoShape, source: VideoShape | None = None) -> Self:
         """The stage on another grid, made from another stage's video of shape `source`."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields}
-        return type(self)(**{**fields, "shape": shape, "inputs": tuple(each.on(shape, source) for each in self.inputs)})
+        return self.with_(shape=shape, inputs=tuple(each.on(shape, source) for each in self.inputs))
 
     def check_sampling(self) -> None:
         """Raise ValueError, with what is legal, if the stage is sampled in a way that it was not distilled for."""
@@ -273,7 +277,7 @@ class CascadeSpec(Config):
             raise ValueError(f"{self.name}: no stage is distilled, so that there is no teacher to run in its place")
         teachers = {teacher.name: teacher for teacher in self.teachers}
         stages = tuple(teachers.get(stage.name, stage) for stage in self.stages)
-        return self.model_copy(update={"stages": stages, "teachers": ()})
+        return self.with_(stages=stages, teachers=())
 
     def stage(self, name: str) -> StageSpec:
         """The stage of that name. Raises ValueError, with the nearest name, if there is none."""

@@ -66,7 +66,7 @@ def _smaller(stages: Sequence[StageSpec], usual: VideoShape, given: VideoShape) 
 
     def fits(axis: str, size: int) -> bool:
         try:
-            chain(stages, usual.model_copy(update={axis: size}))
+            chain(stages, usual.with_(**{axis: size}))
         except ValueError:
             return False
         return True

@@ -60,6 +60,13 @@ class Signals:
         raise KeyboardInterrupt
 
 
+def interrupt(message: str, number: int) -> KeyboardInterrupt:
+    """What ends the command with this message, with the exit status of a signal; 0 is one that came elsewhere."""
+    if Signals.active is not None:
+        Signals.active.received = number
+    return KeyboardInterrupt(message)
+
+
 @contextmanager
 def interrupted_saying(message: Callable[[], str]) -> Iterator[None]:
     """Where this block is interrupted, say this, also where a library has made another error of the interrupt."""

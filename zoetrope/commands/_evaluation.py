@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zoetrope import __version__
 from zoetrope.commands._sampling import Asked, opened, ready
 from zoetrope.commands._talk import Talk
+from zoetrope.files import write_text
 from zoetrope.strict_json import read_json
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Options(NamedTuple):
     out: Path
     data: str
     split: str | None
+    short: str
     until: str | None
     after: str | None
     videos: int
@@ -90,6 +91,7 @@ class Plan(NamedTuple):
         """All that decides what videos are made and what they are compared with, as JSON."""
         told = self.options
         own = {"data": told.data, "split": told.split, "until": told.until, "after": told.after, "seed": told.seed}
+        own |= {"short": told.short} if told.short != "hold" else {}  # of which earlier versions knew nothing
         models = {model.label: model.key for model in self.models}
         return {"format": 1, **own, "count": told.videos, "reference": told.real, "models": models}
 
@@ -170,9 +172,7 @@ def prepare_folder(plan: Plan) -> None:
             f"{out}: expected a new folder or a report, got {'another folder' if out.is_dir() else 'a file'}"
         )
     out.mkdir(parents=True, exist_ok=True)
-    partial = out / f".{SETTINGS}.partial"
-    partial.write_text(json.dumps(settings, indent=1) + "\n", "utf-8")
-    os.replace(partial, file)
+    write_text(file, json.dumps(settings, indent=1) + "\n")
 
 
 def make(talk: Talk, plan: Plan, ranks: "Ranks") -> None:

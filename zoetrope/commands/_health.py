@@ -95,7 +95,7 @@ def in_hub_cache(name: str) -> bool:
     """Whether a model of the hub has been downloaded."""
     from huggingface_hub import try_to_load_from_cache
 
-    from zoetrope.text._frozen import REVISIONS
+    from zoetrope.pretrained import REVISIONS
 
     return isinstance(try_to_load_from_cache(name, "config.json", revision=REVISIONS.get(name)), str)
 
@@ -175,7 +175,8 @@ def writable(folder: Path) -> bool:
     """Whether a folder, or the nearest one above it that exists, takes a file."""
     near = next(place for place in (folder, *folder.parents) if place.exists())
     try:
-        with tempfile.NamedTemporaryFile(dir=near):
-            return os.access(near, os.W_OK)
+        with tempfile.NamedTemporaryFile(dir=near) as file:
+            file.write(bytes(2**16))
+        return os.access(near, os.W_OK)
     except OSError:
         return False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoetrope.config import unknown
+from zoetrope.foreign import trusting
 
 if TYPE_CHECKING:
     import torch
@@ -20,20 +21,67 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no m
 Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps. [cuda if there is one]")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change any field. Repeatable.")]
 
+Short = Annotated[
+    str,
+    typer.Option(
+        metavar="HOW",
+        help="Videos too short for the grid: hold (the last picture stands still, if half of the frames exist), "
+        "slow (played slower), or drop. Train with the same, --set STAGE.training.data.short=HOW.",
+    ),
+]
+
+
+def short_named(how: str) -> Any:
+    """What becomes of short videos. Raises ValueError for an unknown way."""
+    legal = ("hold", "slow", "drop")
+    if how not in legal:
+        raise ValueError(f"--short: {unknown('way', how, legal)}")
+    return how
+
+
+def _trusting(context: typer.Context, packages: list[str] | None) -> list[str] | None:
+    """Let what this command reads name classes of these packages, until it ends."""
+    context.with_resource(trusting(*(packages or ())))
+    return packages
+
+
+Trust = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PACKAGE",
+        callback=_trusting,
+        help="Import this package if a model, a run or a recipe.json names classes of it. Repeatable.",
+    ),
+]
+
 
 def changes(sets: list[str] | None) -> list[tuple[str, Any]]:
     """The (path, value) of each "path=value"; a value is JSON, or else the plain text that it is."""
+    return _pairs("--set", sets, "path=value, such as base.sampling.steps=32")
+
+
+def values_named(option: str, given: list[str] | None) -> dict[str, Any]:
+    """The values of "name=value", by name. Raises ValueError for a name that is there twice."""
+    found: dict[str, Any] = {}
+    for name, value in _pairs(option, given, "name=value, such as speed=0.5"):
+        if name in found:
+            raise ValueError(f"{option}: expected one value for {name!r}, got two")
+        found[name] = value
+    return found
+
+
+def _pairs(option: str, given: list[str] | None, expected: str) -> list[tuple[str, Any]]:
     found = []
-    for item in sets or []:
+    for item in given or []:
         path, sign, text = item.partition("=")
         if not sign or not path.strip():
-            raise ValueError(f"--set {item}: expected path=value, such as base.sampling.steps=32")
+            raise ValueError(f"{option} {item}: expected {expected}")
         try:
             value = json.loads(text)
         except json.JSONDecodeError:
             value = text
         except (ValueError, RecursionError):
-            raise ValueError(f"--set {path}: expected fewer digits or brackets, got {text[:20]}...") from None
+            raise ValueError(f"{option} {path}: expected fewer digits or brackets, got {text[:20]}...") from None
         found.append((path.strip(), value))
     return found
 

@@ -129,8 +129,11 @@ def opened(names: Sequence[str] | None, asked: Asked, talk: Talk | None = None) 
     A warning is given, if there is somebody to talk to, for a grid that is far from what the model was trained on.
     Raises ValueError for an option out of its range, before a model is looked for.
     """
-    at_least("--steps", asked.steps, 1)
-    at_least("--guidance", asked.guidance, 0)
+    from zoetrope.cascade.spec import MOST_STEPS
+    from zoetrope.guidance.text import MOST_WEIGHT
+
+    at_least("--steps", asked.steps, 1, MOST_STEPS)
+    at_least("--guidance", asked.guidance, 0, MOST_WEIGHT)
     at_least("--seed", asked.seed, 0)
     at_least("--frames", asked.frames, 1)
     if asked.fps is not None and not 0 < asked.fps < float("inf"):

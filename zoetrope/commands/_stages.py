@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoetrope.commands._options import at_least, size_named
 from zoetrope.config import unknown
+from zoetrope.explain import reason
 from zoetrope.strict_json import read_json
 
 if TYPE_CHECKING:
@@ -41,11 +42,11 @@ class Whole(NamedTuple):
             value = read_json(path)
             return cls(tuple(value["stages"]), value["init"])
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}: expected stages and init as JSON ({error!r})") from None
+            raise ValueError(f"{path}: expected stages and init as JSON ({reason(error, path)})") from None
 
     def write(self, out: Path) -> None:
         """Write it down, whole or not at all."""
-        from zoetrope.training.writing import write_text
+        from zoetrope.files import write_text
 
         out.mkdir(parents=True, exist_ok=True)
         write_text(out / FILE, js.dumps(self._asdict()))
@@ -61,7 +62,6 @@ class Grid(NamedTuple):
     def of(self, recipe: "Recipe") -> "Recipe":
         """The recipe on this grid. Raises ValueError, with the nearest legal size, for what a network cannot do."""
         from zoetrope.cascade.grid import on_grid
-        from zoetrope.training.spec import Recipe
 
         if self == Grid():
             return recipe
@@ -69,7 +69,7 @@ class Grid(NamedTuple):
         at_least("--fps", self.fps, 0)
         size = None if self.size is None else size_named(self.size)
         cascade = on_grid(recipe.cascade, size=size, frames=self.frames, fps=self.fps)
-        return Recipe.from_json({**recipe.to_json(), "cascade": cascade.to_json()})
+        return recipe.with_(cascade=cascade)
 
 
 def holds_stages(out: Path) -> bool:

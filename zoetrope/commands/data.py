@@ -11,17 +11,19 @@ from zoetrope.commands._options import (
     Device,
     Json,
     Quiet,
+    Short,
+    Trust,
     at_least,
     bytes_named,
     device_named,
     dtype_named,
     new_folder,
     shape_named,
+    short_named,
 )
 from zoetrope.commands._sampling import DType
 from zoetrope.commands._talk import Talk
 from zoetrope.commands.train import source_json
-from zoetrope.explain import unknown
 
 if TYPE_CHECKING:
     from zoetrope.data import Dataset
@@ -43,14 +45,6 @@ Shape = Annotated[
 ]
 Recipe = Annotated[str, typer.Option(metavar="RECIPE", help="Where --stage is looked up.")]
 Stage = Annotated[str | None, typer.Option(metavar="NAME", help="Clips as this stage of --recipe is trained on them.")]
-Short = Annotated[
-    str,
-    typer.Option(
-        metavar="HOW",
-        help="Videos too short for the grid: hold (the last picture stands still, if half of the frames exist), "
-        "slow (played slower), or drop. Train with the same, --set STAGE.training.data.short=HOW.",
-    ),
-]
 Sheet = Annotated[str, typer.Option("--out", "-o", metavar="SHEET", help="A .png file.")]
 Count = Annotated[int, typer.Option(help="How many clips.")]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="A new folder for the shards.")]
@@ -71,6 +65,7 @@ def check(
     stage: Stage = None,
     recipe: Recipe = "mini",
     short: Short = "hold",
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -113,6 +108,7 @@ def preview(
     recipe: Recipe = "mini",
     count: Count = 8,
     short: Short = "hold",
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -157,7 +153,7 @@ def shard(
     out = new_folder(out)
     limit = bytes_named(size or "500MB", "--size") if size is not None or count is None else None
 
-    from zoetrope.data._packing import pack
+    from zoetrope.data import pack
     from zoetrope.data.folder import Folder as Captioned
     from zoetrope.wording import counted
 
@@ -183,6 +179,7 @@ def encode(
     recipe: OfRecipe = None,
     device: Device = None,
     dtype: DType = "auto",
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -193,8 +190,8 @@ def encode(
     encoder = _encoder(text, recipe)
     place = device_named(device)
 
-    from zoetrope.data._long import cut_short
-    from zoetrope.text._cache import EmbeddingCache
+    from zoetrope.embeddings.cache import EmbeddingCache
+    from zoetrope.embeddings.long import cut_short
     from zoetrope.wording import counted
 
     talk = Talk(json, quiet)
@@ -222,9 +219,9 @@ def _tell(talk: Talk, dataset: "Dataset") -> None:
 
 def _long_captions(recipe: str, captions: list[str]) -> list[str]:
     """A note on captions that the encoder of a recipe does not read to the end."""
-    from zoetrope.data._long import cut_short
+    from zoetrope.embeddings.cache import EmbeddingCache
+    from zoetrope.embeddings.long import cut_short
     from zoetrope.recipes import load_recipe
-    from zoetrope.text._cache import EmbeddingCache
 
     encoder = load_recipe(recipe).cascade.text
     if encoder is None or encoder.kind() not in SMALL:
@@ -255,10 +252,7 @@ def _short(source: Any, how: str) -> Any:
     from zoetrope.config import override
     from zoetrope.data.toybox import Toybox
 
-    legal = ("hold", "slow", "drop")
-    if how not in legal:
-        raise ValueError(f"--short: {unknown('way', how, legal)}")
-    return source if isinstance(source, Toybox) else override(source, "short", how)
+    return source if isinstance(source, Toybox) else override(source, "short", short_named(how))
 
 
 def _encoder(text: str | None, recipe: str | None) -> Any:

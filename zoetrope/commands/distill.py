@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zoetrope.commands._options import Device, Json, Quiet, Sets, at_least, changes, device_named, new_folder
+from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, at_least, changes, device_named, new_folder
 from zoetrope.commands._talk import Talk
 from zoetrope.commands.train import (
     Data,
@@ -71,6 +71,7 @@ def distill(
     tensorboard: TensorBoard = False,
     wandb: Wandb = None,
     device: Device = None,
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -110,11 +111,10 @@ def distill(
     ranks.leave()
     if not ranks.leads:
         return
-    rounds = [_told(part) for part in found.rounds()]
-    value = {"run": str(out), "stage": found.stage, "rounds": rounds}
-    talk.result(
-        value, "" if quiet else f"{out}: {_title(found.rounds()[-1])}, from {found.teacher.sampling.steps} steps"
-    )
+    rounds = found.rounds()
+    value = {"run": str(out), "stage": found.stage, "rounds": [_told(part) for part in rounds]}
+    said = f"{out}: {_title(rounds[-1])}, from {found.teacher.sampling.steps} steps"
+    talk.result(value, "" if quiet else said)
 
 
 def _teacher(source: str | None, stage: str | None, recipe: str | None, data: str | None) -> "Taught":
@@ -152,7 +152,7 @@ def _of_model(source: str, stage: str | None, recipe: str | None, data: str | No
     shipped.stage(stage)
     originals = {original.name: original for original in shipped.teachers}  # where there are some, they teach
     stages = tuple(originals.get(one.name, one) for one in shipped.stages)
-    spec = shipped.model_copy(update={"stages": stages, "teachers": ()})
+    spec = shipped.with_(stages=stages, teachers=())
     named = recipe or (spec.name if spec.name in recipes.names() else None)
     known = recipes.load_recipe(named) if named else None
     if known is not None and stage in known.training:

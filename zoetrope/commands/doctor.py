@@ -136,9 +136,10 @@ def _models() -> dict[str, Any]:
 def _cache() -> dict[str, Any]:
     """The cache folder, whether it can be written, how much text it holds, and what older versions left in it."""
     from zoetrope.commands._health import writable
-    from zoetrope.text._store import FILE, default_folder
+    from zoetrope.files import cache_folder
+    from zoetrope.store import FILE
 
-    folder = default_folder()
+    folder = cache_folder("text")
     file = folder / FILE
     facts: dict[str, Any] = {"folder": str(folder.parent), "writable": writable(folder.parent)}
     facts["text features"] = f"{file.stat().st_size / 1e6:.1f} MB" if file.is_file() else "none yet"

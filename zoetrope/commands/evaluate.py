@@ -22,10 +22,13 @@ from zoetrope.commands._options import (
     Json,
     Quiet,
     Sets,
+    Short,
+    Trust,
     at_least,
     bytes_named,
     device_named,
     new_folder,
+    short_named,
 )
 from zoetrope.commands._sampling import Asked, DType, Guidance, Memory, SamplerName, Seed, Steps, TeacherFlag, Until
 from zoetrope.commands._talk import Talk
@@ -95,6 +98,7 @@ def evaluate(
     metrics: Metrics = None,
     features: Features = None,
     split: Split = None,
+    short: Short = "hold",
     until: Until = None,
     after: AfterStage = None,
     count: Count = 64,
@@ -110,6 +114,7 @@ def evaluate(
     dtype: DType = "auto",
     memory: Memory = None,
     teacher: TeacherFlag = False,
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -125,7 +130,9 @@ def evaluate(
 
     measures = _measures(metrics, _extractors(features or []), window)
     real = reference or count
-    options = Options(tuple(models), new_folder(out), data, split, until, after, count, real, stride, seed, budget)
+    options = Options(
+        tuple(models), new_folder(out), data, split, short_named(short), until, after, count, real, stride, seed, budget
+    )
     asked = Asked(seed, steps, guidance, sampler, sets, device, dtype, teacher)
     _run(Talk(json, quiet), options, asked, measures, strict=metrics is not None)
 
@@ -139,7 +146,7 @@ def _run(talk: Talk, options: Options, asked: Asked, measures: "list[Measure]", 
     place, out = device_named(asked.device), options.out
     ranks = Ranks.join(place)
     talk = Talk(talk.json and ranks.leads, talk.quiet or not ranks.leads)
-    found = open_reference(options.data, options.split)
+    found = open_reference(options.data, options.split, short_named(options.short))
     if found.unused and ranks.leads:
         talk.warn("\n".join(found.unused))
     plan = planned(options, found, asked)
@@ -181,7 +188,7 @@ def _extractors(features: list[str]) -> "dict[str, Extractor]":
 
 def _measures(metrics: list[str] | None, extractors: "dict[str, Extractor]", window: int | None) -> "list[Measure]":
     """The measures that were asked for, or all; with a `window`, networks of clips look at so many frames."""
-    from zoetrope.metrics.measures._choice import choose, usual
+    from zoetrope.metrics.choice import choose, usual
 
     if metrics is None:
         found = usual(extractors)
@@ -190,4 +197,4 @@ def _measures(metrics: list[str] | None, extractors: "dict[str, Extractor]", win
         if not names:
             raise ValueError("--metrics: expected the name of a metric, got none")
         found = choose(names, extractors)
-    return found if window is None else [measure.model_copy(update={"window": window}) for measure in found]
+    return found if window is None else [measure.with_(window=window) for measure in found]

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from zoetrope.commands._ending import interrupted_saying
-from zoetrope.commands._options import MOST_MADE, Device, Json, Quiet, Sets, at_least, bytes_named, prompts_in
+from zoetrope.commands._options import (
+    MOST_MADE,
+    Device,
+    Json,
+    Quiet,
+    Sets,
+    Trust,
+    at_least,
+    bytes_named,
+    prompts_in,
+    values_named,
+)
 from zoetrope.commands._sampling import (
     After,
     Asked,
@@ -66,6 +77,10 @@ Samples = Annotated[
 Prompts = Annotated[
     str | None, typer.Option("--prompts", metavar="FILE", help="More prompts, one a line; # begins a comment.")
 ]
+Given = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="A value for another input of the model, a number or JSON. Repeatable."),
+]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on after an interruption: what is there already is not made again.")
 ]
@@ -74,7 +89,7 @@ Resume = Annotated[
 class Job(NamedTuple):
     """One video to make: a prompt, its number of `--count`, and what guidance leads away from."""
 
-    prompt: str
+    prompt: str | None
     sample: int
     negative: str | None
 
@@ -107,6 +122,7 @@ class Making(NamedTuple):
     until: str | None
     start: "Start | None"
     memory: int | None
+    given: dict[str, Any]
     about: dict[str, Any]
 
     def tags(self, job: Job) -> dict[str, str]:
@@ -145,33 +161,37 @@ def generate(
     sample: Samples = None,
     save_stages: SaveStages = None,
     prompts_file: Prompts = None,
+    given: Given = None,
     resume: Resume = False,
     sets: Sets = None,
     device: Device = None,
     dtype: DType = "auto",
     memory: Memory = None,
     teacher: TeacherFlag = False,
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make videos of prompts."""
     texts = [*(prompts or []), *(prompts_in(prompts_file) if prompts_file else [])]
     numbers = _numbers(count, sample)
-    _expect_prompts(texts, negative)
+    for text in [*texts, *([] if negative is None else [negative])]:
+        expect_text("prompt", text)
     asked = Asked(seed, steps, guidance, sampler, sets, device, dtype, teacher, size, frames, fps)
     begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume)
-    jobs = [Job(text, number, negative) for text in texts for number in numbers]
-    work = Work(model, until, bytes_named(memory) if memory else None)
+    jobs = [Job(text, number, negative) for text in (texts or (None,)) for number in numbers]
+    work = Work(model, until, bytes_named(memory) if memory else None, values_named("--given", given))
     _generate(Talk(json, quiet), work, asked, begin, jobs, target)
 
 
 class Work(NamedTuple):
-    """The models that run, the last of their stages, and the memory that they may take."""
+    """The models that run, the last of their stages, the memory that they may take, and values for their inputs."""
 
     model: list[str] | None
     until: str | None
     memory: int | None
+    given: dict[str, Any]
 
 
 def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence[Job], target: Target) -> None:
@@ -179,10 +199,11 @@ def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence
     from zoetrope.commands._outputs import Outputs, StageOutputs
 
     model = opened(work.model, asked, talk)
+    _expect_prompts(model.spec, jobs)
     footage = _footage(model.spec, begin, work.until)
     stages = stages_after(model.spec, footage.stage.name if footage else None, work.until)
     stage_outputs = StageOutputs(target.save_stages)
-    prompts = [job.prompt for job in jobs]
+    prompts = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
     if not target.resume:  # names that cannot be written are told before weights are looked at
         outputs = Outputs(target.out, prompts, stages[-1].shape.frames)
     negative = jobs[0].negative
@@ -193,11 +214,13 @@ def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence
         content = hashlib.blake2b(footage.video.frames.tobytes(), digest_size=8).hexdigest()
         told["from"] = {**about_start(begin.source, footage, begin.fit), "id": content}
     start = footage.start() if footage else None
-    making = Making(cascade, jobs, asked.seed, work.until, start, work.memory, told)
+    if work.given:
+        told["given"] = work.given
+    making = Making(cascade, jobs, asked.seed, work.until, start, work.memory, work.given, told)
     if target.resume:
         outputs = Outputs(target.out, prompts, stages[-1].shape.frames, making.finished)
     stage_outputs.expect_apart(outputs.paths, [(stage.name, stage.shape.frames) for stage in stages])
-    warn_of_cuts(talk, cascade, [*prompts, *([negative] if negative else [])])
+    warn_of_cuts(talk, cascade, [text for text in (*(job.prompt for job in jobs), negative) if text is not None])
     if footage is not None:
         talk.say(
             f"{begin.source}: {footage.own}, in the place of what {footage.stage.name} makes, {footage.stage.shape}"
@@ -240,11 +263,13 @@ def _footage(spec: "CascadeSpec", begin: Begin, until: str | None) -> "Footage |
     return None
 
 
-def _expect_prompts(texts: Sequence[str], negative: str | None) -> None:
-    if not texts:
+def _expect_prompts(spec: "CascadeSpec", jobs: Sequence[Job]) -> None:
+    """Raise ValueError for no prompt, or for one where the model is told no text."""
+    given = next((text for job in jobs for text in (job.prompt, job.negative) if text is not None), None)
+    if spec.text is not None and jobs[0].prompt is None:
         raise ValueError('expected a prompt, such as: zoetrope generate "a red ball rolls to the left"')
-    for text in [*texts, *([] if negative is None else [negative])]:
-        expect_text("prompt", text)
+    if spec.text is None and given is not None:
+        raise ValueError(f"{spec.name} is told no text; expected no prompt, got {given!r}")
 
 
 def _expect_guided(stages: "Sequence[StageSpec]", negative: str | None, guidance: float | None) -> None:
@@ -297,6 +322,7 @@ def _one(bars: Bars, making: Making, number: int, outputs: "Outputs", stage_outp
         negative=job.negative,
         start=making.start,
         memory=making.memory,
+        given=making.given,
     )
     for stage in finished(bars, label, stream):
         stages.append(stage.record.to_json())

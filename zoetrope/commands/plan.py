@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoetrope.commands._options import Json, Quiet, Sets, bytes_named, changes
+from zoetrope.commands._options import Json, Quiet, Sets, Trust, bytes_named, changes
 from zoetrope.commands._talk import Talk
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def plan(
     memory: Memory = None,
     measured: By = None,
     sets: Sets = None,
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

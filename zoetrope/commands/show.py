@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoetrope.commands._options import Json, Quiet
+from zoetrope.commands._card import readable
+from zoetrope.commands._options import Json, Quiet, Trust
 from zoetrope.commands._talk import Talk
 from zoetrope.wording import counted, one_line
 
@@ -26,7 +27,7 @@ What = Annotated[
 ]
 
 
-def show(what: What, json: Json = False, quiet: Quiet = False) -> None:
+def show(what: What, trust: Trust = None, json: Json = False, quiet: Quiet = False) -> None:
     """Tell what a model, a recipe or a run is.
 
     Of a recipe, --json prints the complete recipe.json, to start from.
@@ -76,7 +77,7 @@ def _model(folder: Path) -> tuple[dict[str, Any], list[str]]:
         _text(spec.text),
         *_table(spec.stages, sizes),
     ]
-    return value, [*lines, "", card.strip() or "It has no card."]
+    return value, [*lines, "", readable(card) if card.strip() else "It has no card."]
 
 
 def _text(encoder: "TextEncoder | None") -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from zoetrope.commands._options import Json, Quiet
+from zoetrope.commands._options import Json, Quiet, Trust
 from zoetrope.commands._talk import Talk
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ Runs = Annotated[
 HEAD = ("run", "stage", "examples", "loss", "examples/s", "eta", "checkpoint", "state")
 
 
-def status(runs: Runs, json: Json = False, quiet: Quiet = False) -> None:
+def status(runs: Runs, trust: Trust = None, json: Json = False, quiet: Quiet = False) -> None:
     """Tell how trainings stand: one line for each run."""
     from zoetrope.training.standing import standing, trainings_in
 

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zoetrope.commands._options import Device, Json, Quiet, Sets, changes, device_named, new_folder
+from zoetrope.commands._ending import interrupt
+from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, changes, device_named, new_folder
 from zoetrope.commands._stages import FILE, Grid, Part, Whole, holds_stages, is_finished, stages_named, summary, told
 from zoetrope.commands._talk import Talk
+from zoetrope.config import packages_of
+from zoetrope.foreign import trusting
 
 if TYPE_CHECKING:
     from zoetrope.training.loop import Metrics, Run
@@ -99,6 +102,7 @@ def train(
     tensorboard: TensorBoard = False,
     wandb: Wandb = None,
     device: Device = None,
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -225,6 +229,8 @@ def _continued(talk: Talk, asked: Asked, folder: Path, stage: str | None) -> Par
 
     It also does so if the recipe, that of the folder or another that was named, is not what the run had until now,
     unless the options name what is to be different.
+    Like any run it may come from others, so that packages whose classes it names need --trust, unless they are those
+    of the recipe that was named.
     """
     from zoetrope.training.changes import changes_between
     from zoetrope.training.trained import begun_recipe, run_recipe
@@ -234,15 +240,17 @@ def _continued(talk: Talk, asked: Asked, folder: Path, stage: str | None) -> Par
         raise ValueError(
             f"{folder}: there is no run to resume" + (": the folder has no run.json, it is not a run" if there else "")
         )
-    made, name = run_recipe(folder)
+    given = None if asked.recipe is None else _loaded(asked.recipe)
+    with trusting(*packages_of(given)):
+        made, name = run_recipe(folder)
+        begun = begun_recipe(folder)
     if stage not in (None, name):
         raise ValueError(f"{folder}: is a run of stage {name!r}, not of {stage!r}")
-    if asked.recipe is not None:
-        given = _loaded(asked.recipe)
+    if given is not None:
         if given.name != made.name:
             raise ValueError(f"{folder}: is a run of recipe {made.name!r}, not of {asked.recipe!r}")
         made = given
-    made, before = located(made), located(begun_recipe(folder))
+    made, before = located(made), located(begun)
     made, expected = asked.applied(made, name), asked.applied(before, name)
     untold = changes_between(expected, made, name)
     if untold and not asked.accept:
@@ -329,7 +337,7 @@ def follow(talk: Talk, run: "Run", verb: str, out: Path) -> "Metrics | None":
     `verb` goes on with what is in the folder `out` when it is told to resume.
     """
     last: Metrics | None = None
-    with _stopping(run, verb, out), talk.bars() as bars:
+    with _stopping(run, verb, out) as received, talk.bars() as bars:
         bars.begin(run.stage.name, run.spec.examples)
         bars.advance(run.state.examples)
         try:
@@ -340,7 +348,7 @@ def follow(talk: Talk, run: "Run", verb: str, out: Path) -> "Metrics | None":
         except FloatingPointError as error:
             raise ValueError(f"{run.folder}: {error}; try a lower training.phases.0.peak") from None
     if run.state.examples < run.spec.examples:  # told to stop, or another process was
-        raise KeyboardInterrupt(_kept(run, verb, out))
+        raise interrupt(_kept(run, verb, out), received[-1] if received else 0)
     return last
 
 
@@ -366,23 +374,25 @@ def naming(out: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _stopping(run: "Run", verb: str, out: Path) -> Iterator[None]:
+def _stopping(run: "Run", verb: str, out: Path) -> Iterator[list[int]]:
     """Let the first signal to end, of whatever kind, do so between two steps; a second ends the training at once.
 
-    One that whoever began this command has turned off, as nohup does, stays so.
+    One that whoever began this command has turned off, as nohup does, stays so. Gives those that have come.
     """
+    received: list[int] = []
 
     def stop(number: int, frame: Any) -> None:
+        received.append(number)
         for name, handler in before.items():
             signal.signal(name, handler)
         if not run.stop():
-            raise KeyboardInterrupt(_kept(run, verb, out))
+            raise interrupt(_kept(run, verb, out), number)
 
     known = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
     kept = [one for one in known if one == signal.SIGINT or signal.getsignal(one) is not signal.SIG_IGN]
     before = {one: signal.signal(one, stop) for one in kept}
     try:
-        yield
+        yield received
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from zoetrope.commands._ending import interrupted_saying
-from zoetrope.commands._options import Device, Json, Quiet, Sets, bytes_named
+from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, bytes_named
 from zoetrope.commands._sampling import (
     Asked,
     DType,
@@ -127,6 +127,7 @@ def upscale(
     dtype: DType = "auto",
     memory: Memory = None,
     teacher: TeacherFlag = False,
+    trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:

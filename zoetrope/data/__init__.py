@@ -9,12 +9,13 @@ import numpy as np
 from torch import Tensor
 
 from zoetrope.config import Kind
+from zoetrope.data._packing import pack
 from zoetrope.data._unused import Dropped, Unused
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video import Video, contact_sheet
 from zoetrope.wording import one_line
 
-__all__ = ["Contents", "Dataset", "Dropped", "Example", "Features", "Source", "Unused", "preview"]
+__all__ = ["Contents", "Dataset", "Dropped", "Example", "Features", "Source", "Unused", "pack", "preview"]
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +80,10 @@ class Dataset(ABC):
 
     def contents(self) -> Contents | None:
         """What the examples are made from, to notice that it is no longer what it was; None if that cannot change."""
+        return None
+
+    def listing(self) -> str | None:
+        """A name that no other captions have, where making it is quicker than `captions`; else None."""
         return None
 
     @abstractmethod

@@ -25,6 +25,7 @@ from torch import Tensor
 from zoetrope.data import Contents, Example, Features, Source
 from zoetrope.data._listing import Clip, Report
 from zoetrope.data._unused import Dropped, grouped
+from zoetrope.explain import reason
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Info, Member, Track, Video, read_probed, read_track
 from zoetrope.video.decoding import PathLike, Size, cover, cut
@@ -101,7 +102,7 @@ class Cutter:
         try:
             frames = self._frames(path, info, shape, when, (down, across))
         except (OSError, av.FFmpegError) as error:
-            raise ValueError(f"{os.fsdecode(path)}: cannot be cut ({error})") from None
+            raise ValueError(f"{os.fsdecode(path)}: cannot be cut ({reason(error)})") from None
         missing = shape.frames - len(frames)
         if missing:
             frames = np.concatenate([frames, np.repeat(frames[-1:], missing, axis=0)])

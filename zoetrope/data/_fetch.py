@@ -23,6 +23,9 @@ from typing import IO, NamedTuple, Self
 
 from filelock import FileLock
 
+from zoetrope.plain_files import make_way
+from zoetrope.strict_json import read_json
+
 log = logging.getLogger(__name__)
 ATTEMPTS = 5
 PAUSE = 0.5  # seconds before the second attempt; twice as long before each one after it
@@ -40,6 +43,10 @@ class Refused(ValueError):
     """The server says that it has no such file, or none for us, or it gives another; asking again does not help."""
 
 
+class Unkept(OSError):
+    """What arrives cannot be written here; asking again does not help, and no shard is at fault."""
+
+
 class _Short(OSError):
     """A download ended before the size that the server had told."""
 
@@ -54,7 +61,7 @@ class Mark(NamedTuple):
     def read(cls, path: Path) -> Self | None:
         """The mark in a file, None without a readable one."""
         try:
-            value = json.loads(path.read_text("utf-8"))
+            value = read_json(path, longest=2**16)
             return cls(value["etag"], value["modified"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -66,6 +73,7 @@ class Mark(NamedTuple):
 
     def write(self, path: Path) -> None:
         """Keep it beside the file."""
+        make_way(path)
         path.write_text(json.dumps(self._asdict()), "utf-8")
 
     @property
@@ -103,16 +111,19 @@ def fetch(url: str, folder: Path, check: Check, room: Room, size: int | None = N
     """The file of an address, from the cache or downloaded into it, tried anew after errors of the net.
 
     `check` says what is wrong with a file that has arrived, and what is wrong is not kept; `room` is told how many
-    bytes are about to come. Raises `Refused` if the server does not give the file, and ValueError, with what came last,
-    if it cannot be had, or is not of `size` bytes.
+    bytes are about to come. Raises `Refused` if the server does not give the file, ValueError, with what came last,
+    if it cannot be had, or is not of `size` bytes, and `Unkept` if the folder cannot be written.
     """
     path = cached(url, folder)
     for _ in range(ATTEMPTS):
+        if path.exists() and not path.is_file():
+            make_way(path)
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{path}.lock"):
-                if not path.exists():
-                    _download(url, path, check, room)
+            with _kept_in(folder):  # errors of the net end as ValueErrors
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with FileLock(f"{path}.lock"):
+                    if not path.exists():
+                        _download(url, path, check, room)
         _used(path)
         with suppress(FileNotFoundError):
             got = path.stat().st_size
@@ -122,6 +133,21 @@ def fetch(url: str, folder: Path, check: Check, room: Room, size: int | None = N
     if size is not None and got != size:
         raise ValueError(f"{url}: expected {size} bytes, as its index says, got {got} in {path}; delete the wrong one")
     return path
+
+
+@contextmanager
+def _kept_in(folder: Path) -> Iterator[None]:
+    """Errors of the disk as `Unkept`, which tells them from those of the net."""
+    try:
+        yield
+    except Unkept:
+        raise
+    except OSError as error:
+        why = error.strerror or error
+        raise Unkept(
+            f"{folder}: downloads cannot be kept there ({why}); ZOETROPE_CACHE, or `cache` of the data, names another "
+            "folder"
+        ) from None
 
 
 def is_changed(url: str, path: Path) -> bool:
@@ -186,6 +212,8 @@ def _download(url: str, path: Path, check: Check, room: Room) -> None:
             elif error.code < 500 and error.code not in (408, 429):
                 raise Refused(f"{url}: HTTP {error.code} {error.reason}") from None
             last = error
+        except Unkept:
+            raise
         except (OSError, http.client.HTTPException) as error:  # URLError is an OSError
             last = error
         except ValueError:  # there is no room for it
@@ -213,6 +241,7 @@ def _keep(url: str, path: Path, partial: Path, fault: str | None, kind: str) -> 
 
 def _continue(url: str, partial: Path, room: Room) -> str:
     """Add to what is there until it is whole, begun anew if it has changed since; what kind the server says it is."""
+    make_way(partial)
     begun = partial.stat().st_size if partial.exists() else 0
     known = Mark.read(_mark_of(partial)) or Mark(None, None)
     asks = {"Range": f"bytes={begun}-", "If-Range": known.exact} if begun and known.exact else {}
@@ -226,13 +255,16 @@ def _continue(url: str, partial: Path, room: Room) -> str:
             raise OSError("the server sent another part, or one of another file, than asked for")
         length = answer.headers.get("Content-Length", "")
         total = int(told[2]) if goes_on and told is not None else int(length) if length.isdigit() else None
-        (known if goes_on else now).write(_mark_of(partial))
-        room((total or 0) - (begun if goes_on else 0))
-        with partial.open("ab" if goes_on else "wb", buffering=0) as file:
+        with _kept_in(partial.parent):
+            (known if goes_on else now).write(_mark_of(partial))
+            room((total or 0) - (begun if goes_on else 0))
+            file = partial.open("ab" if goes_on else "wb", buffering=0)
+        with file:
             for chunk in _chunks(answer):
-                if total is None:
-                    room(len(chunk))
-                file.write(chunk)
+                with _kept_in(partial.parent):
+                    if total is None:
+                        room(len(chunk))
+                    file.write(chunk)
         got = partial.stat().st_size
     if total is not None and got != total:
         raise _Short(f"expected {total} bytes, got {got}")

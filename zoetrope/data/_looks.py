@@ -4,7 +4,6 @@ Optional: without a cache that can be read and written the files are looked at a
 time than it had is looked at again, and everything is with another version of what reads it.
 """
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -18,11 +17,13 @@ from typing import Literal, NamedTuple
 from zoetrope import __version__
 from zoetrope.config import Config
 from zoetrope.data._files import State
-from zoetrope.text._cache import default_folder
+from zoetrope.files import cache_folder, write_text
+from zoetrope.plain_files import read_plain
 from zoetrope.video import Info
 
 _log = logging.getLogger(__name__)
 FOLDERS = 64  # what is known of so many folders is kept
+LARGEST = 2**28  # bytes of what is known of one
 
 
 class _Look(NamedTuple):
@@ -42,7 +43,7 @@ def remembered(
     folder: Path, names: Sequence[str], states: Mapping[str, State], look: Callable[[Path], Info | str]
 ) -> dict[str, Info | str]:
     """What is in the files `names` of a folder, or why they cannot be read: known from before, or looked at now."""
-    kept = default_folder().parent / "looks" / f"{_hash(folder)}.json"
+    kept = cache_folder("looks") / f"{_hash(folder)}.json"
     known = _read(kept)
     found: dict[str, Info | str] = {}
     for name in names:
@@ -69,7 +70,7 @@ def _reader() -> str:
 
 def _read(path: Path) -> dict[str, _Look]:
     try:
-        found = _Looks.from_json(path.read_text("utf-8"))
+        found = _Looks.from_json(read_plain(path, LARGEST).decode())
         os.utime(path)
     except (OSError, ValueError, RecursionError):
         return {}
@@ -78,15 +79,10 @@ def _read(path: Path) -> dict[str, _Look]:
 
 def _write(path: Path, files: dict[str, _Look]) -> None:
     """Keep what was found, whole or not at all, and forget the folders that were looked at longest ago."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(_Looks(reader=_reader(), files=files).to_json()), "utf-8")
-        partial.replace(path)
+        write_text(path, json.dumps(_Looks(reader=_reader(), files=files).to_json()))
         for old in sorted(path.parent.glob("*.json"), key=lambda one: one.stat().st_mtime_ns)[:-FOLDERS]:
             old.unlink(missing_ok=True)
     except (OSError, ValueError) as error:
         _log.info("%s: is not kept, so that the files are looked at again (%s)", path, error)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)

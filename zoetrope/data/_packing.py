@@ -1,7 +1,6 @@
 """Writing tar shards from a folder of captioned files."""
 
 import io
-import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from zoetrope.data._listing import Clip
 from zoetrope.data._tar import index_of
+from zoetrope.files import whole_folder
 
 NAME = "zoetrope-{:06d}.tar"
 _BLOCK = 512
@@ -34,10 +34,7 @@ def pack(
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out}: expected a new or an empty folder, something is there already")
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(out) as partial:
         order = [clips[k] for k in np.random.default_rng(_SEED).permutation(len(clips))]
         number, names = 0, list[str]()
         for own in _shards(folder, order, size, count):
@@ -50,11 +47,6 @@ def pack(
                         progress(number, len(order))
             index_of(path)
             names.append(path.name)
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return [out / name for name in names]
 
 

@@ -26,6 +26,8 @@ from zoetrope.data._captions import LONGEST, caption_of, one_line
 from zoetrope.data._files import State
 from zoetrope.data._listing import IMAGES, VIDEOS
 from zoetrope.data._unused import Dropped
+from zoetrope.files import write_text
+from zoetrope.plain_files import read_plain
 from zoetrope.video import Info, Member, probe
 
 _log = logging.getLogger(__name__)
@@ -123,9 +125,7 @@ def _alone(path: Path) -> Iterator[None]:
 def read_index(path: Path) -> Index | None:
     """The index in a file; None if there is none, or one of another version, or one that cannot be true."""
     try:
-        if path.stat().st_size > _LARGEST_INDEX:
-            return None
-        return Index.from_json(path.read_text("utf-8"))
+        return Index.from_json(read_plain(path, _LARGEST_INDEX).decode())
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -155,12 +155,7 @@ def _found(state: os.stat_result, *places: Path) -> Index | None:
 
 def _written(index: Index, path: Path) -> Index:
     """The index, once it is in a file, which appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(json.dumps(index.to_json()), "utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_text(path, json.dumps(index.to_json()))
     return index
 
 

@@ -49,7 +49,7 @@ class Web(NamedTuple):
         local = self.shard(url)
         made = index_of(local, local.with_name(f"{local.name}.local{SUFFIX}"))
         faults = tuple(Dropped(item.name, f"{item.reason} (downloaded to {local})") for item in made.faults)
-        return made.model_copy(update={"faults": faults})
+        return made.with_(faults=faults)
 
     def indices(self, urls: Sequence[str]) -> list[Index | ValueError]:
         """The indices of shards, each as `index_for` gives it, or the error."""

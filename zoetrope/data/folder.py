@@ -53,7 +53,7 @@ class Folder(ClipSource):
     def located(self) -> Self:
         """See `Source`."""
         expect_local(self.path)
-        return self.model_copy(update={"path": str(self.place.absolute())})
+        return self.with_(path=str(self.place.absolute()))
 
 
 def scan(source: Folder, shape: VideoShape | None = None) -> Report:

@@ -42,8 +42,8 @@ class Mixture(Source):
 
     def located(self) -> Self:
         """See `Source`."""
-        parts = tuple(part.model_copy(update={"source": part.source.located()}) for part in self.parts)
-        return self.model_copy(update={"parts": parts})
+        parts = tuple(part.with_(source=part.source.located()) for part in self.parts)
+        return self.with_(parts=parts)
 
 
 class Pick(NamedTuple):
@@ -63,6 +63,11 @@ class MixtureDataset(Dataset):
     def captions(self) -> list[str]:
         """The captions of all sources, each once, sorted."""
         return sorted({text for dataset in self.datasets for text in dataset.captions()})
+
+    def listing(self) -> str | None:
+        """See `Dataset`."""
+        names = {dataset.listing() for dataset in self.datasets}
+        return None if None in names else " and ".join(sorted(map(str, names)))
 
     def features(self) -> list[Features]:
         """See `Dataset`."""

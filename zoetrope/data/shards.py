@@ -41,8 +41,8 @@ from zoetrope.data._paths import is_shards, shard_paths
 from zoetrope.data._tar import SUFFIX, Index, Sample, index_of
 from zoetrope.data._unused import Dropped, Unused
 from zoetrope.data._web import Web
+from zoetrope.files import cache_folder
 from zoetrope.shapes import VideoShape
-from zoetrope.text._cache import default_folder
 from zoetrope.video import Member
 from zoetrope.wording import counted
 
@@ -84,7 +84,7 @@ class Shards(ClipSource):
     @property
     def web(self) -> Web:
         """What keeps shards from the web."""
-        folder = default_folder().parent / "shards" if self.cache is None else Path(os.path.expanduser(self.cache))
+        folder = cache_folder("shards") if self.cache is None else Path(os.path.expanduser(self.cache))
         return Web(folder, None if self.cache_gb is None else int(self.cache_gb * 1e9))
 
     def located(self) -> Self:
@@ -95,7 +95,7 @@ class Shards(ClipSource):
             expect_local(self.path)
             where = str(self.place.absolute())
         cache = None if self.cache is None else str(self.web.folder.absolute())
-        return self.model_copy(update={"path": where, "cache": cache})
+        return self.with_(path=where, cache=cache)
 
 
 class Shard(NamedTuple):

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-CLEANEST = 60.0  # logsnr at which float64 has alpha = 1; sigma is 1e-13
+CLEANEST = 60  # logsnr at which float64 has alpha = 1; sigma is 1e-13
 LogSNR = Annotated[float, Field(ge=-CLEANEST, le=CLEANEST)]
 
 

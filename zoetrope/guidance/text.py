@@ -8,7 +8,8 @@ from pydantic import Field
 from zoetrope.conditioning import Conditioning, Tokens
 from zoetrope.guidance import Guidance, Share
 
-Weight = Annotated[float, Field(ge=0, le=10_000)]
+MOST_WEIGHT = 10_000
+Weight = Annotated[float, Field(ge=0, le=MOST_WEIGHT)]
 TEXT = "text"
 
 

@@ -1,36 +1,64 @@
 """Attention over space, over text and over time."""
 
-import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from zoetrope.layers.in_place import gelu
-from zoetrope.layers.linear import Linear, is_convolved, linear
+from zoetrope.layers.elementwise import GELU, Modulated
+from zoetrope.layers.linear import Linear
+from zoetrope.layers.positions import bias_at, distance_buckets
 from zoetrope.layers.zero import zero
+
+Looks = Literal["own", "first", "first_and_previous", "all"]
 
 
 class SpatialAttention(nn.Module):
-    """Self-attention among the pixels of each frame, frames folded into the batch. h (B, F, H, W, D) -> same.
+    """Attention from the pixels of each frame, frames folded into the batch. h (B, F, H, W, D) -> same.
 
     Positions enter as a learned bias for each bucket of distance down and across, as in time, so that other sizes work.
+    Keys and values are those of the frame itself, or of the frames that it `looks` at, which takes no parameters: the
+    first; the first and the previous one side by side, the first for its own previous one [Wu et al. 2022,
+    arXiv:2212.11565, Sec. 3.2]; or all of the clip. The bias knows where pixels lie in their frames, not in which.
     """
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, looks: Looks = "own"):
         super().__init__()
-        self.heads = heads
+        self.heads, self.looks = heads, looks
         self.norm = nn.LayerNorm(width)
-        self.qkv = Linear(width, 3 * width, bias=False)
+        self.query = Linear(width, width, bias=False)
+        self.key_value = Linear(width, 2 * width, bias=False)
         self.bias_down = zero(nn.Embedding(32, heads))
         self.bias_across = zero(nn.Embedding(32, heads))
         self.out = zero(Linear(width, width))
 
-    def forward(self, h: Tensor) -> Tensor:
-        qkv = self.qkv(self.norm(h)).flatten(0, 1).flatten(1, 2)  # (BF, HW, 3 D)
-        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).transpose(1, 3).unbind(2)  # (BF, heads, HW, d)
-        mixed = scaled_dot_product_attention(q, k, v, attn_mask=self._bias(h.shape[2], h.shape[3], q))
+    def forward(self, h: Tensor, images: Tensor | None = None) -> Tensor:
+        """Examples with images (B,) True are independent images: each frame looks at itself alone."""
+        b, f, height, width, _ = h.shape
+        inner = self.norm(h)
+        q = self.query(inner).flatten(0, 1).flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        bias = self._bias(height, width, q)
+        k_v = self.key_value(inner).flatten(2, 3)  # (B, F, HW, 2 D)
+        if self.looks == "own" or f == 1:
+            k_v = k_v.flatten(0, 1)
+        else:
+            seen = self._frames_seen(b, f, images, h.device)  # (B, F, n)
+            k_v = k_v[torch.arange(b, device=h.device)[:, None, None], seen].flatten(2, 3).flatten(0, 1)
+            bias = bias.repeat(1, 1, 1, seen.shape[-1])
+        k, v = k_v.unflatten(-1, (2, self.heads, -1)).transpose(1, 3).unbind(2)  # (BF, heads, n HW, d)
+        mixed = scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.out(mixed.transpose(1, 2).reshape(h.shape))
+
+    def _frames_seen(self, b: int, f: int, images: Tensor | None, device: torch.device) -> Tensor:
+        """The frames (B, F, n) that each frame looks at; itself, n times, in a pack of images."""
+        own = torch.arange(f, device=device)
+        first = torch.zeros_like(own)
+        columns = {"first": [first], "first_and_previous": [first, (own - 1).clamp(min=0)]}
+        seen = torch.stack(columns[self.looks], dim=-1) if self.looks in columns else own.expand(f, f)
+        if images is None:
+            return seen.expand(b, -1, -1)
+        return torch.where(images[:, None, None], own[:, None], seen)
 
     def _bias(self, height: int, width: int, like: Tensor) -> Tensor:
         """(1, heads, HW, HW)."""
@@ -55,35 +83,15 @@ class TextAttention(nn.Module):
         self.out = zero(Linear(width, width))
 
     def forward(self, h: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        inner = self.norm(h)
         k, v = self.key_value(tokens).unflatten(-1, (2, self.heads, -1)).transpose(1, 3).unbind(2)  # (N, heads, L, d)
-        if self._absorbs(inner, tokens):
-            each = zip(inner.split(1), k, v, mask, strict=True)
-            made = [self._absorbed(*one) for one in each]
-            return made[0] if len(made) == 1 else torch.cat(made)
-        queries = self.query(inner).reshape(len(tokens), -1, h.shape[-1])
+        return self.attended(self.norm(h), k, v, mask)
+
+    def attended(self, h: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+        """What pixels h (B, F, H, W, D) make of keys and values (N, heads, L, d) with mask (N, L)."""
+        queries = self.query(h).reshape(len(k), -1, h.shape[-1])
         q = queries.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         mixed = scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None])
         return self.out(mixed.transpose(1, 2).reshape(h.shape))
-
-    def _absorbs(self, h: Tensor, tokens: Tensor) -> bool:
-        """Whether `_absorbed` is worth it: on a CPU, for few tokens, and fewer where there are several videos."""
-        plain = type(self.query) is Linear and type(self.out) is Linear and not torch.is_grad_enabled()
-        few = tokens.shape[:2].numel() * self.heads <= h.shape[-1]
-        return plain and few and len(tokens) == len(h) and is_convolved(h)
-
-    def _absorbed(self, h: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """The answer for one video h (1, F, H, W, D), with k and v (heads, L, d) and mask (L,).
-
-        Keys are multiplied with the map that makes queries, and values with the map that follows, before either meets
-        a pixel: what is left of each pixel's work are two maps with heads x L channels between them.
-        """
-        heads, length, d = k.shape
-        into = k @ self.query.weight.view(heads, d, -1) / math.sqrt(d)  # (heads, L, D)
-        unseen = torch.zeros_like(mask, dtype=h.dtype).masked_fill_(~mask, -math.inf).repeat(heads)
-        scores = linear(h, into.flatten(0, 1), unseen).unflatten(-1, (heads, length))
-        out = torch.einsum("ohd,hld->ohl", self.out.weight.view(-1, heads, d), v)
-        return linear(scores.softmax(-1).flatten(-2), out.flatten(1), self.out.bias)
 
 
 class TemporalAttention(nn.Module):
@@ -97,25 +105,42 @@ class TemporalAttention(nn.Module):
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width)
-        self.qkv = Linear(width, 3 * width, bias=False)
+        self.query = Linear(width, width, bias=False)
+        self.key_value = Linear(width, 2 * width, bias=False)
         self.bias = zero(nn.Embedding(32, heads))
         self.out = zero(Linear(width, width))
 
-    def forward(self, h: Tensor, images: Tensor | None) -> Tensor:
-        """Examples with images (B,) True are independent images: each frame attends to itself alone."""
+    def forward(self, h: Tensor, images: Tensor | None, distances: Tensor | None = None) -> Tensor:
+        """Examples with images (B,) True are independent images: each frame attends to itself alone.
+
+        `distances` (B, F, F) say how many frames each key lies after each query; None: frames follow one another.
+        """
         b, f, height, width, _ = h.shape
-        qkv = self.qkv(self.norm(h)).view(b, f, height * width, 3, self.heads, -1)
-        q, k, v = qkv.permute(3, 0, 2, 4, 1, 5).flatten(1, 2).unbind(0)  # (B HW, heads, F, d)
+        inner = self.norm(h)
+        k, v = (self._by_pixel(x) for x in self.key_value(inner).chunk(2, dim=-1))
         if f == 1:
             mixed = v
         else:
-            bias = self.bias(distance_buckets(f, h.device)).permute(2, 0, 1).to(q.dtype)  # (heads, F, F)
-            mixed = scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
+            q = self._by_pixel(self.query(inner))
+            mixed = self._attended(q, k, v, b, distances)
             if images is not None:
                 alone = images.repeat_interleave(height * width)[:, None, None, None]
                 mixed = torch.where(alone, v, mixed)  # a softmax over oneself alone is 1
         mixed = mixed.unflatten(0, (b, height * width)).permute(0, 3, 1, 2, 4)  # (B, F, HW, heads, d)
         return self.out(mixed.reshape(h.shape))
+
+    def _by_pixel(self, h: Tensor) -> Tensor:
+        """(B, F, H, W, D) -> (B HW, heads, F, d)."""
+        return h.flatten(2, 3).unflatten(-1, (self.heads, -1)).permute(0, 2, 3, 1, 4).flatten(0, 1)
+
+    def _attended(self, q: Tensor, k: Tensor, v: Tensor, b: int, distances: Tensor | None) -> Tensor:
+        """Attention with the bias of distances: one for all pixels, and where there are times, for each video."""
+        if distances is None:
+            bias = self.bias(distance_buckets(q.shape[2], q.device)).permute(2, 0, 1).to(q.dtype)  # (heads, F, F)
+            return scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
+        biases = bias_at(self.bias, distances).permute(0, 3, 1, 2).to(q.dtype)  # (B, heads, F, F)
+        videos = zip(*(x.chunk(b) for x in (q, k, v, biases)), strict=True)
+        return torch.cat([scaled_dot_product_attention(*video) for video in videos])
 
 
 class FeedForward(nn.Module):
@@ -127,35 +152,8 @@ class FeedForward(nn.Module):
         self.modulation = zero(nn.Linear(embedding, 2 * width))
         self.into = Linear(width, expansion * width)
         self.out = zero(Linear(expansion * width, width))
+        self.modulated, self.gelu = Modulated(), GELU()
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
-        h = modulated(self.norm, h, self.modulation(e))
-        return self.out(gelu(self.into(h)))
-
-
-def modulated(norm: nn.LayerNorm, h: Tensor, scale_shift: Tensor) -> Tensor:
-    """norm(h) (1 + scale) + shift with scale and shift (B, F or 1, D) of each frame.
-
-    Where all frames have the same, they are put into the norm's own, which saves going through h once more.
-    """
-    if scale_shift.shape[:2] == (1, 1) and not torch.is_grad_enabled():
-        scale, shift = scale_shift.to(norm.weight.dtype).flatten().chunk(2)
-        weight, bias = norm.weight * (1 + scale), torch.addcmul(shift, norm.bias, 1 + scale)
-        return nn.functional.layer_norm(h, norm.normalized_shape, weight, bias, norm.eps)
-    h = norm(h)
-    scale, shift = scale_shift.to(h.dtype)[:, :, None, None].chunk(2, dim=-1)
-    return torch.addcmul(shift, h, 1 + scale)
-
-
-def distance_buckets(places: int, device: torch.device, buckets: int = 32, farthest: int = 32) -> Tensor:
-    """The bucket (N, N) of each distance k - q of a key from a query: exact for near ones, logarithmic for far ones.
-
-    [Raffel et al. 2020, arXiv:1910.10683, Sec. 2.1]
-    """
-    place = torch.arange(places, device=device)
-    distance = place[None, :] - place[:, None]
-    half, exact = buckets // 2, buckets // 4
-    far = distance.abs().clamp(min=1).double() / exact
-    logarithmic = exact + (far.log() / math.log(farthest / exact) * (half - exact)).long()
-    near = torch.where(distance.abs() < exact, distance.abs(), logarithmic.clamp(max=half - 1))
-    return near + half * (distance > 0)
+        h = self.modulated(self.norm, h, self.modulation(e))
+        return self.out(self.gelu(self.into(h)))

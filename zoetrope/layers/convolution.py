@@ -1,12 +1,12 @@
-"""Convolutions over space and over time, and changes of resolution."""
+"""Convolutions over space and over time, and changes of resolution in space and in time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from zoetrope.layers.attention import modulated
-from zoetrope.layers.in_place import plus, silu
+from zoetrope.layers.elementwise import Modulated, SiLU, Sum
 from zoetrope.layers.linear import Linear, linear
 from zoetrope.layers.zero import zero
 
@@ -35,44 +35,76 @@ class ResidualBlock(nn.Module):
         self.modulation = zero(nn.Linear(embedding, 2 * width))
         self.norm_out = nn.LayerNorm(width)
         self.conv_out = zero(SpatialConv(width, width))
+        self.modulated, self.silu, self.sum = Modulated(), SiLU(), Sum()
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
-        inner = self.conv_in(silu(self.norm_in(h)))
-        inner = modulated(self.norm_out, inner, self.modulation(e))
-        return plus(h, self.conv_out(silu(inner)))
+        inner = self.conv_in(self.silu(self.norm_in(h)))
+        inner = self.modulated(self.norm_out, inner, self.modulation(e))
+        return self.sum(h, self.conv_out(self.silu(inner)))
+
+
+class Row:
+    """The frame before a part of a video, those of the part (B, f, H, W, D), and the frame after it."""
+
+    def __init__(self, part: Tensor, before: Tensor):
+        self._frames = [before[:, None], part]
+
+    @property
+    def frames(self) -> Tensor:
+        """All of them, (B, f + 2, H, W, D), of which the first is at place `start`; they go round."""
+        return torch.cat(self._frames, dim=1)
+
+    @property
+    def start(self) -> int:
+        """0."""
+        return 0
+
+    def end(self, frame: Tensor) -> None:
+        """Put in the frame after the part."""
+        self._frames.append(frame[:, None])
+
+    def moved_on(self, part: Tensor) -> "Row":
+        """The row of the next part, whose first frame was the end of this one."""
+        return type(self)(part, self._frames[1][:, -1])
 
 
 class TemporalConv(nn.Module):
     """A 3-tap convolution along time at each pixel, as a residual branch that starts at zero. h -> like h."""
 
+    row: ClassVar[type[Row]] = Row
+
     def __init__(self, width: int):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.conv = zero(nn.Conv2d(width, width, (3, 1), padding=(1, 0)))
+        self.silu = SiLU()
 
-    def stream(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
-        """h and its branch, added up, of a video that comes in parts: each follows as soon as the next one is there."""
+    def stream(self, parts: Iterable[Tensor], joined: Callable[[Tensor, Tensor], Tensor]) -> Iterator[Tensor]:
+        """h and its branch, `joined`, of a video in parts: each follows as soon as the next one is there.
+
+        An image has no branch.
+        """
         held: Tensor | None = None
-        row: _Row | None = None
+        row: Row | None = None
         several = False
         for h in parts:
-            inner = silu(self.norm(h))
+            inner = self.silu(self.norm(h))
             if held is None or row is None:
-                row = _Row(inner, torch.zeros_like(inner[:, 0]))
+                row = self.row(inner, torch.zeros_like(inner[:, 0]))
             else:
                 row.end(inner[:, 0])
-                yield plus(held, self._between(row))
+                yield joined(held, self._between(row))
                 row, several = row.moved_on(inner), True
             held = h
             del h, inner
         if held is not None and row is not None:
             row.end(torch.zeros_like(held[:, 0]))
             image = held.shape[1] == 1 and not several
-            yield held if image else plus(held, self._between(row))
+            yield held if image else joined(held, self._between(row))
 
-    def _between(self, row: "_Row") -> Tensor:
+    def _between(self, row: Row) -> Tensor:
         """The branch of the frames of a row but its first and last, which lie beside them."""
-        frames = row.frames.clone() if torch.is_grad_enabled() else row.frames
+        frames = row.frames
         b, f, height, width, d = frames.shape
         taps = self.conv.weight.roll(row.start, 2) if row.start else self.conv.weight
         out = nn.functional.conv2d(frames.flatten(2, 3).permute(0, 3, 1, 2), taps, self.conv.bias)
@@ -82,39 +114,9 @@ class TemporalConv(nn.Module):
         """Examples with images (B,) True are independent images: the branch is skipped for them."""
         if h.shape[1] == 1:
             return torch.zeros_like(h)
-        inner = silu(self.norm(h)).flatten(2, 3).permute(0, 3, 1, 2)  # (B, D, F, HW)
+        inner = self.silu(self.norm(h)).flatten(2, 3).permute(0, 3, 1, 2)  # (B, D, F, HW)
         inner = self.conv(inner).permute(0, 2, 3, 1).reshape_as(h)
         return inner if images is None else inner.masked_fill(images[:, None, None, None, None], 0)
-
-
-class _Row:
-    """The frame before a part of a video, those of the part (B, f, H, W, D), and the frame after it.
-
-    All parts use the same memory, for getting new one takes longer than what is done in it. Where they have one frame
-    each, what came after a part is the next one already: the row then begins at another place, `start`, and goes round.
-    """
-
-    def __init__(self, part: Tensor, before: Tensor):
-        b, f, *sizes = part.shape
-        self.frames, self.start = part.new_empty(b, f + 2, *sizes), 0
-        self.frames[:, 0] = before
-        self.frames[:, 1:-1] = part
-
-    def end(self, frame: Tensor) -> None:
-        """Put in the frame after the part."""
-        self.frames[:, self.start - 1] = frame
-
-    def moved_on(self, part: Tensor) -> "_Row":
-        """The row of the next part, whose first frame was the end of this one."""
-        last = self.frames[:, self.start - 2]
-        if part.shape[1] + 2 != self.frames.shape[1]:
-            return _Row(part, last)
-        if part.shape[1] == 1:
-            self.start = (self.start + 1) % 3
-            return self
-        self.frames[:, 0] = last
-        self.frames[:, 1:-1] = part
-        return self
 
 
 class Merge(Linear):
@@ -125,21 +127,12 @@ class Merge(Linear):
 
     def __init__(self, width: int):
         super().__init__(2 * width, width)
+        self.sum = Sum()
 
     def forward(self, finer: "Upsample", h: Tensor, skip: Tensor, scale: float = 1.0) -> Tensor:  # type: ignore[override]
-        """What `finer` makes of the coarse h, and the skip, which counts so many times as much.
-
-        Where nothing is learnt the linear maps of both are made one, and h goes through it while it is coarse.
-        """
+        """What `finer` makes of the coarse h, and the skip, which counts so many times as much."""
         left, right = self.weight.chunk(2, dim=1)
-        if torch.is_grad_enabled() or type(finer.linear) is not Linear:
-            coarse = linear(finer(h), left, self.bias)
-        else:
-            with torch.autocast("cpu" if h.is_meta else h.device.type, enabled=False):
-                weight = left @ finer.linear.weight.unflatten(0, (4, -1))
-                bias = finer.linear.bias.unflatten(0, (4, -1)) @ left.mT + self.bias
-            coarse = shuffle(linear(h, weight.flatten(0, 1), bias.flatten()), 2)
-        return plus(coarse, linear(skip, right * scale, None))
+        return self.sum(finer.mapped(h, left, self.bias), linear(skip, right * scale, None))
 
 
 class Downsample(nn.Module):
@@ -162,6 +155,42 @@ class Upsample(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         return shuffle(self.linear(h), 2)
+
+    def mapped(self, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """What a linear map makes of the result."""
+        return linear(self(h), weight, bias)
+
+
+class KeepFrames(nn.Module):
+    """Each run of n frames becomes one: its first, and a linear map of all of them, which starts at zero.
+
+    (B, F, H, W, D) -> (B, F / n, H, W, D), as the space-time U-Net begins [Bar-Tal et al. 2024, arXiv:2401.12945,
+    Sec. 3.1].
+    """
+
+    def __init__(self, width: int, n: int):
+        super().__init__()
+        self.n = n
+        self.linear = zero(Linear(n * width, width))
+        self.sum = Sum()
+
+    def forward(self, h: Tensor) -> Tensor:
+        runs = h.unflatten(1, (-1, self.n))
+        return self.sum(runs[:, :, 0], self.linear(runs.movedim(2, -2).flatten(-2)))
+
+
+class RepeatFrames(nn.Module):
+    """Each frame becomes n: repetitions of it, and a linear map for each of them, which starts at zero."""
+
+    def __init__(self, width: int, n: int):
+        super().__init__()
+        self.n = n
+        self.linear = zero(Linear(width, n * width))
+        self.sum = Sum()
+
+    def forward(self, h: Tensor) -> Tensor:
+        own = self.linear(h).unflatten(-1, (self.n, -1)).movedim(-2, 2).flatten(1, 2)
+        return self.sum(h.repeat_interleave(self.n, dim=1), own)
 
 
 def convolved(h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -16,7 +16,7 @@ def sinusoid(values: Tensor, width: int, slowest: float = 10_000.0) -> Tensor:
 
 
 class LogSNREmbedding(nn.Module):
-    """logsnr (B,) -> (B, D), through the angle u = arctan(exp(-logsnr / 2)) / (pi / 2) in [0, 1].
+    """logsnr (...) -> (..., D), through the angle u = arctan(exp(-logsnr / 2)) / (pi / 2) in [0, 1].
 
     The embedding "inv_cos" of Salimans & Ho's published code: even steps of u are even steps of diffusion time.
     """
@@ -32,7 +32,7 @@ class LogSNREmbedding(nn.Module):
 
 
 class GuidanceEmbedding(nn.Module):
-    """Guidance weight w (B,) -> (B, D), through ln(1 + w): 0 to 1 is as far as 7 to 15. The output starts at zero."""
+    """Guidance weight w (...) -> (..., D), through ln(1 + w): 0 to 1 is as far as 7 to 15. Starts at zero."""
 
     def __init__(self, width: int, features: int = 64):
         super().__init__()
@@ -45,7 +45,7 @@ class GuidanceEmbedding(nn.Module):
 
 
 class FramePosition(nn.Module):
-    """Where each frame lies in its clip, from -1 (first) to 1 (last): frames (F) -> (F, D).
+    """Where each frame lies in its clip: places (...) from -1 (first) to 1 (last) -> (..., D).
 
     Relative to the clip's length, so that other frame counts keep its meaning. The output starts at zero.
     """
@@ -55,8 +55,7 @@ class FramePosition(nn.Module):
         self.features = features
         self.layers = nn.Sequential(nn.Linear(features, width), nn.SiLU(), zero(nn.Linear(width, width)))
 
-    def forward(self, frames: int, device: torch.device) -> Tensor:
-        places = torch.linspace(-1, 1, frames, device=device)
+    def forward(self, places: Tensor) -> Tensor:
         return self.layers(sinusoid(10 * places, self.features, slowest=100.0).to(next(self.layers.parameters()).dtype))
 
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -16,6 +17,7 @@ from zoetrope.data.toybox.held_out import held_out, held_out_script
 from zoetrope.data.toybox.render import render
 from zoetrope.data.toybox.scene import Script, scene
 from zoetrope.data.toybox.world import numbered_script
+from zoetrope.explain import expect_path
 from zoetrope.shapes import VideoShape
 
 log = logging.getLogger(__name__)
@@ -47,17 +49,19 @@ class Reference:
         return f"{count} clips are cut from {self.files} files: some show the same at other times and places"
 
 
-def open_reference(data: str, split: str | None = None) -> Reference:
+def open_reference(data: str, split: str | None = None, short: Literal["hold", "slow", "drop"] = "hold") -> Reference:
     """The clips that `data` names: "toybox", or a folder, of which metadata may mark a `split`.
 
+    `short` is what becomes of a folder's videos that are too short for a clip, see `zoetrope.data._clips.ClipSource`.
     Toybox has two splits: "held_out", the default, are clips that training never saw, every second of which combines
     what training never shows together; "training" are the things and captions of training.
     Raises ValueError if there is no such split, or if nothing in the folder is usable.
     """
+    expect_path("data", data, "a folder or toybox")
     if data != "toybox" or Path(data).is_dir():
         if is_shards(data):
             raise ValueError(f"--data {data}: expected the folder of clips, got shards, which have no splits")
-        clips = Folder(path=data, split=split).open()
+        clips = Folder(path=data, split=split, short=short).open()
         path = clips.source.place.resolve()
         name = f"{path.name}, {split}" if split else path.name
         unused = tuple(line for item in clips.unused() for line in item.lines())

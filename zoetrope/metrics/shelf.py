@@ -1,12 +1,13 @@
 """Clips on disk, exactly as they were made, one file each: what a killed evaluation has done is not done again."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
+from zoetrope.explain import reason
+from zoetrope.files import whole
 from zoetrope.metrics.clips import Clips
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
@@ -34,14 +35,9 @@ class Shelf:
         if tuple(video.shape) != (3, shape.frames, shape.height, shape.width):
             raise ValueError(f"{self._path(number)}: expected a clip of {shape}, got shape {tuple(video.shape)}")
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / f".{number:05d}.{os.getpid()}.partial.npz"
-        try:
-            frames = Video.from_tensor(video, shape.fps).frames
-            np.savez_compressed(partial, frames=frames, text=np.array(text), skipped=np.array(skipped, dtype=str))
-            os.replace(partial, self._path(number))
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        frames = Video.from_tensor(video, shape.fps).frames
+        with whole(self._path(number)) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, frames=frames, text=np.array(text), skipped=np.array(skipped, dtype=str))
 
     def read(self, number: int) -> Tensor:
         """The clip (3, F, H, W) in [-1, 1]. Raises ValueError if its file is damaged."""
@@ -70,7 +66,7 @@ class Shelf:
                 return file[name]
         except (ValueError, KeyError, OSError, EOFError) as error:
             raise ValueError(
-                f"{path}: not a clip of this report ({error}); delete the file to have it made again"
+                f"{path}: not a clip of this report ({reason(error, path)}); delete the file to have it made again"
             ) from None
 
     def _path(self, number: int) -> Path:

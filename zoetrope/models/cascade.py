@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self, Unpack, overload
@@ -20,7 +21,11 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
+from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.foreign import trusting
 from zoetrope.inputs.text import text_given
+from zoetrope.layers.fused import fused
+from zoetrope.models.asking import conditioning_of, expect_askable
 from zoetrope.models.folder import expect_readable, write_model
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.options import Options, checked, listed, whole
@@ -28,7 +33,6 @@ from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress
 from zoetrope.models.weights import Origin
 from zoetrope.networks import Network
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.video import Video
 
 __all__ = ["Cascade", "Progress"]
@@ -81,6 +85,7 @@ class Cascade:
         teacher: bool = False,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        trust: Sequence[str] = (),
     ) -> Self:
         """A cascade by its name: a folder, a shipped name, a hub id, or a training. Weights are read when a stage runs.
 
@@ -91,10 +96,12 @@ class Cascade:
         `device` "auto" is the GPU, if there is one. `dtype` is what networks compute in: torch.float32, bfloat16 or
         float16. Distilled stages run where there are some, or with `teacher` the originals that they were distilled
         from.
-        Raises ValueError if there is no such model, or no teacher, if its description cannot be used, or if several do
-        not fit each other.
+        `trust` are the packages whose classes it may name, such as ("my_lab",): these are imported.
+        Raises ValueError if there is no such model, or no teacher, if its description cannot be used or names classes
+        of other packages, or if several do not fit each other.
         """
-        model = open_model(name_or_list)
+        with trusting(*trust):
+            model = open_model(name_or_list)
         return cls.of(model.originals() if teacher else model, device=device, dtype=dtype)
 
     @classmethod
@@ -132,7 +139,7 @@ class Cascade:
         """Write the cascade as a folder that `from_pretrained` reads. Weights are stored in bfloat16.
 
         Those of teachers are stored in `teacher_dtype`: `torch.int8` halves their size.
-        Raises ValueError if `from_pretrained` could not read it, as with a network that does not come with zoetrope.
+        Raises ValueError if `from_pretrained` could not read it, as with a network of a class within a function.
         """
         expect_readable(self.spec)
         networks = {stage.name: self._load(stage) for stage in self.spec.stages}
@@ -194,6 +201,7 @@ class Cascade:
             negative=asked.negative,
             start=start,
             memory=asked.memory,
+            given=asked.given,
         )
         for now in stream:
             if asked.progress is not None:
@@ -213,13 +221,14 @@ class Cascade:
         negative: str | None = None,
         start: Start | None = None,
         memory: int | None = None,
+        given: Mapping[str, Any] = MappingProxyType({}),
     ) -> Iterator[Progress]:
         """Sample one video for each prompt, together, and yield after each denoising step of each stage.
 
         A video depends on the seed and on its own number in `samples` (0 for all, unless given), not on its batch.
         One prompt may stand without a list; None is no text. From a `start` only the stages after it run. `memory` is
         the most that the process may hold, in bytes: stages that can do so work in tiles to keep to it, if each
-        Progress is let go of in time.
+        Progress is let go of in time. `given` are values for other inputs of the stages, by name.
         Raises ValueError before anything is sampled if that does not suffice, with what does for all stages to run.
         A text encoder that is not small may exceed it while it reads the prompts; it is let go of before the stages.
         Raises MemoryError that names the stage if memory does not suffice.
@@ -229,7 +238,8 @@ class Cascade:
         if start is not None:
             start.check(self.spec, len(prompts))
         video = None if start is None else start.video
-        yield from self.run(stages, prompts, seed=seed, samples=samples, negative=negative, video=video, memory=memory)
+        run = partial(self.run, stages, prompts, seed=seed, samples=samples, negative=negative)
+        yield from run(video=video, memory=memory, given=given)
 
     def run(
         self,
@@ -241,19 +251,21 @@ class Cascade:
         negative: str | None = None,
         video: Tensor | None = None,
         memory: int | None = None,
+        given: Mapping[str, Any] = MappingProxyType({}),
     ) -> Iterator[Progress]:
         """What `stream` does, for stages with the weights of this cascade's stages of the same names, on any grids.
 
         `video` (B, C, f, h, w) in [-1, 1] is what the first of them is made from; None, where it is made from noise.
         `zoetrope.cascade.upscaling` makes such stages for videos of other shapes. Raises what `stream` does.
         """
+        expect_askable(stages, given)
         for stage in stages:
             stage.check_sampling()
         if samples is not None and len(samples) != len(prompts):
             raise ValueError(f"samples: expected one number for each of {len(prompts)} prompts, got {len(samples)}")
         numbers = [whole("samples", number) for number in samples or [0] * len(prompts)]
         seed, memory = whole("seed", seed), memory if memory is None else whole("memory", memory, least=1)
-        given, against = self._encode(prompts, negative)
+        text, against = self._encode(prompts, negative)
         draw = Draw(
             seed=seed,
             samples=numbers,
@@ -267,9 +279,10 @@ class Cascade:
         if memory is not None:  # better now than when the stages before have run
             if self._texts is not None:
                 self._texts.release()
-            expect_memory(stages, len(prompts), text_length(given), memory, self.device)
+            expect_memory(stages, len(prompts), text_length(text), memory, self.device)
         for stage in stages:
-            for now in self._run(stage, given, video, draw):
+            asked = conditioning_of(stage, given, len(prompts)).to(self.device, torch.float32)
+            for now in self._run(stage, text | asked, video, draw):
                 yield now
                 if now.done:
                     video = now.x_hat
@@ -279,15 +292,15 @@ class Cascade:
         """One stage, whose network is in memory as long as this runs."""
         with memory_told(f"stage {stage.name!r} ({stage.shape})"):
             running = sample_stage(stage, self._network(stage), given, video, draw)
-            for number in range(1, stage.sampling.steps + 1):  # `enumerate` would hold one while the next is made
+            for number in range(1, stage.sampling.length + 1):  # `enumerate` would hold one while the next is made
                 x_hat = next(running)
-                last = number == stage.sampling.steps
+                last = number == stage.sampling.length
                 if last:  # better now than when the stages after it have run
                     self._expect_finite(stage, x_hat)
                 yield Progress(
                     stage=stage.name,
                     step=number,
-                    steps=stage.sampling.steps,
+                    steps=stage.sampling.length,
                     shape=stage.shape,
                     x_hat=x_hat,
                     colours=self._colours(stage, video, x_hat) if last and video is not None else (),
@@ -300,10 +313,7 @@ class Cascade:
             network = self._load(stage).to(self.device)
         except ValueError as error:
             raise ValueError(f"stage {stage.name!r}: {error}") from None
-        for module in network.modules():
-            if isinstance(module, torch.nn.Conv2d):  # it would bring its weights into this format in every call
-                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network
+        return fused(network, channels_last=True)
 
     def _expect_finite(self, stage: StageSpec, x_hat: Tensor) -> None:
         """Raise ValueError that names the stage if it made NaN or infinity."""

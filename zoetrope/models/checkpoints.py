@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from zoetrope.explain import reason
 from zoetrope.models.files import read_json
 
 FOLDER = "checkpoints"  # of all checkpoints, in a run
@@ -47,7 +48,7 @@ def read_position(checkpoint: Path) -> dict[str, Any]:
     except Damaged:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Damaged(f"{path}: cannot be read ({error!r})") from None
+        raise Damaged(f"{path}: cannot be read ({reason(error, path)})") from None
     return dict(value)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from zoetrope.explain import reason
 from zoetrope.strict_json import parse_json
 
 LARGEST = 2**24
@@ -19,7 +20,7 @@ def inside(folder: Path, name: str | Path) -> Path:
     try:
         real, root = path.resolve(), folder.resolve()
     except (OSError, RuntimeError) as error:  # links in a circle
-        raise ValueError(f"{path}: cannot be followed ({error})") from None
+        raise ValueError(f"{path}: cannot be followed ({reason(error, path)})") from None
     homes = [root, root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [root]
     if not any(real.is_relative_to(home) for home in homes):
         raise ValueError(f"{path}: expected a file in {folder}, got a link out of it; put a copy in its place")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zoetrope.config import unknown
+from zoetrope.explain import expect_path
 from zoetrope.models.folder import FILE, TEACHER_WEIGHTS, WEIGHTS
 from zoetrope.models.runs import is_distillation, is_run, newest_round, runs_in
 from zoetrope.models.weights import PICKLES
@@ -62,6 +63,7 @@ def locate(name: str | Path) -> Path:
 
     Raises ValueError, with the nearest name, if there is no such model.
     """
+    expect_path("model", name, "a folder, a shipped name or a hub id")
     path, name = Path(os.path.expanduser(name)), str(name)
     if (path / FILE).is_file():
         return path
@@ -89,6 +91,7 @@ def shipped() -> dict[str, Path]:
 
 def _parted(name: str | Path) -> tuple[Path, int | None]:
     """The folder that RUN or RUN@HALF_LIFE means, and the half-life, None where there is none."""
+    expect_path("model", name, "a folder, a shipped name or a hub id")
     path = Path(os.path.expanduser(name))
     head, sign, tail = path.name.rpartition("@")
     if not sign or not head or not tail.isdigit() or path.exists():

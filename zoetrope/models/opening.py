@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.explain import shown
 from zoetrope.models.files import read_card
 from zoetrope.models.finding import FoundModel, FoundRun, find
 from zoetrope.models.folder import read_spec, weights_file
@@ -96,18 +97,19 @@ def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
     """One cascade of models and runs, whatever their order; see `zoetrope.models.finding.find` for their names.
 
     Runs take the places of a model's stages of the same name, or follow them.
-    Raises ValueError if one is not there, if two runs or two models are of one stage, if they read text differently,
-    or if the stages do not fit each other.
+    Raises ValueError if one is not there, if two runs or two models are of one stage, if they read text with
+    different encoders, or if the stages do not fit each other.
     """
     names = [names] if isinstance(names, str | Path) else names
-    if not names:
-        raise ValueError("expected the name of a model, got none")
+    if not names or not isinstance(names, Sequence):
+        raise ValueError(f"model: expected a name, a path, or a list of at least one, got {shown(names)}")
     every = dict.fromkeys(found for name in names for found in find(name))
     parts = {found.name: contents(found) for found in every}
     lead = next((part for part in parts.values() if not part.trained), next(iter(parts.values())))
-    for part in parts.values():
-        if part.spec.text != lead.spec.text:
-            raise ValueError(f"{part.name}: reads text with another encoder than {lead.name}")
+    reading = [part for part in (lead, *parts.values()) if part.spec.text is not None]
+    for part in reading:
+        if part.spec.text != reading[0].spec.text:
+            raise ValueError(f"{part.name}: reads text with another encoder than {reading[0].name}")
     by_stage = {**_by_stage(parts, trained=False), **_by_stage(parts, trained=True)}  # the runs have the last word
     stages = _in_a_row([part.spec.stage(stage) for stage, part in by_stage.items()])
     if stages[0].source is not None:
@@ -122,8 +124,10 @@ def _together(lead: Contents, used: Mapping[str, Contents], stages: tuple[StageS
     """These stages, each of the part that it is used of; all else is as in the leading part."""
     teachers = {name: stage for name, part in used.items() for stage in part.teachers if stage.name == name}
     trained_on = {part.spec.trained_on for part in used.values()}
+    encoders = [part.spec.text for part in (lead, *used.values()) if part.spec.text is not None]
     made = {
         "name": " + ".join(dict.fromkeys(part.spec.name for part in used.values())),
+        "text": encoders[0] if encoders else None,
         "stages": stages,
         "teachers": tuple(teachers.values()),
         "default_until": lead.spec.default_until if lead.spec.default_until in used else None,

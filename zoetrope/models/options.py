@@ -25,6 +25,7 @@ class Options(TypedDict, total=False):
         until: the last stage to run.
         video: what to start from, of the shape of what a stage makes: only the stages after it run. after: that stage.
         memory: the most that the process may hold, in bytes.
+        given: values for other inputs of the stages, by name.
         batch: how many videos are made together; 1 unless told. It changes them by rounding at most.
         progress: called after each denoising step of each stage.
     """
@@ -41,6 +42,7 @@ class Options(TypedDict, total=False):
     video: InstanceOf[Video] | None
     after: str | None
     memory: PositiveInt | None
+    given: dict[str, Any]
     batch: PositiveInt
     progress: Callable[[Progress], object] | None
 
@@ -52,7 +54,7 @@ class _Values(Config):
 
 
 MOST_VIDEOS = 100_000  # of each prompt, in one call
-_DEFAULTS = {"seed": 0, "batch": 1}
+_DEFAULTS: dict[str, Any] = {"seed": 0, "batch": 1, "given": {}}
 _FIELDS: dict[str, Any] = {
     name: (kind, _DEFAULTS.get(name)) for name, kind in get_type_hints(Options, include_extras=True).items()
 }

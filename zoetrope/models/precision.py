@@ -13,7 +13,8 @@ from typing import Literal
 
 import torch
 
-from zoetrope.text._cache import default_folder
+from zoetrope.files import cache_folder
+from zoetrope.strict_json import read_json
 
 NATIVE = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")  # processor features that multiply bfloat16 matrices
 
@@ -40,7 +41,7 @@ def settled_file(features: Iterable[str]) -> Path:
     """The file in the cache folder that keeps what was found on this machine; without it, it is tried again."""
     machine = [_processor(), platform.machine(), torch.__version__, *sorted(features)]
     name = hashlib.blake2b("\n".join(machine).encode(), digest_size=8).hexdigest()
-    return default_folder().parent / "precision" / f"{name}.json"
+    return cache_folder("precision") / f"{name}.json"
 
 
 @functools.cache
@@ -73,8 +74,8 @@ def _gains(features: frozenset[str]) -> bool:
 def _kept(file: Path) -> bool | None:
     """What a file says, None if there is none that can be read."""
     try:
-        value = json.loads(file.read_text())["bf16_gains"]
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        value = read_json(file, longest=2**16)["bf16_gains"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return value if isinstance(value, bool) else None
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import unknown
+from zoetrope.explain import reason
 from zoetrope.models.checkpoints import FOLDER, find_checkpoints
 from zoetrope.models.description import described
 from zoetrope.models.files import inside, read_json
@@ -130,7 +131,9 @@ def original_in(distillation: Path) -> tuple[StageSpec, Path] | None:
             return teacher, inside(distillation, TEACHER)
         return (described(StageSpec, about["first"]), inside(distillation, FIRST)) if "first" in about else None
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{distillation}: not a distillation that can be read ({error})") from None
+        raise ValueError(
+            f"{distillation}: not a distillation that can be read ({reason(error, distillation)})"
+        ) from None
 
 
 def original_of(run: Path) -> tuple[StageSpec, Path] | None:
@@ -140,7 +143,8 @@ def original_of(run: Path) -> tuple[StageSpec, Path] | None:
 
 
 def _unreadable(folder: Path, error: Exception) -> ValueError:
-    return ValueError(f"{folder}: not a run that can be read, from its {RECIPE} and {RUN} ({error})")
+    told = f"{folder}: not a run that can be read, from its {RECIPE} and {RUN}"
+    return ValueError(f"{told} ({reason(error, folder)})")
 
 
 class _Round(NamedTuple):

@@ -5,9 +5,9 @@ A file in 8 bits holds whole numbers from -127 to 127 for each tensor of two or 
 """
 
 import hashlib
-import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.files import whole
 from zoetrope.models.checkpoints import check_file
 from zoetrope.networks import Network
 
@@ -22,6 +23,8 @@ SCALE = ".scale"  # no parameter is called so: its module would have the name of
 FLOATS = ("F64", "F32", "F16", "BF16")
 SAMPLES, SAMPLE = 64, 2**14  # parts of a file that its fingerprint is made from, and the bytes of each
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"}
+Missing = Literal["refuse", "fresh"]
+"""What becomes of tensors of a network that a file does not have: an error, or they keep the values they have."""
 
 
 class Origin(NamedTuple):
@@ -41,25 +44,29 @@ class Origin(NamedTuple):
         return found.hexdigest()
 
 
-def read_weights(module: nn.Module, path: Path) -> None:
+def read_weights(module: nn.Module, path: Path, *, missing: Missing = "refuse") -> list[str]:
     """Fill a module from a safetensors file, converting to the module's own type.
 
+    Returns the names of the tensors that are as they were because the file does not have them, which `missing` allows.
     Raises ValueError that names the file and what is wrong: a pickle, damage, missing, unexpected or misshapen
     tensors, or values that are not finite. A file in a checkpoint has to be as it was written, by its checksum there.
     The module is left as it was then. One on the "meta" device gets its weights on the CPU.
     """
-    check_weights(module, path)
+    check_weights(module, path, missing=missing)
     check_file(path)
     own = module.state_dict()
     with safe_open(path, framework="pt") as file:
-        scaled = {name.removesuffix(SCALE) for name in set(file.keys()) - own.keys()}
-        stored = {name: file.get_tensor(name) for name in own}
-        stored |= {name: _from_eight_bits(stored[name], file.get_tensor(name + SCALE)) for name in scaled}
+        places = _places(module, file.keys())
+        stored = {name: places[name].values(file) for name in own if name in places}
+        scaled = {name for name in stored if name + SCALE in places}
+        stored |= {name: _from_eight_bits(stored[name], places[name + SCALE].values(file)) for name in scaled}
     for name, value in stored.items():
         if value.numel() and not torch.stack(value.aminmax()).isfinite().all():
             raise ValueError(f"{path}: expected finite weights, got NaN or infinity in {name!r}")
     bare = any(value.is_meta for value in own.values())
-    module.load_state_dict({name: value.to(own[name].dtype) for name, value in stored.items()}, assign=bare)
+    found = {name: value.to(own[name].dtype) for name, value in stored.items()}
+    module.load_state_dict(found, assign=bare, strict=False)
+    return sorted(own.keys() - stored.keys())
 
 
 def read_network(stage: StageSpec, path: Path) -> Network:
@@ -69,7 +76,7 @@ def read_network(stage: StageSpec, path: Path) -> Network:
     return network.eval().requires_grad_(False)
 
 
-def check_weights(module: nn.Module, path: Path) -> None:
+def check_weights(module: nn.Module, path: Path, *, missing: Missing = "refuse") -> None:
     """Raise what `read_weights` would, from the head of the file alone; the module may be on the "meta" device."""
     beside = [other.name for other in path.parent.glob("*") if other.suffix in PICKLES] if not path.is_file() else []
     if path.suffix in PICKLES or beside:
@@ -82,14 +89,49 @@ def check_weights(module: nn.Module, path: Path) -> None:
     want = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     try:
         with safe_open(path, framework="pt") as file:
-            heads = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            shapes = {name: tuple(head.get_shape()) for name, head in heads.items()}
-            types = {name: head.get_dtype() for name, head in heads.items()}
+            places = _places(module, file.keys())
+            shapes = {name: place.shape(file) for name, place in places.items()}
+            types = {name: file.get_slice(place.name).get_dtype() for name, place in places.items()}
     except SafetensorError as error:
         raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
     _expect_types(path, want, shapes, types)
+    if missing == "fresh":
+        if want.keys().isdisjoint(shapes):
+            raise ValueError(f"{path}: these are not the weights of this network: none of its tensors is there")
+        want = {name: shape for name, shape in want.items() if name in shapes}
     scales = {name + SCALE for name in want if types.get(name) == "I8"}
     _expect_tensors(path, want, {name: shape for name, shape in shapes.items() if name not in scales})
+
+
+class _Place(NamedTuple):
+    """Where a tensor is in a file: all of the tensor of that name, or some of its rows."""
+
+    name: str
+    first: int = 0
+    end: int | None = None
+
+    def values(self, file: Any) -> Tensor:
+        """From an open file."""
+        if self.end is None:
+            return file.get_tensor(self.name)
+        return file.get_slice(self.name)[self.first : self.end]
+
+    def shape(self, file: Any) -> tuple[int, ...]:
+        """From an open file."""
+        shape = tuple(file.get_slice(self.name).get_shape())
+        return shape if self.end is None else (len(range(*slice(self.first, self.end).indices(shape[0]))), *shape[1:])
+
+
+def _places(module: nn.Module, names: Iterable[str]) -> dict[str, _Place]:
+    """Where a file with tensors of these names has each, by today's names; see `Network.formerly`."""
+    found = {name: _Place(name) for name in names}
+    moved = {}
+    for name, former in (module.formerly() if isinstance(module, Network) else {}).items():
+        for part in ("", SCALE):
+            if former.name + part in found and name + part not in found:
+                moved[name + part] = _Place(former.name + part, former.first, former.end)
+    gone = {place.name for place in moved.values()}
+    return {name: place for name, place in found.items() if name not in gone} | moved
 
 
 def write_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bfloat16) -> None:
@@ -97,18 +139,13 @@ def write_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bflo
 
     Raises OSError as on a full disk.
     """
-    partial = path.with_name(f".{path.name}.partial")
     weights = {name: value.detach().cpu() for name, value in module.state_dict().items()}
     if dtype == torch.int8:
         weights = _in_eight_bits(weights)
     else:
         weights = {name: value.to(dtype).contiguous() for name, value in weights.items()}
-    try:
+    with whole(path) as partial:
         save_tensors(weights, partial)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:

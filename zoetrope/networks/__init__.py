@@ -27,12 +27,20 @@ class Part(NamedTuple):
     maps: Mapping[str, Tensor] = NONE
 
 
+class Former(NamedTuple):
+    """Where the values of a tensor are in files of older versions: in these rows of the tensor of another name."""
+
+    name: str
+    first: int
+    end: int
+
+
 class Network(nn.Module, ABC):
     """What every architecture builds: a module with this `forward`."""
 
     @abstractmethod
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
-        """Output like z (B, C, F, H, W) at noise level logsnr (B,)."""
+        """Output like z (B, C, F, H, W) at noise level logsnr: (B,), or (B, F) where each frame has its own."""
 
     def stream(self, parts: Iterable[Part], logsnr: Tensor, conditioning: Conditioning) -> Iterator[Tensor]:
         """Outputs like z for a video that comes in parts, one after the other: what `forward` gives, cut up.
@@ -50,6 +58,10 @@ class Network(nn.Module, ABC):
         """The weights that map features to features, for optimizers that treat matrices as such; none unless told."""
         yield from ()
 
+    def formerly(self) -> Mapping[str, Former]:
+        """By its name of today, where each tensor is in older files, of those that went elsewhere."""
+        return {}
+
     def blocks(self) -> Iterator[nn.Module]:
         """The parts, called one after the other, that are compiled or divided one by one; none unless told."""
         yield from ()
@@ -59,13 +71,15 @@ class Reach(NamedTuple):
     """How far a network looks: the output at one place depends on what lies within so many frames and pixels of it.
 
     None is everywhere: along that axis a video cannot be processed in parts. Parts begin and end at multiples of
-    `grid` pixels of the whole. A network that `streams` need not see frames twice to process them in parts.
+    `grid` pixels and of `every` frames of the whole. A network that `streams` need not see frames twice to process them
+    in parts.
     """
 
     frames: int | None
     pixels: int | None
     grid: int
     streams: bool = False
+    every: int = 1
 
 
 class NetworkConfig(Kind, ABC):

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from zoetrope.explain import reason
 from zoetrope.strict_json import read_json
 
 What = Literal["sampling", "training"]
@@ -94,11 +95,23 @@ def read_measured(path: Path) -> Measured:
         value: dict[str, Any] = read_json(path)
         laws: dict[tuple[What, Quantity], PowerLaw] = {}
         for what in ("sampling", "training"):
-            for quantity, law in value["plan"].get(what, {}).items():
-                numbers = {name: float(number) for name, number in law.items()}
-                laws[what, quantity] = PowerLaw(**numbers)
-        return Measured(str(path), value["device"], value["dtype"], int(value["threads"]), laws)
-    except FileNotFoundError:
-        raise ValueError(f"--measured {path}: no such file") from None
-    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"--measured {path}: not made by benchmarks/scaling_laws.py ({error!r})") from error
+            for quantity in ("seconds", "bytes"):
+                if (law := value["plan"].get(what, {}).get(quantity)) is not None:
+                    laws[what, quantity] = _law(law)
+        device, dtype = value["device"], value["dtype"]
+        if not (isinstance(device, str) and isinstance(dtype, str)):
+            raise TypeError
+        return Measured(str(path), device, dtype, int(value["threads"]), laws)
+    except OSError as error:
+        raise ValueError(f"--measured {path}: cannot be read ({reason(error)})") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        told = f"--measured {path}: expected what benchmarks/scaling_laws.py writes, got something else"
+        raise ValueError(f"{told} ({reason(error, path)})") from None
+
+
+def _law(fields: Mapping[str, Any]) -> PowerLaw:
+    """A law from its fields in a file. Raises ValueError for one that no measurements give."""
+    law = PowerLaw(**{name: float(number) for name, number in fields.items()})
+    if not 0 < law.low <= law.high or not all(0 < law.at(x) < math.inf for x in (law.low, law.high)):
+        raise ValueError(f"expected a law that is positive where it was measured, got {law}")
+    return law

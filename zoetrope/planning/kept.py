@@ -11,6 +11,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,12 +21,13 @@ import torch
 import zoetrope
 from zoetrope.cascade.execution import layout
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.files import cache_folder, write_text
+from zoetrope.plain_files import read_plain
 from zoetrope.planning import work
 from zoetrope.planning.count import Operation, Tally
 from zoetrope.planning.work import TOKENS, Sampling, Training
-from zoetrope.text._store import default_folder
+from zoetrope.strict_json import parse_json
 from zoetrope.training.spec import TrainSpec
-from zoetrope.training.writing import write_text
 
 Value = TypeVar("Value")
 
@@ -75,25 +77,25 @@ def _kept(stage: StageSpec, told: dict[str, Any], count: Callable[[], Any], read
         return read(count())
     told |= {"stage": stage.to_json(), "tokens": TOKENS, "code": _code(), "torch": torch.__version__}
     key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-    value = _read(key)
-    if value is None:
-        value = count()
-        _write(key, value)
+    with suppress(ValueError, TypeError):  # nobody but us writes there, as a rule
+        if (known := _read(key)) is not None:
+            return read(known)
+    value = count()
+    _write(key, value)
     return read(value)
 
 
 def _folder() -> Path:
-    return default_folder().with_name("plans")
+    return cache_folder("plans")
 
 
 def _read(key: str) -> Any:
     """What was kept; None if there is nothing, or something else than was written."""
     try:
-        with (_folder() / f"{key}.json").open("rb") as file:
-            told, _, text = file.read(LARGEST).partition(b"\n")
+        told, _, text = read_plain(_folder() / f"{key}.json", LARGEST).partition(b"\n")
+        return parse_json(text) if told == _sum(key, text).encode() else None
     except (OSError, ValueError):
         return None
-    return json.loads(text) if told == _sum(key, text).encode() else None
 
 
 def _write(key: str, value: Any) -> None:

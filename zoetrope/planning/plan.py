@@ -167,10 +167,9 @@ def _learning(stage: StageSpec, device: Device, spec: TrainSpec, measured: Measu
     work = training(stage, spec, device.dtype)
     peak, batches = work.peak, [device.seconds(tally) for _, tally, _ in work.phases]
     checkpointing, other = _otherwise(stage)
-    if other is None:
-        elsewise = work.peak
-    else:  # only memory is asked of it, so the phase that needs most will do
-        elsewise = training(other, spec.model_copy(update={"phases": (work.largest,)}), device.dtype).peak
+    # Only memory is asked of the other, so that the phase that needs most will do.
+    short = spec.with_(phases=(work.largest,))
+    elsewise = work.peak if other is None else training(other, short, device.dtype).peak
     if measured is not None:
         batches = [measured.correct("training", "seconds", seconds) for seconds in batches]
         peak, elsewise = (round(measured.correct("training", "bytes", size)) for size in (peak, elsewise))
@@ -201,9 +200,7 @@ def _distilling(
     examples, flops, seconds, peak = 0, 0.0, 0.0, 0
     known: dict[str, Training] = {}
     for student, spec in rounds:
-        one = spec.model_copy(
-            update={"phases": tuple(phase.model_copy(update={"examples": 1}) for phase in spec.phases)}
-        )
+        one = spec.with_(phases=tuple(phase.with_(examples=1) for phase in spec.phases))
         alike = json.dumps([spec.objective.kind(), [phase.to_json() for phase in one.phases]])  # all halvings may be
         if alike not in known:
             known[alike] = training(student, one, device.dtype)
@@ -235,5 +232,5 @@ def _otherwise(stage: StageSpec) -> tuple[bool, StageSpec | None]:
     if "checkpointing" not in type(stage.network).model_fields:
         return False, None
     checkpointing = bool(getattr(stage.network, "checkpointing"))  # noqa: B009 - a field of some networks only
-    network = stage.network.model_copy(update={"checkpointing": not checkpointing})
-    return checkpointing, stage.model_copy(update={"network": network})
+    network = stage.network.with_(checkpointing=not checkpointing)
+    return checkpointing, stage.with_(network=network)

@@ -16,6 +16,7 @@ from zoetrope.cascade.sample import CPU, Draw, calls_of, sample_stage
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs import Extent
+from zoetrope.layers.fused import fused
 from zoetrope.networks import Network
 from zoetrope.planning.count import Meter, Operation, Tally, dry, flops_of
 from zoetrope.shapes import Window
@@ -83,7 +84,7 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
     whole = Layout([Tile(window, window)])
     draw = Draw(seed=0, samples=[0], dtype=dtype, layout=whole)
     with dry() as meter:
-        network = stage.network.build().eval().requires_grad_(False)
+        network = fused(stage.network.build().eval())
         parameters, weight_bytes = _size(network)
         given, video = blank_request(stage, 1, TOKENS), None
         if stage.source is not None:
@@ -114,9 +115,10 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
 
 
 def shortened(stage: StageSpec, steps: int) -> StageSpec:
-    """The stage in at most so many steps, be it distilled for others: what comes of it is not looked at."""
-    sampling = stage.sampling.model_copy(update={"steps": min(stage.sampling.steps, steps)})
-    return stage.model_copy(update={"sampling": sampling, "distilled": None})
+    """The stage in at most so many steps, as if it were distilled for any number: what comes of it is not looked at."""
+    sampling = stage.sampling.with_(steps=min(stage.sampling.steps, steps))
+    distilled = None if stage.distilled is None else stage.distilled.with_(steps=None)
+    return stage.with_(sampling=sampling, distilled=distilled)
 
 
 def _call(calls: Calls, layout: Layout, meter: Meter, window: Window) -> tuple[Tally, Tally]:

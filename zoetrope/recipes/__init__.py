@@ -4,14 +4,20 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+import sys
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
 
-from zoetrope.config import unknown
+from zoetrope.config import expect_importable, unknown
+from zoetrope.explain import expect_path
+from zoetrope.foreign import running_a_program
 
 if TYPE_CHECKING:
     from zoetrope.training.spec import Recipe
+
+_run: dict[str, tuple[Path, bytes]] = {}  # the recipes that were run, by the names of their modules
 
 
 def names() -> list[str]:
@@ -25,14 +31,19 @@ def is_recipe(what: str) -> bool:
     return Path(what).suffix in (".json", ".py") or (name in names() and not Path(name).is_dir())
 
 
-def load_recipe(name_or_path: str) -> "Recipe":
+def load_recipe(name_or_path: str | Path) -> "Recipe":
     """A recipe by its shipped name, from a recipe.json, or from a Python file with a function `recipe()`.
 
     NAME@WIDTH is a sibling of a shipped one whose function takes a `width`, a factor of those of its networks.
-    A Python file is run. Raises ValueError, with the nearest name, if there is no such recipe, or says what is wrong
-    with it.
+
+    A Python file is run, again only if it has changed, as the module of its name. It can import what lies beside it:
+    its folder is put at the end of `sys.path`. What it names is trusted. A recipe.json is data, whoever wrote it, and
+    names classes of other packages only where these are trusted, see `zoetrope.foreign.trusting`.
+
+    Raises ValueError, with the nearest name, if there is no such recipe, or says what is wrong with it.
     """
-    path = Path(name_or_path).expanduser()
+    expect_path("recipe", name_or_path, "a shipped name or a file")
+    path, name_or_path = Path(name_or_path).expanduser(), str(name_or_path)
     if path.suffix in (".json", ".py") or path.is_file():
         return _from_file(path)
     name, scaled, width = name_or_path.partition("@")
@@ -61,15 +72,55 @@ def _from_file(path: Path) -> "Recipe":
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     if path.suffix == ".py":
-        spec = importlib.util.spec_from_file_location("_recipe_of_the_user", path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return _called(module, str(path))
+        with running_a_program():
+            made = _called(_module(path.resolve()), str(path))
+        try:
+            expect_importable(made)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        return made
     try:
         return Recipe.from_json(path.read_text("utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: not a recipe ({error})") from None
+
+
+class _Fresh(SourceFileLoader):
+    """Reads the source and no compiled file beside it, which may be that of a moment ago."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The code of the file as it is."""
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
+def _module(path: Path) -> ModuleType:
+    """What a Python file defines, after it has run."""
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    source, name = path.read_bytes(), _module_name(path)
+    if name in sys.modules and _run.get(name, (path, source)) == (path, source):
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Fresh(name, str(path)))
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    _run[name] = (path, source)
+    return module
+
+
+def _module_name(path: Path) -> str:
+    """The name by which a Python file can be imported; its path, which nobody imports, if another module has that."""
+    name = path.stem
+    if name in _run or not name.isidentifier():
+        return name if name in _run else str(path)
+    importlib.invalidate_caches()
+    found = sys.modules[name].__spec__ if name in sys.modules else importlib.util.find_spec(name)
+    is_it = found is not None and found.origin is not None and Path(found.origin).resolve() == path
+    return name if is_it else str(path)
 
 
 def _called(module: ModuleType, name: str) -> "Recipe":

@@ -111,7 +111,7 @@ def _network(row: Row, low_res: bool, width: float) -> VideoUNetConfig:
             blocks=blocks,
             spatial_attention=row.spatial and coarse < row.attention,
             text_attention=coarse < row.attention,
-            temporal=row.temporal,
+            temporal=(row.temporal,),
         )
         for coarse, level, blocks in zip(range(len(row.widths) - 1, -1, -1), row.widths, row.blocks, strict=True)
     ]

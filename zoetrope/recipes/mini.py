@@ -68,8 +68,8 @@ def _base() -> StageSpec:
             patch=2,
             positions=True,
             levels=(
-                Level(width=64, blocks=1, temporal="attention"),
-                Level(width=192, blocks=3, spatial_attention=True, text_attention=True, temporal="attention"),
+                Level(width=64, blocks=1, temporal=("attention",)),
+                Level(width=192, blocks=3, spatial_attention=True, text_attention=True, temporal=("attention",)),
             ),
         ),
         sampling=SamplingSpec(sampler=DDIM(), steps=16, guidance=TextGuidance(weight=2.0)),
@@ -79,7 +79,7 @@ def _base() -> StageSpec:
 def _small(name: str, shape: VideoShape, source: VideoShape, widths: tuple[int, ...]) -> StageSpec:
     """A stage that sees whole clips; the spatial one looks all over its frames, as the paper's does."""
     spatial = shape.height > source.height
-    levels = [Level(width=width, temporal="convolution") for width in widths[:-1]]
+    levels = [Level(width=width, temporal=("convolution",)) for width in widths[:-1]]
     blocks = 1 if spatial else 2
     levels.append(
         Level(
@@ -87,7 +87,7 @@ def _small(name: str, shape: VideoShape, source: VideoShape, widths: tuple[int, 
             blocks=blocks,
             spatial_attention=spatial,
             text_attention=True,
-            temporal="convolution",
+            temporal=("convolution",),
         )
     )
     return _super_resolution(name, shape, source, tuple(levels), patch=2)
@@ -96,8 +96,8 @@ def _small(name: str, shape: VideoShape, source: VideoShape, widths: tuple[int, 
 def _large(name: str, shape: VideoShape, source: VideoShape) -> StageSpec:
     """A fully convolutional stage: trained on parts of clips, run in tiles."""
     levels = (
-        Level(width=64, temporal="convolution"),
-        Level(width=96, blocks=2, text_attention=True, temporal="convolution"),
+        Level(width=64, temporal=("convolution",)),
+        Level(width=96, blocks=2, text_attention=True, temporal=("convolution",)),
     )
     return _super_resolution(name, shape, source, levels, patch=4)
 
@@ -162,7 +162,7 @@ def _train_small(examples: int) -> TrainSpec:
 
 def _train_large(examples: int) -> TrainSpec:
     """On squares of frames."""
-    return _train_small(examples).model_copy(update={"crop": (96, 96)})
+    return _train_small(examples).with_(crop=(96, 96))
 
 
 def _distil_base() -> DistilSpec:

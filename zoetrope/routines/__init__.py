@@ -38,6 +38,10 @@ class Routine(Kind, ABC):
 
     folder: ClassVar[str] = "zoetrope.routines"
 
+    def length(self, steps: int) -> int:
+        """How many steps it yields for a stage that is sampled in so many."""
+        return steps
+
     @abstractmethod
     def __call__(self, ready: Ready) -> Iterator[Step]:
         """Yield a step at a time; the x_hat of the last one is the stage's video."""

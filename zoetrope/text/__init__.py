@@ -64,3 +64,12 @@ class TextEncoder(Kind, ABC):
 
         Raises ValueError, in one line that says what was tried, if there are none, or not those of this encoder.
         """
+
+
+def expect_text(text: str) -> None:
+    """Raise ValueError unless there is something to read, in letters that a file can hold. Line breaks are blanks."""
+    if not text.strip():
+        raise ValueError(f"prompt: expected some text, got {'only blanks' if text else 'an empty string'}")
+    for place, letter in enumerate(text):
+        if letter == "\0" or "\ud800" <= letter <= "\udfff":
+            raise ValueError(f"prompt: expected text, got {letter!a}, which is no letter, at place {place}")

@@ -1,23 +1,14 @@
-"""What the encoders share: finding a model's folder, reading it without pickle, and running it frozen."""
+"""What the encoders share: running a model of transformers frozen, and what may be read."""
 
-import contextlib
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from zoetrope.strict_json import read_json
-from zoetrope.text import Embedding
-from zoetrope.text._store import Store, default_folder
+from zoetrope.text import Embedding, expect_text
 
-FILES = ["*.safetensors", "*.json", "spiece.model", "vocab.txt", "merges.txt"]
-# Models whose main branch holds only a pickle, and where the same weights are in safetensors.
-REVISIONS = {"google/t5-v1_1-xxl": "refs/pr/2"}
 _BREAKS = str.maketrans({sign: " " for sign in "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"})
-_MOST, _MOST_LAYERS = 10_000_000, 1000  # of any number in a config.json, and of layers
 
 
 @dataclass(frozen=True)
@@ -62,157 +53,3 @@ def after(text: str, end: int) -> str:
         while end > 0 and not text[end - 1].isspace():
             end -= 1
     return text[end:].strip()
-
-
-def expect_text(text: str) -> None:
-    """Raise ValueError unless there is something to read, in letters that a file can hold. Line breaks are blanks."""
-    if not text.strip():
-        raise ValueError(f"prompt: expected some text, got {'only blanks' if text else 'an empty string'}")
-    for place, letter in enumerate(text):
-        if letter == "\0" or "\ud800" <= letter <= "\udfff":
-            raise ValueError(f"prompt: expected text, got {letter!a}, which is no letter, at place {place}")
-
-
-def find(model: str, revision: str | None = None) -> Path:
-    """The folder of a model: a local one, or that of a hub id, downloaded once (never its pickled weights).
-
-    Raises ValueError, in one line, if there is no such folder and the hub cannot give it.
-    """
-    local = Path(model).expanduser()
-    if local.is_dir():
-        return local
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
-
-    revision = revision or REVISIONS.get(model)
-    try:
-        return Path(snapshot_download(model, revision=revision, allow_patterns=FILES, ignore_patterns=["*/*"]))
-    except HFValidationError:
-        reason = "no such folder, and no name that the hub could have"
-    except (OSError, ValueError, RuntimeError) as error:
-        said = str(error).strip().partition("\n")[0]  # some errors say nothing
-        reason = f"no such folder here; from the hub: {type(error).__name__}{said and ': '}{said}"
-    at = f" (revision {revision})" if revision else ""
-    raise ValueError(f"{model}{at}: expected a local folder or a model of the Hugging Face hub, got {reason}")
-
-
-def fingerprint(model: str, revision: str | None = None) -> str:
-    """Tells a model from others without loading it: by its name on the hub, or by what is in its files.
-
-    A hub's name is as good as its revision: only that of a commit never changes. The files of a folder are read whole,
-    once for as long as they stay unchanged; where the folder lies, and when it came there, makes no difference.
-    """
-    local = Path(model).expanduser()
-    if not local.is_dir():
-        return f"{model}@{revision or REVISIONS.get(model, 'main')}"
-    store = Store(default_folder())
-    told = hashlib.sha256()
-    for path in sorted(path for path in local.iterdir() if any(map(path.match, FILES)) and path.is_file()):
-        told.update(f"{path.name} {store.sha256(path)}\n".encode())
-    return f"sha256:{told.hexdigest()}"
-
-
-def tokenizer(folder: Path, names: Sequence[str]) -> Any:
-    """The fast tokenizer in `folder`. Raises ValueError if it has none of `names`, or needs code of its own."""
-    if not any((folder / name).is_file() for name in names):
-        raise ValueError(f"{folder}: expected a tokenizer ({' or '.join(names)}), got none")
-    from transformers import AutoTokenizer
-
-    with reading(folder):
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-
-
-def read(
-    kind: Any, folder: Path, width: int, device: torch.device | str, dtype: torch.dtype, **options: bool
-) -> torch.nn.Module:
-    """The model of class `kind` in `folder`, frozen.
-
-    Raises ValueError if its features have not this `width`, or if the folder holds no safetensors weights, or not all:
-    a pickle can run any code and is never read, and code that the folder brings along is never run.
-    """
-    expect_dtype(dtype)
-    expect_usable(folder)
-    with reading(folder):
-        config = kind.config_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    if config.hidden_size != width:
-        raise ValueError(f"width: expected {config.hidden_size}, the width of {folder}, got {width}")
-    if not any(folder.glob("*.safetensors")):
-        pickles = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
-        got = f"only pickled weights ({', '.join(pickles)}), which are never read" if pickles else "none"
-        raise ValueError(f"{folder}: expected weights in *.safetensors, got {got}")
-    with reading(folder):
-        network, report = kind.from_pretrained(
-            folder,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            dtype=dtype,
-            output_loading_info=True,
-            **options,
-        )
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
-        raise ValueError(
-            f"{folder}: expected the weights of a {kind.__name__}, got none for {missing[0]} ({len(missing)} missing)"
-        )
-    return network.to(device).eval().requires_grad_(False)
-
-
-def expect_usable(folder: Path) -> None:
-    """Look at the config.json of a model's folder before anybody builds what it says.
-
-    Raises ValueError if there is none, if it asks for code of others or claims absurd sizes, or if the folder has
-    adapters of another model, which would be fetched.
-    """
-    file = folder / "config.json"
-    if not file.is_file():
-        raise ValueError(f"{folder}: expected a model's folder, got one without config.json")
-    if (folder / "adapter_config.json").exists():
-        raise ValueError(f"{folder}: expected a whole model, got an adapter of another one (adapter_config.json)")
-    parts = [read_json(file)]
-    while parts:
-        part = parts.pop()
-        parts += [value for value in part.values() if isinstance(value, dict)] if isinstance(part, dict) else []
-        for key, value in part.items() if isinstance(part, dict) else ():
-            most = _MOST_LAYERS if key.endswith("layers") else _MOST
-            if isinstance(value, int | float) and value > most:
-                raise ValueError(f"{file}: {key}: expected at most {most:,}, got {value:,}")
-            if key.endswith("attn_implementation") and "/" in str(value):
-                raise ValueError(f"{file}: {key}: expected one of transformers itself, got {value!r} of the hub")
-
-
-@contextlib.contextmanager
-def reading(folder: Path) -> Iterator[None]:
-    """While transformers reads a folder: nothing is printed, and whatever it says against it is one ValueError."""
-    try:
-        with _quiet():
-            yield
-    except MemoryError:
-        raise
-    except Exception as error:  # damaged files make it raise about anything
-        said = str(error).strip().partition("\n")[0]
-        if "custom code" in said:
-            said = "its model is not one of transformers but comes with code of its own, which is never run"
-        raise ValueError(f"{folder}: cannot be read: {said or type(error).__name__}") from error
-
-
-def expect_dtype(dtype: torch.dtype) -> None:
-    """Raise ValueError unless encoders compute in this type."""
-    if dtype not in (torch.float32, torch.bfloat16):
-        raise ValueError(f"dtype: expected float32 or bfloat16, got {str(dtype).removeprefix('torch.')}")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the progress bar and the table of unused weights that transformers writes while it reads a model."""
-    from transformers.utils import logging
-
-    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()

@@ -16,9 +16,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from zoetrope.layers.bare import bare
-from zoetrope.text import Embedding, Encode, TextEncoder
-from zoetrope.text._frozen import after, expect_dtype, expect_text, find
-from zoetrope.text._store import checksum
+from zoetrope.pretrained import expect_dtype, find
+from zoetrope.store import checksum
+from zoetrope.text import Embedding, Encode, TextEncoder, expect_text
+from zoetrope.text._frozen import after
 
 TOKENIZER = "tokenizer.json"
 HUB = "sentence-transformers/all-MiniLM-L6-v2"

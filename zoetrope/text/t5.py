@@ -5,8 +5,9 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
+from zoetrope.pretrained import find, fingerprint, read, tokenizer
 from zoetrope.text import Encode, TextEncoder
-from zoetrope.text._frozen import Frozen, find, fingerprint, read, tokenizer
+from zoetrope.text._frozen import Frozen
 from zoetrope.text._spiece import read_spiece
 
 

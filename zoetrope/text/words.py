@@ -16,8 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from zoetrope.text import Embedding, Encode, TextEncoder
-from zoetrope.text._frozen import expect_text
+from zoetrope.text import Embedding, Encode, TextEncoder, expect_text
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 

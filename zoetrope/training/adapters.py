@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from zoetrope.config import Config
 from zoetrope.models.weights import read_weights, write_weights
-from zoetrope.networks import Network
-from zoetrope.training.writing import remove
+from zoetrope.networks import Former, Network
+from zoetrope.plain_files import expect_plain
 
 ATTENTION = ("*attention.*",)
 MARKS = (".lora_A.", ".lora_B.")  # in the names of an adapter's parameters
@@ -33,7 +33,7 @@ class Lora(Config):
     Attributes:
         rank: of each adapter's product. alpha: the product is scaled by alpha / rank; None is the rank itself, 1.
         dropout: share of an adapter's input that is left out in training.
-        targets: patterns over the names of linear maps, such as "*.qkv"; unless told, all projections of attention.
+        targets: patterns over the names of linear maps, such as "*.query"; unless told, all projections of attention.
     """
 
     rank: PositiveInt = 8
@@ -42,15 +42,17 @@ class Lora(Config):
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ATTENTION
 
 
-def freeze(network: Network, patterns: Iterable[str]) -> None:
-    """Leave the parameters that match one of these patterns as they are.
+def freeze(network: Network, patterns: Iterable[str], learn: Iterable[str] = ()) -> None:
+    """Leave the parameters that match one of these patterns as they are, and if any `learn`, all that match none.
 
     Raises ValueError, with the nearest name, for a pattern that nothing matches, or if nothing is left to learn.
     """
     parameters = dict(network.named_parameters())
-    for pattern in patterns:
-        for name in _matching("freeze", "parameter", pattern, parameters):
-            parameters[name].requires_grad_(False)
+    names = {name: _older(network, name) for name in parameters}
+    learning = {name for one in learn for name in _matching("learn", "parameter", one, names)} or set(parameters)
+    frozen = {name for one in patterns for name in _matching("freeze", "parameter", one, names)}
+    for name in frozen | (parameters.keys() - learning):
+        parameters[name].requires_grad_(False)
     if not any(parameter.requires_grad for parameter in parameters.values()):
         raise ValueError("freeze: every parameter of the network is frozen, nothing is left to learn")
 
@@ -64,7 +66,8 @@ def adapt(network: Network, lora: Lora) -> None:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
         raise ValueError(f"lora: expected the package peft to be installed ({error}); try: pip install peft") from None
-    maps = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    maps = {name: _older(network, f"{name}.weight").removesuffix(".weight") for name in linear}
     found = {name for one in lora.targets for name in _matching("lora.targets", "linear map", one, maps)}
     config = LoraConfig(
         r=lora.rank,
@@ -85,7 +88,6 @@ def keep_base(network: Network, path: Path, leads: bool) -> None:
     if path.exists():
         read_weights(network, path)
     elif leads:
-        remove(path.with_name(f".{path.name}.partial"))  # a link would be written through
         write_weights(network, path, torch.float32)
 
 
@@ -118,14 +120,15 @@ def merged(network: nn.Module, state: Mapping[str, Tensor] | None = None) -> dic
     return plain
 
 
-def read_adapters(network: nn.Module, path: Path) -> None:
+def read_adapters(network: Network, path: Path) -> None:
     """Fill a network's adapters from a safetensors file.
 
     Raises ValueError that names the file if it is missing or damaged, or if its adapters are not this network's.
     """
     own = adapters(network)
+    expect_plain(path)
     try:
-        stored = load_file(path)
+        stored = _of_today(network, load_file(path), own)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file") from None
     except SafetensorError as error:
@@ -139,14 +142,38 @@ def read_adapters(network: nn.Module, path: Path) -> None:
             value.copy_(stored[name])
 
 
+def formerly(network: Network) -> dict[str, Former]:
+    """See `Network.formerly`, with those of its adapters: what goes in is whole, what comes out is divided."""
+    found = dict(network.formerly())
+    for name, value in adapters(network).items():
+        if (old := found.get(".".join([name[: name.index(".lora_")], "weight"]))) is not None:
+            place = old.name.removesuffix(".weight") + name[name.index(".lora_") :]
+            rows = (0, len(value)) if ".lora_A." in name else (old.first, old.end)
+            found[name] = Former(place, *rows)
+    return found
+
+
+def _of_today(network: Network, stored: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Adapters under the names that they have today."""
+    moved = {name: old for name, old in formerly(network).items() if name in own and old.name in stored}
+    gone = {old.name for old in moved.values()}
+    today = {name: stored[old.name][old.first : old.end] for name, old in moved.items()}
+    return {name: value for name, value in stored.items() if name not in gone} | today
+
+
 def _is_adapter(name: str) -> bool:
     return any(mark in name for mark in MARKS)
 
 
-def _matching(where: str, what: str, pattern: str, names: Iterable[str]) -> list[str]:
-    """The names that a pattern matches. Raises ValueError, with the nearest, if none does."""
-    names = list(names)
-    found = [name for name in names if fnmatchcase(name, pattern)]
+def _older(network: Network, name: str) -> str:
+    """The name that a parameter had in older versions."""
+    former = network.formerly().get(name)
+    return name if former is None else former.name
+
+
+def _matching(where: str, what: str, pattern: str, names: Mapping[str, str]) -> list[str]:
+    """The names that a pattern matches, today's or older. Raises ValueError, with the nearest, if none does."""
+    found = [name for name, older in names.items() if fnmatchcase(name, pattern) or fnmatchcase(older, pattern)]
     if not found:
         near = sorted(names, key=lambda name: -_likeness(pattern.strip("*."), name))[:3]
         raise ValueError(f"{where}: no {what} matches {pattern!r}; nearest: {', '.join(near)}")

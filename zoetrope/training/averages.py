@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from zoetrope.layers.fused import fused
 from zoetrope.networks import Network
 from zoetrope.training.pieces import local
 
@@ -14,9 +15,9 @@ class Averages:
     """One average for each half-life, in examples; the first is what is sampled with."""
 
     def __init__(self, network: Network, half_lives: Sequence[int]):
-        """Each begins as a copy of the network."""
+        """Each begins as a copy of the network, fused."""
         self.half_lives = tuple(half_lives)
-        self.networks = tuple(_copied(network).eval().requires_grad_(False) for _ in self.half_lives)
+        self.networks = tuple(fused(_copied(network).eval()) for _ in self.half_lives)
 
     def update(self, network: Network, batch: int, examples: int) -> None:
         """Follow the network, which has learnt from a batch and has now seen so many examples."""

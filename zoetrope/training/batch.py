@@ -15,9 +15,9 @@ from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning, Tokens
 from zoetrope.data import Dataset, Dropped, Example
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs import Examples
 from zoetrope.shapes import VideoShape, Window
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.spec import TrainSpec, clip_shape
 from zoetrope.training.walk import Item, items
 

@@ -1,5 +1,6 @@
 """The networks of a run as it begins: fresh, from a file, or as the teacher is."""
 
+import logging
 from pathlib import Path
 
 import torch
@@ -15,6 +16,8 @@ from zoetrope.training.players import networks_of
 from zoetrope.training.ranks import Ranks
 from zoetrope.training.spec import TrainSpec
 
+log = logging.getLogger(__name__)
+
 
 def begin_networks(
     stage: StageSpec, spec: TrainSpec, folder: Path, device: torch.device, init: Path | None, ranks: Ranks
@@ -29,11 +32,11 @@ def begin_networks(
     networks = _others(stage, spec, folder, device)
     torch.manual_seed(seeded(spec.seed, "weights", stage.name))
     student = stage.network.build().to(device)
-    if init is not None:
-        read_weights(student, init)
+    if init is not None and (fresh := read_weights(student, init, missing=spec.init_missing)):
+        log.info("%s does not have %d tensors, which begin fresh: %s", init, len(fresh), ", ".join(fresh))
     if TEACHER in networks:
         student.load_state_dict({**student.state_dict(), **networks[TEACHER].state_dict()})
-    freeze(student, spec.freeze)
+    freeze(student, spec.freeze, spec.learn)
     if spec.lora is not None:
         keep_base(student, folder / BASE, ranks.leads)
         adapt(student, spec.lora)

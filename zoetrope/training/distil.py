@@ -9,16 +9,18 @@
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from zoetrope.cascade.spec import Distilled, SamplingSpec, StageSpec
 from zoetrope.diffusion.distillation import expect_distillable
+from zoetrope.explain import reason
+from zoetrope.files import whole_folder
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.text import Text
 from zoetrope.models.checkpoints import check_file, find_checkpoints
+from zoetrope.models.description import described
 from zoetrope.models.runs import DISTILLATION, FIRST, RECIPE, TEACHER
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.stochastic import Stochastic
@@ -69,13 +71,10 @@ class Distillation(NamedTuple):
 
         So are those of `first`, the original of a teacher that is distilled itself.
 
-        Raises ValueError for what cannot be distilled, FileExistsError if the folder holds anything.
+        Raises ValueError for what cannot be distilled, OSError if the folder holds anything.
         """
         plan(recipe, stage)
-        partial = folder.with_name(f".{folder.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        try:
-            partial.mkdir(parents=True)
+        with whole_folder(folder) as partial:
             for file in (weights, *([first[1]] if first is not None else ())):
                 check_file(file)
             shutil.copyfile(weights, partial / TEACHER)
@@ -85,10 +84,6 @@ class Distillation(NamedTuple):
                 shutil.copyfile(first[1], partial / FIRST)
                 told["first"] = first[0].to_json()
             (partial / DISTILLATION).write_text(json.dumps(told))
-            os.replace(partial, folder)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
         return cls(folder, recipe, stage)
 
     @classmethod
@@ -96,9 +91,9 @@ class Distillation(NamedTuple):
         """The distillation in a folder. Raises ValueError if it cannot be read."""
         try:
             stage = read_json(folder / DISTILLATION)["stage"]
-            recipe = Recipe.from_json(read_json(folder / RECIPE))
+            recipe = described(Recipe, read_json(folder / RECIPE))
         except (OSError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{folder}: not a distillation that can be read ({error})") from None
+            raise ValueError(f"{folder}: not a distillation that can be read ({reason(error, folder)})") from None
         recipe.train_spec(stage)
         return cls(folder, recipe, stage)
 
@@ -122,9 +117,9 @@ def plan(recipe: Recipe, stage: str) -> list[tuple[str, Recipe]]:
     weights, counts = _weights(teacher, spec), _counts(teacher, spec)
     rounds: list[tuple[str, Recipe]] = []
     source = Teacher(network=teacher.network, weights=f"../{TEACHER}")
-    network = teacher.network.model_copy(update={"guided": weights[1] > 0})
+    network = teacher.network.with_(guided=weights[1] > 0)
     if network.guided and teacher.distilled is None:
-        made = teacher.model_copy(update={"network": network, "distilled": Distilled(steps=None, weights=weights)})
+        made = teacher.with_(network=network, distilled=Distilled(steps=None, weights=weights))
         rounds.append(("guided", _round(recipe, made, spec.guidance, Guide(teacher=source))))
         source = Teacher(network=network, weights=_result("guided", spec.guidance))
     for number, jumps in enumerate(counts):
@@ -137,7 +132,7 @@ def plan(recipe: Recipe, stage: str) -> list[tuple[str, Recipe]]:
             "sampling": _sampling(teacher.sampling, 2 * jumps if stochastic else jumps, spec.sampler),
         }
         goal = Halve(teacher=source, steps=jumps, stochastic=stochastic)
-        rounds.append((name, _round(recipe, teacher.model_copy(update=update), phase, goal)))
+        rounds.append((name, _round(recipe, teacher.with_(**update), phase, goal)))
         source = Teacher(network=network, weights=_result(name, phase))
     return rounds
 
@@ -187,8 +182,8 @@ def _sampling(original: SamplingSpec, steps: int, sampler: Literal["ddim", "stoc
     update: dict[str, Any] = {"steps": steps, "sampler": DDIM() if sampler == "ddim" else Stochastic()}
     if isinstance(original.guidance, Oscillating):
         constant = round(original.guidance.constant * steps / original.steps)
-        update["guidance"] = original.guidance.model_copy(update={"constant": constant})
-    return original.model_copy(update=update)
+        update["guidance"] = original.guidance.with_(constant=constant)
+    return original.with_(**update)
 
 
 def _round(recipe: Recipe, stage: StageSpec, phase: Phase, objective: Objective) -> Recipe:
@@ -205,16 +200,16 @@ def _round(recipe: Recipe, stage: StageSpec, phase: Phase, objective: Objective)
         "cool_down": phase.examples,
         "rate": Constant(),
         "freeze": (),
+        "learn": (),
         "lora": None,
         "half_life": spec.half_life,
         "balance": False,
     }
-    training = recipe.train_spec(stage.name).model_copy(update=learning)
+    training = recipe.train_spec(stage.name).with_(**learning)
     stage = stage.with_input(Text(dropout=0.0))
     stages = tuple(stage if other.name == stage.name else other for other in recipe.cascade.stages)
-    cascade = recipe.cascade.model_copy(update={"stages": stages, "teachers": ()})
-    made = Recipe(name=recipe.name, cascade=cascade, training={stage.name: training}, distillation={stage.name: spec})
-    return Recipe.from_json(made.to_json())  # checked as a whole
+    cascade = recipe.cascade.with_(stages=stages, teachers=())
+    return Recipe(name=recipe.name, cascade=cascade, training={stage.name: training}, distillation={stage.name: spec})
 
 
 def _result(name: str, phase: Phase) -> str:

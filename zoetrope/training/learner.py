@@ -61,8 +61,9 @@ class Learner:
     def errors(self, player: str, lesson: Lesson) -> Tensor:
         """The error (b,) of a player on each of these examples, with a graph."""
         average = self.players[STUDENT].averages.networks[0]
-        networks = {**{name: other.network for name, other in self.players.items()}, AVERAGE: average}
-        calls = {name: computing(network, self.dtype) for name, network in networks.items()}
+        calls = {AVERAGE: frozen(average, self.dtype)}
+        for name, other in self.players.items():
+            calls[name] = (frozen if other.learning is None else computing)(other.network, self.dtype)
         calls[player] = computing(self._synced[player].call, self.dtype, learns=True)
         return errors_of(self.spec.objective, player, self.stage, lesson, calls)
 
@@ -115,5 +116,17 @@ def computing(network: Call, dtype: torch.dtype, *, learns: bool = False) -> Cal
         graph = nullcontext() if learns or z.requires_grad else torch.no_grad()
         with graph, torch.autocast(z.device.type, dtype, enabled=dtype != torch.float32):
             return network(z, logsnr.float(), given)
+
+    return call
+
+
+def frozen(network: Call, dtype: torch.dtype) -> Call:
+    """A network that never learns and has no gradients, since it is fused, computing in a type."""
+    computed = computing(network, dtype)
+
+    def call(z: Tensor, logsnr: Tensor, given: Conditioning) -> Tensor:
+        if z.requires_grad:
+            raise ValueError("z: expected a tensor without a graph for a network that does not learn; detach it")
+        return computed(z, logsnr, given)
 
     return call

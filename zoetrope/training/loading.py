@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
 
 from zoetrope.data import Dataset
-from zoetrope.text._cache import EmbeddingCache
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.training.batch import WHOLE, Batch, Batches, BatchSlice
 from zoetrope.training.workers import POLL, SLOW, answers
 from zoetrope.wording import counted
@@ -23,12 +23,17 @@ log = logging.getLogger(__name__)
 def encoded(dataset: Dataset, texts: EmbeddingCache, progress: Callable[[int, int], None]) -> EmbeddingCache:
     """The same cache with the features of every caption: from beside the data where there are any, or encoded now.
 
+    Of captions that go by a name all features are there, once something is noted of them; any that is gone is encoded
+    when it is asked for.
+
     `progress(done, total)` is called now and then. Raises ValueError if features beside the data are another encoder's,
     or do not cover its captions.
     """
     for folder, captions in dataset.features():
         texts.take(folder, captions)
-    texts.prepare(dataset.captions(), progress)
+    listing = dataset.listing()
+    if listing is None or texts.recall(listing) is None:
+        texts.prepare(dataset.captions(), progress)
     return texts
 
 

@@ -15,9 +15,10 @@ import torch
 
 from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.config import expect_importable
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.models.precision import compute_dtype
 from zoetrope.networks import Network
-from zoetrope.text._cache import EmbeddingCache
 from zoetrope.training.batch import Batch, Batches, BatchSlice
 from zoetrope.training.building import begin_networks
 from zoetrope.training.checkpoints import Keeper, go_on, sweep
@@ -94,8 +95,9 @@ class Run:
         A network that has a teacher starts as that one instead.
 
         Raises ValueError if `folder` already holds a run of another recipe or stage, if another process trains in it,
-        or for unfit weights.
+        for unfit weights, and for a recipe with a class that could not be found again by its name.
         """
+        expect_importable(recipe)
         self.recipe, self.folder, self.device, self.ranks = recipe, folder, device, ranks
         self.stage: StageSpec = recipe.cascade.stage(stage)
         self.spec: TrainSpec = recipe.train_spec(stage)
@@ -108,7 +110,7 @@ class Run:
         if ranks.leads:
             self._lock.take()
         with self._lock.used(note=False):
-            known = read_record(folder, self.stage)
+            known = read_record(folder, recipe, self.stage)
             # The type that the run computes in is what it always was, or for a new run what its recipe says.
             self.dtype = getattr(torch, known["dtype"]) if known else compute_dtype(device, self.spec.precision)
             self.state = self._begin(init)

@@ -6,23 +6,29 @@ What reads them here needs no other process, and takes any division into pieces 
 """
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from zoetrope.explain import reason, shown
 from zoetrope.models.checkpoints import Damaged
 from zoetrope.models.weights import save_tensors
+from zoetrope.networks import Former
 from zoetrope.strict_json import parse_json
 
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor
 
 HEAD, OFFSETS = "DCP_SHARDING_INFO", "saved_offsets"  # the names that torch.distributed.checkpoint gives them
+
+LARGEST = 2**40  # positions in a tensor
 
 
 class Piece(NamedTuple):
@@ -78,7 +84,10 @@ def write_pieces(own: Mapping[str, Piece], path: Path) -> None:
 
 
 class _Box(NamedTuple):
+    """A piece in a file, under a name, and the index of its first element in the whole; it may reach beyond it."""
+
     file: Path
+    name: str
     first: tuple[int, ...]
     shape: tuple[int, ...]
 
@@ -86,15 +95,31 @@ class _Box(NamedTuple):
 class Stored:
     """The tensors of one part of a checkpoint; only heads of files are read before values are asked for."""
 
-    def __init__(self, checkpoint: Path, part: str):
-        """Raises Damaged if there is no such part, or if a file of it cannot be read."""
+    def __init__(self, checkpoint: Path, part: str, formerly: Mapping[str, Former] = MappingProxyType({})):
+        """`formerly` says where older checkpoints have tensors, see `Network.formerly`.
+
+        Raises Damaged if there is no such part, or if a file of it cannot be read.
+        """
         plain, folder = checkpoint / f"{part}.safetensors", checkpoint / part
         self.path = folder if folder.is_dir() else plain
         files = sorted(folder.glob("*.safetensors")) if folder.is_dir() else [plain]
         self._boxes: dict[str, list[_Box]] = {}
         for file in files:
             for name, box in _boxes(file):
-                self._boxes.setdefault(name, []).append(box)
+                others = self._boxes.setdefault(name, [])
+                if others and len(others[0].shape) != len(box.shape):
+                    raise Damaged(f"{file}: {name!r} has {len(box.shape)} axes, elsewhere {len(others[0].shape)}")
+                others.append(box)
+        self._rows: dict[str, int] = {}  # of tensors that are some of the rows of another
+        moved = {name: old for name, old in formerly.items() if old.name in self._boxes and name not in self._boxes}
+        for name, old in moved.items():
+            boxes = self._boxes[old.name]
+            if boxes[0].shape:  # a single number is the same for all
+                boxes = [box._replace(first=(box.first[0] - old.first, *box.first[1:])) for box in boxes]
+                self._rows[name] = old.end - old.first
+            self._boxes[name] = boxes
+        for gone in {old.name for old in moved.values()}:
+            del self._boxes[gone]
 
     def names(self) -> set[str]:
         """The names of the tensors."""
@@ -104,7 +129,8 @@ class Stored:
         """The shape of a whole tensor."""
         boxes = self._boxes[name]
         ends = zip(*([a + n for a, n in zip(box.first, box.shape, strict=True)] for box in boxes), strict=True)
-        return torch.Size(max(end) for end in ends)
+        shape = [max(end) for end in ends]
+        return torch.Size([min(shape[0], self._rows[name]), *shape[1:]] if name in self._rows else shape)
 
     def expect(self, name: str, shape: torch.Size) -> None:
         """Raise ValueError that names the file unless there is a tensor of this name and shape."""
@@ -129,7 +155,7 @@ class Stored:
             there = tuple(slice(a - b, e - b) for a, e, b in zip(low, high, box.first, strict=True))
             here = tuple(slice(a - b, e - b) for a, e, b in zip(low, high, start, strict=True))
             with safe_open(box.file, framework="pt") as file:
-                values = file.get_slice(name)[there] if there else file.get_tensor(name)
+                values = file.get_slice(box.name)[there] if there else file.get_tensor(box.name)
             own[here].copy_(values)
             filled += values.numel()
         if filled != own.numel():
@@ -139,9 +165,12 @@ class Stored:
         """A whole tensor, on the CPU. Raises Damaged that names the file if it has holes."""
         box = self._boxes[name][0]
         with safe_open(box.file, framework="pt") as file:
-            values: Tensor = file.get_tensor(name)
-        if values.shape == self.shape(name):
+            values: Tensor = file.get_tensor(box.name)
+        if values.shape == self.shape(name) and name not in self._rows:
             return values
+        there, total = sum(math.prod(box.shape) for box in self._boxes[name]), math.prod(self.shape(name))
+        if there < total:
+            raise Damaged(f"{self.path}: {name!r} has {there} of the {total} numbers that belong here")
         found = values.new_empty(self.shape(name))
         self.fill(name, found)
         return found
@@ -154,11 +183,15 @@ def _boxes(path: Path) -> Iterator[tuple[str, _Box]]:
     try:
         with safe_open(path, framework="pt") as file:
             places = parse_json((file.metadata() or {}).get(HEAD, "{}"))
+            if not isinstance(places, dict):
+                raise TypeError
             for name in file.keys():  # noqa: SIM118
                 shape = tuple(file.get_slice(name).get_shape())
                 first = tuple(places[name][OFFSETS]) if name in places else (0,) * len(shape)
-                yield name, _Box(path, first, shape)
+                if len(first) != len(shape) or not all(type(one) is int and 0 <= one < LARGEST for one in first):
+                    raise ValueError(f"expected {len(shape)} positions for {name!r}, got {shown(first)}")
+                yield name, _Box(path, name, first, shape)
     except SafetensorError as error:
         raise Damaged(f"{path}: not a whole safetensors file ({error})") from None
     except (ValueError, TypeError, KeyError) as error:
-        raise Damaged(f"{path}: does not tell where its pieces are ({error})") from None
+        raise Damaged(f"{path}: does not tell where its pieces are ({reason(error)})") from None

@@ -11,15 +11,16 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import AdamW, Optimizer
 
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.layers.fused import fused
 from zoetrope.models.weights import read_weights
-from zoetrope.networks import Network, NetworkConfig
-from zoetrope.training.adapters import adapters, is_adapted, merged, read_adapters
+from zoetrope.networks import Former, Network, NetworkConfig
+from zoetrope.training.adapters import adapters, formerly, is_adapted, merged, read_adapters
 from zoetrope.training.averages import Averages
 from zoetrope.training.objectives import AVERAGE, STUDENT, PlayerSpec
-from zoetrope.training.optimizers import OptimizerName, optimizers, remembered, state_shapes
+from zoetrope.training.optimizers import Muon, OptimizerName, optimizers, remembered, state_shapes
 from zoetrope.training.pieces import Stored, divided, is_divided, whole
 from zoetrope.training.spec import TrainSpec
 
@@ -68,9 +69,8 @@ class Player:
         spread: Callable[[Network], None] | None = None,
     ):
         """`dtype` is what the training computes in; `spread` divides a network among processes, in place."""
-        self.network, self.learning = network, learning
-        if learning is None:
-            network.eval().requires_grad_(False)
+        self.network = network = fused(network.eval()) if learning is None else network
+        self.learning = learning
         self.averages = Averages(network, () if learning is None else learning.half_lives)
         if spread is not None:
             for module in (network, *self.averages.networks):
@@ -125,7 +125,7 @@ class Player:
             raise ValueError(f"{checkpoint}: expected {name!r}, which the objective trains too; this is of another one")
         for part, module in self._networks(name):
             self._read(module, checkpoint, part, first=part.endswith(AVERAGE))
-        self._read_optimizers(Stored(checkpoint, _prefix(name) + "optimizer"))
+        self._read_optimizers(Stored(checkpoint, _prefix(name) + "optimizer", self._formerly()))
 
     def _networks(self, name: str) -> Iterator[tuple[str, Network]]:
         """Its network and their averages, by the parts that they are in a checkpoint."""
@@ -143,7 +143,7 @@ class Player:
         elif is_adapted(module):
             read_adapters(module, checkpoint / file)
         elif (checkpoint / part).is_dir() or divided(module.state_dict()):
-            stored, own = Stored(checkpoint, part), module.state_dict()
+            stored, own = Stored(checkpoint, part, module.formerly()), module.state_dict()
             for key, target in own.items():
                 stored.fill(key, target)
             if extra := stored.names() - own.keys():
@@ -170,8 +170,22 @@ class Player:
                     own[bare] = stored.read(key)
             optimizer.state[parameter] = remembered(optimizer, parameter, own)
             left -= shapes.keys()
+        older = {old.name for old in formerly(self.network).values()}
+        if left and min(left).partition(".")[2] in older:
+            why = "was written when query, key and value were one matrix, of which what is in 8 bits cannot be divided"
+            raise ValueError(f"{stored.path}: {why}; begin a new run from its weights with --init")
         if left:
             raise ValueError(f"{stored.path}: holds {min(left)!r}, which {self.learning.optimizer!r} has no use for")
+
+    def _formerly(self) -> dict[str, Former]:
+        """Where older checkpoints have what is remembered of each parameter. What is in 8 bits cannot be divided."""
+        known = formerly(self.network)
+        return {
+            f"{key}.{name}": old._replace(name=f"{key}.{old.name}")
+            for name, parameter, optimizer in self._optimized()
+            if (old := known.get(name)) is not None and isinstance(optimizer, AdamW | Muon)
+            for key in state_shapes(optimizer, parameter)
+        }
 
     def _optimized(self) -> Iterator[tuple[str, nn.Parameter, Optimizer]]:
         """Every parameter that learns, with its name and its optimizer."""

@@ -51,6 +51,6 @@ def sample_sheet(
     shape, given = seen.shape, seen.given.to(device, torch.float32)
     low = None if seen.low_res is None else seen.low_res.to(device)
     draw = Draw(seed=0, samples=range(COUNT), device=device, dtype=dtype)
-    x_hat = stage_video(stage.model_copy(update={"shape": shape}), network, given, low, draw)
+    x_hat = stage_video(stage.with_(shape=shape), network, given, low, draw)
     videos = [Video.from_tensor(x.float().cpu(), shape.fps) for x in x_hat]
     return np.asarray(contact_sheet(videos, columns=4 if shape.frames == 1 else 1))

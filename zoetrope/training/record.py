@@ -10,20 +10,26 @@ import torch
 
 from zoetrope import __version__
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.config import packages_of
+from zoetrope.files import write_text
+from zoetrope.foreign import trusting
 from zoetrope.strict_json import read_json
 from zoetrope.training.spec import Recipe
-from zoetrope.training.writing import write_text
 
 
-def read_record(folder: Path, stage: StageSpec) -> dict[str, Any]:
-    """What a folder's run.json says, {} without one. Raises ValueError if it is not of this stage and network."""
+def read_record(folder: Path, used: Recipe, stage: StageSpec) -> dict[str, Any]:
+    """What a folder's run.json says, {} without one. Packages that the recipe `used` now names are trusted.
+
+    Raises ValueError if it is not of this stage and network.
+    """
     settings, recipe = folder / "run.json", folder / "recipe.json"
     if not settings.exists():
         return {}
     known: dict[str, Any] = read_json(settings)
     if known["stage"] != stage.name:
         raise ValueError(f"{folder}: is a run of stage {known['stage']!r}, not of {stage.name!r}")
-    written = Recipe.from_json(read_json(recipe)).cascade.stage(stage.name)
+    with trusting(*packages_of(used)):
+        written = Recipe.from_json(read_json(recipe)).cascade.stage(stage.name)
     if written.network != stage.network:
         raise ValueError(f"{folder}: holds weights of another network than the recipe's; use another --out")
     return known

@@ -11,6 +11,7 @@ from zoetrope.config import Config, overridden, parse_json, unknown
 from zoetrope.data import Source
 from zoetrope.diffusion.loss import LossWeight
 from zoetrope.guidance.text import Weight
+from zoetrope.models.weights import Missing
 from zoetrope.shapes import VideoShape
 from zoetrope.training.adapters import Lora
 from zoetrope.training.objectives import Objective
@@ -70,6 +71,9 @@ class TrainSpec(Config):
         half_life: examples after which the moving average of the weights has forgotten half. Of several, each has an
             average of its own, and the first one's is sampled with unless another is named.
         freeze: patterns over the names of parameters that are not to learn, such as "*attention*".
+        learn: patterns over those that are, such as "*temporal*", where all others are not to; () is all.
+        init_missing: what becomes of tensors that the weights which a run starts from (`--init`) do not have: "refuse"
+            those weights, or begin "fresh", as where a network of images becomes one of videos.
         lora: train low-rank adapters, and merge them into the weights that a checkpoint holds.
         accumulate: parts that each batch is cut into, to save memory.
         clip: largest norm of the gradient.
@@ -103,6 +107,8 @@ class TrainSpec(Config):
     cool_down: NonNegativeInt = 0
     half_life: PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = 10_000
     freeze: tuple[str, ...] = ()
+    learn: tuple[str, ...] = ()
+    init_missing: Missing = "refuse"
     lora: Lora | None = None
     accumulate: PositiveInt = 1
     clip: PositiveFloat = 1.0
@@ -120,8 +126,9 @@ class TrainSpec(Config):
 
     @model_validator(mode="after")
     def _unambiguous(self) -> Self:
-        if self.lora is not None and self.freeze:
-            raise ValueError("freeze: with lora all but the adapters is frozen already; leave it out")
+        for field in ("freeze", "learn"):
+            if self.lora is not None and getattr(self, field):
+                raise ValueError(f"{field}: with lora all but the adapters is frozen already; leave it out")
         if len(set(self.half_lives)) < len(self.half_lives):
             raise ValueError(f"half_life: expected different numbers, got {self.half_lives}")
         return self
@@ -269,7 +276,7 @@ class Recipe(Config):
             if section == "distillation" and "." in rest:
                 known.setdefault(name, self.distil_spec(name))
             made[full] = value
-        return overridden(self.model_copy(update={"distillation": known}), made)
+        return overridden(self.with_(distillation=known), made)
 
     def _full(self, path: str) -> str:
         """The full path of a field that may begin with the name of a stage."""

@@ -9,13 +9,14 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from zoetrope.explain import reason
+from zoetrope.files import write_text
 from zoetrope.models.checkpoints import POSITION, Damaged, read_position
 from zoetrope.networks import Network
 from zoetrope.training.objectives import STUDENT
 from zoetrope.training.pieces import Stored
 from zoetrope.training.players import Learning, Player
 from zoetrope.training.spec import TrainSpec
-from zoetrope.training.writing import write_text
 
 log = logging.getLogger(__name__)
 LEVELS = 32  # parts of [0, 1] that the typical error is known for
@@ -173,5 +174,5 @@ def _seen(checkpoint: Path) -> tuple[int, int]:
     try:
         return int(value["examples"]), int(value["threads"])
     except (ValueError, KeyError, TypeError) as error:
-        told = f"expected the whole numbers examples and threads as JSON ({error!r})"
+        told = f"expected the whole numbers examples and threads as JSON ({reason(error)})"
         raise Damaged(f"{checkpoint / POSITION}: {told}") from None

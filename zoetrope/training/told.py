@@ -5,10 +5,11 @@ import logging
 from pathlib import Path
 
 from zoetrope.data import Dataset
-from zoetrope.data._long import cut_short
+from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.embeddings.long import cut_short
+from zoetrope.files import write_text
 from zoetrope.strict_json import read_json
-from zoetrope.text._cache import EmbeddingCache
-from zoetrope.training.writing import unneeded, write_text
+from zoetrope.training.writing import unneeded
 from zoetrope.wording import counted
 
 log = logging.getLogger(__name__)
@@ -23,10 +24,20 @@ def tell(folder: Path, dataset: Dataset, texts: EmbeddingCache | None) -> None:
     for item in dataset.unused():
         for line in item.lines():
             log.warning("%s", line)
-    cut = None if texts is None else cut_short(dataset.captions(), texts)
-    for said in (cut, _changed(folder / CONTENTS, dataset)):
-        if said is not None:
+    for said in (_cut(dataset, texts) if texts is not None else "", _changed(folder / CONTENTS, dataset)):
+        if said:
             log.warning("%s", said)
+
+
+def _cut(dataset: Dataset, texts: EmbeddingCache) -> str:
+    """What to say of captions that are cut, "" if none is; as it was noted of them, where that is quicker."""
+    listing = dataset.listing()
+    if listing is not None and (known := texts.recall(listing)) is not None:
+        return known
+    said = cut_short(dataset.captions(), texts) or ""
+    if listing is not None:
+        texts.note(listing, said)
+    return said
 
 
 def _changed(path: Path, dataset: Dataset) -> str | None:

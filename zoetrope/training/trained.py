@@ -4,6 +4,8 @@ from pathlib import Path
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.config import read_json, unknown
+from zoetrope.explain import reason
+from zoetrope.models.description import described
 from zoetrope.models.finding import find, find_run
 from zoetrope.models.opening import contents
 from zoetrope.models.runs import RECIPE, RUN
@@ -43,17 +45,18 @@ def averaged_weights(name: str | Path, stage: StageSpec) -> Path:
 def run_recipe(name: str | Path) -> tuple[Recipe, str]:
     """The recipe of a run and the stage that it trains; of a distillation, those of its newest finished round.
 
-    Raises ValueError if the folder is not that of a run.
+    Raises ValueError if the folder is not that of a run, or if it names classes of packages that are not trusted: a
+    run may come from others.
     """
     found = find_run(name)
-    run = Path(name) if found is None else found.folder
+    run = Path(name).expanduser() if found is None else found.folder
     try:
         about = read_json(run / RUN)
-        recipe = Recipe.from_json(read_json(run / RECIPE))
+        recipe = described(Recipe, read_json(run / RECIPE))
     except FileNotFoundError as error:
-        raise ValueError(f"{run}: not a run, it has no recipe.json and run.json ({error})") from None
+        raise ValueError(f"{run}: not a run, it has no {Path(error.filename).name}") from None
     except ValueError as error:
-        raise ValueError(f"{run}: its recipe.json or run.json cannot be read ({error})") from None
+        raise ValueError(f"{run}: its recipe.json or run.json cannot be read ({reason(error, run)})") from None
     stage = about.get("stage") if isinstance(about, dict) else None
     if not isinstance(stage, str):
         raise ValueError(f"{run}: its run.json cannot be read (it names no stage)")
@@ -68,4 +71,4 @@ def begun_recipe(run: Path) -> Recipe:
     """
     recipe, _ = run_recipe(run)
     known = read_json(run / RUN).get("recipe")  # runs of older versions have none
-    return recipe if known is None else Recipe.from_json(known)
+    return recipe if known is None else described(Recipe, known)

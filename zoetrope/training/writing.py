@@ -1,7 +1,7 @@
-"""How files of a run are written: whole or not at all, and in its folder, wherever links in it may lead.
+"""How files of a run are written on: in its folder, wherever links in it may lead.
 
-A run may come from others. A link, or a pipe, in the place of a file that is to be written gives way to the file; a
-folder that is a link is refused.
+A run may come from others. A link, or a pipe, in the place of a file that is to be written gives way to the file, as it
+does in `zoetrope.files`; a folder that is a link is refused.
 """
 
 import contextlib
@@ -39,18 +39,6 @@ def open_own(path: Path, flags: int = 0) -> int:
         if not stat.S_ISREG(path.lstat().st_mode):
             remove(path)
     return os.open(path, os.O_RDWR | os.O_CREAT | _CAREFUL | flags, 0o666)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with open(open_own(partial, os.O_TRUNC), "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def append_text(path: Path, text: str) -> None:

@@ -116,6 +116,8 @@ def _notes(
 ) -> tuple[str, ...]:
     """What of the file is converted or left out."""
     notes = ["transparent, laid over white"] if _is_transparent(name, frame) else []
+    if stream.metadata.get("alpha_mode") == "1" and not is_clear(frame):  # WebM has it apart, FFmpeg's VP9 leaves it
+        notes.append("transparent, which is not read: what lies beneath shows")
     if frame.interlaced_frame:
         notes.append("interlaced, made progressive")
     bits = max((part.bits for part in frame.format.components), default=8)

@@ -4,6 +4,8 @@ import os
 import re
 from pathlib import Path
 
+from zoetrope.explain import expect_path
+
 SEQUENCE = "frame_%04d.png"
 
 
@@ -18,6 +20,7 @@ def sequence_pattern(path: str | os.PathLike[str]) -> Path | None:
 
     A file that exists is that file, whatever is in its name.
     """
+    expect_path("video", path)
     target = Path(path)
     if os.fspath(path).endswith(("/", os.sep)) or target.is_dir():
         return target / SEQUENCE

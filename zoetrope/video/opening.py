@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
+from zoetrope.explain import expect_path
 from zoetrope.video.member import Member
 from zoetrope.video.naming import is_address
 
@@ -98,6 +99,7 @@ def file_of(path: PathLike) -> BinaryIO:
     """The bytes of a regular file or a member of a shard. Raises ValueError for anything else, without waiting."""
     if isinstance(path, Member):
         return io.BytesIO(path.read())
+    expect_path("video", path)
     name = os.fsdecode(path)
     try:
         mode = os.stat(path).st_mode

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zoetrope.explain import expect_path
 from zoetrope.video.decoding import Size, cover, cut, decoded, picture, seconds_shown
 from zoetrope.video.info import Info, probe
 from zoetrope.video.naming import sequence_pattern
@@ -113,6 +114,7 @@ def _opened(
     path: PathLike, fps: float | None, start: float, frames: int | None, size: Size | None, crop: tuple[float, float]
 ) -> tuple[float, Iterator[np.ndarray]]:
     """The rate of a file or picture sequence, and its pictures."""
+    expect_path("video", path)
     _check_request(path, fps, start, frames, size, crop)
     pattern = sequence_pattern(path)
     if pattern is not None:

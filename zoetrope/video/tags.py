@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from zoetrope.strict_json import read_json
 from zoetrope.video.naming import sequence_pattern
 from zoetrope.video.opening import PathLike, file_of, opened_container
 
@@ -94,8 +95,8 @@ def _named(texts: Any) -> dict[str, str]:
 
 def _read_json(path: Path) -> dict[str, str]:
     try:
-        value = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        value = read_json(path)
+    except (OSError, ValueError):
         return {}
     return {str(key): str(text) for key, text in value.items()} if isinstance(value, dict) else {}
 

@@ -20,6 +20,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs import Extent
+from zoetrope.layers.fused import fused
 from zoetrope.networks import Network, NetworkConfig
 from zoetrope.shapes import Window
 
@@ -69,7 +70,7 @@ def tiles_within(stage: StageSpec, part: int | None, largest: float) -> Tiling:
     reach = stage.network.reach()
     if part is None:
         return best_tiles(stage.shape, reach, largest)
-    flat = best_tiles(stage.shape.model_copy(update={"frames": part}), reach._replace(frames=None), largest)
+    flat = best_tiles(stage.shape.with_(frames=part), reach._replace(frames=None), largest)
     frames = range(stage.shape.frames)
     return Tiling((((frames, frames),), *flat.axes[1:]))
 
@@ -152,12 +153,12 @@ def call_bytes(stage: StageSpec, batch: int, tokens: int, part: int | None, *, s
 def _bare(network: NetworkConfig) -> Network:
     """The network without weights, built once for all questions about it."""
     plain = type(torch.empty(0, device=META)) is Tensor  # and no `FakeTensor`, which lives in its own mode alone
-    return _built(network) if plain else network.bare().eval()
+    return _built(network) if plain else fused(network.bare().eval())
 
 
 @lru_cache(maxsize=16)
 def _built(network: NetworkConfig) -> Network:
-    return network.bare().eval()
+    return fused(network.bare().eval())
 
 
 def _on_meta(stage: StageSpec, batch: int, tokens: int) -> Calls:

@@ -38,7 +38,8 @@ def streamed(calls: Calls, window: Window, frames: int, *, keep: bool, in_place:
         outputs = calls.network.stream(inputs(z), logsnr, calls.at(level, len(z), given))
         for cut in cuts:
             log.debug("stage %s: frame %d of %d", calls.stage.name, cut.start + 1, len(window.frames))
-            x_hat[:, :, cut] = calls.x_hat(calls.computed(lambda: next(outputs)), z[:, :, cut], level)
+            answer = calls.computed(lambda: next(outputs))
+            x_hat[:, :, cut] = calls.x_hat(answer, z[:, :, cut], level.frames(cut))
         return x_hat
 
     return run

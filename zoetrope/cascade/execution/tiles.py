@@ -93,7 +93,7 @@ class Tiling(Sequence[Tile]):
 def tiles_of(shape: VideoShape, size: tuple[int, int, int], reach: Reach) -> Tiling:
     """The tiles of frames x rows x columns that cover a video, with what each is made from.
 
-    `size` must be a multiple of reach.grid in space. The last tile along an axis may be smaller.
+    `size` must be a multiple of reach.grid in space and of reach.every in time. An axis may end in a smaller tile.
     """
     return Tiling(tuple(tuple(_spans(*axis)) for axis in zip(shape.sizes, size, _halos(reach), strict=True)))
 
@@ -111,7 +111,7 @@ def best_tiles(shape: VideoShape, reach: Reach, largest: float) -> Tiling:
 def _best_size(
     sizes: tuple[int, int, int], halos: tuple[int | None, ...], reach: Reach, largest: float
 ) -> tuple[int, int, int]:
-    grids = (1, reach.grid, reach.grid)
+    grids = (reach.every, reach.grid, reach.grid)
     axes = [list(_steps(size, halo, grid)) for size, halo, grid in zip(sizes, halos, grids, strict=True)]
     best: tuple[bool, float, int] | None = None
     for steps in product(*axes):
@@ -153,6 +153,7 @@ def _spans(size: int, step: int, halo: int | None) -> Iterator[tuple[range, rang
 
 
 def _halos(reach: Reach) -> tuple[int | None, int | None, int | None]:
-    """How far a window extends beyond a tile along each axis: whole cells of the grid in space."""
+    """How far a window extends beyond a tile along each axis: whole cells of the grid, and whole strides in time."""
     pixels = None if reach.pixels is None else math.ceil(reach.pixels / reach.grid) * reach.grid
-    return reach.frames, pixels, pixels
+    frames = None if reach.frames is None else math.ceil(reach.frames / reach.every) * reach.every
+    return frames, pixels, pixels

@@ -121,11 +121,20 @@ def script(seed: int, held_out: bool = False) -> Script:
 
 def is_held_out(script: Script) -> bool:
     """Whether a script combines values that training never shows together."""
-    return any(
-        (thing.colour, thing.shape) in words.HELD_OUT_COLOUR_SHAPE
-        or (thing.shape, script.motion) in words.HELD_OUT_SHAPE_MOTION
-        or (thing.colour, script.motion) in words.HELD_OUT_COLOUR_MOTION
+    return bool(held_out_pairs(script))
+
+
+def held_out_pairs(script: Script) -> tuple[tuple[str, str], ...]:
+    """The pairs of values in a script that training never shows together."""
+    return tuple(
+        pair
         for thing in script.things
+        for pair, kept in (
+            ((thing.colour, thing.shape), words.HELD_OUT_COLOUR_SHAPE),
+            ((thing.shape, script.motion), words.HELD_OUT_SHAPE_MOTION),
+            ((thing.colour, script.motion), words.HELD_OUT_COLOUR_MOTION),
+        )
+        if pair in kept
     )
 
 

@@ -31,9 +31,9 @@ def find_model(where: str, remedy: str) -> Path:
     """The folder of a transformers model: a local one, or a hub id, without its pickled weights.
 
     Raises `Missing`, with `remedy`, if there is none, and ValueError if its weights are not in safetensors or its
-    config.json is not usable, see `zoetrope.text._frozen.expect_usable`.
+    config.json is not usable, see `zoetrope.pretrained.expect_usable`.
     """
-    from zoetrope.text._frozen import expect_usable, find
+    from zoetrope.pretrained import expect_usable, find
 
     try:
         folder = find(where)

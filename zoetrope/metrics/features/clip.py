@@ -33,7 +33,7 @@ class Clip(Extractor):
         """See `Extractor`. Texts longer than its limit are cut, as it was trained."""
         from transformers import CLIPModel
 
-        from zoetrope.text._frozen import reading, tokenizer
+        from zoetrope.pretrained import reading, tokenizer
 
         folder = find_model(self.model, "name the folder of a CLIP model, or be online")
         with reading(folder):

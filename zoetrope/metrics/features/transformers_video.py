@@ -35,7 +35,7 @@ class TransformersVideo(Extractor):
         """See `Extractor`. Code that a model brings along is never run."""
         from transformers import AutoConfig, AutoModel
 
-        from zoetrope.text._frozen import reading
+        from zoetrope.pretrained import reading
 
         folder = find_model(self.model, "name the folder of a video model of transformers, or be online")
         with reading(folder):

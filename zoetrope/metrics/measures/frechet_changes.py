@@ -43,7 +43,7 @@ class FrechetChanges(Frechet):
         if network is None or result.details["features"] == network.width:
             return result
         layer = f"{network.layer}; changes projected on {self.dimensions} fixed random directions"
-        return result.model_copy(update={"protocol": result.protocol.model_copy(update={"layer": layer})})
+        return result.with_(protocol=result.protocol.with_(layer=layer))
 
     def features(self, material: Material, clips: Clips, network: Network) -> Tensor:
         """The changes (N, F - 1, D)."""

@@ -1,7 +1,6 @@
 """The report of an evaluation: `results.json` for machines, `index.html` with plots and videos for people."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from zoetrope.config import Config
+from zoetrope.files import write_text
 from zoetrope.metrics.measures import Result, Unavailable
 from zoetrope.metrics.shelf import Shelf
 from zoetrope.shapes import VideoShape
@@ -68,9 +68,9 @@ def write_report(out: Path, report: Report, shelves: Mapping[str, Shelf]) -> dic
     from zoetrope.metrics.report.page import page
 
     told = report.to_json()
-    _write(out / "results.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / "results.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     videos = {label: _videos(out, label, shelf, min(SHOWN, len(report.prompts))) for label, shelf in shelves.items()}
-    _write(out / "index.html", page(report, videos))
+    write_text(out / "index.html", page(report, videos))
     return told
 
 
@@ -91,13 +91,3 @@ def _enlarged(video: Video) -> Video:
     """The video with every pixel repeated, until it is large enough to be looked at."""
     factor = max(1, round(_HEIGHT / video.frames.shape[1]))
     return Video(np.repeat(np.repeat(video.frames, factor, 1), factor, 2), video.fps)
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(text, "utf-8")
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

@@ -29,8 +29,8 @@ Players = Mapping[str, Call]
 """The networks of a training by name: (z, logsnr, conditioning) -> output.
 
 "student" and "average", the student's own moving average, are always there. The gradient of an error reaches the
-weights of the player that learns from it alone. What comes of the others has a graph only where z has one: a critic
-hands on the gradient of a student's output, a teacher that is shown plain tensors computes without.
+weights of the player that learns from it alone. Another that learns in its own turn, as a critic, hands on the gradient
+of a z that has a graph, and makes no graph of its own. Those that do not learn, and the average, are shown a z without.
 """
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zoetrope.files import write_text
 from zoetrope.strict_json import read_json
 from zoetrope.training.trackers import Track, Tracker
-from zoetrope.training.writing import write_text
 
 FILE = "wandb.json"
 

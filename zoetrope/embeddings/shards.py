@@ -15,6 +15,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from zoetrope.explain import reason
+from zoetrope.files import whole
+from zoetrope.plain_files import expect_plain
+
 KEY = 16  # bytes
 
 
@@ -56,12 +60,15 @@ class Shards:
                 self._seen.add(path)
 
     def _take_in(self, path: Path) -> None:
+        expect_plain(path)
         try:
             file = safe_open(path, "pt")
             shape = file.get_slice("tokens").get_shape()
             offsets, keys = file.get_tensor("offsets"), file.get_tensor("keys").numpy().tobytes()
         except (SafetensorError, OSError) as error:
-            raise ValueError(f"{path}: expected a shard of text features, got a damaged file ({error})") from None
+            raise ValueError(
+                f"{path}: expected a shard of text features, got a damaged file ({reason(error)})"
+            ) from None
         if len(shape) != 2 or shape[1] != self.width:
             raise ValueError(f"{path}: expected features of width {self.width}, got shape {tuple(shape)}")
         ends = offsets.tolist()
@@ -92,12 +99,8 @@ class Shards:
             "keys": torch.frombuffer(bytearray(b"".join(rows)), dtype=torch.uint8).reshape(-1, KEY),
         }
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = self.folder / f"{uuid.uuid4().hex}.partial"
-        try:
+        with whole(self.folder / f"{uuid.uuid4().hex}.safetensors") as partial:
             partial.write_bytes(save(arrays, metadata={"encoder": identity}))
-            partial.rename(partial.with_suffix(".safetensors"))
-        finally:
-            partial.unlink(missing_ok=True)
         self.refresh()
 
 
@@ -105,6 +108,8 @@ def encoders(folder: Path) -> set[str]:
     """The identities of the encoders of which there are features in a folder; unreadable shards are passed over."""
     found = set()
     for shard in folder.glob("*/*.safetensors"):
+        if not shard.is_file():
+            continue
         try:
             with safe_open(shard, "pt") as file:
                 found.add((file.metadata() or {}).get("encoder", "an unknown encoder"))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from zoetrope.text._cache import EmbeddingCache
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.wording import counted
 
 _TOGETHER = 64

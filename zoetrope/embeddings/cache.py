@@ -1,6 +1,6 @@
 """Text features: encoded once, then looked up at random as fast as training can read them.
 
-They are looked for in memory, beside data (`zoetrope.text._shards`), and in the user's cache (`zoetrope.text._store`),
+They are looked for in memory, beside data (`zoetrope.embeddings.shards`), and in the user's cache (`zoetrope.store`),
 where new ones go too. Everything is found under the identity of the encoder, see `zoetrope.text.TextEncoder`.
 """
 
@@ -13,11 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoetrope.text import Embedding, Encode, TextEncoder
-from zoetrope.text._frozen import expect_text
-from zoetrope.text._shards import KEY, Shards, encoders
-from zoetrope.text._store import Store
-from zoetrope.text._store import default_folder as default_folder
+from zoetrope.embeddings.shards import KEY, Shards, encoders
+from zoetrope.files import cache_folder
+from zoetrope.store import Store
+from zoetrope.text import Embedding, Encode, TextEncoder, expect_text
 
 BATCH = 64
 _SHOWN = 5
@@ -52,7 +51,7 @@ class EmbeddingCache:
         self._name = f"{encoder.kind()}-{name}"
         rounded = "" if dtype is torch.float32 else f"-{str(dtype).removeprefix('torch.')}"
         self._stored_as = self._name + rounded
-        self._store = None if beside else Store(default_folder() if folder is None else Path(folder).expanduser())
+        self._store = None if beside else Store(cache_folder("text") if folder is None else Path(folder).expanduser())
         self._into = Shards(beside / self._name, encoder.width) if beside else None
         self._beside = [self._into] if self._into else []
         self._unstored: dict[bytes, Tensor] = {}
@@ -133,6 +132,15 @@ class EmbeddingCache:
         for _ in self._make(missing, progress):
             pass
         return len(missing)
+
+    def recall(self, listing: str) -> str | None:
+        """What was noted of captions that go by a name, when all of them had been prepared; None if nothing was."""
+        return self._store.recall(self._stored_as, listing) if self._store is not None else None
+
+    def note(self, listing: str, said: str) -> None:
+        """Note this, which may be "", of captions that have all been prepared, for later runs."""
+        if self._store is not None and not self._unstored:
+            self._store.note(self._stored_as, listing, said)
 
     def cut(self, text: str) -> str:
         """The end of a text that exceeds the encoder's limit: see `zoetrope.text.Encode`."""

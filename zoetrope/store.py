@@ -18,6 +18,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from zoetrope.plain_files import expect_plain
+
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ REMEMBERED = 2**24
 _WAIT = 20  # seconds for which another process may be writing
 _AT_ONCE = 500  # parameters of a query
 _DAY = 86400
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS features (
     encoder TEXT NOT NULL, key BLOB NOT NULL, used INTEGER NOT NULL, sum BLOB NOT NULL, tokens BLOB NOT NULL
@@ -38,19 +41,9 @@ CREATE TABLE IF NOT EXISTS features (
 CREATE UNIQUE INDEX IF NOT EXISTS features_by_key ON features (encoder, key);
 CREATE INDEX IF NOT EXISTS features_by_use ON features (used);
 CREATE TABLE IF NOT EXISTS files (state TEXT PRIMARY KEY, sha256 TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS listings (encoder TEXT NOT NULL, name TEXT NOT NULL, said TEXT NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS listings_by_name ON listings (encoder, name);
 """
-
-
-def default_folder() -> Path:
-    """Where features are kept unless told otherwise: `text` in $ZOETROPE_CACHE, or in ~/.cache/zoetrope.
-
-    Raises ValueError where there is no home either.
-    """
-    root = os.environ.get("ZOETROPE_CACHE")
-    try:
-        return Path(root or "~/.cache/zoetrope").expanduser() / "text"
-    except RuntimeError as error:
-        raise ValueError(f"the cache: expected a home folder, or one named in ZOETROPE_CACHE; {error}") from None
 
 
 class Store:
@@ -113,6 +106,28 @@ class Store:
         query = "SELECT count(*) FROM features WHERE encoder = ?"
         return self._used(lambda base: int(base.execute(query, (encoder,)).fetchone()[0]), 0)
 
+    def recall(self, encoder: str, name: str) -> str | None:
+        """What was noted of captions of this name, all of which had features; None if nothing was."""
+
+        def look(base: sqlite3.Connection) -> str | None:
+            if _version(base) < _VERSION:  # of an older package, and not ours to write to
+                return None
+            query = "SELECT said FROM listings WHERE encoder = ? AND name = ?"
+            found = base.execute(query, (encoder, name)).fetchone()
+            return None if found is None else str(found[0])
+
+        return self._used(look, None)
+
+    def note(self, encoder: str, name: str, said: str) -> None:
+        """Note something of captions of this name, all of which have features."""
+
+        def write(base: sqlite3.Connection) -> None:
+            base.execute("INSERT OR REPLACE INTO listings VALUES (?, ?, ?)", (encoder, name, said))
+            newest = "SELECT rowid FROM listings ORDER BY rowid DESC LIMIT 1000"
+            base.execute(f"DELETE FROM listings WHERE rowid NOT IN ({newest})")
+
+        self._used(write, None, writes=True)
+
     def sha256(self, path: Path) -> str:
         """The checksum of a file, which of a large one is remembered while the system calls it unchanged."""
         if path.stat().st_size < REMEMBERED:
@@ -145,6 +160,7 @@ class Store:
             if surplus <= 0:
                 break
         base.executemany("DELETE FROM features WHERE rowid = ?", gone)
+        base.execute("DELETE FROM listings")  # whose captions had features, all of them
         base.execute("DELETE FROM files WHERE rowid NOT IN (SELECT rowid FROM files ORDER BY rowid DESC LIMIT 1000)")
         base.executescript("PRAGMA incremental_vacuum")  # `execute` would give back a single page
 
@@ -156,7 +172,7 @@ class Store:
             try:
                 with closing(self._open()) as base, base:
                     return work(base)
-            except (sqlite3.Error, OSError) as error:
+            except (sqlite3.Error, OSError, ValueError) as error:
                 damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
                 if last or not damaged or not self._begin_anew():
                     self._tell(error)
@@ -165,12 +181,15 @@ class Store:
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        for end in ("", "-journal", "-wal"):
+            expect_plain(self.path.with_name(FILE + end))  # SQLite would wait for a pipe
         base = sqlite3.connect(self.path, timeout=_WAIT, check_same_thread=False)
         try:
             base.execute("PRAGMA synchronous = OFF")  # what a crash of the machine damages is begun anew
-            if base.execute("PRAGMA user_version").fetchone()[0] == 0:
+            version = _version(base)
+            if version == 0 or (version < _VERSION and os.access(self.path, os.W_OK)):
                 base.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                base.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = 1; COMMIT;")
+                base.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
         except BaseException:
             base.close()
             raise
@@ -194,6 +213,10 @@ class Store:
             self.path.parent,
             error.strerror if isinstance(error, OSError) else error,
         )
+
+
+def _version(base: sqlite3.Connection) -> int:
+    return int(base.execute("PRAGMA user_version").fetchone()[0])
 
 
 def _today() -> int:

@@ -1,0 +1,44 @@
+"""What is done to features value by value. Modules without parameters, so that `fused` can put faster ones in place.
+
+Where a docstring says "own", nobody else holds that tensor: a fast form may write the result into its memory.
+"""
+
+import torch
+from torch import Tensor, nn
+
+
+class SiLU(nn.Module):
+    """own h -> h sigmoid(h)."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        return nn.functional.silu(h)
+
+
+class GELU(nn.Module):
+    """own h -> the exact GELU of h."""
+
+    def forward(self, h: Tensor) -> Tensor:
+        return nn.functional.gelu(h)
+
+
+class Sum(nn.Module):
+    """h and its own branch, of one shape -> h + branch."""
+
+    def forward(self, h: Tensor, branch: Tensor) -> Tensor:
+        return h + branch
+
+
+class SumOfProduct(nn.Module):
+    """own h, a and b, which together have the shape of h -> h + a b."""
+
+    def forward(self, h: Tensor, a: Tensor, b: Tensor) -> Tensor:
+        return torch.addcmul(h, a, b)
+
+
+class Modulated(nn.Module):
+    """norm(h) (1 + scale) + shift, with scale and shift side by side in scale_shift (B, F or 1, 2 D) for each frame."""
+
+    def forward(self, norm: nn.LayerNorm, h: Tensor, scale_shift: Tensor) -> Tensor:
+        h = norm(h)
+        scale, shift = scale_shift.to(h.dtype)[:, :, None, None].chunk(2, dim=-1)
+        return torch.addcmul(shift, h, 1 + scale)

@@ -1,0 +1,69 @@
+"""A network with the fast forms of its layers, for sampling."""
+
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from zoetrope.layers.attention import TextAttention
+from zoetrope.layers.convolution import TemporalConv, Upsample
+from zoetrope.layers.elementwise import GELU, Modulated, SiLU, Sum, SumOfProduct
+from zoetrope.layers.fast import (
+    AbsorbedTextAttention,
+    EnterByRuns,
+    GELUInPlace,
+    LeaveByRuns,
+    MappedUpsample,
+    ModulatedNorm,
+    SiLUInPlace,
+    SumInPlace,
+    SumOfProductInPlace,
+    TemporalConvInPlace,
+)
+from zoetrope.layers.patches import Enter, Leave
+
+FAST: dict[type[nn.Module], type[nn.Module]] = {
+    SiLU: SiLUInPlace,
+    GELU: GELUInPlace,
+    Sum: SumInPlace,
+    SumOfProduct: SumOfProductInPlace,
+    Modulated: ModulatedNorm,
+    TextAttention: AbsorbedTextAttention,
+    TemporalConv: TemporalConvInPlace,
+    Upsample: MappedUpsample,
+    Enter: EnterByRuns,
+    Leave: LeaveByRuns,
+}
+"""What `fused` puts in place of each layer of the textbook: a subclass with the same parameters of the same names."""
+
+OURS = ("zoetrope.", "torch.nn.")
+N = TypeVar("N", bound=nn.Module)
+
+
+def fused(network: N, *, channels_last: bool = False) -> N:
+    """The same network with the fast forms of its layers, on the same memory; the given one stays as it is.
+
+    It has no gradients, and follows what the given one learns. Layers that hold modules of other packages, such as
+    adapters, stay as they are. `channels_last` lays the weights of convolutions out as they are read in every call, the
+    given network's with them: for one that was loaded to sample.
+    """
+    twins: dict[nn.Module, nn.Module] = {}
+    made = _twin(network, twins)
+    for old, new in twins.items():
+        if type(new) in FAST and all(type(part).__module__.startswith(OURS) for part in new.modules()):
+            new.__class__ = FAST[type(new)]
+        if channels_last and isinstance(old, nn.Conv2d) and isinstance(new, nn.Conv2d):
+            old.weight.data = new.weight.data = new.weight.data.contiguous(memory_format=torch.channels_last)
+    return made
+
+
+def _twin(module: N, twins: dict[nn.Module, nn.Module]) -> N:
+    """A module of its own on the same parameters and buffers, which learn nothing here; `twins` takes all in it."""
+    made = twins[module] = type(module).__new__(type(module))
+    made.__dict__ = dict(vars(module))
+    weights = {name: None if p is None else nn.Parameter(p.detach(), False) for name, p in module._parameters.items()}
+    made.__dict__["_parameters"] = weights
+    made.__dict__["_buffers"] = dict(module._buffers)
+    parts = {name: part and (twins.get(part) or _twin(part, twins)) for name, part in module._modules.items()}
+    made.__dict__["_modules"] = parts
+    return made

@@ -1,0 +1,263 @@
+"""The network of a `zoetrope.networks.video_unet.VideoUNetConfig`."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from zoetrope.conditioning import Conditioning
+from zoetrope.diffusion.anchor import anchor, departure
+from zoetrope.layers.attention import SpatialAttention, TemporalAttention
+from zoetrope.layers.convolution import Downsample, KeepFrames, Merge, RepeatFrames, Upsample
+from zoetrope.layers.elementwise import Modulated, SiLU, SumOfProduct
+from zoetrope.layers.embedding import FramePosition, GuidanceEmbedding, LogSNREmbedding, PixelPosition, TextPool
+from zoetrope.layers.patches import Enter, Leave
+from zoetrope.layers.positions import are_even, distances_between, spacing
+from zoetrope.layers.zero import zero
+from zoetrope.networks import Former, Network, Part
+from zoetrope.networks._unet_block import Block, Level, Told
+from zoetrope.networks._unet_stream import streamed
+from zoetrope.networks.video_unet import VideoUNetConfig
+from zoetrope.shapes import expect_shape
+
+SKIP_SCALE = 1 / math.sqrt(2)
+
+
+class VideoUNet(Network):
+    """The space-time U-Net.
+
+    `forward` is `told`, `enter`, `descend`, `ascend` and `answer`: a network that steers another one changes what goes
+    from one to the next.
+    """
+
+    def __init__(self, config: VideoUNetConfig):
+        super().__init__()
+        self.config = config
+        width, levels = config.embedding, config.levels
+        self.logsnr = LogSNREmbedding(width)
+        self.low_res_logsnr = LogSNREmbedding(width) if config.low_res else None
+        self.guidance = GuidanceEmbedding(width) if config.guided else None
+        # Time, text and place of a frame are added up, then mixed: "to the left" means another thing in each frame.
+        self.mix = nn.Sequential(nn.Linear(width, width), nn.SiLU(), zero(nn.Linear(width, width)))
+        self.frame_position = FramePosition(width) if config.positions else None
+        self.pixel_positions = nn.ModuleList(PixelPosition(x.width) for x in levels) if config.positions else None
+        if config.text_width is not None:
+            self.text_in = nn.Sequential(nn.LayerNorm(config.text_width), nn.Linear(config.text_width, width))
+            self.null_text = nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02))
+            self.text_pool = TextPool(width, max(1, width // 64))
+        self.enter = Enter(config.channels * (2 if config.low_res else 1), config.patch, levels[0].width)
+        self.down = nn.ModuleList(_blocks(level, config) for level in levels)
+        self.up = nn.ModuleList(_blocks(level, config) for level in levels[:-1])
+        pairs = list(pairwise(levels))
+        self.coarser = nn.ModuleList(Downsample(fine.width, coarse.width) for fine, coarse in pairs)
+        self.finer = nn.ModuleList(Upsample(coarse.width, fine.width) for fine, coarse in pairs)
+        self.merge = nn.ModuleList(Merge(fine.width) for fine in levels[:-1])
+        self.fewer = nn.ModuleList(KeepFrames(x.width, x.every) if x.every > 1 else nn.Identity() for x in levels)
+        self.more = nn.ModuleList(RepeatFrames(x.width, x.every) if x.every > 1 else nn.Identity() for x in levels)
+        self.norm = nn.LayerNorm(levels[0].width)
+        self.modulation = zero(nn.Linear(width, 2 * levels[0].width))
+        self.leave = zero(Leave(levels[0].width, config.channels + config.anchored, config.patch))
+        # At low noise v is mostly the noise in z, and a super-resolved video is mostly the one that it is made from:
+        # letting z and low_res themselves through, by gains that the noise levels decide, leaves the blocks to paint
+        # pictures instead of carrying noise, and training starts faster.
+        self.gain = zero(nn.Linear(width, 2 if config.low_res else 1))
+        self.modulated, self.silu, self.sum_of_product = Modulated(), SiLU(), SumOfProduct()
+
+    def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
+        """Output like z (B, C, F, H, W) at noise level logsnr, (B,) or (B, F)."""
+        told = self.told(z, logsnr, conditioning)
+        if told.e.shape[1] not in (1, z.shape[2]):
+            raise ValueError(f"logsnr, numbers: expected one of each of {z.shape[2]} frames, got {told.e.shape[1]}")
+        videos = self.videos(Part(z, conditioning.maps))
+        h, skips = self.descend(self.enter(videos), told)
+        return self.answer(self.ascend(h, skips, told), told.e, videos, logsnr, conditioning)
+
+    def stream(self, parts: Iterable[Part], logsnr: Tensor, conditioning: Conditioning) -> Iterator[Tensor]:
+        """See `Network.stream`: every layer hands a part on as soon as it has seen the frame that follows it."""
+        if not self.config.reach().streams:
+            return super().stream(parts, logsnr, conditioning)
+        return streamed(self, parts, logsnr, conditioning)
+
+    def told(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Told:
+        """What blocks are told. Raises ValueError for what is missing, of another shape, or cannot be processed."""
+        images, frames = conditioning.images, z.shape[2]
+        if self.config.strides[-1] > 1:
+            if images is not None and images.any():
+                raise ValueError("images: expected none, the frames of a pack cannot cross the strides of `every`")
+            self.config.check(*z.shape[2:])
+        tokens, mask = (None, None) if self.config.text_width is None else self._text(z, conditioning)
+        distances, even = self._distances(conditioning, frames)
+        e = _of_frames("logsnr", logsnr, z, self.logsnr)
+        if tokens is not None:
+            e = e + self.text_pool(tokens, mask).unflatten(0, (len(z), -1))
+        if self.low_res_logsnr is not None:
+            level = _number(conditioning, "low_res_logsnr", "the noise level of low_res")
+            e = e + _of_frames("numbers['low_res_logsnr']", level, z, self.low_res_logsnr)
+        if self.guidance is not None:
+            weight = _number(conditioning, "guidance", "the weight of guidance")
+            e = e + _of_frames("numbers['guidance']", weight, z, self.guidance)
+        if self.frame_position is not None and frames > 1:
+            places = self.frame_position(_places(None if even else conditioning.times, frames, z.device))
+            e = e + (places if images is None else places * ~images[:, None, None])
+        e = e + self.mix(nn.functional.silu(e))
+        return Told(nn.functional.silu(e), tokens, mask, images, distances)
+
+    def videos(self, part: Part) -> list[Tensor]:
+        """What enters: z, and low_res beside it in a network for super-resolution."""
+        if not self.config.low_res:
+            return [part.z]
+        low_res = part.maps.get("low_res")
+        if low_res is None:
+            raise ValueError("maps: expected 'low_res', the previous stage's video, got none")
+        expect_shape("maps['low_res']", low_res, *part.z.shape)
+        return [part.z, low_res.to(part.z.dtype)]
+
+    def descend(self, h: Tensor, told: Told) -> tuple[Tensor, list[Tensor]]:
+        """From the finest level to the coarsest: what comes of h (B, F, H, W, D), and what each level but that left.
+
+        h and all skips are (B, F', H', W', D') of their levels, in this order.
+        """
+        skips: list[Tensor] = []
+        for index, blocks in enumerate(self.down):
+            if index > 0:
+                skips.append(h)
+                h = self.coarser[index - 1](h)
+            h = self.fewer[index](h)
+            if self.pixel_positions is not None:
+                h = h + self.pixel_positions[index](*h.shape[2:4], h.device).to(h.dtype)
+            h = self._run(blocks, h, told.every(self.config.strides[index]))
+        return h, skips
+
+    def ascend(self, h: Tensor, skips: Sequence[Tensor], told: Told) -> Tensor:
+        """From the coarsest level to the finest: features (B, F, H, W, D) of what `descend` gave."""
+        h = self.more[len(skips)](h)
+        for index in reversed(range(len(skips))):
+            h = self._run(self.up[index], self.merged(index, h, skips[index]), told.every(self.config.strides[index]))
+            h = self.more[index](h)
+        return h
+
+    def merged(self, index: int, h: Tensor, skip: Tensor) -> Tensor:
+        """A coarse level's result and what its finer level had before, at the resolution of the latter."""
+        return self.merge[index](self.finer[index], h, skip, SKIP_SCALE)
+
+    def answer(
+        self, h: Tensor, e: Tensor, videos: Sequence[Tensor], logsnr: Tensor, conditioning: Conditioning
+    ) -> Tensor:
+        """The output (B, C, F, H, W) of the last features and of the videos that entered."""
+        h, like = self.modulated(self.norm, h, self.modulation(e)), videos[0].dtype
+        out = self.leave(self.silu(h)).to(like)
+        out, leaving = (out[:, :-1], out[:, -1:]) if self.config.anchored else (out, None)
+        for gain, video in zip(self.gain(e).to(like).unbind(-1), videos, strict=True):  # each (B, F or 1)
+            out = self.sum_of_product(out, gain[:, None, :, None, None], video)
+        if leaving is None:
+            return out
+        known = anchor(videos[0], videos[1], *_alike(logsnr, conditioning.numbers["low_res_logsnr"]))
+        return known + departure(self.sum_of_product(out, leaving, known))
+
+    def matrices(self) -> Iterator[Tensor]:
+        """The weights of linear maps and convolutions between the first and the last."""
+        for part in (self.mix, self.down, self.up, self.coarser, self.finer, self.merge, self.fewer, self.more):
+            for module in part.modules():
+                if isinstance(module, nn.Linear | nn.Conv2d):
+                    yield module.weight
+
+    def blocks(self) -> Iterator[nn.Module]:
+        """The blocks of all levels, down and up."""
+        for level in (*self.down, *self.up):
+            yield from level.children()
+
+    def formerly(self) -> Mapping[str, Former]:
+        """Query, key and value of attention to pixels and frames were one matrix, "qkv"."""
+        found = {}
+        for name, module in self.named_modules():
+            if isinstance(module, SpatialAttention | TemporalAttention):
+                [width] = module.norm.normalized_shape
+                found[f"{name}.query.weight"] = Former(f"{name}.qkv.weight", 0, width)
+                found[f"{name}.key_value.weight"] = Former(f"{name}.qkv.weight", width, 3 * width)
+        return found
+
+    def _run(self, blocks: nn.Module, h: Tensor, told: Told) -> Tensor:
+        for block in blocks.children():
+            if self.config.checkpointing and torch.is_grad_enabled():
+                h = checkpoint(block, h, told, use_reentrant=False)
+            else:
+                h = block(h, told)
+        return h
+
+    def _text(self, z: Tensor, conditioning: Conditioning) -> tuple[Tensor, Tensor]:
+        """Tokens (N, L', E) and mask: one text a video (N = B), or one a frame (N = B F) where text is (B, F, L, D).
+
+        Where there is no text the first token is one that stands for that. L' is L or more, a multiple of 16: attention
+        to so many takes no longer than to a few less.
+        """
+        given = conditioning.tokens.get("text")
+        if given is None:
+            null = self.null_text.expand(len(z), 1, -1)
+            return null, torch.ones(null.shape[:2], dtype=torch.bool, device=z.device)
+        text, mask = given.values, given.mask
+        if text.shape[-1] != self.config.text_width:
+            raise ValueError(f"text: expected width {self.config.text_width}, got {text.shape[-1]}: another encoder?")
+        text, mask = text.flatten(0, -3), mask.flatten(0, -2)
+        if len(text) not in (len(z), len(z) * z.shape[2]):
+            raise ValueError(f"text: expected {len(z)} texts or one for each frame, got {len(text)}")
+        more = -mask.shape[1] % 16 if mask.shape[1] else 16
+        tokens, mask = self.text_in(nn.functional.pad(text, (0, 0, 0, more))), nn.functional.pad(mask, (0, more))
+        null = nn.functional.pad(~mask.any(-1, keepdim=True), (0, mask.shape[1] - 1))
+        return torch.where(null[..., None], self.null_text.to(tokens.dtype), tokens), mask | null
+
+    def _distances(self, conditioning: Conditioning, frames: int) -> tuple[Tensor | None, bool]:
+        """How far frames lie from one another, None where they follow one another; and whether they come evenly.
+
+        Raises ValueError where they do not, in a network that takes them for neighbours.
+        """
+        times = conditioning.times
+        if times is None or frames == 1 or times.is_meta:  # without values there are no distances
+            return None, True
+        distances = distances_between(times, spacing(times) if self.config.fps is None else 1 / self.config.fps)
+        even = are_even(distances)
+        neighbours = any("convolution" in x.temporal or x.looks == "first_and_previous" for x in self.config.levels)
+        if not even and (neighbours or self.config.strides[-1] > 1):
+            raise ValueError(
+                "times: expected frames at equal distances, one after the other: what lies in a row is mixed"
+            )
+        plain = even and bool((distances[:, 0, 1] == 1).all())
+        return (None if plain else distances), even
+
+
+def _blocks(level: Level, config: VideoUNetConfig) -> nn.ModuleList:
+    return nn.ModuleList(Block(level, config.head, config.embedding) for _ in range(level.blocks))
+
+
+def _of_frames(name: str, values: Tensor, z: Tensor, embedding: nn.Module) -> Tensor:
+    """The embedding (B, F or 1, E) of values (B,) or (B, F). Raises ValueError for another shape."""
+    if values.ndim not in (1, 2) or len(values) != len(z):
+        raise ValueError(
+            f"{name}: expected one for each of {len(z)} videos, or of their frames, got {tuple(values.shape)}"
+        )
+    embedded: Tensor = embedding(values)
+    return embedded if values.ndim == 2 else embedded[:, None]
+
+
+def _alike(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Both as (B,), or both as (B, F) if one is."""
+    if a.ndim == b.ndim:
+        return a, b
+    return (a, b[:, None].expand_as(a)) if a.ndim == 2 else (a[:, None].expand_as(b), b)
+
+
+def _places(times: Tensor | None, frames: int, device: torch.device) -> Tensor:
+    """Where frames lie between the first and the last, (F) or (B, F) in [-1, 1]; evenly without times."""
+    if times is None:
+        return torch.linspace(-1, 1, frames, device=device)
+    first, last = times.aminmax(dim=1, keepdim=True)
+    return ((times - first) / (last - first) * 2 - 1).float()
+
+
+def _number(conditioning: Conditioning, name: str, what: str) -> Tensor:
+    """A number that the network cannot do without. Raises ValueError if it is not there."""
+    if name not in conditioning.numbers:
+        raise ValueError(f"numbers: expected {name!r}, {what} (B,), got none")
+    return conditioning.numbers[name]

@@ -1,0 +1,186 @@
+"""A level of the space-time U-Net, and the blocks that it is made of."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor, nn
+
+from zoetrope.config import Config
+from zoetrope.layers.attention import FeedForward, Looks, SpatialAttention, TemporalAttention, TextAttention
+from zoetrope.layers.convolution import ResidualBlock, TemporalConv
+from zoetrope.layers.elementwise import Sum
+from zoetrope.networks import Width
+
+Temporal = Literal["convolution", "attention"]
+
+
+class Level(Config):
+    """One resolution of a U-Net.
+
+    Attributes:
+        width: channels.
+        blocks: blocks on the way down and again on the way up; the last level has them once.
+        convolution: whether a block has spatial convolutions.
+        spatial_attention, text_attention: what its pixels attend to. Blocks with attention end in a feed-forward.
+        temporal: what mixes frames, in this order: "convolution", "attention", both or nothing.
+        looks: which frames' pixels spatial attention takes keys and values from: its "own", the "first", the
+            "first_and_previous", or "all"; see `zoetrope.layers.attention.SpatialAttention`. It takes no parameters:
+            weights that were trained with one serve the others.
+        join: how what mixes frames is put together with what comes before it: "add" as a residual branch, or "mix" by a
+            share that each block learns, alpha spatial + (1 - alpha) temporal, where alpha = 1 is the network of images
+            [Blattmann et al. 2023, arXiv:2304.08818, Sec. 3.1.1]. Images take the spatial path alone.
+        every: this level and coarser ones keep every n-th frame of the level before [Bar-Tal et al. 2024,
+            arXiv:2401.12945, Sec. 3.1].
+    """
+
+    width: Width
+    blocks: Annotated[int, Field(ge=1, le=256)] = 1
+    convolution: bool = True
+    spatial_attention: bool = False
+    text_attention: bool = False
+    temporal: tuple[Temporal, ...] = ()
+    looks: Looks = "own"
+    join: Literal["add", "mix"] = "add"
+    every: Annotated[int, Field(ge=1, le=64)] = 1
+
+    @field_validator("temporal", mode="before")
+    @classmethod
+    def _of_today(cls, value: Any) -> Any:
+        """Descriptions of before there could be both name one, or null."""
+        return () if value is None else (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.temporal not in ((), ("convolution",), ("attention",), ("convolution", "attention")):
+            raise ValueError(
+                f'temporal: expected "convolution", "attention" or both in this order, got {self.temporal}'
+            )
+        if self.looks != "own" and not self.spatial_attention:
+            raise ValueError(f"looks: expected 'own' without spatial_attention, got {self.looks!r}")
+        if self.join == "mix" and not self.temporal:
+            raise ValueError("join: expected 'add' without anything temporal, got 'mix'")
+        return self
+
+    @property
+    def attends(self) -> bool:
+        """Whether there is attention of any sort."""
+        return self.spatial_attention or self.text_attention or "attention" in self.temporal
+
+    @property
+    def mixes_all_frames(self) -> bool:
+        """Whether a frame depends on others however far they are."""
+        return "attention" in self.temporal or self.looks != "own"
+
+
+class Told(NamedTuple):
+    """What every block is told.
+
+    Attributes:
+        e: the conditioning vector, after its activation, (B, F or 1, E).
+        tokens, mask: of the text, (N, L, D) and (N, L), N = B or B F; None in a network without text.
+        images: True for packs of independent images, (B,); None: there are none.
+        distances: how many frames each key lies after each query, (B, F, F); None: frames follow one another.
+    """
+
+    e: Tensor
+    tokens: Tensor | None = None
+    mask: Tensor | None = None
+    images: Tensor | None = None
+    distances: Tensor | None = None
+
+    def every(self, n: int) -> "Told":
+        """The same for every n-th frame."""
+        if n == 1:
+            return self
+
+        def of_texts(x: Tensor | None) -> Tensor | None:
+            if x is None or len(x) == len(self.e):
+                return x
+            return x.unflatten(0, (len(self.e), -1))[:, ::n].flatten(0, 1)
+
+        distances = None if self.distances is None else self.distances[:, ::n, ::n] / n
+        return Told(self.e[:, ::n], of_texts(self.tokens), of_texts(self.mask), self.images, distances)
+
+
+class Mix(nn.Module):
+    """A learned share alpha of the spatial path: alpha h + (1 - alpha) (h + branch)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logit = nn.Parameter(torch.zeros(1))  # of alpha
+        self.sum = Sum()
+
+    def forward(self, h: Tensor, branch: Tensor, images: Tensor | None = None) -> Tensor:
+        """Of images alpha is 1."""
+        temporal = torch.sigmoid(-self.logit).to(branch.dtype)
+        if images is not None:
+            temporal = temporal * ~images[:, None, None, None, None]
+        return self.sum(h, branch * temporal)
+
+
+class Block(nn.Module):
+    """Space, text and time at one resolution. h (B, F, H, W, D) -> same."""
+
+    def __init__(self, level: Level, head: int, embedding: int):
+        super().__init__()
+        width, heads = level.width, level.width // head
+        self.spatial = ResidualBlock(width, embedding) if level.convolution else None
+        self.temporal_conv = TemporalConv(width) if "convolution" in level.temporal else None
+        self.spatial_attention = SpatialAttention(width, heads, level.looks) if level.spatial_attention else None
+        self.text_attention = TextAttention(width, heads, embedding) if level.text_attention else None
+        self.temporal_attention = TemporalAttention(width, heads) if "attention" in level.temporal else None
+        self.feed_forward = FeedForward(width, embedding) if level.attends else None
+        self.mix = Mix() if level.join == "mix" else None
+        self.only_temporal = not (level.spatial_attention or level.text_attention)  # is the feed-forward's attention
+        self.sum = Sum()
+
+    def forward(self, h: Tensor, told: Told) -> Tensor:
+        h = self._before(h, told.e)
+        if self.temporal_conv is not None:
+            h = self._joined(h, self.temporal_conv(h, told.images), told.images)
+        return self._after(h, told)
+
+    def stream(self, parts: Iterable[Tensor], told: Callable[[], "Along"]) -> Iterator[Tensor]:
+        """The same of a video that comes in parts, for a block without temporal attention; `told` begins anew."""
+        before, after = told(), told()
+        parts = (self._before(h, before(h).e) for h in parts)
+        if self.temporal_conv is not None:
+            parts = self.temporal_conv.stream(parts, self._joined)
+        return (self._after(h, after(h)) for h in parts)
+
+    def _before(self, h: Tensor, e: Tensor) -> Tensor:
+        """What comes before frames are convolved with their neighbours."""
+        return h if self.spatial is None else self.spatial(h, e)
+
+    def _joined(self, h: Tensor, branch: Tensor, images: Tensor | None = None) -> Tensor:
+        """h and what a temporal layer made of it."""
+        return self.sum(h, branch) if self.mix is None else self.mix(h, branch, images)
+
+    def _after(self, h: Tensor, told: Told) -> Tensor:
+        if self.spatial_attention is not None:
+            h = self.sum(h, self.spatial_attention(h, told.images))
+        if self.text_attention is not None:
+            h = self.sum(h, self.text_attention(h, told.tokens, told.mask))
+        image = self.mix is not None and h.shape[1] == 1
+        if self.temporal_attention is not None and not image:
+            h = self._joined(h, self.temporal_attention(h, told.images, told.distances), told.images)
+        if self.feed_forward is None or (self.only_temporal and image):
+            return h
+        branch = self.feed_forward(h, told.e)
+        return self._joined(h, branch, told.images) if self.only_temporal else self.sum(h, branch)
+
+
+class Along:
+    """What blocks are told of the parts of a video, which come one after the other."""
+
+    def __init__(self, told: Told):
+        self._told, self._start = told, 0
+
+    def __call__(self, h: Tensor) -> Told:
+        """That of the next part h (B, f, H, W, D)."""
+        if self._told.e.shape[1] == 1:
+            return self._told
+        start, self._start = self._start, self._start + h.shape[1]
+        return self._told._replace(e=self._told.e[:, start : self._start])

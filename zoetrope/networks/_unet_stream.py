@@ -1,0 +1,75 @@
+"""The space-time U-Net on a video that comes in parts."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, TypeVar
+
+from torch import Tensor, nn
+
+from zoetrope.conditioning import Conditioning
+from zoetrope.networks import Part
+from zoetrope.networks._unet_block import Along, Block, Told
+
+if TYPE_CHECKING:
+    from zoetrope.networks._unet import VideoUNet
+
+Value = TypeVar("Value")
+
+
+def streamed(
+    network: "VideoUNet", parts: Iterable[Part], logsnr: Tensor, conditioning: Conditioning
+) -> Iterator[Tensor]:
+    """Outputs part by part: every layer hands a part on as soon as it has seen the frame that follows it."""
+    parts = iter(parts)
+    first = next(parts)
+    told = network.told(first.z, logsnr, conditioning)
+    videos, known = _kept(network.videos(part) for part in chain([first], parts))
+    del first
+    h: Iterator[Tensor] = map(network.enter, videos)
+    skips = []
+    for index, blocks in enumerate(network.down):
+        if index > 0:
+            h, kept = _kept(h)
+            skips.append(kept)
+            h = map(network.coarser[index - 1], h)
+        h = _through(blocks, h, told)
+    for index in reversed(range(len(skips))):
+        h = _through(network.up[index], map(partial(network.merged, index), h, skips[index]), told)
+    along, start = Along(told), 0
+    for each, video in zip(h, known, strict=True):
+        frames = slice(start, start := start + each.shape[1])
+        level = logsnr if logsnr.ndim == 1 else logsnr[:, frames]
+        yield network.answer(each, along(each).e, video, level, _cut(conditioning, frames))
+        del each, video
+
+
+def _through(blocks: nn.Module, h: Iterator[Tensor], told: Told) -> Iterator[Tensor]:
+    """The parts after some blocks."""
+    for block in blocks.children():
+        assert isinstance(block, Block)
+        h = block.stream(h, partial(Along, told))
+    return h
+
+
+def _cut(conditioning: Conditioning, frames: slice) -> Conditioning:
+    """What of the numbers belongs to these frames."""
+    numbers = {name: x if x.ndim == 1 else x[:, frames] for name, x in conditioning.numbers.items()}
+    return Conditioning(numbers=numbers)
+
+
+def _kept(values: Iterable[Value]) -> tuple[Iterator[Value], Iterator[Value]]:
+    """The values, and the same once more for one who comes later. `itertools.tee` would hold on to many for long."""
+    queue: deque[Value] = deque()
+
+    def now() -> Iterator[Value]:
+        for value in values:
+            queue.append(value)
+            yield value
+
+    def later() -> Iterator[Value]:
+        while queue:
+            yield queue.popleft()
+
+    return now(), later()

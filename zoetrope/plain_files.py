@@ -1,0 +1,35 @@
+"""Plain files, and what may lie in their place: a named pipe would be waited for, a device be read without end."""
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+_CAREFUL = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+
+
+def read_plain(path: Path, longest: int) -> bytes:
+    """The contents of a plain file of at most `longest` bytes.
+
+    Raises OSError if it cannot be read, and ValueError, one line with its path, if it is no plain file or is longer.
+    """
+    with open(os.open(path, os.O_RDONLY | _CAREFUL), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ValueError(f"{path}: expected a plain file")
+        content = file.read(longest + 1)
+    if len(content) > longest:
+        raise ValueError(f"{path}: expected at most {longest:,} bytes, got more")
+    return content
+
+
+def expect_plain(path: Path) -> None:
+    """Raise ValueError if something else than a plain file is there. Nothing may be."""
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: expected a plain file")
+
+
+def make_way(path: Path) -> None:
+    """Remove a link, a pipe or a device from the place of a file that is to be written. Raises OSError for a folder."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            path.unlink()
