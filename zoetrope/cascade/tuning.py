@@ -37,7 +37,8 @@ def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
         if tuning.steps is not None:
             changes[f"{path}.steps"] = tuning.steps
         if tuning.guidance is not None and (number == 0 or stage.sampling.guided):
-            changes[f"{path}.guidance"] = tuning.guidance
+            own = "weight" in type(stage.sampling.guidance).model_fields
+            changes[f"{path}.guidance.weight" if own else f"{path}.guidance"] = tuning.guidance
         if sampler is not None:
             changes[f"{path}.sampler"] = sampler.to_json()
     for path, value in tuning.fields:

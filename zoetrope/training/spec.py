@@ -15,7 +15,7 @@ from zoetrope.models.weights import Missing
 from zoetrope.shapes import VideoShape
 from zoetrope.training.adapters import Lora
 from zoetrope.training.objectives import Objective
-from zoetrope.training.objectives.denoise import Denoise
+from zoetrope.training.objectives.denoise import Denoising
 from zoetrope.training.optimizers import OptimizerName
 from zoetrope.training.parallel import Parallel
 from zoetrope.training.parallel.replicated import Replicated
@@ -93,7 +93,7 @@ class TrainSpec(Config):
     data: Source
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     seed: NonNegativeInt = 0
-    objective: Objective = Denoise()
+    objective: Objective = Denoising()
     weight: LossWeight = "eps"
     times: Times = Uniform()
     balance: bool = False
@@ -159,6 +159,14 @@ class TrainSpec(Config):
             if examples < end:
                 return phase, end - examples
         return self.phases[-1], 0
+
+    def steps_at(self, examples: int) -> int:
+        """How many batches the curriculum has before this position."""
+        steps = 0
+        for phase in self.phases:
+            within = min(examples, phase.examples)
+            steps, examples = steps + -(-within // phase.batch), examples - within
+        return steps
 
     def learning_rate(self, examples: int) -> float:
         """The learning rate after so many examples: the phase's peak times `rate`, warmed up and cooled down."""
