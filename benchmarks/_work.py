@@ -3,7 +3,6 @@
 Neither time nor memory depends on values, so that no weights are read.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 
 import torch
@@ -74,7 +73,7 @@ def lesson(batch: int) -> TrainSpec:
 def learning(stage: StageSpec, here: Place, batch: int) -> Callable[[], None]:
     """A function that learns from one batch: noise, forward and backward pass, clipping, update, moving average."""
     network = stage.network.build().to(here.device)
-    state = TrainState(network, copy.deepcopy(network), lesson(batch), here.dtype)
+    state = TrainState.alone(network, lesson(batch), here.dtype)
     x = torch.randn(batch, stage.network.channels, *stage.shape.sizes, device=here.device).clamp(-1, 1)
     given = text_of(stage, here, batch)
     if stage.source is not None:
@@ -88,7 +87,8 @@ def learning(stage: StageSpec, here: Place, batch: int) -> Callable[[], None]:
             output = state.network(z, level.logsnr.float(), given)
         (squared_error(output, target(stage.prediction, x, eps, level)).sum() / batch).backward()
         state.gradient_norm()
-        state.update(batch)
+        state.update()
+        state.advance(batch)
 
     return learn
 

@@ -6,7 +6,6 @@ encoded before training. Both are measured in turns.
 """
 
 import argparse
-import copy
 import json
 import statistics
 import sys
@@ -51,7 +50,8 @@ def learning(state: TrainState, stage: StageSpec, x: torch.Tensor, clock: str) -
     output = state.network(diffuse(x, eps, level), level.logsnr.float(), given)
     weight = output_weight(state.spec.weight, stage.prediction, level).float()
     (weight * squared_error(output, target(stage.prediction, x, eps, level))).mean().backward()
-    state.update(batch)
+    state.update()
+    state.advance(batch)
     return batch / (CLOCKS[clock]() - start)
 
 
@@ -64,7 +64,7 @@ def measure(options: argparse.Namespace) -> dict[str, list[float]]:
     dataset = Toybox().open()
     torch.manual_seed(0)
     network = stage.network.build()
-    state = TrainState(network, copy.deepcopy(network), spec)
+    state = TrainState.alone(network, spec)
     x = torch.stack([dataset.example(index, stage.shape).video for index in range(batch)])
     results: dict[str, list[float]] = {"rendered": [], "learned": []}
     for repetition in range(1 + options.repetitions):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from zoetrope.data import Source
 from zoetrope.data.folder import Folder
-from zoetrope.data.mixture import Mixture, Part, drawn
+from zoetrope.data.mixture import Mixture, Part, picked
 from zoetrope.data.toybox import Toybox
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video import Video, save_image
@@ -25,15 +25,15 @@ STILL = VideoShape(frames=1, height=6, width=8, fps=6)
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.floats(0.01, 100), min_size=1, max_size=5))
 def test_each_source_has_its_share_and_its_own_examples_in_turn(weights: list[float]) -> None:
-    draws = [drawn(index, weights) for index in range(200)]
+    picks = [picked(index, weights) for index in range(200)]
     seen: Counter[int] = Counter()
-    for index, draw in enumerate(draws, start=1):
-        assert draw.number == seen[draw.source]
-        seen[draw.source] += 1
+    for index, pick in enumerate(picks, start=1):
+        assert pick.number == seen[pick.source]
+        seen[pick.source] += 1
         for source, weight in enumerate(weights):
             assert abs(seen[source] - index * weight / sum(weights)) <= len(weights)
     far = 10**12
-    assert sum(drawn(far + k, weights).source == 0 for k in range(1000)) == pytest.approx(
+    assert sum(picked(far + k, weights).source == 0 for k in range(1000)) == pytest.approx(
         1000 * weights[0] / sum(weights), abs=1.001
     )
 

@@ -33,7 +33,7 @@ from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.heun import Heun
 from zoetrope.shapes import VideoShape
 from zoetrope.text.t5 import T5
-from zoetrope.training.objectives.denoise import Denoise
+from zoetrope.training.objectives.denoise import Denoising
 from zoetrope.training.spec import DistilSpec, Phase, Recipe, TrainSpec
 
 SHAPE = VideoShape(frames=4, height=8, width=16, fps=2)
@@ -79,7 +79,7 @@ def test_distillation_is_counted_with_what_the_teacher_is_asked() -> None:
     assert cost is not None and (cost.rounds, cost.examples, cost.steps) == (3, 36, 1)
 
     taught = [training(student, spec, device.dtype) for student, spec in rounds]
-    alone = [training(student, spec.with_(objective=Denoise()), device.dtype) for student, spec in rounds]
+    alone = [training(student, spec.with_(objective=Denoising()), device.dtype) for student, spec in rounds]
     for more, less in zip(taught, alone, strict=True):  # two calls for every example, and never a backward pass
         assert more.flops - less.flops == pytest.approx(12 * 2 * plan.flops_per_forward, rel=0.01)
         assert more.peak > less.peak + 0.9 * plan.weight_bytes

@@ -10,6 +10,7 @@ import torch
 import zoetrope.data
 import zoetrope.networks
 import zoetrope.text
+import zoetrope.training.objectives
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.data import Source
 from zoetrope.inputs.low_res import usual_inputs
@@ -35,7 +36,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Tiny:
     """Make a recipe: tiny(half_life=3, ...) with fields of both stages' `TrainSpec`."""
     own = str(Path(__file__).parent / "kinds")
-    for package in (zoetrope.networks, zoetrope.data, zoetrope.text):
+    for package in (zoetrope.networks, zoetrope.data, zoetrope.text, zoetrope.training.objectives):
         monkeypatch.setattr(package, "__path__", [*package.__path__, own])
 
     def make(**fields: Any) -> Recipe:

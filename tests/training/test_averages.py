@@ -51,7 +51,7 @@ def test_a_new_half_life_begins_as_the_first_average(
     with caplog.at_level(logging.WARNING):
         run = Run(tiny(half_life=(2, 9)), "base", tmp_path / "run", torch.device("cpu"))
     assert "has no average-9.safetensors: that average begins as the first one is" in caplog.text
-    first, second = (network.state_dict() for network in run.state.averages.networks)
+    first, second = (network.state_dict() for network in run.state.student.averages.networks)
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 

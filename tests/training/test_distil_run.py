@@ -37,6 +37,7 @@ from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape, expand_like
 from zoetrope.text import TextEncoder
 from zoetrope.training.distil import Distillation, Round, plan
+from zoetrope.training.learner import computing
 from zoetrope.training.loop import Run
 from zoetrope.training.objectives import Lesson, Teacher
 from zoetrope.training.objectives.guide import Guide
@@ -196,12 +197,12 @@ def test_rounds_and_their_recipes() -> None:
 def test_a_student_starts_as_its_teacher(tmp_path: Path) -> None:
     part, *_ = begun(recipe(QUICK, sampling=GUIDED), tmp_path / "out").rounds()
     run = Run(part.recipe, "base", part.folder, CPU)
-    assert run.teacher is not None
+    teacher = run.state.players["teacher"].network
     z, logsnr = torch.randn(3, 3, 2, 4, 8), torch.tensor([-3.0, 0.0, 3.0])
     text = text_given(torch.randn(3, 2, 8), torch.ones(3, 2, dtype=torch.bool))
     weights = text | weight_given(torch.tensor([0.0, 2.0, 15.0]))
     with torch.no_grad():
-        taught = run.teacher(z, logsnr, text)
+        taught = teacher(z, logsnr, text)
         assert torch.equal(run.state.network(z, logsnr, weights), taught)
         assert torch.equal(run.state.average(z, logsnr, weights), taught)
     with pytest.raises(ValueError, match=r"numbers: expected 'guidance', the weight of guidance"):
@@ -216,12 +217,13 @@ def test_the_guided_answer_is_that_of_two_calls(tmp_path: Path) -> None:
     weight = torch.tensor([0.5, 3.0])
     given = text | weight_given(weight)
     lesson = Lesson(torch.randn(2, 3, 2, 4, 8), torch.randn(2, 3, 2, 4, 8), torch.tensor([0.2, 0.9]), given)
-    question = run.spec.objective(run.stage, lesson, run.learner.ask)
+    teacher, objective = run.state.players["teacher"].network, run.spec.objective
+    assert isinstance(objective, Guide)
+    question = objective.question(run.stage, lesson, computing(teacher, torch.float32))
     logsnr = question.level.logsnr.float()
     with torch.no_grad():
-        assert run.teacher is not None
-        c = run.teacher(question.z, logsnr, text)
-        u = run.teacher(question.z, logsnr, text.without("text", torch.tensor([True, True])))
+        c = teacher(question.z, logsnr, text)
+        u = teacher(question.z, logsnr, text.without("text", torch.tensor([True, True])))
     expected = u + expand_like(1 + weight, c) * (c - u)
     torch.testing.assert_close(question.answer, expected, rtol=1e-5, atol=1e-5)
     assert float((question.answer - c).abs().max()) > 1e-3

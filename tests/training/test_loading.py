@@ -25,7 +25,7 @@ from zoetrope.inputs.text import Text
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 from zoetrope.text.words import Words
-from zoetrope.training.batch import Batch, Batches, Share
+from zoetrope.training.batch import Batch, Batches, BatchSlice
 from zoetrope.training.loading import Loader
 from zoetrope.training.spec import Phase, TrainSpec
 from zoetrope.training.walk import items
@@ -103,7 +103,7 @@ def test_shares_put_together_are_the_whole_batch(
     made = batches(texts, of, **fields)
     for position in (10, 25):
         whole = made.at(position)
-        shares = [made.at(position, Share(rank, world)) for rank in range(world)]
+        shares = [made.at(position, BatchSlice(rank, world)) for rank in range(world)]
         assert [share.size for share in shares] == [whole.size] * world == [5] * world
         assert [len(share.x) for share in shares] == [len(range(rank, 5, world)) for rank in range(world)]
         assert all(share.names == whole.names[rank::world] for rank, share in enumerate(shares))
@@ -120,7 +120,7 @@ def test_a_share_loads_only_what_it_holds(texts: EmbeddingCache, monkeypatch: py
     monkeypatch.setattr(
         type(made.dataset), "part", lambda self, index, *at: seen.append(index) or part(self, index, *at)
     )
-    batch = made.at(10, Share(1, 2))
+    batch = made.at(10, BatchSlice(1, 2))
     assert seen == [11, 13] and batch.names == ("clip 11 of toybox", "clip 13 of toybox")
 
 
@@ -150,7 +150,7 @@ def test_a_loader_gives_the_same_batches_with_processes_and_without(texts: Embed
     torch.set_num_threads(2)  # the threads of OpenMP are there before workers begin
     try:
         (torch.randn(200, 200) @ torch.randn(200, 200)).sum()
-        loader = Loader(made, 3, 30, Share(1, 2), workers)
+        loader = Loader(made, 3, 30, BatchSlice(1, 2), workers)
         coming = iter(loader)
         found = [next(coming)]
         for child in multiprocessing.active_children():  # Ctrl-C reaches the whole group; the training ends its step
@@ -166,7 +166,7 @@ def test_a_loader_gives_the_same_batches_with_processes_and_without(texts: Embed
     positions = [3, 6, 7, 12, 17, 22, 27]
     assert list(loader.positions()) == positions
     for batch, position in zip(found, positions, strict=True):
-        expect_equal(batch, made.at(position, Share(1, 2)))
+        expect_equal(batch, made.at(position, BatchSlice(1, 2)))
     assert 0 < loader.waited < 600
 
 

@@ -13,7 +13,7 @@ import torch
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.training.batch import Batches
 from zoetrope.training.loop import Run
-from zoetrope.training.meters import BINS, Step, Window, peak_memory
+from zoetrope.training.meters import BINS, Interval, Outcome, peak_memory
 from zoetrope.training.spec import Recipe
 from zoetrope.training.state import read_metrics
 
@@ -22,20 +22,20 @@ Trained = Callable[..., Run]
 
 
 def test_loss_by_time() -> None:
-    window = Window(0)
+    interval = Interval(0)
     times = torch.tensor([0.0, 0.124, 0.125, 0.999], dtype=torch.float64)
-    window.add(Step(2.5, 1.0, times, torch.tensor([1.0, 3.0, 5.0, 7.0])))
-    window.add(Step(math.nan, 1.0, times, torch.tensor([1.0, 1.0, 1.0, math.nan])))
-    assert window.loss_by_time() == (2.0, 5.0, *[None] * (BINS - 3), 7.0)
-    assert window.mean_loss() == 2.5
-    assert Window(0).loss_by_time() == (None,) * BINS and Window(0).mean_loss() is None
+    interval.add(Outcome(2.5, 1.0, times, torch.tensor([1.0, 3.0, 5.0, 7.0])))
+    interval.add(Outcome(math.nan, 1.0, times, torch.tensor([1.0, 1.0, 1.0, math.nan])))
+    assert interval.loss_by_time() == (2.0, 5.0, *[None] * (BINS - 3), 7.0)
+    assert interval.mean_loss() == 2.5
+    assert Interval(0).loss_by_time() == (None,) * BINS and Interval(0).mean_loss() is None
 
 
 def test_share_of_waiting() -> None:
-    window = Window(0, waited=5.0)
-    window.start -= 10
-    assert window.data_wait(7.5) == pytest.approx(0.25, abs=0.01) and window.data_wait(500) == 1
-    assert window.speed(40) == pytest.approx(4, rel=0.01)
+    interval = Interval(0, waited=5.0)
+    interval.start -= 10
+    assert interval.data_wait(7.5) == pytest.approx(0.25, abs=0.01) and interval.data_wait(500) == 1
+    assert interval.speed(40) == pytest.approx(4, rel=0.01)
 
 
 def test_a_line_of_metrics(tiny: Tiny, trained: Trained) -> None:

@@ -15,7 +15,7 @@ from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.training.batch import Batch
 from zoetrope.training.checkpoints import Keeper, Snapshot
 from zoetrope.training.loop import Run
-from zoetrope.training.meters import Step
+from zoetrope.training.meters import Outcome
 from zoetrope.training.spec import Phase
 from zoetrope.training.state import read_metrics
 
@@ -184,11 +184,11 @@ def test_a_kill_at_any_time_costs_no_more_than_an_interval(
 
     lost = []
 
-    def learnt(run: Run, batch: Batch) -> Step:
-        step = learn(run, batch)
+    def learnt(run: Run, batch: Batch) -> Outcome:
+        outcome = learn(run, batch)
         whole = find_checkpoints(tmp_path / "checkpoints")
         lost.append(run.state.examples - (int(whole[-1].name) if whole else 0))
-        return step
+        return outcome
 
     monkeypatch.setattr(Keeper, "_write", slow)
     monkeypatch.setattr(Keeper, "_wait", waiting)

@@ -10,7 +10,7 @@ from zoetrope.schedules import Schedule
 from zoetrope.schedules.cosine import Cosine
 from zoetrope.schedules.karras import Karras
 from zoetrope.training.objectives import Lesson
-from zoetrope.training.objectives.denoise import Denoise
+from zoetrope.training.objectives.denoise import Denoising
 from zoetrope.training.spec import Recipe
 from zoetrope.training.times import Times
 from zoetrope.training.times.log_normal import LogNormal
@@ -49,7 +49,7 @@ def test_denoising_is_learnt_at_those_times(tiny: Tiny) -> None:
     x, u = torch.zeros(3, 3, *stage.shape.sizes), torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
     times = LogNormal(mean=-1, std=2)
     lesson = Lesson(x, torch.ones_like(x), u, None, times)  # type: ignore[arg-type]
-    question = Denoise()(stage, lesson, None)
+    question = Denoising().question(stage, lesson)
     assert torch.equal(question.level.logsnr, stage.schedule(times(u, stage.schedule)).logsnr)
     torch.testing.assert_close(question.z[:, 0, 0, 0, 0].double(), question.level.sigma, rtol=0, atol=1e-6)
 

@@ -24,7 +24,7 @@ def weights(run: Run) -> dict[str, Tensor]:
     both = (("model", run.state.network), ("average", run.state.average))
     named = {f"{which}.{name}": v.clone() for which, net in both for name, v in net.state_dict().items()}
     for name, parameter in run.state.network.named_parameters():
-        for optimizer in run.state.optimizers:
+        for optimizer in run.state.student.optimizers:
             state = optimizer.state.get(parameter, {})
             named |= {f"optimizer.{name}.{key}": torch.as_tensor(value).clone() for key, value in state.items()}
     return named
@@ -84,9 +84,8 @@ def gradients(run: Run, batch: Batch) -> dict[str, Tensor]:
     """What one step would follow, without following it."""
     seen: dict[str, Tensor] = {}
 
-    def update(count: int) -> float:
+    def update(player: str) -> None:
         seen.update({name: p.grad.clone() for name, p in run.state.network.named_parameters() if p.grad is not None})
-        return 0.0
 
     run.state.update = update  # type: ignore[assignment,method-assign]
     run._learn(batch)

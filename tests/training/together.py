@@ -9,6 +9,7 @@ import torch
 import zoetrope.data
 import zoetrope.networks
 import zoetrope.text
+import zoetrope.training.objectives
 from zoetrope.training.loop import Run
 from zoetrope.training.ranks import Ranks
 from zoetrope.training.spec import Recipe
@@ -17,7 +18,7 @@ from zoetrope.training.spec import Recipe
 def main(plan: Path) -> None:
     """Train what the plan says: [{"run": folder, "recipe": {...}, "until": examples}, ...]."""
     own = str(Path(__file__).parent / "kinds")
-    for package in (zoetrope.networks, zoetrope.data, zoetrope.text):
+    for package in (zoetrope.networks, zoetrope.data, zoetrope.text, zoetrope.training.objectives):
         package.__path__ = [*package.__path__, own]
     device = torch.device("cpu")
     torch.set_num_threads(1)

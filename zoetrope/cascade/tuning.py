@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from zoetrope.cascade.migration import path_of_today
+from zoetrope.cascade.migration import cascade_path_of_today, path_of_today
 from zoetrope.cascade.spec import CascadeSpec
 from zoetrope.config import overridden
 from zoetrope.samplers import Sampler
@@ -55,6 +55,6 @@ def full_path(spec: CascadeSpec, path: str) -> str:
     """
     head = path.partition(".")[0]
     if head in CascadeSpec.model_fields:
-        return path
+        return cascade_path_of_today(path)
     spec.stage(head)
     return f"stages.{head}.{path_of_today(path.partition('.')[2])}"

@@ -17,7 +17,7 @@ from zoetrope.config import packages_of
 from zoetrope.foreign import trusting
 
 if TYPE_CHECKING:
-    from zoetrope.training.loop import Progress, Run
+    from zoetrope.training.loop import Metrics, Run
     from zoetrope.training.spec import Recipe
 
 BEGUN = ("recipe.json", "run.json", "lock.json", "data.json", "base.safetensors")
@@ -331,12 +331,12 @@ def expect_data(recipe: "Recipe", stage: str) -> None:
             raise ValueError(f"{stage}.network.channels: expected {len(first.video)}, as the data have, got {channels}")
 
 
-def follow(talk: Talk, run: "Run", verb: str, out: Path) -> "Progress | None":
+def follow(talk: Talk, run: "Run", verb: str, out: Path) -> "Metrics | None":
     """Train to the end and show how it goes; Ctrl-C stops after the current step, with a checkpoint.
 
     `verb` goes on with what is in the folder `out` when it is told to resume.
     """
-    last: Progress | None = None
+    last: Metrics | None = None
     with _stopping(run, verb, out) as received, talk.bars() as bars:
         bars.begin(run.stage.name, run.spec.examples)
         bars.advance(run.state.examples)

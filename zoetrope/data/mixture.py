@@ -46,7 +46,7 @@ class Mixture(Source):
         return self.with_(parts=parts)
 
 
-class Draw(NamedTuple):
+class Pick(NamedTuple):
     """Which source an example is from, and which one of it."""
 
     source: int
@@ -89,25 +89,25 @@ class MixtureDataset(Dataset):
 
     def example(self, index: int, shape: VideoShape) -> Example:
         """See `Dataset`. Raises ValueError, with what each source says, if none has anything on that grid."""
-        draw = self._draw(index, shape)
-        return self.datasets[draw.source].example(draw.number, shape)
+        pick = self._pick(index, shape)
+        return self.datasets[pick.source].example(pick.number, shape)
 
     def part(self, index: int, shape: VideoShape, window: Window) -> Example:
         """See `Dataset`."""
-        draw = self._draw(index, shape)
-        return self.datasets[draw.source].part(draw.number, shape, window)
+        pick = self._pick(index, shape)
+        return self.datasets[pick.source].part(pick.number, shape, window)
 
-    def _draw(self, index: int, shape: VideoShape) -> Draw:
+    def _pick(self, index: int, shape: VideoShape) -> Pick:
         if index < 0:
             raise ValueError(f"index: expected 0 or more, got {index}")
         if shape not in self._able:
             self._able[shape] = [k for k, dataset in enumerate(self.datasets) if dataset.gives(shape)]
         able = self._able[shape] or list(range(len(self.datasets)))  # none: whichever is asked says what it lacks
-        draw = drawn(index, [self.weights[k] for k in able])
-        return Draw(able[draw.source], draw.number)
+        pick = picked(index, [self.weights[k] for k in able])
+        return Pick(able[pick.source], pick.number)
 
 
-def drawn(index: int, weights: list[float]) -> Draw:
+def picked(index: int, weights: list[float]) -> Pick:
     """Which of the sources the example at a position of the stream is from, and which one of its own.
 
     The first source has floor(n p) of the first n examples, p being its share; what is left over is divided likewise
@@ -117,6 +117,6 @@ def drawn(index: int, weights: list[float]) -> Draw:
         share = Fraction(weight) / sum(map(Fraction, weights[source:]))
         before, after = int(index * share), int((index + 1) * share)
         if after > before:
-            return Draw(source, before)
+            return Pick(source, before)
         index -= before
-    return Draw(len(weights) - 1, index)
+    return Pick(len(weights) - 1, index)

@@ -10,18 +10,21 @@ from torch import Tensor
 from zoetrope.cascade.execution.call import Calls
 from zoetrope.cascade.execution.cost import blank_request
 from zoetrope.cascade.execution.layout import Layout, layout_bytes, plan_layout
+from zoetrope.cascade.execution.meter import Meter
 from zoetrope.cascade.execution.run import of_window
 from zoetrope.cascade.execution.tiles import Tile
 from zoetrope.cascade.sample import CPU, Draw, calls_of, sample_stage
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.loss import squared_error
 from zoetrope.inputs import Extent
 from zoetrope.layers.fused import fused
 from zoetrope.networks import Network
-from zoetrope.planning.count import Meter, Operation, Tally, dry, flops_of
+from zoetrope.planning.count import Operation, Tally, dry, flops_of
 from zoetrope.shapes import Window
-from zoetrope.training.objectives import Ask, Lesson, Objective
+from zoetrope.training.learner import Learner
+from zoetrope.training.objectives import Lesson
+from zoetrope.training.parallel.replicated import Replicated
+from zoetrope.training.players import Player, networks_of, players_of
 from zoetrope.training.spec import Phase, TrainSpec, clip_shape
 from zoetrope.training.state import TrainState
 
@@ -118,7 +121,7 @@ def shortened(stage: StageSpec, steps: int) -> StageSpec:
     return stage.with_(sampling=sampling, distilled=distilled)
 
 
-def _call(calls: Calls, layout: Layout, meter: Meter, window: Window) -> tuple[Tally, Tally]:
+def _call(calls: Calls, layout: Layout, meter: Meter[Operation], window: Window) -> tuple[Tally, Tally]:
     """The operations that prepare the denoiser of a window, and those of a call of it."""
     z = torch.zeros(1, calls.stage.network.channels, *window.sizes)
     meter.tally = Counter()
@@ -128,7 +131,7 @@ def _call(calls: Calls, layout: Layout, meter: Meter, window: Window) -> tuple[T
     return made, meter.tally
 
 
-def _parts(calls: Calls, meter: Meter, layout: Layout) -> tuple[Tally, int]:
+def _parts(calls: Calls, meter: Meter[Operation], layout: Layout) -> tuple[Tally, int]:
     """The operations of a step's calls in a layout, and the bytes that sampling in it holds."""
     held = layout_bytes(calls.stage, 1, TOKENS, layout)
     if len(layout.tiles) == 1:
@@ -146,7 +149,7 @@ def _parts(calls: Calls, meter: Meter, layout: Layout) -> tuple[Tally, int]:
     return total, held
 
 
-def _streamed(calls: Calls, layout: Layout, meter: Meter, window: Window) -> Tally:
+def _streamed(calls: Calls, layout: Layout, meter: Meter[Operation], window: Window) -> Tally:
     """The operations of a call that is given a few frames at a time: between the first part and the last, which may
     be smaller, one is like the other."""
     part = layout.part
@@ -162,7 +165,7 @@ def _streamed(calls: Calls, layout: Layout, meter: Meter, window: Window) -> Tal
     return Counter({operation: count + (full - 3) * (count - two[operation]) for operation, count in three.items()})
 
 
-def _under_way(calls: Calls, layout: Layout, meter: Meter, window: Window) -> int:
+def _under_way(calls: Calls, layout: Layout, meter: Meter[Operation], window: Window) -> int:
     """The bytes that such a call holds beside its input: each layer that looks at other frames waits for a part."""
     reach = calls.stage.network.reach().frames
     assert layout.part is not None and reach is not None
@@ -184,60 +187,55 @@ def _replaced(step: Tally, call: Tally, parts: Tally) -> Tally:
 
 
 def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
-    """Train a stage on one batch of each phase, without values, and count; what a teacher is asked is counted too."""
+    """Train a stage on one batch of each phase, without values, and count: all networks that learn or are asked."""
     phases: list[tuple[Phase, Tally, int]] = []
     with dry() as meter:
-        state = TrainState(stage.network.build(), stage.network.build(), spec, dtype)
-        student, ask = _computing(state.network, dtype), _teacher(spec, dtype)
-        update = Counter(_update(state, meter))
+        networks = {name: config.build() for name, config in networks_of(stage, spec).items()}
+        state = TrainState(players_of(networks, stage, spec, dtype), spec)
+        alone = spec.model_copy(update={"parallel": Replicated()})
+        learner = Learner(stage, alone, state.players, CPU, dtype)
+        updates = {name: _update(state, name, meter) for name in state.turns()}
         for phase in spec.phases:
             part = -(-phase.batch // spec.accumulate)
-            if part < phase.batch:  # gradients of one part are there while the next is learnt from
-                _zero_gradients(state)
-            meter.restart()
-            _learn(student, ask, stage, spec.objective, _example(stage, spec, phase, part))
-            whole = Counter(update)
-            for operation, count in meter.tally.items():
-                whole[operation] += -(-phase.batch // part) * count
-            phases.append((phase, whole, meter.live.peak))
-            state.network.zero_grad(set_to_none=True)
+            lesson, whole, peak = _lesson(stage, spec, phase, part), Counter[Operation](), 0
+            for name, update in updates.items():
+                player = state.players[name]
+                if part < phase.batch:  # gradients of one part are there while the next is learnt from
+                    _zero_gradients(player)
+                meter.restart()
+                with learner.others_still(name):
+                    (learner.errors(name, lesson).sum() / part).backward()
+                batch = Counter(update)
+                for operation, count in meter.tally.items():
+                    batch[operation] += -(-phase.batch // part) * count
+                every = 1 if player.learning is None else player.learning.every
+                whole.update({operation: -(-count // every) for operation, count in batch.items()})
+                peak = max(peak, meter.live.peak)
+                player.forget()
+            phases.append((phase, whole, peak))
     return Training(phases)
 
 
-def _update(state: TrainState, meter: Meter) -> Tally:
-    """The operations of an optimizer step; what the optimizer remembers from step to step is there afterwards."""
-    _zero_gradients(state)
+def _update(state: TrainState, name: str, meter: Meter[Operation]) -> Tally:
+    """The operations of a player's optimizer step; what the optimizer remembers is there afterwards."""
+    player = state.players[name]
+    _zero_gradients(player)
     meter.tally = Counter()
-    state.gradient_norm()
-    state.update(1)
+    state.gradient_norm(name)
+    state.update(name)
+    player.averages.update(player.network, 1, 1)
     return meter.tally
 
 
-def _zero_gradients(state: TrainState) -> None:
-    for weight in state.network.parameters():
+def _zero_gradients(player: Player) -> None:
+    for weight in player.network.parameters():
         weight.grad = torch.zeros_like(weight)
 
 
-def _teacher(spec: TrainSpec, dtype: torch.dtype) -> Ask | None:
-    """The network that the objective learns from, if it does from one."""
-    if spec.objective.teacher is None:
-        return None
-    return torch.no_grad()(_computing(fused(spec.objective.teacher.network.build().eval()), dtype))
-
-
-def _computing(network: Network, dtype: torch.dtype) -> Ask:
-    """The network, computing in a type."""
-    return torch.autocast("cpu", dtype, enabled=dtype != torch.float32)(network.__call__)
-
-
-def _learn(
-    student: Ask, ask: Ask | None, stage: StageSpec, objective: Objective, given: tuple[Tensor, Conditioning]
-) -> None:
-    """The forward and backward pass of `zoetrope.training.learner` on some examples."""
-    x, conditioning = given
-    question = objective(stage, Lesson(x, torch.zeros_like(x), torch.zeros(len(x)), conditioning), ask)
-    output = student(question.z, question.level.logsnr.float(), conditioning)
-    (squared_error(output, question.answer).sum() / len(x)).backward()
+def _lesson(stage: StageSpec, spec: TrainSpec, phase: Phase, count: int) -> Lesson:
+    """Examples of a phase, without values."""
+    x, given = _example(stage, spec, phase, count)
+    return Lesson(x, torch.zeros_like(x), torch.zeros(count), given, spec.times, spec.weight)
 
 
 def _example(stage: StageSpec, spec: TrainSpec, phase: Phase, count: int) -> tuple[Tensor, Conditioning]:

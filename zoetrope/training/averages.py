@@ -4,8 +4,9 @@ import copy
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from zoetrope.layers.fused import fused
 from zoetrope.networks import Network
 from zoetrope.training.pieces import local
 
@@ -13,12 +14,10 @@ from zoetrope.training.pieces import local
 class Averages:
     """One average for each half-life, in examples; the first is what is sampled with."""
 
-    def __init__(self, first: Network, half_lives: Sequence[int]):
-        """`first` becomes the first average, and the others are copies of it."""
+    def __init__(self, network: Network, half_lives: Sequence[int]):
+        """Each begins as a copy of the network, fused."""
         self.half_lives = tuple(half_lives)
-        self.networks: tuple[Network, ...] = (first, *(copy.deepcopy(first) for _ in self.half_lives[1:]))
-        for network in self.networks:
-            network.requires_grad_(False)
+        self.networks = tuple(fused(_copied(network).eval()) for _ in self.half_lives)
 
     def update(self, network: Network, batch: int, examples: int) -> None:
         """Follow the network, which has learnt from a batch and has now seen so many examples."""
@@ -35,3 +34,10 @@ class Averages:
         """Each average by the name that its file has in a checkpoint."""
         for place, (half_life, network) in enumerate(zip(self.half_lives, self.networks, strict=True)):
             yield (f"average-{half_life}" if place else "average"), network
+
+
+def _copied(network: Network) -> Network:
+    """A copy with tensors of its own, also of a network without values."""
+    parameters = {id(own): nn.Parameter(own.detach().clone()) for own in network.parameters()}
+    buffers = {id(own): own.clone() for own in network.buffers()}
+    return copy.deepcopy(network, {**parameters, **buffers})

@@ -4,8 +4,8 @@ What concerns the batch as a whole, its times and which examples are packs of im
 else from the number of the example. So a batch may be loaded in parts, by any number of processes, and is the same.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -22,7 +22,7 @@ from zoetrope.training.spec import TrainSpec, clip_shape
 from zoetrope.training.walk import Item, items
 
 
-class Share(NamedTuple):
+class BatchSlice(NamedTuple):
     """What one of `world` processes loads of a batch: every `world`-th example, from number `rank` on."""
 
     rank: int = 0
@@ -33,7 +33,7 @@ class Share(NamedTuple):
         return torch.tensor(range(self.rank, size, self.world), dtype=torch.int64)
 
 
-WHOLE = Share()
+WHOLE = BatchSlice()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,7 @@ class Batch:
         times: of all examples of the batch, (size,) float64, also of those that other processes have.
         part: which of the batch's examples these are, (b,) int64, ascending.
         names: what messages call each of them.
+        counted: frames that have a loss, (b, F) bool; None: all.
         skipped: clips that can no longer be read, and why; others of the same data set stand in for them.
     """
 
@@ -56,6 +57,7 @@ class Batch:
     times: Tensor
     part: Tensor
     names: tuple[str, ...]
+    counted: Tensor | None = None
     skipped: tuple[Dropped, ...] = ()
 
     @property
@@ -68,6 +70,25 @@ class Batch:
         """The times of these examples, (b,) float64 in [0, 1)."""
         return self.times[self.part]
 
+    def select(self, rows: Tensor) -> "Batch":
+        """Some of these examples, by their numbers among them, (n,) int64."""
+        return replace(
+            self,
+            x=self.x[rows],
+            conditioning=self.conditioning.select(rows),
+            eps=self.eps[rows],
+            part=self.part[rows],
+            names=tuple(self.names[row] for row in rows.tolist()),
+            counted=None if self.counted is None else self.counted[rows],
+        )
+
+    def blank(self) -> "Batch":
+        """One example of zeros, of the shapes that these have."""
+        zeros = self.x.new_zeros(1, *self.x.shape[1:])
+        given = self.conditioning.blank(1)
+        part = torch.zeros(1, dtype=torch.int64)
+        return replace(self, x=zeros, conditioning=given, eps=zeros, part=part, names=("",), counted=None)
+
 
 class _Loaded(NamedTuple):
     """One example: its video (C, F, H, W), the samples that it is from, and a generator for its random choices."""
@@ -77,21 +98,26 @@ class _Loaded(NamedTuple):
     draw: torch.Generator
 
 
+Counts = Callable[[int, torch.Generator], Tensor]
+"""Which frames have a loss, (F,) bool: of a clip of F frames, with the generator of the example's random choices."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batches:
-    """The endless sequence of a stage's batches."""
+    """The endless sequence of a stage's batches; `counts` leaves frames out of the loss."""
 
     stage: StageSpec
     spec: TrainSpec
     dataset: Dataset
     texts: EmbeddingCache | None
+    counts: Counts | None = None
 
     def size_at(self, examples: int) -> int:
         """How many examples the batch at this position has: the last of a phase may have fewer than the others."""
         phase, left = self.spec.phase_at(examples)
         return min(phase.batch, left) if left else phase.batch
 
-    def at(self, examples: int, share: Share = WHOLE) -> Batch:
+    def at(self, examples: int, share: BatchSlice = WHOLE) -> Batch:
         """The batch that starts at this position, or a share of it, on the CPU; what others have is not loaded.
 
         Shares put together are the whole, but for the padding of their texts, each to its longest.
@@ -116,6 +142,7 @@ class Batches:
             times=times,
             part=part,
             names=tuple(_name(one) for one in loaded[: len(part)]),
+            counted=self._counted(loaded[: len(part)]),
             skipped=tuple(item for one in loaded for sample in one.samples for item in sample.skipped),
         )
 
@@ -144,6 +171,12 @@ class Batches:
         for each in self.stage.told:
             given = given | each.of_examples(self.stage.shape, examples)
         return given
+
+    def _counted(self, loaded: list[_Loaded]) -> Tensor | None:
+        """Which frames of these videos have a loss."""
+        if self.counts is None or not loaded:
+            return None
+        return torch.stack([self.counts(one.video.shape[1], one.draw) for one in loaded])
 
     def _tokens(self, texts: Sequence[str]) -> Tokens:
         if self.texts is None:

@@ -9,7 +9,8 @@ from torch import distributed as dist
 
 from zoetrope.files import write_text
 from zoetrope.training.batch import Batch
-from zoetrope.training.meters import Step
+from zoetrope.training.meters import Outcome
+from zoetrope.training.objectives import STUDENT
 from zoetrope.training.ranks import Ranks
 
 FOLDER = "bad"
@@ -26,7 +27,7 @@ def all_names(batch: Batch, ranks: Ranks) -> list[str]:
     return [names[place] for place in range(batch.size)]
 
 
-def write_fault(run: Path, examples: int, names: Sequence[str], step: Step) -> Path:
+def write_fault(run: Path, examples: int, names: Sequence[str], outcome: Outcome) -> Path:
     """Write `bad/<examples>.json` of a batch that starts at this position: its examples' names, times and errors.
 
     What is not finite is written in words ("nan", "inf", "-inf"), for JSON has no numbers for it. The file appears
@@ -34,9 +35,11 @@ def write_fault(run: Path, examples: int, names: Sequence[str], step: Step) -> P
     """
     rows = [
         {"name": name, "t": time, "loss": _told(error)}
-        for name, time, error in zip(names, step.times.tolist(), step.errors.tolist(), strict=True)
+        for name, time, error in zip(names, outcome.times.tolist(), outcome.errors.tolist(), strict=True)
     ]
-    value = {"examples": examples, "loss": _told(step.loss), "grad_norm": _told(step.norm), "batch": rows}
+    about = {} if outcome.player == STUDENT else {"player": outcome.player}
+    told = {"examples": examples, "loss": _told(outcome.loss), "grad_norm": _told(outcome.norm)}
+    value = {**about, **told, "batch": rows}
     folder = run / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{examples:09d}.json"

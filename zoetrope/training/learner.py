@@ -1,18 +1,18 @@
-"""What a network's output was wrong by on a batch, and the gradient of it."""
+"""What the players of a training are wrong by on a batch, and the gradients of it."""
 
-from contextlib import nullcontext
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.loss import output_weight, squared_error
-from zoetrope.networks import Network
 from zoetrope.training.batch import Batch
-from zoetrope.training.objectives import Ask, Lesson
-from zoetrope.training.parallel import Call, Student
+from zoetrope.training.objectives import AVERAGE, STUDENT, Lesson, Players, errors_of
+from zoetrope.training.parallel import Call
+from zoetrope.training.players import Player
+from zoetrope.training.ranks import ALONE, Ranks
 from zoetrope.training.spec import TrainSpec
 from zoetrope.training.state import TypicalError
 
@@ -24,53 +24,63 @@ class Learner:
         self,
         stage: StageSpec,
         spec: TrainSpec,
-        student: Student,
-        teacher: Network | None,
+        players: Mapping[str, Player],
         device: torch.device,
-        dtype: torch.dtype,
+        dtype: torch.dtype = torch.float32,
+        ranks: Ranks = ALONE,
     ):
-        """`teacher` is what the objective learns from, if it does from a network."""
-        self.stage, self.spec, self.student, self.teacher = stage, spec, student, teacher
+        """The players' networks were spread among `ranks` as the spec says."""
+        self.stage, self.spec, self.players = stage, spec, players
         self.device, self.dtype = device, dtype
+        learning = {name: player.network for name, player in players.items() if player.learning is not None}
+        self._synced = {name: spec.parallel.synced(network, ranks) for name, network in learning.items()}
 
-    def gradients(self, batch: Batch, world: int, typical: TypicalError) -> Tensor:
-        """Add the gradient of the batch's mean error to the parameters', that of all processes together.
+    def gradients(self, player: str, batch: Batch, world: int, typical: TypicalError | None = None) -> Tensor:
+        """Add the gradient of a player's mean error on the batch to its parameters', that of all processes together.
 
+        The error of each example is divided by the `typical` one at its time, if that is told.
         Returns the errors (size,) of the batch's examples; those that other processes have are 0.
         """
         errors = torch.zeros(batch.size)
-        # Of all processes equally many passes: they add up together. One that has run out of examples goes through the
-        # motions with zeros.
+        # Every process runs equally many backward passes, for the gradients of all add up in each: one without examples
+        # runs on zeros.
         passes = min(self.spec.accumulate, -(-batch.size // world))
-        for number, part in enumerate(torch.arange(len(batch.x)).tensor_split(passes), start=1):
-            with self.student.alone() if number < passes else nullcontext():
-                if not len(part):
-                    (0 * self._errors(_blank(batch), torch.arange(1)).sum()).backward()
-                    continue
-                own = self._errors(batch, part)
-                errors[batch.part[part]] = own.detach().cpu()
-                if self.spec.balance:
-                    own = own / typical.at(batch.t[part]).to(own)
-                (own.sum() / batch.size).backward()
+        with self.others_still(player):
+            for number, part in enumerate(torch.arange(len(batch.x)).tensor_split(passes), start=1):
+                with self._synced[player].alone() if number < passes else nullcontext():
+                    if not len(part):
+                        (0 * self._on(player, batch.blank()).sum()).backward()
+                        continue
+                    own = self._on(player, batch.select(part))
+                    errors[batch.part[part]] = own.detach().cpu()
+                    if typical is not None:
+                        own = own / typical.at(batch.t[part]).to(own)
+                    (own.sum() / batch.size).backward()
         return errors
 
-    def ask(self, z: Tensor, logsnr: Tensor, given: Conditioning) -> Tensor:
-        """What the teacher says."""
-        assert self.teacher is not None
-        with torch.no_grad():
-            return _called(self.teacher, z, logsnr, given, self.dtype)
+    def errors(self, player: str, lesson: Lesson) -> Tensor:
+        """The error (b,) of a player on each of these examples, with a graph."""
+        average = self.players[STUDENT].averages.networks[0]
+        calls = {AVERAGE: frozen(average, self.dtype)}
+        for name, other in self.players.items():
+            calls[name] = (frozen if other.learning is None else computing)(other.network, self.dtype)
+        calls[player] = computing(self._synced[player].call, self.dtype, learns=True)
+        return errors_of(self.spec.objective, player, self.stage, lesson, calls)
 
-    def _errors(self, batch: Batch, part: Tensor) -> Tensor:
-        """The weighted error (b,) of some examples."""
-        own = replace(
-            batch,
-            x=batch.x[part],
-            eps=batch.eps[part],
-            conditioning=batch.conditioning.select(part),
-            part=batch.part[part],
-        )
-        ask = None if self.teacher is None else self.ask
-        return loss_of(self.student.call, own, self.stage, self.spec, self.device, self.dtype, ask)
+    def _on(self, player: str, batch: Batch) -> Tensor:
+        return self.errors(player, lesson_of(batch, self.spec, self.device))
+
+    @contextmanager
+    def others_still(self, player: str) -> Iterator[None]:
+        """Let gradients pass through other players, but not reach their weights."""
+        weights = [weight for name, other in self.players.items() if name != player for weight in other.parameters]
+        for weight in weights:
+            weight.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for weight in weights:
+                weight.requires_grad_(True)
 
 
 def loss_of(
@@ -80,28 +90,43 @@ def loss_of(
     spec: TrainSpec,
     device: torch.device,
     dtype: torch.dtype = torch.float32,
-    ask: Ask | None = None,
+    others: Players | None = None,
 ) -> Tensor:
     """The loss (b,) of a network on each example of a batch, as a training of the stage has it; with a graph.
 
-    `network` lies on `device` and computes in `dtype`; `ask` is the teacher of an objective that has one. What a
-    training tells as its loss is the mean; `balance` is no part of it.
+    `network` lies on `device` and computes in `dtype`; `others` are the teacher, and whoever else the objective asks.
+    What a training tells as its loss is the mean; `balance` is no part of it.
     """
-    given = batch.conditioning.to(device, torch.float32)
+    players = {**(others or {}), STUDENT: computing(network, dtype, learns=True)}
+    return spec.objective(stage, lesson_of(batch, spec, device), players)
+
+
+def lesson_of(batch: Batch, spec: TrainSpec, device: torch.device) -> Lesson:
+    """The examples of a batch on the device, as a training sees them."""
     x, eps, u = (value.to(device) for value in (batch.x, batch.eps, batch.t))
-    question = spec.objective(stage, Lesson(x, eps, u, given, spec.times), ask)
-    output = _called(network, question.z, question.level.logsnr.float(), given, dtype)
-    weight = output_weight(spec.weight, stage.prediction, question.level).float()
-    return squared_error(output, question.answer, weight)
+    given = batch.conditioning.to(device, torch.float32)
+    counted = None if batch.counted is None or bool(batch.counted.all()) else batch.counted.to(device)
+    return Lesson(x, eps, u, given, spec.times, spec.weight, counted)
 
 
-def _called(network: Call, z: Tensor, logsnr: Tensor, given: Conditioning, dtype: torch.dtype) -> Tensor:
-    with torch.autocast(z.device.type, dtype, enabled=dtype != torch.float32):
-        return network(z, logsnr, given)
+def computing(network: Call, dtype: torch.dtype, *, learns: bool = False) -> Call:
+    """A network that computes in a type. Unless it `learns`, it has a graph only for a z that has one."""
+
+    def call(z: Tensor, logsnr: Tensor, given: Conditioning) -> Tensor:
+        graph = nullcontext() if learns or z.requires_grad else torch.no_grad()
+        with graph, torch.autocast(z.device.type, dtype, enabled=dtype != torch.float32):
+            return network(z, logsnr.float(), given)
+
+    return call
 
 
-def _blank(batch: Batch) -> Batch:
-    """One example of zeros, of the shapes that the batch's have."""
-    zeros = batch.x.new_zeros(1, *batch.x.shape[1:])
-    given = batch.conditioning.blank(1)
-    return replace(batch, x=zeros, eps=zeros, conditioning=given, part=torch.zeros(1, dtype=torch.int64))
+def frozen(network: Call, dtype: torch.dtype) -> Call:
+    """A network that never learns and has no gradients, since it is fused, computing in a type."""
+    computed = computing(network, dtype)
+
+    def call(z: Tensor, logsnr: Tensor, given: Conditioning) -> Tensor:
+        if z.requires_grad:
+            raise ValueError("z: expected a tensor without a graph for a network that does not learn; detach it")
+        return computed(z, logsnr, given)
+
+    return call

@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 
 from zoetrope.data import Dataset
 from zoetrope.embeddings.cache import EmbeddingCache
-from zoetrope.training.batch import WHOLE, Batch, Batches, Share
+from zoetrope.training.batch import WHOLE, Batch, Batches, BatchSlice
 from zoetrope.training.workers import POLL, SLOW, answers
 from zoetrope.wording import counted
 
@@ -54,7 +54,7 @@ class Loader:
         batches: Batches,
         start: int,
         end: int,
-        share: Share = WHOLE,
+        share: BatchSlice = WHOLE,
         workers: int = 0,
         stopped: Callable[[], bool] = lambda: False,
     ):
@@ -138,7 +138,7 @@ class _Make:
     """What a worker does: the batch, or this process's share of it, at a position."""
 
     batches: Batches
-    share: Share
+    share: BatchSlice
 
     def __call__(self, position: int) -> Batch:
         return self.batches.at(position, self.share)

@@ -3,32 +3,24 @@
 A run is a folder: `recipe.json`, `run.json` (what was run, with what), `metrics.jsonl`, `checkpoints/`, `samples/`.
 """
 
-import copy
 import json
 import logging
-import platform
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
 
-from zoetrope import __version__
 from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.config import expect_importable, packages_of
+from zoetrope.config import expect_importable
 from zoetrope.embeddings.cache import EmbeddingCache
-from zoetrope.files import write_text
-from zoetrope.foreign import trusting
-from zoetrope.layers.fused import fused
 from zoetrope.models.precision import compute_dtype
-from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
-from zoetrope.strict_json import read_json
-from zoetrope.training.adapters import BASE, adapt, freeze, keep_base
-from zoetrope.training.batch import Batch, Batches, Share
+from zoetrope.training.batch import Batch, Batches, BatchSlice
+from zoetrope.training.building import begin_networks
 from zoetrope.training.checkpoints import Keeper, go_on, sweep
 from zoetrope.training.compiling import compile_blocks
 from zoetrope.training.faults import FOLDER as FAULTS
@@ -36,9 +28,12 @@ from zoetrope.training.faults import all_names, write_fault
 from zoetrope.training.learner import Learner
 from zoetrope.training.loading import Loader, encoded
 from zoetrope.training.lock import Lock
-from zoetrope.training.meters import Step, Window, peak_memory
+from zoetrope.training.meters import Interval, Outcome, peak_memory
+from zoetrope.training.objectives import STUDENT
+from zoetrope.training.players import players_of
 from zoetrope.training.preview import Subjects, sample_sheet, subjects
 from zoetrope.training.ranks import ALONE, Ranks
+from zoetrope.training.record import read_record, write_record
 from zoetrope.training.spec import Recipe, TrainSpec
 from zoetrope.training.state import TrainState, cut_metrics
 from zoetrope.training.told import tell
@@ -49,7 +44,7 @@ from zoetrope.video import save_image
 log = logging.getLogger(__name__)
 
 
-class Progress(NamedTuple):
+class Metrics(NamedTuple):
     """Where a training is, and what it measured of itself since the last report.
 
     Attributes:
@@ -60,6 +55,7 @@ class Progress(NamedTuple):
         data_wait: share of the time in which the training waited for data.
         seconds: of training so far, by a clock that never jumps; those of the runs that it goes on from count.
         peak_memory: the most bytes held so far, see `zoetrope.training.meters.peak_memory`.
+        losses_beside: mean losses of other networks that learn, by name.
     """
 
     examples: int
@@ -72,6 +68,12 @@ class Progress(NamedTuple):
     data_wait: float
     seconds: float
     peak_memory: int | None
+    losses_beside: Mapping[str, float] = MappingProxyType({})
+
+    def line(self) -> dict[str, Any]:
+        """As in `metrics.jsonl`; other networks are named where there are some."""
+        line = self._asdict()
+        return line if self.losses_beside else {name: value for name, value in line.items() if name != "losses_beside"}
 
 
 class Run:
@@ -108,88 +110,52 @@ class Run:
         if ranks.leads:
             self._lock.take()
         with self._lock.used(note=False):
-            self._open(init)
+            known = read_record(folder, recipe, self.stage)
+            # The type that the run computes in is what it always was, or for a new run what its recipe says.
+            self.dtype = getattr(torch, known["dtype"]) if known else compute_dtype(device, self.spec.precision)
+            self.state = self._begin(init)
+            self._go_on()
+            self.learner = self._learner()
+            self._before = self._keep_record(known)  # seconds of training until here
 
-    def _open(self, init: Path | None) -> None:
-        """Find or make the weights, go to the newest checkpoint, and write down what the run is."""
-        known, folder = self._known(), self.folder
-        self.dtype = self._settled(known)
-        torch.manual_seed(seeded(self.spec.seed, "weights", self.stage.name))
-        network = self.stage.network.build().to(self.device)
-        if init is not None and (fresh := read_weights(network, init, missing=self.spec.init_missing)):
-            log.info("%s does not have %d tensors, which begin fresh: %s", init, len(fresh), ", ".join(fresh))
-        self.teacher = self._taught()
-        if self.teacher is not None:
-            network.load_state_dict({**network.state_dict(), **self.teacher.state_dict()})
-        freeze(network, self.spec.freeze, self.spec.learn)
-        if self.spec.lora is not None:
-            keep_base(network, folder / BASE, self.ranks.leads)
-            adapt(network, self.spec.lora)
+    def _begin(self, init: Path | None) -> TrainState:
+        """The state of a new run."""
         spec, ranks = self.spec, self.ranks
         spec.parallel.check(spec.optimizer, spec.lora is not None, ranks)
-        self.state = TrainState(network, fused(copy.deepcopy(network).eval()), spec, self.dtype, ranks)
-        if self.teacher is not None:
-            spec.parallel.spread(self.teacher, ranks, self.dtype)
-        if found := go_on(folder / "checkpoints", self.state, ranks):
+        networks = begin_networks(self.stage, spec, self.folder, self.device, init, ranks)
+
+        def spread(network: Network) -> None:
+            spec.parallel.spread(network, ranks, self.dtype)
+
+        return TrainState(players_of(networks, self.stage, spec, self.dtype, spread), spec)
+
+    def _go_on(self) -> None:
+        """Continue from the newest checkpoint, if there is one."""
+        if found := go_on(self.folder / "checkpoints", self.state, self.ranks):
             log.info("continuing from %s", found)
-        if ranks.leads and spec.reached < 0.5:
+        if self.ranks.leads and self.spec.reached < 0.5:
             told = "%s: the learning rate gets to %.0f %% of its peak: %d examples, warm_up = %d and cool_down = %d"
+            spec = self.spec
             log.warning(told, self.stage.name, 100 * spec.reached, spec.examples, spec.warm_up, spec.cool_down)
-        if spec.compile:
-            compile_blocks(network)
-        student = spec.parallel.student(network, ranks)
-        self.learner = Learner(self.stage, spec, student, self.teacher, self.device, self.dtype)
-        self._before = 0.0  # seconds of training until here
-        if self.ranks.leads:
-            sweep(folder / "checkpoints")
-            self._before = cut_metrics(folder / "metrics.jsonl", self.state.examples)
-            self._record(known)
 
-    def _taught(self) -> Network | None:
-        """The network that the objective learns from, if any. Raises ValueError if its weights cannot be read."""
-        teacher = self.spec.objective.teacher
-        if teacher is None:
-            return None
-        network = teacher.network.build().to(self.device)
-        read_weights(network, (self.folder / teacher.weights).resolve())
-        return fused(network.eval())
+    def _learner(self) -> Learner:
+        """What makes gradients for the networks, which are compiled first if they are to be."""
+        if self.spec.compile:
+            compile_blocks(self.state.network)
+        return Learner(self.stage, self.spec, self.state.players, self.device, self.dtype, self.ranks)
 
-    def _known(self) -> dict[str, Any]:
-        """What the folder's run.json says, {} without one. Raises ValueError if it is not of this stage and network."""
-        settings, recipe = self.folder / "run.json", self.folder / "recipe.json"
-        if not settings.exists():
-            return {}
-        known: dict[str, Any] = read_json(settings)
-        if known["stage"] != self.stage.name:
-            raise ValueError(f"{self.folder}: is a run of stage {known['stage']!r}, not of {self.stage.name!r}")
-        with trusting(*packages_of(self.recipe)):
-            written = Recipe.from_json(read_json(recipe)).cascade.stage(self.stage.name)
-        if written.network != self.stage.network:
-            raise ValueError(f"{self.folder}: holds weights of another network than the recipe's; use another --out")
-        return known
-
-    def _settled(self, known: dict[str, Any]) -> torch.dtype:
-        """The type that the run computes in: what it always was, or for a new run what its recipe says."""
-        return getattr(torch, known["dtype"]) if known else compute_dtype(self.device, self.spec.precision)
-
-    def _record(self, known: dict[str, Any]) -> None:
-        """Write down what the run is, with a line of history for each time that it was begun or gone on with."""
-        now = {
-            "command": sys.argv,
-            "versions": {"zoetrope": __version__, "torch": torch.__version__, "python": platform.python_version()},
-            "device": str(self.device),
-            "threads": torch.get_num_threads(),
-            "examples": self.state.examples,
-        }
+    def _keep_record(self, known: dict[str, Any]) -> float:
+        """Write down what the run is, and forget what it measured after its checkpoint; the seconds until there."""
+        if not self.ranks.leads:
+            return 0.0
+        sweep(self.folder / "checkpoints")
+        before = cut_metrics(self.folder / "metrics.jsonl", self.state.examples)
         about = {"stage": self.stage.name, "dtype": str(self.dtype).removeprefix("torch.")}
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_text(self.folder / "recipe.json", json.dumps(self.recipe.to_json(), indent=1))
-        # Once more the recipe, so that what is changed in recipe.json by hand is noticed.
-        value = {**about, "history": [*known.get("history", []), now], "recipe": self.recipe.to_json()}
-        self._written = json.dumps(value, indent=1)
-        write_text(self.folder / "run.json", self._written)
+        now = {"device": str(self.device), "examples": self.state.examples}
+        self._written = write_record(self.folder, self.recipe, about, now, known)
+        return before
 
-    def train(self, cache: Path | None = None) -> Iterator[Progress]:
+    def train(self, cache: Path | None = None) -> Iterator[Metrics]:
         """Train to the end of the curriculum, reporting every `log_every` examples; checkpoints are kept on the way.
 
         Closing the iterator, `stop`, or an interrupt writes a checkpoint first, unless it came amid an update.
@@ -209,7 +175,7 @@ class Run:
         ):
             yield from self._train(cache)
 
-    def _train(self, cache: Path | None) -> Iterator[Progress]:
+    def _train(self, cache: Path | None) -> Iterator[Metrics]:
         state, spec = self.state, self.spec
         if not self.ranks.leads:
             self.ranks.meet()  # indices and text features that the leading process makes are found by the others
@@ -220,9 +186,9 @@ class Run:
             tell(self.folder, dataset, texts)
             self.ranks.meet()
         batches = Batches(stage=self.stage, spec=spec, dataset=dataset, texts=texts)
-        window, begun = Window(state.examples), time.perf_counter() - self._before
+        interval, begun = Interval(state.examples), time.perf_counter() - self._before
         keeper = Keeper(self.folder / "checkpoints", self.ranks, state, spec.keep, spec.keep_every)
-        share = Share(self.ranks.rank, self.ranks.world)
+        share = BatchSlice(self.ranks.rank, self.ranks.world)
         alone = self.ranks.world == 1  # several end together, after a step
         loader = Loader(batches, state.examples, spec.examples, share, spec.workers, lambda: alone and self.stopped)
         agreed = False
@@ -232,12 +198,12 @@ class Run:
                 before = state.examples
                 self._amid = True
                 with self.ranks.together():
-                    step = self._learn(batch)
+                    outcome = self._learn(batch)
                 self._amid = False
-                window.add(step)
+                interval.add(outcome)
                 if crossed(before, state.examples, spec.log_every) or state.examples >= spec.examples:
-                    yield self._report(window, loader.waited, time.perf_counter() - begun)
-                    window = Window(state.examples, loader.waited)
+                    yield self._report(interval, loader.waited, time.perf_counter() - begun)
+                    interval = Interval(state.examples, loader.waited)
                 draws = self.ranks.leads or keeper.together  # divided weights take all processes to sample with
                 if draws and spec.sample_every and crossed(before, state.examples, spec.sample_every):
                     self._sheet(loader.call(subjects, batches, state.examples))
@@ -282,58 +248,74 @@ class Run:
         self.stopped = self._learning
         return self.stopped
 
-    def _learn(self, batch: Batch) -> Step:
-        """One step on a batch; a loss that is not finite is counted, written down, and its update left out."""
-        state, stop = self.state, torch.tensor([float(self.stopped or self.ranks.orphaned)], device=self.device)
+    def _learn(self, batch: Batch) -> Outcome:
+        """Let the players learn from a batch in turn, the student last; what came of it for that one.
+
+        A loss that is not finite is counted and written down, and its player and those after it do not learn.
+        """
+        state, beside = self.state, {}
         if self.spec.lora is not None and self.spec.lora.dropout:
             torch.manual_seed(seeded(self.spec.seed, f"dropout {self.ranks.rank}", state.examples))
-        errors = self.learner.gradients(batch, self.ranks.world, state.typical).to(self.device)
+        for player in state.turns():
+            outcome = self._turn(player, batch)
+            if not outcome.finite:
+                self._leave_out(batch, outcome)
+                return outcome
+            beside[player] = outcome.loss
+            state.update(player)
+        self._streak = 0
+        state.typical.add(batch.times, outcome.errors)
+        state.advance(batch.size)
+        del beside[STUDENT]
+        return outcome._replace(beside=beside)
+
+    def _turn(self, player: str, batch: Batch) -> Outcome:
+        """The errors of a player on a batch, whose gradient is then there."""
+        student = player == STUDENT
+        typical = self.state.typical if student and self.spec.balance else None
+        errors = self.learner.gradients(player, batch, self.ranks.world, typical).to(self.device)
+        stop = torch.tensor([float(self.stopped or self.ranks.orphaned)], device=self.device)
         # The processes also agree when to end: a signal may reach one of them a step before another.
         self.ranks.add_up([errors, stop])
-        errors, self._ending = errors.cpu(), bool(stop > 0)
-        step = Step(float(errors.mean()), state.gradient_norm(), batch.times, errors)
-        if step.finite:
-            self._streak = 0
-            state.typical.add(batch.times, errors)
-            state.update(batch.size)
-            return step
-        self._leave_out(batch, step)
-        return step
+        self._ending = bool(stop > 0)
+        errors = errors.cpu()
+        return Outcome(float(errors.mean()), self.state.gradient_norm(player), batch.times, errors, player)
 
-    def _leave_out(self, batch: Batch, step: Step) -> None:
+    def _leave_out(self, batch: Batch, outcome: Outcome) -> None:
         """Go on without learning from a batch. Raises FloatingPointError after too many in a row."""
         examples = self.state.examples
         names = all_names(batch, self.ranks)
         where: Path | None = None
         if self.ranks.leads:
             with unneeded(self.folder / FAULTS):
-                where = write_fault(self.folder, examples, names, step)
+                where = write_fault(self.folder, examples, names, outcome)
         self._streak += 1
         told = "loss %s, gradient %s at %d examples: this step is left out%s"
-        log.warning(told, step.loss, step.norm, examples, "" if where is None else f", see {where}")
+        log.warning(told, outcome.loss, outcome.norm, examples, "" if where is None else f", see {where}")
         if self._streak >= self.spec.patience:
             raise FloatingPointError(f"not finite {self._streak} times in a row at {examples} examples")
         self.state.skip(batch.size)
 
-    def _report(self, window: Window, waited: float, seconds: float) -> Progress:
+    def _report(self, interval: Interval, waited: float, seconds: float) -> Metrics:
         state = self.state
-        now = Progress(
+        now = Metrics(
             examples=state.examples,
             total=self.spec.examples,
-            loss=window.mean_loss(),
-            grad_norm=window.mean_norm(),
+            loss=interval.mean_loss(),
+            grad_norm=interval.mean_norm(),
             learning_rate=self.spec.learning_rate(state.examples),
-            examples_per_second=window.speed(state.examples),
-            loss_by_time=window.loss_by_time(),
-            data_wait=window.data_wait(waited),
+            examples_per_second=interval.speed(state.examples),
+            loss_by_time=interval.loss_by_time(),
+            data_wait=interval.data_wait(waited),
             seconds=seconds,
             peak_memory=peak_memory(self.device),
+            losses_beside=interval.mean_losses_beside(),
         )
         if self.ranks.leads:
             with unneeded(self.folder / "metrics.jsonl"):
-                append_text(self.folder / "metrics.jsonl", json.dumps(now._asdict()) + "\n")
+                append_text(self.folder / "metrics.jsonl", json.dumps(now.line()) + "\n")
         for track in self._tracks:
-            track.scalars(state.examples, scalars_of(now._asdict()))
+            track.scalars(state.examples, scalars_of(now.line()))
         return now
 
     def _sheet(self, seen: Subjects) -> None:

@@ -3,21 +3,33 @@
 import math
 import sys
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from zoetrope.training.objectives import STUDENT
+
 BINS = 8  # parts of [0, 1] that the loss is told for
 
 
-class Step(NamedTuple):
-    """What came of one batch: its mean loss and gradient norm, and the errors (B,) at its times t (B,)."""
+class Outcome(NamedTuple):
+    """What came of one batch for one player.
+
+    Attributes:
+        loss: the mean error. norm: of the gradient.
+        times, errors: the errors (B,) at the times t (B,) of the examples.
+        player: that it is about; of the student, `beside` has the losses of those that learnt from the batch before it.
+    """
 
     loss: float
     norm: float
     times: Tensor
     errors: Tensor
+    player: str = STUDENT
+    beside: Mapping[str, float] = MappingProxyType({})
 
     @property
     def finite(self) -> bool:
@@ -25,7 +37,7 @@ class Step(NamedTuple):
         return math.isfinite(self.loss) and math.isfinite(self.norm)
 
 
-class Window:
+class Interval:
     """What happened since the last report. Time is that of a clock that never jumps."""
 
     def __init__(self, examples: int, waited: float = 0.0):
@@ -33,16 +45,19 @@ class Window:
         self.first, self.start, self.waited = examples, time.perf_counter(), waited
         self.losses: list[float] = []
         self.norms: list[float] = []
+        self.beside: dict[str, list[float]] = {}
         self.sums, self.counts = (torch.zeros(BINS, dtype=torch.float64) for _ in range(2))
 
-    def add(self, step: Step) -> None:
-        """Take in one step; one that was left out does not count."""
-        if step.finite:
-            self.losses.append(step.loss)
-            self.norms.append(step.norm)
-            part = (step.times * BINS).long().clamp(max=BINS - 1)
-            self.sums.index_add_(0, part, step.errors.double())
-            self.counts.index_add_(0, part, torch.ones_like(step.errors, dtype=torch.float64))
+    def add(self, outcome: Outcome) -> None:
+        """Take in one batch; one that was left out does not count."""
+        if outcome.finite:
+            self.losses.append(outcome.loss)
+            self.norms.append(outcome.norm)
+            for name, loss in outcome.beside.items():
+                self.beside.setdefault(name, []).append(loss)
+            part = (outcome.times * BINS).long().clamp(max=BINS - 1)
+            self.sums.index_add_(0, part, outcome.errors.double())
+            self.counts.index_add_(0, part, torch.ones_like(outcome.errors, dtype=torch.float64))
 
     def mean_loss(self) -> float | None:
         """The mean of the losses, None if every step was left out."""
@@ -51,6 +66,10 @@ class Window:
     def mean_norm(self) -> float | None:
         """The mean of the gradient's norms, None if every step was left out."""
         return sum(self.norms) / len(self.norms) if self.norms else None
+
+    def mean_losses_beside(self) -> dict[str, float]:
+        """The mean loss of each other player that learnt, by name."""
+        return {name: sum(losses) / len(losses) for name, losses in self.beside.items()}
 
     def loss_by_time(self) -> tuple[float | None, ...]:
         """The mean error in each of `BINS` equal parts of diffusion time; None where there was no example."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from zoetrope.cascade.migration import path_of_today, recipe_of_today
+from zoetrope.cascade.migration import path_of_today, recipe_of_today, recipe_path_of_today
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import Config, overridden, parse_json, unknown
 from zoetrope.data import Source
@@ -15,7 +15,7 @@ from zoetrope.models.weights import Missing
 from zoetrope.shapes import VideoShape
 from zoetrope.training.adapters import Lora
 from zoetrope.training.objectives import Objective
-from zoetrope.training.objectives.denoise import Denoise
+from zoetrope.training.objectives.denoise import Denoising
 from zoetrope.training.optimizers import OptimizerName
 from zoetrope.training.parallel import Parallel
 from zoetrope.training.parallel.replicated import Replicated
@@ -93,7 +93,7 @@ class TrainSpec(Config):
     data: Source
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
     seed: NonNegativeInt = 0
-    objective: Objective = Denoise()
+    objective: Objective = Denoising()
     weight: LossWeight = "eps"
     times: Times = Uniform()
     balance: bool = False
@@ -159,6 +159,14 @@ class TrainSpec(Config):
             if examples < end:
                 return phase, end - examples
         return self.phases[-1], 0
+
+    def steps_at(self, examples: int) -> int:
+        """How many batches the curriculum has before this position."""
+        steps = 0
+        for phase in self.phases:
+            within = min(examples, phase.examples)
+            steps, examples = steps + -(-within // phase.batch), examples - within
+        return steps
 
     def learning_rate(self, examples: int) -> float:
         """The learning rate after so many examples: the phase's peak times `rate`, warmed up and cooled down."""
@@ -274,7 +282,7 @@ class Recipe(Config):
         """The full path of a field that may begin with the name of a stage."""
         head, _, rest = path.partition(".")
         if head in type(self).model_fields:
-            return path
+            return recipe_path_of_today(path)
         self.cascade.stage(head)
         rest = path_of_today(rest)
         section, _, inner = rest.partition(".")

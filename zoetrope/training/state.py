@@ -2,24 +2,20 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
-from torch.optim import AdamW, Optimizer
+from torch import Tensor
 
 from zoetrope.explain import reason
 from zoetrope.files import write_text
 from zoetrope.models.checkpoints import POSITION, Damaged, read_position
-from zoetrope.models.weights import read_weights
-from zoetrope.networks import Former, Network
-from zoetrope.training.adapters import adapters, formerly, is_adapted, merged, read_adapters
-from zoetrope.training.averages import Averages
-from zoetrope.training.optimizers import Muon, optimizers, remembered, state_shapes
-from zoetrope.training.pieces import Stored, divided, is_divided, whole
-from zoetrope.training.ranks import Ranks
+from zoetrope.networks import Network
+from zoetrope.training.objectives import STUDENT
+from zoetrope.training.pieces import Stored
+from zoetrope.training.players import Learning, Player
 from zoetrope.training.spec import TrainSpec
 
 log = logging.getLogger(__name__)
@@ -48,71 +44,73 @@ class TypicalError:
 
 
 class TrainState:
-    """The network, the moving average of its weights, the optimizer, and how many examples they have seen."""
+    """The players of a training, and how many examples they have seen."""
 
-    def __init__(
-        self,
-        network: Network,
-        average: Network,
-        spec: TrainSpec,
-        dtype: torch.dtype = torch.float32,
-        ranks: Ranks | None = None,
-    ):
-        """`average` learns nothing and is sampled from: it may be fused. `dtype` is what the training computes in.
-
-        Among `ranks`, if any, the weights are divided as the spec says.
-        """
-        self.network = network
-        self.average = average
-        self.averages = Averages(average, spec.half_lives)
-        if ranks is not None:
-            for module in (network, *self.averages.networks):
-                spec.parallel.spread(module, ranks, dtype)
-        self.spec = spec
+    def __init__(self, players: Mapping[str, Player], spec: TrainSpec):
+        """`players` as of `zoetrope.training.players.players_of`."""
+        self.players, self.spec = players, spec
         self.examples = 0
         self.typical = TypicalError()
-        self.optimizers = optimizers(
-            network, spec.optimizer, betas=spec.betas, weight_decay=spec.weight_decay, dtype=dtype
-        )
 
-    def gradient_norm(self) -> float:
-        """The norm of the gradient, which is then clipped."""
-        return float(whole(nn.utils.clip_grad_norm_(self.network.parameters(), self.spec.clip)))
+    @classmethod
+    def alone(cls, network: Network, spec: TrainSpec, dtype: torch.dtype = torch.float32) -> Self:
+        """That of a network which learns in one process without others; `dtype` is what it computes in."""
+        return cls({STUDENT: Player(network, Learning.of_student(spec), dtype)}, spec)
+
+    @property
+    def student(self) -> Player:
+        """What is trained to be sampled."""
+        return self.players[STUDENT]
+
+    @property
+    def network(self) -> Network:
+        """The student's network."""
+        return self.student.network
+
+    @property
+    def average(self) -> Network:
+        """The first moving average of the student's weights, which is what is sampled with."""
+        return self.student.averages.networks[0]
+
+    def turns(self) -> list[str]:
+        """The players that learn from the batch at hand, in this order: the student when the others have."""
+        step = self.spec.steps_at(self.examples)
+        learning = {name: player.learning for name, player in self.players.items()}
+        others = [name for name, how in learning.items() if how is not None and step % how.every == 0]
+        return [*(name for name in others if name != STUDENT), STUDENT]
+
+    def gradient_norm(self, player: str = STUDENT) -> float:
+        """The norm of a player's gradient, which is then clipped."""
+        return self.players[player].gradient_norm(self.spec.clip)
+
+    def update(self, player: str = STUDENT) -> None:
+        """One optimizer step of a player."""
+        self.players[player].update(self.spec.learning_rate(self.examples))
+
+    def advance(self, batch: int) -> None:
+        """Go on after a batch that was learnt from; the moving averages follow."""
+        self.examples += batch
+        for player in self.players.values():
+            player.averages.update(player.network, batch, self.examples)
 
     def skip(self, batch: int) -> None:
         """Go on without learning from a batch."""
-        self.network.zero_grad(set_to_none=True)
+        for player in self.players.values():
+            player.forget()
         self.examples += batch
-
-    def update(self, batch: int) -> None:
-        """One optimizer step, and the moving average after it."""
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = self.spec.learning_rate(self.examples)
-            optimizer.step()
-        self.network.zero_grad(set_to_none=True)
-        self.examples += batch
-        self.averages.update(self.network, batch, self.examples)
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
         """Everything that a checkpoint keeps, by the names of its parts."""
-        found: dict[str, dict[str, Tensor]] = {}
-        for name, module in (("model", self.network), *self.averages.named()):
-            found[name] = merged(module)
-            if is_adapted(module):
-                found[_adapter_of(name)] = adapters(module)
-        found["optimizer"] = self._optimizer_tensors()
-        found["errors"] = {"sums": self.typical.sums, "counts": self.typical.counts}
-        return found
+        found = {part: tensors for name, player in self.players.items() for part, tensors in player.parts(name).items()}
+        return {**found, "errors": {"sums": self.typical.sums, "counts": self.typical.counts}}
 
     def load(self, checkpoint: Path) -> None:
         """Continue from a checkpoint, whatever division among processes it was written with.
 
-        Raises ValueError that names the file if one is missing or damaged, or is not of this network.
+        Raises ValueError that names the file if one is missing or damaged, or is not of these networks.
         """
-        for name, module in (("model", self.network), *self.averages.named()):
-            self._read(module, checkpoint, name)
-        self._read_optimizers(Stored(checkpoint, "optimizer", self._formerly()))
+        for name, player in self.players.items():
+            player.load(name, checkpoint)
         stored = Stored(checkpoint, "errors")
         for name, own in (("sums", self.typical.sums), ("counts", self.typical.counts)):
             stored.fill(name, own)
@@ -120,72 +118,6 @@ class TrainState:
         if threads != torch.get_num_threads():
             here = torch.get_num_threads()
             log.warning("%s was written with %d threads, not %d: the last bits may differ", checkpoint, threads, here)
-
-    def _formerly(self) -> dict[str, Former]:
-        """Where older checkpoints have what is remembered of each parameter. What is in 8 bits cannot be divided."""
-        known = formerly(self.network)
-        return {
-            f"{key}.{name}": old._replace(name=f"{key}.{old.name}")
-            for name, parameter, optimizer in self._optimized()
-            if (old := known.get(name)) is not None and isinstance(optimizer, AdamW | Muon)
-            for key in state_shapes(optimizer, parameter)
-        }
-
-    def _read_optimizers(self, stored: Stored) -> None:
-        left = stored.names()
-        for name, parameter, optimizer in self._optimized():
-            optimizer.state.pop(parameter, None)
-            shapes = {f"{key}.{name}": shape for key, shape in state_shapes(optimizer, parameter).items()}
-            if not any(key in left for key in shapes):  # a parameter that never had a gradient has no state
-                continue
-            own: dict[str, Tensor] = {}
-            for key, shape in shapes.items():
-                stored.expect(key, shape)
-                bare = key.partition(".")[0]
-                if is_divided(parameter) and shape == parameter.shape:
-                    own[bare] = torch.zeros_like(parameter, requires_grad=False)
-                    stored.fill(key, own[bare])
-                else:
-                    own[bare] = stored.read(key)
-            optimizer.state[parameter] = remembered(optimizer, parameter, own)
-            left -= shapes.keys()
-        older = {old.name for old in formerly(self.network).values()}
-        if left and min(left).partition(".")[2] in older:
-            why = "was written when query, key and value were one matrix, of which what is in 8 bits cannot be divided"
-            raise ValueError(f"{stored.path}: {why}; begin a new run from its weights with --init")
-        if left:
-            raise ValueError(f"{stored.path}: holds {min(left)!r}, which {self.spec.optimizer!r} has no use for")
-
-    def _read(self, module: Network, checkpoint: Path, name: str) -> None:
-        """Fill one network from its part of a checkpoint, or from the first average's if it is another that is new."""
-        file = f"{_adapter_of(name) if is_adapted(module) else name}.safetensors"
-        if name not in ("model", "average") and not (checkpoint / file).exists():
-            log.warning("%s has no %s: that average begins as the first one is", checkpoint, file)
-            module.load_state_dict(self.average.state_dict())
-        elif is_adapted(module):
-            read_adapters(module, checkpoint / file)
-        elif (checkpoint / name).is_dir() or divided(module.state_dict()):
-            stored, own = Stored(checkpoint, name, module.formerly()), module.state_dict()
-            for key, target in own.items():
-                stored.fill(key, target)
-            if extra := stored.names() - own.keys():
-                raise ValueError(f"{stored.path}: holds {min(extra)!r}, which this network has no use for")
-        else:
-            read_weights(module, checkpoint / file)
-
-    def _optimized(self) -> Iterator[tuple[str, nn.Parameter, Optimizer]]:
-        """Every parameter that learns, with its name and its optimizer."""
-        owners = {id(p): own for own in self.optimizers for group in own.param_groups for p in group["params"]}
-        for name, parameter in self.network.named_parameters():
-            if id(parameter) in owners:
-                yield name, parameter, owners[id(parameter)]
-
-    def _optimizer_tensors(self) -> dict[str, Tensor]:
-        return {
-            f"{key}.{name}": torch.as_tensor(value).contiguous()
-            for name, parameter, optimizer in self._optimized()
-            for key, value in optimizer.state.get(parameter, {}).items()
-        }
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -244,8 +176,3 @@ def _seen(checkpoint: Path) -> tuple[int, int]:
     except (ValueError, KeyError, TypeError) as error:
         told = f"expected the whole numbers examples and threads as JSON ({reason(error)})"
         raise Damaged(f"{checkpoint / POSITION}: {told}") from None
-
-
-def _adapter_of(name: str) -> str:
-    """The name of the file with a network's adapters beside that of its merged weights."""
-    return "adapter" if name == "model" else f"adapter-{name}"

@@ -1,28 +1,48 @@
-"""What a network learns to answer, one objective a file: real noise, or what a teacher makes of it."""
+"""What a network learns, one objective a file: to tell noise from video, or what a teacher makes of it.
+
+An objective says which networks take part beside the student, the one that is sampled, and what the error of each that
+learns is on some examples.
+"""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, NamedTuple, Self
 
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Config, Kind
 from zoetrope.diffusion.level import NoiseLevel
+from zoetrope.diffusion.loss import LossWeight, output_weight, squared_error
 from zoetrope.networks import NetworkConfig
 from zoetrope.schedules import Schedule
+from zoetrope.training.optimizers import OptimizerName
+from zoetrope.training.parallel import Call
 from zoetrope.training.times import Times
 from zoetrope.training.times.uniform import Uniform
 
-Ask = Callable[[Tensor, Tensor, Conditioning], Tensor]
-"""A teacher: (z, logsnr, conditioning) -> what its network outputs, without a graph."""
+STUDENT, AVERAGE, TEACHER = "student", "average", "teacher"
+
+Players = Mapping[str, Call]
+"""The networks of a training by name: (z, logsnr, conditioning) -> output.
+
+"student" and "average", the student's own moving average, are always there. The gradient of an error reaches the
+weights of the player that learns from it alone. Another that learns in its own turn, as a critic, hands on the gradient
+of a z that has a graph, and makes no graph of its own. Those that do not learn, and the average, are shown a z without.
+"""
 
 
 class Lesson(NamedTuple):
-    """Examples on the device: clean videos x and noise like them (B, C, F, H, W), u (B,) in [0, 1), conditioning.
+    """Examples on the device.
 
-    `times` makes diffusion times of u.
+    Attributes:
+        x, eps: clean videos and noise like them, (B, C, F, H, W).
+        u: (B,) in [0, 1), which `times` makes diffusion times of.
+        given: conditioning.
+        weight: which error is minimised.
+        counted: frames that have a loss, (B, F) bool; None: all.
     """
 
     x: Tensor
@@ -30,6 +50,8 @@ class Lesson(NamedTuple):
     u: Tensor
     given: Conditioning
     times: Times = Uniform()
+    weight: LossWeight = "eps"
+    counted: Tensor | None = None
 
     def level(self, schedule: Schedule) -> NoiseLevel:
         """The noise level of each example."""
@@ -37,11 +59,20 @@ class Lesson(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What a network is shown, z (B, C, F, H, W) at a level (B,), and what its output should be, like z."""
+    """What a student is shown, z (B, C, F, H, W) at a level (B,) or (B, F), and what it should output, like z."""
 
     z: Tensor
     level: NoiseLevel
     answer: Tensor
+
+    def output(self, player: Call, lesson: Lesson) -> Tensor:
+        """What a network outputs."""
+        return player(self.z, self.level.logsnr, lesson.given)
+
+    def errors(self, stage: StageSpec, lesson: Lesson, output: Tensor) -> Tensor:
+        """The squared error (B,) of an output over the frames that count, weighted as the lesson says."""
+        weight = output_weight(lesson.weight, stage.prediction, self.level).float()
+        return squared_error(output, self.answer, weight, lesson.counted)
 
 
 class Teacher(Config):
@@ -58,6 +89,36 @@ class Teacher(Config):
     weights: str
 
 
+class PlayerSpec(Config):
+    """A network that takes part in a training beside the student.
+
+    Attributes:
+        network: its architecture.
+        weights: what it starts with, a safetensors file relative to the run's folder; None: fresh weights.
+        learns: whether it is trained too. One that is not stays as its file has it.
+        rate: its learning rate, as a multiple of the student's.
+        every: it learns from every so many-th batch.
+        optimizer: None is the student's.
+        betas: of its optimizer; None: the student's.
+        half_life: of each moving average of its weights, in examples.
+    """
+
+    network: NetworkConfig
+    weights: str | None = None
+    learns: bool = True
+    rate: PositiveFloat = 1.0
+    every: PositiveInt = 1
+    optimizer: OptimizerName | None = None
+    betas: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] | None = None
+    half_life: tuple[PositiveInt, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> Self:
+        if not self.learns and self.weights is None:
+            raise ValueError("weights: expected a file, got none; a network that does not learn cannot do without")
+        return self
+
+
 class Objective(Kind, ABC):
     """What a network learns.
 
@@ -69,6 +130,26 @@ class Objective(Kind, ABC):
 
     teacher: Teacher | None = None
 
+    def players(self, stage: StageSpec) -> dict[str, PlayerSpec]:
+        """The networks that take part beside the student, by name; those that learn do so in this order."""
+        if self.teacher is None:
+            return {}
+        return {TEACHER: PlayerSpec(network=self.teacher.network, weights=self.teacher.weights, learns=False)}
+
     @abstractmethod
-    def __call__(self, stage: StageSpec, lesson: Lesson, ask: Ask | None) -> Question:
-        """A question for each example of a lesson; `ask` is the teacher, if there is one."""
+    def __call__(self, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
+        """The error (B,) of the student on each example, with a graph.
+
+        It calls the student once: what a network that is divided among processes is shown is stacked into one batch.
+        """
+
+    def errors_of(self, player: str, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
+        """The error (B,) of another player that learns, likewise; objectives with such players define it."""
+        raise NotImplementedError(f"{self.kind()}: does not say what the error of {player!r} is")
+
+
+def errors_of(objective: Objective, player: str, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
+    """The error (B,) of any player that learns, with a graph."""
+    if player == STUDENT:
+        return objective(stage, lesson, players)
+    return objective.errors_of(player, stage, lesson, players)

@@ -1,15 +1,22 @@
 """Learn from data: tell the noise from the video [Ho et al. 2022, arXiv:2210.02303, Sec. 2.1 and 2.4]."""
 
+from torch import Tensor
+
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.diffusion.prediction import target
 from zoetrope.diffusion.process import diffuse
-from zoetrope.training.objectives import Ask, Lesson, Objective, Question
+from zoetrope.training.objectives import STUDENT, Lesson, Objective, Players, Question
 
 
-class Denoise(Objective):
+class Denoising(Objective):
     """z = alpha x + sigma eps at a random time; the answer is what the stage predicts."""
 
-    def __call__(self, stage: StageSpec, lesson: Lesson, ask: Ask | None) -> Question:
+    def __call__(self, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
+        question = self.question(stage, lesson)
+        return question.errors(stage, lesson, question.output(players[STUDENT], lesson))
+
+    def question(self, stage: StageSpec, lesson: Lesson) -> Question:
+        """What the student is asked."""
         level = lesson.level(stage.schedule)
         z = diffuse(lesson.x, lesson.eps, level)
         return Question(z, level, target(stage.prediction, lesson.x, lesson.eps, level))

@@ -1,6 +1,7 @@
 """Learn to answer as a guided teacher, in one call instead of two [Meng et al. 2023, arXiv:2210.03142, Sec. 3.1]."""
 
 import torch
+from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import stacked
@@ -8,7 +9,8 @@ from zoetrope.diffusion.distillation import guided_answer, thresholded_answer
 from zoetrope.diffusion.process import diffuse
 from zoetrope.guidance.text import with_and_without_text
 from zoetrope.inputs.guidance_weight import weight_of
-from zoetrope.training.objectives import Ask, Lesson, Objective, Question, Teacher
+from zoetrope.training.objectives import STUDENT, TEACHER, Lesson, Objective, Players, Question, Teacher
+from zoetrope.training.parallel import Call
 
 
 class Guide(Objective):
@@ -20,12 +22,16 @@ class Guide(Objective):
 
     teacher: Teacher
 
-    def __call__(self, stage: StageSpec, lesson: Lesson, ask: Ask | None) -> Question:
-        assert ask is not None
+    def __call__(self, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
+        question = self.question(stage, lesson, players[TEACHER])
+        return question.errors(stage, lesson, question.output(players[STUDENT], lesson))
+
+    def question(self, stage: StageSpec, lesson: Lesson, teacher: Call) -> Question:
+        """What the student is asked."""
         level = lesson.level(stage.schedule)
         z = diffuse(lesson.x, lesson.eps, level)
-        logsnr = level.logsnr.to(z.dtype)
-        both = ask(torch.cat([z, z]), torch.cat([logsnr, logsnr]), stacked(with_and_without_text(lesson.given, None)))
+        given = stacked(with_and_without_text(lesson.given, None))
+        both = teacher(torch.cat([z, z]), level.repeated(2).logsnr, given)
         conditional, unconditional = both.chunk(2)
         answer = guided_answer(conditional, unconditional, weight_of(lesson.given))
         if stage.sampling.threshold == "static":

@@ -8,7 +8,8 @@ from zoetrope.diffusion.distillation import Grid, halving_answer
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import x_from
 from zoetrope.diffusion.process import diffuse
-from zoetrope.training.objectives import Ask, Lesson, Objective, Question, Teacher
+from zoetrope.training.objectives import STUDENT, TEACHER, Lesson, Objective, Players, Question, Teacher
+from zoetrope.training.parallel import Call
 
 
 class Halve(Objective):
@@ -23,14 +24,18 @@ class Halve(Objective):
     steps: PositiveInt
     stochastic: bool = False
 
-    def __call__(self, stage: StageSpec, lesson: Lesson, ask: Ask | None) -> Question:
-        assert ask is not None
+    def __call__(self, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
+        question = self.question(stage, lesson, players[TEACHER])
+        return question.errors(stage, lesson, question.output(players[STUDENT], lesson))
+
+    def question(self, stage: StageSpec, lesson: Lesson, teacher: Call) -> Question:
+        """What the student is asked."""
         grid = Grid(self.steps, self.stochastic)
         place = grid.place(lesson.u)
         jump = grid.jump(stage.schedule, place)
         z = diffuse(lesson.x, lesson.eps, jump.start)
 
-        def teacher(z: Tensor, level: NoiseLevel) -> Tensor:
-            return x_from(stage.prediction, ask(z, level.logsnr.to(z.dtype), lesson.given), z, level)
+        def x_hat(z: Tensor, level: NoiseLevel) -> Tensor:
+            return x_from(stage.prediction, teacher(z, level.logsnr, lesson.given), z, level)
 
-        return Question(z, jump.start, halving_answer(stage.prediction, teacher, z, jump, place))
+        return Question(z, jump.start, halving_answer(stage.prediction, x_hat, z, jump, place))

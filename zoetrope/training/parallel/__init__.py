@@ -20,7 +20,7 @@ from zoetrope.training.ranks import Ranks
 Call = Callable[[Tensor, Tensor, Conditioning], Tensor]
 
 
-class Student(NamedTuple):
+class Synced(NamedTuple):
     """A network as it is trained by several processes.
 
     Attributes:
@@ -49,5 +49,5 @@ class Parallel(Kind, ABC):
         """
 
     @abstractmethod
-    def student(self, network: Network, ranks: Ranks) -> Student:
+    def synced(self, network: Network, ranks: Ranks) -> Synced:
         """The network as it is trained, after it was spread; parameters that are frozen by now stay so."""

@@ -13,7 +13,7 @@ from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from zoetrope.networks import Network
-from zoetrope.training.parallel import Parallel, Student
+from zoetrope.training.parallel import Parallel, Synced
 from zoetrope.training.ranks import Ranks
 
 
@@ -23,15 +23,15 @@ class Replicated(Parallel):
     def spread(self, network: Network, ranks: Ranks, dtype: torch.dtype) -> None:
         """Nothing is divided."""
 
-    def student(self, network: Network, ranks: Ranks) -> Student:
+    def synced(self, network: Network, ranks: Ranks) -> Synced:
         """The network, wrapped if there are several processes."""
         if ranks.world == 1:
-            return Student(network, nullcontext)
+            return Synced(network, nullcontext)
         # Which parameters a phase has no use for (time, in single images) changes on the way: they are looked for. It
         # also keeps the buckets as they are, for good: a resumed training adds up in the order of one never stopped.
         wrapped = DistributedDataParallel(network, find_unused_parameters=True, gradient_as_bucket_view=True)
         wrapped.register_comm_hook(None, _add_up)
-        return Student(wrapped, wrapped.no_sync)
+        return Synced(wrapped, wrapped.no_sync)
 
 
 def _add_up(state: object, bucket: GradBucket) -> Future[Tensor]:

@@ -19,7 +19,7 @@ from torch.distributed.fsdp import (
 )
 
 from zoetrope.networks import Network
-from zoetrope.training.parallel import Parallel, Student
+from zoetrope.training.parallel import Parallel, Synced
 from zoetrope.training.ranks import Ranks
 
 
@@ -58,20 +58,20 @@ class Sharded(Parallel):
             module.set_gradient_divide_factor(1.0)  # the sum over all processes, where the default is the mean
             module.set_force_sum_reduction_for_comms(True)
 
-    def student(self, network: Network, ranks: Ranks) -> Student:
+    def synced(self, network: Network, ranks: Ranks) -> Synced:
         """The network itself, which was spread."""
         assert isinstance(network, FSDPModule)
-        student: FSDPModule = network
+        divided: FSDPModule = network
 
         @contextmanager
         def alone() -> Iterator[None]:
-            student.set_requires_gradient_sync(False)
+            divided.set_requires_gradient_sync(False)
             try:
                 yield
             finally:
-                student.set_requires_gradient_sync(True)
+                divided.set_requires_gradient_sync(True)
 
-        return Student(network, alone)
+        return Synced(network, alone)
 
 
 def _sharded(network: Network) -> Iterator[FSDPModule]:

@@ -88,12 +88,14 @@ class _Optional(Track):
 
 
 def scalars_of(line: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a line of metrics by name; those of a list are numbered, and what is None is left out."""
+    """The numbers of a line of metrics by name; those of a list are numbered, of a mapping named, and None left out."""
     found: dict[str, float] = {}
     for name, value in line.items():
         if isinstance(value, list | tuple):
             numbered = {f"{name}/{place}": float(one) for place, one in enumerate(value) if one is not None}
             found.update(numbered)
+        elif isinstance(value, Mapping):
+            found.update({f"{name}/{key}": float(one) for key, one in value.items()})
         elif isinstance(value, int | float):
             found[name] = float(value)
     return found

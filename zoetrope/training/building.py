@@ -1,0 +1,59 @@
+"""The networks of a run as it begins: fresh, from a file, or as the teacher is."""
+
+import logging
+from pathlib import Path
+
+import torch
+
+from zoetrope.cascade.noise import seeded
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.models.checkpoints import find_checkpoints
+from zoetrope.models.weights import read_weights
+from zoetrope.networks import Network
+from zoetrope.training.adapters import BASE, adapt, freeze, keep_base
+from zoetrope.training.objectives import STUDENT, TEACHER
+from zoetrope.training.players import networks_of
+from zoetrope.training.ranks import Ranks
+from zoetrope.training.spec import TrainSpec
+
+log = logging.getLogger(__name__)
+
+
+def begin_networks(
+    stage: StageSpec, spec: TrainSpec, folder: Path, device: torch.device, init: Path | None, ranks: Ranks
+) -> dict[str, Network]:
+    """The networks of a stage's training by name, on the device, with what they begin with.
+
+    The student begins with the weights of the file `init`, if any; one that has a teacher as that one. With adapters
+    the weights beside them are written into the run's folder, or read from there.
+
+    Raises ValueError for unfit weights.
+    """
+    networks = _others(stage, spec, folder, device)
+    torch.manual_seed(seeded(spec.seed, "weights", stage.name))
+    student = stage.network.build().to(device)
+    if init is not None and (fresh := read_weights(student, init, missing=spec.init_missing)):
+        log.info("%s does not have %d tensors, which begin fresh: %s", init, len(fresh), ", ".join(fresh))
+    if TEACHER in networks:
+        student.load_state_dict({**student.state_dict(), **networks[TEACHER].state_dict()})
+    freeze(student, spec.freeze, spec.learn)
+    if spec.lora is not None:
+        keep_base(student, folder / BASE, ranks.leads)
+        adapt(student, spec.lora)
+    return {STUDENT: student, **networks}
+
+
+def _others(stage: StageSpec, spec: TrainSpec, folder: Path, device: torch.device) -> dict[str, Network]:
+    """The networks beside the student."""
+    begun = bool(find_checkpoints(folder / "checkpoints"))
+    made: dict[str, Network] = {}
+    told = spec.objective.players(stage)
+    for name, config in networks_of(stage, spec).items():
+        if name == STUDENT:
+            continue
+        torch.manual_seed(seeded(spec.seed, f"weights of {name}", stage.name))
+        made[name] = config.build().to(device)
+        weights = told[name].weights
+        if weights is not None and not (begun and told[name].learns):
+            read_weights(made[name], (folder / weights).resolve())
+    return made
