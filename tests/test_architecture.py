@@ -131,6 +131,36 @@ def test_files_and_functions_are_short_and_explained(name: str) -> None:
     assert [found for found in functions(path) if found[1] >= LONGEST_FUNCTION] == []
 
 
+FAMILIES = {"tokens", "maps", "numbers"}
+# Who moves a family whole, whatever inputs it is of: the maps of a part of a video, and the length of the longest text.
+MOVERS = {"cascade/execution/call.py": "maps", "cascade/execution/streamed.py": "maps", "cascade/sample.py": "tokens"}
+HOME = ("conditioning", "inputs", "guidance", "networks")
+
+
+def families(path: Path) -> Iterator[str]:
+    """Which families of conditioning a file reads or fills, each time that it does."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Attribute):
+            yield from FAMILIES & {node.attr}
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Conditioning", "replace"):
+            yield from (word.arg for word in node.keywords if word.arg in FAMILIES)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if layer("zoetrope." + name[:-3].replace("/", ".")) not in HOME]
+)
+def test_what_networks_are_told_is_named_by_inputs_guidance_and_networks_alone(name: str) -> None:
+    assert set(families(PACKAGE / name)) <= {MOVERS.get(name)}
+
+
+def test_grad_mode_is_asked_for_in_one_place_alone() -> None:
+    """Checkpoints of activations need it: nothing else takes it for a sign of inference."""
+    asked = ("is_grad_enabled", "is_inference_mode_enabled")
+    found = [name for name in NAMES if any(word in (PACKAGE / name).read_text("utf-8") for word in asked)]
+    assert found == ["networks/_unet.py"]
+    assert (PACKAGE / found[0]).read_text("utf-8").count("is_grad_enabled") == 1
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("commands")])
 def test_only_commands_print(name: str) -> None:
     calls = [node for node in ast.walk(tree(PACKAGE / name)) if isinstance(node, ast.Call)]

@@ -172,7 +172,7 @@ DIFFER = {
     "language": {"cascade.text.type", "cascade.text.limit"},  # no caption is as long as either limit
     "model_size": {f"cascade.stages.0.network.levels.{level}.width" for level in (0, 1)},
     "prediction": {"cascade.stages.1.prediction", "training.ssr.weight"},
-    "temporal_layers": {f"cascade.stages.1.network.levels.{level}.temporal" for level in (0, 1)},
+    "temporal_layers": {f"cascade.stages.1.network.levels.{level}.temporal.0" for level in (0, 1)},
 }
 
 

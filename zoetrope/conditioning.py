@@ -1,14 +1,16 @@
 """What a network is given beside z, by family: tokens, maps and numbers. Operations are written over families."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from zoetrope.shapes import Window
+
+V = TypeVar("V")
 
 NONE: Mapping[str, Tensor] = MappingProxyType({})
 
@@ -93,6 +95,14 @@ class Conditioning:
     def names(self) -> set[str]:
         """Those of all inputs there are."""
         return {*self.tokens, *self.maps, *self.numbers}
+
+    def only(self, names: Container[str]) -> Self:
+        """The inputs of these names alone."""
+
+        def kept(family: Mapping[str, V]) -> dict[str, V]:
+            return {name: value for name, value in family.items() if name in names}
+
+        return replace(self, tokens=kept(self.tokens), maps=kept(self.maps), numbers=kept(self.numbers))
 
     def select(self, rows: Tensor) -> Self:
         """The conditioning of some examples of the batch."""

@@ -11,6 +11,7 @@ from typing import Annotated, NamedTuple, Self
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn import Parameter
 
 from zoetrope.config import Config
 
@@ -75,6 +76,11 @@ class Window(NamedTuple):
         """The same place, counted from where `outer` begins."""
         moved = (range(own.start - o.start, own.stop - o.start) for own, o in zip(self, outer, strict=True))
         return Window(*moved)
+
+
+def has_data(tensor: Tensor) -> bool:
+    """Whether a tensor has values, which those that only count what work costs have not."""
+    return type(tensor) in (Tensor, Parameter) and not tensor.is_meta
 
 
 def aligned(x: Tensor, like: Tensor) -> Tensor:

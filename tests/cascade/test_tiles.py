@@ -11,9 +11,9 @@ from torch import Tensor
 from zoetrope.cascade.execution import cost as costs
 from zoetrope.cascade.execution import layout as layouts
 from zoetrope.cascade.execution.call import Calls, in_one_call
-from zoetrope.cascade.execution.cost import stage_cost
+from zoetrope.cascade.execution.cost import sampler_bytes, stage_cost
 from zoetrope.cascade.execution.layout import Layout, least_memory, plan_layout
-from zoetrope.cascade.execution.meter import peak_bytes
+from zoetrope.cascade.execution.meter import Counter, peak_bytes
 from zoetrope.cascade.execution.run import of_window
 from zoetrope.cascade.execution.tiles import Tile, best_tiles, tiled, tiles_of
 from zoetrope.cascade.noise import video_noise, window_noise
@@ -291,25 +291,28 @@ def test_counted_bytes_are_those_of_real_tensors(part: int | None) -> None:
 
 
 @pytest.mark.parametrize("name", Sampler.names())
-def test_samplers_hold_as_many_videos_as_they_say(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "PIECE", 2**17)
+def test_what_samplers_hold_is_measured(name: str) -> None:
     sampler = Sampler.named(name)()
-    shape = (1, 3, 64, 256, 128)
-    size = 4 * math.prod(shape)
-    calls: list[int] = []
+    spec = stage(config(CONV, TEXT, patch=2), VideoShape(frames=64, height=256, width=128, fps=8))
+    spec = spec.with_(sampling=SamplingSpec(sampler=sampler, steps=9, guidance=0.0))
+    shape, held = (1, 3, *spec.shape.sizes), []
 
     def run() -> None:
         start = torch.empty(shape)
-        levels = [Cosine()(t.expand(1)) for t in torch.linspace(1, 0, 5, dtype=torch.float64)]
-        steps = sampler(lambda z, level: torch.zeros_like(z), start, levels, noise=lambda step: torch.zeros(shape))
+        levels = [Cosine()(t.expand(1)) for t in torch.linspace(1, 0, 10, dtype=torch.float64)]
+        steps = sampler(denoise, start, levels, noise=lambda step: torch.zeros(shape))
         del start
         for step in steps:
-            calls.append(step.x_hat.shape[2])
             del step
 
-    peak = peak_bytes(run)
-    assert calls == [64] * 4
-    assert (sampler.videos - 0.5) * size < peak < (sampler.videos + 0.6) * size
+    def denoise(z: Tensor, level: NoiseLevel) -> Tensor:
+        x_hat = torch.zeros_like(z)
+        held.append(counter.live.now)
+        return x_hat
+
+    with Counter() as counter:
+        run()
+    assert sampler_bytes(spec, 1) == (pytest.approx(counter.live.peak, rel=0.02), pytest.approx(max(held), rel=0.02))
 
 
 def test_small_videos_are_not_cut_up_unasked(monkeypatch: pytest.MonkeyPatch) -> None:

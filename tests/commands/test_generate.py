@@ -28,7 +28,8 @@ def test_a_video_of_a_prompt(cli: Cli, model: Path) -> None:
     file = told["files"][0]
     assert [(stage["name"], stage["steps"]) for stage in file["stages"]] == [("base", 3), ("tsr1", 2), ("ssr1", 2)]
     assert all(stage["seconds"] > 0 for stage in file["stages"])
-    assert told["settings"]["base"]["guidance"] == 1.0 and told["settings"]["ssr1"]["sampler"] == {"type": "ddim"}
+    assert told["settings"]["base"]["guidance"] == {"type": "text", "weight": 1.0}
+    assert told["settings"]["ssr1"]["sampler"] == {"type": "ddim"}
     info = probe("a.mp4")
     assert (info.frames, info.height, info.width, info.fps) == (8, 16, 16, 4)
     assert sorted(p.name for p in Path("stages").iterdir()) == ["a-base.mp4", "a-ssr1.mp4", "a-tsr1.mp4"]
@@ -59,7 +60,7 @@ def test_steps_and_guidance_of_every_stage(cli: Cli, model: Path) -> None:
     done = cli("generate", "fog", "-o", "a.webm", *words)
     settings = json.loads(done.out)["settings"]
     assert [settings[name]["steps"] for name in ("base", "tsr1", "ssr1")] == [1, 1, 2]
-    assert [settings[name]["guidance"] for name in ("base", "tsr1", "ssr1")] == [0.5, 0.0, 0.0]
+    assert [settings[name]["guidance"]["weight"] for name in ("base", "tsr1", "ssr1")] == [0.5, 0.0, 0.0]
 
 
 def test_several_videos_are_numbered(cli: Cli, model: Path) -> None:

@@ -273,3 +273,45 @@ def test_values_are_shown_in_a_line(cascade: Cascade) -> None:
 def test_what_a_stream_refuses(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         next(Cascade(spec(), random_network).stream([None], **options))
+
+
+def one_stage_without_text(silent: str) -> CascadeSpec:
+    """The tiny cascade with one stage that is told no text; the others are guided by theirs."""
+    whole = spec(guidance=1.0)
+    level = Level(width=8, temporal="convolution")
+    stages = tuple(
+        stage.with_(
+            network=stage.network.with_(text_width=None, levels=(level, level)),
+            inputs=tuple(each for each in stage.inputs if each.name != "text"),
+            sampling=stage.sampling.with_(guidance=0.0),
+        )
+        if stage.name == silent
+        else stage
+        for stage in whole.stages
+    )
+    return whole.with_(stages=stages)
+
+
+@pytest.mark.parametrize("silent", GRIDS)
+def test_a_stage_without_text_among_stages_that_read_it(silent: str) -> None:
+    seen: dict[str, set[str]] = {}
+
+    def watched(stage: StageSpec) -> Network:
+        network = random_network(stage)
+        network.register_forward_pre_hook(lambda _, given: seen.update({stage.name: given[2].names}))
+        return network
+
+    mixed = Cascade(one_stage_without_text(silent), watched)
+    fog, rain, other = [
+        list(mixed.stream(prompt, negative=negative, memory=2**30))
+        for prompt, negative in (("fog", None), ("rain", None), ("fog", "rain"))
+    ]
+    assert len(fog) == 6 and fog[-1].x_hat.shape == (1, 3, 8, 16, 16)
+    for told in (rain, other):
+        equal = [torch.equal(one.x_hat, two.x_hat) for one, two in zip(fog, told, strict=True)]
+        assert equal == [silent == "base" and one.stage == "base" for one in fog]
+    low = {"low_res", "low_res_logsnr"}
+    for name in GRIDS:
+        assert seen[name] == (set() if name == silent else {"text"}) | (set() if name == "base" else low)
+    [alone] = mixed.generate(["fog"])
+    assert np.array_equal(alone.frames, fog[-1].videos()[0].frames)

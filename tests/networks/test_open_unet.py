@@ -251,3 +251,18 @@ def test_features_can_be_steered_between_descent_and_ascent() -> None:
     torch.testing.assert_close(plain, network(z, levels, given), rtol=0, atol=0)
     steered = network.ascend(h + 1, [skip + randn(*skip.shape) for skip in skips], told)
     assert (network.answer(steered, told.e, videos, levels, given) - plain).abs().max() > 1e-3
+
+
+def test_levels_with_a_stride_are_told_of_every_nth_frame() -> None:
+    attends = Level(width=16, text_attention=True, temporal=("attention",), every=2)
+    network = built(Level(width=8), attends, fps=10)
+    z, level, given = asked(4)
+    plain = network(z, level, given)
+    per_frame = given.tokens["text"].each(lambda x: x[:, None].repeat_interleave(4, 1))
+    told = Conditioning(tokens={"text": per_frame}, times=torch.arange(4).expand(2, -1) / 10)
+    each = network(z, level[:, None].expand(-1, 4), told)
+    torch.testing.assert_close(each, plain, rtol=0, atol=1e-12)
+    slower = given | Conditioning(times=torch.arange(4).expand(2, -1) / 5)  # twice as far apart
+    assert (network(z, level, slower) - plain).abs().max() > 1e-6
+    with pytest.raises(ValueError, match="times: expected frames at equal distances"):
+        network(z, level, given | Conditioning(times=torch.tensor([[0.0, 1.0, 3.0, 4.0]] * 2)))

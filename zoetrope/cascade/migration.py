@@ -25,6 +25,23 @@ def path_of_today(path: str) -> str:
     return path
 
 
+def cascade_path_of_today(path: str) -> str:
+    """The path from a cascade of a field of a stage, "stages.ssr1.fill", wherever that was before."""
+    section, _, rest = path.partition(".")
+    name, _, field = rest.partition(".")
+    return f"stages.{name}.{path_of_today(field)}" if section == "stages" and field else path
+
+
+def recipe_path_of_today(path: str) -> str:
+    """The path from a recipe of a field of a stage or of its training, wherever that was before."""
+    section, _, rest = path.partition(".")
+    if section == "cascade":
+        return f"cascade.{cascade_path_of_today(rest)}"
+    name, _, field = rest.partition(".")
+    moved = path_of_today(f"training.{field}")
+    return f"cascade.stages.{name}.{moved}" if section == "training" and moved.startswith("inputs.") else path
+
+
 def cascade_of_today(cascade: Any) -> Any:
     """The JSON of a cascade with a "noise", which those of before there was a choice do not have."""
     return {"noise": "mersenne", **cascade} if isinstance(cascade, dict) else cascade

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoetrope.shapes import VideoShape, Window
+from zoetrope.shapes import VideoShape, Window, has_data
 
 Scheme = Literal["philox", "mersenne"]
 """How noise is drawn. "philox": NumPy's normals of a Philox generator, whose key of 128 bits is a hash of all that the
@@ -59,7 +59,7 @@ def window_noise(
 ) -> Tensor:
     """A window (B, C, F, H, W) of the noise of these samples' videos; each frame is drawn whole and cut."""
     noise = torch.empty(len(samples), channels, *map(len, window))
-    if type(noise) is not Tensor or noise.is_meta:  # only what it costs is asked for
+    if not has_data(noise):  # only what it costs is asked for
         return torch.randn(noise.shape)
     rows, columns = (slice(axis.start, axis.stop) for axis in window[1:])
     places = [(place, index) for place in range(len(samples)) for index in range(len(window.frames))]

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from zoetrope.cascade.migration import path_of_today
+from zoetrope.cascade.migration import cascade_path_of_today, path_of_today
 from zoetrope.cascade.spec import CascadeSpec
 from zoetrope.config import overridden
 from zoetrope.samplers import Sampler
@@ -37,7 +37,8 @@ def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
         if tuning.steps is not None:
             changes[f"{path}.steps"] = tuning.steps
         if tuning.guidance is not None and (number == 0 or stage.sampling.guided):
-            changes[f"{path}.guidance"] = tuning.guidance
+            own = "weight" in type(stage.sampling.guidance).model_fields
+            changes[f"{path}.guidance.weight" if own else f"{path}.guidance"] = tuning.guidance
         if sampler is not None:
             changes[f"{path}.sampler"] = sampler.to_json()
     for path, value in tuning.fields:
@@ -54,6 +55,6 @@ def full_path(spec: CascadeSpec, path: str) -> str:
     """
     head = path.partition(".")[0]
     if head in CascadeSpec.model_fields:
-        return path
+        return cascade_path_of_today(path)
     spec.stage(head)
     return f"stages.{head}.{path_of_today(path.partition('.')[2])}"

@@ -136,7 +136,8 @@ def _table(stages: "Sequence[StageSpec]", sizes: dict[str, int | None] | dict[st
     rows = [("stage", "kind", "makes", "parameters", "sampling", "on disk")]
     for stage in stages:
         plan = stage.sampling
-        weight = plan.guidance if isinstance(plan.guidance, float) else "oscillating"
+        weights = dict.fromkeys(plan.weights())
+        guidance = f"{next(iter(weights)):g}" if len(weights) == 1 else plan.guidance.kind()
         size = sizes.get(stage.name)
         rows.append(
             (
@@ -144,7 +145,7 @@ def _table(stages: "Sequence[StageSpec]", sizes: dict[str, int | None] | dict[st
                 stage.kind,
                 str(stage.shape),
                 f"{parameters(stage.network):,}",
-                f"{plan.sampler.kind()} {counted(plan.steps, 'step')}, guidance {weight}",
+                f"{plan.sampler.kind()} {counted(plan.steps, 'step')}, guidance {guidance}",
                 f"{size / 1e6:.2f} MB" if size is not None else "-",
             )
         )

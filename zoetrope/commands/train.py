@@ -312,7 +312,7 @@ def _weights(init: str, recipe: "Recipe", stage: str) -> Path:
 
     path = weights_of(init, stage)
     network = recipe.cascade.stage(stage).network.bare()
-    check_weights(network, path)
+    check_weights(network, path, missing=recipe.train_spec(stage).init_missing)
     return path
 
 

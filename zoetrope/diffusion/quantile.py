@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoetrope.shapes import has_data
+
 Values = Any  # a tensor, or an array of NumPy's
 PIECE = 2**20  # values that are looked at together
 
@@ -19,7 +21,7 @@ def quantile(values: Tensor, fraction: float, least: float = 0.0) -> Tensor:
     do not exceed a number, which is moved until few are in question; no more than these are copied. NaN counts as
     larger than any number.
     """
-    if type(values) is not Tensor or values.is_meta:  # without data there is nothing to count
+    if not has_data(values):  # without data there is nothing to count
         return values.flatten(1).kthvalue(1, dim=1).values
     position = fraction * (values[0].numel() - 1)
     below, above = math.floor(position), math.ceil(position)

@@ -14,7 +14,7 @@ from torch import Tensor
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel, changes
 from zoetrope.diffusion.process import by_frames
-from zoetrope.shapes import aligned
+from zoetrope.shapes import aligned, has_data
 
 
 class Transition(NamedTuple):
@@ -68,7 +68,7 @@ def transitions(levels: Sequence[NoiseLevel]) -> Iterator[Transition]:
 
 def _masks(levels: Sequence[NoiseLevel]) -> list[Tensor | None]:
     """Which frames are data before each step, are held in it, and arrive in it though it is not the last one."""
-    if levels[0].logsnr.is_meta:  # only shapes are asked for
+    if not has_data(levels[0].logsnr):  # only shapes are asked for
         return [None, None, None]
     moves = changes(levels)
     to_come = moves.flip(0).cumsum(0).flip(0)

@@ -12,15 +12,19 @@ def choose(names: Sequence[str], extractors: Mapping[str, Extractor]) -> list[Me
     """The measures of these names, each with its network from `extractors`, by kind, if it is there.
 
     A name in brackets says which network; without, a measure that takes several kinds is taken with each that is there.
+    A measure of another package has a dotted name, see `zoetrope.foreign.find`.
     Raises ValueError, with the nearest name, for what is unknown, and for a network that the measure does not take.
     """
     found: list[Measure] = []
     for name in names:
         match = re.fullmatch(r"([^\[\]]+)(?:\[([^\[\]]*)\])?", name.strip())
-        kinds = Measure.names()
-        if match is None or match[1] not in kinds:
-            raise ValueError("--metrics: " + unknown("metric", match[1] if match else name, kinds))
-        found += _with(Measure.named(match[1]), match[2], extractors)
+        if match is None:
+            raise ValueError("--metrics: " + unknown("metric", name, Measure.names()))
+        try:
+            measure = Measure.named(match[1])
+        except ValueError as error:
+            raise ValueError(f"--metrics: {error}") from None
+        found += _with(measure, match[2], extractors)
     return list({str(measure.to_json()): measure for measure in found}.values())
 
 

@@ -20,7 +20,7 @@ from zoetrope.models.files import inside, read_json
 from zoetrope.models.weights import write_weights
 from zoetrope.networks import Network
 
-FORMAT = 3  # 2: noise is that of "mersenne"
+FORMAT = 4  # see `zoetrope.cascade.migration`
 FILE = "cascade.json"
 WEIGHTS, TEACHER_WEIGHTS = "model.safetensors", "teacher.safetensors"
 

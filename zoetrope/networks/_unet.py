@@ -21,7 +21,7 @@ from zoetrope.networks import Former, Network, Part
 from zoetrope.networks._unet_block import Block, Level, Told
 from zoetrope.networks._unet_stream import streamed
 from zoetrope.networks.video_unet import VideoUNetConfig
-from zoetrope.shapes import expect_shape
+from zoetrope.shapes import expect_shape, has_data
 
 SKIP_SCALE = 1 / math.sqrt(2)
 
@@ -214,7 +214,7 @@ class VideoUNet(Network):
         Raises ValueError where they do not, in a network that takes them for neighbours.
         """
         times = conditioning.times
-        if times is None or frames == 1 or times.is_meta:  # without values there are no distances
+        if times is None or frames == 1 or not has_data(times):  # without values there are no distances
             return None, True
         distances = distances_between(times, spacing(times) if self.config.fps is None else 1 / self.config.fps)
         even = are_even(distances)

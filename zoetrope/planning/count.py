@@ -1,25 +1,19 @@
-"""Operations and memory of real code run on tensors without data.
-
-Inside `dry()` tensors have shapes, types and lifetimes but no values: the code that samples and trains runs as it is, a
-network of billions of weights is built in a moment, and every operation that reaches PyTorch is counted, with the
-memory that is alive when it runs.
-"""
+"""Operations of real code run on tensors without data, as far as their cost is concerned."""
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry, sdpa_backward_flop_count, sdpa_flop_count
 
-from zoetrope.cascade.execution.live import Live
-from zoetrope.planning.known import LARGEST, Known, key_of, learn, replay
+from zoetrope.cascade.execution.dry import bare
+from zoetrope.cascade.execution.meter import Meter
+from zoetrope.cascade.execution.meter import dry as metered
 
 Kind = Literal[
     "convolution",
@@ -88,7 +82,6 @@ class Operation(NamedTuple):
 
 
 Tally = Counter[Operation]
-_known: dict[Hashable, Known[Operation | None]] = {}
 
 
 def flops_of(tally: Tally) -> int:
@@ -96,67 +89,10 @@ def flops_of(tally: Tally) -> int:
     return sum(operation.flops * count for operation, count in tally.items())
 
 
-class Meter(TorchDispatchMode):
-    """Counts operations into `tally`, and bytes of the tensors that are alive, in `live`.
-
-    Where the code asks for a value, as of a norm that decides a step, it gets 1: there are none here.
-    """
-
-    def __init__(self, mode: FakeTensorMode) -> None:
-        super().__init__()
-        self.mode = mode
-        self.tally: Tally = Counter()
-        self.live = Live()
-
-    def restart(self) -> None:
-        """Count from here: what was done so far is forgotten, what is alive stays."""
-        self.tally = Counter()
-        self.live.restart()
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Not to be wrapped by what takes longer than the counting."""
-        return False
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.prim.device.default:  # asked several times for each operation
-            return args[0].fake_device
-        kwargs = kwargs or {}
-        if func._overloadpacket is aten._local_scalar_dense:
-            return 1.0 if args[0].dtype.is_floating_point else 1
-        if func.namespace == "prim":  # questions about a tensor, not work on it
-            return func(*args, **kwargs)
-        out, operation = self._done(func, args, kwargs)
-        if operation is not None:
-            self.tally[operation] += 1
-        for tensor in tree_iter(out):
-            if isinstance(tensor, Tensor):
-                self.live.hold(tensor)
-        return out
-
-    def _done(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Operation | None]:
-        """What an operation gives and costs; None for one that is no work."""
-        told = key_of(func, args, kwargs)
-        if told is None:
-            out = func(*args, **kwargs)
-            return out, _operation(func, args, kwargs, out)
-        key, tensors = told
-        if found := _known.get(key):
-            return replay(found, self.mode, args, tensors), found.note
-        out = func(*args, **kwargs)
-        operation = _operation(func, args, kwargs, out)
-        same = key_of(func, args, kwargs)  # as before, unless the arguments themselves were given another shape
-        if len(_known) < LARGEST and same is not None and same[0] == key:
-            new = learn(func, args, tensors, out, operation)
-            if new is not None:
-                _known[key] = new
-        return out, operation
-
-
 @contextmanager
-def dry() -> Iterator[Meter]:
-    """A meter, and tensors without data for all code inside."""
-    with FakeTensorMode() as mode, Meter(mode) as meter:
+def dry() -> Iterator[Meter[Operation]]:
+    """A meter of bytes and operations, and tensors without data for all code inside."""
+    with metered(_operation) as meter:
         yield meter
 
 
@@ -183,12 +119,12 @@ def _operation(func: Any, args: Any, kwargs: Any, out: Any) -> Operation | None:
         shapes = [x.shape for x in args[: 4 if backward else 3]]
         length = math.isqrt(shapes[-3].numel() // shapes[-3][-1] * shapes[-2][-2] // math.prod(shapes[-3][:-2]))
         return Operation("attention", backward, ATTENTIONS[packet](*shapes), moved, length)
-    storages = {x.untyped_storage()._cdata for x in given}
-    if made and not func._schema.is_mutable and all(x.untyped_storage()._cdata in storages for x in made):
+    storages = {bare(x).untyped_storage()._cdata for x in given}
+    if made and not func._schema.is_mutable and all(bare(x).untyped_storage()._cdata in storages for x in made):
         return Operation("view", False, 0, 0, 0)
     return Operation(KINDS.get(packet, "pointwise"), "backward" in packet.__name__, 0, moved, moved)
 
 
 def _bytes(tensor: Tensor) -> int:
     """What is read of a tensor: of one that is expanded only what is there."""
-    return min(tensor.numel() * tensor.itemsize, tensor.untyped_storage().nbytes())
+    return min(tensor.numel() * tensor.itemsize, bare(tensor).untyped_storage().nbytes())

@@ -21,6 +21,7 @@ import torch
 import zoetrope
 from zoetrope.cascade.execution import layout
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.config import packages_of
 from zoetrope.files import cache_folder, write_text
 from zoetrope.plain_files import read_plain
 from zoetrope.planning import work
@@ -62,7 +63,7 @@ def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
         phases = zip(spec.phases, value, strict=True)
         return Training([(phase, _tally(tally), int(peak)) for phase, (tally, peak) in phases])
 
-    return _kept(stage, {"what": "training", "dtype": str(dtype), "spec": spec.to_json()}, count, read)
+    return _kept(stage, {"what": "training", "dtype": str(dtype), "spec": spec.to_json()}, count, read, spec)
 
 
 def least_memory(stage: StageSpec, device: torch.device) -> int:
@@ -71,9 +72,11 @@ def least_memory(stage: StageSpec, device: torch.device) -> int:
     return _kept(stage, told, lambda: layout.least_memory(stage, 1, TOKENS, device), int)
 
 
-def _kept(stage: StageSpec, told: dict[str, Any], count: Callable[[], Any], read: Callable[[Any], Value]) -> Value:
-    """A count as it was kept, or counted now and kept; of networks from outside the package it is counted anew."""
-    if not type(stage.network).__module__.startswith("zoetrope."):
+def _kept(
+    stage: StageSpec, told: dict[str, Any], count: Callable[[], Any], read: Callable[[Any], Value], *configs: TrainSpec
+) -> Value:
+    """A count as it was kept, or counted now and kept; what names kinds of other packages is counted anew."""
+    if packages_of(stage, *configs):
         return read(count())
     told |= {"stage": stage.to_json(), "tokens": TOKENS, "code": _code(), "torch": torch.__version__}
     key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

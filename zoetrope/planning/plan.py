@@ -108,7 +108,7 @@ def plan_stage(
     Raises ValueError if not even the smallest tiles fit into `memory`.
     """
     work = sampling(stage, device.dtype, _budget(stage, device) if memory is None else memory)
-    steps, seconds, peak = stage.sampling.steps, device.seconds(work.whole), work.peak
+    steps, seconds, peak = stage.sampling.length, device.seconds(work.whole), work.peak
     if measured is not None:
         seconds = steps * measured.correct("sampling", "seconds", seconds / steps)
         peak = round(measured.correct("sampling", "bytes", peak))

@@ -10,6 +10,7 @@ from torch import Tensor
 from zoetrope.cascade.execution.call import Calls
 from zoetrope.cascade.execution.cost import blank_request
 from zoetrope.cascade.execution.layout import Layout, layout_bytes, plan_layout
+from zoetrope.cascade.execution.meter import Meter
 from zoetrope.cascade.execution.run import of_window
 from zoetrope.cascade.execution.tiles import Tile
 from zoetrope.cascade.sample import CPU, Draw, calls_of, sample_stage
@@ -18,7 +19,7 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.inputs import Extent
 from zoetrope.layers.fused import fused
 from zoetrope.networks import Network
-from zoetrope.planning.count import Meter, Operation, Tally, dry, flops_of
+from zoetrope.planning.count import Operation, Tally, dry, flops_of
 from zoetrope.shapes import Window
 from zoetrope.training.learner import Learner
 from zoetrope.training.objectives import Lesson
@@ -77,7 +78,6 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
     tiles or for a few frames at a time, the denoiser's calls on these are put in the place of its calls on the whole.
     Raises ValueError if not even the smallest tiles fit.
     """
-    steps = stage.sampling.steps
     short = shortened(stage, 2)
     layout = plan_layout(short, 1, TOKENS, memory, device)
     window = Window.whole(stage.shape)
@@ -95,7 +95,7 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
         meter.restart()
         running = iter(sample_stage(short, network, given, video, draw))
         begun, tallies = meter.tally, []
-        for _ in range(short.sampling.steps):
+        for _ in range(short.sampling.length):
             meter.tally = Counter()
             next(running)
             tallies.append(meter.tally)
@@ -109,7 +109,7 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
             peak = min(peak, held)
     every = begun + tallies[-1]
     for operation, count in tallies[0].items():
-        every[operation] += count * (steps - 1)
+        every[operation] += count * (stage.sampling.length - 1)
     forward = flops_of(call) / calls.variants
     return Sampling(parameters, weight_bytes, forward, flops_of(tallies[0]), every, peak)
 
@@ -121,7 +121,7 @@ def shortened(stage: StageSpec, steps: int) -> StageSpec:
     return stage.with_(sampling=sampling, distilled=distilled)
 
 
-def _call(calls: Calls, layout: Layout, meter: Meter, window: Window) -> tuple[Tally, Tally]:
+def _call(calls: Calls, layout: Layout, meter: Meter[Operation], window: Window) -> tuple[Tally, Tally]:
     """The operations that prepare the denoiser of a window, and those of a call of it."""
     z = torch.zeros(1, calls.stage.network.channels, *window.sizes)
     meter.tally = Counter()
@@ -131,7 +131,7 @@ def _call(calls: Calls, layout: Layout, meter: Meter, window: Window) -> tuple[T
     return made, meter.tally
 
 
-def _parts(calls: Calls, meter: Meter, layout: Layout) -> tuple[Tally, int]:
+def _parts(calls: Calls, meter: Meter[Operation], layout: Layout) -> tuple[Tally, int]:
     """The operations of a step's calls in a layout, and the bytes that sampling in it holds."""
     held = layout_bytes(calls.stage, 1, TOKENS, layout)
     if len(layout.tiles) == 1:
@@ -149,7 +149,7 @@ def _parts(calls: Calls, meter: Meter, layout: Layout) -> tuple[Tally, int]:
     return total, held
 
 
-def _streamed(calls: Calls, layout: Layout, meter: Meter, window: Window) -> Tally:
+def _streamed(calls: Calls, layout: Layout, meter: Meter[Operation], window: Window) -> Tally:
     """The operations of a call that is given a few frames at a time: between the first part and the last, which may
     be smaller, one is like the other."""
     part = layout.part
@@ -165,7 +165,7 @@ def _streamed(calls: Calls, layout: Layout, meter: Meter, window: Window) -> Tal
     return Counter({operation: count + (full - 3) * (count - two[operation]) for operation, count in three.items()})
 
 
-def _under_way(calls: Calls, layout: Layout, meter: Meter, window: Window) -> int:
+def _under_way(calls: Calls, layout: Layout, meter: Meter[Operation], window: Window) -> int:
     """The bytes that such a call holds beside its input: each layer that looks at other frames waits for a part."""
     reach = calls.stage.network.reach().frames
     assert layout.part is not None and reach is not None
@@ -216,7 +216,7 @@ def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
     return Training(phases)
 
 
-def _update(state: TrainState, name: str, meter: Meter) -> Tally:
+def _update(state: TrainState, name: str, meter: Meter[Operation]) -> Tally:
     """The operations of a player's optimizer step; what the optimizer remembers is there afterwards."""
     player = state.players[name]
     _zero_gradients(player)

@@ -36,14 +36,12 @@ class Step:
 class Sampler(Kind, ABC):
     """Walks from noise to data. Its parameters are its fields; all running state is local to the call.
 
-    `videos` is how many tensors like z it holds at its peak, z and x_hat among them; one less while it calls denoise,
-    what that returns included, but two at least. It lets go of what it has yielded as soon as it needs it no more; a
-    generator under the decorator `torch.no_grad` would not, for that keeps its arguments and the step before. The z of
-    a step may be overwritten by the next.
+    It drops what it has yielded as soon as it can: plans and budgets measure what it holds. Do not decorate it with
+    `torch.no_grad`, whose wrapper keeps its arguments and the step before alive. The z of a step may be overwritten by
+    the next.
     """
 
     folder: ClassVar[str] = "zoetrope.samplers"
-    videos: ClassVar[int] = 2
 
     @abstractmethod
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:

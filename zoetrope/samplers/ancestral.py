@@ -1,7 +1,7 @@
 """Ancestral sampling with log-interpolated variance [Ho et al. 2022, arXiv:2210.02303, Sec. 2.1]."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -21,8 +21,6 @@ class Ancestral(Sampler):
     Attributes:
         gamma: 0 adds the variance of q(z_s | z_t, x), 1 that of q(z_t | z_s); log-interpolated between.
     """
-
-    videos: ClassVar[int] = 3
 
     gamma: Annotated[float, Field(ge=0, le=1)] = 0.3
 

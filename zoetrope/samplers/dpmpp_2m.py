@@ -1,7 +1,6 @@
 """DPM-Solver++(2M), the second-order multistep solver in x_hat [Lu et al. 2022, arXiv:2211.01095, Alg. 2]."""
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,8 +20,6 @@ class DPMpp2M(Sampler):
     extrapolates x_hat to the middle of the step from this estimate and the one before. The first step of a frame and
     its last, which the truncated schedule makes long in lambda, are first order.
     """
-
-    videos: ClassVar[int] = 4
 
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
         before: tuple[Tensor, Tensor] | None = None

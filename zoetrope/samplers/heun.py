@@ -1,7 +1,6 @@
 """Heun's second-order method [Karras et al. 2022, arXiv:2206.00364, Alg. 1], along the angle arctan(sigma / alpha)."""
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,8 +20,6 @@ class Heun(Sampler):
     the next level's, both read at this level. Karras et al. average eps along sigma / alpha, which falls by four orders
     of magnitude in the first step from a logsnr of -20; the angle moves evenly.
     """
-
-    videos: ClassVar[int] = 5
 
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
         last = len(levels) - 2

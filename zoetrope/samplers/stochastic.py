@@ -6,7 +6,6 @@ arXiv:2210.03142.
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,8 +23,6 @@ class Stochastic(Sampler):
     One denoiser call per step; the last step has its own length and adds no noise. For networks that were distilled to
     steps of that double length, which lose nothing by it: others lose much at any number of steps.
     """
-
-    videos: ClassVar[int] = 3
 
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
         last = len(levels) - 2

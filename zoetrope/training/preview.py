@@ -10,6 +10,7 @@ from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs.text import text_given
+from zoetrope.models.asking import conditioning_of
 from zoetrope.networks import Network
 from zoetrope.shapes import VideoShape
 from zoetrope.training.batch import Batches
@@ -22,7 +23,10 @@ FIRST = 10**9  # a sheet's examples are numbered from here; a training that read
 
 
 class Subjects(NamedTuple):
-    """What a sheet shows: the grid of its clips, the text that they are made from, and their low resolution, if any."""
+    """What a sheet shows: the grid of its clips, what they are made from, and their low resolution, if any.
+
+    That is the text of each; other inputs are unknown.
+    """
 
     shape: VideoShape
     given: Conditioning
@@ -37,9 +41,9 @@ def subjects(batches: Batches, examples: int) -> Subjects:
     stage, spec = batches.stage, batches.spec
     shape: VideoShape = clip_shape(stage, spec.phase_at(max(0, examples - 1))[0])
     real = [batches.dataset.example(FIRST + index, shape) for index in range(COUNT)]
-    given = Conditioning()
+    given = conditioning_of(stage, {}, COUNT)
     if batches.texts is not None:
-        given = text_given(*batches.texts.encode([example.text for example in real]))
+        given = given | text_given(*batches.texts.encode([example.text for example in real]))
     low = None if stage.source is None else degrade(torch.stack([example.video for example in real]), stage.source)
     return Subjects(shape, given, low)
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from zoetrope.cascade.migration import path_of_today, recipe_of_today
+from zoetrope.cascade.migration import path_of_today, recipe_of_today, recipe_path_of_today
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import Config, overridden, parse_json, unknown
 from zoetrope.data import Source
@@ -282,7 +282,7 @@ class Recipe(Config):
         """The full path of a field that may begin with the name of a stage."""
         head, _, rest = path.partition(".")
         if head in type(self).model_fields:
-            return path
+            return recipe_path_of_today(path)
         self.cascade.stage(head)
         rest = path_of_today(rest)
         section, _, inner = rest.partition(".")

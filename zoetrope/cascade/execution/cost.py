@@ -1,7 +1,7 @@
 """What sampling a stage costs in memory, known before it runs.
 
-Nothing is guessed about a network or a sampler: both run on the meta device, where tensors have shapes and no data, and
-the bytes of those that live at the same time are counted.
+Nothing is guessed about a network or a sampler: both run on tensors without data, and the bytes of those that live at
+the same time are counted.
 """
 
 from collections.abc import Sequence
@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.execution.call import Calls, in_one_call
-from zoetrope.cascade.execution.meta import META
-from zoetrope.cascade.execution.meter import Counter, peak_bytes
+from zoetrope.cascade.execution.meter import dry
 from zoetrope.cascade.execution.streamed import streamed
 from zoetrope.cascade.execution.tiles import Tile, Tiling, best_tiles
 from zoetrope.cascade.spec import StageSpec
@@ -22,6 +21,7 @@ from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs import Extent
 from zoetrope.layers.fused import fused
 from zoetrope.networks import Network, NetworkConfig
+from zoetrope.routines import Ready
 from zoetrope.shapes import Window
 
 PROCESS = 500_000_000  # Python, PyTorch, what allocators keep, and a text encoder of the small sort while it reads
@@ -87,7 +87,7 @@ def stage_cost(stage: StageSpec, batch: int, tokens: int, part: int | None = Non
     small, large = (call_bytes(stage, batch, tokens, part, smallest=smallest) for smallest in (True, False))
     volumes = [largest_call([tile], part) for tile in (smallest_tiles(stage, part)[0], whole_tile(stage))]
     pixel = (large - small) / max(1, volumes[1] - volumes[0])
-    calls = _on_meta(stage, batch, tokens)
+    calls = _without_data(stage, batch, tokens)
     weights = sum(parameter.nbytes for parameter in calls.network.parameters())
     state, resting = sampler_bytes(stage, batch)
     return Cost(
@@ -101,30 +101,32 @@ def stage_cost(stage: StageSpec, batch: int, tokens: int, part: int | None = Non
 
 @lru_cache(maxsize=64)
 def sampler_bytes(stage: StageSpec, batch: int) -> tuple[int, int]:
-    """What a stage's sampler holds at its peak, and what remains of that while it calls the network, answer included.
+    """What routine and sampler of a stage hold at their peak, and what of it while the network runs, answer included.
 
-    It runs on the meta device, for as many steps as it takes until all of its steps are alike.
+    They run without data, for as many steps as it takes until all steps are alike.
     """
     whole = Window.whole(stage.shape)
     resting = 0
-    with Counter() as counter, META, torch.no_grad():
+    with dry() as meter, torch.no_grad():
 
         def denoise(z: Tensor, level: NoiseLevel) -> Tensor:
             nonlocal resting
             x_hat = torch.empty_like(z)
-            resting = max(resting, counter.live.now)
+            resting = max(resting, meter.live.now)
             return x_hat
 
         steps = min(stage.sampling.steps, ENOUGH)
         levels = [_level(batch) for _ in range(steps + 1)]
-        z = _video(stage, batch, whole)
-        video = z.nbytes
-        noise = lambda step: _video(stage, batch, whole)  # noqa: E731
-        running = stage.sampling.sampler(denoise, z, levels, noise=noise)
-        del z
-        for step in running:
+        ready = Ready(
+            denoise=denoise,
+            levels=levels,
+            noise=lambda purpose: _video(stage, batch, whole),
+            sampler=stage.sampling.sampler,
+        )
+        for step in stage.sampling.routine(ready):
             del step
-    return max(counter.live.peak, 2 * video), max(resting, 2 * video)
+        video = _video(stage, batch, whole).nbytes
+    return max(meter.live.peak, 2 * video), max(resting, 2 * video)
 
 
 @lru_cache(maxsize=64)
@@ -134,10 +136,11 @@ def call_bytes(stage: StageSpec, batch: int, tokens: int, part: int | None, *, s
     Where parts of the video follow one another, no more of them are run than meet in the network.
     """
     window = (smallest_tiles(stage, part)[0] if smallest else whole_tile(stage)).seen
-    calls, some, reach = _on_meta(stage, batch, tokens), window, stage.network.reach().frames
+    calls, some, reach = _without_data(stage, batch, tokens), window, stage.network.reach().frames
     if part is not None and reach is not None:
         some = window._replace(frames=window.frames[: (reach + 3) * part])
-    z, level = _video(stage, batch, some), _level(batch)
+    with dry():
+        z, level = _video(stage, batch, some), _level(batch)
 
     def call() -> None:
         if part is not None and part < len(some.frames):
@@ -145,26 +148,22 @@ def call_bytes(stage: StageSpec, batch: int, tokens: int, part: int | None, *, s
         else:
             in_one_call(calls, some)(z, level)
 
-    with torch.no_grad():
-        peak = peak_bytes(call)
-    return peak + 2 * (_video(stage, batch, window).nbytes - z.nbytes)  # z and the answer
-
-
-def _bare(network: NetworkConfig) -> Network:
-    """The network without weights, built once for all questions about it."""
-    plain = type(torch.empty(0, device=META)) is Tensor  # and no `FakeTensor`, which lives in its own mode alone
-    return _built(network) if plain else fused(network.bare().eval())
+    with dry() as meter, torch.no_grad():
+        call()
+    return meter.live.peak + 2 * (window.volume - some.volume) * z.nbytes // some.volume  # z and the answer
 
 
 @lru_cache(maxsize=16)
 def _built(network: NetworkConfig) -> Network:
-    return fused(network.bare().eval())
+    """The network without weights, built once for all questions about it."""
+    with dry():
+        return fused(network.build().eval())
 
 
-def _on_meta(stage: StageSpec, batch: int, tokens: int) -> Calls:
-    """The calls of a stage, on the meta device."""
-    with Counter(), META:
-        network, given = _bare(stage.network), blank_request(stage, batch, tokens)
+def _without_data(stage: StageSpec, batch: int, tokens: int) -> Calls:
+    """The calls of a stage, without data."""
+    with dry():
+        network, given = _built(stage.network), blank_request(stage, batch, tokens)
         video = None if stage.source is None else torch.empty(batch, stage.network.channels, *stage.source.sizes)
     return Calls(
         stage=stage,
@@ -197,8 +196,8 @@ def whole_tile(stage: StageSpec) -> Tile:
 
 
 def _level(batch: int) -> NoiseLevel:
-    return NoiseLevel(*torch.ones(3, batch, dtype=torch.float64, device=META))
+    return NoiseLevel(*torch.ones(3, batch, dtype=torch.float64))
 
 
 def _video(stage: StageSpec, batch: int, window: Window) -> Tensor:
-    return torch.empty(batch, stage.network.channels, *window.sizes, device=META)
+    return torch.empty(batch, stage.network.channels, *window.sizes)

@@ -44,7 +44,7 @@ class Layout(NamedTuple):
 
     def in_place(self, stage: StageSpec) -> bool:
         """Whether x_hat is written into z's memory: in a single step, where no other tile looks at what was there."""
-        return self.part is not None and len(self.tiles) == 1 and stage.sampling.steps == 1
+        return self.part is not None and len(self.tiles) == 1 and stage.sampling.length == 1
 
 
 def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, device: torch.device) -> Layout:
@@ -61,7 +61,7 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
     if memory is None and (whole.volume <= SMALL or (part is None and reach.frames is None and reach.pixels is None)):
         return Layout([whole_tile(stage)])
     video = stage.network.channels * whole.volume * 4
-    if memory is None and part is not None and stage.sampling.steps == 1:  # all that is asked is whether the whole fits
+    if memory is None and part is not None and stage.sampling.length == 1:  # does the whole fit?
         call = call_bytes(stage, batch, tokens, part, smallest=False)
         if call - 2 * batch * video <= _spare(device):
             return Layout([whole_tile(stage)], part, keep=False)
@@ -80,7 +80,7 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
     if part is None:
         return Layout(list(tiles), one_at_a_time=together < batch)
     room = min(KEPT, (available() - needed + twice) // 2) if memory is None else memory - needed
-    keep = stage.sampling.steps > 1 and len(tiles) == 1 and batch * video < room
+    keep = stage.sampling.length > 1 and len(tiles) == 1 and batch * video < room
     return Layout(list(tiles), part, keep=keep, one_at_a_time=together < batch)
 
 

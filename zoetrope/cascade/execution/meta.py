@@ -19,7 +19,10 @@ EACH = {  # of each value its own, in the type of what it is made from
 }
 
 
-IN_PLACE = {aten.add_.Tensor, aten.addcmul_.default, aten.gelu_.default, aten.sigmoid_.default, aten.silu_.default}
+IN_PLACE = {
+    *(aten.add_.Tensor, aten.addcmul_.default, aten.gelu_.default, aten.sigmoid_.default, aten.silu_.default),
+    *(aten.copy_.default, aten.fill_.Scalar, aten.normal_.default, aten.uniform_.default, aten.zero_.default),
+}
 
 
 def result(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
@@ -84,6 +87,14 @@ def _normalised(args: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
     return _empty(h.shape, h), _empty(statistics, h), _empty(statistics, h)
 
 
+def _attended(args: Sequence[Any]) -> tuple[Tensor, Tensor]:
+    """Attention by the kernel of a CPU, which holds no scores; and what its backward pass needs."""
+    query = args[0]
+    batch, heads, length, _ = query.shape
+    sums = torch.empty((batch, length, heads), dtype=query.dtype if query.itemsize > 4 else torch.float32, device=META)
+    return _like(query), sums.transpose(1, 2)
+
+
 def _chosen(args: Sequence[Tensor]) -> Tensor | None:
     """One of two values of the same type wherever there is a condition."""
     _, one, other = args
@@ -107,6 +118,7 @@ def _empty(shape: Sequence[int], like: Tensor | None = None) -> Tensor:
 
 
 KNOWN: dict[Any, Callable[[Sequence[Any]], Any]] = {
+    aten._scaled_dot_product_flash_attention_for_cpu.default: _attended,
     aten._safe_softmax.default: lambda args: _empty(args[0].shape, args[0]),
     aten.addmm.default: lambda args: _empty((args[1].shape[0], args[2].shape[1]), args[1]),
     aten.any.dim: _any,

@@ -1,0 +1,97 @@
+"""Tensors without data, which code takes for tensors of a CPU.
+
+They have shapes, types and lifetimes but no values, so that the code that samples and trains runs as it is: attention
+takes the kernel that it takes on a CPU, autocast casts, and gradients flow. What lies beneath is the meta device.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoetrope.cascade.execution.meta import META, result
+
+CPU = torch.device("cpu")
+aten = torch.ops.aten
+
+
+class Dry(Tensor):
+    """A tensor of a CPU, as far as anyone can see; `bare` is on the meta device."""
+
+    bare: Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    @staticmethod
+    def __new__(cls, bare: Tensor) -> "Dry":
+        made: Dry = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+            cls, bare.shape, strides=bare.stride(), storage_offset=bare.storage_offset(), dtype=bare.dtype, device=CPU
+        )
+        made.bare = bare
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return dried(func, args, kwargs or {})
+
+
+def dried(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    """What an operation gives; 1 where it asks for a value."""
+    if func is aten._local_scalar_dense.default:
+        return 1.0 if args[0].dtype.is_floating_point else 1
+    if torch.Tag.inplace_view in func.tags:
+        raise NotImplementedError(f"a tensor without data cannot be given another shape in its place, by {func}")
+    owners: dict[int, Dry] = {}
+    bare = [_bare(value, owners) for value in args]
+    named = {name: _bare(value, owners) for name, value in kwargs.items()}
+    if not owners and "device" not in named and "device" in _options(func):
+        named["device"] = META
+    out = result(func, bare, named)
+    if out is None:
+        out = func(*bare, **named)
+    return _dry(out, owners)
+
+
+def is_beneath(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    """Whether an operation is on what lies beneath, or makes that."""
+    given = args[0] if args and isinstance(args[0], (list, tuple)) else args
+    return kwargs.get("device") == META or any(type(value) is Tensor and value.device == META for value in given)
+
+
+def bare(tensor: Tensor) -> Tensor:
+    """The tensor whose memory counts."""
+    return tensor.bare if isinstance(tensor, Dry) else tensor
+
+
+def _options(func: Any) -> set[str]:
+    names = _OPTIONS.get(func)
+    if names is None:
+        names = _OPTIONS[func] = {argument.name for argument in func._schema.arguments}
+    return names
+
+
+def _bare(value: Any, owners: dict[int, Dry]) -> Any:
+    """An argument as the meta device is given it."""
+    if isinstance(value, Dry):
+        owners[id(value.bare)] = value
+        return value.bare
+    if isinstance(value, Tensor):  # made before, with values
+        return value if value.device == META else value.to(META)
+    if isinstance(value, torch.device):
+        return META
+    if isinstance(value, (list, tuple)):
+        return type(value)(_bare(each, owners) for each in value)
+    return value
+
+
+def _dry(value: Any, owners: dict[int, Dry]) -> Any:
+    """A result as the caller is given it; what was changed in its place is what the caller gave."""
+    if isinstance(value, Tensor):
+        owner = owners.get(id(value))
+        return Dry(value) if owner is None else owner
+    if isinstance(value, (list, tuple)):
+        return type(value)(_dry(each, owners) for each in value)
+    return value
+
+
+_OPTIONS: dict[Any, set[str]] = {}
