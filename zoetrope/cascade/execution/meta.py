@@ -19,9 +19,10 @@ EACH = {  # of each value its own, in the type of what it is made from
 }
 WHOLE = {aten.abs, aten.add, aten.clamp, aten.mul, aten.sub}  # which give whole numbers of whole numbers
 COMPARED = {aten.eq, aten.ge, aten.gt, aten.le, aten.lt}
+LIKE = {aten.empty_like.default, aten.ones_like.default, aten.zeros_like.default}
 IN_PLACE = {
     *(aten.add_.Tensor, aten.addcmul_.default, aten.gelu_.default, aten.sigmoid_.default, aten.silu_.default),
-    *(aten.copy_.default, aten.fill_.Scalar, aten.normal_.default, aten.uniform_.default, aten.zero_.default),
+    *(aten.copy_.default, aten.fill_.Scalar, aten.masked_fill_.Scalar, aten.normal_.default, aten.uniform_.default, aten.zero_.default),
 }
 
 
@@ -39,6 +40,8 @@ def result(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         return torch.empty(args[0], dtype=kwargs.get("dtype") or torch.int64, device=META)
     if func is aten.linspace.default and kwargs.get("device") == META:
         return torch.empty(args[2], dtype=kwargs.get("dtype") or torch.get_default_dtype(), device=META)
+    if func in LIKE and args[0].device == META and kwargs.get("memory_format") is None:
+        return _like(args[0], kwargs.get("dtype"))
     if func not in KNOWN or kwargs.get("dtype") is not None or kwargs.get("memory_format") is not None:
         return None
     first = args[0][0] if func is aten.cat.default else args[0]
@@ -71,12 +74,12 @@ def _any(args: Sequence[Any]) -> Tensor:
     return _empty(one.shape, dtype=torch.bool)
 
 
-def _like(tensor: Tensor) -> Tensor:
+def _like(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """A tensor of the same shape, in the same order in memory if there are no gaps."""
     reach = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     if reach != tensor.numel():
-        return _empty(tensor.shape, tensor)
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+        return _empty(tensor.shape, dtype=dtype or tensor.dtype)
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=dtype or tensor.dtype, device=META)
 
 
 def _joined(args: Sequence[Any]) -> Tensor:
@@ -135,6 +138,7 @@ def _empty(shape: Sequence[int], like: Tensor | None = None, dtype: torch.dtype 
 
 KNOWN: dict[Any, Callable[[Sequence[Any]], Any]] = {
     aten._scaled_dot_product_flash_attention_for_cpu.default: _attended,
+    aten._softmax.default: lambda args: None if args[2] else _like(args[0]),
     aten._safe_softmax.default: lambda args: _empty(args[0].shape, args[0]),
     aten.addmm.default: lambda args: _empty((args[1].shape[0], args[2].shape[1]), args[1]),
     aten.any.dim: _any,
@@ -144,12 +148,10 @@ KNOWN: dict[Any, Callable[[Sequence[Any]], Any]] = {
     aten.cat.default: _joined,
     aten.convolution.default: _convolved,
     aten.embedding.default: lambda args: _empty((*args[1].shape, args[0].shape[1]), args[0]),
-    aten.empty_like.default: lambda args: _like(args[0]),
     aten.mm.default: lambda args: _empty((args[0].shape[0], args[1].shape[1]), args[0]),
     aten.native_layer_norm.default: _normalised,
     aten.randn.default: lambda args: _empty(args[0]),
     aten.roll.default: lambda args: _empty(args[0].shape, args[0]),
     aten.upsample_bilinear2d.default: lambda args: _empty((*args[0].shape[:2], *args[1]), args[0]),
     aten.where.self: _chosen,
-    aten.zeros_like.default: lambda args: _like(args[0]),
 }
