@@ -1,6 +1,6 @@
 """What a network is given beside z, by family: tokens, maps and numbers. Operations are written over families."""
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Self, TypeVar
@@ -96,13 +96,13 @@ class Conditioning:
         """Those of all inputs there are."""
         return {*self.tokens, *self.maps, *self.numbers}
 
-    def only(self, names: Container[str]) -> Self:
-        """The inputs of these names alone."""
+    def lacking(self, name: str) -> Self:
+        """The same but for all that is called so, if anything is."""
 
-        def kept(family: Mapping[str, V]) -> dict[str, V]:
-            return {name: value for name, value in family.items() if name in names}
+        def others(family: Mapping[str, V]) -> dict[str, V]:
+            return {own: value for own, value in family.items() if own != name}
 
-        return replace(self, tokens=kept(self.tokens), maps=kept(self.maps), numbers=kept(self.numbers))
+        return replace(self, tokens=others(self.tokens), maps=others(self.maps), numbers=others(self.numbers))
 
     def select(self, rows: Tensor) -> Self:
         """The conditioning of some examples of the batch."""
