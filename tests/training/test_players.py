@@ -143,7 +143,7 @@ class Steady(Objective):
 
 def test_a_student_learns_from_its_average(tiny: Tiny, tmp_path: Path) -> None:
     run = Run(tiny(), "base", tmp_path, CPU)
-    spec = run.spec.model_copy(update={"objective": Steady()})
+    spec = run.spec.with_(objective=Steady())
     learner, batch = Learner(run.stage, spec, run.state.players, CPU), batch_of(run, tmp_path)
     lesson = lesson_of(batch, spec, CPU)
     assert not learner.errors(STUDENT, lesson).any()
@@ -205,8 +205,8 @@ class Named(Denoising):
 
 def test_what_a_player_cannot_be(tiny: Tiny, tmp_path: Path) -> None:
     recipe = tiny()
-    spec = recipe.training["base"].model_copy(update={"objective": Named()})
-    made = recipe.model_copy(update={"training": {"base": spec}})
+    spec = recipe.training["base"].with_(objective=Named())
+    made = recipe.with_(training={"base": spec})
     with pytest.raises(ValueError, match=r"training\.base\.objective: expected a player .*, got 'average2'"):
         Run(made, "base", tmp_path, CPU)
     with pytest.raises(ValueError, match="weights: expected a file, got none"):
@@ -218,7 +218,7 @@ def test_a_plan_counts_all_players(tiny: Tiny) -> None:
     recipe = tiny()
     stage, spec = recipe.cascade.stages[0], recipe.training["base"]
     less, more, seldom = (
-        training(stage, spec.model_copy(update={"objective": objective}), torch.float32)
+        training(stage, spec.with_(objective=objective), torch.float32)
         for objective in (Denoising(), hinge(critic=wide.to_json()), hinge(critic=wide.to_json(), turn=2))
     )
     size = 4 * sum(weight.numel() for weight in wide.build().parameters())

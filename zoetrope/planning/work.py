@@ -192,7 +192,7 @@ def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
     with dry() as meter:
         networks = {name: config.build() for name, config in networks_of(stage, spec).items()}
         state = TrainState(players_of(networks, stage, spec, dtype), spec)
-        alone = spec.model_copy(update={"parallel": Replicated()})
+        alone = spec.with_(parallel=Replicated())
         learner = Learner(stage, alone, state.players, CPU, dtype)
         updates = {name: _update(state, name, meter) for name in state.turns()}
         for phase in spec.phases:
