@@ -39,13 +39,14 @@ def test_every_part_is_found_by_its_dotted_name(run: Path) -> None:
     told = json.loads((run / "recipe.json").read_text())
     [stage], learning = told["cascade"]["stages"], told["training"]["base"]
     sampling = stage["sampling"]
-    parts = [stage["inputs"][1], stage["network"], stage["schedule"], learning["data"]]
+    parts = [stage["inputs"][1], stage["network"], stage["schedule"], learning["data"], learning["objective"]]
     parts += [sampling[name] for name in ("sampler", "guidance", "routine")]
     assert [part["type"] for part in parts] == [
         "my_lab.brightness.Brightness",
         "my_lab.lamps.Lamps",
         "my_lab.schedules.Even",
         "my_lab.data.Greys",
+        "my_lab.objectives.Huber",
         "my_lab.samplers.Anew",
         "my_lab.guidance.Brighter",
         "my_lab.routines.Restart",
