@@ -15,6 +15,8 @@ from torch.nn import Parameter
 
 from zoetrope.config import Config
 
+FramesPerSecond = Annotated[float, Field(gt=0, le=1_000_000)]
+
 
 class VideoShape(Config):
     """The grid of a video.
@@ -29,7 +31,7 @@ class VideoShape(Config):
     frames: Annotated[int, Field(ge=1, le=10_000_000)]
     height: Annotated[int, Field(ge=1, le=131_072)]
     width: Annotated[int, Field(ge=1, le=131_072)]
-    fps: Annotated[float, Field(gt=0, le=1_000_000)]
+    fps: FramesPerSecond
 
     def __str__(self) -> str:
         return f"{self.frames}x{self.height}x{self.width}@{self.fps:g}fps"

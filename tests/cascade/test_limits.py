@@ -10,18 +10,21 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from zoetrope.cascade.spec import MOST_PIXELS, CascadeSpec, Distilled, SamplingSpec, StageSpec
-from zoetrope.config import Config
-from zoetrope.guidance.oscillating import Oscillating
+from zoetrope.config import Config, Kind
+from zoetrope.guidance import Guidance
+from zoetrope.inputs import Input
 from zoetrope.networks import NetworkConfig
 from zoetrope.networks.video_unet import LARGEST, Level, VideoUNetConfig
 from zoetrope.recipes import imagen_video, mini
+from zoetrope.routines import Routine
 from zoetrope.samplers import Sampler
-from zoetrope.schedules.cosine import Cosine
+from zoetrope.schedules import Schedule
 from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
 
-PLAIN = [Cosine, VideoShape, Level, Oscillating, SamplingSpec, Distilled, StageSpec, CascadeSpec]
-KINDS: list[type[Config]] = [*PLAIN, *NetworkConfig.every(), *Sampler.every(), *TextEncoder.every()]
+PLAIN: list[type[Config]] = [VideoShape, Level, SamplingSpec, Distilled, StageSpec, CascadeSpec]
+FOLDERS: list[type[Kind]] = [Input, NetworkConfig, Schedule, Guidance, Routine, Sampler, TextEncoder]
+KINDS = [*PLAIN, *(kind for folder in FOLDERS for kind in folder.every())]
 
 
 def bounds(metadata: Any) -> set[str]:

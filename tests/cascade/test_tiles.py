@@ -13,7 +13,7 @@ from zoetrope.cascade.execution import layout as layouts
 from zoetrope.cascade.execution.call import Calls, in_one_call
 from zoetrope.cascade.execution.cost import sampler_bytes, stage_cost
 from zoetrope.cascade.execution.layout import Layout, least_memory, plan_layout
-from zoetrope.cascade.execution.meter import Counter, peak_bytes
+from zoetrope.cascade.execution.meter import Meter, peak_bytes
 from zoetrope.cascade.execution.run import of_window
 from zoetrope.cascade.execution.tiles import Tile, best_tiles, tiled, tiles_of
 from zoetrope.cascade.noise import video_noise, window_noise
@@ -307,12 +307,12 @@ def test_what_samplers_hold_is_measured(name: str) -> None:
 
     def denoise(z: Tensor, level: NoiseLevel) -> Tensor:
         x_hat = torch.zeros_like(z)
-        held.append(counter.live.now)
+        held.append(meter.live.now)
         return x_hat
 
-    with Counter() as counter:
+    with Meter[Any]() as meter:
         run()
-    assert sampler_bytes(spec, 1) == (pytest.approx(counter.live.peak, rel=0.02), pytest.approx(max(held), rel=0.02))
+    assert sampler_bytes(spec, 1) == (pytest.approx(meter.live.peak, rel=0.02), pytest.approx(max(held), rel=0.02))
 
 
 def test_small_videos_are_not_cut_up_unasked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -145,9 +145,10 @@ def limited(*words: str | Path, at: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_home_that_nobody_knows(cli: Cli) -> None:
-    done = cli("show", "~nobody-at-all/model")
-    assert done.code == 2 and done.err.count("\n") == 1 and "home directory" in done.err
+@pytest.mark.parametrize(("name", "said"), [("model", "there is none of this name"), ("a.json", "home directory")])
+def test_a_home_that_nobody_knows(cli: Cli, name: str, said: str) -> None:
+    done = cli("show", f"~nobody-at-all/{name}")
+    assert done.code == 2 and done.err.count("\n") == 1 and said in done.err
 
 
 def test_a_name_never_runs_code_that_lies_about(model: Path, tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ def test_the_caption_the_seed_and_the_settings_decide(cli: Cli, model: Path) -> 
 
 def test_without_a_caption_nothing_is_guided(cli: Cli, model: Path) -> None:
     words = [film("in/"), "--model", model, "--set", "ssr1.sampling.guidance=3", "-o", "a.mp4", "--json"]
-    assert json.loads(cli("upscale", *words).out)["settings"]["ssr1"]["guidance"] == 0
+    assert json.loads(cli("upscale", *words).out)["settings"]["ssr1"]["guidance"]["weight"] == 0
     told = json.loads(cli("upscale", *words, "--caption", "fog").out)
-    assert told["settings"]["ssr1"]["guidance"] == 3 and told["files"][0]["caption"] == "fog"
+    assert told["settings"]["ssr1"]["guidance"]["weight"] == 3 and told["files"][0]["caption"] == "fog"
 
 
 def test_clip_after_clip(cli: Cli, model: Path) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from zoetrope.conditioning import Conditioning
+from zoetrope.guidance.text import Weight
 from zoetrope.inputs import Examples, Extent, Input
 from zoetrope.shapes import VideoShape
 
@@ -18,8 +19,8 @@ class GuidanceWeight(Input):
         low, high: the least and the greatest.
     """
 
-    low: float = 0.0
-    high: float = 0.0
+    low: Weight = 0.0
+    high: Weight = 0.0
 
     @property
     def name(self) -> str:

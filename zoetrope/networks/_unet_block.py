@@ -40,7 +40,7 @@ class Level(Config):
     convolution: bool = True
     spatial_attention: bool = False
     text_attention: bool = False
-    temporal: tuple[Temporal, ...] = ()
+    temporal: Annotated[tuple[Temporal, ...], Field(max_length=2)] = ()
     looks: Looks = "own"
     join: Literal["add", "mix"] = "add"
     every: Annotated[int, Field(ge=1, le=64)] = 1

@@ -12,11 +12,12 @@ from itertools import accumulate
 from operator import mul
 from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, model_validator
 
 from zoetrope.diffusion.prediction import Prediction
 from zoetrope.networks import NetworkConfig, Reach, Width
 from zoetrope.networks._unet_block import Level
+from zoetrope.shapes import FramesPerSecond
 
 if TYPE_CHECKING:
     from zoetrope.networks._unet import VideoUNet
@@ -48,7 +49,7 @@ class VideoUNetConfig(NetworkConfig):
     embedding: Width = 256
     head: Width = 32
     positions: bool = False
-    fps: PositiveFloat | None = None
+    fps: FramesPerSecond | None = None
     anchored: bool = False
     checkpointing: bool = False
     levels: Annotated[tuple[Level, ...], Field(min_length=1, max_length=12)] = (

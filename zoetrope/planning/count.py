@@ -92,11 +92,12 @@ def flops_of(tally: Tally) -> int:
 @contextmanager
 def dry() -> Iterator[Meter[Operation]]:
     """A meter of bytes and operations, and tensors without data for all code inside."""
-    with metered(_operation) as meter:
+    with metered(operation_of) as meter:
         yield meter
 
 
-def _operation(func: Any, args: Any, kwargs: Any, out: Any) -> Operation | None:
+def operation_of(func: Any, args: Any, kwargs: Any, out: Any) -> Operation | None:
+    """What a call of PyTorch's costs; None for one that is no work."""
     packet = func._overloadpacket
     if packet in NOTHING:
         return None

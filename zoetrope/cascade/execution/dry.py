@@ -39,23 +39,24 @@ def dried(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """What an operation gives; 1 where it asks for a value."""
     if func is aten._local_scalar_dense.default:
         return 1.0 if args[0].dtype.is_floating_point else 1
-    if torch.Tag.inplace_view in func.tags:
+    makes, reshapes = _traits(func)
+    if reshapes:
         raise NotImplementedError(f"a tensor without data cannot be given another shape in its place, by {func}")
     owners: dict[int, Dry] = {}
-    bare = [_bare(value, owners) for value in args]
-    named = {name: _bare(value, owners) for name, value in kwargs.items()}
-    if not owners and "device" not in named and "device" in _options(func):
+    given = [_bare(value, owners) for value in args]
+    named = {name: _bare(value, owners) for name, value in kwargs.items()} if kwargs else {}
+    if makes and not owners:
         named["device"] = META
-    out = result(func, bare, named)
-    if out is None:
-        out = func(*bare, **named)
-    return _dry(out, owners)
+    out = result(func, given, named)
+    return _dry(func(*given, **named) if out is None else out, owners)
 
 
 def is_beneath(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
     """Whether an operation is on what lies beneath, or makes that."""
-    given = args[0] if args and isinstance(args[0], (list, tuple)) else args
-    return kwargs.get("device") == META or any(type(value) is Tensor and value.device == META for value in given)
+    for value in args[0] if args and isinstance(args[0], (list, tuple)) else args:
+        if isinstance(value, Tensor):
+            return type(value) is Tensor and value.device == META
+    return "device" in kwargs and kwargs["device"] == META
 
 
 def bare(tensor: Tensor) -> Tensor:
@@ -63,24 +64,27 @@ def bare(tensor: Tensor) -> Tensor:
     return tensor.bare if isinstance(tensor, Dry) else tensor
 
 
-def _options(func: Any) -> set[str]:
-    names = _OPTIONS.get(func)
-    if names is None:
-        names = _OPTIONS[func] = {argument.name for argument in func._schema.arguments}
-    return names
+def _traits(func: Any) -> tuple[bool, bool]:
+    """Whether an operation can be told a device, and whether it gives a tensor another shape in its place."""
+    found = _TRAITS.get(func)
+    if found is None:
+        makes = any(argument.name == "device" for argument in func._schema.arguments)
+        found = _TRAITS[func] = makes, torch.Tag.inplace_view in func.tags
+    return found
 
 
 def _bare(value: Any, owners: dict[int, Dry]) -> Any:
     """An argument as the meta device is given it."""
-    if isinstance(value, Dry):
+    kind = type(value)
+    if kind is Dry:
         owners[id(value.bare)] = value
         return value.bare
-    if isinstance(value, Tensor):  # made before, with values
-        return value if value.device == META else value.to(META)
-    if isinstance(value, torch.device):
+    if kind is list or kind is tuple:
+        return value if value and type(value[0]) is int else kind(_bare(each, owners) for each in value)
+    if kind is torch.device:
         return META
-    if isinstance(value, (list, tuple)):
-        return type(value)(_bare(each, owners) for each in value)
+    if isinstance(value, Tensor):  # made before, with values
+        return value.to(META)
     return value
 
 
@@ -90,8 +94,8 @@ def _dry(value: Any, owners: dict[int, Dry]) -> Any:
         owner = owners.get(id(value))
         return Dry(value) if owner is None else owner
     if isinstance(value, (list, tuple)):
-        return type(value)(_dry(each, owners) for each in value)
+        return type(value)([_dry(each, owners) for each in value])
     return value
 
 
-_OPTIONS: dict[Any, set[str]] = {}
+_TRAITS: dict[Any, tuple[bool, bool]] = {}

@@ -13,15 +13,16 @@ from torch import Tensor
 META = torch.device("meta")
 aten = torch.ops.aten
 EACH = {  # of each value its own, in the type of what it is made from
-    *(aten.add, aten.addcdiv, aten.addcmul, aten.atan, aten.clamp, aten.cos, aten.div, aten.exp, aten.gelu),
+    *(aten.abs, aten.add, aten.addcdiv, aten.addcmul, aten.atan, aten.clamp, aten.cos, aten.div, aten.exp, aten.gelu),
     *(aten.lerp, aten.log, aten.log1p, aten.mul, aten.neg, aten.pow, aten.rsub, aten.sigmoid, aten.silu, aten.sin),
     *(aten.sqrt, aten.sub, aten.tan),
 }
-
-
+WHOLE = {aten.abs, aten.add, aten.clamp, aten.mul, aten.sub}  # which give whole numbers of whole numbers
+COMPARED = {aten.eq, aten.ge, aten.gt, aten.le, aten.lt}
+LIKE = {aten.empty_like.default, aten.ones_like.default, aten.zeros_like.default}
 IN_PLACE = {
     *(aten.add_.Tensor, aten.addcmul_.default, aten.gelu_.default, aten.sigmoid_.default, aten.silu_.default),
-    *(aten.copy_.default, aten.fill_.Scalar, aten.normal_.default, aten.uniform_.default, aten.zero_.default),
+    *(aten.copy_.default, aten.fill_.Scalar, aten.masked_fill_.Scalar, aten.normal_.default, aten.uniform_.default, aten.zero_.default),
 }
 
 
@@ -30,9 +31,17 @@ def result(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     if func in IN_PLACE and args[0].device == META:
         return args[0]
     if func.overloadpacket in EACH and kwargs.keys() <= {"alpha", "value"} and not func._schema.is_mutable:
-        return _each([value for value in args if isinstance(value, Tensor)])
+        values = [value for value in args if isinstance(value, Tensor)]
+        whole = not values[0].dtype.is_floating_point and func.overloadpacket in WHOLE
+        return _whole(values, [value for value in args if not isinstance(value, Tensor)]) if whole else _each(values)
+    if func.overloadpacket in COMPARED and args[0].device == META:
+        return _empty(_spread([value for value in args if isinstance(value, Tensor)]), dtype=torch.bool)
     if func is aten.arange.default and kwargs.get("device") == META and isinstance(args[0], int):
         return torch.empty(args[0], dtype=kwargs.get("dtype") or torch.int64, device=META)
+    if func is aten.linspace.default and kwargs.get("device") == META:
+        return torch.empty(args[2], dtype=kwargs.get("dtype") or torch.get_default_dtype(), device=META)
+    if func in LIKE and args[0].device == META and kwargs.get("memory_format") is None:
+        return _like(args[0], kwargs.get("dtype"))
     if func not in KNOWN or kwargs.get("dtype") is not None or kwargs.get("memory_format") is not None:
         return None
     first = args[0][0] if func is aten.cat.default else args[0]
@@ -49,18 +58,28 @@ def _each(values: Sequence[Tensor]) -> Tensor | None:
     return _like(whole[0]) if whole else _empty(shape, values[0])
 
 
+def _whole(values: Sequence[Tensor], others: Sequence[Any]) -> Tensor | None:
+    """What whole numbers, and conditions that count as 1 or 0, give; None where there is anything else."""
+    if any(value.device != META or value.dtype not in (torch.int64, torch.bool) for value in values):
+        return None
+    if any(value is not None and type(value) is not int for value in others):
+        return None
+    number = int in map(type, others) or any(value.dtype == torch.int64 for value in values)
+    return _empty(_spread(values), dtype=torch.int64) if number else None
+
+
 def _any(args: Sequence[Any]) -> Tensor:
     values, axis, keep = (*args, False)[:3]
     one = values.narrow(axis, 0, 1) if keep else values.select(axis, 0)
-    return torch.empty(one.shape, dtype=torch.bool, device=META)
+    return _empty(one.shape, dtype=torch.bool)
 
 
-def _like(tensor: Tensor) -> Tensor:
+def _like(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """A tensor of the same shape, in the same order in memory if there are no gaps."""
     reach = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     if reach != tensor.numel():
-        return _empty(tensor.shape, tensor)
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+        return _empty(tensor.shape, dtype=dtype or tensor.dtype)
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=dtype or tensor.dtype, device=META)
 
 
 def _joined(args: Sequence[Any]) -> Tensor:
@@ -113,12 +132,13 @@ def _spread(values: Sequence[Tensor]) -> tuple[int, ...]:
     return tuple(max(sizes) for sizes in zip(*((1,) * (axes - x.ndim) + x.shape for x in values), strict=True))
 
 
-def _empty(shape: Sequence[int], like: Tensor | None = None) -> Tensor:
-    return torch.empty(tuple(shape), dtype=None if like is None else like.dtype, device=META)
+def _empty(shape: Sequence[int], like: Tensor | None = None, dtype: torch.dtype | None = None) -> Tensor:
+    return torch.empty(tuple(shape), dtype=dtype if like is None else like.dtype, device=META)
 
 
 KNOWN: dict[Any, Callable[[Sequence[Any]], Any]] = {
     aten._scaled_dot_product_flash_attention_for_cpu.default: _attended,
+    aten._softmax.default: lambda args: None if args[2] else _like(args[0]),
     aten._safe_softmax.default: lambda args: _empty(args[0].shape, args[0]),
     aten.addmm.default: lambda args: _empty((args[1].shape[0], args[2].shape[1]), args[1]),
     aten.any.dim: _any,
@@ -127,12 +147,11 @@ KNOWN: dict[Any, Callable[[Sequence[Any]], Any]] = {
     aten.bitwise_not.default: lambda args: _like(args[0]),
     aten.cat.default: _joined,
     aten.convolution.default: _convolved,
-    aten.empty_like.default: lambda args: _like(args[0]),
+    aten.embedding.default: lambda args: _empty((*args[1].shape, args[0].shape[1]), args[0]),
     aten.mm.default: lambda args: _empty((args[0].shape[0], args[1].shape[1]), args[0]),
     aten.native_layer_norm.default: _normalised,
     aten.randn.default: lambda args: _empty(args[0]),
     aten.roll.default: lambda args: _empty(args[0].shape, args[0]),
     aten.upsample_bilinear2d.default: lambda args: _empty((*args[0].shape[:2], *args[1]), args[0]),
     aten.where.self: _chosen,
-    aten.zeros_like.default: lambda args: _like(args[0]),
 }

@@ -41,7 +41,7 @@ class Meter(TorchDispatchMode, Generic[Operation]):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if is_beneath(args, kwargs):  # what another meter's tensors without data are made of
+        if self.dry and is_beneath(args, kwargs):  # what another meter's tensors without data are made of
             return func(*args, **kwargs)
         out = dried(func, args, kwargs) if self.dry else func(*args, **kwargs)
         if self.told is not None and (operation := self.told(func, args, kwargs, out)) is not None:
