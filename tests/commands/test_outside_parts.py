@@ -46,11 +46,7 @@ def test_every_part_is_found_by_its_dotted_name(run: Path) -> None:
         "my_lab.lamps.Lamps",
         "my_lab.schedules.Even",
         "my_lab.data.Greys",
-<<<<<<< HEAD
-        "my_lab.objectives.Huber",
-=======
         "my_lab.objectives.Absolute",
->>>>>>> main
         "my_lab.samplers.Anew",
         "my_lab.guidance.Brighter",
         "my_lab.routines.Restart",

@@ -17,11 +17,7 @@ STAGE = {
 }
 LEARNING = {
     "data": {"type": "my_lab.data", "shades": 5},
-<<<<<<< HEAD
-    "objective": {"type": "my_lab.objectives", "c": 0.2},
-=======
     "objective": {"type": "my_lab.objectives"},
->>>>>>> main
     "phases": [{"examples": 8, "batch": 4}],
     "warm_up": 0,
     "precision": "fp32",
