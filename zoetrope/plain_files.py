@@ -13,19 +13,11 @@ def read_plain(path: Path, longest: int) -> bytes:
 
     Raises OSError if it cannot be read, and ValueError, one line with its path, if it is no plain file or is longer.
     """
-<<<<<<< HEAD
-    descriptor = os.open(path, os.O_RDONLY | _CAREFUL)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ValueError(f"{path}: expected a plain file")
-    with open(descriptor, "rb") as file:
-=======
     number = os.open(path, os.O_RDONLY | _CAREFUL)
     if not stat.S_ISREG(os.fstat(number).st_mode):  # of a folder `open` would raise an error that names the number
         os.close(number)
         raise ValueError(f"{path}: expected a plain file")
     with open(number, "rb") as file:
->>>>>>> main
         content = file.read(longest + 1)
     if len(content) > longest:
         raise ValueError(f"{path}: expected at most {longest:,} bytes, got more")
