@@ -22,7 +22,14 @@ COMPARED = {aten.eq, aten.ge, aten.gt, aten.le, aten.lt}
 LIKE = {aten.empty_like.default, aten.ones_like.default, aten.zeros_like.default}
 IN_PLACE = {
     *(aten.add_.Tensor, aten.addcmul_.default, aten.gelu_.default, aten.sigmoid_.default, aten.silu_.default),
-    *(aten.copy_.default, aten.fill_.Scalar, aten.masked_fill_.Scalar, aten.normal_.default, aten.uniform_.default, aten.zero_.default),
+    *(
+        aten.copy_.default,
+        aten.fill_.Scalar,
+        aten.masked_fill_.Scalar,
+        aten.normal_.default,
+        aten.uniform_.default,
+        aten.zero_.default,
+    ),
 }
 
 
@@ -114,6 +121,12 @@ def _attended(args: Sequence[Any]) -> tuple[Tensor, Tensor]:
     return _like(query), sums.transpose(1, 2)
 
 
+def _repeated(args: Sequence[Any]) -> Tensor:
+    values, times = args
+    sizes = (*[1] * (len(times) - values.ndim), *values.shape)
+    return _empty([size * count for size, count in zip(sizes, times, strict=True)], values)
+
+
 def _chosen(args: Sequence[Tensor]) -> Tensor | None:
     """One of two values of the same type wherever there is a condition."""
     _, one, other = args
@@ -151,6 +164,7 @@ KNOWN: dict[Any, Callable[[Sequence[Any]], Any]] = {
     aten.mm.default: lambda args: _empty((args[0].shape[0], args[1].shape[1]), args[0]),
     aten.native_layer_norm.default: _normalised,
     aten.randn.default: lambda args: _empty(args[0]),
+    aten.repeat.default: _repeated,
     aten.roll.default: lambda args: _empty(args[0].shape, args[0]),
     aten.upsample_bilinear2d.default: lambda args: _empty((*args[0].shape[:2], *args[1]), args[0]),
     aten.where.self: _chosen,
