@@ -109,3 +109,10 @@ def test_a_mask_has_a_value_for_each_token() -> None:
     with pytest.raises(ValueError, match=r"mask: expected shape \(2, 3\), one value for each token, got \(2, 4\)"):
         Tokens(torch.zeros(2, 3, 5), torch.ones(2, 4, dtype=torch.bool))
     assert Tokens.real(torch.zeros(2, 3, 5)).mask.all()
+
+
+def test_some_inputs_alone_keep_times_and_images() -> None:
+    told = everything()
+    some = told.only({"text", "low_res_logsnr"})
+    assert some.names == {"text", "low_res_logsnr"} and some.times is told.times and some.images is told.images
+    expect_equal(some | told.only({"low_res"}), told)

@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import dynamically_thresholded, keeping, per_step
 from zoetrope.diffusion.level import NoiseLevel
-from zoetrope.inputs import Extent, Noise
+from zoetrope.inputs import Extent, Input, Noise
 from zoetrope.networks import Network
 from zoetrope.routines import Ready
 from zoetrope.shapes import Window
@@ -123,7 +124,7 @@ def calls_of(stage: StageSpec, network: Network, given: Conditioning, video: Ten
     return Calls(
         stage=stage,
         network=network,
-        given=given.only(_names(stage)),
+        given=given.only(_names(stage.told)),
         video=video,
         noise=lambda purpose, window: _noise(stage, draw, purpose, window),
         step=per_step(sampling_levels(stage, draw), range(stage.sampling.steps)),
@@ -146,11 +147,12 @@ def _calls(
     ]
 
 
-def _names(stage: StageSpec) -> set[str]:
-    """What the values are called that a stage's network is told."""
+@lru_cache(maxsize=64)
+def _names(inputs: tuple[Input, ...]) -> set[str]:
+    """What the values are called that inputs make."""
     alone = Extent(videos=1, grid=(1, 1, 1), tokens=1, width=1)
     with META:
-        return {name for each in stage.told for name in each.blank(alone).names}
+        return {name for each in inputs for name in each.blank(alone).names}
 
 
 def text_length(given: Conditioning) -> int:
