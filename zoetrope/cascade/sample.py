@@ -1,4 +1,4 @@
-"""Run one stage: from noise, what it is told and the previous stage's video to this stage's video."""
+"""Sample one stage: from noise, conditioning and the previous stage's video to this stage's video."""
 
 import logging
 from collections import deque
@@ -30,15 +30,15 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """Which videos are sampled, and where: sample numbers of a seed, a device and the type networks compute in.
+    """Which videos are sampled and how: a seed, sample numbers, a device and the dtype that networks compute in.
 
     Attributes:
         negative: text that guidance leads away from, with as many tokens as the prompts.
-        memory: what the whole process may hold at its peak, in bytes; see
+        memory: the largest peak memory of the whole process, in bytes; see
             `zoetrope.cascade.execution.layout.plan_layout`.
-        layout: used instead, if given.
+        layout: used as it is instead of planning one for `memory`.
         scheme: how noise is drawn from the seed and the sample numbers.
-        noise: used instead, if given: the noise of the whole batch, on any device.
+        noise: used instead of drawn noise: that of the whole batch, on any device.
     """
 
     seed: int
@@ -56,7 +56,7 @@ class Draw:
             raise ValueError(f"dtype: expected torch.float32, torch.bfloat16 or torch.float16, got {self.dtype}")
 
     def row(self, number: int) -> "Draw":
-        """The same for one video of the batch."""
+        """The draw of a single video of the batch."""
         given = self.noise
         noise = None if given is None else lambda purpose, window: given(purpose, window)[number : number + 1]
         return replace(self, samples=[self.samples[number]], noise=noise)
@@ -65,17 +65,17 @@ class Draw:
 def sample_stage(
     stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw
 ) -> Iterator[Tensor]:
-    """Yield x_hat (B, C, F, H, W) after each denoising step of a stage; the last is what it made.
+    """Yield x_hat (B, C, F, H, W) after each denoising step of a stage; the last one is the stage's video.
 
-    It lies in [-1, 1] where the stage has a threshold.
+    x_hat lies in [-1, 1] where the stage has a threshold.
 
-    `given` is what the network is told of each of draw.samples, its text first of all, which a stage that has no text
-    is not told; `video` (B, C, f, h, w) is what the previous stage made. The network works in tiles where memory asks
-    for it, which changes the result by rounding at most. Drop each x_hat before you ask for the next one: that saves
-    the memory of a video.
+    `given` is the conditioning of each of draw.samples, such as the text; a stage without a text input is not told any.
+    `video` (B, C, f, h, w) is the previous stage's video. The network runs in tiles where memory requires it, which
+    changes the result by rounding at most. Drop each x_hat before you ask for the next one: that saves the memory of
+    one video.
 
-    Raises ValueError if draw.memory does not suffice, and for a distilled stage if it is asked for what it was not
-    distilled for, or is given negative text.
+    Raises ValueError if draw.memory does not suffice, and for a distilled stage if it is sampled in a way that it was
+    not distilled for, or gets negative text.
     """
     stage.check_sampling()
     if draw.negative is not None and stage.network.guided and stage.sampling.guided:
@@ -85,7 +85,7 @@ def sample_stage(
 
 
 def ready(stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw) -> Ready:
-    """A stage that is ready to run. Raises ValueError if draw.memory does not suffice."""
+    """The stage, ready for its routine. Raises ValueError if draw.memory does not suffice."""
     log.debug("stage %s", stage.name)
     layout = draw.layout or layout_here(stage, len(draw.samples), text_length(given), draw.memory, draw.device)
     if len(layout.tiles) > 1:
@@ -108,18 +108,18 @@ def ready(stage: StageSpec, network: Network, given: Conditioning, video: Tensor
 
 
 def stage_video(stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw) -> Tensor:
-    """What a stage makes, (B, C, F, H, W): the last that `sample_stage` yields."""
+    """The video (B, C, F, H, W) of a stage: the last one that `sample_stage` yields."""
     return deque(sample_stage(stage, network, given, video, draw), maxlen=1).pop()
 
 
 def sampling_levels(stage: StageSpec, draw: Draw) -> list[NoiseLevel]:
-    """The noise levels (B,) that the steps of a stage lead through, from noise to data."""
+    """The noise levels (B,) that a stage steps through, from noise to data."""
     times = torch.linspace(1, 0, stage.sampling.steps + 1, dtype=torch.float64)
     return [stage.schedule(t.expand(len(draw.samples)).to(draw.device)) for t in times]
 
 
 def calls_of(stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw) -> Calls:
-    """What `sample_stage` makes the network's calls from."""
+    """The network calls of `sample_stage`, for the whole batch."""
     return Calls(
         stage=stage,
         network=network,
