@@ -1,6 +1,6 @@
 """What conditions a network beside z, by family: tokens, maps, numbers. Operations are written once, over families."""
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Self, TypeVar
@@ -96,13 +96,13 @@ class Conditioning:
         """The names of all inputs in it."""
         return {*self.tokens, *self.maps, *self.numbers}
 
-    def only(self, names: Container[str]) -> Self:
-        """Only the inputs of these names."""
+    def lacking(self, name: str) -> Self:
+        """All inputs but the one of this name."""
 
-        def kept(family: Mapping[str, V]) -> dict[str, V]:
-            return {name: value for name, value in family.items() if name in names}
+        def others(family: Mapping[str, V]) -> dict[str, V]:
+            return {own: value for own, value in family.items() if own != name}
 
-        return replace(self, tokens=kept(self.tokens), maps=kept(self.maps), numbers=kept(self.numbers))
+        return replace(self, tokens=others(self.tokens), maps=others(self.maps), numbers=others(self.numbers))
 
     def select(self, rows: Tensor) -> Self:
         """The conditioning of some examples of the batch, by index or mask."""

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from zoetrope.cascade.execution.call import Calls
 from zoetrope.cascade.execution.layout import Layout, layout_here
-from zoetrope.cascade.execution.meta import META
 from zoetrope.cascade.execution.run import denoiser
 from zoetrope.cascade.execution.tiles import Tile
 from zoetrope.cascade.noise import Scheme, window_noise
@@ -18,7 +17,8 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import dynamically_thresholded, keeping, per_step
 from zoetrope.diffusion.level import NoiseLevel
-from zoetrope.inputs import Extent, Noise
+from zoetrope.inputs import Noise
+from zoetrope.inputs.text import TEXT
 from zoetrope.networks import Network
 from zoetrope.routines import Ready
 from zoetrope.shapes import Window
@@ -69,10 +69,10 @@ def sample_stage(
 
     x_hat lies in [-1, 1] where the stage has a threshold.
 
-    `given` is the conditioning of each of draw.samples, such as the text; of it the network gets what the stage has
-    inputs for. `video` (B, C, f, h, w) is the previous stage's video. The network runs in tiles where memory requires
-    it, which changes the result by rounding at most. Drop each x_hat before you ask for the next one: that saves the
-    memory of one video.
+    `given` is the conditioning of each of draw.samples, such as the text; a stage without a text input is not told any.
+    `video` (B, C, f, h, w) is the previous stage's video. The network runs in tiles where memory requires it, which
+    changes the result by rounding at most. Drop each x_hat before you ask for the next one: that saves the memory of
+    one video.
 
     Raises ValueError if draw.memory does not suffice, and for a distilled stage if it is sampled in a way that it was
     not distilled for, or gets negative text.
@@ -123,7 +123,7 @@ def calls_of(stage: StageSpec, network: Network, given: Conditioning, video: Ten
     return Calls(
         stage=stage,
         network=network,
-        given=given.only(_names(stage)),
+        given=given if stage.input(TEXT) is not None else given.lacking(TEXT),
         video=video,
         noise=lambda purpose, window: _noise(stage, draw, purpose, window),
         step=per_step(sampling_levels(stage, draw), range(stage.sampling.steps)),
@@ -144,13 +144,6 @@ def _calls(
         calls_of(stage, network, given.select(row), None if video is None else video[row], draw.row(int(row)))
         for row in rows
     ]
-
-
-def _names(stage: StageSpec) -> set[str]:
-    """The names of the conditioning that a stage's network reads."""
-    alone = Extent(videos=1, grid=(1, 1, 1), tokens=1, width=1)
-    with META:
-        return {name for each in stage.told for name in each.blank(alone).names}
 
 
 def text_length(given: Conditioning) -> int:

@@ -6,13 +6,13 @@ that are alive at the same time.
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from zoetrope.cascade.execution.call import Calls, in_one_call
-from zoetrope.cascade.execution.meter import dry
+from zoetrope.cascade.execution.meter import Meter, dry
 from zoetrope.cascade.execution.streamed import streamed
 from zoetrope.cascade.execution.tiles import Tile, Tiling, best_tiles
 from zoetrope.cascade.spec import StageSpec
@@ -107,6 +107,7 @@ def sampler_bytes(stage: StageSpec, batch: int) -> tuple[int, int]:
     """
     whole = Window.whole(stage.shape)
     resting = 0
+    meter: Meter[Any]
     with dry() as meter, torch.no_grad():
 
         def denoise(z: Tensor, level: NoiseLevel) -> Tensor:
@@ -148,6 +149,7 @@ def call_bytes(stage: StageSpec, batch: int, tokens: int, part: int | None, *, s
         else:
             in_one_call(calls, some)(z, level)
 
+    meter: Meter[Any]
     with dry() as meter, torch.no_grad():
         call()
     return meter.live.peak + 2 * (window.volume - some.volume) * z.nbytes // some.volume  # z and the output

@@ -24,14 +24,14 @@ class Dry(Tensor):
 
     @staticmethod
     def __new__(cls, bare: Tensor) -> "Dry":
-        made: Dry = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: Dry = Tensor._make_wrapper_subclass(
             cls, bare.shape, strides=bare.stride(), storage_offset=bare.storage_offset(), dtype=bare.dtype, device=CPU
         )
         made.bare = bare
         return made
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         return dried(func, args, kwargs or {})
 
 

@@ -115,6 +115,12 @@ def _attended(args: Sequence[Any]) -> tuple[Tensor, Tensor]:
     return _like(query), sums.transpose(1, 2)
 
 
+def _repeated(args: Sequence[Any]) -> Tensor:
+    values, times = args
+    sizes = (*[1] * (len(times) - values.ndim), *values.shape)
+    return _empty([size * count for size, count in zip(sizes, times, strict=True)], values)
+
+
 def _chosen(args: Sequence[Tensor]) -> Tensor | None:
     """`where` of a condition and two tensors of one dtype."""
     _, one, other = args
@@ -152,6 +158,7 @@ KNOWN: dict[Any, Callable[[Sequence[Any]], Any]] = {
     aten.mm.default: lambda args: _empty((args[0].shape[0], args[1].shape[1]), args[0]),
     aten.native_layer_norm.default: _normalised,
     aten.randn.default: lambda args: _empty(args[0]),
+    aten.repeat.default: _repeated,
     aten.roll.default: lambda args: _empty(args[0].shape, args[0]),
     aten.upsample_bilinear2d.default: lambda args: _empty((*args[0].shape[:2], *args[1]), args[0]),
     aten.where.self: _chosen,
