@@ -1,4 +1,4 @@
-"""Typed, strict, frozen configuration: what a recipe, a checkpoint's JSON and the code have in common.
+"""Typed, strict, frozen configuration, shared by recipes, checkpoints and code.
 
 Nothing is guessed: an unknown key, a wrong type or a missing value is an error that names the full path of the field.
 A *kind* (schedule, sampler, network, text encoder, data source) is one file in its folder: the file's name is the
@@ -116,7 +116,7 @@ class Kind(Config):
         if isinstance(value, Mapping):
             value = dict(value)
             tag = value.pop("type", None)
-            if "folder" in cls.__dict__:  # the interface itself: the tag says which implementation is meant
+            if "folder" in cls.__dict__:  # the interface itself: the tag selects the implementation
                 if tag is None:
                     raise ValueError(f'comes in several kinds; say which with "type": one of {cls.names()}')
                 return cls.named(tag).model_validate(value)
@@ -151,7 +151,7 @@ def kinds_in(value: object, where: str = "") -> Iterator[tuple[str, Kind]]:
 
 
 def packages_of(*values: object) -> tuple[str, ...]:
-    """The other packages that kinds in configs come from: who reads these configs from JSON must trust them."""
+    """The other packages that kinds in configs come from; to read these configs from JSON one must trust them."""
     kinds = (kind for value in values for _, kind in kinds_in(value))
     return tuple(sorted({type(kind).__module__.partition(".")[0] for kind in kinds if kind.is_foreign()}))
 
@@ -195,12 +195,12 @@ def overridden(config: C, changes: Mapping[str, Any]) -> C:
         whole = any(path.startswith(f"{before}.") for before in given)
         _set(tree, path, _dump(value), type(config).__name__, new=whole)
         given.append(path)
-    with trusting(*packages_of(config, dict(changes))):  # classes that are here already
+    with trusting(*packages_of(config, dict(changes))):  # classes that are already imported
         return type(config).from_json(tree)
 
 
 def _set(tree: Any, path: str, value: Any, root: str, *, new: bool) -> None:
-    """Change one field of a tree; `new` fields may be put into what was given whole, which validation completes."""
+    """Change one field of a tree; with `new` a missing field may be added, which validation then checks."""
     keys = path.split(".")
     for depth, key in enumerate(keys):
         where, last = ".".join(keys[:depth]) or root, depth == len(keys) - 1

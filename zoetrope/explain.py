@@ -70,7 +70,7 @@ def expect_path(what: str, value: object, wanted: str = "a path") -> None:
 
 
 def reason(error: Exception, told: object = "") -> str:
-    """Why something could not be read, after a message that has `told` the path already, which is not repeated."""
+    """Why something could not be read, without the path in `told`, which the message already has."""
     if isinstance(error, KeyError):
         return f"{error.args[0]!r} is missing"
     if isinstance(error, TypeError | AttributeError):
@@ -89,7 +89,7 @@ def unknown(what: str, got: object, known: Iterable[str]) -> str:
 
 
 def nearest(got: str, known: Sequence[str]) -> str | None:
-    """The known name that `got` is most likely meant for; None if it is like none of them."""
+    """The known name most similar to `got`; None if none is similar."""
     if (other := otherwise(got)) in known:
         return other
     if near := difflib.get_close_matches(got[:100], known, 1, LIKE):
@@ -101,19 +101,19 @@ def nearest(got: str, known: Sequence[str]) -> str | None:
 
 
 def otherwise(name: str) -> str | None:
-    """Our name of what is called so in other libraries, if that is known."""
+    """Our name for a field that other libraries call `name`, if known."""
     return ELSEWHERE.get(name)
 
 
 def explain(error: ValidationError, cls: type[BaseModel]) -> str:
-    """What is wrong with a config, each thing by its path, on one line."""
+    """The problems of a config, each with its path, on one line."""
     problems = list(_explanations(error.errors(), cls))
     more = f"; and {len(problems) - MOST} more" if len(problems) > MOST else ""
     return "; ".join(problems[:MOST]) + more
 
 
 class _Problem(NamedTuple):
-    """A thing that is wrong.
+    """A problem of a value.
 
     Attributes:
         path: to the field, without the names that pydantic gives to the branches of a union.

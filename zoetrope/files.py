@@ -1,7 +1,7 @@
-"""Where things are kept, and files and folders that appear whole or not at all, whatever goes wrong meanwhile.
+"""The cache folder, and atomic writes: files and folders that appear whole or not at all, whatever goes wrong.
 
-What is written lies beside the place where it belongs, and is renamed to it at the end. So a link, or a pipe, in that
-place gives way and is not written through. Permissions are those of any new file of this user's.
+Data are written beside their final path and renamed to it at the end, so a link or pipe there is replaced, not written
+through. Permissions are those of any new file of the user.
 """
 
 import os
@@ -27,10 +27,10 @@ def cache_folder(name: str) -> Path:
 
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
-    """The name of a file for the block to write, which becomes `path` at its end, in place of an older one.
+    """A temporary file for the block to write, renamed to `path` at its end, where it replaces an older file.
 
-    After an error nothing is left of it, and the older one is as it was. No two blocks write to one file, be they of
-    one process or of several: who ends last has the last word. Raises OSError, as on a full disk, that names `path`.
+    After an error it is removed, and the older file is unchanged. Concurrent blocks, also of several processes, write
+    to different files; the last to end wins. Raises OSError that names `path`, as on a full disk.
     """
     beginning = path.name.encode("utf-8", "ignore")[:LONGEST].decode("utf-8", "ignore")
     partial = path.with_name(f".{beginning}.{secrets.token_hex(6)}.partial")
@@ -52,11 +52,11 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def whole_folder(path: Path, *, over: bool = False) -> Iterator[Path]:
-    """A new folder for the block to fill, which becomes `path` at its end; after an error nothing is left of it.
+    """A temporary folder for the block to fill, renamed to `path` at its end; after an error it is removed.
 
-    An empty folder at `path` gives way, and with `over` any that is there: it is moved aside first, and back again if
-    the new one cannot take its place. What a process that was killed has left of such a folder is removed. Raises
-    OSError, and leaves everything as it was, if something is at `path` that does not give way.
+    It replaces an empty folder at `path`, or with `over` any folder: that is moved aside first, and back again if the
+    new one cannot take its place. Remains of killed processes are removed. Raises OSError, and changes nothing, if
+    something at `path` cannot be replaced.
     """
     partial = path.with_name(f".{path.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -86,7 +86,7 @@ def _put_in_place(new: Path, folder: Path, over: bool) -> None:
 
 
 def _named(error: OSError, partial: Path, path: Path) -> OSError:
-    """The same error of the file that people know."""
+    """The same error, naming `path` instead of the temporary file."""
     if error.strerror is None:
         return OSError(str(error).replace(str(partial), str(path)))
     if error.filename in (None, str(partial)):

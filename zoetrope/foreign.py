@@ -1,8 +1,8 @@
 """Kinds from other packages: found by dotted name or entry point, and imported only from packages that are trusted.
 
 JSON is data, whoever wrote it: a model from the hub must not decide which code runs here. So the name of a class in it
-is looked up only where `trusting` says that its package may be imported; installing a package trusts it with nothing.
-A recipe in Python is a program of the user's: the names in it are as good as the imports in it.
+is looked up only where `trusting` allows its package; installing a package does not make it trusted. A recipe in Python
+is the user's own program: names in it are trusted like its imports.
 """
 
 import functools
@@ -28,7 +28,7 @@ _trusted: ContextVar[frozenset[str] | None] = ContextVar("trusted", default=froz
 
 @contextmanager
 def trusting(*packages: str) -> Iterator[None]:
-    """In this block, and in this thread or task alone, JSON may name classes of these packages too.
+    """Inside this block, and only in this thread or task, JSON may also name classes of these packages.
 
     Raises ValueError for what is not the name of a top-level package.
     """
@@ -44,7 +44,7 @@ def trusting(*packages: str) -> Iterator[None]:
 
 @contextmanager
 def running_a_program() -> Iterator[None]:
-    """In this block names come from a program of the user's: any package may be named, until a `trusting` inside."""
+    """Inside this block names come from the user's own program: any package is trusted, up to an inner `trusting`."""
     token = _trusted.set(None)
     try:
         yield
@@ -53,11 +53,11 @@ def running_a_program() -> Iterator[None]:
 
 
 def find(name: str, base: type[T], root: str) -> type[T] | None:
-    """The implementation of `base` that a dotted name or an entry point means; None if `name` is neither.
+    """The implementation of `base` with a dotted name or entry point; None if `name` is neither.
 
-    A dotted name is that of a class, or of a module with one implementation in it. `root` is the package that names
-    its own kinds by file. Raises ValueError for a package that is not trusted, before anything is imported, and for a
-    name that leads to nothing or to something else.
+    A dotted name is that of a class, or of a module with a single implementation. `root` is the package that names its
+    own kinds by file. Raises ValueError for a package that is not trusted, before anything is imported, and for a name
+    that does not exist or is not an implementation.
     """
     target = _target(name)
     package = target.partition(".")[0]
@@ -122,7 +122,7 @@ def _entries(path: tuple[str, ...]) -> dict[str, list[EntryPoint]]:
 
 
 def _imported(target: str) -> Any:
-    """What a dotted name leads to: attributes, and modules where there is no such attribute yet."""
+    """The object of a dotted name; its parts are attributes or modules."""
     first, *rest = target.split(".")
     name, value = first, _module(first, target)
     for part in rest:

@@ -1,4 +1,4 @@
-"""Plain files, and what may lie in their place: a named pipe would be waited for, a device be read without end."""
+"""Regular files, and checks against others: reading a named pipe would block, reading a device might never end."""
 
 import contextlib
 import os
@@ -25,13 +25,13 @@ def read_plain(path: Path, longest: int) -> bytes:
 
 
 def expect_plain(path: Path) -> None:
-    """Raise ValueError if something else than a plain file is there. Nothing may be."""
+    """Raise ValueError if the path exists and is not a regular file."""
     if path.exists() and not path.is_file():
         raise ValueError(f"{path}: expected a plain file")
 
 
 def make_way(path: Path) -> None:
-    """Remove a link, a pipe or a device from the place of a file that is to be written. Raises OSError for a folder."""
+    """Remove a link, pipe or device from the path of a file to be written. Raises OSError for a folder."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(path.lstat().st_mode):
             path.unlink()

@@ -42,10 +42,10 @@ def find(model: str, revision: str | None = None) -> Path:
 
 
 def fingerprint(model: str, revision: str | None = None) -> str:
-    """Tells a model from others without loading it: by its name on the hub, or by what is in its files.
+    """A string that identifies a model without loading it: its name on the hub, or a digest of its files.
 
-    A hub's name is as good as its revision: only that of a commit never changes. The files of a folder are read whole,
-    once for as long as they stay unchanged; where the folder lies, and when it came there, makes no difference.
+    A name on the hub is only as exact as its revision: only a commit never changes. The files of a folder are read
+    whole, but only once while they stay unchanged; the folder's path and dates do not matter.
     """
     local = Path(model).expanduser()
     if not local.is_dir():
@@ -104,10 +104,10 @@ def read(
 
 
 def expect_usable(folder: Path) -> None:
-    """Look at the config.json of a model's folder before anybody builds what it says.
+    """Check the config.json of a model's folder before a model is built from it.
 
-    Raises ValueError if there is none, if it asks for code of others or claims absurd sizes, or if the folder has
-    adapters of another model, which would be fetched.
+    Raises ValueError if there is none, if it requires foreign code or claims absurd sizes, or if the folder has
+    adapters of another model, which would be downloaded.
     """
     file = folder / "config.json"
     if not file.is_file():
@@ -128,13 +128,13 @@ def expect_usable(folder: Path) -> None:
 
 @contextlib.contextmanager
 def reading(folder: Path) -> Iterator[None]:
-    """While transformers reads a folder: nothing is printed, and whatever it says against it is one ValueError."""
+    """A context for transformers to read a folder in: nothing is printed, and any error becomes one ValueError."""
     try:
         with _quiet():
             yield
     except MemoryError:
         raise
-    except Exception as error:  # damaged files make it raise about anything
+    except Exception as error:  # damaged files make it raise almost anything
         message = str(error).strip().partition("\n")[0]
         if "custom code" in message:
             message = "its model is not one of transformers but comes with code of its own, which is never run"

@@ -1,7 +1,7 @@
-"""What is remembered between runs, in one SQLite file: text features, and the checksums of large files.
+"""A cache between runs, in one SQLite file: text features, and checksums of large files.
 
-It is a convenience and nothing else. One that cannot be used is told of once and done without, a damaged one is begun
-anew, an entry that is not what was written is none, and what has not been used for long makes room.
+It is optional: if it cannot be used, a warning is logged once and work continues without it. A damaged file is
+recreated, a damaged entry is ignored, and entries that were not used for long are evicted.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""Where training examples come from: one kind of source a file, each a captioned set of clips on any grid asked for."""
+"""Sources of training examples, one kind per file: captioned clips, on any grid."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -21,9 +21,9 @@ _log = logging.getLogger(__name__)
 
 
 class Example(NamedTuple):
-    """A clip, video (C, F, H, W) float32 in [-1, 1], its caption, and what messages call it.
+    """A clip: its video (C, F, H, W) float32 in [-1, 1], its caption, and its name in messages.
 
-    `skipped` are those in whose place it stands, because they can no longer be read, with the reasons.
+    `skipped` are clips that it replaces because they can no longer be read, with the reasons.
     """
 
     video: Tensor
@@ -32,7 +32,7 @@ class Example(NamedTuple):
     skipped: tuple[Dropped, ...] = ()
 
     def replaced(self) -> list[str]:
-        """What to say of those in whose place it stands."""
+        """Messages about the clips that it replaces."""
         return [f"{one_line(name)}: {reason}; another clip stands in for it" for name, reason in self.skipped]
 
 
@@ -44,25 +44,25 @@ class Features(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """How many clips a data set has, and a digest of their names and captions: other ones give other examples."""
+    """The number of clips of a data set, and a digest of their names and captions, which detects changes."""
 
     clips: int
     digest: str
 
 
 class Dataset(ABC):
-    """An opened source: examples by position, without end."""
+    """An opened source: an endless sequence of examples."""
 
     @abstractmethod
     def example(self, index: int, shape: VideoShape) -> Example:
         """The example at position `index` >= 0 on the grid `shape`.
 
-        Pure in (source, index, shape): where training stands is one integer, and resuming is exact.
-        Raises ValueError if the source has nothing to give on that grid.
+        A pure function of (source, index, shape): training resumes exactly from one integer.
+        Raises ValueError if the source has nothing on that grid.
         """
 
     def part(self, index: int, shape: VideoShape, window: Window) -> Example:
-        """What `example` gives, cut down to a window; override it where a part costs less than the whole."""
+        """`example` cropped to a window; override it where a part costs less than the whole."""
         whole = self.example(index, shape)
         return whole._replace(video=window.of(whole.video))
 
@@ -71,28 +71,28 @@ class Dataset(ABC):
         return True
 
     def features(self) -> list["Features"]:
-        """Where features of captions lie beside the data, encoded beforehand."""
+        """The folders of text features stored with the data."""
         return []
 
     def unused(self) -> list[Unused]:
-        """What is there and no example shows, source by source with the reasons, for all commands to tell."""
+        """What no example uses, by source, with the reasons, for commands to report."""
         return []
 
     def contents(self) -> Contents | None:
-        """What the examples are made from, to notice that it is no longer what it was; None if that cannot change."""
+        """The identity of the data, to detect changes; None if they cannot change."""
         return None
 
     def listing(self) -> str | None:
-        """A name that no other captions have, where making it is quicker than `captions`; else None."""
+        """A unique name of this set of captions, if it is cheaper than `captions`; else None."""
         return None
 
     @abstractmethod
     def captions(self) -> list[str]:
-        """Every caption that an example can have, each once, so that text can be encoded beforehand."""
+        """Every caption that an example can have, each once, to encode in advance."""
 
 
 class Source(Kind, ABC):
-    """The description of a data set; opening it looks at the disk, making it does not."""
+    """The description of a data set; only `open` accesses the disk."""
 
     folder: ClassVar[str] = "zoetrope.data"
 
@@ -101,9 +101,9 @@ class Source(Kind, ABC):
         """The data set. Raises ValueError, with reasons, if nothing in it is usable."""
 
     def located(self) -> Self:
-        """The same source, with paths that mean the same files from whatever folder a training goes on.
+        """The source with absolute paths, so that a training can resume from any folder.
 
-        Raises ValueError for an address that is not read.
+        Raises ValueError for an unsupported address.
         """
         return self
 

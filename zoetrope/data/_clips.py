@@ -42,14 +42,14 @@ _LARGEST_SHARE = 16  # of the memory for decoded clips that one clip may take
 
 
 class ClipSource(Source, ABC):
-    """A set of media files, in `path`, that clips are cut from.
+    """A set of media files, in `path`, to cut clips from.
 
     Attributes:
-        path: where the files lie; relative to the folder that the command runs in, "~" is the home folder.
-        seed: of the order in each pass, and of where clips begin.
-        short: what becomes of a video too short for a clip: "hold" lets its last picture stand still if at least half
-            of the frames exist, "slow" plays it slower, "drop" leaves it out.
-        min_height, min_width: smaller files are left out; others are enlarged if they must be.
+        path: of the files; relative to the current folder, "~" is the home folder.
+        seed: of the order in each pass, and of the start times of clips.
+        short: how to treat a video too short for a clip: "hold" repeats its last picture if at least half of the frames
+            exist, "slow" plays it slower, "drop" skips it.
+        min_height, min_width: smaller files are skipped; others are enlarged if necessary.
         cache_mb: megabytes of memory for decoded clips; 0 keeps none.
     """
 
@@ -81,7 +81,7 @@ class Piece(NamedTuple):
 
 
 class Cutter:
-    """Cuts clips for a source, and keeps decoded small files in memory; each process fills its own."""
+    """Cuts clips for a source, and caches small decoded files in memory, separately in each process."""
 
     def __init__(self, source: ClipSource) -> None:
         self.source = source
@@ -147,9 +147,9 @@ class Cutter:
 
 
 def stand_in(cutter: Cutter, at: Callable[[int], Piece], index: int, shape: VideoShape, count: int) -> Example:
-    """The example at position `index` of an endless row of passes over `count` files, that `at` finds.
+    """The example at position `index` of endless passes over `count` files, which `at` looks up.
 
-    In place of a file of which nothing can be decoded stands the next one that can. Raises ValueError if none can.
+    A file that cannot be decoded is replaced by the next one that can. Raises ValueError if there is none.
     """
     source, skipped, again = cutter.source, list[Dropped](), 0
     while len(skipped) < min(count, _MOST_SKIPPED):
@@ -158,7 +158,7 @@ def stand_in(cutter: Cutter, at: Callable[[int], Piece], index: int, shape: Vide
             video = cutter.clip(piece.path, piece.info, shape, (source.seed, index))
         except ValueError as error:
             if isinstance(piece.path, Member) and not piece.path.archive.exists() and again < _TRIES:
-                again += 1  # a shard of the web that had to make room for another while it was read: it is fetched anew
+                again += 1  # a web shard was evicted from the cache while it was read: download it again
                 continue
             reason = str(error).removeprefix(f"{os.fsdecode(piece.path)}: ")
             skipped.append(Dropped(piece.name, reason))
@@ -181,7 +181,7 @@ def contents_of(clips: Iterable[Clip]) -> Contents:
 
 
 def unfit(info: Info, source: ClipSource, shape: VideoShape | None) -> str | None:
-    """Why a file gives no clip, or none on the grid `shape`; None if it gives some."""
+    """Why a file has no clips, or none on the grid `shape`; None if it has some."""
     if info.height < source.min_height or info.width < source.min_width:
         return f"too small: {info.height}x{info.width}, expected at least {source.min_height}x{source.min_width}"
     return None if shape is None else _too_short(info, source, shape) or _too_narrow(info, shape)

@@ -1,11 +1,11 @@
 """A folder of captioned videos and images: what a user has.
 
 Captions are in `.txt` files beside the media (same stem), as "text" in a `.json` there, or in a `metadata.jsonl`,
-`metadata.csv` or `metadata.tsv` with a `file_name`, relative to where it lies, and a `text`. Files that metadata do not
-name take the caption beside them, unless a `split`, a third field of metadata, is asked for. Several lines about one
-file are several examples. Images are one-frame videos.
+`metadata.csv` or `metadata.tsv` with a `file_name`, relative to the metadata file, and a `text`. Files without metadata
+use the caption beside them, unless a `split`, a third field of metadata, is requested. Several lines about one file
+give several examples. Images are one-frame videos.
 
-How clips are cut from the files is told in `zoetrope.data._clips`.
+`zoetrope.data._clips` describes how clips are cut.
 """
 
 from typing import Self
@@ -40,7 +40,7 @@ class Folder(ClipSource):
     """A folder of videos and images with captions, shuffled anew in each pass.
 
     Attributes:
-        split: take only what the metadata marks with it, in the field "split"; None takes all.
+        split: use only files that the metadata mark with it, in the field "split"; None uses all.
     """
 
     path: str
@@ -114,7 +114,7 @@ class FolderDataset(Dataset):
     def example(self, index: int, shape: VideoShape) -> Example:
         """A clip on the grid: each pass over the fitting clips has its own order, start times and windows.
 
-        In place of a clip that can no longer be read stands the next one that can.
+        A clip that can no longer be read is replaced by the next one that can.
         Raises ValueError, with the most frames that would fit, if no clip fits the shape, or if none can be read.
         """
         if index < 0:

@@ -1,7 +1,7 @@
-"""Several sources in one stream, each as often as its weight says: videos and images for joint training, say.
+"""Several sources in one stream, in proportion to their weights, such as videos and images for joint training.
 
-Of any beginning of the stream each source has its share, to within a few examples, and those that it gives are its own
-first, second, third, and so on: none is lost or doubled. Both follow from the position alone.
+In any prefix of the stream each source has its share, to within a few examples, and contributes its own first, second,
+third example and so on: none is lost or repeated. Both follow from the position alone.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ class Part(Config):
 
     Attributes:
         source: where the examples come from.
-        weight: its share of the examples, as a part of the sum of all weights.
+        weight: its share of the examples, relative to the sum of all weights.
     """
 
     source: Source
@@ -108,10 +108,10 @@ class MixtureDataset(Dataset):
 
 
 def picked(index: int, weights: list[float]) -> Pick:
-    """Which of the sources the example at a position of the stream is from, and which one of its own.
+    """The source of the example at a position of the stream, and its number within the source.
 
-    The first source has floor(n p) of the first n examples, p being its share; what is left over is divided likewise
-    among the others. In exact fractions, so that no position is counted twice.
+    The first source has floor(n p) of the first n examples, where p is its share; the rest is divided likewise among
+    the others. Computed in exact fractions, so that no position is counted twice.
     """
     for source, weight in enumerate(weights[:-1]):
         share = Fraction(weight) / sum(map(Fraction, weights[source:]))

@@ -1,11 +1,11 @@
-"""Tar shards of captioned videos and images, as webdataset has them, on disk or on the web.
+"""Tar shards of captioned videos and images, in webdataset's format, on disk or on the web.
 
-Where training stands in them is one integer, as everywhere: a sample is found by its number, from an index of each
-shard, so that any number of processes reads them, from anywhere, without a sample lost or doubled. In each pass the
-shards are shuffled, and their samples within a window of a few shards, so that only these are needed at a time; shards
-on the web are downloaded whole, one after the other, when their window begins.
+The position in training is one integer: an index of each shard finds samples by number, so that any number of processes
+can start anywhere without losing or repeating a sample. Each pass shuffles the shards, and the samples within a window
+of a few shards, so that only these are needed at a time. Shards on the web are downloaded whole, one after the other,
+when their window begins.
 
-How clips are cut is told in `zoetrope.data._clips`.
+`zoetrope.data._clips` describes how clips are cut.
 """
 
 import itertools
@@ -59,9 +59,9 @@ class Shards(ClipSource):
 
     Attributes:
         window: how many shards are shuffled together.
-        damaged: whether a missing or damaged shard, or a caption that is no text, is an error, or is passed over.
-        cache: the folder that shards from the web are downloaded into. [`shards` in the cache of zoetrope]
-        cache_gb: how many gigabytes that folder may hold; shards used longest ago make room. [what the disk has]
+        damaged: whether a missing or damaged shard, or a caption that is not text, is an error or is skipped.
+        cache: the folder for downloaded shards. [`shards` in the cache of zoetrope]
+        cache_gb: most gigabytes in that folder; the least recently used shards are deleted. [what the disk has]
     """
 
     window: PositiveInt = 4
@@ -163,7 +163,7 @@ class ShardsDataset(Dataset):
     def example(self, index: int, shape: VideoShape) -> Example:
         """A clip on the grid: each pass over the fitting samples has its own order, start times and windows.
 
-        In place of a sample of which nothing can be decoded stands the next one that can.
+        A sample that cannot be decoded is replaced by the next one that can.
         Raises ValueError if no sample fits the shape, if a shard is gone, or if all that follow are damaged.
         """
         if index < 0:
@@ -298,7 +298,7 @@ def _notes(source: Shards, shards: Sequence[Shard]) -> tuple[str, ...]:
 
 
 def _remember(orders: dict[K, V], key: K, order: V) -> None:
-    """Keep an order, and forget the oldest of more than a few: the end of one pass and the start of the next meet."""
+    """Cache an order, and drop the oldest of more than a few: the end of one pass overlaps the start of the next."""
     orders[key] = order
     while len(orders) > _ORDERS:
         del orders[next(iter(orders))]

@@ -1,1 +1,1 @@
-"""What text encoders make of texts, kept: in memory, in one file for all runs, and in shards beside data."""
+"""Caches of text features: in memory, in one file for all runs, and in shards beside data."""

@@ -1,7 +1,7 @@
-"""Text features: encoded once, then looked up at random as fast as training can read them.
+"""Text features: encoded once, then looked up as fast as training reads them.
 
-They are looked for in memory, beside data (`zoetrope.embeddings.shards`), and in the user's cache (`zoetrope.store`),
-where new ones go too. Everything is found under the identity of the encoder, see `zoetrope.text.TextEncoder`.
+They are looked up in memory, beside data (`zoetrope.embeddings.shards`), and in the user's cache (`zoetrope.store`),
+where new ones are stored. All are filed under the encoder's identity, see `zoetrope.text.TextEncoder`.
 """
 
 import hashlib
@@ -21,16 +21,16 @@ from zoetrope.text import Embedding, Encode, TextEncoder, expect_text
 BATCH = 64
 _SHOWN = 5
 _ENCODE = "zoetrope data encode adds what is missing"
-_BY_AGE = re.compile(r"^(t5|clip) .*:\d+:\d+ \d+$")  # identities once were paths, sizes and times
-PART = 2**26  # bytes of features after which they are stored, so that an interruption loses little
-NEAR = 2**26  # bytes of features that are kept in memory as well
+_BY_AGE = re.compile(r"^(t5|clip) .*:\d+:\d+ \d+$")  # older identities were paths, sizes and times
+PART = 2**26  # bytes of new features to store at a time, so that an interruption loses little
+NEAR = 2**26  # bytes of features that also stay in memory
 
 
 class EmbeddingCache:
-    """The features of an encoder, from where they are kept; the encoder is loaded only once one is missing.
+    """The cached features of an encoder, which is loaded only when one is missing.
 
-    Features are kept in float16 and given as float32 on the CPU: a text's features are the same numbers on the first
-    call and on every later one. What cannot be stored is kept in memory.
+    Features are stored in float16 and returned in float32 on the CPU, always rounded: a text's features are equal on
+    the first and every later call. What cannot be stored stays in memory.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class EmbeddingCache:
     ) -> None:
         """Features of `encoder` in the cache at `folder`; `device` and `dtype` are where and how it would encode.
 
-        With a folder `beside` data they are looked for and put there, and nowhere else.
+        With a folder `beside` data they are read and written there, and nowhere else.
         Raises ValueError if that folder holds a damaged shard.
         """
         self.encoder, self.device, self.dtype = encoder, device, dtype
@@ -63,7 +63,7 @@ class EmbeddingCache:
         self._near_bytes = 0
 
     def __getstate__(self) -> dict[str, Any]:
-        """What another process needs: what is stored is read by both, what could not be is sent along."""
+        """The state for another process, including features that could not be stored."""
         return {name: value for name, value in vars(self).items() if name not in ("_encode", "_near", "_near_bytes")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -84,9 +84,9 @@ class EmbeddingCache:
         return max([stored, len(self._unstored), *map(len, self._beside)])
 
     def take(self, folder: Path, texts: Iterable[str]) -> None:
-        """Read features that lie beside data, in `folder`, too; nothing is written there.
+        """Also read features stored beside data, in `folder`; nothing is written there.
 
-        Raises ValueError if they are those of another encoder, or if one of these texts is not among them.
+        Raises ValueError if they are another encoder's, or if one of these texts is not among them.
         """
         if not (folder / self._name).is_dir():
             raise ValueError(f"{folder}: expected features of {self.encoder.identity}, got {_got(folder)}")
@@ -119,9 +119,9 @@ class EmbeddingCache:
         return Embedding(text, mask)
 
     def prepare(self, texts: Iterable[str], progress: Callable[[int, int], None] | None = None) -> int:
-        """Encode and store the texts that are missing, in batches of similar length; how many there were.
+        """Encode and store missing texts, in batches of similar length; return how many there were.
 
-        `progress(done, total)` is called after every batch. What was stored before an interruption stays.
+        `progress(done, total)` is called after every batch. An interruption keeps what is already stored.
         """
         wanted = {_key(text): text for text in texts}
         for shards in self._beside:
@@ -134,18 +134,18 @@ class EmbeddingCache:
         return len(missing)
 
     def recall(self, listing: str) -> str | None:
-        """What was noted of captions that go by a name, when all of them had been prepared; None if nothing was."""
+        """The note about a named set of captions, made when all of them had been prepared; None without one."""
         return self._store.recall(self._stored_as, listing) if self._store is not None else None
 
     def note(self, listing: str, said: str) -> None:
-        """Note this, which may be "", of captions that have all been prepared, for later runs."""
+        """Store a note, which may be "", about a named set of captions that have all been prepared, for later runs."""
         if self._store is not None and not self._unstored:
             self._store.note(self._stored_as, listing, said)
 
     def cut(self, text: str) -> str:
         """The end of a text that exceeds the encoder's limit: see `zoetrope.text.Encode`."""
         if text.isascii() and len(text) + 3 <= self.encoder.limit:
-            return ""  # no tokenizer makes more tokens of it than it has letters, beside the special ones
+            return ""  # no tokenizer makes more tokens than letters, beside special ones
         return self._loaded().cut(text)
 
     def _loaded(self) -> Encode:
@@ -154,7 +154,7 @@ class EmbeddingCache:
         return self._encode
 
     def release(self) -> None:
-        """Free the memory of the encoder, which is loaded again once another text is missing."""
+        """Free the encoder's memory; it is loaded again when another text is missing."""
         self._encode = None
 
     def _holds(self, key: bytes) -> bool:
@@ -171,7 +171,7 @@ class EmbeddingCache:
         return found
 
     def _bring_near(self, found: Mapping[bytes, Tensor]) -> None:
-        """Keep features in memory, from which everything is removed when it gets too much."""
+        """Keep features in memory, which is emptied when it exceeds `NEAR`."""
         new = {key: row for key, row in found.items() if key not in self._near and key not in self._unstored}
         self._near |= new
         self._near_bytes += sum(row.nbytes for row in new.values())
@@ -209,7 +209,7 @@ class EmbeddingCache:
 
 
 def _got(folder: Path) -> str:
-    """What lies in a folder in which the features of an encoder were expected, and what to do about it."""
+    """The message about a folder that should hold an encoder's features: what it holds, and the remedy."""
     found = sorted(encoders(folder))
     others = f"those of {', '.join(found) or 'none'}"
     if any(map(_BY_AGE.match, found)):

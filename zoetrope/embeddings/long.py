@@ -1,4 +1,4 @@
-"""Captions of which a text encoder does not read the end."""
+"""Captions that a text encoder truncates."""
 
 from collections.abc import Iterable
 
@@ -12,9 +12,9 @@ _SPECIAL = 3  # tokens that are no letters
 
 
 def cut_short(captions: Iterable[str], texts: EmbeddingCache) -> str | None:
-    """What to say of captions that fill the encoder's limit, so that it does not read the rest; None if none does.
+    """The message about captions that exceed the encoder's limit and are truncated; None if there are none.
 
-    The longest are looked at, until some are short enough; the encoder is needed for those without features.
+    Captions are checked from the longest on, until some are short enough; those without features need the encoder.
     """
     limit = texts.encoder.limit
     long = sorted((text for text in captions if len(text.encode()) + _SPECIAL > limit), key=len, reverse=True)

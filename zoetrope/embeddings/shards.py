@@ -1,4 +1,4 @@
-"""Text features in a folder, to lie beside data: shards that are written once, by rename, and read a text at a time.
+"""Text features in a folder beside data: shards that are written once, by rename, and read one text at a time.
 
 A shard is a safetensors file with `tokens` (all tokens of all texts, D) float16, `offsets` (texts + 1) into them, and
 `keys` (texts, 16), the hashes of the texts. Any number of processes may read and add at the same time.
@@ -53,7 +53,7 @@ class Shards:
         return key in self._places
 
     def refresh(self) -> None:
-        """Take in the shards that this or another process has added. Raises ValueError that names a damaged one."""
+        """Open the shards that this or another process has added. Raises ValueError that names a damaged one."""
         for path in sorted(self.folder.glob("*.safetensors")):
             if path not in self._seen:
                 self._take_in(path)
@@ -80,7 +80,7 @@ class Shards:
         self._files.append(file)
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, Tensor]:
-        """The features (L, D) of those keys that have some. Raises ValueError for any that are not finite."""
+        """The features (L, D) of the keys that have them. Raises ValueError for any that are not finite."""
         found = {}
         for key in keys:
             if key in self._places:
@@ -92,7 +92,7 @@ class Shards:
         return found
 
     def put(self, rows: Mapping[bytes, Tensor], identity: str) -> None:
-        """Write a shard, which says whose features these are. Raises OSError if that fails."""
+        """Write a shard, labelled with the encoder's `identity`. Raises OSError if that fails."""
         arrays = {
             "tokens": torch.cat(list(rows.values())),
             "offsets": torch.tensor([0, *itertools.accumulate(map(len, rows.values()))]),
@@ -105,7 +105,7 @@ class Shards:
 
 
 def encoders(folder: Path) -> set[str]:
-    """The identities of the encoders of which there are features in a folder; unreadable shards are passed over."""
+    """The identities of the encoders with features in a folder; unreadable shards are skipped."""
     found = set()
     for shard in folder.glob("*/*.safetensors"):
         if not shard.is_file():

@@ -29,19 +29,19 @@ class Encode(Protocol):
     def __call__(self, texts: Sequence[str]) -> Embedding:
         """Encode prompts as one batch, padded to its longest; a prompt's features do not depend on its neighbours.
 
-        Tokens beyond the encoder's limit are left out: `cut` tells which. Raises ValueError for an empty prompt.
+        Tokens beyond the encoder's limit are dropped: see `cut`. Raises ValueError for an empty prompt.
         """
         ...
 
     def cut(self, text: str) -> str:
-        """The end of a prompt beyond the limit, from the first word that is not wholly read on; "" if it all fits."""
+        """The end of a prompt beyond the limit, from the first word that does not wholly fit; "" if all of it fits."""
         ...
 
 
 class TextEncoder(Kind, ABC):
-    """Which frozen language model reads the prompts, known without loading it.
+    """The description of a frozen language model, usable without loading it.
 
-    `width` is D, the features of a token, and `limit` the most tokens that are read of a prompt, special ones included.
+    `width` is D, the features of a token, and `limit` the most tokens of a prompt, special ones included.
     """
 
     folder: ClassVar[str] = "zoetrope.text"
@@ -52,22 +52,22 @@ class TextEncoder(Kind, ABC):
     @property
     @abstractmethod
     def identity(self) -> str:
-        """What the features depend on: encoders of equal identity give equal features, wherever their files lie.
+        """An identifier of the features: encoders of equal identity give equal features, wherever their files are.
 
-        Weights, tokenizer, settings and limit are all in it, by content or by what has to have a known checksum.
-        Whoever changes how an encoder's features are computed changes its identity.
+        It covers weights, tokenizer, settings and limit, by their content or a required checksum. Any change to how an
+        encoder computes features must change its identity.
         """
 
     @abstractmethod
     def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Encode:
         """Find, check and read the weights.
 
-        Raises ValueError, in one line that says what was tried, if there are none, or not those of this encoder.
+        Raises ValueError, in one line that says what was tried, if they are missing or not those of this encoder.
         """
 
 
 def expect_text(text: str) -> None:
-    """Raise ValueError unless there is something to read, in letters that a file can hold. Line breaks are blanks."""
+    """Raise ValueError for a blank text, and for characters that a file cannot hold. Line breaks count as blanks."""
     if not text.strip():
         raise ValueError(f"prompt: expected some text, got {'only blanks' if text else 'an empty string'}")
     for place, letter in enumerate(text):

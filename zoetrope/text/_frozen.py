@@ -1,4 +1,4 @@
-"""What the encoders share: running a model of transformers frozen, and what may be read."""
+"""Shared by encoders: running a frozen model of transformers, and cutting texts at its limit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Frozen:
 
 
 def after(text: str, end: int) -> str:
-    """What remains of a text that is read up to a place, from the first word on that is not read whole."""
+    """The rest of a text that is read up to position `end`, from the first word that is not wholly read."""
     if end < len(text) and not text[end].isspace():
         while end > 0 and not text[end - 1].isspace():
             end -= 1

@@ -19,7 +19,7 @@ class CLIPText(TextEncoder):
         model: a hub id, or a local folder with config.json, safetensors and tokenizer.
         revision: branch, tag or commit on the hub; None is its main branch. Of no meaning for a folder.
         width: features of a token: 512 for ViT-B, 768 for ViT-L.
-        limit: most tokens of a text that are read, with the two that mark begin and end.
+        limit: most tokens of a text, including the two that mark its begin and end.
     """
 
     model: str = "openai/clip-vit-large-patch14"

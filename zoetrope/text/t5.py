@@ -20,7 +20,7 @@ class T5(TextEncoder):
         model: a hub id, or a local folder.
         revision: branch, tag or commit on the hub; None is its main branch. Of no meaning for a folder.
         width: features of a token, T5's d_model: 512 for small, 768 base, 1024 large, 2048 xl, 4096 xxl.
-        limit: most tokens of a text that are read, with the one that marks its end.
+        limit: most tokens of a text, including the one that marks its end.
     """
 
     model: str = "google/t5-v1_1-xxl"

@@ -1,8 +1,8 @@
-"""Words without a language model: nothing is known of a word but where it was seen in training.
+"""Words without a language model: the network learns their meaning from training alone.
 
-What the paper's frozen language model is compared with. Every word has a fixed random vector, alike to no other, and
-the first linear layer of the network makes of it what training tells. With no more words than `width` that is a learned
-table of word embeddings, for random vectors are then as good as a one-hot code.
+A baseline for the paper's frozen language model. Every word has a fixed random vector, unrelated to all others, which
+the network's first linear layer learns to map. With no more words than `width` this equals a learned table of word
+embeddings, because random vectors are then as good as a one-hot code.
 """
 
 import re
@@ -22,11 +22,11 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 
 
 class Words(TextEncoder):
-    """One token for each word or sign, in the order of the sentence, whose place is a part of its vector.
+    """One token for each word or punctuation mark, in order; its vector includes its position.
 
     Attributes:
         width: features of a token.
-        limit: most words and signs of a text that are read.
+        limit: most words and punctuation marks of a text.
     """
 
     width: Annotated[int, Field(ge=8, le=2**19)] = 384

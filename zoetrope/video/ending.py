@@ -1,4 +1,4 @@
-"""Ending by a signal as by an exception, so that what is half-written is removed."""
+"""Signals as exceptions, so that half-written files are removed."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""What a file says about its video, and what of it is converted or left out."""
+"""What a file says about its video, and which parts of it are converted or ignored."""
 
 import os
 from dataclasses import dataclass, replace

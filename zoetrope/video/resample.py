@@ -1,4 +1,4 @@
-"""From one stage's grid to the next one's and back: `degrade` makes training pairs, `upsample` conditions a stage."""
+"""Resampling between the grids of consecutive stages: `degrade` makes training pairs, `upsample` conditions a stage."""
 
 import math
 from typing import Literal
@@ -10,7 +10,7 @@ from zoetrope.shapes import VideoShape, Window
 
 
 def degrade(video: Tensor, source: VideoShape) -> Tensor:
-    """What the previous stage would have made of a video (B, C, F, H, W): frames skipped, sizes reduced.
+    """Downsample a video (B, C, F, H, W) to the previous stage's grid: frames dropped, sizes reduced.
 
     Low-rate frame k is high-rate frame k F / f; space is resized bilinearly with antialiasing
     [Ho et al. 2022, arXiv:2210.02303].
@@ -24,8 +24,8 @@ def upsample(
 ) -> Tensor:
     """Bring a video (B, C, f, h, w) to a stage's grid (B, C, F, H, W): frames repeated or blanks between, bilinear.
 
-    Blank frames are zeros, mid-grey [Ho et al. 2022, arXiv:2210.02303, names both ways]. With a window, that part of
-    the result alone, made from no more of the video than it takes.
+    Blank frames are zeros, mid-grey [Ho et al. 2022, arXiv:2210.02303, names both ways]. With a window, only that part
+    of the result, computed from only the necessary part of the video.
     """
     frames, rows, columns = window or Window.whole(shape)
     factor = shape.frames // video.shape[2]

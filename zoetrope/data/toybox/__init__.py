@@ -1,7 +1,7 @@
-"""Toybox: a procedural world of coloured things that move, exact at any resolution and frame rate.
+"""Toybox: a procedural world of moving coloured objects, exact at any resolution and frame rate.
 
-It is what the shipped models learn from: every clip is a pure function of a number, rendered from signed distances,
-with a caption in one of many wordings. Some combinations and words are held out of training, to be tested.
+The shipped models learn from it: every clip is a pure function of a number, rendered from signed distances, with a
+caption in one of many wordings. Some combinations and words are held out of training, for tests.
 """
 
 import hashlib
@@ -21,12 +21,12 @@ class Toybox(Source):
     """The world of a seed.
 
     Attributes:
-        scripts: how many different things happen in it; each in endless sizes, places and speeds.
-        seed: of the world: which things happen, and how each of them looks.
-        motions: only what moves so, such as ("orbit", "bounce"); all if there are none. In a `Mixture` with the whole
-            world, what is hard to learn is seen more often.
-        pictures: only single pictures, as a folder of images has them. In a `Mixture` with a world of few scripts, some
-            things are seen in pictures that no clip shows.
+        scripts: how many different scripts it has; each with endless sizes, places and speeds.
+        seed: of the world: which scripts it has, and how each of them looks.
+        motions: use only scripts with these motions, such as ("orbit", "bounce"); () is all. In a `Mixture` with the
+            whole world, motions that are hard to learn occur more often.
+        pictures: single pictures only, like a folder of images. In a `Mixture` with a world of few scripts, pictures
+            show some things that no clip shows.
     """
 
     scripts: PositiveInt = 40_000
