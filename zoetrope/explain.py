@@ -1,4 +1,4 @@
-"""What an error says of values that are wrong: one line with the field's path, what is legal, and the nearest name."""
+"""Error messages about invalid values: one line with the field's path, the legal values, and the nearest name."""
 
 import difflib
 import os
@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-LIKE = 0.7  # the likeness from which a name is taken for a misspelt one: 'lr' is not 'lora'
-MOST = 3  # problems that are told of one value
+LIKE = 0.7  # least similarity of a misspelt name: 'lr' is not 'lora'
+MOST = 3  # problems in one message
 ELSEWHERE = {  # what a field is called in other libraries
     "batch_size": "batch",
     "ema_decay": "half_life",

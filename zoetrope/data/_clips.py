@@ -1,11 +1,11 @@
 """Cutting clips of any grid from media files, wherever they lie.
 
 A clip of one frame comes from any file, at a random time. A clip of F > 1 frames comes from videos only, never from an
-image: a repeated picture would teach that nothing moves. It starts at a random time that lets it fit. Of a video too
-short for F frames at the asked rate, `short="hold"` shows the last picture on if at least half of the frames exist,
-`short="slow"` plays all of it slower, if it has F pictures, and `short="drop"` leaves it out. One window is cut from
-a whole clip, at a random place along the side that overhangs, after resizing it until it covers the grid; so what does
-not move in the file does not move in the clip.
+image: a repeated picture would teach that nothing moves. It starts at a random time at which it fits. If a video is too
+short for F frames at the requested rate, `short="hold"` repeats the last picture if at least half of the frames exist,
+`short="slow"` plays all of it slower, if it has F pictures, and `short="drop"` skips it. Frames are resized to cover
+the grid, and all of a clip are cropped to the same window, at a random place along the side that exceeds the grid; so
+what is still in the file is still in the clip.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Measures by name, as people ask for them: "fid", "frechet[mobilenet_v2]"."""
+"""Measures by name: "fid", "frechet[mobilenet_v2]"."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ def choose(names: Sequence[str], extractors: Mapping[str, Extractor]) -> list[Me
 
 
 def usual(extractors: Mapping[str, Extractor]) -> list[Measure]:
-    """Every measure, with each network that is there; those that lack one are among them, to say so."""
+    """Every measure, with each available network; measures without one are included, to be reported as unavailable."""
     return choose(Measure.names(), extractors)
 
 

@@ -1,4 +1,4 @@
-"""What is judged: sets of clips that are read one at a time, and what a network has seen in them."""
+"""Sets of clips to evaluate, read one at a time, and the features that networks found in them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -32,13 +32,13 @@ class Clips:
         return (self.read(number) for number in range(self.count))
 
     def frames(self, stride: int = 1) -> int:
-        """How many frames of each clip are there if every `stride`-th is looked at."""
+        """How many frames of each clip are used with this stride."""
         return -(-self.shape.frames // stride)
 
 
 @dataclass
 class Seen:
-    """What networks have seen in sets of clips, so that several measures look but once."""
+    """A cache of networks' features of sets of clips, so that several measures compute them only once."""
 
     _features: dict[tuple[object, ...], tuple[Clips, Tensor]] = field(default_factory=dict)
 
@@ -71,15 +71,15 @@ class Seen:
 
 @dataclass(frozen=True)
 class Material:
-    """All that a measure may be given.
+    """The input of a measure.
 
     Attributes:
-        made: what is judged; real: what it is compared with, if anything.
-        prompts: what each made clip should show.
-        scripts: what toybox tells of that, if it is a toybox prompt.
-        paired: whether clip n of `real` is what clip n of `made` should have become.
-        stride: every how many frames are looked at.
-        seed: of the noise that `made` was made from.
+        made: the generated clips; real: the clips to compare them with, if any.
+        prompts: of the generated clips.
+        scripts: of the prompts, if they are toybox's.
+        paired: whether clip n of `real` is the ground truth of clip n of `made`.
+        stride: only every `stride`-th frame is used.
+        seed: of the noise that `made` was sampled from.
     """
 
     made: Clips
@@ -93,8 +93,8 @@ class Material:
 
     @property
     def clusters(self) -> tuple[str, ...] | None:
-        """What made clips belong together by, their prompts; None if each is a sample of its own.
+        """The cluster, its prompt, of each generated clip; None if all are independent.
 
-        Videos of one prompt resemble each other. Of a single prompt all that is asked is how its own videos scatter.
+        Videos of one prompt resemble each other. With a single prompt, only the scatter of its own videos matters.
         """
         return self.prompts if 1 < len(set(self.prompts)) < len(self.prompts) else None

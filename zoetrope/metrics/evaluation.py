@@ -1,4 +1,4 @@
-"""Taking measures: every one of a set, each with a number or the reason why there is none."""
+"""Running a set of measures: each gives a number, or the reason why there is none."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,10 +22,10 @@ class Ready(NamedTuple):
 def prepare(
     measures: Sequence[Measure], materials: Sequence[Material], *, strict: bool, device: torch.device | str = "cpu"
 ) -> list[Ready]:
-    """Open every network once, and see whether each measure can be taken of all `materials`.
+    """Open every network once, and check that each measure applies to all `materials`.
 
-    A network that cannot be had makes its measures unavailable. What does not fit the videos, such as too few of them,
-    does so too, or with `strict` raises ValueError.
+    A missing network makes its measures unavailable. So do unsuitable videos, such as too few of them, except with
+    `strict`, which raises ValueError.
     """
     opened: dict[str, Network | None] = {}
     ready = []
@@ -51,7 +51,7 @@ def prepare(
 
 
 class _Unfit(ValueError):
-    """The videos are not such as a measure can be taken of."""
+    """A measure does not apply to the videos."""
 
 
 def _opened(measure: Measure, opened: dict[str, Network | None], device: torch.device | str) -> Network | None:

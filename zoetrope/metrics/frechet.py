@@ -1,4 +1,4 @@
-"""The Fréchet distance of two sets of features, each seen as a Gaussian [Dowson and Landau 1982; Heusel et al. 2017].
+"""The Fréchet distance of two sets of features, each as a Gaussian [Dowson and Landau 1982; Heusel et al. 2017].
 
     d^2 = |m - n|^2 + tr(A) + tr(B) - 2 tr((A^1/2 B A^1/2)^1/2)
 

@@ -1,7 +1,7 @@
-"""Making the videos that are judged: in fixed batches, each kept as soon as it is made, spread over processes.
+"""Generating the videos of an evaluation: in fixed batches, each stored at once, distributed over processes.
 
-Which videos are made together depends on their numbers alone, and so does their noise: neither the number of processes
-nor where an evaluation was interrupted changes a video.
+Batches and noise depend only on the numbers of videos: neither the number of processes nor an interruption changes a
+video.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,9 +33,9 @@ class Wanted:
     """The videos to make.
 
     Attributes:
-        prompts: one of each; seed: of their noise, with their own numbers; until: the last stage.
-        after: the stage in whose place the reduced real clips of `real` come; None to start from noise.
-        memory: the most that the process may hold, in bytes.
+        prompts: one per video; seed: of their noise, together with their numbers; until: the last stage.
+        after: the stage whose output the reduced real clips of `real` replace; None to start from noise.
+        memory: the largest peak of the process, in bytes.
     """
 
     prompts: Sequence[str]
@@ -47,7 +47,7 @@ class Wanted:
 
 
 def keep_reference(reference: Reference, shelf: Shelf, count: int, share: Share) -> Iterator[int]:
-    """Put this process's share of the first `count` real clips on the shelf; yields after each how many are there."""
+    """Put this process's share of the first `count` real clips on the shelf; yield the number there after each."""
     numbers = range(share.rank, count, share.world)
     for done, number in enumerate(numbers, start=1):
         if not shelf.has(number):
@@ -70,7 +70,7 @@ def batches(count: int, shape: VideoShape, share: Share) -> list[range]:
 
 
 def generate(cascade: Cascade, shelf: Shelf, wanted: Wanted, share: Share) -> Iterator[int]:
-    """Make this process's share of the videos that are not yet on the shelf; yields after each batch how many are.
+    """Make this process's share of the videos that are not yet on the shelf; yield the number there after each batch.
 
     Raises ValueError for what `Cascade.stream` refuses.
     """

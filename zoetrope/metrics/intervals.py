@@ -1,8 +1,8 @@
-"""Intervals of 95 % for shares and means, of samples that may belong together.
+"""95 % confidence intervals for proportions and means of clustered samples.
 
 Videos of one prompt resemble each other, and so do frames of one video: such samples are a *cluster*. Clusters are
-taken to be independent of each other, which holds where every video has noise of its own. An interval then says
-where the share, or the mean, of endlessly many further prompts would lie.
+assumed to be independent, which holds where every video has its own noise. The interval then covers the proportion, or
+the mean, over infinitely many further prompts.
 """
 
 import math
@@ -19,10 +19,10 @@ NORMAL = NormalDist().inv_cdf(_QUANTILE)
 
 
 class Share(Config):
-    """A share in [0, 1] with its interval.
+    """A proportion in [0, 1] with its interval.
 
     Attributes:
-        right: samples of which it is true; samples: all; clusters: how many groups of samples they are.
+        right: number of true samples; samples: of all; clusters: of clusters.
         low, high: the interval.
     """
 
@@ -39,10 +39,10 @@ class Share(Config):
 
     @classmethod
     def of(cls, hits: Sequence[bool], clusters: Sequence[Hashable] | None = None) -> Self:
-        """The share of true values; `clusters` names each one's group, by default each is a group of its own.
+        """The proportion of true values; `clusters` names each one's cluster, by default its own.
 
-        Wilson's interval [Wilson 1927] of as many independent samples as would scatter like these, with Student's
-        quantile in the place of the normal one [Korn and Graubard 1998]. Raises ValueError for no samples.
+        Wilson's interval [Wilson 1927] for the effective number of independent samples, with Student's quantile instead
+        of the normal one [Korn and Graubard 1998]. Raises ValueError for no samples.
         """
         groups = _grouped([float(hit) for hit in hits], clusters)
         right, count = sum(hits), len(hits)
@@ -55,7 +55,7 @@ class Share(Config):
 
 
 class Mean(Config):
-    """A mean with half of its interval, None where one cluster alone tells nothing of others."""
+    """A mean with the half-width of its interval, None for a single cluster."""
 
     value: float
     half: float | None
@@ -66,8 +66,8 @@ class Mean(Config):
     def of(cls, values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Self:
         """The mean of all values, with Student's interval from the scatter of the clusters' sums.
 
-        Without `clusters`, or with one for each value, that is the usual interval of a mean; of differences of pairs
-        it is the paired one. Raises ValueError for no values.
+        Without `clusters`, or with one per value, it is the usual interval of a mean; for differences of pairs, the
+        paired one. Raises ValueError for no values.
         """
         groups = _grouped(values, clusters)
         value = fmean(values)
@@ -112,9 +112,9 @@ def _grouped(values: Sequence[float], clusters: Sequence[Hashable] | None) -> li
 
 
 def _effective(groups: Sequence[Sequence[float]]) -> float:
-    """How many independent samples scatter like the clusters: at most all, and as many as if each cluster were copies.
+    """The effective number of independent samples: at most all, at least as if each cluster held only copies.
 
-    One cluster of right and one of wrong samples are added: near 0 and 1 the scatter of the few others says too little.
+    One cluster of true and one of false samples are added: near 0 and 1 the scatter of a few clusters is too uncertain.
     """
     count = sum(map(len, groups))
     size = max(1, round(count / len(groups)))

@@ -1,4 +1,4 @@
-"""What generated videos are compared with: captioned clips of a folder, or of toybox, on any grid."""
+"""Real clips to compare generated videos with: captioned clips of a folder, or of toybox, on any grid."""
 
 import logging
 from collections.abc import Callable
@@ -30,10 +30,10 @@ class Reference:
 
     Attributes:
         name: what they are, in words.
-        example: number and grid to clip and caption; the same at every call.
-        script: number to all that toybox knows of the clip; None of other data.
-        files: how many files they are cut from; None if each is a clip of its own.
-        unused: what of the data is not used, in lines to be told.
+        example: (number, grid) -> clip and caption, the same at every call.
+        script: number -> the clip's toybox script; None for other data.
+        files: how many files they are cut from; None if each is a separate clip.
+        unused: messages about unused data.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Reference:
     unused: tuple[str, ...] = ()
 
     def note(self, count: int) -> str | None:
-        """What has to be known of the first `count` clips, if anything."""
+        """A note about the first `count` clips, if one is necessary."""
         if self.files is None or count <= self.files:
             return None
         return f"{count} clips are cut from {self.files} files: some show the same at other times and places"
@@ -74,7 +74,7 @@ def open_reference(data: str, split: str | None = None, short: Literal["hold", "
 
 
 def _logging(clips: Dataset) -> Callable[[int, VideoShape], Example]:
-    """The clips of a data set; those that can no longer be read are named, once each."""
+    """The clips of a data set; those that can no longer be read are logged, once each."""
     logged = set[str]()
 
     def example(number: int, shape: VideoShape) -> Example:
@@ -89,7 +89,7 @@ def _logging(clips: Dataset) -> Callable[[int, VideoShape], Example]:
 
 
 def _training(number: int, shape: VideoShape) -> Example:
-    """One of the things that training shows, acted out anew, with its caption."""
+    """A training script with new sizes, places and speeds, and its caption."""
     script = numbered_script(number)
     frames = render(scene(script, number), shape)
     video = torch.from_numpy(frames).permute(3, 0, 1, 2).float() * 2 - 1

@@ -1,4 +1,4 @@
-"""Clips on disk, exactly as they were made, one file each: what a killed evaluation has done is not done again."""
+"""Clips on disk, lossless, one file each, so that an interrupted evaluation can continue."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ class Shelf:
         return self._path(number).is_file()
 
     def put(self, number: int, video: Tensor, text: str, skipped: Sequence[str] = ()) -> None:
-        """Keep a clip (3, F, H, W) in [-1, 1]; `skipped` names those in whose place it stands.
+        """Store a clip (3, F, H, W) in [-1, 1]; `skipped` names unreadable clips that it replaces.
 
         Raises ValueError for one of another shape.
         """
@@ -48,11 +48,11 @@ class Shelf:
         return Video(self._field(number, "frames"), self.shape.fps)
 
     def text(self, number: int) -> str:
-        """What is told of the clip."""
+        """The text of the clip."""
         return str(self._field(number, "text"))
 
     def skipped(self, number: int) -> tuple[str, ...]:
-        """What the clip stands in the place of, because it could not be read."""
+        """The unreadable clips that this one replaces."""
         return tuple(map(str, self._field(number, "skipped")))
 
     def clips(self, count: int, origin: str) -> Clips:

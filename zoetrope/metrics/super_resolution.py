@@ -1,4 +1,4 @@
-"""What a super-resolution stage adds: its video, and those of plain upsampling, against the truth."""
+"""The gain of a super-resolution stage: its video, and those of plain upsampling, against the ground truth."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -62,8 +62,8 @@ class StageFidelity(Config):
     """A stage's video against the truth.
 
     Attributes:
-        every: over all frames; new: over those that its source has no frame for, None of a spatial stage.
-        flicker: see `zoetrope.metrics.flicker`; None of a single frame, which cannot flicker.
+        every: over all frames; new: over frames that its source lacks, None for a spatial stage.
+        flicker: see `zoetrope.metrics.flicker`; None for a single frame.
     """
 
     every: Fidelity
@@ -83,7 +83,7 @@ class StageFidelity(Config):
 
 @dataclass(frozen=True)
 class Truth:
-    """What a stage should have made, video (1, C, F, H, W) in [-1, 1], and what a network sees in it (1, F, D)."""
+    """The ground truth of a stage's video, (1, C, F, H, W) in [-1, 1], and its features (1, F, D)."""
 
     video: Tensor
     network: FeatureNetwork | None = None

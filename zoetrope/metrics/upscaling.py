@@ -1,4 +1,4 @@
-"""Is a stage worth running on this video? It is reduced, enlarged again, and compared with plain enlarging."""
+"""Whether a stage is worth running on a video: reduce it, enlarge it again, and compare with plain upsampling."""
 
 import math
 from collections.abc import Callable

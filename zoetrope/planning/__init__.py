@@ -1,1 +1,1 @@
-"""What stages cost before anything runs: operations counted on tensors without data, priced by what a device can do."""
+"""The cost of stages before anything runs: operations counted on tensors without data, times the speed of a device."""

@@ -1,4 +1,4 @@
-"""How fast this CPU is right now at what networks are made of: a second of small trials, each kind in a few sizes."""
+"""The current speed of this CPU at the operations of networks: a second of small trials, each kind in a few sizes."""
 
 import math
 import time
@@ -28,7 +28,7 @@ Key = tuple[Kind, bool]
 
 
 class Trial(NamedTuple):
-    """A kind of operation at one size: how to do it, and how much of it that is, in FLOPs or bytes moved."""
+    """A kind of operation at one size: a function that runs it, and its amount, in FLOPs or bytes moved."""
 
     key: Key
     size: int
@@ -43,7 +43,7 @@ class Speed(NamedTuple):
     seconds: Sequence[float]
 
     def at(self, size: int) -> float:
-        """At any size: between those tried by a power law, beyond them as at the nearest."""
+        """Seconds per unit at any size: interpolated by a power law, constant beyond the sizes tried."""
         place = bisect_left(self.sizes, size)
         if place == 0 or place == len(self.sizes):
             return self.seconds[min(place, len(self.sizes) - 1)]
@@ -53,7 +53,7 @@ class Speed(NamedTuple):
 
 
 def cpu(dtype: torch.dtype, *, training: bool = True, clock: Clock = time.perf_counter) -> Device:
-    """This machine's CPU as it is now, other programs and all. Without `training` backward passes are not tried."""
+    """This machine's CPU at its current load. Without `training` backward passes are not tried."""
     with torch.random.fork_rng(devices=[]):
         trials = list(_trials(dtype, training))
         took = _timed(trials, clock)
@@ -79,7 +79,7 @@ def cpu(dtype: torch.dtype, *, training: bool = True, clock: Clock = time.perf_c
 
 
 def _timed(trials: Sequence[Trial], clock: Clock, repeat: int = 1) -> list[float]:
-    """The median seconds of each, taken in turns, so that a slow moment falls on all alike."""
+    """The median seconds of each trial, run in turns so that slow moments affect all alike."""
     for trial in trials:
         trial.run()
     rounds = []

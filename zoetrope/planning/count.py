@@ -1,4 +1,4 @@
-"""Operations of real code run on tensors without data, as far as their cost is concerned."""
+"""Counting the operations of real code that runs on tensors without data."""
 
 import math
 from collections import Counter
@@ -62,7 +62,7 @@ NOTHING = {aten.empty, aten.new_empty, aten.empty_like, aten.new_empty_strided, 
 
 
 class Operation(NamedTuple):
-    """One operation as far as its cost is concerned.
+    """The cost of one operation.
 
     Attributes:
         kind: products, and operations on whole tensors: "function" is a nonlinearity, "norm" a normalisation or
@@ -97,7 +97,7 @@ def dry() -> Iterator[Meter[Operation]]:
 
 
 def operation_of(func: Any, args: Any, kwargs: Any, out: Any) -> Operation | None:
-    """What a call of PyTorch's costs; None for one that is no work."""
+    """The cost of a PyTorch call; None for a call without work."""
     packet = func._overloadpacket
     if packet in NOTHING:
         return None
@@ -127,5 +127,5 @@ def operation_of(func: Any, args: Any, kwargs: Any, out: Any) -> Operation | Non
 
 
 def _bytes(tensor: Tensor) -> int:
-    """What is read of a tensor: of one that is expanded only what is there."""
+    """The bytes that reading a tensor takes; an expanded one counts only its storage."""
     return min(tensor.numel() * tensor.itemsize, bare(tensor).untyped_storage().nbytes())

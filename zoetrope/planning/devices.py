@@ -1,6 +1,6 @@
-"""Devices, and what they take for an operation: GPUs by their published figures, the CPU here by what it is seen to do.
+"""Devices and the time they take for an operation: GPUs by published figures, this machine's CPU by measurement.
 
-A GPU is taken to reach a share of its published peak, see `SHARES`; no plan made so knows a driver's whims.
+A GPU is assumed to reach a share of its published peak, see `SHARES`.
 """
 
 from collections.abc import Callable
@@ -54,7 +54,7 @@ GPUS = {
 
 
 class Device(NamedTuple):
-    """Something that stages run on: its memory in bytes, what networks compute in, and its price in seconds."""
+    """A device that stages run on: its memory in bytes, the dtype of networks, and the seconds of an operation."""
 
     name: str
     title: str
@@ -88,7 +88,7 @@ def gpu(name: str) -> Device:
 
 
 def of_card(title: str) -> str:
-    """The name here of a card that calls itself so, "NVIDIA A100-SXM4-80GB" say.
+    """Our name for a card with this title, such as "NVIDIA A100-SXM4-80GB".
 
     Raises ValueError if it has no published figures here.
     """

@@ -1,7 +1,7 @@
-"""Power laws fitted to measurements, and what measurements on a device make of a plan's predictions.
+"""Power laws fitted to measurements, and the correction of a plan's predictions by measurements on a device.
 
-A prediction adds up operations, each at the speed that it has alone. What a device really takes differs by a factor
-that changes slowly with the size of the work, so measured against predicted is close to a power law.
+A prediction sums operations, each at the speed that it has alone. The real time differs by a factor that changes slowly
+with the size of the work, so measured over predicted is close to a power law.
 """
 
 import math
@@ -35,9 +35,9 @@ class PowerLaw(NamedTuple):
         return self.factor * x**self.exponent
 
     def correct(self, predicted: float) -> float:
-        """What is to be expected where `predicted` is predicted, if x are predictions and y measurements of the same.
+        """The expected value for a prediction, if x are predictions and y measurements of the same.
 
-        Beyond what was measured the correction is that at the nearest end: a factor, whatever the exponent.
+        Beyond the measured range the correction is the factor at its nearest end.
         """
         near = min(max(predicted, self.low), self.high)
         return self.at(near) * predicted / near
@@ -84,7 +84,7 @@ class Measured(NamedTuple):
             raise ValueError(f"{self.source}: expected measurements with {threads} threads, got {self.threads}")
 
     def correct(self, what: What, quantity: Quantity, predicted: float) -> float:
-        """What is to be expected where `predicted` is predicted; the same if that was not measured."""
+        """The expected value for a prediction; the prediction itself if this was not measured."""
         law = self.laws.get((what, quantity))
         return predicted if law is None else law.correct(predicted)
 

@@ -1,8 +1,7 @@
-"""Counts that are kept from one plan to the next, in `plans` of the cache folder.
+"""A cache of counts between plans, in `plans` of the cache folder.
 
-A count is found again by all that it depends on: the stage, its training, the package's own code and PyTorch. The
-folder is a convenience and nothing else: an entry that is not what was written is none, one that cannot be written is
-done without, and the oldest make room.
+The key of a count is all that it depends on: the stage, its training, the package's own code and PyTorch. The cache is
+optional: damaged entries and failures to write are ignored, and the oldest entries are evicted.
 """
 
 import hashlib
@@ -33,12 +32,12 @@ from zoetrope.training.spec import TrainSpec
 Value = TypeVar("Value")
 
 log = logging.getLogger(__name__)
-MOST = 512  # counts that are kept, some ten kilobytes each
-LARGEST = 2**22  # bytes of one
+MOST = 512  # counts in the cache, some ten kilobytes each
+LARGEST = 2**22  # bytes of one count
 
 
 def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None) -> Sampling:
-    """What `zoetrope.planning.work.sampling` counts. Without `memory` it depends on the moment, and is not kept."""
+    """`zoetrope.planning.work.sampling`, cached if `memory` is given: otherwise it depends on what is free now."""
     if memory is None:
         return work.sampling(stage, dtype)
 
@@ -54,7 +53,7 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None) -> Sampli
 
 
 def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
-    """What `zoetrope.planning.work.training` counts."""
+    """`zoetrope.planning.work.training`, cached."""
 
     def count() -> list[Any]:
         return [[_plain(tally), peak] for _, tally, peak in work.training(stage, spec, dtype).phases]
@@ -67,7 +66,7 @@ def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
 
 
 def least_memory(stage: StageSpec, device: torch.device) -> int:
-    """What `zoetrope.cascade.execution.layout.least_memory` needs for one video of a stage."""
+    """`zoetrope.cascade.execution.layout.least_memory` for one video of a stage, cached."""
     what = {"what": "least memory", "device": device.type}
     return _kept(stage, what, lambda: layout.least_memory(stage, 1, TOKENS, device), int)
 
@@ -75,7 +74,7 @@ def least_memory(stage: StageSpec, device: torch.device) -> int:
 def _kept(
     stage: StageSpec, what: dict[str, Any], count: Callable[[], Any], read: Callable[[Any], Value], *configs: TrainSpec
 ) -> Value:
-    """A count as it was kept, or counted now and kept; what names kinds of other packages is counted anew."""
+    """A count from the cache, or counted now and cached; with kinds of other packages it is always counted anew."""
     if packages_of(stage, *configs):
         return read(count())
     what |= {"stage": stage.to_json(), "tokens": TOKENS, "code": _code(), "torch": torch.__version__}
@@ -93,7 +92,7 @@ def _folder() -> Path:
 
 
 def _stored(key: str) -> Any:
-    """What was kept; None if there is nothing, or something else than was written."""
+    """The cached value; None if it is missing or damaged."""
     try:
         checksum, _, text = read_plain(_folder() / f"{key}.json", LARGEST).partition(b"\n")
         return parse_json(text) if checksum == _checksum(key, text).encode() else None
@@ -125,7 +124,7 @@ def _checksum(key: str, text: bytes) -> str:
 
 @lru_cache(maxsize=1)
 def _code() -> str:
-    """What the package's code is, so that a count never outlives what was counted."""
+    """A digest of the package's code, so that a count never outlives the code that it describes."""
     root, found = Path(zoetrope.__file__).parent, hashlib.sha256(zoetrope.__version__.encode())
     for path in sorted(root.rglob("*.py")):
         found.update(hashlib.sha256(path.read_bytes()).digest())

@@ -1,4 +1,4 @@
-"""What a cascade costs on a device, stage by stage, before anything runs."""
+"""The cost of a cascade on a device, stage by stage, before anything runs."""
 
 import json
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ class Learning(NamedTuple):
     """The training of a stage.
 
     Attributes:
-        examples, flops, seconds: of the whole curriculum, as the recipe has it.
+        examples, flops, seconds: of the recipe's whole curriculum.
         checkpointing: whether the recipe recomputes activations instead of keeping them.
-        peak_bytes: of weights, their average, gradients, the optimizer's memory and activations.
+        peak_bytes: of weights, their average, gradients, optimizer states and activations.
         peak_bytes_checkpointed, peak_bytes_kept: the same with activations recomputed, and kept. Equal for networks
             that cannot recompute them.
     """
@@ -37,15 +37,15 @@ class Learning(NamedTuple):
 
 
 class Distilling(NamedTuple):
-    """The distillation of a stage, and what its student takes.
+    """The distillation of a stage, and the cost of its student.
 
     Attributes:
-        rounds: that of guidance, if there is one, and the halvings.
-        examples, flops, seconds: of all rounds, the teacher's calls among them.
-        peak_bytes: as in training, and the teacher, in the round that needs most.
-        steps: that the student is sampled in, each of one call.
-        sampling_flops, sampling_seconds: of the student's calls for one video. Seconds are the share of the original's
-            that these calls are of its own.
+        rounds: the round of guidance, if there is one, and the halvings.
+        examples, flops, seconds: of all rounds, including the teacher's calls.
+        peak_bytes: as in training, plus the teacher, in the round that needs most.
+        steps: sampling steps of the student, of one call each.
+        sampling_flops, sampling_seconds: of the student's calls for one video. Seconds are scaled from the original's
+            by the number of calls.
     """
 
     rounds: int
@@ -59,7 +59,7 @@ class Distilling(NamedTuple):
 
 
 class StagePlan(NamedTuple):
-    """A stage on a device. Seconds and FLOPs are of one video; a step is all that one denoising step takes.
+    """The plan of a stage on a device. Seconds and FLOPs are of one video; a step is a whole denoising step.
 
     Attributes:
         weight_bytes: of the network in memory.
@@ -101,10 +101,10 @@ def plan_stage(
     measured: Measured | None = None,
     rounds: Sequence[tuple[StageSpec, TrainSpec]] = (),
 ) -> StagePlan:
-    """Count a stage and price it; with its training if `spec` is given, and its distillation if `rounds` are.
+    """The cost of a stage; with its training if `spec` is given, and its distillation if `rounds` are.
 
-    It is sampled in the tiles that `memory` bytes ask for; for None, those that the device asks for. Seconds and bytes
-    are then corrected by what was `measured` on the device, if given; nothing else is.
+    It is sampled in tiles within `memory` bytes; for None, within the device's memory. Only seconds and bytes are then
+    corrected by what was `measured` on the device, if given.
     Raises ValueError if not even the smallest tiles fit into `memory`.
     """
     work = sampling(stage, device.dtype, _budget(stage, device) if memory is None else memory)
@@ -131,15 +131,15 @@ def plan_stage(
 
 
 def _budget(stage: StageSpec, device: Device) -> int | None:
-    """What a stage is sampled in if nobody says: None, what can be spared here, or all that a GPU has.
+    """The default memory to sample a stage in: None, what this machine can spare, or all memory of a GPU.
 
-    One that is too small for any tiles is planned for all the same: that is worth knowing.
+    A GPU that is too small for any tiles is planned for all the same.
     """
     return None if device.name == "cpu" else max(device.memory, least_memory(stage, torch.device("cuda")))
 
 
 def totals(stages: Sequence[StagePlan], memory: int) -> dict[str, Any]:
-    """Sums over the stages; the peak is the largest, for they run one at a time."""
+    """Sums over the stages; the peak is the largest, because stages run one at a time."""
     learning = [stage.learning for stage in stages if stage.learning is not None]
     value: dict[str, Any] = {
         "parameters": sum(stage.parameters for stage in stages),

@@ -1,4 +1,4 @@
-"""What it takes to sample and to train one stage, counted by a dry run of the code that does it."""
+"""The work of sampling and training one stage, counted by a dry run of the real code."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ TOKENS = 24  # of text: a sentence; text is padded to the longest of a batch and
 
 
 class Sampling(NamedTuple):
-    """What sampling one video takes.
+    """The cost of sampling one video.
 
     Attributes:
         parameters, weight_bytes: of the network, in memory.
@@ -51,7 +51,7 @@ class Sampling(NamedTuple):
 
 
 class Training(NamedTuple):
-    """What the training of a stage takes: of each phase the operations of one batch, and the bytes at its peak."""
+    """The cost of training a stage: for each phase the operations of one batch, and the peak bytes."""
 
     phases: Sequence[tuple[Phase, Tally, int]]
 
@@ -72,11 +72,11 @@ class Training(NamedTuple):
 
 
 def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, device: torch.device = CPU) -> Sampling:
-    """Sample a video of a stage, without values, and count. All middle steps are alike: one of them is run.
+    """Sample a video of a stage on tensors without data, and count. Middle steps are all alike: only one is run.
 
-    The stage is run whole. If `memory`, the peak of the whole process, or, for None, what can be spared here asks for
-    tiles or for a few frames at a time, the denoiser's calls on these are put in the place of its calls on the whole.
-    Raises ValueError if not even the smallest tiles fit.
+    The stage runs whole. If `memory`, the peak of the whole process, or for None what this machine can spare, requires
+    tiles or streaming, the denoiser's calls on tiles or parts replace those on the whole video in the count. Raises
+    ValueError if not even the smallest tiles fit.
     """
     short = shortened(stage, 2)
     layout = plan_layout(short, 1, TOKENS, memory, device)
@@ -115,7 +115,7 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
 
 
 def shortened(stage: StageSpec, steps: int) -> StageSpec:
-    """The stage in at most so many steps, as if it were distilled for any number: what comes of it is not looked at."""
+    """The stage with at most so many steps, as if distilled for any number; the result is never used."""
     sampling = stage.sampling.with_(steps=min(stage.sampling.steps, steps))
     distilled = None if stage.distilled is None else stage.distilled.with_(steps=None)
     return stage.with_(sampling=sampling, distilled=distilled)
@@ -150,8 +150,7 @@ def _parts(calls: Calls, meter: Meter[Operation], layout: Layout) -> tuple[Tally
 
 
 def _streamed(calls: Calls, layout: Layout, meter: Meter[Operation], window: Window) -> Tally:
-    """The operations of a call that is given a few frames at a time: between the first part and the last, which may
-    be smaller, one is like the other."""
+    """The operations of a streamed call; parts between the first and the last, which may be smaller, are alike."""
     part = layout.part
     assert part is not None
     full, last = divmod(len(window.frames), part)
@@ -166,7 +165,7 @@ def _streamed(calls: Calls, layout: Layout, meter: Meter[Operation], window: Win
 
 
 def _under_way(calls: Calls, layout: Layout, meter: Meter[Operation], window: Window) -> int:
-    """The bytes that such a call holds beside its input: each layer that looks at other frames waits for a part."""
+    """The bytes that a streamed call holds beside its input: each layer that mixes frames waits for a part."""
     reach = calls.stage.network.reach().frames
     assert layout.part is not None and reach is not None
     some = window._replace(frames=window.frames[: (reach + 3) * layout.part])
@@ -181,13 +180,13 @@ def _under_way(calls: Calls, layout: Layout, meter: Meter[Operation], window: Wi
 
 def _replaced(step: Tally, call: Tally, parts: Tally) -> Tally:
     """The operations of a step whose calls of the denoiser on the whole are calls on parts instead."""
-    times = round(flops_of(step) / flops_of(call))  # a step of a solver of second order has two
+    times = round(flops_of(step) / flops_of(call))  # a step of a second-order solver has two
     left = Counter({operation: count - times * call[operation] for operation, count in step.items()})
     return left + Counter({operation: times * count for operation, count in parts.items()})
 
 
 def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
-    """Train a stage on one batch of each phase, without values, and count: all networks that learn or are asked."""
+    """Train a stage on one batch of each phase, on tensors without data, and count all networks that run."""
     phases: list[tuple[Phase, Tally, int]] = []
     with dry() as meter:
         networks = {name: config.build() for name, config in networks_of(stage, spec).items()}
@@ -217,7 +216,7 @@ def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
 
 
 def _update(state: TrainState, name: str, meter: Meter[Operation]) -> Tally:
-    """The operations of a player's optimizer step; what the optimizer remembers is there afterwards."""
+    """The operations of a player's optimizer step, which also allocates the optimizer's state."""
     player = state.players[name]
     _zero_gradients(player)
     meter.tally = Counter()
@@ -233,13 +232,13 @@ def _zero_gradients(player: Player) -> None:
 
 
 def _lesson(stage: StageSpec, spec: TrainSpec, phase: Phase, count: int) -> Lesson:
-    """Examples of a phase, without values."""
+    """Blank examples of a phase."""
     x, given = _example(stage, spec, phase, count)
     return Lesson(x, torch.zeros_like(x), torch.zeros(count), given, spec.times, spec.weight)
 
 
 def _example(stage: StageSpec, spec: TrainSpec, phase: Phase, count: int) -> tuple[Tensor, Conditioning]:
-    """Clips as the phase has them, and what the network is given beside them."""
+    """Blank clips of the phase, and their conditioning."""
     shape = clip_shape(stage, phase)
     height, width = spec.crop or (shape.height, shape.width)
     x = torch.zeros(count, stage.network.channels, spec.span or shape.frames, height, width)

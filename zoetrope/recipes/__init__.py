@@ -1,4 +1,4 @@
-"""Whole systems as data, one per file: each has a `recipe()` that gives a `zoetrope.training.spec.Recipe`."""
+"""Whole systems as data, one per file: each has a `recipe()` that returns a `zoetrope.training.spec.Recipe`."""
 
 import importlib
 import importlib.util
@@ -21,7 +21,7 @@ _run: dict[str, tuple[Path, bytes]] = {}  # the recipes that were run, by the na
 
 
 def names() -> list[str]:
-    """The recipes that come with the package."""
+    """The recipes shipped with the package."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
@@ -34,7 +34,7 @@ def is_recipe(what: str) -> bool:
 def load_recipe(name_or_path: str | Path) -> "Recipe":
     """A recipe by its shipped name, from a recipe.json, or from a Python file with a function `recipe()`.
 
-    NAME@WIDTH is a sibling of a shipped one whose function takes a `width`, a factor of those of its networks.
+    NAME@WIDTH is a variant of a shipped one whose function takes a `width`, a factor on its networks' widths.
 
     A Python file is run, again only if it has changed, as the module of its name. It can import what lies beside it:
     its folder is put at the end of `sys.path`. What it names is trusted. A recipe.json is data, whoever wrote it, and
@@ -86,7 +86,7 @@ def _from_file(path: Path) -> "Recipe":
 
 
 class _Fresh(SourceFileLoader):
-    """Reads the source and no compiled file beside it, which may be that of a moment ago."""
+    """Reads the source instead of a compiled file, which may be outdated."""
 
     def get_code(self, fullname: str) -> CodeType:
         """The code of the file as it is."""

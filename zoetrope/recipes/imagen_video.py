@@ -1,14 +1,14 @@
 """Imagen Video at the paper's size: seven stages, 11.8 billion parameters, T5-XXL text [arXiv:2210.02303].
 
-The paper's are: the order and shapes of the stages; where attention is and where convolutions; T5-XXL; the ancestral
-sampler with 256 steps in the base and 128 in the others; dynamic thresholding as such; guidance that oscillates in the
-base, tsr1 and ssr1, between 15 and 1 as in its example; an SNR of 3, one of the two that it names, on the video that a
-stage is given; video and images in one batch.
+From the paper: the order and shapes of the stages; which levels have attention and which convolutions; T5-XXL; the
+ancestral sampler with 256 steps in the base and 128 in the others; dynamic thresholding as such; oscillating guidance
+in the base, tsr1 and ssr1, between 15 and 1 as in its example; an SNR of 3, one of the two that it names, for the
+augmentation in sampling; video and images in one batch.
 
-Ours, because the paper does not say, are: widths, depths and the size of patches; gamma of the sampler; the percentile
-of thresholding, 0.995, which is Imagen's; after how many steps guidance oscillates; guidance of 6 in the other stages;
-rates and batches, which are Imagen's; the share of images. Widths and depths are chosen so that each stage comes within
-3 % of the paper's parameter count:
+Our choices, where the paper is silent: widths, depths and patch sizes; gamma of the sampler; the percentile of
+thresholding, Imagen's 0.995; the number of steps before guidance oscillates; guidance of 6 in the other stages; rates
+and batches, Imagen's; the share of images. Widths and depths bring each stage within 3 % of the paper's parameter
+count:
 
     stage   here             paper
     base    5,758,210,052    5.6 B    + 2.8 %

@@ -61,8 +61,8 @@ def _base() -> StageSpec:
     return StageSpec(
         name="base",
         shape=BASE,
-        # Sixteen frames of flat shapes repeat their content hundreds of times over, so where things are and which way
-        # they go is decided at much lower logsnr than in a photograph, below -5: the schedule is moved there.
+        # Sixteen frames of flat shapes are so redundant that positions and directions are decided at much lower logsnr
+        # than in photographs, below -5: the schedule is shifted there.
         schedule=Cosine(shift=-4.5),
         network=VideoUNetConfig(
             patch=2,
@@ -77,7 +77,7 @@ def _base() -> StageSpec:
 
 
 def _small(name: str, shape: VideoShape, source: VideoShape, widths: tuple[int, ...]) -> StageSpec:
-    """A stage that sees whole clips; the spatial one looks all over its frames, as the paper's does."""
+    """A stage that sees whole clips; the spatial one attends to whole frames, as the paper's does."""
     spatial = shape.height > source.height
     levels = [Level(width=width, temporal=("convolution",)) for width in widths[:-1]]
     blocks = 1 if spatial else 2
@@ -111,8 +111,8 @@ def _super_resolution(
         # Generated videos of flat shapes are nearly as clean as true ones: training adds little noise to them.
         inputs=usual_inputs(source, augment=0.2),
         network=VideoUNetConfig(low_res=True, anchored=True, patch=patch, levels=levels),
-        # What flat shapes look like larger is all but certain, and an anchored network begins at what it is given: more
-        # steps and noise on the input gain little or lose (docs/results.md). Given frames stay as they are.
+        # Enlarged flat shapes are almost determined, and an anchored network starts from its input: more steps and
+        # augmentation gain little or hurt (docs/results.md). Input frames are kept.
         sampling=SamplingSpec(sampler=DDIM(), steps=2, keep_frames=shape.frames > source.frames),
     )
 
@@ -123,8 +123,8 @@ def _train_base() -> TrainSpec:
         weight="v",
         balance=True,
         phases=(
-            # What things look like, from pictures; what the words of motion mean, from many clips of four frames, which
-            # show the whole course at a quarter of the price; and then smoothness.
+            # Appearance from pictures; then words of motion from many clips of four frames, which show the whole course
+            # at a quarter of the cost; then smooth motion.
             Phase(examples=216_000, batch=64, frames=1, peak=2e-3),
             Phase(examples=64_000, batch=16, frames=4, images=0.1, peak=2e-3),
             Phase(examples=24_000, batch=8, frames=8, images=0.1, peak=1.5e-3),
@@ -180,7 +180,7 @@ def _distil_base() -> DistilSpec:
 
 
 def _distil_small() -> DistilSpec:
-    """From the two steps that it is sampled with, in which it is nearer to the truth than in more, to a single one."""
+    """From its usual two steps, which are more accurate than more steps, to a single one."""
     return DistilSpec(
         start=2,
         steps=1,

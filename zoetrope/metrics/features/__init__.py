@@ -1,8 +1,7 @@
-"""Features: videos compared by what a frozen network sees in their frames, or in their motion.
+"""Feature extractors: frozen networks that compare videos by their frames or their motion, one kind per file.
 
-One kind of network a file. Its weights come from a file that the user names, and what is measured with them
-carries the network's own name and the file's sha256: numbers of different extractors are never comparable. A network
-that cannot be had is `Missing`; no other ever takes its place.
+The weights come from a file that the user names, and every result carries the network's name and the file's sha256:
+numbers of different extractors are never comparable. An unavailable network is `Missing`; no other ever replaces it.
 """
 
 from abc import ABC, abstractmethod
@@ -21,7 +20,7 @@ _BATCH = 16
 
 
 class Missing(ValueError):
-    """An extractor cannot be had here: `reason`, and the `remedy` that would make it available."""
+    """An extractor is unavailable: the `reason`, and the `remedy` that would make it available."""
 
     def __init__(self, reason: str, remedy: str) -> None:
         super().__init__(f"{reason}; {remedy}")
@@ -34,10 +33,10 @@ class FeatureNetwork:
 
     Attributes:
         name: the kind of network; sha256: of the file with its weights.
-        layer: where the features are taken, and what pictures are brought to before.
+        layer: where the features are taken, and the preprocessing of pictures.
         width: how many features a frame has.
         of_pictures: pictures (N, 3, H, W) in [-1, 1] of any size to features (N, D).
-        resize: what pictures are brought to before the network sees them, in words.
+        resize: how pictures are resized for the network, in words.
     """
 
     name: str
@@ -56,7 +55,7 @@ class FeatureNetwork:
 
 @dataclass(frozen=True)
 class Classifier(FeatureNetwork):
-    """An extractor that also tells classes.
+    """An extractor that also classifies.
 
     Attributes:
         probabilities: pictures (N, 3, H, W) in [-1, 1] to probabilities (N, K) of its classes.
@@ -67,7 +66,7 @@ class Classifier(FeatureNetwork):
 
 @dataclass(frozen=True)
 class Matcher(FeatureNetwork):
-    """An extractor that sees pictures and reads texts in one space.
+    """An extractor of pictures and texts in one feature space.
 
     Attributes:
         of_texts: texts to features (N, D).
@@ -81,7 +80,7 @@ class ClipNetwork:
     """An opened extractor of clips; name, sha256, layer, width and resize as of a `FeatureNetwork`.
 
     Attributes:
-        least: the fewest frames that it can look at; most: as many as it looks at, None for any number.
+        least: the fewest frames that it can process; most: the largest number that it uses, None for any.
         of_clips: clips (N, 3, F, H, W) in [-1, 1] of any size to features (N, D).
     """
 
@@ -105,7 +104,7 @@ class ClipNetwork:
         return window
 
     def too_short(self, frames: int) -> str:
-        """What to say of clips of fewer frames than `least`."""
+        """The message about clips of fewer frames than `least`."""
         return f"{self.name}: expected clips of at least {self.least} frames, got {frames}"
 
 
@@ -117,7 +116,7 @@ class Extractor(Kind, ABC):
     @classmethod
     @abstractmethod
     def at(cls, where: str) -> Self:
-        """The extractor whose weights are at `where`, a path or hub id; all else as it usually is."""
+        """The extractor with weights at `where`, a path or hub id, and defaults otherwise."""
 
     @abstractmethod
     def open(self, device: torch.device | str = "cpu") -> FeatureNetwork | ClipNetwork:
@@ -128,7 +127,7 @@ class Extractor(Kind, ABC):
 
 
 class FeatureDistance(Config):
-    """The mean distance of the features of frames, with all that has to be known to compare it.
+    """The mean feature distance of frames, with everything needed to compare it.
 
     Attributes:
         value: in [0, 1], see `frame_distances`; extractor, sha256, layer: of the network.
@@ -156,8 +155,8 @@ class FeatureDistance(Config):
 def frame_distances(made: Tensor, truth: Tensor) -> Tensor:
     """Distances (...) of features (..., D): |f - g| / sqrt(|f|^2 + |g|^2).
 
-    0 for equal features. For features that are never negative, as after a rectifier, 1 is the most there is, and means
-    that no feature of the one is in the other; a frame without any feature is 1 from every other.
+    0 for equal features. For non-negative features, as after a rectifier, the maximum is 1: both have no feature in
+    common. A frame without any features is at distance 1 from every other.
     Raises ValueError for different shapes.
     """
     if made.shape != truth.shape:

@@ -1,4 +1,4 @@
-"""Where extractors find their files, and how files are told apart."""
+"""Finding the files of extractors, and their digests."""
 
 import hashlib
 from pathlib import Path

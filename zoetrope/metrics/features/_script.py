@@ -1,4 +1,4 @@
-"""TorchScript files. Each is a program, and who loads it runs it: only files that a user names are loaded."""
+"""TorchScript files. Each is a program, which loading runs: only files that the user names are loaded."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -13,10 +13,10 @@ Levels = Literal["-1..1", "0..1", "0..255"]
 
 
 def find_program(path: str, sha256: str | None, remedy: str, device: torch.device | str) -> tuple[Any, str]:
-    """The module in a file, local or of the hub, and the sha256 of the file, which is looked at before anything runs.
+    """The module in a file, local or of the hub, and the file's sha256, which is checked before anything runs.
 
-    Raises `Missing`, with `remedy`, if there is no such file, and ValueError if it is not the one with `sha256`. From
-    the hub nothing is taken without a `sha256`: a slip in a path would run whatever somebody put there.
+    Raises `Missing`, with `remedy`, if there is no such file, and ValueError if its `sha256` differs. Files of the hub
+    require a `sha256`: otherwise a typo in a path could run anyone's program.
     """
     if sha256 is None and not Path(path).expanduser().is_file():
         raise Missing(f"{path}: no such file here; it is a program, and taken from the hub only with a sha256", remedy)
@@ -38,7 +38,7 @@ def load(path: Path, device: torch.device | str) -> Any:
 
 
 def run(network: Any, x: Tensor, levels: Levels, options: dict[str, bool], device: torch.device | str) -> Tensor:
-    """What the network makes of x in [-1, 1], brought to its own `levels`: features (N, D), on the CPU.
+    """The network's features (N, D), on the CPU, of x in [-1, 1], rescaled to its own `levels`.
 
     Raises ValueError if it fails, or gives anything else.
     """

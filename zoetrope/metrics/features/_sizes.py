@@ -1,4 +1,4 @@
-"""Bringing pictures to the size that a network looks at."""
+"""Resizing pictures for a network."""
 
 from typing import Literal
 

@@ -1,7 +1,7 @@
-"""What generated videos are judged by: one measure a file, each of which says what it needs and how it was taken.
+"""Measures of generated videos, one per file; each declares what it needs and how it was taken.
 
-A measure never fails silently and never takes another network than its own: what cannot be measured is `Unavailable`,
-with the reason and what would make it available.
+A measure never fails silently and never uses another network than its own: what cannot be measured is `Unavailable`,
+with the reason and the remedy.
 """
 
 from abc import ABC, abstractmethod
@@ -21,13 +21,13 @@ Network = FeatureNetwork | ClipNetwork
 
 
 class Protocol(Config):
-    """How a number was taken: numbers are comparable where all of this is equal.
+    """How a number was taken: numbers are comparable only if all of this is equal.
 
     Attributes:
         extractor, sha256, layer, resize: of the network, if there is one.
-        frames: how many frames of each clip were looked at, every `stride`-th.
+        frames: how many frames of each clip were used, every `stride`-th.
         made, real: how many clips of each set; shape: their grid.
-        seed: of the noise that videos were made from.
+        seed: of the noise that videos were sampled from.
     """
 
     made: int
@@ -48,10 +48,10 @@ class Result(Config):
     Attributes:
         name: of the measure and its network; better: which way is good.
         value: the number; unit: such as "dB".
-        interval: of 95 %, see `zoetrope.metrics.intervals`, where the measure has one; error: half of it, where the
-            number lies in its middle; samples: of how many videos.
-        reference: the same measured on real clips, or between halves of them: what a perfect model would get.
-        details: what else was measured; notes: what has to be known to read the number.
+        interval: of 95 %, see `zoetrope.metrics.intervals`, if the measure has one; error: its half-width, if the
+            number lies in the middle; samples: the number of videos.
+        reference: the same measure of real clips, or between halves of them: what a perfect model would get.
+        details: further measurements; notes: what a reader of the number must know.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Result(Config):
 
 
 class Unavailable(Config):
-    """A measure that could not be taken: why, and what would make it available."""
+    """A measure that could not be taken: the reason and the remedy."""
 
     name: str
     title: str
@@ -78,14 +78,14 @@ class Unavailable(Config):
 
 
 class Measure(Kind, ABC):
-    """One way to judge a set of videos.
+    """A measure of a set of videos.
 
     Attributes:
         title: a short name for people; better: which way is good.
-        extractors: the kinds of network that it can be taken with, the usual one first; none if it needs none.
-        needs: what it compares with, beside the videos; least: the fewest clips in each set.
-        extractor: the network that is used; None where there is none, or none was named.
-        window: how many frames of each clip a network of clips looks at, from the first on; None for all that it can.
+        extractors: the kinds of network that it can use, the default first; none if it needs none.
+        needs: what it compares the videos with; least: the fewest clips in each set.
+        extractor: the network to use; None if there is none, or none was named.
+        window: how many frames of each clip, from the first on, a network of clips uses; None for as many as it can.
     """
 
     folder: ClassVar[str] = "zoetrope.metrics.measures"
@@ -105,7 +105,7 @@ class Measure(Kind, ABC):
         return f"{self.kind()}[{self.extractor.kind() if self.extractor else '?'}]"
 
     def expect(self, material: Material) -> None:
-        """Raise ValueError if this measure cannot be taken of such videos, before any network is opened."""
+        """Raise ValueError if this measure does not apply to these videos, before any network is opened."""
         has = {"prompts": material.prompts, "scripts": material.scripts, "pairs": material.paired}
         wants = {
             "real": "videos to compare with",
@@ -121,7 +121,7 @@ class Measure(Kind, ABC):
                 raise ValueError(f"{self.name}: expected at least {self.least} {which} videos, got {len(clips)}")
 
     def expect_network(self, network: Network | None, material: Material) -> None:
-        """Raise ValueError if the videos are not such as the network can look at."""
+        """Raise ValueError if the network cannot process these videos."""
         if isinstance(network, ClipNetwork):
             for clips in (material.made, *([material.real] if material.real is not None else [])):
                 frames = clips.frames(material.stride)
@@ -134,7 +134,7 @@ class Measure(Kind, ABC):
                     )
 
     def open(self, device: torch.device | str = "cpu") -> Network | None:
-        """The network, or None if none is needed. Raises `Missing` if it cannot be had."""
+        """The network, or None if none is needed. Raises `Missing` if it is unavailable."""
         if not self.extractors:
             return None
         if self.extractor is None:
@@ -168,7 +168,7 @@ class Measure(Kind, ABC):
         return Result(name=self.name, title=self.title, value=value, better=self.better, protocol=protocol, **told)
 
     def averaged(self, material: Material, network: Network | None, values: Sequence[float], **told: Any) -> Result:
-        """A result that is the mean of one value for each video, with an interval clustered by prompt."""
+        """A result that is the mean of one value per video, with an interval clustered by prompt."""
         mean = Mean.of(values, material.clusters)
         interval = None if mean.half is None else (mean.value - mean.half, mean.value + mean.half)
         return self.result(material, network, mean.value, error=mean.half, interval=interval, **told)
@@ -183,7 +183,7 @@ def expect_pairs(made: Clips, real: Clips | None) -> Clips:
 
 
 def _differences(material: Material) -> list[str]:
-    """What is unequal between the two sets, in words."""
+    """The differences between the two sets, in words."""
     made, real = material.made, material.real
     if real is None:
         return []

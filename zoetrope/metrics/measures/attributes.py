@@ -1,4 +1,4 @@
-"""Whether toybox videos show what their prompts say: colour, shape, motion, relation, told by the recogniser."""
+"""Whether toybox videos show what their prompts say: colour, shape, motion and relation, by the recogniser."""
 
 from collections import Counter
 from statistics import fmean
@@ -19,9 +19,9 @@ _MIRRORED = {"right": "left", "below": "above"}
 class Attributes(Measure):
     """The share of videos, in percent, in which everything that the prompt says is recognised.
 
-    Judged are prompts of flat shapes in the flat style, alone or two of them; letters, solids and drawn styles are left
-    out, for the recogniser does not tell them surely. What it cannot tell counts as wrong, so `reference`, its share
-    of the real videos, is what a perfect model would get.
+    Only prompts of one or two flat shapes in the flat style count; the recogniser is not reliable for letters, solids
+    and drawn styles. What it cannot recognise counts as wrong, so `reference`, its share of the real videos, is what a
+    perfect model would get.
     """
 
     title: ClassVar[str] = "Toybox attributes"

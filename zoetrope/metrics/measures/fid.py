@@ -6,7 +6,7 @@ from zoetrope.metrics.measures.frechet import Frechet
 
 
 class FID(Frechet):
-    """The Fréchet distance on Inception's features of all frames; with any other network it is not called so."""
+    """The Fréchet distance on Inception's features of all frames; with any other network it has another name."""
 
     title: ClassVar[str] = "FID of frames"
     extractors: ClassVar[tuple[str, ...]] = ("inception",)

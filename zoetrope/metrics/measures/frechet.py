@@ -13,13 +13,13 @@ from zoetrope.metrics.measures import Better, Measure, Network, Result
 class Frechet(Measure):
     """The squared Fréchet distance of the features of generated and real videos.
 
-    It is named after its network: only with I3D it is FVD, only with Inception FID. An image network looks at every
-    frame by itself and cannot tell whether they are in order.
+    Its name depends on the network: only with I3D it is FVD, only with Inception FID. An image network processes every
+    frame separately and cannot see their order.
 
     The value is biased upwards by an amount that falls as 1 / N. Both sets are therefore split in two, even and odd
     clips: `halves` is the mean distance of a half to a half, which has twice the bias, so that 2 value - halves is an
-    estimate for endlessly many videos [Chong and Forsyth 2020, arXiv:1911.07023, with two points]. `reference` is the
-    distance of the real set's own halves: a model that makes real videos would get it with half as many.
+    estimate for infinitely many videos [Chong and Forsyth 2020, arXiv:1911.07023, with two points]. `reference` is the
+    distance between the halves of the real set: a perfect model would get it with half as many videos.
     """
 
     title: ClassVar[str] = "Fréchet distance"

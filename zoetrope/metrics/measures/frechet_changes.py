@@ -1,4 +1,4 @@
-"""The Fréchet distance on changes of features from frame to frame: what an image network can tell of motion."""
+"""The Fréchet distance on changes of features from frame to frame: what an image network can see of motion."""
 
 from typing import ClassVar
 
@@ -15,11 +15,11 @@ from zoetrope.metrics.measures.frechet import Frechet
 class FrechetChanges(Frechet):
     """As `Frechet`, of the differences of the features of neighbouring frames.
 
-    Frames that stand still have none, and frames out of order have large ones where the features of neighbours are near
-    each other: it sees of motion what a distance on single frames cannot, and not all. It is no FVD.
+    Still frames have no changes, and shuffled frames have large ones, because features of neighbours are similar. So it
+    sees some motion, which a distance on single frames cannot; it is not FVD.
 
-    The changes are projected on a few directions, always the same. With more features than samples a set without any
-    motion would be nearer to the real one than other real videos are: what is small has no bias.
+    Changes are projected on a few fixed directions. With more features than samples, a set without any motion would be
+    nearer to the real one than other real videos: small values have no bias.
 
     Attributes:
         dimensions: how many directions; None keeps all features.

@@ -8,10 +8,9 @@ from zoetrope.metrics.measures.frechet import Frechet
 
 
 class FVD(Frechet):
-    """The Fréchet distance on I3D's features of clips; with any other network it is not called so.
+    """The Fréchet distance on I3D's features of clips; with any other network it has another name.
 
-    Numbers depend on how long the clips are. Most that are published look at 16 frames of each, which is the default
-    of `window`.
+    Numbers depend on the length of clips. Most published ones use 16 frames of each, the default of `window`.
     """
 
     title: ClassVar[str] = "FVD"

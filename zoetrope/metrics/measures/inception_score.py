@@ -16,8 +16,8 @@ SPLITS = 10
 class InceptionScore(Measure):
     """exp of the mean Kullback-Leibler divergence of a frame's class probabilities from those of all frames.
 
-    1 if all frames are seen as the same, at most the number of classes. The mean over ten parts of the videos where
-    there are a hundred or more, or else of all in one. It knows ImageNet's classes, and says little of other things.
+    1 if all frames have the same probabilities, at most the number of classes. The mean over ten parts of the videos if
+    there are a hundred or more. It uses ImageNet's classes, and says little about anything else.
     """
 
     title: ClassVar[str] = "Inception score"

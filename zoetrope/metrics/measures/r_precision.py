@@ -58,9 +58,9 @@ class RPrecision(Measure):
 
 
 def retrieved(frames: Tensor, texts: Tensor, own: Tensor) -> Tensor:
-    """100 or 0 for each frame (N, F): is text number `own` of all (M, D) the nearest to its features (N, F, D)?
+    """100 or 0 for each frame (N, F): whether text number `own` of all (M, D) is nearest to its features (N, F, D).
 
-    Features have length 1. Ties are not right: a network that sees nothing finds nothing.
+    Features have length 1. Ties count as wrong.
     """
     likeness = frames.double() @ texts.double().T  # (N, F, M)
     mine = likeness.gather(2, own[:, None, None].expand(*likeness.shape[:2], 1))

@@ -1,6 +1,6 @@
-"""The recogniser: say what a toybox clip shows, by analysis alone, so that generated clips can be judged by it.
+"""The recogniser: finds what a toybox clip shows, by analysis alone, to evaluate generated clips.
 
-It knows toybox's palette, outlines and laws of motion and nothing else; what it cannot tell is None, never a guess.
+It knows only toybox's palette, outlines and laws of motion; what it cannot recognise is None, never a guess.
 """
 
 from typing import Any
@@ -17,21 +17,21 @@ from zoetrope.metrics.recogniser.foreground import Array, Backdrop, Blob, Mask
 _LEAST_AREA = 0.015
 _LEAST_SHARE = 0.5
 _LEAST_FILLED = 0.6
-# In at least these shares of the frames must it be seen before anything, or its motion, is told.
+# Least shares of frames in which it must be visible to recognise anything, or its motion.
 _SEEN_AT_ALL = 0.6
 _SEEN_THROUGHOUT = 0.8
 _AGREE = 0.55
-# How much of a coverage a shape may leave unexplained, and by what share it must beat the next.
+# Largest share of a coverage that a shape may leave unexplained, and the margin by which it must beat the next.
 _WORST_MATCH = 0.13
 _AHEAD = 0.1
-# What an angle of its own for every frame must gain over a constant or steady one before it is believed.
+# How much better separate angles in every frame must fit than a constant or steady one.
 _FREEDOM, _UNSTEADY = 1.3, 1.5
 # Standard deviation of the brightness inside an object from which it is taken for a solid.
 _SHADED = 0.09
 
 
 class Recognised(Config):
-    """What a clip shows; None is what cannot be told.
+    """What a clip shows; None for what cannot be recognised.
 
     Each confidence is in [0, 1] and 0 for what is None. `seen` is the share of the frames with an object in them;
     `x` and `y` its mean place in frame heights from the middle of the frame, 0 where nothing is seen.

@@ -15,7 +15,7 @@ from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
 
 SHOWN = 12  # prompts of which the page shows videos
-_HEIGHT = 180  # videos are enlarged to about that many rows, for players blur what is small
+_HEIGHT = 180  # videos are enlarged to about this many rows, because players blur small ones
 
 
 class StageTold(Config):
@@ -45,11 +45,11 @@ class Entry(Config):
 
 
 class Report(Config):
-    """Everything that is told.
+    """The contents of a report.
 
     Attributes:
-        settings: what decided the videos; reference: what they are compared with, in words; notes: about that.
-        prompts: one of each video; entries: one of each model, with the same measures in the same order.
+        settings: of the videos; reference: the real clips, in words; notes: about these.
+        prompts: one per video; entries: one per model, with the same measures in the same order.
     """
 
     version: str
