@@ -1,1 +1,1 @@
-"""Training of one stage: its plan as data, its state, and the loop."""
+"""Training of one stage: its specification as data, its state, and the loop."""

@@ -1,7 +1,7 @@
-"""Fine-tuning of a part: weights that are frozen, and low-rank adapters beside weights that are.
+"""Partial fine-tuning: frozen weights, and low-rank adapters beside them [Hu et al. 2021, arXiv:2106.09685].
 
-[Hu et al. 2021, arXiv:2106.09685]. The adapters are those of the library peft. A checkpoint of such a training holds
-merged weights under the network's own names, so that what reads it need not know of adapters, and the adapters alone.
+The adapters are those of the library peft. A checkpoint holds the merged weights under the network's own names, so that
+its readers need not know about adapters, and the adapters separately.
 """
 
 import difflib
@@ -28,12 +28,12 @@ NAME = "zoetrope"  # of the adapter, among those that peft could keep in one net
 
 
 class Lora(Config):
-    """Adapters beside linear maps, in the place of training the maps themselves.
+    """Adapters beside linear maps, trained instead of the maps themselves.
 
     Attributes:
-        rank: of each adapter's product. alpha: the product is scaled by alpha / rank; None is the rank itself, 1.
-        dropout: share of an adapter's input that is left out in training.
-        targets: patterns over the names of linear maps, such as "*.query"; unless told, all projections of attention.
+        rank: of each adapter's product. alpha: scales the product by alpha / rank; None: alpha = rank, a scale of 1.
+        dropout: share of an adapter's input that is dropped in training.
+        targets: patterns over the names of linear maps, such as "*.query"; by default all projections of attention.
     """
 
     rank: PositiveInt = 8
@@ -43,9 +43,9 @@ class Lora(Config):
 
 
 def freeze(network: Network, patterns: Iterable[str], learn: Iterable[str] = ()) -> None:
-    """Leave the parameters that match one of these patterns as they are, and if any `learn`, all that match none.
+    """Freeze the parameters that match one of `patterns`; if `learn` is not empty, also all that match none of it.
 
-    Raises ValueError, with the nearest name, for a pattern that nothing matches, or if nothing is left to learn.
+    Raises ValueError, with the nearest name, for a pattern that matches nothing, or if nothing is left to learn.
     """
     parameters = dict(network.named_parameters())
     names = {name: _older(network, name) for name in parameters}
@@ -58,9 +58,9 @@ def freeze(network: Network, patterns: Iterable[str], learn: Iterable[str] = ())
 
 
 def adapt(network: Network, lora: Lora) -> None:
-    """Put adapters, whose product is zero at first, into a network, and freeze all else.
+    """Insert adapters, whose product is initially zero, into a network, and freeze everything else.
 
-    Raises ValueError if peft is not installed, or for a pattern that no linear map matches.
+    Raises ValueError if peft is not installed, or for a pattern that matches no linear map.
     """
     try:
         from peft import LoraConfig, inject_adapter_in_model
@@ -81,9 +81,9 @@ def adapt(network: Network, lora: Lora) -> None:
 
 
 def keep_base(network: Network, path: Path, leads: bool) -> None:
-    """Fill a network from the weights that its adapters began beside, or write them down, exactly as they are.
+    """Load the base weights of an adapted network from a file or, without it, write them there in full precision.
 
-    Of several processes the leading one alone writes. Raises ValueError if the file is not of this network.
+    Only the leading process writes. Raises ValueError if the file is not of this network.
     """
     if path.exists():
         read_weights(network, path)
@@ -102,9 +102,9 @@ def adapters(network: nn.Module) -> dict[str, Tensor]:
 
 
 def merged(network: nn.Module, state: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
-    """A network's weights under the names that they have without adapters, each with its adapter's product added.
+    """A network's weights, each with its adapter's product added, under their names without adapters.
 
-    `state` is the network's state_dict where that is gathered from several processes.
+    `state` is the network's state_dict if it was gathered from several processes.
     """
     state = network.state_dict() if state is None else state
     plain = {
@@ -121,7 +121,7 @@ def merged(network: nn.Module, state: Mapping[str, Tensor] | None = None) -> dic
 
 
 def read_adapters(network: Network, path: Path) -> None:
-    """Fill a network's adapters from a safetensors file.
+    """Load a network's adapters from a safetensors file.
 
     Raises ValueError that names the file if it is missing or damaged, or if its adapters are not this network's.
     """
@@ -143,7 +143,7 @@ def read_adapters(network: Network, path: Path) -> None:
 
 
 def formerly(network: Network) -> dict[str, Former]:
-    """See `Network.formerly`, with those of its adapters: what goes in is whole, what comes out is divided."""
+    """See `Network.formerly`; also for adapters, whose input side stays whole and whose output side is split."""
     found = dict(network.formerly())
     for name, value in adapters(network).items():
         if (old := found.get(".".join([name[: name.index(".lora_")], "weight"]))) is not None:
@@ -154,7 +154,7 @@ def formerly(network: Network) -> dict[str, Former]:
 
 
 def _of_today(network: Network, stored: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Adapters under the names that they have today."""
+    """Stored adapters under today's names."""
     moved = {name: old for name, old in formerly(network).items() if name in own and old.name in stored}
     gone = {old.name for old in moved.values()}
     today = {name: stored[old.name][old.first : old.end] for name, old in moved.items()}
@@ -172,7 +172,7 @@ def _older(network: Network, name: str) -> str:
 
 
 def _matching(where: str, what: str, pattern: str, names: Mapping[str, str]) -> list[str]:
-    """The names that a pattern matches, today's or older. Raises ValueError, with the nearest, if none does."""
+    """The names that a pattern matches, by today's or older spelling. Raises ValueError, with the nearest, if none."""
     found = [name for name, older in names.items() if fnmatchcase(name, pattern) or fnmatchcase(older, pattern)]
     if not found:
         near = sorted(names, key=lambda name: -_likeness(pattern.strip("*."), name))[:3]
@@ -181,5 +181,5 @@ def _matching(where: str, what: str, pattern: str, names: Mapping[str, str]) -> 
 
 
 def _likeness(wanted: str, name: str) -> float:
-    """How near a name, or a part of it, is to what was wanted, in [0, 1]."""
+    """The similarity, in [0, 1], of a name or a part of it to `wanted`."""
     return max(difflib.SequenceMatcher(None, wanted, part).ratio() for part in (name, *name.split(".")))

@@ -1,7 +1,7 @@
-"""One batch of training, as a pure function of the training's position: exact resume needs nothing but an integer.
+"""A training batch as a pure function of its position: to resume exactly, an integer suffices.
 
-What concerns the batch as a whole, its times and which examples are packs of images, is drawn from its position; all
-else from the number of the example. So a batch may be loaded in parts, by any number of processes, and is the same.
+Random choices about the batch as a whole, its times and which examples are packs of images, depend on its position; all
+others on the number of the example. So a batch is the same in however many parts and processes it is loaded.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,13 +23,13 @@ from zoetrope.training.walk import Item, items
 
 
 class BatchSlice(NamedTuple):
-    """What one of `world` processes loads of a batch: every `world`-th example, from number `rank` on."""
+    """The share of a batch that one of `world` processes loads: every `world`-th example, from `rank` on."""
 
     rank: int = 0
     world: int = 1
 
     def of(self, size: int) -> Tensor:
-        """Which of a batch's `size` examples these are, (b,) int64; none if there are more processes than examples."""
+        """The indices (b,) int64 among a batch's `size` examples; none if there are more processes than examples."""
         return torch.tensor(range(self.rank, size, self.world), dtype=torch.int64)
 
 
@@ -38,17 +38,17 @@ WHOLE = BatchSlice()
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What one optimizer step learns from, or the part of it that one process has loaded: b of `size` examples.
+    """The examples of one optimizer step, or one process's share of them: b of `size` examples.
 
     Attributes:
         x: videos, (b, C, F, H, W).
-        conditioning: what the network is given with each of them.
+        conditioning: of each video.
         eps: noise like x.
-        times: of all examples of the batch, (size,) float64, also of those that other processes have.
-        part: which of the batch's examples these are, (b,) int64, ascending.
-        names: what messages call each of them.
+        times: of all examples of the batch, (size,) float64, including those of other processes.
+        part: the indices of these examples in the batch, (b,) int64, ascending.
+        names: of the examples, for messages.
         counted: frames that have a loss, (b, F) bool; None: all.
-        skipped: clips that can no longer be read, and why; others of the same data set stand in for them.
+        skipped: clips that can no longer be read, and why; others of the same data set replace them.
     """
 
     x: Tensor
@@ -71,7 +71,7 @@ class Batch:
         return self.times[self.part]
 
     def select(self, rows: Tensor) -> "Batch":
-        """Some of these examples, by their numbers among them, (n,) int64."""
+        """Some of these examples, by their indices among them, (n,) int64."""
         return replace(
             self,
             x=self.x[rows],
@@ -83,7 +83,7 @@ class Batch:
         )
 
     def blank(self) -> "Batch":
-        """One example of zeros, of the shapes that these have."""
+        """One example of zeros, of the same shapes."""
         zeros = self.x.new_zeros(1, *self.x.shape[1:])
         given = self.conditioning.blank(1)
         part = torch.zeros(1, dtype=torch.int64)
@@ -91,7 +91,7 @@ class Batch:
 
 
 class _Loaded(NamedTuple):
-    """One example: its video (C, F, H, W), the samples that it is from, and a generator for its random choices."""
+    """One example: its video (C, F, H, W), the data samples in it, and a generator for its random choices."""
 
     video: Tensor
     samples: list[Example]
@@ -99,7 +99,7 @@ class _Loaded(NamedTuple):
 
 
 Counts = Callable[[int, torch.Generator], Tensor]
-"""Which frames have a loss, (F,) bool: of a clip of F frames, with the generator of the example's random choices."""
+"""(number of frames F, the example's generator) -> which frames have a loss, (F,) bool."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,22 +113,22 @@ class Batches:
     counts: Counts | None = None
 
     def size_at(self, examples: int) -> int:
-        """How many examples the batch at this position has: the last of a phase may have fewer than the others."""
+        """How many examples the batch at this position has: the last one of a phase may be smaller."""
         phase, left = self.spec.phase_at(examples)
         return min(phase.batch, left) if left else phase.batch
 
     def at(self, examples: int, share: BatchSlice = WHOLE) -> Batch:
-        """The batch that starts at this position, or a share of it, on the CPU; what others have is not loaded.
+        """The batch that starts at this position, or only a share of it, on the CPU.
 
-        Shares put together are the whole, but for the padding of their texts, each to its longest.
+        All shares together equal the whole batch, except that each pads texts to its own longest.
         """
         size = self.size_at(examples)
         draw = torch.Generator().manual_seed(seeded(self.spec.seed, "batch", examples))
         times = (torch.rand(1, generator=draw, dtype=torch.float64) + torch.arange(size) / size) % 1
-        times = times[torch.randperm(size, generator=draw)]  # one of each part of [0, 1]: less variance than any others
+        times = times[torch.randperm(size, generator=draw)]  # stratified t: one draw per equal sub-interval
         taken = items(self.stage, self.spec, examples, size, draw)
         part = share.of(size)
-        rows = part.tolist() or [0]  # a share without examples has the shapes of some
+        rows = part.tolist() or [0]  # an empty share takes its shapes from the first example
         phase = self.spec.phase_at(examples)[0]
         loaded = [self._load(examples + row, taken[row], clip_shape(self.stage, phase)) for row in rows]
         x = torch.stack([one.video for one in loaded])
@@ -147,7 +147,7 @@ class Batches:
         )
 
     def _load(self, index: int, item: Item, shape: VideoShape) -> _Loaded:
-        """Example `index` of the training: a clip, or a pack of pictures, cut down to its window."""
+        """Example `index` of the training: a clip, or a pack of pictures, cropped to its window."""
         draw = torch.Generator().manual_seed(seeded(self.spec.seed, "example", index))
         window = self._window(shape, draw)
         if not item.pack:
@@ -159,7 +159,7 @@ class Batches:
         return _Loaded(torch.cat([picture.video for picture in pictures], dim=1), pictures, draw)
 
     def _given(self, loaded: list[_Loaded], x: Tensor, packed: Tensor | None) -> Conditioning:
-        """What the network is told of these videos."""
+        """The conditioning of these videos."""
         examples = Examples(
             x=x,
             samples=[one.samples for one in loaded],
@@ -184,7 +184,7 @@ class Batches:
         return Tokens(*self.texts.encode(texts))
 
     def _window(self, shape: VideoShape, draw: torch.Generator) -> Window:
-        """The part of a clip that is learnt from, on the grid of the source's pixels and frames."""
+        """The random crop of a clip, aligned with the source's pixels and frames."""
         whole = (shape.frames, shape.height, shape.width)
         source = self.stage.source
         if source is None:

@@ -1,4 +1,4 @@
-"""The networks of a run as it begins: fresh, from a file, or as the teacher is."""
+"""The initial networks of a run: with fresh weights, from a file, or from the teacher."""
 
 import logging
 from pathlib import Path
@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 def begin_networks(
     stage: StageSpec, spec: TrainSpec, folder: Path, device: torch.device, init: Path | None, ranks: Ranks
 ) -> dict[str, Network]:
-    """The networks of a stage's training by name, on the device, with what they begin with.
+    """The networks of a stage's training by name, on the device, with their initial weights.
 
-    The student begins with the weights of the file `init`, if any; one that has a teacher as that one. With adapters
-    the weights beside them are written into the run's folder, or read from there.
+    The student starts from the file `init`, if any; a student with a teacher starts from the teacher. With adapters the
+    base weights are written into the run's folder, or read from there.
 
     Raises ValueError for unfit weights.
     """

@@ -1,4 +1,4 @@
-"""What is different between two recipes, as far as the training of one stage is concerned."""
+"""The differences between two recipes in the training of one stage."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from zoetrope.training.spec import Recipe
 
 
 class Change(NamedTuple):
-    """A field by the path that `--set` knows it by, and its values in JSON."""
+    """A field, by its path for `--set`, with its old and new value as JSON."""
 
     path: str
     old: Any
@@ -19,7 +19,7 @@ class Change(NamedTuple):
 
 
 def changes_between(old: Recipe, new: Recipe, stage: str) -> list[Change]:
-    """Every field that concerns a stage and has another value in the new recipe.
+    """Every field of a stage and its training whose value differs in the new recipe.
 
     Raises ValueError if one of the recipes does not train that stage.
     """

@@ -1,8 +1,8 @@
-"""Checkpoints of a run: written while the training goes on, whole or not there, and found again after anything.
+"""Checkpoints of a run: written atomically while training continues, and found again after any interruption.
 
 A checkpoint is a folder named by the examples seen. Its parts are safetensors files, or folders of them if the weights
-are divided among processes, see `zoetrope.training.pieces`; `state.json` says where the training was and what the
-checksums of the files are. Moving averages, which others read, are always single files.
+are sharded, see `zoetrope.training.pieces`; `state.json` holds the position of the training and the checksums of the
+files. Moving averages, which sampling reads, are always single files.
 """
 
 import json
@@ -34,16 +34,16 @@ from zoetrope.training.writing import remove
 
 log = logging.getLogger(__name__)
 PARTS = ("model", "average", "optimizer", "errors")  # what every checkpoint has
-SLOW = 60  # seconds after which it is told that a checkpoint is still being written
+SLOW = 60  # seconds until the log says that a checkpoint is still being written
 
 
 class Snapshot(NamedTuple):
-    """A training at one moment, as this process has it, on the CPU.
+    """The state of a training at one moment: this process's share of it, on the CPU.
 
     Attributes:
-        examples: seen by then.
-        own: pieces of what is divided among the processes, by part.
-        shared: what every process has, by part; only the leading process has taken it.
+        examples: seen so far.
+        own: this process's pieces of sharded tensors, by part.
+        shared: tensors that every process has, by part; only in the leading process.
     """
 
     examples: int
@@ -52,25 +52,25 @@ class Snapshot(NamedTuple):
 
 
 class Keeper:
-    """Writes checkpoints in the background, each process what it has, and removes those that are too old.
+    """Writes checkpoints in the background, each process its own share, and removes old ones.
 
-    A checkpoint that cannot be written, as on a full disk, is reported, and the next one tried as if it had been.
+    If a checkpoint cannot be written, as on a full disk, this is logged, and the next one is attempted as usual.
     """
 
     def __init__(self, checkpoints: Path, ranks: Ranks, state: TrainState, keep: int, keep_every: int = 0):
         """`keep` of the newest are kept, and the first at or after each multiple of `keep_every` examples, if any."""
         self.folder, self.ranks, self.keep, self.keep_every = checkpoints, ranks, keep, keep_every
         self.together = divided(dict(state.network.named_parameters()))
-        self.reached = state.examples  # the position of the newest checkpoint that was begun and has not failed
+        self.reached = state.examples  # position of the newest checkpoint that was started and has not failed
         self._kept = state.examples
         self._failure: OSError | None = None
-        # The training's own messages must not meet those of the thread that writes.
+        # A group of its own keeps messages of the writing thread apart from those of the training.
         self._group = dist.new_group(backend="gloo") if self.together else None
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: Future[None] | None = None
 
     def save(self, state: TrainState) -> None:
-        """Take a snapshot, once the last one is written, and begin to write it."""
+        """Take a snapshot, as soon as the previous one is written, and start writing it."""
         self.settle()
         self.reached = state.examples
         if self.together or self.ranks.leads:
@@ -80,7 +80,7 @@ class Keeper:
             self._pending = self._worker.submit(self._write, Snapshot(state.examples, own, shared))
 
     def settle(self) -> None:
-        """Wait until the last snapshot is written, or has failed to be, which is told."""
+        """Wait until the last snapshot is written, or has failed, which is logged."""
         self._wait()
         if self._failure is not None:
             log.warning("%s: the training goes on, and tries again at its next checkpoint", self._failure)
@@ -100,13 +100,13 @@ class Keeper:
             self._failure, self.reached = error, self._kept
 
     def finish(self) -> None:
-        """Wait for what is being written. Raises OSError if that failed."""
+        """Wait until the last snapshot is written. Raises OSError if that failed."""
         self._wait()
         if self._failure is not None:
             raise self._failure
 
     def close(self) -> None:
-        """End the thread that writes."""
+        """End the writing thread."""
         self._worker.shutdown()
 
     def _write(self, snapshot: Snapshot) -> None:
@@ -126,7 +126,7 @@ class Keeper:
             raise
 
     def _all(self, work: Callable[[], None]) -> None:
-        """Do something on every process at once. Raises OSError on all of them if it fails on one."""
+        """Run `work` on every process. Raises OSError on all of them if it fails on one."""
         error: OSError | None = None
         try:
             work()
@@ -141,7 +141,7 @@ class Keeper:
             raise OSError(f"{self.folder}: another process could not write its part")
 
     def _write_parts(self, snapshot: Snapshot, partial: Path) -> dict[str, tuple[int, int]]:
-        """Write what this process has; the size and checksum of each file."""
+        """Write this process's share; return the size and checksum of each file."""
         files = []
         for name, part in snapshot.own.items():
             (partial / name).mkdir(exist_ok=True)
@@ -163,7 +163,7 @@ class Keeper:
         return {name: value for part in every for name, value in part.items()}
 
     def _complete(self, examples: int, sums: dict[str, tuple[int, int]], partial: Path, final: Path) -> None:
-        """Put the averages together, write down what is there, give it its name, and remove old checkpoints."""
+        """Assemble the averages, write `state.json`, rename the folder to its final name, remove old checkpoints."""
         if not self.ranks.leads:
             return
         for folder in [path for path in partial.iterdir() if path.is_dir() and path.name.startswith("average")]:
@@ -186,23 +186,23 @@ class Keeper:
 
 
 def outdated(checkpoints: list[Path], keep: int, keep_every: int = 0) -> list[Path]:
-    """Which of these, oldest first, need not be kept any longer; see `Keeper`."""
+    """Which of these checkpoints, oldest first, can be removed; see `Keeper`."""
     places = [int(path.name) // keep_every if keep_every else 0 for path in checkpoints]
     marks = [here > before for before, here in zip([0, *places], places, strict=False)]
     return [path for path, mark in zip(checkpoints[:-keep], marks, strict=False) if not mark]
 
 
 def sweep(checkpoints: Path) -> None:
-    """Remove what a training that was killed while it wrote a checkpoint has left of it."""
+    """Remove the remains of a checkpoint whose writing was killed."""
     for stale in checkpoints.glob(".*.partial"):
         remove(stale)
 
 
 def go_on(checkpoints: Path, state: TrainState, ranks: Ranks) -> Path | None:
-    """Continue from the newest checkpoint, if there is any; of one that is damaged, from that before.
+    """Load the newest checkpoint, if there is any; if it is damaged, the one before it.
 
-    The damaged one is set aside under another name. Raises ValueError that names the file if the only one is damaged,
-    or if the checkpoint is not of this network and training.
+    A damaged one is renamed and kept. Raises ValueError that names the file if the only one is damaged, or if the
+    checkpoint is not of this network and training.
     """
     while found := find_checkpoints(checkpoints):
         newest, error = found[-1], None
@@ -226,7 +226,7 @@ def go_on(checkpoints: Path, state: TrainState, ranks: Ranks) -> Path | None:
 
 
 def check_whole(checkpoint: Path) -> None:
-    """Raise Damaged, which names the file, unless a checkpoint is as it was written."""
+    """Raise Damaged, which names the file, unless all files of a checkpoint match their checksums."""
     sums = read_position(checkpoint).get("files", {})
     for part in PARTS:
         Stored(checkpoint, part)
@@ -240,7 +240,7 @@ def _clear(folder: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, have reached the disk."""
+    """Flush a file, or a folder's entries, to the disk."""
     if os.name == "nt" and path.is_dir():  # which Windows does not open
         return
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

@@ -8,9 +8,9 @@ SHAPES = 64  # of batches that each block may be compiled for
 
 
 def compile_blocks(network: Network) -> None:
-    """Have every block compiled when it is first called with tensors of a shape.
+    """Compile every block at its first call with tensors of each shape.
 
-    The names of its parameters stay as they are. Raises ValueError if there is nothing to compile, or no compiler.
+    Names of parameters do not change. Raises ValueError if there is nothing to compile, or no compiler.
     """
     from torch._dynamo import config  # which reaches for a folder of its own as soon as it is imported
     from torch._dynamo.exc import TorchDynamoException

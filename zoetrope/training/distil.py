@@ -1,8 +1,8 @@
-"""Distillation of a trained stage: a folder of rounds, each of them a run like any other, which teaches the next.
+"""Distillation of a trained stage: a folder of rounds; each is an ordinary run, whose result teaches the next.
 
-    teacher.safetensors, recipe.json     the teacher: its weights, and how it is described and distilled
+    teacher.safetensors, recipe.json     the teacher: its weights, its description and how it is distilled
     distillation.json                    which stage it is
-    first.safetensors                    what the teacher was distilled from, if it was
+    first.safetensors                    the original of the teacher, if that was distilled itself
     guided/, steps-64/, ..., steps-8/    the rounds, in this order
 
 [Salimans & Ho 2022, arXiv:2202.00512; Meng et al. 2023, arXiv:2210.03142; Ho et al. 2022, arXiv:2210.02303, Sec. 2.7].
@@ -33,7 +33,7 @@ from zoetrope.training.spec import DistilSpec, Phase, Recipe
 
 
 class Round(NamedTuple):
-    """One training of a distillation: its folder, and the recipe with the network that it makes."""
+    """One training of a distillation: its folder, and the recipe of its student."""
 
     folder: Path
     recipe: Recipe
@@ -67,9 +67,9 @@ class Distillation(NamedTuple):
     def begin(
         cls, folder: Path, recipe: Recipe, stage: str, weights: Path, first: tuple[StageSpec, Path] | None = None
     ) -> Self:
-        """Prepare the folder: the teacher's weights are copied, so that nothing that becomes of it matters later.
+        """Prepare the folder: the teacher's weights are copied, so that later changes to the teacher have no effect.
 
-        So are those of `first`, the original of a teacher that is distilled itself.
+        So are those of `first`, the original of a teacher that was distilled itself.
 
         Raises ValueError for what cannot be distilled, OSError if the folder holds anything.
         """
@@ -108,9 +108,9 @@ class Distillation(NamedTuple):
 
 
 def plan(recipe: Recipe, stage: str) -> list[tuple[str, Recipe]]:
-    """The rounds that distil a stage: the name and the recipe of each.
+    """The rounds that distil a stage: name and recipe of each.
 
-    Raises ValueError for a stage that cannot be distilled, or not in this way.
+    Raises ValueError for a stage that cannot be distilled, at all or as its spec says.
     """
     teacher, spec = recipe.cascade.stage(stage), recipe.distil_spec(stage)
     expect_distillable(f"stage {stage!r}", teacher.prediction)
@@ -138,7 +138,7 @@ def plan(recipe: Recipe, stage: str) -> list[tuple[str, Recipe]]:
 
 
 def _weights(teacher: StageSpec, spec: DistilSpec) -> tuple[float, float]:
-    """The range of guidance weights. Raises ValueError if the teacher's own does not allow it."""
+    """The range of guidance weights. Raises ValueError if it exceeds the teacher's own."""
     where, used = f"distillation.{teacher.name}.weights", teacher.sampling.weights()
     if teacher.distilled is not None:
         known = teacher.distilled.weights
@@ -178,7 +178,7 @@ def _counts(teacher: StageSpec, spec: DistilSpec) -> list[int]:
 
 
 def _sampling(original: SamplingSpec, steps: int, sampler: Literal["ddim", "stochastic"]) -> SamplingSpec:
-    """How a student is sampled: guidance that oscillates is held constant for the same share of the way."""
+    """The sampling of a student: guidance that oscillates stays constant for the same share of steps."""
     update: dict[str, Any] = {"steps": steps, "sampler": DDIM() if sampler == "ddim" else Stochastic()}
     if isinstance(original.guidance, Oscillating):
         constant = round(original.guidance.constant * steps / original.steps)
@@ -187,9 +187,9 @@ def _sampling(original: SamplingSpec, steps: int, sampler: Literal["ddim", "stoc
 
 
 def _round(recipe: Recipe, stage: StageSpec, phase: Phase, objective: Objective) -> Recipe:
-    """The recipe of a round: that of the teacher, with the student in its place and nothing else to train.
+    """The recipe of a round: the teacher's, with the student instead of it and no other stage to train.
 
-    It says how the stage is distilled as well, so that whoever distils the student further goes on in the same way.
+    It keeps the spec of the distillation, so that distilling the student further continues in the same way.
     """
     spec = recipe.distil_spec(stage.name)
     learning = {
@@ -213,5 +213,5 @@ def _round(recipe: Recipe, stage: StageSpec, phase: Phase, objective: Objective)
 
 
 def _result(name: str, phase: Phase) -> str:
-    """Where a round leaves its weights, seen from another round."""
+    """The path of a round's final weights, relative to another round's folder."""
     return f"../{name}/checkpoints/{phase.examples:09d}/average.safetensors"

@@ -1,4 +1,4 @@
-"""A batch whose loss or gradient was not finite, as a file: what it takes to find out why."""
+"""Reports of batches whose loss or gradient was not finite, with what is needed to find the cause."""
 
 import json
 import math
@@ -17,7 +17,7 @@ FOLDER = "bad"
 
 
 def all_names(batch: Batch, ranks: Ranks) -> list[str]:
-    """What all examples of a batch are called, those of other processes too; every process has to ask."""
+    """The names of all examples of a batch, including those of other processes; every process must call this."""
     own = dict(zip(batch.part.tolist(), batch.names, strict=True))
     parts = [own]
     if ranks.world > 1:
@@ -28,10 +28,10 @@ def all_names(batch: Batch, ranks: Ranks) -> list[str]:
 
 
 def write_fault(run: Path, examples: int, names: Sequence[str], outcome: Outcome) -> Path:
-    """Write `bad/<examples>.json` of a batch that starts at this position: its examples' names, times and errors.
+    """Write `bad/<examples>.json` for the batch at this position: its examples' names, times and errors.
 
-    What is not finite is written in words ("nan", "inf", "-inf"), for JSON has no numbers for it. The file appears
-    whole or not at all.
+    Non-finite values are written as strings ("nan", "inf", "-inf"), because JSON has no numbers for them. The file
+    appears whole or not at all.
     """
     rows = [
         {"name": name, "t": time, "loss": _told(error)}

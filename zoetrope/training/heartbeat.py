@@ -1,6 +1,6 @@
-"""Signs of life between processes that train together: one that is stopped or lost ends the others, with the reason.
+"""Heartbeats between processes that train together: if one stops or is lost, the others end and say why.
 
-A process that waits for another in the middle of a step can be told nothing, and would wait for hours.
+Otherwise a process that waits for another in the middle of a step would hang for hours.
 """
 
 import atexit
@@ -11,15 +11,15 @@ import threading
 from torch.distributed.distributed_c10d import PrefixStore, _get_default_store
 
 log = logging.getLogger(__name__)
-BEAT, SILENT = 2.0, 60.0  # seconds between signs of life, and without one until a process is given up
-GRACE = 20.0  # seconds in which this process may end by itself, and keep what can be kept
+BEAT, SILENT = 2.0, 60.0  # seconds between heartbeats, and without one until a process counts as lost
+GRACE = 20.0  # seconds for this process to end by itself and save what it can
 
 
 class Heartbeat:
-    """The signs of this process, and an eye on those of the others, until `end`."""
+    """Sends this process's heartbeat and watches those of the others, until `end`."""
 
     def __init__(self, rank: int, world: int):
-        """All processes of the default group make one."""
+        """Every process of the default group must make one."""
         self.rank, self.others = rank, [other for other in range(world) if other != rank]
         self._store = PrefixStore("heartbeat", _get_default_store())
         self._store.add(f"beat {rank}", 1)
@@ -27,10 +27,10 @@ class Heartbeat:
         self._over, self._leaves = threading.Event(), False
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
-        atexit.register(self.end, leaves=False)  # what still asks the store while Python ends aborts the process
+        atexit.register(self.end, leaves=False)  # querying the store during shutdown would abort
 
     def end(self, *, leaves: bool = True) -> None:
-        """Give no more signs. The others expect none from one that `leaves`."""
+        """Stop the heartbeat. With `leaves` the others no longer expect one."""
         atexit.unregister(self.end)
         self._leaves = leaves
         self._over.set()
@@ -42,7 +42,7 @@ class Heartbeat:
             while not self._over.wait(BEAT):
                 self._store.add(f"beat {self.rank}", 1)
                 for other in self.others:
-                    # Counted in looks and not by a clock: when all are stopped and woken up, all of them were silent.
+                    # Counted in polls, not by a clock: if all processes are suspended and resumed, all were silent.
                     beats = self._store.add(f"beat {other}", 0)
                     silent[other] = silent[other] + BEAT if beats == seen[other] and not self._left(other) else 0.0
                     seen[other] = beats
@@ -50,7 +50,7 @@ class Heartbeat:
                         self._give_up(f"process {other} has given no sign of life for {SILENT:.0f} s: it is stopped")
             if self._leaves:
                 self._store.add(f"left {self.rank}", 1)
-        except RuntimeError:  # the store is gone, and with it who keeps it: torchrun, or else the leading process
+        except RuntimeError:  # the store's host is gone: torchrun, or else the leading process
             if not self._over.is_set() and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
                 self.orphaned = True
                 log.error("process %d ends after this step, because torchrun, which began it, is gone", self.rank)

@@ -1,4 +1,4 @@
-"""What the players of a training are wrong by on a batch, and the gradients of it."""
+"""The errors of a training's players on a batch, and their gradients."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -18,7 +18,7 @@ from zoetrope.training.state import TypicalError
 
 
 class Learner:
-    """The objective of a stage's training, on the device and in the type that it computes in."""
+    """Applies the objective of a stage's training, on a device and in a dtype."""
 
     def __init__(
         self,
@@ -29,21 +29,22 @@ class Learner:
         dtype: torch.dtype = torch.float32,
         ranks: Ranks = ALONE,
     ):
-        """The players' networks were spread among `ranks` as the spec says."""
+        """The players' networks must already be spread among `ranks` as the spec says."""
         self.stage, self.spec, self.players = stage, spec, players
         self.device, self.dtype = device, dtype
         learning = {name: player.network for name, player in players.items() if player.learning is not None}
         self._synced = {name: spec.parallel.synced(network, ranks) for name, network in learning.items()}
 
     def gradients(self, player: str, batch: Batch, world: int, typical: TypicalError | None = None) -> Tensor:
-        """Add the gradient of a player's mean error on the batch to its parameters', that of all processes together.
+        """Accumulate the gradient of a player's mean error on the batch, over all processes, in its parameters.
 
-        The error of each example is divided by the `typical` one at its time, if that is told.
-        Returns the errors (size,) of the batch's examples; those that other processes have are 0.
+        Each example's error is divided by the `typical` error at its time, if given.
+
+        Returns the errors (size,) of the batch's examples, 0 for those of other processes.
         """
         errors = torch.zeros(batch.size)
-        # Every process runs equally many backward passes, for the gradients of all add up in each: one without examples
-        # runs on zeros.
+        # All ranks must run equally many backward passes, which sum gradients over ranks; a rank without examples runs
+        # one on zeros.
         passes = min(self.spec.accumulate, -(-batch.size // world))
         with self.others_still(player):
             for number, part in enumerate(torch.arange(len(batch.x)).tensor_split(passes), start=1):
@@ -59,7 +60,7 @@ class Learner:
         return errors
 
     def errors(self, player: str, lesson: Lesson) -> Tensor:
-        """The error (b,) of a player on each of these examples, with a graph."""
+        """The error (b,) of a player on each example, with a graph."""
         average = self.players[STUDENT].averages.networks[0]
         calls = {AVERAGE: frozen(average, self.dtype)}
         for name, other in self.players.items():
@@ -72,7 +73,7 @@ class Learner:
 
     @contextmanager
     def others_still(self, player: str) -> Iterator[None]:
-        """Let gradients pass through other players, but not reach their weights."""
+        """Let gradients pass through other players without reaching their weights."""
         weights = [weight for name, other in self.players.items() if name != player for weight in other.parameters]
         for weight in weights:
             weight.requires_grad_(False)
@@ -92,17 +93,17 @@ def loss_of(
     dtype: torch.dtype = torch.float32,
     others: Players | None = None,
 ) -> Tensor:
-    """The loss (b,) of a network on each example of a batch, as a training of the stage has it; with a graph.
+    """The loss (b,) of a network on each example of a batch, as in the stage's training; with a graph.
 
-    `network` lies on `device` and computes in `dtype`; `others` are the teacher, and whoever else the objective asks.
-    What a training tells as its loss is the mean; `balance` is no part of it.
+    `network` is on `device` and computes in `dtype`; `others` are the teacher and any other networks of the objective.
+    The mean is what a training reports as its loss; `balance` does not affect it.
     """
     players = {**(others or {}), STUDENT: computing(network, dtype, learns=True)}
     return spec.objective(stage, lesson_of(batch, spec, device), players)
 
 
 def lesson_of(batch: Batch, spec: TrainSpec, device: torch.device) -> Lesson:
-    """The examples of a batch on the device, as a training sees them."""
+    """The examples of a batch on the device, as objectives take them."""
     x, eps, u = (value.to(device) for value in (batch.x, batch.eps, batch.t))
     given = batch.conditioning.to(device, torch.float32)
     counted = None if batch.counted is None or bool(batch.counted.all()) else batch.counted.to(device)
@@ -110,7 +111,7 @@ def lesson_of(batch: Batch, spec: TrainSpec, device: torch.device) -> Lesson:
 
 
 def computing(network: Call, dtype: torch.dtype, *, learns: bool = False) -> Call:
-    """A network that computes in a type. Unless it `learns`, it has a graph only for a z that has one."""
+    """A network that computes in `dtype`. Unless it `learns`, it has a graph only for a z that requires a gradient."""
 
     def call(z: Tensor, logsnr: Tensor, given: Conditioning) -> Tensor:
         graph = nullcontext() if learns or z.requires_grad else torch.no_grad()
@@ -121,7 +122,7 @@ def computing(network: Call, dtype: torch.dtype, *, learns: bool = False) -> Cal
 
 
 def frozen(network: Call, dtype: torch.dtype) -> Call:
-    """A network that never learns and has no gradients, since it is fused, computing in a type."""
+    """A fused network, which never learns and has no gradients, computing in `dtype`."""
     computed = computing(network, dtype)
 
     def call(z: Tensor, logsnr: Tensor, given: Conditioning) -> Tensor:

@@ -1,4 +1,4 @@
-"""Batches made ahead of time: by a thread, or by processes that decode videos while the network learns."""
+"""Batches loaded ahead of time, by a thread or by processes, while the network learns."""
 
 import logging
 import time
@@ -21,13 +21,11 @@ log = logging.getLogger(__name__)
 
 
 def encoded(dataset: Dataset, texts: EmbeddingCache, progress: Callable[[int, int], None]) -> EmbeddingCache:
-    """The same cache with the features of every caption: from beside the data where there are any, or encoded now.
+    """The cache with the features of every caption: those stored with the data, or else encoded now.
 
-    Of captions that go by a name all features are there, once something is noted of them; any that is gone is encoded
-    when it is asked for.
-
-    `progress(done, total)` is called now and then. Raises ValueError if features beside the data are another encoder's,
-    or do not cover its captions.
+    For a data set whose captions have a name, a note in the cache means that all features are there; any that is
+    missing is encoded on demand. `progress(done, total)` is called now and then. Raises ValueError if features stored
+    with the data are another encoder's, or do not cover its captions.
     """
     for folder, captions in dataset.features():
         texts.take(folder, captions)
@@ -38,15 +36,15 @@ def encoded(dataset: Dataset, texts: EmbeddingCache, progress: Callable[[int, in
 
 
 class Loader:
-    """The batches of a training from `start` to `end`, both in examples, in order; to be iterated over once.
+    """The batches of a training from `start` to `end`, both in examples, in order; iterate once.
 
-    What comes does not depend on the number of `workers`. They are processes begun from a clean one, so that neither
-    threads nor a GPU that this process already uses are in their way; the batches and all that they hold are sent to
-    them. They end with this process, and one that is dead or stopped is an error, see `zoetrope.training.workers`.
+    Batches do not depend on the number of `workers`. These are processes started from a clean one, so that threads or a
+    GPU in use by this process cannot disturb them; `batches` is sent to them with all its contents. They end with this
+    process. A dead or stopped worker is an error, see `zoetrope.training.workers`.
 
     Attributes:
-        waited: seconds for which the training has waited for a batch so far.
-        skipped: how often each clip that can no longer be read was passed over.
+        waited: seconds that the training has waited for batches so far.
+        skipped: how often each clip that can no longer be read was skipped.
     """
 
     def __init__(
@@ -58,7 +56,7 @@ class Loader:
         workers: int = 0,
         stopped: Callable[[], bool] = lambda: False,
     ):
-        """`share` is what this process learns from of each batch; the batches end early when `stopped()` is true."""
+        """`share` is this process's share of each batch; iteration ends early when `stopped()` is true."""
         self.batches, self.start, self.end, self.workers, self.stopped = batches, start, end, workers, stopped
         self.make = _Make(batches, share)
         self.waited = 0.0
@@ -66,14 +64,14 @@ class Loader:
         self._thread = ThreadPoolExecutor(1)
 
     def close(self) -> None:
-        """End the thread that reads data; processes end with the iteration."""
+        """End the reading thread; worker processes end with the iteration."""
         self._thread.shutdown()
         if self.skipped.total() > len(self.skipped):
             said = "%s could not be read, %d times in all; others stood in for them"
             log.warning(said, counted(len(self.skipped), "clip"), self.skipped.total())
 
     def positions(self) -> Iterator[int]:
-        """Where the batches begin."""
+        """The position at which each batch starts."""
         position = self.start
         while position < self.end:
             yield position
@@ -99,7 +97,7 @@ class Loader:
             coming.close()
 
     def call(self, function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
-        """What a function that reads the data set or the texts returns: these serve one thread at a time."""
+        """Call a function that reads the data set or the texts, which only one thread may use at a time."""
         return self._thread.submit(function, *arguments, **named).result()
 
     def _tell(self, batch: Batch) -> None:
@@ -121,7 +119,7 @@ class Loader:
             yield batch
 
     def _settled(self, coming: "Future[Batch]") -> Batch | None:
-        """What is being made, or None as soon as it is not to be waited for any longer."""
+        """The coming batch, or None once the loader is stopped."""
         waited, slow = 0.0, SLOW
         while not wait([coming], POLL).done:
             waited += POLL
@@ -135,7 +133,7 @@ class Loader:
 
 @dataclass(frozen=True)
 class _Make:
-    """What a worker does: the batch, or this process's share of it, at a position."""
+    """A worker's job: position -> the batch there, or this process's share of it."""
 
     batches: Batches
     share: BatchSlice

@@ -1,8 +1,8 @@
-"""One training at a time in a run's folder: a file that is locked as long as a process trains there.
+"""One training at a time in a run's folder: a file that stays locked while a process trains there.
 
-The lock is the system's and ends with the process, so a killed training leaves nothing that stands in the way. What the
-file says, who trains or how the last training ended, is for people. Files are locked across the machines that share a
-folder where their file system does so.
+The operating system releases the lock when the process ends, so a killed training does not block the next. The contents
+of the file, who trains or how the last training ended, are for people. The lock works across machines that share a
+folder if their file system supports that.
 """
 
 import json
@@ -18,7 +18,7 @@ from zoetrope.strict_json import read_json
 from zoetrope.training.writing import open_own, unneeded
 
 FILE = "lock.json"
-BEHIND = 1 << 30  # where in the file a byte is locked, on systems that keep others from reading it
+BEHIND = 1 << 30  # offset of the locked byte, on systems where a locked byte cannot be read
 
 
 class Holder(NamedTuple):
@@ -29,16 +29,16 @@ class Holder(NamedTuple):
 
 
 class Lock:
-    """The right to train in a folder, once it is taken; it ends with `release`, or with the process."""
+    """The right to train in a folder, from `take` to `release` or the end of the process."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self._file: IO[str] | None = None
 
     def take(self) -> None:
-        """Take the right, unless it is held already. Raises ValueError that names who has it, if another process has.
+        """Take the lock, unless it is already held. Raises ValueError that names the holder if another process has it.
 
-        What a dead process has left is taken over.
+        The lock of a dead process is taken over.
         """
         if self._file is not None:
             return
@@ -50,21 +50,21 @@ class Lock:
             if not _seized(file, path, alone=True):
                 file.close()
                 known = _read(path)
-                if "pid" not in known and glances < 20:  # who only looks, as `holder` does, is gone in a moment
+                if "pid" not in known and glances < 20:  # one that only looks, as in `holder`, is soon gone
                     glances += 1
                     time.sleep(0.05)
                     continue
                 self._refuse(known)
-                path.unlink(missing_ok=True)  # only children of the dead process have it still
+                path.unlink(missing_ok=True)  # only children of the dead process still hold it
                 continue
-            if _same(file, path):  # or else it was removed between opening and locking
+            if _same(file, path):  # otherwise it was removed between opening and locking
                 break
             file.close()
         self._file = file
         self._write({"pid": os.getpid(), "host": socket.gethostname()})
 
     def release(self, error: str | None = None) -> None:
-        """Give the right back; `error` is why the training could not go on, if it failed."""
+        """Release the lock; `error` is why the training failed, if it did."""
         if self._file is not None:
             self._write({} if error is None else {"error": error})
             self._file.close()
@@ -72,7 +72,7 @@ class Lock:
 
     @contextmanager
     def used(self, note: bool = True) -> Iterator[None]:
-        """Give the right back after what is done meanwhile, and note why it failed, if it did and that matters."""
+        """Release the lock at the end of the context, and with `note` record why it failed, if it did."""
         try:
             yield
         except Exception as error:
@@ -100,7 +100,7 @@ class Lock:
 
 
 def holder(folder: Path) -> Holder | None:
-    """Who trains in a folder now, None if nobody does."""
+    """The process that trains in a folder now; None if there is none."""
     path = folder / FILE
     if path.is_symlink() or not path.is_file():
         return None
@@ -112,13 +112,13 @@ def holder(folder: Path) -> Holder | None:
 
 
 def failure(folder: Path) -> str | None:
-    """Why the last training in a folder could not go on, None if it ended well or was killed."""
+    """Why the last training in a folder failed; None if it ended well or was killed."""
     error = _read(folder / FILE).get("error")
     return error if isinstance(error, str) else None
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What a lock file says; {} while it is being written."""
+    """The contents of a lock file; {} while it is being written."""
     for _ in range(3):
         try:
             value = read_json(path)
@@ -130,7 +130,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _seized(file: IO[str], path: Path, alone: bool) -> bool:
-    """Lock an open file, alone or beside others who only look; whether that was possible."""
+    """Lock an open file, exclusively if `alone`, otherwise shared; return whether that succeeded."""
     try:
         import fcntl
     except ImportError:
@@ -143,7 +143,7 @@ def _seized(file: IO[str], path: Path, alone: bool) -> bool:
 
 
 def _seized_byte(file: IO[str], path: Path) -> bool:
-    """The same on Windows, by a byte behind the text; on systems that lock no files, whom the text names decides."""
+    """The same on Windows, by a byte beyond the text; without file locks, the process named in the text decides."""
     try:
         import msvcrt
     except ImportError:
@@ -182,9 +182,9 @@ def _alive_on_windows(pid: int) -> bool:
     import ctypes
 
     kernel, code = getattr(ctypes, "windll").kernel32, ctypes.c_uint32()  # noqa: B009
-    handle = kernel.OpenProcess(0x1000, False, pid)  # to ask for what it ended with
+    handle = kernel.OpenProcess(0x1000, False, pid)  # the right to query its exit code
     if not handle:
         return False
     known = kernel.GetExitCodeProcess(handle, ctypes.byref(code))
     kernel.CloseHandle(handle)
-    return bool(known) and code.value == 259  # not ended yet
+    return bool(known) and code.value == 259  # still running

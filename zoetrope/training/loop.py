@@ -1,4 +1,4 @@
-"""The training of one stage: batch, loss, update, and now and then a line of metrics, a sheet of samples, a checkpoint.
+"""The training loop of one stage: batch, loss, update; periodically metrics, a sheet of samples and a checkpoint.
 
 A run is a folder: `recipe.json`, `run.json` (what was run, with what), `metrics.jsonl`, `checkpoints/`, `samples/`.
 """
@@ -45,17 +45,17 @@ log = logging.getLogger(__name__)
 
 
 class Metrics(NamedTuple):
-    """Where a training is, and what it measured of itself since the last report.
+    """The progress of a training, and its metrics since the last report.
 
     Attributes:
         examples, total: seen so far, and in all.
-        loss: mean, None if nothing was learnt; loss_by_time: in equal parts of diffusion time, None for one without an
-            example.
-        grad_norm: mean norm of the gradient before it is clipped, None if nothing was learnt.
-        data_wait: share of the time in which the training waited for data.
-        seconds: of training so far, by a clock that never jumps; those of the runs that it goes on from count.
+        loss: mean, None if nothing was learnt; loss_by_time: in equal parts of diffusion time, None for a part without
+            examples.
+        grad_norm: mean norm of the gradient before clipping, None if nothing was learnt.
+        data_wait: share of time spent waiting for data.
+        seconds: of training so far, by a monotonic clock, including those before the run was resumed.
         peak_memory: the most bytes held so far, see `zoetrope.training.meters.peak_memory`.
-        losses_beside: mean losses of other networks that learn, by name.
+        losses_beside: mean losses of the other learning networks, by name.
     """
 
     examples: int
@@ -71,7 +71,7 @@ class Metrics(NamedTuple):
     losses_beside: Mapping[str, float] = MappingProxyType({})
 
     def line(self) -> dict[str, Any]:
-        """As in `metrics.jsonl`; other networks are named where there are some."""
+        """The entry in `metrics.jsonl`; other networks appear by name if there are any."""
         line = self._asdict()
         return line if self.losses_beside else {name: value for name, value in line.items() if name != "losses_beside"}
 
@@ -88,14 +88,12 @@ class Run:
         init: Path | None = None,
         ranks: Ranks = ALONE,
     ):
-        """`init` is a safetensors file whose weights a new run starts from; a continued one has its own.
+        """`init` is a safetensors file with the initial weights of a new run; a resumed run has its own.
 
-        Of several processes, `ranks`, each has a `Run` of the same folder, in which the leading one alone writes.
-
-        A network that has a teacher starts as that one instead.
-
+        Each of several processes, `ranks`, makes a `Run` of the same folder, where only the leading one writes.
+        A network with a teacher starts from the teacher's weights instead.
         Raises ValueError if `folder` already holds a run of another recipe or stage, if another process trains in it,
-        for unfit weights, and for a recipe with a class that could not be found again by its name.
+        for unsuitable weights, and for a recipe with a class that could not be found again by name.
         """
         expect_importable(recipe)
         self.recipe, self.folder, self.device, self.ranks = recipe, folder, device, ranks
@@ -111,7 +109,7 @@ class Run:
             self._lock.take()
         with self._lock.used(note=False):
             known = read_record(folder, recipe, self.stage)
-            # The type that the run computes in is what it always was, or for a new run what its recipe says.
+            # A resumed run keeps the dtype that it has always computed in; a new one takes it from the recipe.
             self.dtype = getattr(torch, known["dtype"]) if known else compute_dtype(device, self.spec.precision)
             self.state = self._begin(init)
             self._go_on()
@@ -119,7 +117,7 @@ class Run:
             self._before = self._keep_record(known)  # seconds of training until here
 
     def _begin(self, init: Path | None) -> TrainState:
-        """The state of a new run."""
+        """The initial state of a run."""
         spec, ranks = self.spec, self.ranks
         others = (player.optimizer for player in spec.objective.players(self.stage).values() if player.learns)
         for optimizer in (spec.optimizer, *(one for one in others if one is not None)):
@@ -141,13 +139,13 @@ class Run:
             log.warning(told, self.stage.name, 100 * spec.reached, spec.examples, spec.warm_up, spec.cool_down)
 
     def _learner(self) -> Learner:
-        """What makes gradients for the networks, which are compiled first if they are to be."""
+        """The learner of the networks, which are compiled first if the spec says so."""
         if self.spec.compile:
             compile_blocks(self.state.network)
         return Learner(self.stage, self.spec, self.state.players, self.device, self.dtype, self.ranks)
 
     def _keep_record(self, known: dict[str, Any]) -> float:
-        """Write down what the run is, and forget what it measured after its checkpoint; the seconds until there."""
+        """Write the run's record and drop metrics from after its checkpoint; return the seconds of training before."""
         if not self.ranks.leads:
             return 0.0
         sweep(self.folder / "checkpoints")
@@ -158,11 +156,11 @@ class Run:
         return before
 
     def train(self, cache: Path | None = None) -> Iterator[Metrics]:
-        """Train to the end of the curriculum, reporting every `log_every` examples; checkpoints are kept on the way.
+        """Train to the end of the curriculum, yielding metrics every `log_every` examples; checkpoints are written.
 
-        Closing the iterator, `stop`, or an interrupt writes a checkpoint first, unless it came amid an update.
-        Raises FloatingPointError after `patience` batches in a row that are not finite, ValueError if another process
-        trains in this folder, or has begun to since this value was made.
+        Closing the iterator, `stop`, and an interrupt write a last checkpoint, unless they come amid an update.
+        Raises FloatingPointError after `patience` consecutive batches that are not finite, ValueError if another
+        process trains in this folder, or has done so since this `Run` was made.
         """
         if not self.ranks.leads:
             yield from self._train(cache)
@@ -180,7 +178,7 @@ class Run:
     def _train(self, cache: Path | None) -> Iterator[Metrics]:
         state, spec = self.state, self.spec
         if not self.ranks.leads:
-            self.ranks.meet()  # indices and text features that the leading process makes are found by the others
+            self.ranks.meet()  # so that the others find the indices and text features that the leading process makes
         dataset = spec.data.open()
         encoder = self.recipe.cascade.text
         texts = None if encoder is None else encoded(dataset, EmbeddingCache(encoder, cache), _tell_encoding)
@@ -191,7 +189,7 @@ class Run:
         interval, begun = Interval(state.examples), time.perf_counter() - self._before
         keeper = Keeper(self.folder / "checkpoints", self.ranks, state, spec.keep, spec.keep_every)
         share = BatchSlice(self.ranks.rank, self.ranks.world)
-        alone = self.ranks.world == 1  # several end together, after a step
+        alone = self.ranks.world == 1  # several processes end together, after a step
         loader = Loader(batches, state.examples, spec.examples, share, spec.workers, lambda: alone and self.stopped)
         agreed = False
         try:
@@ -206,7 +204,7 @@ class Run:
                 if crossed(before, state.examples, spec.log_every) or state.examples >= spec.examples:
                     yield self._report(interval, loader.waited, time.perf_counter() - begun)
                     interval = Interval(state.examples, loader.waited)
-                draws = self.ranks.leads or keeper.together  # divided weights take all processes to sample with
+                draws = self.ranks.leads or keeper.together  # sampling with sharded weights takes all processes
                 if draws and spec.sample_every and crossed(before, state.examples, spec.sample_every):
                     self._sheet(loader.call(subjects, batches, state.examples))
                 if crossed(before, state.examples, spec.checkpoint_step):
@@ -226,9 +224,9 @@ class Run:
                 loader.close()
 
     def _keep_last(self, keeper: Keeper, agreed: bool) -> None:
-        """Write a checkpoint of the end, unless there is one. Raises OSError if it cannot be written.
+        """Write a checkpoint at the end, unless there is one. Raises OSError if it cannot be written.
 
-        `agreed` is whether all processes end here; if not, those with parts of the weights cannot be waited for.
+        `agreed` is whether all processes end here; if not, sharded weights cannot be gathered from the others.
         """
         if keeper.together and self.ranks.world > 1 and not agreed:
             return
@@ -246,14 +244,14 @@ class Run:
             raise error
 
     def stop(self) -> bool:
-        """Ask for the end after the current step; False if no training is under way. Safe in a signal handler."""
+        """Request the end after the current step; False if no training is running. Safe in a signal handler."""
         self.stopped = self._learning
         return self.stopped
 
     def _learn(self, batch: Batch) -> Outcome:
-        """Let the players learn from a batch in turn, the student last; what came of it for that one.
+        """Let the players learn from a batch in turn, the student last; return the student's outcome.
 
-        A loss that is not finite is counted and written down, and its player and those after it do not learn.
+        A loss that is not finite is counted and recorded; its player and those after it do not learn.
         """
         state, beside = self.state, {}
         if self.spec.lora is not None and self.spec.lora.dropout:
@@ -272,19 +270,19 @@ class Run:
         return outcome._replace(beside=beside)
 
     def _turn(self, player: str, batch: Batch) -> Outcome:
-        """The errors of a player on a batch, whose gradient is then there."""
+        """Compute a player's errors on a batch, and their gradient."""
         student = player == STUDENT
         typical = self.state.typical if student and self.spec.balance else None
         errors = self.learner.gradients(player, batch, self.ranks.world, typical).to(self.device)
         stop = torch.tensor([float(self.stopped or self.ranks.orphaned)], device=self.device)
-        # The processes also agree when to end: a signal may reach one of them a step before another.
+        # The processes also agree on when to end: a signal may reach one of them a step before another.
         self.ranks.add_up([errors, stop])
         self._ending = bool(stop > 0)
         errors = errors.cpu()
         return Outcome(float(errors.mean()), self.state.gradient_norm(player), batch.times, errors, player)
 
     def _leave_out(self, batch: Batch, outcome: Outcome) -> None:
-        """Go on without learning from a batch. Raises FloatingPointError after too many in a row."""
+        """Skip a batch. Raises FloatingPointError after too many in a row."""
         examples = self.state.examples
         names = all_names(batch, self.ranks)
         where: Path | None = None

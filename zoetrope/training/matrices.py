@@ -1,4 +1,4 @@
-"""Work on many matrices, of which every process does its share."""
+"""Work on many matrices, shared among processes."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,10 +9,10 @@ from torch.distributed.device_mesh import DeviceMesh
 
 
 def by_matrix(pieces: Sequence[Tensor], rows: int, mesh: DeviceMesh, work: Callable[[Tensor], Tensor]) -> list[Tensor]:
-    """What `work` makes of matrices (N, rows, columns), in the pieces that they came in.
+    """`work` on matrices (N, rows, columns) that are sharded; returns the results, sharded alike.
 
-    `pieces` are what this process has of each: some of the rows, (r, columns), as `fully_shard` divides them. Matrix k
-    is put together on process k modulo their number, worked on there and divided again.
+    `pieces` are this process's rows of each, (r, columns), as `fully_shard` divides them. Matrix k is gathered on
+    process k modulo their number, processed there and scattered again.
     """
     world, rank, group = mesh.size(), mesh.get_local_rank(), mesh.get_group()
     columns, part = pieces[0].shape[1], -(-rows // world)
@@ -37,14 +37,14 @@ def by_matrix(pieces: Sequence[Tensor], rows: int, mesh: DeviceMesh, work: Calla
 
 
 def shared_out(matrices: Sequence[Tensor], work: Callable[[Tensor], Tensor]) -> list[Tensor]:
-    """What `work` makes of matrices (N, rows, columns) that all processes have alike, each working on some of them."""
+    """`work` on matrices (N, rows, columns) that all processes have; each processes some of them."""
     everything = torch.stack(list(matrices))
     world = dist.get_world_size() if dist.is_initialized() else 1
     if world == 1:
         return list(work(everything).unbind())
     share = -(-len(everything) // world)
     own = everything[dist.get_rank() * share :][:share]
-    own = torch.cat([own, everything[: share - len(own)]])  # the last ones may have fewer, and send what nobody reads
+    own = torch.cat([own, everything[: share - len(own)]])  # the last processes may have fewer, and send padding
     made = everything.new_empty(share * world, *everything.shape[1:])
     gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)  # its name from PyTorch 2.13 on
     gather(made, work(own).contiguous())

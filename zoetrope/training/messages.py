@@ -1,6 +1,6 @@
-"""Values with tensors as plain bytes, for the pipes between processes.
+"""Values with tensors as plain bytes, for pipes between processes.
 
-PyTorch hands tensors over in shared memory, of which a container may have next to none; a pipe needs nothing.
+PyTorch would pass tensors in shared memory, which containers often lack; a pipe needs none.
 """
 
 import io
@@ -22,9 +22,9 @@ class _Pickler(pickle.Pickler):
 
 
 def packed(value: Any) -> list[bytes]:
-    """A value as pieces of bytes: what it is made of, and the contents of its tensors and arrays, which are not copied.
+    """A value as pieces of bytes: a pickle of its structure, and the contents of its tensors and arrays, not copied.
 
-    Only for what is unpacked by a process of one's own: it is a pickle.
+    Because it is a pickle, unpack only what trusted processes packed.
     """
     contents: list[pickle.PickleBuffer] = []
     file = io.BytesIO()
@@ -33,12 +33,12 @@ def packed(value: Any) -> list[bytes]:
 
 
 def unpacked(pieces: Sequence[bytes | bytearray]) -> Any:
-    """The value again; tensors share the memory of the pieces, which must not change any more."""
+    """The inverse of `packed`; tensors share the memory of the pieces, which must not change afterwards."""
     return pickle.loads(pieces[0], buffers=pieces[1:])
 
 
 def send(line: Connection, pieces: Sequence[bytes]) -> None:
-    """Send pieces through a pipe; none of them is a sign of life."""
+    """Send pieces through a pipe; an empty list is a heartbeat."""
     line.send(len(pieces))
     for piece in pieces:
         line.send_bytes(piece)

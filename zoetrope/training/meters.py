@@ -1,4 +1,4 @@
-"""What a training measures of itself between two lines of metrics."""
+"""Measurements of a training between two lines of metrics."""
 
 import math
 import sys
@@ -12,16 +12,16 @@ from torch import Tensor
 
 from zoetrope.training.objectives import STUDENT
 
-BINS = 8  # parts of [0, 1] that the loss is told for
+BINS = 8  # equal parts of diffusion time for which the loss is reported
 
 
 class Outcome(NamedTuple):
-    """What came of one batch for one player.
+    """The outcome of one batch for one player.
 
     Attributes:
         loss: the mean error. norm: of the gradient.
         times, errors: the errors (B,) at the times t (B,) of the examples.
-        player: that it is about; of the student, `beside` has the losses of those that learnt from the batch before it.
+        player: its name; for the student, `beside` has the losses of the players that learnt from the batch before it.
     """
 
     loss: float
@@ -41,7 +41,7 @@ class Interval:
     """What happened since the last report. Time is that of a clock that never jumps."""
 
     def __init__(self, examples: int, waited: float = 0.0):
-        """It begins at a position, `waited` seconds for data having gone by before."""
+        """It starts at position `examples`, after `waited` seconds of waiting for data."""
         self.first, self.start, self.waited = examples, time.perf_counter(), waited
         self.losses: list[float] = []
         self.norms: list[float] = []
@@ -49,7 +49,7 @@ class Interval:
         self.sums, self.counts = (torch.zeros(BINS, dtype=torch.float64) for _ in range(2))
 
     def add(self, outcome: Outcome) -> None:
-        """Take in one batch; one that was left out does not count."""
+        """Add the outcome of a batch; a skipped one does not count."""
         if outcome.finite:
             self.losses.append(outcome.loss)
             self.norms.append(outcome.norm)
@@ -60,11 +60,11 @@ class Interval:
             self.counts.index_add_(0, part, torch.ones_like(outcome.errors, dtype=torch.float64))
 
     def mean_loss(self) -> float | None:
-        """The mean of the losses, None if every step was left out."""
+        """The mean of the losses, None if every step was skipped."""
         return sum(self.losses) / len(self.losses) if self.losses else None
 
     def mean_norm(self) -> float | None:
-        """The mean of the gradient's norms, None if every step was left out."""
+        """The mean of the gradient's norms, None if every step was skipped."""
         return sum(self.norms) / len(self.norms) if self.norms else None
 
     def mean_losses_beside(self) -> dict[str, float]:
@@ -72,13 +72,13 @@ class Interval:
         return {name: sum(losses) / len(losses) for name, losses in self.beside.items()}
 
     def loss_by_time(self) -> tuple[float | None, ...]:
-        """The mean error in each of `BINS` equal parts of diffusion time; None where there was no example."""
+        """The mean error in each of `BINS` equal parts of diffusion time; None in a part without examples."""
         pairs = zip(self.sums.tolist(), self.counts.tolist(), strict=True)
         return tuple(total / count if count else None for total, count in pairs)
 
     @property
     def seconds(self) -> float:
-        """How long it has been."""
+        """Seconds since the start of the interval."""
         return time.perf_counter() - self.start
 
     def speed(self, examples: int) -> float:
@@ -86,14 +86,14 @@ class Interval:
         return (examples - self.first) / max(self.seconds, 1e-9)
 
     def data_wait(self, waited: float) -> float:
-        """The share of the time, in [0, 1], in which data were waited for, `waited` seconds in all by now."""
+        """The share of the interval, in [0, 1], spent waiting for data; `waited` is the total so far, in seconds."""
         return min(1.0, (waited - self.waited) / max(self.seconds, 1e-9))
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """The most bytes that this process has held so far: of the GPU where it trains on one, else of main memory.
+    """Peak bytes that this process has held so far: on its GPU if it trains there, else in main memory.
 
-    None where the system does not tell, as on Windows.
+    None where the system does not report it, as on Windows.
     """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)

@@ -1,4 +1,4 @@
-"""What turns gradients into updates: AdamW, also with a memory of 8 bits, and Muon for the matrices in a network."""
+"""Optimizers: AdamW, also with 8-bit states, and Muon for the matrices of a network."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
@@ -12,25 +12,25 @@ from zoetrope.training.matrices import by_matrix, shared_out
 from zoetrope.training.pieces import local
 
 OptimizerName = Literal["adamw", "adamw8bit", "muon"]
-BLOCK, SMALLEST = 256, 4096  # numbers of 8 bits share a scale; tensors with fewer elements are remembered in 32
+BLOCK, SMALLEST = 256, 4096  # 8-bit values per shared scale; smaller tensors keep 32-bit states
 # Coefficients of the quintic iteration of Jordan et al. 2024 (kellerjordan.github.io/posts/muon): singular values are
 # driven into about [0.7, 1.2], not to 1 exactly, in few steps.
 QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 class Muon(Optimizer):
-    """Momentum whose every update is made orthogonal: all directions of a matrix learn at one speed.
+    """Momentum with orthogonalised updates: all directions of a matrix learn at the same speed.
 
     [Jordan et al. 2024, kellerjordan.github.io/posts/muon], with updates scaled to the size of AdamW's, so that one
     learning rate serves both [Liu et al. 2025, arXiv:2502.16982, Sec. 2.2]. A convolution is a matrix of outputs by
-    inputs x taps. Matrices of one shape are worked on together, which is what makes it cheap. Of several processes that
-    train together each works on some of the matrices, whether it has all their rows or some.
+    inputs x taps. Matrices of one shape are processed together, which makes it cheap. If several processes train
+    together, each processes some of the matrices, whether the weights are replicated or sharded.
     """
 
     def __init__(
         self, matrices: Iterable[Tensor], *, dtype: torch.dtype, momentum: float = 0.95, weight_decay: float = 0.0
     ):
-        """`dtype` is what the iteration computes in; bfloat16 is enough where it is fast."""
+        """`dtype` is what the iteration computes in; bfloat16 is precise enough where it is fast."""
         self.dtype = dtype
         super().__init__(matrices, {"lr": 1e-3, "momentum": momentum, "weight_decay": weight_decay})
 
@@ -64,7 +64,7 @@ class Muon(Optimizer):
 
 
 def orthogonal(matrices: Tensor, dtype: torch.dtype = torch.float32, steps: int = 5) -> Tensor:
-    """About U V^T of each matrix U S V^T of (N, rows, columns), by a Newton-Schulz iteration."""
+    """Approximately U V^T for each matrix U S V^T of (N, rows, columns), by a Newton-Schulz iteration."""
     a, b, c = QUINTIC
     wide = matrices.shape[1] <= matrices.shape[2]
     x = matrices.to(dtype) if wide else matrices.to(dtype).mT
@@ -78,7 +78,7 @@ def orthogonal(matrices: Tensor, dtype: torch.dtype = torch.float32, steps: int 
 def optimizers(
     network: Network, name: OptimizerName, *, betas: tuple[float, float], weight_decay: float, dtype: torch.dtype
 ) -> tuple[Optimizer, ...]:
-    """The optimizers of the parameters that learn, none of which has two. "muon" leaves AdamW what is no inner matrix.
+    """The optimizers of the learning parameters, one for each parameter. "muon" uses AdamW for all but inner matrices.
 
     Raises ValueError if Muon is asked for and the network has no inner matrices, or for 8 bits without bitsandbytes.
     """
@@ -98,7 +98,7 @@ def optimizers(
 
 
 def _eight_bit(groups: list[dict[str, Any]], betas: tuple[float, float]) -> Optimizer:
-    """AdamW with a memory of 8 bits, a scale for each block [Dettmers et al. 2022, arXiv:2110.02861, Sec. 2]."""
+    """AdamW with 8-bit states and a scale for each block [Dettmers et al. 2022, arXiv:2110.02861, Sec. 2]."""
     try:
         from bitsandbytes.optim import AdamW8bit  # type: ignore[import-not-found]
     except ImportError as error:
@@ -110,7 +110,7 @@ def _eight_bit(groups: list[dict[str, Any]], betas: tuple[float, float]) -> Opti
 
 
 def state_shapes(optimizer: Optimizer, parameter: Tensor) -> dict[str, torch.Size]:
-    """What an optimizer remembers of a parameter that has had a gradient, by name."""
+    """The shapes of an optimizer's state for a parameter that has had a gradient, by name."""
     if isinstance(optimizer, Muon):
         return {"momentum": parameter.shape}
     if not isinstance(optimizer, AdamW):
@@ -124,7 +124,7 @@ def state_shapes(optimizer: Optimizer, parameter: Tensor) -> dict[str, torch.Siz
 
 
 def remembered(optimizer: Optimizer, parameter: Tensor, stored: Mapping[str, Tensor]) -> dict[str, Tensor | int]:
-    """What an optimizer is to go on with for a parameter, from what a file has of it."""
+    """An optimizer's state for a parameter, from its stored tensors."""
     own: dict[str, Tensor | int] = {name: value.to(parameter.device) for name, value in stored.items()}
     if not isinstance(optimizer, AdamW | Muon):
         own["step"] = int(stored["step"])

@@ -1,8 +1,8 @@
-"""Tensors that lie in pieces on several processes, and files of such pieces.
+"""Tensors sharded over several processes, and files of such pieces.
 
-A part of a checkpoint, say `model`, is one file, `model.safetensors`, or a folder with a file of each process that says
-in its head where each piece belongs: as `torch.distributed.checkpoint` writes safetensors, whose reader reads both.
-What reads them here needs no other process, and takes any division into pieces for any other.
+A part of a checkpoint, such as `model`, is one file, `model.safetensors`, or a folder with a file from each process,
+whose header says where each piece belongs. This is the safetensors format of `torch.distributed.checkpoint`, whose
+reader reads both. The reader here needs no other process, and reads any sharding into any other.
 """
 
 import json
@@ -32,35 +32,35 @@ LARGEST = 2**40  # positions in a tensor
 
 
 class Piece(NamedTuple):
-    """A box of a tensor: its values, on the CPU, and the index of its first element in the whole."""
+    """A box of a tensor: its values, on the CPU, and the index of its first element in the whole tensor."""
 
     values: Tensor
     first: tuple[int, ...]
 
 
 def is_divided(tensor: Tensor) -> "TypeGuard[DTensor]":
-    """Whether a tensor lies in pieces on several processes."""
-    module = sys.modules.get("torch.distributed.tensor")  # importing it takes a second; who has not, has no such tensor
+    """Whether a tensor is sharded over several processes."""
+    module = sys.modules.get("torch.distributed.tensor")  # its import takes a second; before it, no such tensor exists
     return module is not None and isinstance(tensor, module.DTensor)
 
 
 def local(tensor: Tensor) -> Tensor:
-    """What this process has of a tensor, the same memory: its piece, or all of one that is not divided."""
+    """This process's part of a tensor, in the same memory: its piece, or all of a tensor that is not sharded."""
     return tensor.to_local() if is_divided(tensor) else tensor
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """All of a tensor; every process has to ask for one that is divided."""
+    """All of a tensor; for a sharded one every process must call this."""
     return tensor.full_tensor() if is_divided(tensor) else tensor
 
 
 def divided(tensors: Mapping[str, Tensor]) -> bool:
-    """Whether any of these lies in pieces on several processes."""
+    """Whether any of these is sharded over several processes."""
     return any(is_divided(tensor) for tensor in tensors.values())
 
 
 def first_index(tensor: Tensor) -> tuple[int, ...]:
-    """Where this process's piece begins in the whole."""
+    """The index of this process's piece in the whole tensor."""
     if not is_divided(tensor):
         return (0,) * tensor.ndim
     [chunk] = tensor.__create_chunk_list__()
@@ -68,7 +68,7 @@ def first_index(tensor: Tensor) -> tuple[int, ...]:
 
 
 def pieces(tensors: Mapping[str, Tensor]) -> dict[str, Piece]:
-    """A copy of what this process has, on the CPU: the training may go on while it is written."""
+    """A copy of this process's pieces on the CPU, so that training can continue while they are written."""
     return {
         name: Piece(torch.empty_like(own, device="cpu").copy_(own), first_index(tensor))
         for name, tensor in tensors.items()
@@ -84,7 +84,7 @@ def write_pieces(own: Mapping[str, Piece], path: Path) -> None:
 
 
 class _Box(NamedTuple):
-    """A piece in a file, under a name, and the index of its first element in the whole; it may reach beyond it."""
+    """A piece in a file, by name, and the index of its first element in the whole; it may extend beyond the whole."""
 
     file: Path
     name: str
@@ -93,10 +93,10 @@ class _Box(NamedTuple):
 
 
 class Stored:
-    """The tensors of one part of a checkpoint; only heads of files are read before values are asked for."""
+    """The tensors of one part of a checkpoint; only file headers are read until values are needed."""
 
     def __init__(self, checkpoint: Path, part: str, formerly: Mapping[str, Former] = MappingProxyType({})):
-        """`formerly` says where older checkpoints have tensors, see `Network.formerly`.
+        """`formerly` says where older checkpoints store tensors, see `Network.formerly`.
 
         Raises Damaged if there is no such part, or if a file of it cannot be read.
         """
@@ -110,11 +110,11 @@ class Stored:
                 if others and len(others[0].shape) != len(box.shape):
                     raise Damaged(f"{file}: {name!r} has {len(box.shape)} axes, elsewhere {len(others[0].shape)}")
                 others.append(box)
-        self._rows: dict[str, int] = {}  # of tensors that are some of the rows of another
+        self._rows: dict[str, int] = {}  # first row, for tensors that are stored as rows of another
         moved = {name: old for name, old in formerly.items() if old.name in self._boxes and name not in self._boxes}
         for name, old in moved.items():
             boxes = self._boxes[old.name]
-            if boxes[0].shape:  # a single number is the same for all
+            if boxes[0].shape:  # a scalar is the same everywhere
                 boxes = [box._replace(first=(box.first[0] - old.first, *box.first[1:])) for box in boxes]
                 self._rows[name] = old.end - old.first
             self._boxes[name] = boxes
@@ -139,7 +139,7 @@ class Stored:
             raise ValueError(f"{self.path}: expected a tensor {name!r} of shape {tuple(shape)}, got {got}")
 
     def fill(self, name: str, target: Tensor) -> None:
-        """Copy the values into a tensor, or into the piece of it that this process has.
+        """Copy the values into a tensor, or into this process's piece of it.
 
         Raises ValueError that names the file if there is no such tensor of this shape, Damaged if it has holes.
         """

@@ -1,4 +1,4 @@
-"""The networks of a training, each with its optimizers and the moving averages of its weights, and their files.
+"""The networks of a training, each with optimizers and moving averages of its weights, and their files.
 
 A checkpoint has the student's as `model`, `average`, `average-HALF_LIFE`, `optimizer` and, with adapters, `adapter` and
 `adapter-average`; those of another player, say a critic, as `critic`, `critic-average` and `critic-optimizer`.
@@ -25,7 +25,7 @@ from zoetrope.training.pieces import Stored, divided, is_divided, whole
 from zoetrope.training.spec import TrainSpec
 
 log = logging.getLogger(__name__)
-TAKEN = (STUDENT, AVERAGE, "model", "adapter", "optimizer", "errors")  # names of files, or of what is always there
+TAKEN = (STUDENT, AVERAGE, "model", "adapter", "optimizer", "errors")  # reserved: names of files or fixed players
 
 
 class Learning(NamedTuple):
@@ -56,7 +56,7 @@ class Player:
     """A network that takes part in a training.
 
     Attributes:
-        learning: how it learns; None if it does not, as a teacher.
+        learning: how it learns; None if it does not, like a teacher.
         averages: of its weights.
         parameters: those that learn.
     """
@@ -68,7 +68,7 @@ class Player:
         dtype: torch.dtype = torch.float32,
         spread: Callable[[Network], None] | None = None,
     ):
-        """`dtype` is what the training computes in; `spread` divides a network among processes, in place."""
+        """`dtype` is what the training computes in; `spread` shards a network over processes, in place."""
         self.network = network = fused(network.eval()) if learning is None else network
         self.learning = learning
         self.averages = Averages(network, () if learning is None else learning.half_lives)
@@ -82,11 +82,11 @@ class Player:
             self.optimizers = optimizers(network, name, betas=betas, weight_decay=weight_decay, dtype=dtype)
 
     def gradient_norm(self, most: float) -> float:
-        """The norm of the gradient, which is then clipped to at most this."""
+        """The norm of the gradient; clips the gradient to at most `most`."""
         return float(whole(nn.utils.clip_grad_norm_(self.network.parameters(), most)))
 
     def update(self, rate: float) -> None:
-        """One optimizer step, at the student's learning rate."""
+        """One optimizer step; `rate` is the student's learning rate."""
         assert self.learning is not None
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -95,11 +95,11 @@ class Player:
         self.forget()
 
     def forget(self) -> None:
-        """Let go of the gradient."""
+        """Drop the gradient."""
         self.network.zero_grad(set_to_none=True)
 
     def parts(self, name: str) -> dict[str, dict[str, Tensor]]:
-        """Everything that a checkpoint keeps of the player of this name, by the names of its parts."""
+        """Everything that a checkpoint stores for the player, under this name, by part."""
         found: dict[str, dict[str, Tensor]] = {}
         if self.learning is None:
             return found
@@ -115,7 +115,7 @@ class Player:
         return found
 
     def load(self, name: str, checkpoint: Path) -> None:
-        """Continue as the player of this name in a checkpoint, whatever division it was written with.
+        """Load the player of this name from a checkpoint, whatever sharding it was written with.
 
         Raises ValueError that names the file if one is missing or damaged, or is not of this network.
         """
@@ -128,13 +128,13 @@ class Player:
         self._read_optimizers(Stored(checkpoint, _prefix(name) + "optimizer", self._formerly()))
 
     def _networks(self, name: str) -> Iterator[tuple[str, Network]]:
-        """Its network and their averages, by the parts that they are in a checkpoint."""
+        """(part of a checkpoint, network) of its network and the averages."""
         yield ("model" if name == STUDENT else name), self.network
         for part, average in self.averages.named():
             yield _prefix(name) + part, average
 
     def _read(self, module: Network, checkpoint: Path, part: str, *, first: bool) -> None:
-        """Fill one network from its part of a checkpoint, or from the first average's if it is another that is new."""
+        """Load one network from its part of a checkpoint; a further average that is missing copies the first one."""
         file = f"{_adapter_of(part) if is_adapted(module) else part}.safetensors"
         there = (checkpoint / file).exists() or (checkpoint / part).is_dir()
         if module is not self.network and not first and not there:
@@ -178,7 +178,7 @@ class Player:
             raise ValueError(f"{stored.path}: holds {min(left)!r}, which {self.learning.optimizer!r} has no use for")
 
     def _formerly(self) -> dict[str, Former]:
-        """Where older checkpoints have what is remembered of each parameter. What is in 8 bits cannot be divided."""
+        """Where older checkpoints store the optimizer state of each parameter. 8-bit states cannot be split."""
         known = formerly(self.network)
         return {
             f"{key}.{name}": old._replace(name=f"{key}.{old.name}")
@@ -188,7 +188,7 @@ class Player:
         }
 
     def _optimized(self) -> Iterator[tuple[str, nn.Parameter, Optimizer]]:
-        """Every parameter that learns, with its name and its optimizer."""
+        """Every learning parameter, with its name and its optimizer."""
         owners = {id(p): own for own in self.optimizers for group in own.param_groups for p in group["params"]}
         for name, parameter in self.network.named_parameters():
             if id(parameter) in owners:
@@ -198,7 +198,7 @@ class Player:
 def networks_of(stage: StageSpec, spec: TrainSpec) -> dict[str, NetworkConfig]:
     """The networks of a stage's training by name, the student's first.
 
-    Raises ValueError if the objective gives one of them a name that files of checkpoints cannot have.
+    Raises ValueError if a name from the objective cannot be used in the file names of checkpoints.
     """
     others = spec.objective.players(stage)
     for name in others:
@@ -215,7 +215,7 @@ def players_of(
     dtype: torch.dtype = torch.float32,
     spread: Callable[[Network], None] | None = None,
 ) -> dict[str, Player]:
-    """The players of a stage's training, from the networks that `networks_of` tells; `spread` as for `Player`."""
+    """The players of a stage's training, with networks built from `networks_of`; `spread` as for `Player`."""
     made = {STUDENT: Player(networks[STUDENT], Learning.of_student(spec), dtype, spread)}
     for name, player in spec.objective.players(stage).items():
         made[name] = Player(networks[name], Learning.of_player(player, spec), dtype, spread)
@@ -227,5 +227,5 @@ def _prefix(name: str) -> str:
 
 
 def _adapter_of(part: str) -> str:
-    """The name of the file with a network's adapters beside that of its merged weights."""
+    """The file name, without suffix, of a network's adapters; `part` is that of its merged weights."""
     return "adapter" if part == "model" else f"adapter-{part}"

@@ -1,4 +1,4 @@
-"""Sheets of samples during training: look at frames before believing a loss."""
+"""Sheets of samples during training: look at frames before you trust a loss."""
 
 from typing import NamedTuple
 
@@ -19,13 +19,13 @@ from zoetrope.video import Video, contact_sheet
 from zoetrope.video.resample import degrade
 
 COUNT = 8
-FIRST = 10**9  # a sheet's examples are numbered from here; a training that reads as many learns from them too
+FIRST = 10**9  # number of a sheet's first example; only a training this long would learn from it
 
 
 class Subjects(NamedTuple):
-    """What a sheet shows: the grid of its clips, what they are made from, and their low resolution, if any.
+    """The subjects of a sheet: the grid of its clips, their conditioning, and their low-res videos, if any.
 
-    That is the text of each; other inputs are unknown.
+    The conditioning is the text of each; other inputs are unknown.
     """
 
     shape: VideoShape
@@ -34,9 +34,9 @@ class Subjects(NamedTuple):
 
 
 def subjects(batches: Batches, examples: int) -> Subjects:
-    """Fixed prompts of the data set, as the stage sees them after `examples` examples of training; on the CPU.
+    """Fixed prompts of the data set, on the grid of the phase at `examples`; on the CPU.
 
-    It reads the data set and the texts, which serve one thread at a time.
+    It reads the data set and the texts, which only one thread may use at a time.
     """
     stage, spec = batches.stage, batches.spec
     shape: VideoShape = clip_shape(stage, spec.phase_at(max(0, examples - 1))[0])

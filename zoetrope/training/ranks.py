@@ -1,6 +1,6 @@
-"""Training in several processes: each learns from its share of every batch, and all of them make the same update.
+"""Training in several processes: each learns from its share of every batch, and all make the same update.
 
-Under `torchrun` the processes find each other by its environment. Without it there is one, and nothing is sent.
+Under `torchrun` the processes find each other through its environment. Without it there is one, and nothing is sent.
 """
 
 import atexit
@@ -16,11 +16,11 @@ from torch import distributed as dist
 
 from zoetrope.training.heartbeat import Heartbeat
 
-_hearts: list[Heartbeat] = []  # of this process, while it is among others
+_hearts: list[Heartbeat] = []  # of this process, while it trains with others
 
 
 def _close() -> None:
-    """End gloo's threads, which abort Python if they still run when it ends."""
+    """End gloo's threads, which would abort Python if they still ran at its exit."""
     if dist.is_initialized() and dist.get_backend() == "gloo":
         with suppress(RuntimeError):
             dist.destroy_process_group()
@@ -41,7 +41,7 @@ class Ranks(NamedTuple):
         if not dist.is_initialized():
             if device.type == "cuda":
                 torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-            # Whoever waits while rank 0 encodes all captions waits long.
+            # The others may wait long while rank 0 encodes all captions.
             backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
             dist.init_process_group(backend, timeout=timedelta(hours=24))
             atexit.register(_close)
@@ -50,7 +50,7 @@ class Ranks(NamedTuple):
         return cls(dist.get_rank(), world)
 
     def leave(self) -> None:
-        """Say goodbye to the other processes."""
+        """Leave the group of processes."""
         while _hearts:
             _hearts.pop().end()
         if dist.is_initialized():
@@ -58,7 +58,7 @@ class Ranks(NamedTuple):
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Do what takes all processes. Raises ChildProcessError if another one is gone."""
+        """A context for collective operations. Raises ChildProcessError if another process is gone."""
         try:
             yield
         except RuntimeError as error:
@@ -71,7 +71,7 @@ class Ranks(NamedTuple):
 
     @property
     def orphaned(self) -> bool:
-        """Whether torchrun, which began this process, is gone: the training is to end, with a checkpoint."""
+        """Whether torchrun, which started this process, is gone: the training should then end, with a checkpoint."""
         return any(heart.orphaned for heart in _hearts)
 
     @property
@@ -89,7 +89,7 @@ class Ranks(NamedTuple):
             tensor.copy_(total.view_as(tensor))
 
     def any(self, here: bool) -> bool:
-        """Whether something is so on any process; every process has to ask."""
+        """Whether `here` is true on any process; every process must call this."""
         if self.world == 1:
             return here
         flag = torch.tensor([int(here)])
@@ -97,7 +97,7 @@ class Ranks(NamedTuple):
         return bool(flag)
 
     def meet(self) -> None:
-        """Wait until every process is here."""
+        """Wait until every process has called this."""
         if self.world > 1:
             dist.barrier()
 

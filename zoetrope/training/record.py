@@ -1,4 +1,4 @@
-"""What a run is, as its folder says: `run.json`, with what it was run and gone on with, and `recipe.json`."""
+"""The record of a run in its folder: `run.json`, with the history of its starts, and `recipe.json`."""
 
 import json
 import platform
@@ -18,7 +18,7 @@ from zoetrope.training.spec import Recipe
 
 
 def read_record(folder: Path, used: Recipe, stage: StageSpec) -> dict[str, Any]:
-    """What a folder's run.json says, {} without one. Packages that the recipe `used` now names are trusted.
+    """The contents of a folder's run.json, {} without one. Packages that the recipe `used` now names are trusted.
 
     Raises ValueError if it is not of this stage and network.
     """
@@ -38,21 +38,21 @@ def read_record(folder: Path, used: Recipe, stage: StageSpec) -> dict[str, Any]:
 def write_record(
     folder: Path, recipe: Recipe, about: dict[str, Any], now: dict[str, Any], known: dict[str, Any]
 ) -> str:
-    """Write both files, with a line of history for each time that the run was begun or gone on with.
+    """Write both files, and add this start of the run to its history.
 
-    `about` is what stays true of the run, `now` what is true this time, `known` what `read_record` found. Returns what
-    run.json holds now.
+    `about` holds facts about the whole run, `now` those of this start, `known` the result of `read_record`. Returns the
+    new contents of run.json.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "recipe.json", json.dumps(recipe.to_json(), indent=1))
     history = [*known.get("history", []), {**_here(), **now}]
-    # Once more the recipe, so that what is changed in recipe.json by hand is noticed.
+    # A second copy of the recipe reveals manual changes to recipe.json.
     written = json.dumps({**about, "history": history, "recipe": recipe.to_json()}, indent=1)
     write_text(folder / "run.json", written)
     return written
 
 
 def _here() -> dict[str, Any]:
-    """The command that this process was begun with, and its versions."""
+    """The command line of this process, and versions."""
     versions = {"zoetrope": __version__, "torch": torch.__version__, "python": platform.python_version()}
     return {"command": sys.argv, "versions": versions, "threads": torch.get_num_threads()}

@@ -1,4 +1,4 @@
-"""What it takes to train the stages of a cascade, as data."""
+"""Training of the stages of a cascade, as data."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -32,8 +32,8 @@ class Phase(Config):
     """A stretch of training on clips of one length.
 
     Attributes:
-        examples: how many the phase lasts; a pack of images counts as one.
-        batch: examples of each optimizer step.
+        examples: length of the phase; a pack of images counts as one.
+        batch: examples per optimizer step.
         frames: of a clip, spread over the stage's whole duration; None is the stage's own count, 1 is single images.
         images: share of examples that are packs of independent images instead of clips [arXiv:2210.02303, Sec. 2.6].
         peak: learning rate of this phase.
@@ -55,39 +55,39 @@ class TrainSpec(Config):
         seed: of everything random in training: fresh weights, order, times, noise, dropped texts.
         objective: what is learnt; distillation sets it.
         weight: which error is minimised; the paper minimises that of eps.
-        times: how often each diffusion time is learnt from; not that of halving, which has the times of its steps.
-        balance: divide each error by its running mean at that noise level, so that the levels where little can be known
-            do not drown the others [after Karras et al. 2024, arXiv:2312.02696, Sec. 2.2, which learns that mean].
-        crop: side lengths (height, width) of the output crop that a fully convolutional stage is trained on.
-        span: how many neighbouring frames of a clip such a stage is trained on at a time; None is all.
-        optimizer: "adamw"; "muon", which takes some time of its own at each step, whatever the batch, so that it suits
-            batches of a thousand pixels of the coarsest level or more; or "adamw8bit", which takes a quarter of the
-            memory for what it remembers, and needs the package bitsandbytes.
-        betas: decay of AdamW's averages of the gradient and of its square, at each step.
-        weight_decay: share of each weight that a step takes away, times the learning rate, as in AdamW.
-        rate: how the learning rate goes between warm-up and cool-down.
+        times: the distribution of diffusion times; unused by halving, which has the times of its steps.
+        balance: divide each error by its running mean at that noise level, so that levels with large unavoidable errors
+            do not dominate [after Karras et al. 2024, arXiv:2312.02696, Sec. 2.2, which learns that mean].
+        crop: height and width of the output crops that a fully convolutional stage trains on.
+        span: number of consecutive frames of a clip that such a stage trains on at a time; None is all.
+        optimizer: "adamw"; "muon", whose time per step has a part that does not depend on the batch, so that it suits
+            batches of at least a thousand pixels of the coarsest level; or "adamw8bit", whose states take a quarter of
+            the memory, and which needs the package bitsandbytes.
+        betas: decay per step of AdamW's averages of the gradient and of its square.
+        weight_decay: share of each weight that a step removes, times the learning rate, as in AdamW.
+        rate: the course of the learning rate between warm-up and cool-down.
         warm_up: examples at the start of the training over which the learning rate rises to its peak.
         cool_down: examples at its end over which the learning rate falls to a hundredth of the peak.
-        half_life: examples after which the moving average of the weights has forgotten half. Of several, each has an
-            average of its own, and the first one's is sampled with unless another is named.
-        freeze: patterns over the names of parameters that are not to learn, such as "*attention*".
-        learn: patterns over those that are, such as "*temporal*", where all others are not to; () is all.
-        init_missing: what becomes of tensors that the weights which a run starts from (`--init`) do not have: "refuse"
-            those weights, or begin "fresh", as where a network of images becomes one of videos.
-        lora: train low-rank adapters, and merge them into the weights that a checkpoint holds.
-        accumulate: parts that each batch is cut into, to save memory.
+        half_life: examples after which the moving average of the weights has forgotten half. Several half-lives give
+            several averages; sampling uses the first by default.
+        freeze: patterns over the names of parameters that do not learn, such as "*attention*".
+        learn: patterns over the names of the only parameters that learn, such as "*temporal*"; () is all.
+        init_missing: how to treat tensors that the initial weights (`--init`) lack: "refuse" such weights, or
+            initialise them "fresh", as when an image network becomes a video network.
+        lora: train low-rank adapters, and merge them into the weights of checkpoints.
+        accumulate: number of parts that each batch is split into, to save memory.
         clip: largest norm of the gradient.
-        precision: "auto" trains in bfloat16 where the device gains from it.
-        parallel: how several processes train together; "sharded" divides the weights among them.
+        precision: "auto" trains in bfloat16 where that is faster on the device.
+        parallel: how several processes train together; "sharded" distributes the weights over them.
         compile: compile the network's blocks before the first step, for each shape of batch anew.
         keep: how many of the newest checkpoints are kept.
-        keep_every: examples between checkpoints that are kept for good (0: none).
-        patience: batches in a row whose loss or gradient may be other than finite before the training ends.
-        checkpoint_every: the most examples that a kill may cost, in whole steps, two at least; see `checkpoint_step`.
+        keep_every: examples between checkpoints that are kept permanently (0: none).
+        patience: how many consecutive batches may have a non-finite loss or gradient before the training ends.
+        checkpoint_every: the most examples that a kill may lose, rounded to steps, at least two; see `checkpoint_step`.
         sample_every: examples between sample sheets (0: none).
         log_every: examples between lines of metrics.
-        trackers: services that are told what is logged.
-        workers: processes that decode videos and look up texts while the network learns; 0 is a thread of its own.
+        trackers: services that receive metrics and sample sheets.
+        workers: processes that decode videos and look up texts while the network learns; 0: a thread instead.
     """
 
     data: Source
@@ -135,7 +135,7 @@ class TrainSpec(Config):
 
     @property
     def half_lives(self) -> tuple[int, ...]:
-        """The half-life of each average, in examples; the first is that of the one to sample with."""
+        """The half-life of each average, in examples; the first average is the one to sample with."""
         return (self.half_life,) if isinstance(self.half_life, int) else self.half_life
 
     @property
@@ -145,9 +145,9 @@ class TrainSpec(Config):
 
     @property
     def checkpoint_step(self) -> int:
-        """Examples from the beginning of one checkpoint to that of the next: half of `checkpoint_every`.
+        """Examples between the starts of consecutive checkpoints: half of `checkpoint_every`.
 
-        A checkpoint is written while the training goes on, and until it is whole the one before counts.
+        A checkpoint is written while training continues; until it is complete, the previous one counts.
         """
         return max(1, self.checkpoint_every // 2)
 
@@ -161,7 +161,7 @@ class TrainSpec(Config):
         return self.phases[-1], 0
 
     def steps_at(self, examples: int) -> int:
-        """How many batches the curriculum has before this position."""
+        """The number of batches before this position."""
         steps = 0
         for phase in self.phases:
             within = min(examples, phase.examples)
@@ -179,7 +179,7 @@ class TrainSpec(Config):
 
     @property
     def reached(self) -> float:
-        """The share of its peak that the learning rate comes to between warming up and cooling down."""
+        """The largest share of its peak that the learning rate reaches between warm-up and cool-down."""
         end = self.examples
         turns = (min(self.warm_up, end), end // 2, max(0, end - self.cool_down))
         rise = (min(1.0, turn / self.warm_up) if self.warm_up else 1.0 for turn in turns)
@@ -188,21 +188,21 @@ class TrainSpec(Config):
 
 
 class DistilSpec(Config):
-    """How a trained stage is distilled to few steps: one round for guidance, then halvings, each a training of its own.
+    """How a trained stage is distilled to few steps: a round for guidance, then halvings, each a separate training.
 
-    A round has the data, the crop, the seed and all else that is not said here from the stage's `TrainSpec`.
+    Everything that is not set here, such as data, crop and seed, comes from the stage's `TrainSpec`.
 
     Attributes:
-        start: steps of the teacher with DDIM, which the first halving makes half as many of. Guidance of a distilled
-            teacher is learnt already, and its steps are the start.
-        steps: where halving ends: start, or half of it, divided by a power of two.
-        sampler: whose steps those are. Networks for the stochastic sampler also serve DDIM, in half as many.
-        weights: the lowest and highest guidance weight that the student takes, drawn evenly in training; None: from 0
-            to the highest that the stage is sampled with. At (0, 0) there is no guidance to learn, and no such round.
+        start: DDIM steps of the teacher, which the first halving halves. A distilled teacher has already learnt
+            guidance, and its own steps are the start.
+        steps: steps of the final student: start, or half of it, divided by a power of two.
+        sampler: the sampler of these steps. Networks for the stochastic sampler also work with DDIM, in half as many.
+        weights: the lowest and highest guidance weight of the student, uniformly distributed in training; None: from 0
+            to the highest that the stage is sampled with. With (0, 0) there is no round for guidance.
         guidance: the round that learns guidance. halving: each of the others. last: the last two, which are harder.
-        weight: which error is minimised, either one that does not vanish in noise [Salimans & Ho 2022,
-            arXiv:2202.00512, Sec. 4].
-        warm_up: examples over which each round's learning rate rises; from there on it falls to a hundredth.
+        weight: which error is minimised; neither choice vanishes in high noise [Salimans & Ho 2022, arXiv:2202.00512,
+            Sec. 4].
+        warm_up: examples over which each round's learning rate rises; after that it falls to a hundredth.
         half_life: of the moving average of the weights, in examples.
     """
 
@@ -235,7 +235,7 @@ class Recipe(Config):
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """As for any config; what older versions wrote means what it meant."""
+        """See `Config.from_json`; also reads what older versions wrote."""
         return super().from_json(recipe_of_today(parse_json(value) if isinstance(value, str) else value))
 
     @model_validator(mode="after")
@@ -254,13 +254,13 @@ class Recipe(Config):
         return self.training[stage]
 
     def distil_spec(self, stage: str) -> DistilSpec:
-        """How that stage is distilled: as the recipe says, or in the usual way."""
+        """How that stage is distilled: as the recipe says, or by default."""
         return self.distillation.get(self.cascade.stage(stage).name, DistilSpec())
 
     def override(self, path: str, value: object) -> "Recipe":
         """A copy with one field changed: "base.network.patch", "base.training.clip", "base.distillation.steps" ...
 
-        Any full path is good as well.
+        Full paths work as well.
 
         Raises ValueError that names the path, with a nearest name for a misspelt part.
         """

@@ -1,4 +1,4 @@
-"""How a training stands, as its folder tells: how far it is, how fast, and whether a process is at it."""
+"""The status of a training, from its folder: its progress, its speed, and whether a process is running it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,13 +15,13 @@ State = Literal["running", "stopped", "finished", "failed"]
 
 
 class Standing(NamedTuple):
-    """One run.
+    """The status of one run.
 
     Attributes:
-        examples, total: seen and to see; of a run that nobody trains, those that are in its newest checkpoint.
-        loss, examples_per_second: of the last line of metrics, None without one, and where nothing was learnt.
-        eta: seconds that it will still take, None unless it is running.
-        error: why it could not go on, if it failed.
+        examples, total: seen so far, and in all; for a run that is not running, those of its newest checkpoint.
+        loss, examples_per_second: from the last line of metrics; None without one, or if nothing was learnt.
+        eta: remaining seconds, None unless it is running.
+        error: why it failed, if it did.
     """
 
     run: Path
@@ -37,7 +37,7 @@ class Standing(NamedTuple):
 
 
 def standing(run: Path) -> Standing:
-    """How a run stands. Raises ValueError if the folder is not that of a run."""
+    """The status of a run. Raises ValueError if the folder is not that of a run."""
     recipe, stage = run_recipe(run)
     total = recipe.train_spec(stage).examples
     found = find_checkpoints(run / "checkpoints")
@@ -59,13 +59,13 @@ def standing(run: Path) -> Standing:
 
 
 def _number(line: Mapping[str, Any] | None, name: str) -> float | None:
-    """What a line of metrics says, None if it does not."""
+    """A number from a line of metrics, None if it is missing."""
     value = None if line is None else line.get(name)
     return None if value is None else float(value)
 
 
 def trainings_in(folder: Path) -> list[Path]:
-    """The runs that a folder stands for: itself, those in it, or the rounds of a distillation that are begun.
+    """The runs of a folder: itself, those in it, or the started rounds of a distillation.
 
     Raises ValueError if there is none.
     """
@@ -83,6 +83,6 @@ def trainings_in(folder: Path) -> list[Path]:
 
 
 def _place(run: Path) -> int:
-    """Where in its cascade the stage of a run is."""
+    """The index of a run's stage in its cascade."""
     recipe, stage = run_recipe(run)
     return [one.name for one in recipe.cascade.stages].index(stage)

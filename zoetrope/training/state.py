@@ -1,4 +1,4 @@
-"""Everything a training is at one moment, and how it is found again in a checkpoint."""
+"""The state of a training, and its checkpoint."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ from zoetrope.training.players import Learning, Player
 from zoetrope.training.spec import TrainSpec
 
 log = logging.getLogger(__name__)
-LEVELS = 32  # parts of [0, 1] that the typical error is known for
+LEVELS = 32  # equal parts of diffusion time, each with a typical error
 
 
 class TypicalError:
@@ -34,7 +34,7 @@ class TypicalError:
         return (self.sums / self.counts)[self._part(t)]
 
     def add(self, t: Tensor, errors: Tensor, memory: float = 0.998) -> None:
-        """Take in the errors (B,) seen at times t (B,)."""
+        """Add the errors (B,) at times t (B,); older ones fade by the factor `memory`."""
         self.sums = memory * self.sums + torch.zeros_like(self.sums).index_add_(0, self._part(t), errors.double())
         ones = torch.ones_like(errors, dtype=torch.float64)
         self.counts = memory * self.counts + torch.zeros_like(self.counts).index_add_(0, self._part(t), ones)
@@ -47,19 +47,19 @@ class TrainState:
     """The players of a training, and how many examples they have seen."""
 
     def __init__(self, players: Mapping[str, Player], spec: TrainSpec):
-        """`players` as of `zoetrope.training.players.players_of`."""
+        """`players` are from `zoetrope.training.players.players_of`."""
         self.players, self.spec = players, spec
         self.examples = 0
         self.typical = TypicalError()
 
     @classmethod
     def alone(cls, network: Network, spec: TrainSpec, dtype: torch.dtype = torch.float32) -> Self:
-        """That of a network which learns in one process without others; `dtype` is what it computes in."""
+        """The state of a single network that learns in one process and computes in `dtype`."""
         return cls({STUDENT: Player(network, Learning.of_student(spec), dtype)}, spec)
 
     @property
     def student(self) -> Player:
-        """What is trained to be sampled."""
+        """The player that is trained to be sampled."""
         return self.players[STUDENT]
 
     @property
@@ -69,18 +69,18 @@ class TrainState:
 
     @property
     def average(self) -> Network:
-        """The first moving average of the student's weights, which is what is sampled with."""
+        """The first moving average of the student's weights, with which to sample."""
         return self.student.averages.networks[0]
 
     def turns(self) -> list[str]:
-        """The players that learn from the batch at hand, in this order: the student when the others have."""
+        """The players that learn from the current batch, in order; the student comes last."""
         step = self.spec.steps_at(self.examples)
         learning = {name: player.learning for name, player in self.players.items()}
         others = [name for name, how in learning.items() if how is not None and step % how.every == 0]
         return [*(name for name in others if name != STUDENT), STUDENT]
 
     def gradient_norm(self, player: str = STUDENT) -> float:
-        """The norm of a player's gradient, which is then clipped."""
+        """The norm of a player's gradient; clips the gradient."""
         return self.players[player].gradient_norm(self.spec.clip)
 
     def update(self, player: str = STUDENT) -> None:
@@ -88,24 +88,24 @@ class TrainState:
         self.players[player].update(self.spec.learning_rate(self.examples))
 
     def advance(self, batch: int) -> None:
-        """Go on after a batch that was learnt from; the moving averages follow."""
+        """Advance the position past a batch that was learnt from, and update the moving averages."""
         self.examples += batch
         for player in self.players.values():
             player.averages.update(player.network, batch, self.examples)
 
     def skip(self, batch: int) -> None:
-        """Go on without learning from a batch."""
+        """Advance the position past a batch without learning from it."""
         for player in self.players.values():
             player.forget()
         self.examples += batch
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
-        """Everything that a checkpoint keeps, by the names of its parts."""
+        """Everything that a checkpoint stores, by part."""
         found = {part: tensors for name, player in self.players.items() for part, tensors in player.parts(name).items()}
         return {**found, "errors": {"sums": self.typical.sums, "counts": self.typical.counts}}
 
     def load(self, checkpoint: Path) -> None:
-        """Continue from a checkpoint, whatever division among processes it was written with.
+        """Load a checkpoint, whatever sharding it was written with.
 
         Raises ValueError that names the file if one is missing or damaged, or is not of these networks.
         """
@@ -121,13 +121,13 @@ class TrainState:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl, [] if there is none. A torn last one, of a training that was killed, is left out.
+    """The lines of a metrics.jsonl, [] if there is none. An incomplete last line, of a killed training, is dropped.
 
-    Raises ValueError that names the line if another one cannot be read, and if the file is no plain file.
+    Raises ValueError that names the line if any other cannot be read, and if the file is not a regular file.
     """
     if not path.exists():
         return []
-    if not path.is_file():  # a named pipe would be waited for
+    if not path.is_file():  # reading a named pipe would block
         raise ValueError(f"{path}: expected a plain file")
     found: list[dict[str, Any]] = []
     lines = path.read_text("utf-8", errors="replace").split("\n")
@@ -143,7 +143,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def _measured(line: str) -> dict[str, Any]:
-    """What a line of metrics says. Raises ValueError for one that no training wrote."""
+    """The values in a line of metrics. Raises ValueError for a line that no training wrote."""
     try:
         value = json.loads(line)
     except RecursionError:
@@ -157,9 +157,9 @@ def _measured(line: str) -> dict[str, Any]:
 
 
 def cut_metrics(path: Path, examples: int) -> float:
-    """Forget what was measured after the checkpoint that a run continues from: it will be measured again.
+    """Drop the metrics from after the checkpoint that a run resumes from: they will be measured again.
 
-    Returns the seconds of training until there.
+    Returns the seconds of training up to the checkpoint.
     """
     if not path.is_file():
         return 0.0

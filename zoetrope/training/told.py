@@ -1,4 +1,4 @@
-"""What a training says of its data before it begins: what is not used, and what is not as it was."""
+"""Log messages about a training's data before it starts: what is unused, and what has changed."""
 
 import json
 import logging
@@ -17,9 +17,9 @@ CONTENTS = "data.json"
 
 
 def tell(folder: Path, dataset: Dataset, texts: EmbeddingCache | None) -> None:
-    """Log what of the data is not learnt from, and whether they are others than when this run was last trained.
+    """Log which data are unused, and whether the data have changed since this run was last trained.
 
-    What they are is written into the run, where that can be.
+    The data's description is recorded in the run, if that is writable.
     """
     for item in dataset.unused():
         for line in item.lines():
@@ -30,7 +30,7 @@ def tell(folder: Path, dataset: Dataset, texts: EmbeddingCache | None) -> None:
 
 
 def _cut(dataset: Dataset, texts: EmbeddingCache) -> str:
-    """What to say of captions that are cut, "" if none is; as it was noted of them, where that is quicker."""
+    """The message about truncated captions, "" if there are none; from a note in the cache where there is one."""
     listing = dataset.listing()
     if listing is not None and (known := texts.recall(listing)) is not None:
         return known

@@ -1,4 +1,4 @@
-"""What a training or a distillation goes on from: the recipes of runs, and weights of models and runs."""
+"""Sources of a training or distillation: recipes of runs, and weights of models and runs."""
 
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from zoetrope.training.spec import Recipe
 
 
 def weights_of(name: str | Path, stage: str) -> Path:
-    """The file with a stage's weights to train on, of a model, a run or a folder of runs.
+    """The file with a stage's weights to continue training, from a model, a run or a folder of runs.
 
-    It is the original's where the stage was distilled: a distilled network is another one.
+    For a distilled stage these are its original's weights, because the distilled network differs.
     Raises ValueError if there is no such stage.
     """
     parts = [contents(found) for found in find(name)]
@@ -27,7 +27,7 @@ def weights_of(name: str | Path, stage: str) -> Path:
 
 
 def averaged_weights(name: str | Path, stage: StageSpec) -> Path:
-    """The file of the weights that a stage samples with, of a run or a model: their moving average in training.
+    """The file of the weights that a stage samples with, from a run (a moving average) or a model.
 
     Raises ValueError if there is none, or if it is not that of the stage's network.
     """
@@ -46,7 +46,7 @@ def run_recipe(name: str | Path) -> tuple[Recipe, str]:
     """The recipe of a run and the stage that it trains; of a distillation, those of its newest finished round.
 
     Raises ValueError if the folder is not that of a run, or if it names classes of packages that are not trusted: a
-    run may come from others.
+    run may come from anyone.
     """
     found = find_run(name)
     run = Path(name).expanduser() if found is None else found.folder
@@ -65,10 +65,10 @@ def run_recipe(name: str | Path) -> tuple[Recipe, str]:
 
 
 def begun_recipe(run: Path) -> Recipe:
-    """The recipe that a run was last begun or gone on with, whatever has been written into its recipe.json since.
+    """The recipe with which a run was last started or resumed, whatever its recipe.json says now.
 
     Raises ValueError if the folder is not that of a run.
     """
     recipe, _ = run_recipe(run)
-    known = read_json(run / RUN).get("recipe")  # runs of older versions have none
+    known = read_json(run / RUN).get("recipe")  # missing in runs of older versions
     return recipe if known is None else described(Recipe, known)

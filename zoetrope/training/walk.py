@@ -1,7 +1,7 @@
-"""Which samples of a data set each example of a training is made from: all in turn, none twice before all were seen.
+"""The order in which a training walks through its data set: every sample once before any is repeated.
 
-Clips and single pictures are walked through apart. Packs of images come in even numbers: of n examples with a share p
-of packs, floor(n p) are packs, and which ones of a batch they are is drawn for it.
+Clips and single pictures are walked through separately. Packs of images are evenly spread: of the first n examples,
+with a share p of packs, floor(n p) are packs; their places within a batch are random.
 """
 
 import math
@@ -14,14 +14,14 @@ from zoetrope.training.spec import Phase, TrainSpec, clip_shape
 
 
 class Item(NamedTuple):
-    """One example: the number of its clip, or, for a `pack` of images, that of the first of its pictures."""
+    """One example: the number of its clip, or, for a `pack` of images, of its first picture."""
 
     pack: bool
     number: int
 
 
 def items(stage: StageSpec, spec: TrainSpec, examples: int, size: int, draw: torch.Generator) -> list[Item]:
-    """What the `size` examples of the batch at a position are; `draw` decides which of them are packs."""
+    """The `size` examples of the batch at a position; `draw` decides which of them are packs."""
     clips, pictures, within = _before(stage, spec, examples)
     phase = spec.phase_at(examples)[0]
     frames = _frames(stage, spec, phase)
@@ -39,7 +39,7 @@ def items(stage: StageSpec, spec: TrainSpec, examples: int, size: int, draw: tor
 
 
 def _before(stage: StageSpec, spec: TrainSpec, examples: int) -> tuple[int, int, int]:
-    """Clips and pictures that were taken before a position, and how far into its phase that is."""
+    """The numbers of clips and pictures used before a position, and the position within its phase."""
     clips = pictures = start = within = 0
     current = spec.phase_at(examples)[0]
     for phase in spec.phases:
@@ -56,7 +56,7 @@ def _before(stage: StageSpec, spec: TrainSpec, examples: int) -> tuple[int, int,
 
 
 def _frames(stage: StageSpec, spec: TrainSpec, phase: Phase) -> int:
-    """How many frames are learnt from, of a clip or in a pack."""
+    """The number of frames of an example, a clip or a pack."""
     return spec.span or clip_shape(stage, phase).frames
 
 

@@ -1,7 +1,7 @@
-"""Processes that work for this one, and end with it.
+"""Worker processes of this one, which end with it.
 
-They answer through pipes, so that no shared memory is needed. One that is dead or stopped is an error within seconds,
-and one whose master is gone ends at once, whatever it is doing.
+They answer through pipes, which need no shared memory. A dead or suspended worker is an error within seconds, and a
+worker whose parent is gone ends at once, whatever it is doing.
 """
 
 import contextlib
@@ -24,41 +24,41 @@ from zoetrope.training.messages import packed, receive, send, unpacked
 R = TypeVar("R")
 
 log = logging.getLogger(__name__)
-AHEAD = 2  # orders that each worker has before an answer of it is asked for
-BEAT, POLL = 1.0, 0.25  # seconds between signs of life, and between two looks for an answer
-SILENT = 30.0  # seconds without a sign of life after which a worker is given up
-SLOW = 60.0  # seconds after which it is told that an answer takes long
+AHEAD = 2  # orders queued at each worker
+BEAT, POLL = 1.0, 0.25  # seconds between heartbeats, and between polls for an answer
+SILENT = 30.0  # seconds without a heartbeat until a worker counts as lost
+SLOW = 60.0  # seconds until the log says that an answer takes long
 PASSED_OVER = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")  # sent to the whole group; the master ends its workers
 
 
 class Stopped(Exception):
-    """An answer is not waited for any longer."""
+    """Waiting for an answer was cancelled."""
 
 
 class Worker(Generic[R]):
-    """A process that answers one order after the other."""
+    """A process that answers orders one after the other."""
 
     def __init__(self, work: list[bytes], preload: str):
         """`work` is the packed function from an order to its answer; module `preload` is what it needs imported."""
         context = _context(preload)
         self.line, theirs = context.Pipe()
-        # The arguments go in bytes: whatever PyTorch knows to hand over takes shared memory.
+        # Arguments travel as bytes: PyTorch would pass tensors in shared memory.
         self.process = context.Process(target=_serve, args=(theirs, [bytes(piece) for piece in work]), daemon=True)
         self.process.start()
         theirs.close()
         self.signs = 0  # of life, so far
         self._answers: queue.SimpleQueue[R | Exception | None] = queue.SimpleQueue()
-        # At the end of this process its children are waited for, and these pass over what ends others.
+        # Python waits for its children at exit, and these ignore termination signals.
         util.Finalize(self, self.process.kill, exitpriority=10)
         threading.Thread(target=self._hear, daemon=True).start()
 
     def order(self, order: int) -> None:
-        """Ask for something; `answer` tells if the worker cannot hear it."""
+        """Send an order; if the worker is gone, `answer` raises."""
         with contextlib.suppress(OSError):
             self.line.send(order)
 
     def answer(self, what: str, stopped: Callable[[], bool]) -> R:
-        """The next answer, which messages call `what`. Raises what the work raised.
+        """The next answer, called `what` in messages. Raises what the work raised.
 
         Raises ChildProcessError if the worker is dead or stopped, `Stopped` as soon as `stopped()` is true.
         """
@@ -71,7 +71,7 @@ class Worker(Generic[R]):
                     raise Stopped from None
             else:
                 break
-            # Counted in looks and not by a clock: when all are stopped and woken up, all of them were silent.
+            # Counted in polls, not by a clock: if all processes are suspended and resumed, all were silent.
             waited, silent = waited + POLL, silent + POLL if self.signs == signs else 0.0
             signs = self.signs
             if silent >= SILENT and signs:
@@ -94,7 +94,7 @@ class Worker(Generic[R]):
             self.line.send(None)
 
     def bury(self, seconds: float) -> None:
-        """Wait so long until it has ended, and then end it."""
+        """Wait for its end for so many seconds, then kill it."""
         self.process.join(seconds)
         if self.process.is_alive():
             self.process.kill()
@@ -124,7 +124,7 @@ class Worker(Generic[R]):
 def answers(
     work: Callable[[int], R], orders: Iterable[int], count: int, preload: str, stopped: Callable[[], bool], what: str
 ) -> Generator[R, None, None]:
-    """What `work` makes of each order, in order, by `count` processes; `what` it makes is told with the order.
+    """Yield `work(order)` for each order, in order, computed by `count` processes; messages call a result `what`.
 
     It ends early when `stopped()` is true. Raises ValueError, OSError and MemoryError as the work raises them,
     RuntimeError with the traceback for anything else, and ChildProcessError if a worker is dead or stopped.
@@ -159,7 +159,7 @@ def answers(
 
 
 def _serve(line: Connection, work: list[bytes]) -> None:
-    """What a worker does: work in this thread, listening and speaking in two others."""
+    """The main function of a worker: it works in this thread, and receives and sends in two others."""
     for name in PASSED_OVER:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -179,7 +179,7 @@ def _serve(line: Connection, work: list[bytes]) -> None:
 
 
 def _listen(line: Connection, orders: "queue.SimpleQueue[int]") -> None:
-    """Take orders; end the process when there will be no more, because it is told to, or the master is gone."""
+    """Receive orders; end the process when it is dismissed or its parent is gone."""
     with contextlib.suppress(EOFError, OSError):
         while (order := line.recv()) is not None:
             orders.put(order)
@@ -187,7 +187,7 @@ def _listen(line: Connection, orders: "queue.SimpleQueue[int]") -> None:
 
 
 def _speak(line: Connection, made: "queue.SimpleQueue[list[bytes]]") -> None:
-    """Send answers as they are made, and in between signs of life."""
+    """Send answers as they are made, and heartbeats in between."""
     with contextlib.suppress(OSError):
         while True:
             try:
@@ -199,7 +199,7 @@ def _speak(line: Connection, made: "queue.SimpleQueue[list[bytes]]") -> None:
 
 
 def _sendable(error: Exception) -> Exception:
-    """What is wrong with the input as it is, for its message is for people; anything else with its traceback."""
+    """Errors about the input unchanged, because their messages are for people; any other with its traceback."""
     if isinstance(error, ValueError | OSError | MemoryError):
         with contextlib.suppress(Exception):
             pickle.loads(pickle.dumps(error))
@@ -208,9 +208,9 @@ def _sendable(error: Exception) -> Exception:
 
 
 def _context(preload: str) -> Any:
-    """How workers are begun: never by a fork of this process, whose threads may hold locks that no one would open."""
+    """The start method of workers: never a fork of this process, whose threads may hold locks."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])  # imported once, for all of them
+    context.set_forkserver_preload([preload])  # imported once for all workers
     return context

@@ -1,7 +1,7 @@
-"""How files of a run are written on: in its folder, wherever links in it may lead.
+"""Writing to the files of a run: always in its own folder, whatever links it contains.
 
-A run may come from others. A link, or a pipe, in the place of a file that is to be written gives way to the file, as it
-does in `zoetrope.files`; a folder that is a link is refused.
+A run may come from anyone. A link or pipe instead of a file is replaced by the file, as in `zoetrope.files`; a folder
+that is a link is refused.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ _CAREFUL = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_
 
 
 def expect_own(folder: Path) -> None:
-    """Raise ValueError if a folder that lies in this one is a link to another place."""
+    """Raise ValueError if a folder in this one is a link to another place."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_symlink() and path.is_dir():
             raise ValueError(
@@ -26,7 +26,7 @@ def expect_own(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a folder with all that it holds, or a link but not what it leads to; or nothing, without it."""
+    """Remove a file, a folder with its contents, or a link without its target; do nothing if it does not exist."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -34,7 +34,7 @@ def remove(path: Path) -> None:
 
 
 def open_own(path: Path, flags: int = 0) -> int:
-    """The handle of a file, to read and write it; it is made if it is not there. Raises OSError if it cannot be."""
+    """A handle to read and write a file, created if missing. Raises OSError if that is impossible."""
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(path.lstat().st_mode):
             remove(path)
@@ -42,7 +42,7 @@ def open_own(path: Path, flags: int = 0) -> int:
 
 
 def append_text(path: Path, text: str) -> None:
-    """Write on in a file: all of the text, or nothing if that raises OSError."""
+    """Append to a file: all of the text, or nothing if that raises OSError."""
     with open(open_own(path, os.O_APPEND), "ab", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         content, done = text.encode(), 0
@@ -56,7 +56,7 @@ def append_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def unneeded(what: str | Path) -> Iterator[None]:
-    """Go on, and tell it, if something cannot be written that a training does not need, as on a full disk."""
+    """Log, and continue, if something inessential cannot be written, as on a full disk."""
     try:
         yield
     except OSError as error:

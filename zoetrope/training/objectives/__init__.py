@@ -1,7 +1,7 @@
-"""What a network learns, one objective a file: to tell noise from video, or what a teacher makes of it.
+"""Objectives, one per file: what a network learns, from data or from a teacher.
 
-An objective says which networks take part beside the student, the one that is sampled, and what the error of each that
-learns is on some examples.
+An objective names the networks that take part beside the student, which is the one to sample with, and defines the
+error of each learning network on given examples.
 """
 
 from abc import ABC, abstractmethod
@@ -28,9 +28,9 @@ STUDENT, AVERAGE, TEACHER = "student", "average", "teacher"
 Players = Mapping[str, Call]
 """The networks of a training by name: (z, logsnr, conditioning) -> output.
 
-"student" and "average", the student's own moving average, are always there. The gradient of an error reaches the
-weights of the player that learns from it alone. Another that learns in its own turn, as a critic, hands on the gradient
-of a z that has a graph, and makes no graph of its own. Those that do not learn, and the average, are shown a z without.
+"student" and "average", the student's own moving average, are always there. The gradient of an error reaches only the
+weights of the player that learns from it. Another learning player, such as a critic, passes gradients on to z, but not
+to its own weights. Give players that do not learn, and the average, a z without a graph.
 """
 
 
@@ -39,7 +39,7 @@ class Lesson(NamedTuple):
 
     Attributes:
         x, eps: clean videos and noise like them, (B, C, F, H, W).
-        u: (B,) in [0, 1), which `times` makes diffusion times of.
+        u: (B,) in [0, 1), which `times` maps to diffusion times.
         given: conditioning.
         weight: which error is minimised.
         counted: frames that have a loss, (B, F) bool; None: all.
@@ -59,14 +59,14 @@ class Lesson(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What a student is shown, z (B, C, F, H, W) at a level (B,) or (B, F), and what it should output, like z."""
+    """A training pair: the input z (B, C, F, H, W) at a level (B,) or (B, F), and the target of the output, like z."""
 
     z: Tensor
     level: NoiseLevel
     answer: Tensor
 
     def output(self, player: Call, lesson: Lesson) -> Tensor:
-        """What a network outputs."""
+        """The network's output for it."""
         return player(self.z, self.level.logsnr, lesson.given)
 
     def errors(self, stage: StageSpec, lesson: Lesson, output: Tensor) -> Tensor:
@@ -76,9 +76,9 @@ class Question(NamedTuple):
 
 
 class Teacher(Config):
-    """A network to learn from: what it is, and the file of its weights, from the run's folder on.
+    """A network to learn from: its architecture and the file of its weights.
 
-    The weights that it has in common with the network that learns are what that one starts from.
+    The student starts from the weights that both have in common.
 
     Attributes:
         network: its architecture.
@@ -94,11 +94,11 @@ class PlayerSpec(Config):
 
     Attributes:
         network: its architecture.
-        weights: what it starts with, a safetensors file relative to the run's folder; None: fresh weights.
-        learns: whether it is trained too. One that is not stays as its file has it.
+        weights: its initial weights, a safetensors file relative to the run's folder; None: fresh weights.
+        learns: whether it is trained too; if not, it stays as in its file.
         rate: its learning rate, as a multiple of the student's.
-        every: it learns from every so many-th batch.
-        optimizer: None is the student's.
+        every: it learns from every n-th batch.
+        optimizer: None: the student's.
         betas: of its optimizer; None: the student's.
         half_life: of each moving average of its weights, in examples.
     """
@@ -120,10 +120,10 @@ class PlayerSpec(Config):
 
 
 class Objective(Kind, ABC):
-    """What a network learns.
+    """What a network learns; its parameters are its fields.
 
     Attributes:
-        teacher: the network to learn from; None learns from data alone.
+        teacher: the network to learn from; None: learn from data alone.
     """
 
     folder: ClassVar[str] = "zoetrope.training.objectives"
@@ -131,7 +131,7 @@ class Objective(Kind, ABC):
     teacher: Teacher | None = None
 
     def players(self, stage: StageSpec) -> dict[str, PlayerSpec]:
-        """The networks that take part beside the student, by name; those that learn do so in this order."""
+        """The networks beside the student, by name; those that learn take turns in this order."""
         if self.teacher is None:
             return {}
         return {TEACHER: PlayerSpec(network=self.teacher.network, weights=self.teacher.weights, learns=False)}
@@ -140,16 +140,16 @@ class Objective(Kind, ABC):
     def __call__(self, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
         """The error (B,) of the student on each example, with a graph.
 
-        It calls the student once: what a network that is divided among processes is shown is stacked into one batch.
+        Call the student only once, with everything stacked into one batch: a sharded network requires that.
         """
 
     def errors_of(self, player: str, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
-        """The error (B,) of another player that learns, likewise; objectives with such players define it."""
+        """The error (B,) of another learning player on each example; objectives with such players define it."""
         raise NotImplementedError(f"{self.kind()}: does not say what the error of {player!r} is")
 
 
 def errors_of(objective: Objective, player: str, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
-    """The error (B,) of any player that learns, with a graph."""
+    """The error (B,) of any learning player on each example, with a graph."""
     if player == STUDENT:
         return objective(stage, lesson, players)
     return objective.errors_of(player, stage, lesson, players)

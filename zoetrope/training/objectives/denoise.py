@@ -1,4 +1,4 @@
-"""Learn from data: tell the noise from the video [Ho et al. 2022, arXiv:2210.02303, Sec. 2.1 and 2.4]."""
+"""Learn to denoise data [Ho et al. 2022, arXiv:2210.02303, Sec. 2.1 and 2.4]."""
 
 from torch import Tensor
 
@@ -9,14 +9,14 @@ from zoetrope.training.objectives import STUDENT, Lesson, Objective, Players, Qu
 
 
 class Denoising(Objective):
-    """z = alpha x + sigma eps at a random time; the answer is what the stage predicts."""
+    """z = alpha x + sigma eps at a random time; the target is the stage's prediction."""
 
     def __call__(self, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
         question = self.question(stage, lesson)
         return question.errors(stage, lesson, question.output(players[STUDENT], lesson))
 
     def question(self, stage: StageSpec, lesson: Lesson) -> Question:
-        """What the student is asked."""
+        """z and its target."""
         level = lesson.level(stage.schedule)
         z = diffuse(lesson.x, lesson.eps, level)
         return Question(z, level, target(stage.prediction, lesson.x, lesson.eps, level))

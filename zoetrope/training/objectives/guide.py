@@ -1,4 +1,4 @@
-"""Learn to answer as a guided teacher, in one call instead of two [Meng et al. 2023, arXiv:2210.03142, Sec. 3.1]."""
+"""Learn the guided teacher's output in one call instead of two [Meng et al. 2023, arXiv:2210.03142, Sec. 3.1]."""
 
 import torch
 from torch import Tensor
@@ -14,10 +14,10 @@ from zoetrope.training.parallel import Call
 
 
 class Guide(Objective):
-    """The answer at any time is the teacher's with guidance of the weight in the example's conditioning.
+    """The target at any time is the teacher's output, guided with the weight in the example's conditioning.
 
-    A stage that is sampled with a static threshold learns it with that: guidance leads far beyond it in noise, and how
-    far would be most of the error.
+    If the stage samples with a static threshold, the target is thresholded too: in high noise guidance overshoots it
+    widely, and the overshoot would dominate the error.
     """
 
     teacher: Teacher
@@ -27,7 +27,7 @@ class Guide(Objective):
         return question.errors(stage, lesson, question.output(players[STUDENT], lesson))
 
     def question(self, stage: StageSpec, lesson: Lesson, teacher: Call) -> Question:
-        """What the student is asked."""
+        """z and its target."""
         level = lesson.level(stage.schedule)
         z = diffuse(lesson.x, lesson.eps, level)
         given = stacked(with_and_without_text(lesson.given, None))

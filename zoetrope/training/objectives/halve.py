@@ -13,11 +13,11 @@ from zoetrope.training.parallel import Call
 
 
 class Halve(Objective):
-    """The answer is the one with which one step of DDIM ends where two of the teacher's end; neither is thresholded.
+    """The target makes one step of DDIM end where two steps of the teacher end; neither is thresholded.
 
     Attributes:
-        steps: that the student takes from noise to data with DDIM; the teacher takes twice as many.
-        stochastic: whether it learns the levels between those too, where the stochastic sampler starts steps as well.
+        steps: number of the student's DDIM steps from noise to data; the teacher takes twice as many.
+        stochastic: whether it also learns the levels halfway between, where the stochastic sampler starts steps too.
     """
 
     teacher: Teacher
@@ -29,7 +29,7 @@ class Halve(Objective):
         return question.errors(stage, lesson, question.output(players[STUDENT], lesson))
 
     def question(self, stage: StageSpec, lesson: Lesson, teacher: Call) -> Question:
-        """What the student is asked."""
+        """z and its target."""
         grid = Grid(self.steps, self.stochastic)
         place = grid.place(lesson.u)
         jump = grid.jump(stage.schedule, place)

@@ -1,7 +1,8 @@
-"""How several processes train one network: one way a file. To add one, add a file with a value of `Parallel`.
+"""Ways for several processes to train one network, one per file.
 
-Whatever the way, each process learns from its share of every batch, the gradients are added up, and all make one and
-the same update; the sum of the shares' errors is divided by the size of the whole batch, so shares may be uneven.
+To add one, add a file with a frozen value that subclasses `Parallel`. In all of them each process learns from its share
+of every batch, gradients are summed, and all processes make the same update. The sum of errors is divided by the size
+of the whole batch, so shares may be uneven.
 """
 
 from abc import ABC, abstractmethod
@@ -21,11 +22,11 @@ Call = Callable[[Tensor, Tensor, Conditioning], Tensor]
 
 
 class Synced(NamedTuple):
-    """A network as it is trained by several processes.
+    """A network that synchronises gradients.
 
     Attributes:
-        call: the network itself; its backward pass adds the gradients of all processes up.
-        alone: a context in which it does not: gradients stay here until the first pass outside.
+        call: the network; its backward pass sums the gradients of all processes.
+        alone: a context without that: gradients stay local until the first pass outside it.
     """
 
     call: Call
@@ -33,21 +34,21 @@ class Synced(NamedTuple):
 
 
 class Parallel(Kind, ABC):
-    """A way to divide the work, and perhaps the weights, among processes."""
+    """A way to distribute the work, and perhaps the weights, over processes."""
 
     folder: ClassVar[str] = "zoetrope.training.parallel"
 
     def check(self, optimizer: str, adapted: bool, ranks: Ranks) -> None:
-        """Raise ValueError if a training with this optimizer, or with adapters, cannot be divided in this way."""
+        """Raise ValueError if a training with this optimizer, or with adapters, cannot be distributed this way."""
         return
 
     @abstractmethod
     def spread(self, network: Network, ranks: Ranks, dtype: torch.dtype) -> None:
-        """Divide a network's weights among the processes, in place, before optimizers know them.
+        """Shard a network's weights over the processes, in place, before optimizers are made.
 
         `dtype` is what the training computes in.
         """
 
     @abstractmethod
     def synced(self, network: Network, ranks: Ranks) -> Synced:
-        """The network as it is trained, after it was spread; parameters that are frozen by now stay so."""
+        """The network after `spread`, synchronised; parameters that are frozen by now stay frozen."""

@@ -1,6 +1,6 @@
 """Every process has the whole network: PyTorch's DistributedDataParallel.
 
-Gradients are added up in buckets, while the backward pass still makes those of earlier layers.
+Gradients are summed in buckets, while the backward pass still computes those of earlier layers.
 """
 
 from contextlib import nullcontext
@@ -21,14 +21,14 @@ class Replicated(Parallel):
     """All weights on every process."""
 
     def spread(self, network: Network, ranks: Ranks, dtype: torch.dtype) -> None:
-        """Nothing is divided."""
+        """Nothing to do."""
 
     def synced(self, network: Network, ranks: Ranks) -> Synced:
         """The network, wrapped if there are several processes."""
         if ranks.world == 1:
             return Synced(network, nullcontext)
-        # Which parameters a phase has no use for (time, in single images) changes on the way: they are looked for. It
-        # also keeps the buckets as they are, for good: a resumed training adds up in the order of one never stopped.
+        # Unused parameters change from phase to phase (temporal layers, for single images), so DDP has to find them.
+        # That also keeps the buckets fixed: a resumed training sums in the same order as one that never stopped.
         wrapped = DistributedDataParallel(network, find_unused_parameters=True, gradient_as_bucket_view=True)
         wrapped.register_comm_hook(None, _add_up)
         return Synced(wrapped, wrapped.no_sync)

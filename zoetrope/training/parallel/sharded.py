@@ -1,7 +1,7 @@
-"""Every process has a part of each weight: PyTorch's fully_shard (FSDP2), block by block.
+"""Every process has a shard of each weight: PyTorch's fully_shard (FSDP2), block by block.
 
-A block's weights are put together just before they are needed and given up after; gradients, averages and what the
-optimizer remembers stay divided [Zhao et al. 2023, arXiv:2304.11277].
+A block's weights are gathered just before they are needed and freed afterwards; gradients, averages and optimizer
+states stay sharded [Zhao et al. 2023, arXiv:2304.11277].
 """
 
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ from zoetrope.training.ranks import Ranks
 
 
 class Sharded(Parallel):
-    """Weights, gradients and the optimizer's memory divided among the processes of torchrun.
+    """Weights, gradients and optimizer states sharded over the processes of torchrun.
 
     Attributes:
-        offload: keep the weights, and the update of them, in the host's memory.
+        offload: keep the weights, and compute their updates, in host memory.
     """
 
     offload: bool = False
@@ -42,16 +42,16 @@ class Sharded(Parallel):
             raise ValueError("parallel: 'sharded' needs torchrun; one process is enough: --nproc-per-node=1")
 
     def spread(self, network: Network, ranks: Ranks, dtype: torch.dtype) -> None:
-        """Divide each block, and then what is outside of them."""
+        """Shard each block, and then everything outside of blocks."""
         device = next(network.parameters()).device.type
         mesh = init_device_mesh(device, (ranks.world,))
         offload = CPUOffloadPolicy(pin_memory=device == "cuda") if self.offload else OffloadPolicy()
         low = dtype if dtype != torch.float32 else None
         for block in network.blocks():
-            # Inputs stay as autocast has them; the weights travel as what the products inside make of them anyway.
+            # Inputs stay as autocast has them; weights travel in the dtype that autocast would cast them to anyway.
             precision = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32, cast_forward_inputs=False)
             fully_shard(block, mesh=mesh, mp_policy=precision, offload_policy=offload)
-        # Embeddings of noise levels do not survive rounding.
+        # Rounding would ruin the embeddings of noise levels.
         precision = MixedPrecisionPolicy(reduce_dtype=torch.float32, cast_forward_inputs=False)
         fully_shard(network, mesh=mesh, mp_policy=precision, offload_policy=offload, reshard_after_forward=True)
         for module in _sharded(network):
@@ -59,7 +59,7 @@ class Sharded(Parallel):
             module.set_force_sum_reduction_for_comms(True)
 
     def synced(self, network: Network, ranks: Ranks) -> Synced:
-        """The network itself, which was spread."""
+        """The network itself, already sharded."""
         assert isinstance(network, FSDPModule)
         divided: FSDPModule = network
 

@@ -1,4 +1,4 @@
-"""How the learning rate goes between its warm-up and its end, one way a file."""
+"""Learning rates between warm-up and cool-down, one kind per file."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -7,10 +7,10 @@ from zoetrope.config import Kind
 
 
 class Rate(Kind, ABC):
-    """What share of its peak the learning rate has; warm-up, cool-down and each phase's peak multiply it."""
+    """The learning rate as a share of its peak; warm-up, cool-down and each phase's peak multiply it."""
 
     folder: ClassVar[str] = "zoetrope.training.rates"
 
     @abstractmethod
     def share(self, examples: int, total: int) -> float:
-        """The share, in (0, 1], after so many examples of a training that lasts `total`."""
+        """The share, in (0, 1], after `examples` of a training that lasts `total`."""

@@ -1,4 +1,4 @@
-"""The learning rate stays where it is."""
+"""A constant learning rate."""
 
 from zoetrope.training.rates import Rate
 

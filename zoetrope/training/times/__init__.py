@@ -1,4 +1,4 @@
-"""At which diffusion times a network is trained, one distribution per file."""
+"""Distributions of diffusion times in training, one per file."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -10,14 +10,14 @@ from zoetrope.schedules import Schedule
 
 
 class Times(Kind, ABC):
-    """A distribution of the times of training, by its quantile function.
+    """A distribution of training times, given by its quantile function.
 
-    A batch draws one number from each of equal parts of [0, 1), which leaves less to chance than independent draws;
-    the quantile function keeps that.
+    A batch draws stratified numbers, one from each of equal parts of [0, 1), which have less variance than independent
+    draws; the quantile function preserves the strata.
     """
 
     folder: ClassVar[str] = "zoetrope.training.times"
 
     @abstractmethod
     def __call__(self, u: Tensor, schedule: Schedule) -> Tensor:
-        """The times t in [0, 1] below which a time falls with probabilities u in [0, 1), shaped like u."""
+        """The quantiles of the distribution: times t in [0, 1] for probabilities u in [0, 1), shaped like u."""

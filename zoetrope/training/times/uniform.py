@@ -1,4 +1,4 @@
-"""Every time as often as any other [Ho et al. 2022, arXiv:2210.02303, Sec. 2.1]."""
+"""Uniformly distributed times [Ho et al. 2022, arXiv:2210.02303, Sec. 2.1]."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ from zoetrope.training.times import Times
 
 
 class Uniform(Times):
-    """t is uniform in [0, 1]; which noise levels that makes frequent is the schedule's choice."""
+    """t is uniform in [0, 1]; the schedule decides which noise levels are frequent."""
 
     def __call__(self, u: Tensor, schedule: Schedule) -> Tensor:
         return u

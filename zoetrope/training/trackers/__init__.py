@@ -1,4 +1,4 @@
-"""Where a training's numbers and sheets of samples go besides its own folder, one service a file."""
+"""Services that receive a training's metrics and sample sheets, besides its own folder; one per file."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -13,31 +13,31 @@ log = logging.getLogger(__name__)
 
 
 class Track(ABC):
-    """An open line to a service. Whoever opened it closes it."""
+    """An open connection to a service; whoever opens it must close it."""
 
     @abstractmethod
     def scalars(self, examples: int, values: Mapping[str, float]) -> None:
-        """Numbers by name, as they were after so many examples."""
+        """Send numbers by name, as of `examples`."""
 
     @abstractmethod
     def sheet(self, examples: int, picture: Path) -> None:
-        """A sheet of samples, a PNG."""
+        """Send a sheet of samples, a PNG."""
 
     @abstractmethod
     def close(self) -> None:
-        """Hand over what is left, and end."""
+        """Flush and close."""
 
 
 class Tracker(Kind, ABC):
-    """A service that shows trainings."""
+    """A service that displays trainings."""
 
     folder: ClassVar[str] = "zoetrope.training.trackers"
 
     @abstractmethod
     def open(self, run: Path, examples: int, recipe: Mapping[str, Any]) -> Track:
-        """A line for the run in this folder, which stands at so many examples: what a service knows beyond is void.
+        """A connection for the run in this folder, now at `examples`: anything the service has from later is void.
 
-        Raises ValueError that names the package which is not installed.
+        Raises ValueError that names the package if it is not installed.
         """
 
 
@@ -45,7 +45,7 @@ class Tracker(Kind, ABC):
 def tracking(
     trackers: tuple[Tracker, ...], run: Path, examples: int, recipe: Mapping[str, Any]
 ) -> Iterator[tuple[Track, ...]]:
-    """Lines to all of these services, closed at the end whatever happens."""
+    """Connections to all of these services, closed at the end in any case."""
     opened: list[Track] = []
     try:
         for tracker in trackers:
@@ -57,7 +57,7 @@ def tracking(
 
 
 class _Optional(Track):
-    """A line without which a training goes on: once it fails, whatever the reason, nothing more is said there."""
+    """A connection whose failure does not stop the training: after an error nothing more is sent."""
 
     def __init__(self, track: Track, name: str) -> None:
         self.track: Track | None = track
@@ -88,7 +88,7 @@ class _Optional(Track):
 
 
 def scalars_of(line: Mapping[str, Any]) -> dict[str, float]:
-    """The numbers of a line of metrics by name; those of a list are numbered, of a mapping named, and None left out."""
+    """The numbers of a line of metrics by name; list items get numbers, mapping items their keys; None is dropped."""
     found: dict[str, float] = {}
     for name, value in line.items():
         if isinstance(value, list | tuple):

@@ -14,11 +14,11 @@ FILE = "wandb.json"
 
 
 class Wandb(Tracker):
-    """A run of a project, the same one each time that the training is gone on with.
+    """A run of a project, the same one each time the training is resumed.
 
     Attributes:
         project: its name there.
-        entity: whose it is; None is the account's own.
+        entity: its owner; None is the account's default.
     """
 
     project: str
@@ -43,7 +43,7 @@ class Wandb(Tracker):
             config=dict(recipe),
             settings=wandb.Settings(silent=True),
         )
-        # A training that goes on from a checkpoint tells some positions twice, which wandb's own steps would refuse.
+        # A resumed training sends some positions twice, which wandb's own step counter would refuse.
         line.define_metric("*", step_metric="examples")
         return _Line(line, wandb.Image)
 
