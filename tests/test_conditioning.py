@@ -105,6 +105,15 @@ def test_tokens_are_hidden_in_some_examples_or_in_all(each_frame: bool) -> None:
     assert told.without("picture") is told
 
 
+def test_what_is_lacking_is_of_no_family() -> None:
+    told = everything()
+    for name in told.names:
+        assert told.lacking(name).names == told.names - {name}
+        kept = {path: value for path, value in leaves(told).items() if path.partition(".")[0] != name}
+        assert leaves(told.lacking(name)) == kept  # the same tensors
+    assert leaves(told.lacking("nothing")) == leaves(told)
+
+
 def test_a_mask_has_a_value_for_each_token() -> None:
     with pytest.raises(ValueError, match=r"mask: expected shape \(2, 3\), one value for each token, got \(2, 4\)"):
         Tokens(torch.zeros(2, 3, 5), torch.ones(2, 4, dtype=torch.bool))

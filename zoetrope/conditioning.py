@@ -1,6 +1,6 @@
-"""What a network is given beside z, by family: tokens, maps and numbers. Operations are written over families."""
+"""What conditions a network beside z, by family: tokens, maps, numbers. Operations are written once, over families."""
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Self, TypeVar
@@ -21,7 +21,7 @@ class Tokens:
 
     Attributes:
         values: the features.
-        mask: True for real tokens, (B, L) or (B, F, L); a row without any says that this input is unknown.
+        mask: True for real tokens, (B, L) or (B, F, L); a row without real tokens means that the input is unknown.
 
     Raises ValueError for a mask of another shape.
     """
@@ -31,7 +31,7 @@ class Tokens:
 
     @classmethod
     def real(cls, values: Tensor) -> Self:
-        """Tokens all of which are real."""
+        """Tokens that are all real."""
         return cls(values, torch.ones(values.shape[:-1], dtype=torch.bool, device=values.device))
 
     def __post_init__(self) -> None:
@@ -40,11 +40,11 @@ class Tokens:
             raise ValueError(f"mask: expected shape {expected}, one value for each token, got {got}")
 
     def each(self, function: Callable[[Tensor], Tensor]) -> "Tokens":
-        """A function of both tensors."""
+        """Apply a function to both tensors."""
         return Tokens(function(self.values), function(self.mask))
 
     def hidden(self, rows: Tensor | None = None) -> "Tokens":
-        """The same with no real token in the examples where rows (B,) is True, or in any."""
+        """The same without real tokens in the examples where rows (B,) is True; for None, in all of them."""
         if rows is None:
             return Tokens(self.values, torch.zeros_like(self.mask))
         return Tokens(self.values, self.mask & ~rows.reshape(-1, *[1] * (self.mask.ndim - 1)))
@@ -52,15 +52,15 @@ class Tokens:
 
 @dataclass(frozen=True, kw_only=True)
 class Conditioning:
-    """What a network is given beside z; each family maps the names of inputs to tensors, and may be empty.
+    """What conditions a network beside z; each family maps names of inputs to tensors, and may be empty.
 
     Attributes:
-        tokens: sequences that are attended to, such as the text.
+        tokens: sequences to attend to, such as text.
         maps: videos on z's grid, (B, C', F, H, W), such as the previous stage's.
-        numbers: values for each video (B,) or for each of its frames (B, F); NaN says that one is unknown.
-        times: when each frame is seen, in seconds, (B, F); None: at equal distances, the whole clip from its beginning.
-        images: True for examples whose frames are independent images packed like a video, (B,): nothing may cross
-            their frames [Ho et al. 2022, arXiv:2210.02303, Sec. 2.6].
+        numbers: values for each video (B,) or each of its frames (B, F); NaN means unknown.
+        times: time of each frame in seconds, (B, F); None: evenly spaced frames, the whole clip from its beginning.
+        images: True for examples whose frames are independent images, packed like a video, (B,): no information may
+            pass between their frames [Ho et al. 2022, arXiv:2210.02303, Sec. 2.6].
     """
 
     tokens: Mapping[str, Tokens] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Conditioning:
     images: Tensor | None = None
 
     def each(self, function: Callable[[Tensor], Tensor]) -> Self:
-        """A function of every tensor."""
+        """Apply a function to every tensor."""
         return replace(
             self,
             tokens={name: tokens.each(function) for name, tokens in self.tokens.items()},
@@ -81,7 +81,7 @@ class Conditioning:
         )
 
     def __or__(self, other: Self) -> Self:
-        """Both together; what both have is taken from the other."""
+        """Both combined; what both have is taken from `other`."""
         return replace(
             self,
             tokens={**self.tokens, **other.tokens},
@@ -93,19 +93,19 @@ class Conditioning:
 
     @property
     def names(self) -> set[str]:
-        """Those of all inputs there are."""
+        """The names of all inputs in it."""
         return {*self.tokens, *self.maps, *self.numbers}
 
-    def only(self, names: Container[str]) -> Self:
-        """The inputs of these names alone."""
+    def lacking(self, name: str) -> Self:
+        """All inputs but the one of this name."""
 
-        def kept(family: Mapping[str, V]) -> dict[str, V]:
-            return {name: value for name, value in family.items() if name in names}
+        def others(family: Mapping[str, V]) -> dict[str, V]:
+            return {own: value for own, value in family.items() if own != name}
 
-        return replace(self, tokens=kept(self.tokens), maps=kept(self.maps), numbers=kept(self.numbers))
+        return replace(self, tokens=others(self.tokens), maps=others(self.maps), numbers=others(self.numbers))
 
     def select(self, rows: Tensor) -> Self:
-        """The conditioning of some examples of the batch."""
+        """The conditioning of some examples of the batch, by index or mask."""
         return self.each(lambda value: value[rows])
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
@@ -117,7 +117,7 @@ class Conditioning:
         return self.each(lambda value: value.new_zeros(count, *value.shape[1:]))
 
     def window(self, window: Window) -> Self:
-        """What belongs to a box of the video: maps are cut in space and time, what each frame has in time."""
+        """The part that belongs to a box of the video: maps are cut in space and time, values per frame in time."""
         frames = slice(window.frames.start, window.frames.stop)
 
         def of_frames(value: Tensor, plain: int) -> Tensor:
@@ -132,9 +132,9 @@ class Conditioning:
         )
 
     def without(self, name: str, rows: Tensor | None = None) -> Self:
-        """With the tokens of an input hidden in the examples where rows (B,) is True, or in all of them.
+        """Hide the tokens of an input in the examples where rows (B,) is True; for None, in all of them.
 
-        Of text this is the null prompt of classifier-free guidance. Nothing changes where there is no such input.
+        For text this is the null prompt of classifier-free guidance. Without such an input nothing changes.
         """
         if name not in self.tokens:
             return self
@@ -142,9 +142,9 @@ class Conditioning:
 
 
 def stacked(several: Iterable[Conditioning]) -> Conditioning:
-    """Batches one after the other, as one; all have the same inputs, of equal shapes but for their first axis.
+    """Several batches concatenated; all must have the same inputs, of equal shapes except for the first axis.
 
-    Raises ValueError if they have not.
+    Raises ValueError if they do not.
     """
     parts = list(several)
     first = parts[0]

@@ -1,4 +1,4 @@
-"""Tensor shapes: the one place that broadcasts and the one place that complains.
+"""Tensor shapes: the one place that broadcasts values over videos and the one place that checks shapes.
 
 Dimension letters used in every docstring of this package:
 B batch, C channels, F frames, H height, W width, L text tokens, D features.
@@ -66,7 +66,7 @@ class Window(NamedTuple):
 
     @property
     def volume(self) -> int:
-        """Its pixels, over all frames."""
+        """Its number of pixels, over all frames."""
         return math.prod(self.sizes)
 
     def of(self, video: Tensor) -> Tensor:
@@ -75,18 +75,18 @@ class Window(NamedTuple):
         return video[..., frames, rows, columns]
 
     def within(self, outer: "Window") -> "Window":
-        """The same place, counted from where `outer` begins."""
+        """The same box in coordinates relative to `outer`."""
         moved = (range(own.start - o.start, own.stop - o.start) for own, o in zip(self, outer, strict=True))
         return Window(*moved)
 
 
 def has_data(tensor: Tensor) -> bool:
-    """Whether a tensor has values, which those that only count what work costs have not."""
+    """Whether a tensor has values; those of dry runs, which only measure cost, have none."""
     return type(tensor) in (Tensor, Parameter) and not tensor.is_meta
 
 
 def aligned(x: Tensor, like: Tensor) -> Tensor:
-    """A view of values of examples (B,) or of frames (B, F) that broadcasts over `like`, (B, ...) or (B, C, F, ...)."""
+    """Values per example (B,) or per frame (B, F) as a view that broadcasts over `like`, (B, ...) or (B, C, F, ...)."""
     if x.shape == like.shape[:1]:
         return x.reshape(-1, *[1] * (like.ndim - 1))
     if like.ndim > 2 and x.shape == (like.shape[0], like.shape[2]):
@@ -96,12 +96,12 @@ def aligned(x: Tensor, like: Tensor) -> Tensor:
 
 
 def expand_like(x: Tensor, like: Tensor) -> Tensor:
-    """Values of examples (B,) or of frames (B, F), so that they broadcast over `like`, in its dtype."""
+    """Values per example (B,) or per frame (B, F) as a view that broadcasts over `like`, in its dtype."""
     return aligned(x.to(like.dtype), like)
 
 
 def blend(a: Tensor, x: Tensor, b: Tensor, y: Tensor) -> Tensor:
-    """a x + b y for shares a and b, (B,) or (B, F), of videos (B, C, F, H, W), in as few passes as can be."""
+    """a x + b y of videos (B, C, F, H, W) with coefficients a and b, (B,) or (B, F), in as few passes as possible."""
     return torch.addcmul(expand_like(a, x) * x, expand_like(b, y), y)
 
 

@@ -152,7 +152,7 @@ def test_processes_share_the_work_and_change_nothing(cli: Cli, model: Path, film
 @pytest.mark.parametrize(
     ("words", "told_"),
     [
-        (["--metrics", "fdv"], "unknown metric 'fdv'; did you mean 'fvd'?"),
+        (["--metrics", "fdv"], "unknown measure 'fdv'; did you mean 'fvd'?"),
         (["--metrics", "frechet[mobilnet]"], "did you mean 'mobilenet_v2'?"),
         (["--metrics", ","], "expected the name of a metric"),
         (["--metrics", "fvd"], "nothing can be measured: FVD: no i3d was named"),

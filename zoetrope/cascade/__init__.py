@@ -1,1 +1,1 @@
-"""Stages as data, the functions that carry a video from one to the next, and the loop that runs them."""
+"""Stages as data, the functions that prepare one stage's video for the next, and the loop that samples a stage."""

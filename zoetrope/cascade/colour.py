@@ -1,7 +1,7 @@
-"""Colour honesty: what a stage does to the mean and the deviation of every channel of the video that it was given.
+"""Colour drift: how a stage changes the mean and the standard deviation of each channel of its input video.
 
-Super-resolution adds frames and detail; it has no reason to brighten, tint or fade. Where it does, the shift adds up
-over a cascade, and is known at once in these six numbers a video.
+Super-resolution adds frames and detail; it has no reason to brighten, tint or fade. Shifts add up over a cascade, and
+these six numbers per video reveal them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,11 +13,11 @@ from torch import Tensor
 
 MEAN_LIMIT = 0.02
 STD_LIMIT = 0.05
-"""How far a stage may move a channel, of the range from black to white, before it is worth a warning.
+"""How far a stage may shift a channel, as a share of the range from black to white, before it is worth a warning.
 
-A mean that is off by 5 levels of 255 is seen where two videos are played side by side; that of a true clip differs by
-less than 0.0001 from that of its reduction. Its deviation is larger than its reduction's, by up to 0.015 in toybox
-for one doubling: the detail that a stage is there to add.
+A mean that is off by 5 levels of 255 is visible side by side. The means of a real clip and its downsampled copy differ
+by less than 0.0001. The clip's deviation is larger than its copy's, by up to 0.015 in toybox for one doubling: that is
+the detail that a stage should add.
 """
 
 
@@ -30,13 +30,13 @@ class Tone:
 
     @classmethod
     def of(cls, video: Tensor) -> Self:
-        """The tone of one video (C, F, H, W) in [-1, 1], clipped to that; frame by frame, so as not to copy it."""
+        """The tone of one video (C, F, H, W), clipped to [-1, 1]; computed frame by frame, without a copy of it."""
         frames, channels = video.shape[1], video.shape[0]
         moments = torch.empty(2, frames, channels, device=video.device)
         frame = torch.empty(channels, *video.shape[2:], device=video.device)
         for number in range(frames):
             torch.clamp(video[:, number], -1, 1, out=frame)
-            # Several times as fast as torch.var_mean: sums by rows, and twice through the frame, which is exact enough.
+            # Several times as fast as torch.var_mean: sums over rows, in two passes, which is accurate enough.
             mean = frame.sum(2).mean(1) / frame.shape[2]
             rows = torch.linalg.vector_norm(frame.sub_(mean[:, None, None]), dim=2)
             moments[0, number], moments[1, number] = rows.square().mean(1) / frame.shape[2], mean
@@ -45,20 +45,20 @@ class Tone:
 
     @classmethod
     def joined(cls, tones: Sequence[Self]) -> Self:
-        """The tone of equally long videos put together."""
+        """The tone of videos of equal length taken together."""
         mean = torch.tensor([tone.mean for tone in tones], dtype=torch.float64)
         return cls._pooled(mean, torch.tensor([tone.std for tone in tones], dtype=torch.float64).square())
 
     @classmethod
     def _pooled(cls, mean: Tensor, variance: Tensor) -> Self:
-        """Of the moments (N, C) of equal parts: the variance within them and that between them."""
+        """The tone of equal parts from their moments (N, C): the variance is that within parts plus that between."""
         std = (variance.mean(0) + mean.var(0, correction=0)).sqrt()
         return cls(mean=tuple(mean.mean(0).tolist()), std=tuple(std.tolist()))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Colour:
-    """The tone of what a stage was given, and of what it made of it."""
+    """The tone of a stage's input video and of its output."""
 
     input: Tone
     output: Tone
@@ -70,18 +70,18 @@ class Colour:
 
     @classmethod
     def joined(cls, colours: Iterable[Self]) -> Self:
-        """The colour of equally long clips, one after the other."""
+        """The colour of clips of equal length, taken together."""
         parts = list(colours)
         return cls(input=Tone.joined([c.input for c in parts]), output=Tone.joined([c.output for c in parts]))
 
     @property
     def mean_shift(self) -> tuple[float, ...]:
-        """By how much each channel's mean rose."""
+        """How much each channel's mean rose."""
         return tuple(after - before for before, after in zip(self.input.mean, self.output.mean, strict=True))
 
     @property
     def std_shift(self) -> tuple[float, ...]:
-        """By how much each channel's deviation rose."""
+        """How much each channel's deviation rose."""
         return tuple(after - before for before, after in zip(self.input.std, self.output.std, strict=True))
 
     @property
@@ -94,7 +94,7 @@ class Colour:
         return f"mean {_signed(self.mean_shift)}, deviation {_signed(self.std_shift)}"
 
     def to_json(self) -> dict[str, list[float] | bool]:
-        """The twelve numbers of three channels, their differences, and whether they are large."""
+        """Means and deviations by channel, their shifts, and whether the colours drift."""
         values = {
             "input_mean": self.input.mean, "input_std": self.input.std,
             "output_mean": self.output.mean, "output_std": self.output.std,

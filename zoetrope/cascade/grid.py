@@ -1,4 +1,4 @@
-"""A cascade on another grid: videos of another size, length or frame rate from the networks that there are."""
+"""A cascade on another grid: videos of another size, length or frame rate from the same networks."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,16 +6,16 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.shapes import VideoShape
 
 FAR = 1.25
-"""How many times as large or as small as in training a size, length or rate may be before it is worth a warning."""
-AROUND = 32  # pixels either way within which the nearest size is looked for
+"""The factor by which a size, length or rate may differ from the one in training before it is worth a warning."""
+AROUND = 32  # pixels in each direction to search for the nearest size
 
 
 def on_grid(
     spec: CascadeSpec, *, size: tuple[int, int] | None = None, frames: int | None = None, fps: float | None = None
 ) -> CascadeSpec:
-    """The cascade whose first stage makes videos of this size (height, width), length and rate; None: as it does.
+    """The cascade whose first stage makes videos of this size (height, width), length and rate; None: unchanged.
 
-    The stages after it add as many times as many frames and pixels as they did.
+    The stages after it multiply frames and pixels by the same factors as before.
     Raises ValueError, with the nearest legal size, for one that a network cannot process.
     """
     first = spec.stages[0].shape
@@ -40,7 +40,7 @@ def on_grid(
 
 
 def far_from(trained: CascadeSpec, asked: CascadeSpec) -> str:
-    """How the first stage's grid differs from the one it was trained on, where that is by more than `FAR`; else ""."""
+    """How the first stage's grid differs from its grid in training, where by more than a factor of `FAR`; else ""."""
     old, new = trained.stages[0].shape, asked.stages[0].shape
     names = {"frames": "frames", "height": "pixels high", "width": "pixels wide", "fps": "frames a second"}
     told = []
@@ -52,7 +52,7 @@ def far_from(trained: CascadeSpec, asked: CascadeSpec) -> str:
 
 
 def _refusal(spec: CascadeSpec, first: VideoShape, begun: VideoShape) -> str | None:
-    """Why a stage cannot process what becomes of this grid; None if all can."""
+    """Why a stage cannot process its grid if the cascade begins with `begun`; None if all stages can."""
     for stage in spec.stages:
         shape = _grown(stage.shape, first, begun)
         try:
@@ -63,7 +63,7 @@ def _refusal(spec: CascadeSpec, first: VideoShape, begun: VideoShape) -> str | N
 
 
 def _grown(shape: VideoShape, first: VideoShape, begun: VideoShape) -> VideoShape:
-    """What becomes of a stage's shape if the cascade begins with another: as many times as much as before."""
+    """A stage's shape if the cascade begins with `begun` instead of `first`: the same multiple of it."""
     axes = ("frames", "height", "width")
     sizes = {axis: getattr(begun, axis) * (getattr(shape, axis) // getattr(first, axis)) for axis in axes}
     return VideoShape(**sizes, fps=begun.fps * shape.fps / first.fps)

@@ -1,7 +1,8 @@
-"""What older versions wrote, as it is written today: the one place that knows how descriptions have changed.
+"""Migration of descriptions that older versions wrote: the one place that knows how the format has changed.
 
-Today's format is 4. Before it, stages had a source, a fill and a level of its noise in place of inputs, guidance was a
-number or the fields of an oscillation, and trainings said what inputs say now. Before 3, noise was that of "mersenne".
+The format is 4 today. Before it, a stage had a source, a fill and a level of augmentation instead of inputs; guidance
+was a number or the fields of an oscillation; and trainings held fields that inputs hold now. Before format 3, noise was
+always drawn by "mersenne".
 """
 
 from collections.abc import Mapping
@@ -14,11 +15,11 @@ MOVED = {
     "training.augment": "inputs.low_res.augment",
     "training.text_dropout": "inputs.text.dropout",
 }
-"""Fields of a stage that went elsewhere, by the paths that they had."""
+"""Old path of a field that moved -> its path today, both from the stage."""
 
 
 def path_of_today(path: str) -> str:
-    """The path from a stage of one of its fields, wherever that was before."""
+    """Today's path of a stage's field, from its path today or in older versions."""
     for old, new in MOVED.items():
         if path == old or path.startswith(f"{old}."):
             return new + path.removeprefix(old)
@@ -26,14 +27,14 @@ def path_of_today(path: str) -> str:
 
 
 def cascade_path_of_today(path: str) -> str:
-    """The path from a cascade of a field of a stage, "stages.ssr1.fill", wherever that was before."""
+    """Today's path from the cascade of a stage's field, such as "stages.ssr1.fill", from a path old or new."""
     section, _, rest = path.partition(".")
     name, _, field = rest.partition(".")
     return f"stages.{name}.{path_of_today(field)}" if section == "stages" and field else path
 
 
 def recipe_path_of_today(path: str) -> str:
-    """The path from a recipe of a field of a stage or of its training, wherever that was before."""
+    """Today's path from the recipe of a field of a stage or its training, from a path old or new."""
     section, _, rest = path.partition(".")
     if section == "cascade":
         return f"cascade.{cascade_path_of_today(rest)}"
@@ -43,12 +44,12 @@ def recipe_path_of_today(path: str) -> str:
 
 
 def cascade_of_today(cascade: Any) -> Any:
-    """The JSON of a cascade with a "noise", which those of before there was a choice do not have."""
+    """The JSON of a cascade with a "noise", which cascades from before there was a choice lack."""
     return {"noise": "mersenne", **cascade} if isinstance(cascade, dict) else cascade
 
 
 def stage_of_today(stage: Any) -> Any:
-    """The fields of a stage with inputs in place of a source."""
+    """The fields of a stage with inputs instead of a source."""
     if not isinstance(stage, Mapping):
         return stage
     stage = dict(stage)
@@ -67,7 +68,7 @@ def stage_of_today(stage: Any) -> Any:
 
 
 def guidance_of(value: Any) -> Any:
-    """A number as text guidance of that weight, and the fields of an oscillation as the kind that they are of."""
+    """A number as text guidance of that weight; the fields of an oscillation with their "type"."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return {"type": "text", "weight": value}
     if isinstance(value, Mapping) and "type" not in value and {"high", "low", "constant"} & value.keys():
@@ -76,7 +77,7 @@ def guidance_of(value: Any) -> Any:
 
 
 def recipe_of_today(recipe: Any) -> Any:
-    """The JSON of a recipe whose stages' inputs say what their trainings said before."""
+    """The JSON of a recipe, with fields that belonged to trainings moved to the inputs of their stages."""
     if not isinstance(recipe, dict) or not isinstance(recipe.get("cascade"), dict):
         return recipe
     cascade, training = cascade_of_today(recipe["cascade"]), recipe.get("training")
@@ -96,7 +97,7 @@ def recipe_of_today(recipe: Any) -> Any:
 
 
 def _with_inputs(stage: Any, moved: Mapping[str, Mapping[tuple[str, str], Any]]) -> Any:
-    """A stage whose inputs have the fields that its training had."""
+    """A stage whose inputs have the fields that moved there from its training."""
     own = moved.get(str(stage.get("name")), {}) if isinstance(stage, dict) else {}
     if not own:
         return stage

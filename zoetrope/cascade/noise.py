@@ -1,7 +1,7 @@
-"""Noise as a function of what it is for.
+"""Noise as a pure function of its purpose.
 
-A video's noise depends on the seed, its own number, the stage, the step and the frame, and on nothing else: not on the
-batch it is sampled in, not on tiling, not on how many processes share the work.
+A video's noise depends on the seed, the sample number, the stage, the step and the frame, and on nothing else: not on
+the batch, the tiling or the number of processes.
 """
 
 import hashlib
@@ -17,10 +17,10 @@ from torch import Tensor
 from zoetrope.shapes import VideoShape, Window, has_data
 
 Scheme = Literal["philox", "mersenne"]
-"""How noise is drawn. "philox": NumPy's normals of a Philox generator, whose key of 128 bits is a hash of all that the
-noise depends on: two frames of equal noise are out of the question, and it is the same on every platform but for the
-last bit of one value in thousands. "mersenne": PyTorch's generator, which takes 32 bits of its seed into account, so
-that two of some hundred thousand frames are likely to be equal; what models were sampled with before there was another.
+"""How noise is drawn. "philox": NumPy's normals from a Philox generator, whose 128-bit key is a hash of everything the
+noise depends on. No two frames get equal noise, and every platform draws the same, except for the last bit of one value
+in thousands. "mersenne": PyTorch's generator, the only scheme of older models. It uses 32 bits of its seed, so among
+some hundred thousand frames two are likely to get equal noise.
 """
 
 WORTH_THREADS = 2**22  # values
@@ -29,14 +29,14 @@ WORTH_THREADS = 2**22  # values
 def seeded(*parts: SupportsIndex | str) -> int:
     """A seed for `torch.Generator` that depends on every part, from 0 to 2^63 - 1.
 
-    Whole numbers of any type, NumPy's say, count as what they are. The generator of a CPU looks at the last 32 bits
-    alone: among 77,000 seeds two are as likely as not to draw the same.
+    Integers of any type, such as NumPy's, give the same seed. The CPU generator uses the last 32 bits only: among
+    77,000 seeds two are as likely as not to draw the same numbers.
     """
     return _hashed(8, parts) >> 1
 
 
 def _hashed(size: int, parts: Sequence[SupportsIndex | str]) -> int:
-    """A number of so many bytes that depends on every part."""
+    """A number of `size` bytes that depends on every part."""
     plain = tuple(part if isinstance(part, str) else operator.index(part) for part in parts)
     return int.from_bytes(hashlib.blake2b(repr(plain).encode(), digest_size=size).digest(), "big")
 
@@ -57,9 +57,9 @@ def window_noise(
     window: Window,
     scheme: Scheme = "philox",
 ) -> Tensor:
-    """A window (B, C, F, H, W) of the noise of these samples' videos; each frame is drawn whole and cut."""
+    """A window (B, C, F, H, W) of the noise of these samples' videos; each frame is drawn whole, then cropped."""
     noise = torch.empty(len(samples), channels, *map(len, window))
-    if not has_data(noise):  # only what it costs is asked for
+    if not has_data(noise):  # a dry run needs only the shape
         return torch.randn(noise.shape)
     rows, columns = (slice(axis.start, axis.stop) for axis in window[1:])
     places = [(place, index) for place in range(len(samples)) for index in range(len(window.frames))]
@@ -70,7 +70,7 @@ def window_noise(
             _fill(drawn, scheme, (seed, samples[place], purpose, window.frames[index]))
             noise[place, :, index] = drawn[:, rows, columns]
 
-    # A generator fills its tensor in one thread.
+    # A generator fills its tensor in a single thread, so several of them run side by side.
     threads = torch.get_num_threads() if noise.numel() >= WORTH_THREADS else 1
     if threads == 1:
         draw(places)

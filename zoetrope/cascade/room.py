@@ -1,4 +1,4 @@
-"""Main memory: what this machine has, and what this process may still take of it."""
+"""Main memory: how much this machine has, and how much of it this process may still take."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 ROOT = Path("/")
 UNKNOWN = 4 * 10**9
-"""Taken for the main memory where the system does not tell."""
+"""Assumed size of main memory where the system does not report it."""
 
 
 _LACKING = (  # what errors of PyTorch and of its libraries say where memory does not suffice
@@ -34,9 +34,9 @@ def installed() -> int:
 
 
 def available(root: Path = ROOT) -> int:
-    """Bytes that can be taken without harm: what is free, or less where the process is limited.
+    """Bytes that can safely be taken: the free memory, or less where the process is limited.
 
-    All there is on systems that do not tell what is free. `root` is where Linux's own files are looked for.
+    All of main memory on systems that do not report what is free. `root` is where Linux's own files are looked up.
     """
     limit = allowed(root)
     free = _free(root)
@@ -44,7 +44,7 @@ def available(root: Path = ROOT) -> int:
 
 
 def allowed(root: Path = ROOT) -> int | None:
-    """Bytes that this process may still take: by `ulimit -v` and `-d`, and by the cgroups it is in, as containers are.
+    """Bytes that this process may still take under `ulimit -v` and `-d` and under its cgroups, such as a container's.
 
     None where nothing limits it.
     """
@@ -63,7 +63,7 @@ def _free(root: Path) -> int:
 
 
 def _resource_limits(root: Path) -> Iterator[int]:
-    """What is left of the address space and of the data segment, where the shell or a scheduler has limited them."""
+    """What is left of the address space and of the data segment, where a shell or scheduler limits them."""
     try:
         import resource
     except ImportError:  # as on Windows
@@ -79,7 +79,7 @@ def _resource_limits(root: Path) -> Iterator[int]:
 
 
 def _cgroup_limits(root: Path) -> Iterator[int]:
-    """What is left in each group of processes that this one is in, from its own up; caches of files do not count."""
+    """What is left in each cgroup of this process, from its own upwards; file caches do not count as used."""
     table = root / "proc/self/cgroup"
     if not table.exists():
         return
@@ -102,7 +102,7 @@ def _cgroup_limits(root: Path) -> Iterator[int]:
 
 
 def _left(folder: Path, limit: str, used: str, cache: str) -> int | None:
-    """What a group may still take; None where it has no limit, or is not seen from here."""
+    """What a cgroup may still take; None where it has no limit, or its files are not visible."""
     try:
         most = (folder / limit).read_text().strip()
         if not most.isdigit() or int(most) >= 2**60:  # "max", or the largest number there is
@@ -131,7 +131,7 @@ if sys.platform == "win32":
         ]
 
     def _windows() -> _Memory:
-        """What Windows tells of main memory."""
+        """Main memory as Windows reports it."""
         status = _Status()
         status.length = ctypes.sizeof(_Status)
         ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))

@@ -1,4 +1,4 @@
-"""Run one stage: from noise, what it is told and the previous stage's video to this stage's video."""
+"""Sample one stage: from noise, conditioning and the previous stage's video to this stage's video."""
 
 import logging
 from collections import deque
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from zoetrope.cascade.execution.call import Calls
 from zoetrope.cascade.execution.layout import Layout, layout_here
-from zoetrope.cascade.execution.meta import META
 from zoetrope.cascade.execution.run import denoiser
 from zoetrope.cascade.execution.tiles import Tile
 from zoetrope.cascade.noise import Scheme, window_noise
@@ -18,7 +17,8 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import dynamically_thresholded, keeping, per_step
 from zoetrope.diffusion.level import NoiseLevel
-from zoetrope.inputs import Extent, Noise
+from zoetrope.inputs import Noise
+from zoetrope.inputs.text import TEXT
 from zoetrope.networks import Network
 from zoetrope.routines import Ready
 from zoetrope.shapes import Window
@@ -30,15 +30,15 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """Which videos are sampled, and where: sample numbers of a seed, a device and the type networks compute in.
+    """Which videos are sampled and how: a seed, sample numbers, a device and the dtype that networks compute in.
 
     Attributes:
         negative: text that guidance leads away from, with as many tokens as the prompts.
-        memory: what the whole process may hold at its peak, in bytes; see
+        memory: the largest peak memory of the whole process, in bytes; see
             `zoetrope.cascade.execution.layout.plan_layout`.
-        layout: used instead, if given.
+        layout: used as it is instead of planning one for `memory`.
         scheme: how noise is drawn from the seed and the sample numbers.
-        noise: used instead, if given: the noise of the whole batch, on any device.
+        noise: used instead of drawn noise: that of the whole batch, on any device.
     """
 
     seed: int
@@ -56,7 +56,7 @@ class Draw:
             raise ValueError(f"dtype: expected torch.float32, torch.bfloat16 or torch.float16, got {self.dtype}")
 
     def row(self, number: int) -> "Draw":
-        """The same for one video of the batch."""
+        """The draw of a single video of the batch."""
         given = self.noise
         noise = None if given is None else lambda purpose, window: given(purpose, window)[number : number + 1]
         return replace(self, samples=[self.samples[number]], noise=noise)
@@ -65,17 +65,17 @@ class Draw:
 def sample_stage(
     stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw
 ) -> Iterator[Tensor]:
-    """Yield x_hat (B, C, F, H, W) after each denoising step of a stage; the last is what it made.
+    """Yield x_hat (B, C, F, H, W) after each denoising step of a stage; the last one is the stage's video.
 
-    It lies in [-1, 1] where the stage has a threshold.
+    x_hat lies in [-1, 1] where the stage has a threshold.
 
-    `given` is what is told of each of draw.samples, the text first of all: the network is told what the stage has
-    inputs for. `video` (B, C, f, h, w) is what the previous stage made. The network works in tiles where memory asks
-    for it, which changes the result by rounding at most. Drop each x_hat before you ask for the next one: that saves
-    the memory of a video.
+    `given` is the conditioning of each of draw.samples, such as the text; a stage without a text input is not told any.
+    `video` (B, C, f, h, w) is the previous stage's video. The network runs in tiles where memory requires it, which
+    changes the result by rounding at most. Drop each x_hat before you ask for the next one: that saves the memory of
+    one video.
 
-    Raises ValueError if draw.memory does not suffice, and for a distilled stage if it is asked for what it was not
-    distilled for, or is given negative text.
+    Raises ValueError if draw.memory does not suffice, and for a distilled stage if it is sampled in a way that it was
+    not distilled for, or gets negative text.
     """
     stage.check_sampling()
     if draw.negative is not None and stage.network.guided and stage.sampling.guided:
@@ -85,7 +85,7 @@ def sample_stage(
 
 
 def ready(stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw) -> Ready:
-    """A stage that is ready to run. Raises ValueError if draw.memory does not suffice."""
+    """The stage, ready for its routine. Raises ValueError if draw.memory does not suffice."""
     log.debug("stage %s", stage.name)
     layout = draw.layout or layout_here(stage, len(draw.samples), text_length(given), draw.memory, draw.device)
     if len(layout.tiles) > 1:
@@ -108,22 +108,22 @@ def ready(stage: StageSpec, network: Network, given: Conditioning, video: Tensor
 
 
 def stage_video(stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw) -> Tensor:
-    """What a stage makes, (B, C, F, H, W): the last that `sample_stage` yields."""
+    """The video (B, C, F, H, W) of a stage: the last one that `sample_stage` yields."""
     return deque(sample_stage(stage, network, given, video, draw), maxlen=1).pop()
 
 
 def sampling_levels(stage: StageSpec, draw: Draw) -> list[NoiseLevel]:
-    """The noise levels (B,) that the steps of a stage lead through, from noise to data."""
+    """The noise levels (B,) that a stage steps through, from noise to data."""
     times = torch.linspace(1, 0, stage.sampling.steps + 1, dtype=torch.float64)
     return [stage.schedule(t.expand(len(draw.samples)).to(draw.device)) for t in times]
 
 
 def calls_of(stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw) -> Calls:
-    """What `sample_stage` makes the network's calls from."""
+    """The network calls of `sample_stage`, for the whole batch."""
     return Calls(
         stage=stage,
         network=network,
-        given=given.only(_names(stage)),
+        given=given if stage.input(TEXT) is not None else given.lacking(TEXT),
         video=video,
         noise=lambda purpose, window: _noise(stage, draw, purpose, window),
         step=per_step(sampling_levels(stage, draw), range(stage.sampling.steps)),
@@ -144,13 +144,6 @@ def _calls(
         calls_of(stage, network, given.select(row), None if video is None else video[row], draw.row(int(row)))
         for row in rows
     ]
-
-
-def _names(stage: StageSpec) -> set[str]:
-    """What the values are called that a stage's network is told."""
-    alone = Extent(videos=1, grid=(1, 1, 1), tokens=1, width=1)
-    with META:
-        return {name for each in stage.told for name in each.blank(alone).names}
 
 
 def text_length(given: Conditioning) -> int:

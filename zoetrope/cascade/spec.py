@@ -26,20 +26,20 @@ from zoetrope.text import TextEncoder
 
 MOST_STEPS = 100_000
 Steps = Annotated[int, Field(ge=1, le=MOST_STEPS)]
-MOST_PIXELS = 2**36  # of a stage's video, over all frames; 500 times those of the paper's largest
+MOST_PIXELS = 2**36  # of a stage's video, over all frames; 500 times the paper's largest
 
 
 class SamplingSpec(Config):
     """How a stage is sampled.
 
     Attributes:
-        sampler: the way from noise to data.
+        sampler: the solver that steps from noise to data.
         steps: denoising steps.
-        guidance: how it is guided; a number w stands for text guidance of that weight, x_c + w (x_c - x_u); 0 is none.
+        guidance: how it is guided; a number w means text guidance of that weight, x_c + w (x_c - x_u); 0 is none.
         threshold: "static" clips x_hat to [-1, 1]; a number in (0, 1] is the percentile of dynamic thresholding.
-        routine: what it does from start to end.
-        keep_frames: whether a temporal stage gives the frames that it was given back as they are, and makes new ones
-            alone; the paper's stages make all of them anew.
+        routine: how the sampler is run from start to end.
+        keep_frames: whether a temporal stage returns its input frames unchanged and makes only the frames between;
+            the paper's stages generate all of them anew.
     """
 
     sampler: Sampler = DDIM()
@@ -70,12 +70,12 @@ class SamplingSpec(Config):
 
 
 class Distilled(Config):
-    """What a distilled network was distilled for, and so what it may be asked.
+    """What a network was distilled for, and so how it may be sampled.
 
     Attributes:
-        steps: of DDIM, each of which covers 1 / steps of diffusion time; None: any number of steps of any sampler.
-        stochastic: whether it learnt the levels between those as well. The stochastic sampler then takes twice as many.
-        weights: the lowest and the highest guidance weight. (0, 0): its network is not told any and is not guided.
+        steps: number of DDIM steps, each covering 1 / steps of diffusion time; None: any number, with any sampler.
+        stochastic: whether it also learnt the levels halfway between. The stochastic sampler then takes twice as many.
+        weights: the lowest and highest guidance weight. (0, 0): the network takes no weight and is not guided.
     """
 
     steps: Steps | None
@@ -89,7 +89,7 @@ class Distilled(Config):
         return self
 
     def check(self, where: str, sampling: SamplingSpec) -> None:
-        """Raise ValueError, with what is legal, for sampling that it was not distilled for."""
+        """Raise ValueError, with the legal values, for sampling that it was not distilled for."""
         low, high = self.weights
         if wrong := [weight for weight in sampling.weights() if not low <= weight <= high]:
             legal = f"a weight from {low:g} to {high:g}" if high else "0"
@@ -107,15 +107,15 @@ class StageSpec(Config):
     """One diffusion model of a cascade.
 
     Attributes:
-        name: of the stage, as options and folders call it: a small letter, then small letters, digits, "_" and "-".
-        shape: what the stage makes.
-        inputs: what its network is told beside z.
+        name: as in options and folders: a lower-case letter, then lower-case letters, digits, "_" and "-".
+        shape: of the stage's videos.
+        inputs: what conditions its network beside z.
         network: the architecture.
-        sampling: how it is sampled unless options say otherwise.
-        schedule: how much noise there is at which time, in training and in sampling.
+        sampling: how it is sampled by default.
+        schedule: the noise level at each time, in training and in sampling.
         prediction: what the network's output means: the clean video x, the noise eps, v = alpha eps - sigma x,
             or flow = eps - x.
-        distilled: what its network was distilled for; None: it was not.
+        distilled: what its network was distilled for; None: it was not distilled.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=64)]
@@ -134,12 +134,12 @@ class StageSpec(Config):
 
     @property
     def source(self) -> VideoShape | None:
-        """The grid of the video that the stage is made from; None: it is made from noise and what it is told alone."""
+        """The grid of the video that the stage enlarges; None: it starts from noise and its other inputs alone."""
         return next((each.source for each in self.inputs if each.source is not None), None)
 
     @property
     def told(self) -> tuple[Input, ...]:
-        """All that its network is told: its inputs, and the weight of guidance where it was distilled for that."""
+        """All inputs of its network: the stage's, and the guidance weight where it was distilled to take one."""
         if not self.network.guided:
             return self.inputs
         low, high = (0.0, 0.0) if self.distilled is None else self.distilled.weights
@@ -150,21 +150,21 @@ class StageSpec(Config):
         return next((each for each in self.inputs if each.name == name), None)
 
     def with_input(self, new: Input) -> Self:
-        """The stage with an input in the place of its own of that name, if it has one."""
+        """The stage with this input instead of its own of the same name, if it has one."""
         return self.with_(inputs=tuple(new if own.name == new.name else own for own in self.inputs))
 
     def on(self, shape: VideoShape, source: VideoShape | None = None) -> Self:
-        """The stage on another grid, made from another stage's video of shape `source`."""
+        """The stage on another grid, with a source video of shape `source`."""
         return self.with_(shape=shape, inputs=tuple(each.on(shape, source) for each in self.inputs))
 
     def check_sampling(self) -> None:
-        """Raise ValueError, with what is legal, if the stage is sampled in a way that it was not distilled for."""
+        """Raise ValueError, with the legal values, if the stage is sampled in a way that it was not distilled for."""
         if self.distilled is not None:
             self.distilled.check(f"stage {self.name!r}", self.sampling)
 
     @property
     def kind(self) -> Literal["base", "tsr", "ssr"]:
-        """What the two shapes make of the stage: base, temporal or spatial super-resolution."""
+        """The stage's task, from its two shapes: base, temporal or spatial super-resolution."""
         if self.source is None:
             return "base"
         return "tsr" if self.shape.frames > self.source.frames else "ssr"
@@ -190,7 +190,7 @@ class StageSpec(Config):
         return self
 
     def _expect_inputs(self) -> None:
-        """Raise ValueError unless the inputs are what the network reads, each once, and fit the stage's shape."""
+        """Raise ValueError unless the inputs are those that the network reads, each once, and fit the stage's shape."""
         names = [each.name for each in self.inputs]
         if len(set(names)) < len(names):
             raise ValueError(f"stage {self.name!r}: expected every input once, got {names}")
@@ -206,16 +206,16 @@ class StageSpec(Config):
 
 
 class CascadeSpec(Config):
-    """Stages that feed each other, and the frozen encoder of the text that they all read.
+    """Stages that feed each other, and the frozen text encoder that they share.
 
     Attributes:
         name: of the model, for people.
-        text: the frozen encoder of prompts; None: no stage is told any text.
+        text: the frozen encoder of prompts; None: no stage reads text.
         stages: in the order in which they run.
-        default_until: the last stage that runs unless another is named; None is the last one.
-        teachers: the originals of distilled stages, of the same names, which can run in their places.
-        trained_on: what the weights have seen, in a few words for people.
-        noise: the generator that makes noise of a seed. Models written before there was a choice used "mersenne".
+        default_until: the last stage that runs by default; None: the last of all.
+        teachers: the originals of distilled stages, by the same names, which can run instead of them.
+        trained_on: the training data, in a few words for people.
+        noise: how noise is drawn from a seed. Models written before there was a choice used "mersenne".
     """
 
     name: Annotated[str, Field(max_length=200)]
@@ -228,7 +228,7 @@ class CascadeSpec(Config):
 
     @classmethod
     def from_json(cls, value: Any) -> Self:
-        """As for any config; what older versions wrote keeps the noise of their time."""
+        """See `Config.from_json`; what older versions wrote keeps their scheme of noise."""
         return super().from_json(cascade_of_today(parse_json(value) if isinstance(value, str) else value))
 
     @model_validator(mode="after")
@@ -255,7 +255,7 @@ class CascadeSpec(Config):
         return self
 
     def _expect_text(self, stage: StageSpec) -> None:
-        """Raise ValueError if a stage reads text that the encoder does not give."""
+        """Raise ValueError if a stage reads text of another width than the encoder's."""
         if TEXT not in stage.network.reads:
             return
         if self.text is None:
@@ -266,9 +266,9 @@ class CascadeSpec(Config):
             raise ValueError(f"text: expected an encoder of {asked}, got {got}")
 
     def originals(self) -> "CascadeSpec":
-        """The cascade with teachers in the places of the stages that were distilled from them.
+        """The cascade with teachers instead of the stages that were distilled from them.
 
-        Raises ValueError if the teacher of a distilled stage is not known, or if no stage is distilled.
+        Raises ValueError if the teacher of a distilled stage is unknown, or if no stage is distilled.
         """
         distilled = [stage.name for stage in self.stages if stage.distilled is not None]
         if lost := [name for name in distilled if name not in {teacher.name for teacher in self.teachers}]:

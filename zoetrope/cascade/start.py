@@ -1,4 +1,4 @@
-"""Start a cascade from a video in the place of what one of its stages makes: which stage that is, and what fits it."""
+"""Start a cascade from a video instead of one of its stages' output: which stage that is, and which videos fit."""
 
 import math
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from zoetrope.video.naming import sequence_pattern
 
 Fit = Literal["exact", "crop"]
 SAME_RATE = 0.01
-"""Rates that differ by this share or less are the same: 23.976 pictures a second are 24."""
+"""Frame rates that differ by this share or less count as equal: 23.976 is 24."""
 UNTOLD_RATE = 1.0
-"""The rate of a picture that tells none."""
+"""The frame rate of a picture without one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """Videos in the place of what a stage makes: the stages after it run.
+    """Videos that replace a stage's output: only the stages after it run.
 
     Attributes:
         stage: the name of the stage that would have made them.
@@ -42,7 +42,7 @@ class Start:
 
 
 class Footage(NamedTuple):
-    """A file as a stage would have made it: the stage, the pictures, and the shape and seconds of the file itself."""
+    """A file read as a stage's output: the stage, the frames, and the shape and seconds of the file itself."""
 
     stage: StageSpec
     video: Video
@@ -50,15 +50,15 @@ class Footage(NamedTuple):
     seconds: float
 
     def start(self) -> Start:
-        """Start one video from it, which has to be one clip."""
+        """A start of one video from it; it must be a single clip."""
         return Start(stage=self.stage.name, video=self.video.to_tensor()[None])
 
 
 def stages_after(spec: CascadeSpec, start: str | None, until: str | None) -> tuple[StageSpec, ...]:
     """The stages that run from a start after that stage, or from noise for None, up to `until`.
 
-    Without `until`, noise becomes what the cascade makes by default, and a given video all that it can become.
-    Raises ValueError for an unknown stage, and where none is left to run.
+    Without `until`, a start from noise ends at the cascade's default stage, and a start from a video at the last stage.
+    Raises ValueError for an unknown stage, and if no stage is left to run.
     """
     if start is None:
         return spec.until(until or spec.default_until)
@@ -71,7 +71,7 @@ def stages_after(spec: CascadeSpec, start: str | None, until: str | None) -> tup
 
 
 def entries(spec: CascadeSpec, after: str | None, until: str | None) -> tuple[StageSpec, ...]:
-    """The stages in whose place a video may come: `after`, or all that have one to run after them."""
+    """The stages whose output a video may replace: `after`, or all stages that are followed by another."""
     if after is not None:
         stages_after(spec, after, until)
         return (spec.stage(after),)
@@ -83,9 +83,9 @@ def entries(spec: CascadeSpec, after: str | None, until: str | None) -> tuple[St
 
 
 def start_from(spec: CascadeSpec, video: Video, *, after: str | None = None, until: str | None = None) -> Start:
-    """Start one video of a cascade from `video`, which has the very shape of what a stage makes.
+    """Start one video of a cascade from `video`, which must have exactly the shape of a stage's output.
 
-    Raises ValueError that lists the shapes that are legal and the nearest of them.
+    Raises ValueError that lists the legal shapes and the nearest of them.
     """
     own = shape_of(video)
     stages = entries(spec, after, until)
@@ -98,15 +98,15 @@ def start_from(spec: CascadeSpec, video: Video, *, after: str | None = None, unt
 def read_start(
     path: str | Path, spec: CascadeSpec, *, after: str | None = None, until: str | None = None, fit: Fit = "exact"
 ) -> Footage:
-    """Read one clip of a file, at the size and frame rate of what a stage makes.
+    """Read one clip of a file, at the size and frame rate of a stage's output.
 
-    The stage is `after`; or else the one whose size the file has, and of several the one with the highest rate that
-    the file has as well, so that pictures may be left out but none is shown twice. "exact" wants the size, and the
-    duration to half a picture. "crop" takes, where no size is that of the file, the nearest stage in size and rate,
-    resizes until the pictures cover its size, cuts out their middle, and takes the beginning of a longer file.
+    The stage is `after`, or the one that makes videos of the file's size. Of several it is the one with the highest
+    frame rate that the file reaches, so that frames may be dropped but none is repeated. "exact" requires the size, and
+    the duration to within half a frame. If no stage has the file's size, "crop" takes the nearest stage in size and
+    rate, resizes frames until they cover its size, crops the centre, and takes the beginning of a longer file.
 
-    Raises ValueError for what cannot be read, for an unknown stage, and for a shape that no stage accepts: it lists the
-    shapes that are legal, the nearest of them and what could be done.
+    Raises ValueError for an unreadable file, for an unknown stage, and for a shape that no stage accepts: it lists the
+    legal shapes, the nearest of them and the remedies.
     """
     stages = entries(spec, after, until)
     info, own = described(path, None if after is None else stages[0])
@@ -123,9 +123,9 @@ def read_start(
 
 
 def described(path: str | Path, stage: StageSpec | None) -> tuple[Info, VideoShape]:
-    """What a file says, and its grid; pictures that do not tell their rate have that of the stage, if one is named.
+    """A file's info and grid; an image sequence without a frame rate takes that of the stage.
 
-    Raises ValueError for a single picture, and for pictures that do not tell their rate where no stage is named.
+    Raises ValueError for a single picture, and for a sequence without a frame rate if no stage is named.
     """
     info = probe(path)
     if info.still:
@@ -144,7 +144,7 @@ def shape_of(video: Video) -> VideoShape:
 
 
 def nearest(stages: Sequence[StageSpec], own: VideoShape) -> StageSpec:
-    """The stage from which a video is the fewest doublings of height, width and rate away; the later of two."""
+    """The stage nearest to a video, in doublings of height, width and frame rate; of equally near ones the last."""
 
     def distance(stage: StageSpec) -> float:
         ratios = (own.height / stage.shape.height, own.width / stage.shape.width, own.fps / stage.shape.fps)
@@ -154,7 +154,7 @@ def nearest(stages: Sequence[StageSpec], own: VideoShape) -> StageSpec:
 
 
 def fit_named(name: str) -> Fit:
-    """The fit of that name, exact or crop. Raises ValueError, with the nearest name, for another."""
+    """The fit of that name, "exact" or "crop". Raises ValueError, with the nearest name, for any other."""
     for fit in get_args(Fit):
         if name == fit:
             return fit
@@ -171,7 +171,7 @@ def _chosen(stages: Sequence[StageSpec], own: VideoShape, *, named: bool, fit: F
 
 
 def _expected(stages: Sequence[StageSpec], own: VideoShape) -> str:
-    """What is legal, what was given, which is nearest and what could be done."""
+    """The message: which shapes are legal, which one was given, the nearest, and the remedies."""
     legal = ", or ".join(f"{stage.shape} (what {stage.name} makes)" for stage in stages)
     near = nearest(stages, own).shape
     which = "" if len(stages) == 1 else f"; the nearest is {near}"

@@ -1,4 +1,4 @@
-"""A cascade with other sampling: a changed copy of its spec, the weights stay what they are."""
+"""Other sampling for a cascade: a changed copy of its spec, for the same weights."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ from zoetrope.samplers import Sampler
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """What to change; None leaves things as they are.
+    """What to change; None leaves a value as it is.
 
     Attributes:
         steps: denoising steps of every stage.
-        guidance: weight w of the first stage, and of every other stage that is guided as it is: guiding one that is
-            not would double its time for nothing that it was tuned for.
-        sampler: the kind of every stage's sampler.
-        fields: any other fields, (path, value), as `override` takes them; they have the last word.
+        guidance: weight w of the first stage, and of all others that are already guided. To guide an unguided stage
+            would double its time, and it was not tuned for that.
+        sampler: the name of every stage's sampler.
+        fields: any other fields, (path, value), as for `override`; they take precedence.
     """
 
     steps: int | None = None
@@ -29,7 +29,7 @@ class Tuning:
 
 
 def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
-    """The cascade with these changes. Raises ValueError that names the field, with the nearest name for a wrong one."""
+    """The cascade with these changes. Raises ValueError that names the field, and the nearest for an unknown one."""
     sampler = None if tuning.sampler is None else Sampler.named(tuning.sampler)()
     changes: dict[str, Any] = {}
     for number, stage in enumerate(spec.stages):
@@ -43,15 +43,15 @@ def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
             changes[f"{path}.sampler"] = sampler.to_json()
     for path, value in tuning.fields:
         full = full_path(spec, path)
-        changes.pop(full, None)  # the last word comes last
+        changes.pop(full, None)  # these are applied last
         changes[full] = value
     return overridden(spec, changes)
 
 
 def full_path(spec: CascadeSpec, path: str) -> str:
-    """The path from the cascade of a field that may begin with the name of a stage: "ssr1.sampling.steps".
+    """The path of a field from the cascade; `path` may begin with a stage's name: "ssr1.sampling.steps".
 
-    Raises ValueError, with a nearest name, if there is neither such a field nor such a stage.
+    Raises ValueError, with the nearest name, if there is neither such a field nor such a stage.
     """
     head = path.partition(".")[0]
     if head in CascadeSpec.model_fields:

@@ -1,4 +1,4 @@
-"""Enlarging a video of one's own: which stages run on it, and on which grids, at its own length and frame rate."""
+"""Upscaling any video: which stages run on it, and on which grids, at the video's own length and frame rate."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
@@ -9,16 +9,16 @@ from zoetrope.config import unknown
 from zoetrope.shapes import VideoShape
 
 Fit = Literal["exact", "crop", "own"]
-NEAR = 64  # rows or columns that may be cut to make a video fit
+NEAR = 64  # most rows or columns to crop to make a video fit
 
 
 class Upscaling(NamedTuple):
     """How a video is enlarged.
 
     Attributes:
-        entry: the stage in whose place the video comes.
-        given: one stretch of the video, as the first of the stages is given it, at the video's own frame rate.
-        stages: those that run, with the shapes that they make of such a stretch.
+        entry: the stage whose output the video replaces.
+        given: the shape of one segment of the video, the input of the first stage, at the video's own frame rate.
+        stages: those that run, with the shapes that they make of such a segment.
     """
 
     entry: StageSpec
@@ -34,15 +34,15 @@ class Upscaling(NamedTuple):
 def upscaling(
     spec: CascadeSpec, own: VideoShape, *, after: str | None, until: str | None, fit: Fit, add_frames: bool
 ) -> Upscaling:
-    """The stages that enlarge a video of shape `own`, each of which keeps the video's own frame rate or multiplies it.
+    """The stages that upscale a video of shape `own`; each keeps the video's frame rate or multiplies it.
 
-    Stages that add pixels run; those that add frames do so with `add_frames`, or where `until` names one. The video
-    comes in the place of what `after` makes; or of the stage that makes its size, and of several the one whose frame
-    rate is the highest that the video reaches. "crop" takes the stage that is nearest in size and rate, and the video
-    is to be resized and cropped to its size. "own" takes that stage and keeps the video's size.
+    Stages that add pixels run; stages that add frames run only with `add_frames`, or if `until` names one. The video
+    replaces the output of `after`, or of the stage that makes videos of its size; of several, the one with the highest
+    frame rate that the video reaches. "crop" takes the nearest stage in size and rate, for a video that the caller
+    resizes and crops to its size. "own" takes that stage and keeps the video's size.
 
-    Raises ValueError for an unknown stage, where no stage is left to run, for a size that no stage makes, and for one
-    that a network cannot process; it names the sizes that are right and the nearest of them.
+    Raises ValueError for an unknown stage, if no stage is left to run, for a size that no stage makes, and for one
+    that a network cannot process; it names the legal sizes and the nearest of them.
     """
     temporal = add_frames or (until is not None and spec.stage(until).kind == "tsr")
     entries = {stage.name: _following(spec, stage, until, temporal) for stage in _candidates(spec, after)}
@@ -62,7 +62,7 @@ def upscaling(
 
 
 def _smaller(stages: Sequence[StageSpec], usual: VideoShape, given: VideoShape) -> str | None:
-    """The nearest smaller size, HEIGHTxWIDTH, that the stages can process; None if there is none near."""
+    """The nearest smaller size, HEIGHTxWIDTH, that the stages can process; None if none is within `NEAR`."""
 
     def fits(axis: str, size: int) -> bool:
         try:
@@ -78,9 +78,9 @@ def _smaller(stages: Sequence[StageSpec], usual: VideoShape, given: VideoShape) 
 
 
 def chain(stages: Sequence[StageSpec], given: VideoShape) -> list[StageSpec]:
-    """The stages on other grids: each multiplies frames, height and width of what it is given as it always does.
+    """The stages on other grids: each multiplies frames, height and width of its input by its usual factors.
 
-    Raises ValueError, with the nearest size that is right, for a grid that a stage's network cannot process.
+    Raises ValueError, with the nearest legal size, for a grid that a stage's network cannot process.
     """
     made = []
     for stage in stages:
@@ -95,7 +95,7 @@ def chain(stages: Sequence[StageSpec], given: VideoShape) -> list[StageSpec]:
 
 
 def enlarged(stage: StageSpec, given: VideoShape) -> VideoShape:
-    """What a stage with a source makes of a video of another shape."""
+    """The shape that a super-resolution stage makes of an input of another shape."""
     assert stage.source is not None
     times = {axis: getattr(stage.shape, axis) // getattr(stage.source, axis) for axis in ("frames", "height", "width")}
     grown = {axis: factor * getattr(given, axis) for axis, factor in times.items()}
@@ -103,7 +103,7 @@ def enlarged(stage: StageSpec, given: VideoShape) -> VideoShape:
 
 
 def fit_named(name: str) -> Fit:
-    """The fit of that name: exact, crop or own. Raises ValueError, with the nearest name, for another."""
+    """The fit of that name: "exact", "crop" or "own". Raises ValueError, with the nearest name, for any other."""
     for fit in get_args(Fit):
         if name == fit:
             return fit
@@ -115,7 +115,7 @@ def _candidates(spec: CascadeSpec, after: str | None) -> tuple[StageSpec, ...]:
 
 
 def _following(spec: CascadeSpec, entry: StageSpec, until: str | None, temporal: bool) -> list[StageSpec]:
-    """The stages that run after one, in their order."""
+    """The stages that run after `entry`, in order."""
     rest = spec.until(until)[len(spec.until(entry.name)) :]
     return [stage for stage in rest if temporal or stage.kind == "ssr"]
 
@@ -129,7 +129,7 @@ def _entry(stages: Sequence[StageSpec], own: VideoShape, fit: Fit) -> StageSpec 
 
 
 def _nothing(spec: CascadeSpec, after: str | None, until: str | None, temporal: bool) -> str:
-    """Why no stage is left to run, and what would leave one."""
+    """The message that no stage is left to run, and the option that would leave one."""
     last = spec.until(until)[-1].name
     where = f" after {after!r}" if after is not None else ""
     frames = [] if temporal else [s.name for e in _candidates(spec, after) for s in _following(spec, e, until, True)]
@@ -138,7 +138,7 @@ def _nothing(spec: CascadeSpec, after: str | None, until: str | None, temporal: 
 
 
 def _expected(stages: Sequence[StageSpec], own: VideoShape) -> str:
-    """The sizes that are right, the one given, the nearest, and what could be done."""
+    """The message: which sizes are legal, which one was given, the nearest, and the remedies."""
     sizes = dict.fromkeys(f"{stage.shape.height}x{stage.shape.width}" for stage in stages)
     legal = " or ".join(f"{size} (what {_makers(stages, size)})" for size in sizes)
     near = nearest(stages, own).shape

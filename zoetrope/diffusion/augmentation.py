@@ -1,4 +1,4 @@
-"""Noise-conditioning augmentation: super-resolution that is shown how good its input is.
+"""Noise-conditioning augmentation: super-resolution that knows how noisy its input is.
 
 [Ho et al. 2022, arXiv:2210.02303, Sec. 2.5; Ho et al. 2021, arXiv:2106.15282, Sec. 4]
 """
@@ -11,11 +11,11 @@ from zoetrope.diffusion.process import diffuse
 
 
 def augment(low_res: Tensor, eps: Tensor, logsnr: Tensor) -> Tensor:
-    """Noise-conditioning augmentation, after upsampling: the conditioning video at noise level logsnr (B,)."""
+    """low_res (B, C, F, H, W), already on the stage's grid, diffused to noise level logsnr (B,)."""
     return diffuse(low_res, eps, NoiseLevel.variance_preserving(logsnr))
 
 
 def augmentation_logsnr(u: Tensor) -> Tensor:
-    """The level (B,) of augmentation in training for uniform u (B,): time on the cosine schedule, kept off its ends."""
+    """logsnr (B,) of the augmentation in training, for uniform u (B,): cosine schedule, without its very ends."""
     angle = (0.005 + 0.99 * u.double()) * (torch.pi / 2)
     return -2 * torch.log(torch.tan(angle))

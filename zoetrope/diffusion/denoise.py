@@ -12,25 +12,25 @@ from zoetrope.shapes import expand_like
 
 Denoise = Callable[[Tensor, NoiseLevel], Tensor]
 Weight = Callable[[NoiseLevel], float | Tensor]
-"""Noise level -> guidance weight: one for all, or (B,) or (B, F) like the level."""
-ROUNDING = 1e-4  # of logsnr: more than float32 is off by, less than any step is long
+"""Noise level -> guidance weight: one number, or (B,) or (B, F) like the level."""
+ROUNDING = 1e-4  # of logsnr: larger than the rounding of float32, smaller than any step
 
 
 def denoiser(network: Callable[[Tensor, Tensor], Tensor], kind: Prediction) -> Denoise:
-    """Read a network (z, logsnr) -> output as a denoiser."""
+    """The denoiser of a network (z, logsnr) -> output."""
     return lambda z, level: x_from(kind, network(z, level.logsnr.to(z.dtype)), z, level)
 
 
 def guided(conditional: Denoise, unconditional: Denoise, weight: Weight) -> Denoise:
     """x_hat = (1 + w) x_hat(z, c) - w x_hat(z); w = 0 is no guidance [Ho et al. 2022, arXiv:2210.02303, Sec. 2.7].
 
-    Done on x_hat: equal to guidance on eps or v, for all three are affine in one another at fixed z.
+    Guidance on x_hat equals guidance on eps or v: all three are affine in one another at fixed z.
     """
     return lambda z, level: extrapolated(unconditional(z, level), conditional(z, level), weight(level))
 
 
 def guided_together(both: Denoise, weight: Weight) -> Denoise:
-    """As `guided`, for a denoiser that takes a doubled batch, conditional half first: one network call, not two."""
+    """`guided` for a denoiser of a doubled batch, conditional half first: one network call instead of two."""
 
     def run(z: Tensor, level: NoiseLevel) -> Tensor:
         conditional, unconditional = both(torch.cat([z, z]), level.repeated(2)).chunk(2)
@@ -53,9 +53,9 @@ def statically_thresholded(denoise: Denoise) -> Denoise:
 def dynamically_thresholded(denoise: Denoise, percentile: float) -> Denoise:
     """Clip x_hat to [-s, s] and divide by s, where s is that percentile of |x_hat|, at least 1.
 
-    One s for each example over all its frames, or brightness would flicker [Saharia et al. 2022, arXiv:2205.11487,
-    Sec. 2.3; Ho et al. 2022, arXiv:2210.02303, Sec. 2.7]. `percentile` is a fraction in (0, 1]. It is done in the
-    memory of what `denoise` gives.
+    One s for all frames of an example, or brightness would flicker [Saharia et al. 2022, arXiv:2205.11487, Sec. 2.3;
+    Ho et al. 2022, arXiv:2210.02303, Sec. 2.7]. `percentile` is a fraction in (0, 1]. Works in place on the x_hat that
+    `denoise` returns.
     """
 
     def run(z: Tensor, level: NoiseLevel) -> Tensor:
@@ -67,10 +67,10 @@ def dynamically_thresholded(denoise: Denoise, percentile: float) -> Denoise:
 
 
 def keeping(denoise: Denoise, frames: Tensor) -> Denoise:
-    """Give back some frames of x_hat (B, C, F, H, W) as they are known: `frames` (B, C, f, H, W), every F / f-th one.
+    """Replace every (F / f)-th frame of x_hat (B, C, F, H, W) by the known `frames` (B, C, f, H, W).
 
-    The replacement method [Ho et al. 2022, arXiv:2204.03458, Sec. 3.1], on x_hat: the noise that a sampler reads off
-    z and x_hat is then that which z holds there. They are put into what `denoise` gives.
+    The replacement method [Ho et al. 2022, arXiv:2204.03458, Sec. 3.1], applied to x_hat: the noise that a sampler
+    infers from z and x_hat is then exactly the noise in z. Works in place on the x_hat that `denoise` returns.
     """
 
     def run(z: Tensor, level: NoiseLevel) -> Tensor:
@@ -85,14 +85,13 @@ def per_step(levels: Sequence[NoiseLevel], values: Sequence[float]) -> Weight:
     """The step function of noise level with values[i] from levels[i] down to levels[i + 1].
 
     This is how a weight that changes from step to step (oscillating guidance [Ho et al. 2022, arXiv:2210.02303,
-    Sec. 2.7]) reaches a denoiser, which is told noise levels and no step numbers. A second-order sampler that looks
-    ahead to levels[i + 1] meets there the weight of the next step. A level that was rounded to
-    float32 belongs where it would without.
+    Sec. 2.7]) reaches a denoiser, which knows noise levels but no step numbers. A second-order sampler that evaluates
+    at levels[i + 1] gets the weight of the next step there. Rounding a level to float32 does not change its step.
 
-    The levels are those of all examples. At a level (B,) the weight is one number. At a level (B, F) each frame has a
-    weight of its own, (B, F): with levels (B,) that of its noise, wherever other frames are, and with levels (B, F)
-    that of the step in which it moves on from there, so that frames that start late have their steps' weights. The
-    weight of a frame that stays where it is changes nothing. Levels (B, F) take no other number of frames.
+    All examples share the levels. At a level (B,) the weight is one number. At a level (B, F) each frame has its own
+    weight, (B, F). With `levels` (B,) it is the weight at the frame's noise level; with `levels` (B, F) it is that of
+    the step in which the frame leaves the level, so that frames that start late get the weights of their steps. The
+    weight of a frame that does not move has no effect. `levels` (B, F) fix the number of frames.
     """
     starts = _starts(levels[: len(values)])
     table = torch.tensor(values, dtype=torch.float64, device=starts.device)
@@ -110,7 +109,7 @@ def per_step(levels: Sequence[NoiseLevel], values: Sequence[float]) -> Weight:
 
 
 def _starts(levels: Sequence[NoiseLevel]) -> Tensor:
-    """The logsnr from which on each step is meant, (N,) or (N, F), lowered by what rounding can be off by."""
+    """The logsnr at which each step starts, (N,) or (N, F), lowered by `ROUNDING`."""
     starts = torch.stack([level.logsnr[0].double() for level in levels])
     margins = [torch.full_like(starts[0], ROUNDING)]
     for gap in starts.diff(dim=0):
@@ -119,8 +118,8 @@ def _starts(levels: Sequence[NoiseLevel]) -> Tensor:
 
 
 def oscillating(steps: int, high: float, low: float, constant: int) -> list[float]:
-    """Weights of each step: `high` for the first `constant` steps, then low and high in turn, low first.
+    """The weight of each step: `high` for the first `constant` steps, then alternating, starting with `low`.
 
-    [Ho et al. 2022, arXiv:2210.02303, Sec. 2.7] gives 15 and 1 as an example, and no number of constant steps.
+    [Ho et al. 2022, arXiv:2210.02303, Sec. 2.7] gives 15 and 1 as an example, but no number of constant steps.
     """
     return [high if i < constant or (i - constant) % 2 else low for i in range(steps)]

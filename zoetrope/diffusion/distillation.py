@@ -1,7 +1,7 @@
-"""What a distilled student should answer, as pure functions of what its teacher answers.
+"""Training targets of a distilled student, as pure functions of its teacher's outputs.
 
-First a student learns to answer as the guided teacher does, for any guidance weight, in one call instead of two
-[Meng et al. 2023, arXiv:2210.03142, Sec. 3.1]; then to cover in one step of DDIM what the last student, or the teacher,
+First a student learns the output of the guided teacher, for any guidance weight, in one call instead of two [Meng et
+al. 2023, arXiv:2210.03142, Sec. 3.1]; then to cover in one step of DDIM what the previous student, or the teacher,
 covers in two [Salimans & Ho 2022, arXiv:2202.00512, Alg. 2; Ho et al. 2022, arXiv:2210.02303, Sec. 2.7].
 """
 
@@ -19,7 +19,7 @@ from zoetrope.shapes import aligned, expand_like
 
 
 def expect_distillable(where: str, kind: Prediction) -> None:
-    """Raise ValueError for a prediction that does not survive few steps [Salimans & Ho 2022, Sec. 4]."""
+    """Raise ValueError for a prediction that is unstable with few steps [Salimans & Ho 2022, Sec. 4]."""
     if kind == "eps":
         raise ValueError(
             f"{where}: expected a network that predicts v, x or flow, got one that predicts eps. At t = 1, where "
@@ -31,15 +31,15 @@ def expect_distillable(where: str, kind: Prediction) -> None:
 def guided_answer(conditional: Tensor, unconditional: Tensor, weight: Tensor) -> Tensor:
     """(1 + w) f(z, c) - w f(z) of a network's two outputs (B, ...), with a weight w (B,) for each example.
 
-    Of x, v or eps alike: at fixed z they are affine in one another, and the coefficients add to 1.
+    The same for x, v and eps: at fixed z they are affine in one another, and the coefficients sum to 1.
     """
     return torch.lerp(unconditional, conditional, expand_like(1 + weight, conditional))
 
 
 def thresholded_answer(kind: Prediction, answer: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
-    """An answer whose x_hat is clipped to [-1, 1], like z (B, ...); unchanged where x_hat lies there already.
+    """An output whose x_hat is clipped to [-1, 1], like z (B, ...); unchanged where x_hat already lies there.
 
-    What a sampler with a static threshold cuts off need not be learnt. In noise that is most of a guided answer.
+    A student need not learn what a sampler with a static threshold clips: in high noise, most of a guided output.
     """
     x_hat = x_from(kind, answer, z, level)
     excess = x_hat - x_hat.clamp(-1, 1)
@@ -48,7 +48,7 @@ def thresholded_answer(kind: Prediction, answer: Tensor, z: Tensor, level: Noise
 
 
 class Jump(NamedTuple):
-    """The level that one student step starts from, where its teacher stops on the way, and where both end."""
+    """The levels of one student step: its start, the teacher's intermediate stop, and the common end."""
 
     start: NoiseLevel
     middle: NoiseLevel
@@ -56,32 +56,32 @@ class Jump(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """Where a student that goes from noise to data in `jumps` steps of DDIM is taught.
+    """The times at which a student learns that goes from noise to data in `jumps` steps of DDIM.
 
-    The teacher's steps are half as long: it stands at times i / (2 jumps). The student of a DDIM sampler meets every
-    other of them. The one of the stochastic sampler, which makes steps of double length from each level of its grid,
-    meets them all (`each`); its last step is a single step of the teacher's.
+    The teacher's steps are half as long, at times i / (2 jumps). A student for DDIM starts at every other of these
+    times. One for the stochastic sampler, which takes steps of double length from every level of its grid, starts at
+    all of them (`each`); its last step is a single step of the teacher.
     """
 
     jumps: int
     each: bool
 
     def place(self, u: Tensor) -> Tensor:
-        """The number i of the place (B,) where a step starts, for u (B,) in [0, 1): each as likely as any other."""
+        """The index i (B,) of the time at which a step starts, for u (B,) in [0, 1); all are equally likely."""
         count = 2 * self.jumps if self.each else self.jumps
         number = (u.double() * count).long().clamp(max=count - 1) + 1
         return number if self.each else 2 * number
 
     def jump(self, schedule: Callable[[Tensor], NoiseLevel], place: Tensor) -> Jump:
-        """The levels of the steps that start at these places (B,); none goes beyond t = 0."""
+        """The levels of the steps that start at these indices (B,); none goes beyond t = 0."""
         start, middle, end = (schedule((place - k).clamp(min=0).double() / (2 * self.jumps)) for k in range(3))
         return Jump(start, middle, end)
 
 
 def halving_answer(kind: Prediction, teacher: Denoise, z: Tensor, jump: Jump, place: Tensor) -> Tensor:
-    """What the student should predict (B, ...) at z (B, ...) so that one step ends where the teacher's two do.
+    """The student's target (B, ...) at z (B, ...): with it one step ends where the teacher's two do.
 
-    Steps that end at t = 0 have the teacher's last x_hat for an answer, as that is what a sampler returns.
+    For steps that end at t = 0 it is the teacher's last x_hat, because that is what a sampler returns.
     Raises ValueError for a student that predicts eps.
     """
     expect_distillable("prediction", kind)
@@ -95,7 +95,7 @@ def halving_answer(kind: Prediction, teacher: Denoise, z: Tensor, jump: Jump, pl
 
 
 def jump_answer(kind: Prediction, z_t: Tensor, z_s: Tensor, level_t: NoiseLevel, level_s: NoiseLevel) -> Tensor:
-    """The output (B, ...) with which one step of DDIM leads from z_t to z_s, s < t.
+    """The output (B, ...) with which one step of DDIM goes from z_t to z_s, s < t.
 
     With D = phi_t - phi_s, the angle between the two levels, x = (sigma_t z_s - sigma_s z_t) / sin D and
     eps = (alpha_s z_t - alpha_t z_s) / sin D, so that v = (cos D z_t - z_s) / sin D, all for any alpha and sigma.
@@ -110,5 +110,5 @@ def jump_answer(kind: Prediction, z_t: Tensor, z_s: Tensor, level_t: NoiseLevel,
 
 
 def _each(chosen: Tensor, like: Tensor) -> Tensor:
-    """A choice of examples, or of frames, that broadcasts over `like`."""
+    """A mask of examples or frames as a view that broadcasts over `like`."""
     return aligned(chosen.to(like.device), like)

@@ -16,9 +16,9 @@ LogSNR = Annotated[float, Field(ge=-CLEANEST, le=CLEANEST)]
 
 
 class NoiseLevel(NamedTuple):
-    """alpha, sigma and logsnr, float64, of one shape: (B,), or (B, F) where each frame has a level of its own.
+    """alpha, sigma and logsnr, float64, of one shape: (B,), or (B, F) where each frame has its own level.
 
-    float32 would be off by 1e-3 in logsnr and by 0.05 % in alpha at t = 1.
+    In float32 logsnr would be off by 1e-3, and alpha by 0.05 % at t = 1.
     """
 
     alpha: Tensor
@@ -43,7 +43,7 @@ class NoiseLevel(NamedTuple):
 
     @property
     def per_frame(self) -> bool:
-        """Whether each frame has a level of its own."""
+        """Whether each frame has its own level."""
         return self.logsnr.ndim == 2
 
     @property
@@ -52,17 +52,17 @@ class NoiseLevel(NamedTuple):
         return self.logsnr >= CLEANEST
 
     def expand(self, frames: int) -> Self:
-        """A level (B,) as that of each of `frames` frames, (B, F); a level per frame as it is."""
+        """A level (B,) repeated for `frames` frames, (B, F); a level per frame unchanged."""
         if self.per_frame:
             return self
         return type(self)(*(value[:, None].expand(-1, frames) for value in self))
 
     def expand_as(self, other: "NoiseLevel") -> Self:
-        """The same level per frame if the other is per frame, so that their values can be combined."""
+        """The level per frame if `other` is per frame, so that their values can be combined."""
         return self.expand(other.logsnr.shape[1]) if other.per_frame else self
 
     def frames(self, window: range | slice) -> Self:
-        """The level of a window of consecutive frames, (B, f); a level (B,) is that of any frames."""
+        """The level of a window of consecutive frames, (B, f); a level (B,) unchanged."""
         if not self.per_frame:
             return self
         return type(self)(*(value[:, window.start : window.stop] for value in self))
@@ -72,11 +72,11 @@ class NoiseLevel(NamedTuple):
         return type(self)(*(value[examples] for value in self))
 
     def repeated(self, times: int) -> Self:
-        """The level of a batch that follows itself so many times."""
+        """The level of a batch repeated `times` times."""
         return type(self)(*(torch.cat([value] * times) for value in self))
 
 
 def changes(levels: Sequence[NoiseLevel]) -> Tensor:
-    """Which examples, or frames, go from each level to another one: bool, one row fewer than there are levels."""
+    """Which examples, or frames, change level in each step: bool, one row for each pair of neighbouring levels."""
     alpha, sigma = (torch.stack([level[place] for level in levels]) for place in (0, 1))
     return (alpha[1:] != alpha[:-1]) | (sigma[1:] != sigma[:-1])

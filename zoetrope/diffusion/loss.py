@@ -1,4 +1,4 @@
-"""The training loss: one squared error on x_hat, weighted by noise level in one of four ways."""
+"""The training loss: a squared error of x_hat, weighted by noise level in one of four ways."""
 
 from typing import Literal
 
@@ -29,8 +29,8 @@ def loss_weight(kind: LossWeight, level: NoiseLevel) -> Tensor:
 def output_weight(kind: LossWeight, prediction: Prediction, level: NoiseLevel) -> Tensor:
     """The factor, like the level, that turns the squared error of a network's output into the named loss.
 
-    With x_hat = p z + q output it is q^2 times that of x_hat. The error is measured on the output itself, because
-    x_hat would lose it to rounding at low noise, where the factor of `loss_weight` is e^20.
+    With x_hat = p z + q output it is q^2 times `loss_weight`. The error is taken on the output itself, because x_hat
+    would lose it to rounding at low noise, where `loss_weight` reaches e^20.
     """
     _, of_output = TABLE[prediction].reading(level)
     return loss_weight(kind, level) * of_output**2
@@ -42,10 +42,10 @@ def squared_error(
     """Mean squared error of each example, (B,), in float32.
 
     Args:
-        output: of a network, (B, ...), or (B, C, F, ...) with a weight or a mask per frame.
-        target: what it should have been, of the same shape.
+        output: of a network, (B, ...), or (B, C, F, ...) with a weight or mask per frame.
+        target: of the same shape.
         weight: of each example's error, (B,), or of each frame's, (B, F); None is 1.
-        counted: frames that have a loss, (B, F) bool; None: all. The mean is over these, and 0 where there are none.
+        counted: frames that have a loss, (B, F) bool; None: all. The mean is over these, and 0 if there are none.
     """
     squares = (output.float() - target.float()).square()
     if counted is None and (weight is None or weight.ndim == 1):

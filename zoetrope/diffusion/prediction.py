@@ -1,4 +1,4 @@
-"""What a network predicts, and how to read clean data out of it.
+"""What a network predicts, and how to compute x_hat from it.
 
 Each prediction is a weighted sum of the clean video x and the noise eps, one row of a table:
 
@@ -25,17 +25,17 @@ from zoetrope.shapes import blend
 Prediction = Literal["x", "eps", "v", "flow"]
 
 Share = Tensor | Literal[0, 1]
-"""A factor, like the levels; a plain 1 beside a plain 0 is a term that stands alone."""
+"""A coefficient, like the levels; a plain 1 beside a plain 0 means that one term is the whole sum."""
 Shares = Callable[[NoiseLevel], tuple[Share, Share]]
 
 
 class Row(NamedTuple):
-    """What a prediction is.
+    """One prediction, as coefficients.
 
     Attributes:
-        target: what x and eps have in the output.
-        reading: what z and the output have in x_hat.
-        answer: what z and x_hat have in the output.
+        target: of x and eps in the output.
+        reading: of z and the output in x_hat.
+        answer: of z and x_hat in the output.
     """
 
     target: Shares
@@ -77,7 +77,7 @@ TABLE: dict[Prediction, Row] = {
 
 
 def target(prediction: Prediction, x: Tensor, eps: Tensor, level: NoiseLevel) -> Tensor:
-    """What a network that predicts this should have answered, (B, ...)."""
+    """The target (B, ...) of a network's output."""
     of_x, of_eps = TABLE[prediction].target(level)
     return _sum(of_eps, eps, of_x, x)
 

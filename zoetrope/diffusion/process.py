@@ -12,17 +12,17 @@ from torch import Tensor
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.shapes import blend
 
-PIECE = 2**22  # values; temporaries of this size stay in caches, or nearly so
+PIECE = 2**22  # values; temporaries of this size mostly stay in cache
 
 
 def by_frames(
     function: Callable[..., Tensor], *videos: Tensor, shares: Sequence[Tensor] = (), into: Tensor | None = None
 ) -> Tensor:
-    """What a function of values gives for videos (B, C, F, H, W), computed a few frames at a time.
+    """An elementwise function of videos (B, C, F, H, W), computed a few frames at a time.
 
-    So the temporaries of its arithmetic are small, however large the videos. All are of the first one's type. Where
-    that pays, the result is written `into` one of the videos, which nobody else needs. After the videos the function
-    is given the `shares`, (B,) or (B, F), with the frames of its part.
+    Its temporaries stay small, however large the videos. All videos are converted to the dtype of the first. Where
+    that pays, the result is written `into` one of the videos, which must be unused afterwards. After the videos the
+    function gets the `shares`, (B,) or (B, F), cut to the same frames.
     """
     first = videos[0]
     if first.ndim < 3 or first.numel() <= PIECE:
@@ -37,7 +37,7 @@ def by_frames(
 
 
 def diffuse(x: Tensor, eps: Tensor, level: NoiseLevel) -> Tensor:
-    """z_t ~ q(z_t | x) with the noise given: alpha x + sigma eps, (B, ...).
+    """z_t ~ q(z_t | x) for this noise: alpha x + sigma eps, (B, ...).
 
     x is clean data in [-1, 1], eps standard normal noise of the same shape.
     """
@@ -68,7 +68,7 @@ def renoise(
 
 
 def onward(z: Tensor, x_hat: Tensor, level_t: NoiseLevel, level_s: NoiseLevel, *, into: Tensor | None = None) -> Tensor:
-    """z_s of the same noise: alpha_s x_hat + sigma_s eps_hat, eps_hat being what x_hat leaves of z_t, (B, ...)."""
+    """The DDIM step, z_s = alpha_s x_hat + sigma_s eps_hat (B, ...), with the eps_hat implied by z_t and x_hat."""
     kept = ratio(level_s.sigma, level_t.sigma)
     return combined(kept, z, level_s.alpha - kept * level_t.alpha, x_hat, into=into)
 
@@ -85,5 +85,5 @@ def posterior(z_t: Tensor, x: Tensor, level_s: NoiseLevel, level_t: NoiseLevel) 
 
 
 def combined(a: Tensor, x: Tensor, b: Tensor, y: Tensor, *, into: Tensor | None = None) -> Tensor:
-    """a x + b y of videos (B, C, F, H, W) for shares a and b, (B,) or (B, F), a few frames at a time."""
+    """a x + b y of videos (B, C, F, H, W) for coefficients a and b, (B,) or (B, F), a few frames at a time."""
     return by_frames(lambda x, y, a, b: blend(a, x, b, y), x, y, shares=(a, b), into=into)

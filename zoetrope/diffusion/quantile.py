@@ -1,4 +1,4 @@
-"""Exact quantiles of magnitudes, of any number of values in little memory."""
+"""Exact quantiles of magnitudes, for any number of values in little memory."""
 
 import math
 from collections.abc import Sequence
@@ -11,15 +11,14 @@ from torch import Tensor
 from zoetrope.shapes import has_data
 
 Values = Any  # a tensor, or an array of NumPy's
-PIECE = 2**20  # values that are looked at together
+PIECE = 2**20  # values that are processed at a time
 
 
 def quantile(values: Tensor, fraction: float, least: float = 0.0) -> Tensor:
     """The quantile (B,) of the magnitudes of each row of values (B, ...), or `least` where that is larger.
 
-    Linearly interpolated as by torch.quantile, which refuses rows of more than 2^24 values. The values are counted that
-    do not exceed a number, which is moved until few are in question; no more than these are copied. NaN counts as
-    larger than any number.
+    Linearly interpolated as in torch.quantile, which refuses rows of more than 2^24 values. A bisection counts the
+    values up to a bound until few remain in question; only these are copied. NaN counts as larger than any number.
     """
     if not has_data(values):  # without data there is nothing to count
         return values.flatten(1).kthvalue(1, dim=1).values
@@ -48,7 +47,7 @@ def _smallest(pieces: Sequence[Values], count: int) -> float:
         if high == math.inf:
             return math.nan
         low, under, high = high, within, high * high if high * high < float(np.finfo(real).max) else math.inf
-    while within - under > PIECE:  # as numbers grow, so do their bits, read as a whole number
+    while within - under > PIECE:  # bisect over bit patterns: as integers they are ordered like the floats
         bits = int(real(low).view(whole)), int(real(high).view(whole))
         if bits[1] - bits[0] == 1:
             return high
@@ -75,7 +74,7 @@ def _count(pieces: Sequence[Values], most: float) -> int:
 
 
 def _pieces(values: Tensor) -> list[Values]:
-    """Views of at most PIECE values each, however they lie in memory; NumPy's on a CPU, where it is faster."""
+    """Views of at most PIECE values each, for any strides; NumPy arrays on a CPU, where they are faster."""
     if values.numel() > PIECE:
         halves = values.tensor_split(2, dim=int(np.argmax(values.shape)))
         return [piece for half in halves for piece in _pieces(half)]

@@ -1,7 +1,7 @@
-"""The steps of a sampler from level to level: which frames move, arrive, or are data already.
+"""The steps of a sampler from level to level: which frames move, arrive, or are already data.
 
-Where each frame has a level of its own, frames that are known stay at the level of clean data, and others may start
-late or arrive early. A sampler's last step returns x_hat; the last step of a frame that arrives early does the same.
+Where each frame has its own level, known frames stay at the level of clean data, and others may start late or arrive
+early. A sampler's last step returns x_hat; so does the last step of a frame that arrives early.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,12 +20,12 @@ from zoetrope.shapes import aligned, has_data
 class Transition(NamedTuple):
     """One step of a sampler, s < t.
 
-    The masks say which examples, or frames, something holds for: bool like the levels; None: for none, as is usual.
+    The masks select examples, or frames: bool like the levels; None, the usual case, selects none.
 
     Attributes:
-        level_t: where it starts.
-        level_s: where it leads to. A frame whose level never changes again arrives: before the last step the level
-            is then data itself, alpha = 1 and sigma = 0, so that z_s is x_hat.
+        level_t: the level at its start.
+        level_s: the level at its end. A frame whose level never changes again arrives: before the last step this level
+            is then clean data, alpha = 1 and sigma = 0, so that z_s is x_hat.
         data: frames that were data before the step.
         held: frames that do not move, so that z_s is z.
         arriving: frames that arrive before the last step.
@@ -38,14 +38,14 @@ class Transition(NamedTuple):
     arriving: Tensor | None = None
 
     def denoised(self, denoise: Denoise, z: Tensor) -> Tensor:
-        """x_hat (B, ...) at z, where frames that are data already are those of z. They replace what denoise gives."""
+        """x_hat (B, ...) at z; frames that are already data are copied from z, in place."""
         return replaced(denoise(z, self.level_t), self.data, z)
 
 
 def replaced(video: Tensor, where: Tensor | None, other: Tensor) -> Tensor:
-    """A video (B, C, F, H, W) with the other's frames where a mask, (B,) or (B, F), holds; in its own memory, if large.
+    """A video (B, C, F, H, W) with frames of `other` where a mask, (B,) or (B, F), holds; in place if it is large.
 
-    Without a mask the video as it is.
+    Without a mask, the video itself.
     """
     if where is None:
         return video
@@ -57,7 +57,7 @@ def replaced(video: Tensor, where: Tensor | None, other: Tensor) -> Tensor:
 
 
 def transitions(levels: Sequence[NoiseLevel]) -> Iterator[Transition]:
-    """The steps through levels that fall from noise to data; each frame ends at the last of its levels."""
+    """The steps through levels from noise to data; each frame ends at the last of its levels."""
     masks = _masks(levels)
     for place, (level_t, level_s) in enumerate(pairwise(levels)):
         data, held, arriving = (None if mask is None else mask[place] for mask in masks)
@@ -67,8 +67,8 @@ def transitions(levels: Sequence[NoiseLevel]) -> Iterator[Transition]:
 
 
 def _masks(levels: Sequence[NoiseLevel]) -> list[Tensor | None]:
-    """Which frames are data before each step, are held in it, and arrive in it though it is not the last one."""
-    if not has_data(levels[0].logsnr):  # only shapes are asked for
+    """Which frames are data before each step, are held in it, and arrive in it before the last one."""
+    if not has_data(levels[0].logsnr):  # in a dry run
         return [None, None, None]
     moves = changes(levels)
     to_come = moves.flip(0).cumsum(0).flip(0)

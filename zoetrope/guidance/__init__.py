@@ -1,7 +1,7 @@
-"""Guidance, one kind a file: which variants of the conditioning a network answers, and how the answers are combined.
+"""Guidance, one kind per file: with which variants of the conditioning a network runs, and how outputs are combined.
 
-To add one, add a file with a value of `Guidance`. Outputs of a network at one z are combined by shares that sum to 1.
-That is the same on x, eps, v and flow outputs, all of which are affine in one another there.
+To add one, add a file with a frozen value that subclasses `Guidance`. A network's outputs at one z are combined by
+shares that sum to 1. The result is the same for x, eps, v and flow, which are affine in one another at fixed z.
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.config import Kind
 
 Share = float | Tensor
-"""What an answer counts: a number, or one for each frame, (F,) or (B, F)."""
+"""The coefficient of an output in the sum: a number, or one per frame, (F,) or (B, F)."""
 
 
 class Guidance(Kind, ABC):
@@ -25,21 +25,21 @@ class Guidance(Kind, ABC):
 
     @abstractmethod
     def weights(self, steps: int) -> list[float]:
-        """The weight w of each of so many steps; 0 is none. What a distilled network is told in its place."""
+        """The weight w of each step; 0 is none. A distilled network takes these as input instead."""
 
     @abstractmethod
     def variants(self, given: Conditioning, negative: Conditioning | None) -> list[Conditioning]:
-        """What the network is asked with at each step: the conditioning as it is given, and others.
+        """The conditionings that the network runs with at each step: `given` first, then its variants, of equal shapes.
 
-        `negative` is what guidance leads away from, if that is said; all variants have the same shapes.
+        `negative` is the conditioning that guidance leads away from, if any.
         """
 
     @abstractmethod
     def shares(self, step: int, steps: int) -> Sequence[Share]:
-        """What the answer to each variant counts in a step, from 0 on; they sum to 1."""
+        """The share of each variant's output in a step, counted from 0; they sum to 1."""
 
     def active(self, steps: int) -> bool:
-        """Whether any step is guided. Otherwise the network is asked once, with the conditioning as it is given."""
+        """Whether any step is guided. If none is, the network runs with `given` alone."""
         return any(self.weights(steps))
 
 
@@ -54,6 +54,6 @@ def combined(outputs: Sequence[Tensor], shares: Sequence[Share]) -> Tensor:
 
 
 def _over_video(share: Tensor, like: Tensor) -> Tensor:
-    """Shares (F,) or (B, F) that spread over (B, C, F, H, W)."""
+    """Shares (F,) or (B, F) as a view that broadcasts over videos (B, C, F, H, W)."""
     each = share if share.ndim == 2 else share[None]
     return each.to(like)[:, None, :, None, None]

@@ -1,4 +1,4 @@
-"""Guidance whose weight oscillates, for more of the text with less saturation."""
+"""Guidance whose weight oscillates: strong text alignment without saturated colours."""
 
 from typing import Annotated
 
@@ -10,15 +10,15 @@ from zoetrope.guidance.text import Weight, with_and_without_text
 
 
 class Oscillating(Guidance):
-    """Guidance of a weight that is `high` for the first `constant` steps and then low and high in turn, low first.
+    """Text guidance whose weight is `high` for the first `constant` steps, then alternates, starting with `low`.
 
     [Ho et al. 2022, arXiv:2210.02303, Sec. 2.7] gives 15 and 1 as an example; the number of constant steps is not
     published.
 
     Attributes:
-        high: weight of the first steps, and of every second one after them.
-        low: weight of the steps between.
-        constant: how many steps, from the first on, have the high weight.
+        high: weight of the first steps, and of every other step after them.
+        low: weight of the remaining steps.
+        constant: number of first steps with the high weight.
     """
 
     high: Weight = 15.0
@@ -26,15 +26,15 @@ class Oscillating(Guidance):
     constant: Annotated[int, Field(ge=0, le=100_000)] = 10
 
     def weights(self, steps: int) -> list[float]:
-        """High, then low and high in turn."""
+        """`high` for the first steps, then `low` and `high` alternately."""
         first = self.constant
         return [self.high if step < first or (step - first) % 2 else self.low for step in range(steps)]
 
     def variants(self, given: Conditioning, negative: Conditioning | None) -> list[Conditioning]:
-        """With the text, and without it or with the negative one."""
+        """With the text, and with the negative text or none."""
         return with_and_without_text(given, negative)
 
     def shares(self, step: int, steps: int) -> list[Share]:
-        """1 + w and -w, w being the step's."""
+        """1 + w and -w, for the w of the step."""
         weight = self.weights(steps)[step]
         return [1 + weight, -weight]

@@ -1,4 +1,4 @@
-"""Classifier-free guidance away from no text, or from a negative prompt, of one weight for all steps."""
+"""Classifier-free guidance with one weight for all steps, away from no text or from a negative prompt."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -27,7 +27,7 @@ class TextGuidance(Guidance):
         return [self.weight] * steps
 
     def variants(self, given: Conditioning, negative: Conditioning | None) -> list[Conditioning]:
-        """With the text, and without it or with the negative one."""
+        """With the text, and with the negative text or none."""
         return with_and_without_text(given, negative)
 
     def shares(self, step: int, steps: int) -> list[Share]:
@@ -36,7 +36,7 @@ class TextGuidance(Guidance):
 
 
 def with_and_without_text(given: Conditioning, negative: Conditioning | None) -> list[Conditioning]:
-    """The conditioning as it is, and with the text of `negative` or none."""
+    """The conditioning itself, and the same with the text of `negative` or none."""
     if negative is None or TEXT not in given.tokens or TEXT not in negative.tokens:
         return [given, given.without(TEXT)]
     own, other = given.tokens[TEXT], negative.tokens[TEXT]

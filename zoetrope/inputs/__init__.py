@@ -1,7 +1,7 @@
-"""What a network is told beside z, one kind of input a file. To add one, add a file with a value of `Input`.
+"""Inputs of a network beside z, one kind per file. To add one, add a file with a frozen value that subclasses `Input`.
 
-An input makes its part of the conditioning three times: of examples in training, of what somebody asks for in sampling,
-and, without values, of nothing but shapes, from which plans and budgets follow.
+An input makes its part of the conditioning in three ways: from training examples, from a request in sampling, and,
+without values, from shapes alone for plans and memory budgets.
 """
 
 from abc import ABC, abstractmethod
@@ -17,18 +17,19 @@ from zoetrope.config import Kind
 from zoetrope.shapes import VideoShape, Window
 
 Noise = Callable[[str, Window], Tensor]
-"""What noise is for ("start", "step 3", "augment") and a window of the video -> standard normal noise (B, C, F, H, W)
-there, one row for each video of the batch."""
+"""(purpose, window) -> standard normal noise (B, C, F, H, W) of that window, one row per video of the batch.
+
+The purpose is such as "start", "step 3" or "augment"."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """What a batch of training is made of, as inputs see it.
+    """A training batch as inputs see it.
 
     Attributes:
         x: clean videos, (b, C, F, H, W), on the stage's grid or cropped from it.
-        samples: the data set's examples that each video is from: one clip, or the pictures of a pack.
-        draws: a generator for the random choices that concern each video; inputs draw from it in their order.
+        samples: the data set's samples in each video: one clip, or the pictures of a pack.
+        draws: a generator for the random choices of each video; inputs draw from it in order.
         packed: True where the frames are independent images, (b,); None: nowhere.
         encode: texts -> their tokens (N, L, D).
     """
@@ -49,13 +50,13 @@ class Examples:
 
 
 class Extent(NamedTuple):
-    """The sizes of a conditioning without values.
+    """The sizes of blank conditioning.
 
     Attributes:
         videos: how many.
         grid: frames, height and width of each.
-        tokens, width: of a text, L and D.
-        packed: whether frames are independent images with a text each.
+        tokens, width: L and D of text.
+        packed: whether frames are independent images, each with its own text.
         channels: of the videos.
     """
 
@@ -68,18 +69,18 @@ class Extent(NamedTuple):
 
 
 class Input(Kind, ABC):
-    """One thing that a stage's network is told."""
+    """One input of a stage's network; its parameters are its fields."""
 
     folder: ClassVar[str] = "zoetrope.inputs"
 
     @property
     def name(self) -> str:
-        """What it is called in the families of `Conditioning`, and by those who ask for videos: its file's name."""
+        """Its name in the families of `Conditioning` and in requests: by default that of its file."""
         return type(self).__module__.rpartition(".")[2]
 
     @property
     def source(self) -> VideoShape | None:
-        """The grid of the other stage's video that it is made from, if it is."""
+        """The grid of the other stage's video that it is made from; None: it is not made from one."""
         return None
 
     def check(self, shape: VideoShape) -> None:
@@ -87,24 +88,24 @@ class Input(Kind, ABC):
         return
 
     def on(self, shape: VideoShape, source: VideoShape | None) -> "Input":
-        """The same for a stage on another grid, with another one's video of shape `source`."""
+        """The input for a stage on grid `shape`, with another stage's video of shape `source`."""
         return self
 
     @abstractmethod
     def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
-        """What is told of examples of training; `shape` is that of the stage's whole videos."""
+        """The conditioning of training examples; `shape` is that of the stage's whole videos."""
 
     def of_request(self, value: Any, count: int) -> Conditioning:
-        """What is told in sampling where somebody asks for `value` in `count` videos; None: it is unknown.
+        """The conditioning of `count` videos in sampling for a requested `value`; None: the value is unknown.
 
         Raises ValueError for a value that makes no sense.
         """
         raise ValueError(f"{self.name}: cannot be asked for by a value")
 
     def in_window(self, shape: VideoShape, video: Tensor | None, noise: Noise, window: Window) -> Conditioning:
-        """What is told of a window in sampling, made from another stage's `video` (B, C, f, h, w)."""
+        """The conditioning of a window in sampling, made from another stage's `video` (B, C, f, h, w)."""
         return Conditioning()
 
     @abstractmethod
     def blank(self, extent: Extent) -> Conditioning:
-        """Zeros of the shapes that training has, on the device that new tensors are on."""
+        """Zeros of the shapes that occur in training, on the default device."""

@@ -1,4 +1,4 @@
-"""The weight of guidance, which a distilled network is told [Meng et al. 2023, arXiv:2210.03142, Sec. 3.1]."""
+"""The guidance weight as an input of a distilled network [Meng et al. 2023, arXiv:2210.03142, Sec. 3.1]."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ NUMBER = "guidance"
 
 
 class GuidanceWeight(Input):
-    """A weight w, drawn evenly in training.
+    """A weight w, uniformly distributed in training.
 
     Attributes:
-        low, high: the least and the greatest.
+        low, high: the range of w.
     """
 
     low: Weight = 0.0
@@ -32,7 +32,7 @@ class GuidanceWeight(Input):
         return weight_given(self.low + (self.high - self.low) * examples.uniform())
 
     def of_request(self, value: Any, count: int) -> Conditioning:
-        """One weight for all videos, or those of their frames, (B, F)."""
+        """One weight for all videos, or one for each of their frames, (B, F)."""
         return weight_given(value if isinstance(value, torch.Tensor) else torch.full((count,), float(value)))
 
     def blank(self, extent: Extent) -> Conditioning:
@@ -41,10 +41,10 @@ class GuidanceWeight(Input):
 
 
 def weight_given(weight: torch.Tensor) -> Conditioning:
-    """A weight (B,) alone."""
+    """Conditioning that is a guidance weight (B,) alone."""
     return Conditioning(numbers={NUMBER: weight})
 
 
 def weight_of(given: Conditioning) -> torch.Tensor:
-    """The weight (B,) that is told."""
+    """The guidance weight (B,) in a conditioning."""
     return given.numbers[NUMBER]

@@ -1,4 +1,4 @@
-"""The previous stage's video, which super-resolution begins with [Ho et al. 2022, arXiv:2210.02303, Sec. 2.2, 2.5]."""
+"""The previous stage's video, the input of super-resolution [Ho et al. 2022, arXiv:2210.02303, Sec. 2.2 and 2.5]."""
 
 import math
 from typing import Annotated, Any, Literal, Self
@@ -19,15 +19,15 @@ MAP, LEVEL = "low_res", "low_res_logsnr"
 
 
 class LowRes(Input):
-    """A video of fewer frames or pixels, brought to the stage's grid and noised, and the level of that noise.
+    """A video of fewer frames or pixels, resized to the stage's grid and noised, and the level of that noise.
 
     Attributes:
-        shape: of the video, as the stage before makes it.
-        fill: how it is brought to more frames: each repeated, or blank ones between.
-        logsnr: noise level that it is given in sampling; None adds no noise. The paper: an SNR "such as 3 or 5".
-        augment: in training it is noised to a random level [arXiv:2210.02303, Sec. 2.5], of a time on the cosine
-            schedule between 0 and this: 1 is up to pure noise, 0.5 up to as much noise as video. At 0 the stage is
-            given clean videos alone and is sampled so (`logsnr` None).
+        shape: of the video, as the previous stage makes it.
+        fill: how frames are added: by repeating each of them, or by blank ones between.
+        logsnr: noise level of the augmentation in sampling; None adds no noise. The paper: an SNR "such as 3 or 5".
+        augment: the largest time, on the cosine schedule, of the random noise level in training [arXiv:2210.02303,
+            Sec. 2.5]: 1 is up to pure noise, 0.5 up to as much noise as video. At 0 the stage sees only clean videos,
+            also in sampling (`logsnr` None).
     """
 
     shape: VideoShape
@@ -63,7 +63,7 @@ class LowRes(Input):
             raise ValueError(f"{shape} lasts other seconds than its source {self.shape}")
 
     def on(self, shape: VideoShape, source: VideoShape | None) -> Self:
-        """The same for another stage's video of shape `source`."""
+        """The input with a video of shape `source`."""
         return self if source is None else type(self)(**{**dict(self), "shape": source})
 
     @property
@@ -72,7 +72,7 @@ class LowRes(Input):
         return float(augmentation_logsnr(torch.tensor(self.augment, device="cpu")))
 
     def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
-        """What the stage before would have made of each video, noised to a random level."""
+        """Each video downsampled as the previous stage would have made it, noised to a random level."""
         own = VideoShape(**dict(zip(("frames", "height", "width"), examples.x.shape[2:], strict=True)), fps=shape.fps)
         small = VideoShape(
             frames=own.frames * self.shape.frames // shape.frames,
@@ -87,13 +87,13 @@ class LowRes(Input):
         return low_res_given(augment(low_res, examples.normal(), logsnr), logsnr.float())
 
     def in_window(self, shape: VideoShape, video: Tensor | None, noise: Noise, window: Window) -> Conditioning:
-        """The video on the stage's grid there, noised to the level that the stage samples with."""
+        """The window of the video on the stage's grid, noised to the level of sampling."""
         if video is None:
             return Conditioning()
         low_res = upsample(video.float(), shape, self.fill, window)
         none = low_res.new_zeros(len(low_res))
         if self.logsnr is None:
-            # The cleanest level that training shows: what lies beyond it a network has never seen.
+            # The cleanest level in training; the network has never seen a cleaner one.
             return low_res_given(low_res, augmentation_logsnr(none).float())
         level = none + self.logsnr
         return low_res_given(augment(low_res, noise("augment", window), level), level)
@@ -104,10 +104,10 @@ class LowRes(Input):
 
 
 def low_res_given(low_res: Tensor, logsnr: Tensor) -> Conditioning:
-    """A video on the stage's grid (B, C, F, H, W), noised to the level logsnr (B,), and that level."""
+    """Conditioning by a video (B, C, F, H, W) on the stage's grid, noised to the level logsnr (B,), and that level."""
     return Conditioning(maps={MAP: low_res}, numbers={LEVEL: logsnr})
 
 
 def usual_inputs(source: VideoShape | None, **fields: Any) -> tuple[Input, ...]:
-    """A text, and the previous stage's video of shape `source` where there is one, with these fields of `LowRes`."""
+    """Text, and for a `source` the previous stage's video of that shape; `fields` are those of `LowRes`."""
     return (Text(),) if source is None else (Text(), LowRes(shape=source, **fields))

@@ -1,4 +1,4 @@
-"""The text: tokens of a frozen language model [Ho et al. 2022, arXiv:2210.02303, Sec. 2.2]."""
+"""Text: tokens of a frozen language model [Ho et al. 2022, arXiv:2210.02303, Sec. 2.2]."""
 
 from typing import Annotated
 
@@ -17,13 +17,13 @@ class Text(Input):
     """The caption of each video, or of each picture of a pack.
 
     Attributes:
-        dropout: share of the examples of training that never see their text, for classifier-free guidance.
+        dropout: share of training examples whose text is dropped, for classifier-free guidance.
     """
 
     dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
 
     def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
-        """One text a video, or, as soon as the whole batch has a pack of images, one text a frame."""
+        """One text per video; if any example of the whole batch is a pack of images, one per frame."""
         frames = examples.x.shape[2]
         texts = [[sample.text for sample in samples] for samples in examples.samples]
         if examples.packed is not None:
@@ -34,15 +34,15 @@ class Text(Input):
         return Conditioning(tokens={TEXT: tokens}).without(TEXT, examples.uniform() < self.dropout)
 
     def blank(self, extent: Extent) -> Conditioning:
-        """Real tokens of zeros."""
+        """Tokens of zeros, all of them real."""
         each = (extent.videos, extent.grid[0]) if extent.packed else (extent.videos,)
         values = torch.zeros(*each, extent.tokens, extent.width)
         return text_given(values, torch.ones(values.shape[:-1], dtype=torch.bool))
 
 
 def text_given(values: Tensor, mask: Tensor | None = None) -> Conditioning:
-    """Text alone: embeddings (B, L, D) with their mask (B, L), or those of each frame, (B, F, L, D).
+    """Conditioning that is text alone: embeddings (B, L, D) with mask (B, L), or (B, F, L, D) for one text per frame.
 
-    Without a mask every token is real.
+    Without a mask all tokens are real.
     """
     return Conditioning(tokens={TEXT: Tokens.real(values) if mask is None else Tokens(values, mask)})

@@ -17,10 +17,10 @@ Looks = Literal["own", "first", "first_and_previous", "all"]
 class SpatialAttention(nn.Module):
     """Attention from the pixels of each frame, frames folded into the batch. h (B, F, H, W, D) -> same.
 
-    Positions enter as a learned bias for each bucket of distance down and across, as in time, so that other sizes work.
-    Keys and values are those of the frame itself, or of the frames that it `looks` at, which takes no parameters: the
-    first; the first and the previous one side by side, the first for its own previous one [Wu et al. 2022,
-    arXiv:2212.11565, Sec. 3.2]; or all of the clip. The bias knows where pixels lie in their frames, not in which.
+    Positions enter as a learned bias for each bucket of vertical and horizontal distance, so that other sizes work.
+    Keys and values come from the frames that each frame `looks` at, without extra parameters: its own; the first; the
+    first and the previous one, where the first counts as its own previous one [Wu et al. 2022, arXiv:2212.11565,
+    Sec. 3.2]; or all of the clip. The bias depends on positions within frames, not on which frame a key is in.
     """
 
     def __init__(self, width: int, heads: int, looks: Looks = "own"):
@@ -34,7 +34,7 @@ class SpatialAttention(nn.Module):
         self.out = zero(Linear(width, width))
 
     def forward(self, h: Tensor, images: Tensor | None = None) -> Tensor:
-        """Examples with images (B,) True are independent images: each frame looks at itself alone."""
+        """Examples with images (B,) True are independent images: each frame looks only at itself."""
         b, f, height, width, _ = h.shape
         inner = self.norm(h)
         q = self.query(inner).flatten(0, 1).flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -51,7 +51,7 @@ class SpatialAttention(nn.Module):
         return self.out(mixed.transpose(1, 2).reshape(h.shape))
 
     def _frames_seen(self, b: int, f: int, images: Tensor | None, device: torch.device) -> Tensor:
-        """The frames (B, F, n) that each frame looks at; itself, n times, in a pack of images."""
+        """The indices (B, F, n) of the frames that each frame looks at; in a pack of images, its own n times."""
         own = torch.arange(f, device=device)
         first = torch.zeros_like(own)
         columns = {"first": [first], "first_and_previous": [first, (own - 1).clamp(min=0)]}
@@ -71,7 +71,7 @@ class SpatialAttention(nn.Module):
 class TextAttention(nn.Module):
     """Cross-attention from every pixel of every frame to the text tokens. h (B, F, H, W, D) -> same.
 
-    tokens are (N, L, D) with mask (N, L): N = B for one text a video, N = B F for one text a frame (packed images).
+    tokens are (N, L, D) with mask (N, L): N = B for one text per video, N = B F for one per frame (packed images).
     """
 
     def __init__(self, width: int, heads: int, text_width: int):
@@ -87,7 +87,7 @@ class TextAttention(nn.Module):
         return self.attended(self.norm(h), k, v, mask)
 
     def attended(self, h: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """What pixels h (B, F, H, W, D) make of keys and values (N, heads, L, d) with mask (N, L)."""
+        """Attention from pixels h (B, F, H, W, D) to keys and values (N, heads, L, d) with mask (N, L)."""
         queries = self.query(h).reshape(len(k), -1, h.shape[-1])
         q = queries.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         mixed = scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None])
@@ -111,9 +111,9 @@ class TemporalAttention(nn.Module):
         self.out = zero(Linear(width, width))
 
     def forward(self, h: Tensor, images: Tensor | None, distances: Tensor | None = None) -> Tensor:
-        """Examples with images (B,) True are independent images: each frame attends to itself alone.
+        """Examples with images (B,) True are independent images: each frame attends only to itself.
 
-        `distances` (B, F, F) say how many frames each key lies after each query; None: frames follow one another.
+        `distances` (B, F, F) are how many frames each key lies after each query; None: consecutive frames.
         """
         b, f, height, width, _ = h.shape
         inner = self.norm(h)
@@ -125,7 +125,7 @@ class TemporalAttention(nn.Module):
             mixed = self._attended(q, k, v, b, distances)
             if images is not None:
                 alone = images.repeat_interleave(height * width)[:, None, None, None]
-                mixed = torch.where(alone, v, mixed)  # a softmax over oneself alone is 1
+                mixed = torch.where(alone, v, mixed)  # a softmax over a single key is 1
         mixed = mixed.unflatten(0, (b, height * width)).permute(0, 3, 1, 2, 4)  # (B, F, HW, heads, d)
         return self.out(mixed.reshape(h.shape))
 
@@ -134,7 +134,7 @@ class TemporalAttention(nn.Module):
         return h.flatten(2, 3).unflatten(-1, (self.heads, -1)).permute(0, 2, 3, 1, 4).flatten(0, 1)
 
     def _attended(self, q: Tensor, k: Tensor, v: Tensor, b: int, distances: Tensor | None) -> Tensor:
-        """Attention with the bias of distances: one for all pixels, and where there are times, for each video."""
+        """Attention with the distance bias, shared by all pixels; with `distances` it differs from video to video."""
         if distances is None:
             bias = self.bias(distance_buckets(q.shape[2], q.device)).permute(2, 0, 1).to(q.dtype)  # (heads, F, F)
             return scaled_dot_product_attention(q, k, v, attn_mask=bias[None])

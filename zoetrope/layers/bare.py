@@ -1,4 +1,4 @@
-"""Modules without weights: for their shapes, or to be given weights from a file."""
+"""Modules without weights: for their shapes, or to load weights into."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +11,9 @@ from torch.overrides import TorchFunctionMode
 
 @contextmanager
 def bare() -> Iterator[None]:
-    """Modules that are made in here are on the meta device, and their weights are left as they are.
+    """Build modules on the meta device, without initialising their weights.
 
-    On the meta device filling them does nothing, and takes PyTorch seconds, most of them for imports.
+    Initialising meta tensors has no effect but costs PyTorch seconds, mostly for imports.
     """
     with torch.device("meta"), _Unfilled():
         yield

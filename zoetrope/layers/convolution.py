@@ -1,4 +1,4 @@
-"""Convolutions over space and over time, and changes of resolution in space and in time."""
+"""Convolutions over space and time, and changes of resolution in space and time."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar
@@ -44,14 +44,14 @@ class ResidualBlock(nn.Module):
 
 
 class Row:
-    """The frame before a part of a video, those of the part (B, f, H, W, D), and the frame after it."""
+    """A part (B, f, H, W, D) of a video, with the frame before it and the frame after it."""
 
     def __init__(self, part: Tensor, before: Tensor):
         self._frames = [before[:, None], part]
 
     @property
     def frames(self) -> Tensor:
-        """All of them, (B, f + 2, H, W, D), of which the first is at place `start`; they go round."""
+        """All frames, (B, f + 2, H, W, D), as a ring: the first is at index `start`."""
         return torch.cat(self._frames, dim=1)
 
     @property
@@ -60,11 +60,11 @@ class Row:
         return 0
 
     def end(self, frame: Tensor) -> None:
-        """Put in the frame after the part."""
+        """Set the frame after the part."""
         self._frames.append(frame[:, None])
 
     def moved_on(self, part: Tensor) -> "Row":
-        """The row of the next part, whose first frame was the end of this one."""
+        """The row of the next part, which begins with the frame after this one."""
         return type(self)(part, self._frames[1][:, -1])
 
 
@@ -80,9 +80,9 @@ class TemporalConv(nn.Module):
         self.silu = SiLU()
 
     def stream(self, parts: Iterable[Tensor], joined: Callable[[Tensor, Tensor], Tensor]) -> Iterator[Tensor]:
-        """h and its branch, `joined`, of a video in parts: each follows as soon as the next one is there.
+        """`joined(h, branch)` for a video in parts: each part is yielded once the next has arrived.
 
-        An image has no branch.
+        A single image has no branch.
         """
         held: Tensor | None = None
         row: Row | None = None
@@ -103,7 +103,7 @@ class TemporalConv(nn.Module):
             yield held if image else joined(held, self._between(row))
 
     def _between(self, row: Row) -> Tensor:
-        """The branch of the frames of a row but its first and last, which lie beside them."""
+        """The branch for all frames of a row except the first and the last, which are only neighbours."""
         frames = row.frames
         b, f, height, width, d = frames.shape
         taps = self.conv.weight.roll(row.start, 2) if row.start else self.conv.weight
@@ -120,9 +120,9 @@ class TemporalConv(nn.Module):
 
 
 class Merge(Linear):
-    """A coarse level's result and what its finer level had before, (B, F, H, W, D) both, become one of that width.
+    """Merges an upsampled coarse level with the skip of the finer one, (B, F, H, W, D) both.
 
-    The linear map of both side by side, without putting them there.
+    Equal to a linear map of their concatenation, without concatenating them.
     """
 
     def __init__(self, width: int):
@@ -130,7 +130,7 @@ class Merge(Linear):
         self.sum = Sum()
 
     def forward(self, finer: "Upsample", h: Tensor, skip: Tensor, scale: float = 1.0) -> Tensor:  # type: ignore[override]
-        """What `finer` makes of the coarse h, and the skip, which counts so many times as much."""
+        """Merge `finer(h)` of the coarse h with the skip, which is multiplied by `scale`."""
         left, right = self.weight.chunk(2, dim=1)
         return self.sum(finer.mapped(h, left, self.bias), linear(skip, right * scale, None))
 
@@ -157,12 +157,12 @@ class Upsample(nn.Module):
         return shuffle(self.linear(h), 2)
 
     def mapped(self, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """What a linear map makes of the result."""
+        """The upsampled h after another linear map."""
         return linear(self(h), weight, bias)
 
 
 class KeepFrames(nn.Module):
-    """Each run of n frames becomes one: its first, and a linear map of all of them, which starts at zero.
+    """Each run of n frames becomes one: its first plus a linear map of all of them, which starts at zero.
 
     (B, F, H, W, D) -> (B, F / n, H, W, D), as the space-time U-Net begins [Bar-Tal et al. 2024, arXiv:2401.12945,
     Sec. 3.1].
@@ -180,7 +180,7 @@ class KeepFrames(nn.Module):
 
 
 class RepeatFrames(nn.Module):
-    """Each frame becomes n: repetitions of it, and a linear map for each of them, which starts at zero."""
+    """Each frame becomes n: copies of it, each plus a linear map of its own, which starts at zero."""
 
     def __init__(self, width: int, n: int):
         super().__init__()
@@ -194,7 +194,7 @@ class RepeatFrames(nn.Module):
 
 
 def convolved(h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """What `SpatialConv` does, with weights (D', D, 3, 3) and bias (D') from elsewhere."""
+    """The function of `SpatialConv`, with weights (D', D, 3, 3) and bias (D') as arguments."""
     frames = h.flatten(0, 1).permute(0, 3, 1, 2)  # (BF, D, H, W), a channels_last view
     out = nn.functional.conv2d(frames, weight, bias, padding=1)
     return out.permute(0, 2, 3, 1).unflatten(0, h.shape[:2])

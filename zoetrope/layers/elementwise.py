@@ -1,6 +1,6 @@
-"""What is done to features value by value. Modules without parameters, so that `fused` can put faster ones in place.
+"""Elementwise operations on features, as modules without parameters so that `fused` can substitute faster ones.
 
-Where a docstring says "own", nobody else holds that tensor: a fast form may write the result into its memory.
+Where a docstring says "own", pass only a tensor that nothing else references: a fast form may overwrite it.
 """
 
 import torch
@@ -36,7 +36,7 @@ class SumOfProduct(nn.Module):
 
 
 class Modulated(nn.Module):
-    """norm(h) (1 + scale) + shift, with scale and shift side by side in scale_shift (B, F or 1, 2 D) for each frame."""
+    """norm(h) (1 + scale) + shift, with scale and shift concatenated in scale_shift (B, F or 1, 2 D)."""
 
     def forward(self, norm: nn.LayerNorm, h: Tensor, scale_shift: Tensor) -> Tensor:
         h = norm(h)

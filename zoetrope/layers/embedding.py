@@ -1,4 +1,4 @@
-"""Scalars and sentences as vectors."""
+"""Embeddings of scalars, positions and texts."""
 
 import math
 
@@ -16,7 +16,7 @@ def sinusoid(values: Tensor, width: int, slowest: float = 10_000.0) -> Tensor:
 
 
 class LogSNREmbedding(nn.Module):
-    """logsnr (...) -> (..., D), through the angle u = arctan(exp(-logsnr / 2)) / (pi / 2) in [0, 1].
+    """logsnr (...) -> (..., D), by way of the angle u = arctan(exp(-logsnr / 2)) / (pi / 2) in [0, 1].
 
     The embedding "inv_cos" of Salimans & Ho's published code: even steps of u are even steps of diffusion time.
     """
@@ -32,7 +32,7 @@ class LogSNREmbedding(nn.Module):
 
 
 class GuidanceEmbedding(nn.Module):
-    """Guidance weight w (...) -> (..., D), through ln(1 + w): 0 to 1 is as far as 7 to 15. Starts at zero."""
+    """Guidance weight w (...) -> (..., D), by way of ln(1 + w): 0 to 1 is as far as 7 to 15. Starts at zero."""
 
     def __init__(self, width: int, features: int = 64):
         super().__init__()
@@ -45,9 +45,9 @@ class GuidanceEmbedding(nn.Module):
 
 
 class FramePosition(nn.Module):
-    """Where each frame lies in its clip: places (...) from -1 (first) to 1 (last) -> (..., D).
+    """Position of each frame in its clip, (...) from -1 (first) to 1 (last) -> (..., D).
 
-    Relative to the clip's length, so that other frame counts keep its meaning. The output starts at zero.
+    Relative to the clip's length, so that it means the same for other frame counts. The output starts at zero.
     """
 
     def __init__(self, width: int, features: int = 64):
@@ -60,7 +60,7 @@ class FramePosition(nn.Module):
 
 
 class PixelPosition(nn.Module):
-    """Where each pixel lies in its frame, from -1 to 1 down and across: (H, W) -> (H, W, D). Starts at zero."""
+    """Position of each pixel in its frame, from -1 to 1 down and across: (H, W) -> (H, W, D). Starts at zero."""
 
     def __init__(self, width: int, features: int = 32):
         super().__init__()
@@ -68,7 +68,7 @@ class PixelPosition(nn.Module):
         self.layers = nn.Sequential(nn.Linear(2 * features, width), nn.SiLU(), zero(nn.Linear(width, width)))
 
     def forward(self, height: int, width: int, device: torch.device) -> Tensor:
-        """The positions of a grid."""
+        """The embeddings (H, W, D) of a grid."""
         down, across = (
             sinusoid(4 * torch.linspace(-1, 1, size, device=device), self.features, slowest=20.0)
             for size in (height, width)

@@ -1,6 +1,6 @@
-"""Fast forms of layers, for networks that do not learn: the same parameters, the same answers but for rounding.
+"""Fast forms of layers for inference: the same parameters, and the same outputs up to rounding.
 
-`zoetrope.layers.fused` puts them in place of the textbook's. They write into the memory of what nobody else holds.
+`zoetrope.layers.fused` substitutes them for the textbook layers. They overwrite tensors that nothing else references.
 """
 
 import math
@@ -35,7 +35,7 @@ class GELUInPlace(GELU):
 
 
 class SumInPlace(Sum):
-    """In the memory of the branch, unless the sum is of another type."""
+    """In the memory of the branch, unless the sum has another dtype."""
 
     def forward(self, h: Tensor, branch: Tensor) -> Tensor:
         return branch.add_(h) if branch.dtype == torch.result_type(h, branch) else h + branch
@@ -49,7 +49,7 @@ class SumOfProductInPlace(SumOfProduct):
 
 
 class ModulatedNorm(Modulated):
-    """Where all frames have the same scale and shift, they are put into the norm's own: h is gone through once less."""
+    """Folds scale and shift into the norm's weights where all frames share them, which saves a pass over h."""
 
     def forward(self, norm: nn.LayerNorm, h: Tensor, scale_shift: Tensor) -> Tensor:
         if scale_shift.shape[:2] != (1, 1):
@@ -60,10 +60,9 @@ class ModulatedNorm(Modulated):
 
 
 class AbsorbedTextAttention(TextAttention):
-    """Keys and values of few tokens are absorbed by the maps before and after, on a CPU in float32.
+    """For few tokens: folds the query projection into the keys and the output projection into the values.
 
-    Keys are multiplied with the map that makes queries, and values with the map that follows, before either meets a
-    pixel: what is left of each pixel's work are two maps with heads x L channels between them.
+    What remains for each pixel is two linear maps with heads x L channels between them. On a CPU in float32.
     """
 
     def attended(self, h: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -74,12 +73,12 @@ class AbsorbedTextAttention(TextAttention):
         return made[0] if len(made) == 1 else torch.cat(made)
 
     def absorbs(self, h: Tensor, k: Tensor) -> bool:
-        """Whether it is worth it: for few tokens, and fewer where there are several videos."""
+        """Whether folding pays: only for few tokens, and the fewer the more videos there are."""
         videos, heads, length, _ = k.shape
         return videos * heads * length <= h.shape[-1] and videos == len(h) and is_convolved(h)
 
     def _absorbed(self, h: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """The answer for one video h (1, F, H, W, D), with k and v (heads, L, d) and mask (L,)."""
+        """The output for one video h (1, F, H, W, D), with k and v (heads, L, d) and mask (L,)."""
         heads, length, d = k.shape
         into = k @ self.query.weight.view(heads, d, -1) / math.sqrt(d)  # (heads, L, D)
         unseen = torch.zeros_like(mask, dtype=h.dtype).masked_fill_(~mask, -math.inf).repeat(heads)
@@ -89,10 +88,10 @@ class AbsorbedTextAttention(TextAttention):
 
 
 class RoundRow(Row):
-    """All parts use the same memory, for getting new one takes longer than what is done in it.
+    """All parts share one buffer, because allocation would take longer than the work itself.
 
-    Where they have one frame each, what came after a part is the next one already: the row then begins at another
-    place, `start`, and goes round.
+    Where parts have one frame each, the frame after a part already is the next part: the buffer is then a ring that
+    begins at `start`.
     """
 
     def __init__(self, part: Tensor, before: Tensor):
@@ -108,7 +107,7 @@ class RoundRow(Row):
 
     @property
     def start(self) -> int:
-        """Where the frame before the part is."""
+        """The index of the frame before the part."""
         return self._start
 
     def end(self, frame: Tensor) -> None:
@@ -129,13 +128,13 @@ class RoundRow(Row):
 
 
 class TemporalConvInPlace(TemporalConv):
-    """Parts of a video take turns in one place."""
+    """Consecutive parts of a video share one buffer."""
 
     row: ClassVar[type[Row]] = RoundRow
 
 
 class MappedUpsample(Upsample):
-    """The linear map that follows and its own are made one, through which h goes while it is coarse."""
+    """Multiplies its own linear map with the next one, and applies the product at the coarse resolution."""
 
     def mapped(self, h: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """See `Upsample.mapped`."""
@@ -146,13 +145,13 @@ class MappedUpsample(Upsample):
 
 
 class EnterByRuns(Enter):
-    """A run of pixels within a row of a patch moves as one number, several times as fast as one by one.
+    """Moves each row of a patch as a single number, several times as fast as pixel by pixel.
 
-    The channels are then in another order than the weights know, which are brought into it, being small.
+    This changes the order of channels; the weights, which are small, are permuted to match.
     """
 
     def forward(self, videos: Sequence[Tensor]) -> Tensor:  # type: ignore[override]
-        """See `Enter.forward`. Raises ValueError for videos that want a gradient: fast forms have none."""
+        """See `Enter.forward`. Raises ValueError for videos that require a gradient: fast forms have none."""
         if any(video.requires_grad for video in videos):
             raise ValueError(
                 "z: expected no gradient to be asked of a network that is fused; call the one it was made of"
@@ -167,7 +166,7 @@ class EnterByRuns(Enter):
 
 
 class LeaveByRuns(Leave):
-    """As `EnterByRuns`, the other way."""
+    """The inverse of `EnterByRuns`, for `Leave`."""
 
     def forward(self, h: Tensor) -> Tensor:
         n, weight, bias = self.patch, self.conv.weight, self.conv.bias
@@ -175,13 +174,13 @@ class LeaveByRuns(Leave):
         if torch.is_autocast_enabled("cpu") or not _has_runs(h, n):
             return super().forward(h)
         weight, bias = (value.unflatten(0, (n, n, -1)).transpose(1, 2).flatten(0, 2) for value in (weight, bias))
-        out = convolved(h, weight, bias).contiguous()  # which it is already, but without oneDNN
+        out = convolved(h, weight, bias).contiguous()  # no copy, except without oneDNN
         runs = out.view(_RUNS[n]).unflatten(-1, (n, -1))  # (B, F, H / n, W / n, row, channel)
         return runs.permute(0, 5, 1, 2, 4, 3).contiguous().view(torch.float32).flatten(3, 4)
 
 
 def _has_runs(x: Tensor, run: int) -> bool:
-    """Whether each `run` of values along the last axis can be looked at as one."""
+    """Whether each `run` of values along the last axis can be viewed as a single number."""
     if run not in _RUNS or x.device.type != "cpu" or x.dtype != torch.float32:
         return False
     places = (*x.stride()[:-1], x.storage_offset())

@@ -1,4 +1,4 @@
-"""A network with the fast forms of its layers, for sampling."""
+"""Substitutes fast forms for a network's layers, for inference."""
 
 from typing import TypeVar
 
@@ -34,18 +34,18 @@ FAST: dict[type[nn.Module], type[nn.Module]] = {
     Enter: EnterByRuns,
     Leave: LeaveByRuns,
 }
-"""What `fused` puts in place of each layer of the textbook: a subclass with the same parameters of the same names."""
+"""Textbook layer -> its fast form: a subclass with the same parameters under the same names."""
 
 OURS = ("zoetrope.", "torch.nn.")
 N = TypeVar("N", bound=nn.Module)
 
 
 def fused(network: N, *, channels_last: bool = False) -> N:
-    """The same network with the fast forms of its layers, on the same memory; the given one stays as it is.
+    """A twin of a network, with fast forms of its layers and the same weights; the original stays unchanged.
 
-    It has no gradients, and follows what the given one learns. Layers that hold modules of other packages, such as
-    adapters, stay as they are. `channels_last` lays the weights of convolutions out as they are read in every call, the
-    given network's with them: for one that was loaded to sample.
+    The twin has no gradients, and follows what the original learns. Layers that hold modules of other packages, such as
+    adapters, stay as they are. `channels_last` converts the weights of convolutions to the memory format in which they
+    are read, also in the original: for a network that was loaded for inference.
     """
     twins: dict[nn.Module, nn.Module] = {}
     made = _twin(network, twins)
@@ -58,7 +58,7 @@ def fused(network: N, *, channels_last: bool = False) -> N:
 
 
 def _twin(module: N, twins: dict[nn.Module, nn.Module]) -> N:
-    """A module of its own on the same parameters and buffers, which learn nothing here; `twins` takes all in it."""
+    """A copy of a module with shared parameters and buffers, without gradients; `twins` collects all its submodules."""
     made = twins[module] = type(module).__new__(type(module))
     made.__dict__ = dict(vars(module))
     weights = {name: None if p is None else nn.Parameter(p.detach(), False) for name, p in module._parameters.items()}

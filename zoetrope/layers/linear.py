@@ -7,8 +7,8 @@ from torch import Tensor, nn
 class Linear(nn.Linear):
     """`nn.Linear` on h (B, F, H, W, D) -> (B, F, H, W, D').
 
-    In float32 on a CPU it runs as a 1x1 convolution with frames as the batch: the convolution library reaches about
-    twice the speed of the matrix library on processors that the latter was not made for. Parameters are the same.
+    In float32 on a CPU it runs as a 1x1 convolution with frames as the batch: on processors that the matrix library is
+    not tuned for, the convolution library is about twice as fast. Parameters are the same.
     """
 
     def forward(self, h: Tensor) -> Tensor:
@@ -17,7 +17,7 @@ class Linear(nn.Linear):
 
 
 def linear(h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """What `Linear` does, with weights (D', D) and bias (D') from elsewhere."""
+    """The function of `Linear`, with weights (D', D) and bias (D') as arguments."""
     if not is_convolved(h):
         return nn.functional.linear(h, weight, bias)
     frames = h.flatten(0, 1).permute(0, 3, 1, 2)  # (BF, D, H, W), a channels_last view

@@ -1,15 +1,15 @@
-"""How far places lie from one another, and the buckets of distance that attention has a bias for."""
+"""Relative positions: distances, and their buckets, each with a bias in attention."""
 
 import math
 
 import torch
 from torch import Tensor, nn
 
-NEAR = 1e-2  # of a frame: times as close to a whole number of frames as this are taken for it
+NEAR = 1e-2  # frames: distances this close to a whole number of frames are rounded to it
 
 
 def buckets_of(distance: Tensor, buckets: int = 32, farthest: int = 32) -> Tensor:
-    """The bucket of each whole distance (...) of a key from a query: exact for near ones, logarithmic for far ones.
+    """The bucket of each integer distance (...) of a key from a query: exact for near ones, logarithmic for far ones.
 
     [Raffel et al. 2020, arXiv:1910.10683, Sec. 2.1]
     """
@@ -27,7 +27,7 @@ def distance_buckets(places: int, device: torch.device) -> Tensor:
 
 
 def bias_at(table: nn.Embedding, distances: Tensor) -> Tensor:
-    """The bias (..., heads) at distances (...) in frames; between whole ones it is interpolated."""
+    """The bias (..., heads) at distances (...) in frames, linearly interpolated between integers."""
     whole = distances.floor()
     low = table(buckets_of(whole.long()))
     high = table(buckets_of(whole.long() + 1))
@@ -35,14 +35,14 @@ def bias_at(table: nn.Embedding, distances: Tensor) -> Tensor:
 
 
 def spacing(times: Tensor) -> Tensor:
-    """The median distance (B,) from a frame to the next one in time, of times (B, F) in any order; F is 2 or more."""
+    """The median distance (B,) between consecutive frames, for times (B, F) in any order; F is 2 or more."""
     return times.sort(-1).values.diff(dim=-1).median(-1).values
 
 
 def distances_between(times: Tensor, unit: Tensor | float) -> Tensor:
-    """How many frames each key lies after each query, (B, F, F), for times (B, F) and the seconds (B,) of a frame.
+    """How many frames each key lies after each query, (B, F, F), for times (B, F) and the seconds (B,) of one frame.
 
-    Distances within NEAR of a whole number are that number. Raises ValueError if frames are seen at the same time.
+    Distances within NEAR of a whole number are rounded to it. Raises ValueError if two frames have the same time.
     """
     unit = torch.as_tensor(unit, dtype=torch.float64, device=times.device).reshape(-1, 1, 1)
     if not (unit > 0).all():
@@ -53,6 +53,6 @@ def distances_between(times: Tensor, unit: Tensor | float) -> Tensor:
 
 
 def are_even(distances: Tensor) -> bool:
-    """Whether in every example each frame comes as long after the one before it; for distances (B, F, F)."""
+    """Whether the frames of every example are evenly spaced and in order, by their distances (B, F, F)."""
     steps = distances.diagonal(1, dim1=1, dim2=2)
     return bool((steps > 0).all() and (steps - steps[:, :1]).abs().max() < NEAR)

@@ -1,4 +1,4 @@
-"""Maps that start at zero, so that a residual branch begins as nothing and a network as what surrounds it."""
+"""Zero initialisation: a residual branch starts as the identity."""
 
 from typing import TypeVar
 
@@ -8,7 +8,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def zero(module: M) -> M:
-    """The same module with all its parameters zero."""
+    """The module itself, with all its parameters set to zero."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
     return module

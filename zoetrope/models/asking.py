@@ -1,4 +1,4 @@
-"""What somebody asks of a model beside the prompt: values for the inputs that its stages have."""
+"""Requests beside the prompt: values for the inputs of a model's stages."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from zoetrope.inputs.text import TEXT
 
 
 def askable(stages: Sequence[StageSpec]) -> dict[str, Input]:
-    """The inputs of these stages that values can be given for, by name: all but the text and other stages' videos."""
+    """The inputs of these stages that take a value, by name: all but the text and other stages' videos."""
     every = (each for stage in stages for each in stage.inputs)
     return {each.name: each for each in every if each.name != TEXT and each.source is None}
 
@@ -25,9 +25,9 @@ def expect_askable(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> No
 
 
 def conditioning_of(stage: StageSpec, values: Mapping[str, Any], count: int) -> Conditioning:
-    """What a stage's network is told of these values in `count` videos; inputs without a value are unknown.
+    """The conditioning of a stage's network in `count` videos from these values; inputs without one are unknown.
 
-    Raises ValueError that names the input for a value that makes no sense.
+    Raises ValueError that names the input for an invalid value.
     """
     given = Conditioning()
     for name, each in askable([stage]).items():

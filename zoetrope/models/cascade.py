@@ -43,11 +43,11 @@ log = logging.getLogger(__name__)
 
 
 class Cascade:
-    """Stages that run one after the other; at any moment one network is in memory.
+    """Stages that run one after the other, with only one network in memory at a time.
 
     Attributes:
-        spec: what the stages are and how they are sampled; see `zoetrope.cascade.tuning.tuned` for other sampling.
-        origins: the model or run, and the file, that the weights of each stage come from, where that is known.
+        spec: the stages and how they are sampled; see `zoetrope.cascade.tuning.tuned` for other sampling.
+        origins: the model or run, and the file, that the weights of each stage come from, where known.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Cascade:
         self.device, self.dtype = device_named(device), dtype
         self._load = load
         self._drifted: set[str] = set()  # stages whose colours were warned about
-        # On a CPU text is always read in float32: it is quick there, and every run then finds the same features.
+        # On a CPU text is always encoded in float32: that is fast there, and every run then gets the same features.
         reading = torch.float32 if self.device.type == "cpu" else dtype
         self._texts = None if spec.text is None else EmbeddingCache(spec.text, None, self.device, reading)
 
@@ -87,18 +87,19 @@ class Cascade:
         dtype: torch.dtype = torch.float32,
         trust: Sequence[str] = (),
     ) -> Self:
-        """A cascade by its name: a folder, a shipped name, a hub id, or a training. Weights are read when a stage runs.
+        """Open a cascade by name: a folder, a shipped name, a hub id, or a run. Weights are read when a stage runs.
 
-        The folder may be that of a model, of a training, of a distillation, which stands for its newest finished round,
-        or one with the trainings of several stages in it; RUN@HALF_LIFE takes another than the first of the moving
-        averages that a training keeps. Several names, in any order, are put together: a training replaces the model's
-        stage of its name, or follows its stages.
+        The folder may be that of a model, of a run, of several runs, or of a distillation, which stands for its newest
+        finished round. RUN@HALF_LIFE selects one of the run's moving averages, by default the first. Several names, in
+        any order, are combined: a run replaces the model's stage of the same name, or follows the model's stages.
+
         `device` "auto" is the GPU, if there is one. `dtype` is what networks compute in: torch.float32, bfloat16 or
-        float16. Distilled stages run where there are some, or with `teacher` the originals that they were distilled
-        from.
-        `trust` are the packages whose classes it may name, such as ("my_lab",): these are imported.
-        Raises ValueError if there is no such model, or no teacher, if its description cannot be used or names classes
-        of other packages, or if several do not fit each other.
+        float16. Distilled stages run by default; with `teacher`, the originals that they were distilled from.
+
+        `trust` lists the packages whose classes the model may name, such as ("my_lab",): these are imported.
+
+        Raises ValueError if there is no such model, or no teacher, if its description is invalid or names classes of
+        untrusted packages, or if several do not fit each other.
         """
         with trusting(*trust):
             model = open_model(name_or_list)
@@ -121,9 +122,10 @@ class Cascade:
     ) -> Self:
         """The same weights, sampled in another way: denoising steps, guidance weight w, the name of a sampler.
 
-        `size` (height, width), `frames` and `fps` are of what the first stage makes; the stages after it add as many
-        times as many frames and pixels as ever. Any other field is changed by giving `CascadeSpec.from_json` or
-        `zoetrope.cascade.tuning.tuned` what is wanted.
+        `size` (height, width), `frames` and `fps` are those of the first stage's videos; the stages after it multiply
+        them by their usual factors. To change any other field, use `zoetrope.cascade.tuning.tuned` or
+        `CascadeSpec.from_json`.
+
         Raises ValueError that names what is wrong, and the nearest size that the networks can process.
         """
         sampled = (steps, guidance, sampler) != (None, None, None)  # by way of JSON, which not every network has
@@ -139,7 +141,7 @@ class Cascade:
         """Write the cascade as a folder that `from_pretrained` reads. Weights are stored in bfloat16.
 
         Those of teachers are stored in `teacher_dtype`: `torch.int8` halves their size.
-        Raises ValueError if `from_pretrained` could not read it, as with a network of a class within a function.
+        Raises ValueError if `from_pretrained` could not read it, as for a network whose class is local to a function.
         """
         expect_readable(self.spec)
         networks = {stage.name: self._load(stage) for stage in self.spec.stages}
@@ -159,11 +161,11 @@ class Cascade:
     def generate(
         self, prompts: str | Prompts | None, *, count: int | None = None, **options: Unpack[Options]
     ) -> Video | list[Video]:
-        """The video of a prompt, or of None, no text; for a list of prompts, or with a `count`, a list of videos.
+        """The video for a prompt, or for None, without text; for a list of prompts, or with a `count`, a list.
 
-        `count` is the number of videos of each prompt, which follow one another in the list. The other options,
-        all by name, are those of `zoetrope.models.options.Options`: negative, steps, guidance, sampler, seed, size,
-        frames, fps, until, video, after, memory, batch and progress.
+        `count` is the number of videos per prompt, consecutive in the list. The other options, all by keyword, are
+        those of `zoetrope.models.options.Options`: negative, steps, guidance, sampler, seed, size, frames, fps, until,
+        video, after, memory, batch and progress.
 
             cascade.generate("a red star moving down", steps=4, guidance=2.0, seed=3)
             cascade.generate(["fog", "rain"], count=2, until="ssr1", progress=lambda now: print(now.stage, now.step))
@@ -188,7 +190,7 @@ class Cascade:
         return videos[0] if count is None and (prompts is None or isinstance(prompts, str)) else videos
 
     def _made(self, jobs: Sequence[tuple[str | None, int]], place: int, asked: Any) -> list[Video]:
-        """The videos of some prompts and their sample numbers, made together; `place` is that of the first of them."""
+        """The videos of one batch of (prompt, sample number); `place` is the position of its first among all."""
         start = None
         if asked.video is not None:
             start = start_from(self.spec, asked.video, after=asked.after, until=asked.until)
@@ -223,15 +225,16 @@ class Cascade:
         memory: int | None = None,
         given: Mapping[str, Any] = MappingProxyType({}),
     ) -> Iterator[Progress]:
-        """Sample one video for each prompt, together, and yield after each denoising step of each stage.
+        """Sample one video per prompt, in one batch, and yield after each denoising step of each stage.
 
-        A video depends on the seed and on its own number in `samples` (0 for all, unless given), not on its batch.
-        One prompt may stand without a list; None is no text. From a `start` only the stages after it run. `memory` is
-        the most that the process may hold, in bytes: stages that can do so work in tiles to keep to it, if each
-        Progress is let go of in time. `given` are values for other inputs of the stages, by name.
-        Raises ValueError before anything is sampled if that does not suffice, with what does for all stages to run.
-        A text encoder that is not small may exceed it while it reads the prompts; it is let go of before the stages.
-        Raises MemoryError that names the stage if memory does not suffice.
+        A video depends on the seed and on its sample number in `samples` (default: 0 for all), not on its batch. A
+        single prompt needs no list; None is no text. With a `start` only the stages after it run. `memory` is the
+        largest peak of the process, in bytes: stages run in tiles to stay within it, provided that each Progress is
+        dropped before the next. `given` are values for other inputs of the stages, by name.
+
+        Raises ValueError before sampling if `memory` does not suffice, with the bytes that all stages need. A large
+        text encoder may exceed it while it encodes the prompts; it is freed before the stages run.
+        Raises MemoryError that names the stage if the machine runs out of memory.
         """
         prompts = listed(prompts)
         stages = stages_after(self.spec, None if start is None else start.stage, until)
@@ -253,10 +256,10 @@ class Cascade:
         memory: int | None = None,
         given: Mapping[str, Any] = MappingProxyType({}),
     ) -> Iterator[Progress]:
-        """What `stream` does, for stages with the weights of this cascade's stages of the same names, on any grids.
+        """`stream` for given stages, on any grids, with the weights of this cascade's stages of the same names.
 
-        `video` (B, C, f, h, w) in [-1, 1] is what the first of them is made from; None, where it is made from noise.
-        `zoetrope.cascade.upscaling` makes such stages for videos of other shapes. Raises what `stream` does.
+        `video` (B, C, f, h, w) in [-1, 1] is the input of the first stage; None if it starts from noise alone.
+        `zoetrope.cascade.upscaling` makes such stages for videos of other shapes. Raises what `stream` raises.
         """
         expect_askable(stages, given)
         for stage in stages:
@@ -276,7 +279,7 @@ class Cascade:
             scheme=self.spec.noise,
         )
         video = None if video is None else video.to(self.device)
-        if memory is not None:  # better now than when the stages before have run
+        if memory is not None:  # fail before the first stage runs
             if self._texts is not None:
                 self._texts.release()
             expect_memory(stages, len(prompts), text_length(text), memory, self.device)
@@ -286,16 +289,16 @@ class Cascade:
                 yield now
                 if now.done:
                     video = now.x_hat
-                del now  # a step that nobody holds any more makes room for the next
+                del now  # free this step's x_hat before the next is made
 
     def _run(self, stage: StageSpec, given: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
-        """One stage, whose network is in memory as long as this runs."""
+        """Sample one stage; its network is in memory only meanwhile."""
         with memory_told(f"stage {stage.name!r} ({stage.shape})"):
             running = sample_stage(stage, self._network(stage), given, video, draw)
-            for number in range(1, stage.sampling.length + 1):  # `enumerate` would hold one while the next is made
+            for number in range(1, stage.sampling.length + 1):  # `enumerate` would keep one alive meanwhile
                 x_hat = next(running)
                 last = number == stage.sampling.length
-                if last:  # better now than when the stages after it have run
+                if last:  # fail before the stages after it run
                     self._expect_finite(stage, x_hat)
                 yield Progress(
                     stage=stage.name,
@@ -308,7 +311,7 @@ class Cascade:
                 del x_hat
 
     def _network(self, stage: StageSpec) -> Network:
-        """A stage's network with its weights, where it is to run."""
+        """A stage's network with its weights, on the device."""
         try:
             network = self._load(stage).to(self.device)
         except ValueError as error:
@@ -322,7 +325,7 @@ class Cascade:
             raise ValueError(f"stage {stage.name!r}: expected finite values, its network made NaN or infinity{mend}")
 
     def _colours(self, stage: StageSpec, given: Tensor, made: Tensor) -> list[Colour]:
-        """What a stage did to the colours of each video, told in the log: as a warning once for each stage."""
+        """How a stage changed the colours of each video; also logged, as a warning once per stage if they drift."""
         colours = [Colour.between(*pair) for pair in zip(given, made, strict=True)]
         for colour in colours:
             if colour.drifts and stage.name not in self._drifted:
@@ -333,11 +336,11 @@ class Cascade:
         return colours
 
     def cut(self, prompt: str) -> str:
-        """The end of a prompt that the text encoder cannot read because it is too long; "" if all of it fits."""
+        """The end of a prompt that is too long for the text encoder, which cuts it off; "" if all of it fits."""
         return "" if self._texts is None else self._texts.cut(prompt)
 
     def _encode(self, prompts: Sequence[str | None], negative: str | None) -> tuple[Conditioning, Conditioning | None]:
-        """The prompts' text, and the negative prompt's, padded to equal length; no token of it is real where None."""
+        """The text of the prompts and of the negative prompt, padded to equal length; None has no real tokens."""
         texts = [*prompts] if negative is None else [*prompts, negative]
         known = [row for row, text in enumerate(texts) if text is not None]
         if self.spec.text is None or self._texts is None:

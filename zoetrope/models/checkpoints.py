@@ -1,7 +1,7 @@
-"""Checkpoints of a run, as they are read: which are complete, and whether their files are as they were written.
+"""Reading checkpoints of a run: which are complete, and whether their files are undamaged.
 
 A checkpoint is a folder named by the examples seen. Its `state.json`, written last, lists the size and the CRC-32 of
-each of its files.
+each file.
 """
 
 import json
@@ -19,7 +19,7 @@ CHUNK = 1 << 22
 
 
 class Damaged(ValueError):
-    """A file of a checkpoint is missing, or is not as it was written."""
+    """A file of a checkpoint is missing or differs from what was written."""
 
 
 def find_checkpoints(checkpoints: Path) -> list[Path]:
@@ -29,11 +29,11 @@ def find_checkpoints(checkpoints: Path) -> list[Path]:
 
 
 def read_position(checkpoint: Path) -> dict[str, Any]:
-    """What `state.json` says: "examples", "threads", "processes", and the checksums of "files" by name.
+    """The contents of `state.json`: "examples", "threads", "processes", and the checksums of "files" by name.
 
-    Raises Damaged if that is not what was written. The folder's name is a second record of the examples, unless the
-    checkpoint was copied to a folder of another name, and "checksum" one of the rest; earlier versions wrote neither
-    "checksum" nor "files".
+    Raises Damaged if it differs from what was written: the folder's name also records the examples, unless the
+    checkpoint was copied under another name, and "checksum" covers the rest. Earlier versions wrote neither "checksum"
+    nor "files".
     """
     path = checkpoint / POSITION
     try:
@@ -53,7 +53,7 @@ def read_position(checkpoint: Path) -> dict[str, Any]:
 
 
 def check_file(file: Path) -> None:
-    """Raise Damaged, which names it, if this file is one of a checkpoint, and is not as it was written there."""
+    """Raise Damaged, which names the file, if it belongs to a checkpoint and differs from what was written."""
     if (file.parent / POSITION).exists():
         sums = read_position(file.parent).get("files", {})
         if file.name in sums:
@@ -61,7 +61,7 @@ def check_file(file: Path) -> None:
 
 
 def expect_as_written(file: Path, known: Sequence[int]) -> None:
-    """Raise Damaged, which names the file, unless its size and checksum are those that are known."""
+    """Raise Damaged, which names the file, unless its size and checksum are the `known` ones."""
     if not file.is_file():
         raise Damaged(f"{file}: no such file")
     if [*checksum(file)] != [*known]:
@@ -69,7 +69,7 @@ def expect_as_written(file: Path, known: Sequence[int]) -> None:
 
 
 def digest(about: Mapping[str, Any]) -> int:
-    """The CRC-32 of what `state.json` says beside the examples."""
+    """The CRC-32 of the contents of `state.json` other than the examples."""
     return zlib.crc32(json.dumps(about, sort_keys=True).encode())
 
 

@@ -1,4 +1,4 @@
-"""Descriptions from files of models and runs: the one place where JSON that nobody vouches for names kinds."""
+"""Descriptions from files of models and runs: the one place where untrusted JSON names kinds."""
 
 from typing import Any, TypeVar
 
@@ -12,8 +12,8 @@ C = TypeVar("C", bound=Config)
 def described(config: type[C], value: Any) -> C:
     """The config that the JSON value of a model, a run or a distillation describes.
 
-    Raises ValueError that names each offending field by its full path, also for classes of packages that are not
-    trusted: whatever program opens it, the file is data of others. See `zoetrope.foreign.trusting`.
+    Raises ValueError that names each invalid field by its full path, also for classes of packages that are not trusted:
+    the file may come from anyone. See `zoetrope.foreign.trusting`.
     """
     try:
         with trusting():

@@ -1,4 +1,4 @@
-"""Files of models and runs, which may come from anywhere: what is read lies in their folder and is of a sane size."""
+"""Files of models and runs, which may come from anyone: only files within the folder and of a sane size are read."""
 
 from pathlib import Path
 from typing import Any
@@ -7,19 +7,19 @@ from zoetrope.explain import reason
 from zoetrope.strict_json import parse_json
 
 LARGEST = 2**24
-"""Bytes of a description or a card; those of a large cascade take a hundredth of it."""
+"""The most bytes of a description or a card, a hundred times what a large cascade takes."""
 
 
 def inside(folder: Path, name: str | Path) -> Path:
-    """The path of a file in the folder of a model or a run, which need not exist.
+    """The path of a file, which need not exist, in the folder of a model or a run.
 
-    Links may lead to files of the same folder, and those of a snapshot in the cache of huggingface_hub to its blobs.
-    Raises ValueError for one that leads elsewhere, and for a pipe, a device or a folder in a file's place.
+    Links may point to files of the same folder, and links of a snapshot in the cache of huggingface_hub to its blobs.
+    Raises ValueError for a link that points elsewhere, and for a pipe, a device or a folder instead of a file.
     """
     path = folder / name
     try:
         real, root = path.resolve(), folder.resolve()
-    except (OSError, RuntimeError) as error:  # links in a circle
+    except (OSError, RuntimeError) as error:  # circular links
         raise ValueError(f"{path}: cannot be followed ({reason(error, path)})") from None
     homes = [root, root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [root]
     if not any(real.is_relative_to(home) for home in homes):
@@ -50,7 +50,7 @@ def read_text(folder: Path, name: str) -> str:
 def read_json(folder: Path, name: str) -> Any:
     """The value of a JSON file in the folder of a model or a run.
 
-    Raises ValueError that names the file for what `read_text` refuses and for what is not JSON or too deeply nested.
+    Raises ValueError that names the file if `read_text` refuses it, or if it is not JSON or too deeply nested.
     """
     text = read_text(folder, name)
     try:
@@ -60,5 +60,5 @@ def read_json(folder: Path, name: str) -> Any:
 
 
 def read_card(folder: Path) -> str:
-    """A model's README.md, "" if it has none. Raises ValueError for what `read_text` refuses."""
+    """A model's README.md, "" if it has none. Raises ValueError if `read_text` refuses it."""
     return read_text(folder, "README.md") if inside(folder, "README.md").exists() else ""

@@ -1,4 +1,4 @@
-"""What the name of a model means: a folder, a model that comes with the package or lies on the hub, or trainings."""
+"""Resolving the name of a model: a folder, a model shipped with the package or on the hub, or runs."""
 
 import os
 from importlib import resources
@@ -13,18 +13,18 @@ from zoetrope.models.weights import PICKLES
 
 
 class FoundModel(NamedTuple):
-    """A model, as it was named, and its folder, which holds a `cascade.json`."""
+    """A model: the name that was given, and its folder, which holds a `cascade.json`."""
 
     name: str
     folder: Path
 
 
 class FoundRun(NamedTuple):
-    """A run, as it was named.
+    """A run: the name that was given, and where it is.
 
     Attributes:
-        folder: of the run; of a distillation that was named, that of its newest finished round.
-        half_life: that of the moving average to sample with, in examples; None is the first one's.
+        folder: of the run; for a distillation, that of its newest finished round.
+        half_life: of the moving average to sample with, in examples; None: the first average.
     """
 
     name: str
@@ -33,10 +33,10 @@ class FoundRun(NamedTuple):
 
 
 def find(name: str | Path) -> tuple[FoundModel | FoundRun, ...]:
-    """The model that a name means, or the run; of a folder of runs, these in the order of their cascade.
+    """The model or run of this name; for a folder of runs, all of them in the order of their cascade.
 
-    A model is a folder, a shipped name, or a hub id "owner/name", which is downloaded. A run is RUN, or RUN@HALF_LIFE
-    for another than the first of its moving averages, or a distillation, which stands for its newest finished round.
+    A model is a folder, a shipped name, or a hub id "owner/name", which is downloaded. A run is RUN, RUN@HALF_LIFE for
+    one of its moving averages other than the first, or a distillation, which stands for its newest finished round.
     Raises ValueError, with the nearest name, if there is none.
     """
     if (run := find_run(name)) is not None:
@@ -48,7 +48,7 @@ def find(name: str | Path) -> tuple[FoundModel | FoundRun, ...]:
 
 
 def find_run(name: str | Path) -> FoundRun | None:
-    """The run that a name means, see `find`; None for anything else.
+    """The run of this name, see `find`; None for anything else.
 
     Raises ValueError for a distillation without a finished round.
     """
@@ -84,13 +84,13 @@ def locate(name: str | Path) -> Path:
 
 
 def shipped() -> dict[str, Path]:
-    """The models that come with the package, by name."""
+    """The models shipped with the package, by name."""
     root = Path(str(resources.files("zoetrope.models")))
     return {path.parent.name: path.parent for path in sorted(root.glob(f"*/{FILE}"))}
 
 
 def _parted(name: str | Path) -> tuple[Path, int | None]:
-    """The folder that RUN or RUN@HALF_LIFE means, and the half-life, None where there is none."""
+    """The folder and the half-life in RUN@HALF_LIFE; None without one."""
     expect_path("model", name, "a folder, a shipped name or a hub id")
     path = Path(os.path.expanduser(name))
     head, sign, tail = path.name.rpartition("@")

@@ -1,4 +1,4 @@
-"""Opening a model by its name or names: its description, put together of models and runs, and where its weights are."""
+"""Opening a model by name: its description, combined from models and runs, and the files of its weights."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,12 +16,12 @@ from zoetrope.networks import Network
 
 
 class OpenModel(NamedTuple):
-    """A cascade's description, and the file with the weights of each stage, which is read when the stage runs.
+    """A cascade's description, and the file with each stage's weights, which is read when the stage runs.
 
     Attributes:
-        weights, teacher_weights: the files of `spec.stages` and of `spec.teachers`, by name.
+        weights, teacher_weights: the files of `spec.stages` and of `spec.teachers`, by stage name.
         card: the model's README.md; "" for runs.
-        sources: the model or run that each stage comes from, as it was named.
+        sources: the given name of the model or run that each stage comes from.
     """
 
     spec: CascadeSpec
@@ -31,7 +31,7 @@ class OpenModel(NamedTuple):
     sources: Mapping[str, str] = MappingProxyType({})
 
     def originals(self) -> "OpenModel":
-        """The same with teachers in the places of distilled stages. Raises ValueError where there are none."""
+        """The same with teachers instead of distilled stages. Raises ValueError if there are none."""
         weights = {**self.weights, **self.teacher_weights}
         return OpenModel(self.spec.originals(), weights, self.card, sources=self.sources)
 
@@ -49,10 +49,10 @@ class OpenModel(NamedTuple):
         return {name: Origin(source, self.weights[name]) for name, source in self.sources.items()}
 
     def check(self, stages: Sequence[StageSpec]) -> None:
-        """Raise ValueError if weights of these stages are missing, damaged, or those of another network.
+        """Raise ValueError if weights of these stages are missing, damaged, or of another network.
 
-        It also does so for a distilled stage that is sampled in a way that it was not distilled for.
-        Only the files' headers are read: what a late stage lacks is known before the first one runs.
+        Likewise for a distilled stage that is sampled in a way that it was not distilled for. Only the headers of files
+        are read, so that faults of late stages show before the first one runs.
         """
         for stage in stages:
             stage.check_sampling()
@@ -60,12 +60,12 @@ class OpenModel(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What a single model or run holds.
+    """The contents of a single model or run.
 
     Attributes:
-        name: as it was named.
-        spec: the cascade that it describes; of a run, the whole one that its stage belongs to.
-        weights, teacher_weights: the files of the stages and of the teachers that it has, by name.
+        name: as given.
+        spec: the cascade that it describes; for a run, the whole cascade of its stage.
+        weights, teacher_weights: the files of the stages and teachers that it holds, by stage name.
         teachers: the originals of its distilled stages.
         trained: whether it is a run, which replaces a model's stage.
     """
@@ -80,7 +80,7 @@ class Contents(NamedTuple):
 
 
 def contents(found: FoundModel | FoundRun) -> Contents:
-    """What a model or a run holds. Raises ValueError if that cannot be read, or if a run has no checkpoint yet."""
+    """The contents of a model or run. Raises ValueError if they cannot be read, or if a run has no checkpoint yet."""
     if isinstance(found, FoundModel):
         folder, spec = found.folder, read_spec(found.folder)
         weights = {stage.name: weights_file(folder, stage.name) for stage in spec.stages}
@@ -94,11 +94,11 @@ def contents(found: FoundModel | FoundRun) -> Contents:
 
 
 def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
-    """One cascade of models and runs, whatever their order; see `zoetrope.models.finding.find` for their names.
+    """One cascade from models and runs, in any order; see `zoetrope.models.finding.find` for names.
 
-    Runs take the places of a model's stages of the same name, or follow them.
-    Raises ValueError if one is not there, if two runs or two models are of one stage, if they read text with
-    different encoders, or if the stages do not fit each other.
+    Runs replace a model's stages of the same name, or follow them.
+    Raises ValueError if one does not exist, if two runs or two models have the same stage, if they use different text
+    encoders, or if the stages do not fit each other.
     """
     names = [names] if isinstance(names, str | Path) else names
     if not names or not isinstance(names, Sequence):
@@ -110,7 +110,7 @@ def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
     for part in reading:
         if part.spec.text != reading[0].spec.text:
             raise ValueError(f"{part.name}: reads text with another encoder than {reading[0].name}")
-    by_stage = {**_by_stage(parts, trained=False), **_by_stage(parts, trained=True)}  # the runs have the last word
+    by_stage = {**_by_stage(parts, trained=False), **_by_stage(parts, trained=True)}  # runs take precedence
     stages = _in_a_row([part.spec.stage(stage) for stage, part in by_stage.items()])
     if stages[0].source is not None:
         raise ValueError(
@@ -121,7 +121,7 @@ def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
 
 
 def _together(lead: Contents, used: Mapping[str, Contents], stages: tuple[StageSpec, ...]) -> OpenModel:
-    """These stages, each of the part that it is used of; all else is as in the leading part."""
+    """The model of these stages, each from its part in `used`; everything else comes from `lead`."""
     teachers = {name: stage for name, part in used.items() for stage in part.teachers if stage.name == name}
     trained_on = {part.spec.trained_on for part in used.values()}
     encoders = [part.spec.text for part in (lead, *used.values()) if part.spec.text is not None]
@@ -143,7 +143,7 @@ def _together(lead: Contents, used: Mapping[str, Contents], stages: tuple[StageS
 
 
 def _by_stage(parts: Mapping[str, Contents], *, trained: bool) -> dict[str, Contents]:
-    """The run, or the model, that each stage comes from. Raises ValueError if two are of one stage."""
+    """The run, or the model, that has each stage. Raises ValueError if two have the same one."""
     found: dict[str, Contents] = {}
     for part in parts.values():
         for stage in part.weights if part.trained == trained else ():
@@ -154,7 +154,7 @@ def _by_stage(parts: Mapping[str, Contents], *, trained: bool) -> dict[str, Cont
 
 
 def _in_a_row(stages: list[StageSpec]) -> tuple[StageSpec, ...]:
-    """Each stage after the one that makes what it is made from; those that follow none are at the end."""
+    """The stages in order: each after the stage that makes its input; those that follow none come last."""
     row: list[StageSpec] = []
     while fitting := [stage for stage in stages if stage.source == (row[-1].shape if row else None)]:
         row.append(fitting[0])

@@ -1,4 +1,4 @@
-"""What `Cascade.generate` may be told beside prompts, and how it is checked."""
+"""The options of `Cascade.generate` beside prompts, and their checks."""
 
 import operator
 from collections.abc import Callable, Iterable
@@ -12,21 +12,21 @@ from zoetrope.video import Video
 
 
 class Options(TypedDict, total=False):
-    """What the videos are to be, and how they are made. Whatever is left out, or None, is as the model has it.
+    """Which videos to make, and how. Options that are left out, or None, take the model's own value.
 
     Attributes:
         negative: text that guidance leads away from.
         steps: denoising steps of every stage.
         guidance: weight w of classifier-free guidance in the first stage and in others that are guided; 0 is none.
         sampler: the name of every stage's sampler, such as "ddim" or "heun".
-        seed: equal seeds give equal videos; 0 unless told.
-        size: (height, width) of what the first stage makes, in pixels; frames: how many it makes; fps: how many a
-            second. The stages after it add as many times as many as ever.
+        seed: equal seeds give equal videos; default 0.
+        size: (height, width) of the first stage's videos, in pixels; frames: their number; fps: frames per second. The
+            stages after it multiply these by their usual factors.
         until: the last stage to run.
-        video: what to start from, of the shape of what a stage makes: only the stages after it run. after: that stage.
-        memory: the most that the process may hold, in bytes.
+        video: a video to start from, of the shape of a stage's output: only the stages after it run. after: that stage.
+        memory: the largest peak of the process, in bytes.
         given: values for other inputs of the stages, by name.
-        batch: how many videos are made together; 1 unless told. It changes them by rounding at most.
+        batch: how many videos are made together; default 1. It changes them by rounding at most.
         progress: called after each denoising step of each stage.
     """
 
@@ -48,7 +48,7 @@ class Options(TypedDict, total=False):
 
 
 class _Values(Config):
-    """The frozen form of `Options`; its fields are made from those."""
+    """`Options` as a frozen config; its fields are generated from them."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -64,7 +64,7 @@ _CHECKED: Any = create_model(
 
 
 def checked(options: Options, count: int | None) -> Any:
-    """The options as attributes, each with its value, and the count.
+    """The options and the count as validated attributes.
 
     Raises ValueError that names the parameter and what is legal, or the nearest name for an unknown one.
     """
@@ -72,7 +72,7 @@ def checked(options: Options, count: int | None) -> Any:
 
 
 def whole(name: str, value: object, least: int = 0) -> int:
-    """A whole number of any type. Raises ValueError that names it for another value, and for one below `least`."""
+    """An integer of any type as an int. Raises ValueError that names it for another value, or for one below `least`."""
     try:
         number = operator.index(cast(SupportsIndex, value))
     except TypeError:
@@ -83,7 +83,7 @@ def whole(name: str, value: object, least: int = 0) -> int:
 
 
 def listed(prompts: object) -> list[str | None]:
-    """Prompts as a list: one, None for no text, or several. Raises ValueError for anything else, and for blank ones."""
+    """One prompt, None for no text, or several, as a list. Raises ValueError for anything else, and for blank ones."""
     alone = prompts is None or isinstance(prompts, str)
     if not alone and (not isinstance(prompts, Iterable) or isinstance(prompts, bytes)):
         raise ValueError(f"prompts: expected a text, None, or a list of them, got {type(prompts).__name__}")

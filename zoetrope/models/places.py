@@ -1,4 +1,4 @@
-"""Where networks compute, and in which type; and what to say when the memory there does not suffice."""
+"""Devices and dtypes that networks compute in, and the message when memory there does not suffice."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 def device_named(name: str | torch.device) -> torch.device:
     """The device of that name, such as "cpu", "cuda:1" or "mps"; "auto" is the GPU, or without one the CPU.
 
-    Raises ValueError, with the nearest name, for one that is not here.
+    Raises ValueError, with the nearest name, for a device that this machine does not have.
     """
     if isinstance(name, torch.device):
         return name
@@ -37,7 +37,7 @@ def expect_dtype(dtype: torch.dtype) -> None:
 
 @contextmanager
 def memory_told(what: str) -> Iterator[None]:
-    """Give an error that says memory does not suffice as a MemoryError that names what it was for and what helps."""
+    """Turn errors about lack of memory into a MemoryError that says what needed it and what helps."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Which type a device computes in fastest without losing what training needs."""
+"""The fastest dtype on a device that is precise enough for training."""
 
 import functools
 import hashlib
@@ -22,9 +22,10 @@ NATIVE = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")  # processor features t
 def compute_dtype(device: torch.device, precision: Literal["auto", "fp32", "bf16"] = "auto") -> torch.dtype:
     """float32 or bfloat16; "auto" is bfloat16 where the device multiplies it natively, and faster.
 
-    Of CPUs that do, some take half of float32's time, and some twice as long: that is tried once for a machine and a
-    version of PyTorch, and kept in the cache folder, for what is computed depends on it. Where it cannot be kept,
-    bfloat16 is for processors with AMX alone. Those that emulate it are known by their features, and not tried.
+    Among CPUs with native bfloat16, some take half of float32's time and some twice as long. This is measured once per
+    machine and version of PyTorch and stored in the cache folder, because results depend on the dtype. Where it cannot
+    be stored, only processors with AMX use bfloat16. Processors that emulate it are known by their features, and not
+    measured.
     """
     if precision != "auto":
         return torch.bfloat16 if precision == "bf16" else torch.float32
@@ -38,7 +39,7 @@ def compute_dtype(device: torch.device, precision: Literal["auto", "fp32", "bf16
 
 
 def settled_file(features: Iterable[str]) -> Path:
-    """The file in the cache folder that keeps what was found on this machine; without it, it is tried again."""
+    """The file in the cache folder with this machine's measurement; without it, the machine is measured again."""
     machine = [_processor(), platform.machine(), torch.__version__, *sorted(features)]
     name = hashlib.blake2b("\n".join(machine).encode(), digest_size=8).hexdigest()
     return cache_folder("precision") / f"{name}.json"
@@ -46,7 +47,7 @@ def settled_file(features: Iterable[str]) -> Path:
 
 @functools.cache
 def _gains(features: frozenset[str]) -> bool:
-    """Whether this CPU multiplies bfloat16 faster than float32: as it was found once, or found and kept now."""
+    """Whether this CPU multiplies bfloat16 faster than float32: as stored, or else measured and stored now."""
     file = settled_file(features)
     if (known := _kept(file)) is not None:
         return known
@@ -58,7 +59,7 @@ def _gains(features: frozenset[str]) -> bool:
         file.parent.mkdir(parents=True, exist_ok=True)
         partial.write_text(json.dumps(told) + "\n")
         try:
-            os.link(partial, file)  # unlike a rename, it fails if another process was faster: the first answer counts
+            os.link(partial, file)  # unlike a rename, it fails if another process was first: its result counts
         except FileExistsError:
             known = _kept(file)
             if known is None:  # damaged
@@ -72,7 +73,7 @@ def _gains(features: frozenset[str]) -> bool:
 
 
 def _kept(file: Path) -> bool | None:
-    """What a file says, None if there is none that can be read."""
+    """The measurement in a file; None if it is missing or unreadable."""
     try:
         value = read_json(file, longest=2**16)["bf16_gains"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -81,7 +82,7 @@ def _kept(file: Path) -> bool | None:
 
 
 def _processor() -> str:
-    """The processor's name, as far as the system tells it."""
+    """The processor's name, as far as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -90,7 +91,7 @@ def _processor() -> str:
 
 
 def matmul_seconds(dtype: torch.dtype, size: int = 512, clock: Callable[[], float] = time.perf_counter) -> float:
-    """The shortest of a few timings of one matrix product on the CPU."""
+    """The shortest of a few timings of a matrix product on the CPU, in seconds."""
     a = torch.ones(size, size, dtype=dtype)
     seconds = []
     for _ in range(8):

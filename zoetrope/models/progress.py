@@ -1,4 +1,4 @@
-"""What is told while a cascade samples."""
+"""Progress reports of a cascade that samples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ class Progress:
     Attributes:
         stage: its name; step: from 1 to steps.
         shape: the grid of x_hat.
-        x_hat: the estimate so far, (B, C, F, H, W), in [-1, 1] where the stage has a threshold; on the stage's last
-            step, what it made.
-        colours: on the last step of a stage that was given a video, what became of each sample's colours.
-        place: which of the videos that `Cascade.generate` was asked for is the first of these; 0 in `Cascade.stream`.
+        x_hat: the estimate so far, (B, C, F, H, W), in [-1, 1] where the stage has a threshold; on the last step, the
+            stage's video.
+        colours: on the last step of a stage with an input video, how it changed each sample's colours.
+        place: position of the first of these among all videos of `Cascade.generate`; 0 in `Cascade.stream`.
     """
 
     stage: str

@@ -1,7 +1,7 @@
-"""Folders of trainings: what a run or a distillation on disk holds, as far as sampling needs it.
+"""Folders of runs and distillations, as far as sampling needs them.
 
 A run is a folder with `run.json`, `recipe.json` and `checkpoints/<examples>/average.safetensors`. A distillation is a
-folder of runs, its rounds, of which each teaches the next; see `zoetrope.training.distil`.
+folder of runs, its rounds, each of which teaches the next; see `zoetrope.training.distil`.
 """
 
 import math
@@ -20,14 +20,14 @@ TEACHER, FIRST = "teacher.safetensors", "first.safetensors"  # weights in a dist
 
 
 class RunRecord(NamedTuple):
-    """What a run's folder says of it; no kind that it names is looked up yet.
+    """The description in a run's folder; kinds that it names are not looked up yet.
 
     Attributes:
-        stage: the one that it trains.
+        stage: the stage that it trains.
         stages: the names of all stages of its cascade, in order.
-        cascade: the JSON that describes the cascade, see `read_cascade`.
-        training: the JSON that says how the stage is trained.
-        half_lives: those of its moving averages, in examples; the first one is sampled with unless another is named.
+        cascade: the cascade as JSON, see `read_cascade`.
+        training: the training of the stage as JSON.
+        half_lives: of its moving averages, in examples; by default the first average is sampled with.
     """
 
     folder: Path
@@ -38,7 +38,7 @@ class RunRecord(NamedTuple):
     half_lives: tuple[int, ...]
 
     def average_file(self, half_life: int | None = None) -> Path:
-        """The file with a moving average of its weights in its newest checkpoint, the first one's unless told.
+        """The file with a moving average of its weights in its newest checkpoint, by default the first average.
 
         Raises ValueError if there is no checkpoint yet, or no average of that half-life.
         """
@@ -54,7 +54,7 @@ class RunRecord(NamedTuple):
 
 
 def is_run(folder: Path) -> bool:
-    """Whether this is the folder of a training."""
+    """Whether this is the folder of a run."""
     return (folder / RUN).is_file()
 
 
@@ -88,9 +88,9 @@ def read_cascade(run: RunRecord) -> CascadeSpec:
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """The runs right in a folder, in the order of their cascade; [] if there is none, or if it is a distillation.
+    """The runs directly in a folder, in the order of their cascade; [] if there is none, or if it is a distillation.
 
-    Raises ValueError if one cannot be read, or if two are of one stage.
+    Raises ValueError if one cannot be read, or if two train the same stage.
     """
     if not folder.is_dir() or is_distillation(folder):
         return []
@@ -120,9 +120,10 @@ def newest_round(distillation: Path) -> Path:
 
 
 def original_in(distillation: Path) -> tuple[StageSpec, Path] | None:
-    """The stage that a distillation began with, never distilled itself, and the file of its weights; None if lost.
+    """The undistilled stage that a distillation goes back to, and the file of its weights; None if lost.
 
-    It is the teacher, or what that one was distilled from. Raises ValueError if the distillation cannot be read.
+    It is the teacher, or the stage that the teacher was distilled from. Raises ValueError if the distillation cannot be
+    read.
     """
     try:
         about = read_json(distillation, DISTILLATION)
@@ -137,7 +138,7 @@ def original_in(distillation: Path) -> tuple[StageSpec, Path] | None:
 
 
 def original_of(run: Path) -> tuple[StageSpec, Path] | None:
-    """What the stage of a run was distilled from, and the file of its weights; None if it was not, or if lost."""
+    """The stage that a run's stage was distilled from, and the file of its weights; None if there is none, or lost."""
     home = run.resolve().parent
     return original_in(home) if is_distillation(home) else None
 
@@ -148,7 +149,7 @@ def _unreadable(folder: Path, error: Exception) -> ValueError:
 
 
 class _Round(NamedTuple):
-    """A round: the steps that its stage takes, infinity for any number, and the examples that it has seen and lasts."""
+    """A round: the steps of its stage, infinity for any number, and the examples that it has seen and lasts."""
 
     folder: Path
     steps: float
@@ -157,7 +158,7 @@ class _Round(NamedTuple):
 
 
 def _round(folder: Path) -> _Round | None:
-    """The round in a folder, None if its stage is not distilled."""
+    """The round in a folder; None if its stage is not distilled."""
     run, found = read_run(folder), find_checkpoints(folder / FOLDER)
     try:
         distilled = run.cascade["stages"][run.stages.index(run.stage)].get("distilled")

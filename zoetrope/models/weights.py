@@ -1,7 +1,7 @@
-"""Weights in safetensors files, and nothing else: a pickle runs code when it is read.
+"""Weights in safetensors files only: reading a pickle would run its code.
 
-A file in 8 bits holds whole numbers from -127 to 127 for each tensor of two or more axes, and beside it, as
-`<name>.scale`, what those of each row (of the first axis) are multiplied by. Its vectors are in bfloat16.
+An 8-bit file stores each tensor of two or more axes as integers from -127 to 127, with a scale for each row (of the
+first axis) as `<name>.scale`. Vectors are in bfloat16.
 """
 
 import hashlib
@@ -19,22 +19,22 @@ from zoetrope.files import whole
 from zoetrope.models.checkpoints import check_file
 from zoetrope.networks import Network
 
-SCALE = ".scale"  # no parameter is called so: its module would have the name of the tensor that it scales
+SCALE = ".scale"  # no parameter has this name: its module would have the name of the tensor
 FLOATS = ("F64", "F32", "F16", "BF16")
-SAMPLES, SAMPLE = 64, 2**14  # parts of a file that its fingerprint is made from, and the bytes of each
+SAMPLES, SAMPLE = 64, 2**14  # number of samples of a file in its fingerprint, and bytes of each
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"}
 Missing = Literal["refuse", "fresh"]
-"""What becomes of tensors of a network that a file does not have: an error, or they keep the values they have."""
+"""Tensors of a network that a file lacks: an error, or they keep their values."""
 
 
 class Origin(NamedTuple):
-    """Where weights came from: the model or run, as it was named, and the file."""
+    """Where weights came from: the given name of the model or run, and the file."""
 
     name: str
     file: Path
 
     def fingerprint(self) -> str:
-        """16 letters that tell files of other content apart, from samples of it: large files need not be read whole."""
+        """16 letters that identify the file's content, from samples of it: large files need not be read whole."""
         size = self.file.stat().st_size
         found = hashlib.blake2b(str(size).encode(), digest_size=8)
         with self.file.open("rb") as file:
@@ -45,12 +45,12 @@ class Origin(NamedTuple):
 
 
 def read_weights(module: nn.Module, path: Path, *, missing: Missing = "refuse") -> list[str]:
-    """Fill a module from a safetensors file, converting to the module's own type.
+    """Load a safetensors file into a module, in the module's own dtype.
 
-    Returns the names of the tensors that are as they were because the file does not have them, which `missing` allows.
-    Raises ValueError that names the file and what is wrong: a pickle, damage, missing, unexpected or misshapen
-    tensors, or values that are not finite. A file in a checkpoint has to be as it was written, by its checksum there.
-    The module is left as it was then. One on the "meta" device gets its weights on the CPU.
+    Returns the names of tensors that keep their values because the file lacks them, if `missing` allows that.
+    Raises ValueError that names the file and the fault: a pickle, damage, missing, unexpected or misshapen tensors, or
+    values that are not finite. A file of a checkpoint must match its checksum there. On an error the module is
+    unchanged. A module on the "meta" device gets its weights on the CPU.
     """
     check_weights(module, path, missing=missing)
     check_file(path)
@@ -77,7 +77,7 @@ def read_network(stage: StageSpec, path: Path) -> Network:
 
 
 def check_weights(module: nn.Module, path: Path, *, missing: Missing = "refuse") -> None:
-    """Raise what `read_weights` would, from the head of the file alone; the module may be on the "meta" device."""
+    """Raise what `read_weights` would, from the file's header alone; the module may be on the "meta" device."""
     beside = [other.name for other in path.parent.glob("*") if other.suffix in PICKLES] if not path.is_file() else []
     if path.suffix in PICKLES or beside:
         raise ValueError(
@@ -104,7 +104,7 @@ def check_weights(module: nn.Module, path: Path, *, missing: Missing = "refuse")
 
 
 class _Place(NamedTuple):
-    """Where a tensor is in a file: all of the tensor of that name, or some of its rows."""
+    """Where a file stores a tensor: all of the tensor of that name, or some of its rows."""
 
     name: str
     first: int = 0
@@ -123,7 +123,7 @@ class _Place(NamedTuple):
 
 
 def _places(module: nn.Module, names: Iterable[str]) -> dict[str, _Place]:
-    """Where a file with tensors of these names has each, by today's names; see `Network.formerly`."""
+    """Today's name of each tensor -> where a file with tensors of these names stores it; see `Network.formerly`."""
     found = {name: _Place(name) for name in names}
     moved = {}
     for name, former in (module.formerly() if isinstance(module, Network) else {}).items():
@@ -150,7 +150,7 @@ def write_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bflo
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file. Raises OSError that names it if it cannot be written, as on a full disk."""
-    path.touch()  # as readable as this user's files are; safetensors makes files that nobody else may read
+    path.touch()  # with the user's default permissions; safetensors would make it readable to its owner alone
     try:
         mode = path.stat().st_mode
         save_file(tensors, path, metadata=metadata)
@@ -160,7 +160,7 @@ def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str
 
 
 def _in_eight_bits(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Each tensor of two or more axes as whole numbers and the scales of its rows, the others in bfloat16."""
+    """Each tensor of two or more axes as integers and row scales, the others in bfloat16."""
     found: dict[str, Tensor] = {}
     for name, value in weights.items():
         if value.ndim < 2:
@@ -180,7 +180,7 @@ def _from_eight_bits(whole: Tensor, scale: Tensor) -> Tensor:
 def _expect_types(
     path: Path, want: dict[str, tuple[int, ...]], shapes: dict[str, tuple[int, ...]], types: dict[str, str]
 ) -> None:
-    """Raise ValueError for tensors that are no floating-point numbers, nor in 8 bits with the scales of their rows."""
+    """Raise ValueError for tensors that are neither floating-point nor 8-bit with row scales."""
     for name, stored in types.items():
         if stored not in FLOATS and not (stored == "I8" and name in want and len(shapes[name]) >= 2):
             legal = f"{', '.join(FLOATS)}, or I8 for one of two or more axes"

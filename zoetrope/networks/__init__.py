@@ -21,14 +21,14 @@ Width = Annotated[int, Field(ge=1, le=2**19)]  # 128 times what the paper's netw
 
 
 class Part(NamedTuple):
-    """Some consecutive frames of a video: z (B, C, f, H, W), and the maps that are told with them."""
+    """Some consecutive frames of a video: z (B, C, f, H, W) and their maps."""
 
     z: Tensor
     maps: Mapping[str, Tensor] = NONE
 
 
 class Former(NamedTuple):
-    """Where the values of a tensor are in files of older versions: in these rows of the tensor of another name."""
+    """Where files of older versions store a tensor: in the rows `first` to `end` of the tensor `name`."""
 
     name: str
     first: int
@@ -36,17 +36,17 @@ class Former(NamedTuple):
 
 
 class Network(nn.Module, ABC):
-    """What every architecture builds: a module with this `forward`."""
+    """The module that every architecture builds."""
 
     @abstractmethod
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
         """Output like z (B, C, F, H, W) at noise level logsnr: (B,), or (B, F) where each frame has its own."""
 
     def stream(self, parts: Iterable[Part], logsnr: Tensor, conditioning: Conditioning) -> Iterator[Tensor]:
-        """Outputs like z for a video that comes in parts, one after the other: what `forward` gives, cut up.
+        """The output of `forward`, part by part, for a video that arrives in consecutive parts.
 
-        `conditioning` is as for `forward`, without maps. Networks whose `Reach` says that they stream hold no more
-        than a few parts at a time, others the whole video. Once a part's output is given, its z may be overwritten.
+        `conditioning` is as for `forward`, without maps. Networks whose `Reach` says that they stream hold only a few
+        parts at a time, others the whole video. Once a part's output is yielded, its z may be overwritten.
         """
         known = list(parts)
         z = torch.cat([part.z for part in known], dim=2)
@@ -55,24 +55,24 @@ class Network(nn.Module, ABC):
         yield from self(z, logsnr, whole).split([part.z.shape[2] for part in known], dim=2)
 
     def matrices(self) -> Iterator[Tensor]:
-        """The weights that map features to features, for optimizers that treat matrices as such; none unless told."""
+        """The weights that map features to features, for optimizers of matrices such as Muon; none by default."""
         yield from ()
 
     def formerly(self) -> Mapping[str, Former]:
-        """By its name of today, where each tensor is in older files, of those that went elsewhere."""
+        """Today's name of each tensor that moved -> where files of older versions store it."""
         return {}
 
     def blocks(self) -> Iterator[nn.Module]:
-        """The parts, called one after the other, that are compiled or divided one by one; none unless told."""
+        """The modules, in the order of their calls, that are compiled or sharded one by one; none by default."""
         yield from ()
 
 
 class Reach(NamedTuple):
-    """How far a network looks: the output at one place depends on what lies within so many frames and pixels of it.
+    """A network's receptive field: the output at one place depends on the frames and pixels within this distance.
 
-    None is everywhere: along that axis a video cannot be processed in parts. Parts begin and end at multiples of
-    `grid` pixels and of `every` frames of the whole. A network that `streams` need not see frames twice to process them
-    in parts.
+    None is unlimited: along that axis a video cannot be processed in parts. Parts begin and end at multiples of `grid`
+    pixels and of `every` frames of the whole video. A network that `streams` processes consecutive parts without seeing
+    a frame twice.
     """
 
     frames: int | None
@@ -86,11 +86,11 @@ class NetworkConfig(Kind, ABC):
     """The hyper-parameters of a network; `build` makes the module with fresh weights.
 
     Attributes:
-        channels: of the videos it works on.
-        low_res: whether it expects a conditioning video, which makes it a network for super-resolution.
-        text_width: D of the text embeddings it expects; None: it is told no text.
-        guided: whether it is told the weight of guidance and answers as guided. Such a network has the weights of one
-            that is not and some of its own, without which it answers just as that one.
+        channels: of the videos.
+        low_res: whether it takes the previous stage's video, for super-resolution.
+        text_width: D of its text embeddings; None: it takes no text.
+        guided: whether it takes the guidance weight as input and outputs guided estimates. Its state dict extends the
+            unguided network's, and at initialisation both agree.
     """
 
     folder: ClassVar[str] = "zoetrope.networks"
@@ -102,12 +102,12 @@ class NetworkConfig(Kind, ABC):
 
     @property
     def reads(self) -> set[str]:
-        """The names of the inputs that it is told, see `zoetrope.inputs`; the weight of guidance is not among them."""
+        """The names of its inputs, see `zoetrope.inputs`, without the guidance weight."""
         return ({"text"} if self.text_width is not None else set()) | ({"low_res"} if self.low_res else set())
 
     @property
     def predicts(self) -> Prediction | None:
-        """What alone the output can be read as; None: whatever it is trained for."""
+        """The only prediction that the network can make; None: any that it is trained for."""
         return None
 
     @abstractmethod
@@ -115,7 +115,7 @@ class NetworkConfig(Kind, ABC):
         """A network with fresh weights, from the global random state."""
 
     def bare(self) -> Network:
-        """The network on the meta device, without weights: for its shapes, or to be given weights from a file."""
+        """The network on the meta device, without weights: for its shapes, or to load weights into."""
         with bare():
             return self.build()
 
@@ -124,5 +124,5 @@ class NetworkConfig(Kind, ABC):
         """Raise ValueError, with the nearest legal size, if the network can't process videos of this size."""
 
     def reach(self) -> Reach:
-        """How far the network looks; everywhere, unless an architecture knows better."""
+        """The receptive field; unlimited unless an architecture overrides it."""
         return Reach(frames=None, pixels=None, grid=1)

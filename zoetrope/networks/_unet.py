@@ -29,8 +29,8 @@ SKIP_SCALE = 1 / math.sqrt(2)
 class VideoUNet(Network):
     """The space-time U-Net.
 
-    `forward` is `told`, `enter`, `descend`, `ascend` and `answer`: a network that steers another one changes what goes
-    from one to the next.
+    `forward` is `told`, `enter`, `descend`, `ascend` and `answer`: a network that controls this one, such as a
+    ControlNet, changes what passes between them.
     """
 
     def __init__(self, config: VideoUNetConfig):
@@ -40,7 +40,7 @@ class VideoUNet(Network):
         self.logsnr = LogSNREmbedding(width)
         self.low_res_logsnr = LogSNREmbedding(width) if config.low_res else None
         self.guidance = GuidanceEmbedding(width) if config.guided else None
-        # Time, text and place of a frame are added up, then mixed: "to the left" means another thing in each frame.
+        # Noise level, text and frame position are summed, then mixed: the effect of the text may depend on the frame.
         self.mix = nn.Sequential(nn.Linear(width, width), nn.SiLU(), zero(nn.Linear(width, width)))
         self.frame_position = FramePosition(width) if config.positions else None
         self.pixel_positions = nn.ModuleList(PixelPosition(x.width) for x in levels) if config.positions else None
@@ -60,9 +60,9 @@ class VideoUNet(Network):
         self.norm = nn.LayerNorm(levels[0].width)
         self.modulation = zero(nn.Linear(width, 2 * levels[0].width))
         self.leave = zero(Leave(levels[0].width, config.channels + config.anchored, config.patch))
-        # At low noise v is mostly the noise in z, and a super-resolved video is mostly the one that it is made from:
-        # letting z and low_res themselves through, by gains that the noise levels decide, leaves the blocks to paint
-        # pictures instead of carrying noise, and training starts faster.
+        # At low noise v is mostly the noise in z, and a super-resolved video is mostly low_res. Passing z and low_res
+        # through, with gains that depend on the noise levels, spares the blocks from carrying noise, and training
+        # starts faster.
         self.gain = zero(nn.Linear(width, 2 if config.low_res else 1))
         self.modulated, self.silu, self.sum_of_product = Modulated(), SiLU(), SumOfProduct()
 
@@ -76,13 +76,13 @@ class VideoUNet(Network):
         return self.answer(self.ascend(h, skips, told), told.e, videos, logsnr, conditioning)
 
     def stream(self, parts: Iterable[Part], logsnr: Tensor, conditioning: Conditioning) -> Iterator[Tensor]:
-        """See `Network.stream`: every layer hands a part on as soon as it has seen the frame that follows it."""
+        """See `Network.stream`: every layer passes a part on once it has seen the frame after it."""
         if not self.config.reach().streams:
             return super().stream(parts, logsnr, conditioning)
         return streamed(self, parts, logsnr, conditioning)
 
     def told(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Told:
-        """What blocks are told. Raises ValueError for what is missing, of another shape, or cannot be processed."""
+        """The conditioning of the blocks. Raises ValueError for missing, misshapen or unsupported inputs."""
         images, frames = conditioning.images, z.shape[2]
         if self.config.strides[-1] > 1:
             if images is not None and images.any():
@@ -106,7 +106,7 @@ class VideoUNet(Network):
         return Told(nn.functional.silu(e), tokens, mask, images, distances)
 
     def videos(self, part: Part) -> list[Tensor]:
-        """What enters: z, and low_res beside it in a network for super-resolution."""
+        """The videos to concatenate: z, and low_res in a network for super-resolution."""
         if not self.config.low_res:
             return [part.z]
         low_res = part.maps.get("low_res")
@@ -116,9 +116,9 @@ class VideoUNet(Network):
         return [part.z, low_res.to(part.z.dtype)]
 
     def descend(self, h: Tensor, told: Told) -> tuple[Tensor, list[Tensor]]:
-        """From the finest level to the coarsest: what comes of h (B, F, H, W, D), and what each level but that left.
+        """From the finest level to the coarsest: the coarsest features, and a skip from each level before it.
 
-        h and all skips are (B, F', H', W', D') of their levels, in this order.
+        Takes h (B, F, H, W, D); the results are (B, F', H', W', D') of their levels, skips from fine to coarse.
         """
         skips: list[Tensor] = []
         for index, blocks in enumerate(self.down):
@@ -132,7 +132,7 @@ class VideoUNet(Network):
         return h, skips
 
     def ascend(self, h: Tensor, skips: Sequence[Tensor], told: Told) -> Tensor:
-        """From the coarsest level to the finest: features (B, F, H, W, D) of what `descend` gave."""
+        """From the coarsest level to the finest: features (B, F, H, W, D) from the results of `descend`."""
         h = self.more[len(skips)](h)
         for index in reversed(range(len(skips))):
             h = self._run(self.up[index], self.merged(index, h, skips[index]), told.every(self.config.strides[index]))
@@ -140,13 +140,13 @@ class VideoUNet(Network):
         return h
 
     def merged(self, index: int, h: Tensor, skip: Tensor) -> Tensor:
-        """A coarse level's result and what its finer level had before, at the resolution of the latter."""
+        """A coarse level's output, upsampled and merged with the skip of the next finer level."""
         return self.merge[index](self.finer[index], h, skip, SKIP_SCALE)
 
     def answer(
         self, h: Tensor, e: Tensor, videos: Sequence[Tensor], logsnr: Tensor, conditioning: Conditioning
     ) -> Tensor:
-        """The output (B, C, F, H, W) of the last features and of the videos that entered."""
+        """The output (B, C, F, H, W) from the last features and the input videos."""
         h, like = self.modulated(self.norm, h, self.modulation(e)), videos[0].dtype
         out = self.leave(self.silu(h)).to(like)
         out, leaving = (out[:, :-1], out[:, -1:]) if self.config.anchored else (out, None)
@@ -158,7 +158,7 @@ class VideoUNet(Network):
         return known + departure(self.sum_of_product(out, leaving, known))
 
     def matrices(self) -> Iterator[Tensor]:
-        """The weights of linear maps and convolutions between the first and the last."""
+        """The weights of linear maps and convolutions, except for the first and the last."""
         for part in (self.mix, self.down, self.up, self.coarser, self.finer, self.merge, self.fewer, self.more):
             for module in part.modules():
                 if isinstance(module, nn.Linear | nn.Conv2d):
@@ -170,7 +170,7 @@ class VideoUNet(Network):
             yield from level.children()
 
     def formerly(self) -> Mapping[str, Former]:
-        """Query, key and value of attention to pixels and frames were one matrix, "qkv"."""
+        """Query, key and value of spatial and temporal attention were once a single matrix, "qkv"."""
         found = {}
         for name, module in self.named_modules():
             if isinstance(module, SpatialAttention | TemporalAttention):
@@ -188,10 +188,10 @@ class VideoUNet(Network):
         return h
 
     def _text(self, z: Tensor, conditioning: Conditioning) -> tuple[Tensor, Tensor]:
-        """Tokens (N, L', E) and mask: one text a video (N = B), or one a frame (N = B F) where text is (B, F, L, D).
+        """Tokens (N, L', E) and mask: one text per video (N = B), or per frame (N = B F) where text is (B, F, L, D).
 
-        Where there is no text the first token is one that stands for that. L' is L or more, a multiple of 16: attention
-        to so many takes no longer than to a few less.
+        Without text the first token is a learned null token. L' is L rounded up to a multiple of 16, which attention
+        processes just as fast.
         """
         given = conditioning.tokens.get("text")
         if given is None:
@@ -209,12 +209,12 @@ class VideoUNet(Network):
         return torch.where(null[..., None], self.null_text.to(tokens.dtype), tokens), mask | null
 
     def _distances(self, conditioning: Conditioning, frames: int) -> tuple[Tensor | None, bool]:
-        """How far frames lie from one another, None where they follow one another; and whether they come evenly.
+        """Distances between frames, None where each is 1 from the next; and whether the frames are evenly spaced.
 
-        Raises ValueError where they do not, in a network that takes them for neighbours.
+        Raises ValueError for uneven frames in a network with temporal convolutions, which assume neighbours.
         """
         times = conditioning.times
-        if times is None or frames == 1 or not has_data(times):  # without values there are no distances
+        if times is None or frames == 1 or not has_data(times):  # in a dry run
             return None, True
         distances = distances_between(times, spacing(times) if self.config.fps is None else 1 / self.config.fps)
         even = are_even(distances)
@@ -232,7 +232,7 @@ def _blocks(level: Level, config: VideoUNetConfig) -> nn.ModuleList:
 
 
 def _of_frames(name: str, values: Tensor, z: Tensor, embedding: nn.Module) -> Tensor:
-    """The embedding (B, F or 1, E) of values (B,) or (B, F). Raises ValueError for another shape."""
+    """The embedding (B, F or 1, E) of values (B,) or (B, F). Raises ValueError for any other shape."""
     if values.ndim not in (1, 2) or len(values) != len(z):
         raise ValueError(
             f"{name}: expected one for each of {len(z)} videos, or of their frames, got {tuple(values.shape)}"
@@ -249,7 +249,7 @@ def _alike(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _places(times: Tensor | None, frames: int, device: torch.device) -> Tensor:
-    """Where frames lie between the first and the last, (F) or (B, F) in [-1, 1]; evenly without times."""
+    """Positions of frames between the first, -1, and the last, 1: (F) or (B, F); evenly spaced without times."""
     if times is None:
         return torch.linspace(-1, 1, frames, device=device)
     first, last = times.aminmax(dim=1, keepdim=True)
@@ -257,7 +257,7 @@ def _places(times: Tensor | None, frames: int, device: torch.device) -> Tensor:
 
 
 def _number(conditioning: Conditioning, name: str, what: str) -> Tensor:
-    """A number that the network cannot do without. Raises ValueError if it is not there."""
+    """A required number of the conditioning. Raises ValueError if it is missing."""
     if name not in conditioning.numbers:
         raise ValueError(f"numbers: expected {name!r}, {what} (B,), got none")
     return conditioning.numbers[name]

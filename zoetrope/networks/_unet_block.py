@@ -1,4 +1,4 @@
-"""A level of the space-time U-Net, and the blocks that it is made of."""
+"""The levels of the space-time U-Net and their blocks."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Any, Literal, NamedTuple, Self
@@ -21,16 +21,16 @@ class Level(Config):
 
     Attributes:
         width: channels.
-        blocks: blocks on the way down and again on the way up; the last level has them once.
+        blocks: number of blocks on the way down and again on the way up; the last level has them once.
         convolution: whether a block has spatial convolutions.
-        spatial_attention, text_attention: what its pixels attend to. Blocks with attention end in a feed-forward.
-        temporal: what mixes frames, in this order: "convolution", "attention", both or nothing.
-        looks: which frames' pixels spatial attention takes keys and values from: its "own", the "first", the
-            "first_and_previous", or "all"; see `zoetrope.layers.attention.SpatialAttention`. It takes no parameters:
-            weights that were trained with one serve the others.
-        join: how what mixes frames is put together with what comes before it: "add" as a residual branch, or "mix" by a
-            share that each block learns, alpha spatial + (1 - alpha) temporal, where alpha = 1 is the network of images
-            [Blattmann et al. 2023, arXiv:2304.08818, Sec. 3.1.1]. Images take the spatial path alone.
+        spatial_attention, text_attention: what pixels attend to. Blocks with attention end in a feed-forward.
+        temporal: layers that mix frames, in order: "convolution", "attention", both or none.
+        looks: the frames whose pixels give keys and values to spatial attention: its "own", the "first",
+            "first_and_previous", or "all"; see `zoetrope.layers.attention.SpatialAttention`. It has no parameters:
+            weights trained with one choice work with the others.
+        join: how temporal layers join the spatial path: "add" as residual branches, or "mix" with a share that each
+            block learns, alpha spatial + (1 - alpha) temporal, where alpha = 1 is the image network [Blattmann et al.
+            2023, arXiv:2304.08818, Sec. 3.1.1]. Images take the spatial path alone.
         every: this level and coarser ones keep every n-th frame of the level before [Bar-Tal et al. 2024,
             arXiv:2401.12945, Sec. 3.1].
     """
@@ -48,7 +48,7 @@ class Level(Config):
     @field_validator("temporal", mode="before")
     @classmethod
     def _of_today(cls, value: Any) -> Any:
-        """Descriptions of before there could be both name one, or null."""
+        """Accept a single name or null, as in descriptions from when a level had at most one temporal layer."""
         return () if value is None else (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
@@ -65,23 +65,23 @@ class Level(Config):
 
     @property
     def attends(self) -> bool:
-        """Whether there is attention of any sort."""
+        """Whether its blocks have attention of any kind."""
         return self.spatial_attention or self.text_attention or "attention" in self.temporal
 
     @property
     def mixes_all_frames(self) -> bool:
-        """Whether a frame depends on others however far they are."""
+        """Whether frames depend on others at any distance."""
         return "attention" in self.temporal or self.looks != "own"
 
 
 class Told(NamedTuple):
-    """What every block is told.
+    """The conditioning of every block.
 
     Attributes:
         e: the conditioning vector, after its activation, (B, F or 1, E).
         tokens, mask: of the text, (N, L, D) and (N, L), N = B or B F; None in a network without text.
         images: True for packs of independent images, (B,); None: there are none.
-        distances: how many frames each key lies after each query, (B, F, F); None: frames follow one another.
+        distances: how many frames each key lies after each query, (B, F, F); None: consecutive frames.
     """
 
     e: Tensor
@@ -113,7 +113,7 @@ class Mix(nn.Module):
         self.sum = Sum()
 
     def forward(self, h: Tensor, branch: Tensor, images: Tensor | None = None) -> Tensor:
-        """Of images alpha is 1."""
+        """The mix; for images alpha is 1."""
         temporal = torch.sigmoid(-self.logit).to(branch.dtype)
         if images is not None:
             temporal = temporal * ~images[:, None, None, None, None]
@@ -143,7 +143,7 @@ class Block(nn.Module):
         return self._after(h, told)
 
     def stream(self, parts: Iterable[Tensor], told: Callable[[], "Along"]) -> Iterator[Tensor]:
-        """The same of a video that comes in parts, for a block without temporal attention; `told` begins anew."""
+        """`forward` for a video in parts, in a block without temporal attention. `told()` restarts the conditioning."""
         before, after = told(), told()
         parts = (self._before(h, before(h).e) for h in parts)
         if self.temporal_conv is not None:
@@ -151,11 +151,11 @@ class Block(nn.Module):
         return (self._after(h, after(h)) for h in parts)
 
     def _before(self, h: Tensor, e: Tensor) -> Tensor:
-        """What comes before frames are convolved with their neighbours."""
+        """The layers before the temporal convolution."""
         return h if self.spatial is None else self.spatial(h, e)
 
     def _joined(self, h: Tensor, branch: Tensor, images: Tensor | None = None) -> Tensor:
-        """h and what a temporal layer made of it."""
+        """h joined with a temporal layer's branch."""
         return self.sum(h, branch) if self.mix is None else self.mix(h, branch, images)
 
     def _after(self, h: Tensor, told: Told) -> Tensor:
@@ -173,13 +173,13 @@ class Block(nn.Module):
 
 
 class Along:
-    """What blocks are told of the parts of a video, which come one after the other."""
+    """The conditioning of consecutive parts of a video."""
 
     def __init__(self, told: Told):
         self._told, self._start = told, 0
 
     def __call__(self, h: Tensor) -> Told:
-        """That of the next part h (B, f, H, W, D)."""
+        """The conditioning of the next part, h (B, f, H, W, D)."""
         if self._told.e.shape[1] == 1:
             return self._told
         start, self._start = self._start, self._start + h.shape[1]

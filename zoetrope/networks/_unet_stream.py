@@ -1,4 +1,4 @@
-"""The space-time U-Net on a video that comes in parts."""
+"""The space-time U-Net on a video that arrives in parts."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ Value = TypeVar("Value")
 def streamed(
     network: "VideoUNet", parts: Iterable[Part], logsnr: Tensor, conditioning: Conditioning
 ) -> Iterator[Tensor]:
-    """Outputs part by part: every layer hands a part on as soon as it has seen the frame that follows it."""
+    """Outputs part by part: every layer passes a part on once it has seen the frame after it."""
     parts = iter(parts)
     first = next(parts)
     told = network.told(first.z, logsnr, conditioning)
@@ -46,7 +46,7 @@ def streamed(
 
 
 def _through(blocks: nn.Module, h: Iterator[Tensor], told: Told) -> Iterator[Tensor]:
-    """The parts after some blocks."""
+    """Run parts through some blocks."""
     for block in blocks.children():
         assert isinstance(block, Block)
         h = block.stream(h, partial(Along, told))
@@ -54,13 +54,13 @@ def _through(blocks: nn.Module, h: Iterator[Tensor], told: Told) -> Iterator[Ten
 
 
 def _cut(conditioning: Conditioning, frames: slice) -> Conditioning:
-    """What of the numbers belongs to these frames."""
+    """The conditioning with numbers cut to these frames."""
     numbers = {name: x if x.ndim == 1 else x[:, frames] for name, x in conditioning.numbers.items()}
     return Conditioning(numbers=numbers)
 
 
 def _kept(values: Iterable[Value]) -> tuple[Iterator[Value], Iterator[Value]]:
-    """The values, and the same once more for one who comes later. `itertools.tee` would hold on to many for long."""
+    """The values twice, the second time for a later consumer. `itertools.tee` would keep many of them alive."""
     queue: deque[Value] = deque()
 
     def now() -> Iterator[Value]:

@@ -24,22 +24,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Level", "VideoUNetConfig"]
 
-LARGEST = 2**35  # blocks x width^2 of all levels, some forty parameters each: 250 times the paper's largest network
+LARGEST = 2**35  # sum of blocks x width^2, some 40 parameters each: 250 times the paper's largest network
 
 
 class VideoUNetConfig(NetworkConfig):
     """A space-time U-Net, from its finest level to its coarsest.
 
     Attributes:
-        low_res: whether a conditioning video is concatenated to z, with the level of its noise embedded.
-        patch: pixels of each patch x patch block that are moved into channels at the input: full resolution for less.
+        low_res: whether low_res is concatenated to z, with its noise level embedded.
+        patch: each patch x patch block of pixels becomes channels at the input: cheaper full resolution.
         embedding: width of the conditioning vector; head: channels of an attention head.
-        positions: whether frames and pixels are told where they lie in the clip and in the frame, beside the relative
-            positions of attention, which are all the paper speaks of. Not for stages that are trained on crops.
-        fps: frames a second of the clips that the relative positions of frames count in, where frames have `times`;
-            None: the median distance from a frame of a clip to its next one is 1.
-        anchored: whether the answer begins at that of a video which is low_res, and every pixel decides how far it
-            stays there. What low_res tells already, flat areas and given frames, is then right from the first step of
+        positions: whether frames and pixels get absolute positions in clip and frame, beside the relative positions of
+            attention, the only ones in the paper. Not for stages that train on crops.
+        fps: for frames with `times`, the frames per second that relative positions count in; None: the median distance
+            between consecutive frames of a clip is 1.
+        anchored: whether the output starts from that of a video equal to low_res, and each pixel learns how far to stay
+            there. What low_res already shows, such as flat areas and input frames, is right from the first step of
             training. For networks that predict v.
         checkpointing: recompute blocks in the backward pass instead of keeping their activations.
         levels: resolutions, the finest first; each has half the height and width of the one before it.
@@ -65,12 +65,12 @@ class VideoUNetConfig(NetworkConfig):
 
     @property
     def predicts(self) -> Prediction | None:
-        """v, where the answer has an anchor."""
+        """v if anchored, otherwise any."""
         return "v" if self.anchored else None
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """How many frames of the video each level's frames stand for."""
+        """The temporal stride of each level relative to the video."""
         return tuple(accumulate((level.every for level in self.levels), mul))
 
     @model_validator(mode="after")
@@ -101,7 +101,7 @@ class VideoUNetConfig(NetworkConfig):
                 raise ValueError(f"{name}: expected a multiple of {step}, got {size}; the nearest is {near}")
 
     def reach(self) -> Reach:
-        """The receptive field: local wherever there are convolutions alone, and no positions in frame and clip."""
+        """The receptive field: bounded along an axis with convolutions only and without absolute positions."""
         sizes = [self.patch * 2**index for index in range(len(self.levels))]
         pixels: int | None = self.patch + self._reached(self.patch, sizes, [2 * x.convolution for x in self.levels])
         taps = ["convolution" in level.temporal for level in self.levels]
@@ -113,13 +113,13 @@ class VideoUNetConfig(NetworkConfig):
         return Reach(frames, pixels, sizes[-1], frames is not None and self.strides[-1] == 1, self.strides[-1])
 
     def _reached(self, far: int, cells: Sequence[int], steps: Sequence[int]) -> int:
-        """How far the blocks see along an axis, followed from the output, which sees `far`, to the input.
+        """The receptive field along an axis, traced back from the output, which sees `far`, to the input.
 
-        A level's places are `cells` of the video's, of which each of its blocks sees so many `steps` to either side.
+        A level's cell covers `cells` of the video's, and each of its blocks sees `steps` cells to either side.
         """
         before = 0
         for index in [*range(len(cells)), *range(len(cells) - 2, -1, -1)]:
-            if index > before or (index == 0 and cells[0] > 1):  # a coarse place is seen as a whole
+            if index > before or (index == 0 and cells[0] > 1):  # the whole coarse cell is seen
                 far = math.ceil(far / cells[index]) * cells[index]
             far += cells[index] * steps[index] * self.levels[index].blocks
             before = index

@@ -1,6 +1,7 @@
-"""Routines, one a file: what a stage does from noise to its video. To add one, add a file with a value of `Routine`.
+"""Routines, one per file: how a stage goes from noise to its video.
 
-A routine is given a stage that is ready to run. It never knows which network that is, nor how it is laid out in memory.
+To add one, add a file with a frozen value that subclasses `Routine`. A routine gets a stage that is ready to run, and
+knows neither the network nor its memory layout.
 """
 
 from abc import ABC, abstractmethod
@@ -21,10 +22,10 @@ class Ready:
     """A stage that is ready to run.
 
     Attributes:
-        denoise: (z, level) -> x_hat of whole videos (B, C, F, H, W), guided and thresholded as the stage is.
+        denoise: (z, level) -> x_hat of whole videos (B, C, F, H, W), guided and thresholded.
         levels: from the noisiest to the cleanest, one more than there are steps.
-        noise: what it is for ("start", "step 3", ...) -> standard normal noise (B, C, F, H, W), always the same.
-        sampler: the way from noise to data.
+        noise: purpose ("start", "step 3", ...) -> standard normal noise (B, C, F, H, W), the same at every call.
+        sampler: the solver that steps from noise to data.
     """
 
     denoise: Denoise
@@ -34,14 +35,14 @@ class Ready:
 
 
 class Routine(Kind, ABC):
-    """What a stage does from start to end; its parameters are its fields."""
+    """How a stage runs from start to end; its parameters are its fields."""
 
     folder: ClassVar[str] = "zoetrope.routines"
 
     def length(self, steps: int) -> int:
-        """How many steps it yields for a stage that is sampled in so many."""
+        """How many steps it yields for a stage with `steps` sampling steps."""
         return steps
 
     @abstractmethod
     def __call__(self, ready: Ready) -> Iterator[Step]:
-        """Yield a step at a time; the x_hat of the last one is the stage's video."""
+        """Yield the steps; the x_hat of the last one is the stage's video."""

@@ -1,4 +1,4 @@
-"""From noise to the video in one go."""
+"""From noise to the video in a single pass of the sampler."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from zoetrope.samplers import Step
 
 
 class Straight(Routine):
-    """The sampler, from noise at the first level to the last level."""
+    """Run the sampler from noise at the first level to the last level."""
 
     def __call__(self, ready: Ready) -> Iterator[Step]:
         """One step for each pair of neighbouring levels."""

@@ -18,7 +18,7 @@ Noise = Callable[[int], Tensor]
 class Step:
     """One finished sampling step: the new state z (B, ...) and the clean estimate x_hat (B, ...) it came from.
 
-    A z may be a function that makes it, once it is asked for: after the last step nobody needs one.
+    `z` may be a function that computes it on first access: after the last step it usually goes unused.
     """
 
     def __init__(self, z: Tensor | Callable[[], Tensor], x_hat: Tensor) -> None:
@@ -34,11 +34,10 @@ class Step:
 
 
 class Sampler(Kind, ABC):
-    """Walks from noise to data. Its parameters are its fields; all running state is local to the call.
+    """Steps from noise to data. Its parameters are its fields; all running state is local to the call.
 
-    It drops what it has yielded as soon as it can: plans and budgets measure what it holds. Do not decorate it with
-    `torch.no_grad`, whose wrapper keeps its arguments and the step before alive. The z of a step may be overwritten by
-    the next.
+    Drop yielded tensors early: memory plans measure what a sampler holds. Do not decorate it with `torch.no_grad`: the
+    wrapper keeps the arguments and the previous step alive. The next step may overwrite the z of a step.
     """
 
     folder: ClassVar[str] = "zoetrope.samplers"
@@ -49,9 +48,9 @@ class Sampler(Kind, ABC):
 
         Args:
             denoise: (z, level) -> x_hat.
-            z: noise at levels[0], (B, ...). It is the sampler's from then on, to be overwritten.
+            z: noise at levels[0], (B, ...). The sampler may overwrite it.
             levels: from noisiest to cleanest, each (B,), or (B, F) where each frame of a video has its own. A frame
-                whose level a step does not change keeps its z exactly. One that reaches the last of its levels early
-                returns its x_hat then, and stays. `zoetrope.diffusion.transition.transitions` sees to both.
+                whose level does not change in a step keeps its z exactly. One that reaches its last level early
+                becomes its x_hat then, and stays. `zoetrope.diffusion.transition.transitions` handles both.
             noise: fresh noise for each step, by step number.
         """

@@ -33,7 +33,7 @@ class Ancestral(Sampler):
                 if index < last:
                     large = transition_variance(step.level_s, step.level_t)
                     std = (small ** (1 - self.gamma) * large**self.gamma).sqrt()
-                    std = torch.where(small > 0, std, 0)  # where nothing is left uncertain, a gamma of 1 adds nothing
+                    std = torch.where(small > 0, std, 0)  # no noise where the posterior variance is 0, whatever gamma
                     z.addcmul_(expand_like(std, z), noise(index))
             yield Step(z, x_hat)
             del x_hat

@@ -17,8 +17,8 @@ class DPMpp2M(Sampler):
     """Deterministic; one denoiser call per step; second order from the second step on.
 
     With lambda = logsnr / 2 and h = lambda_s - lambda_t: z_s = (sigma_s / sigma_t) z_t + alpha_s (1 - e^-h) D, where D
-    extrapolates x_hat to the middle of the step from this estimate and the one before. The first step of a frame and
-    its last, which the truncated schedule makes long in lambda, are first order.
+    extrapolates x_hat to the middle of the step from this estimate and the previous one. A frame's first step is first
+    order, and so is its last, which the truncated schedule makes long in lambda.
     """
 
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
@@ -46,5 +46,5 @@ def _first_order(z: Tensor, middle: Tensor, kept: Tensor, minus: Tensor) -> Tens
 
 
 def _second_order(z: Tensor, x_hat: Tensor, x_before: Tensor, kept: Tensor, minus: Tensor, way: Tensor) -> Tensor:
-    """kept z - minus D, with D `way` of the way from the estimate before to this one, and beyond it."""
+    """kept z - minus D, with D = x_before + way (x_hat - x_before), an extrapolation."""
     return _first_order(z, torch.lerp(x_before, x_hat, expand_like(way, z)), kept, minus)

@@ -16,9 +16,9 @@ from zoetrope.samplers import Noise, Sampler, Step
 class Heun(Sampler):
     """Deterministic; two denoiser calls per step, one in the last.
 
-    Along the angle dz = v dangle, so the trapezoid rule averages v: that of this step's x_hat and eps_hat, and that of
-    the next level's, both read at this level. Karras et al. average eps along sigma / alpha, which falls by four orders
-    of magnitude in the first step from a logsnr of -20; the angle moves evenly.
+    Along the angle dz = v dangle, so the trapezoid rule averages two values of v: from x_hat and eps_hat at this level
+    and at the next, both evaluated at this level. Karras et al. average eps along sigma / alpha, which falls by four
+    orders of magnitude in the first step from a logsnr of -20; the angle changes evenly.
     """
 
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
@@ -44,7 +44,7 @@ def _first(z: Tensor, x_hat: Tensor, *levels: Tensor) -> Tensor:
 
 
 def _second(z: Tensor, x_hat: Tensor, z_s: Tensor, x_next: Tensor, *levels: Tensor) -> Tensor:
-    """The step with the mean of this level's v and of that which x_next at z_s has."""
+    """The step with the mean of this level's v and the v of x_next at z_s."""
     level_t, level_s = NoiseLevel(*levels[:3]), NoiseLevel(*levels[3:])
     v_next = v_from(x_next, eps_from_x(x_next, z_s, level_s), level_t)
     return _first(z, x_from("v", (v_from_x(x_hat, z, level_t) + v_next) / 2, z, level_t), *levels)

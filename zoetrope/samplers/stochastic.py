@@ -1,6 +1,6 @@
 """The stochastic sampler of distilled models [Ho et al. 2022, arXiv:2210.02303, Sec. 2.7; Meng et al. 2023].
 
-After that of Karras et al. 2022 (arXiv:2206.00364): go too far, then some of the way back in noise. Meng et al. is
+Modelled on that of Karras et al. 2022 (arXiv:2206.00364): overshoot, then add noise to go back. Meng et al. is
 arXiv:2210.03142.
 """
 
@@ -18,10 +18,10 @@ from zoetrope.samplers import Noise, Sampler, Step
 
 
 class Stochastic(Sampler):
-    """Each step is a DDIM step of twice its length, then fresh noise back to where it should have ended.
+    """Each step is a DDIM step of twice its length, then fresh noise back to the level where it should end.
 
-    One denoiser call per step; the last step has its own length and adds no noise. For networks that were distilled to
-    steps of that double length, which lose nothing by it: others lose much at any number of steps.
+    One denoiser call per step; the last step has single length and adds no noise. For networks that were distilled for
+    steps of double length, which lose nothing; others lose much quality at any number of steps.
     """
 
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
@@ -39,7 +39,7 @@ class Stochastic(Sampler):
 
 
 def _beyond(step: Transition, level: NoiseLevel) -> NoiseLevel:
-    """Where a step goes before the noise: to the level after its own; no further for frames that arrive or are held."""
+    """The level before noise is added: one beyond the step's own, except for frames that arrive or are held."""
     for ends in (step.arriving, step.held):
         if ends is not None:
             level = NoiseLevel.where(ends, step.level_s, level)

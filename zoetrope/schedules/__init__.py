@@ -10,7 +10,7 @@ from zoetrope.diffusion.level import NoiseLevel
 
 
 class Schedule(Kind, ABC):
-    """How much noise there is at which time. More time is more noise: logsnr falls from t = 0 to t = 1."""
+    """The noise level as a function of time: logsnr falls from t = 0 to t = 1."""
 
     folder: ClassVar[str] = "zoetrope.schedules"
 
@@ -22,10 +22,10 @@ class Schedule(Kind, ABC):
     def time(self, logsnr: Tensor) -> Tensor:
         """The times at which the schedule has these logsnr, of any shape, in float64: its inverse.
 
-        Below 0 and above 1 where the schedule does not go as far.
+        Below 0 or above 1 for a logsnr beyond the ends of the schedule.
         """
 
 
 def with_type(schedule: Any) -> Any:
-    """The JSON of a schedule with a "type": without one it is the cosine, which was the only schedule once."""
+    """The JSON of a schedule with a "type": without one it is the cosine, once the only schedule."""
     return {"type": "cosine", **schedule} if isinstance(schedule, dict) else schedule

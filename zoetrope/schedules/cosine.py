@@ -18,10 +18,10 @@ class Cosine(Schedule):
     arXiv:2210.02303, Sec. 2.1], then moved as a whole by `shift` [Hoogeboom et al. 2023, arXiv:2301.11093, Sec. 3.1].
 
     Attributes:
-        logsnr_min: ln(alpha^2 / sigma^2) at t = 1, where there is most noise, before the shift; below logsnr_max.
-        logsnr_max: the same at t = 0, where there is least.
-        shift: added to logsnr. Negative values spend more of t at high noise, which is where the layout of large,
-            redundant videos is decided: n equal pixels raise the signal-to-noise ratio of their mean by ln n.
+        logsnr_min: ln(alpha^2 / sigma^2) at t = 1, the most noise, before the shift; below logsnr_max.
+        logsnr_max: the same at t = 0, the least noise.
+        shift: added to logsnr. Negative values spend more of t at high noise, where the layout of large, redundant
+            videos is decided: averaging n equal pixels raises their logsnr by ln n.
     """
 
     logsnr_min: LogSNR = -20.0

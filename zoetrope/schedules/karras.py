@@ -22,7 +22,7 @@ class Karras(Schedule):
     Attributes:
         sigma_min: sigma / alpha at t = 0, where there is least noise; below sigma_max.
         sigma_max: the same at t = 1. Stable Video Diffusion has 700.
-        rho: the larger, the more of t is spent at little noise; 1 is uniform sigma / alpha.
+        rho: larger values spend more of t at low noise; 1 is uniform sigma / alpha.
     """
 
     sigma_min: NoiseToSignal = 0.002

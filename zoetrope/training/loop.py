@@ -121,7 +121,9 @@ class Run:
     def _begin(self, init: Path | None) -> TrainState:
         """The state of a new run."""
         spec, ranks = self.spec, self.ranks
-        spec.parallel.check(spec.optimizer, spec.lora is not None, ranks)
+        others = (player.optimizer for player in spec.objective.players(self.stage).values() if player.learns)
+        for optimizer in (spec.optimizer, *(one for one in others if one is not None)):
+            spec.parallel.check(optimizer, spec.lora is not None, ranks)
         networks = begin_networks(self.stage, spec, self.folder, self.device, init, ranks)
 
         def spread(network: Network) -> None:

@@ -1,4 +1,4 @@
-"""How a stage's network goes through its video: at once, a few frames at a time, in tiles, one video after another.
+"""How a stage's network processes its videos: at once, a few frames at a time, in tiles, or one video at a time.
 
-All ways give the same, up to rounding; which one is taken is a question of memory (`layout`), counted by dry runs.
+All layouts give the same result, up to rounding. `layout` chooses one that fits in memory, which dry runs measure.
 """

@@ -1,4 +1,4 @@
-"""One call of a stage's network on a window of its video: what it is told there, guidance and static threshold."""
+"""One call of a stage's network on a window of its video: conditioning, guidance and static threshold."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,16 +20,15 @@ from zoetrope.shapes import Window
 
 @dataclass(frozen=True, kw_only=True)
 class Calls:
-    """What the network's calls in a stage are made from.
+    """Everything that calls of a stage's network need.
 
     Attributes:
-        given: what the network is told of whole videos, but for what is made from `video`.
-        video: what another stage made, (B, C, f, h, w), where this one is made from that.
+        given: the conditioning of whole videos, except for inputs that are made from `video`.
+        video: the source stage's video, (B, C, f, h, w), if there is one.
         noise: of the stage's videos.
-        step: the number of the step, from 0 on, in which the network is called at a level; of each frame, (B, F),
-            where frames have levels of their own.
+        step: noise level -> number of the step, from 0; for levels (B, F) that of each frame, (B, F).
         negative: text that guidance leads away from.
-        device, dtype: the type that the network computes in on a device of this type.
+        device, dtype: the type of device, and the dtype that the network computes in there.
     """
 
     stage: StageSpec
@@ -44,29 +43,29 @@ class Calls:
 
     @cached_property
     def variants(self) -> int:
-        """How often the network is given every video: more than once for guidance, unless it was distilled for that."""
+        """How many variants of its conditioning each video is run with: several for guidance that is not distilled."""
         return len(self._asked(self.given))
 
     def copied(self, values: Tensor) -> Tensor:
-        """Values (B, ...) as often as the network is given them."""
+        """Values (B, ...) repeated for every variant."""
         return torch.cat([values] * self.variants) if self.variants > 1 else values
 
     def told(self, window: Window) -> Conditioning:
-        """All that the network is told of a window, for every variant."""
+        """The conditioning of a window, all variants stacked."""
         return stacked(self._asked(self._in_window(window)))
 
     def maps(self, window: Window) -> Mapping[str, Tensor]:
-        """The maps among it."""
+        """The maps of a window's conditioning, all variants stacked."""
         return self.told(window).maps
 
     def beside_maps(self, window: Window) -> Conditioning:
-        """All but the maps: those of a part of the video are made when that is its turn."""
+        """A window's conditioning without maps, which are made for each part of the video when its turn comes."""
         first = self._in_window(window._replace(frames=window.frames[:1]))
         own = replace(self.given, maps={}).window(window)
         return replace(stacked(self._asked(first | own)), maps={})
 
     def at(self, level: NoiseLevel, count: int, told: Conditioning) -> Conditioning:
-        """What is told at a level: with the weight of guidance, if the network was distilled for being told it."""
+        """The conditioning at a level: with the guidance weight, if the network was distilled to take it."""
         for each in self.stage.told[len(self.stage.inputs) :]:
             weights = self.stage.sampling.weights()
             weight = _at(self.step(level), weights)
@@ -74,19 +73,19 @@ class Calls:
         return told
 
     def computed(self, compute: Callable[[], Tensor]) -> Tensor:
-        """What the network answers, in the type that it computes in."""
+        """The network's output, computed in `dtype`."""
         with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
             return compute()
 
     def x_hat(self, output: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
-        """What the answers to all variants say of z."""
+        """x_hat (B, C, F, H, W) from the outputs of all variants at z: guided, and clipped for a static threshold."""
         if self.variants > 1:
             output = combined(output.chunk(self.variants), self._shares(level))
         x_hat = x_from(self.stage.prediction, output, z, level)
         return x_hat.clamp(-1, 1) if self.stage.sampling.threshold == "static" else x_hat
 
     def _shares(self, level: NoiseLevel) -> list[Share]:
-        """What the answer to each variant counts at a level."""
+        """The share of each variant's output at a level."""
         steps, guidance = self.stage.sampling.steps, self.stage.sampling.guidance
         every = [guidance.shares(step, steps) for step in range(steps)]
         return [_at(self.step(level), [shares[variant] for shares in every]) for variant in range(self.variants)]
@@ -106,7 +105,7 @@ class Calls:
 
 
 def _at(step: float | Tensor, values: Sequence[Share]) -> Share:
-    """The value of a step, or of the steps (B, F) that frames are in: (B, F)."""
+    """The value of a step; for the steps (B, F) of frames, that of each frame, (B, F)."""
     if not isinstance(step, Tensor):
         return values[int(step)]
     each = [torch.as_tensor(value, dtype=torch.float64, device=step.device) for value in values]
@@ -115,7 +114,7 @@ def _at(step: float | Tensor, values: Sequence[Share]) -> Share:
 
 
 def in_one_call(calls: Calls, window: Window) -> Denoise:
-    """The denoiser of a window; a static threshold is part of it, for that needs no other part of the video."""
+    """The denoiser of a window, static threshold included, which needs no other part of the video."""
     given = calls.told(window)
 
     def run(z: Tensor, level: NoiseLevel) -> Tensor:

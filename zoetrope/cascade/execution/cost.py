@@ -1,18 +1,18 @@
-"""What sampling a stage costs in memory, known before it runs.
+"""How much memory sampling a stage takes, known before it runs.
 
-Nothing is guessed about a network or a sampler: both run on tensors without data, and the bytes of those that live at
-the same time are counted.
+Nothing is guessed about a network or a sampler: both run on tensors without data, and a meter counts the bytes of those
+that are alive at the same time.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from zoetrope.cascade.execution.call import Calls, in_one_call
-from zoetrope.cascade.execution.meter import dry
+from zoetrope.cascade.execution.meter import Meter, dry
 from zoetrope.cascade.execution.streamed import streamed
 from zoetrope.cascade.execution.tiles import Tile, Tiling, best_tiles
 from zoetrope.cascade.spec import StageSpec
@@ -24,18 +24,18 @@ from zoetrope.networks import Network, NetworkConfig
 from zoetrope.routines import Ready
 from zoetrope.shapes import Window
 
-PROCESS = 500_000_000  # Python, PyTorch, what allocators keep, and a text encoder of the small sort while it reads
-ENOUGH = 5  # steps of a sampler: first, middle and last ones
-PART, PART_GPU = 2**19, 2**24  # pixels that a network which streams is given at a time: what its caches like
+PROCESS = 500_000_000  # Python, PyTorch, memory that allocators keep, and a small text encoder
+ENOUGH = 5  # sampler steps to measure: the first, the last, and some between
+PART, PART_GPU = 2**19, 2**24  # pixels of each part that a streaming network processes: sized for caches
 
 
 class Cost(NamedTuple):
-    """Bytes that sampling a stage holds.
+    """Bytes of memory that sampling a stage holds.
 
     Attributes:
-        fixed: the process, the weights and what the stage is made from.
-        state: the stage's videos between network calls; resting: those that remain while the network runs.
-        call, pixel: a network call on a window costs `call`, and `pixel` for each pixel of each frame.
+        fixed: the process, the weights and the source video.
+        state: the stage's videos between network calls; resting: those that stay in memory while the network runs.
+        call, pixel: a network call on a window takes `call`, plus `pixel` for each pixel of each frame.
     """
 
     fixed: int
@@ -45,20 +45,20 @@ class Cost(NamedTuple):
     pixel: float
 
     def peak(self, volume: int) -> int:
-        """The most that is held at any time if windows have no more than so many pixels over all frames."""
+        """Peak bytes if the largest window has `volume` pixels over all its frames."""
         return self.fixed + max(self.state, self.resting + self.window(volume))
 
     def window(self, volume: int) -> int:
-        """What a network call on a window holds."""
+        """Bytes that a network call on a window of `volume` pixels holds."""
         return round(self.call + self.pixel * volume)
 
     def largest(self, memory: int) -> float:
-        """The pixels of the largest window that stays within a budget."""
+        """The volume of the largest window that stays within a budget of bytes."""
         return (memory - self.fixed - self.resting - self.call) / self.pixel
 
 
 def part_of(stage: StageSpec, device: torch.device) -> int | None:
-    """Frames that a network is given at a time; None for one that needs all of them."""
+    """How many frames a streaming network processes at a time; None for a network that needs all of them."""
     if not stage.network.reach().streams:
         return None
     pixels = PART if device.type == "cpu" else PART_GPU
@@ -66,7 +66,7 @@ def part_of(stage: StageSpec, device: torch.device) -> int | None:
 
 
 def tiles_within(stage: StageSpec, part: int | None, largest: float) -> Tiling:
-    """The tiles that take the least work, for calls of the network on no more than so many pixels."""
+    """The tiles that take the least work if no network call may exceed `largest` pixels."""
     reach = stage.network.reach()
     if part is None:
         return best_tiles(stage.shape, reach, largest)
@@ -76,14 +76,14 @@ def tiles_within(stage: StageSpec, part: int | None, largest: float) -> Tiling:
 
 
 def largest_call(tiles: Sequence[Tile], part: int | None) -> int:
-    """The pixels of the largest call of the network."""
+    """The volume, in pixels, of the largest network call."""
     sizes = [tiles.longest] if isinstance(tiles, Tiling) else [tile.seen.sizes for tile in tiles]
     return max((frames if part is None else min(part, frames)) * rows * columns for frames, rows, columns in sizes)
 
 
 @lru_cache(maxsize=64)
 def stage_cost(stage: StageSpec, batch: int, tokens: int, part: int | None = None) -> Cost:
-    """What sampling a stage holds in memory, with `part` frames at a time; the network computes in float32."""
+    """The memory cost of sampling a stage `part` frames at a time, in float32."""
     small, large = (call_bytes(stage, batch, tokens, part, smallest=smallest) for smallest in (True, False))
     volumes = [largest_call([tile], part) for tile in (smallest_tiles(stage, part)[0], whole_tile(stage))]
     pixel = (large - small) / max(1, volumes[1] - volumes[0])
@@ -101,12 +101,13 @@ def stage_cost(stage: StageSpec, batch: int, tokens: int, part: int | None = Non
 
 @lru_cache(maxsize=64)
 def sampler_bytes(stage: StageSpec, batch: int) -> tuple[int, int]:
-    """What routine and sampler of a stage hold at their peak, and what of it while the network runs, answer included.
+    """Bytes that a stage's routine and sampler hold at their peak, and while the network runs, its output included.
 
-    They run without data, for as many steps as it takes until all steps are alike.
+    They run without data, for `ENOUGH` steps: further ones are all alike.
     """
     whole = Window.whole(stage.shape)
     resting = 0
+    meter: Meter[Any]
     with dry() as meter, torch.no_grad():
 
         def denoise(z: Tensor, level: NoiseLevel) -> Tensor:
@@ -131,9 +132,9 @@ def sampler_bytes(stage: StageSpec, batch: int) -> tuple[int, int]:
 
 @lru_cache(maxsize=64)
 def call_bytes(stage: StageSpec, batch: int, tokens: int, part: int | None, *, smallest: bool) -> int:
-    """What a network call on the smallest tile of a stage holds, or on its whole picture.
+    """Bytes that a network call holds on a stage's smallest tile, or on its whole frame.
 
-    Where parts of the video follow one another, no more of them are run than meet in the network.
+    A streaming network runs on only as many parts as it holds at the same time.
     """
     window = (smallest_tiles(stage, part)[0] if smallest else whole_tile(stage)).seen
     calls, some, reach = _without_data(stage, batch, tokens), window, stage.network.reach().frames
@@ -148,20 +149,21 @@ def call_bytes(stage: StageSpec, batch: int, tokens: int, part: int | None, *, s
         else:
             in_one_call(calls, some)(z, level)
 
+    meter: Meter[Any]
     with dry() as meter, torch.no_grad():
         call()
-    return meter.live.peak + 2 * (window.volume - some.volume) * z.nbytes // some.volume  # z and the answer
+    return meter.live.peak + 2 * (window.volume - some.volume) * z.nbytes // some.volume  # z and the output
 
 
 @lru_cache(maxsize=16)
 def _built(network: NetworkConfig) -> Network:
-    """The network without weights, built once for all questions about it."""
+    """The network without weights, built once and cached."""
     with dry():
         return fused(network.build().eval())
 
 
 def _without_data(stage: StageSpec, batch: int, tokens: int) -> Calls:
-    """The calls of a stage, without data."""
+    """The network calls of a stage, on tensors without data."""
     with dry():
         network, given = _built(stage.network), blank_request(stage, batch, tokens)
         video = None if stage.source is None else torch.empty(batch, stage.network.channels, *stage.source.sizes)
@@ -176,7 +178,7 @@ def _without_data(stage: StageSpec, batch: int, tokens: int) -> Calls:
 
 
 def blank_request(stage: StageSpec, batch: int, tokens: int) -> Conditioning:
-    """What a stage's network is told that is not made from another stage's video, without values."""
+    """A stage's conditioning without values, except for inputs that are made from another stage's video."""
     extent = Extent(batch, stage.shape.sizes, tokens, stage.network.text_width or 0, channels=stage.network.channels)
     given = Conditioning()
     for each in stage.inputs:
@@ -186,12 +188,12 @@ def blank_request(stage: StageSpec, batch: int, tokens: int) -> Conditioning:
 
 
 def smallest_tiles(stage: StageSpec, part: int | None) -> Tiling:
-    """The smallest that a stage can work in."""
+    """The smallest tiles that a stage can be sampled in."""
     return tiles_within(stage, part, 0)
 
 
 def whole_tile(stage: StageSpec) -> Tile:
-    """The whole video in one."""
+    """A single tile, the whole video."""
     return Tile(Window.whole(stage.shape), Window.whole(stage.shape))
 
 

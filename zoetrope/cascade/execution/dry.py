@@ -1,7 +1,7 @@
-"""Tensors without data, which code takes for tensors of a CPU.
+"""Tensors without data that look like CPU tensors to the code that uses them.
 
-They have shapes, types and lifetimes but no values, so that the code that samples and trains runs as it is: attention
-takes the kernel that it takes on a CPU, autocast casts, and gradients flow. What lies beneath is the meta device.
+They have shapes, dtypes and lifetimes but no values, so sampling and training code runs unchanged: attention picks its
+CPU kernel, autocast casts, gradients flow. Underneath are tensors on the meta device.
 """
 
 from collections.abc import Sequence
@@ -17,26 +17,26 @@ aten = torch.ops.aten
 
 
 class Dry(Tensor):
-    """A tensor of a CPU, as far as anyone can see; `bare` is on the meta device."""
+    """A tensor that presents itself as on the CPU; `bare` is the meta tensor underneath."""
 
     bare: Tensor
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
     def __new__(cls, bare: Tensor) -> "Dry":
-        made: Dry = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: Dry = Tensor._make_wrapper_subclass(
             cls, bare.shape, strides=bare.stride(), storage_offset=bare.storage_offset(), dtype=bare.dtype, device=CPU
         )
         made.bare = bare
         return made
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # type: ignore[override]
         return dried(func, args, kwargs or {})
 
 
 def dried(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """What an operation gives; 1 where it asks for a value."""
+    """The result of an operation; 1 where it asks for a value."""
     if func is aten._local_scalar_dense.default:
         return 1.0 if args[0].dtype.is_floating_point else 1
     makes, reshapes = _traits(func)
@@ -52,7 +52,7 @@ def dried(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
 
 
 def is_beneath(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
-    """Whether an operation is on what lies beneath, or makes that."""
+    """Whether an operation acts on, or makes, the meta tensors underneath."""
     for value in args[0] if args and isinstance(args[0], (list, tuple)) else args:
         if isinstance(value, Tensor):
             return type(value) is Tensor and value.device == META
@@ -65,7 +65,7 @@ def bare(tensor: Tensor) -> Tensor:
 
 
 def _traits(func: Any) -> tuple[bool, bool]:
-    """Whether an operation can be told a device, and whether it gives a tensor another shape in its place."""
+    """Whether an operation takes a device, and whether it changes a tensor's shape in place."""
     found = _TRAITS.get(func)
     if found is None:
         makes = any(argument.name == "device" for argument in func._schema.arguments)
@@ -74,7 +74,7 @@ def _traits(func: Any) -> tuple[bool, bool]:
 
 
 def _bare(value: Any, owners: dict[int, Dry]) -> Any:
-    """An argument as the meta device is given it."""
+    """An argument, with the meta tensors underneath instead of dry ones."""
     kind = type(value)
     if kind is Dry:
         owners[id(value.bare)] = value
@@ -89,7 +89,7 @@ def _bare(value: Any, owners: dict[int, Dry]) -> Any:
 
 
 def _dry(value: Any, owners: dict[int, Dry]) -> Any:
-    """A result as the caller is given it; what was changed in its place is what the caller gave."""
+    """A result as dry tensors; a tensor that was changed in place is the caller's own."""
     if isinstance(value, Tensor):
         owner = owners.get(id(value))
         return Dry(value) if owner is None else owner

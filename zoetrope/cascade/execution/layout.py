@@ -1,4 +1,4 @@
-"""The layouts in which a stage's network goes through its video, and the one that keeps to a budget of memory."""
+"""Layouts, in which a stage's network processes its videos, and the choice of one within a memory budget."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -22,19 +22,19 @@ from zoetrope.cascade.room import allowed, available
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.shapes import Window
 
-LARGEST = 1_000_000_000  # of a tile where no budget is given: larger ones are no faster on CPUs
-KEPT = 1_000_000_000  # of maps kept from step to step where no budget is given; larger ones are made anew
+LARGEST = 1_000_000_000  # bytes of a tile without a budget: larger ones are no faster on CPUs
+KEPT = 1_000_000_000  # bytes of maps kept from step to step without a budget; larger ones are made anew
 SMALL = 2**17  # pixels over all frames; a smaller video is never worth tiling
 
 
 class Layout(NamedTuple):
-    """How a stage's network goes through its video.
+    """How a stage's network processes its videos.
 
     Attributes:
-        tiles: the parts of the picture, one after the other.
-        part: frames of a tile that the network is given at a time, if it streams; None: all at once.
-        keep: whether maps on this stage's grid are kept from step to step.
-        one_at_a_time: whether the network is given one video of the batch at a time.
+        tiles: processed one after the other.
+        part: frames of a tile that a streaming network processes at a time; None: all at once.
+        keep: whether maps on this stage's grid stay in memory from step to step.
+        one_at_a_time: whether the batch's videos run one by one.
     """
 
     tiles: list[Tile]
@@ -43,15 +43,15 @@ class Layout(NamedTuple):
     one_at_a_time: bool = False
 
     def in_place(self, stage: StageSpec) -> bool:
-        """Whether x_hat is written into z's memory: in a single step, where no other tile looks at what was there."""
+        """Whether x_hat overwrites z: only in single-step sampling, where no other tile reads z there."""
         return self.part is not None and len(self.tiles) == 1 and stage.sampling.length == 1
 
 
 def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, device: torch.device) -> Layout:
     """How to sample a stage for `batch` videos with texts of `tokens` tokens.
 
-    The way that takes the least work that `memory`, the peak of the whole process in bytes, allows; for None it is
-    what this machine can spare. Raises ValueError, which says what would do, if not even the smallest way fits.
+    It takes the least work within `memory`, the peak of the whole process in bytes; for None, within what this machine
+    can spare. Raises ValueError, which says how much would suffice, if not even the smallest layout fits.
     """
     if memory is not None:
         expect_memory([stage], batch, tokens, memory, device)
@@ -65,10 +65,10 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
         call = call_bytes(stage, batch, tokens, part, smallest=False)
         if call - 2 * batch * video <= _spare(device):
             return Layout([whole_tile(stage)], part, keep=False)
-    for together in (batch, 1):  # videos are parted from one another before they are cut up: tiles overlap
+    for together in (batch, 1):  # run videos one by one before cutting them into tiles, which overlap
         cost = _cost(stage, batch, together, tokens, part)
         spare = cost.fixed + cost.resting + _spare(device) if memory is None else memory
-        # What the parts of a single tile are cut from and gathered in are two of the videos that rest: counted there.
+        # A single streamed tile reads z and writes x_hat; `resting` already counts both.
         twice = 0 if part is None else 2 * together * video
         if memory is None and part is not None and cost.peak(largest_call(one, part)) - twice <= spare:
             tiles: Sequence[Tile] = one
@@ -85,9 +85,9 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
 
 
 def layout_here(stage: StageSpec, batch: int, tokens: int, memory: int | None, device: torch.device) -> Layout:
-    """How to sample a stage whose network is in memory already, within what this process is allowed to take.
+    """How to sample a stage whose network is already in memory, within what this process is allowed to take.
 
-    Raises ValueError, which says what would do, if not even the smallest way fits.
+    Raises ValueError, which says how much would suffice, if not even the smallest layout fits.
     """
     layout = plan_layout(stage, batch, tokens, memory, device)
     left = allowed() if memory is None and device.type == "cpu" else None
@@ -100,12 +100,12 @@ def layout_here(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
 
 
 def layout_bytes(stage: StageSpec, batch: int, tokens: int, layout: Layout, call: int | None = None) -> int:
-    """What sampling a stage in a given way holds at its peak, the process itself left out.
+    """Peak bytes of sampling a stage in a layout, without the process itself.
 
-    `call` is what a call of the network holds, for those who know it better than to the type of its weights.
+    `call` overrides the bytes that a network call holds, which are otherwise those in float32.
     """
     video = batch * stage.network.channels * math.prod(stage.shape.sizes) * 4
-    less = video // batch if layout.one_at_a_time else video  # one by one, videos are gathered in a place of their own
+    less = video // batch if layout.one_at_a_time else video  # one by one, x_hat is gathered in a tensor of its own
     more = video * bool(layout.keep and layout.part) - less * layout.in_place(stage)
     cost = _cost(stage, batch, 1 if layout.one_at_a_time else batch, tokens, layout.part)
     if call is None:
@@ -114,13 +114,13 @@ def layout_bytes(stage: StageSpec, batch: int, tokens: int, layout: Layout, call
 
 
 def least_memory(stage: StageSpec, batch: int, tokens: int, device: torch.device) -> int:
-    """The least memory that sampling a stage can do with: in its smallest tiles, in bytes of the whole process."""
+    """The least memory of the whole process, in bytes, that sampling a stage needs: in its smallest tiles."""
     part = part_of(stage, device)
     return _cost(stage, batch, 1, tokens, part).peak(largest_call(smallest_tiles(stage, part), part))
 
 
 def expect_memory(stages: Iterable[StageSpec], batch: int, tokens: int, memory: int, device: torch.device) -> None:
-    """Raise ValueError, with what would do for all of these stages, if one of them cannot be sampled in `memory`."""
+    """Raise ValueError, with the bytes that suffice for all stages, if one of them cannot be sampled in `memory`."""
     least = ((least_memory(stage, batch, tokens, device), stage) for stage in stages)
     needed, stage = max(least, key=lambda pair: pair[0])
     if needed > memory:
@@ -131,13 +131,13 @@ def expect_memory(stages: Iterable[StageSpec], batch: int, tokens: int, memory: 
 
 
 def _cost(stage: StageSpec, batch: int, together: int, tokens: int, part: int | None) -> Cost:
-    """What a batch costs of which the network is given so many videos at a time."""
+    """The cost of a batch if the network processes `together` videos at a time."""
     call = stage_cost(stage, together, tokens, part)
     return stage_cost(stage, batch, tokens, part)._replace(call=call.call, pixel=call.pixel)
 
 
 def _spare(device: torch.device) -> int:
-    """Bytes that a tile may take if nobody says."""
+    """Bytes that a tile may take without a budget."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 2
     return min(LARGEST, available() // 4)

@@ -1,4 +1,4 @@
-"""Bytes of tensors that are alive at the same time, on any device, the meta device too."""
+"""Bytes of tensors that are alive at the same time, on any device, including meta."""
 
 import weakref
 from typing import Any
@@ -7,14 +7,14 @@ from torch import Tensor
 
 
 class Live:
-    """Counts the bytes of storages: those alive now, and the most that ever were; a view costs nothing."""
+    """Counts the bytes of storages: those alive now, and their peak; a view costs nothing."""
 
     def __init__(self) -> None:
         self.now = self.peak = 0
         self._known: dict[int, weakref.ref[Any]] = {}
 
     def hold(self, tensor: Tensor) -> None:
-        """Count a tensor's storage until the last tensor on it is gone; one that is known already counts once."""
+        """Count a tensor's storage, once, until the last tensor on it is freed."""
         storage = tensor.untyped_storage()
         key, size = storage._cdata, storage.nbytes()
         if key in self._known:
@@ -29,5 +29,5 @@ class Live:
         self.peak = max(self.peak, self.now)
 
     def restart(self) -> None:
-        """Forget the peak; what is alive stays."""
+        """Reset the peak to what is alive now."""
         self.peak = self.now

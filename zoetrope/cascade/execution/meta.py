@@ -1,7 +1,7 @@
-"""Operations on the meta device, where tensors have shapes and no data, whose results are known at once.
+"""Shortcuts for operations on the meta device, where tensors have shapes and no data.
 
-PyTorch works these out in Python, at length: a normalisation takes it a millisecond, and the first operation a second,
-for all that it imports. Planning runs whole networks there, so that this would take longer than some stages do.
+PyTorch infers these shapes in slow Python: a normalisation takes a millisecond, and the first operation a second of
+imports. Planning runs whole networks on meta, which would take longer than sampling some stages.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,22 +12,23 @@ from torch import Tensor
 
 META = torch.device("meta")
 aten = torch.ops.aten
-EACH = {  # of each value its own, in the type of what it is made from
+EACH = {  # elementwise; the result has the type of the arguments
     *(aten.abs, aten.add, aten.addcdiv, aten.addcmul, aten.atan, aten.clamp, aten.cos, aten.div, aten.exp, aten.gelu),
     *(aten.lerp, aten.log, aten.log1p, aten.mul, aten.neg, aten.pow, aten.rsub, aten.sigmoid, aten.silu, aten.sin),
     *(aten.sqrt, aten.sub, aten.tan),
 }
-WHOLE = {aten.abs, aten.add, aten.clamp, aten.mul, aten.sub}  # which give whole numbers of whole numbers
+WHOLE = {aten.abs, aten.add, aten.clamp, aten.mul, aten.sub}  # integers in, integers out
 COMPARED = {aten.eq, aten.ge, aten.gt, aten.le, aten.lt}
 LIKE = {aten.empty_like.default, aten.ones_like.default, aten.zeros_like.default}
 IN_PLACE = {
     *(aten.add_.Tensor, aten.addcmul_.default, aten.gelu_.default, aten.sigmoid_.default, aten.silu_.default),
-    *(aten.copy_.default, aten.fill_.Scalar, aten.masked_fill_.Scalar, aten.normal_.default, aten.uniform_.default, aten.zero_.default),
+    *(aten.copy_.default, aten.fill_.Scalar, aten.masked_fill_.Scalar),
+    *(aten.normal_.default, aten.uniform_.default, aten.zero_.default),
 }
 
 
 def result(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """What an operation gives on the meta device; None where PyTorch has to be asked."""
+    """The result of an operation on the meta device; None where only PyTorch knows."""
     if func in IN_PLACE and args[0].device == META:
         return args[0]
     if func.overloadpacket in EACH and kwargs.keys() <= {"alpha", "value"} and not func._schema.is_mutable:
@@ -49,7 +50,7 @@ def result(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
 
 
 def _each(values: Sequence[Tensor]) -> Tensor | None:
-    """What values that spread over one another give; None unless all are of one type."""
+    """The broadcast of tensors; None unless all are of one dtype."""
     dtype = values[0].dtype
     if not dtype.is_floating_point or any((value.device, value.dtype) != (META, dtype) for value in values):
         return None
@@ -59,7 +60,7 @@ def _each(values: Sequence[Tensor]) -> Tensor | None:
 
 
 def _whole(values: Sequence[Tensor], others: Sequence[Any]) -> Tensor | None:
-    """What whole numbers, and conditions that count as 1 or 0, give; None where there is anything else."""
+    """The broadcast of integers, and of booleans as 0 or 1; None for anything else."""
     if any(value.device != META or value.dtype not in (torch.int64, torch.bool) for value in values):
         return None
     if any(value is not None and type(value) is not int for value in others):
@@ -75,7 +76,7 @@ def _any(args: Sequence[Any]) -> Tensor:
 
 
 def _like(tensor: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """A tensor of the same shape, in the same order in memory if there are no gaps."""
+    """A tensor of the same shape, with the same strides if they leave no gaps."""
     reach = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     if reach != tensor.numel():
         return _empty(tensor.shape, dtype=dtype or tensor.dtype)
@@ -89,7 +90,7 @@ def _joined(args: Sequence[Any]) -> Tensor:
 
 
 def _convolved(args: Sequence[Any]) -> Tensor | None:
-    """What a convolution gives; of one that is transposed or in groups PyTorch has to be asked."""
+    """The output of a convolution; None for a transposed or grouped one."""
     h, weight, _, stride, padding, dilation, transposed, _, groups = args
     if transposed or groups != 1:
         return None
@@ -107,27 +108,33 @@ def _normalised(args: Sequence[Any]) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _attended(args: Sequence[Any]) -> tuple[Tensor, Tensor]:
-    """Attention by the kernel of a CPU, which holds no scores; and what its backward pass needs."""
+    """The output of the CPU attention kernel, which stores no scores, and the log-sum-exp for its backward pass."""
     query = args[0]
     batch, heads, length, _ = query.shape
     sums = torch.empty((batch, length, heads), dtype=query.dtype if query.itemsize > 4 else torch.float32, device=META)
     return _like(query), sums.transpose(1, 2)
 
 
+def _repeated(args: Sequence[Any]) -> Tensor:
+    values, times = args
+    sizes = (*[1] * (len(times) - values.ndim), *values.shape)
+    return _empty([size * count for size, count in zip(sizes, times, strict=True)], values)
+
+
 def _chosen(args: Sequence[Tensor]) -> Tensor | None:
-    """One of two values of the same type wherever there is a condition."""
+    """`where` of a condition and two tensors of one dtype."""
     _, one, other = args
     return _empty(_spread(args), one) if one.dtype == other.dtype else None
 
 
 def _either(args: Sequence[Tensor]) -> Tensor | None:
-    """Whether one of two conditions holds."""
+    """The logical or of two conditions."""
     one, other = args
     return _empty(_spread(args), one) if one.dtype == other.dtype else None
 
 
 def _spread(values: Sequence[Tensor]) -> tuple[int, ...]:
-    """The shape of values that spread over one another; `torch.broadcast_shapes` would import for seconds."""
+    """The broadcast shape of tensors; `torch.broadcast_shapes` would spend seconds on imports."""
     axes = max(value.ndim for value in values)
     return tuple(max(sizes) for sizes in zip(*((1,) * (axes - x.ndim) + x.shape for x in values), strict=True))
 
@@ -151,6 +158,7 @@ KNOWN: dict[Any, Callable[[Sequence[Any]], Any]] = {
     aten.mm.default: lambda args: _empty((args[0].shape[0], args[1].shape[1]), args[0]),
     aten.native_layer_norm.default: _normalised,
     aten.randn.default: lambda args: _empty(args[0]),
+    aten.repeat.default: _repeated,
     aten.roll.default: lambda args: _empty(args[0].shape, args[0]),
     aten.upsample_bilinear2d.default: lambda args: _empty((*args[0].shape[:2], *args[1]), args[0]),
     aten.where.self: _chosen,

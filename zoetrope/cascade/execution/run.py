@@ -14,15 +14,15 @@ log = logging.getLogger(__name__)
 
 
 def denoiser(calls: Sequence[Calls], layout: Layout) -> Denoise:
-    """The denoiser of a batch, before any threshold that looks at whole videos.
+    """The denoiser of a batch, before any threshold that needs whole videos.
 
-    `calls` are those of the whole batch, or of each of its videos where the layout takes them one at a time.
+    `calls` holds one for the whole batch, or one for each video where the layout runs them one at a time.
     """
     return one_by_one([_together(each, layout) for each in calls])
 
 
 def of_window(calls: Calls, layout: Layout) -> Callable[[Window], Denoise]:
-    """The denoiser of any window, made as the layout says."""
+    """Window -> its denoiser, streamed or in one call as the layout says."""
 
     def made(window: Window) -> Denoise:
         if layout.part is not None and layout.part < len(window.frames):

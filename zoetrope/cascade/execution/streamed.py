@@ -1,4 +1,4 @@
-"""A denoiser that gives its network a few frames at a time: what is made of a part is done with before the next."""
+"""A denoiser that runs its network on a few frames at a time, and finishes each part before the next."""
 
 import logging
 from collections.abc import Iterator
@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 def streamed(calls: Calls, window: Window, frames: int, *, keep: bool, in_place: bool) -> Denoise:
     """The denoiser of a window, `frames` at a time.
 
-    With `keep` the maps of all parts stay in memory from step to step. `in_place` writes x_hat into z's memory, for
-    sampling in a single step only.
+    With `keep`, the maps of all parts stay in memory from step to step. `in_place`: write x_hat into z's memory;
+    single-step sampling only.
     """
     starts = range(0, len(window.frames), frames)
     parts = [window._replace(frames=window.frames[start : start + frames]) for start in starts]

@@ -1,7 +1,7 @@
-"""Space-time tiles: a denoiser of windows becomes a denoiser of whole videos that gives the same, in less memory.
+"""Space-time tiles: denoise whole videos window by window, with the same result in less memory.
 
-A tile is computed from a window that reaches beyond it as far as the network looks, its halo, and only the tile is
-kept of the result. At the borders of the video a window ends where the video ends, so padding happens where it would.
+Each tile is computed from a window that extends beyond it by a halo as wide as the network's receptive field; of the
+result only the tile is kept. Windows end where the video ends, so the network pads there as in a whole video.
 """
 
 import math
@@ -22,7 +22,7 @@ from zoetrope.shapes import VideoShape, Window
 
 
 class Tile(NamedTuple):
-    """What one call of the network makes, and the window that it is made from."""
+    """What is kept of one network call, and the window that the call sees."""
 
     kept: Window
     seen: Window
@@ -44,7 +44,7 @@ def tiled(local: Callable[[Window], Denoise], tiles: Sequence[Tile]) -> Denoise:
 
 
 def one_by_one(denoisers: Sequence[Denoise]) -> Denoise:
-    """The denoiser of a batch whose videos have a denoiser each."""
+    """The denoiser of a batch from one denoiser per video."""
     if len(denoisers) == 1:
         return denoisers[0]
 
@@ -60,9 +60,9 @@ def one_by_one(denoisers: Sequence[Denoise]) -> Denoise:
 
 @dataclass(frozen=True)
 class Tiling(Sequence[Tile]):
-    """The tiles of a video, each made when it is asked for: of the smallest there can be millions.
+    """The tiles of a video, each made on access: there can be millions of small ones.
 
-    `axes` holds, for frames, rows and columns, the ranges that tiles keep, each with the range it is made from.
+    `axes` holds, for frames, rows and columns, the ranges that tiles keep, each with the range that its window covers.
     """
 
     axes: tuple[tuple[tuple[range, range], ...], ...]
@@ -85,13 +85,13 @@ class Tiling(Sequence[Tile]):
 
     @property
     def longest(self) -> tuple[int, int, int]:
-        """The most frames, rows and columns that a tile is made from; one tile is made from all of these."""
+        """The most frames, rows and columns of a window; one window has all three."""
         frames, rows, columns = (max(len(seen) for _, seen in axis) for axis in self.axes)
         return frames, rows, columns
 
 
 def tiles_of(shape: VideoShape, size: tuple[int, int, int], reach: Reach) -> Tiling:
-    """The tiles of frames x rows x columns that cover a video, with what each is made from.
+    """The tiles of frames x rows x columns that cover a video, with their windows.
 
     `size` must be a multiple of reach.grid in space and of reach.every in time. An axis may end in a smaller tile.
     """
@@ -99,9 +99,9 @@ def tiles_of(shape: VideoShape, size: tuple[int, int, int], reach: Reach) -> Til
 
 
 def best_tiles(shape: VideoShape, reach: Reach, largest: float) -> Tiling:
-    """The tiles that take the least work, none made from more than `largest` pixels over all its frames.
+    """The tiles that take the least work, with windows of at most `largest` pixels over all their frames.
 
-    If there are none so small, the tiles whose largest window is smallest.
+    If none are small enough, the tiles whose largest window is smallest.
     """
     size = _best_size(shape.sizes, _halos(reach), reach, largest)
     return tiles_of(shape, size, reach)
@@ -126,7 +126,7 @@ def _best_size(
 
 
 class _Step(NamedTuple):
-    """A tile's size along one axis, and what follows: the longest window, all windows' length, and their number."""
+    """A tile's size along one axis, with the longest window, the total length of windows and their number."""
 
     size: int
     longest: int
@@ -143,7 +143,7 @@ def _steps(size: int, halo: int | None, grid: int) -> Iterator[_Step]:
 
 
 def _spans(size: int, step: int, halo: int | None) -> Iterator[tuple[range, range]]:
-    """The parts of an axis, each with the range that it is made from."""
+    """The parts of an axis, each with the range that its window covers."""
     if halo is None:
         yield range(size), range(size)
         return
@@ -153,7 +153,7 @@ def _spans(size: int, step: int, halo: int | None) -> Iterator[tuple[range, rang
 
 
 def _halos(reach: Reach) -> tuple[int | None, int | None, int | None]:
-    """How far a window extends beyond a tile along each axis: whole cells of the grid, and whole strides in time."""
+    """How far a window extends beyond its tile along each axis: whole grid cells in space, whole strides in time."""
     pixels = None if reach.pixels is None else math.ceil(reach.pixels / reach.grid) * reach.grid
     frames = None if reach.frames is None else math.ceil(reach.frames / reach.every) * reach.every
     return frames, pixels, pixels
