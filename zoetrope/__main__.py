@@ -52,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if signals.received:
             fail("interrupted", "")
             return signals.status
-        told = explained(error, next(iter(words), "zoetrope"))
-        if told is None:
+        message = explained(error, next(iter(words), "zoetrope"))
+        if message is None:
             raise
-        fail(told)
+        fail(message)
         return 2
 
 

@@ -224,8 +224,8 @@ def _slot(node: Any, key: str, where: str) -> Any:
         raise ValueError(f"{where}: is a plain value, it has no field {shown(key)}")
     if key not in node:
         near = _path_to(otherwise(key), node) or nearest(key, list(node)) or _path_to(key, node)
-        told = unknown("field", key, node) if near is None else f"unknown field {shown(key)}; did you mean {near!r}?"
-        raise ValueError(f"{where}: {told}")
+        message = unknown("field", key, node) if near is None else f"unknown field {shown(key)}; did you mean {near!r}?"
+        raise ValueError(f"{where}: {message}")
     return key
 
 

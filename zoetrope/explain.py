@@ -116,9 +116,9 @@ def otherwise(name: str) -> str | None:
 
 def explain(error: ValidationError, cls: type[BaseModel]) -> str:
     """What is wrong with a config, each thing by its path, on one line."""
-    told = list(_explanations(error.errors(), cls))
-    more = f"; and {len(told) - MOST} more" if len(told) > MOST else ""
-    return "; ".join(told[:MOST]) + more
+    problems = list(_explanations(error.errors(), cls))
+    more = f"; and {len(problems) - MOST} more" if len(problems) > MOST else ""
+    return "; ".join(problems[:MOST]) + more
 
 
 class _Problem(NamedTuple):

@@ -103,8 +103,8 @@ def _target(name: str) -> str:
     """The dotted name of what `name` means. Raises ValueError if two entry points have it."""
     entries = _entries(tuple(sys.path)).get(name, []) if "." not in name else []
     if len(entries) > 1:
-        told = " and ".join(map(_origin, entries))
-        raise ValueError(f"{name!r} is both {told}; name the class in full")
+        origins = " and ".join(map(_origin, entries))
+        raise ValueError(f"{name!r} is both {origins}; name the class in full")
     return entries[0].value.partition("[")[0].strip().replace(":", ".") if entries else name
 
 
@@ -138,5 +138,5 @@ def _module(name: str, target: str) -> Any:
         if not isinstance(error, ModuleNotFoundError) or not f"{name}.".startswith(f"{error.name}."):
             raise ValueError(f"{target}: {name} cannot be imported ({type(error).__name__}: {error})") from error
         above, _, last = name.rpartition(".")
-        told = f"{above} has no {last!r}" if above else f"no module {name!r} is found; install it or set PYTHONPATH"
-        raise ValueError(f"{target}: {told}") from None
+        message = f"{above} has no {last!r}" if above else f"no module {name!r} is found; install it or set PYTHONPATH"
+        raise ValueError(f"{target}: {message}") from None

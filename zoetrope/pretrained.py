@@ -35,8 +35,8 @@ def find(model: str, revision: str | None = None) -> Path:
     except HFValidationError:
         reason = "no such folder, and no name that the hub could have"
     except (OSError, ValueError, RuntimeError) as error:
-        said = str(error).strip().partition("\n")[0]  # some errors say nothing
-        reason = f"no such folder here; from the hub: {type(error).__name__}{said and ': '}{said}"
+        message = str(error).strip().partition("\n")[0]  # some errors say nothing
+        reason = f"no such folder here; from the hub: {type(error).__name__}{message and ': '}{message}"
     at = f" (revision {revision})" if revision else ""
     raise ValueError(f"{model}{at}: expected a local folder or a model of the Hugging Face hub, got {reason}")
 
@@ -135,10 +135,10 @@ def reading(folder: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:  # damaged files make it raise about anything
-        said = str(error).strip().partition("\n")[0]
-        if "custom code" in said:
-            said = "its model is not one of transformers but comes with code of its own, which is never run"
-        raise ValueError(f"{folder}: cannot be read: {said or type(error).__name__}") from error
+        message = str(error).strip().partition("\n")[0]
+        if "custom code" in message:
+            message = "its model is not one of transformers but comes with code of its own, which is never run"
+        raise ValueError(f"{folder}: cannot be read: {message or type(error).__name__}") from error
 
 
 def expect_dtype(dtype: torch.dtype) -> None:

@@ -175,7 +175,7 @@ class Store:
             except (sqlite3.Error, OSError, ValueError) as error:
                 damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
                 if last or not damaged or not self._begin_anew():
-                    self._tell(error)
+                    self._log_error(error)
                     return otherwise
         return otherwise
 
@@ -205,7 +205,7 @@ class Store:
             return False
         return True
 
-    def _tell(self, error: Exception) -> None:
+    def _log_error(self, error: Exception) -> None:
         self.trouble = str(error)
         log.warning(
             "the cache of text features cannot be used, and is done without: %s: %s; "

@@ -245,12 +245,12 @@ def test_features_can_be_steered_between_descent_and_ascent() -> None:
     z, levels, given = asked(3)
     from zoetrope.networks import Part
 
-    told, videos = network.told(z, levels, given), network.videos(Part(z))
-    h, skips = network.descend(network.enter(videos), told)
-    plain = network.answer(network.ascend(h, skips, told), told.e, videos, levels, given)
+    context, videos = network.context(z, levels, given), network.videos(Part(z))
+    h, skips = network.descend(network.enter(videos), context)
+    plain = network.answer(network.ascend(h, skips, context), context.e, videos, levels, given)
     torch.testing.assert_close(plain, network(z, levels, given), rtol=0, atol=0)
-    steered = network.ascend(h + 1, [skip + randn(*skip.shape) for skip in skips], told)
-    assert (network.answer(steered, told.e, videos, levels, given) - plain).abs().max() > 1e-3
+    steered = network.ascend(h + 1, [skip + randn(*skip.shape) for skip in skips], context)
+    assert (network.answer(steered, context.e, videos, levels, given) - plain).abs().max() > 1e-3
 
 
 def test_levels_with_a_stride_are_told_of_every_nth_frame() -> None:
@@ -259,8 +259,8 @@ def test_levels_with_a_stride_are_told_of_every_nth_frame() -> None:
     z, level, given = asked(4)
     plain = network(z, level, given)
     per_frame = given.tokens["text"].each(lambda x: x[:, None].repeat_interleave(4, 1))
-    told = Conditioning(tokens={"text": per_frame}, times=torch.arange(4).expand(2, -1) / 10)
-    each = network(z, level[:, None].expand(-1, 4), told)
+    context = Conditioning(tokens={"text": per_frame}, times=torch.arange(4).expand(2, -1) / 10)
+    each = network(z, level[:, None].expand(-1, 4), context)
     torch.testing.assert_close(each, plain, rtol=0, atol=1e-12)
     slower = given | Conditioning(times=torch.arange(4).expand(2, -1) / 5)  # twice as far apart
     assert (network(z, level, slower) - plain).abs().max() > 1e-6

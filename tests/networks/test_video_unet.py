@@ -14,7 +14,7 @@ from zoetrope.layers.attention import FeedForward, TemporalAttention
 from zoetrope.layers.convolution import TemporalConv, shuffle, unshuffle
 from zoetrope.layers.positions import distance_buckets
 from zoetrope.networks._unet import VideoUNet
-from zoetrope.networks._unet_block import Told
+from zoetrope.networks._unet_block import BlockContext
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 
@@ -75,7 +75,7 @@ def test_starts_at_zero_and_every_block_as_the_identity(low_res: bool) -> None:
     h, e, tokens = torch.randn(2, 4, 4, 4, 16), torch.randn(2, 1, 16), torch.randn(2, 3, 16)
     block = network.down[1][0]
     assert torch.equal(
-        block(h, Told(e, tokens, torch.ones(2, 3, dtype=torch.bool), torch.zeros(2, dtype=torch.bool))), h
+        block(h, BlockContext(e, tokens, torch.ones(2, 3, dtype=torch.bool), torch.zeros(2, dtype=torch.bool))), h
     )
 
 

@@ -43,12 +43,12 @@ def far_from(trained: CascadeSpec, asked: CascadeSpec) -> str:
     """How the first stage's grid differs from its grid in training, where by more than a factor of `FAR`; else ""."""
     old, new = trained.stages[0].shape, asked.stages[0].shape
     names = {"frames": "frames", "height": "pixels high", "width": "pixels wide", "fps": "frames a second"}
-    told = []
+    differences = []
     for field, what in names.items():
         was, now = getattr(old, field), getattr(new, field)
         if not was / FAR <= now <= was * FAR:
-            told.append(f"{now:g} {what} instead of {was:g}")
-    return ", ".join(told)
+            differences.append(f"{now:g} {what} instead of {was:g}")
+    return ", ".join(differences)
 
 
 def _refusal(spec: CascadeSpec, first: VideoShape, begun: VideoShape) -> str | None:

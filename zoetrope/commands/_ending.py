@@ -83,8 +83,8 @@ def explained(error: BaseException, verb: str) -> str | None:
     """One line on an error that the user can mend; None for one that is ours."""
     if lacks_memory(error):
         said = str(error).strip().partition("\n")[0]
-        told = said if isinstance(error, MemoryError) and said else f"{verb}: out of memory"
-        return told if "--memory" in told else f"{told}; {_LESS.get(verb, _TILES)}"
+        line = said if isinstance(error, MemoryError) and said else f"{verb}: out of memory"
+        return line if "--memory" in line else f"{line}; {_LESS.get(verb, _TILES)}"
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename is not None else ""
         return f"{where}{error.strerror}"

@@ -89,11 +89,17 @@ class Plan(NamedTuple):
 
     def settings(self) -> dict[str, Any]:
         """All that decides what videos are made and what they are compared with, as JSON."""
-        told = self.options
-        own = {"data": told.data, "split": told.split, "until": told.until, "after": told.after, "seed": told.seed}
-        own |= {"short": told.short} if told.short != "hold" else {}  # of which earlier versions knew nothing
+        o = self.options
+        own = {
+            "data": o.data,
+            "split": o.split,
+            "until": o.until,
+            "after": o.after,
+            "seed": o.seed,
+        }
+        own |= {"short": o.short} if o.short != "hold" else {}  # of which earlier versions knew nothing
         models = {model.label: model.key for model in self.models}
-        return {"format": 1, **own, "count": told.videos, "reference": told.real, "models": models}
+        return {"format": 1, **own, "count": o.videos, "reference": o.real, "models": models}
 
     def material(self, model: Model, prompts: Sequence[str], seen: "Seen") -> "Material":
         """What a model is judged by. The clips are read when they are looked at."""
@@ -219,8 +225,8 @@ def report(plan: Plan, found: Sequence[Judged]) -> "Report":
     """All that is known, to be written."""
     from zoetrope.metrics.report import Entry, Report, StageTold
 
-    told = plan.options
-    notes = (plan.reference.note(max(told.real, told.videos)), _lost(plan))
+    options = plan.options
+    notes = (plan.reference.note(max(options.real, options.videos)), _lost(plan))
     entries = [
         Entry(
             label=one.model.label,
@@ -316,12 +322,12 @@ def _label(name: str, taken: Sequence[str]) -> str:
 
 def _key(model: "OpenModel", stages: "Sequence[StageSpec]", cascade: "Cascade") -> str:
     """A hash of all of a model that decides what its videos become: weights, settings, where it runs."""
-    told = hashlib.sha256()
+    total = hashlib.sha256()
     encoder = model.spec.text
     for value in (encoder and encoder.to_json(), *(stage.to_json() for stage in stages), cascade.device.type):
-        told.update(json.dumps(value, sort_keys=True).encode())
-    told.update(str(cascade.dtype).encode())
+        total.update(json.dumps(value, sort_keys=True).encode())
+    total.update(str(cascade.dtype).encode())
     for stage in stages:
         with model.file(stage).open("rb") as file:
-            told.update(hashlib.file_digest(file, "sha256").digest())
-    return told.hexdigest()[:16]
+            total.update(hashlib.file_digest(file, "sha256").digest())
+    return total.hexdigest()[:16]

@@ -127,7 +127,7 @@ def preview(
     check_output(out, 1)
     grid = _grid(shape, recipe, stage)
     opened = _short(AnySource.from_json(source_json(source)), short).open()
-    _tell(talk, opened)
+    _say_unused(talk, opened)
     sheet, captions = drawn(opened, grid, count)
     save_image(out, sheet)
     lines = [f"{out}: {counted(count, 'clip')} of {grid}, in rows", *(f"  {text}" for text in captions)]
@@ -160,7 +160,7 @@ def shard(
     talk = Talk(json, quiet)
     opened = Captioned(path=folder, split=split).open()
     report = opened.report
-    _tell(talk, opened)
+    _say_unused(talk, opened)
     with talk.bars() as bars:
         bars.begin("samples", len(report.kept))
         made = pack(
@@ -168,8 +168,8 @@ def shard(
         )
     value = {"folder": str(out), "shards": [path.name for path in made], "samples": len(report.kept)}
     samples, shards = counted(len(report.kept), "sample"), counted(len(made), "shard")
-    said = f"{out}: {samples} in {shards}, {made[0].name}" + (f" to {made[-1].name}" if made[1:] else "")
-    talk.result(value | {"dropped": len(report.dropped)}, "" if quiet else said)
+    message = f"{out}: {samples} in {shards}, {made[0].name}" + (f" to {made[-1].name}" if made[1:] else "")
+    talk.result(value | {"dropped": len(report.dropped)}, "" if quiet else message)
 
 
 @data.command()
@@ -197,7 +197,7 @@ def encode(
     talk = Talk(json, quiet)
     stored = _stored(source)
     opened = stored.open()
-    _tell(talk, opened)
+    _say_unused(talk, opened)
     captions = opened.captions()
     cache = EmbeddingCache(encoder, None, place, dtype_named(dtype, place), beside=stored.features_folder)
     with talk.bars() as bars:
@@ -206,11 +206,11 @@ def encode(
     value = {"folder": str(cache.folder), "encoder": encoder.identity, "captions": len(captions), "new": new}
     if (long := cut_short(captions, cache)) is not None:
         talk.warn(f"{source}: {long}")
-    said = f"{cache.folder}: {counted(len(captions), 'caption')} by {encoder.kind()}, {new} of them new"
-    talk.result(value, "" if quiet else said)
+    message = f"{cache.folder}: {counted(len(captions), 'caption')} by {encoder.kind()}, {new} of them new"
+    talk.result(value, "" if quiet else message)
 
 
-def _tell(talk: Talk, dataset: "Dataset") -> None:
+def _say_unused(talk: Talk, dataset: "Dataset") -> None:
     """Say what of the data is not used."""
     for item in dataset.unused():
         if lines := item.lines():
@@ -227,10 +227,10 @@ def _long_captions(recipe: str, captions: list[str]) -> list[str]:
     if encoder is None or encoder.kind() not in SMALL:
         return []
     try:
-        said = cut_short(captions, EmbeddingCache(encoder))
+        message = cut_short(captions, EmbeddingCache(encoder))
     except ValueError as error:
-        said = f"whether all of the captions is read is not known: {error}"
-    return [] if said is None else [said]
+        message = f"whether all of the captions is read is not known: {error}"
+    return [] if message is None else [message]
 
 
 def _scan(source: Any, grid: Any) -> Any:

@@ -112,9 +112,9 @@ def distill(
     if not ranks.leads:
         return
     rounds = found.rounds()
-    value = {"run": str(out), "stage": found.stage, "rounds": [_told(part) for part in rounds]}
-    said = f"{out}: {_title(rounds[-1])}, from {found.teacher.sampling.steps} steps"
-    talk.result(value, "" if quiet else said)
+    value = {"run": str(out), "stage": found.stage, "rounds": [_summary(part) for part in rounds]}
+    message = f"{out}: {_title(rounds[-1])}, from {found.teacher.sampling.steps} steps"
+    talk.result(value, "" if quiet else message)
 
 
 def _teacher(source: str | None, stage: str | None, recipe: str | None, data: str | None) -> "Taught":
@@ -209,7 +209,7 @@ def _title(part: "Round") -> str:
     return f"{part.stage} in {plan.sampling.steps} steps of {plan.sampling.sampler.kind()}"
 
 
-def _told(part: "Round") -> dict[str, Any]:
+def _summary(part: "Round") -> dict[str, Any]:
     """What is told of a round: where it is, and how its loss went."""
     from zoetrope.training.state import read_metrics
 

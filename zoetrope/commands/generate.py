@@ -232,9 +232,9 @@ def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence
 def _identity(spec: "CascadeSpec", stages: "Sequence[StageSpec]") -> str:
     """16 letters that tell cascades apart which differ in anything that the videos of these stages depend on."""
     names = {stage.name for stage in stages}
-    told = {name: value for name, value in spec.to_json().items() if name not in ("teachers", "default_until")}
-    told["stages"] = [stage for stage in told["stages"] if stage["name"] in names]
-    return hashlib.blake2b(js.dumps(told, sort_keys=True).encode(), digest_size=8).hexdigest()
+    description = {name: value for name, value in spec.to_json().items() if name not in ("teachers", "default_until")}
+    description["stages"] = [stage for stage in description["stages"] if stage["name"] in names]
+    return hashlib.blake2b(js.dumps(description, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:
@@ -305,11 +305,11 @@ def _run(talk: Talk, making: Making, outputs: "Outputs", stage_outputs: "StageOu
                 made: dict[str, Any] = {"path": outputs.paths[number], "prompt": job.prompt, "sample": job.sample}
                 files.append({**made, "skipped": True})
             else:
-                files.append(_one(bars, making, number, outputs, stage_outputs))
+                files.append(_made(bars, making, number, outputs, stage_outputs))
     return files
 
 
-def _one(bars: Bars, making: Making, number: int, outputs: "Outputs", stage_outputs: "StageOutputs") -> dict[str, Any]:
+def _made(bars: Bars, making: Making, number: int, outputs: "Outputs", stage_outputs: "StageOutputs") -> dict[str, Any]:
     """Make and write one video, and tell about it."""
     job, path, tags = making.jobs[number], outputs.paths[number], making.tags(making.jobs[number])
     label = f"{number + 1}/{len(making.jobs)} " if len(making.jobs) > 1 else ""
@@ -331,6 +331,6 @@ def _one(bars: Bars, making: Making, number: int, outputs: "Outputs", stage_outp
             kept.append(file)
         del stage
     saved = outputs.save(number, made, fps, tags)
-    told = {"path": saved, "prompt": job.prompt, "sample": job.sample, "fps": fps, "stages": stages}
-    told |= dict(zip(("frames", "height", "width"), made.shape[1:], strict=True))
-    return told | ({"stage_files": kept} if kept else {})
+    summary = {"path": saved, "prompt": job.prompt, "sample": job.sample, "fps": fps, "stages": stages}
+    summary |= dict(zip(("frames", "height", "width"), made.shape[1:], strict=True))
+    return summary | ({"stage_files": kept} if kept else {})

@@ -48,8 +48,8 @@ def show(what: What, trust: Trust = None, json: Json = False, quiet: Quiet = Fal
     else:
         found = find(what)
         runs = [_run(one.folder) for one in found if isinstance(one, FoundRun)]
-        told = {"runs": [value for value, _ in runs]}, [line for _, lines in runs for line in lines]
-        value, lines = told if runs else _model(found[0].folder)
+        text = {"runs": [value for value, _ in runs]}, [line for _, lines in runs for line in lines]
+        value, lines = text if runs else _model(found[0].folder)
     talk.result(value, "\n".join(lines))
 
 
@@ -89,8 +89,8 @@ def _recipe(recipe: "Recipe") -> list[str]:
     lines += [*_table(recipe.cascade.stages, {}), "", "training:"]
     for name, spec in recipe.training.items():
         phases = [f"{p.examples} x {p.frames or 'all'} frames, batch {p.batch}" for p in spec.phases]
-        told = f"{spec.data.kind()}, {counted(spec.examples, 'example')} ({'; '.join(phases)})"
-        lines.append(f"  {one_line(name)}: {told}")
+        text = f"{spec.data.kind()}, {counted(spec.examples, 'example')} ({'; '.join(phases)})"
+        lines.append(f"  {one_line(name)}: {text}")
     return lines
 
 
@@ -126,9 +126,9 @@ def _run(path: Path) -> tuple[dict[str, Any], list[str]]:
 def _last(metrics: dict[str, Any]) -> str:
     """The last line of metrics, for people; --json has all of it."""
     loss, speed = metrics.get("loss"), metrics.get("examples_per_second")
-    told = ["loss unknown" if loss is None else f"loss {loss:.4f}"]
-    told += [] if speed is None else [f"{speed:.1f} examples/s"]
-    return f"after {counted(metrics['examples'], 'example')}: {', '.join(told)}"
+    text = ["loss unknown" if loss is None else f"loss {loss:.4f}"]
+    text += [] if speed is None else [f"{speed:.1f} examples/s"]
+    return f"after {counted(metrics['examples'], 'example')}: {', '.join(text)}"
 
 
 def _table(stages: "Sequence[StageSpec]", sizes: dict[str, int | None] | dict[str, int]) -> list[str]:

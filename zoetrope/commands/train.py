@@ -121,7 +121,7 @@ def train(
     ranks = Ranks.join(place)
     talk = Talk(json and ranks.leads, quiet or not ranks.leads)
     together = holds_stages(out) if resume and stage is None else stage is None
-    parts = _all(talk, asked) if together else [_one(talk, asked)]
+    parts = _all_trainings(talk, asked) if together else [_one_training(talk, asked)]
     ranks.meet()  # nothing is written before all have seen what is there
     if ranks.leads:
         _make_room(asked, parts, together)
@@ -168,7 +168,7 @@ def trackers_json(known: Sequence[dict[str, Any]], tensorboard: bool, wandb: str
     return [*(one for one in known if one["type"] not in types), *new]
 
 
-def _one(talk: Talk, asked: Asked) -> Part:
+def _one_training(talk: Talk, asked: Asked) -> Part:
     """The training of one stage, in the folder itself, new or to go on with."""
     out = asked.out
     if asked.resume:
@@ -179,7 +179,7 @@ def _one(talk: Talk, asked: Asked) -> Part:
     return _begun(asked, made, asked.stage, out, asked.init)
 
 
-def _all(talk: Talk, asked: Asked) -> list[Part]:
+def _all_trainings(talk: Talk, asked: Asked) -> list[Part]:
     """The trainings of several stages, each in a folder inside, new or to go on with."""
     out = asked.out
     if not asked.resume:

@@ -171,7 +171,7 @@ def _prepared(
     warn_of_cuts(talk, cascade, [caption] if caption else [])
     told = about(cascade, how.stages, asked.seed)
     job = Job(cascade, how, source, size, total, caption, asked.seed, memory, path, stage_outputs, told)
-    _tell(talk, job, own, info.notes)
+    _say_plan(talk, job, own, info.notes)
     read = {"height": how.given.height, "width": how.given.width, "fps": how.given.fps}
     return job, {"path": source, **own.to_json(), "after": how.entry.name, "fit": wish.fit, "read": read}
 
@@ -187,7 +187,7 @@ def _unguided(spec: "CascadeSpec") -> "CascadeSpec":
     return tuned(spec, Tuning(fields=[(f"{stage.name}.sampling.guidance", 0.0) for stage in spec.stages]))
 
 
-def _tell(talk: Talk, job: Job, own: "VideoShape", notes: Sequence[str]) -> None:
+def _say_plan(talk: Talk, job: Job, own: "VideoShape", notes: Sequence[str]) -> None:
     """What becomes of the file before the first stage, and what the stages were trained on."""
     given, last = job.how.given, job.how.stages[-1].shape
     names = ", ".join(stage.name for stage in job.how.stages)

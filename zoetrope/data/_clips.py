@@ -240,12 +240,12 @@ def _slow_helps(info: Info, source: ClipSource, shape: VideoShape) -> bool:
 
 def _none_fits(infos: Sequence[Info], source: ClipSource, shape: VideoShape) -> str:
     most = max((_longest(info, source, shape.fps) for info in infos), default=0)
-    said = f"{source.path}: no clip has {shape.frames} frames at {shape.fps:g} fps; the most that fit is {most}"
+    message = f"{source.path}: no clip has {shape.frames} frames at {shape.fps:g} fps; the most that fit is {most}"
     helped = sum(_slow_helps(info, source, shape) for info in infos)
     if not helped:
-        return said
+        return message
     return (
-        f'{said}. With short="slow" {helped} of {len(infos)} clips fit, played slower '
+        f'{message}. With short="slow" {helped} of {len(infos)} clips fit, played slower '
         "(train: --set STAGE.training.data.short=slow; data check and data preview: --short slow)"
     )
 

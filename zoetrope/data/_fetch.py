@@ -159,7 +159,7 @@ def is_changed(url: str, path: Path) -> bool:
     headers = {"If-None-Match": known.etag, "If-Modified-Since": known.modified} if known else {}
     request = _request(url, {name: value for name, value in headers.items() if value})
     try:
-        with _asked(request) as answer:
+        with _answer(request) as answer:
             told, length = Mark.told(answer), answer.headers.get("Content-Length")
     except urllib.error.HTTPError as error:
         if error.code == 304:
@@ -245,16 +245,16 @@ def _continue(url: str, partial: Path, room: Room) -> str:
     begun = partial.stat().st_size if partial.exists() else 0
     known = Mark.read(_mark_of(partial)) or Mark(None, None)
     asks = {"Range": f"bytes={begun}-", "If-Range": known.exact} if begun and known.exact else {}
-    with _asked(_request(url, asks)) as answer:
-        told = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+    with _answer(_request(url, asks)) as answer:
+        part = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
         now = Mark.told(answer)
         same = now.exact in (None, known.exact)
-        goes_on = answer.status == 206 and told is not None and int(told[1]) == begun and same
+        goes_on = answer.status == 206 and part is not None and int(part[1]) == begun and same
         if answer.status == 206 and not goes_on:
             partial.unlink(missing_ok=True)
             raise OSError("the server sent another part, or one of another file, than asked for")
         length = answer.headers.get("Content-Length", "")
-        total = int(told[2]) if goes_on and told is not None else int(length) if length.isdigit() else None
+        total = int(part[2]) if goes_on and part is not None else int(length) if length.isdigit() else None
         with _kept_in(partial.parent):
             (known if goes_on else now).write(_mark_of(partial))
             room((total or 0) - (begun if goes_on else 0))
@@ -301,7 +301,7 @@ def _request(url: str, headers: dict[str, str]) -> urllib.request.Request:
 
 
 @contextmanager
-def _asked(request: urllib.request.Request) -> Iterator[http.client.HTTPResponse]:
+def _answer(request: urllib.request.Request) -> Iterator[http.client.HTTPResponse]:
     """The answer to a request."""
     with urllib.request.build_opener(_WebOnly).open(request, timeout=TIMEOUT) as answer:
         yield answer

@@ -74,29 +74,29 @@ class Names:
         Backslashes, other forms of the same accents, and capitals are spelling. Raises ValueError, a reason, with the
         nearest file, if there is none.
         """
-        said = f"names {name[:200]!r}, which"
+        message = f"names {name[:200]!r}, which"
         wanted = posixpath.join(at, name)
         if PurePosixPath(name).is_absolute():
             try:
                 wanted = Path(name).relative_to(self.folder.absolute()).as_posix()
             except ValueError:
-                raise ValueError(f"{said} is outside the folder") from None
+                raise ValueError(f"{message} is outside the folder") from None
         wanted = posixpath.normpath(wanted)
         if wanted == ".." or wanted.startswith("../"):
-            raise ValueError(f"{said} is outside the folder")
+            raise ValueError(f"{message} is outside the folder")
         if os.path.isfile(self.folder / wanted):
             return wanted
         alike = self._spelt.get(_spelling(wanted), [])
         if len(alike) == 1:
             return alike[0]
         if alike:
-            raise ValueError(f"{said} does not exist; it may be any of {', '.join(map(repr, alike[:3]))}")
+            raise ValueError(f"{message} does not exist; it may be any of {', '.join(map(repr, alike[:3]))}")
         if count := self._folders[wanted]:
-            raise ValueError(f"{said} is a folder of {counted(count, 'file')}; expected one video or image")
+            raise ValueError(f"{message} is a folder of {counted(count, 'file')}; expected one video or image")
         if os.path.exists(self.folder / wanted):
-            raise ValueError(f"{said} is not a file")
+            raise ValueError(f"{message} is not a file")
         near = self._near.get(_stem(wanted))
-        raise ValueError(f"{said} does not exist" + (f"; is {near!r} meant?" if near else ""))
+        raise ValueError(f"{message} does not exist" + (f"; is {near!r} meant?" if near else ""))
 
     @cached_property
     def _spelt(self) -> Mapping[str, list[str]]:

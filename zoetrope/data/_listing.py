@@ -69,20 +69,22 @@ def listing(folder: Path, split: str | None) -> Listing:
     files, dropped = files_of(folder)
     media = [name for name in files if _is_media(name)]
     metadata = _metadata(folder, files)
-    told = _Told(Names(folder, files), split)
+    meta = _Metadata(Names(folder, files), split)
     for name in metadata:
-        told.read(folder / name, name)
-    if split is not None and split not in told.splits:
-        raise ValueError(f"{folder}: {unknown('split', split, told.splits - {'None'})}")
+        meta.read(folder / name, name)
+    if split is not None and split not in meta.splits:
+        raise ValueError(f"{folder}: {unknown('split', split, meta.splits - {'None'})}")
     found, missing = (
-        _beside(folder, [name for name in media if name not in told.named], files) if split is None else ([], [])
+        _captions_beside(folder, [name for name in media if name not in meta.named], files)
+        if split is None
+        else ([], [])
     )
-    entries = [*told.entries, *found]
+    entries = [*meta.entries, *found]
     notes = [*_other_kinds(files), *([] if entries or metadata else _way_out(media))]
-    return Listing(tuple(entries), tuple([*dropped, *told.dropped, *missing, *_lonely(files)]), tuple(notes), files)
+    return Listing(tuple(entries), tuple([*dropped, *meta.dropped, *missing, *_lonely(files)]), tuple(notes), files)
 
 
-class _Told:
+class _Metadata:
     """What metadata say, from the top of the folder down: what a file further up names is not named again below."""
 
     def __init__(self, names: Names, split: str | None) -> None:
@@ -152,7 +154,7 @@ def _is_media(name: str) -> bool:
     return _split(name)[1] in IMAGES | VIDEOS
 
 
-def _beside(folder: Path, media: list[str], files: Iterable[str]) -> tuple[list[Entry], list[Dropped]]:
+def _captions_beside(folder: Path, media: list[str], files: Iterable[str]) -> tuple[list[Entry], list[Dropped]]:
     """Captions from the text files of the same stem, or of the same name with another ending."""
     texts: dict[tuple[str, str], str] = {}
     others: dict[str, list[str]] = {}
@@ -169,8 +171,8 @@ def _beside(folder: Path, media: list[str], files: Iterable[str]) -> tuple[list[
         beside = next((texts[at, kind] for kind in TEXTS for at in (stem, name) if (at, kind) in texts), None)
         if beside is None:
             other = others.get(stem)
-            said = f"has no caption in .txt or .json, only {other[0]}" if other else "has no caption"
-            dropped.append(Dropped(name, said))
+            message = f"has no caption in .txt or .json, only {other[0]}" if other else "has no caption"
+            dropped.append(Dropped(name, message))
             continue
         called = "its caption" if beside == f"{stem}.txt" else f"its caption {posixpath.basename(beside)}"
         try:

@@ -44,7 +44,7 @@ def remembered(
 ) -> dict[str, Info | str]:
     """What is in the files `names` of a folder, or why they cannot be read: known from before, or looked at now."""
     kept = cache_folder("looks") / f"{_hash(folder)}.json"
-    known = _read(kept)
+    known = _stored_looks(kept)
     found: dict[str, Info | str] = {}
     for name in names:
         old = known.get(name)
@@ -55,7 +55,7 @@ def remembered(
     infos = {name: info for name, info in found.items() if isinstance(info, Info) and name in states}
     if any(known.get(name) != _Look(states[name], info) for name, info in infos.items()):
         others = {name: old for name, old in known.items() if states.get(name) == old.state}
-        _write(kept, {**others, **{name: _Look(states[name], info) for name, info in infos.items()}})
+        _store_looks(kept, {**others, **{name: _Look(states[name], info) for name, info in infos.items()}})
     return found
 
 
@@ -68,7 +68,7 @@ def _reader() -> str:
     return f"zoetrope {__version__}, av {version('av')}: {' '.join(field.name for field in fields(Info))}"
 
 
-def _read(path: Path) -> dict[str, _Look]:
+def _stored_looks(path: Path) -> dict[str, _Look]:
     try:
         found = _Looks.from_json(read_plain(path, LARGEST).decode())
         os.utime(path)
@@ -77,7 +77,7 @@ def _read(path: Path) -> dict[str, _Look]:
     return found.files if found.reader == _reader() else {}
 
 
-def _write(path: Path, files: dict[str, _Look]) -> None:
+def _store_looks(path: Path, files: dict[str, _Look]) -> None:
     """Keep what was found, whole or not at all, and forget the folders that were looked at longest ago."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -95,13 +95,13 @@ def index_of(shard: Path, *places: Path) -> Index:
         raise ValueError(f"{shard}: expected a tar shard, it cannot be read ({error.strerror})") from None
     if not places:
         beside = shard.with_name(shard.name + SUFFIX)
-        return _found(state, beside) or _written(_made(shard, state), beside)
+        return _found(state, beside) or _written(_made_index(shard, state), beside)
     if found := _found(state, *places):
         return found
     with _alone(places[-1]):
         if found := _found(state, *places):
             return found
-        made = _made(shard, state)
+        made = _made_index(shard, state)
         for place in places:
             try:
                 return _written(made, place)
@@ -159,7 +159,7 @@ def _written(index: Index, path: Path) -> Index:
     return index
 
 
-def _made(shard: Path, state: os.stat_result) -> Index:
+def _made_index(shard: Path, state: os.stat_result) -> Index:
     """The index. Raises ValueError if the shard is changed or deleted meanwhile."""
     try:
         files, faults = _members(shard, state.st_size)
@@ -179,8 +179,8 @@ def _made(shard: Path, state: os.stat_result) -> Index:
             dropped.append(Dropped(called, _no_single(media, members)))
         elif not texts:
             others = [kind for kind in members if kind not in media]
-            said = f"has no caption in txt or json, only {' and '.join(others)}" if others else "has no caption"
-            dropped.append(Dropped(called, said))
+            message = f"has no caption in txt or json, only {' and '.join(others)}" if others else "has no caption"
+            dropped.append(Dropped(called, message))
         else:
             try:
                 text = _caption(shard, members[texts[0]])

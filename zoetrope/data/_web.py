@@ -35,7 +35,7 @@ class Web(NamedTuple):
         if path.exists() and read_index(path) is None:
             forget(path)  # of another version of zoetrope
         if cached(url, self.folder).exists() and not path.exists():
-            return self._made(url)  # as it was when the shard was downloaded
+            return self._made_index(url)  # as it was when the shard was downloaded
         room = functools.partial(make_room, folder=self.folder, most=self.most, keep=_partial(path))
         try:
             found = read_index(fetch(address, self.folder, not_an_index, room))
@@ -43,9 +43,9 @@ class Web(NamedTuple):
                 return found
         except Refused as error:  # some servers say of what is not there that it is forbidden, or send a page
             log.info("%s; the shard is downloaded to make one", error)
-        return self._made(url)
+        return self._made_index(url)
 
-    def _made(self, url: str) -> Index:
+    def _made_index(self, url: str) -> Index:
         local = self.shard(url)
         made = index_of(local, local.with_name(f"{local.name}.local{SUFFIX}"))
         faults = tuple(Dropped(item.name, f"{item.reason} (downloaded to {local})") for item in made.faults)

@@ -120,9 +120,9 @@ class FolderDataset(Dataset):
         if index < 0:
             raise ValueError(f"index: expected 0 or more, got {index}")
         clips = self._fit(shape)
-        return stand_in(self.cutter, lambda number: self._at(number, clips), index, shape, len(clips))
+        return stand_in(self.cutter, lambda number: self._clip_at(number, clips), index, shape, len(clips))
 
-    def _at(self, index: int, clips: tuple[Clip, ...]) -> Piece:
+    def _clip_at(self, index: int, clips: tuple[Clip, ...]) -> Piece:
         """The clip at a position of an endless row of passes."""
         clip = clips[self._shuffled(index // len(clips), len(clips))[index % len(clips)]]
         path: PathLike = self.source.place / clip.name

@@ -112,7 +112,7 @@ def scan(source: Shards, shape: VideoShape | None = None) -> Report:
 
     Damage is listed too, and not an error here. Raises ValueError if no shards are there.
     """
-    shards, dropped, faults = _read(source)
+    shards, dropped, faults = _read_shards(source)
     kept = list[Clip]()
     dropped = [*dropped, *faults]
     for shard in shards:
@@ -172,11 +172,11 @@ class ShardsDataset(Dataset):
         return stand_in(self.cutter, lambda number: self._piece(number, shape), index, shape, count)
 
     def _piece(self, index: int, shape: VideoShape) -> Piece:
-        shard, sample = self._at(index, shape)
+        shard, sample = self._sample_at(index, shape)
         name = f"{shard.name}/{sample.name}"
         return Piece(Member(self._local(shard), name, sample.offset, sample.size), sample.info, sample.text, name)
 
-    def _at(self, index: int, shape: VideoShape) -> tuple[Shard, Sample]:
+    def _sample_at(self, index: int, shape: VideoShape) -> tuple[Shard, Sample]:
         """The sample at a position of an endless row of passes."""
         epoch, place = divmod(index, sum(map(len, self._fit(shape))))
         shards, stops = self._pass(epoch, shape)
@@ -241,7 +241,7 @@ class ShardsDataset(Dataset):
 
 def _opened(source: Shards) -> tuple[list[Shard], list[Dropped]]:
     """Usable shards and what is left out of them. Raises ValueError for damage, unless it is to be skipped."""
-    shards, dropped, faults = _read(source)
+    shards, dropped, faults = _read_shards(source)
     if faults and source.damaged == "refuse":
         more = f" ({len(faults)} in all)" if len(faults) > 1 else ""
         raise ValueError(
@@ -250,13 +250,13 @@ def _opened(source: Shards) -> tuple[list[Shard], list[Dropped]]:
         )
     left, missed = list[Shard](), [*faults, *dropped]
     for shard in shards:
-        said = [(sample, unfit(sample.info, source, None)) for sample in shard.samples]
-        left.append(shard._replace(samples=tuple(sample for sample, reason in said if reason is None)))
-        missed += [Dropped(f"{shard.name}/{sample.name}", reason) for sample, reason in said if reason is not None]
+        faulty = [(sample, unfit(sample.info, source, None)) for sample in shard.samples]
+        left.append(shard._replace(samples=tuple(sample for sample, reason in faulty if reason is None)))
+        missed += [Dropped(f"{shard.name}/{sample.name}", reason) for sample, reason in faulty if reason is not None]
     return left, sorted(missed)
 
 
-def _read(source: Shards) -> tuple[list[Shard], list[Dropped], list[Dropped]]:
+def _read_shards(source: Shards) -> tuple[list[Shard], list[Dropped], list[Dropped]]:
     """Every shard with all that is in its index, what is dropped, and what is damaged or missing."""
     paths = shard_paths(source.path)
     names = [path.partition("?")[0].rpartition("/")[2] for path in paths]

@@ -211,10 +211,10 @@ class EmbeddingCache:
 def _got(folder: Path) -> str:
     """What lies in a folder in which the features of an encoder were expected, and what to do about it."""
     found = sorted(encoders(folder))
-    told = f"those of {', '.join(found) or 'none'}"
+    others = f"those of {', '.join(found) or 'none'}"
     if any(map(_BY_AGE.match, found)):
-        told += ", from a version that told encoders apart by place and time"
-    return f"{told}; {_ENCODE}"
+        others += ", from a version that told encoders apart by place and time"
+    return f"{others}; {_ENCODE}"
 
 
 def _key(text: str) -> bytes:

@@ -28,6 +28,6 @@ def cut_short(captions: Iterable[str], texts: EmbeddingCache) -> str | None:
     if not count:
         return None
     least = "at least " if count >= _MOST else ""
-    said = f"{least}{counted(count, 'caption')} {'fills' if count == 1 else 'fill'} the {limit} tokens"
+    message = f"{least}{counted(count, 'caption')} {'fills' if count == 1 else 'fill'} the {limit} tokens"
     begins = long[0] if len(long[0]) <= _SHOWN else long[0][:_SHOWN] + "..."
-    return f"{said} that {texts.encoder.kind()} reads, and what is beyond is not used; the longest: {begins!r}"
+    return f"{message} that {texts.encoder.kind()} reads, and what is beyond is not used; the longest: {begins!r}"

@@ -24,7 +24,7 @@ def choose(names: Sequence[str], extractors: Mapping[str, Extractor]) -> list[Me
             measure = Measure.named(match[1])
         except ValueError as error:
             raise ValueError(f"--metrics: {error}") from None
-        found += _with(measure, match[2], extractors)
+        found += _with_networks(measure, match[2], extractors)
     return list({str(measure.to_json()): measure for measure in found}.values())
 
 
@@ -33,7 +33,7 @@ def usual(extractors: Mapping[str, Extractor]) -> list[Measure]:
     return choose(Measure.names(), extractors)
 
 
-def _with(measure: type[Measure], asked: str | None, extractors: Mapping[str, Extractor]) -> list[Measure]:
+def _with_networks(measure: type[Measure], asked: str | None, extractors: Mapping[str, Extractor]) -> list[Measure]:
     if asked is not None:
         if asked not in measure.extractors:
             raise ValueError(

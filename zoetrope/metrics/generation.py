@@ -77,13 +77,13 @@ def generate(cascade: Cascade, shelf: Shelf, wanted: Wanted, share: Share) -> It
     done = 0
     for numbers in batches(len(wanted.prompts), shelf.shape, share):
         if not all(shelf.has(number) for number in numbers):
-            for number, video in zip(numbers, _made(cascade, wanted, numbers), strict=True):
+            for number, video in zip(numbers, _generated(cascade, wanted, numbers), strict=True):
                 shelf.put(number, video, wanted.prompts[number])
         done += len(numbers)
         yield done
 
 
-def _made(cascade: Cascade, wanted: Wanted, numbers: range) -> Tensor:
+def _generated(cascade: Cascade, wanted: Wanted, numbers: range) -> Tensor:
     """One batch of videos (B, C, F, H, W)."""
     start = None
     if wanted.after is not None and wanted.real is not None:

@@ -65,7 +65,7 @@ def open_reference(data: str, split: str | None = None, short: Literal["hold", "
         path = clips.source.place.resolve()
         name = f"{path.name}, {split}" if split else path.name
         unused = tuple(line for item in clips.unused() for line in item.lines())
-        return Reference(name, _telling(clips), files=len(clips.report.kept), unused=unused)
+        return Reference(name, _logging(clips), files=len(clips.report.kept), unused=unused)
     if split in (None, "held_out"):
         return Reference("toybox, held out of training", held_out, held_out_script)
     if split == "training":
@@ -73,15 +73,15 @@ def open_reference(data: str, split: str | None = None, short: Literal["hold", "
     raise ValueError("--split: " + unknown("split of toybox", str(split), TOYBOX_SPLITS))
 
 
-def _telling(clips: Dataset) -> Callable[[int, VideoShape], Example]:
+def _logging(clips: Dataset) -> Callable[[int, VideoShape], Example]:
     """The clips of a data set; those that can no longer be read are named, once each."""
-    told = set[str]()
+    logged = set[str]()
 
     def example(number: int, shape: VideoShape) -> Example:
         found = clips.example(number, shape)
         for line in found.replaced():
-            if line not in told:
-                told.add(line)
+            if line not in logged:
+                logged.add(line)
                 log.warning("%s", line)
         return found
 
@@ -90,7 +90,7 @@ def _telling(clips: Dataset) -> Callable[[int, VideoShape], Example]:
 
 def _training(number: int, shape: VideoShape) -> Example:
     """One of the things that training shows, acted out anew, with its caption."""
-    told = numbered_script(number)
-    frames = render(scene(told, number), shape)
+    script = numbered_script(number)
+    frames = render(scene(script, number), shape)
     video = torch.from_numpy(frames).permute(3, 0, 1, 2).float() * 2 - 1
-    return Example(video, caption(told), f"clip {number} of toybox, as in training")
+    return Example(video, caption(script), f"clip {number} of toybox, as in training")

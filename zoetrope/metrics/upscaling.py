@@ -31,8 +31,8 @@ class AgainstPlain(NamedTuple):
     def to_json(self) -> dict[str, str | float | None]:
         """The fields; None where a video is exact, and its PSNR infinite."""
         values = {"psnr": self.psnr, "plain": self.plain}
-        told = {name: round(value, 2) if math.isfinite(value) else None for name, value in values.items()}
-        return {"stage": self.stage, **told, "way": self.way}
+        scores = {name: round(value, 2) if math.isfinite(value) else None for name, value in values.items()}
+        return {"stage": self.stage, **scores, "way": self.way}
 
 
 def against_plain(stage: StageSpec, clip: Video, made: Callable[[StageSpec, Tensor], Tensor]) -> AgainstPlain:

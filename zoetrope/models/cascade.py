@@ -186,10 +186,10 @@ class Cascade:
         jobs = [(text, number) for text in texts for number in range(asked.count or 1)]
         videos: list[Video] = []
         while len(videos) < len(jobs):
-            videos += cascade._made(jobs[len(videos) :][: asked.batch], len(videos), asked)
+            videos += cascade._generated_batch(jobs[len(videos) :][: asked.batch], len(videos), asked)
         return videos[0] if count is None and (prompts is None or isinstance(prompts, str)) else videos
 
-    def _made(self, jobs: Sequence[tuple[str | None, int]], place: int, asked: Any) -> list[Video]:
+    def _generated_batch(self, jobs: Sequence[tuple[str | None, int]], place: int, asked: Any) -> list[Video]:
         """The videos of one batch of (prompt, sample number); `place` is the position of its first among all."""
         start = None
         if asked.video is not None:

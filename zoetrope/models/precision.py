@@ -53,11 +53,11 @@ def _gains(features: frozenset[str]) -> bool:
         return known
     took = {dtype: matmul_seconds(dtype, clock=time.process_time) for dtype in (torch.bfloat16, torch.float32)}
     gains = took[torch.bfloat16] < took[torch.float32]
-    told = {"bf16_gains": gains, "processor": _processor(), "torch": torch.__version__}
+    record = {"bf16_gains": gains, "processor": _processor(), "torch": torch.__version__}
     partial = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(told) + "\n")
+        partial.write_text(json.dumps(record) + "\n")
         try:
             os.link(partial, file)  # unlike a rename, it fails if another process was first: its result counts
         except FileExistsError:

@@ -99,8 +99,8 @@ def runs_in(folder: Path) -> list[Path]:
     for path in sorted(folder.glob(f"*/{RUN}")):
         run = read_run(path.parent)
         if run.stage in by_stage:
-            told = f"{by_stage[run.stage].name} and {run.folder.name}"
-            raise ValueError(f"{folder}: {told} are both of stage {run.stage!r}; name one")
+            message = f"{by_stage[run.stage].name} and {run.folder.name}"
+            raise ValueError(f"{folder}: {message} are both of stage {run.stage!r}; name one")
         by_stage[run.stage] = run.folder
         order += [stage for stage in run.stages if stage not in order]
     return [by_stage[stage] for stage in sorted(by_stage, key=order.index)]
@@ -144,8 +144,8 @@ def original_of(run: Path) -> tuple[StageSpec, Path] | None:
 
 
 def _unreadable(folder: Path, error: Exception) -> ValueError:
-    told = f"{folder}: not a run that can be read, from its {RECIPE} and {RUN}"
-    return ValueError(f"{told} ({reason(error, folder)})")
+    message = f"{folder}: not a run that can be read, from its {RECIPE} and {RUN}"
+    return ValueError(f"{message} ({reason(error, folder)})")
 
 
 class _Round(NamedTuple):

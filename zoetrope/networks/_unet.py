@@ -18,7 +18,7 @@ from zoetrope.layers.patches import Enter, Leave
 from zoetrope.layers.positions import are_even, distances_between, spacing
 from zoetrope.layers.zero import zero
 from zoetrope.networks import Former, Network, Part
-from zoetrope.networks._unet_block import Block, Level, Told
+from zoetrope.networks._unet_block import Block, BlockContext, Level
 from zoetrope.networks._unet_stream import streamed
 from zoetrope.networks.video_unet import VideoUNetConfig
 from zoetrope.shapes import expect_shape, has_data
@@ -29,7 +29,7 @@ SKIP_SCALE = 1 / math.sqrt(2)
 class VideoUNet(Network):
     """The space-time U-Net.
 
-    `forward` is `told`, `enter`, `descend`, `ascend` and `answer`: a network that controls this one, such as a
+    `forward` is `context`, `enter`, `descend`, `ascend` and `answer`: a network that controls this one, such as a
     ControlNet, changes what passes between them.
     """
 
@@ -68,12 +68,12 @@ class VideoUNet(Network):
 
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
         """Output like z (B, C, F, H, W) at noise level logsnr, (B,) or (B, F)."""
-        told = self.told(z, logsnr, conditioning)
-        if told.e.shape[1] not in (1, z.shape[2]):
-            raise ValueError(f"logsnr, numbers: expected one of each of {z.shape[2]} frames, got {told.e.shape[1]}")
+        context = self.context(z, logsnr, conditioning)
+        if context.e.shape[1] not in (1, z.shape[2]):
+            raise ValueError(f"logsnr, numbers: expected one of each of {z.shape[2]} frames, got {context.e.shape[1]}")
         videos = self.videos(Part(z, conditioning.maps))
-        h, skips = self.descend(self.enter(videos), told)
-        return self.answer(self.ascend(h, skips, told), told.e, videos, logsnr, conditioning)
+        h, skips = self.descend(self.enter(videos), context)
+        return self.answer(self.ascend(h, skips, context), context.e, videos, logsnr, conditioning)
 
     def stream(self, parts: Iterable[Part], logsnr: Tensor, conditioning: Conditioning) -> Iterator[Tensor]:
         """See `Network.stream`: every layer passes a part on once it has seen the frame after it."""
@@ -81,7 +81,7 @@ class VideoUNet(Network):
             return super().stream(parts, logsnr, conditioning)
         return streamed(self, parts, logsnr, conditioning)
 
-    def told(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Told:
+    def context(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> BlockContext:
         """The conditioning of the blocks. Raises ValueError for missing, misshapen or unsupported inputs."""
         images, frames = conditioning.images, z.shape[2]
         if self.config.strides[-1] > 1:
@@ -90,20 +90,20 @@ class VideoUNet(Network):
             self.config.check(*z.shape[2:])
         tokens, mask = (None, None) if self.config.text_width is None else self._text(z, conditioning)
         distances, even = self._distances(conditioning, frames)
-        e = _of_frames("logsnr", logsnr, z, self.logsnr)
+        e = _frame_embedding("logsnr", logsnr, z, self.logsnr)
         if tokens is not None:
             e = e + self.text_pool(tokens, mask).unflatten(0, (len(z), -1))
         if self.low_res_logsnr is not None:
             level = _number(conditioning, "low_res_logsnr", "the noise level of low_res")
-            e = e + _of_frames("numbers['low_res_logsnr']", level, z, self.low_res_logsnr)
+            e = e + _frame_embedding("numbers['low_res_logsnr']", level, z, self.low_res_logsnr)
         if self.guidance is not None:
             weight = _number(conditioning, "guidance", "the weight of guidance")
-            e = e + _of_frames("numbers['guidance']", weight, z, self.guidance)
+            e = e + _frame_embedding("numbers['guidance']", weight, z, self.guidance)
         if self.frame_position is not None and frames > 1:
-            places = self.frame_position(_places(None if even else conditioning.times, frames, z.device))
+            places = self.frame_position(_frame_positions(None if even else conditioning.times, frames, z.device))
             e = e + (places if images is None else places * ~images[:, None, None])
         e = e + self.mix(nn.functional.silu(e))
-        return Told(nn.functional.silu(e), tokens, mask, images, distances)
+        return BlockContext(nn.functional.silu(e), tokens, mask, images, distances)
 
     def videos(self, part: Part) -> list[Tensor]:
         """The videos to concatenate: z, and low_res in a network for super-resolution."""
@@ -115,7 +115,7 @@ class VideoUNet(Network):
         expect_shape("maps['low_res']", low_res, *part.z.shape)
         return [part.z, low_res.to(part.z.dtype)]
 
-    def descend(self, h: Tensor, told: Told) -> tuple[Tensor, list[Tensor]]:
+    def descend(self, h: Tensor, context: BlockContext) -> tuple[Tensor, list[Tensor]]:
         """From the finest level to the coarsest: the coarsest features, and a skip from each level before it.
 
         Takes h (B, F, H, W, D); the results are (B, F', H', W', D') of their levels, skips from fine to coarse.
@@ -128,14 +128,16 @@ class VideoUNet(Network):
             h = self.fewer[index](h)
             if self.pixel_positions is not None:
                 h = h + self.pixel_positions[index](*h.shape[2:4], h.device).to(h.dtype)
-            h = self._run(blocks, h, told.every(self.config.strides[index]))
+            h = self._run(blocks, h, context.every(self.config.strides[index]))
         return h, skips
 
-    def ascend(self, h: Tensor, skips: Sequence[Tensor], told: Told) -> Tensor:
+    def ascend(self, h: Tensor, skips: Sequence[Tensor], context: BlockContext) -> Tensor:
         """From the coarsest level to the finest: features (B, F, H, W, D) from the results of `descend`."""
         h = self.more[len(skips)](h)
         for index in reversed(range(len(skips))):
-            h = self._run(self.up[index], self.merged(index, h, skips[index]), told.every(self.config.strides[index]))
+            h = self._run(
+                self.up[index], self.merged(index, h, skips[index]), context.every(self.config.strides[index])
+            )
             h = self.more[index](h)
         return h
 
@@ -154,7 +156,7 @@ class VideoUNet(Network):
             out = self.sum_of_product(out, gain[:, None, :, None, None], video)
         if leaving is None:
             return out
-        known = anchor(videos[0], videos[1], *_alike(logsnr, conditioning.numbers["low_res_logsnr"]))
+        known = anchor(videos[0], videos[1], *_same_shape(logsnr, conditioning.numbers["low_res_logsnr"]))
         return known + departure(self.sum_of_product(out, leaving, known))
 
     def matrices(self) -> Iterator[Tensor]:
@@ -179,12 +181,12 @@ class VideoUNet(Network):
                 found[f"{name}.key_value.weight"] = Former(f"{name}.qkv.weight", width, 3 * width)
         return found
 
-    def _run(self, blocks: nn.Module, h: Tensor, told: Told) -> Tensor:
+    def _run(self, blocks: nn.Module, h: Tensor, context: BlockContext) -> Tensor:
         for block in blocks.children():
             if self.config.checkpointing and torch.is_grad_enabled():
-                h = checkpoint(block, h, told, use_reentrant=False)
+                h = checkpoint(block, h, context, use_reentrant=False)
             else:
-                h = block(h, told)
+                h = block(h, context)
         return h
 
     def _text(self, z: Tensor, conditioning: Conditioning) -> tuple[Tensor, Tensor]:
@@ -231,7 +233,7 @@ def _blocks(level: Level, config: VideoUNetConfig) -> nn.ModuleList:
     return nn.ModuleList(Block(level, config.head, config.embedding) for _ in range(level.blocks))
 
 
-def _of_frames(name: str, values: Tensor, z: Tensor, embedding: nn.Module) -> Tensor:
+def _frame_embedding(name: str, values: Tensor, z: Tensor, embedding: nn.Module) -> Tensor:
     """The embedding (B, F or 1, E) of values (B,) or (B, F). Raises ValueError for any other shape."""
     if values.ndim not in (1, 2) or len(values) != len(z):
         raise ValueError(
@@ -241,14 +243,14 @@ def _of_frames(name: str, values: Tensor, z: Tensor, embedding: nn.Module) -> Te
     return embedded if values.ndim == 2 else embedded[:, None]
 
 
-def _alike(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def _same_shape(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Both as (B,), or both as (B, F) if one is."""
     if a.ndim == b.ndim:
         return a, b
     return (a, b[:, None].expand_as(a)) if a.ndim == 2 else (a[:, None].expand_as(b), b)
 
 
-def _places(times: Tensor | None, frames: int, device: torch.device) -> Tensor:
+def _frame_positions(times: Tensor | None, frames: int, device: torch.device) -> Tensor:
     """Positions of frames between the first, -1, and the last, 1: (F) or (B, F); evenly spaced without times."""
     if times is None:
         return torch.linspace(-1, 1, frames, device=device)

@@ -74,7 +74,7 @@ class Level(Config):
         return "attention" in self.temporal or self.looks != "own"
 
 
-class Told(NamedTuple):
+class BlockContext(NamedTuple):
     """The conditioning of every block.
 
     Attributes:
@@ -90,7 +90,7 @@ class Told(NamedTuple):
     images: Tensor | None = None
     distances: Tensor | None = None
 
-    def every(self, n: int) -> "Told":
+    def every(self, n: int) -> "BlockContext":
         """The same for every n-th frame."""
         if n == 1:
             return self
@@ -101,7 +101,7 @@ class Told(NamedTuple):
             return x.unflatten(0, (len(self.e), -1))[:, ::n].flatten(0, 1)
 
         distances = None if self.distances is None else self.distances[:, ::n, ::n] / n
-        return Told(self.e[:, ::n], of_texts(self.tokens), of_texts(self.mask), self.images, distances)
+        return BlockContext(self.e[:, ::n], of_texts(self.tokens), of_texts(self.mask), self.images, distances)
 
 
 class Mix(nn.Module):
@@ -136,15 +136,15 @@ class Block(nn.Module):
         self.only_temporal = not (level.spatial_attention or level.text_attention)  # is the feed-forward's attention
         self.sum = Sum()
 
-    def forward(self, h: Tensor, told: Told) -> Tensor:
-        h = self._before(h, told.e)
+    def forward(self, h: Tensor, context: BlockContext) -> Tensor:
+        h = self._before(h, context.e)
         if self.temporal_conv is not None:
-            h = self._joined(h, self.temporal_conv(h, told.images), told.images)
-        return self._after(h, told)
+            h = self._joined(h, self.temporal_conv(h, context.images), context.images)
+        return self._after(h, context)
 
-    def stream(self, parts: Iterable[Tensor], told: Callable[[], "Along"]) -> Iterator[Tensor]:
+    def stream(self, parts: Iterable[Tensor], context: Callable[[], "PartContext"]) -> Iterator[Tensor]:
         """`forward` for a video in parts, in a block without temporal attention. `told()` restarts the conditioning."""
-        before, after = told(), told()
+        before, after = context(), context()
         parts = (self._before(h, before(h).e) for h in parts)
         if self.temporal_conv is not None:
             parts = self.temporal_conv.stream(parts, self._joined)
@@ -158,27 +158,27 @@ class Block(nn.Module):
         """h joined with a temporal layer's branch."""
         return self.sum(h, branch) if self.mix is None else self.mix(h, branch, images)
 
-    def _after(self, h: Tensor, told: Told) -> Tensor:
+    def _after(self, h: Tensor, context: BlockContext) -> Tensor:
         if self.spatial_attention is not None:
-            h = self.sum(h, self.spatial_attention(h, told.images))
+            h = self.sum(h, self.spatial_attention(h, context.images))
         if self.text_attention is not None:
-            h = self.sum(h, self.text_attention(h, told.tokens, told.mask))
+            h = self.sum(h, self.text_attention(h, context.tokens, context.mask))
         image = self.mix is not None and h.shape[1] == 1
         if self.temporal_attention is not None and not image:
-            h = self._joined(h, self.temporal_attention(h, told.images, told.distances), told.images)
+            h = self._joined(h, self.temporal_attention(h, context.images, context.distances), context.images)
         if self.feed_forward is None or (self.only_temporal and image):
             return h
-        branch = self.feed_forward(h, told.e)
-        return self._joined(h, branch, told.images) if self.only_temporal else self.sum(h, branch)
+        branch = self.feed_forward(h, context.e)
+        return self._joined(h, branch, context.images) if self.only_temporal else self.sum(h, branch)
 
 
-class Along:
+class PartContext:
     """The conditioning of consecutive parts of a video."""
 
-    def __init__(self, told: Told):
-        self._told, self._start = told, 0
+    def __init__(self, context: BlockContext):
+        self._told, self._start = context, 0
 
-    def __call__(self, h: Tensor) -> Told:
+    def __call__(self, h: Tensor) -> BlockContext:
         """The conditioning of the next part, h (B, f, H, W, D)."""
         if self._told.e.shape[1] == 1:
             return self._told

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.networks import Part
-from zoetrope.networks._unet_block import Along, Block, Told
+from zoetrope.networks._unet_block import Block, BlockContext, PartContext
 
 if TYPE_CHECKING:
     from zoetrope.networks._unet import VideoUNet
@@ -24,42 +24,42 @@ def streamed(
     """Outputs part by part: every layer passes a part on once it has seen the frame after it."""
     parts = iter(parts)
     first = next(parts)
-    told = network.told(first.z, logsnr, conditioning)
-    videos, known = _kept(network.videos(part) for part in chain([first], parts))
+    context = network.context(first.z, logsnr, conditioning)
+    videos, known = _twice(network.videos(part) for part in chain([first], parts))
     del first
     h: Iterator[Tensor] = map(network.enter, videos)
     skips = []
     for index, blocks in enumerate(network.down):
         if index > 0:
-            h, kept = _kept(h)
+            h, kept = _twice(h)
             skips.append(kept)
             h = map(network.coarser[index - 1], h)
-        h = _through(blocks, h, told)
+        h = _through(blocks, h, context)
     for index in reversed(range(len(skips))):
-        h = _through(network.up[index], map(partial(network.merged, index), h, skips[index]), told)
-    along, start = Along(told), 0
+        h = _through(network.up[index], map(partial(network.merged, index), h, skips[index]), context)
+    part_context, start = PartContext(context), 0
     for each, video in zip(h, known, strict=True):
         frames = slice(start, start := start + each.shape[1])
         level = logsnr if logsnr.ndim == 1 else logsnr[:, frames]
-        yield network.answer(each, along(each).e, video, level, _cut(conditioning, frames))
+        yield network.answer(each, part_context(each).e, video, level, _numbers_cut(conditioning, frames))
         del each, video
 
 
-def _through(blocks: nn.Module, h: Iterator[Tensor], told: Told) -> Iterator[Tensor]:
+def _through(blocks: nn.Module, h: Iterator[Tensor], context: BlockContext) -> Iterator[Tensor]:
     """Run parts through some blocks."""
     for block in blocks.children():
         assert isinstance(block, Block)
-        h = block.stream(h, partial(Along, told))
+        h = block.stream(h, partial(PartContext, context))
     return h
 
 
-def _cut(conditioning: Conditioning, frames: slice) -> Conditioning:
+def _numbers_cut(conditioning: Conditioning, frames: slice) -> Conditioning:
     """The conditioning with numbers cut to these frames."""
     numbers = {name: x if x.ndim == 1 else x[:, frames] for name, x in conditioning.numbers.items()}
     return Conditioning(numbers=numbers)
 
 
-def _kept(values: Iterable[Value]) -> tuple[Iterator[Value], Iterator[Value]]:
+def _twice(values: Iterable[Value]) -> tuple[Iterator[Value], Iterator[Value]]:
     """The values twice, the second time for a later consumer. `itertools.tee` would keep many of them alive."""
     queue: deque[Value] = deque()
 

@@ -105,8 +105,8 @@ def read_measured(path: Path) -> Measured:
     except OSError as error:
         raise ValueError(f"--measured {path}: cannot be read ({reason(error)})") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        told = f"--measured {path}: expected what benchmarks/scaling_laws.py writes, got something else"
-        raise ValueError(f"{told} ({reason(error, path)})") from None
+        message = f"--measured {path}: expected what benchmarks/scaling_laws.py writes, got something else"
+        raise ValueError(f"{message} ({reason(error, path)})") from None
 
 
 def _law(fields: Mapping[str, Any]) -> PowerLaw:

@@ -68,23 +68,23 @@ def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
 
 def least_memory(stage: StageSpec, device: torch.device) -> int:
     """What `zoetrope.cascade.execution.layout.least_memory` needs for one video of a stage."""
-    told = {"what": "least memory", "device": device.type}
-    return _kept(stage, told, lambda: layout.least_memory(stage, 1, TOKENS, device), int)
+    what = {"what": "least memory", "device": device.type}
+    return _kept(stage, what, lambda: layout.least_memory(stage, 1, TOKENS, device), int)
 
 
 def _kept(
-    stage: StageSpec, told: dict[str, Any], count: Callable[[], Any], read: Callable[[Any], Value], *configs: TrainSpec
+    stage: StageSpec, what: dict[str, Any], count: Callable[[], Any], read: Callable[[Any], Value], *configs: TrainSpec
 ) -> Value:
     """A count as it was kept, or counted now and kept; what names kinds of other packages is counted anew."""
     if packages_of(stage, *configs):
         return read(count())
-    told |= {"stage": stage.to_json(), "tokens": TOKENS, "code": _code(), "torch": torch.__version__}
-    key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    what |= {"stage": stage.to_json(), "tokens": TOKENS, "code": _code(), "torch": torch.__version__}
+    key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
     with suppress(ValueError, TypeError):  # nobody but us writes there, as a rule
-        if (known := _read(key)) is not None:
+        if (known := _stored(key)) is not None:
             return read(known)
     value = count()
-    _write(key, value)
+    _store(key, value)
     return read(value)
 
 
@@ -92,21 +92,21 @@ def _folder() -> Path:
     return cache_folder("plans")
 
 
-def _read(key: str) -> Any:
+def _stored(key: str) -> Any:
     """What was kept; None if there is nothing, or something else than was written."""
     try:
-        told, _, text = read_plain(_folder() / f"{key}.json", LARGEST).partition(b"\n")
-        return parse_json(text) if told == _sum(key, text).encode() else None
+        checksum, _, text = read_plain(_folder() / f"{key}.json", LARGEST).partition(b"\n")
+        return parse_json(text) if checksum == _checksum(key, text).encode() else None
     except (OSError, ValueError):
         return None
 
 
-def _write(key: str, value: Any) -> None:
+def _store(key: str, value: Any) -> None:
     text = json.dumps(value)
     try:
         folder = _folder()
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / f"{key}.json", f"{_sum(key, text.encode())}\n{text}")
+        write_text(folder / f"{key}.json", f"{_checksum(key, text.encode())}\n{text}")
         _make_room(folder)
     except (OSError, ValueError) as error:
         log.info("counts are not kept: %s", error)
@@ -119,7 +119,7 @@ def _make_room(folder: Path) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-def _sum(key: str, text: bytes) -> str:
+def _checksum(key: str, text: bytes) -> str:
     return hashlib.sha256(key.encode() + text).hexdigest()
 
 

@@ -52,8 +52,8 @@ class MiniLM(TextEncoder):
         file = None if self.path is None else Path(self.path).expanduser() / TOKENIZER
         if file is None or not file.is_file():  # without one nothing will be encoded
             return known
-        told = checksum(file)
-        return known if told == TOKENIZER_SHA256 else f"{known} tokenizer {told}"
+        tokenizer_sum = checksum(file)
+        return known if tokenizer_sum == TOKENIZER_SHA256 else f"{known} tokenizer {tokenizer_sum}"
 
     def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Encode:
         """See `TextEncoder`."""

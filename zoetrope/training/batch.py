@@ -134,7 +134,7 @@ class Batches:
         x = torch.stack([one.video for one in loaded])
         eps = torch.stack([torch.randn(one.video.shape, generator=one.draw) for one in loaded])
         packed = torch.tensor([item.pack for item in taken])
-        given = self._given(loaded, x, packed[rows] if packed.any() else None)
+        given = self._conditioning(loaded, x, packed[rows] if packed.any() else None)
         return Batch(
             x=x[: len(part)],
             conditioning=given.select(torch.arange(len(part))),
@@ -158,7 +158,7 @@ class Batches:
         pictures = [self.dataset.part(number, still, window._replace(frames=range(1))) for number in numbers]
         return _Loaded(torch.cat([picture.video for picture in pictures], dim=1), pictures, draw)
 
-    def _given(self, loaded: list[_Loaded], x: Tensor, packed: Tensor | None) -> Conditioning:
+    def _conditioning(self, loaded: list[_Loaded], x: Tensor, packed: Tensor | None) -> Conditioning:
         """The conditioning of these videos."""
         examples = Examples(
             x=x,

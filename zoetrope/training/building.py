@@ -47,13 +47,13 @@ def _others(stage: StageSpec, spec: TrainSpec, folder: Path, device: torch.devic
     """The networks beside the student."""
     begun = bool(find_checkpoints(folder / "checkpoints"))
     made: dict[str, Network] = {}
-    told = spec.objective.players(stage)
+    players = spec.objective.players(stage)
     for name, config in networks_of(stage, spec).items():
         if name == STUDENT:
             continue
         torch.manual_seed(seeded(spec.seed, f"weights of {name}", stage.name))
         made[name] = config.build().to(device)
-        weights = told[name].weights
-        if weights is not None and not (begun and told[name].learns):
+        weights = players[name].weights
+        if weights is not None and not (begun and players[name].learns):
             read_weights(made[name], (folder / weights).resolve())
     return made

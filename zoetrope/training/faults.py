@@ -34,12 +34,12 @@ def write_fault(run: Path, examples: int, names: Sequence[str], outcome: Outcome
     appears whole or not at all.
     """
     rows = [
-        {"name": name, "t": time, "loss": _told(error)}
+        {"name": name, "t": time, "loss": _json_number(error)}
         for name, time, error in zip(names, outcome.times.tolist(), outcome.errors.tolist(), strict=True)
     ]
     about = {} if outcome.player == STUDENT else {"player": outcome.player}
-    told = {"examples": examples, "loss": _told(outcome.loss), "grad_norm": _told(outcome.norm)}
-    value = {**about, **told, "batch": rows}
+    means = {"examples": examples, "loss": _json_number(outcome.loss), "grad_norm": _json_number(outcome.norm)}
+    value = {**about, **means, "batch": rows}
     folder = run / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{examples:09d}.json"
@@ -47,5 +47,5 @@ def write_fault(run: Path, examples: int, names: Sequence[str], outcome: Outcome
     return path
 
 
-def _told(value: float) -> float | str:
+def _json_number(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)

@@ -50,9 +50,9 @@ class Learner:
             for number, part in enumerate(torch.arange(len(batch.x)).tensor_split(passes), start=1):
                 with self._synced[player].alone() if number < passes else nullcontext():
                     if not len(part):
-                        (0 * self._on(player, batch.blank()).sum()).backward()
+                        (0 * self._batch_errors(player, batch.blank()).sum()).backward()
                         continue
-                    own = self._on(player, batch.select(part))
+                    own = self._batch_errors(player, batch.select(part))
                     errors[batch.part[part]] = own.detach().cpu()
                     if typical is not None:
                         own = own / typical.at(batch.t[part]).to(own)
@@ -68,7 +68,7 @@ class Learner:
         calls[player] = computing(self._synced[player].call, self.dtype, learns=True)
         return errors_of(self.spec.objective, player, self.stage, lesson, calls)
 
-    def _on(self, player: str, batch: Batch) -> Tensor:
+    def _batch_errors(self, player: str, batch: Batch) -> Tensor:
         return self.errors(player, lesson_of(batch, self.spec, self.device))
 
     @contextmanager

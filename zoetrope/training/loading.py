@@ -67,8 +67,8 @@ class Loader:
         """End the reading thread; worker processes end with the iteration."""
         self._thread.shutdown()
         if self.skipped.total() > len(self.skipped):
-            said = "%s could not be read, %d times in all; others stood in for them"
-            log.warning(said, counted(len(self.skipped), "clip"), self.skipped.total())
+            message = "%s could not be read, %d times in all; others stood in for them"
+            log.warning(message, counted(len(self.skipped), "clip"), self.skipped.total())
 
     def positions(self) -> Iterator[int]:
         """The position at which each batch starts."""
@@ -91,7 +91,7 @@ class Loader:
                 self.waited += time.perf_counter() - before
                 if batch is None:
                     return
-                self._tell(batch)
+                self._log_skipped(batch)
                 yield batch
         finally:
             coming.close()
@@ -100,7 +100,7 @@ class Loader:
         """Call a function that reads the data set or the texts, which only one thread may use at a time."""
         return self._thread.submit(function, *arguments, **named).result()
 
-    def _tell(self, batch: Batch) -> None:
+    def _log_skipped(self, batch: Batch) -> None:
         for name, reason in batch.skipped:
             if name not in self.skipped:
                 log.warning("%s: %s; another clip stands in for it", name, reason)

@@ -49,7 +49,7 @@ class Lock:
             file = os.fdopen(open_own(path), "r+")
             if not _seized(file, path, alone=True):
                 file.close()
-                known = _read(path)
+                known = _contents(path)
                 if "pid" not in known and glances < 20:  # one that only looks, as in `holder`, is soon gone
                     glances += 1
                     time.sleep(0.05)
@@ -107,17 +107,17 @@ def holder(folder: Path) -> Holder | None:
     with path.open("r") as file:
         if _seized(file, path, alone=False):
             return None
-    known = _read(path)
+    known = _contents(path)
     return Holder(int(known.get("pid", 0)), str(known.get("host", "")))
 
 
 def failure(folder: Path) -> str | None:
     """Why the last training in a folder failed; None if it ended well or was killed."""
-    error = _read(folder / FILE).get("error")
+    error = _contents(folder / FILE).get("error")
     return error if isinstance(error, str) else None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _contents(path: Path) -> dict[str, Any]:
     """The contents of a lock file; {} while it is being written."""
     for _ in range(3):
         try:
@@ -147,7 +147,7 @@ def _seized_byte(file: IO[str], path: Path) -> bool:
     try:
         import msvcrt
     except ImportError:
-        known = _read(path)
+        known = _contents(path)
         pid = known.get("pid")
         return not (isinstance(pid, int) and known.get("host") == socket.gethostname() and _alive(pid))
     os.lseek(file.fileno(), BEHIND, os.SEEK_SET)

@@ -134,9 +134,9 @@ class Run:
         if found := go_on(self.folder / "checkpoints", self.state, self.ranks):
             log.info("continuing from %s", found)
         if self.ranks.leads and self.spec.reached < 0.5:
-            told = "%s: the learning rate gets to %.0f %% of its peak: %d examples, warm_up = %d and cool_down = %d"
+            message = "%s: the learning rate gets to %.0f %% of its peak: %d examples, warm_up = %d and cool_down = %d"
             spec = self.spec
-            log.warning(told, self.stage.name, 100 * spec.reached, spec.examples, spec.warm_up, spec.cool_down)
+            log.warning(message, self.stage.name, 100 * spec.reached, spec.examples, spec.warm_up, spec.cool_down)
 
     def _learner(self) -> Learner:
         """The learner of the networks, which are compiled first if the spec says so."""
@@ -290,8 +290,8 @@ class Run:
             with unneeded(self.folder / FAULTS):
                 where = write_fault(self.folder, examples, names, outcome)
         self._streak += 1
-        told = "loss %s, gradient %s at %d examples: this step is left out%s"
-        log.warning(told, outcome.loss, outcome.norm, examples, "" if where is None else f", see {where}")
+        message = "loss %s, gradient %s at %d examples: this step is left out%s"
+        log.warning(message, outcome.loss, outcome.norm, examples, "" if where is None else f", see {where}")
         if self._streak >= self.spec.patience:
             raise FloatingPointError(f"not finite {self._streak} times in a row at {examples} examples")
         self.state.skip(batch.size)

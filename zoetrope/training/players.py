@@ -124,8 +124,8 @@ class Player:
         if name != STUDENT and not any((checkpoint / own).exists() for own in (f"{name}.safetensors", name)):
             raise ValueError(f"{checkpoint}: expected {name!r}, which the objective trains too; this is of another one")
         for part, module in self._networks(name):
-            self._read(module, checkpoint, part, first=part.endswith(AVERAGE))
-        self._read_optimizers(Stored(checkpoint, _prefix(name) + "optimizer", self._formerly()))
+            self._load_network(module, checkpoint, part, first=part.endswith(AVERAGE))
+        self._load_optimizers(Stored(checkpoint, _prefix(name) + "optimizer", self._formerly()))
 
     def _networks(self, name: str) -> Iterator[tuple[str, Network]]:
         """(part of a checkpoint, network) of its network and the averages."""
@@ -133,7 +133,7 @@ class Player:
         for part, average in self.averages.named():
             yield _prefix(name) + part, average
 
-    def _read(self, module: Network, checkpoint: Path, part: str, *, first: bool) -> None:
+    def _load_network(self, module: Network, checkpoint: Path, part: str, *, first: bool) -> None:
         """Load one network from its part of a checkpoint; a further average that is missing copies the first one."""
         file = f"{_adapter_of(part) if is_adapted(module) else part}.safetensors"
         there = (checkpoint / file).exists() or (checkpoint / part).is_dir()
@@ -151,7 +151,7 @@ class Player:
         else:
             read_weights(module, checkpoint / file)
 
-    def _read_optimizers(self, stored: Stored) -> None:
+    def _load_optimizers(self, stored: Stored) -> None:
         assert self.learning is not None
         left = stored.names()
         for name, parameter, optimizer in self._optimized():
@@ -203,8 +203,8 @@ def networks_of(stage: StageSpec, spec: TrainSpec) -> dict[str, NetworkConfig]:
     others = spec.objective.players(stage)
     for name in others:
         if not name.isidentifier() or any(name.startswith(taken) for taken in TAKEN):
-            told = f"expected a player whose name does not begin with one of {', '.join(TAKEN)}, got {name!r}"
-            raise ValueError(f"training.{stage.name}.objective: {told}")
+            message = f"expected a player whose name does not begin with one of {', '.join(TAKEN)}, got {name!r}"
+            raise ValueError(f"training.{stage.name}.objective: {message}")
     return {STUDENT: stage.network, **{name: player.network for name, player in others.items()}}
 
 

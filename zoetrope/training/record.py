@@ -45,14 +45,14 @@ def write_record(
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "recipe.json", json.dumps(recipe.to_json(), indent=1))
-    history = [*known.get("history", []), {**_here(), **now}]
+    history = [*known.get("history", []), {**_environment(), **now}]
     # A second copy of the recipe reveals manual changes to recipe.json.
     written = json.dumps({**about, "history": history, "recipe": recipe.to_json()}, indent=1)
     write_text(folder / "run.json", written)
     return written
 
 
-def _here() -> dict[str, Any]:
+def _environment() -> dict[str, Any]:
     """The command line of this process, and versions."""
     versions = {"zoetrope": __version__, "torch": torch.__version__, "python": platform.python_version()}
     return {"command": sys.argv, "versions": versions, "threads": torch.get_num_threads()}

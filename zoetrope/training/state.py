@@ -114,7 +114,7 @@ class TrainState:
         stored = Stored(checkpoint, "errors")
         for name, own in (("sums", self.typical.sums), ("counts", self.typical.counts)):
             stored.fill(name, own)
-        self.examples, threads = _seen(checkpoint)
+        self.examples, threads = _position(checkpoint)
         if threads != torch.get_num_threads():
             here = torch.get_num_threads()
             log.warning("%s was written with %d threads, not %d: the last bits may differ", checkpoint, threads, here)
@@ -135,14 +135,14 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         lines.pop()
     for number, line in enumerate(lines, start=1):
         try:
-            found.append(_measured(line))
+            found.append(_metrics_in(line))
         except ValueError as error:
             if number < len(lines):
                 raise ValueError(f"{path}:{number}: expected a line of JSON ({error})") from None
     return found
 
 
-def _measured(line: str) -> dict[str, Any]:
+def _metrics_in(line: str) -> dict[str, Any]:
     """The values in a line of metrics. Raises ValueError for a line that no training wrote."""
     try:
         value = json.loads(line)
@@ -168,11 +168,11 @@ def cut_metrics(path: Path, examples: int) -> float:
     return float(lines[-1].get("seconds") or 0.0) if lines else 0.0
 
 
-def _seen(checkpoint: Path) -> tuple[int, int]:
+def _position(checkpoint: Path) -> tuple[int, int]:
     """The examples that a checkpoint has seen, and the number of threads that it was written with."""
     value = read_position(checkpoint)
     try:
         return int(value["examples"]), int(value["threads"])
     except (ValueError, KeyError, TypeError) as error:
-        told = f"expected the whole numbers examples and threads as JSON ({reason(error)})"
-        raise Damaged(f"{checkpoint / POSITION}: {told}") from None
+        message = f"expected the whole numbers examples and threads as JSON ({reason(error)})"
+        raise Damaged(f"{checkpoint / POSITION}: {message}") from None

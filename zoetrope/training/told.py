@@ -24,9 +24,9 @@ def tell(folder: Path, dataset: Dataset, texts: EmbeddingCache | None) -> None:
     for item in dataset.unused():
         for line in item.lines():
             log.warning("%s", line)
-    for said in (_cut(dataset, texts) if texts is not None else "", _changed(folder / CONTENTS, dataset)):
-        if said:
-            log.warning("%s", said)
+    for message in (_cut(dataset, texts) if texts is not None else "", _changed(folder / CONTENTS, dataset)):
+        if message:
+            log.warning("%s", message)
 
 
 def _cut(dataset: Dataset, texts: EmbeddingCache) -> str:
@@ -34,10 +34,10 @@ def _cut(dataset: Dataset, texts: EmbeddingCache) -> str:
     listing = dataset.listing()
     if listing is not None and (known := texts.recall(listing)) is not None:
         return known
-    said = cut_short(dataset.captions(), texts) or ""
+    message = cut_short(dataset.captions(), texts) or ""
     if listing is not None:
-        texts.note(listing, said)
-    return said
+        texts.note(listing, message)
+    return message
 
 
 def _changed(path: Path, dataset: Dataset) -> str | None:
@@ -54,5 +54,5 @@ def _changed(path: Path, dataset: Dataset) -> str | None:
     if digest == now.digest:
         return None
     clip = counted(now.clips, "clip")
-    told = f"{clip}, before there were {clips}" if clips != now.clips else "other names or captions"
-    return f"{path.parent}: the data have changed since this run was last trained ({told}): other examples follow"
+    change = f"{clip}, before there were {clips}" if clips != now.clips else "other names or captions"
+    return f"{path.parent}: the data have changed since this run was last trained ({change}): other examples follow"

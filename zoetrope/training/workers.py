@@ -116,9 +116,9 @@ class Worker(Generic[R]):
         code = self.process.exitcode
         if code is None or code >= 0:
             return f"ended with status {code}"
-        said = signal.Signals(-code).name if -code in {int(one) for one in signal.Signals} else f"signal {-code}"
-        hint = " (a system that is short of memory does that; fewer workers need less)" if said == "SIGKILL" else ""
-        return f"was killed by {said}{hint}"
+        cause = signal.Signals(-code).name if -code in {int(one) for one in signal.Signals} else f"signal {-code}"
+        hint = " (a system that is short of memory does that; fewer workers need less)" if cause == "SIGKILL" else ""
+        return f"was killed by {cause}{hint}"
 
 
 def answers(

@@ -131,8 +131,8 @@ def _without_unnamed(frame: "av.VideoFrame") -> "av.VideoFrame":
 
 def pixel_aspect(stream: "av.VideoStream") -> Fraction:
     """Width over height of a pixel; 1 where it is not told or not to be believed."""
-    told = stream.sample_aspect_ratio
-    return told if told is not None and _ASPECTS[0] <= told <= _ASPECTS[1] else Fraction(1)
+    aspect = stream.sample_aspect_ratio
+    return aspect if aspect is not None and _ASPECTS[0] <= aspect <= _ASPECTS[1] else Fraction(1)
 
 
 def shown_size(frame: "av.VideoFrame", aspect: Fraction = Fraction(1)) -> Size:

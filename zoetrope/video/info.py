@@ -155,8 +155,8 @@ def _length(packets: list[Packet], ticks: list[int], tick: Fraction, rate: Timin
     last = next(packet for packet in packets if packet.pts == ticks[-1])
     tail = min(float(last.duration * tick), 60.0) or 1 / rate.fps
     exact = len(ticks) / rate.fps
-    told = float((ticks[-1] - ticks[0]) * tick) + tail
-    return exact if rate.constant and abs(told - exact) <= 2 * float(tick) else told
+    length = float((ticks[-1] - ticks[0]) * tick) + tail
+    return exact if rate.constant and abs(length - exact) <= 2 * float(tick) else length
 
 
 def _check_times(name: str, ticks: list[int], tick: Fraction, seconds: float) -> None:

@@ -54,8 +54,8 @@ def opened(path: PathLike) -> "Iterator[tuple[InputContainer, av.VideoStream]]":
         streams = pictured(container)
         if not streams:
             kinds = ["a cover" if stream.type == "video" else stream.type for stream in container.streams]
-            said = " and ".join(sorted(set(kinds), reverse=True)) or "no streams at all"
-            raise ValueError(f"{name}: has no video, only {said}")
+            found = " and ".join(sorted(set(kinds), reverse=True)) or "no streams at all"
+            raise ValueError(f"{name}: has no video, only {found}")
         stream = next((stream for stream in streams if stream.frames != 1), streams[0])
         # PyAV gives no context, against its annotations, where FFmpeg has no decoder.
         context: av.VideoCodecContext | None = stream.codec_context

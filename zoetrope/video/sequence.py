@@ -66,5 +66,5 @@ def _picture(file: Path, size: Size | None, crop: tuple[float, float]) -> np.nda
 
 def _first_rate(file: Path) -> float | None:
     with opened(file) as (container, stream):
-        told = next((stored_rate(frame) for frame in decoded(file, container, stream)), None)
-    return None if told is None else float(told)
+        rate = next((stored_rate(frame) for frame in decoded(file, container, stream)), None)
+    return None if rate is None else float(rate)

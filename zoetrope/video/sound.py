@@ -46,7 +46,7 @@ class Sound:
         self._tracks = {track.source.index: track for track in tracks}
         self._start = start
         self._notes = notes
-        self._next = self._read()
+        self._next = self._next_packet()
 
     def until(self, seconds: float) -> None:
         """Mux what begins before this time after the first picture."""
@@ -59,7 +59,7 @@ class Sound:
                 self._notes.append(f"its sound is damaged and ends at {self._time(self._next):.2f} s ({reason(error)})")
                 self._next = None
                 return
-            self._next = self._read()
+            self._next = self._next_packet()
 
     def finish(self) -> None:
         """Mux what encoders have kept back."""
@@ -67,7 +67,7 @@ class Sound:
             if not track.copied and track.target.codec_context.is_open:
                 self._container.mux(track.target.encode(None))
 
-    def _read(self) -> "av.Packet[AudioStream] | None":
+    def _next_packet(self) -> "av.Packet[AudioStream] | None":
         """The next packet that is heard."""
         import av
 

@@ -72,7 +72,7 @@ class Video:
         check_output(path, len(self.frames))
         with open_writer(path, self.fps, *self.frames.shape[1:3], tags=tags, sound_of=sound_of) as writer:
             writer.write(self.frames)
-        _tell(path, writer)
+        _log_notes(path, writer)
 
 
 def pictures(x: Tensor) -> Iterator[np.ndarray]:
@@ -112,9 +112,9 @@ def save_tensor(
     with open_writer(path, fps, *x.shape[2:], tags=tags, sound_of=sound_of) as writer:
         for picture in made:
             writer.write(picture)
-    _tell(path, writer)
+    _log_notes(path, writer)
 
 
-def _tell(path: str | os.PathLike[str], writer: Writer) -> None:
+def _log_notes(path: str | os.PathLike[str], writer: Writer) -> None:
     for note in writer.notes:
         _log.warning("%s: %s", os.fspath(path), note)

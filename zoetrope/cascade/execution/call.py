@@ -44,35 +44,35 @@ class Calls:
     @cached_property
     def variants(self) -> int:
         """How many variants of its conditioning each video is run with: several for guidance that is not distilled."""
-        return len(self._asked(self.given))
+        return len(self._variant_conditionings(self.given))
 
-    def copied(self, values: Tensor) -> Tensor:
+    def repeated(self, values: Tensor) -> Tensor:
         """Values (B, ...) repeated for every variant."""
         return torch.cat([values] * self.variants) if self.variants > 1 else values
 
-    def told(self, window: Window) -> Conditioning:
+    def conditioning(self, window: Window) -> Conditioning:
         """The conditioning of a window, all variants stacked."""
-        return stacked(self._asked(self._in_window(window)))
+        return stacked(self._variant_conditionings(self._in_window(window)))
 
     def maps(self, window: Window) -> Mapping[str, Tensor]:
         """The maps of a window's conditioning, all variants stacked."""
-        return self.told(window).maps
+        return self.conditioning(window).maps
 
-    def beside_maps(self, window: Window) -> Conditioning:
+    def without_maps(self, window: Window) -> Conditioning:
         """A window's conditioning without maps, which are made for each part of the video when its turn comes."""
         first = self._in_window(window._replace(frames=window.frames[:1]))
         own = replace(self.given, maps={}).window(window)
-        return replace(stacked(self._asked(first | own)), maps={})
+        return replace(stacked(self._variant_conditionings(first | own)), maps={})
 
-    def at(self, level: NoiseLevel, count: int, told: Conditioning) -> Conditioning:
+    def at_level(self, level: NoiseLevel, count: int, conditioning: Conditioning) -> Conditioning:
         """The conditioning at a level: with the guidance weight, if the network was distilled to take it."""
         for each in self.stage.told[len(self.stage.inputs) :]:
             weights = self.stage.sampling.weights()
-            weight = _at(self.step(level), weights)
-            told = told | each.of_request(weight, count).to(level.logsnr.device, torch.float32)
-        return told
+            weight = _value_at(self.step(level), weights)
+            conditioning = conditioning | each.of_request(weight, count).to(level.logsnr.device, torch.float32)
+        return conditioning
 
-    def computed(self, compute: Callable[[], Tensor]) -> Tensor:
+    def in_dtype(self, compute: Callable[[], Tensor]) -> Tensor:
         """The network's output, computed in `dtype`."""
         with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
             return compute()
@@ -88,23 +88,23 @@ class Calls:
         """The share of each variant's output at a level."""
         steps, guidance = self.stage.sampling.steps, self.stage.sampling.guidance
         every = [guidance.shares(step, steps) for step in range(steps)]
-        return [_at(self.step(level), [shares[variant] for shares in every]) for variant in range(self.variants)]
+        return [_value_at(self.step(level), [shares[variant] for shares in every]) for variant in range(self.variants)]
 
     def _in_window(self, window: Window) -> Conditioning:
-        told = self.given.window(window)
+        conditioning = self.given.window(window)
         with torch.autocast(self.device, enabled=False):
             for each in self.stage.inputs:
-                told = told | each.in_window(self.stage.shape, self.video, self.noise, window)
-        return told
+                conditioning = conditioning | each.in_window(self.stage.shape, self.video, self.noise, window)
+        return conditioning
 
-    def _asked(self, told: Conditioning) -> list[Conditioning]:
+    def _variant_conditionings(self, conditioning: Conditioning) -> list[Conditioning]:
         sampling = self.stage.sampling
         if self.stage.network.guided or not sampling.guided:
-            return [told]
-        return sampling.guidance.variants(told, self.negative)
+            return [conditioning]
+        return sampling.guidance.variants(conditioning, self.negative)
 
 
-def _at(step: float | Tensor, values: Sequence[Share]) -> Share:
+def _value_at(step: float | Tensor, values: Sequence[Share]) -> Share:
     """The value of a step; for the steps (B, F) of frames, that of each frame, (B, F)."""
     if not isinstance(step, Tensor):
         return values[int(step)]
@@ -115,11 +115,11 @@ def _at(step: float | Tensor, values: Sequence[Share]) -> Share:
 
 def in_one_call(calls: Calls, window: Window) -> Denoise:
     """The denoiser of a window, static threshold included, which needs no other part of the video."""
-    given = calls.told(window)
+    given = calls.conditioning(window)
 
     def run(z: Tensor, level: NoiseLevel) -> Tensor:
-        seen, logsnr = calls.copied(z), calls.copied(level.logsnr.to(z.dtype))
-        told = calls.at(level, len(z), given)
-        return calls.x_hat(calls.computed(lambda: calls.network(seen, logsnr, told)), z, level)
+        seen, logsnr = calls.repeated(z), calls.repeated(level.logsnr.to(z.dtype))
+        conditioning = calls.at_level(level, len(z), given)
+        return calls.x_hat(calls.in_dtype(lambda: calls.network(seen, logsnr, conditioning)), z, level)
 
     return run

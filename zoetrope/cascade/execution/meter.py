@@ -13,7 +13,7 @@ from zoetrope.cascade.execution.dry import bare, dried, is_beneath
 from zoetrope.cascade.execution.live import Live
 
 Operation = TypeVar("Operation")
-Told = Callable[[Any, Any, Any, Any], Operation | None]
+Counted = Callable[[Any, Any, Any, Any], Operation | None]
 
 
 class Meter(TorchDispatchMode, Generic[Operation]):
@@ -22,10 +22,10 @@ class Meter(TorchDispatchMode, Generic[Operation]):
     An operation counts as what `told` returns for its function, arguments, keyword arguments and result; None: not.
     """
 
-    def __init__(self, told: Told[Operation] | None = None, *, dry: bool = False):
+    def __init__(self, counted: Counted[Operation] | None = None, *, dry: bool = False):
         """If `dry`, tensors have no data; see the function `dry`."""
         super().__init__()
-        self.told, self.dry = told, dry
+        self.counted, self.dry = counted, dry
         self.tally: Counter[Operation] = Counter()
         self.live = Live()
 
@@ -44,7 +44,7 @@ class Meter(TorchDispatchMode, Generic[Operation]):
         if self.dry and is_beneath(args, kwargs):  # another meter's work on meta tensors
             return func(*args, **kwargs)
         out = dried(func, args, kwargs) if self.dry else func(*args, **kwargs)
-        if self.told is not None and (operation := self.told(func, args, kwargs, out)) is not None:
+        if self.counted is not None and (operation := self.counted(func, args, kwargs, out)) is not None:
             self.tally[operation] += 1
         for leaf in (out,) if isinstance(out, Tensor) else tree_iter(out):
             if isinstance(leaf, Tensor):
@@ -53,13 +53,13 @@ class Meter(TorchDispatchMode, Generic[Operation]):
 
 
 @contextmanager
-def dry(told: Told[Operation] | None = None) -> Iterator[Meter[Operation]]:
+def dry(counted: Counted[Operation] | None = None) -> Iterator[Meter[Operation]]:
     """A meter, with tensors without data for all code inside: even billions of weights are built in a moment.
 
     See `zoetrope.cascade.execution.dry`. Where code asks for a value, such as a norm that decides about a step, it gets
     1.
     """
-    with Meter(told, dry=True) as meter:
+    with Meter(counted, dry=True) as meter:
         yield meter
 
 

@@ -24,21 +24,21 @@ def streamed(calls: Calls, window: Window, frames: int, *, keep: bool, in_place:
     starts = range(0, len(window.frames), frames)
     parts = [window._replace(frames=window.frames[start : start + frames]) for start in starts]
     cuts = [slice(start, start + frames) for start in starts]
-    given = calls.beside_maps(window)
+    given = calls.without_maps(window)
     kept = [calls.maps(part) for part in parts] if keep else None
 
     def inputs(z: Tensor) -> Iterator[Part]:
         for number, (part, cut) in enumerate(zip(parts, cuts, strict=True)):
             maps = calls.maps(part) if kept is None else kept[number]
-            yield Part(calls.copied(z[:, :, cut]), maps)
+            yield Part(calls.repeated(z[:, :, cut]), maps)
 
     def run(z: Tensor, level: NoiseLevel) -> Tensor:
         x_hat = z if in_place else torch.empty_like(z)
-        logsnr = calls.copied(level.logsnr.to(z.dtype))
-        outputs = calls.network.stream(inputs(z), logsnr, calls.at(level, len(z), given))
+        logsnr = calls.repeated(level.logsnr.to(z.dtype))
+        outputs = calls.network.stream(inputs(z), logsnr, calls.at_level(level, len(z), given))
         for cut in cuts:
             log.debug("stage %s: frame %d of %d", calls.stage.name, cut.start + 1, len(window.frames))
-            answer = calls.computed(lambda: next(outputs))
+            answer = calls.in_dtype(lambda: next(outputs))
             x_hat[:, :, cut] = calls.x_hat(answer, z[:, :, cut], level.frames(cut))
         return x_hat
 

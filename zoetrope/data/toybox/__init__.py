@@ -46,8 +46,8 @@ class Toybox(Source):
         """The clips of this world. Raises ValueError if none of its scripts has one of the motions asked for."""
         from zoetrope.data.toybox.world import numbered_script
 
-        told = (numbered_script(number, self.seed).motion for number in range(self.scripts))
-        if self.motions and not any(motion in self.motions for motion in told):
+        moves = (numbered_script(number, self.seed).motion for number in range(self.scripts))
+        if self.motions and not any(motion in self.motions for motion in moves):
             raise ValueError(f"toybox: none of its {self.scripts} scripts is {' or '.join(self.motions)}; take more")
         return ToyboxClips(self)
 
@@ -87,7 +87,7 @@ class ToyboxClips(Dataset):
 
     def listing(self) -> str:
         """See `Dataset`: telling all scripts takes seconds. The words are those of this version of the code."""
-        told = hashlib.sha256(__version__.encode())
+        code = hashlib.sha256(__version__.encode())
         for path in sorted(Path(__file__).parent.glob("*.py")):
-            told.update(path.read_bytes())
-        return f"toybox {self.source.scripts} {self.source.seed} {told.hexdigest()[:16]}"
+            code.update(path.read_bytes())
+        return f"toybox {self.source.scripts} {self.source.seed} {code.hexdigest()[:16]}"

@@ -107,8 +107,8 @@ def _first(
 ) -> list[Prompt]:
     def every() -> Iterator[Prompt]:
         for seed in count(SEED):
-            told = draw(seed)
-            if wanted(told):
-                yield Prompt(caption(told, held_out_words), told)
+            drawn = draw(seed)
+            if wanted(drawn):
+                yield Prompt(caption(drawn, held_out_words), drawn)
 
     return list(islice(every(), number))

@@ -26,13 +26,13 @@ def example(
     `window` is drawn, if one is given. `motions` leaves out all scripts that move otherwise.
     """
     rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
-    told = numbered_script(int(rng.integers(scripts)), seed)
-    while motions and told.motion not in motions:
-        told = numbered_script(int(rng.integers(scripts)), seed)
-    acted = scene(told, int(rng.integers(2**63)))
+    acted_script = numbered_script(int(rng.integers(scripts)), seed)
+    while motions and acted_script.motion not in motions:
+        acted_script = numbered_script(int(rng.integers(scripts)), seed)
+    acted = scene(acted_script, int(rng.integers(2**63)))
     if shape.frames == 1:
-        return render(acted, shape, float(rng.uniform(0, SECONDS)), window), image_caption(told)
-    return render(acted, shape, window=window), caption(told)
+        return render(acted, shape, float(rng.uniform(0, SECONDS)), window), image_caption(acted_script)
+    return render(acted, shape, window=window), caption(acted_script)
 
 
 def script_captions(scripts: int, seed: int = 0) -> list[str]:
@@ -42,8 +42,8 @@ def script_captions(scripts: int, seed: int = 0) -> list[str]:
 
 @lru_cache(maxsize=1)
 def _captions(scripts: int, seed: int) -> tuple[str, ...]:
-    told = (numbered_script(number, seed) for number in range(scripts))
-    return tuple(dict.fromkeys(text for one in told for text in (caption(one), image_caption(one))))
+    every = (numbered_script(number, seed) for number in range(scripts))
+    return tuple(dict.fromkeys(text for one in every for text in (caption(one), image_caption(one))))
 
 
 @lru_cache(maxsize=65536)

@@ -23,8 +23,10 @@ def find_file(where: str, remedy: str) -> Path:
     try:
         return Path(hf_hub_download(f"{owner}/{name}", file))
     except (OSError, HFValidationError, RuntimeError) as error:
-        said = str(error).strip().partition("\n")[0]
-        raise Missing(f"{where}: no such file here, nor from the hub: {type(error).__name__}: {said}", remedy) from None
+        cause = str(error).strip().partition("\n")[0]
+        raise Missing(
+            f"{where}: no such file here, nor from the hub: {type(error).__name__}: {cause}", remedy
+        ) from None
 
 
 def find_model(where: str, remedy: str) -> Path:
@@ -47,12 +49,12 @@ def find_model(where: str, remedy: str) -> Path:
 
 def digest(*paths: Path) -> str:
     """The sha256 of files, one after the other."""
-    told = hashlib.sha256()
+    total = hashlib.sha256()
     for path in paths:
         with path.open("rb") as file:
             for part in iter(lambda file=file: file.read(2**20), b""):  # type: ignore[misc]
-                told.update(part)
-    return told.hexdigest()
+                total.update(part)
+    return total.hexdigest()
 
 
 def expect_digest(path: Path, wanted: str | None) -> str:

@@ -21,8 +21,8 @@ def find_program(path: str, sha256: str | None, remedy: str, device: torch.devic
     if sha256 is None and not Path(path).expanduser().is_file():
         raise Missing(f"{path}: no such file here; it is a program, and taken from the hub only with a sha256", remedy)
     file = find_file(path, remedy)
-    told = expect_digest(file, sha256)
-    return load(file, device), told
+    checksum = expect_digest(file, sha256)
+    return load(file, device), checksum
 
 
 def load(path: Path, device: torch.device | str) -> Any:
@@ -30,8 +30,10 @@ def load(path: Path, device: torch.device | str) -> Any:
     try:
         network = torch.jit.load(str(path), map_location=device)
     except (RuntimeError, ValueError) as error:
-        said = str(error).strip().partition("\n")[0]
-        raise ValueError(f"{path}: expected a TorchScript file, got one that torch.jit.load refuses ({said})") from None
+        cause = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"{path}: expected a TorchScript file, got one that torch.jit.load refuses ({cause})"
+        ) from None
     return network.eval()
 
 
@@ -44,8 +46,8 @@ def run(network: Any, x: Tensor, levels: Levels, options: dict[str, bool], devic
         try:
             made = network(to_levels(x, levels).to(device), **options)
         except RuntimeError as error:
-            said = str(error).strip().splitlines()[-1]
-            raise ValueError(f"the TorchScript network cannot look at {tuple(x.shape)} {options}: {said}") from None
+            cause = str(error).strip().splitlines()[-1]
+            raise ValueError(f"the TorchScript network cannot look at {tuple(x.shape)} {options}: {cause}") from None
     if not isinstance(made, Tensor) or made.ndim < 2 or len(made) != len(x):
         got = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
         raise ValueError(f"the TorchScript network: expected features ({len(x)}, D), got {got}")

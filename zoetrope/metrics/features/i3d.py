@@ -35,11 +35,11 @@ class I3D(Extractor):
     def open(self, device: torch.device | str = "cpu") -> ClipNetwork:
         """See `Extractor`."""
         remedy = "fetch i3d_torchscript.pt, for example that of StyleGAN-V, and name the file"
-        network, told = find_program(self.path, self.sha256, remedy, device)
+        network, checksum = find_program(self.path, self.sha256, remedy, device)
 
         def of_clips(clips: Tensor) -> Tensor:
             return run(network, clips, "0..255", _OPTIONS, device)
 
         width = of_clips(torch.zeros(1, 3, 16, 64, 64)).shape[1]
         layer = "return_features of the TorchScript module, rescaled and resized by it"
-        return ClipNetwork(self.kind(), told, layer, width, LEAST, None, of_clips, "224x224 by the network")
+        return ClipNetwork(self.kind(), checksum, layer, width, LEAST, None, of_clips, "224x224 by the network")

@@ -32,7 +32,7 @@ class Inception(Extractor):
     def open(self, device: torch.device | str = "cpu") -> Classifier:
         """See `Extractor`."""
         remedy = "fetch inception-2015-12-05.pt, that of StyleGAN2-ADA, and name the file"
-        network, told = find_program(self.path, self.sha256, remedy, device)
+        network, checksum = find_program(self.path, self.sha256, remedy, device)
 
         def of_pictures(pictures: Tensor) -> Tensor:
             return run(network, pictures, "0..255", {"return_features": True}, device)
@@ -43,4 +43,4 @@ class Inception(Extractor):
         width = of_pictures(torch.zeros(1, 3, 64, 64)).shape[1]
         layer = "return_features of the TorchScript module"
         resize = "299x299 by the network"
-        return Classifier(self.kind(), told, layer, width, of_pictures, resize, probabilities=probabilities)
+        return Classifier(self.kind(), checksum, layer, width, of_pictures, resize, probabilities=probabilities)

@@ -46,10 +46,10 @@ class MobileNetV2(Extractor):
         read_weights(network, path)
         network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         network.to(device)
-        told = hashlib.sha256(path.read_bytes()).hexdigest()
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         layer = f"spatial mean of the last convolution, {WIDTH} features, input resized to {SIZE}x{SIZE}"
         resize = f"{SIZE}x{SIZE} bilinear, antialiased where it shrinks"
-        return FeatureNetwork(self.kind(), told, layer, WIDTH, lambda x: network(x.to(device)).cpu(), resize)
+        return FeatureNetwork(self.kind(), sha256, layer, WIDTH, lambda x: network(x.to(device)).cpu(), resize)
 
 
 class _Network(nn.Module):

@@ -39,7 +39,7 @@ class TorchScript(Extractor):
 
     def open(self, device: torch.device | str = "cpu") -> FeatureNetwork | ClipNetwork:
         """See `Extractor`. The network looks once at a black clip, to see what it gives."""
-        network, told = find_program(self.path, self.sha256, "name the TorchScript file", device)
+        network, checksum = find_program(self.path, self.sha256, "name the TorchScript file", device)
 
         def of_pictures(pictures: Tensor) -> Tensor:
             return run(network, self._sized(pictures), self.levels, self.options, device)
@@ -54,9 +54,9 @@ class TorchScript(Extractor):
         resize = f"{self.height}x{self.width} bilinear, antialiased where it shrinks" if fixed else "none"
         if self.sees == "frames":
             width = of_pictures(torch.zeros(1, 3, *size)).shape[1]
-            return FeatureNetwork(self.kind(), told, layer, width, of_pictures, resize)
+            return FeatureNetwork(self.kind(), checksum, layer, width, of_pictures, resize)
         width = of_clips(torch.zeros(1, 3, self.frames or 16, *size)).shape[1]
-        return ClipNetwork(self.kind(), told, layer, width, self.frames or 1, self.frames, of_clips, resize)
+        return ClipNetwork(self.kind(), checksum, layer, width, self.frames or 1, self.frames, of_clips, resize)
 
     def _sized(self, pictures: Tensor) -> Tensor:
         if self.height is None or self.width is None:

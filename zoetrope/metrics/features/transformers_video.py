@@ -58,16 +58,16 @@ class TransformersVideo(Extractor):
             return network(pixel_values=values.to(device)).last_hidden_state.mean(1).cpu()
 
         layer = f"mean token of the last hidden state of {self.model}"
-        told = digest(*sorted(folder.glob("*.safetensors")))
+        checksum = digest(*sorted(folder.glob("*.safetensors")))
         resize = f"{size}x{size} bicubic, proportions given up"
-        return ClipNetwork(self.kind(), told, layer, config.hidden_size, frames, frames, of_clips, resize)
+        return ClipNetwork(self.kind(), checksum, layer, config.hidden_size, frames, frames, of_clips, resize)
 
 
 def _normalisation(folder: Path) -> tuple[Tensor, Tensor]:
     """Mean and deviation of the channels, in [0, 1], that the model was trained with."""
     file = folder / "preprocessor_config.json"
-    told = read_json(file) if file.is_file() else {}
-    known = told if isinstance(told, dict) else {}
+    value = read_json(file) if file.is_file() else {}
+    known = value if isinstance(value, dict) else {}
     mean, std = known.get("image_mean", MEAN), known.get("image_std", STD)
     if not (_are_three(mean) and _are_three(std) and 0 not in std):
         raise ValueError(f"{file}: expected image_mean and image_std of three numbers each, got {mean} and {std}")

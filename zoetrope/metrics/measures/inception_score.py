@@ -28,9 +28,11 @@ class InceptionScore(Measure):
     def measure(self, material: Material, network: Network | None) -> Result:
         """See `Measure`."""
         assert isinstance(network, Classifier)
-        told = torch.stack([_of(network, video[:, :: material.stride]) for video in material.made])  # (N, F, K)
-        splits = SPLITS if len(told) >= 10 * SPLITS else 1
-        scores = torch.stack([inception_score(part.flatten(0, 1)) for part in told.tensor_split(splits)])
+        answers = torch.stack(
+            [_frame_probabilities(network, video[:, :: material.stride]) for video in material.made]
+        )  # (N, F, K)
+        splits = SPLITS if len(answers) >= 10 * SPLITS else 1
+        scores = torch.stack([inception_score(part.flatten(0, 1)) for part in answers.tensor_split(splits)])
         value = float(scores.mean())
         half = float(student(splits - 1) * scores.std() / splits**0.5) if splits > 1 else None
         return self.result(
@@ -39,7 +41,7 @@ class InceptionScore(Measure):
             value,
             error=half,
             interval=None if half is None else (value - half, value + half),
-            details={"splits": splits, "classes": told.shape[2]},
+            details={"splits": splits, "classes": answers.shape[2]},
         )
 
 
@@ -51,6 +53,6 @@ def inception_score(probabilities: Tensor) -> Tensor:
     return divergence.mean().exp()
 
 
-def _of(network: Classifier, video: Tensor) -> Tensor:
+def _frame_probabilities(network: Classifier, video: Tensor) -> Tensor:
     """The probabilities (F, K) of the frames of a video (3, F, H, W)."""
     return torch.cat([network.probabilities(part) for part in video.transpose(0, 1).split(16)])

@@ -85,8 +85,8 @@ def _in_order(first: Recognised, second: Recognised) -> tuple[Recognised, Recogn
     if (across if sideways else along) < 0:
         first, second = second, first
     near, far = sorted((abs(across), abs(along)))
-    told = min(first.seen, second.seen) >= _SEEN_AT_ALL and far > 0.15 and near < 0.6 * far
-    return first, second, ("left" if sideways else "above") if told else None
+    outlined = min(first.seen, second.seen) >= _SEEN_AT_ALL and far > 0.15 and near < 0.6 * far
+    return first, second, ("left" if sideways else "above") if outlined else None
 
 
 def _working(frames: NDArray[Any], fps: float) -> Array:
@@ -139,10 +139,10 @@ def _shape(
     weights = np.where(seen.cut, 0.1, 1.0)
     shaded = _is_shaded(share, core)
     # Of a shaded solid only the outline is compared: its faces are of many brightnesses.
-    told = foreground.smooth(core.astype(np.float32)) if shaded else share
+    outlined = foreground.smooth(core.astype(np.float32)) if shaded else share
     fits = {
         shape: silhouette.turning(error, silhouette.PERIODS[shape], weights, times)
-        for shape, error in silhouette.match(told, margin, seen, shaded).items()
+        for shape, error in silhouette.match(outlined, margin, seen, shaded).items()
     }
     left = {shape: min(fit.fixed, fit.turned, _FREEDOM * fit.free) for shape, fit in fits.items()}
     first, second = sorted(left, key=left.__getitem__)[:2]

@@ -67,11 +67,11 @@ def write_report(out: Path, report: Report, shelves: Mapping[str, Shelf]) -> dic
     """
     from zoetrope.metrics.report.page import page
 
-    told = report.to_json()
-    write_text(out / "results.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    content = report.to_json()
+    write_text(out / "results.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     videos = {label: _videos(out, label, shelf, min(SHOWN, len(report.prompts))) for label, shelf in shelves.items()}
     write_text(out / "index.html", page(report, videos))
-    return told
+    return content
 
 
 def _videos(out: Path, label: str, shelf: Shelf, count: int) -> list[str]:

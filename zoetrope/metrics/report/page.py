@@ -40,12 +40,12 @@ def page(report: Report, videos: Mapping[str, Sequence[str]]) -> str:
 
 
 def _about(report: Report) -> str:
-    told = report.settings
+    how = report.settings
     shapes = ", ".join(dict.fromkeys(str(entry.shape) for entry in report.entries))
-    start = f"Made from reduced real clips in the place of stage {told['after']}. " if told["after"] else ""
+    start = f"Made from reduced real clips in the place of stage {how['after']}. " if how["after"] else ""
     return escape(
-        f"{told['count']} videos of each model, {shapes}, one for each caption of {report.reference}; "
-        f"{told['reference']} real clips to compare with. {start}Seed {told['seed']}. zoetrope {report.version}."
+        f"{how['count']} videos of each model, {shapes}, one for each caption of {report.reference}; "
+        f"{how['reference']} real clips to compare with. {start}Seed {how['seed']}. zoetrope {report.version}."
     )
 
 
@@ -173,11 +173,11 @@ def _plots_of(results: Mapping[str, Result]) -> list[tuple[str, str]]:
 
 def _classes(results: Mapping[str, Result]) -> list[tuple[str, str]]:
     """A plot for each aspect: an average hides a motion that is never right."""
-    told = next(iter(results.values())).details
-    classes = {"real": told["real_classes"]} if "real_classes" in told else {}
+    details = next(iter(results.values())).details
+    classes = {"real": details["real_classes"]} if "real_classes" in details else {}
     classes |= {label: result.details["classes"] for label, result in results.items()}
     drawn = []
-    for aspect, first in told["classes"].items():
+    for aspect, first in details["classes"].items():
         series: dict[str, list[float | None]] = {"real": [None] * len(first)} | {
             label: [100 * share["right"] / share["videos"] for share in found[aspect].values()]
             for label, found in classes.items()
