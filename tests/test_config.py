@@ -2,12 +2,14 @@
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec
 from zoetrope.config import overridden, override, parse_json, read_json, shown, unknown
+from zoetrope.data.toybox import Toybox
 from zoetrope.models.folder import FILE, FORMAT, read_spec
 from zoetrope.networks import NetworkConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -17,7 +19,7 @@ from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
-from zoetrope.training.spec import Phase, Recipe
+from zoetrope.training.spec import Phase, Recipe, TrainSpec
 
 
 def test_configs_are_frozen_values() -> None:
@@ -236,3 +238,16 @@ def test_a_misspelt_field_is_told_alone() -> None:
     with pytest.raises(ValueError) as caught:
         Phase.from_json({"exmples": 8})
     assert str(caught.value) == "Phase: unknown field 'exmples'; did you mean 'examples'?"
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: SamplingSpec(low_res_logsnr=1.0), "it is inputs.low_res.logsnr of the stage"),
+        (lambda: TrainSpec(data=Toybox(), phases=(Phase(examples=1),), text_dropout=0.2), "it is inputs.text.dropout"),
+        (lambda: TrainSpec(data=Toybox(), phases=(Phase(examples=1),), augment=0.2), "it is inputs.low_res.augment"),
+    ],
+)
+def test_a_field_that_went_elsewhere_is_told_with_its_place(make: Callable[[], object], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        make()

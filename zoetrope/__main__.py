@@ -20,10 +20,10 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # the names of glibc's mallopt
 
 
 def _spare_the_system() -> None:
-    """Have PyTorch ask for memory seldom: getting it takes longer than most of what is done in it.
+    """Make the allocator reuse memory: requesting it from the system takes longer than most of the work done in it.
 
-    What was let go of stays with the process, to be used again, where the C library is told so; not for videos of
-    hundreds of megabytes, which are too large for that and go back at once.
+    With glibc, freed memory stays with the process for reuse, except for blocks of hundreds of megabytes, such as whole
+    videos, which go back to the system at once.
     """
     library = ctypes.CDLL(None) if os.name == "posix" else None
     if library is not None and hasattr(library, "mallopt"):
@@ -32,11 +32,10 @@ def _spare_the_system() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit status: 0, 2 for what the user can mend, 128 + N after signal N.
+    """Run one command and return its exit status: 0, 2 for an error that the user can fix, 128 + N after signal N.
 
-    So it is 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, and 138 where SIGUSR1 ends a training.
-
-    Anything else that goes wrong is ours to mend, and keeps its traceback.
+    That is 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, and 138 if SIGUSR1 ends a training. Any other error
+    is a bug, and keeps its traceback.
     """
     _spare_the_system()
     speak_safely()
@@ -67,7 +66,7 @@ def _run(words: list[str]) -> int:
             sys.stdout.flush()
     except typer.Exit as done:
         return done.exit_code
-    except BrokenPipeError:  # such as `zoetrope show mini | head`: nobody is left to read the rest
+    except BrokenPipeError:  # the reader has closed the pipe, as in `zoetrope show mini | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except USAGE_ERROR as error:
@@ -77,7 +76,7 @@ def _run(words: list[str]) -> int:
 
 
 def _usage(error: BaseException) -> str:
-    """What was wrong with the command line, in our words where typer's own are poor."""
+    """The message about a wrong command line, in our words where typer's are unclear."""
     near = getattr(error, "possibilities", None)
     if near:
         given = str(getattr(error, "option_name", ""))

@@ -14,6 +14,13 @@ from pydantic_core import ErrorDetails
 
 LIKE = 0.7  # least similarity of a misspelt name: 'lr' is not 'lora'
 MOST = 3  # problems in one message
+MOVED = {  # fields that went to another part of a description
+    "augment": "inputs.low_res.augment",
+    "fill": "inputs.low_res.fill",
+    "low_res_logsnr": "inputs.low_res.logsnr",
+    "source": "inputs.low_res.shape",
+    "text_dropout": "inputs.text.dropout",
+}
 ELSEWHERE = {  # what a field is called in other libraries
     "batch_size": "batch",
     "ema_decay": "half_life",
@@ -82,6 +89,8 @@ def reason(error: Exception, told: object = "") -> str:
 def unknown(what: str, got: object, known: Iterable[str]) -> str:
     """The text of an error about a name that does not exist, with the nearest that does."""
     known = sorted(known)
+    if what == "field" and got in MOVED:
+        return f"unknown field {shown(got)}; it is {MOVED[str(got)]} of the stage"
     near = nearest(str(got), known)
     if near is not None:
         return f"unknown {what} {shown(got)}; did you mean {near!r}?"

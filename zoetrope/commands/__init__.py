@@ -1,4 +1,4 @@
-"""What people run: one verb a file, which reads its options, calls the library, and prints."""
+"""The command line, one verb per file: each reads its options, calls the library, and prints."""
 
 import typer
 
@@ -16,7 +16,7 @@ from zoetrope.commands.upscale import upscale
 
 
 def application() -> typer.Typer:
-    """The command line as a value."""
+    """The typer application of all verbs."""
     app = typer.Typer(name="zoetrope", add_completion=False, rich_markup_mode=None, invoke_without_command=True)
     app.callback()(_root)
     for verb in (generate, upscale, train, status, distill, evaluate, plan, show, doctor):

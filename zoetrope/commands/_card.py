@@ -8,7 +8,7 @@ from zoetrope.wording import printable
 
 
 def readable(card: str) -> str:
-    """The text of a card as wide as the terminal, or 100 letters; as it is, where the terminal has not the signs."""
+    """A card's text, as wide as the terminal, or 100 letters; unchanged if the terminal lacks the characters."""
     from rich.console import Console
     from rich.markdown import ImageItem, Markdown
 

@@ -1,4 +1,4 @@
-"""How commands end early: by a signal, for want of memory, or because of what the user can mend."""
+"""Early ends of commands: by a signal, for lack of memory, or by an error that the user can fix."""
 
 import signal
 import threading
@@ -22,9 +22,9 @@ class Signals:
     """SIGTERM and SIGHUP as KeyboardInterrupt, so that what is half-written is removed as after Ctrl-C.
 
     Attributes:
-        received: the last of the signals that came, 0 for none. Libraries that are interrupted in the wrong moment make
-            some other error of the interrupt: whatever is raised after a signal is raised because of it.
-        active: those that are caught now.
+        received: the last signal, 0 for none. A library that is interrupted may turn the interrupt into another error,
+            so any error after a signal counts as caused by it.
+        active: the signals that are caught now.
     """
 
     active: ClassVar["Signals | None"] = None
@@ -34,12 +34,12 @@ class Signals:
 
     @property
     def status(self) -> int:
-        """The exit status after a KeyboardInterrupt: what shells give to a death by the signal that came."""
+        """The exit status after a KeyboardInterrupt: the one that shells use for a death by the received signal."""
         return 128 + (self.received or int(signal.SIGINT))
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """Catch them in this block, where they would end the process at once; who ignores them goes on to do so."""
+        """Catch in this block the signals that would end the process at once; ignored ones stay ignored."""
         here = threading.current_thread() is threading.main_thread()
         numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)] if here else []
         usual = (signal.SIG_DFL, signal.default_int_handler)
@@ -61,7 +61,7 @@ class Signals:
 
 
 def interrupt(message: str, number: int) -> KeyboardInterrupt:
-    """What ends the command with this message, with the exit status of a signal; 0 is one that came elsewhere."""
+    """An exception that ends the command with this message and a signal's exit status; 0: a signal caught elsewhere."""
     if Signals.active is not None:
         Signals.active.received = number
     return KeyboardInterrupt(message)
@@ -69,7 +69,7 @@ def interrupt(message: str, number: int) -> KeyboardInterrupt:
 
 @contextmanager
 def interrupted_saying(message: Callable[[], str]) -> Iterator[None]:
-    """Where this block is interrupted, say this, also where a library has made another error of the interrupt."""
+    """Give this message if the block is interrupted, even if a library turned the interrupt into another error."""
     try:
         yield
     except BaseException as error:
@@ -80,7 +80,7 @@ def interrupted_saying(message: Callable[[], str]) -> Iterator[None]:
 
 
 def explained(error: BaseException, verb: str) -> str | None:
-    """One line on an error that the user can mend; None for one that is ours."""
+    """One line about an error that the user can fix; None for any other."""
     if lacks_memory(error):
         said = str(error).strip().partition("\n")[0]
         line = said if isinstance(error, MemoryError) and said else f"{verb}: out of memory"

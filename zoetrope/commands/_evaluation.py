@@ -1,4 +1,4 @@
-"""What `evaluate` does between reading its options and printing: plan, make, measure."""
+"""The work of `evaluate` between reading options and printing: plan, generate, measure."""
 
 import hashlib
 import json
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 SETTINGS = "settings.json"
 SAMPLES = "samples"
-_NAMED = 5  # names of damaged clips that are told
+_NAMED = 5  # names of damaged clips to list
 
 
 class Options(NamedTuple):
-    """What was asked for, but how models are sampled; see the options of `evaluate`."""
+    """The options of `evaluate`, except those of sampling."""
 
     models: tuple[str, ...]
     out: Path
@@ -50,7 +50,7 @@ class Options(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A model that is judged: its label in the report, the stages that run, and what decides its videos, hashed."""
+    """A model to evaluate: its label in the report, its stages, and a hash of all that determines its videos."""
 
     label: str
     name: str
@@ -72,23 +72,23 @@ class Plan(NamedTuple):
     reference: "Reference"
 
     def shelf(self, model: Model) -> "Shelf":
-        """Where a model's videos are kept."""
+        """The shelf of a model's videos."""
         from zoetrope.metrics.shelf import Shelf
 
         return Shelf(self.options.out / SAMPLES / model.label, model.shape)
 
     def real_shelf(self, shape: "VideoShape") -> "Shelf":
-        """Where the real clips of a grid are kept."""
+        """The shelf of the real clips on a grid."""
         from zoetrope.metrics.shelf import Shelf
 
         return Shelf(self.options.out / SAMPLES / f"real-{shape}", shape)
 
     def shelves(self) -> "dict[str, Shelf]":
-        """Where the clips are that the report shows: the real ones of the first model's grid, and each model's."""
+        """The shelves that the report shows: real clips on the first model's grid, and each model's videos."""
         return {"real": self.real_shelf(self.models[0].shape)} | {m.label: self.shelf(m) for m in self.models}
 
     def settings(self) -> dict[str, Any]:
-        """All that decides what videos are made and what they are compared with, as JSON."""
+        """All that determines the videos and the real clips, as JSON."""
         o = self.options
         own = {
             "data": o.data,
@@ -97,12 +97,12 @@ class Plan(NamedTuple):
             "after": o.after,
             "seed": o.seed,
         }
-        own |= {"short": o.short} if o.short != "hold" else {}  # of which earlier versions knew nothing
+        own |= {"short": o.short} if o.short != "hold" else {}  # unknown to earlier versions
         models = {model.label: model.key for model in self.models}
         return {"format": 1, **own, "count": o.videos, "reference": o.real, "models": models}
 
     def material(self, model: Model, prompts: Sequence[str], seen: "Seen") -> "Material":
-        """What a model is judged by. The clips are read when they are looked at."""
+        """The input of measures for a model. Clips are read on access."""
         from zoetrope.metrics.clips import Material
 
         told, script = self.options, self.reference.script
@@ -119,7 +119,7 @@ class Plan(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A model, the prompts of its videos, and all that was measured of them."""
+    """A model, the prompts of its videos, and their results."""
 
     model: Model
     prompts: tuple[str, ...]
@@ -127,7 +127,7 @@ class Judged(NamedTuple):
 
 
 def planned(options: Options, reference: "Reference", asked: Asked) -> Plan:
-    """Find every model. Raises ValueError for one that cannot run, before anything is made."""
+    """Find all models. Raises ValueError for one that cannot run, before anything is generated."""
     from zoetrope.cascade.start import stages_after
 
     models: list[Model] = []
@@ -141,7 +141,7 @@ def planned(options: Options, reference: "Reference", asked: Asked) -> Plan:
 
 
 def expect(plan: Plan, measures: "Sequence[Measure]", *, strict: bool, device: "torch.device") -> "list[Ready]":
-    """Open all networks and see what can be measured; raises ValueError if that is nothing at all."""
+    """Open all networks and check which measures apply; raises ValueError if none does."""
     from zoetrope.metrics.clips import Seen
     from zoetrope.metrics.evaluation import prepare
 
@@ -155,7 +155,7 @@ def expect(plan: Plan, measures: "Sequence[Measure]", *, strict: bool, device: "
 
 
 def prepare_folder(plan: Plan) -> None:
-    """Make the report's folder, or see that it is one of the same settings, which is gone on with.
+    """Make the report's folder, or check that an existing one has the same settings, to continue it.
 
     Raises ValueError for a folder of anything else.
     """
@@ -182,7 +182,7 @@ def prepare_folder(plan: Plan) -> None:
 
 
 def make(talk: Talk, plan: Plan, ranks: "Ranks") -> None:
-    """Read the real clips, then make the videos, this process its share, as far as they are not there."""
+    """Read the real clips, then generate this process's share of the missing videos."""
     from zoetrope.metrics.generation import Share, Wanted, generate, keep_reference
 
     told, share = plan.options, Share(ranks.rank, ranks.world)
@@ -222,7 +222,7 @@ def judged(talk: Talk, plan: Plan, measures: "Sequence[Ready]") -> list[Judged]:
 
 
 def report(plan: Plan, found: Sequence[Judged]) -> "Report":
-    """All that is known, to be written."""
+    """The report of all results."""
     from zoetrope.metrics.report import Entry, Report, StageTold
 
     options = plan.options
@@ -254,7 +254,7 @@ def report(plan: Plan, found: Sequence[Judged]) -> "Report":
 
 
 def summary(found: Sequence[Judged]) -> str:
-    """The numbers as a table for a terminal."""
+    """The results as a table for a terminal."""
     lines = []
     for number, one in enumerate(found[0].results):
         cells = [_cell(judged.results[number]) for judged in found]
@@ -283,7 +283,7 @@ def _shown(bars: Any, name: str, total: int, steps: Iterator[int]) -> None:
 
 
 def _lost(plan: Plan) -> str | None:
-    """Which real clips could not be read, in words, if there are some."""
+    """A message about real clips that could not be read, if there are any."""
     count = max(plan.options.videos, plan.options.real)
     shelves = [plan.real_shelf(shape) for shape in dict.fromkeys(model.shape for model in plan.models)]
     lost = {name for shelf in shelves for number in range(count) for name in shelf.skipped(number)}
@@ -321,7 +321,7 @@ def _label(name: str, taken: Sequence[str]) -> str:
 
 
 def _key(model: "OpenModel", stages: "Sequence[StageSpec]", cascade: "Cascade") -> str:
-    """A hash of all of a model that decides what its videos become: weights, settings, where it runs."""
+    """A hash of all of a model that determines its videos: weights, settings, type of device, dtype."""
     total = hashlib.sha256()
     encoder = model.spec.text
     for value in (encoder and encoder.to_json(), *(stage.to_json() for stage in stages), cascade.device.type):

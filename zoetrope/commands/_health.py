@@ -1,4 +1,4 @@
-"""What `generate` and `train` need of a machine, tried: what fails is a problem or a note, with what helps."""
+"""Checks of what `generate` and `train` need from a machine: failures are problems or notes, with remedies."""
 
 import os
 import shutil
@@ -8,24 +8,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOM = 50_000_000
-"""Bytes that a disk should have free for videos."""
+"""Free bytes that a disk should have for videos."""
 SPACE = 1_200_000_000
 """Bytes of addresses that the first stage of the shipped model takes."""
 SHARED = 64_000_000
-"""Bytes of /dev/shm below which workers hand their batches on in other ways."""
+"""Bytes of /dev/shm below which workers pass batches in other ways."""
 OPEN_FILES = 256
 _LIMIT = "/sys/fs/cgroup/memory.max"
 
 
 class Finding(NamedTuple):
-    """Something that is not as it should be; with `fatal`, making a video with the shipped model would fail."""
+    """A problem; if `fatal`, generating a video with the shipped model would fail."""
 
     told: str
     fatal: bool = True
 
 
 def findings(writes: dict[str, Any], cache: dict[str, Any]) -> Iterator[Finding]:
-    """Everything that is not as it should be; `writes` and `cache` are what is known of encoders and the cache."""
+    """All problems; `writes` and `cache` describe encoders and the cache."""
     yield from (Finding(f"cannot write .{suffix}: {why}") for suffix, why in _unwritable(writes))
     checks: list[Callable[[], Iterator[Finding]]] = [_models, _device, _folder, _memory, _shared, _files]
     for check in checks:
@@ -41,7 +41,7 @@ def findings(writes: dict[str, Any], cache: dict[str, Any]) -> Iterator[Finding]
 
 
 def _unwritable(writes: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """The suffixes of files that cannot be written, and why: each is tried with two frames."""
+    """The suffixes of files that cannot be written, and why; each is tried with two frames."""
     import numpy as np
 
     from zoetrope.video import Video
@@ -101,7 +101,7 @@ def in_hub_cache(name: str) -> bool:
 
 
 def _device() -> Iterator[Finding]:
-    """The device that is taken unless another is named computes something."""
+    """Whether the default device can compute."""
     import torch
 
     from zoetrope.commands._options import device_named
@@ -117,7 +117,7 @@ def _device() -> Iterator[Finding]:
 
 
 def _folder() -> Iterator[Finding]:
-    """The current folder, where videos go unless a name is given, takes a file."""
+    """Whether the current folder, where videos go by default, is writable."""
     here = Path.cwd()
     try:
         with tempfile.NamedTemporaryFile(dir=here) as file:
@@ -130,7 +130,7 @@ def _folder() -> Iterator[Finding]:
 
 
 def _memory() -> Iterator[Finding]:
-    """The limits on memory that this process was given."""
+    """The limits on this process's memory."""
     limits = {"the limit on addresses (ulimit -v)": _limit("RLIMIT_AS"), f"the limit in {_LIMIT}": _cgroup()}
     for name, limit in limits.items():
         if limit is not None and limit < SPACE:
@@ -138,7 +138,7 @@ def _memory() -> Iterator[Finding]:
 
 
 def _shared() -> Iterator[Finding]:
-    """The shared memory through which processes hand batches on."""
+    """The shared memory through which processes pass batches."""
     place = Path("/dev/shm")
     if place.is_dir() and (free := shutil.disk_usage(place).free) < SHARED:
         told = f"/dev/shm has {free / 1e6:.0f} MB free; training with workers is slower than with more"
@@ -146,14 +146,14 @@ def _shared() -> Iterator[Finding]:
 
 
 def _files() -> Iterator[Finding]:
-    """How many files may be open at once: workers of a training open many."""
+    """The limit on open files: workers of a training open many."""
     limit = _limit("RLIMIT_NOFILE")
     if limit is not None and limit < OPEN_FILES:
         yield Finding(f"only {limit} files may be open at once; ulimit -n 1024 gives a training more", fatal=False)
 
 
 def _limit(name: str) -> int | None:
-    """A limit of the system on this process, None for none."""
+    """A resource limit of this process, None if there is none."""
     try:
         import resource
     except ImportError:  # not a Unix
@@ -163,7 +163,7 @@ def _limit(name: str) -> int | None:
 
 
 def _cgroup() -> int | None:
-    """The limit on the memory of the container, None for none."""
+    """The container's memory limit, None if there is none."""
     try:
         told = Path(_LIMIT).read_text().strip()
     except OSError:
@@ -172,7 +172,7 @@ def _cgroup() -> int | None:
 
 
 def writable(folder: Path) -> bool:
-    """Whether a folder, or the nearest one above it that exists, takes a file."""
+    """Whether a folder, or its nearest existing parent, is writable."""
     near = next(place for place in (folder, *folder.parents) if place.exists())
     try:
         with tempfile.NamedTemporaryFile(dir=near) as file:

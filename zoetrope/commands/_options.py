@@ -1,4 +1,4 @@
-"""Options that several verbs share, and what their values mean."""
+"""Options that several verbs share, and the parsing of their values."""
 
 import json
 import os
@@ -32,7 +32,7 @@ Short = Annotated[
 
 
 def short_named(how: str) -> Any:
-    """What becomes of short videos. Raises ValueError for an unknown way."""
+    """The treatment of short videos of that name. Raises ValueError for an unknown one."""
     legal = ("hold", "slow", "drop")
     if how not in legal:
         raise ValueError(f"--short: {unknown('way', how, legal)}")
@@ -40,7 +40,7 @@ def short_named(how: str) -> Any:
 
 
 def _trusting(context: typer.Context, packages: list[str] | None) -> list[str] | None:
-    """Let what this command reads name classes of these packages, until it ends."""
+    """Trust these packages until the command ends."""
     context.with_resource(trusting(*(packages or ())))
     return packages
 
@@ -56,12 +56,12 @@ Trust = Annotated[
 
 
 def changes(sets: list[str] | None) -> list[tuple[str, Any]]:
-    """The (path, value) of each "path=value"; a value is JSON, or else the plain text that it is."""
+    """The (path, value) of each "path=value"; a value is JSON, or else plain text."""
     return _pairs("--set", sets, "path=value, such as base.sampling.steps=32")
 
 
 def values_named(option: str, given: list[str] | None) -> dict[str, Any]:
-    """The values of "name=value", by name. Raises ValueError for a name that is there twice."""
+    """The values of "name=value", by name. Raises ValueError for a repeated name."""
     found: dict[str, Any] = {}
     for name, value in _pairs(option, given, "name=value, such as speed=0.5"):
         if name in found:
@@ -87,7 +87,7 @@ def _pairs(option: str, given: list[str] | None, expected: str) -> list[tuple[st
 
 
 def device_named(name: str | None) -> "torch.device":
-    """The device of that name, or the best one here for None. Raises ValueError for one that is not here."""
+    """The device of that name; for None, the best one here. Raises ValueError for one that does not exist."""
     from zoetrope.models import places
 
     try:
@@ -97,7 +97,7 @@ def device_named(name: str | None) -> "torch.device":
 
 
 def dtype_named(name: str, device: "torch.device") -> "torch.dtype":
-    """The type that networks compute in: fp32, bf16, or for "auto" what the device gains from."""
+    """The dtype that networks compute in: fp32, bf16, or for "auto" the faster one on the device."""
     from zoetrope.models.precision import compute_dtype
 
     if name not in ("auto", "fp32", "bf16"):
@@ -105,7 +105,7 @@ def dtype_named(name: str, device: "torch.device") -> "torch.dtype":
     return compute_dtype(device, "auto" if name == "auto" else "bf16" if name == "bf16" else "fp32")
 
 
-MOST = 2**63  # what whole numbers and sizes stay below: no machine has as much of anything
+MOST = 2**63  # upper bound of integers and sizes: no machine has as much of anything
 UNITS = {"B": 1} | {f"{p}B": 1000 ** (i + 1) for i, p in enumerate("kMGT")} | {
     f"{p}iB": 1024 ** (i + 1) for i, p in enumerate("KMGT")
 }  # fmt: skip
@@ -123,7 +123,7 @@ def bytes_named(text: str, option: str = "--memory") -> int:
 
 
 MOST_MADE = 100_000
-"""Videos of a prompt, clips of an evaluation, pictures of a sheet, in one command."""
+"""The most videos of a prompt, clips of an evaluation, or pictures of a sheet, in one command."""
 
 
 def at_least(option: str, value: float | None, least: int, most: int = MOST - 1) -> None:
@@ -165,9 +165,9 @@ def new_folder(path: str | Path) -> Path:
 
 
 def prompts_in(path: str) -> list[str]:
-    """The prompts of a file, one a line.
+    """The prompts of a file, one per line.
 
-    Blank lines and those that begin with # are passed over; a prompt that begins so is written as \\#.
+    Blank lines and lines that start with # are skipped; a prompt that starts with # is written as \\#.
     """
     try:
         text = Path(os.path.expanduser(path)).read_text("utf-8-sig")

@@ -1,4 +1,4 @@
-"""Where the videos of `generate` go, decided and checked before anything is sampled."""
+"""The output paths of `generate`, chosen and checked before anything is sampled."""
 
 import os
 import re
@@ -26,7 +26,7 @@ class Outputs:
     """
 
     def __init__(self, out: str | None, prompts: Sequence[str], frames: int, done: Done | None = None) -> None:
-        """With `done`, what it says is finished stays, and no other file of these names may be there.
+        """With `done`, files that it reports as finished are kept, and no others of these names may exist.
 
         Raises ValueError for a name that cannot be written.
         """
@@ -56,7 +56,7 @@ class Outputs:
                 raise ValueError(f"{path}: already holds files; --resume goes on, or choose another --out")
 
     def save(self, number: int, made: Tensor, fps: float, tags: Mapping[str, str]) -> str:
-        """Write one video (3, F, H, W) in [-1, 1], which tells what it is, and give the name it went to."""
+        """Write one video (3, F, H, W) in [-1, 1] with its tags, and return its path."""
         path = self.paths[number]
         if is_folder(path):
             Path(path).parent.mkdir(exist_ok=True)
@@ -65,7 +65,7 @@ class Outputs:
 
 
 class StageOutputs:
-    """The folder that takes what every stage made."""
+    """The folder for the videos of all stages."""
 
     def __init__(self, folder: str | None) -> None:
         """Raises ValueError if the folder cannot be written."""
@@ -82,7 +82,7 @@ class StageOutputs:
         every = [self._named(path, stage, frames) for stage, frames in stages for path in paths]
         seen: set[str] = set()
         for path in [*paths, *every]:
-            key = os.path.abspath(path).casefold()  # many file systems do not tell large letters from small ones
+            key = os.path.abspath(path).casefold()  # many file systems ignore case
             if key in seen:
                 raise ValueError(
                     f"--save-stages {self.folder}: {path} would be written twice; choose another folder or --out"
@@ -97,7 +97,7 @@ class StageOutputs:
         return file
 
     def path(self, path: str, stage: str, frames: int) -> str | None:
-        """Where a stage's video of so many frames goes, in the folder, which there is then."""
+        """The path of a stage's video of `frames` frames; creates the folder."""
         if self.folder is None:
             return None
         self.folder.mkdir(exist_ok=True)
@@ -117,7 +117,7 @@ def exists(path: str) -> bool:
 
 
 def _is_whole(path: str, frames: int) -> bool:
-    """Whether a file is there, or all of so many pictures: only their renaming can have been cut off."""
+    """Whether a file exists, or all pictures of a sequence, whose renaming may have been interrupted."""
     pattern = sequence_pattern(path)
     return len(sequence_files(pattern)) == frames if pattern else Path(path).is_file()
 
@@ -139,7 +139,7 @@ def numbered(out: str, number: int) -> str:
 
 
 def slug(prompt: str) -> str:
-    """A file name that tells what was asked for."""
+    """A file name made from the prompt."""
     words = re.sub(r"[^\w]+", "-", prompt.lower()).strip("-_")
     return words[:60].rstrip("-_") or "video"
 
@@ -151,7 +151,7 @@ def _write(made: Tensor, fps: float, path: str, tags: Mapping[str, str]) -> None
 
 @contextmanager
 def named(path: str) -> Iterator[None]:
-    """Name the file in an error that was met while it was written."""
+    """Name the file in an error while writing it."""
     try:
         yield
     except OSError as error:
@@ -161,7 +161,7 @@ def named(path: str) -> Iterator[None]:
 
 
 def _free(stem: str, suffix: str, taken: Sequence[str], video: int, done: Done | None) -> str:
-    """A name that no file has but one that is this video already."""
+    """A name that no file has, except one that already is this video."""
     name, number = stem + suffix, 2
     while name in taken or (Path(name).exists() and not (done is not None and done(name, video))):
         name, number = f"{stem}-{number}{suffix}", number + 1

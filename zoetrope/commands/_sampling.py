@@ -1,4 +1,4 @@
-"""What the verbs that sample share: their options, the cascade that these ask for, and its stages as they finish."""
+"""Shared by the verbs that sample: their options, the cascade with these options, and its finished stages."""
 
 import json as js
 import time
@@ -81,7 +81,7 @@ Rate = Annotated[float | None, typer.Option("--fps", help="Frame rate of the fir
 
 
 class Asked(NamedTuple):
-    """The options that say how to sample, as they were given."""
+    """The options of sampling, as given."""
 
     seed: int
     steps: int | None
@@ -97,7 +97,7 @@ class Asked(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What is told of a stage: its name, denoising steps and seconds, and what it did to the colours of its input."""
+    """The summary of a finished stage: name, denoising steps, seconds, and how it changed its input's colours."""
 
     name: str
     steps: int
@@ -111,23 +111,23 @@ class Record(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """What a stage made, and the seconds that it took."""
+    """A stage's result, and the seconds that it took."""
 
     progress: "Progress"
     seconds: float
 
     @property
     def record(self) -> Record:
-        """What is told of it, of a single video."""
+        """Its summary, for a single video."""
         now = self.progress
         return Record(now.stage, now.steps, self.seconds, now.colours[0] if now.colours else None)
 
 
 def opened(names: Sequence[str] | None, asked: Asked, talk: Talk | None = None) -> "OpenModel":
-    """The models that were named, put together, with the sampling and the grid that were asked for.
+    """The named models, combined, with the requested sampling and grid.
 
-    A warning is given, if there is somebody to talk to, for a grid that is far from what the model was trained on.
-    Raises ValueError for an option out of its range, before a model is looked for.
+    Warns through `talk` about a grid far from the one that the model was trained on. Raises ValueError for an option
+    out of range, before any model is looked up.
     """
     from zoetrope.cascade.spec import MOST_STEPS
     from zoetrope.guidance.text import MOST_WEIGHT
@@ -159,7 +159,7 @@ def opened(names: Sequence[str] | None, asked: Asked, talk: Talk | None = None) 
 
 
 def ready(model: "OpenModel", stages: "Sequence[StageSpec]", asked: Asked) -> "Cascade":
-    """The cascade where it was asked for. Raises ValueError if a stage's weights cannot be used."""
+    """The cascade on the requested device. Raises ValueError if a stage's weights cannot be used."""
     from zoetrope.models.cascade import Cascade
 
     model.check(stages)
@@ -168,7 +168,7 @@ def ready(model: "OpenModel", stages: "Sequence[StageSpec]", asked: Asked) -> "C
 
 
 def expect_text(what: str, text: str) -> None:
-    """Raise ValueError for a text without a word, or with what no file can hold."""
+    """Raise ValueError for a blank text, or for characters that no file can hold."""
     if not text.strip():
         raise ValueError(f"{what}: expected some text, got {'only blanks' if text else 'an empty string'}")
     for place, letter in enumerate(text):
@@ -177,7 +177,7 @@ def expect_text(what: str, text: str) -> None:
 
 
 def warn_of_cuts(talk: Talk, cascade: "Cascade", texts: Iterable[str]) -> None:
-    """Say what the text encoder will not read."""
+    """Warn about texts that the encoder truncates."""
     for text in dict.fromkeys(texts):
         if lost := cascade.cut(text):
             limit = 0 if cascade.spec.text is None else cascade.spec.text.limit
@@ -185,7 +185,7 @@ def warn_of_cuts(talk: Talk, cascade: "Cascade", texts: Iterable[str]) -> None:
 
 
 def finished(bars: Bars, label: str, stream: "Iterator[Progress]") -> Iterator[Finished]:
-    """Sample one video, showing every step, and give each stage as it is finished."""
+    """Sample one video with a progress bar, and yield each stage when it is finished."""
     start = time.perf_counter()
     for now in stream:
         if now.step == 1:
@@ -196,11 +196,11 @@ def finished(bars: Bars, label: str, stream: "Iterator[Progress]") -> Iterator[F
             bars.end(f"{label}{now.stage}: {now.shape}, {counted(now.steps, 'step')} in {seconds:.1f} s")
             yield Finished(now, seconds)
             start = time.perf_counter()
-        del now  # a step that nobody holds any more makes room for the next
+        del now  # free this step's x_hat before the next is made
 
 
 def about(cascade: "Cascade", stages: "Sequence[StageSpec]", seed: int) -> dict[str, Any]:
-    """How the videos were made, for `--json`: what ran, and for each stage where its weights came from."""
+    """How the videos were made, for `--json`: what ran, and the origin of each stage's weights."""
     return {
         "seed": seed,
         "model": cascade.spec.name,
@@ -216,7 +216,7 @@ def about(cascade: "Cascade", stages: "Sequence[StageSpec]", seed: int) -> dict[
 
 
 def tags_of(title: str | None, own: dict[str, Any], about: dict[str, Any]) -> dict[str, str]:
-    """What a file tells of itself: how it was made, but not on which device or where the weights lay."""
+    """The tags of a file: how it was made, but not the device or the paths of weights."""
     made = {name: value for name, value in about.items() if name != "device"}
     if "weights" in made:
         made["weights"] = {
@@ -228,7 +228,7 @@ def tags_of(title: str | None, own: dict[str, Any], about: dict[str, Any]) -> di
 
 
 def about_start(path: str, footage: "Footage", fit: str) -> dict[str, Any]:
-    """What was started from, for `--json`."""
+    """The video to start from, for `--json`."""
     own, read = footage.own.to_json(), footage.stage.shape
     return {
         "path": path,

@@ -1,4 +1,4 @@
-"""What is trained: which stages of a recipe, on which grid, each in a folder of its own inside one."""
+"""What to train: the stages of a recipe, their grid, and a folder for each inside a common one."""
 
 import json as js
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ FILE = "stages.json"
 
 
 class Part(NamedTuple):
-    """The training of one stage: where, of which recipe, from which weights, and whether it is over already."""
+    """The training of one stage: its folder, recipe and initial weights, and whether it is already finished."""
 
     stage: str
     folder: Path
@@ -27,14 +27,14 @@ class Part(NamedTuple):
 
 
 class Whole(NamedTuple):
-    """What a folder of runs was begun for: the stages to train, and what their weights start from."""
+    """The purpose of a folder of runs: the stages to train, and their initial weights."""
 
     stages: tuple[str, ...]
     init: str | None
 
     @classmethod
     def read(cls, out: Path) -> "Whole | None":
-        """What the folder says of itself, None if nothing. Raises ValueError if that cannot be read."""
+        """The description in a folder, None without one. Raises ValueError if it cannot be read."""
         path = out / FILE
         if not path.exists():
             return None
@@ -45,7 +45,7 @@ class Whole(NamedTuple):
             raise ValueError(f"{path}: expected stages and init as JSON ({reason(error, path)})") from None
 
     def write(self, out: Path) -> None:
-        """Write it down, whole or not at all."""
+        """Write it into the folder, whole or not at all."""
         from zoetrope.files import write_text
 
         out.mkdir(parents=True, exist_ok=True)
@@ -53,14 +53,14 @@ class Whole(NamedTuple):
 
 
 class Grid(NamedTuple):
-    """The options that say on which grid the cascade's first stage works; None is as in the recipe."""
+    """The options for the grid of the cascade's first stage; None: as in the recipe."""
 
     size: str | None = None
     frames: int | None = None
     fps: float | None = None
 
     def of(self, recipe: "Recipe") -> "Recipe":
-        """The recipe on this grid. Raises ValueError, with the nearest legal size, for what a network cannot do."""
+        """The recipe on this grid. Raises ValueError, with the nearest legal size, if a network cannot process it."""
         from zoetrope.cascade.grid import on_grid
 
         if self == Grid():
@@ -73,7 +73,7 @@ class Grid(NamedTuple):
 
 
 def holds_stages(out: Path) -> bool:
-    """Whether a folder is one of runs, begun together or each by itself."""
+    """Whether a folder holds runs, started together or separately."""
     from zoetrope.models.runs import is_run, runs_in
 
     return (out / FILE).is_file() or (not is_run(out) and bool(runs_in(out)))
@@ -105,7 +105,7 @@ def is_finished(folder: Path, recipe: "Recipe", stage: str) -> bool:
 
 
 def told(folder: Path, stage: str, examples: int, last: Any) -> dict[str, Any]:
-    """What is told of a run that has ended."""
+    """The summary of a run that has ended, as JSON."""
     from zoetrope.models.checkpoints import find_checkpoints
 
     at = find_checkpoints(folder / "checkpoints")[-1]

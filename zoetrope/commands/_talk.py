@@ -1,4 +1,4 @@
-"""How commands speak: results on stdout, everything else on stderr."""
+"""Output of commands: results on stdout, everything else on stderr."""
 
 import io
 import json
@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 from zoetrope.wording import UNPRINTABLE, one_line, printable
 
 EVERY = 20.0
-"""Seconds after which work that shows no bar tells where it stands."""
+"""Seconds after which work without a progress bar reports its progress."""
 
 
 _SO_FAR = "{task.completed}/{task.total}"
 
 
 def as_json(value: Any, encoding: str = "utf-8") -> str:
-    """JSON that `encoding` can hold, and that steers no terminal."""
+    """JSON that `encoding` can represent, without control characters for terminals."""
     text = json.dumps(value, indent=1, ensure_ascii=False)
     text = UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     try:
@@ -37,7 +37,7 @@ def fail(message: str, label: str = "error: ") -> None:
 
 
 class Talk(NamedTuple):
-    """How much a command says: `json` puts the result on stdout for machines, `quiet` leaves the messages out."""
+    """How much a command prints: `json` puts the result on stdout for machines, `quiet` suppresses messages."""
 
     json: bool
     quiet: bool
@@ -50,19 +50,19 @@ class Talk(NamedTuple):
             print(printable(text))
 
     def say(self, message: str) -> None:
-        """A message that a quiet command leaves out."""
+        """Print a message, unless quiet."""
         if not self.quiet:
             print(printable(message), file=sys.stderr, flush=True)
 
     def warn(self, message: str) -> None:
-        """A message that even a quiet command gives: the result is not quite what was asked for."""
+        """Print a message even if quiet: the result differs from what was requested."""
         print(f"warning: {printable(message)}", file=sys.stderr, flush=True)
 
     @contextmanager
     def bars(self) -> Iterator["Bars"]:
-        """Progress bars on a terminal, lines elsewhere, nothing if quiet; what the library logs appears above them.
+        """Progress bars on a terminal, lines elsewhere, nothing if quiet; the library's log appears above them.
 
-        Lines come as parts end, and every `EVERY` seconds in between.
+        Lines appear when a part ends, and every `EVERY` seconds in between.
         """
         from rich.console import Console
 
@@ -91,19 +91,19 @@ class Talk(NamedTuple):
 
 
 class Bars(ABC):
-    """Where work in named parts is reported."""
+    """Reports the progress of work in named parts."""
 
     @abstractmethod
     def begin(self, name: str, total: int) -> None:
-        """A part with so many steps begins, or goes on: where it stands is told next."""
+        """Start, or resume, a part with `total` steps; `advance` then sets its position."""
 
     @abstractmethod
     def advance(self, done: int, note: str = "") -> None:
-        """So many steps of the part are done."""
+        """Report that `done` steps of the part are finished."""
 
     @abstractmethod
     def end(self, line: str) -> None:
-        """The part is finished; `line` tells of it where there are no bars."""
+        """Finish the part; `line` is printed where there are no bars."""
 
 
 class _Terminal(Bars):
@@ -121,7 +121,7 @@ class _Terminal(Bars):
 
 
 class _Plain(Bars):
-    """Lines: what is noted, what is finished, and now and then where it stands, told by a thread of its own."""
+    """Lines: notes, finished parts, and from time to time the progress, printed by a separate thread."""
 
     def __init__(self, talk: Talk) -> None:
         self.talk = talk
@@ -147,7 +147,7 @@ class _Plain(Bars):
 
     @contextmanager
     def telling(self) -> Iterator["_Plain"]:
-        """Tell where it stands in this block, whenever nothing else has been said for `EVERY` seconds."""
+        """Inside this block, print the progress whenever nothing was printed for `EVERY` seconds."""
         ended, latest = threading.Event(), _Latest()
 
         def tell() -> None:
@@ -165,7 +165,7 @@ class _Plain(Bars):
             thread.join()
 
     def _so_far(self, detail: str) -> str:
-        """The part and its step, and of a long step where the library is in it."""
+        """The part and its step; for a long step also the progress within it."""
         seconds = f"after {time.monotonic() - self.begun:.0f} s"
         if not self.name:
             return detail and f"{detail}, {seconds}"
@@ -174,13 +174,13 @@ class _Plain(Bars):
 
 
 class _Latest(logging.Handler):
-    """What the sampling of stages has logged last, of the smallest steps."""
+    """The last log message from sampling, about the smallest steps."""
 
     record: logging.LogRecord | None = None
 
     @property
     def told(self) -> str:
-        """It in words; "" if there is nothing yet."""
+        """The message; "" if there is none yet."""
         return self.record.getMessage() if self.record else ""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -216,7 +216,7 @@ def _to_stderr(line: str, *, markup: bool) -> None:
 
 
 def speak_safely() -> None:
-    """Have nothing that is said fail or do harm: unknown letters are spelt out, also where no bars are shown."""
+    """Make printing safe: characters that the stream cannot encode are escaped, with or without bars."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""`zoetrope data`: what is in training data, what training sees of it, and how it is made ready for large trainings."""
+"""`zoetrope data`: inspect training data, preview examples, and prepare data for large trainings."""
 
 import os
 from pathlib import Path
@@ -211,14 +211,14 @@ def encode(
 
 
 def _say_unused(talk: Talk, dataset: "Dataset") -> None:
-    """Say what of the data is not used."""
+    """Report unused data."""
     for item in dataset.unused():
         if lines := item.lines():
             talk.warn("\n".join(lines))
 
 
 def _long_captions(recipe: str, captions: list[str]) -> list[str]:
-    """A note on captions that the encoder of a recipe does not read to the end."""
+    """A note on captions that the encoder of a recipe truncates."""
     from zoetrope.embeddings.cache import EmbeddingCache
     from zoetrope.embeddings.long import cut_short
     from zoetrope.recipes import load_recipe
@@ -248,7 +248,7 @@ def _stored(data: str) -> Any:
 
 
 def _short(source: Any, how: str) -> Any:
-    """The source, of which short videos are treated so; toybox has none. Raises ValueError for an unknown way."""
+    """The source with this treatment of short videos; toybox has none. Raises ValueError for an unknown one."""
     from zoetrope.config import override
     from zoetrope.data.toybox import Toybox
 
@@ -256,7 +256,7 @@ def _short(source: Any, how: str) -> Any:
 
 
 def _encoder(text: str | None, recipe: str | None) -> Any:
-    """The encoder that is asked for: by its kind, in full as JSON, or that of a recipe."""
+    """The requested encoder: by its kind, as JSON, or that of a recipe."""
     from zoetrope.recipes import load_recipe
     from zoetrope.text import TextEncoder
 
@@ -272,7 +272,7 @@ def _encoder(text: str | None, recipe: str | None) -> Any:
 
 
 def _grid(shape: str | None, recipe: str, stage: str | None) -> Any:
-    """The grid that is asked for: a shape, or that of a recipe's stage, its first unless named."""
+    """The requested grid: a shape, or that of a recipe's stage, by default the first."""
     if shape is not None:
         return shape_named(shape)
     from zoetrope.recipes import load_recipe

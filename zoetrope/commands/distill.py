@@ -1,4 +1,4 @@
-"""`zoetrope distill`: make a stage that needs few steps of a trained one, or go on with it."""
+"""`zoetrope distill`: distil a trained stage to few steps, or resume a distillation."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +48,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on exactly where the 
 
 
 class Taught(NamedTuple):
-    """A teacher: its recipe, the stage, the file of its weights, and what it was distilled from itself, if known."""
+    """A teacher: its recipe, stage and weights, and its own original, if it was distilled and that is known."""
 
     recipe: "Recipe"
     stage: str
@@ -118,7 +118,7 @@ def distill(
 
 
 def _teacher(source: str | None, stage: str | None, recipe: str | None, data: str | None) -> "Taught":
-    """The teacher. Raises ValueError if there is none that can teach."""
+    """The teacher. Raises ValueError if there is none that can be distilled."""
     from zoetrope.models.finding import find_run
     from zoetrope.models.runs import original_of
     from zoetrope.training.trained import averaged_weights, run_recipe
@@ -141,7 +141,7 @@ def _teacher(source: str | None, stage: str | None, recipe: str | None, data: st
 
 
 def _of_model(source: str, stage: str | None, recipe: str | None, data: str | None) -> "tuple[Recipe, str]":
-    """A recipe around a model: its stages, trained and distilled as the recipe of its name or of `recipe` says."""
+    """A recipe for a model: its stages, with training and distillation from the recipe of its name or from `recipe`."""
     from zoetrope import recipes
     from zoetrope.models.opening import open_model
     from zoetrope.training.spec import Phase, Recipe, TrainSpec
@@ -150,7 +150,7 @@ def _of_model(source: str, stage: str | None, recipe: str | None, data: str | No
     if stage is None:
         raise ValueError(f"--stage: expected one of {', '.join(one.name for one in shipped.stages)}")
     shipped.stage(stage)
-    originals = {original.name: original for original in shipped.teachers}  # where there are some, they teach
+    originals = {original.name: original for original in shipped.teachers}  # they are the teachers, where they exist
     stages = tuple(originals.get(one.name, one) for one in shipped.stages)
     spec = shipped.with_(stages=stages, teachers=())
     named = recipe or (spec.name if spec.name in recipes.names() else None)
@@ -167,7 +167,7 @@ def _of_model(source: str, stage: str | None, recipe: str | None, data: str | No
 def _begun(
     out: Path, teacher: "Taught", own: Sequence[tuple[str, Any]], sets: Sequence[tuple[str, Any]]
 ) -> "Distillation":
-    """A new distillation. Raises ValueError unless `out` is free for it and all of its rounds can be."""
+    """A new distillation. Raises ValueError unless `out` is free and all of its rounds are valid."""
     from zoetrope.models.runs import is_distillation
     from zoetrope.training.distil import Distillation, plan
 
@@ -210,7 +210,7 @@ def _title(part: "Round") -> str:
 
 
 def _summary(part: "Round") -> dict[str, Any]:
-    """What is told of a round: where it is, and how its loss went."""
+    """The summary of a round: its folder, and its first and last loss."""
     from zoetrope.training.state import read_metrics
 
     lines = read_metrics(part.folder / "metrics.jsonl")

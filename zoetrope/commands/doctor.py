@@ -1,4 +1,4 @@
-"""`zoetrope doctor`: what this machine can do."""
+"""`zoetrope doctor`: check what this machine can do."""
 
 import os
 import platform
@@ -70,7 +70,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _speed() -> dict[str, Any]:
-    """What bfloat16 gains on the CPU, measured, and what `--dtype auto` makes of it."""
+    """The measured gain of bfloat16 on the CPU, and the choice of `--dtype auto`."""
     import torch
 
     from zoetrope.commands._options import device_named
@@ -102,7 +102,7 @@ def _writes() -> dict[str, Any]:
 
 
 def _text_encoders() -> dict[str, Any]:
-    """Where the default of each kind of encoder lies on this machine; nothing is downloaded."""
+    """The location on this machine of each kind's default encoder; nothing is downloaded."""
     from zoetrope.commands._health import in_hub_cache
     from zoetrope.text import TextEncoder
     from zoetrope.text import minilm as mini
@@ -134,7 +134,7 @@ def _models() -> dict[str, Any]:
 
 
 def _cache() -> dict[str, Any]:
-    """The cache folder, whether it can be written, how much text it holds, and what older versions left in it."""
+    """The cache folder: whether it is writable, how many texts it holds, and remains of older versions."""
     from zoetrope.commands._health import writable
     from zoetrope.files import cache_folder
     from zoetrope.store import FILE

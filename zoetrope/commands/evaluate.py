@@ -1,4 +1,4 @@
-"""`zoetrope evaluate`: how good a model's videos are, with how it was measured beside every number."""
+"""`zoetrope evaluate`: measure the quality of a model's videos, with the protocol of every number."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -138,7 +138,7 @@ def evaluate(
 
 
 def _run(talk: Talk, options: Options, asked: Asked, measures: "list[Measure]", *, strict: bool) -> None:
-    """Make, measure and report; under torchrun every process makes its share, and the first one does all else."""
+    """Generate, measure and report; under torchrun every process generates a share, and the first does the rest."""
     from zoetrope.metrics.reference import open_reference
     from zoetrope.metrics.report import write_report
     from zoetrope.training.ranks import Ranks
@@ -165,7 +165,7 @@ def _run(talk: Talk, options: Options, asked: Asked, measures: "list[Measure]", 
 
 
 def _extractors(features: list[str]) -> "dict[str, Extractor]":
-    """The feature networks that were named, by kind. Nothing is opened."""
+    """The named feature networks, by kind. Nothing is opened."""
     from zoetrope.metrics.features import Extractor
     from zoetrope.strict_json import parse_json
 
@@ -187,7 +187,7 @@ def _extractors(features: list[str]) -> "dict[str, Extractor]":
 
 
 def _measures(metrics: list[str] | None, extractors: "dict[str, Extractor]", window: int | None) -> "list[Measure]":
-    """The measures that were asked for, or all; with a `window`, networks of clips look at so many frames."""
+    """The requested measures, or all; with a `window`, networks of clips use that many frames."""
     from zoetrope.metrics.choice import choose, usual
 
     if metrics is None:

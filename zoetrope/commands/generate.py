@@ -87,7 +87,7 @@ Resume = Annotated[
 
 
 class Job(NamedTuple):
-    """One video to make: a prompt, its number of `--count`, and what guidance leads away from."""
+    """One video to make: a prompt, its sample number, and the negative prompt."""
 
     prompt: str | None
     sample: int
@@ -95,7 +95,7 @@ class Job(NamedTuple):
 
 
 class Begin(NamedTuple):
-    """What the cascade begins with: a video in the place of what stage `after` makes, if there is one."""
+    """The start of the cascade: a video instead of the output of stage `after`, if given."""
 
     source: str | None
     after: str | None
@@ -103,7 +103,7 @@ class Begin(NamedTuple):
 
 
 class Target(NamedTuple):
-    """Where the videos go, as it was asked for, and whether those that are there already stay."""
+    """The requested outputs, and whether videos that already exist are kept."""
 
     out: str | None
     save_stages: str | None
@@ -111,9 +111,9 @@ class Target(NamedTuple):
 
 
 class Making(NamedTuple):
-    """Everything that making the videos takes: what makes them, what is asked for, and where it goes.
+    """Everything needed to make the videos.
 
-    `about` tells how they are made, which is the same for all of them.
+    `about` describes how they are made, which is the same for all of them.
     """
 
     cascade: "Cascade"
@@ -126,11 +126,11 @@ class Making(NamedTuple):
     about: dict[str, Any]
 
     def tags(self, job: Job) -> dict[str, str]:
-        """What the file tells of itself."""
+        """The tags of the file."""
         return {**tags_of(job.prompt, job._asdict(), self.about), "sample": str(job.sample)}
 
     def finished(self, path: str, number: int) -> bool:
-        """Whether a file tells that it is this very video, by whatever version it was made."""
+        """Whether a file is this same video, according to its tags, whatever version made it."""
         from zoetrope.strict_json import parse_json
         from zoetrope.video import read_tags
 
@@ -186,7 +186,7 @@ def generate(
 
 
 class Work(NamedTuple):
-    """The models that run, the last of their stages, the memory that they may take, and values for their inputs."""
+    """The models to run, the last stage, the memory limit, and values for inputs."""
 
     model: list[str] | None
     until: str | None
@@ -204,7 +204,7 @@ def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence
     stages = stages_after(model.spec, footage.stage.name if footage else None, work.until)
     stage_outputs = StageOutputs(target.save_stages)
     prompts = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
-    if not target.resume:  # names that cannot be written are told before weights are looked at
+    if not target.resume:  # report unwritable names before checking weights
         outputs = Outputs(target.out, prompts, stages[-1].shape.frames)
     negative = jobs[0].negative
     _expect_guided(stages, negative, asked.guidance if footage else None)
@@ -230,7 +230,7 @@ def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence
 
 
 def _identity(spec: "CascadeSpec", stages: "Sequence[StageSpec]") -> str:
-    """16 letters that tell cascades apart which differ in anything that the videos of these stages depend on."""
+    """16 letters that identify everything in a cascade that determines the videos of these stages."""
     names = {stage.name for stage in stages}
     description = {name: value for name, value in spec.to_json().items() if name not in ("teachers", "default_until")}
     description["stages"] = [stage for stage in description["stages"] if stage["name"] in names]
@@ -238,7 +238,7 @@ def _identity(spec: "CascadeSpec", stages: "Sequence[StageSpec]") -> str:
 
 
 def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:
-    """The numbers of the videos of each prompt."""
+    """The sample numbers of each prompt's videos."""
     at_least("--count", count, 1, MOST_MADE)
     if not samples:
         return range(count)
@@ -250,7 +250,7 @@ def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:
 
 
 def _footage(spec: "CascadeSpec", begin: Begin, until: str | None) -> "Footage | None":
-    """The video to start from, if there is one."""
+    """The video to start from, if given."""
     from zoetrope.cascade.start import fit_named, read_start
 
     how = fit_named(begin.fit)
@@ -264,7 +264,7 @@ def _footage(spec: "CascadeSpec", begin: Begin, until: str | None) -> "Footage |
 
 
 def _expect_prompts(spec: "CascadeSpec", jobs: Sequence[Job]) -> None:
-    """Raise ValueError for no prompt, or for one where the model is told no text."""
+    """Raise ValueError for a missing prompt, or for a prompt if the model takes no text."""
     given = next((text for job in jobs for text in (job.prompt, job.negative) if text is not None), None)
     if spec.text is not None and jobs[0].prompt is None:
         raise ValueError('expected a prompt, such as: zoetrope generate "a red ball rolls to the left"')
@@ -273,7 +273,7 @@ def _expect_prompts(spec: "CascadeSpec", jobs: Sequence[Job]) -> None:
 
 
 def _expect_guided(stages: "Sequence[StageSpec]", negative: str | None, guidance: float | None) -> None:
-    """Refuse what would change nothing: no stage that is to run is guided, or a distilled one hears no negative."""
+    """Raise ValueError if no stage is guided, or if a distilled one would ignore the negative prompt."""
     for stage in stages:
         if negative is not None and stage.network.guided and any(stage.sampling.weights()):
             raise ValueError(f"--negative: stage {stage.name!r} is distilled, without negative prompts; use --teacher")
@@ -287,7 +287,7 @@ def _expect_guided(stages: "Sequence[StageSpec]", negative: str | None, guidance
 
 
 def _run(talk: Talk, making: Making, outputs: "Outputs", stage_outputs: "StageOutputs") -> list[dict[str, Any]]:
-    """Make and write the videos, one after the other, so that each is there as soon as it is made."""
+    """Make and write the videos one by one, each as soon as it is finished."""
     files: list[dict[str, Any]] = []
     total, kept = len(making.jobs), sum(outputs.finished)
     if kept:
@@ -310,7 +310,7 @@ def _run(talk: Talk, making: Making, outputs: "Outputs", stage_outputs: "StageOu
 
 
 def _made(bars: Bars, making: Making, number: int, outputs: "Outputs", stage_outputs: "StageOutputs") -> dict[str, Any]:
-    """Make and write one video, and tell about it."""
+    """Make and write one video; return its summary."""
     job, path, tags = making.jobs[number], outputs.paths[number], making.tags(making.jobs[number])
     label = f"{number + 1}/{len(making.jobs)} " if len(making.jobs) > 1 else ""
     stages, kept = list[dict[str, Any]](), list[str]()

@@ -1,4 +1,4 @@
-"""`zoetrope plan`: what the stages of a recipe or a model cost on a device, before anything runs."""
+"""`zoetrope plan`: the cost of the stages of a recipe or model on a device, before anything runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,7 +98,7 @@ def plan(
 
 
 def _assumed(device: "Device", measured: "Measured | None") -> bool:
-    """Whether times rest on a maker's figures and the share of them that is usual, and on nothing measured."""
+    """Whether times are based only on published figures and typical shares of them, not on measurements."""
     return device.name != "cpu" and measured is None
 
 
@@ -128,7 +128,7 @@ def _device(card: str, training: bool) -> "Device":
 
 
 def _measured(path: Path | None, device: "Device") -> "Measured | None":
-    """What a file says of the device. Raises ValueError if it says nothing, or was measured in another way."""
+    """The measurements of the device in a file. Raises ValueError if there are none, or of another dtype or setup."""
     if path is None:
         return None
     import torch
@@ -143,7 +143,7 @@ def _measured(path: Path | None, device: "Device") -> "Measured | None":
 def _stages(
     what: str, until: str | None, fields: list[tuple[str, Any]]
 ) -> "tuple[str, Sequence[StageSpec], Recipe | None]":
-    """The stages that are meant, and the recipe that says how they are trained and distilled, if it is one."""
+    """The stages to plan, and for a recipe the recipe itself, with their training and distillation."""
     from zoetrope import recipes
     from zoetrope.cascade.tuning import Tuning, tuned
     from zoetrope.models.finding import locate
@@ -249,7 +249,7 @@ def _bytes(number: float) -> str:
 
 
 def _time(seconds: float, assumed: bool) -> str:
-    """Seconds in a unit that people read, in two digits; in one that is called so, where they are assumed."""
+    """Seconds in a readable unit, with two digits; marked if they are assumed."""
     units = (("years", 31_557_600), ("days", 86_400), ("h", 3600), ("min", 60), ("s", 1))
     unit, size = next((each for each in units if seconds >= 2 * each[1]), units[-1])
     amount = float(f"{seconds / size:.{1 if assumed else 2}g}")

@@ -1,4 +1,4 @@
-"""`zoetrope show`: what a model, a recipe or a run is."""
+"""`zoetrope show`: describe a model, a recipe or a run."""
 
 import json as js
 from collections.abc import Sequence
@@ -54,7 +54,7 @@ def show(what: What, trust: Trust = None, json: Json = False, quiet: Quiet = Fal
 
 
 def parameters(network: "NetworkConfig") -> int:
-    """How many weights a network has; nothing is allocated to count them."""
+    """The number of parameters of a network, counted without allocating them."""
     return sum(weight.numel() for weight in network.bare().parameters())
 
 

@@ -1,4 +1,4 @@
-"""`zoetrope status`: how trainings stand."""
+"""`zoetrope status`: the progress of trainings."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,7 +30,7 @@ def _value(one: "Standing") -> dict[str, Any]:
 
 
 def _table(found: "list[Standing]") -> list[str]:
-    """The runs in columns, and below what went wrong in those that failed."""
+    """The runs in columns, with the errors of failed ones below."""
     rows = [HEAD, *(_row(one) for one in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

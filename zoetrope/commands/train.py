@@ -1,4 +1,4 @@
-"""`zoetrope train`: train the stages of a recipe, one or all of them, or go on with it."""
+"""`zoetrope train`: train the stages of a recipe, one or all of them, or resume."""
 
 import shlex
 import signal
@@ -59,7 +59,7 @@ ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGBREAK")
 
 
 class Asked(NamedTuple):
-    """The options that say what to train, as they were given."""
+    """The options of what to train, as given."""
 
     out: Path
     recipe: str | None
@@ -75,7 +75,7 @@ class Asked(NamedTuple):
     grid: Grid = Grid()
 
     def applied(self, recipe: "Recipe", stage: str) -> "Recipe":
-        """The recipe with all that the options change for a stage. Raises ValueError if it is none any more."""
+        """The recipe with all changes that the options make for a stage. Raises ValueError if it is then invalid."""
         recipe = self.grid.of(recipe)
         found, at = dict[str, Any](), f"training.{stage}"
         if self.data is not None:
@@ -122,7 +122,7 @@ def train(
     talk = Talk(json and ranks.leads, quiet or not ranks.leads)
     together = holds_stages(out) if resume and stage is None else stage is None
     parts = _all_trainings(talk, asked) if together else [_one_training(talk, asked)]
-    ranks.meet()  # nothing is written before all have seen what is there
+    ranks.meet()  # nothing is written before all processes have read the folder
     if ranks.leads:
         _make_room(asked, parts, together)
     results = list[dict[str, Any]]()
@@ -153,7 +153,7 @@ def source_json(data: str) -> dict[str, Any]:
 
 
 def located(recipe: "Recipe") -> "Recipe":
-    """The recipe with absolute paths to its data, so that a run can be gone on with from any folder."""
+    """The recipe with absolute paths to its data, so that a run can be resumed from any folder."""
     for stage, spec in recipe.training.items():
         recipe = recipe.override(f"training.{stage}.data", spec.data.located().to_json())
     return recipe
@@ -169,7 +169,7 @@ def trackers_json(known: Sequence[dict[str, Any]], tensorboard: bool, wandb: str
 
 
 def _one_training(talk: Talk, asked: Asked) -> Part:
-    """The training of one stage, in the folder itself, new or to go on with."""
+    """The training of one stage, in the folder itself, new or resumed."""
     out = asked.out
     if asked.resume:
         return _continued(talk, asked, out, asked.stage)
@@ -180,7 +180,7 @@ def _one_training(talk: Talk, asked: Asked) -> Part:
 
 
 def _all_trainings(talk: Talk, asked: Asked) -> list[Part]:
-    """The trainings of several stages, each in a folder inside, new or to go on with."""
+    """The trainings of several stages, each in a folder inside, new or resumed."""
     out = asked.out
     if not asked.resume:
         if (out / "run.json").is_file():
@@ -217,7 +217,7 @@ def _files_in(folder: Path) -> list[str]:
 
 
 def _begun(asked: Asked, recipe: "Recipe", stage: str, folder: Path, init: str | None) -> Part:
-    """A new run. Raises ValueError unless its recipe, data and first weights can be used."""
+    """A new run. Raises ValueError unless its recipe, data and initial weights can be used."""
     recipe = located(asked.applied(recipe, stage))
     expect_data(recipe, stage)
     weights = None if init is None else _weights(init, recipe, stage)
@@ -225,12 +225,11 @@ def _begun(asked: Asked, recipe: "Recipe", stage: str, folder: Path, init: str |
 
 
 def _continued(talk: Talk, asked: Asked, folder: Path, stage: str | None) -> Part:
-    """A run to go on with. Raises ValueError if there is none, or one of another recipe or stage.
+    """A run to resume. Raises ValueError if there is none, or one of another recipe or stage.
 
-    It also does so if the recipe, that of the folder or another that was named, is not what the run had until now,
-    unless the options name what is to be different.
-    Like any run it may come from others, so that packages whose classes it names need --trust, unless they are those
-    of the recipe that was named.
+    Likewise if the recipe, in the folder or named by an option, differs from the one of the run so far, unless the
+    options state the changes. A run may come from anyone, so packages whose classes it names need --trust, unless they
+    belong to the named recipe.
     """
     from zoetrope.training.changes import changes_between
     from zoetrope.training.trained import begun_recipe, run_recipe
@@ -265,7 +264,7 @@ def _continued(talk: Talk, asked: Asked, folder: Path, stage: str | None) -> Par
 
 
 def _make_room(asked: Asked, parts: Sequence[Part], together: bool) -> None:
-    """Prepare the folders. Raises ValueError if a new run may not go where it is to be."""
+    """Prepare the folders. Raises ValueError if a new run's folder is not free."""
     for part in parts:
         if not (part.folder / "run.json").is_file() or not asked.resume:
             _expect_free(part.folder)
@@ -305,7 +304,7 @@ def _expect_free(out: Path) -> None:
 
 
 def _weights(init: str, recipe: "Recipe", stage: str) -> Path:
-    """The file with the weights that `--init` names. Raises ValueError unless they fit the stage's network."""
+    """The file of the weights that `--init` names. Raises ValueError unless they fit the stage's network."""
 
     from zoetrope.models.weights import check_weights
     from zoetrope.training.trained import weights_of
@@ -317,7 +316,7 @@ def _weights(init: str, recipe: "Recipe", stage: str) -> Path:
 
 
 def expect_data(recipe: "Recipe", stage: str) -> None:
-    """Raise ValueError if the data give nothing for some phase, before the run's folder is there."""
+    """Raise ValueError if the data have no examples for some phase, before the run's folder is created."""
     from zoetrope.shapes import Window
     from zoetrope.training.spec import clip_shape
 
@@ -332,9 +331,9 @@ def expect_data(recipe: "Recipe", stage: str) -> None:
 
 
 def follow(talk: Talk, run: "Run", verb: str, out: Path) -> "Metrics | None":
-    """Train to the end and show how it goes; Ctrl-C stops after the current step, with a checkpoint.
+    """Train to the end and show progress; Ctrl-C stops after the current step, with a checkpoint.
 
-    `verb` goes on with what is in the folder `out` when it is told to resume.
+    `verb` is the command that resumes the folder `out`.
     """
     last: Metrics | None = None
     with _stopping(run, verb, out) as received, talk.bars() as bars:
@@ -353,7 +352,7 @@ def follow(talk: Talk, run: "Run", verb: str, out: Path) -> "Metrics | None":
 
 
 def _kept(run: "Run", verb: str, out: Path) -> str:
-    """What to say when a training that is not amid a step is interrupted."""
+    """The message when a training is interrupted between steps."""
     if run.state.examples == 0:
         return "interrupted before the first step: nothing is kept"
     return (
@@ -364,7 +363,7 @@ def _kept(run: "Run", verb: str, out: Path) -> str:
 
 @contextmanager
 def naming(out: Path) -> Iterator[None]:
-    """Name the run in errors of the system that name no file: a full disk does not say where."""
+    """Name the run in system errors that name no file, such as a full disk."""
     try:
         yield
     except OSError as error:
@@ -375,9 +374,9 @@ def naming(out: Path) -> Iterator[None]:
 
 @contextmanager
 def _stopping(run: "Run", verb: str, out: Path) -> Iterator[list[int]]:
-    """Let the first signal to end, of whatever kind, do so between two steps; a second ends the training at once.
+    """Let the first terminating signal end the training between two steps; a second ends it at once.
 
-    One that whoever began this command has turned off, as nohup does, stays so. Gives those that have come.
+    Signals that the caller has disabled, as with nohup, stay disabled. Yields the list of received signals.
     """
     received: list[int] = []
 

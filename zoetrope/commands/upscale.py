@@ -1,4 +1,4 @@
-"""`zoetrope upscale`: more pixels, and if wanted more frames, for a video of one's own, of any length."""
+"""`zoetrope upscale`: more pixels, and optionally more frames, for any video of any length."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -74,7 +74,7 @@ Compare = Annotated[
 
 
 class Wish(NamedTuple):
-    """What is to be enlarged, how far and how, and where it goes, as it was asked for."""
+    """The options: what to upscale, how far and how, and the output."""
 
     source: str
     out: str | None
@@ -87,7 +87,7 @@ class Wish(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What enlarges the video, what is enlarged, how much there is of it, and where it goes."""
+    """The cascade and stages, the video and its length, and the output."""
 
     cascade: "Cascade"
     how: "Upscaling"
@@ -102,7 +102,7 @@ class Job(NamedTuple):
     about: dict[str, Any]
 
     def stretches(self) -> "Iterator[Video]":
-        """The video, as many frames at a time as the stages take; the last one may be shorter."""
+        """The video in segments of as many frames as the stages take; the last one may be shorter."""
         from zoetrope.video import stretches
 
         return stretches(self.source, self.how.given.frames, fps=self.how.given.fps, size=self.size)
@@ -147,7 +147,7 @@ def upscale(
 def _prepared(
     talk: Talk, wish: Wish, model: list[str] | None, asked: Asked, memory: int | None
 ) -> tuple[Job, dict[str, Any]]:
-    """What is to be done, and what is told of the file that it begins with. Raises ValueError for what cannot be."""
+    """The job, and a summary of its input file. Raises ValueError if it is impossible."""
     from zoetrope.cascade.start import described
     from zoetrope.cascade.upscaling import fit_named, upscaling
     from zoetrope.commands._outputs import Outputs, StageOutputs
@@ -181,28 +181,28 @@ def _stem(source: str) -> str:
 
 
 def _unguided(spec: "CascadeSpec") -> "CascadeSpec":
-    """The cascade without guidance: without text there is nothing that it could lead to."""
+    """The cascade without guidance, which has no effect without text."""
     from zoetrope.cascade.tuning import Tuning, tuned
 
     return tuned(spec, Tuning(fields=[(f"{stage.name}.sampling.guidance", 0.0) for stage in spec.stages]))
 
 
 def _say_plan(talk: Talk, job: Job, own: "VideoShape", notes: Sequence[str]) -> None:
-    """What becomes of the file before the first stage, and what the stages were trained on."""
+    """Report how the file is converted for the first stage, and what the stages were trained on."""
     given, last = job.how.given, job.how.stages[-1].shape
     names = ", ".join(stage.name for stage in job.how.stages)
     size = f"{given.height}x{given.width}"
     resized = f", resized and cropped to {size}" if job.size not in (None, (own.height, own.width)) else ""
     talk.say(f"{job.source}: {own}{resized}, becomes {last.height}x{last.width}@{last.fps:g}fps by {names}")
     for note in notes:
-        if note != "has sound":  # which goes along
+        if note != "has sound":  # sound is copied
             talk.say(f"{job.source}: {note}")
     if job.cascade.spec.trained_on:
         talk.say(f"{job.cascade.spec.name} was trained on {job.cascade.spec.trained_on}, and on nothing else")
 
 
 def _compared(talk: Talk, job: Job) -> dict[str, Any]:
-    """Measure the first stage against plain enlarging on the first stretch of the video, and tell about it."""
+    """Compare the first stage with plain upsampling on the first segment of the video; return and print the result."""
     from zoetrope.metrics.upscaling import against_plain
 
     def made(stage: "StageSpec", video: "Tensor") -> "Tensor":
@@ -228,7 +228,7 @@ def _compared(talk: Talk, job: Job) -> dict[str, Any]:
 
 
 def _run(talk: Talk, job: Job) -> dict[str, Any]:
-    """Sample and write stretch after stretch, and tell about it; the files are there when the last one is done."""
+    """Sample and write segment by segment; return a summary. The files appear when the last segment is finished."""
     from zoetrope.commands._outputs import named
     from zoetrope.video import open_writer
 
@@ -248,7 +248,7 @@ def _run(talk: Talk, job: Job) -> dict[str, Any]:
                 for path, writer in own:
                     with named(path):
                         writer.write(frame)
-            del frames  # what nobody holds any more makes room for the next stretch
+            del frames  # free this segment before the next is made
     written, last = writers[0][2], job.how.stages[-1].shape
     for note in written.notes:
         talk.warn(f"{job.path}: {note}")
@@ -269,7 +269,7 @@ def _run(talk: Talk, job: Job) -> dict[str, Any]:
 
 
 def _targets(job: Job) -> "Iterator[tuple[StageSpec, str, str | None]]":
-    """The file of the last stage, which has the sound of the source, and those of all stages that are kept."""
+    """The output files: that of the last stage, with the source's sound, and those of saved stages."""
     yield job.how.stages[-1], job.path, job.source
     for stage in job.how.stages:
         frames = job.total * stage.shape.frames // job.how.given.frames
@@ -278,7 +278,7 @@ def _targets(job: Job) -> "Iterator[tuple[StageSpec, str, str | None]]":
 
 
 def _sampled(talk: Talk, job: Job) -> "Iterator[tuple[Record, Iterator[np.ndarray]]]":
-    """What every stage makes of every stretch, frame by frame, without what was only there to fill the last one up."""
+    """The frames that every stage makes of every segment, without those that only pad the last segment."""
     from zoetrope.video import pictures
 
     given, stages = job.how.given, job.how.stages
@@ -296,7 +296,7 @@ def _sampled(talk: Talk, job: Job) -> "Iterator[tuple[Record, Iterator[np.ndarra
 
 
 def _filled(stretch: "Video", frames: int) -> "tuple[Video, int]":
-    """A stretch that is filled up to so many frames with its last one, and how many are its own."""
+    """A segment padded to `frames` frames with copies of its last one, and the number of its own frames."""
     import numpy as np
 
     from zoetrope.video import Video
@@ -307,7 +307,7 @@ def _filled(stretch: "Video", frames: int) -> "tuple[Video, int]":
 
 
 def _joined(records: Sequence[Record]) -> Record:
-    """What is told of a stage that ran once for each stretch."""
+    """The combined summary of a stage that ran once per segment."""
     colours = [record.colour for record in records if record.colour is not None]
     seconds = sum(record.seconds for record in records)
     return records[0]._replace(seconds=seconds, colour=type(colours[0]).joined(colours))
