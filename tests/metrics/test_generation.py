@@ -7,7 +7,7 @@ import torch
 
 from zoetrope.data import Example
 from zoetrope.data._unused import Dropped
-from zoetrope.metrics.generation import Share, keep_reference
+from zoetrope.metrics.generation import WorkShare, keep_reference
 from zoetrope.metrics.reference import Reference
 from zoetrope.metrics.shelf import Shelf
 from zoetrope.shapes import VideoShape
@@ -22,7 +22,7 @@ def test_what_a_clip_stands_in_for_is_kept(tmp_path: Path) -> None:
         return Example(video, f"clip {number}", f"{number}.mp4", BAD if number == 1 else ())
 
     shelf = Shelf(tmp_path / "real", SHAPE)
-    assert list(keep_reference(Reference("some", example), shelf, 3, Share())) == [1, 2, 3]
+    assert list(keep_reference(Reference("some", example), shelf, 3, WorkShare())) == [1, 2, 3]
     assert [shelf.skipped(number) for number in range(3)] == [(), ("bad.mp4", "worse.mp4"), ()]
     assert shelf.text(1) == "clip 1" and shelf.read(2).mean() == pytest.approx(0.5, abs=0.01)
     (tmp_path / "real/00001.npz").write_bytes(b"no clip")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoetrope.metrics.measures import Protocol, Result, Unavailable
-from zoetrope.metrics.report import Entry, Report, StageTold
+from zoetrope.metrics.report import Entry, Report, StageEntry
 from zoetrope.metrics.report.page import _plots_of, page
 from zoetrope.metrics.report.plain import brief, number
 from zoetrope.metrics.report.plots import HEIGHT, WIDTH, bars, lines
@@ -87,7 +87,7 @@ def test_what_has_no_value_has_no_bar() -> None:
 
 def test_the_page_marks_the_better_model_and_escapes_what_is_told() -> None:
     shape = VideoShape(frames=4, height=8, width=8, fps=2)
-    stage = StageTold(name="base", shape=str(shape), sampling={"steps": 3, "sampler": {"type": "ddim"}})
+    stage = StageEntry(name="base", shape=str(shape), sampling={"steps": 3, "sampler": {"type": "ddim"}})
     missing = Unavailable(name="fvd", title="FVD", reason="no i3d", remedy="name <one>")
     entries = tuple(
         Entry(

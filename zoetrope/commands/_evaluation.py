@@ -183,9 +183,9 @@ def prepare_folder(plan: Plan) -> None:
 
 def make(talk: Talk, plan: Plan, ranks: "Ranks") -> None:
     """Read the real clips, then generate this process's share of the missing videos."""
-    from zoetrope.metrics.generation import Share, Wanted, generate, keep_reference
+    from zoetrope.metrics.generation import Wanted, WorkShare, generate, keep_reference
 
-    told, share = plan.options, Share(ranks.rank, ranks.world)
+    told, share = plan.options, WorkShare(ranks.rank, ranks.world)
     with talk.bars() as bars:
         for shape in dict.fromkeys(model.shape for model in plan.models):
             count = max(told.videos, told.real)
@@ -223,7 +223,7 @@ def judged(talk: Talk, plan: Plan, measures: "Sequence[Ready]") -> list[Judged]:
 
 def report(plan: Plan, found: Sequence[Judged]) -> "Report":
     """The report of all results."""
-    from zoetrope.metrics.report import Entry, Report, StageTold
+    from zoetrope.metrics.report import Entry, Report, StageEntry
 
     options = plan.options
     notes = (plan.reference.note(max(options.real, options.videos)), _lost(plan))
@@ -233,7 +233,7 @@ def report(plan: Plan, found: Sequence[Judged]) -> "Report":
             name=one.model.name,
             shape=one.model.shape,
             stages=tuple(
-                StageTold(name=stage.name, shape=str(stage.shape), sampling=stage.sampling.to_json())
+                StageEntry(name=stage.name, shape=str(stage.shape), sampling=stage.sampling.to_json())
                 for stage in one.model.stages
             ),
             device=str(one.model.cascade.device),

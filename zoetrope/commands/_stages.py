@@ -104,7 +104,7 @@ def is_finished(folder: Path, recipe: "Recipe", stage: str) -> bool:
     return bool(found) and int(found[-1].name) >= recipe.train_spec(stage).examples
 
 
-def told(folder: Path, stage: str, examples: int, last: Any) -> dict[str, Any]:
+def run_summary(folder: Path, stage: str, examples: int, last: Any) -> dict[str, Any]:
     """The summary of a run that has ended, as JSON."""
     from zoetrope.models.checkpoints import find_checkpoints
 

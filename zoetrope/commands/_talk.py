@@ -126,7 +126,7 @@ class _Plain(Bars):
     def __init__(self, talk: Talk) -> None:
         self.talk = talk
         self.name, self.done, self.total = "", 0, 0
-        self.begun = self.told = time.monotonic()
+        self.begun = self.spoke = time.monotonic()
 
     def begin(self, name: str, total: int) -> None:
         self.begun = time.monotonic()
@@ -142,7 +142,7 @@ class _Plain(Bars):
         self._say(line)
 
     def _say(self, line: str) -> None:
-        self.told = time.monotonic()
+        self.spoke = time.monotonic()
         self.talk.say(line)
 
     @contextmanager
@@ -151,8 +151,8 @@ class _Plain(Bars):
         ended, latest = threading.Event(), _Latest()
 
         def tell() -> None:
-            while not ended.wait(max(0.01, self.told + EVERY - time.monotonic())):
-                if time.monotonic() - self.told >= EVERY and (line := self._so_far(latest.told)):
+            while not ended.wait(max(0.01, self.spoke + EVERY - time.monotonic())):
+                if time.monotonic() - self.spoke >= EVERY and (line := self._so_far(latest.message)):
                     self._say(line)
 
         thread = threading.Thread(target=tell, daemon=True)
@@ -179,7 +179,7 @@ class _Latest(logging.Handler):
     record: logging.LogRecord | None = None
 
     @property
-    def told(self) -> str:
+    def message(self) -> str:
         """The message; "" if there is none yet."""
         return self.record.getMessage() if self.record else ""
 

@@ -11,7 +11,17 @@ import typer
 
 from zoetrope.commands._ending import interrupt
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, changes, device_named, new_folder
-from zoetrope.commands._stages import FILE, Grid, Part, Whole, holds_stages, is_finished, stages_named, summary, told
+from zoetrope.commands._stages import (
+    FILE,
+    Grid,
+    Part,
+    Whole,
+    holds_stages,
+    is_finished,
+    run_summary,
+    stages_named,
+    summary,
+)
 from zoetrope.commands._talk import Talk
 from zoetrope.config import packages_of
 from zoetrope.foreign import trusting
@@ -133,7 +143,7 @@ def train(
             with naming(part.folder):
                 run = Run(part.recipe, part.stage, part.folder, place, part.init, ranks)
                 last = follow(talk, run, "train", out)
-            results.append(told(part.folder, part.stage, run.state.examples, last))
+            results.append(run_summary(part.folder, part.stage, run.state.examples, last))
             del run  # its network makes room for the next
     ranks.leave()
     if ranks.leads:

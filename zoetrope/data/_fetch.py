@@ -67,7 +67,7 @@ class Mark(NamedTuple):
             return None
 
     @classmethod
-    def told(cls, answer: http.client.HTTPResponse) -> Self:
+    def of_answer(cls, answer: http.client.HTTPResponse) -> Self:
         """The mark of an answer."""
         return cls(answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
 
@@ -160,19 +160,19 @@ def is_changed(url: str, path: Path) -> bool:
     request = _request(url, {name: value for name, value in headers.items() if value})
     try:
         with _answer(request) as answer:
-            told, length = Mark.told(answer), answer.headers.get("Content-Length")
+            of_answer, length = Mark.of_answer(answer), answer.headers.get("Content-Length")
     except urllib.error.HTTPError as error:
         if error.code == 304:
             return False
         raise
     except (http.client.HTTPException, ValueError) as error:
         raise OSError(str(error)) from None
-    if known is not None and (known.etag or known.modified) and (told.etag or told.modified):
-        return known != told
+    if known is not None and (known.etag or known.modified) and (of_answer.etag or of_answer.modified):
+        return known != of_answer
     other = length is not None and length.isdigit() and int(length) != path.stat().st_size
     if not other:
         with suppress(OSError):
-            told.write(_mark_of(path))  # an older version did not write it down
+            of_answer.write(_mark_of(path))  # an older version did not write it down
     return other
 
 
@@ -247,7 +247,7 @@ def _continue(url: str, partial: Path, room: Room) -> str:
     asks = {"Range": f"bytes={begun}-", "If-Range": known.exact} if begun and known.exact else {}
     with _answer(_request(url, asks)) as answer:
         part = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
-        now = Mark.told(answer)
+        now = Mark.of_answer(answer)
         same = now.exact in (None, known.exact)
         goes_on = answer.status == 206 and part is not None and int(part[1]) == begun and same
         if answer.status == 206 and not goes_on:

@@ -24,9 +24,9 @@ from zoetrope.shapes import blend
 
 Prediction = Literal["x", "eps", "v", "flow"]
 
-Share = Tensor | Literal[0, 1]
+Coefficient = Tensor | Literal[0, 1]
 """A coefficient, like the levels; a plain 1 beside a plain 0 means that one term is the whole sum."""
-Shares = Callable[[NoiseLevel], tuple[Share, Share]]
+Coefficients = Callable[[NoiseLevel], tuple[Coefficient, Coefficient]]
 
 
 class Row(NamedTuple):
@@ -38,9 +38,9 @@ class Row(NamedTuple):
         answer: of z and x_hat in the output.
     """
 
-    target: Shares
-    reading: Shares
-    answer: Shares
+    target: Coefficients
+    reading: Coefficients
+    answer: Coefficients
 
 
 def _power(level: NoiseLevel) -> Tensor:
@@ -109,7 +109,7 @@ def v_from_x(x_hat: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
     return output_from_x("v", x_hat, z, level)
 
 
-def _sum(a: Share, x: Tensor, b: Share, y: Tensor) -> Tensor:
+def _sum(a: Coefficient, x: Tensor, b: Coefficient, y: Tensor) -> Tensor:
     """a x + b y."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return blend(a, x, b, y)

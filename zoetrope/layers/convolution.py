@@ -43,7 +43,7 @@ class ResidualBlock(nn.Module):
         return self.sum(h, self.conv_out(self.silu(inner)))
 
 
-class Row:
+class PaddedPart:
     """A part (B, f, H, W, D) of a video, with the frame before it and the frame after it."""
 
     def __init__(self, part: Tensor, before: Tensor):
@@ -63,7 +63,7 @@ class Row:
         """Set the frame after the part."""
         self._frames.append(frame[:, None])
 
-    def moved_on(self, part: Tensor) -> "Row":
+    def moved_on(self, part: Tensor) -> "PaddedPart":
         """The row of the next part, which begins with the frame after this one."""
         return type(self)(part, self._frames[1][:, -1])
 
@@ -71,7 +71,7 @@ class Row:
 class TemporalConv(nn.Module):
     """A 3-tap convolution along time at each pixel, as a residual branch that starts at zero. h -> like h."""
 
-    row: ClassVar[type[Row]] = Row
+    row: ClassVar[type[PaddedPart]] = PaddedPart
 
     def __init__(self, width: int):
         super().__init__()
@@ -85,7 +85,7 @@ class TemporalConv(nn.Module):
         A single image has no branch.
         """
         held: Tensor | None = None
-        row: Row | None = None
+        row: PaddedPart | None = None
         several = False
         for h in parts:
             inner = self.silu(self.norm(h))
@@ -102,7 +102,7 @@ class TemporalConv(nn.Module):
             image = held.shape[1] == 1 and not several
             yield held if image else joined(held, self._between(row))
 
-    def _between(self, row: Row) -> Tensor:
+    def _between(self, row: PaddedPart) -> Tensor:
         """The branch for all frames of a row except the first and the last, which are only neighbours."""
         frames = row.frames
         b, f, height, width, d = frames.shape

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from zoetrope.layers.attention import TextAttention
-from zoetrope.layers.convolution import Row, TemporalConv, Upsample, convolved, shuffle
+from zoetrope.layers.convolution import PaddedPart, TemporalConv, Upsample, convolved, shuffle
 from zoetrope.layers.elementwise import GELU, Modulated, SiLU, Sum, SumOfProduct
 from zoetrope.layers.linear import is_convolved, linear
 from zoetrope.layers.patches import Enter, Leave, blocks
@@ -87,7 +87,7 @@ class AbsorbedTextAttention(TextAttention):
         return linear(scores.softmax(-1).flatten(-2), out.flatten(1), self.out.bias)
 
 
-class RoundRow(Row):
+class RingPart(PaddedPart):
     """All parts share one buffer, because allocation would take longer than the work itself.
 
     Where parts have one frame each, the frame after a part already is the next part: the buffer is then a ring that
@@ -102,7 +102,7 @@ class RoundRow(Row):
 
     @property
     def frames(self) -> Tensor:
-        """See `Row.frames`."""
+        """See `PaddedPart.frames`."""
         return self._all
 
     @property
@@ -111,14 +111,14 @@ class RoundRow(Row):
         return self._start
 
     def end(self, frame: Tensor) -> None:
-        """See `Row.end`."""
+        """See `PaddedPart.end`."""
         self._all[:, self._start - 1] = frame
 
-    def moved_on(self, part: Tensor) -> Row:
-        """See `Row.moved_on`."""
+    def moved_on(self, part: Tensor) -> PaddedPart:
+        """See `PaddedPart.moved_on`."""
         last = self._all[:, self._start - 2]
         if part.shape[1] + 2 != self._all.shape[1]:
-            return RoundRow(part, last)
+            return RingPart(part, last)
         if part.shape[1] == 1:
             self._start = (self._start + 1) % 3
             return self
@@ -130,7 +130,7 @@ class RoundRow(Row):
 class TemporalConvInPlace(TemporalConv):
     """Consecutive parts of a video share one buffer."""
 
-    row: ClassVar[type[Row]] = RoundRow
+    row: ClassVar[type[PaddedPart]] = RingPart
 
 
 class MappedUpsample(Upsample):

@@ -21,7 +21,7 @@ from zoetrope.video.resample import degrade
 MOST, TOGETHER = 8, 2**22  # videos that are made together: so many, or fewer that have so many pixels in all
 
 
-class Share(NamedTuple):
+class WorkShare(NamedTuple):
     """This process among `world`."""
 
     rank: int = 0
@@ -46,7 +46,7 @@ class Wanted:
     memory: int | None = None
 
 
-def keep_reference(reference: Reference, shelf: Shelf, count: int, share: Share) -> Iterator[int]:
+def keep_reference(reference: Reference, shelf: Shelf, count: int, share: WorkShare) -> Iterator[int]:
     """Put this process's share of the first `count` real clips on the shelf; yield the number there after each."""
     numbers = range(share.rank, count, share.world)
     for done, number in enumerate(numbers, start=1):
@@ -62,14 +62,14 @@ def together(shape: VideoShape) -> int:
     return min(MOST, max(1, TOGETHER // (shape.frames * shape.height * shape.width)))
 
 
-def batches(count: int, shape: VideoShape, share: Share) -> list[range]:
+def batches(count: int, shape: VideoShape, share: WorkShare) -> list[range]:
     """The numbers of the videos that this process makes, by batch."""
     size = together(shape)
     every = [range(start, min(start + size, count)) for start in range(0, count, size)]
     return every[share.rank :: share.world]
 
 
-def generate(cascade: Cascade, shelf: Shelf, wanted: Wanted, share: Share) -> Iterator[int]:
+def generate(cascade: Cascade, shelf: Shelf, wanted: Wanted, share: WorkShare) -> Iterator[int]:
     """Make this process's share of the videos that are not yet on the shelf; yield the number there after each batch.
 
     Raises ValueError for what `Cascade.stream` refuses.

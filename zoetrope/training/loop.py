@@ -23,6 +23,7 @@ from zoetrope.training.batch import Batch, Batches, BatchSlice
 from zoetrope.training.building import begin_networks
 from zoetrope.training.checkpoints import Keeper, go_on, sweep
 from zoetrope.training.compiling import compile_blocks
+from zoetrope.training.data_notes import log_notes
 from zoetrope.training.faults import FOLDER as FAULTS
 from zoetrope.training.faults import all_names, write_fault
 from zoetrope.training.learner import Learner
@@ -36,7 +37,6 @@ from zoetrope.training.ranks import ALONE, Ranks
 from zoetrope.training.record import read_record, write_record
 from zoetrope.training.spec import Recipe, TrainSpec
 from zoetrope.training.state import TrainState, cut_metrics
-from zoetrope.training.told import tell
 from zoetrope.training.trackers import Track, scalars_of, tracking
 from zoetrope.training.writing import append_text, expect_own, unneeded
 from zoetrope.video import save_image
@@ -183,7 +183,7 @@ class Run:
         encoder = self.recipe.cascade.text
         texts = None if encoder is None else encoded(dataset, EmbeddingCache(encoder, cache), _tell_encoding)
         if self.ranks.leads:
-            tell(self.folder, dataset, texts)
+            log_notes(self.folder, dataset, texts)
             self.ranks.meet()
         batches = Batches(stage=self.stage, spec=spec, dataset=dataset, texts=texts)
         interval, begun = Interval(state.examples), time.perf_counter() - self._before

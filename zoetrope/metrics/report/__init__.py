@@ -18,7 +18,7 @@ SHOWN = 12  # prompts of which the page shows videos
 _HEIGHT = 180  # videos are enlarged to about this many rows, because players blur small ones
 
 
-class StageTold(Config):
+class StageEntry(Config):
     """A stage that ran: its name and shape, and how it was sampled."""
 
     name: str
@@ -37,7 +37,7 @@ class Entry(Config):
     label: str
     name: str
     shape: VideoShape
-    stages: tuple[StageTold, ...]
+    stages: tuple[StageEntry, ...]
     device: str
     dtype: str
     key: str

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 CONTENTS = "data.json"
 
 
-def tell(folder: Path, dataset: Dataset, texts: EmbeddingCache | None) -> None:
+def log_notes(folder: Path, dataset: Dataset, texts: EmbeddingCache | None) -> None:
     """Log which data are unused, and whether the data have changed since this run was last trained.
 
     The data's description is recorded in the run, if that is writable.

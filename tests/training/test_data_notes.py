@@ -13,8 +13,8 @@ from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.store import Store
 from zoetrope.text.words import Words
 from zoetrope.training.batch import Batch, Batches
+from zoetrope.training.data_notes import CONTENTS, log_notes
 from zoetrope.training.loading import encoded
-from zoetrope.training.told import CONTENTS, tell
 from zoetrope.video import Video
 
 from .stages import plan, stage
@@ -37,7 +37,7 @@ def said(run: Path, source: Folder | Mixture | Toybox, caplog: pytest.LogCapture
     caplog.clear()
     dataset = source.open()
     texts = EmbeddingCache(Words(width=8, limit=5), run.parent / "cache")
-    tell(run, dataset, texts)
+    log_notes(run, dataset, texts)
     return [record.getMessage() for record in caplog.records]
 
 
@@ -70,7 +70,7 @@ def test_captions_that_go_by_a_name_are_listed_once(
         texts = encoded(dataset, EmbeddingCache(Words(width=8, limit=5), tmp_path / "cache"), lambda *_: None)
         batches = Batches(stage=stage("base"), spec=plan(), dataset=dataset, texts=texts)
         caplog.clear()
-        tell(tmp_path, dataset, texts)
+        log_notes(tmp_path, dataset, texts)
         return [record.getMessage() for record in caplog.records], [batches.at(0), batches.at(4)]
 
     told, batches = begun(Toybox(scripts=30))
