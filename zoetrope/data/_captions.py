@@ -1,4 +1,4 @@
-"""What may be a caption, wherever it enters: text that can be written, printed and encoded later, on one line."""
+"""Valid captions: text on one line that can be stored, printed and encoded."""
 
 import json
 import re
@@ -16,7 +16,7 @@ _MEANT = {
 
 
 def one_line(text: str) -> str:
-    """A caption with every run of whitespace and line separators as one blank, "" for nothing but these.
+    """A caption with every run of whitespace and line separators replaced by one blank; "" if there is nothing else.
 
     Raises ValueError, a reason that follows the name of the text, for characters that cannot be stored or printed.
     """

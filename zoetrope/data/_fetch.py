@@ -1,8 +1,8 @@
-"""Files from the web, whole, in a folder of the cache: an interrupted download goes on where it was.
+"""Downloads of whole files into the cache; an interrupted download is resumed.
 
-What has arrived lies in `NAME.partial`, with the server's mark of its version in `NAME.partial.mark`; once all of it is
-there, and is what it should be, both lose that ending. A lock lets one process at a time fetch a file, and the others
-find it.
+Partial data are in `NAME.partial`, with the server's mark of the version in `NAME.partial.mark`; when the file is
+complete and valid, both are renamed without ".partial". A lock lets one process at a time download a file, which the
+others then find.
 """
 
 import hashlib
@@ -40,15 +40,15 @@ Room = Callable[[int], None]
 
 
 class Refused(ValueError):
-    """The server says that it has no such file, or none for us, or it gives another; asking again does not help."""
+    """The server has no such file, denies it, or sends another; retrying does not help."""
 
 
 class Unkept(OSError):
-    """What arrives cannot be written here; asking again does not help, and no shard is at fault."""
+    """A download cannot be written to disk; retrying does not help, and the shard is not at fault."""
 
 
 class _Short(OSError):
-    """A download ended before the size that the server had told."""
+    """A download ended before the announced size."""
 
 
 class Mark(NamedTuple):
@@ -78,7 +78,7 @@ class Mark(NamedTuple):
 
     @property
     def exact(self) -> str | None:
-        """The mark that equal bytes alone have in common, None without one."""
+        """A mark that only identical bytes share, None without one."""
         if self.etag is not None:
             return None if self.etag.startswith("W/") else self.etag
         return self.modified
@@ -102,17 +102,17 @@ def expect_local(path: str) -> None:
 
 
 def cached(url: str, folder: Path) -> Path:
-    """Where the file of an address is or will be, in a folder for the address it is under."""
+    """The path in the cache of an address's file, in a folder for the address's parent."""
     where, _, name = url.partition("?")[0].rpartition("/")
     return folder / hashlib.sha256(where.encode()).hexdigest()[:16] / name
 
 
 def fetch(url: str, folder: Path, check: Check, room: Room, size: int | None = None) -> Path:
-    """The file of an address, from the cache or downloaded into it, tried anew after errors of the net.
+    """The file of an address, from the cache or downloaded into it, with retries after network errors.
 
-    `check` says what is wrong with a file that has arrived, and what is wrong is not kept; `room` is told how many
-    bytes are about to come. Raises `Refused` if the server does not give the file, ValueError, with what came last,
-    if it cannot be had, or is not of `size` bytes, and `Unkept` if the folder cannot be written.
+    `check` returns the fault of a downloaded file, which is then deleted; `room` is called with the number of bytes
+    about to arrive. Raises `Refused` if the server denies the file, ValueError, with the last error, if the download
+    fails or has not `size` bytes, and `Unkept` if the folder cannot be written.
     """
     path = cached(url, folder)
     for _ in range(ATTEMPTS):
@@ -137,7 +137,7 @@ def fetch(url: str, folder: Path, check: Check, room: Room, size: int | None = N
 
 @contextmanager
 def _kept_in(folder: Path) -> Iterator[None]:
-    """Errors of the disk as `Unkept`, which tells them from those of the net."""
+    """Turn disk errors into `Unkept`, to distinguish them from network errors."""
     try:
         yield
     except Unkept:
@@ -151,9 +151,9 @@ def _kept_in(folder: Path) -> Iterator[None]:
 
 
 def is_changed(url: str, path: Path) -> bool:
-    """Whether the server has another file by now than the one that was downloaded to `path`.
+    """Whether the server's file has changed since it was downloaded to `path`.
 
-    Raises OSError if it does not tell.
+    Raises OSError if the server does not say.
     """
     known = Mark.read(_mark_of(path))
     headers = {"If-None-Match": known.etag, "If-Modified-Since": known.modified} if known else {}
@@ -240,7 +240,7 @@ def _keep(url: str, path: Path, partial: Path, fault: str | None, kind: str) -> 
 
 
 def _continue(url: str, partial: Path, room: Room) -> str:
-    """Add to what is there until it is whole, begun anew if it has changed since; what kind the server says it is."""
+    """Resume a download to its end, restarting if the file has changed; return the content type."""
     make_way(partial)
     begun = partial.stat().st_size if partial.exists() else 0
     known = Mark.read(_mark_of(partial)) or Mark(None, None)

@@ -1,4 +1,4 @@
-"""The files of a folder, linked folders too, and which of them a name means that is not quite right."""
+"""The files of a folder, including linked folders, and the lookup of slightly misspelt names."""
 
 import os
 import posixpath
@@ -15,17 +15,17 @@ from zoetrope.wording import counted
 
 
 class State(NamedTuple):
-    """What tells a file from another that was there before."""
+    """Size and time of a file, to detect changes."""
 
     size: int
     mtime_ns: int
 
 
 def files_of(folder: Path) -> tuple[dict[str, State], list[Dropped]]:
-    """Every regular file, by its name relative to the folder with "/", sorted, and what is there and is none.
+    """Every regular file, by its name relative to the folder with "/", sorted; and all other entries.
 
-    Hidden files and folders are passed over. Links are followed; a folder that several links lead to is read once, so
-    that circles end.
+    Hidden files and folders are skipped. Links are followed; a folder with several links is read once, so circular
+    links end.
     """
     found: dict[str, State] = {}
     dropped: list[Dropped] = []
@@ -69,10 +69,10 @@ class Names:
         self.folder, self.files = folder, list(files)
 
     def meant(self, name: str, at: str = "") -> str:
-        """The file that a name in the folder `at` means: that of this name, or the only one of another spelling.
+        """The file of a name in the folder `at`: the exact one, or the only one with another spelling.
 
-        Backslashes, other forms of the same accents, and capitals are spelling. Raises ValueError, a reason, with the
-        nearest file, if there is none.
+        Spelling means backslashes, Unicode normal forms, and capitals. Raises ValueError, a reason, with the nearest
+        file, if there is none.
         """
         message = f"names {name[:200]!r}, which"
         wanted = posixpath.join(at, name)

@@ -1,4 +1,4 @@
-"""Which files of a folder have which captions, from the names and the text files alone; media are not opened here."""
+"""The captions of a folder's files, from names and text files alone; media are not opened here."""
 
 import posixpath
 from collections import Counter
@@ -39,7 +39,7 @@ class Clip(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """What a folder holds: clips in its order, what was left out, by name, and what is not used of the clips."""
+    """The contents of a folder: clips in order, dropped files by name, and notes on unused parts of clips."""
 
     kept: tuple[Clip, ...]
     dropped: tuple[Dropped, ...]
@@ -48,7 +48,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder holds, before any video is opened: captions, what has none, and every file's state."""
+    """The contents of a folder before any video is opened: captions, dropped files, and every file's state."""
 
     entries: tuple[Entry, ...]
     dropped: tuple[Dropped, ...]
@@ -85,7 +85,7 @@ def listing(folder: Path, split: str | None) -> Listing:
 
 
 class _Metadata:
-    """What metadata say, from the top of the folder down: what a file further up names is not named again below."""
+    """The entries of metadata files, from the top of the folder down; the topmost file that names a clip wins."""
 
     def __init__(self, names: Names, split: str | None) -> None:
         self.names, self.split = names, split
@@ -95,7 +95,7 @@ class _Metadata:
         self.splits: set[str] = set()
 
     def read(self, path: Path, called: str) -> None:
-        """Take in one metadata file."""
+        """Read one metadata file."""
         above = frozenset(self.named)
         for row in rows(path, called):
             try:
@@ -188,7 +188,7 @@ def _captions_beside(folder: Path, media: list[str], files: Iterable[str]) -> tu
 
 
 def _lonely(files: Iterable[str]) -> Iterator[Dropped]:
-    """Captions of nothing. Text files of other names (README.txt, LICENSE.txt in capitals) are no captions."""
+    """Captions without a media file. Capitalised text files, such as README.txt and LICENSE.txt, are not captions."""
     stems: dict[str, str] = {}
     for name in files:
         stem, kind = _split(name)
@@ -208,7 +208,7 @@ def _lonely(files: Iterable[str]) -> Iterator[Dropped]:
 
 
 def _other_kinds(files: Iterable[str]) -> list[str]:
-    """A note on files of kinds that might be data and are not read."""
+    """A note on files of unsupported kinds that might be data."""
     kinds = Counter(_split(name)[1] for name in files if not _is_media(name))
     found = [(kind, count) for kind, count in kinds.most_common() if kind not in _NO_DATA]
     if not found:
@@ -218,7 +218,7 @@ def _other_kinds(files: Iterable[str]) -> list[str]:
 
 
 def _way_out(media: list[str]) -> list[str]:
-    """What would be right, for a folder in which nothing has a caption."""
+    """A hint for a folder in which nothing has a caption."""
     if not media:
         return []
     folders = sorted({posixpath.dirname(name) for name in media} - {""})

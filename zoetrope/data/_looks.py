@@ -1,7 +1,7 @@
-"""What was found in the files of a folder, kept in the cache between one start and the next.
+"""A cache between starts of what probing found in a folder's files.
 
-Optional: without a cache that can be read and written the files are looked at again. A file that has another size or
-time than it had is looked at again, and everything is with another version of what reads it.
+Optional: without a usable cache files are probed again. A file whose size or time has changed is probed again, and
+every file if the version of the reader has changed.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ class _Looks(Config):
 def remembered(
     folder: Path, names: Sequence[str], states: Mapping[str, State], look: Callable[[Path], Info | str]
 ) -> dict[str, Info | str]:
-    """What is in the files `names` of a folder, or why they cannot be read: known from before, or looked at now."""
+    """The info of the files `names` of a folder, or why they cannot be read: from the cache, or probed now."""
     kept = cache_folder("looks") / f"{_hash(folder)}.json"
     known = _stored_looks(kept)
     found: dict[str, Info | str] = {}
@@ -64,7 +64,7 @@ def _hash(folder: Path) -> str:
 
 
 def _reader() -> str:
-    """What decides what is found in a file."""
+    """The version of the reader, which determines what is found in a file."""
     return f"zoetrope {__version__}, av {version('av')}: {' '.join(field.name for field in fields(Info))}"
 
 
@@ -78,7 +78,7 @@ def _stored_looks(path: Path) -> dict[str, _Look]:
 
 
 def _store_looks(path: Path, files: dict[str, _Look]) -> None:
-    """Keep what was found, whole or not at all, and forget the folders that were looked at longest ago."""
+    """Store the results, whole or not at all, and evict the least recently probed folders."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(_Looks(reader=_reader(), files=files).to_json()))

@@ -1,4 +1,4 @@
-"""The lines of metadata files: what each says of a file, or why it cannot be used. Never more than a line is lost."""
+"""The lines of metadata files: each has fields about a file, or a fault, which affects that line alone."""
 
 import csv
 import re

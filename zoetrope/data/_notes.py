@@ -1,4 +1,4 @@
-"""What of usable files is not used, or not as it is, such as sound, with how many files have it."""
+"""Notes on parts of usable files that are unused or converted, such as sound, with the number of files."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""How much of a disk shards from the web may take: those that were used longest ago go first."""
+"""The disk space for downloaded shards: the least recently used ones are deleted first."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ RESERVE = 2**30  # bytes of the disk that downloads leave free, but at most a tw
 def make_room(needed: int, folder: Path, most: int | None, keep: Path) -> None:
     """Delete shards from the cache in `folder` until `needed` more bytes fit into it, and into `most` bytes in all.
 
-    The file `keep`, in which they are to go on, stays. Raises ValueError if they do not fit even so.
+    The file `keep`, to which they will be appended, stays. Raises ValueError if they do not fit even so.
     """
     there = _downloads(folder, keep)
     begun = keep.stat().st_size if keep.exists() else 0

@@ -1,8 +1,8 @@
-"""What is in a tar shard: read from its headers once, and kept as JSON beside it.
+"""The index of a tar shard: read from its headers once, and stored as JSON beside it.
 
-A sample is what webdataset takes for one: members one after the other whose names are the same up to the first dot of
-the file name. It needs a video or an image and a caption, in `txt` or as "text" of a `json`; of two captions `txt` and
-the shorter name come first.
+Samples are those of webdataset: consecutive members whose names are equal up to the first dot of the file name. A
+sample needs a video or an image and a caption, in `txt` or as "text" of a `json`; of several captions `txt` takes
+precedence, then the shorter name.
 """
 
 import json
@@ -51,10 +51,10 @@ class Index(Config):
     """What a shard of so many bytes, last changed at `mtime_ns`, holds.
 
     Attributes:
-        format: goes up with every change of what is kept, so that it is found out anew.
+        format: increases with every change of the index, so that older ones are rebuilt.
         samples: usable ones, in the shard's order.
-        dropped: what else there is and gives no clip, with the reason.
-        faults: damage to the shard or to a caption, with which a data set is not opened unless it is told to skip it.
+        dropped: everything else, which gives no clip, with the reason.
+        faults: damage to the shard or to a caption; a data set with faults opens only if it may skip them.
     """
 
     format: Literal[2] = 2

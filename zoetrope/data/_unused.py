@@ -1,4 +1,4 @@
-"""What data hold and training does not see, in the same words wherever data are read."""
+"""Reports of data that training does not use, in the same words for all sources."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -29,7 +29,7 @@ class Unused(NamedTuple):
     notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """What every command that reads the data says; equal reasons share a line. [] if there is nothing to tell."""
+        """The messages for every command that reads the data; equal reasons share a line. [] if there are none."""
         head = [f"{self.source}: {len(self.dropped)} dropped:"] if self.dropped else []
         return [*head, *grouped(self.dropped), *(f"{self.source}: {note}" for note in self.notes)]
 

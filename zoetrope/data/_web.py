@@ -1,4 +1,4 @@
-"""Shards and their indices from the web, kept in a folder of the cache: asked for, made, found to be out of date."""
+"""Shards from the web and their indices, in a folder of the cache: downloaded, built, and checked for changes."""
 
 import functools
 import logging
@@ -58,7 +58,7 @@ class Web(NamedTuple):
             return list(pool.map(self._index_or_error, urls))
 
     def refresh(self, urls: Sequence[str]) -> None:
-        """Forget what the server has changed since it was downloaded; what cannot be asked for is used as it is."""
+        """Delete downloads that have changed on the server; if it does not answer, they are used as they are."""
         known = [(url, cached(url, self.folder)) for own in urls for url in (_index_address(own), own)]
         known = [(url, path) for url, path in known if path.exists()]
         with ThreadPoolExecutor(TOGETHER) as pool:

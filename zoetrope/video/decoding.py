@@ -1,4 +1,4 @@
-"""The nearest layer to the file: its packets' times, its pictures upright, square, resized and in sRGB."""
+"""The lowest layer of reading: packet times, and pictures upright, with square pixels, resized and in sRGB."""
 
 import math
 import os
@@ -32,7 +32,7 @@ _SHORT_WHITE = 65283  # what swscale makes 16-bit white of limited range
 
 
 class Packet(NamedTuple):
-    """When a stored picture is shown, in ticks of the stream (None: not told), and for how long (0: not told)."""
+    """When a stored picture is shown, in ticks of the stream (None: unknown), and for how long (0: unknown)."""
 
     pts: int | None
     duration: int
@@ -130,7 +130,7 @@ def _without_unnamed(frame: "av.VideoFrame") -> "av.VideoFrame":
 
 
 def pixel_aspect(stream: "av.VideoStream") -> Fraction:
-    """Width over height of a pixel; 1 where it is not told or not to be believed."""
+    """Width over height of a pixel; 1 where it is missing or implausible."""
     aspect = stream.sample_aspect_ratio
     return aspect if aspect is not None and _ASPECTS[0] <= aspect <= _ASPECTS[1] else Fraction(1)
 
@@ -175,7 +175,7 @@ def is_clear(frame: "av.VideoFrame") -> bool:
 
 
 def _guessed(frame: "av.VideoFrame") -> int | None:
-    """The matrix of colours where none is told: BT.709 for what is high definition, as players take it."""
+    """The default colour matrix of a file without one: BT.709 for high definition, as in players."""
     untold = frame.colorspace == _UNTOLD and not frame.format.is_rgb
     return _BT709 if untold and frame.height * frame.width >= _HD else None
 
@@ -189,7 +189,7 @@ def cut(pixels: np.ndarray, size: Size | None, crop: tuple[float, float]) -> np.
 
 
 def seconds_shown(frame: "av.VideoFrame", fps: float, slack: float) -> float:
-    """For how long the last picture is shown: as stored, at most 60 s; one period where that is told or nothing is."""
+    """How long the last picture is shown: as stored, at most 60 s; one period if nothing else is stored."""
     stored = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else 0.0
     if stored <= 0 or abs(stored - 1 / fps) <= 4 * slack:
         return 1 / fps
@@ -197,7 +197,7 @@ def seconds_shown(frame: "av.VideoFrame", fps: float, slack: float) -> float:
 
 
 def stored_rate(frame: "av.VideoFrame") -> Fraction | None:
-    """The frame rate that a PNG of ours tells."""
+    """The frame rate stored in a PNG that this package wrote."""
     try:
         rate = Fraction(frame.metadata["fps"])
     except (KeyError, ValueError, ZeroDivisionError):

@@ -1,7 +1,7 @@
-"""Opening media files of anybody: regular files and containers of pictures alone, no other file and no network.
+"""Opening untrusted media files: only regular files and containers with pictures, no other files and no network.
 
-What is opened may come from anywhere. FFmpeg is given bytes, never a name; the containers that it may recognise are
-listed; it may open nothing further; and pictures are refused by the size in their header, before memory is taken.
+FFmpeg gets bytes, never a name; the containers that it may recognise are listed; it may not open anything else; and
+pictures that are too large are refused by their header, before memory is allocated.
 """
 
 import io

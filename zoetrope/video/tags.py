@@ -1,4 +1,4 @@
-"""What a file tells about itself: a title, how it was made. Small texts by name, which writers store and this reads.
+"""Tags of a file, such as a title or how it was made: short texts by name, which writers store and this reads.
 
 mp4 and webm keep them in the container, a PNG in text chunks, a GIF as JSON in a comment, a sequence of pictures in a
 JSON file beside them.

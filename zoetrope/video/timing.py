@@ -18,7 +18,7 @@ MOST_MOMENTS = 10_000_000
 
 @dataclass(frozen=True)
 class Timing:
-    """`fps` pictures a second (the mean where it varies); a stored time is late by at most `slack` seconds."""
+    """`fps` pictures per second (the mean if it varies); stored times are late by at most `slack` seconds."""
 
     fps: float
     constant: bool

@@ -1,4 +1,4 @@
-"""Toybox clips that training never saw, on any grid: the truth that super-resolution is measured against."""
+"""Toybox clips that training never saw, on any grid: the ground truth for super-resolution."""
 
 import torch
 

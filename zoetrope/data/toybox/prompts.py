@@ -1,4 +1,4 @@
-"""Prompts that training never saw, with what should be seen, to measure what a model makes of them."""
+"""Prompts that training never saw, with what their videos should show, to evaluate models."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping

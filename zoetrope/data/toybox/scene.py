@@ -25,7 +25,7 @@ class Thing(Config):
 
 
 class Script(Config):
-    """Everything about a clip that a caption can tell, and `wording`, the number that chooses how it is told.
+    """Everything about a clip that a caption can say, and `wording`, the number that selects the words.
 
     `relation` is where the first of two things stands with respect to the second; empty for one thing.
     """
