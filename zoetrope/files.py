@@ -17,7 +17,7 @@ LONGEST = 100  # bytes of a file's own name within the temporary one; file syste
 def cache_folder(name: str) -> Path:
     """A folder of what is kept between runs: `name` in $ZOETROPE_CACHE, or in ~/.cache/zoetrope; it need not exist.
 
-    Where there is no home either it is a folder that nobody can make: nothing is kept.
+    Without a home folder it is one that cannot be created, so nothing is cached.
     """
     try:
         return Path(os.environ.get("ZOETROPE_CACHE") or "~/.cache/zoetrope").expanduser() / name

@@ -26,11 +26,11 @@ log = logging.getLogger(__name__)
 
 FILE = "features.sqlite3"
 MOST = 8 * 2**30
-"""Bytes of features that are kept, beside those that were in use within `GRACE` days."""
+"""Bytes of features to keep, besides those used within `GRACE` days."""
 GRACE = 7
 REMEMBERED = 2**24
-"""Bytes from which on a file's checksum is worth remembering."""
-_WAIT = 20  # seconds for which another process may be writing
+"""Files of at least this many bytes have their checksum cached."""
+_WAIT = 20  # seconds to wait for another process that writes
 _AT_ONCE = 500  # parameters of a query
 _DAY = 86400
 _VERSION = 2
@@ -51,7 +51,7 @@ class Store:
 
     def __init__(self, folder: Path, most: int = MOST, grace: int = GRACE) -> None:
         self.path, self.most, self.grace = folder / FILE, most, grace
-        self.trouble = ""  # why it is not used any more; "" while it is
+        self.trouble = ""  # why it is no longer used; "" while it is
 
     def known(self, encoder: str, keys: Iterable[bytes]) -> set[bytes]:
         """Which keys have features."""
@@ -66,7 +66,7 @@ class Store:
         return self._used(look, set())
 
     def get(self, encoder: str, keys: Iterable[bytes], width: int) -> dict[bytes, Tensor]:
-        """The features of those keys that have some, each read by itself and as it was written."""
+        """The features of the keys that have them; damaged ones are left out."""
 
         def look(base: sqlite3.Connection) -> dict[bytes, Tensor]:
             found, old, bad, today = dict[bytes, Tensor](), list[bytes](), list[bytes](), _today()
@@ -87,7 +87,7 @@ class Store:
         return self._used(look, {})
 
     def put(self, encoder: str, rows: Mapping[bytes, Tensor]) -> bool:
-        """Keep features; whether that worked."""
+        """Store features; return whether that succeeded."""
 
         def write(base: sqlite3.Connection) -> bool:
             today = _today()
@@ -107,10 +107,10 @@ class Store:
         return self._used(lambda base: int(base.execute(query, (encoder,)).fetchone()[0]), 0)
 
     def recall(self, encoder: str, name: str) -> str | None:
-        """What was noted of captions of this name, all of which had features; None if nothing was."""
+        """The note about a named set of captions that all had features; None without one."""
 
         def look(base: sqlite3.Connection) -> str | None:
-            if _version(base) < _VERSION:  # of an older package, and not ours to write to
+            if _version(base) < _VERSION:  # written by an older version
                 return None
             query = "SELECT said FROM listings WHERE encoder = ? AND name = ?"
             found = base.execute(query, (encoder, name)).fetchone()
@@ -119,7 +119,7 @@ class Store:
         return self._used(look, None)
 
     def note(self, encoder: str, name: str, said: str) -> None:
-        """Note something of captions of this name, all of which have features."""
+        """Store a note about a named set of captions that all have features."""
 
         def write(base: sqlite3.Connection) -> None:
             base.execute("INSERT OR REPLACE INTO listings VALUES (?, ?, ?)", (encoder, name, said))
@@ -129,7 +129,7 @@ class Store:
         self._used(write, None, writes=True)
 
     def sha256(self, path: Path) -> str:
-        """The checksum of a file, which of a large one is remembered while the system calls it unchanged."""
+        """The checksum of a file; that of a large one is cached while the file's state is unchanged."""
         if path.stat().st_size < REMEMBERED:
             return checksum(path)
         name = " ".join(map(str, (path.resolve(), *_state(path))))
@@ -144,7 +144,7 @@ class Store:
         return told
 
     def _make_room(self, base: sqlite3.Connection) -> None:
-        """Remove what has not been used for the longest time, until a tenth is free again."""
+        """Remove the least recently used features, until a tenth is free."""
         (size,), (pages,), (free,) = (
             base.execute(f"PRAGMA {name}").fetchone() for name in ("page_size", "page_count", "freelist_count")
         )
@@ -165,7 +165,7 @@ class Store:
         base.executescript("PRAGMA incremental_vacuum")  # `execute` would give back a single page
 
     def _used(self, work: Callable[[sqlite3.Connection], T], otherwise: T, *, writes: bool = False) -> T:
-        """What `work` makes of the open file, or `otherwise` if that fails or if there is none, unless it `writes`."""
+        """`work` on the open file; `otherwise` if that fails, or if there is no file and it does not write."""
         if self.trouble or not (writes or self.path.exists()):
             return otherwise
         for last in (False, True):
@@ -185,7 +185,7 @@ class Store:
             expect_plain(self.path.with_name(FILE + end))  # SQLite would wait for a pipe
         base = sqlite3.connect(self.path, timeout=_WAIT, check_same_thread=False)
         try:
-            base.execute("PRAGMA synchronous = OFF")  # what a crash of the machine damages is begun anew
+            base.execute("PRAGMA synchronous = OFF")  # a file damaged by a crash is recreated
             version = _version(base)
             if version == 0 or (version < _VERSION and os.access(self.path, os.W_OK)):
                 base.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -196,7 +196,7 @@ class Store:
         return base
 
     def _begin_anew(self) -> bool:
-        """Remove a damaged file; whether that worked."""
+        """Remove a damaged file; return whether that succeeded."""
         log.warning("%s: is damaged; it is only a cache, and begun anew", self.path)
         try:
             for path in (self.path.with_name(f"{FILE}-journal"), self.path):
@@ -224,17 +224,17 @@ def _today() -> int:
 
 
 def _sum(encoder: str, key: bytes, tokens: bytes) -> bytes:
-    """What tells that features are those that were written for this key."""
+    """A checksum of the features of a key."""
     return hashlib.blake2b(tokens, digest_size=16, key=hashlib.sha256(encoder.encode() + key).digest()).digest()
 
 
 def checksum(path: Path) -> str:
-    """The sha256 of a file, read once in a process for as long as the system calls it unchanged."""
+    """The sha256 of a file, computed once per process while the file's state is unchanged."""
     return _sha256(path, _state(path))
 
 
 def _state(path: Path) -> tuple[int, ...]:
-    """What the system says of a file, which nobody can set to what it was: its time of change is among it."""
+    """The state of a file, including its change time, which cannot be set back."""
     state = path.stat()
     return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
@@ -247,7 +247,7 @@ def _sha256(path: Path, state: tuple[int, ...]) -> str:
 
 
 def _parts(keys: list[bytes]) -> Iterator[tuple[list[bytes], str]]:
-    """Some keys at a time, and as many question marks."""
+    """The keys in groups, each with as many question marks."""
     for start in range(0, len(keys), _AT_ONCE):
         some = keys[start : start + _AT_ONCE]
         yield some, ", ".join("?" * len(some))

@@ -1,4 +1,4 @@
-"""JSON from files that nobody vouches for: bounded in length, depth and the size of its numbers, and always finite."""
+"""JSON from untrusted files: bounded in length, depth and the size of numbers, which must be finite."""
 
 import json
 import math

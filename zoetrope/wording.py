@@ -6,12 +6,12 @@ UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\
 
 
 def printable(text: str) -> str:
-    """Text from anywhere as a terminal may have it: what would steer it, or change the order of signs, is spelt out."""
+    """Untrusted text made safe for a terminal: control and bidirectional characters are escaped."""
     return UNPRINTABLE.sub(lambda found: _spelt(found[0]), text)
 
 
 def one_line(text: str) -> str:
-    """`printable`, with line breaks and tabs spelt out as well: for names."""
+    """`printable`, with line breaks and tabs escaped as well: for names."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 

@@ -67,7 +67,7 @@ def _shards(folder: Path, clips: Sequence[Clip], size: int | None, count: int | 
 
 
 def _add(tar: tarfile.TarFile, media: Path, text: str, name: str) -> None:
-    """Add a sample: the file as it is and its caption, of which nothing tells when or by whom they were made."""
+    """Add a sample: the unchanged file and its caption, without times and owners."""
     content = text.encode()
     about = tarfile.TarInfo(f"{name}{media.suffix.lower()}")
     about.size = _size(media)

@@ -6,7 +6,7 @@ from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.wording import counted
 
 _TOGETHER = 64
-_MOST = 1024  # captions that are looked at
+_MOST = 1024  # captions to check
 _SHOWN = 60  # letters of a caption
 _SPECIAL = 3  # tokens that are no letters
 

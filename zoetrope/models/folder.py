@@ -36,7 +36,7 @@ def read_spec(folder: Path) -> CascadeSpec:
         raise ValueError(f'{file}: expected an object with a whole number "format"')
     if value.pop("format") > FORMAT:
         raise ValueError(f"{file}: written by a newer version of zoetrope (this one reads format {FORMAT}); upgrade")
-    value.pop("requires", None)  # for people
+    value.pop("requires", None)  # informative only
     try:
         return described(CascadeSpec, value)
     except ValueError as error:
@@ -44,7 +44,7 @@ def read_spec(folder: Path) -> CascadeSpec:
 
 
 def weights_file(folder: Path, stage: str, *, teacher: bool = False) -> Path:
-    """The file with a stage's weights, or its teacher's, which need not be there.
+    """The path of a stage's weights, or its teacher's, which need not exist.
 
     Raises ValueError if links lead out of the folder, see `zoetrope.models.files.inside`.
     """
@@ -59,7 +59,7 @@ def write_model(
     teachers: Mapping[str, Network] = MappingProxyType({}),
     teacher_dtype: torch.dtype = torch.bfloat16,
 ) -> None:
-    """Write a whole model. It appears complete or not at all; an older one in its place is replaced at the end.
+    """Write a whole model. It appears complete or not at all; an older one at its path is replaced at the end.
 
     `networks` and `teachers` hold the networks of spec.stages and spec.teachers by name. Weights are stored in
     bfloat16, those of teachers in `teacher_dtype`, see `zoetrope.models.weights.write_weights`.
@@ -70,7 +70,7 @@ def write_model(
     expect_readable(spec)
     if folder.name in ("", ".."):
         raise ValueError(f"{folder}: expected the name of a folder for the model, got one that cannot be replaced")
-    folder = folder.resolve()  # a link stays, and the model goes where it leads
+    folder = folder.resolve()  # a link is kept, and the model is written to its target
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: expected a new folder or one with a model, got a file")
     if folder.exists() and any(folder.iterdir()) and not (folder / FILE).exists():
@@ -86,7 +86,7 @@ def write_model(
 
 
 def expect_readable(spec: CascadeSpec) -> None:
-    """Raise ValueError unless what is written of the cascade can be read again, as it is."""
+    """Raise ValueError unless the cascade's description can be written and read back unchanged."""
     expect_importable(spec)
     try:
         with trusting(*packages_of(spec)):
@@ -99,6 +99,6 @@ def expect_readable(spec: CascadeSpec) -> None:
 
 
 def _description(spec: CascadeSpec) -> dict[str, Any]:
-    """What cascade.json says; "requires" are the other packages that the model needs."""
+    """The contents of cascade.json; "requires" are the other packages that the model needs."""
     requires = {"requires": packages} if (packages := packages_of(spec)) else {}
     return {"format": FORMAT, **requires, **spec.to_json()}

@@ -79,7 +79,7 @@ def _kept(
         return read(count())
     what |= {"stage": stage.to_json(), "tokens": TOKENS, "code": _code(), "torch": torch.__version__}
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
-    with suppress(ValueError, TypeError):  # nobody but us writes there, as a rule
+    with suppress(ValueError, TypeError):  # entries that someone else wrote
         if (known := _stored(key)) is not None:
             return read(known)
     value = count()

@@ -12,7 +12,7 @@ def compile_blocks(network: Network) -> None:
 
     Names of parameters do not change. Raises ValueError if there is nothing to compile, or no compiler.
     """
-    from torch._dynamo import config  # which reaches for a folder of its own as soon as it is imported
+    from torch._dynamo import config  # its import accesses a folder of its own
     from torch._dynamo.exc import TorchDynamoException
 
     blocks = list(network.blocks())

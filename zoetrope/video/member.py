@@ -1,4 +1,4 @@
-"""A media file inside another file, where it lies as it is: a member of a tar shard."""
+"""A media file stored uncompressed inside another file: a member of a tar shard."""
 
 import os
 from dataclasses import dataclass

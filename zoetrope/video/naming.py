@@ -1,4 +1,4 @@
-"""What the name of a video says: one file, or a sequence of pictures."""
+"""Names of videos: one file, or a sequence of pictures."""
 
 import os
 import re
@@ -10,7 +10,7 @@ SEQUENCE = "frame_%04d.png"
 
 
 def is_address(path: str | os.PathLike[str]) -> bool:
-    """Whether a path is an address such as https://... or s3://..., of which nothing here is read or written."""
+    """Whether a path is an address such as https://... or s3://..., which this package neither reads nor writes."""
     # One "/" is what `pathlib.Path` leaves of two.
     return re.match(r"[a-z][a-z0-9+.-]+:/", os.fsdecode(path), re.IGNORECASE) is not None
 

@@ -76,7 +76,7 @@ def stream(
     size: Size | None = None,
     crop: tuple[float, float] = (0.5, 0.5),
 ) -> Iterator[np.ndarray]:
-    """The pictures (H, W, 3) uint8 that `read` gives, one after the other, decoded as they are asked for.
+    """The pictures (H, W, 3) uint8 of `read`, one by one, decoded on demand.
 
     Memory is needed for a few pictures, whatever the length. The file is closed with the iterator.
     Raises ValueError as `read` does, for what is found out only on the way when it comes to that.
@@ -94,7 +94,7 @@ def stretches(
     size: Size | None = None,
     crop: tuple[float, float] = (0.5, 0.5),
 ) -> Iterator[Video]:
-    """The video that `read` gives, cut into videos of `length` pictures, the last one of what is left."""
+    """The video of `read` in segments of `length` pictures; the last one may be shorter."""
     if length < 1:
         raise ValueError(f"{os.fsdecode(path)}: expected stretches of at least 1 frame, got {length}")
     rate, shown = _opened(path, fps, start, frames, size, crop)
@@ -227,7 +227,7 @@ def _timed(
         if frame.pts is not None and frame.time_base is not None:
             stored = float(frame.pts * frame.time_base) - info.start
         if stored - latest > LONGEST_GAP and number:
-            return  # a wrong time: what follows is shown when nobody waits for it any more
+            return  # an implausible time: drop it and what follows
         latest = max(latest, stored)
         yield latest, frame
 

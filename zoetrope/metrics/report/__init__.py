@@ -14,7 +14,7 @@ from zoetrope.metrics.shelf import Shelf
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
 
-SHOWN = 12  # prompts of which the page shows videos
+SHOWN = 12  # prompts whose videos the page shows
 _HEIGHT = 180  # videos are enlarged to about this many rows, because players blur small ones
 
 
