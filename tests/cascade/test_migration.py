@@ -83,6 +83,16 @@ def test_what_a_recipe_said_of_training_goes_to_its_own_stage() -> None:
     assert found.stages[2:] == known.stages[2:]
 
 
+@pytest.mark.parametrize("inputs", [None, 3, "text", {}])
+@pytest.mark.parametrize("field", ["text_dropout", "augment"])
+def test_inputs_that_are_no_list_are_an_error_of_a_recipe(inputs: object, field: str) -> None:
+    told = load_recipe("mini").to_json()
+    told["cascade"]["stages"][0]["inputs"] = inputs
+    told["training"]["base"][field] = 0.5
+    with pytest.raises(ValueError, match=r"stages\.0: .*inputs"):
+        Recipe.from_json(told)
+
+
 PATHS = [
     ("ssr1.sampling.low_res_logsnr", "ssr1.inputs.low_res.logsnr", 3.0),
     ("base.training.text_dropout", "base.inputs.text.dropout", 0.3),

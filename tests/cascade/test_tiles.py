@@ -15,6 +15,7 @@ from zoetrope.cascade.execution.cost import sampler_bytes, stage_cost
 from zoetrope.cascade.execution.layout import Layout, least_memory, plan_layout
 from zoetrope.cascade.execution.meter import Meter, peak_bytes
 from zoetrope.cascade.execution.run import of_window
+from zoetrope.cascade.execution.streamed import streamed
 from zoetrope.cascade.execution.tiles import Tile, best_tiles, tiled, tiles_of
 from zoetrope.cascade.noise import video_noise, window_noise
 from zoetrope.cascade.sample import Draw, sample_stage, stage_video
@@ -22,6 +23,8 @@ from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion import process
 from zoetrope.diffusion.level import NoiseLevel
+from zoetrope.diffusion.prediction import x_from
+from zoetrope.guidance import Guidance, Share
 from zoetrope.inputs.low_res import low_res_given, usual_inputs
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import fused
@@ -109,6 +112,49 @@ def test_tiles_give_what_the_whole_gives(name: str, guidance: float) -> None:
         whole = in_one_call(calls, Window.whole(SHAPE))(z, level)
         parts = tiled(lambda window: in_one_call(calls, window), tiles)(z, level)
     torch.testing.assert_close(parts, whole, rtol=0, atol=1e-11 if dtype == torch.float64 else 1e-4)
+
+
+class Spread(Guidance):
+    """Three variants, whose shares differ from frame to frame and from step to step."""
+
+    def weights(self, steps: int) -> list[float]:
+        return [1.0] * steps
+
+    def variants(self, given: Conditioning, negative: Conditioning | None) -> list[Conditioning]:
+        return [given, given.without("text"), given]
+
+    def shares(self, step: int, steps: int) -> list[Share]:
+        each = torch.arange(SHAPE.frames) + float(step)
+        return [1 + each, -each / 2, -each / 2]
+
+
+@pytest.mark.parametrize("per_frame", [False, True])
+@pytest.mark.parametrize("rows", [1, 2])
+def test_shares_of_frames_are_those_of_the_frames_in_a_part(rows: int, per_frame: bool) -> None:
+    spec = stage(NETWORKS["two levels"], guidance=Spread(), threshold=None)
+    steps = torch.arange(SHAPE.frames).expand(rows, -1) % 2
+    calls = Calls(
+        stage=spec,
+        network=awake(spec.network.build()).double(),
+        given=words(rows),
+        video=None,
+        noise=lambda purpose, window: window.of(randn(rows, 3, 9, 48, 64, seed=4)),
+        step=lambda level: (level.logsnr < 0).long() if per_frame else 1,
+    )
+    logsnr = (1.0 - 2 * steps) if per_frame else torch.zeros(rows)
+    z, level = randn(rows, 3, 9, 48, 64), NoiseLevel.variance_preserving(logsnr.double())
+    whole, tiles = Window.whole(SHAPE), tiles_of(SHAPE, (4, 48, 64), spec.network.reach())
+    with torch.inference_mode():
+        expected = in_one_call(calls, whole)(z, level)
+        in_tiles = tiled(lambda window: in_one_call(calls, window), tiles)(z, level)
+        in_parts = streamed(calls, whole, 2, keep=False, in_place=False)(z, level)
+        none = calls.network(z, level.logsnr, calls.given.without("text"))
+        own = calls.network(z, level.logsnr, calls.given)
+    at = steps if per_frame else torch.ones(rows, SHAPE.frames)
+    weight = (torch.arange(SHAPE.frames) + at)[:, None, :, None, None] / 2
+    answer = x_from("v", own + weight * (own - none), z, level)
+    for got in (expected, in_tiles, in_parts):
+        torch.testing.assert_close(got, answer, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

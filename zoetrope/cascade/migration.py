@@ -102,6 +102,8 @@ def _with_inputs(stage: Any, moved: Mapping[str, Mapping[tuple[str, str], Any]])
     if not own:
         return stage
     stage = stage_of_today({"fill": None, **stage} if "inputs" not in stage else stage)
+    if not isinstance(stage["inputs"], list):
+        return stage
     inputs = [dict(each) if isinstance(each, dict) else each for each in stage["inputs"]]
     for (kind, field), value in own.items():
         for each in inputs:

@@ -77,17 +77,20 @@ class Calls:
         with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
             return compute()
 
-    def x_hat(self, output: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
-        """x_hat (B, C, F, H, W) from the outputs of all variants at z: guided, and clipped for a static threshold."""
+    def x_hat(self, output: Tensor, z: Tensor, level: NoiseLevel, frames: range) -> Tensor:
+        """x_hat (B, C, f, h, w) from the outputs of all variants at z: guided, and clipped for a static threshold.
+
+        `frames` are those of the video that z holds.
+        """
         if self.variants > 1:
-            output = combined(output.chunk(self.variants), self._shares(level))
+            output = combined(output.chunk(self.variants), self._shares(level, frames))
         x_hat = x_from(self.stage.prediction, output, z, level)
         return x_hat.clamp(-1, 1) if self.stage.sampling.threshold == "static" else x_hat
 
-    def _shares(self, level: NoiseLevel) -> list[Share]:
-        """The share of each variant's output at a level."""
+    def _shares(self, level: NoiseLevel, frames: range) -> list[Share]:
+        """The share of each variant's output in these frames at a level."""
         steps, guidance = self.stage.sampling.steps, self.stage.sampling.guidance
-        every = [guidance.shares(step, steps) for step in range(steps)]
+        every = [[_of_frames(share, frames) for share in guidance.shares(step, steps)] for step in range(steps)]
         return [_value_at(self.step(level), [shares[variant] for shares in every]) for variant in range(self.variants)]
 
     def _in_window(self, window: Window) -> Conditioning:
@@ -104,13 +107,18 @@ class Calls:
         return sampling.guidance.variants(conditioning, self.negative)
 
 
+def _of_frames(share: Share, frames: range) -> Share:
+    """A share in these frames of the video; one number holds for all of them."""
+    return share[..., frames.start : frames.stop] if isinstance(share, Tensor) else share
+
+
 def _value_at(step: float | Tensor, values: Sequence[Share]) -> Share:
     """The value of a step; for the steps (B, F) of frames, that of each frame, (B, F)."""
     if not isinstance(step, Tensor):
         return values[int(step)]
     each = [torch.as_tensor(value, dtype=torch.float64, device=step.device) for value in values]
-    table = torch.stack([value.expand(step.shape[1]) for value in each])
-    return table[step.long(), torch.arange(step.shape[1], device=step.device)]
+    table = torch.stack([value.expand(step.shape) for value in each])
+    return table.gather(0, step.long()[None])[0]
 
 
 def in_one_call(calls: Calls, window: Window) -> Denoise:
@@ -120,6 +128,7 @@ def in_one_call(calls: Calls, window: Window) -> Denoise:
     def run(z: Tensor, level: NoiseLevel) -> Tensor:
         seen, logsnr = calls.repeated(z), calls.repeated(level.logsnr.to(z.dtype))
         conditioning = calls.at_level(level, len(z), given)
-        return calls.x_hat(calls.in_dtype(lambda: calls.network(seen, logsnr, conditioning)), z, level)
+        output = calls.in_dtype(lambda: calls.network(seen, logsnr, conditioning))
+        return calls.x_hat(output, z, level, window.frames)
 
     return run

@@ -36,10 +36,10 @@ def streamed(calls: Calls, window: Window, frames: int, *, keep: bool, in_place:
         x_hat = z if in_place else torch.empty_like(z)
         logsnr = calls.repeated(level.logsnr.to(z.dtype))
         outputs = calls.network.stream(inputs(z), logsnr, calls.at_level(level, len(z), given))
-        for cut in cuts:
+        for part, cut in zip(parts, cuts, strict=True):
             log.debug("stage %s: frame %d of %d", calls.stage.name, cut.start + 1, len(window.frames))
             answer = calls.in_dtype(lambda: next(outputs))
-            x_hat[:, :, cut] = calls.x_hat(answer, z[:, :, cut], level.frames(cut))
+            x_hat[:, :, cut] = calls.x_hat(answer, z[:, :, cut], level.frames(cut), part.frames)
         return x_hat
 
     return run
