@@ -101,7 +101,7 @@ def test_what_is_known_of_a_folder(place: Callable[[Path], None], tmp_path: Path
     [path] = (tmp_path / "cache/looks").iterdir()
     put(place, path)
     assert len(source.open().captions()) == 1
-    assert path.is_file() and not path.is_symlink() and _looks._read(path)  # and it is kept again
+    assert path.is_file() and not path.is_symlink() and _looks._stored_looks(path)  # and it is kept again
 
 
 @pytest.mark.parametrize("place", ALL)
@@ -121,12 +121,12 @@ def test_the_index_of_a_shard(place: Callable[[Path], None], tmp_path: Path) -> 
 
 @pytest.mark.parametrize("place", ALL)
 def test_counts_of_a_plan(place: Callable[[Path], None], tmp_path: Path) -> None:
-    kept._write("key", [1])
+    kept._store("key", [1])
     [path] = (tmp_path / "cache/plans").iterdir()
     put(place, path)
-    assert kept._read("key") is None
-    kept._write("key", [2])
-    assert kept._read("key") == [2]
+    assert kept._stored("key") is None
+    kept._store("key", [2])
+    assert kept._stored("key") == [2]
 
 
 def test_counts_that_have_the_right_sum_and_another_structure(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_counts_that_have_the_right_sum_and_another_structure(tmp_path: Path) ->
     [path] = (tmp_path / "cache/plans").iterdir()
     whole = path.read_bytes()
     for text in ("[1, 2]", "{}", "3", "[1, 2, 3, 4, [[5]], 6]", "[", "[" * 100_000):
-        path.write_text(f"{kept._sum(path.stem, text.encode())}\n{text}")
+        path.write_text(f"{kept._checksum(path.stem, text.encode())}\n{text}")
         assert kept.sampling(stage(), torch.float32, 2**40) == value
         assert path.read_bytes() == whole
 

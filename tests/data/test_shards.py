@@ -173,8 +173,8 @@ def test_an_index_is_made_once_and_anew_when_the_shard_changes(
     folder: Path, media: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Path] = []
-    probe = _tar._made
-    monkeypatch.setattr(_tar, "_made", lambda shard, state: made.append(shard) or probe(shard, state))
+    probe = _tar._made_index
+    monkeypatch.setattr(_tar, "_made_index", lambda shard, state: made.append(shard) or probe(shard, state))
     assert len(texts(Shards(path=str(folder)), range(1))) == len(texts(Shards(path=str(folder)), range(1)))
     assert len(made) == 5 and len(list(folder.glob("*.tar.index.json"))) == 5
     write_tar(folder / "train-002.tar", samples(media, ["new"]))
@@ -190,7 +190,7 @@ def test_an_index_that_cannot_lie_beside_its_shard(
     source = Shards(path=str(folder), cache=str(tmp_path / "cache"))
     assert len(source.open().captions()) == 15
     assert len(list((tmp_path / "cache/indices").rglob("train-000.tar.index.json"))) == 1
-    monkeypatch.delattr(_tar, "_made")  # it is found there
+    monkeypatch.delattr(_tar, "_made_index")  # it is found there
     assert len(source.open().captions()) == 15
 
 

@@ -200,5 +200,5 @@ def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setenv("ZOETROPE_CACHE", str(tmp_path))
     monkeypatch.setattr(kept, "MOST", 2)
     for number in range(4):
-        kept._write(str(number), number)
-    assert len(list((tmp_path / "plans").iterdir())) == 2 and kept._read("3") == 3
+        kept._store(str(number), number)
+    assert len(list((tmp_path / "plans").iterdir())) == 2 and kept._stored("3") == 3
