@@ -33,7 +33,8 @@ class Wanted:
     """The videos to make.
 
     Attributes:
-        prompts: one of each; seed: of their noise, with their own numbers; until: the last stage.
+        prompts: one of each; a cascade without text is told none of them.
+        seed: of their noise, with their own numbers; until: the last stage.
         after: the stage in whose place the reduced real clips of `real` come; None to start from noise.
         memory: the most that the process may hold, in bytes.
     """
@@ -90,7 +91,7 @@ def _made(cascade: Cascade, wanted: Wanted, numbers: range) -> Tensor:
         real = torch.stack([wanted.real(number) for number in numbers])
         start = Start(stage=wanted.after, video=degrade(real, cascade.spec.stage(wanted.after).shape))
     stream = cascade.stream(
-        [wanted.prompts[number] for number in numbers],
+        [None if cascade.spec.text is None else wanted.prompts[number] for number in numbers],
         seed=wanted.seed,
         samples=list(numbers),
         until=wanted.until,
