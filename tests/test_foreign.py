@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from zoetrope.config import Kind, expect_importable, packages_of
 from zoetrope.data import Source
 from zoetrope.data.toybox import Toybox
 from zoetrope.foreign import GROUP, only, running_a_program, trusting
+from zoetrope.models.cascade import Cascade
 from zoetrope.networks import NetworkConfig
 from zoetrope.recipes.mini import recipe
 from zoetrope.samplers import Sampler
@@ -181,6 +183,12 @@ def test_trust_ends_with_its_block_and_does_not_reach_other_threads(lab: Path) -
         trusting("a.b"),
     ):
         pass
+
+
+@pytest.mark.parametrize("trust", ["my_lab", 3, None, [3], ("",), ("my_lab.samplers",)])
+def test_trust_is_a_list_of_packages(trust: Any) -> None:
+    with pytest.raises(ValueError, match=r"trust: expected .* such as .*my_lab"):
+        Cascade.from_pretrained("mini", trust=trust)
 
 
 def test_entry_points_are_short_names(lab: Path) -> None:

@@ -33,7 +33,7 @@ def trusting(*packages: str) -> Iterator[None]:
     Raises ValueError for what is not the name of a top-level package.
     """
     for package in packages:
-        if not package.isidentifier():
+        if not isinstance(package, str) or not package.isidentifier():
             raise ValueError(f"trust: expected the name of a package such as my_lab, got {shown(package)}")
     token = _trusted.set((_trusted.get() or frozenset()) | set(packages))
     try:

@@ -143,3 +143,14 @@ def test_fingerprints_tell_weights_apart(tmp_path: Path) -> None:
     assert Origin("a", path).fingerprint() != first
     path.write_bytes(b"x")
     assert Origin("a", path).fingerprint() != first
+
+
+def test_8_bit_weights_of_another_network_are_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    write_weights(nn.ModuleDict({"other": nn.Linear(4, 4)}), path, torch.int8)
+    with pytest.raises(ValueError, match=r"not the weights of this network: .* missing, .* unexpected, first 'other"):
+        check_weights(module(), path)
+    write_weights(module(), path, torch.int8)
+    save_file(load_file(path) | {"0.weight.scale": torch.ones(4, dtype=torch.int64)}, path)
+    with pytest.raises(ValueError, match=r"'0.weight.scale': expected F64, F32, F16, BF16, .* got I64"):
+        check_weights(module(), path)

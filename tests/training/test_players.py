@@ -222,6 +222,22 @@ def test_what_a_player_cannot_be(tiny: Tiny, tmp_path: Path) -> None:
         PlayerSpec(network=recipe.cascade.stages[0].network, learns=False)
 
 
+class Averaged(Denoising):
+    """The mean of the errors, where those of each example belong."""
+
+    def __call__(self, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
+        return super().__call__(stage, lesson, players).mean()
+
+
+def test_an_objective_returns_one_error_per_example(tiny: Tiny, tmp_path: Path) -> None:
+    run = Run(tiny(objective=Averaged()), "base", tmp_path, CPU)
+    batch = batch_of(run, tmp_path)
+    with pytest.raises(
+        ValueError, match=r"training\.base\.objective: expected one error of 'student' per example, \(\d,\), got \(\)"
+    ):
+        run.learner.gradients(STUDENT, batch, 1)
+
+
 def test_a_plan_counts_all_players(tiny: Tiny) -> None:
     wide = NetworkConfig.from_json({"type": "frame_critic", "width": 4096})
     recipe = tiny()

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 What = Annotated[
     str,
-    typer.Argument(metavar="RECIPE|MODEL", help="A shipped name, a recipe.json or .py file, a folder, or a hub id."),
+    typer.Argument(
+        metavar="RECIPE|MODEL",
+        help="A shipped name, a recipe.json or .py file, a model's folder, a hub id, a run, or a folder of runs.",
+    ),
 ]
 On = Annotated[
     str | None,
@@ -146,14 +149,13 @@ def _stages(
     """The stages to plan, and for a recipe the recipe itself, with their training and distillation."""
     from zoetrope import recipes
     from zoetrope.cascade.tuning import Tuning, tuned
-    from zoetrope.models.finding import locate
-    from zoetrope.models.folder import read_spec
+    from zoetrope.models.opening import open_model
 
     if recipes.is_recipe(what):
         recipe = recipes.load_recipe(what)
         recipe = recipe.overridden(dict(fields))
         return recipe.name, recipe.cascade.until(until), recipe
-    spec = tuned(read_spec(locate(what)), Tuning(fields=fields))
+    spec = tuned(open_model(what).spec, Tuning(fields=fields))
     return spec.name, spec.until(until), None
 
 

@@ -33,9 +33,16 @@ class Wanted:
     """The videos to make.
 
     Attributes:
+<<<<<<< HEAD
         prompts: one per video; seed: of their noise, together with their numbers; until: the last stage.
         after: the stage whose output the reduced real clips of `real` replace; None to start from noise.
         memory: the largest peak of the process, in bytes.
+=======
+        prompts: one of each; a cascade without text is told none of them.
+        seed: of their noise, with their own numbers; until: the last stage.
+        after: the stage in whose place the reduced real clips of `real` come; None to start from noise.
+        memory: the most that the process may hold, in bytes.
+>>>>>>> w-break
     """
 
     prompts: Sequence[str]
@@ -90,7 +97,7 @@ def _generated(cascade: Cascade, wanted: Wanted, numbers: range) -> Tensor:
         real = torch.stack([wanted.real(number) for number in numbers])
         start = Start(stage=wanted.after, video=degrade(real, cascade.spec.stage(wanted.after).shape))
     stream = cascade.stream(
-        [wanted.prompts[number] for number in numbers],
+        [None if cascade.spec.text is None else wanted.prompts[number] for number in numbers],
         seed=wanted.seed,
         samples=list(numbers),
         until=wanted.until,

@@ -3,7 +3,7 @@
 import copy
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
 from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.explain import shown
 from zoetrope.foreign import trusting
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import fused
@@ -101,6 +102,8 @@ class Cascade:
         Raises ValueError if there is no such model, or no teacher, if its description is invalid or names classes of
         untrusted packages, or if several do not fit each other.
         """
+        if isinstance(trust, str) or not isinstance(trust, Iterable):
+            raise ValueError(f"trust: expected a list of packages such as ('my_lab',), got {shown(trust)}")
         with trusting(*trust):
             model = open_model(name_or_list)
         return cls.of(model.originals() if teacher else model, device=device, dtype=dtype)

@@ -60,13 +60,17 @@ class Learner:
         return errors
 
     def errors(self, player: str, lesson: Lesson) -> Tensor:
-        """The error (b,) of a player on each example, with a graph."""
+        """The error (b,) of a player on each example, with a graph. Raises ValueError for errors of another shape."""
         average = self.players[STUDENT].averages.networks[0]
         calls = {AVERAGE: frozen(average, self.dtype)}
         for name, other in self.players.items():
             calls[name] = (frozen if other.learning is None else computing)(other.network, self.dtype)
         calls[player] = computing(self._synced[player].call, self.dtype, learns=True)
-        return errors_of(self.spec.objective, player, self.stage, lesson, calls)
+        errors = errors_of(self.spec.objective, player, self.stage, lesson, calls)
+        if errors.shape != (len(lesson.x),):
+            where, got = f"training.{self.stage.name}.objective", tuple(errors.shape)
+            raise ValueError(f"{where}: expected one error of {player!r} per example, ({len(lesson.x)},), got {got}")
+        return errors
 
     def _batch_errors(self, player: str, batch: Batch) -> Tensor:
         return self.errors(player, lesson_of(batch, self.spec, self.device))
