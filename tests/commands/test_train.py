@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from zoetrope.commands.train import ENDING, _stopping
+from zoetrope.commands._following import ENDING, _stopping
 from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.recipes import load_recipe
 from zoetrope.training.checkpoints import Keeper

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from zoetrope.commands._following import follow, naming
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, at_least, changes, device_named, new_folder
 from zoetrope.commands._talk import Talk
 from zoetrope.commands.train import (
@@ -13,9 +14,7 @@ from zoetrope.commands.train import (
     TensorBoard,
     Wandb,
     expect_data,
-    follow,
     located,
-    naming,
     source_json,
     trackers_json,
 )

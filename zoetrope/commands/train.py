@@ -1,15 +1,12 @@
 """`zoetrope train`: train the stages of a recipe, one or all of them, or resume."""
 
-import shlex
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zoetrope.commands._ending import interrupt
+from zoetrope.commands._following import follow, naming
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, changes, device_named, new_folder
 from zoetrope.commands._stages import (
     FILE,
@@ -27,7 +24,6 @@ from zoetrope.config import packages_of
 from zoetrope.foreign import trusting
 
 if TYPE_CHECKING:
-    from zoetrope.training.loop import Metrics, Run
     from zoetrope.training.spec import Recipe
 
 BEGUN = ("recipe.json", "run.json", "lock.json", "data.json", "base.safetensors")
@@ -64,7 +60,6 @@ Size = Annotated[
 ]
 Frames = Annotated[int | None, typer.Option(help="Frames of the first stage's videos, likewise.", show_default=False)]
 Fps = Annotated[float | None, typer.Option(help="Frames a second of them, likewise.", show_default=False)]
-ENDING = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGBREAK")
 """Ctrl-C, schedulers, a closed terminal, SLURM's --signal, and Ctrl-Break on Windows; no system has all of them."""
 
 
@@ -338,70 +333,3 @@ def expect_data(recipe: "Recipe", stage: str) -> None:
         first = dataset.part(0, shape, Window(range(1), range(1), range(1)))
         if len(first.video) != channels:
             raise ValueError(f"{stage}.network.channels: expected {len(first.video)}, as the data have, got {channels}")
-
-
-def follow(talk: Talk, run: "Run", verb: str, out: Path) -> "Metrics | None":
-    """Train to the end and show progress; Ctrl-C stops after the current step, with a checkpoint.
-
-    `verb` is the command that resumes the folder `out`.
-    """
-    last: Metrics | None = None
-    with _stopping(run, verb, out) as received, talk.bars() as bars:
-        bars.begin(run.stage.name, run.spec.examples)
-        bars.advance(run.state.examples)
-        try:
-            for last in run.train():
-                loss = "-" if last.loss is None else f"{last.loss:.4f}"
-                with suppress(OSError):  # a terminal that is closed ends a training by a signal, and not in here
-                    bars.advance(last.examples, f"loss {loss}, {last.examples_per_second:.1f} examples/s")
-        except FloatingPointError as error:
-            raise ValueError(f"{run.folder}: {error}; try a lower training.phases.0.peak") from None
-    if run.state.examples < run.spec.examples:  # told to stop, or another process was
-        raise interrupt(_kept(run, verb, out), received[-1] if received else 0)
-    return last
-
-
-def _kept(run: "Run", verb: str, out: Path) -> str:
-    """The message when a training is interrupted between steps."""
-    if run.state.examples == 0:
-        return "interrupted before the first step: nothing is kept"
-    return (
-        f"interrupted: a checkpoint is kept at {run.state.examples} examples; "
-        f"to go on: zoetrope {verb} --out {shlex.quote(str(out))} --resume"
-    )
-
-
-@contextmanager
-def naming(out: Path) -> Iterator[None]:
-    """Name the run in system errors that name no file, such as a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if error.strerror and error.filename is None:
-            raise OSError(error.errno, error.strerror, str(out)) from error
-        raise
-
-
-@contextmanager
-def _stopping(run: "Run", verb: str, out: Path) -> Iterator[list[int]]:
-    """Let the first terminating signal end the training between two steps; a second ends it at once.
-
-    Signals that the caller has disabled, as with nohup, stay disabled. Yields the list of received signals.
-    """
-    received: list[int] = []
-
-    def stop(number: int, frame: Any) -> None:
-        received.append(number)
-        for name, handler in before.items():
-            signal.signal(name, handler)
-        if not run.stop():
-            raise interrupt(_kept(run, verb, out), number)
-
-    known = [getattr(signal, name) for name in ENDING if hasattr(signal, name)]
-    kept = [one for one in known if one == signal.SIGINT or signal.getsignal(one) is not signal.SIG_IGN]
-    before = {one: signal.signal(one, stop) for one in kept}
-    try:
-        yield received
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)

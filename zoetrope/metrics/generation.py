@@ -33,16 +33,10 @@ class Wanted:
     """The videos to make.
 
     Attributes:
-<<<<<<< HEAD
-        prompts: one per video; seed: of their noise, together with their numbers; until: the last stage.
+        prompts: one per video; a cascade without text is given none of them.
+        seed: of their noise, together with their numbers; until: the last stage.
         after: the stage whose output the reduced real clips of `real` replace; None to start from noise.
         memory: the largest peak of the process, in bytes.
-=======
-        prompts: one of each; a cascade without text is told none of them.
-        seed: of their noise, with their own numbers; until: the last stage.
-        after: the stage in whose place the reduced real clips of `real` come; None to start from noise.
-        memory: the most that the process may hold, in bytes.
->>>>>>> w-break
     """
 
     prompts: Sequence[str]
