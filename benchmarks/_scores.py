@@ -56,7 +56,7 @@ def _kind(told: Mapping[str, Any]) -> str:
 def _shares(scores: Scores, aspects: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     for name, stages in scores.items():
         for stage, told in stages.items():
-            cells = [_share(told["aspects"].get(aspect)) for aspect in aspects]
+            cells = [_share(told["aspects"].get(aspect), told["videos"]) for aspect in aspects]
             yield TOLD[name], stage, f"{told['prompts']} x {told['videos'] // told['prompts']}", *cells
 
 
@@ -79,12 +79,13 @@ def _each(stages: Mapping[str, Mapping[str, Any]], kind: str) -> Iterator[tuple[
             yield f"{aspect} {name}", str(share["clusters"]), *(f"{c['right']} of {c['samples']}" for c in cells)
 
 
-def _share(share: Mapping[str, Any] | None) -> str:
-    """ "88.3 % (82 to 93)" """
+def _share(share: Mapping[str, Any] | None, videos: int | None = None) -> str:
+    """ "88.3 % (82 to 93)", or "88.3 % of 60 (82 to 93)" where not all `videos` are judged."""
     if share is None:
         return "-"
     value = share["right"] / share["samples"]
-    return f"{100 * value:.1f} % ({100 * share['low']:.0f} to {100 * share['high']:.0f})"
+    count = "" if videos in (None, share["samples"]) else f" of {share['samples']}"
+    return f"{100 * value:.1f} %{count} ({100 * share['low']:.0f} to {100 * share['high']:.0f})"
 
 
 def _table(heads: tuple[str, ...], rows: Any) -> str:
