@@ -98,8 +98,8 @@ def page(numbers: Json) -> Page:
 
     learnt = any(claim.interval.verdict() == "shown" for claim in claims[1 : 1 + len(SAMPLED)])
     short = (
-        "Trained with noise, no stage beats bicubic enlarging of true input yet: verdicts are of what so short a "
-        "training gives."
+        "not shown. Trained with noise, no stage beats bicubic enlarging of true input yet: verdicts are of what "
+        "so short a training gives."
     )
     return Page(claims, rows, draw, limit="" if learnt else short)
 
