@@ -78,7 +78,7 @@ class Claim(NamedTuple):
 
     `apart` are the differences of shares, prompt by prompt, that the interval is of, where it is of such. A claim that
     was added, or whose design changed, when numbers were known is `exploratory`: nothing is shown by it. One whose
-    precondition fails is not `testable`.
+    precondition fails is not `testable`; a `precondition` holds or fails.
     """
 
     text: str
@@ -88,6 +88,7 @@ class Claim(NamedTuple):
     apart: Sequence[float] = ()
     exploratory: bool = False
     testable: bool = True
+    precondition: bool = False
 
     @property
     def verdict(self) -> Verdict:
@@ -97,8 +98,10 @@ class Claim(NamedTuple):
     @property
     def told(self) -> str:
         """The verdict as a cell."""
+        if self.precondition:
+            return {"shown": "holds", "the opposite": "fails"}.get(self.verdict, "not shown to hold")
         if not self.testable:
-            return "not testable"
+            return "not testable" + " (exploratory)" * self.exploratory
         if self.exploratory:
             return f"{'not shown' if self.verdict == 'shown' else self.verdict} (exploratory)"
         return self.verdict
@@ -107,7 +110,7 @@ class Claim(NamedTuple):
         """What is claimed, the estimate, its interval, and the verdict."""
         value, low, high = (self.form(each) for each in self.interval)
         known = f"{low} to {high}" if math.isfinite(self.interval.low) else "none: one seed"
-        return [self.text, value, known, f"**{self.told}**"]
+        return ["*precondition*: " * self.precondition + self.text, value, known, f"**{self.told}**"]
 
 
 def of_shares(text: str, one: Table, other: Table, beyond: float = 0.0) -> Claim:
