@@ -113,7 +113,7 @@ STUDY = Study(
         "training": f"{EXAMPLES:,} examples of four frames, whatever they are: clips of {SCRIPTS} scripts of toybox, "
         f"with {len(FILMED)} colours, or packs of four pictures (60 %), each with a caption of its own",
         "pictures": "a tenth from these scripts and the others from all 40 000; or all of them from these scripts, "
-        "which tells joint training from seeing more things",
+        "to tell joint training from seeing more things",
         "judged": f"{PROMPTS} prompts as in training, one clip each, 32 steps of DDIM, guidance 2, by the recogniser",
         "seen": "clips alone has seen 12,000 clips, the other arms about 4,800 and 7,200 packs of four pictures",
         "baselines": "clips alone; the best constant answer, such as always orange (prompts are not uniform). Of true "

@@ -89,9 +89,8 @@ STUDY = Study(
         "training never showed tells nothing, so that arm can only guess: it is no better than a guess by "
         "construction. That a "
         "language model does better than nothing says little of language models.",
-        "What of shapes?": "Neither arm paints more of them right than the best constant answer: the training is too "
-        "short to say anything "
-        "of words for shapes.",
+        "What of shapes?": "Neither arm paints more of them right than the best constant answer, so nothing is said of "
+        "words for shapes.",
     },
     moves="three seeds, and arms that could carry a meaning over without a language model: characters or parts of "
     "words learnt with the network (reddish contains red), and the word vectors of MiniLM's first layer without its "

@@ -116,8 +116,7 @@ STUDY = Study(
         "eps has more in both. Flicker was measured with the rest and first left out of this page; claims of it were "
         "added when numbers were known, so they are marked exploratory.",
         "Is two steps fair to eps?": "The first step is from pure noise, where an error of eps is e^10 times as large "
-        "in the video. That is what the paper's argument for v is about, but it weighs most with few steps; with 16 "
-        "the difference is not shown.",
+        "in the video. That is what the paper's argument for v is about, but it weighs most with few steps.",
         "Does each arm have the loss that belongs to it?": "No: the weights of losses are cancelled, in both arms "
         "alike. The paper's comparison has each with its own; that was not made.",
         "Could it come from noise?": "The intervals are over seeds and clips; v and eps of one seed share data and "
