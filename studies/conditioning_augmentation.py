@@ -141,8 +141,9 @@ STUDY = Study(
         "is not shown to beat a plain way is not counted, here as on the [page of prediction](prediction.md). On "
         "blurred input not even the stage trained without noise is shown to beat bicubic enlarging.",
         "Does flicker say the same as PSNR?": "Not on noisy input that is sampled without noise: there both arms "
-        "trained with noise flicker less (3.50 and 3.29 % beside 3.90), which is the paper's way, while their PSNR is "
-        "lower. On true input they flicker more; on blurred input so do the estimates. Flicker was measured with PSNR "
+        "trained with noise flicker less (3.50 and 3.29 % beside 3.90), which is the paper's way, while the estimates "
+        "of their PSNR are lower. On true input they flicker more; on blurred input so do the estimates. Flicker was "
+        "measured with PSNR "
         "and first left out of this page; its claims were added when numbers were known, so they are exploratory.",
         "Does the paper say anything of true input?": "Not that training with noise helps there. Those claims tell "
         "whether the arms have learnt their task; their verdicts do not speak against the paper.",
@@ -155,7 +156,7 @@ STUDY = Study(
         "Are these the faults of a generator?": "No: blur and independent noise are simpler than what a base model "
         "gets wrong.",
     },
-    moves="training with noise until it beats bicubic on true input, some ten times as long, and networks that are "
+    moves="training with noise until it beats bicubic on true input, and networks that are "
     "not anchored; input from a base model, with a measure that needs no truth.",
 )
 
