@@ -47,6 +47,13 @@ def hits(videos: Tensor, prompts: Sequence[Prompt], fps: float) -> Columns:
     return found
 
 
+def constant(prompts: Sequence[Prompt], aspect: str) -> float:
+    """The share that is right of the one answer that is right most often."""
+    things = [prompt.script.things[0] for prompt in prompts]
+    answers = [(thing.colour, thing.shape) if aspect == "all" else getattr(thing, aspect) for thing in things]
+    return max(map(answers.count, answers)) / len(answers)
+
+
 def saturation(videos: Tensor) -> list[float]:
     """Of each video the share of its values that lie beyond EDGE on either side."""
     shares: list[float] = (videos.abs() > EDGE).double().flatten(1).mean(1).tolist()

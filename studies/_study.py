@@ -76,7 +76,9 @@ def shortened(phase: Phase, scale: float) -> Phase:
 class Claim(NamedTuple):
     """What a study says: a difference that is above `beyond` if the paper's finding holds here.
 
-    `apart` are the differences of shares, prompt by prompt, that the interval is of, where it is of such.
+    `apart` are the differences of shares, prompt by prompt, that the interval is of, where it is of such. A claim that
+    was added, or whose design changed, when numbers were known is `exploratory`: nothing is shown by it. One whose
+    precondition fails is not `testable`; a `precondition` holds or fails.
     """
 
     text: str
@@ -84,17 +86,31 @@ class Claim(NamedTuple):
     form: Callable[[float], str]
     beyond: float = 0.0
     apart: Sequence[float] = ()
+    exploratory: bool = False
+    testable: bool = True
+    precondition: bool = False
 
     @property
     def verdict(self) -> Verdict:
         """What the interval says, and nobody else."""
         return self.interval.verdict(self.beyond)
 
+    @property
+    def told(self) -> str:
+        """The verdict as a cell."""
+        if self.precondition:
+            return {"shown": "holds", "the opposite": "fails"}.get(self.verdict, "not shown to hold")
+        if not self.testable:
+            return "not testable" + " (exploratory)" * self.exploratory
+        if self.exploratory:
+            return f"{'not shown' if self.verdict == 'shown' else self.verdict} (exploratory)"
+        return self.verdict
+
     def row(self) -> list[str]:
         """What is claimed, the estimate, its interval, and the verdict."""
         value, low, high = (self.form(each) for each in self.interval)
         known = f"{low} to {high}" if math.isfinite(self.interval.low) else "none: one seed"
-        return [self.text, value, known, f"**{self.verdict}**"]
+        return ["*precondition*: " * self.precondition + self.text, value, known, f"**{self.told}**"]
 
 
 def of_shares(text: str, one: Table, other: Table, beyond: float = 0.0) -> Claim:
@@ -127,7 +143,9 @@ def share_interval(table: Table) -> str:
     return f"{found.low:.0%} to {found.high:.0%}"
 
 
-ONE_SEED = "One training of each arm tells nothing of how much another would differ; and there are confounds."
+ONE_SEED = (
+    "not shown. One training of each arm tells nothing of how much another would differ; and there are confounds."
+)
 
 
 def points(share: float) -> str:
@@ -352,7 +370,7 @@ def written(study: Study, numbers: Json, page: Page) -> str:
     parts = [
         f"# {study.title}",
         f"**The paper**: {study.finding}",
-        f"**Here**: not shown. {page.limit}" if page.limit else "**Here**:",
+        f"**Here**: {page.limit}" if page.limit else "**Here**:",
         markdown([["claim", "estimate", "95 % interval", "verdict"], *(claim.row() for claim in page.claims)]),
         f"![{study.title}]({study.name}.png)",
         markdown(page.table),

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from _enlarged import BASELINES, CLIPS, STEPS, blurred, enlarged, given, mean, more, plainly, told
+from _enlarged import BASELINES, CLIPS, COLUMNS, STEPS, blurred, enlarged, given, mean, more, plainly, told
 from _recipes import ENLARGING, LARGE, SPAN, enlarger
 from _study import Arm, Claim, Folders, Json, Kept, Page, Study, main, unit
 from torch import Tensor
@@ -56,32 +56,41 @@ def page(numbers: Json) -> Page:
     """The findings and the plot."""
     damages = ("blurred", "noisy")
 
-    def nearer(text: str, what: str, one: str, other: str) -> Claim:
-        return Claim(f"{what} input: {text}", more(numbers[what][one], numbers[what][other]), unit("dB"))
+    def precondition(text: str, what: str, one: str, other: str) -> Claim:
+        apart = more(numbers[what][one], numbers[what][other])
+        return Claim(f"{what} input: {text}", apart, unit("dB"), precondition=True)
 
-    claims = [
-        nearer("trained without noise, nearer than bicubic", "true", "without", "bicubic"),
-        *(
-            nearer(f"trained with {arm} noise, nearer than bicubic", "true", f"{arm}, no noise", "bicubic")
-            for arm in SAMPLED
-        ),
-        *(
-            nearer(f"trained with {arm} noise, nearer than without", "true", f"{arm}, no noise", "without")
-            for arm in SAMPLED
-        ),
-    ]
-    for what in damages:
-        best = max(BASELINES, key=lambda way: mean(numbers[what][way]))
-        claims.append(nearer(f"trained without noise, nearer than {best}", what, "without", best))
+    def nearer(text: str, what: str, one: str, testable: bool) -> Claim:
+        apart = more(numbers[what][one], numbers[what]["without"])
+        return Claim(f"{what} input: {text}, nearer than without", apart, unit("dB"), testable=testable)
+
+    def steadier(text: str, what: str, one: str, testable: bool) -> Claim:
+        apart = more(numbers[what]["without"], numbers[what][one], "flicker")
+        form = unit("% of the range")
+        told = f"{what} input: {text}, flickers less than without"
+        return Claim(told, apart, form, exploratory=True, testable=testable)
+
+    clean = {"without": "without", **{arm: f"{arm}, no noise" for arm in SAMPLED}}
+    names = {"without": "trained without noise", **{arm: f"trained with {arm} noise" for arm in SAMPLED}}
+    learnt = {arm: precondition(f"{names[arm]}, nearer than bicubic", "true", clean[arm], "bicubic") for arm in clean}
+    holds = {arm: learnt[arm].verdict == learnt["without"].verdict == "shown" for arm in SAMPLED}
+    claims = list(learnt.values())
+    for what in ("true", *damages):
+        copes = True
+        if what in damages:
+            best = max(BASELINES, key=lambda way: mean(numbers[what][way]))
+            claims.append(precondition(f"trained without noise, nearer than {best}", what, "without", best))
+            copes = claims[-1].verdict == "shown"
         for arm in SAMPLED:
-            with_noise = f"trained with {arm} noise"
-            claims += [
-                nearer(f"{with_noise}, sampled at {FIXED}, nearer than without", what, f"{arm}, {FIXED}", "without"),
-                nearer(f"{with_noise}, sampled without, nearer than without", what, f"{arm}, no noise", "without"),
-            ]
-    rows = [["PSNR, dB", *(f"{what} input" for what in ("true", *damages))]]
+            ways = {f"{names[arm]}, sampled without": f"{arm}, no noise"}
+            if what in damages:
+                ways[f"{names[arm]}, sampled at {FIXED}"] = f"{arm}, {FIXED}"
+            for text, one in ways.items():
+                claims += [make(text, what, one, holds[arm] and copes) for make in (nearer, steadier)]
+    kinds = [(key, what) for key in ("psnr", "flicker") for what in ("true", *damages)]
+    rows = [["", *(f"{what} input: {COLUMNS[key]}" for key, what in kinds)]]
     for name in numbers["true"]:
-        rows.append([name, *(told(numbers[what][name]) for what in ("true", *damages))])
+        rows.append([name, *(told(numbers[what][name], key) for key, what in kinds)])
 
     def draw(axes: Any) -> None:
         for axis, what in zip(axes, damages, strict=True):
@@ -96,12 +105,11 @@ def page(numbers: Json) -> Page:
             axis.set_xticks(range(len(RATIOS)), list(RATIOS))
         axes[0].legend(frameon=False)
 
-    learnt = any(claim.interval.verdict() == "shown" for claim in claims[1 : 1 + len(SAMPLED)])
     short = (
-        "Trained with noise, no stage beats bicubic enlarging of true input yet: verdicts are of what so short a "
-        "training gives."
+        "not testable. Trained with noise, no stage beats bicubic enlarging of true input, so none is shown to have "
+        "learnt its task."
     )
-    return Page(claims, rows, draw, limit="" if learnt else short)
+    return Page(claims, rows, draw, limit="" if any(holds.values()) else short)
 
 
 STUDY = Study(
@@ -129,21 +137,26 @@ STUDY = Study(
     page=page,
     doubts={
         "Could it come from a bad baseline?": "Partly, yes. Without noise in training the stage beats bicubic "
-        "enlarging of true input; with it neither arm does, after as many stretches. So this shows that augmentation "
-        "makes the task harder to learn, not what a stage that has learnt it would do with faulty input: of that, "
-        "nothing.",
+        "enlarging of true input; with it neither arm does, after as many stretches. A difference of arms of which one "
+        "is not shown to beat a plain way is not counted, here as on the [page of prediction](prediction.md). On "
+        "blurred input not even the stage trained without noise is shown to beat bicubic enlarging.",
+        "Does flicker say the same as PSNR?": "Not on noisy input that is sampled without noise: there both arms "
+        "trained with noise flicker less (3.50 and 3.29 % beside 3.90), which is the paper's way, while the estimates "
+        "of their PSNR are lower. On true input they flicker more; on blurred input so do the estimates. Flicker was "
+        "measured with PSNR "
+        "and first left out of this page; its claims were added when numbers were known, so they are exploratory.",
         "Does the paper say anything of true input?": "Not that training with noise helps there. Those claims tell "
         "whether the arms have learnt their task; their verdicts do not speak against the paper.",
         "Could it come from noise?": "The intervals are over seeds and clips. Strong noise was trained first; mild "
         "was added when that turned out below bicubic.",
         "Was the level when sampling chosen to suit?": "It was fixed before anything was measured. It did not suit: "
-        "less noise is better on every input, as an anchored network shows on its answer what noise it is given.",
+        "PSNR is higher with less noise on every input.",
         "Is noise on the input not what training with noise is made for?": "Yes; blur, which no arm was trained on, "
         "stands apart.",
         "Are these the faults of a generator?": "No: blur and independent noise are simpler than what a base model "
         "gets wrong.",
     },
-    moves="training with noise until it beats bicubic on true input, some ten times as long, and networks that are "
+    moves="training with noise until it beats bicubic on true input, and networks that are "
     "not anchored; input from a base model, with a measure that needs no truth.",
 )
 
