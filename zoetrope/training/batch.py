@@ -103,7 +103,7 @@ class Batch:
         given = self.conditioning.blank(1)
         part = torch.zeros(1, dtype=torch.int64)
         blank = replace(self, x=zeros, conditioning=given, eps=zeros, part=part, names=("",), counted=None)
-        known = None if self.known is None else torch.zeros_like(self.known[:1])
+        known = None if self.known is None else self.known.new_zeros(1, self.known.shape[1])
         return replace(blank, known=known, frame_times=None)
 
 

@@ -39,6 +39,10 @@ class KnownFrames(Kind, ABC):
     def shown(self, room: int, whole: int, draw: torch.Generator) -> Shown:
         """What an example with `room` frames shows; the stage's own clips have `whole` frames, room <= whole."""
 
+    def lengths(self, whole: int) -> set[int]:
+        """The lengths, in frames, of the clips that examples are taken from."""
+        return {whole}
+
     def check(self, whole: int, source: bool) -> None:
         """Raise ValueError if this cannot be learnt by a stage with clips of `whole` frames.
 

@@ -40,6 +40,10 @@ class AnyFrames(KnownFrames):
         numbers = torch.cat([made, known]).sort().values
         return Shown(numbers, torch.isin(numbers, known), length)
 
+    def lengths(self, whole: int) -> set[int]:
+        """See `KnownFrames`."""
+        return {self.length or whole}
+
     def check(self, whole: int, source: bool) -> None:
         """See `KnownFrames`."""
         if source:

@@ -19,6 +19,10 @@ class Independent(KnownFrames):
         """See `KnownFrames`."""
         return self.of.shown(room, whole, draw)._replace(independent=True)
 
+    def lengths(self, whole: int) -> set[int]:
+        """See `KnownFrames`."""
+        return self.of.lengths(whole)
+
     def check(self, whole: int, source: bool) -> None:
         """See `KnownFrames`."""
         self.of.check(whole, source)

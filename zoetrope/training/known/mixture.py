@@ -31,6 +31,10 @@ class KnownMixture(KnownFrames):
         chosen = int(torch.multinomial(weights, 1, generator=draw))
         return self.parts[chosen].known.shown(room, whole, draw)
 
+    def lengths(self, whole: int) -> set[int]:
+        """See `KnownFrames`."""
+        return {length for part in self.parts for length in part.known.lengths(whole)}
+
     def check(self, whole: int, source: bool) -> None:
         """See `KnownFrames`."""
         for part in self.parts:
