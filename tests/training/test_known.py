@@ -53,8 +53,8 @@ def test_evenly_spaced_frames_lie_in_the_clip(room: int, more: int, seed: int) -
 @drawn(st.integers(2, 20), st.integers(0, 100), st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 2**31))
 def test_any_frames_given_any_others(room: int, more: int, share: float, seed: int) -> None:
     shown = AnyFrames(length=room + more, share=share).shown(room, room, generator(seed))
-    assert 1 <= len(shown.numbers) <= room and shown.length == room + more
-    assert (shown.numbers.diff() > 0).all() and shown.numbers[0] >= 0 and shown.numbers[-1] < room + more
+    assert 1 <= len(shown.frames) <= room and shown.length == room + more
+    assert (shown.frames.diff() > 0).all() and shown.frames[0] >= 0 and shown.frames[-1] < room + more
     assert not shown.known.all() and (share > 0 or not shown.known.any())
 
 
@@ -76,7 +76,7 @@ def test_a_prefix_has_every_length_alike() -> None:
 
 
 def test_without_known_frames_clips_are_spread_over_their_seconds() -> None:
-    assert NoKnown().shown(4, 16, generator(0)).numbers.tolist() == [0, 4, 8, 12]
+    assert NoKnown().shown(4, 16, generator(0)).frames.tolist() == [0, 4, 8, 12]
 
 
 def test_known_frames_are_clean_and_have_no_loss(cache: Path) -> None:

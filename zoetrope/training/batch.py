@@ -230,8 +230,8 @@ class Batches:
     def _frames(self, number: int, shown: Shown, room: int) -> tuple[Tensor, Example]:
         """The shown frames (C, room, H, W) of a clip, filled up with frames of the next one; and the clip."""
         shape = self.stage.shape.with_(frames=shown.length)
-        clip = self.dataset.frames(number, shape, shown.numbers.tolist())
-        more = room - len(shown.numbers)
+        clip = self.dataset.frames(number, shape, shown.frames.tolist())
+        more = room - len(shown.frames)
         if not more:
             return clip.video, clip
         other = self.dataset.frames(number + 1, shape, list(range(more)))
@@ -246,8 +246,8 @@ class Batches:
         alone[frames:] = True
         if shown is None or pack:
             return _Roles(seconds, known, alone, counted)
-        shows = len(shown.numbers)
-        seconds[:shows] = shown.numbers / fps
+        shows = len(shown.frames)
+        seconds[:shows] = shown.frames / fps
         known[:shows] = shown.known
         alone[shows:] = True
         counted[:frames] = ~known[:frames] & ~alone[:frames]

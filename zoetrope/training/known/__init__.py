@@ -17,14 +17,14 @@ class Shown(NamedTuple):
     """What an example shows of a clip.
 
     Attributes:
-        numbers: the frames of the clip that are shown, (f,) int64, ascending. If these are fewer than the example has
+        frames: those of the clip that are shown, (f,) int64, ascending. If these are fewer than the example has
             room for, frames of another clip fill it; they have no loss, and no information passes to or from them.
         known: which of these frames are known, (f,) bool.
         length: the number of frames of the clip, at the stage's frame rate.
         independent: whether every frame has its own noise level, instead of one for all that are not known.
     """
 
-    numbers: Tensor
+    frames: Tensor
     known: Tensor
     length: int
     independent: bool = False

@@ -11,4 +11,4 @@ class NoKnown(KnownFrames):
     def shown(self, room: int, whole: int, draw: torch.Generator) -> Shown:
         """See `KnownFrames`."""
         shown = in_a_row(torch.zeros(room, dtype=torch.bool), whole)
-        return shown._replace(numbers=shown.numbers * whole // room)
+        return shown._replace(frames=shown.frames * whole // room)
