@@ -21,7 +21,7 @@ from zoetrope.commands._stages import (
 )
 from zoetrope.commands._talk import Talk
 from zoetrope.config import packages_of
-from zoetrope.foreign import trusting
+from zoetrope.config.foreign import trusting
 
 if TYPE_CHECKING:
     from zoetrope.training.spec import Recipe

@@ -7,10 +7,10 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from zoetrope.cascade.migration import path_of_today, recipe_of_today, recipe_path_of_today
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.conditioning import Weight
 from zoetrope.config import Config, overridden, parse_json, unknown
 from zoetrope.data import Source
 from zoetrope.diffusion.loss import LossWeight
-from zoetrope.guidance.text import Weight
 from zoetrope.models.weights import Missing
 from zoetrope.shapes import VideoShape
 from zoetrope.training.adapters import Lora
