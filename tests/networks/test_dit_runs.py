@@ -19,7 +19,7 @@ from zoetrope.layers.fused import FAST, fused
 from zoetrope.layers.tokens import ScaledNorm
 from zoetrope.networks import Clips
 from zoetrope.networks.dit import DiTConfig
-from zoetrope.planning.count import dry, flops_of
+from zoetrope.planning.count import dry
 from zoetrope.planning.work import TOKENS, sampling, training
 from zoetrope.shapes import VideoShape
 from zoetrope.training.optimizers import optimizers
