@@ -19,6 +19,7 @@ from zoetrope.layers.tokens import patches, video_of
 from zoetrope.networks import Clips, Network
 from zoetrope.networks._dit import DiT
 from zoetrope.networks.dit import SIZES, DiTConfig
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
 
 WIDTH = 8  # of text
 EXACT = {"rtol": 0, "atol": 1e-10}
@@ -220,6 +221,14 @@ def test_a_pack_gives_and_teaches_what_its_clips_do_alone(attention: str, modula
     for name, gradient in together.items():
         assert gradient.any(), name
         torch.testing.assert_close(gradient, alone[name], rtol=1e-10, atol=1e-10, msg=name)
+
+
+def test_networks_that_cannot_pack_compute_one_after_the_other() -> None:
+    level = Level(width=8, temporal=("convolution",))
+    network = awake(VideoUNetConfig(text_width=WIDTH, embedding=16, levels=(level,)).build()).double()
+    videos = [clip(2, 3, 4, 6), clip(1, 1, 6, 4, seed=1)]
+    for made, video in zip(network.pack(videos), videos, strict=True):
+        assert torch.equal(made, network(*video)) and made.shape == video.z.shape
 
 
 def test_frames_in_another_order_give_the_same_frames() -> None:

@@ -164,11 +164,12 @@ class DiT(Network):
         )
         axes = time[:, :, None, None, None], down[None, None, :, None, None], across[None, None, None, :, None]
         if config.attention == "full":
-            made = (grid_phases(axes, config.head, config.slowest),)
+            made = [grid_phases(axes, config.head, config.slowest)]
         else:
             in_frame = grid_phases(axes[1:], config.head, config.slowest)
-            made = in_frame, phases(axes[0], config.head // 2, config.slowest)
-        return made if clip.z.dtype == torch.float64 else tuple(one.to(torch.complex64) for one in made)
+            made = [in_frame, phases(axes[0], config.head // 2, config.slowest)]
+        precise = torch.complex128 if clip.z.dtype == torch.float64 else torch.complex64
+        return tuple(one.to(precise) for one in made)
 
     def _seen(self, clip: Clips) -> Tensor | None:
         """Which frames each frame may look at, (B, F, F): independent images only at themselves. None: at all."""
@@ -196,10 +197,10 @@ class DiT(Network):
             out = self.sum_of_product(out, gain[:, None, :, None, None], video)
         if leaving is None:
             return out
-        levels = clip.logsnr, clip.conditioning.numbers["low_res_logsnr"]
-        if {level.ndim for level in levels} == {1, 2}:
-            levels = tuple(per_frame(level, clip.z.shape[2]) for level in levels)
-        known = anchor(given[0], given[1], *levels)
+        logsnr, of_low_res = clip.logsnr, clip.conditioning.numbers["low_res_logsnr"]
+        if logsnr.ndim != of_low_res.ndim:
+            logsnr, of_low_res = (per_frame(level, clip.z.shape[2]) for level in (logsnr, of_low_res))
+        known = anchor(given[0], given[1], logsnr, of_low_res)
         return known + departure(self.sum_of_product(out, leaving, known))
 
 
