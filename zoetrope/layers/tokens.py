@@ -124,10 +124,10 @@ class TokenAttention(nn.Module):
         if self.over == "time":
             return self._over_time(q, k, v, seen)
         if self.over == "space":
-            inside = (x.flatten(2, 3).flatten(0, 1) for x in (q, k, v))
-            return _attended(*inside).view(q.shape)
+            inside = [x.flatten(2, 3).flatten(0, 1) for x in (q, k, v)]
+            return _attended(inside).view(q.shape)
         if seen is None and not self.causal:
-            return _attended(*(x.flatten(1, 3) for x in (q, k, v))).view(q.shape)
+            return _attended([x.flatten(1, 3) for x in (q, k, v)]).view(q.shape)
         return torch.stack([self._of_frame(index, q, k, v, seen) for index in range(q.shape[1])], dim=1)
 
     def _of_frame(self, index: int, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
@@ -136,8 +136,8 @@ class TokenAttention(nn.Module):
         mask = None
         if seen is not None:
             mask = seen[:, index, :end].repeat_interleave(q.shape[2] * q.shape[3], dim=1)[:, None, None]
-        rows = (x.flatten(1, 3) for x in (q[:, index : index + 1], k[:, :end], v[:, :end]))
-        return _attended(*rows, mask=mask).view(q[:, index].shape)
+        rows = [x.flatten(1, 3) for x in (q[:, index : index + 1], k[:, :end], v[:, :end])]
+        return _attended(rows, mask).view(q[:, index].shape)
 
     def _over_time(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
         b, f, height, width = q.shape[:4]
@@ -149,14 +149,14 @@ class TokenAttention(nn.Module):
             mask = earlier[None] if seen is None else seen & earlier
         if mask is not None and len(mask) > 1:
             mask = mask.repeat_interleave(height * width, dim=0)
-        rows = (x.flatten(2, 3).transpose(1, 2).flatten(0, 1) for x in (q, k, v))  # (B HW, F, heads, d)
-        mixed = _attended(*rows, mask=None if mask is None else mask[:, None], causal=self.causal and mask is None)
+        rows = [x.flatten(2, 3).transpose(1, 2).flatten(0, 1) for x in (q, k, v)]  # (B HW, F, heads, d)
+        mixed = _attended(rows, None if mask is None else mask[:, None], causal=self.causal and mask is None)
         return mixed.unflatten(0, (b, height, width)).movedim(3, 1)
 
 
-def _attended(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+def _attended(q_k_v: Sequence[Tensor], mask: Tensor | None = None, causal: bool = False) -> Tensor:
     """Attention among the rows of (N, L, heads, d), with a mask that broadcasts to (N, heads, L, L')."""
-    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    q, k, v = (x.transpose(1, 2) for x in q_k_v)
     return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal).transpose(1, 2).contiguous()
 
 
