@@ -2,6 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self
 
@@ -65,6 +66,16 @@ class Dataset(ABC):
         """`example` cropped to a window; override it where a part costs less than the whole."""
         whole = self.example(index, shape)
         return whole._replace(video=window.of(whole.video))
+
+    def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
+        """Some frames of `example`, by their numbers and in this order; override it where these cost less.
+
+        Raises ValueError for a number that the clip does not have.
+        """
+        if wrong := [number for number in numbers if not 0 <= number < shape.frames]:
+            raise ValueError(f"numbers: expected frames from 0 to {shape.frames - 1}, got {wrong[0]}")
+        whole = self.example(index, shape)
+        return whole._replace(video=whole.video[:, list(numbers)])
 
     def gives(self, shape: VideoShape) -> bool:
         """Whether there is anything on that grid: a set of images has no clips."""
