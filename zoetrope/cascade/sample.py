@@ -17,7 +17,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import dynamically_thresholded, keeping, per_step
 from zoetrope.diffusion.level import NoiseLevel
-from zoetrope.inputs import Noise
+from zoetrope.inputs import WindowNoise
 from zoetrope.inputs.text import TEXT
 from zoetrope.networks import Network
 from zoetrope.routines import Ready
@@ -49,7 +49,7 @@ class Draw:
     memory: int | None = None
     layout: Layout | None = None
     scheme: Scheme = "philox"
-    noise: Noise | None = None
+    noise: WindowNoise | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in (torch.float32, torch.bfloat16, torch.float16):

@@ -143,7 +143,10 @@ class Block(nn.Module):
         return self._after(h, context)
 
     def stream(self, parts: Iterable[Tensor], context: Callable[[], "PartContext"]) -> Iterator[Tensor]:
-        """`forward` for a video in parts, in a block without temporal attention. `told()` restarts the conditioning."""
+        """`forward` for a video in parts, in a block without temporal attention.
+
+        `context()` makes the conditioning of the parts, from the first one on.
+        """
         before, after = context(), context()
         parts = (self._before(h, before(h).e) for h in parts)
         if self.temporal_conv is not None:
@@ -176,11 +179,11 @@ class PartContext:
     """The conditioning of consecutive parts of a video."""
 
     def __init__(self, context: BlockContext):
-        self._told, self._start = context, 0
+        self._context, self._start = context, 0
 
     def __call__(self, h: Tensor) -> BlockContext:
         """The conditioning of the next part, h (B, f, H, W, D)."""
-        if self._told.e.shape[1] == 1:
-            return self._told
+        if self._context.e.shape[1] == 1:
+            return self._context
         start, self._start = self._start, self._start + h.shape[1]
-        return self._told._replace(e=self._told.e[:, start : self._start])
+        return self._context._replace(e=self._context.e[:, start : self._start])

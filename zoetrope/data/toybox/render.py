@@ -16,7 +16,7 @@ from zoetrope.data.toybox.solids import cover, solid
 from zoetrope.data.toybox.vocabulary import BACKGROUNDS, SOLID_SHAPES
 from zoetrope.shapes import VideoShape, Window
 
-Video = NDArray[np.float32]
+Pictures = NDArray[np.float32]
 
 # How far an object may reach beyond its radius: corners, and the halo of neon.
 _REACH = {"neon": 1.75}
@@ -27,7 +27,7 @@ _HATCH = 0.09
 _BLOCKS = 24
 
 
-class Grid(NamedTuple):
+class PixelGrid(NamedTuple):
     """Where the centres of columns x (w,) and rows y (h,) lie, in frame heights from the middle, and a pixel's size."""
 
     x: NDArray[np.float64]
@@ -35,13 +35,13 @@ class Grid(NamedTuple):
     pixel: float
 
 
-def render(scene: Scene, shape: VideoShape, start: float = 0.0, window: Window | None = None) -> Video:
+def render(scene: Scene, shape: VideoShape, start: float = 0.0, window: Window | None = None) -> Pictures:
     """The clip (F, H, W, 3), float32 in [0, 1]; frame k shows the scene `start + k / fps` seconds after its start.
 
     With a window, that part of the clip, bit for bit.
     """
     window = window or Window.whole(shape)
-    grid = Grid(
+    grid = PixelGrid(
         x=_centres(shape.width, shape.height)[window.columns.start : window.columns.stop],
         y=_centres(shape.height, shape.height)[window.rows.start : window.rows.stop],
         pixel=1 / shape.height,
@@ -63,7 +63,7 @@ def _centres(count: int, height: int) -> NDArray[np.float64]:
     return (np.arange(count) + 0.5 - count / 2) / height
 
 
-def _backdrop(scene: Scene, grid: Grid) -> Video:
+def _backdrop(scene: Scene, grid: PixelGrid) -> Pictures:
     background = BACKGROUNDS[scene.background]
     x, y, pixel = grid
     share = (y + 0.5)[:, None]
@@ -89,7 +89,7 @@ def _touched(centres: NDArray[np.float64], low: float, high: float, pixel: float
     return slice(int(first), int(last))
 
 
-def _paint(video: Video, grid: Grid, style: str, item: Object, poses: list[Pose]) -> None:
+def _paint(video: Pictures, grid: PixelGrid, style: str, item: Object, poses: list[Pose]) -> None:
     """Draw an object over the frames `video` (n, H, W, 3), in place."""
     reach = _REACH.get(style, _USUAL_REACH)
     top, bottom = min(p.y - reach * p.radius for p in poses), max(p.y + reach * p.radius for p in poses)
@@ -115,7 +115,7 @@ def _paint(video: Video, grid: Grid, style: str, item: Object, poses: list[Pose]
         case "neon":
             _neon(target, outline, pixel, rgb)
         case "sketch":
-            _sketch(target, outline, pixel, rgb, Grid(x, y, grid.pixel))
+            _sketch(target, outline, pixel, rgb, PixelGrid(x, y, grid.pixel))
         case "pixel":
             _blend(target, (outline < 0).astype(np.float32), rgb)
         case _:
@@ -133,11 +133,11 @@ def _own_axes(x: NDArray[np.float64], y: NDArray[np.float64], poses: list[Pose],
     return across * cos + along * sin, along * cos - across * sin
 
 
-def _blend(target: Video, alpha: Pixels, paint: Pixels) -> None:
+def _blend(target: Pictures, alpha: Pixels, paint: Pixels) -> None:
     target += alpha[..., None] * (paint - target)
 
 
-def _neon(target: Video, outline: Pixels, pixel: Pixels, rgb: Pixels) -> None:
+def _neon(target: Pictures, outline: Pixels, pixel: Pixels, rgb: Pixels) -> None:
     """A bright tube just inside the outline, with a halo."""
     tube = np.abs(outline + 0.1)
     halo = np.clip(1 - tube * (1 / 0.6), 0, 1)
@@ -150,7 +150,7 @@ def _neon(target: Video, outline: Pixels, pixel: Pixels, rgb: Pixels) -> None:
     )
 
 
-def _sketch(target: Video, outline: Pixels, pixel: Pixels, rgb: Pixels, grid: Grid) -> None:
+def _sketch(target: Pictures, outline: Pixels, pixel: Pixels, rgb: Pixels, grid: PixelGrid) -> None:
     """A firm contour around slanted strokes that stay on the paper while the shape moves over them."""
     across, size = grid.x + grid.y[:, None], grid.pixel
     # The exact share of strokes between both ends of a pixel, from the integral of a square wave.

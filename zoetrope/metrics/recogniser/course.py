@@ -1,14 +1,12 @@
 """Explain an object's course by one of toybox's motions, each fitted by least squares. Lengths in frame heights."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zoetrope.data.toybox.scene import SECONDS
-
-Array = NDArray[np.floating[Any]]
+from zoetrope.metrics.recogniser.foreground import Array
 
 # What each motion usually amounts to over a whole clip: heights, turns of scale (log), heights, heights.
 _USUAL = {"travel": 0.6, "scale": 0.65, "orbit": 0.2, "bounce": 0.38}
