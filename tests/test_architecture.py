@@ -20,7 +20,7 @@ NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 
 # From the ground up: a module imports from its own folder and from lower ranks, and those of a rank not each other.
 RANKS = [
-    {"config", "diffusion", "layers", "wording"},
+    {"config", "diffusion", "layers", "processes", "wording"},
     {"files", "samplers", "schedules", "shapes"},
     {"conditioning", "pretrained", "routines", "video"},
     {"data", "guidance", "inputs", "networks", "text"},

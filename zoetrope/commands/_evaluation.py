@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from zoetrope.metrics.shelf import Shelf
     from zoetrope.models.cascade import Cascade
     from zoetrope.models.opening import OpenModel
+    from zoetrope.processes.ranks import Ranks
     from zoetrope.shapes import VideoShape
-    from zoetrope.training.ranks import Ranks
 
 SETTINGS = "settings.json"
 SAMPLES = "samples"

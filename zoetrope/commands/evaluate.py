@@ -153,7 +153,7 @@ def _run(
     """Generate, measure and report; under torchrun every process generates a share, and the first does the rest."""
     from zoetrope.metrics.reference import open_reference
     from zoetrope.metrics.report import write_report
-    from zoetrope.training.ranks import Ranks
+    from zoetrope.processes.ranks import Ranks
 
     place, out = device_named(asked.device), options.out
     ranks = Ranks.join(place)

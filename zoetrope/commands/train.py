@@ -122,8 +122,8 @@ def train(
     )
     place = device_named(device)
 
+    from zoetrope.processes.ranks import Ranks
     from zoetrope.training.loop import Run
-    from zoetrope.training.ranks import Ranks
 
     ranks = Ranks.join(place)
     talk = Talk(json and ranks.leads, quiet or not ranks.leads)

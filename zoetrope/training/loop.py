@@ -19,6 +19,7 @@ from zoetrope.config import expect_importable
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.models.precision import compute_dtype
 from zoetrope.networks import Network
+from zoetrope.processes.ranks import ALONE, Ranks
 from zoetrope.training.batch import Batch, Batches, BatchSlice
 from zoetrope.training.building import begin_networks
 from zoetrope.training.checkpoints import Keeper, go_on, sweep
@@ -33,7 +34,6 @@ from zoetrope.training.meters import Interval, Outcome, peak_memory
 from zoetrope.training.objectives import STUDENT
 from zoetrope.training.players import players_of
 from zoetrope.training.preview import Subjects, sample_sheet, subjects
-from zoetrope.training.ranks import ALONE, Ranks
 from zoetrope.training.record import read_record, write_record
 from zoetrope.training.spec import Recipe, TrainSpec
 from zoetrope.training.state import TrainState, cut_metrics
