@@ -51,7 +51,7 @@ EVENT_TEMPLATES = Words(
         "{s}, and after a while it turns {c}",
         "{s}; later it turns {c}",
         "{s}; at some point it becomes {c}",
-        "{s} until it turns {c}",
+        "{s}, later turning {c}",
     ),
     ("{s}, before its colour changes to {c}",),
 )
