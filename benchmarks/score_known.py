@@ -1,4 +1,4 @@
-"""How well a model continues known frames: an image, or the first and the last frame, of toybox clips that it never saw.
+"""How well a model makes videos from known frames of toybox clips that it never saw.
 
     python benchmarks/score_known.py --model mini --out runs/known
 
@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from zoetrope.known import Known
 
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
@@ -32,7 +33,6 @@ from zoetrope.data.toybox.render import render
 from zoetrope.data.toybox.scene import ASPECT, scene
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.text import text_given
-from zoetrope.known import Known
 from zoetrope.layers.fused import fused
 from zoetrope.metrics.intervals import Mean, Share
 from zoetrope.metrics.recogniser import recognise
