@@ -22,7 +22,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from zoetrope.known import Known
 
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
@@ -33,6 +32,7 @@ from zoetrope.data.toybox.render import render
 from zoetrope.data.toybox.scene import ASPECT, scene
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.text import text_given
+from zoetrope.known import Known
 from zoetrope.layers.fused import fused
 from zoetrope.metrics.intervals import Mean, Share
 from zoetrope.metrics.recogniser import recognise

@@ -46,14 +46,14 @@ class Known:
             raise ValueError("known.video: expected finite values in known frames, got NaN or infinity")
 
     @cached_property
-    def numbers(self) -> list[int]:
+    def places(self) -> list[int]:
         """The numbers of the known frames, in order."""
         return [number for number, known in enumerate(self.frames.tolist()) if known]
 
     @cached_property
     def values(self) -> Tensor:
         """The known frames alone, (B, C, n, H, W)."""
-        return self.video[:, :, self.numbers]
+        return self.video[:, :, self.places]
 
     def select(self, rows: Tensor | slice) -> "Known":
         """What is known of some videos of the batch."""
@@ -66,7 +66,7 @@ class Known:
     def check(self, count: int, channels: int, sizes: tuple[int, int, int]) -> None:
         """Raise ValueError unless it fits `count` videos of frames x height x width, and leaves a frame to make."""
         expect_shape("known.video", self.video, count, channels, *sizes)
-        if len(self.numbers) == len(self.frames):
+        if len(self.places) == len(self.frames):
             raise ValueError(f"known.frames: expected a frame that is not known, got all {len(self.frames)}")
 
     def put_into(self, video: Tensor, values: Tensor | None = None) -> Tensor:
@@ -74,7 +74,7 @@ class Known:
 
         It is changed in place.
         """
-        video[:, :, self.numbers] = (self.values if values is None else values).to(video)
+        video[:, :, self.places] = (self.values if values is None else values).to(video)
         return video
 
     def level(self, known: NoiseLevel, level: NoiseLevel) -> NoiseLevel:

@@ -37,7 +37,7 @@ class Learnt(Method):
         with_frames = denoise if self.level is None else _told(denoise, known, self.level)
         if self.history == 0:
             return with_frames
-        lost = noise("start")[:, :, known.numbers]
+        lost = noise("start")[:, :, known.places]
 
         def run(z: Tensor, level: NoiseLevel) -> Tensor:
             without = denoise(known.put_into(z.clone(), lost), known.level(levels[0], level))
