@@ -56,5 +56,5 @@ def test_upscale_and_show_import_no_training(model: Path, films: Path) -> None:
 
 def test_evaluate_imports_of_training_how_processes_meet(model: Path, films: Path) -> None:
     words = ["--data", films, "--out", "report", "--count", "2", "--after", "tsr1", "--metrics", "psnr"]
-    ranks = {"zoetrope.training", "zoetrope.training.heartbeat", "zoetrope.training.ranks"}
+    ranks = {"zoetrope.training", "zoetrope.processes.heartbeat", "zoetrope.processes.ranks"}
     assert set(training_modules("evaluate", model, *words)) <= ranks

@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoetrope.models.checkpoints import Damaged, check_file, find_checkpoints
+from zoetrope.processes.ranks import ALONE
 from zoetrope.training import checkpoints as module
 from zoetrope.training.checkpoints import Keeper, check_whole, outdated
 from zoetrope.training.loop import Run
 from zoetrope.training.pieces import HEAD, Piece, Stored, write_pieces
-from zoetrope.training.ranks import ALONE
 from zoetrope.training.spec import Phase
 
 from .conftest import Tiny

@@ -18,7 +18,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping, per_step, statically_thresholded
 from zoetrope.diffusion.level import NoiseLevel
-from zoetrope.inputs import Noise
+from zoetrope.inputs import WindowNoise
 from zoetrope.inputs.text import TEXT
 from zoetrope.known import Known, Method, keeping_known
 from zoetrope.networks import Network
@@ -52,7 +52,7 @@ class Draw:
     memory: int | None = None
     layout: Layout | None = None
     scheme: Scheme = "philox"
-    noise: Noise | None = None
+    noise: WindowNoise | None = None
     known: Known | None = None
 
     def __post_init__(self) -> None:

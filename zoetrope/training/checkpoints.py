@@ -27,8 +27,8 @@ from zoetrope.models.checkpoints import (
     read_position,
 )
 from zoetrope.models.weights import save_tensors
+from zoetrope.processes.ranks import Ranks
 from zoetrope.training.pieces import Piece, Stored, divided, pieces, write_pieces
-from zoetrope.training.ranks import Ranks
 from zoetrope.training.state import TrainState
 from zoetrope.training.writing import remove
 

@@ -13,7 +13,7 @@ from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import x_from
 from zoetrope.guidance import Share, combined
-from zoetrope.inputs import Noise
+from zoetrope.inputs import WindowNoise
 from zoetrope.networks import Network
 from zoetrope.shapes import Window
 
@@ -36,7 +36,7 @@ class Calls:
     network: Network
     given: Conditioning
     video: Tensor | None
-    noise: Noise
+    noise: WindowNoise
     step: Callable[[NoiseLevel], float | Tensor]
     negative: Conditioning | None = None
     device: str = "cpu"

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from zoetrope.training.heartbeat import Heartbeat
+from zoetrope.processes.heartbeat import Heartbeat
 
 _hearts: list[Heartbeat] = []  # of this process, while it trains with others
 
