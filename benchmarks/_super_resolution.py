@@ -38,7 +38,7 @@ from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import fused
 from zoetrope.metrics.features import FeatureNetwork
 from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
-from zoetrope.metrics.super_resolution import StageFidelity, Truth, compare
+from zoetrope.metrics.super_resolution import StageFidelity, TrueVideo, compare
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.precision import compute_dtype
@@ -176,7 +176,7 @@ def measured(
 ) -> dict[str, Any]:
     """The fidelity and the seconds of every method, run and measured one after the other, as JSON values."""
     assert stage.source is not None
-    truth, scores = Truth.seen(clip.video, network), {}
+    truth, scores = TrueVideo.seen(clip.video, network), {}
     for name, method in methods:
         start = time.perf_counter()
         made = method()

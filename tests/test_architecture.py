@@ -22,8 +22,8 @@ NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 RANKS = [
     {"config", "diffusion", "layers", "processes", "wording"},
     {"files", "samplers", "schedules", "shapes"},
-    {"conditioning", "pretrained", "routines", "video"},
-    {"data", "guidance", "inputs", "networks", "text"},
+    {"conditioning", "known", "pretrained", "video"},
+    {"data", "guidance", "inputs", "networks", "routines", "text"},
     {"cascade", "embeddings"},
     {"models"},
     {"metrics", "training"},

@@ -21,6 +21,12 @@ def denoiser(network: Callable[[Tensor, Tensor], Tensor], kind: Prediction) -> D
     return lambda z, level: x_from(kind, network(z, level.logsnr.to(z.dtype)), z, level)
 
 
+def extrapolated(unconditional: Tensor, conditional: Tensor, weight: float | Tensor) -> Tensor:
+    """(1 + w) conditional - w unconditional, (B, ...), for one weight, or one per example (B,) or frame (B, F)."""
+    share = 1 + weight if not isinstance(weight, Tensor) else expand_like(1 + weight, conditional)
+    return torch.lerp(unconditional, conditional, share)
+
+
 def statically_thresholded(denoise: Denoise) -> Denoise:
     """Clip x_hat to [-1, 1]."""
     return lambda z, level: denoise(z, level).clamp(-1, 1)

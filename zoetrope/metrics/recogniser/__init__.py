@@ -108,7 +108,7 @@ def _describe(video: Array, behind: Backdrop, blob: Blob, fps: float) -> Recogni
     there = (area > _LEAST_AREA) & (blob.share > _LEAST_SHARE) & (seen.filled > _LEAST_FILLED)
     if there.mean() < _SEEN_AT_ALL:
         return Recognised(background=background, seen=float(there.mean()))
-    place = course.Course(
+    place = course.ObjectPath(
         (seen.x[there] - width / 2) / height,
         (seen.y[there] - height / 2) / height,
         seen.radius[there] / height,
