@@ -1,6 +1,6 @@
 """The levels of the space-time U-Net and their blocks."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import torch
