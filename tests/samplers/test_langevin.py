@@ -8,11 +8,11 @@ from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
+from zoetrope.diffusion.tensors import expand_like
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.langevin import CORRECTIONS, Langevin
 from zoetrope.schedules.cosine import Cosine
-from zoetrope.shapes import expand_like
 
 
 def gaussian(variance: float) -> Denoise:

@@ -13,10 +13,10 @@ from torch import Tensor
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.process import combined
+from zoetrope.diffusion.tensors import expand_like
 from zoetrope.diffusion.transition import Transition, transitions
 from zoetrope.samplers import Noise, Sampler, Step
 from zoetrope.samplers.ancestral import ancestor
-from zoetrope.shapes import expand_like
 
 CORRECTIONS = 2**20  # the number of the first correction's noise, beyond the numbers of all steps
 
