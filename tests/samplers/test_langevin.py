@@ -1,5 +1,6 @@
 """The Langevin corrector on Gaussian data, whose laws are known in closed form."""
 
+import itertools
 import math
 
 import pytest
@@ -106,7 +107,7 @@ def test_calls_and_noises_of_each_step() -> None:
     steps = sum(1 for _ in Langevin()(denoise, noise(-1), levels, noise=noise))
     at_levels = [float(level.logsnr) for level in levels]
     assert steps == 4
-    assert called == [x for pair in zip(at_levels[:3], at_levels[1:4], strict=True) for x in pair] + at_levels[3:4]
+    assert called == [x for pair in itertools.pairwise(at_levels) for x in pair] + at_levels[3:4]
     assert len(set(drawn)) == len(drawn) == 1 + 2 * 3
 
 
