@@ -1,6 +1,6 @@
-"""Predictor and corrector: an ancestral step, then a Langevin step [Ho et al. 2022, arXiv:2204.03458, Sec. 3.1].
+"""Predictor and corrector: an ancestral step, then a Langevin step [Ho et al. 2022, arXiv:2204.03458, Sec. 2].
 
-The corrector is that of Song et al. 2021 (arXiv:2011.13456, Alg. 5) with a fixed step size.
+The corrector is that of Song et al. 2021 (arXiv:2011.13456) with a fixed step size.
 """
 
 from collections.abc import Iterator, Sequence
