@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
-from zoetrope.cascade.start import SAME_RATE, nearest
+from zoetrope.cascade.start import SAME_RATE, nearest_stage
 from zoetrope.config import unknown
 from zoetrope.shapes import VideoShape
 
-Fit = Literal["exact", "crop", "own"]
+UpscalingFit = Literal["exact", "crop", "own"]
 NEAR = 64  # most rows or columns to crop to make a video fit
 
 
@@ -32,7 +32,7 @@ class Upscaling(NamedTuple):
 
 
 def upscaling(
-    spec: CascadeSpec, own: VideoShape, *, after: str | None, until: str | None, fit: Fit, add_frames: bool
+    spec: CascadeSpec, own: VideoShape, *, after: str | None, until: str | None, fit: UpscalingFit, add_frames: bool
 ) -> Upscaling:
     """The stages that upscale a video of shape `own`; each keeps the video's frame rate or multiplies it.
 
@@ -102,12 +102,12 @@ def enlarged(stage: StageSpec, given: VideoShape) -> VideoShape:
     return VideoShape(**grown, fps=given.fps * times["frames"])
 
 
-def fit_named(name: str) -> Fit:
+def fit_named(name: str) -> UpscalingFit:
     """The fit of that name: "exact", "crop" or "own". Raises ValueError, with the nearest name, for any other."""
-    for fit in get_args(Fit):
+    for fit in get_args(UpscalingFit):
         if name == fit:
             return fit
-    raise ValueError(unknown("fit", name, get_args(Fit)))
+    raise ValueError(unknown("fit", name, get_args(UpscalingFit)))
 
 
 def _candidates(spec: CascadeSpec, after: str | None) -> tuple[StageSpec, ...]:
@@ -120,12 +120,12 @@ def _following(spec: CascadeSpec, entry: StageSpec, until: str | None, temporal:
     return [stage for stage in rest if temporal or stage.kind == "ssr"]
 
 
-def _entry(stages: Sequence[StageSpec], own: VideoShape, fit: Fit) -> StageSpec | None:
+def _entry(stages: Sequence[StageSpec], own: VideoShape, fit: UpscalingFit) -> StageSpec | None:
     same = [stage for stage in stages if (stage.shape.height, stage.shape.width) == (own.height, own.width)]
     if same:
         slower = [stage for stage in same if stage.shape.fps <= own.fps * (1 + SAME_RATE)]
         return (slower or same[:1])[-1]
-    return None if fit == "exact" else nearest(stages, own)
+    return None if fit == "exact" else nearest_stage(stages, own)
 
 
 def _nothing(spec: CascadeSpec, after: str | None, until: str | None, temporal: bool) -> str:
@@ -141,7 +141,7 @@ def _expected(stages: Sequence[StageSpec], own: VideoShape) -> str:
     """The message: which sizes are legal, which one was given, the nearest, and the remedies."""
     sizes = dict.fromkeys(f"{stage.shape.height}x{stage.shape.width}" for stage in stages)
     legal = " or ".join(f"{size} (what {_makers(stages, size)})" for size in sizes)
-    near = nearest(stages, own).shape
+    near = nearest_stage(stages, own).shape
     which = f"; the nearest is {near.height}x{near.width}" if len(sizes) > 1 else ""
     mends = f"; --fit crop resizes and crops it to {near.height}x{near.width}, --fit own enlarges it as it is"
     return f"expected a size of {legal}, got {own.height}x{own.width}{which}{mends}"

@@ -16,7 +16,18 @@ from zoetrope.shapes import VideoShape, Window
 from zoetrope.video import Video, contact_sheet
 from zoetrope.wording import one_line
 
-__all__ = ["Contents", "Dataset", "Dropped", "Example", "Features", "Source", "Unused", "pack", "preview"]
+__all__ = [
+    "Contents",
+    "Dataset",
+    "Dropped",
+    "Example",
+    "Features",
+    "Source",
+    "Unused",
+    "expect_frames",
+    "pack",
+    "preview",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -68,12 +79,11 @@ class Dataset(ABC):
         return whole._replace(video=window.of(whole.video))
 
     def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
-        """Some frames of `example`, by their numbers and in this order; override it where these cost less.
+        """These frames of `example`, in this order; override it where some frames cost less than all.
 
-        Raises ValueError for a number that the clip does not have.
+        Raises ValueError for no numbers and for those of frames that the clip lacks.
         """
-        if wrong := [number for number in numbers if not 0 <= number < shape.frames]:
-            raise ValueError(f"numbers: expected frames from 0 to {shape.frames - 1}, got {wrong[0]}")
+        expect_frames(numbers, shape)
         whole = self.example(index, shape)
         return whole._replace(video=whole.video[:, list(numbers)])
 
@@ -100,6 +110,14 @@ class Dataset(ABC):
     @abstractmethod
     def captions(self) -> list[str]:
         """Every caption that an example can have, each once, to encode in advance."""
+
+
+def expect_frames(numbers: Sequence[int], shape: VideoShape) -> None:
+    """Raise ValueError unless these are numbers, at least one, of frames of a video of this shape."""
+    wrong = [number for number in numbers if not 0 <= number < shape.frames]
+    if wrong or not len(numbers):
+        got = ", ".join(map(str, wrong[:5])) or "none"
+        raise ValueError(f"numbers: expected frames of {shape}, 0 to {shape.frames - 1}, got {got}")
 
 
 class Source(Kind, ABC):

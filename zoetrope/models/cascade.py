@@ -13,7 +13,7 @@ from typing import Any, Self, Unpack, overload
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.colour import Colour
+from zoetrope.cascade.colour import ColourShift
 from zoetrope.cascade.execution.layout import expect_memory
 from zoetrope.cascade.grid import far_from, on_grid
 from zoetrope.cascade.sample import Draw, sample_stage, text_length
@@ -29,7 +29,7 @@ from zoetrope.layers.fused import fused
 from zoetrope.models.asking import conditioning_of, expect_askable
 from zoetrope.models.folder import expect_readable, write_model
 from zoetrope.models.opening import OpenModel, open_model
-from zoetrope.models.options import Options, checked, listed, whole
+from zoetrope.models.options import Options, checked, integer, listed
 from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress
 from zoetrope.models.weights import Origin
@@ -269,8 +269,8 @@ class Cascade:
             stage.check_sampling()
         if samples is not None and len(samples) != len(prompts):
             raise ValueError(f"samples: expected one number for each of {len(prompts)} prompts, got {len(samples)}")
-        numbers = [whole("samples", number) for number in samples or [0] * len(prompts)]
-        seed, memory = whole("seed", seed), memory if memory is None else whole("memory", memory, least=1)
+        numbers = [integer("samples", number) for number in samples or [0] * len(prompts)]
+        seed, memory = integer("seed", seed), memory if memory is None else integer("memory", memory, least=1)
         text, against = self._encode(prompts, negative)
         draw = Draw(
             seed=seed,
@@ -327,9 +327,9 @@ class Cascade:
             mend = "" if self.dtype == torch.float32 else f", computing in {self.dtype}; torch.float32 may do"
             raise ValueError(f"stage {stage.name!r}: expected finite values, its network made NaN or infinity{mend}")
 
-    def _colours(self, stage: StageSpec, given: Tensor, made: Tensor) -> list[Colour]:
+    def _colours(self, stage: StageSpec, given: Tensor, made: Tensor) -> list[ColourShift]:
         """How a stage changed the colours of each video; also logged, as a warning once per stage if they drift."""
-        colours = [Colour.between(*pair) for pair in zip(given, made, strict=True)]
+        colours = [ColourShift.between(*pair) for pair in zip(given, made, strict=True)]
         for colour in colours:
             if colour.drifts and stage.name not in self._drifted:
                 self._drifted.add(stage.name)

@@ -20,14 +20,14 @@ from zoetrope.layers.bare import bare
 Width = Annotated[int, Field(ge=1, le=2**19)]  # 128 times what the paper's networks have
 
 
-class Part(NamedTuple):
+class FrameChunk(NamedTuple):
     """Some consecutive frames of a video: z (B, C, f, H, W) and their maps."""
 
     z: Tensor
     maps: Mapping[str, Tensor] = NONE
 
 
-class Clips(NamedTuple):
+class ClipBatch(NamedTuple):
     """Videos of one size, and what a network is given with them: the arguments of `Network.forward`."""
 
     z: Tensor
@@ -50,7 +50,7 @@ class Network(nn.Module, ABC):
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
         """Output like z (B, C, F, H, W) at noise level logsnr: (B,), or (B, F) where each frame has its own."""
 
-    def stream(self, parts: Iterable[Part], logsnr: Tensor, conditioning: Conditioning) -> Iterator[Tensor]:
+    def stream(self, parts: Iterable[FrameChunk], logsnr: Tensor, conditioning: Conditioning) -> Iterator[Tensor]:
         """The output of `forward`, part by part, for a video that arrives in consecutive parts.
 
         `conditioning` is as for `forward`, without maps. Networks whose `Reach` says that they stream hold only a few
@@ -62,7 +62,7 @@ class Network(nn.Module, ABC):
         whole = replace(conditioning, maps=maps)
         yield from self(z, logsnr, whole).split([part.z.shape[2] for part in known], dim=2)
 
-    def pack(self, videos: Sequence[Clips]) -> list[Tensor]:
+    def pack(self, videos: Sequence[ClipBatch]) -> list[Tensor]:
         """The outputs of `forward` for videos of different sizes and lengths, which do not see each other.
 
         By default they are computed one after the other. Transformers process them as one sequence.

@@ -20,15 +20,15 @@ from torch import distributed as dist
 from zoetrope.models.checkpoints import (
     POSITION,
     Damaged,
-    checksum,
     digest,
     expect_as_written,
     find_checkpoints,
     read_position,
+    size_and_crc,
 )
 from zoetrope.models.weights import save_tensors
+from zoetrope.processes.ranks import Ranks
 from zoetrope.training.pieces import Piece, Stored, divided, pieces, write_pieces
-from zoetrope.training.ranks import Ranks
 from zoetrope.training.state import TrainState
 from zoetrope.training.writing import remove
 
@@ -79,11 +79,11 @@ class Keeper:
             shared = {name: pieces(part) for name, part in parts.items() if name not in own and self.ranks.leads}
             self._pending = self._worker.submit(self._write, Snapshot(state.examples, own, shared))
 
-    def settle(self) -> None:
-        """Wait until the last snapshot is written, or has failed, which is logged."""
+    def settle(self, then: str = "the training goes on, and tries again at its next checkpoint") -> None:
+        """Wait until the last snapshot is written, or has failed, which is logged, with what happens `then`."""
         self._wait()
         if self._failure is not None:
-            log.warning("%s: the training goes on, and tries again at its next checkpoint", self._failure)
+            log.warning("%s: %s", self._failure, then)
 
     def _wait(self) -> None:
         pending, self._pending, self._failure = self._pending, None, None
@@ -152,7 +152,7 @@ class Keeper:
             save_tensors({key: piece.values for key, piece in part.items()}, files[-1])
         for file in files:
             _flush(file)
-        return {str(file.relative_to(partial)): checksum(file) for file in files}
+        return {str(file.relative_to(partial)): size_and_crc(file) for file in files}
 
     def _gathered(self, own: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
         """The checksums of all processes' files."""
@@ -172,7 +172,7 @@ class Keeper:
             _flush(file)
             shutil.rmtree(folder)
             sums = {name: value for name, value in sums.items() if not name.startswith(f"{folder.name}/")}
-            sums[file.name] = checksum(file)
+            sums[file.name] = size_and_crc(file)
         about = {"threads": torch.get_num_threads(), "processes": self.ranks.world, "files": sums}
         value = {"examples": examples, **about, "checksum": digest(about)}
         (partial / POSITION).write_text(json.dumps(value))

@@ -13,7 +13,7 @@ from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import x_from
 from zoetrope.guidance import Share, combined
-from zoetrope.inputs import Noise
+from zoetrope.inputs import WindowNoise
 from zoetrope.networks import Network
 from zoetrope.shapes import Window
 
@@ -29,17 +29,19 @@ class Calls:
         step: noise level -> number of the step, from 0; for levels (B, F) that of each frame, (B, F).
         negative: text that guidance leads away from.
         device, dtype: the type of device, and the dtype that the network computes in there.
+        clips: whether x_hat is clipped for a static threshold.
     """
 
     stage: StageSpec
     network: Network
     given: Conditioning
     video: Tensor | None
-    noise: Noise
+    noise: WindowNoise
     step: Callable[[NoiseLevel], float | Tensor]
     negative: Conditioning | None = None
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
+    clips: bool = True
 
     @cached_property
     def variants(self) -> int:
@@ -66,7 +68,7 @@ class Calls:
 
     def at_level(self, level: NoiseLevel, count: int, conditioning: Conditioning) -> Conditioning:
         """The conditioning at a level: with the guidance weight, if the network was distilled to take it."""
-        for each in self.stage.told[len(self.stage.inputs) :]:
+        for each in self.stage.all_inputs[len(self.stage.inputs) :]:
             weights = self.stage.sampling.weights()
             weight = _value_at(self.step(level), weights)
             conditioning = conditioning | each.of_request(weight, count).to(level.logsnr.device, torch.float32)
@@ -78,14 +80,14 @@ class Calls:
             return compute()
 
     def x_hat(self, output: Tensor, z: Tensor, level: NoiseLevel, frames: range) -> Tensor:
-        """x_hat (B, C, f, h, w) from the outputs of all variants at z: guided, and clipped for a static threshold.
+        """x_hat (B, C, f, h, w) from the outputs of all variants at z: guided, and clipped if `clips`.
 
         `frames` are those of the video that z holds.
         """
         if self.variants > 1:
             output = combined(output.chunk(self.variants), self._shares(level, frames))
         x_hat = x_from(self.stage.prediction, output, z, level)
-        return x_hat.clamp(-1, 1) if self.stage.sampling.threshold == "static" else x_hat
+        return x_hat.clamp(-1, 1) if self.clips and self.stage.sampling.threshold == "static" else x_hat
 
     def _shares(self, level: NoiseLevel, frames: range) -> list[Share]:
         """The share of each variant's output in these frames at a level."""
