@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Self, TypeVar
+from typing import Annotated, Self, TypeVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from zoetrope.shapes import Window
@@ -13,6 +14,10 @@ from zoetrope.shapes import Window
 V = TypeVar("V")
 
 NONE: Mapping[str, Tensor] = MappingProxyType({})
+
+MOST_WEIGHT = 10_000
+Weight = Annotated[float, Field(ge=0, le=MOST_WEIGHT)]
+"""The weight w of guidance, from 0 for none."""
 
 
 @dataclass(frozen=True)

@@ -106,8 +106,6 @@ def test_history_guidance_is_that_of_the_closed_form(weight: float) -> None:
     trace = float(given.trace())
     made = float(covariance.trace())
     assert made == pytest.approx(trace, rel=0.2) if weight == 0 else made < trace
-        float(covariance.trace()) == pytest.approx(trace, rel=0.2) if weight == 0 else float(covariance.trace()) < trace
-    )
 
 
 SHAPE = VideoShape(frames=10, height=8, width=16, fps=8)

@@ -21,9 +21,9 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
+from zoetrope.config.errors import shown
+from zoetrope.config.foreign import trusting
 from zoetrope.embeddings.cache import EmbeddingCache
-from zoetrope.explain import shown
-from zoetrope.foreign import trusting
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import fused
 from zoetrope.models.asking import conditioning_of, expect_askable

@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.anchor import anchor, departure
+from zoetrope.diffusion.tensors import has_data
 from zoetrope.layers.attention import SpatialAttention, TemporalAttention
 from zoetrope.layers.convolution import Downsample, KeepFrames, Merge, RepeatFrames, Upsample
 from zoetrope.layers.elementwise import Modulated, SiLU, SumOfProduct
@@ -21,7 +22,7 @@ from zoetrope.networks import Former, Network, Part
 from zoetrope.networks._unet_block import Block, BlockContext, Level
 from zoetrope.networks._unet_stream import streamed
 from zoetrope.networks.video_unet import VideoUNetConfig
-from zoetrope.shapes import expect_shape, has_data
+from zoetrope.shapes import expect_shape
 
 SKIP_SCALE = 1 / math.sqrt(2)
 
