@@ -12,6 +12,7 @@ from zoetrope.data.mixture import Mixture, Part
 from zoetrope.data.toybox import Toybox
 from zoetrope.guidance.text import TextGuidance
 from zoetrope.inputs.low_res import usual_inputs
+from zoetrope.known.learnt import Learnt
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.schedules.cosine import Cosine
@@ -80,7 +81,7 @@ def _base() -> StageSpec:
                 Level(width=192, blocks=3, spatial_attention=True, text_attention=True, temporal=("attention",)),
             ),
         ),
-        sampling=SamplingSpec(sampler=DDIM(), steps=16, guidance=TextGuidance(weight=2.0)),
+        sampling=SamplingSpec(sampler=DDIM(), steps=16, guidance=TextGuidance(weight=2.0), known=Learnt()),
     )
 
 

@@ -19,7 +19,7 @@ from zoetrope.shapes import VideoShape, Window
 FADE = 0.4
 """How many seconds a change of colour takes."""
 PERIODS = (24.0, 40.0)
-"""Shortest and longest seconds from one noon to the next."""
+"""Shortest and longest seconds from one noon to the next; the recogniser mistakes a shorter dusk for a thing."""
 EVENT_BETWEEN = (0.25, 0.75)
 """The shares of the clip between which the colour changes."""
 
