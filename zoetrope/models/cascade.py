@@ -13,7 +13,7 @@ from typing import Any, Self, Unpack, overload
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.colour import Colour
+from zoetrope.cascade.colour import ColourShift
 from zoetrope.cascade.execution.cost import differentiates
 from zoetrope.cascade.execution.layout import expect_memory
 from zoetrope.cascade.grid import far_from, on_grid
@@ -352,9 +352,9 @@ class Cascade:
             mend = "" if self.dtype == torch.float32 else f", computing in {self.dtype}; torch.float32 may do"
             raise ValueError(f"stage {stage.name!r}: expected finite values, its network made NaN or infinity{mend}")
 
-    def _colours(self, stage: StageSpec, given: Tensor, made: Tensor) -> list[Colour]:
+    def _colours(self, stage: StageSpec, given: Tensor, made: Tensor) -> list[ColourShift]:
         """How a stage changed the colours of each video; also logged, as a warning once per stage if they drift."""
-        colours = [Colour.between(*pair) for pair in zip(given, made, strict=True)]
+        colours = [ColourShift.between(*pair) for pair in zip(given, made, strict=True)]
         for colour in colours:
             if colour.drifts and stage.name not in self._drifted:
                 self._drifted.add(stage.name)
