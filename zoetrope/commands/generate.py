@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from zoetrope.commands._ending import interrupted_saying
+from zoetrope.commands._known import KnownAsked, KnownFiles, LowRes, MethodName, MethodWeight
 from zoetrope.commands._options import (
     MOST_MADE,
     Device,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from zoetrope.cascade.start import Footage, Start
     from zoetrope.commands._outputs import Outputs, StageOutputs
     from zoetrope.models.cascade import Cascade
+    from zoetrope.models.known import GivenFrames
 
 Text = Annotated[
     list[str] | None, typer.Argument(metavar="PROMPT...", help="What the videos show.", show_default=False)
@@ -123,6 +125,7 @@ class Making(NamedTuple):
     start: "Start | None"
     memory: int | None
     given: dict[str, Any]
+    known: "GivenFrames | None"
     about: dict[str, Any]
 
     def tags(self, job: Job) -> dict[str, str]:
@@ -149,6 +152,10 @@ def generate(
     source: From = None,
     after: After = None,
     fit: FitName = "exact",
+    known: KnownFiles = None,
+    low_res: LowRes = None,
+    known_method: MethodName = None,
+    known_weight: MethodWeight = None,
     seed: Seed = 0,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -181,17 +188,19 @@ def generate(
     begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume)
     jobs = [Job(text, number, negative) for text in (texts or (None,)) for number in numbers]
-    work = Work(model, until, bytes_named(memory) if memory else None, values_named("--given", given))
+    told = KnownAsked(known, low_res, known_method, known_weight, fit)
+    work = Work(model, until, bytes_named(memory) if memory else None, values_named("--given", given), told)
     _generate(Talk(json, quiet), work, asked, begin, jobs, target)
 
 
 class Work(NamedTuple):
-    """The models to run, the last stage, the memory limit, and values for inputs."""
+    """The models to run, the last stage, the memory limit, values for inputs, and what is known of the videos."""
 
     model: list[str] | None
     until: str | None
     memory: int | None
     given: dict[str, Any]
+    known: KnownAsked
 
 
 def _generate(
@@ -202,8 +211,9 @@ def _generate(
 
     model = opened(work.model, asked, talk)
     _expect_prompts(model.spec, jobs)
-    footage = _footage(model.spec, begin, work.until)
+    footage = _footage(model.spec, begin, work)
     stages = stages_after(model.spec, footage.stage.name if footage else None, work.until)
+    known = work.known.frames(stages, model.spec.teachers)
     stage_outputs = StageOutputs(target.save_stages)
     prompts = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
     if not target.resume:  # report unwritable names before checking weights
@@ -218,7 +228,9 @@ def _generate(
     start = footage.start() if footage else None
     if work.given:
         told["given"] = work.given
-    making = Making(cascade, jobs, asked.seed, work.until, start, work.memory, work.given, told)
+    if known is not None:
+        told["known"] = work.known.about(known)
+    making = Making(cascade, jobs, asked.seed, work.until, start, work.memory, work.given, known, told)
     if target.resume:
         outputs = Outputs(target.out, prompts, stages[-1].shape.frames, making.finished)
     stage_outputs.expect_apart(outputs.paths, [(stage.name, stage.shape.frames) for stage in stages])
@@ -251,16 +263,18 @@ def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:
     return list(dict.fromkeys(samples))
 
 
-def _footage(spec: "CascadeSpec", begin: Begin, until: str | None) -> "Footage | None":
+def _footage(spec: "CascadeSpec", begin: Begin, work: Work) -> "Footage | None":
     """The video to start from, if given."""
     from zoetrope.cascade.start import fit_named, read_start
 
     how = fit_named(begin.fit)
     if begin.source is not None:
-        return read_start(begin.source, spec, after=begin.after, until=until, fit=how)
-    if begin.after is not None or how != "exact":
+        return read_start(begin.source, spec, after=begin.after, until=work.until, fit=how)
+    if begin.after is not None:
+        raise ValueError("--after: expected a video that it is about; give --from VIDEO")
+    if how != "exact" and not work.known.given:
         raise ValueError(
-            f"{'--after' if begin.after else '--fit'}: expected a video that it is about; give --from VIDEO"
+            "--fit: expected a video or pictures that it is about; give --from VIDEO or --known PLACE=FILE"
         )
     return None
 
@@ -325,6 +339,7 @@ def _made(bars: Bars, making: Making, number: int, outputs: "Outputs", stage_out
         start=making.start,
         memory=making.memory,
         given=making.given,
+        known=making.known,
     )
     for stage in finished(bars, label, stream):
         stages.append(stage.record.to_json())
