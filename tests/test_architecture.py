@@ -42,6 +42,7 @@ LAYERS = [
     "embeddings",
     "inputs",
     "networks",
+    "schemes",
     "cascade",
     "models",
     "data",
