@@ -55,9 +55,10 @@ class Pyramid(Scheme):
             raise ValueError(f"{self.kind()}: expected either step or delay, got both")
         least = -(-video.steps // max(1, video.most - 1))
         if self.delay < least or video.most < 2:
+            width = -(-video.steps // self.delay)
             raise ValueError(
-                f"{self.kind()}: delay: expected at least {least}: with {self.delay} a frame of {video.steps} steps shares "
-                f"the window with {-(-video.steps // self.delay)} others and observed ones; the network sees {video.most}"
+                f"{self.kind()}: delay: expected at least {least}; with {self.delay} there are {width} frames of "
+                f"{video.steps} steps in the window beside observed ones, and the network sees {video.most}"
             )
         return self.delay
 
