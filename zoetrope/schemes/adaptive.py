@@ -55,3 +55,8 @@ def farthest(features: dict[int, Tensor], first: list[int], count: int) -> list[
         distance = distance.minimum((points - points[place]).square().sum(1))
         distance[place] = -1
     return chosen
+
+
+def small_pixels(frame: Tensor) -> Tensor:
+    """Features of a frame (C, H, W) that need no network: its mean colours on a grid of 8 x 8."""
+    return torch.nn.functional.adaptive_avg_pool2d(frame[None].float(), 8).flatten()
