@@ -1,6 +1,6 @@
 """The first stage's long video, block by block: each given the frames that its scheme observes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
@@ -42,7 +42,6 @@ class Rollout:
 
     Attributes:
         stage: on the grid of one call; its frames are the most that the network sees.
-        network: of the stage.
         given: the conditioning of the one video, without times.
         draw: of the one video; noise is drawn by the number of the frame in the long video.
         scheme: in which order frames are made.
@@ -51,7 +50,6 @@ class Rollout:
     """
 
     stage: StageSpec
-    network: Network
     given: Conditioning
     draw: Draw
     scheme: Scheme
@@ -84,15 +82,17 @@ class Rollout:
             try:
                 on_frames(self.stage, size)
             except ValueError as error:
-                raise ValueError(f"scheme {self.scheme.kind()}: it would have blocks of {size} frames: {error}") from None
+                raise ValueError(
+                    f"scheme {self.scheme.kind()}: it would have blocks of {size} frames: {error}"
+                ) from None
         return count
 
     def _expect_method(self, block: Block) -> None:
         method, where = self.stage.sampling.known, f"stage {self.stage.name!r}"
         if method is None:
             raise ValueError(
-                f"{where}: expected a network that is given known frames, for a long video is made of frames given frames; "
-                f"this one has not learnt them; sampling.known=reconstruction makes it try without"
+                f"{where}: expected a network that learnt to continue known frames, as a long video is made; with "
+                f"{self.stage.name}.sampling.known=reconstruction another one is guided to"
             )
         if block.places is not None and not method.holds:
             raise ValueError(
@@ -100,26 +100,33 @@ class Rollout:
                 f"'learnt', got {method.kind()!r}"
             )
 
-    def run(self, journal: Journal) -> Iterator[Piece]:
-        """Make the blocks that the journal does not have yet; one Piece after each of them."""
+    def run(self, load: Callable[[], Network], journal: Journal) -> Iterator[Piece]:
+        """Make the blocks that the journal does not have yet; one Piece after each of them. `load` gives the network.
+
+        Raises what `check` raises, and OSError where the disk is full; what the journal has stays.
+        """
         total = self.check()
+        if journal.done(self.stage.name) >= total:
+            return
+        network = load()
         for number, block in enumerate(self.scheme.blocks(self.video()), start=1):
             if number <= journal.done(self.stage.name):
                 continue
-            state = self._make(block, journal.state(self.stage.name))
+            state = self._make(network, block, journal.state(self.stage.name))
             journal.finish(self.stage.name, number, state)
             yield Piece(number, total)
 
-    def _make(self, block: Block, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _make(self, network: Network, block: Block, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Sample a block, store the frames that it finishes, and return the z of the others, by number."""
         stage, draw = on_frames(self.stage, len(block.frames)), self._draw(block)
         times = torch.tensor([block.frames], dtype=torch.float64) / self.frames.shape.fps
         given = replace(self.given, times=times.to(draw.device))
         if block.places is None:
-            for x_hat in sample_stage(stage, self.network, given, None, draw):  # noqa: B007
+            for x_hat in sample_stage(stage, network, given, None, draw):
                 z = x_hat
         else:
-            x_hat, z = _partly(stage, self.network, given, draw, block, state)
+            x_hat, z = _partly(stage, network, given, draw, block, state)
+        expect_finite(stage, x_hat)
         finished = block.finished(stage.sampling.steps)
         self.frames.write(finished, x_hat[0, :, [block.frames.index(own) for own in finished]])
         rest = [own for own in block.latent if own not in finished]
@@ -145,6 +152,12 @@ class Rollout:
 def on_frames(stage: StageSpec, frames: int) -> StageSpec:
     """The stage on its grid, with so many frames. Raises ValueError if its network cannot process them."""
     return stage if frames == stage.shape.frames else stage.on(stage.shape.with_(frames=frames), stage.source)
+
+
+def expect_finite(stage: StageSpec, x_hat: Tensor) -> None:
+    """Raise ValueError that names the stage if it made NaN or infinity."""
+    if not torch.stack(x_hat.aminmax()).isfinite().all():
+        raise ValueError(f"stage {stage.name!r}: expected finite values, its network made NaN or infinity")
 
 
 def numbered_noise(

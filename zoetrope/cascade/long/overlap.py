@@ -5,14 +5,14 @@ kept gives what one run over everything gives. Otherwise windows fade into each 
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.long.blocks import Piece, numbered_noise
+from zoetrope.cascade.long.blocks import Piece, expect_finite, numbered_noise
 from zoetrope.cascade.long.frames import Frames
 from zoetrope.cascade.long.journal import Journal
 from zoetrope.cascade.sample import Draw, stage_video
@@ -47,14 +47,12 @@ class Enlarging:
 
     Attributes:
         stage: on the grid of one window, which is as long as the stage was made for.
-        network: of the stage.
         given: the conditioning of the one video, without what is made from the source.
         draw: of the one video; noise is drawn by the number of the frame in the long video.
         source: the previous stage's frames; made: where this stage's go.
     """
 
     stage: StageSpec
-    network: Network
     given: Conditioning
     draw: Draw
     source: Frames
@@ -65,10 +63,12 @@ class Enlarging:
         """How many frames each frame of the source becomes."""
         return self.made.shape.frames // self.source.shape.frames
 
-    def check(self) -> None:
-        """Raise ValueError if the network cannot process a window."""
-        for size in sorted({len(span.seen) for span in self.spans()}):
+    def check(self) -> int:
+        """The number of windows. Raises ValueError, with the nearest legal size, if the network cannot process one."""
+        spans = self.spans()
+        for size in sorted({len(span.seen) for span in spans}):
             self._on(size)
+        return len(spans)
 
     def spans(self) -> list[Span]:
         """The windows."""
@@ -81,13 +81,19 @@ class Enlarging:
             return exact_spans(total, length, math.ceil(halo / unit) * unit)
         return fading_spans(total, length, math.ceil(length / FADED / unit) * unit)
 
-    def run(self, journal: Journal) -> Iterator[Piece]:
-        """Make the windows that the journal does not have yet; one Piece after each of them."""
+    def run(self, load: Callable[[], Network], journal: Journal) -> Iterator[Piece]:
+        """Make the windows that the journal does not have yet; one Piece after each of them. `load` gives the network.
+
+        Raises OSError where the disk is full; what the journal has stays.
+        """
         spans = self.spans()
+        if journal.done(self.stage.name) >= len(spans):
+            return
+        network = load()
         for number, span in enumerate(spans, start=1):
             if number <= journal.done(self.stage.name):
                 continue
-            video = self._made(span)
+            video = self._made(network, span)
             before = journal.state(self.stage.name).get("faded")
             if before is not None:
                 count = before.shape[1]
@@ -106,7 +112,7 @@ class Enlarging:
             return self.stage
         return self.stage.on(shape.with_(frames=frames), source.with_(frames=frames // self.factor))
 
-    def _made(self, span: Span) -> Tensor:
+    def _made(self, network: Network, span: Span) -> Tensor:
         """The kept frames of a window, (C, n, H, W) on the CPU."""
         stage, first = self._on(len(span.seen)), span.seen.start
 
@@ -115,7 +121,8 @@ class Enlarging:
 
         seen = range(first // self.factor, span.seen.stop // self.factor)
         video = self.source.read(seen)[None].to(self.draw.device)
-        made = stage_video(stage, self.network, self.given, video, replace(self.draw, noise=noise))
+        made = stage_video(stage, network, self.given, video, replace(self.draw, noise=noise))
+        expect_finite(stage, made)
         return made[0, :, span.kept.start - first : span.kept.stop - first].cpu()
 
 
