@@ -10,12 +10,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self, Unpack, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from zoetrope.cascade.colour import Colour
 from zoetrope.cascade.execution.layout import expect_memory
 from zoetrope.cascade.grid import far_from, on_grid
+from zoetrope.cascade.long.film import Made
 from zoetrope.cascade.sample import Draw, sample_stage, text_length
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
@@ -28,6 +30,7 @@ from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import fused
 from zoetrope.models.asking import conditioning_of, expect_askable
 from zoetrope.models.folder import expect_readable, write_model
+from zoetrope.models.long import Long, Source, pictures_of
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.options import Options, checked, listed, whole
 from zoetrope.models.places import device_named, expect_dtype, memory_told
@@ -246,6 +249,28 @@ class Cascade:
         video = None if start is None else start.video
         run = partial(self.run, stages, prompts, seed=seed, samples=samples, negative=negative)
         yield from run(video=video, memory=memory, given=given)
+
+    def extend(
+        self,
+        video: Source | None,
+        *,
+        folder: str | Path | None = None,
+        resume: bool = False,
+        progress: Callable[[Made], object] | None = None,
+        **wanted: Any,
+    ) -> Iterator[np.ndarray]:
+        """The pictures (H, W, 3) uint8 of a video of minutes that begins with `video`, or for None with nothing.
+
+        `video` is a file, read at the first stage's size and frame rate, or a `zoetrope.Video` of these. `wanted` are
+        the fields of `zoetrope.models.long.Long`: seconds, prompt, scheme, ...; `seconds` counts the given frames too.
+        Frames lie on disk, in `folder` or in a temporary one, so that memory does not grow with the length; with
+        `resume` what `folder` holds is not made again. `progress` is called after each block.
+
+            pictures = cascade.extend("walk.mp4", seconds=60, prompt="a walk", scheme="long_range")
+
+        Raises ValueError as `zoetrope.models.long.long_run` does, when the first picture is asked for.
+        """
+        return pictures_of(self, Long(**wanted), video, folder, resume, progress)
 
     def run(
         self,
