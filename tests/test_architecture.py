@@ -37,6 +37,7 @@ LAYERS = [
     "layers",
     "samplers",
     "guidance",
+    "known",
     "routines",
     "text",
     "embeddings",

@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,14 +12,15 @@ from torch import Tensor
 from zoetrope.cascade.execution.call import Calls
 from zoetrope.cascade.execution.layout import Layout, layout_here
 from zoetrope.cascade.execution.run import denoiser
-from zoetrope.cascade.execution.tiles import Tile
+from zoetrope.cascade.execution.tiles import Tile, one_by_one
 from zoetrope.cascade.noise import Scheme, window_noise
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.denoise import dynamically_thresholded, keeping, per_step
+from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping, per_step, statically_thresholded
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs import Noise
 from zoetrope.inputs.text import TEXT
+from zoetrope.known import Known, Method, keeping_known
 from zoetrope.networks import Network
 from zoetrope.routines import Ready
 from zoetrope.shapes import Window
@@ -39,6 +41,7 @@ class Draw:
         layout: used as it is instead of planning one for `memory`.
         scheme: how noise is drawn from the seed and the sample numbers.
         noise: used instead of drawn noise: that of the whole batch, on any device.
+        known: frames of the stage's videos that are given, on any device; x_hat has them exactly as they are.
     """
 
     seed: int
@@ -50,6 +53,7 @@ class Draw:
     layout: Layout | None = None
     scheme: Scheme = "philox"
     noise: Noise | None = None
+    known: Known | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in (torch.float32, torch.bfloat16, torch.float16):
@@ -59,7 +63,8 @@ class Draw:
         """The draw of a single video of the batch."""
         given = self.noise
         noise = None if given is None else lambda purpose, window: given(purpose, window)[number : number + 1]
-        return replace(self, samples=[self.samples[number]], noise=noise)
+        known = None if self.known is None else self.known.select(slice(number, number + 1))
+        return replace(self, samples=[self.samples[number]], noise=noise, known=known)
 
 
 def sample_stage(
@@ -74,8 +79,8 @@ def sample_stage(
     changes the result by rounding at most. Drop each x_hat before you ask for the next one: that saves the memory of
     one video.
 
-    Raises ValueError if draw.memory does not suffice, and for a distilled stage if it is sampled in a way that it was
-    not distilled for, or gets negative text.
+    Raises ValueError if draw.memory does not suffice, for known frames that do not fit the stage or that it cannot use,
+    and for a distilled stage if it is sampled in a way that it was not distilled for, or gets negative text.
     """
     stage.check_sampling()
     if draw.negative is not None and stage.network.guided and stage.sampling.guided:
@@ -85,26 +90,59 @@ def sample_stage(
 
 
 def ready(stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw) -> Ready:
-    """The stage, ready for its routine. Raises ValueError if draw.memory does not suffice."""
+    """The stage, ready for its routine. Raises what `sample_stage` raises."""
     log.debug("stage %s", stage.name)
+    stage, draw = drawn(stage, draw), _on_device(draw)
     layout = draw.layout or layout_here(stage, len(draw.samples), text_length(given), draw.memory, draw.device)
     if len(layout.tiles) > 1:
         log.info("stage %s: %d tiles of up to %s", stage.name, len(layout.tiles), _largest(layout.tiles))
     if layout.part is not None:
         log.info("stage %s: %d frames at a time", stage.name, layout.part)
-    denoise = denoiser(_calls(stage, network, given, video, draw, layout), layout)
+    whole, levels = Window.whole(stage.shape), sampling_levels(stage, draw)
+    holds = stage.sampling.known is not None and stage.sampling.known.holds
+    if draw.known is not None and holds:
+        clean = NoiseLevel.clean(len(draw.samples), device=draw.device)
+        levels = [draw.known.level(clean, level) for level in levels]
+    return Ready(
+        denoise=_thresholded(stage, _denoiser(stage, network, given, video, draw, layout), video, draw),
+        levels=levels,
+        noise=lambda purpose: _noise(stage, draw, purpose, whole),
+        sampler=stage.sampling.sampler,
+        held=draw.known if holds else None,
+    )
+
+
+def drawn(stage: StageSpec, draw: Draw) -> StageSpec:
+    """The stage with a method for known frames only where there are some: what it costs depends on that.
+
+    Raises ValueError for known frames that do not fit it, or that it has no method for.
+    """
+    if draw.known is None:
+        unused = stage.sampling.known is None
+        return stage if unused else stage.with_(sampling=stage.sampling.with_(known=None))
+    if stage.sampling.known is None:
+        others = [name for name in Method.names() if name != "learnt"]
+        raise ValueError(
+            f"stage {stage.name!r}: expected no known frames, for it has not learnt them; sampling.known can be one of "
+            f"{others}"
+        )
+    try:
+        draw.known.check(len(draw.samples), stage.network.channels, stage.shape.sizes)
+    except ValueError as error:
+        raise ValueError(f"stage {stage.name!r}: {error}") from None
+    return stage
+
+
+def _thresholded(stage: StageSpec, denoise: Denoise, video: Tensor | None, draw: Draw) -> Denoise:
+    """The denoiser with the stage's threshold; frames that it keeps, and known frames, are put into x_hat after it."""
     threshold = stage.sampling.threshold
-    if isinstance(threshold, float):
+    if threshold == "static" and draw.known is not None:  # not yet done, window by window
+        denoise = statically_thresholded(denoise)
+    elif isinstance(threshold, float):
         denoise = dynamically_thresholded(denoise, threshold)
     if stage.sampling.keep_frames and video is not None:
         denoise = keeping(denoise, video)
-    whole = Window.whole(stage.shape)
-    return Ready(
-        denoise=denoise,
-        levels=sampling_levels(stage, draw),
-        noise=lambda purpose: _noise(stage, draw, purpose, whole),
-        sampler=stage.sampling.sampler,
-    )
+    return denoise if draw.known is None else keeping_known(denoise, draw.known)
 
 
 def stage_video(stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw) -> Tensor:
@@ -130,20 +168,33 @@ def calls_of(stage: StageSpec, network: Network, given: Conditioning, video: Ten
         negative=draw.negative,
         device=draw.device.type,
         dtype=draw.dtype,
+        clips=draw.known is None,
     )
 
 
-def _calls(
+def _denoiser(
     stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw, layout: Layout
-) -> list[Calls]:
-    """The calls for the whole batch, or for each of its videos."""
+) -> Denoise:
+    """The denoiser of the whole batch, or of each of its videos, which knows the known frames."""
+
+    def of(given: Conditioning, video: Tensor | None, draw: Draw) -> Denoise:
+        denoise = denoiser(calls_of(stage, network, given, video, draw), layout)
+        if stage.sampling.known is None or draw.known is None:
+            return denoise
+        whole, levels = Window.whole(stage.shape), sampling_levels(stage, draw)
+        noise = partial(_noise, stage, draw, window=whole)
+        return stage.sampling.known.denoiser(denoise, draw.known, levels, noise)
+
     if not layout.one_at_a_time:
-        return [calls_of(stage, network, given, video, draw)]
+        return of(given, video, draw)
     rows = torch.arange(len(draw.samples)).split(1)
-    return [
-        calls_of(stage, network, given.select(row), None if video is None else video[row], draw.row(int(row)))
-        for row in rows
-    ]
+    return one_by_one(
+        [of(given.select(row), None if video is None else video[row], draw.row(int(row))) for row in rows]
+    )
+
+
+def _on_device(draw: Draw) -> Draw:
+    return draw if draw.known is None else replace(draw, known=draw.known.to(draw.device, torch.float32))
 
 
 def text_length(given: Conditioning) -> int:

@@ -14,6 +14,7 @@ from zoetrope.guidance.text import TextGuidance, Weight
 from zoetrope.inputs import Input
 from zoetrope.inputs.guidance_weight import GuidanceWeight
 from zoetrope.inputs.text import TEXT, Text
+from zoetrope.known import Method
 from zoetrope.networks import NetworkConfig
 from zoetrope.routines import Routine
 from zoetrope.routines.straight import Straight
@@ -40,6 +41,7 @@ class SamplingSpec(Config):
         routine: how the sampler is run from start to end.
         keep_frames: whether a temporal stage returns its input frames unchanged and makes only the frames between;
             the paper's stages generate all of them anew.
+        known: how it is made to agree with known frames, if some are given; None: it was not made for them.
     """
 
     sampler: Sampler = DDIM()
@@ -48,6 +50,7 @@ class SamplingSpec(Config):
     threshold: Literal["static"] | Annotated[float, Field(gt=0, le=1)] | None = "static"
     routine: Routine = Straight()
     keep_frames: bool = False
+    known: Method | None = None
 
     @field_validator("guidance", mode="before")
     @classmethod

@@ -14,6 +14,7 @@ from torch import Tensor
 from zoetrope.config import Kind
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
+from zoetrope.known import Known
 from zoetrope.samplers import Sampler, Step
 
 
@@ -23,15 +24,22 @@ class Ready:
 
     Attributes:
         denoise: (z, level) -> x_hat of whole videos (B, C, F, H, W), guided and thresholded.
-        levels: from the noisiest to the cleanest, one more than there are steps.
+        levels: from the noisiest to the cleanest, one more than there are steps: (B,), or (B, F) where frames are held.
         noise: purpose ("start", "step 3", ...) -> standard normal noise (B, C, F, H, W), the same at every call.
         sampler: the solver that steps from noise to data.
+        held: frames that z holds as they are; all levels are clean there.
     """
 
     denoise: Denoise
     levels: Sequence[NoiseLevel]
     noise: Callable[[str], Tensor]
     sampler: Sampler
+    held: Known | None = None
+
+    def start(self) -> Tensor:
+        """z before the first step: noise, and the frames that it holds."""
+        z = self.noise("start")
+        return z if self.held is None else self.held.put_into(z.clone())
 
 
 class Routine(Kind, ABC):

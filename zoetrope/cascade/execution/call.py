@@ -29,6 +29,7 @@ class Calls:
         step: noise level -> number of the step, from 0; for levels (B, F) that of each frame, (B, F).
         negative: text that guidance leads away from.
         device, dtype: the type of device, and the dtype that the network computes in there.
+        clips: whether x_hat is clipped for a static threshold.
     """
 
     stage: StageSpec
@@ -40,6 +41,7 @@ class Calls:
     negative: Conditioning | None = None
     device: str = "cpu"
     dtype: torch.dtype = torch.float32
+    clips: bool = True
 
     @cached_property
     def variants(self) -> int:
@@ -78,14 +80,14 @@ class Calls:
             return compute()
 
     def x_hat(self, output: Tensor, z: Tensor, level: NoiseLevel, frames: range) -> Tensor:
-        """x_hat (B, C, f, h, w) from the outputs of all variants at z: guided, and clipped for a static threshold.
+        """x_hat (B, C, f, h, w) from the outputs of all variants at z: guided, and clipped if `clips`.
 
         `frames` are those of the video that z holds.
         """
         if self.variants > 1:
             output = combined(output.chunk(self.variants), self._shares(level, frames))
         x_hat = x_from(self.stage.prediction, output, z, level)
-        return x_hat.clamp(-1, 1) if self.stage.sampling.threshold == "static" else x_hat
+        return x_hat.clamp(-1, 1) if self.clips and self.stage.sampling.threshold == "static" else x_hat
 
     def _shares(self, level: NoiseLevel, frames: range) -> list[Share]:
         """The share of each variant's output in these frames at a level."""

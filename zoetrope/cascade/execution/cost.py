@@ -5,6 +5,7 @@ that are alive at the same time.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs import Extent
+from zoetrope.known import Known, Method, keeping_known
 from zoetrope.layers.fused import fused
 from zoetrope.networks import Network, NetworkConfig
 from zoetrope.routines import Ready
@@ -105,7 +107,7 @@ def sampler_bytes(stage: StageSpec, batch: int) -> tuple[int, int]:
 
     They run without data, for `ENOUGH` steps: further ones are all alike.
     """
-    whole = Window.whole(stage.shape)
+    whole, most = Window.whole(stage.shape), torch.arange(stage.shape.frames, device="cpu") > 0
     resting = 0
     meter: Meter[Any]
     with dry() as meter, torch.no_grad():
@@ -124,10 +126,21 @@ def sampler_bytes(stage: StageSpec, batch: int) -> tuple[int, int]:
             noise=lambda purpose: _video(stage, batch, whole),
             sampler=stage.sampling.sampler,
         )
+        if stage.sampling.known is not None:
+            ready = _knowing(ready, stage.sampling.known, Known(most, _video(stage, batch, whole)))
         for step in stage.sampling.routine(ready):
             del step
         video = _video(stage, batch, whole).nbytes
     return max(meter.live.peak, 2 * video), max(resting, 2 * video)
+
+
+def _knowing(ready: Ready, method: Method, known: Known) -> Ready:
+    """The same with known frames."""
+    denoise = keeping_known(method.denoiser(ready.denoise, known, ready.levels, ready.noise), known)
+    if not method.holds:
+        return replace(ready, denoise=denoise)
+    levels = [known.level(level, level) for level in ready.levels]
+    return replace(ready, denoise=denoise, levels=levels, held=known)
 
 
 @lru_cache(maxsize=64)

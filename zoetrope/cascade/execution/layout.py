@@ -43,8 +43,9 @@ class Layout(NamedTuple):
     one_at_a_time: bool = False
 
     def in_place(self, stage: StageSpec) -> bool:
-        """Whether x_hat overwrites z: only in single-step sampling, where no other tile reads z there."""
-        return self.part is not None and len(self.tiles) == 1 and stage.sampling.length == 1
+        """Whether x_hat overwrites z: only in single-step sampling, where nothing else reads z there."""
+        alone = len(self.tiles) == 1 and stage.sampling.known is None
+        return self.part is not None and alone and stage.sampling.length == 1
 
 
 def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, device: torch.device) -> Layout:

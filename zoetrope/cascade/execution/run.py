@@ -1,24 +1,16 @@
 """The denoiser of a stage's whole videos, whatever the layout."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from zoetrope.cascade.execution.call import Calls, in_one_call
 from zoetrope.cascade.execution.layout import Layout
 from zoetrope.cascade.execution.streamed import streamed
-from zoetrope.cascade.execution.tiles import one_by_one, tiled
+from zoetrope.cascade.execution.tiles import tiled
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.shapes import Window
 
 log = logging.getLogger(__name__)
-
-
-def denoiser(calls: Sequence[Calls], layout: Layout) -> Denoise:
-    """The denoiser of a batch, before any threshold that needs whole videos.
-
-    `calls` holds one for the whole batch, or one for each video where the layout runs them one at a time.
-    """
-    return one_by_one([_together(each, layout) for each in calls])
 
 
 def of_window(calls: Calls, layout: Layout) -> Callable[[Window], Denoise]:
@@ -33,7 +25,8 @@ def of_window(calls: Calls, layout: Layout) -> Callable[[Window], Denoise]:
     return made
 
 
-def _together(calls: Calls, layout: Layout) -> Denoise:
+def denoiser(calls: Calls, layout: Layout) -> Denoise:
+    """The denoiser of whole videos, before any threshold that needs them whole."""
     numbers = {tile.seen: number for number, tile in enumerate(layout.tiles, start=1)}
     make = of_window(calls, layout)
 

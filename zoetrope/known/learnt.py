@@ -1,0 +1,56 @@
+"""Known frames of a network that has learnt them: frames at the level of clean data among noisy ones."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from zoetrope.diffusion.denoise import Denoise, extrapolated
+from zoetrope.diffusion.level import LogSNR, NoiseLevel
+from zoetrope.known import Draws, Known, Method
+
+MOST_WEIGHT = 10_000
+
+
+class Learnt(Method):
+    """The network is given the known frames as they are, at the level of clean data, at every step.
+
+    For a network that was trained with a noise level per frame: samplers then converge to the law of the other frames
+    given the known ones, and evaluate it as often as without known frames.
+
+    Attributes:
+        history: weight w of history guidance, x_none + (1 + w) (x_known - x_none), where x_none is the estimate with
+            known frames at pure noise [Song et al. 2025, arXiv:2502.06764]; 0 is none. It takes twice the time.
+        level: logsnr at which the network is told that the known frames are, though no noise is added: it then relies
+            less on the details of frames that were made before [Chen et al. 2024, arXiv:2407.01392]; None: clean.
+    """
+
+    holds: ClassVar[bool] = True
+
+    history: Annotated[float, Field(ge=0, le=MOST_WEIGHT)] = 0.0
+    level: LogSNR | None = None
+
+    def denoiser(self, denoise: Denoise, known: Known, levels: Sequence[NoiseLevel], noise: Draws) -> Denoise:
+        """The denoiser itself, told the level and guided."""
+        with_frames = denoise if self.level is None else _told(denoise, known, self.level)
+        if self.history == 0:
+            return with_frames
+        lost = noise("start")[:, :, known.numbers]
+
+        def run(z: Tensor, level: NoiseLevel) -> Tensor:
+            without = denoise(known.put_into(z.clone(), lost), known.level(levels[0], level))
+            return extrapolated(without, with_frames(z, level), self.history)
+
+        return run
+
+
+def _told(denoise: Denoise, known: Known, logsnr: float) -> Denoise:
+    """A denoiser that is told another level of the known frames than the clean one of z."""
+
+    def run(z: Tensor, level: NoiseLevel) -> Tensor:
+        told = NoiseLevel.variance_preserving(torch.full_like(level.logsnr[:, 0], logsnr))
+        return denoise(z, known.level(told, level))
+
+    return run
