@@ -15,6 +15,7 @@ import torch
 from tests.models.test_cascade import random_network, spec
 from zoetrope.cascade.long.film import frames_in
 from zoetrope.cascade.long.frames import Frames
+from zoetrope.cascade.long.journal import Journal
 from zoetrope.cascade.spec import CascadeSpec
 from zoetrope.known.learnt import Learnt
 from zoetrope.models.cascade import Cascade
@@ -22,7 +23,6 @@ from zoetrope.models.long import Long, long_run
 from zoetrope.schemes import Scheme
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video, read
-
 
 LEARNT = Learnt()
 
@@ -141,7 +141,7 @@ def test_other_weights_are_not_resumed(cascade: Cascade, tmp_path: Path) -> None
 BAD: list[tuple[Any, dict[str, Any], str]] = [
     (None, {"seconds": 9.3}, r"seconds: expected a whole number of frames at 2 a second, such as 9 or 9.5, got 9.3"),
     (None, {"seconds": 0.2}, r"seconds: expected a whole number of frames at 2 a second, such as 0.5, got 0.2"),
-    (None, {"seconds": 0}, "seconds: expected above 0"),
+    (None, {"seconds": 0}, "seconds: expected a positive number, got 0"),
     (None, {"scheme": "long-range"}, "did you mean 'long_range'"),
     (
         None,
@@ -221,6 +221,30 @@ def test_without_room_on_the_disk_nothing_begins(
     monkeypatch.setattr("zoetrope.cascade.long.film.shutil.disk_usage", lambda path: usage)
     with pytest.raises(ValueError, match="film: expected 1 MB free on the disk for the frames of all stages, got 0 MB"):
         next(run.run(resume=False))
+    assert not (tmp_path / "film").exists()
+
+
+def test_what_has_no_finished_block_is_no_beginning(cascade: Cascade, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        run = long_run(cascade, Long(seconds=9, prompt="fog", seed=seed), tmp_path / "film")
+        run.run(resume=False).close()
+        Journal.begin(tmp_path / "film", run.made, resume=False)
+    (tmp_path / "film" / "journal.json").write_text('{"format": 2, "made": {}, "done": {}}')
+    with pytest.raises(ValueError, match=r"journal\.json: expected format 1, got 2"):
+        made(cascade, folder=tmp_path / "film")
+    (tmp_path / "film" / "journal.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"journal\.json: expected the journal of a long video, got something else"):
+        made(cascade, folder=tmp_path / "film")
+    (tmp_path / "film" / "journal.json").unlink()
+    (tmp_path / "film" / "mine.txt").touch()
+    with pytest.raises(ValueError, match="film: expected a new or empty folder, got one with files"):
+        made(cascade, folder=tmp_path / "film")
+
+
+def test_too_little_memory_is_told_before_anything_is_made(cascade: Cascade, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="memory: stage 'ssr1' .* needs .* MB even in its smallest tiles, got 1 MB"):
+        made(cascade, folder=tmp_path / "film", memory=10**6)
+    assert not (tmp_path / "film").exists()
 
 
 def test_frames_are_stored_as_video_files_store_them(tmp_path: Path) -> None:

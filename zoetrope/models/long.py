@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 
+from zoetrope.cascade.execution.layout import expect_memory
 from zoetrope.cascade.long.film import Film, Made, frames_in
 from zoetrope.cascade.long.frames import Frames
 from zoetrope.cascade.long.journal import Journal
-from zoetrope.cascade.sample import Draw
+from zoetrope.cascade.sample import Draw, text_length
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import stages_after
 from zoetrope.conditioning import Conditioning
@@ -51,7 +52,7 @@ class Long(Config):
         given: values for other inputs of the stages, by name.
     """
 
-    seconds: Annotated[float, Field(gt=0)]
+    seconds: float
     prompt: str | None = None
     negative: str | None = None
     scheme: Scheme = Autoregressive()
@@ -110,14 +111,18 @@ class LongRun:
         """The frames of the finished video."""
         return self.film.made()[-1]
 
+    def at(self, folder: Path) -> "LongRun":
+        """The same with its frames in another folder."""
+        return replace(self, film=replace(self.film, folder=folder))
+
     def run(self, *, resume: bool) -> Iterator[Made]:
         """Make it in the film's folder, with one Made after each block of each stage.
 
         With `resume` what the folder holds already is not made again. Raises ValueError if the folder holds a video, or
         another one than this, or if the disk has no room; OSError where the disk is full later.
         """
-        journal = Journal.begin(self.film.folder, self.made, resume=resume)
         self.film.expect_room()
+        journal = Journal.begin(self.film.folder, self.made, resume=resume)
         first = self.film.made()[0].shape
         if self.footage.source is not None:
             self.film.give(self.footage.tensors(first), journal)
@@ -145,8 +150,10 @@ def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Source | No
         stage.check_sampling()
     total, footage = _lengths(stages[0].shape, wanted, source)
     text, against = cascade._encode([wanted.prompt], wanted.negative)
-    if wanted.memory is not None and cascade._texts is not None:
-        cascade._texts.release()
+    if wanted.memory is not None:
+        if cascade._texts is not None:
+            cascade._texts.release()
+        expect_memory(stages, 1, text_length(text), wanted.memory, cascade.device)
     draw = Draw(
         seed=wanted.seed,
         samples=[wanted.sample],

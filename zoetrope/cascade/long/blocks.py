@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import torch
@@ -70,7 +70,8 @@ class Rollout:
         """The number of blocks.
 
         Raises ValueError, before anything is sampled, for a scheme that needs more context than the network has, for a
-        network that did not learn known frames, and for one that cannot process a block.
+        network that did not learn known frames, and for one that cannot process a block: its size, or frames at uneven
+        distances.
         """
         planned = replace(self.video(), features=lambda number: torch.zeros(1))
         count, sizes = 0, set[int]()
@@ -78,6 +79,7 @@ class Rollout:
             if block.observed or block.places is not None:
                 self._expect_method(block)
             sizes.add(len(block.frames))
+            self._expect_even(block.frames)
         for size in sorted(sizes):
             try:
                 on_frames(self.stage, size)
@@ -98,6 +100,14 @@ class Rollout:
             raise ValueError(
                 f"scheme {self.scheme.kind()}: expected a network that learnt a noise level per frame, sampling.known "
                 f"'learnt', got {method.kind()!r}"
+            )
+
+    def _expect_even(self, frames: Sequence[int]) -> None:
+        if self.stage.network.needs_even_frames and len({b - a for a, b in pairwise(frames)}) > 1:
+            some = ", ".join(map(str, frames))
+            raise ValueError(
+                f"scheme {self.scheme.kind()}: its blocks are of frames at uneven distances, such as {some}, and the "
+                f"network of stage {self.stage.name!r} mixes neighbours in time; expected autoregressive or pyramid"
             )
 
     def run(self, load: Callable[[], Network], journal: Journal) -> Iterator[Piece]:

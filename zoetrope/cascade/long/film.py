@@ -93,7 +93,8 @@ class Film:
         for frames in self.made():
             there = frames.path.stat().st_size if frames.path.exists() else 0
             needed += max(0, frames.bytes - there)
-        free = shutil.disk_usage(self.folder).free
+        place = next(path for path in (self.folder, *self.folder.absolute().parents) if path.is_dir())
+        free = shutil.disk_usage(place).free
         if needed > free:
             raise ValueError(
                 f"{self.folder}: expected {math.ceil(needed / 1e6)} MB free on the disk for the frames of all stages, "

@@ -32,20 +32,26 @@ class Journal:
     def begin(cls, folder: Path, made: Mapping[str, Any], *, resume: bool) -> Self:
         """The journal in a folder, which is created; with `resume`, the one that is there already, if there is one.
 
-        Raises ValueError if one is there and `resume` is not asked for, or if its video is made from something else.
+        Raises ValueError if one with finished blocks is there and `resume` is not asked for, or if its video is made
+        from something else.
         """
         path = folder / NAME
         made = json.loads(json.dumps(made))
-        if not path.exists():
-            if folder.is_dir() and any(folder.iterdir()):
-                raise ValueError(f"{folder}: expected a new or empty folder, got one with files")
-            folder.mkdir(exist_ok=True)
-            journal = cls(folder, made, {})
-            journal._write()
-            return journal
-        if not resume:
-            raise ValueError(f"{folder}: holds the beginning of a video; resume it, or remove the folder")
-        return cls(folder, made, _read(path, made))
+        if path.exists():
+            other, done = _read(path)
+            if done and not resume:
+                raise ValueError(f"{folder}: holds the beginning of a video; resume it, or remove the folder")
+            if done and (different := [name for name in {**made, **other} if made.get(name) != other.get(name)]):
+                told = [f"{name} {shown(made.get(name))} instead of {shown(other.get(name))}" for name in different]
+                raise ValueError(f"{folder}: its video was begun with other settings: now {', '.join(told)}")
+            if done:
+                return cls(folder, made, done)
+        elif folder.is_dir() and any(folder.iterdir()):
+            raise ValueError(f"{folder}: expected a new or empty folder, got one with files")
+        folder.mkdir(exist_ok=True)
+        journal = cls(folder, made, {})
+        journal._write()
+        return journal
 
     def done(self, stage: str) -> int:
         """How many blocks of a stage are finished."""
@@ -75,17 +81,14 @@ class Journal:
         write_text(self.folder / NAME, json.dumps(content, indent=1))
 
 
-def _read(path: Path, made: Mapping[str, Any]) -> dict[str, int]:
-    """How much of the video is finished, if it is made from `made`. Raises ValueError that says what is different."""
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """What a journal's video is made from, and its finished blocks. Raises ValueError if it is none."""
     stored = read_json(path)
     try:
-        other, done = stored["made"], {str(stage): int(count) for stage, count in stored["done"].items()}
-        known = stored["format"] == FORMAT
+        made, done = dict(stored["made"]), {str(stage): int(count) for stage, count in stored["done"].items()}
+        format_number = stored["format"]
     except (KeyError, TypeError, ValueError, AttributeError):
         raise ValueError(f"{path}: expected the journal of a long video, got something else") from None
-    if not known:
-        raise ValueError(f"{path}: expected format {FORMAT}, got {shown(stored['format'])}")
-    if different := [name for name in {**made, **other} if made.get(name) != other.get(name)]:
-        told = ", ".join(f"{name} {shown(made.get(name))} instead of {shown(other.get(name))}" for name in different)
-        raise ValueError(f"{path.parent}: its video was begun with other settings: now {told}")
-    return done
+    if format_number != FORMAT:
+        raise ValueError(f"{path}: expected format {FORMAT}, got {shown(format_number)}")
+    return made, done
