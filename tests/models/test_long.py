@@ -216,7 +216,7 @@ def test_without_room_on_the_disk_nothing_begins(
 ) -> None:
     run = long_run(cascade, Long(seconds=9, prompt="fog"), tmp_path / "film")
     needed = 18 * 8 * 8 * 12 + 36 * 8 * 8 * 12 + 36 * 16 * 16 * 3
-    assert sum(frames.bytes for frames in run.film.made()) == needed
+    assert sum(frames.total_bytes for frames in run.film.made()) == needed
     usage = type("Usage", (), {"free": needed - 1})
     monkeypatch.setattr("zoetrope.cascade.long.film.shutil.disk_usage", lambda path: usage)
     with pytest.raises(ValueError, match="film: expected 1 MB free on the disk for the frames of all stages, got 0 MB"):
@@ -227,7 +227,6 @@ def test_without_room_on_the_disk_nothing_begins(
 def test_what_has_no_finished_block_is_no_beginning(cascade: Cascade, tmp_path: Path) -> None:
     for seed in (0, 1):
         run = long_run(cascade, Long(seconds=9, prompt="fog", seed=seed), tmp_path / "film")
-        run.run(resume=False).close()
         Journal.begin(tmp_path / "film", run.made, resume=False)
     (tmp_path / "film" / "journal.json").write_text('{"format": 2, "made": {}, "done": {}}')
     with pytest.raises(ValueError, match=r"journal\.json: expected format 1, got 2"):
@@ -242,7 +241,7 @@ def test_what_has_no_finished_block_is_no_beginning(cascade: Cascade, tmp_path: 
 
 
 def test_too_little_memory_is_told_before_anything_is_made(cascade: Cascade, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="memory: stage 'ssr1' .* needs .* MB even in its smallest tiles, got 1 MB"):
+    with pytest.raises(ValueError, match=r"memory: stage 'ssr1' .* needs .* MB even in its smallest tiles, got 1 MB"):
         made(cascade, folder=tmp_path / "film", memory=10**6)
     assert not (tmp_path / "film").exists()
 

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,7 +93,7 @@ class Film:
         needed = 0
         for frames in self.made():
             there = frames.path.stat().st_size if frames.path.exists() else 0
-            needed += max(0, frames.bytes - there)
+            needed += max(0, frames.total_bytes - there)
         place = next(path for path in (self.folder, *self.folder.absolute().parents) if path.is_dir())
         free = shutil.disk_usage(place).free
         if needed > free:
@@ -119,7 +120,7 @@ class Film:
         `made()`. Raises ValueError for frames that are not finite, and OSError where the disk is full.
         """
         for stage, part, frames in zip(self.stages, self._parts(), self.made(), strict=True):
-            for piece in part.run(lambda own=stage: load(own), journal):
+            for piece in part.run(partial(load, stage), journal):
                 yield Made(stage.name, frames.shape, *piece)
 
     def _parts(self) -> "list[Rollout | Enlarging]":

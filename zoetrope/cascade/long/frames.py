@@ -36,7 +36,7 @@ class Frames:
         return self.channels * self.shape.height * self.shape.width * (1 if self.coarse else 4)
 
     @property
-    def bytes(self) -> int:
+    def total_bytes(self) -> int:
         """The bytes of the whole video."""
         return self.size * self.shape.frames
 
