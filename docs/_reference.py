@@ -32,6 +32,7 @@ MODULES = (
     "zoetrope.inputs.text",
     "zoetrope.inputs.low_res",
     "zoetrope.shapes",
+    "zoetrope.diffusion.tensors",
     "zoetrope.diffusion.level",
     "zoetrope.schedules",
     "zoetrope.schedules.cosine",
@@ -63,7 +64,7 @@ MODULES = (
     "zoetrope.training.loop",
     "zoetrope.planning.plan",
     "zoetrope.config",
-    "zoetrope.foreign",
+    "zoetrope.config.foreign",
 )
 
 FIELDS_HEAD = """# Fields of recipes and models

@@ -18,44 +18,20 @@ PACKAGE = Path(zoetrope.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 
-# From the ground up: a module imports from its own layer and from those before it.
-LAYERS = [
-    "explain",
-    "foreign",
-    "plain_files",
-    "strict_json",
-    "wording",
-    "config",
-    "files",
-    "store",
-    "pretrained",
-    "shapes",
-    "conditioning",
-    "diffusion",
-    "schedules",
-    "video",
-    "layers",
-    "samplers",
-    "guidance",
-    "known",
-    "routines",
-    "text",
-    "embeddings",
-    "inputs",
-    "networks",
-    "schemes",
-    "cascade",
-    "models",
-    "data",
-    "metrics",
-    "training",
-    "recipes",
-    "planning",
-    "interop",
-    "web",
-    "commands",
-    "__main__",
+# From the ground up: a module imports from its own folder and from lower ranks, and those of a rank not each other.
+RANKS = [
+    {"config", "diffusion", "layers", "wording"},
+    {"files", "samplers", "schedules", "schemes", "shapes"},
+    {"conditioning", "known", "pretrained", "video"},
+    {"data", "guidance", "inputs", "networks", "routines", "text"},
+    {"cascade", "embeddings"},
+    {"models"},
+    {"metrics", "training"},
+    {"planning", "recipes"},
+    {"commands"},
+    {"__main__"},
 ]
+RANK = {name: number for number, names in enumerate(RANKS) for name in names}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 HEAVY = ["torch", "transformers", "av", "diffusers", "numpy"]
 
@@ -79,7 +55,7 @@ def own_imports(path: Path) -> Iterator[str]:
             assert node.level == 0, f"{path}: line {node.lineno}: imports are written in full"
             if node.module == "zoetrope":
                 names = [alias.name for alias in node.names]
-                yield from (f"zoetrope.{name}" if name in LAYERS else "zoetrope" for name in names)
+                yield from (f"zoetrope.{name}" if name in RANK else "zoetrope" for name in names)
             elif node.module and node.module.startswith("zoetrope."):
                 yield node.module
 
@@ -107,15 +83,27 @@ def python(program: str, *arguments: str) -> Any:
 
 def test_every_folder_has_its_place() -> None:
     assert [path.parent for path in FILES if not (path.parent / "__init__.py").is_file()] == []
-    found = {module.name for module in pkgutil.iter_modules([str(PACKAGE)])}
-    assert found <= set(LAYERS)
+    found = sorted(module.name for module in pkgutil.iter_modules([str(PACKAGE)]))
+    assert found == sorted(name for names in RANKS for name in names)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "__init__.py"])
 def test_imports_point_down(name: str) -> None:
     own = layer("zoetrope." + name.removesuffix(".py").replace("/", "."))
-    above = [target for target in own_imports(PACKAGE / name) if layer(target) in LAYERS[LAYERS.index(own) + 1 :]]
-    assert not above, f"{name} belongs to {own!r} and imports from above it"
+    targets = {layer(target) for target in own_imports(PACKAGE / name)} - {own, ""}
+    above = sorted(target for target in targets if RANK[target] >= RANK[own])
+    assert not above, f"{name} belongs to {own!r} and imports from {above}, which are not below it"
+
+
+def test_every_folder_is_just_above_what_it_imports() -> None:
+    """A name that could stand lower does: the ranks are the longest chain of imports."""
+    needs = {name: -1 for name in RANK}
+    for path in FILES:
+        own = layer("zoetrope." + str(path.relative_to(PACKAGE)).removesuffix(".py").replace(os.sep, "."))
+        below = [RANK[layer(target)] for target in own_imports(path) if layer(target) not in (own, "")]
+        if own in RANK:
+            needs[own] = max([needs[own], *below])
+    assert {name: highest + 1 for name, highest in needs.items()} == RANK
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "__main__.py"])

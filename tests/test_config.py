@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec
-from zoetrope.config import overridden, override, parse_json, read_json, shown, unknown
+from zoetrope.config import overridden, override, parse_json, shown, unknown
 from zoetrope.data.toybox import Toybox
+from zoetrope.files.plain import read_json
 from zoetrope.models.folder import FILE, FORMAT, read_spec
 from zoetrope.networks import NetworkConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig

@@ -13,9 +13,9 @@ import pytest
 import zoetrope
 from zoetrope.cascade.spec import SamplingSpec
 from zoetrope.config import Kind, expect_importable, packages_of
+from zoetrope.config.foreign import GROUP, only, running_a_program, trusting
 from zoetrope.data import Source
 from zoetrope.data.toybox import Toybox
-from zoetrope.foreign import GROUP, only, running_a_program, trusting
 from zoetrope.models.cascade import Cascade
 from zoetrope.networks import NetworkConfig
 from zoetrope.recipes.mini import recipe

@@ -18,11 +18,10 @@ from zoetrope.data.folder import Folder
 from zoetrope.data.shards import Shards
 from zoetrope.embeddings.shards import Shards as TextShards
 from zoetrope.embeddings.shards import encoders
+from zoetrope.files.plain import expect_plain, make_way, read_json, read_plain
+from zoetrope.files.store import FILE, Store
 from zoetrope.models import precision
-from zoetrope.plain_files import expect_plain, make_way, read_plain
 from zoetrope.planning import kept
-from zoetrope.store import FILE, Store
-from zoetrope.strict_json import read_json
 from zoetrope.training.state import read_metrics
 from zoetrope.video import Video, read_tags
 

@@ -11,7 +11,7 @@ import typer
 from zoetrope.commands import application
 from zoetrope.commands._ending import Signals, explained
 from zoetrope.commands._talk import fail, speak_safely
-from zoetrope.explain import nearest, unknown
+from zoetrope.config.errors import nearest, unknown
 
 USAGE_ERROR: type[BaseException] = typer.BadParameter.__mro__[2]
 """Base of what typer raises for a wrong command line, which has moved between versions of typer and click."""

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Self, TypeVar
+from typing import Annotated, Self, TypeVar
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from zoetrope.shapes import Window
@@ -13,6 +14,10 @@ from zoetrope.shapes import Window
 V = TypeVar("V")
 
 NONE: Mapping[str, Tensor] = MappingProxyType({})
+
+MOST_WEIGHT = 10_000
+Weight = Annotated[float, Field(ge=0, le=MOST_WEIGHT)]
+"""The weight w of guidance, from 0 for none."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +64,9 @@ class Conditioning:
         maps: videos on z's grid, (B, C', F, H, W), such as the previous stage's.
         numbers: values for each video (B,) or each of its frames (B, F); NaN means unknown.
         times: time of each frame in seconds, (B, F); None: evenly spaced frames, the whole clip from its beginning.
-        images: True for examples whose frames are independent images, packed like a video, (B,): no information may
-            pass between their frames [Ho et al. 2022, arXiv:2210.02303, Sec. 2.6].
+        images: True for examples whose frames are independent images, packed like a video, (B,), or for the frames that
+            are, (B, F): no information may pass between such a frame and any other [Ho et al. 2022, arXiv:2210.02303,
+            Sec. 2.6]. Its time does not count.
     """
 
     tokens: Mapping[str, Tokens] = field(default_factory=dict)
@@ -129,6 +135,7 @@ class Conditioning:
             maps={name: window.of(value) for name, value in self.maps.items()},
             numbers={name: of_frames(value, 1) for name, value in self.numbers.items()},
             times=None if self.times is None else self.times[:, frames],
+            images=None if self.images is None else of_frames(self.images, 1),
         )
 
     def without(self, name: str, rows: Tensor | None = None) -> Self:

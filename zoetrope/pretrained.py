@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from zoetrope.files import cache_folder
-from zoetrope.store import Store
-from zoetrope.strict_json import read_json
+from zoetrope.files.plain import read_json
+from zoetrope.files.store import Store
 
 FILES = ["*.safetensors", "*.json", "spiece.model", "vocab.txt", "merges.txt"]
 # Models whose main branch holds only a pickle, and where the same weights are in safetensors.

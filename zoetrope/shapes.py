@@ -1,4 +1,4 @@
-"""Tensor shapes: the one place that broadcasts values over videos and the one place that checks shapes.
+"""Shapes of videos, boxes in them, and a check of tensors' shapes.
 
 Dimension letters used in every docstring of this package:
 B batch, C channels, F frames, H height, W width, L text tokens, D features.
@@ -8,10 +8,8 @@ Videos are always (B, C, F, H, W); an image is a video with F = 1.
 import math
 from typing import Annotated, NamedTuple, Self
 
-import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import Parameter
 
 from zoetrope.config import Config
 
@@ -78,31 +76,6 @@ class Window(NamedTuple):
         """The same box in coordinates relative to `outer`."""
         moved = (range(own.start - o.start, own.stop - o.start) for own, o in zip(self, outer, strict=True))
         return Window(*moved)
-
-
-def has_data(tensor: Tensor) -> bool:
-    """Whether a tensor has values; those of dry runs, which only measure cost, have none."""
-    return type(tensor) in (Tensor, Parameter) and not tensor.is_meta
-
-
-def aligned(x: Tensor, like: Tensor) -> Tensor:
-    """Values per example (B,) or per frame (B, F) as a view that broadcasts over `like`, (B, ...) or (B, C, F, ...)."""
-    if x.shape == like.shape[:1]:
-        return x.reshape(-1, *[1] * (like.ndim - 1))
-    if like.ndim > 2 and x.shape == (like.shape[0], like.shape[2]):
-        return x.reshape(len(x), 1, -1, *[1] * (like.ndim - 3))
-    frames = f", or per frame, ({like.shape[0]}, {like.shape[2]})" if like.ndim > 2 else ""
-    raise ValueError(f"expected one value per example, shape ({like.shape[0]},){frames}, got {tuple(x.shape)}")
-
-
-def expand_like(x: Tensor, like: Tensor) -> Tensor:
-    """Values per example (B,) or per frame (B, F) as a view that broadcasts over `like`, in its dtype."""
-    return aligned(x.to(like.dtype), like)
-
-
-def blend(a: Tensor, x: Tensor, b: Tensor, y: Tensor) -> Tensor:
-    """a x + b y of videos (B, C, F, H, W) with coefficients a and b, (B,) or (B, F), in as few passes as possible."""
-    return torch.addcmul(expand_like(a, x) * x, expand_like(b, y), y)
 
 
 def expect_shape(name: str, x: Tensor, *shape: int | None) -> None:

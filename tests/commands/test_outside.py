@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from zoetrope.foreign import trusting
+from zoetrope.config.foreign import trusting
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.folder import FILE, read_spec
 from zoetrope.recipes import load_recipe

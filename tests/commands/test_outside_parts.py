@@ -10,7 +10,7 @@ import torch
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.config import packages_of
-from zoetrope.foreign import trusting
+from zoetrope.config.foreign import trusting
 from zoetrope.models.cascade import Cascade
 from zoetrope.recipes import load_recipe
 

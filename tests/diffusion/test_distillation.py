@@ -19,8 +19,8 @@ from zoetrope.diffusion.distillation import (
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import Prediction, eps_from_x, target, v_from_x, x_from
 from zoetrope.diffusion.process import diffuse
+from zoetrope.diffusion.tensors import expand_like
 from zoetrope.schedules.cosine import Cosine
-from zoetrope.shapes import expand_like
 
 KINDS: tuple[Prediction, ...] = ("v", "x", "flow")
 both = pytest.mark.parametrize("kind", KINDS)

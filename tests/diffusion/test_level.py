@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from zoetrope.diffusion.level import CLEANEST, NoiseLevel, changes
+from zoetrope.diffusion.tensors import aligned, blend, expand_like
 from zoetrope.schedules.cosine import Cosine
-from zoetrope.shapes import aligned, blend, expand_like
 
 
 def times(*values: float) -> torch.Tensor:

@@ -75,7 +75,7 @@ def test_starts_at_zero_and_every_block_as_the_identity(low_res: bool) -> None:
     h, e, tokens = torch.randn(2, 4, 4, 4, 16), torch.randn(2, 1, 16), torch.randn(2, 3, 16)
     block = network.down[1][0]
     assert torch.equal(
-        block(h, BlockContext(e, tokens, torch.ones(2, 3, dtype=torch.bool), torch.zeros(2, dtype=torch.bool))), h
+        block(h, BlockContext(e, tokens, torch.ones(2, 3, dtype=torch.bool), torch.zeros(2, 1, dtype=torch.bool))), h
     )
 
 
@@ -164,13 +164,13 @@ def test_images_in_temporal_attention_take_the_value_path() -> None:
     layer = awake(TemporalAttention(16, 2)).double()
     h = randn(2, 3, 2, 2, 16)
     value = layer.key_value(layer.norm(h))[..., 16:]  # type: ignore[operator]
-    got = layer(h, torch.tensor([True, True]))
+    got = layer(h, torch.tensor([[True], [True]]))
     torch.testing.assert_close(got, layer.out(value), rtol=0, atol=1e-12)  # type: ignore[operator]
 
 
 def test_images_skip_temporal_convolution() -> None:
     layer = awake(TemporalConv(8)).double()
-    out = layer(randn(2, 3, 2, 2, 8), torch.tensor([True, False]))
+    out = layer(randn(2, 3, 2, 2, 8), torch.tensor([[True], [False]]))
     assert out[0].abs().max() == 0 < out[1].abs().max()
 
 
@@ -315,7 +315,7 @@ def test_wrong_conditioning_is_refused() -> None:
         network(z, logsnr(2), given | text(3))
     with pytest.raises(ValueError, match="logsnr: expected one for each of 2 videos"):
         network(z, logsnr(3), given)
-    with pytest.raises(ValueError, match="logsnr, numbers: expected one of each of 2 frames, got 3"):
+    with pytest.raises(ValueError, match="logsnr, numbers: expected one for each of 2 frames, got 3"):
         network(z, logsnr(6).view(2, 3), given)
 
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from zoetrope.diffusion import process
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel, changes
+from zoetrope.diffusion.tensors import expand_like
 from zoetrope.samplers import Noise, Sampler, Step
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.schedules.cosine import Cosine
-from zoetrope.shapes import expand_like
 
 FRAMES, RHO = 8, 0.9
 SAMPLERS = [*(sampler() for sampler in Sampler.every()), Ancestral(gamma=1)]

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
+from zoetrope.diffusion.tensors import expand_like
 from zoetrope.samplers.stochastic import Stochastic
 from zoetrope.schedules.cosine import Cosine
-from zoetrope.shapes import expand_like
 
 COUNTS = (4, 8, 16, 32, 64, 128, 256)
 LOSS = {

@@ -20,7 +20,7 @@ from safetensors.torch import load, save_file
 from zoetrope.embeddings.cache import EmbeddingCache, _key
 from zoetrope.embeddings.shards import Shards
 from zoetrope.files import cache_folder
-from zoetrope.store import FILE, Store
+from zoetrope.files.store import FILE, Store
 from zoetrope.text.minilm import MiniLM
 from zoetrope.text.t5 import T5
 
@@ -218,7 +218,7 @@ def test_checksums_of_large_files_are_remembered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    monkeypatch.setattr("zoetrope.store.REMEMBERED", 10)
+    monkeypatch.setattr("zoetrope.files.store.REMEMBERED", 10)
     path = tmp_path / "weights"
     for content in (b"first one", b"first large", b"other large"):
         path.write_bytes(content)

@@ -10,7 +10,7 @@ from zoetrope.data.folder import Folder
 from zoetrope.data.mixture import Mixture, Part
 from zoetrope.data.toybox import Toybox, ToyboxClips
 from zoetrope.embeddings.cache import EmbeddingCache
-from zoetrope.store import Store
+from zoetrope.files.store import Store
 from zoetrope.text.words import Words
 from zoetrope.training.batch import Batch, Batches
 from zoetrope.training.data_notes import CONTENTS, log_notes

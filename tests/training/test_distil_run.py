@@ -21,6 +21,7 @@ from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.distillation import Grid, halving_answer
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import x_from
+from zoetrope.diffusion.tensors import expand_like
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.guidance_weight import weight_given
 from zoetrope.inputs.low_res import usual_inputs
@@ -34,7 +35,7 @@ from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.stochastic import Stochastic
 from zoetrope.schedules.cosine import Cosine
-from zoetrope.shapes import VideoShape, expand_like
+from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
 from zoetrope.training.distil import Distillation, Round, plan
 from zoetrope.training.learner import computing

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoetrope.shapes import VideoShape, Window, has_data
+from zoetrope.diffusion.tensors import has_data
+from zoetrope.shapes import VideoShape, Window
 
 Scheme = Literal["philox", "mersenne"]
 """How noise is drawn. "philox": NumPy's normals from a Philox generator, whose 128-bit key is a hash of everything the

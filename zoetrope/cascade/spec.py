@@ -7,10 +7,11 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from zoetrope.cascade.migration import cascade_of_today, guidance_of, stage_of_today
 from zoetrope.cascade.noise import Scheme
+from zoetrope.conditioning import Weight
 from zoetrope.config import Config, parse_json, unknown
 from zoetrope.diffusion.prediction import Prediction
 from zoetrope.guidance import Guidance
-from zoetrope.guidance.text import TextGuidance, Weight
+from zoetrope.guidance.text import TextGuidance
 from zoetrope.inputs import Input
 from zoetrope.inputs.guidance_weight import GuidanceWeight
 from zoetrope.inputs.text import TEXT, Text

@@ -10,7 +10,7 @@ from zoetrope import __version__
 from zoetrope.commands._sampling import Asked, opened, ready
 from zoetrope.commands._talk import Talk
 from zoetrope.files import write_text
-from zoetrope.strict_json import read_json
+from zoetrope.files.plain import read_json
 
 if TYPE_CHECKING:
     import torch

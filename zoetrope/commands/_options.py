@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoetrope.config import unknown
-from zoetrope.foreign import trusting
+from zoetrope.config.foreign import trusting
 
 if TYPE_CHECKING:
     import torch

@@ -130,7 +130,7 @@ def opened(names: Sequence[str] | None, asked: Asked, talk: Talk | None = None) 
     out of range, before any model is looked up.
     """
     from zoetrope.cascade.spec import MOST_STEPS
-    from zoetrope.guidance.text import MOST_WEIGHT
+    from zoetrope.conditioning import MOST_WEIGHT
 
     at_least("--steps", asked.steps, 1, MOST_STEPS)
     at_least("--guidance", asked.guidance, 0, MOST_WEIGHT)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoetrope.commands._options import at_least, size_named
 from zoetrope.config import unknown
-from zoetrope.explain import reason
-from zoetrope.strict_json import read_json
+from zoetrope.config.errors import reason
+from zoetrope.files.plain import read_json
 
 if TYPE_CHECKING:
     from zoetrope.training.spec import Recipe

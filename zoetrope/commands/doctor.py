@@ -137,7 +137,7 @@ def _cache() -> dict[str, Any]:
     """The cache folder: whether it is writable, how many texts it holds, and remains of older versions."""
     from zoetrope.commands._health import writable
     from zoetrope.files import cache_folder
-    from zoetrope.store import FILE
+    from zoetrope.files.store import FILE
 
     folder = cache_folder("text")
     file = folder / FILE

@@ -166,8 +166,8 @@ def _run(talk: Talk, options: Options, asked: Asked, measures: "list[Measure]", 
 
 def _extractors(features: list[str]) -> "dict[str, Extractor]":
     """The named feature networks, by kind. Nothing is opened."""
+    from zoetrope.config.strict_json import parse_json
     from zoetrope.metrics.features import Extractor
-    from zoetrope.strict_json import parse_json
 
     found: dict[str, Extractor] = {}
     for item in features:

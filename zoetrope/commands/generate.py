@@ -133,7 +133,7 @@ class Making(NamedTuple):
 
     def finished(self, path: str, number: int) -> bool:
         """Whether a file is this same video, according to its tags, whatever version made it."""
-        from zoetrope.strict_json import parse_json
+        from zoetrope.config.strict_json import parse_json
         from zoetrope.video import read_tags
 
         try:

@@ -21,7 +21,7 @@ from zoetrope.commands._stages import (
 )
 from zoetrope.commands._talk import Talk
 from zoetrope.config import packages_of
-from zoetrope.foreign import trusting
+from zoetrope.config.foreign import trusting
 
 if TYPE_CHECKING:
     from zoetrope.training.spec import Recipe
@@ -327,9 +327,12 @@ def expect_data(recipe: "Recipe", stage: str) -> None:
 
     spec = recipe.train_spec(stage)
     dataset = spec.data.open()
-    channels = recipe.cascade.stage(stage).network.channels
-    for phase in spec.phases:
-        shape = clip_shape(recipe.cascade.stage(stage), phase)
+    own = recipe.cascade.stage(stage)
+    channels = own.network.channels
+    shapes = [clip_shape(own, phase) for phase in spec.phases]
+    if spec.known is not None:
+        shapes += [own.shape.with_(frames=length) for length in spec.known.lengths(own.shape.frames)]
+    for shape in dict.fromkeys(shapes):
         first = dataset.part(0, shape, Window(range(1), range(1), range(1)))
         if len(first.video) != channels:
             raise ValueError(f"{stage}.network.channels: expected {len(first.video)}, as the data have, got {channels}")

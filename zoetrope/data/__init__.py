@@ -2,6 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self
 
@@ -15,7 +16,18 @@ from zoetrope.shapes import VideoShape, Window
 from zoetrope.video import Video, contact_sheet
 from zoetrope.wording import one_line
 
-__all__ = ["Contents", "Dataset", "Dropped", "Example", "Features", "Source", "Unused", "pack", "preview"]
+__all__ = [
+    "Contents",
+    "Dataset",
+    "Dropped",
+    "Example",
+    "Features",
+    "Source",
+    "Unused",
+    "expect_frames",
+    "pack",
+    "preview",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +78,15 @@ class Dataset(ABC):
         whole = self.example(index, shape)
         return whole._replace(video=window.of(whole.video))
 
+    def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
+        """These frames of `example`, in this order; override it where some frames cost less than all.
+
+        Raises ValueError for no numbers and for those of frames that the clip lacks.
+        """
+        expect_frames(numbers, shape)
+        whole = self.example(index, shape)
+        return whole._replace(video=whole.video[:, list(numbers)])
+
     def gives(self, shape: VideoShape) -> bool:
         """Whether there is anything on that grid: a set of images has no clips."""
         return True
@@ -89,6 +110,14 @@ class Dataset(ABC):
     @abstractmethod
     def captions(self) -> list[str]:
         """Every caption that an example can have, each once, to encode in advance."""
+
+
+def expect_frames(numbers: Sequence[int], shape: VideoShape) -> None:
+    """Raise ValueError unless these are numbers, at least one, of frames of a video of this shape."""
+    wrong = [number for number in numbers if not 0 <= number < shape.frames]
+    if wrong or not len(numbers):
+        got = ", ".join(map(str, wrong[:5])) or "none"
+        raise ValueError(f"numbers: expected frames of {shape}, 0 to {shape.frames - 1}, got {got}")
 
 
 class Source(Kind, ABC):

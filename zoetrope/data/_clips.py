@@ -22,10 +22,10 @@ import numpy as np
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
+from zoetrope.config.errors import reason
 from zoetrope.data import Contents, Example, Features, Source
 from zoetrope.data._listing import Clip, Report
 from zoetrope.data._unused import Dropped, grouped
-from zoetrope.explain import reason
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Info, Member, Track, Video, read_probed, read_track
 from zoetrope.video.decoding import PathLike, Size, cover, cut

@@ -23,8 +23,7 @@ from typing import IO, NamedTuple, Self
 
 from filelock import FileLock
 
-from zoetrope.plain_files import make_way
-from zoetrope.strict_json import read_json
+from zoetrope.files.plain import make_way, read_json
 
 log = logging.getLogger(__name__)
 ATTEMPTS = 5

@@ -18,7 +18,7 @@ from zoetrope import __version__
 from zoetrope.config import Config
 from zoetrope.data._files import State
 from zoetrope.files import cache_folder, write_text
-from zoetrope.plain_files import read_plain
+from zoetrope.files.plain import read_plain
 from zoetrope.video import Info
 
 _log = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from zoetrope.data._files import State
 from zoetrope.data._listing import IMAGES, VIDEOS
 from zoetrope.data._unused import Dropped
 from zoetrope.files import write_text
-from zoetrope.plain_files import read_plain
+from zoetrope.files.plain import read_plain
 from zoetrope.video import Info, Member, probe
 
 _log = logging.getLogger(__name__)

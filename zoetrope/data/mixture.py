@@ -5,6 +5,7 @@ third example and so on: none is lost or repeated. Both follow from the position
 """
 
 import hashlib
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated, NamedTuple, Self
 
@@ -96,6 +97,11 @@ class MixtureDataset(Dataset):
         """See `Dataset`."""
         pick = self._pick(index, shape)
         return self.datasets[pick.source].part(pick.number, shape, window)
+
+    def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
+        """See `Dataset`."""
+        pick = self._pick(index, shape)
+        return self.datasets[pick.source].frames(pick.number, shape, numbers)
 
     def _pick(self, index: int, shape: VideoShape) -> Pick:
         if index < 0:

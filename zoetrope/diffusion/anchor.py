@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.diffusion.level import NoiseLevel
-from zoetrope.shapes import blend
+from zoetrope.diffusion.tensors import blend
 
 USUAL = 5.0  # standard deviations: larger values are not noise
 SEEN = 0.1  # of v: much smaller departures from the anchor are the network's own noise

@@ -8,7 +8,7 @@ from torch import Tensor
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import Prediction, x_from
 from zoetrope.diffusion.quantile import quantile
-from zoetrope.shapes import expand_like
+from zoetrope.diffusion.tensors import expand_like
 
 Denoise = Callable[[Tensor, NoiseLevel], Tensor]
 Weight = Callable[[NoiseLevel], float | Tensor]

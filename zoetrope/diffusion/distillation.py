@@ -15,7 +15,7 @@ from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import TABLE, Prediction, eps_from_x, output_from_x, x_from
 from zoetrope.diffusion.process import diffuse
-from zoetrope.shapes import aligned, expand_like
+from zoetrope.diffusion.tensors import aligned, expand_like
 
 
 def expect_distillable(where: str, kind: Prediction) -> None:

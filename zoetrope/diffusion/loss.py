@@ -47,13 +47,29 @@ def squared_error(
         weight: of each example's error, (B,), or of each frame's, (B, F); None is 1.
         counted: frames that have a loss, (B, F) bool; None: all. The mean is over these, and 0 if there are none.
     """
-    squares = (output.float() - target.float()).square()
     if counted is None and (weight is None or weight.ndim == 1):
-        errors = squares.flatten(1).mean(1)
+        errors = (output.float() - target.float()).square().flatten(1).mean(1)
         return errors if weight is None else weight.float() * errors
-    errors = squares.transpose(1, 2).flatten(2).mean(2)
-    if weight is not None:
-        errors = errors * (weight.float() if weight.ndim == 2 else weight.float()[:, None])
+    return mean_over_frames(frame_errors(output, target, weight, counted), counted)
+
+
+def frame_errors(output: Tensor, target: Tensor, weight: Tensor | None = None, counted: Tensor | None = None) -> Tensor:
+    """Mean squared error of each frame, (B, F), in float32; see `squared_error` for the arguments.
+
+    Frames that do not count have the error 0, and no gradient, even where their target is not finite.
+    """
+    differences = output.float() - target.float()
+    if counted is not None:
+        differences = torch.where(counted[:, None, :, None, None], differences, 0)
+    errors = differences.square().transpose(1, 2).flatten(2).mean(2)
+    if weight is None:
+        return errors
+    shares = weight.float() if weight.ndim == 2 else weight.float()[:, None]
+    return errors * (shares if counted is None else torch.where(counted, shares, 0))
+
+
+def mean_over_frames(errors: Tensor, counted: Tensor | None = None) -> Tensor:
+    """The mean (B,) of errors (B, F) over the frames that count, (B, F) bool; 0 if there are none."""
     if counted is None:
         return errors.mean(1)
     return torch.where(counted, errors, 0).sum(1) / counted.sum(1).clamp(min=1)

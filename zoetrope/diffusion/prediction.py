@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.diffusion.level import NoiseLevel
-from zoetrope.shapes import blend
+from zoetrope.diffusion.tensors import blend
 
 Prediction = Literal["x", "eps", "v", "flow"]
 

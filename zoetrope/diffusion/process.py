@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.diffusion.level import NoiseLevel
-from zoetrope.shapes import blend
+from zoetrope.diffusion.tensors import blend
 
 PIECE = 2**22  # values; temporaries of this size mostly stay in cache
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoetrope.shapes import has_data
+from zoetrope.diffusion.tensors import has_data
 
 Values = Any  # a tensor, or an array of NumPy's
 PIECE = 2**20  # values that are processed at a time

@@ -14,7 +14,7 @@ from torch import Tensor
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel, changes
 from zoetrope.diffusion.process import by_frames
-from zoetrope.shapes import aligned, has_data
+from zoetrope.diffusion.tensors import aligned, has_data
 
 
 class Transition(NamedTuple):

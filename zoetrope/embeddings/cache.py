@@ -1,7 +1,8 @@
 """Text features: encoded once, then looked up as fast as training reads them.
 
-They are looked up in memory, beside data (`zoetrope.embeddings.shards`), and in the user's cache (`zoetrope.store`),
-where new ones are stored. All are filed under the encoder's identity, see `zoetrope.text.TextEncoder`.
+They are looked up in memory, beside data (`zoetrope.embeddings.shards`), and in the user's cache
+(`zoetrope.files.store`), where new ones are stored. All are filed under the encoder's identity, see
+`zoetrope.text.TextEncoder`.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from zoetrope.embeddings.shards import KEY, Shards, encoders
 from zoetrope.files import cache_folder
-from zoetrope.store import Store
+from zoetrope.files.store import Store
 from zoetrope.text import Embedding, Encode, TextEncoder, expect_text
 
 BATCH = 64

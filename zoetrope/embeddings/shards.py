@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from zoetrope.explain import reason
+from zoetrope.config.errors import reason
 from zoetrope.files import whole
-from zoetrope.plain_files import expect_plain
+from zoetrope.files.plain import expect_plain
 
 KEY = 16  # bytes
 

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from zoetrope.conditioning import Conditioning
+from zoetrope.conditioning import Conditioning, Weight
 from zoetrope.guidance import Guidance, Share
-from zoetrope.guidance.text import Weight, with_and_without_text
+from zoetrope.guidance.text import with_and_without_text
 
 
 class Oscillating(Guidance):

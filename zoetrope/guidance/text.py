@@ -1,15 +1,10 @@
 """Classifier-free guidance with one weight for all steps, away from no text or from a negative prompt."""
 
 from dataclasses import replace
-from typing import Annotated
 
-from pydantic import Field
-
-from zoetrope.conditioning import Conditioning, Tokens
+from zoetrope.conditioning import Conditioning, Tokens, Weight
 from zoetrope.guidance import Guidance, Share
 
-MOST_WEIGHT = 10_000
-Weight = Annotated[float, Field(ge=0, le=MOST_WEIGHT)]
 TEXT = "text"
 
 

@@ -4,8 +4,7 @@ from typing import Any
 
 import torch
 
-from zoetrope.conditioning import Conditioning
-from zoetrope.guidance.text import Weight
+from zoetrope.conditioning import Conditioning, Weight
 from zoetrope.inputs import Examples, Extent, Input
 from zoetrope.shapes import VideoShape
 

@@ -1,5 +1,6 @@
 """Attention over space, over text and over time."""
 
+import math
 from typing import Literal
 
 import torch
@@ -8,7 +9,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from zoetrope.layers.elementwise import GELU, Modulated
 from zoetrope.layers.linear import Linear
-from zoetrope.layers.positions import bias_at, distance_buckets
+from zoetrope.layers.positions import RelativePositions, bias_at, distance_buckets
 from zoetrope.layers.zero import zero
 
 Looks = Literal["own", "first", "first_and_previous", "all"]
@@ -34,7 +35,10 @@ class SpatialAttention(nn.Module):
         self.out = zero(Linear(width, width))
 
     def forward(self, h: Tensor, images: Tensor | None = None) -> Tensor:
-        """Examples with images (B,) True are independent images: each frame looks only at itself."""
+        """Frames with images (B, F or 1) True are independent images: they look only at themselves, and no one at them.
+
+        The first and the previous frame of the others are those that are not images.
+        """
         b, f, height, width, _ = h.shape
         inner = self.norm(h)
         q = self.query(inner).flatten(0, 1).flatten(1, 2).unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -46,19 +50,24 @@ class SpatialAttention(nn.Module):
             seen = self._frames_seen(b, f, images, h.device)  # (B, F, n)
             k_v = k_v[torch.arange(b, device=h.device)[:, None, None], seen].flatten(2, 3).flatten(0, 1)
             bias = bias.repeat(1, 1, 1, seen.shape[-1])
+            if images is not None and self.looks == "all":
+                unseen = apart(images.expand(b, f)).flatten(0, 1).repeat_interleave(height * width, dim=-1)
+                bias = bias.masked_fill(unseen[:, None, None], -math.inf)
         k, v = k_v.unflatten(-1, (2, self.heads, -1)).transpose(1, 3).unbind(2)  # (BF, heads, n HW, d)
         mixed = scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.out(mixed.transpose(1, 2).reshape(h.shape))
 
     def _frames_seen(self, b: int, f: int, images: Tensor | None, device: torch.device) -> Tensor:
-        """The indices (B, F, n) of the frames that each frame looks at; in a pack of images, its own n times."""
+        """The indices (B, F, n) of the frames that each frame looks at; for "all", of all frames."""
         own = torch.arange(f, device=device)
-        first = torch.zeros_like(own)
-        columns = {"first": [first], "first_and_previous": [first, (own - 1).clamp(min=0)]}
-        seen = torch.stack(columns[self.looks], dim=-1) if self.looks in columns else own.expand(f, f)
-        if images is None:
-            return seen.expand(b, -1, -1)
-        return torch.where(images[:, None, None], own[:, None], seen)
+        if self.looks == "all":
+            return own.expand(b, f, f)
+        alone = torch.zeros(b, f, dtype=torch.bool, device=device) if images is None else images.expand(b, f)
+        first = (~alone).long().argmax(-1, keepdim=True).expand(b, f)
+        latest = torch.where(alone, -1, own).cummax(-1).values
+        previous = torch.maximum(nn.functional.pad(latest[:, :-1], (1, 0), value=-1), first)
+        seen = torch.stack([first] if self.looks == "first" else [first, previous], dim=-1)
+        return torch.where(alone[..., None], own[:, None], seen)
 
     def _bias(self, height: int, width: int, like: Tensor) -> Tensor:
         """(1, heads, HW, HW)."""
@@ -97,50 +106,63 @@ class TextAttention(nn.Module):
 class TemporalAttention(nn.Module):
     """Self-attention among the frames at each pixel, with relative positions. h (B, F, H, W, D) -> same.
 
-    Positions enter only as a learned bias for each bucket of frame distance [Ho et al. 2022, arXiv:2204.03458, Sec. 3;
-    buckets of Raffel et al. 2020, arXiv:1910.10683, Sec. 2.1], so that other frame counts work.
+    Positions enter as a learned bias for each bucket of frame distance [Ho et al. 2022, arXiv:2204.03458, Sec. 3;
+    buckets of Raffel et al. 2020, arXiv:1910.10683, Sec. 2.1], so that other frame counts work, and with `embedding`,
+    the width of the conditioning vector, also by way of a network on the distance, see `RelativePositions`.
     """
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, embedding: int | None = None):
         super().__init__()
         self.heads = heads
         self.norm = nn.LayerNorm(width)
         self.query = Linear(width, width, bias=False)
         self.key_value = Linear(width, 2 * width, bias=False)
         self.bias = zero(nn.Embedding(32, heads))
+        self.relative = None if embedding is None else RelativePositions(width, heads, embedding)
         self.out = zero(Linear(width, width))
 
-    def forward(self, h: Tensor, images: Tensor | None, distances: Tensor | None = None) -> Tensor:
-        """Examples with images (B,) True are independent images: each frame attends only to itself.
+    def forward(
+        self, h: Tensor, images: Tensor | None, distances: Tensor | None = None, e: Tensor | None = None
+    ) -> Tensor:
+        """Frames with images (B, F or 1) True are independent images: they attend only to themselves, no one to them.
 
-        `distances` (B, F, F) are how many frames each key lies after each query; None: consecutive frames.
+        `distances` (B, F, F) are how many frames each key lies after each query; None: consecutive frames. e
+        (B, F or 1, E) is the conditioning vector, for the network on distances.
         """
         b, f, height, width, _ = h.shape
         inner = self.norm(h)
         k, v = (self._by_pixel(x) for x in self.key_value(inner).chunk(2, dim=-1))
-        if f == 1:
+        if f == 1 and self.relative is None:
             mixed = v
         else:
-            q = self._by_pixel(self.query(inner))
-            mixed = self._attended(q, k, v, b, distances)
-            if images is not None:
-                alone = images.repeat_interleave(height * width)[:, None, None, None]
-                mixed = torch.where(alone, v, mixed)  # a softmax over a single key is 1
-        mixed = mixed.unflatten(0, (b, height * width)).permute(0, 3, 1, 2, 4)  # (B, F, HW, heads, d)
+            q, bias = self._by_pixel(self.query(inner)), self._bias(b, f, images, distances, v)
+            if self.relative is None:
+                mixed = scaled_dot_product_attention(q, k, v, attn_mask=bias)
+            else:
+                assert e is not None
+                mixed = self.relative(q, k, v, bias, e, distances)
+        mixed = mixed.unflatten(1, (b, self.heads)).permute(1, 3, 0, 2, 4)  # (B, F, HW, heads, d)
         return self.out(mixed.reshape(h.shape))
 
     def _by_pixel(self, h: Tensor) -> Tensor:
-        """(B, F, H, W, D) -> (B HW, heads, F, d)."""
-        return h.flatten(2, 3).unflatten(-1, (self.heads, -1)).permute(0, 2, 3, 1, 4).flatten(0, 1)
+        """(B, F, H, W, D) -> (HW, B heads, F, d): what differs between videos and heads is shared by all pixels."""
+        return h.flatten(2, 3).unflatten(-1, (self.heads, -1)).permute(2, 0, 3, 1, 4).flatten(1, 2)
 
-    def _attended(self, q: Tensor, k: Tensor, v: Tensor, b: int, distances: Tensor | None) -> Tensor:
-        """Attention with the distance bias, shared by all pixels; with `distances` it differs from video to video."""
+    def _bias(self, b: int, f: int, images: Tensor | None, distances: Tensor | None, like: Tensor) -> Tensor:
+        """(1, B heads, F, F): the bias of each distance, and -inf between an independent image and any other frame."""
         if distances is None:
-            bias = self.bias(distance_buckets(q.shape[2], q.device)).permute(2, 0, 1).to(q.dtype)  # (heads, F, F)
-            return scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
-        biases = bias_at(self.bias, distances).permute(0, 3, 1, 2).to(q.dtype)  # (B, heads, F, F)
-        videos = zip(*(x.chunk(b) for x in (q, k, v, biases)), strict=True)
-        return torch.cat([scaled_dot_product_attention(*video) for video in videos])
+            bias = self.bias(distance_buckets(f, like.device)).expand(b, f, f, self.heads)
+        else:
+            bias = bias_at(self.bias, distances)
+        if images is not None:
+            bias = bias.masked_fill(apart(images.expand(b, f))[..., None], -math.inf)
+        return bias.permute(0, 3, 1, 2).flatten(0, 1)[None].to(like.dtype)
+
+
+def apart(images: Tensor) -> Tensor:
+    """Whether no information may pass between two frames (B, F, F): for images (B, F) True if they are independent."""
+    between = images[:, :, None] | images[:, None, :]
+    return between & ~torch.eye(images.shape[1], dtype=torch.bool, device=images.device)
 
 
 class FeedForward(nn.Module):

@@ -79,28 +79,31 @@ class TemporalConv(nn.Module):
         self.conv = zero(nn.Conv2d(width, width, (3, 1), padding=(1, 0)))
         self.silu = SiLU()
 
-    def stream(self, parts: Iterable[Tensor], joined: Callable[[Tensor, Tensor], Tensor]) -> Iterator[Tensor]:
+    def stream(
+        self, parts: Iterable[Tensor], joined: Callable[[Tensor, Tensor], Tensor], images: Tensor | None = None
+    ) -> Iterator[Tensor]:
         """`joined(h, branch)` for a video in parts: each part is yielded once the next has arrived.
 
-        A single image has no branch.
+        A single image has no branch, nor have frames with images (B, F or 1) True.
         """
         held: Tensor | None = None
         row: PaddedPart | None = None
-        several = False
+        several, start = False, 0
         for h in parts:
-            inner = self.silu(self.norm(h))
+            inner = self._unseen(self.silu(self.norm(h)), images, start)
             if held is None or row is None:
                 row = self.row(inner, torch.zeros_like(inner[:, 0]))
             else:
                 row.end(inner[:, 0])
-                yield joined(held, self._between(row))
+                yield joined(held, self._unseen(self._between(row), images, start - held.shape[1]))
                 row, several = row.moved_on(inner), True
-            held = h
+            held, start = h, start + h.shape[1]
             del h, inner
         if held is not None and row is not None:
             row.end(torch.zeros_like(held[:, 0]))
             image = held.shape[1] == 1 and not several
-            yield held if image else joined(held, self._between(row))
+            branch = self._unseen(self._between(row), images, start - held.shape[1])
+            yield held if image else joined(held, branch)
 
     def _between(self, row: PaddedPart) -> Tensor:
         """The branch for all frames of a row except the first and the last, which are only neighbours."""
@@ -111,12 +114,19 @@ class TemporalConv(nn.Module):
         return out.permute(0, 2, 3, 1).reshape(b, f - 2, height, width, d)
 
     def forward(self, h: Tensor, images: Tensor | None) -> Tensor:
-        """Examples with images (B,) True are independent images: the branch is skipped for them."""
+        """Frames with images (B, F or 1) True are independent images: no branch, and others see zeros in their place."""
         if h.shape[1] == 1:
             return torch.zeros_like(h)
-        inner = self.silu(self.norm(h)).flatten(2, 3).permute(0, 3, 1, 2)  # (B, D, F, HW)
-        inner = self.conv(inner).permute(0, 2, 3, 1).reshape_as(h)
-        return inner if images is None else inner.masked_fill(images[:, None, None, None, None], 0)
+        inner = self._unseen(self.silu(self.norm(h)), images).flatten(2, 3).permute(0, 3, 1, 2)  # (B, D, F, HW)
+        return self._unseen(self.conv(inner).permute(0, 2, 3, 1).reshape_as(h), images)
+
+    @staticmethod
+    def _unseen(h: Tensor, images: Tensor | None, start: int = 0) -> Tensor:
+        """Features (B, f, H, W, D) of the frames from `start`, with zeros in those that are images."""
+        if images is None:
+            return h
+        here = images if images.shape[1] == 1 else images[:, start : start + h.shape[1]]
+        return h.masked_fill(here[:, :, None, None, None], 0)
 
 
 class Merge(Linear):

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from zoetrope.config import unknown
+from zoetrope.config.errors import expect_path
 from zoetrope.data import Dataset, Example
 from zoetrope.data.folder import Folder
 from zoetrope.data.shards import is_shards
@@ -17,7 +18,6 @@ from zoetrope.data.toybox.held_out import held_out, held_out_script
 from zoetrope.data.toybox.render import render
 from zoetrope.data.toybox.scene import Script, scene
 from zoetrope.data.toybox.world import numbered_script
-from zoetrope.explain import expect_path
 from zoetrope.shapes import VideoShape
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from zoetrope.explain import reason
+from zoetrope.config.errors import reason
 from zoetrope.files import whole
 from zoetrope.metrics.clips import Clips
 from zoetrope.shapes import VideoShape

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from zoetrope.explain import reason
+from zoetrope.config.errors import reason
 from zoetrope.models.files import read_json
 
 FOLDER = "checkpoints"  # of all checkpoints, in a run

@@ -3,8 +3,8 @@
 from typing import Any, TypeVar
 
 from zoetrope.config import Config
-from zoetrope.foreign import trusting
-from zoetrope.strict_json import TOO_DEEP
+from zoetrope.config.foreign import trusting
+from zoetrope.config.strict_json import TOO_DEEP
 
 C = TypeVar("C", bound=Config)
 
@@ -13,7 +13,7 @@ def described(config: type[C], value: Any) -> C:
     """The config that the JSON value of a model, a run or a distillation describes.
 
     Raises ValueError that names each invalid field by its full path, also for classes of packages that are not trusted:
-    the file may come from anyone. See `zoetrope.foreign.trusting`.
+    the file may come from anyone. See `zoetrope.config.foreign.trusting`.
     """
     try:
         with trusting():

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from zoetrope.explain import reason
-from zoetrope.strict_json import parse_json
+from zoetrope.config.errors import reason
+from zoetrope.config.strict_json import parse_json
 
 LARGEST = 2**24
 """The most bytes of a description or a card, a hundred times what a large cascade takes."""

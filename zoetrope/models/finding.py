@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zoetrope.config import unknown
-from zoetrope.explain import expect_path
+from zoetrope.config.errors import expect_path
 from zoetrope.models.folder import FILE, TEACHER_WEIGHTS, WEIGHTS
 from zoetrope.models.runs import is_distillation, is_run, newest_round, runs_in
 from zoetrope.models.weights import PICKLES

@@ -13,8 +13,8 @@ import torch
 
 from zoetrope.cascade.spec import CascadeSpec
 from zoetrope.config import expect_importable, packages_of
+from zoetrope.config.foreign import trusting
 from zoetrope.files import whole_folder
-from zoetrope.foreign import trusting
 from zoetrope.models.description import described
 from zoetrope.models.files import inside, read_json
 from zoetrope.models.weights import write_weights
@@ -29,7 +29,7 @@ def read_spec(folder: Path) -> CascadeSpec:
     """The cascade that a folder holds.
 
     Raises ValueError if cascade.json is damaged, has unknown keys, was written by a newer version, or names classes of
-    packages that are not trusted, see `zoetrope.foreign.trusting`.
+    packages that are not trusted, see `zoetrope.config.foreign.trusting`.
     """
     file, value = folder / FILE, read_json(folder, FILE)
     if not isinstance(value, dict) or not isinstance(value.get("format"), int):

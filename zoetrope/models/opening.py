@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
-from zoetrope.explain import shown
+from zoetrope.config.errors import shown
 from zoetrope.models.files import read_card
 from zoetrope.models.finding import FoundModel, FoundRun, find
 from zoetrope.models.folder import read_spec, weights_file

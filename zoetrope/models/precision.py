@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 
 from zoetrope.files import cache_folder
-from zoetrope.strict_json import read_json
+from zoetrope.files.plain import read_json
 
 NATIVE = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")  # processor features that multiply bfloat16 matrices
 

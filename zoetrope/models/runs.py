@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import unknown
-from zoetrope.explain import reason
+from zoetrope.config.errors import reason
 from zoetrope.models.checkpoints import FOLDER, find_checkpoints
 from zoetrope.models.description import described
 from zoetrope.models.files import inside, read_json

@@ -10,18 +10,19 @@ from torch.utils.checkpoint import checkpoint
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.anchor import anchor, departure
+from zoetrope.diffusion.tensors import has_data
 from zoetrope.layers.attention import SpatialAttention, TemporalAttention
 from zoetrope.layers.convolution import Downsample, KeepFrames, Merge, RepeatFrames, Upsample
 from zoetrope.layers.elementwise import Modulated, SiLU, SumOfProduct
 from zoetrope.layers.embedding import FramePosition, GuidanceEmbedding, LogSNREmbedding, PixelPosition, TextPool
 from zoetrope.layers.patches import Enter, Leave
-from zoetrope.layers.positions import are_even, distances_between, spacing
+from zoetrope.layers.positions import are_consecutive, are_even, distances_between, frame_positions, spacing
 from zoetrope.layers.zero import zero
 from zoetrope.networks import Former, Network, Part
 from zoetrope.networks._unet_block import Block, BlockContext, Level
 from zoetrope.networks._unet_stream import streamed
 from zoetrope.networks.video_unet import VideoUNetConfig
-from zoetrope.shapes import expect_shape, has_data
+from zoetrope.shapes import expect_shape
 
 SKIP_SCALE = 1 / math.sqrt(2)
 
@@ -69,8 +70,9 @@ class VideoUNet(Network):
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
         """Output like z (B, C, F, H, W) at noise level logsnr, (B,) or (B, F)."""
         context = self.context(z, logsnr, conditioning)
-        if context.e.shape[1] not in (1, z.shape[2]):
-            raise ValueError(f"logsnr, numbers: expected one of each of {z.shape[2]} frames, got {context.e.shape[1]}")
+        for name, value in (("logsnr, numbers", context.e), ("images", context.images)):
+            if value is not None and value.shape[1] not in (1, z.shape[2]):
+                raise ValueError(f"{name}: expected one for each of {z.shape[2]} frames, got {value.shape[1]}")
         videos = self.videos(Part(z, conditioning.maps))
         h, skips = self.descend(self.enter(videos), context)
         return self.answer(self.ascend(h, skips, context), context.e, videos, logsnr, conditioning)
@@ -83,13 +85,13 @@ class VideoUNet(Network):
 
     def context(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> BlockContext:
         """The conditioning of the blocks. Raises ValueError for missing, misshapen or unsupported inputs."""
-        images, frames = conditioning.images, z.shape[2]
+        images, frames = _images(conditioning.images, z), z.shape[2]
         if self.config.strides[-1] > 1:
             if images is not None and images.any():
                 raise ValueError("images: expected none, the frames of a pack cannot cross the strides of `every`")
             self.config.check(*z.shape[2:])
         tokens, mask = (None, None) if self.config.text_width is None else self._text(z, conditioning)
-        distances, even = self._distances(conditioning, frames)
+        distances, even = self._distances(conditioning.times, images, frames)
         e = _frame_embedding("logsnr", logsnr, z, self.logsnr)
         if tokens is not None:
             e = e + self.text_pool(tokens, mask).unflatten(0, (len(z), -1))
@@ -100,8 +102,10 @@ class VideoUNet(Network):
             weight = _number(conditioning, "guidance", "the weight of guidance")
             e = e + _frame_embedding("numbers['guidance']", weight, z, self.guidance)
         if self.frame_position is not None and frames > 1:
-            places = self.frame_position(_frame_positions(None if even else conditioning.times, frames, z.device))
-            e = e + (places if images is None else places * ~images[:, None, None])
+            alone = None if images is None or images.shape[1] == 1 else images
+            times = conditioning.times if alone is not None or not even else None
+            places = self.frame_position(frame_positions(times, frames, alone, z.device))
+            e = e + (places if images is None else places * ~images[..., None])
         e = e + self.mix(nn.functional.silu(e))
         return BlockContext(nn.functional.silu(e), tokens, mask, images, distances)
 
@@ -210,27 +214,28 @@ class VideoUNet(Network):
         null = nn.functional.pad(~mask.any(-1, keepdim=True), (0, mask.shape[1] - 1))
         return torch.where(null[..., None], self.null_text.to(tokens.dtype), tokens), mask | null
 
-    def _distances(self, conditioning: Conditioning, frames: int) -> tuple[Tensor | None, bool]:
+    def _distances(self, times: Tensor | None, images: Tensor | None, frames: int) -> tuple[Tensor | None, bool]:
         """Distances between frames, None where each is 1 from the next; and whether the frames are evenly spaced.
 
         Raises ValueError for uneven frames in a network with temporal convolutions, which assume neighbours.
         """
-        times = conditioning.times
         if times is None or frames == 1 or not has_data(times):  # in a dry run
             return None, True
-        distances = distances_between(times, spacing(times) if self.config.fps is None else 1 / self.config.fps)
-        even = are_even(distances)
+        alone = None if images is None else images.expand(times.shape)
+        times = times if alone is None else times.masked_fill(alone, 0.0)
+        distances = distances_between(times, spacing(times, alone) if self.config.fps is None else 1 / self.config.fps)
+        even = are_even(distances, alone)
         neighbours = any("convolution" in x.temporal or x.looks == "first_and_previous" for x in self.config.levels)
         if not even and (neighbours or self.config.strides[-1] > 1):
             raise ValueError(
                 "times: expected frames at equal distances, one after the other: what lies in a row is mixed"
             )
-        plain = even and bool((distances[:, 0, 1] == 1).all())
+        plain = are_consecutive(distances, alone) if alone is not None else even and (distances[:, 0, 1] == 1).all()
         return (None if plain else distances), even
 
 
 def _blocks(level: Level, config: VideoUNetConfig) -> nn.ModuleList:
-    return nn.ModuleList(Block(level, config.head, config.embedding) for _ in range(level.blocks))
+    return nn.ModuleList(Block(level, config.head, config.embedding, config.relative) for _ in range(level.blocks))
 
 
 def _frame_embedding(name: str, values: Tensor, z: Tensor, embedding: nn.Module) -> Tensor:
@@ -250,12 +255,19 @@ def _same_shape(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return (a, b[:, None].expand_as(a)) if a.ndim == 2 else (a[:, None].expand_as(b), b)
 
 
-def _frame_positions(times: Tensor | None, frames: int, device: torch.device) -> Tensor:
-    """Positions of frames between the first, -1, and the last, 1: (F) or (B, F); evenly spaced without times."""
-    if times is None:
-        return torch.linspace(-1, 1, frames, device=device)
-    first, last = times.aminmax(dim=1, keepdim=True)
-    return ((times - first) / (last - first) * 2 - 1).float()
+def _images(images: Tensor | None, z: Tensor) -> Tensor | None:
+    """Which frames are independent images, (B, F or 1): also a frame without any other that is not. None: none.
+
+    Raises ValueError for any other shape than (B,) or (B, F).
+    """
+    if images is None:
+        return None
+    if images.ndim not in (1, 2) or len(images) != len(z):
+        got = tuple(images.shape)
+        raise ValueError(f"images: expected one for each of {len(z)} videos, or of their frames, got {got}")
+    if images.ndim == 1:
+        return images[:, None]
+    return images | ((~images).sum(1, keepdim=True) == 1)
 
 
 def _number(conditioning: Conditioning, name: str, what: str) -> Tensor:

@@ -1,6 +1,6 @@
 """The levels of the space-time U-Net and their blocks."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import torch
@@ -14,6 +14,7 @@ from zoetrope.layers.elementwise import Sum
 from zoetrope.networks import Width
 
 Temporal = Literal["convolution", "attention"]
+Relative = Literal["table", "network"]
 
 
 class Level(Config):
@@ -80,7 +81,7 @@ class BlockContext(NamedTuple):
     Attributes:
         e: the conditioning vector, after its activation, (B, F or 1, E).
         tokens, mask: of the text, (N, L, D) and (N, L), N = B or B F; None in a network without text.
-        images: True for packs of independent images, (B,); None: there are none.
+        images: True for frames that are independent images, (B, F or 1); None: there are none.
         distances: how many frames each key lies after each query, (B, F, F); None: consecutive frames.
     """
 
@@ -101,7 +102,8 @@ class BlockContext(NamedTuple):
             return x.unflatten(0, (len(self.e), -1))[:, ::n].flatten(0, 1)
 
         distances = None if self.distances is None else self.distances[:, ::n, ::n] / n
-        return BlockContext(self.e[:, ::n], of_texts(self.tokens), of_texts(self.mask), self.images, distances)
+        images = None if self.images is None else self.images[:, ::n]
+        return BlockContext(self.e[:, ::n], of_texts(self.tokens), of_texts(self.mask), images, distances)
 
 
 class Mix(nn.Module):
@@ -116,21 +118,22 @@ class Mix(nn.Module):
         """The mix; for images alpha is 1."""
         temporal = torch.sigmoid(-self.logit).to(branch.dtype)
         if images is not None:
-            temporal = temporal * ~images[:, None, None, None, None]
+            temporal = temporal * ~images[:, :, None, None, None]
         return self.sum(h, branch * temporal)
 
 
 class Block(nn.Module):
     """Space, text and time at one resolution. h (B, F, H, W, D) -> same."""
 
-    def __init__(self, level: Level, head: int, embedding: int):
+    def __init__(self, level: Level, head: int, embedding: int, relative: Relative = "table"):
         super().__init__()
         width, heads = level.width, level.width // head
         self.spatial = ResidualBlock(width, embedding) if level.convolution else None
         self.temporal_conv = TemporalConv(width) if "convolution" in level.temporal else None
         self.spatial_attention = SpatialAttention(width, heads, level.looks) if level.spatial_attention else None
         self.text_attention = TextAttention(width, heads, embedding) if level.text_attention else None
-        self.temporal_attention = TemporalAttention(width, heads) if "attention" in level.temporal else None
+        told = embedding if relative == "network" else None
+        self.temporal_attention = TemporalAttention(width, heads, told) if "attention" in level.temporal else None
         self.feed_forward = FeedForward(width, embedding) if level.attends else None
         self.mix = Mix() if level.join == "mix" else None
         self.only_temporal = not (level.spatial_attention or level.text_attention)  # is the feed-forward's attention
@@ -142,12 +145,12 @@ class Block(nn.Module):
             h = self._joined(h, self.temporal_conv(h, context.images), context.images)
         return self._after(h, context)
 
-    def stream(self, parts: Iterable[Tensor], context: Callable[[], "PartContext"]) -> Iterator[Tensor]:
-        """`forward` for a video in parts, in a block without temporal attention. `told()` restarts the conditioning."""
-        before, after = context(), context()
+    def stream(self, parts: Iterable[Tensor], context: BlockContext) -> Iterator[Tensor]:
+        """`forward` for a video in parts, in a block without temporal attention."""
+        before, after = PartContext(context), PartContext(context)
         parts = (self._before(h, before(h).e) for h in parts)
         if self.temporal_conv is not None:
-            parts = self.temporal_conv.stream(parts, self._joined)
+            parts = self.temporal_conv.stream(parts, self._joined, context.images)
         return (self._after(h, after(h)) for h in parts)
 
     def _before(self, h: Tensor, e: Tensor) -> Tensor:
@@ -165,7 +168,8 @@ class Block(nn.Module):
             h = self.sum(h, self.text_attention(h, context.tokens, context.mask))
         image = self.mix is not None and h.shape[1] == 1
         if self.temporal_attention is not None and not image:
-            h = self._joined(h, self.temporal_attention(h, context.images, context.distances), context.images)
+            branch = self.temporal_attention(h, context.images, context.distances, context.e)
+            h = self._joined(h, branch, context.images)
         if self.feed_forward is None or (self.only_temporal and image):
             return h
         branch = self.feed_forward(h, context.e)
@@ -180,7 +184,10 @@ class PartContext:
 
     def __call__(self, h: Tensor) -> BlockContext:
         """The conditioning of the next part, h (B, f, H, W, D)."""
-        if self._told.e.shape[1] == 1:
-            return self._told
         start, self._start = self._start, self._start + h.shape[1]
-        return self._told._replace(e=self._told.e[:, start : self._start])
+
+        def cut(x: Tensor) -> Tensor:
+            return x if x.shape[1] == 1 else x[:, start : self._start]
+
+        images = self._told.images
+        return self._told._replace(e=cut(self._told.e), images=None if images is None else cut(images))

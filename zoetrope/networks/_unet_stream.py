@@ -49,7 +49,7 @@ def _through(blocks: nn.Module, h: Iterator[Tensor], context: BlockContext) -> I
     """Run parts through some blocks."""
     for block in blocks.children():
         assert isinstance(block, Block)
-        h = block.stream(h, partial(PartContext, context))
+        h = block.stream(h, context)
     return h
 
 

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from zoetrope.diffusion.prediction import Prediction
 from zoetrope.networks import NetworkConfig, Reach, Width
-from zoetrope.networks._unet_block import Level
+from zoetrope.networks._unet_block import Level, Relative
 from zoetrope.shapes import FramesPerSecond
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ class VideoUNetConfig(NetworkConfig):
             attention, the only ones in the paper. Not for stages that train on crops.
         fps: for frames with `times`, the frames per second that relative positions count in; None: the median distance
             between consecutive frames of a clip is 1.
+        relative: what temporal attention knows of the distance between two frames: a bias from a "table", or beside it
+            vectors from a "network", see `zoetrope.layers.positions.RelativePositions`. At initialisation both are the
+            same, and weights trained with a table can continue with a network.
         anchored: whether the output starts from that of a video equal to low_res, and each pixel learns how far to stay
             there. What low_res already shows, such as flat areas and input frames, is right from the first step of
             training. For networks that predict v.
@@ -50,6 +53,7 @@ class VideoUNetConfig(NetworkConfig):
     head: Width = 32
     positions: bool = False
     fps: FramesPerSecond | None = None
+    relative: Relative = "table"
     anchored: bool = False
     checkpointing: bool = False
     levels: Annotated[tuple[Level, ...], Field(min_length=1, max_length=12)] = (

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from zoetrope.explain import reason
-from zoetrope.strict_json import read_json
+from zoetrope.config.errors import reason
+from zoetrope.files.plain import read_json
 
 What = Literal["sampling", "training"]
 Quantity = Literal["seconds", "bytes"]

@@ -21,12 +21,12 @@ import zoetrope
 from zoetrope.cascade.execution import layout
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.config import packages_of
+from zoetrope.config.strict_json import parse_json
 from zoetrope.files import cache_folder, write_text
-from zoetrope.plain_files import read_plain
+from zoetrope.files.plain import read_plain
 from zoetrope.planning import work
 from zoetrope.planning.count import Operation, Tally
 from zoetrope.planning.work import TOKENS, Sampling, Training
-from zoetrope.strict_json import parse_json
 from zoetrope.training.spec import TrainSpec
 
 Value = TypeVar("Value")

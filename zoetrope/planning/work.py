@@ -241,8 +241,9 @@ def _example(stage: StageSpec, spec: TrainSpec, phase: Phase, count: int) -> tup
     """Blank clips of the phase, and their conditioning."""
     shape = clip_shape(stage, phase)
     height, width = spec.crop or (shape.height, shape.width)
-    x = torch.zeros(count, stage.network.channels, spec.span or shape.frames, height, width)
-    packed = phase.images > 0 and shape.frames > 1
+    frames = (spec.span or shape.frames) + phase.appended
+    x = torch.zeros(count, stage.network.channels, frames, height, width)
+    packed = (phase.images > 0 and shape.frames > 1) or phase.appended > 0
     grid = (x.shape[2], x.shape[3], x.shape[4])
     width, channels = stage.network.text_width or 0, stage.network.channels
     extent = Extent(count, grid, TOKENS, width, packed=packed, channels=channels)

@@ -11,8 +11,8 @@ from types import CodeType, ModuleType
 from typing import TYPE_CHECKING
 
 from zoetrope.config import expect_importable, unknown
-from zoetrope.explain import expect_path
-from zoetrope.foreign import running_a_program
+from zoetrope.config.errors import expect_path
+from zoetrope.config.foreign import running_a_program
 
 if TYPE_CHECKING:
     from zoetrope.training.spec import Recipe
@@ -38,7 +38,7 @@ def load_recipe(name_or_path: str | Path) -> "Recipe":
 
     A Python file is run, again only if it has changed, as the module of its name. It can import what lies beside it:
     its folder is put at the end of `sys.path`. What it names is trusted. A recipe.json is data, whoever wrote it, and
-    names classes of other packages only where these are trusted, see `zoetrope.foreign.trusting`.
+    names classes of other packages only where these are trusted, see `zoetrope.config.foreign.trusting`.
 
     Raises ValueError, with the nearest name, if there is no such recipe, or says what is wrong with it.
     """

@@ -8,17 +8,25 @@ Hardware, hours and scores of the shipped weights are in the model card.
 """
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.data.mixture import Mixture, Part
 from zoetrope.data.toybox import Toybox
 from zoetrope.guidance.text import TextGuidance
 from zoetrope.inputs.low_res import usual_inputs
+from zoetrope.known.learnt import Learnt
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
 from zoetrope.text.minilm import MiniLM
+from zoetrope.training.known.any import AnyFrames
+from zoetrope.training.known.independent import Independent
+from zoetrope.training.known.mixture import KnownMixture, KnownPart
+from zoetrope.training.known.none import NoKnown
+from zoetrope.training.known.prefix import Prefix
 from zoetrope.training.spec import DistilSpec, Phase, Recipe, TrainSpec
 
 BASE = VideoShape(frames=16, height=24, width=40, fps=3)
+LONG = 180  # frames of the long clips, a minute
 TSR1 = VideoShape(frames=32, height=24, width=40, fps=6)
 SSR1 = VideoShape(frames=32, height=48, width=80, fps=6)
 SSR2 = VideoShape(frames=32, height=192, width=320, fps=6)
@@ -67,12 +75,13 @@ def _base() -> StageSpec:
         network=VideoUNetConfig(
             patch=2,
             positions=True,
+            fps=BASE.fps,
             levels=(
                 Level(width=64, blocks=1, temporal=("attention",)),
                 Level(width=192, blocks=3, spatial_attention=True, text_attention=True, temporal=("attention",)),
             ),
         ),
-        sampling=SamplingSpec(sampler=DDIM(), steps=16, guidance=TextGuidance(weight=2.0)),
+        sampling=SamplingSpec(sampler=DDIM(), steps=16, guidance=TextGuidance(weight=2.0), known=Learnt()),
     )
 
 
@@ -119,9 +128,18 @@ def _super_resolution(
 
 def _train_base() -> TrainSpec:
     return TrainSpec(
-        data=Toybox(),
+        data=Mixture(parts=(Part(source=Toybox()), Part(source=Toybox(long=True)))),
         weight="v",
         balance=True,
+        known=KnownMixture(
+            parts=(
+                KnownPart(known=NoKnown(), weight=4),
+                KnownPart(known=Prefix(), weight=2),
+                KnownPart(known=AnyFrames(), weight=1),
+                KnownPart(known=AnyFrames(length=LONG), weight=2),
+                KnownPart(known=Independent(), weight=1),
+            )
+        ),
         phases=(
             # Appearance from pictures; then words of motion from many clips of four frames, which show the whole course
             # at a quarter of the cost; then smooth motion.

@@ -10,9 +10,9 @@ from torch import Tensor
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.process import posterior, transition_variance
+from zoetrope.diffusion.tensors import expand_like
 from zoetrope.diffusion.transition import transitions
 from zoetrope.samplers import Noise, Sampler, Step
-from zoetrope.shapes import expand_like
 
 
 class Ancestral(Sampler):

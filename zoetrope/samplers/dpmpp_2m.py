@@ -8,9 +8,9 @@ from torch import Tensor
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.process import by_frames, logsnr_change, ratio
+from zoetrope.diffusion.tensors import expand_like
 from zoetrope.diffusion.transition import transitions
 from zoetrope.samplers import Noise, Sampler, Step
-from zoetrope.shapes import expand_like
 
 
 class DPMpp2M(Sampler):

@@ -15,9 +15,9 @@ from pydantic import Field
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from zoetrope.files.store import checksum
 from zoetrope.layers.bare import bare
 from zoetrope.pretrained import expect_dtype, find
-from zoetrope.store import checksum
 from zoetrope.text import Embedding, Encode, TextEncoder, expect_text
 from zoetrope.text._frozen import after
 

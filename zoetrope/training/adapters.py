@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from zoetrope.config import Config
+from zoetrope.files.plain import expect_plain
 from zoetrope.models.weights import read_weights, write_weights
 from zoetrope.networks import Former, Network
-from zoetrope.plain_files import expect_plain
 
 ATTENTION = ("*attention.*",)
 MARKS = (".lora_A.", ".lora_B.")  # in the names of an adapter's parameters

@@ -4,7 +4,7 @@ Random choices about the batch as a whole, its times and which examples are pack
 others on the number of the example. So a batch is the same in however many parts and processes it is loaded.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -18,7 +18,8 @@ from zoetrope.data import Dataset, Dropped, Example
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs import Examples
 from zoetrope.shapes import VideoShape, Window
-from zoetrope.training.spec import TrainSpec, clip_shape
+from zoetrope.training.known import Shown
+from zoetrope.training.spec import Phase, TrainSpec, clip_shape
 from zoetrope.training.walk import Item, items
 
 
@@ -47,6 +48,10 @@ class Batch:
         times: of all examples of the batch, (size,) float64, including those of other processes.
         part: the indices of these examples in the batch, (b,) int64, ascending.
         names: of the examples, for messages.
+        known: frames that are given clean, (b, F) bool; None: the training has no known frames.
+        frame_times: of each frame of these examples, (b, F) float64; None: those of the examples.
+        one_level: which examples of the batch have one noise level for all frames that are not known, (size,) bool;
+            None: all.
         counted: frames that have a loss, (b, F) bool; None: all.
         skipped: clips that can no longer be read, and why; others of the same data set replace them.
     """
@@ -57,6 +62,9 @@ class Batch:
     times: Tensor
     part: Tensor
     names: tuple[str, ...]
+    known: Tensor | None = None
+    frame_times: Tensor | None = None
+    one_level: Tensor | None = None
     counted: Tensor | None = None
     skipped: tuple[Dropped, ...] = ()
 
@@ -70,6 +78,11 @@ class Batch:
         """The times of these examples, (b,) float64 in [0, 1)."""
         return self.times[self.part]
 
+    @property
+    def frame_t(self) -> Tensor:
+        """The times of these examples' frames, (b, F) float64 in [0, 1)."""
+        return self.t[:, None].expand(-1, self.x.shape[2]) if self.frame_times is None else self.frame_times
+
     def select(self, rows: Tensor) -> "Batch":
         """Some of these examples, by their indices among them, (n,) int64."""
         return replace(
@@ -79,7 +92,9 @@ class Batch:
             eps=self.eps[rows],
             part=self.part[rows],
             names=tuple(self.names[row] for row in rows.tolist()),
-            counted=None if self.counted is None else self.counted[rows],
+            known=_of_rows(self.known, rows),
+            frame_times=_of_rows(self.frame_times, rows),
+            counted=_of_rows(self.counted, rows),
         )
 
     def blank(self) -> "Batch":
@@ -87,30 +102,55 @@ class Batch:
         zeros = self.x.new_zeros(1, *self.x.shape[1:])
         given = self.conditioning.blank(1)
         part = torch.zeros(1, dtype=torch.int64)
-        return replace(self, x=zeros, conditioning=given, eps=zeros, part=part, names=("",), counted=None)
+        blank = replace(self, x=zeros, conditioning=given, eps=zeros, part=part, names=("",), counted=None)
+        known = None if self.known is None else self.known.new_zeros(1, self.known.shape[1])
+        return replace(blank, known=known, frame_times=None)
+
+
+def _of_rows(values: Tensor | None, rows: Tensor) -> Tensor | None:
+    return None if values is None else values[rows]
 
 
 class _Loaded(NamedTuple):
-    """One example: its video (C, F, H, W), the data samples in it, and a generator for its random choices."""
+    """One example.
+
+    Attributes:
+        video: (C, F, H, W).
+        samples: the data samples in it: one clip, or one for each frame.
+        draw: a generator for its random choices.
+        roles: of its frames, where some may be known or from elsewhere.
+    """
 
     video: Tensor
     samples: list[Example]
     draw: torch.Generator
+    roles: "_Roles | None" = None
 
 
-Counts = Callable[[int, torch.Generator], Tensor]
-"""(number of frames F, the example's generator) -> which frames have a loss, (F,) bool."""
+class _Roles(NamedTuple):
+    """What the frames of an example are for, each (F,).
+
+    Attributes:
+        seconds: when each frame is seen.
+        known, alone, counted: frames that are given clean; that are independent images; that have a loss.
+        times: the diffusion time of each frame; None: that of the example.
+    """
+
+    seconds: Tensor
+    known: Tensor
+    alone: Tensor
+    counted: Tensor
+    times: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batches:
-    """The endless sequence of a stage's batches; `counts` leaves frames out of the loss."""
+    """The endless sequence of a stage's batches."""
 
     stage: StageSpec
     spec: TrainSpec
     dataset: Dataset
     texts: EmbeddingCache | None
-    counts: Counts | None = None
 
     def size_at(self, examples: int) -> int:
         """How many examples the batch at this position has: the last one of a phase may be smaller."""
@@ -130,33 +170,110 @@ class Batches:
         part = share.of(size)
         rows = part.tolist() or [0]  # an empty share takes its shapes from the first example
         phase = self.spec.phase_at(examples)[0]
-        loaded = [self._load(examples + row, taken[row], clip_shape(self.stage, phase)) for row in rows]
+        shown = [self._shown(examples + row, phase) for row in range(size)]
+        loaded = [self._load(examples + row, taken[row], phase, shown[row]) for row in rows]
         x = torch.stack([one.video for one in loaded])
         eps = torch.stack([torch.randn(one.video.shape, generator=one.draw) for one in loaded])
         packed = torch.tensor([item.pack for item in taken])
-        given = self._conditioning(loaded, x, packed[rows] if packed.any() else None)
-        return Batch(
-            x=x[: len(part)],
+        pictured = packed[rows] if packed.any() or phase.appended else None
+        given = self._conditioning(loaded, x, pictured)
+        own = slice(len(part))
+        batch = Batch(
+            x=x[own],
             conditioning=given.select(torch.arange(len(part))),
-            eps=eps[: len(part)],
+            eps=eps[own],
             times=times,
             part=part,
-            names=tuple(_name(one) for one in loaded[: len(part)]),
-            counted=self._counted(loaded[: len(part)]),
+            names=tuple(_name(one) for one in loaded[own]),
             skipped=tuple(item for one in loaded for sample in one.samples for item in sample.skipped),
         )
+        return self._with_roles(batch, loaded, shown)
 
-    def _load(self, index: int, item: Item, shape: VideoShape) -> _Loaded:
-        """Example `index` of the training: a clip, or a pack of pictures, cropped to its window."""
+    def _shown(self, index: int, phase: Phase) -> Shown | None:
+        """Which frames of its clip example `index` shows, and which of them are known; None: all, and none is known."""
+        whole = self.stage.shape.frames
+        room = self.spec.span or phase.frames or whole
+        if self.spec.known is None or room == 1:
+            return None
+        draw = torch.Generator().manual_seed(seeded(self.spec.seed, "known", index))
+        return self.spec.known.shown(room, whole, draw)
+
+    def _load(self, index: int, item: Item, phase: Phase, shown: Shown | None) -> _Loaded:
+        """Example `index` of the training: a clip, or a pack of pictures, cropped to its window; then other images."""
         draw = torch.Generator().manual_seed(seeded(self.spec.seed, "example", index))
+        shape = clip_shape(self.stage, phase)
         window = self._window(shape, draw)
-        if not item.pack:
+        if item.pack:
+            loaded = _Loaded(*self._pictures(item.number, len(window.frames), window, shape), draw)
+        elif shown is None or self.stage.source is not None:
             clip = self.dataset.part(item.number, shape, window)
-            return _Loaded(clip.video, [clip], draw)
+            loaded = _Loaded(clip.video, [clip], draw)
+        else:
+            video, clip = self._frames(item.number, shown, len(window.frames))
+            loaded = _Loaded(video, [clip], draw)
+        frames = loaded.video.shape[1]
+        if phase.appended:
+            video, pictures = self._pictures(item.pictures, phase.appended, window, shape)
+            clips = loaded.samples * frames if len(loaded.samples) == 1 else loaded.samples
+            loaded = loaded._replace(video=torch.cat([loaded.video, video], dim=1), samples=[*clips, *pictures])
+        if shown is None and not phase.appended:
+            return loaded
+        return loaded._replace(roles=self._roles(shown, item.pack, frames, phase, draw))
+
+    def _pictures(self, first: int, count: int, window: Window, shape: VideoShape) -> tuple[Tensor, list[Example]]:
+        """Consecutive pictures of the data set as the frames of a video (C, count, h, w)."""
         still = VideoShape(frames=1, height=shape.height, width=shape.width, fps=shape.fps)
-        numbers = range(item.number, item.number + len(window.frames))
-        pictures = [self.dataset.part(number, still, window._replace(frames=range(1))) for number in numbers]
-        return _Loaded(torch.cat([picture.video for picture in pictures], dim=1), pictures, draw)
+        one = window._replace(frames=range(1))
+        pictures = [self.dataset.part(number, still, one) for number in range(first, first + count)]
+        return torch.cat([picture.video for picture in pictures], dim=1), pictures
+
+    def _frames(self, number: int, shown: Shown, room: int) -> tuple[Tensor, Example]:
+        """The shown frames (C, room, H, W) of a clip, filled up with frames of the next one; and the clip."""
+        shape = self.stage.shape.with_(frames=shown.length)
+        clip = self.dataset.frames(number, shape, shown.frames.tolist())
+        more = room - len(shown.frames)
+        if not more:
+            return clip.video, clip
+        other = self.dataset.frames(number + 1, shape, list(range(more)))
+        return torch.cat([clip.video, other.video], dim=1), clip
+
+    def _roles(self, shown: Shown | None, pack: bool, frames: int, phase: Phase, draw: torch.Generator) -> _Roles:
+        """The roles of the frames of an example: `frames` of a clip or a pack, then appended images."""
+        count = frames + phase.appended
+        fps = clip_shape(self.stage, phase).fps if shown is None else self.stage.shape.fps
+        seconds = torch.arange(count) / fps
+        known, alone, counted = (torch.full((count,), value) for value in (False, pack, True))
+        alone[frames:] = True
+        if shown is None or pack:
+            return _Roles(seconds, known, alone, counted)
+        shows = len(shown.frames)
+        seconds[:shows] = shown.frames / fps
+        known[:shows] = shown.known
+        alone[shows:] = True
+        counted[:frames] = ~known[:frames] & ~alone[:frames]
+        times = torch.rand(count, generator=draw, dtype=torch.float64) if shown.independent else None
+        return _Roles(seconds, known, alone, counted, times)
+
+    def _with_roles(self, batch: Batch, loaded: list[_Loaded], shown: list[Shown | None]) -> Batch:
+        """The batch with the roles of its frames, if they have any."""
+        roles = [one.roles for one in loaded if one.roles is not None]
+        if not roles:
+            return batch
+        count = len(batch.part)
+        seconds, known, alone, counted = (torch.stack(values)[:count] for values in list(zip(*roles, strict=True))[:4])
+        given = replace(batch.conditioning, images=alone if alone.any() else None)
+        if self.spec.known is None:
+            return replace(batch, conditioning=given)
+        own = batch.t[:, None].expand(-1, batch.x.shape[2])
+        times = [t if role.times is None else role.times for t, role in zip(own, roles[:count], strict=True)]
+        return replace(
+            batch,
+            conditioning=replace(given, times=seconds if self.stage.source is None else None),
+            known=known,
+            frame_times=torch.stack(times) if times else own,
+            one_level=torch.tensor([one is None or not one.independent for one in shown]),
+            counted=counted,
+        )
 
     def _conditioning(self, loaded: list[_Loaded], x: Tensor, packed: Tensor | None) -> Conditioning:
         """The conditioning of these videos."""
@@ -171,12 +288,6 @@ class Batches:
         for each in self.stage.told:
             given = given | each.of_examples(self.stage.shape, examples)
         return given
-
-    def _counted(self, loaded: list[_Loaded]) -> Tensor | None:
-        """Which frames of these videos have a loss."""
-        if self.counts is None or not loaded:
-            return None
-        return torch.stack([self.counts(one.video.shape[1], one.draw) for one in loaded])
 
     def _tokens(self, texts: Sequence[str]) -> Tokens:
         if self.texts is None:

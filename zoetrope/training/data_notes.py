@@ -8,7 +8,7 @@ from zoetrope.data import Dataset
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.embeddings.long import cut_short
 from zoetrope.files import write_text
-from zoetrope.strict_json import read_json
+from zoetrope.files.plain import read_json
 from zoetrope.training.writing import unneeded
 from zoetrope.wording import counted
 

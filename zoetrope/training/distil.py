@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from zoetrope.cascade.spec import Distilled, SamplingSpec, StageSpec
+from zoetrope.config.errors import reason
 from zoetrope.diffusion.distillation import expect_distillable
-from zoetrope.explain import reason
 from zoetrope.files import whole_folder
+from zoetrope.files.plain import read_json
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.text import Text
 from zoetrope.models.checkpoints import check_file, find_checkpoints
@@ -24,7 +25,6 @@ from zoetrope.models.description import described
 from zoetrope.models.runs import DISTILLATION, FIRST, RECIPE, TEACHER
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.stochastic import Stochastic
-from zoetrope.strict_json import read_json
 from zoetrope.training.objectives import Objective, Teacher
 from zoetrope.training.objectives.guide import Guide
 from zoetrope.training.objectives.halve import Halve

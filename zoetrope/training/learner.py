@@ -8,6 +8,7 @@ from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.diffusion.loss import mean_over_frames
 from zoetrope.training.batch import Batch
 from zoetrope.training.objectives import AVERAGE, STUDENT, Lesson, Players, errors_of
 from zoetrope.training.parallel import Call
@@ -52,22 +53,26 @@ class Learner:
                     if not len(part):
                         (0 * self._batch_errors(player, batch.blank()).sum()).backward()
                         continue
-                    own = self._batch_errors(player, batch.select(part))
-                    errors[batch.part[part]] = own.detach().cpu()
+                    some = batch.select(part)
+                    own = self._batch_errors(player, some)
+                    errors[some.part] = per_example(own, some.counted).detach().cpu()
                     if typical is not None:
-                        own = own / typical.at(batch.t[part]).to(own)
-                    (own.sum() / batch.size).backward()
+                        own = own / typical.at(some.t if own.ndim == 1 else some.frame_t).to(own)
+                    (per_example(own, some.counted).sum() / batch.size).backward()
         return errors
 
     def errors(self, player: str, lesson: Lesson) -> Tensor:
-        """The error (b,) of a player on each example, with a graph. Raises ValueError for errors of another shape."""
+        """The error of a player on each example (b,), or frame (b, F), with a graph.
+
+        Raises ValueError for errors of another shape.
+        """
         average = self.players[STUDENT].averages.networks[0]
         calls = {AVERAGE: frozen(average, self.dtype)}
         for name, other in self.players.items():
             calls[name] = (frozen if other.learning is None else computing)(other.network, self.dtype)
         calls[player] = computing(self._synced[player].call, self.dtype, learns=True)
         errors = errors_of(self.spec.objective, player, self.stage, lesson, calls)
-        if errors.shape != (len(lesson.x),):
+        if errors.shape not in ((len(lesson.x),), (len(lesson.x), lesson.x.shape[2])):
             where, got = f"training.{self.stage.name}.objective", tuple(errors.shape)
             raise ValueError(f"{where}: expected one error of {player!r} per example, ({len(lesson.x)},), got {got}")
         return errors
@@ -103,15 +108,23 @@ def loss_of(
     The mean is what a training reports as its loss; `balance` does not affect it.
     """
     players = {**(others or {}), STUDENT: computing(network, dtype, learns=True)}
-    return spec.objective(stage, lesson_of(batch, spec, device), players)
+    return per_example(spec.objective(stage, lesson_of(batch, spec, device), players), batch.counted)
+
+
+def per_example(errors: Tensor, counted: Tensor | None) -> Tensor:
+    """Errors (b,), or the mean of errors (b, F) over the frames that count, (b, F) bool."""
+    if errors.ndim == 1:
+        return errors
+    return mean_over_frames(errors, None if counted is None else counted.to(errors.device))
 
 
 def lesson_of(batch: Batch, spec: TrainSpec, device: torch.device) -> Lesson:
     """The examples of a batch on the device, as objectives take them."""
-    x, eps, u = (value.to(device) for value in (batch.x, batch.eps, batch.t))
+    x, eps, u = (value.to(device) for value in (batch.x, batch.eps, batch.t if batch.known is None else batch.frame_t))
+    known = None if batch.known is None else batch.known.to(device)
     given = batch.conditioning.to(device, torch.float32)
     counted = None if batch.counted is None or bool(batch.counted.all()) else batch.counted.to(device)
-    return Lesson(x, eps, u, given, spec.times, spec.weight, counted)
+    return Lesson(x, eps, u, given, spec.times, spec.weight, counted, known)
 
 
 def computing(network: Call, dtype: torch.dtype, *, learns: bool = False) -> Call:

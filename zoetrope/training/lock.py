@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from zoetrope.strict_json import read_json
+from zoetrope.files.plain import read_json
 from zoetrope.training.writing import open_own, unneeded
 
 FILE = "lock.json"

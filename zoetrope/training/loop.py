@@ -264,7 +264,8 @@ class Run:
             beside[player] = outcome.loss
             state.update(player)
         self._streak = 0
-        state.typical.add(batch.times, outcome.errors)
+        single = slice(None) if batch.one_level is None else batch.one_level
+        state.typical.add(batch.times[single], outcome.errors[single])
         state.advance(batch.size)
         del beside[STUDENT]
         return outcome._replace(beside=beside)

@@ -17,11 +17,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from zoetrope.explain import reason, shown
+from zoetrope.config.errors import reason, shown
+from zoetrope.config.strict_json import parse_json
 from zoetrope.models.checkpoints import Damaged
 from zoetrope.models.weights import save_tensors
 from zoetrope.networks import Former
-from zoetrope.strict_json import parse_json
 
 if TYPE_CHECKING:
     from torch.distributed.tensor import DTensor

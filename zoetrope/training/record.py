@@ -11,9 +11,9 @@ import torch
 from zoetrope import __version__
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.config import packages_of
+from zoetrope.config.foreign import trusting
 from zoetrope.files import write_text
-from zoetrope.foreign import trusting
-from zoetrope.strict_json import read_json
+from zoetrope.files.plain import read_json
 from zoetrope.training.spec import Recipe
 
 

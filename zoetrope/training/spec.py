@@ -7,13 +7,14 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from zoetrope.cascade.migration import path_of_today, recipe_of_today, recipe_path_of_today
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.conditioning import Weight
 from zoetrope.config import Config, overridden, parse_json, unknown
 from zoetrope.data import Source
 from zoetrope.diffusion.loss import LossWeight
-from zoetrope.guidance.text import Weight
 from zoetrope.models.weights import Missing
 from zoetrope.shapes import VideoShape
 from zoetrope.training.adapters import Lora
+from zoetrope.training.known import KnownFrames
 from zoetrope.training.objectives import Objective
 from zoetrope.training.objectives.denoise import Denoising
 from zoetrope.training.optimizers import OptimizerName
@@ -36,6 +37,7 @@ class Phase(Config):
         batch: examples per optimizer step.
         frames: of a clip, spread over the stage's whole duration; None is the stage's own count, 1 is single images.
         images: share of examples that are packs of independent images instead of clips [arXiv:2210.02303, Sec. 2.6].
+        appended: independent images appended to the frames of each clip [Ho et al. 2022, arXiv:2204.03458, Sec. 3.2].
         peak: learning rate of this phase.
     """
 
@@ -43,6 +45,7 @@ class Phase(Config):
     batch: PositiveInt = 8
     frames: PositiveInt | None = None
     images: Fraction = 0.0
+    appended: NonNegativeInt = 0
     peak: PositiveFloat = 5e-4
 
 
@@ -56,6 +59,7 @@ class TrainSpec(Config):
         objective: what is learnt; distillation sets it.
         weight: which error is minimised; the paper minimises that of eps.
         times: the distribution of diffusion times; unused by halving, which has the times of its steps.
+        known: which frames of an example are known; None: none are, and all have one noise level.
         balance: divide each error by its running mean at that noise level, so that levels with large unavoidable errors
             do not dominate [after Karras et al. 2024, arXiv:2312.02696, Sec. 2.2, which learns that mean].
         crop: height and width of the output crops that a fully convolutional stage trains on.
@@ -96,6 +100,7 @@ class TrainSpec(Config):
     objective: Objective = Denoising()
     weight: LossWeight = "eps"
     times: Times = Uniform()
+    known: KnownFrames | None = None
     balance: bool = False
     crop: tuple[PositiveInt, PositiveInt] | None = None
     span: PositiveInt | None = None
@@ -302,6 +307,13 @@ def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
             raise ValueError(f"{where}.phases: a stage with a source is trained on whole clips; leave frames out")
         if stage.kind == "tsr" and any(phase.images for phase in spec.phases):
             raise ValueError(f"{where}.phases: independent images have no frames between them; set images to 0")
+    if spec.known is not None:
+        try:
+            spec.known.check(stage.shape.frames, stage.source is not None)
+        except ValueError as error:
+            raise ValueError(f"{where}.known: {error}") from None
+    if stage.source is not None and any(phase.appended for phase in spec.phases):
+        raise ValueError(f"{where}.phases: a stage with a source has no images to append; set appended to 0")
     if spec.crop is None and spec.span is None:
         return
     if stage.source is None:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from zoetrope.explain import reason
+from zoetrope.config.errors import reason
 from zoetrope.files import write_text
 from zoetrope.models.checkpoints import POSITION, Damaged, read_position
 from zoetrope.networks import Network

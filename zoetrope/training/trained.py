@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.config import read_json, unknown
-from zoetrope.explain import reason
+from zoetrope.config import unknown
+from zoetrope.config.errors import reason
+from zoetrope.files.plain import read_json
 from zoetrope.models.description import described
 from zoetrope.models.finding import find, find_run
 from zoetrope.models.opening import contents

@@ -14,10 +14,14 @@ from zoetrope.training.spec import Phase, TrainSpec, clip_shape
 
 
 class Item(NamedTuple):
-    """One example: the number of its clip, or, for a `pack` of images, of its first picture."""
+    """One example: the number of its clip, or, for a `pack` of images, of its first picture.
+
+    `pictures` is the number of the first of the images that are appended to a clip.
+    """
 
     pack: bool
     number: int
+    pictures: int = 0
 
 
 def items(stage: StageSpec, spec: TrainSpec, examples: int, size: int, draw: torch.Generator) -> list[Item]:
@@ -30,11 +34,12 @@ def items(stage: StageSpec, spec: TrainSpec, examples: int, size: int, draw: tor
     found = []
     for pack in packed:
         still = pack or frames == 1
-        found.append(Item(pack, pictures if still else clips))
+        found.append(Item(pack, pictures if still else clips, pictures + frames * still))
         if still:
-            pictures += frames
+            pictures += frames + phase.appended
         else:
             clips += 1
+            pictures += phase.appended
     return found
 
 
@@ -48,7 +53,7 @@ def _before(stage: StageSpec, spec: TrainSpec, examples: int) -> tuple[int, int,
         frames = _frames(stage, spec, phase)
         packs = own if frames == 1 else _packs(phase, own, frames)
         clips += own - packs
-        pictures += packs * frames
+        pictures += packs * frames + own * phase.appended
         if phase is current:
             break
         start += phase.examples

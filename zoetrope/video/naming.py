@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from zoetrope.explain import expect_path
+from zoetrope.config.errors import expect_path
 
 SEQUENCE = "frame_%04d.png"
 

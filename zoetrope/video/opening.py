@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
-from zoetrope.explain import expect_path
+from zoetrope.config.errors import expect_path
 from zoetrope.video.member import Member
 from zoetrope.video.naming import is_address
 

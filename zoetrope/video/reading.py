@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoetrope.explain import expect_path
+from zoetrope.config.errors import expect_path
 from zoetrope.video.decoding import Size, cover, cut, decoded, picture, seconds_shown
 from zoetrope.video.info import Info, probe
 from zoetrope.video.naming import sequence_pattern

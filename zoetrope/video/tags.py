@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from zoetrope.strict_json import read_json
+from zoetrope.files.plain import read_json
 from zoetrope.video.naming import sequence_pattern
 from zoetrope.video.opening import PathLike, file_of, opened_container
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
+from zoetrope.diffusion.tensors import expand_like
 from zoetrope.samplers import Noise, Sampler, Step
-from zoetrope.shapes import expand_like
 
 
 class Anew(Sampler):

@@ -4,9 +4,9 @@ from pydantic import PositiveInt
 from torch import Tensor, nn, zeros
 
 from zoetrope.conditioning import Conditioning
+from zoetrope.diffusion.tensors import expand_like
 from zoetrope.networks import Network, NetworkConfig
 from zoetrope.schedules.cosine import Cosine
-from zoetrope.shapes import expand_like
 
 
 class AffineConfig(NetworkConfig):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoetrope.cascade.finite import expect_finite
 from zoetrope.cascade.long.frames import Frames
 from zoetrope.cascade.long.journal import Journal
 from zoetrope.cascade.noise import window_noise
@@ -136,7 +137,7 @@ class Rollout:
                 z = x_hat
         else:
             x_hat, z = _partly(stage, network, given, draw, block, state)
-        expect_finite(stage, x_hat)
+        expect_finite(stage, x_hat, draw.dtype)
         finished = block.finished(stage.sampling.steps)
         self.frames.write(finished, x_hat[0, :, [block.frames.index(own) for own in finished]])
         rest = [own for own in block.latent if own not in finished]
@@ -162,12 +163,6 @@ class Rollout:
 def on_frames(stage: StageSpec, frames: int) -> StageSpec:
     """The stage on its grid, with so many frames. Raises ValueError if its network cannot process them."""
     return stage if frames == stage.shape.frames else stage.on(stage.shape.with_(frames=frames), stage.source)
-
-
-def expect_finite(stage: StageSpec, x_hat: Tensor) -> None:
-    """Raise ValueError that names the stage if it made NaN or infinity."""
-    if not torch.stack(x_hat.aminmax()).isfinite().all():
-        raise ValueError(f"stage {stage.name!r}: expected finite values, its network made NaN or infinity")
 
 
 def numbered_noise(

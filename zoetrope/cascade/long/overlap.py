@@ -12,7 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.long.blocks import Piece, expect_finite, numbered_noise
+from zoetrope.cascade.finite import expect_finite
+from zoetrope.cascade.long.blocks import Piece, numbered_noise
 from zoetrope.cascade.long.frames import Frames
 from zoetrope.cascade.long.journal import Journal
 from zoetrope.cascade.sample import Draw, stage_video
@@ -122,7 +123,7 @@ class Enlarging:
         seen = range(first // self.factor, span.seen.stop // self.factor)
         video = self.source.read(seen)[None].to(self.draw.device)
         made = stage_video(stage, network, self.given, video, replace(self.draw, noise=noise))
-        expect_finite(stage, made)
+        expect_finite(stage, made, self.draw.dtype)
         return made[0, :, span.kept.start - first : span.kept.stop - first].cpu()
 
 

@@ -4,15 +4,17 @@ The shipped models learn from it: every clip is a pure function of a number, ren
 caption in one of many wordings. Some combinations and words are held out of training, for tests.
 """
 
-import hashlib
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Self
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt, field_validator
+from pydantic import NonNegativeInt, PositiveInt, field_validator, model_validator
 
-from zoetrope import __version__
 from zoetrope.config import unknown
-from zoetrope.data import Dataset, Example, Source
+from zoetrope.data import Dataset, Example, Source, expect_frames
+from zoetrope.data.toybox.digest import code_digest
+from zoetrope.data.toybox.scene import LONGEST, SECONDS
+from zoetrope.data.toybox.story import MOTIONS as LONG_MOTIONS
 from zoetrope.data.toybox.vocabulary import MOTIONS
 from zoetrope.shapes import VideoShape, Window
 
@@ -27,29 +29,44 @@ class Toybox(Source):
             whole world, motions that are hard to learn occur more often.
         pictures: single pictures only, like a folder of images. In a `Mixture` with a world of few scripts, pictures
             show some things that no clip shows.
+        long: clips that last longer than 16/3 s, for minutes if need be, and no others. In a `Mixture` with the usual
+            world, long clips come from this one alone, and short ones and pictures from the other.
     """
 
     scripts: PositiveInt = 40_000
     seed: NonNegativeInt = 0
     motions: tuple[str, ...] = ()
     pictures: bool = False
+    long: bool = False
 
     @field_validator("motions")
     @classmethod
     def _known(cls, motions: tuple[str, ...]) -> tuple[str, ...]:
         for motion in motions:
-            if motion not in MOTIONS:
-                raise ValueError(unknown("motion", motion, list(MOTIONS)))
+            if motion not in MOTIONS and motion not in LONG_MOTIONS:
+                raise ValueError(unknown("motion", motion, [*MOTIONS, *LONG_MOTIONS]))
         return motions
 
-    def open(self) -> "ToyboxClips":
+    @model_validator(mode="after")
+    def _agreed(self) -> Self:
+        if self.long and self.pictures:
+            raise ValueError("expected pictures or long clips, got both: the long world has no pictures")
+        for motion in self.motions:
+            if motion not in (LONG_MOTIONS if self.long else MOTIONS):
+                kinds = ("long", LONG_MOTIONS) if self.long else ("short", MOTIONS)
+                raise ValueError(f"no {kinds[0]} clip shows {motion!r}; expected motions among {', '.join(kinds[1])}")
+        return self
+
+    def open(self) -> Dataset:
         """The clips of this world. Raises ValueError if none of its scripts has one of the motions asked for."""
+        from zoetrope.data.toybox.long import LongClips, numbered_story
         from zoetrope.data.toybox.world import numbered_script
 
-        moves = (numbered_script(number, self.seed).motion for number in range(self.scripts))
+        numbered = numbered_story if self.long else numbered_script
+        moves = (numbered(number, self.seed).motion for number in range(self.scripts))
         if self.motions and not any(motion in self.motions for motion in moves):
             raise ValueError(f"toybox: none of its {self.scripts} scripts is {' or '.join(self.motions)}; take more")
-        return ToyboxClips(self)
+        return LongClips(self) if self.long else ToyboxClips(self)
 
 
 class ToyboxClips(Dataset):
@@ -59,24 +76,39 @@ class ToyboxClips(Dataset):
         self.source = source
 
     def gives(self, shape: VideoShape) -> bool:
-        """See `Dataset`."""
-        return shape.frames == 1 or not self.source.pictures
+        """See `Dataset`: pictures, and clips of up to 16/3 s."""
+        return shape.frames == 1 or (not self.source.pictures and shape.seconds <= LONGEST)
 
     def example(self, index: int, shape: VideoShape) -> Example:
         """Clip number `index`; one frame is a picture from a random moment of it."""
-        return self.part(index, shape, Window.whole(shape))
+        return self._drawn(index, shape)
 
     def part(self, index: int, shape: VideoShape, window: Window) -> Example:
         """A window of clip number `index`; nothing else is drawn."""
-        if not self.gives(shape):
+        return self._drawn(index, shape, window)
+
+    def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
+        """These frames of clip number `index`; nothing else is drawn."""
+        expect_frames(numbers, shape)
+        return self._drawn(index, shape, frames=numbers)
+
+    def _drawn(
+        self, index: int, shape: VideoShape, window: Window | None = None, frames: Sequence[int] | None = None
+    ) -> Example:
+        if not self.gives(shape) and self.source.pictures:
             raise ValueError(f"toybox: with pictures it has single pictures alone, not clips of {shape.frames} frames")
+        if not self.gives(shape):
+            raise ValueError(
+                f"toybox: its clips last up to {SECONDS:.2f} s, not {shape.seconds:.2f} s as {shape} does; "
+                "Toybox(long=True) has longer ones"
+            )
         from zoetrope.data.toybox.world import example
 
         world = self.source
-        frames, text = example(
-            index, shape, window, scripts=world.scripts, seed=world.seed, motions=frozenset(world.motions)
+        drawn, text = example(
+            index, shape, window, frames, scripts=world.scripts, seed=world.seed, motions=frozenset(world.motions)
         )
-        video = torch.from_numpy(frames).permute(3, 0, 1, 2).float() * 2 - 1
+        video = torch.from_numpy(drawn).permute(3, 0, 1, 2).float() * 2 - 1
         return Example(video, text, f"clip {index} of toybox")
 
     def captions(self) -> list[str]:
@@ -87,7 +119,4 @@ class ToyboxClips(Dataset):
 
     def listing(self) -> str:
         """See `Dataset`: telling all scripts takes seconds. The words are those of this version of the code."""
-        code = hashlib.sha256(__version__.encode())
-        for path in sorted(Path(__file__).parent.glob("*.py")):
-            code.update(path.read_bytes())
-        return f"toybox {self.source.scripts} {self.source.seed} {code.hexdigest()[:16]}"
+        return f"toybox {self.source.scripts} {self.source.seed} {code_digest()}"

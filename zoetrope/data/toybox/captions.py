@@ -88,7 +88,7 @@ def image_caption(script: Script, held_out_words: bool = False) -> str:
     return _sentence(script, IMAGE_TEMPLATES, held_out_words)
 
 
-class _Speaker:
+class Speaker:
     """Draws words; when asked for words held out of training, the first choice is always one and later ones often."""
 
     def __init__(self, wording: int, held_out: bool) -> None:
@@ -107,10 +107,10 @@ class _Speaker:
 
 
 def _sentence(script: Script, templates: Words, held_out_words: bool) -> str:
-    speaker = _Speaker(script.wording, held_out_words)
-    subject = " ".join(_noun(thing, speaker) for thing in script.things[:1])
+    speaker = Speaker(script.wording, held_out_words)
+    subject = " ".join(noun(thing, speaker) for thing in script.things[:1])
     if script.relation:
-        subject += f" {speaker.pick(RELATIONS[script.relation])} {_noun(script.things[1], speaker)}"
+        subject += f" {speaker.pick(RELATIONS[script.relation])} {noun(script.things[1], speaker)}"
     subject = speaker.pick(STYLES[script.style]).format(subject)
     parts = {
         "a": subject,
@@ -124,7 +124,7 @@ def _sentence(script: Script, templates: Words, held_out_words: bool) -> str:
     return sentence
 
 
-def _noun(thing: Thing, speaker: _Speaker) -> str:
+def noun(thing: Thing, speaker: Speaker) -> str:
     """A thing with its article: "an orange star", "the letter K in red", "a red letter K"."""
     colour = speaker.pick(COLOURS[thing.colour].words)
     if thing.shape != "letter":

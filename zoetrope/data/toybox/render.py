@@ -5,7 +5,8 @@ A frame depends on its own time alone, bit for bit, whatever the frame rate that
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,28 +35,49 @@ class Grid(NamedTuple):
     y: NDArray[np.float64]
     pixel: float
 
+    @classmethod
+    def of(cls, shape: VideoShape, window: Window) -> Self:
+        """The grid of a window of a video."""
+        return cls(
+            x=_centres(shape.width, shape.height)[window.columns.start : window.columns.stop],
+            y=_centres(shape.height, shape.height)[window.rows.start : window.rows.stop],
+            pixel=1 / shape.height,
+        )
 
-def render(scene: Scene, shape: VideoShape, start: float = 0.0, window: Window | None = None) -> Video:
+
+def render(
+    scene: Scene,
+    shape: VideoShape,
+    start: float = 0.0,
+    window: Window | None = None,
+    frames: Sequence[int] | None = None,
+) -> Video:
     """The clip (F, H, W, 3), float32 in [0, 1]; frame k shows the scene `start + k / fps` seconds after its start.
 
-    With a window, that part of the clip, bit for bit.
+    With a window, that part of the clip, and with `frames`, these of its frames instead of the window's, bit for bit.
     """
     window = window or Window.whole(shape)
-    grid = Grid(
-        x=_centres(shape.width, shape.height)[window.columns.start : window.columns.stop],
-        y=_centres(shape.height, shape.height)[window.rows.start : window.rows.stop],
-        pixel=1 / shape.height,
-    )
-    times = [start + k / shape.fps for k in window.frames]
+    grid = Grid.of(shape, window)
+    times = [start + k / shape.fps for k in (window.frames if frames is None else frames)]
     drawn = times[:1] if all(item.motion == "still" for item in scene.objects) else times
     video = np.repeat(_backdrop(scene, grid)[None], len(drawn), axis=0)
-    together = max(1, _PIXELS_TOGETHER // (len(window.rows) * len(window.columns)))
     for item in scene.objects:
-        poses = [pose(item, time) for time in drawn]
-        step = 1 if item.shape in SOLID_SHAPES else together
-        for first in range(0, len(drawn), step):
-            _paint(video[first : first + step], grid, scene.style, item, poses[first : first + step])
+        paint(video, grid, scene.style, item, [pose(item, time) for time in drawn])
     return np.repeat(video, len(times) // len(drawn), axis=0) if len(drawn) < len(times) else video
+
+
+def paint(
+    video: Video, grid: Grid, style: str, item: Object, poses: list[Pose], rgb: NDArray[np.float32] | None = None
+) -> None:
+    """Draw an object over the frames `video` (F, H, W, 3), in place, with a pose for each of them.
+
+    `rgb` (F, 1, 1, 3) are its colours in each frame, if not its own in all.
+    """
+    colours = np.array(item.rgb, dtype=np.float32)[None, None, None] if rgb is None else rgb
+    step = 1 if item.shape in SOLID_SHAPES else max(1, _PIXELS_TOGETHER // (len(grid.x) * len(grid.y)))
+    for first in range(0, len(poses), step):
+        part = slice(first, first + step)
+        _paint(video[part], grid, style, item, poses[part], colours if rgb is None else colours[part])
 
 
 def _centres(count: int, height: int) -> NDArray[np.float64]:
@@ -65,11 +87,21 @@ def _centres(count: int, height: int) -> NDArray[np.float64]:
 
 def _backdrop(scene: Scene, grid: Grid) -> Video:
     background = BACKGROUNDS[scene.background]
+    column = gradient(background.top, background.bottom, grid)
+    return strew(np.repeat(column, len(grid.x), axis=1), scene.stars, grid)
+
+
+def gradient(top: Sequence[float], bottom: Sequence[float], grid: Grid) -> Video:
+    """A column (H, 1, 3) from one colour to another."""
+    share = (grid.y + 0.5)[:, None]
+    column = np.array(top) * (1 - share) + np.array(bottom) * share
+    return column[:, None].astype(np.float32)
+
+
+def strew(picture: Video, stars: Sequence[tuple[float, float, float]], grid: Grid) -> Video:
+    """Draw white stars over a picture (H, W, C), in place, and return it."""
     x, y, pixel = grid
-    share = (y + 0.5)[:, None]
-    column = np.array(background.top) * (1 - share) + np.array(background.bottom) * share
-    picture = np.repeat(column[:, None].astype(np.float32), len(x), axis=1)
-    for star_x, star_y, radius in scene.stars:
+    for star_x, star_y, radius in stars:
         # A square of the star's size covers each pixel by the product of two overlaps.
         across, along = (
             np.clip((radius + pixel / 2 - np.abs(centres - star)) / pixel, 0, min(1, 2 * radius / pixel))
@@ -89,8 +121,8 @@ def _touched(centres: NDArray[np.float64], low: float, high: float, pixel: float
     return slice(int(first), int(last))
 
 
-def _paint(video: Video, grid: Grid, style: str, item: Object, poses: list[Pose]) -> None:
-    """Draw an object over the frames `video` (n, H, W, 3), in place."""
+def _paint(video: Video, grid: Grid, style: str, item: Object, poses: list[Pose], rgb: Pixels) -> None:
+    """Draw an object in colours (n or 1, 1, 1, 3) over the frames `video` (n, H, W, 3), in place."""
     reach = _REACH.get(style, _USUAL_REACH)
     top, bottom = min(p.y - reach * p.radius for p in poses), max(p.y + reach * p.radius for p in poses)
     left, right = min(p.x - reach * p.radius for p in poses), max(p.x + reach * p.radius for p in poses)
@@ -104,7 +136,6 @@ def _paint(video: Video, grid: Grid, style: str, item: Object, poses: list[Pose]
     u, v = _own_axes(x, y, poses, turned)
     pixel = np.array([grid.pixel / p.radius for p in poses], dtype=np.float32)[:, None, None]
     target = video[:, rows, cols]
-    rgb = np.array(item.rgb, dtype=np.float32)
     if not turned:
         alpha, shade = solid(item.shape, u[0], v[0], poses[0].angle, float(pixel[0, 0, 0]))
         lit = np.minimum(shade, 1)[..., None]

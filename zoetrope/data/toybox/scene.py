@@ -13,6 +13,7 @@ from zoetrope.config import Config
 from zoetrope.data.toybox import vocabulary as words
 
 SECONDS = 16 / 3
+LONGEST = SECONDS + 0.005  # clips of more seconds come from the long world, where courses go on
 ASPECT = 5 / 3
 
 
@@ -138,7 +139,8 @@ def held_out_pairs(script: Script) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _pick(rng: np.random.Generator, choices: object) -> str:
+def pick(rng: np.random.Generator, choices: object) -> str:
+    """One of the names, each as likely."""
     names = list(choices)  # type: ignore[call-overload]
     return str(names[int(rng.integers(len(names)))])
 
@@ -146,22 +148,22 @@ def _pick(rng: np.random.Generator, choices: object) -> str:
 def _draw(rng: np.random.Generator, kind: str) -> Script | None:
     """One attempt at a script of this kind; None if what was drawn could not be seen."""
     shapes = {"solid": list(words.SOLID_SHAPES), "letter": ["letter"]}.get(kind, list(words.FLAT_SHAPES))
-    things = [_thing(rng, shapes) for _ in range(2 if kind == "pair" else 1)]
+    things = [draw_thing(rng, shapes) for _ in range(2 if kind == "pair" else 1)]
     motion, background, style, relation = (
-        _pick(rng, words.MOTIONS),
-        _pick(rng, words.BACKGROUNDS),
+        pick(rng, words.MOTIONS),
+        pick(rng, words.BACKGROUNDS),
         "flat",
         "",
     )
     if kind == "solid" and things[0].shape != "sphere" and rng.random() < 0.4:
         motion = "spin"
     if kind == "pair":
-        relation = _pick(rng, words.RELATIONS)
-        motion = _pick(rng, words.PAIR_MOTIONS[relation])
+        relation = pick(rng, words.RELATIONS)
+        motion = pick(rng, words.PAIR_MOTIONS[relation])
     if kind == "style":
-        style = _pick(rng, [name for name in words.STYLES if name != "flat"])
+        style = pick(rng, [name for name in words.STYLES if name != "flat"])
         if style != "pixel":
-            background = _pick(rng, words.DARK_BACKGROUNDS if style == "neon" else words.PAPERS)
+            background = pick(rng, words.DARK_BACKGROUNDS if style == "neon" else words.PAPERS)
     drawn = Script(
         things=tuple(things),
         motion=motion,
@@ -173,11 +175,12 @@ def _draw(rng: np.random.Generator, kind: str) -> Script | None:
     return drawn if _is_visible(drawn) else None
 
 
-def _thing(rng: np.random.Generator, shapes: list[str]) -> Thing:
+def draw_thing(rng: np.random.Generator, shapes: list[str]) -> Thing:
+    """A thing of any colour with one of these shapes."""
     shape, colour, letter = (
-        _pick(rng, shapes),
-        _pick(rng, words.COLOURS),
-        _pick(rng, words.LETTERS),
+        pick(rng, shapes),
+        pick(rng, words.COLOURS),
+        pick(rng, words.LETTERS),
     )
     return Thing(shape=shape, colour=colour, letter=letter if shape == "letter" else "")
 

@@ -1,5 +1,6 @@
 """Toybox as an endless numbered list of captioned clips, with a bounded number of different captions."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -14,6 +15,7 @@ def example(
     index: int,
     shape: VideoShape,
     window: Window | None = None,
+    frames: Sequence[int] | None = None,
     *,
     scripts: int,
     seed: int = 0,
@@ -23,7 +25,8 @@ def example(
 
     One of `scripts` scripts is acted out with sizes, places and speeds of its own. A shape of one frame gives
     a picture from a random moment of the clip, with a caption that tells nothing of the motion. Of both, only the
-    `window` is drawn, if one is given. `motions` leaves out all scripts that move otherwise.
+    `window` is drawn, if one is given, and only `frames`, if those are. `motions` leaves out
+    all scripts that move otherwise.
     """
     rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
     acted_script = numbered_script(int(rng.integers(scripts)), seed)
@@ -31,8 +34,8 @@ def example(
         acted_script = numbered_script(int(rng.integers(scripts)), seed)
     acted = scene(acted_script, int(rng.integers(2**63)))
     if shape.frames == 1:
-        return render(acted, shape, float(rng.uniform(0, SECONDS)), window), image_caption(acted_script)
-    return render(acted, shape, window=window), caption(acted_script)
+        return render(acted, shape, float(rng.uniform(0, SECONDS)), window, frames), image_caption(acted_script)
+    return render(acted, shape, 0.0, window, frames), caption(acted_script)
 
 
 def script_captions(scripts: int, seed: int = 0) -> list[str]:

@@ -6,10 +6,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from zoetrope.files.plain import read_json
 from zoetrope.metrics.features import ClipNetwork, Extractor
 from zoetrope.metrics.features._files import digest, find_model
 from zoetrope.metrics.features._sizes import to_size
-from zoetrope.strict_json import read_json
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

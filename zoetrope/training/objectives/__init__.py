@@ -15,7 +15,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Config, Kind
 from zoetrope.diffusion.level import NoiseLevel
-from zoetrope.diffusion.loss import LossWeight, output_weight, squared_error
+from zoetrope.diffusion.loss import LossWeight, frame_errors, output_weight, squared_error
 from zoetrope.networks import NetworkConfig
 from zoetrope.schedules import Schedule
 from zoetrope.training.optimizers import OptimizerName
@@ -39,10 +39,11 @@ class Lesson(NamedTuple):
 
     Attributes:
         x, eps: clean videos and noise like them, (B, C, F, H, W).
-        u: (B,) in [0, 1), which `times` maps to diffusion times.
+        u: (B,), or (B, F) where each frame has its own, in [0, 1), which `times` maps to diffusion times.
         given: conditioning.
         weight: which error is minimised.
         counted: frames that have a loss, (B, F) bool; None: all.
+        known: frames that are given clean, (B, F) bool; None: none are.
     """
 
     x: Tensor
@@ -52,10 +53,18 @@ class Lesson(NamedTuple):
     times: Times = Uniform()
     weight: LossWeight = "eps"
     counted: Tensor | None = None
+    known: Tensor | None = None
 
     def level(self, schedule: Schedule) -> NoiseLevel:
-        """The noise level of each example."""
-        return schedule(self.times(self.u, schedule))
+        """The noise level of each example, or, with known frames, of each frame."""
+        return self.clean_where_known(schedule(self.times(self.u, schedule)))
+
+    def clean_where_known(self, level: NoiseLevel) -> NoiseLevel:
+        """A level with that of clean data for known frames, (B, F); without known frames, the level itself."""
+        if self.known is None:
+            return level
+        clean = NoiseLevel.clean(*self.known.shape, device=self.known.device)
+        return NoiseLevel.where(self.known, clean, level.expand(self.known.shape[1]))
 
 
 class Question(NamedTuple):
@@ -70,8 +79,13 @@ class Question(NamedTuple):
         return player(self.z, self.level.logsnr, lesson.given)
 
     def errors(self, stage: StageSpec, lesson: Lesson, output: Tensor) -> Tensor:
-        """The squared error (B,) of an output over the frames that count, weighted as the lesson says."""
+        """The squared error of an output, weighted as the lesson says: (B, F) at levels (B, F), 0 where none counts.
+
+        At levels (B,) it is (B,), over the frames that count.
+        """
         weight = output_weight(lesson.weight, stage.prediction, self.level).float()
+        if self.level.per_frame:
+            return frame_errors(output, self.answer, weight, lesson.counted)
         return squared_error(output, self.answer, weight, lesson.counted)
 
 
@@ -138,9 +152,10 @@ class Objective(Kind, ABC):
 
     @abstractmethod
     def __call__(self, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
-        """The error (B,) of the student on each example, with a graph.
+        """The error of the student on each example, (B,), or on each frame, (B, F), with a graph.
 
-        Call the student only once, with everything stacked into one batch: a sharded network requires that.
+        Errors of frames are averaged over those that the lesson counts. Call the student only once, with everything
+        stacked into one batch: a sharded network requires that.
         """
 
     def errors_of(self, player: str, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:

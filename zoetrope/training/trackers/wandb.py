@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from zoetrope.files import write_text
-from zoetrope.strict_json import read_json
+from zoetrope.files.plain import read_json
 from zoetrope.training.trackers import Track, Tracker
 
 FILE = "wandb.json"

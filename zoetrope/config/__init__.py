@@ -3,7 +3,7 @@
 Nothing is guessed: an unknown key, a wrong type or a missing value is an error that names the full path of the field.
 A *kind* (schedule, sampler, network, text encoder, data source) is one file in its folder: the file's name is the
 kind's name in JSON (`{"type": "ddim"}`), so that adding a kind is adding a file, and nothing needs to be registered.
-Kinds of other packages are named in full, `{"type": "my_lab.samplers.Sharp"}`; see `zoetrope.foreign`.
+Kinds of other packages are named in full, `{"type": "my_lab.samplers.Sharp"}`; see `zoetrope.config.foreign`.
 """
 
 import importlib
@@ -15,11 +15,11 @@ from typing import Any, ClassVar, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
-from zoetrope.explain import explain, nearest, otherwise, shown, unknown
-from zoetrope.foreign import expect_no_clash, find, only, trusting
-from zoetrope.strict_json import parse_json, read_json
+from zoetrope.config.errors import explain, nearest, otherwise, shown, unknown
+from zoetrope.config.foreign import expect_no_clash, find, only, trusting
+from zoetrope.config.strict_json import parse_json
 
-__all__ = ["Config", "Kind", "explain", "overridden", "override", "parse_json", "read_json", "shown", "unknown"]
+__all__ = ["Config", "Kind", "explain", "overridden", "override", "parse_json", "shown", "unknown"]
 
 C = TypeVar("C", bound="Config")
 
@@ -80,7 +80,7 @@ class Kind(Config):
 
     @classmethod
     def named(cls, name: str) -> type[Self]:
-        """The implementation in the file `name`.py, or that of another package: see `zoetrope.foreign.find`.
+        """The implementation in the file `name`.py, or that of another package: see `zoetrope.config.foreign.find`.
 
         Raises ValueError, with the nearest name, if there is none, and for a package that is not trusted.
         """

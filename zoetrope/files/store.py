@@ -18,7 +18,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from zoetrope.plain_files import expect_plain
+from zoetrope.files.plain import expect_plain
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any, TypeVar
 
-from zoetrope.explain import shown
+from zoetrope.config.errors import shown
 
 T = TypeVar("T")
 

@@ -2,10 +2,7 @@
 
 import json
 import math
-from pathlib import Path
 from typing import Any
-
-from zoetrope.plain_files import read_plain
 
 LONGEST = 1 << 24  # characters or bytes of a text; the largest recipe has some 10^5
 DEEPEST = 64  # lists and objects within each other; the deepest config has about ten
@@ -39,19 +36,6 @@ def parse_json(text: str | bytes, *, longest: int = LONGEST) -> Any:
     if _is_deep(value):
         raise ValueError(TOO_DEEP)
     return value
-
-
-def read_json(path: Path, *, longest: int = LONGEST) -> Any:
-    """The value of a JSON file of at most `longest` bytes.
-
-    Raises OSError if it cannot be read, and ValueError, one line with its path, if it is no plain file or not such JSON
-    as `parse_json` takes.
-    """
-    text = read_plain(path, longest)
-    try:
-        return parse_json(text, longest=longest)
-    except ValueError as error:
-        raise ValueError(f"{path}: not readable as JSON ({error})") from None
 
 
 def _whole(digits: str) -> int:

@@ -1,9 +1,12 @@
-"""Regular files, and checks against others: reading a named pipe would block, reading a device might never end."""
+"""Regular files, JSON in them, and checks against others: a named pipe blocks, a device might never end."""
 
 import contextlib
 import os
 import stat
 from pathlib import Path
+from typing import Any
+
+from zoetrope.config.strict_json import LONGEST, parse_json
 
 _CAREFUL = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 
@@ -22,6 +25,19 @@ def read_plain(path: Path, longest: int) -> bytes:
     if len(content) > longest:
         raise ValueError(f"{path}: expected at most {longest:,} bytes, got more")
     return content
+
+
+def read_json(path: Path, *, longest: int = LONGEST) -> Any:
+    """The value of a JSON file of at most `longest` bytes.
+
+    Raises OSError if it cannot be read, and ValueError, one line with its path, if it is no plain file or not such JSON
+    as `parse_json` takes.
+    """
+    text = read_plain(path, longest)
+    try:
+        return parse_json(text, longest=longest)
+    except ValueError as error:
+        raise ValueError(f"{path}: not readable as JSON ({error})") from None
 
 
 def expect_plain(path: Path) -> None:

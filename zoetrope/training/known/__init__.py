@@ -1,0 +1,61 @@
+"""Frames given frames, one kind per file: which frames of a training example are known, and from where in a clip.
+
+To add one, add a file with a frozen value that subclasses `KnownFrames`. A known frame has the noise level of clean
+data and no loss, so a network learns the distribution of the other frames given the known ones.
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from zoetrope.config import Kind
+
+
+class Shown(NamedTuple):
+    """What an example shows of a clip.
+
+    Attributes:
+        frames: those of the clip that are shown, (f,) int64, ascending. If these are fewer than the example has
+            room for, frames of another clip fill it; they have no loss, and no information passes to or from them.
+        known: which of these frames are known, (f,) bool.
+        length: the number of frames of the clip, at the stage's frame rate.
+        independent: whether every frame has its own noise level, instead of one for all that are not known.
+    """
+
+    frames: Tensor
+    known: Tensor
+    length: int
+    independent: bool = False
+
+
+class KnownFrames(Kind, ABC):
+    """How the known frames of examples are drawn; its parameters are its fields."""
+
+    folder: ClassVar[str] = "zoetrope.training.known"
+
+    @abstractmethod
+    def shown(self, room: int, whole: int, draw: torch.Generator) -> Shown:
+        """What an example with `room` frames shows; the stage's own clips have `whole` frames, room <= whole."""
+
+    def lengths(self, whole: int) -> set[int]:
+        """The lengths, in frames, of the clips that examples are taken from."""
+        return {whole}
+
+    def check(self, whole: int, source: bool) -> None:
+        """Raise ValueError if this cannot be learnt by a stage with clips of `whole` frames.
+
+        A stage with a `source` shows the frames of its own clips in a row.
+        """
+        return
+
+
+def in_a_row(known: Tensor, length: int, start: int = 0, independent: bool = False) -> Shown:
+    """Consecutive frames of a clip of `length` frames, from `start` on, of which `known` (f,) bool are known."""
+    return Shown(start + torch.arange(len(known)), known, length, independent)
+
+
+def drawn_below(count: int, draw: torch.Generator) -> int:
+    """A random whole number from 0 to count - 1."""
+    return int(torch.randint(count, (), generator=draw))

@@ -1,0 +1,28 @@
+"""A noise level of its own for each frame: diffusion forcing [Chen et al. 2024, arXiv:2407.01392, Sec. 3]."""
+
+import torch
+
+from zoetrope.training.known import KnownFrames, Shown
+from zoetrope.training.known.none import NoKnown
+
+
+class Independent(KnownFrames):
+    """Frames as another kind shows them; each frame that is not known has its own diffusion time.
+
+    Attributes:
+        of: which frames are shown, and which of them are known.
+    """
+
+    of: KnownFrames = NoKnown()
+
+    def shown(self, room: int, whole: int, draw: torch.Generator) -> Shown:
+        """See `KnownFrames`."""
+        return self.of.shown(room, whole, draw)._replace(independent=True)
+
+    def lengths(self, whole: int) -> set[int]:
+        """See `KnownFrames`."""
+        return self.of.lengths(whole)
+
+    def check(self, whole: int, source: bool) -> None:
+        """See `KnownFrames`."""
+        self.of.check(whole, source)

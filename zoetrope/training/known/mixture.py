@@ -1,0 +1,41 @@
+"""Several kinds, each for a share of the examples."""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field, PositiveFloat
+
+from zoetrope.config import Config
+from zoetrope.training.known import KnownFrames, Shown
+
+
+class KnownPart(Config):
+    """One kind and its weight against the others'."""
+
+    known: KnownFrames
+    weight: PositiveFloat = 1.0
+
+
+class KnownMixture(KnownFrames):
+    """Each example is of one of these kinds, with a probability in proportion to its weight.
+
+    Attributes:
+        parts: the kinds with their weights.
+    """
+
+    parts: Annotated[tuple[KnownPart, ...], Field(min_length=1)]
+
+    def shown(self, room: int, whole: int, draw: torch.Generator) -> Shown:
+        """See `KnownFrames`."""
+        weights = torch.tensor([part.weight for part in self.parts], dtype=torch.float64)
+        chosen = int(torch.multinomial(weights, 1, generator=draw))
+        return self.parts[chosen].known.shown(room, whole, draw)
+
+    def lengths(self, whole: int) -> set[int]:
+        """See `KnownFrames`."""
+        return {length for part in self.parts for length in part.known.lengths(whole)}
+
+    def check(self, whole: int, source: bool) -> None:
+        """See `KnownFrames`."""
+        for part in self.parts:
+            part.known.check(whole, source)
