@@ -13,7 +13,7 @@ import typer
 from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._sampling import about, tags_of, warn_of_cuts
 from zoetrope.commands._talk import Bars, Talk
-from zoetrope.strict_json import parse_json
+from zoetrope.config import parse_json
 from zoetrope.wording import counted
 
 if TYPE_CHECKING:
