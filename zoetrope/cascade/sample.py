@@ -122,8 +122,7 @@ def drawn(stage: StageSpec, draw: Draw) -> StageSpec:
     Raises ValueError for known frames that do not fit it, or that it has no method for.
     """
     if draw.known is None:
-        unused = stage.sampling.known is None
-        return stage if unused else stage.with_(sampling=stage.sampling.with_(known=None))
+        return without_known(stage)
     method = stage.sampling.known
     if method is None:
         others = [name for name in Method.names() if name != "learnt"]
@@ -140,6 +139,11 @@ def drawn(stage: StageSpec, draw: Draw) -> StageSpec:
     except ValueError as error:
         raise ValueError(f"stage {stage.name!r}: {error}") from None
     return stage
+
+
+def without_known(stage: StageSpec) -> StageSpec:
+    """The stage without a method for known frames."""
+    return stage if stage.sampling.known is None else stage.with_(sampling=stage.sampling.with_(known=None))
 
 
 def _thresholded(stage: StageSpec, denoise: Denoise, video: Tensor | None, draw: Draw) -> Denoise:
