@@ -1,7 +1,6 @@
 """`zoetrope generate`: text to video."""
 
 import hashlib
-import json as js
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -213,6 +212,7 @@ class Work(NamedTuple):
 def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence[Job], target: Target) -> None:
     from zoetrope.cascade.start import stages_after
     from zoetrope.commands._outputs import Outputs, StageOutputs
+    from zoetrope.models.long import digest_of
 
     model = opened(work.model, asked, talk)
     _expect_prompts(model.spec, jobs)
@@ -226,7 +226,7 @@ def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence
     negative = jobs[0].negative
     _expect_guided(stages, negative, asked.guidance if footage else None)
     cascade = ready(model, stages, asked)
-    told = {**about(cascade, stages, asked.seed), "cascade": _identity(model.spec, stages)}
+    told = {**about(cascade, stages, asked.seed), "cascade": digest_of(model.spec, stages)}
     if begin.source and footage:
         content = hashlib.blake2b(footage.video.frames.tobytes(), digest_size=8).hexdigest()
         told["from"] = {**about_start(begin.source, footage, begin.fit), "id": content}
@@ -284,14 +284,6 @@ def _generate_long(
     titles = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
     long = [LongJob(wanted, None, job._asdict()) for wanted, job in zip(own, jobs, strict=True)]
     make(talk, cascade, long, target.out, titles, target.resume)
-
-
-def _identity(spec: "CascadeSpec", stages: "Sequence[StageSpec]") -> str:
-    """16 letters that identify everything in a cascade that determines the videos of these stages."""
-    names = {stage.name for stage in stages}
-    description = {name: value for name, value in spec.to_json().items() if name not in ("teachers", "default_until")}
-    description["stages"] = [stage for stage in description["stages"] if stage["name"] in names]
-    return hashlib.blake2b(js.dumps(description, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:
