@@ -19,7 +19,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping, per_step, statically_thresholded
 from zoetrope.diffusion.level import NoiseLevel
-from zoetrope.inputs import Noise
+from zoetrope.inputs import WindowNoise
 from zoetrope.inputs.text import TEXT
 from zoetrope.known import Known, Method, Task, keeping_known
 from zoetrope.layers.fused import is_fused
@@ -54,7 +54,7 @@ class Draw:
     memory: int | None = None
     layout: Layout | None = None
     scheme: Scheme = "philox"
-    noise: Noise | None = None
+    noise: WindowNoise | None = None
     known: Known | None = None
 
     def __post_init__(self) -> None:

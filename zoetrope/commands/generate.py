@@ -25,7 +25,6 @@ from zoetrope.commands._options import (
 )
 from zoetrope.commands._sampling import (
     After,
-    Asked,
     DType,
     FitName,
     Frames,
@@ -34,6 +33,7 @@ from zoetrope.commands._sampling import (
     Models,
     Rate,
     SamplerName,
+    SamplingOptions,
     SaveStages,
     Seed,
     Size,
@@ -187,7 +187,7 @@ def generate(
     numbers = _numbers(count, sample)
     for text in [*texts, *([] if negative is None else [negative])]:
         expect_text("prompt", text)
-    asked = Asked(seed, steps, guidance, sampler, sets, device, dtype, teacher, size, frames, fps)
+    asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, size, frames, fps)
     begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume)
     jobs = [Job(text, number, negative) for text in (texts or (None,)) for number in numbers]
@@ -209,7 +209,9 @@ class Work(NamedTuple):
     known: KnownAsked
 
 
-def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence[Job], target: Target) -> None:
+def _generate(
+    talk: Talk, work: Work, asked: SamplingOptions, begin: Begin, jobs: Sequence[Job], target: Target
+) -> None:
     from zoetrope.cascade.start import stages_after
     from zoetrope.commands._outputs import Outputs, StageOutputs
     from zoetrope.models.long import digest_of

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.colour import Colour
+from zoetrope.cascade.colour import ColourShift
 from zoetrope.cascade.execution.cost import differentiates
 from zoetrope.cascade.execution.layout import expect_memory
 from zoetrope.cascade.finite import expect_finite
@@ -371,9 +371,9 @@ class Cascade:
             raise ValueError(f"stage {stage.name!r}: {error}") from None
         return network.requires_grad_(False) if differentiates(stage) else fused(network, channels_last=True)
 
-    def _colours(self, stage: StageSpec, given: Tensor, made: Tensor) -> list[Colour]:
+    def _colours(self, stage: StageSpec, given: Tensor, made: Tensor) -> list[ColourShift]:
         """How a stage changed the colours of each video; also logged, as a warning once per stage if they drift."""
-        colours = [Colour.between(*pair) for pair in zip(given, made, strict=True)]
+        colours = [ColourShift.between(*pair) for pair in zip(given, made, strict=True)]
         for colour in colours:
             if colour.drifts and stage.name not in self._drifted:
                 self._drifted.add(stage.name)
