@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.config import Kind
-from zoetrope.diffusion.denoise import Denoise, Weight, per_step
+from zoetrope.diffusion.denoise import Denoise, StepFunction, per_step
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.shapes import expect_shape
 
@@ -121,7 +121,7 @@ class Task:
     noise: Draws
 
     @cached_property
-    def _steps(self) -> Weight:
+    def _steps(self) -> StepFunction:
         return per_step(self.levels, range(len(self.levels)))
 
     def step(self, level: NoiseLevel) -> int:
