@@ -10,12 +10,12 @@ from zoetrope.commands._known import MethodName, MethodWeight
 from zoetrope.commands._long import Job, SchemeName, make, method_named, scheme_named
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, at_least, bytes_named, values_named
 from zoetrope.commands._sampling import (
-    Asked,
     DType,
     Guidance,
     Memory,
     Models,
     SamplerName,
+    SamplingOptions,
     Seed,
     Steps,
     TeacherFlag,
@@ -88,7 +88,7 @@ def extend(
     method = method_named(known_method, known_weight)
     most = bytes_named(memory) if memory else None
     talk, source = Talk(json, quiet), os.path.expanduser(source)
-    asked = Asked(seed, steps, guidance, sampler, sets, device, dtype, teacher)
+    asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher)
     found = opened(model, asked, talk)
     cascade = ready(found, stages_after(found.spec, None, until), asked)
     wanted = Long(

@@ -253,7 +253,7 @@ def _generate(
 def _generate_long(
     talk: Talk,
     work: Work,
-    asked: Asked,
+    asked: SamplingOptions,
     begin: Begin,
     jobs: Sequence[Job],
     target: Target,
