@@ -8,8 +8,8 @@ from zoetrope.schemes import Block, LongVideo, Scheme, nearest_done, next_missin
 class LongRange(Scheme):
     """Half of the observed frames are the nearest ones, the others the last of the given ones.
 
-    Without given frames those of the first block take their part. What lasts for the whole video is thus never
-    forgotten.
+    Without given frames those of the first block take their part. What lasts for the whole video is thus not lost,
+    however long the video is.
     """
 
     def blocks(self, video: LongVideo) -> Iterator[Block]:
