@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from zoetrope.config import Config, Kind
-from zoetrope.schemes import Scheme
+from zoetrope.schemes import SamplingScheme
 from zoetrope.training.spec import Recipe
 
 DOCS = Path(__file__).parent
@@ -94,7 +94,7 @@ def configs() -> list[type[Config]]:
 
     Kinds come as their interfaces.
     """
-    found: list[type[Config]] = [Recipe, Scheme]
+    found: list[type[Config]] = [Recipe, SamplingScheme]
     for config in found:  # which grows meanwhile
         owners = config.every() if is_interface(config) else [config]
         for owner in owners:

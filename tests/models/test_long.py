@@ -20,7 +20,7 @@ from zoetrope.cascade.spec import CascadeSpec
 from zoetrope.known.learnt import Learnt
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.long import Long, long_run
-from zoetrope.schemes import Scheme
+from zoetrope.schemes import SamplingScheme
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video, read
 
@@ -50,7 +50,7 @@ def made(cascade: Cascade, video: Any = None, **wanted: Any) -> np.ndarray:
     return np.stack(list(cascade.extend(video, **{"seconds": 9, "prompt": "fog", **wanted})))
 
 
-@pytest.mark.parametrize("scheme", Scheme.names())
+@pytest.mark.parametrize("scheme", SamplingScheme.names())
 def test_every_scheme_makes_a_video_of_the_length(cascade: Cascade, scheme: str) -> None:
     pictures = made(cascade, scheme=scheme)
     assert pictures.shape == (36, 16, 16, 3)  # 9 s at 4 fps

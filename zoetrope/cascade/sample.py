@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -25,7 +25,8 @@ from zoetrope.known import Known, Method, Task, keeping_known
 from zoetrope.layers.fused import is_fused
 from zoetrope.networks import Network
 from zoetrope.routines import Ready
-from zoetrope.shapes import Window
+from zoetrope.shapes import VideoShape, Window
+from zoetrope.video.resample import degrade
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +196,8 @@ def _denoiser(
         if stage.sampling.known is None or draw.known is None:
             return denoise
         noise, levels = partial(_noise_of_frames, stage, draw), sampling_levels(stage, draw)
-        task = Task(stage=stage.name, known=draw.known, levels=levels, noise=noise)
+        reduced = _reduction(stage, draw.known.low_res)
+        task = Task(stage=stage.name, known=draw.known, levels=levels, noise=noise, reduced=reduced)
         return stage.sampling.known.denoiser(denoise, task)
 
     if not layout.one_at_a_time:
@@ -204,6 +206,15 @@ def _denoiser(
     return one_by_one(
         [of(given.select(row), None if video is None else video[row], draw.row(int(row))) for row in rows]
     )
+
+
+def _reduction(stage: StageSpec, low_res: Tensor | None) -> Callable[[Tensor], Tensor] | None:
+    """How a stage's videos become one like `low_res`: as those of a previous stage are made for training."""
+    if low_res is None:
+        return None
+    frames, height, width = low_res.shape[2:]
+    grid = VideoShape(frames=frames, height=height, width=width, fps=stage.shape.fps * frames / stage.shape.frames)
+    return lambda videos: degrade(videos, grid)
 
 
 def _expect_gradients(stage: StageSpec, network: Network, layout: Layout) -> None:

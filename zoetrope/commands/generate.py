@@ -9,8 +9,7 @@ import typer
 
 from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._known import KnownAsked, KnownFiles, LowRes, MethodName, MethodWeight
-from zoetrope.commands._long import Job as LongJob
-from zoetrope.commands._long import SchemeName, Seconds, make, method_named, scheme_named
+from zoetrope.commands._long import LongJob, SchemeName, Seconds, make, method_named, scheme_named
 from zoetrope.commands._options import (
     MOST_MADE,
     Device,

@@ -113,12 +113,14 @@ class Task:
         known: the frames, on the device of z.
         levels: (B,) that the stage steps through, from noise to data.
         noise: of the stage's videos, to draw from.
+        reduced: videos (B, C, F, H, W) -> what `Known.low_res` is of them, differentiable; where that is known.
     """
 
     stage: str
     known: Known
     levels: Sequence[NoiseLevel]
     noise: Draws
+    reduced: Callable[[Tensor], Tensor] | None = None
 
     @cached_property
     def _steps(self) -> StepFunction:

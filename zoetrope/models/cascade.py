@@ -32,7 +32,7 @@ from zoetrope.layers.fused import fused
 from zoetrope.models.asking import conditioning_of, expect_askable
 from zoetrope.models.folder import expect_readable, write_model
 from zoetrope.models.known import KnownFrames, known_frames
-from zoetrope.models.long import Long, Source, pictures_of
+from zoetrope.models.long import Beginning, Long, pictures_of
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.options import Options, checked, listed, whole
 from zoetrope.models.places import device_named, expect_dtype, memory_told
@@ -271,7 +271,7 @@ class Cascade:
 
     def extend(
         self,
-        video: Source | None,
+        video: Beginning | None,
         *,
         folder: str | Path | None = None,
         resume: bool = False,
