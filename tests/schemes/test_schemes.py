@@ -108,7 +108,7 @@ def by_number(frame: int) -> Tensor:
 
 
 def test_adaptive_observes_what_is_unlike() -> None:
-    """FrameFeatures 0 to 9 but for frame 9, which looks like frame 2: it observes 9, then the farthest from the chosen."""
+    """Features 0 to 9 but for frame 9, which looks like frame 2: it observes 9, then the farthest from the chosen."""
     looks = [0.0, 1, 2, 3, 4, 5, 6, 7, 8, 2]
     video = LongVideo(total=12, given=tuple(range(10)), most=6, features=lambda n: torch.tensor([looks[n]]))
     [block] = Adaptive(step=2).blocks(video)

@@ -58,5 +58,5 @@ def farthest(features: dict[int, Tensor], first: list[int], count: int) -> list[
 
 
 def small_pixels(frame: Tensor) -> Tensor:
-    """FrameFeatures of a frame (C, H, W) that need no network: its mean colours on a grid of 8 x 8."""
+    """Features of a frame (C, H, W) that need no network: its mean colours on a grid of 8 x 8."""
     return torch.nn.functional.adaptive_avg_pool2d(frame[None].float(), 8).flatten()

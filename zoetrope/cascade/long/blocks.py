@@ -112,7 +112,7 @@ class Rollout:
             )
 
     def run(self, load: Callable[[], Network], journal: Journal) -> Iterator[FinishedBlock]:
-        """Make the blocks that the journal does not have yet; one FinishedBlock after each of them. `load` gives the network.
+        """Make the blocks that the journal does not have yet, and yield after each. `load` gives the network.
 
         Raises what `check` raises, and OSError where the disk is full; what the journal has stays.
         """

@@ -83,7 +83,7 @@ class Enlarging:
         return fading_spans(total, length, math.ceil(length / FADED / unit) * unit)
 
     def run(self, load: Callable[[], Network], journal: Journal) -> Iterator[FinishedBlock]:
-        """Make the windows that the journal does not have yet; one FinishedBlock after each of them. `load` gives the network.
+        """Make the windows that the journal does not have yet, and yield after each. `load` gives the network.
 
         Raises OSError where the disk is full; what the journal has stays.
         """
