@@ -63,6 +63,8 @@ def test_every_option_does_what_it_says(cascade: Cascade) -> None:
     assert np.array_equal(plain, made(cascade, until="base", seconds=4, memory=10**10))
     for changed in ({"seed": 1}, {"sample": 1}, {"prompt": "rain"}, {"prompt": None}, {"negative": "rain"}):
         assert not np.array_equal(plain, made(cascade, until="base", seconds=4, **changed)), changed
+    guided = made(cascade, until="base", seconds=4, known=Learnt(history=1.0))
+    assert np.array_equal(plain[:4], guided[:4]) and not np.array_equal(plain[4:], guided[4:])
 
 
 def test_a_video_as_long_as_a_clip_is_the_clip(cascade: Cascade) -> None:

@@ -17,7 +17,7 @@ from zoetrope.cascade.execution.tiles import Tile, one_by_one
 from zoetrope.cascade.noise import Scheme, window_noise
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping, per_step, statically_thresholded
+from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping, per_step
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs import WindowNoise
 from zoetrope.inputs.text import TEXT
@@ -150,10 +150,10 @@ def without_known(stage: StageSpec) -> StageSpec:
 def _thresholded(stage: StageSpec, denoise: Denoise, video: Tensor | None, draw: Draw) -> Denoise:
     """The denoiser with the stage's threshold; frames that it keeps, and known frames, are put into x_hat after it."""
     threshold = stage.sampling.threshold
-    if threshold == "static" and draw.known is not None:  # not yet done, window by window
-        denoise = statically_thresholded(denoise)
-    elif isinstance(threshold, float):
+    if isinstance(threshold, float):
         denoise = dynamically_thresholded(denoise, threshold)
+    elif threshold == "static" and draw.known is not None:  # not yet done, window by window
+        denoise = _clipped(denoise)
     if stage.sampling.keep_frames and video is not None:
         denoise = keeping(denoise, video)
     return denoise if draw.known is None else keeping_known(denoise, draw.known)
@@ -184,6 +184,11 @@ def calls_of(stage: StageSpec, network: Network, given: Conditioning, video: Ten
         dtype=draw.dtype,
         clips=draw.known is None,
     )
+
+
+def _clipped(denoise: Denoise) -> Denoise:
+    """Clip x_hat to [-1, 1], in place."""
+    return lambda z, level: denoise(z, level).clamp_(-1, 1)
 
 
 def _denoiser(

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from zoetrope.cascade.start import Footage, Start
     from zoetrope.commands._outputs import Outputs, StageOutputs
     from zoetrope.models.cascade import Cascade
-    from zoetrope.models.known import KnownFrames
+    from zoetrope.models.known import GivenFrames
 
 Text = Annotated[
     list[str] | None, typer.Argument(metavar="PROMPT...", help="What the videos show.", show_default=False)
@@ -125,7 +125,7 @@ class Making(NamedTuple):
     start: "Start | None"
     memory: int | None
     given: dict[str, Any]
-    known: "KnownFrames | None"
+    known: "GivenFrames | None"
     about: dict[str, Any]
 
     def tags(self, job: Job) -> dict[str, str]:

@@ -80,7 +80,7 @@ class Known:
         """Raise ValueError unless it fits `count` videos of frames x height x width, and leaves a frame to make."""
         frames, height, width = sizes
         expect_shape("known.frames", self.frames, frames)
-        expect_shape("known.video", self.video, count, channels, None, height, width)
+        expect_shape("known.video", self.video, count, channels, self.video.shape[2], height, width)
         if len(self.places) == len(self.frames):
             raise ValueError(f"known.frames: expected a frame that is not known, got all {len(self.frames)}")
         if self.low_res is None:

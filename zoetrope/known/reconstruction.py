@@ -46,24 +46,22 @@ class Reconstruction(Method):
                 x_hat = denoise(z, level)
                 error = _distance(x_hat, task)
                 [gradient] = torch.autograd.grad(error, z)
-            x_hat = x_hat.detach()
+            x_hat, step = x_hat.detach(), task.step(level)
+            ours = step > 0 or bool(x_hat.isfinite().all())
             moved = by_frames(_moved, x_hat, gradient, shares=[self.weight / 2 * level.alpha], into=x_hat)
-            self._expect_finite(x_hat, moved, task, level)
+            if ours:  # otherwise it is the network's own
+                self._expect_finite(moved, task.stage, step)
             return moved
 
         return run
 
-    def _expect_finite(self, x_hat: Tensor, moved: Tensor, task: Task, level: NoiseLevel) -> None:
+    def _expect_finite(self, x_hat: Tensor, stage: str, step: int) -> None:
         """Raise ValueError that names stage, step and weight if the weight made x_hat infinite or NaN."""
-        if moved.isfinite().all():
-            return
-        step = task.step(level)
-        if step == 0 and not x_hat.isfinite().all():  # the network's own
-            return
-        raise ValueError(
-            f"stage {task.stage!r}: step {step + 1}: x_hat is not finite: reconstruction guidance of weight "
-            f"{self.weight:g} is too strong; published are 2 to 50"
-        )
+        if not x_hat.isfinite().all():
+            raise ValueError(
+                f"stage {stage!r}: step {step + 1}: x_hat is not finite: reconstruction guidance of weight "
+                f"{self.weight:g} is too strong; published are 2 to 50"
+            )
 
 
 def _distance(x_hat: Tensor, task: Task) -> Tensor:

@@ -66,7 +66,7 @@ class Long(Config):
     given: Annotated[dict[str, Any], Field(default_factory=dict)]
 
 
-class GivenFrames(NamedTuple):
+class OpeningFrames(NamedTuple):
     """The frames that are known from the start.
 
     Attributes:
@@ -79,7 +79,7 @@ class GivenFrames(NamedTuple):
     digest: str = ""
 
     @classmethod
-    def of(cls, source: Beginning | None, shape: VideoShape) -> "GivenFrames":
+    def of(cls, source: Beginning | None, shape: VideoShape) -> "OpeningFrames":
         """Those of a video, at the size and rate of `shape`. Raises ValueError if it cannot be read."""
         if source is None:
             return cls(None)
@@ -105,7 +105,7 @@ class LongRun:
     """
 
     film: Film
-    footage: GivenFrames
+    footage: OpeningFrames
     made: dict[str, Any]
     network: Callable[[StageSpec], Network]
 
@@ -211,9 +211,9 @@ def _folder(folder: str | Path | None) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def _lengths(shape: VideoShape, wanted: Long, source: Beginning | None) -> tuple[int, GivenFrames]:
+def _lengths(shape: VideoShape, wanted: Long, source: Beginning | None) -> tuple[int, OpeningFrames]:
     """How many frames the first stage's video has, and those that are known."""
-    total, footage = frames_in(wanted.seconds, shape.fps), GivenFrames.of(source, shape)
+    total, footage = frames_in(wanted.seconds, shape.fps), OpeningFrames.of(source, shape)
     if footage.frames >= total:
         raise ValueError(
             f"seconds: expected more than {footage.frames / shape.fps:g}, which the given video lasts, for all of the "
@@ -243,7 +243,7 @@ def digest_of(spec: CascadeSpec, stages: Sequence[StageSpec]) -> str:
     return hashlib.blake2b(json.dumps(description, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def _identity(cascade: "Cascade", stages: Sequence[StageSpec], wanted: Long, footage: GivenFrames) -> dict[str, Any]:
+def _identity(cascade: "Cascade", stages: Sequence[StageSpec], wanted: Long, footage: OpeningFrames) -> dict[str, Any]:
     """Everything that the video depends on."""
     origins: Mapping[str, Any] = cascade.origins
     told = {name: value for name, value in wanted.to_json().items() if name not in ("memory", "until")}
