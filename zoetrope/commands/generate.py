@@ -1,7 +1,6 @@
 """`zoetrope generate`: text to video."""
 
 import hashlib
-import json as js
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -10,6 +9,7 @@ import typer
 
 from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._known import KnownAsked, KnownFiles, LowRes, MethodName, MethodWeight
+from zoetrope.commands._long import LongJob, SchemeName, Seconds, make, method_named, scheme_named
 from zoetrope.commands._options import (
     MOST_MADE,
     Device,
@@ -164,6 +164,8 @@ def generate(
     size: Size = None,
     frames: Frames = None,
     fps: Rate = None,
+    seconds: Seconds = None,
+    scheme: SchemeName = None,
     count: Count = 1,
     sample: Samples = None,
     save_stages: SaveStages = None,
@@ -190,6 +192,9 @@ def generate(
     jobs = [Job(text, number, negative) for text in (texts or (None,)) for number in numbers]
     told = KnownAsked(known, low_res, known_method, known_weight, fit)
     work = Work(model, until, bytes_named(memory) if memory else None, values_named("--given", given), told)
+    if seconds is not None or scheme is not None:
+        _generate_long(Talk(json, quiet), work, asked, begin, jobs, target, (seconds, scheme))
+        return
     _generate(Talk(json, quiet), work, asked, begin, jobs, target)
 
 
@@ -208,6 +213,7 @@ def _generate(
 ) -> None:
     from zoetrope.cascade.start import stages_after
     from zoetrope.commands._outputs import Outputs, StageOutputs
+    from zoetrope.models.long import digest_of
 
     model = opened(work.model, asked, talk)
     _expect_prompts(model.spec, jobs)
@@ -221,7 +227,7 @@ def _generate(
     negative = jobs[0].negative
     _expect_guided(stages, negative, asked.guidance if footage else None)
     cascade = ready(model, stages, asked)
-    told = {**about(cascade, stages, asked.seed), "cascade": _identity(model.spec, stages)}
+    told = {**about(cascade, stages, asked.seed), "cascade": digest_of(model.spec, stages)}
     if begin.source and footage:
         content = hashlib.blake2b(footage.video.frames.tobytes(), digest_size=8).hexdigest()
         told["from"] = {**about_start(begin.source, footage, begin.fit), "id": content}
@@ -243,12 +249,42 @@ def _generate(
     talk.result({"files": files, **told}, "" if talk.quiet else "\n".join(file["path"] for file in files))
 
 
-def _identity(spec: "CascadeSpec", stages: "Sequence[StageSpec]") -> str:
-    """16 letters that identify everything in a cascade that determines the videos of these stages."""
-    names = {stage.name for stage in stages}
-    description = {name: value for name, value in spec.to_json().items() if name not in ("teachers", "default_until")}
-    description["stages"] = [stage for stage in description["stages"] if stage["name"] in names]
-    return hashlib.blake2b(js.dumps(description, sort_keys=True).encode(), digest_size=8).hexdigest()
+def _generate_long(
+    talk: Talk,
+    work: Work,
+    asked: SamplingOptions,
+    begin: Begin,
+    jobs: Sequence[Job],
+    target: Target,
+    how: tuple[float | None, str | None],
+) -> None:
+    """Make videos of so many seconds, by a scheme."""
+    from zoetrope.cascade.start import stages_after
+    from zoetrope.models.long import Long
+
+    seconds, order = how[0], scheme_named(how[1])
+    if seconds is None:
+        raise ValueError("--scheme: expected a video longer than the model's clips; give --seconds S")
+    at_least("--seconds", seconds, 0)
+    if begin.source is not None or begin.after is not None or begin.fit != "exact" or work.known.given:
+        name = "--from" if begin.source is not None else "--known"
+        raise ValueError(f"{name}: expected without --seconds; `zoetrope extend VIDEO --seconds S` continues a video")
+    if target.save_stages is not None:
+        raise ValueError("--save-stages: expected without --seconds; the frames of long videos are kept once")
+    model = opened(work.model, asked, talk)
+    _expect_prompts(model.spec, jobs)
+    stages = stages_after(model.spec, None, work.until)
+    _expect_guided(stages, jobs[0].negative, None)
+    cascade = ready(model, stages, asked)
+    how_known = method_named(work.known.method, work.known.weight)
+    base = Long(
+        seconds=seconds, scheme=order, known=how_known, seed=asked.seed, until=work.until, memory=work.memory,
+        given=work.given,
+    )  # fmt: skip
+    own = [base.with_(prompt=job.prompt, negative=job.negative, sample=job.sample) for job in jobs]
+    titles = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
+    long = [LongJob(wanted, None, job._asdict()) for wanted, job in zip(own, jobs, strict=True)]
+    make(talk, cascade, long, target.out, titles, target.resume)
 
 
 def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:
