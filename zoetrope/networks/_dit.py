@@ -25,7 +25,7 @@ from zoetrope.networks.dit import DiTConfig
 from zoetrope.shapes import expect_shape
 
 
-class Rollout(NamedTuple):
+class FramesKept(NamedTuple):
     """What a causal network keeps of the frames that it has seen: their number, and each block's keys and values."""
 
     frames: int
@@ -65,8 +65,8 @@ class DiT(Network):
         return self._answers(videos)
 
     def continued(
-        self, z: Tensor, logsnr: Tensor, conditioning: Conditioning, earlier: Rollout | None = None
-    ) -> tuple[Tensor, Rollout]:
+        self, z: Tensor, logsnr: Tensor, conditioning: Conditioning, earlier: FramesKept | None = None
+    ) -> tuple[Tensor, FramesKept]:
         """The output for frames that follow `earlier` ones, as of the whole, and the rollout up to their end.
 
         `conditioning` is that of the new frames alone. Without `times` they follow the earlier ones at the `fps` of the
@@ -84,7 +84,7 @@ class DiT(Network):
         pasts = [Past(None if earlier is None else earlier.blocks[index]) for index in range(self.config.depth)]
         start = 0 if earlier is None else earlier.frames
         [out] = self._answers([ClipBatch(z, logsnr, conditioning)], pasts, start)
-        return out, Rollout(start + z.shape[2], tuple(past.after for past in pasts if past.after is not None))
+        return out, FramesKept(start + z.shape[2], tuple(past.after for past in pasts if past.after is not None))
 
     def matrices(self) -> Iterator[Tensor]:
         """The weights of the blocks' linear maps."""
