@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.execution.call import Calls, in_one_call
-from zoetrope.cascade.execution.dry import Dry
 from zoetrope.cascade.execution.meter import Meter, dry
 from zoetrope.cascade.execution.streamed import streamed
 from zoetrope.cascade.execution.tiles import Tile, Tiling, best_tiles
@@ -140,7 +139,7 @@ def call_bytes(stage: StageSpec, batch: int, tokens: int, part: int | None, *, s
     window = (smallest_tiles(stage, part)[0] if smallest else whole_tile(stage)).seen
     calls, some, reach = _without_data(stage, batch, tokens), window, stage.network.reach().frames
     if part is not None and reach is not None:
-        some = window._replace(frames=window.frames[: (reach + 2) * part])
+        some = window._replace(frames=window.frames[: (reach + 3) * part])
     with dry():
         z, level = _video(stage, batch, some), _level(batch)
 
@@ -159,7 +158,8 @@ def call_bytes(stage: StageSpec, batch: int, tokens: int, part: int | None, *, s
 @lru_cache(maxsize=16)
 def _built(network: NetworkConfig) -> Network:
     """The network without weights, built once and cached."""
-    return fused(network.bare().eval())._apply(lambda weight: Dry(weight.detach()))
+    with dry():
+        return fused(network.build().eval())
 
 
 def _without_data(stage: StageSpec, batch: int, tokens: int) -> Calls:

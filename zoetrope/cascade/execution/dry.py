@@ -16,6 +16,7 @@ from zoetrope.cascade.execution.meta import META, shortcut
 CPU = torch.device("cpu")
 aten = torch.ops.aten
 PLAIN = {NoneType, bool, int, float, str, torch.dtype, torch.layout, torch.memory_format}
+VALUE = aten._local_scalar_dense.default
 MEMORY = {aten.resize_, aten.resize_as_, aten.set_}  # give a tensor other memory
 
 
@@ -58,7 +59,7 @@ def dried(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     Raises NotImplementedError for an operation that gives a tensor other memory, such as `resize_`.
     """
     makes, mutates, reshapes, known = _TRAITS.get(func) or _traits(func)
-    if func is aten._local_scalar_dense.default:
+    if func is VALUE:
         return 1.0 if args[0].dtype.is_floating_point else 1
     given = [value.bare if type(value) is Dry else _bare(value) for value in args]
     named = {name: _bare(value) for name, value in kwargs.items()} if kwargs else {}
@@ -70,7 +71,9 @@ def dried(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     if reshapes:
         with torch._C._DisableTorchDispatch():
             func(*args, **kwargs)
-    return _dry(out, _owners([*args, *kwargs.values()]) if mutates else {})
+    if mutates:
+        return _dry(out, _owners([*args, *kwargs.values()]))
+    return Dry(out) if type(out) is Tensor else _dry(out, {})
 
 
 def is_beneath(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
