@@ -4,7 +4,7 @@ A network maps (z, logsnr, conditioning) to an output shaped like z. It knows no
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -25,6 +25,14 @@ class FrameChunk(NamedTuple):
 
     z: Tensor
     maps: Mapping[str, Tensor] = NONE
+
+
+class Clips(NamedTuple):
+    """Videos of one size, and what a network is given with them: the arguments of `Network.forward`."""
+
+    z: Tensor
+    logsnr: Tensor
+    conditioning: Conditioning
 
 
 class Former(NamedTuple):
@@ -53,6 +61,13 @@ class Network(nn.Module, ABC):
         maps = {name: torch.cat([part.maps[name] for part in known], dim=2) for name in known[0].maps}
         whole = replace(conditioning, maps=maps)
         yield from self(z, logsnr, whole).split([part.z.shape[2] for part in known], dim=2)
+
+    def pack(self, videos: Sequence[Clips]) -> list[Tensor]:
+        """The outputs of `forward` for videos of different sizes and lengths, which do not see each other.
+
+        By default they are computed one after the other. Transformers process them as one sequence.
+        """
+        return [self(*each) for each in videos]
 
     def matrices(self) -> Iterator[Tensor]:
         """The weights that map features to features, for optimizers of matrices such as Muon; none by default."""
