@@ -189,6 +189,9 @@ class StageSpec(Config):
         if self.network.predicts not in (None, self.prediction):
             expected = f"prediction {self.network.predicts!r}, which its network is made for"
             raise ValueError(f"stage {self.name!r}: expected {expected}, got {self.prediction!r}")
+        if self.network.predicts == "v" and not self.schedule.preserves_variance:
+            legal = "expected a schedule that preserves variance, such as cosine, for an anchored network"
+            raise ValueError(f"stage {self.name!r}: schedule: {legal}, got {self.schedule.kind()!r}")
         if self.network.guided != (self.distilled is not None and self.distilled.weights[1] > 0):
             raise ValueError(f"stage {self.name!r}: guided = true belongs to a network distilled for guidance")
         return self
