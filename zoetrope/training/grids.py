@@ -169,6 +169,26 @@ def size_at(spec: "TrainSpec", examples: int) -> int:
     return min(size, left) if left else size
 
 
+def stretches(spec: "TrainSpec") -> list[tuple["Phase", list[int]]]:
+    """The phases, divided into stretches whose batches are alike, whatever their order.
+
+    Each stretch is a phase with its own numbers of examples and of examples in a batch, and the latter for each grid.
+    """
+    if not spec.grids:
+        return [(phase, [phase.batch]) for phase in spec.phases]
+    total = sum(grid.share for grid in spec.grids)
+    shares, found = [grid.share / total for grid in spec.grids], list[tuple["Phase", list[int]]]()
+    for phase in spec.phases:
+        if _packed(spec):
+            ends = [round(phase.batch * sum(shares[: number + 1])) for number in range(len(shares))]
+            found.append((phase, [end - begin for begin, end in zip((0, *ends), ends, strict=False)]))
+            continue
+        for number, size in enumerate(_sizes(spec.grids, phase.batch, spec.same_pixels)):
+            own = phase.with_(examples=max(1, round(shares[number] * phase.examples)), batch=size)
+            found.append((own, [size if other == number else 0 for other in range(len(shares))]))
+    return found
+
+
 def phase_number(spec: "TrainSpec", examples: int) -> tuple[int, int]:
     """The number of the phase that the example at a position belongs to, and the position within it."""
     start = 0

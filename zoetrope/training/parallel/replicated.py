@@ -38,7 +38,7 @@ class Replicated(Parallel):
 
 
 class _Entrance(nn.Module):
-    """The only method that DistributedDataParallel calls: a network's `forward`, or, for a list of clips, its `pack`."""
+    """What DistributedDataParallel calls: a network's `forward`, or, for a list of clips, its `pack`."""
 
     def __init__(self, network: Network):
         super().__init__()
