@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.commands._stages import GridOptions
+from zoetrope.commands.train import expect_data
 from zoetrope.data.toybox import Toybox
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.networks.dit import DiTConfig
@@ -311,3 +313,25 @@ def test_stages_that_have_no_grids() -> None:
     made = Recipe(name="unet", cascade=CascadeSpec(name="unet", text=TEXT, stages=(own,)), training={"base": spec()})
     with pytest.raises(ValueError, match=r"expected 'bucketed' for 'video_unet', which takes one grid .*; dit packs"):
         made.override("base.training.grid_batches", "packed")
+
+
+def test_models_know_the_grids_of_their_training() -> None:
+    made = whole()
+    shapes = tuple(grid.shape(OWN) for grid in GRIDS)
+    assert made.cascade.stage("base").grids == shapes
+    again = Recipe.from_json(json.dumps(made.to_json()))
+    assert again == made and again.to_json() == made.to_json()
+    fewer = made.override("base.training.grids", [WIDE.to_json()])
+    assert fewer.cascade.stage("base").grids == shapes[:1]
+    own = made.with_(training={})
+    assert own.cascade.stage("base").grids == shapes  # as trained before
+    assert recipe().cascade.stage("base").grids == ()
+    with pytest.raises(ValueError, match=r"base\.training\.grids says on which grids it is trained"):
+        GridOptions(size="8x8").of(made)
+
+
+def test_data_are_expected_on_every_grid() -> None:
+    long = Grid(frames=400, height=4, width=8)
+    with pytest.raises(ValueError, match=r"its clips last up to 5\.33 s, not 133\.33 s"):
+        expect_data(whole(grids=(WIDE, long)), "base")
+    expect_data(whole(known=Prefix(), grids=(WIDE, TALL)), "base")

@@ -120,6 +120,7 @@ class StageSpec(Config):
         prediction: what the network's output means: the clean video x, the noise eps, v = alpha eps - sigma x,
             or flow = eps - x.
         distilled: what its network was distilled for; None: it was not distilled.
+        grids: the grids that its network was trained on, if there were others than `shape`; (): that one alone.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=64)]
@@ -130,6 +131,7 @@ class StageSpec(Config):
     schedule: Annotated[Schedule, BeforeValidator(with_type)] = Cosine()
     prediction: Prediction = "v"
     distilled: Distilled | None = None
+    grids: Annotated[tuple[VideoShape, ...], Field(max_length=64)] = ()
 
     @model_validator(mode="before")
     @classmethod

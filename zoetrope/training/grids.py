@@ -5,14 +5,14 @@ examples of each grid come before it, are functions of its position.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import torch
 from pydantic import Field
 
 from zoetrope.cascade.noise import seeded
-from zoetrope.cascade.spec import StageSpec
+from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import Config
 from zoetrope.networks import NetworkConfig
 from zoetrope.shapes import FramesPerSecond, VideoShape
@@ -216,6 +216,17 @@ def clip_shapes(stage: StageSpec, spec: "TrainSpec", phase: "Phase") -> tuple[Vi
         frames = phase.frames or shape.frames
         found.append(shape.with_(frames=frames, fps=shape.fps * frames / shape.frames))
     return tuple(found)
+
+
+def with_grids(cascade: CascadeSpec, training: Mapping[str, "TrainSpec"]) -> CascadeSpec:
+    """The cascade whose stages know the grids that they are trained on."""
+    stages = [
+        stage.with_(grids=tuple(grid.shape(stage.shape) for grid in training[stage.name].grids))
+        if stage.name in training and training[stage.name].grids
+        else stage
+        for stage in cascade.stages
+    ]
+    return cascade if stages == list(cascade.stages) else cascade.with_(stages=tuple(stages))
 
 
 def check_grids(stage: StageSpec, spec: "TrainSpec") -> None:

@@ -14,7 +14,7 @@ from zoetrope.diffusion.loss import LossWeight
 from zoetrope.models.weights import IfMissing
 from zoetrope.shapes import VideoShape
 from zoetrope.training.adapters import Lora
-from zoetrope.training.grids import Grid, batches_before, check_grids
+from zoetrope.training.grids import Grid, batches_before, check_grids, with_grids
 from zoetrope.training.known import KnownFrames
 from zoetrope.training.objectives import Objective
 from zoetrope.training.objectives.denoise import Denoising
@@ -258,6 +258,8 @@ class Recipe(Config):
             self.cascade.stage(name)
         for name, spec in self.training.items():
             _check_training(self.cascade.stage(name), spec)
+        # What models are told that they were trained on is what the training says.
+        object.__setattr__(self, "cascade", with_grids(self.cascade, self.training))
         return self
 
     def train_spec(self, stage: str) -> TrainSpec:
