@@ -41,11 +41,6 @@ class Grid(Config):
         """The grid of its clips, for a stage whose own grid is `own`."""
         return VideoShape(frames=self.frames, height=self.height, width=self.width, fps=self.fps or own.fps)
 
-    @property
-    def pixels(self) -> int:
-        """Of a clip, over all frames."""
-        return self.frames * self.height * self.width
-
 
 class Place(NamedTuple):
     """A position in the order of grids.
@@ -146,13 +141,16 @@ def order_of(spec: "TrainSpec", number: int) -> GridOrder:
     batch, start = spec.phases[number].batch, sum(phase.examples for phase in spec.phases[:number])
     if not spec.grids:
         return GridOrder(sizes=(batch,))
-    sizes = [1] * len(spec.grids) if _packed(spec) else _sizes(spec.grids, batch, spec.same_pixels)
+    sizes = [1] * len(spec.grids) if _packed(spec) else _sizes(spec, spec.phases[number])
     return GridOrder.of(sizes, [grid.share for grid in spec.grids], spec.seed, start)
 
 
-def _sizes(grids: Sequence[Grid], batch: int, alike: bool) -> list[int]:
-    """The examples in a batch of each grid: `batch`, or, `alike` in pixels, as many as a batch of the first has."""
-    return [max(1, round(batch * grids[0].pixels / grid.pixels)) if alike else batch for grid in grids]
+def _sizes(spec: "TrainSpec", phase: "Phase") -> list[int]:
+    """The examples in a batch of each grid: as many for all, or with about the pixels that a batch of the first has."""
+    if not spec.same_pixels:
+        return [phase.batch] * len(spec.grids)
+    pixels = [(phase.frames or grid.frames) * grid.height * grid.width for grid in spec.grids]
+    return [max(1, round(phase.batch * pixels[0] / own)) for own in pixels]
 
 
 def _packed(spec: "TrainSpec") -> bool:
@@ -183,7 +181,7 @@ def stretches(spec: "TrainSpec") -> list[tuple["Phase", list[int]]]:
             ends = [round(phase.batch * sum(shares[: number + 1])) for number in range(len(shares))]
             found.append((phase, [end - begin for begin, end in zip((0, *ends), ends, strict=False)]))
             continue
-        for number, size in enumerate(_sizes(spec.grids, phase.batch, spec.same_pixels)):
+        for number, size in enumerate(_sizes(spec, phase)):
             own = phase.with_(examples=max(1, round(shares[number] * phase.examples)), batch=size)
             found.append((own, [size if other == number else 0 for other in range(len(shares))]))
     return found
