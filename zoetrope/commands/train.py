@@ -332,8 +332,9 @@ def expect_data(recipe: "Recipe", stage: str) -> None:
     own = recipe.cascade.stage(stage)
     channels = own.network.channels
     shapes = [shape for phase in spec.phases for shape in clip_shapes(own, spec, phase)]
-    if spec.known is not None:
+    if spec.known is not None:  # which takes clips of its own lengths
         clips = [grid.shape(own.shape) for grid in spec.grids if grid.frames > 1] if spec.grids else [own.shape]
+        shapes = [shape for shape in shapes if shape.frames == 1]
         shapes += [shape.with_(frames=length) for shape in clips for length in spec.known.lengths(shape.frames)]
     for shape in dict.fromkeys(shapes):
         first = dataset.part(0, shape, Window(range(1), range(1), range(1)))

@@ -222,8 +222,7 @@ class VideoUNet(Network):
         times = times if alone is None else times.masked_fill(alone, 0.0)
         distances = distances_between(times, spacing(times, alone) if self.config.fps is None else 1 / self.config.fps)
         even = are_even(distances, alone)
-        neighbours = any("convolution" in x.temporal or x.looks == "first_and_previous" for x in self.config.levels)
-        if not even and (neighbours or self.config.strides[-1] > 1):
+        if not even and self.config.needs_even_frames:
             raise ValueError(
                 "times: expected frames at equal distances, one after the other: what lies in a row is mixed"
             )
