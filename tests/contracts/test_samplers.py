@@ -9,11 +9,11 @@ from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.samplers import Sampler, Step
 from zoetrope.schedules import Schedule
 from zoetrope.schedules.cosine import Cosine
-from zoetrope.schedules.linear import Linear
+from zoetrope.schedules.linear import RectifiedFlow
 
 MEAN, STD = 0.5, 0.4
 SAMPLERS = [sampler() for sampler in Sampler.every()]
-SCHEDULES = [Cosine(), Linear()]  # one that preserves variance, and one that does not
+SCHEDULES = [Cosine(), RectifiedFlow()]  # one that preserves variance, and one that does not
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=["cosine", "linear"])
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=Sampler.names())
 

@@ -1,6 +1,7 @@
 """The straight schedule, and all that steps through levels, learns at them or distils on them without unit variance."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.schedules.cosine import Cosine
-from zoetrope.schedules.linear import Linear
+from zoetrope.schedules.linear import RectifiedFlow
 from zoetrope.shapes import VideoShape
 from zoetrope.training.times.log_normal import LogNormal
 
@@ -29,7 +30,7 @@ MEAN, STD = 0.5, 0.4
 
 
 def at(*values: float, shift: float = 0.0) -> NoiseLevel:
-    return Linear(shift=shift)(torch.tensor(values, dtype=torch.float64))
+    return RectifiedFlow(shift=shift)(torch.tensor(values, dtype=torch.float64))
 
 
 def exact(z: Tensor, level: NoiseLevel) -> Tensor:
@@ -57,7 +58,7 @@ def test_a_shift_moves_time_as_for_larger_pictures(t: float, m: float) -> None:
 
 def test_log_normal_noise_is_logit_normal_time() -> None:
     u = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
-    schedule = Linear()
+    schedule = RectifiedFlow()
     sigma = schedule(LogNormal(mean=0.3, std=1.2)(u, schedule)).sigma
     logit = torch.log(sigma) - torch.log1p(-sigma)
     torch.testing.assert_close(torch.distributions.Normal(0.3, 1.2).cdf(logit), u, rtol=0, atol=1e-7)
@@ -71,7 +72,7 @@ def test_flow_is_the_velocity_of_z(t: float, seed: int) -> None:
     moment = torch.tensor([t], dtype=torch.float64)
 
     def z_at(t: Tensor) -> Tensor:
-        return diffuse(x, eps, Linear()(t))
+        return diffuse(x, eps, RectifiedFlow()(t))
 
     velocity = torch.autograd.functional.jacobian(z_at, moment)[..., 0]
     torch.testing.assert_close(velocity, (1 - 2 * END) * target("flow", x, eps, at(t)), rtol=1e-9, atol=1e-9)
@@ -95,7 +96,7 @@ def test_ddim_is_eulers_method(steps: int) -> None:
     z = torch.randn(2, 3, 2, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     own, levels = z.clone(), [at(float(t), float(t)) for t in times]
     done = list(DDIM()(exact, z.clone(), levels, noise=lambda step: torch.zeros_like(z)))
-    for step, (level, following) in zip(done, zip(levels, levels[1:], strict=False), strict=True):
+    for step, (level, following) in zip(done, pairwise(levels), strict=True):
         x_hat = exact(own, level)
         velocity = output_from_x("flow", x_hat, own, level)
         own = own + float(following.sigma[0] - level.sigma[0]) * velocity
@@ -158,7 +159,7 @@ def test_gamma_of_one_makes_data_of_unit_variance_exactly() -> None:
 def test_a_student_on_it_ends_where_its_teacher_does(kind: str) -> None:
     grid = TimeGrid(jumps=4, each=False)
     place = torch.tensor([8, 6, 4, 2])
-    jump = grid.jump(Linear(), place)
+    jump = grid.jump(RectifiedFlow(), place)
     z = torch.randn(4, 3, 1, 2, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     answer = halving_answer(kind, exact, z, jump, place)  # type: ignore[arg-type]
     x_hat = x_from(kind, answer, z, jump.start)  # type: ignore[arg-type]
@@ -167,7 +168,7 @@ def test_a_student_on_it_ends_where_its_teacher_does(kind: str) -> None:
     for row in range(3):  # the last one ends in data
         levels = [NoiseLevel(*(v[row : row + 1] for v in level)) for level in jump]
         own = z[row : row + 1]
-        for level, following in zip(levels, levels[1:], strict=False):
+        for level, following in pairwise(levels):
             made = exact(own, level)
             own = diffuse(made, output_from_x("eps", made, own, level), following)
         torch.testing.assert_close(at_the_end[row : row + 1], own, rtol=0, atol=1e-9)
@@ -183,4 +184,4 @@ def test_anchored_networks_refuse_it() -> None:
     inputs = tuple(each for each in usual_inputs(source) if each.name != "text")
     StageSpec(name="ssr", shape=shape, network=network, inputs=inputs)
     with pytest.raises(ValueError, match="expected a schedule that preserves variance, such as cosine, for an anch"):
-        StageSpec(name="ssr", shape=shape, network=network, inputs=inputs, schedule=Linear())
+        StageSpec(name="ssr", shape=shape, network=network, inputs=inputs, schedule=RectifiedFlow())

@@ -21,7 +21,7 @@ from zoetrope.networks.dit import DiTConfig
 from zoetrope.planning.count import flops_of
 from zoetrope.planning.work import Training
 from zoetrope.planning.work import training as planned
-from zoetrope.schedules.linear import Linear
+from zoetrope.schedules.linear import RectifiedFlow
 from zoetrope.shapes import VideoShape
 from zoetrope.training.batch import Batch, Batches, BatchSlice
 from zoetrope.training.grids import Grid, GridOrder
@@ -48,7 +48,7 @@ GRIDS = (WIDE, TALL, IMAGE)
 
 def base(**fields: Any) -> StageSpec:
     network = DiTConfig(text_width=8, width=16, depth=2, head=8, fps=3)
-    common: dict[str, Any] = {"schedule": Linear(), "prediction": "flow", "sampling": SamplingSpec(steps=2)}
+    common: dict[str, Any] = {"schedule": RectifiedFlow(), "prediction": "flow", "sampling": SamplingSpec(steps=2)}
     return StageSpec(name="base", shape=OWN, network=network, **common | fields)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from zoetrope.commands._options import size_named
-from zoetrope.commands._outputs import is_folder
 from zoetrope.commands._sampling import SamplingOptions, opened
 from zoetrope.commands._talk import Talk
 
@@ -49,6 +48,8 @@ def in_sizes(
 
 def _named(out: str, size: str) -> str:
     """The name of the output, or outputs, of a size."""
+    from zoetrope.commands._outputs import is_folder
+
     if is_folder(out):
         os.makedirs(out, exist_ok=True)
         return os.path.join(out, size, "")

@@ -12,7 +12,7 @@ from zoetrope.data.toybox import Toybox
 from zoetrope.guidance.text import TextGuidance
 from zoetrope.networks.dit import SIZES, DiTConfig
 from zoetrope.samplers.ddim import DDIM
-from zoetrope.schedules.linear import Linear
+from zoetrope.schedules.linear import RectifiedFlow
 from zoetrope.shapes import VideoShape
 from zoetrope.text.minilm import MiniLM
 from zoetrope.training.grids import Grid
@@ -34,7 +34,7 @@ def recipe(size: str | None = None) -> Recipe:
         name="base",
         shape=BASE,
         # As in mini: what moves where is decided at much lower logsnr in redundant videos than in photographs.
-        schedule=Linear(shift=-4.5),
+        schedule=RectifiedFlow(shift=-4.5),
         prediction="flow",
         network=_small() if size is None else _published(size),
         sampling=SamplingSpec(sampler=DDIM(), steps=24, guidance=TextGuidance(weight=2.0)),

@@ -16,7 +16,7 @@ FARTHEST = 20.0
 """logsnr at both ends before the shift: alpha or sigma is 4.5e-5 there, and each prediction gives the others."""
 
 
-class Linear(Schedule):
+class RectifiedFlow(Schedule):
     """alpha = 1 - t and sigma = t: z goes straight from data to noise, and alpha + sigma = 1.
 
     The levels do not preserve variance. Their signal-to-noise ratio is that of the variance-preserving level with the

@@ -42,7 +42,7 @@ class Grid(Config):
         return VideoShape(frames=self.frames, height=self.height, width=self.width, fps=self.fps or own.fps)
 
 
-class Place(NamedTuple):
+class GridPlace(NamedTuple):
     """A position in the order of grids.
 
     Attributes:
@@ -81,11 +81,11 @@ class GridOrder(NamedTuple):
         ends = [sum(units[: number + 1]) / sum(units) for number in range(len(units))]
         return cls(tuple(sizes), (*ends[:-1], 1.0), seed, start)
 
-    def at(self, within: int) -> Place:
+    def at(self, within: int) -> GridPlace:
         """The place of the example at a position in the phase."""
         if len(self.sizes) == 1:
             units, gone = divmod(within, self.sizes[0])
-            return Place(units, (within,), 0, self.sizes[0] - gone)
+            return GridPlace(units, (within,), 0, self.sizes[0] - gone)
         block = self._block_at(within)
         units = block * self._length
         tally = [count * size for count, size in zip(self._counts(units), self.sizes, strict=True)]
@@ -94,7 +94,7 @@ class GridOrder(NamedTuple):
             size = self.sizes[grid]
             if position + size > within:
                 tally[grid] += within - position
-                return Place(units, tuple(tally), grid, position + size - within)
+                return GridPlace(units, tuple(tally), grid, position + size - within)
             units, position = units + 1, position + size
             tally[grid] += size
         raise AssertionError("a block ends where the next one begins")
