@@ -16,9 +16,10 @@ from zoetrope.diffusion.anchor import anchor
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.rotary import grid_phases, phases, rotated, shares_of_pairs
 from zoetrope.layers.tokens import patches, video_of
-from zoetrope.networks import Clips, Network
+from zoetrope.networks import ClipBatch, Network
 from zoetrope.networks._dit import DiT
 from zoetrope.networks.dit import SIZES, DiTConfig
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
 
 WIDTH = 8  # of text
 EXACT = {"rtol": 0, "atol": 1e-10}
@@ -62,10 +63,10 @@ def low(video: Tensor, level: Tensor) -> Conditioning:
     return Conditioning(maps={"low_res": video}, numbers={"low_res_logsnr": level})
 
 
-def clip(b: int, f: int, height: int, width: int, seed: int = 0, low_res: bool = False) -> Clips:
+def clip(b: int, f: int, height: int, width: int, seed: int = 0, low_res: bool = False) -> ClipBatch:
     z = randn(b, 3, f, height, width, seed=seed)
     given = text(b, seed=seed + 1)
-    return Clips(z, logsnr(b) + seed, given | low(randn(*z.shape, seed=seed + 2), logsnr(b)) if low_res else given)
+    return ClipBatch(z, logsnr(b) + seed, given | low(randn(*z.shape, seed=seed + 2), logsnr(b)) if low_res else given)
 
 
 @pytest.mark.parametrize("modulation", ["block", "shared"])
@@ -222,6 +223,14 @@ def test_a_pack_gives_and_teaches_what_its_clips_do_alone(attention: str, modula
         torch.testing.assert_close(gradient, alone[name], rtol=1e-10, atol=1e-10, msg=name)
 
 
+def test_networks_that_cannot_pack_compute_one_after_the_other() -> None:
+    level = Level(width=8, temporal=("convolution",))
+    network = awake(VideoUNetConfig(text_width=WIDTH, embedding=16, levels=(level,)).build()).double()
+    videos = [clip(2, 3, 4, 6), clip(1, 1, 6, 4, seed=1)]
+    for made, video in zip(network.pack(videos), videos, strict=True):
+        assert torch.equal(made, network(*video)) and made.shape == video.z.shape
+
+
 def test_frames_in_another_order_give_the_same_frames() -> None:
     network, one = built(), clip(2, 5, 4, 4)
     times, order = torch.tensor([0.0, 0.3, 0.4, 1.1, 1.5]).repeat(2, 1), torch.tensor([3, 0, 4, 1, 2])
@@ -245,7 +254,7 @@ def test_positions_are_seconds_and_parts_of_the_height(attention: str) -> None:
     assert (at(0, 1 / 2) - network(*one)).abs().max() > 1e-4
     slow = built(attention=attention, per_second=4)
     torch.testing.assert_close(at(0, 1 / 2, slow), at(0, 1 / 4), **EXACT)
-    given = Clips(randn(1, 3, 4, 8, 12), one.logsnr, one.conditioning)  # the same picture at twice the resolution
+    given = ClipBatch(randn(1, 3, 4, 8, 12), one.logsnr, one.conditioning)  # the same picture at twice the resolution
     coarse, fine = (
         built(attention=attention)._phases(one, 0),
         built(attention=attention, patch=(1, 4, 4))._phases(given, 0),
@@ -358,7 +367,7 @@ def test_inner_matrices_and_blocks() -> None:
     assert len(list(network.blocks())) == 2 and not {"enter.weight", "leave.weight"} & taken
 
 
-REFUSED: list[tuple[str, Callable[[DiT, Clips], Any]]] = [
+REFUSED: list[tuple[str, Callable[[DiT, ClipBatch], Any]]] = [
     (r"maps: expected 'low_res'", lambda n, c: n(*c[:2], replace(c.conditioning, maps={}))),
     (r"numbers: expected 'low_res_logsnr'", lambda n, c: n(*c[:2], replace(c.conditioning, numbers={}))),
     (r"low_res'\]: expected shape", lambda n, c: n(*c[:2], c.conditioning | low(c.z[..., :2], c.logsnr))),
@@ -377,7 +386,7 @@ REFUSED: list[tuple[str, Callable[[DiT, Clips], Any]]] = [
 
 
 @pytest.mark.parametrize(("message", "call"), REFUSED)
-def test_wrong_conditioning_is_refused(message: str, call: Callable[[DiT, Clips], Any]) -> None:
+def test_wrong_conditioning_is_refused(message: str, call: Callable[[DiT, ClipBatch], Any]) -> None:
     with pytest.raises(ValueError, match=message):
         call(built(low_res=True), clip(2, 2, 4, 4, low_res=True))
 

@@ -17,7 +17,7 @@ from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import FAST, fused
 from zoetrope.layers.tokens import ScaledNorm
-from zoetrope.networks import Clips
+from zoetrope.networks import ClipBatch
 from zoetrope.networks.dit import DiTConfig
 from zoetrope.planning.count import dry
 from zoetrope.planning.work import TOKENS, sampling, training
@@ -54,7 +54,7 @@ def test_a_fused_network_answers_as_before(attention: str, modulation: str, coun
         torch.testing.assert_close(fast(*given), plain(*given), rtol=1e-4, atol=1e-4)
         per_frame = given[1][:, None].expand(-1, 3)
         torch.testing.assert_close(fast(given[0], per_frame, given[2]), plain(*given), rtol=1e-4, atol=1e-4)
-        packed = fast.pack([Clips(*given), Clips(*asked(1, 1, 4, 6))])
+        packed = fast.pack([ClipBatch(*given), ClipBatch(*asked(1, 1, 4, 6))])
         torch.testing.assert_close(packed[0], plain(*given), rtol=1e-4, atol=1e-4)
         first, _ = fast.continued(*given)
         torch.testing.assert_close(first, plain(*given), rtol=1e-4, atol=1e-4)

@@ -17,6 +17,7 @@ from zoetrope.commands._stages import GridOptions
 from zoetrope.commands.train import expect_data
 from zoetrope.data.toybox import Toybox
 from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.models.asking import conditioning_of
 from zoetrope.networks.dit import DiTConfig
 from zoetrope.planning.count import flops_of
 from zoetrope.planning.work import Training
@@ -229,7 +230,7 @@ def test_a_packed_batch_teaches_what_its_clips_do_alone(cache: Path, fields: dic
     torch.testing.assert_close(gradient_of(divided), together, rtol=1e-3, atol=1e-5)
 
 
-def test_networks_are_told_when_frames_of_other_rates_are_seen(cache: Path) -> None:
+def test_networks_are_told_when_frames_are_seen(cache: Path) -> None:
     slow = WIDE.with_(fps=1.5)
     timed = batches(cache, grids=(slow, TALL), phases=(Phase(examples=60, batch=4),))
     seen = dict[tuple[int, ...], Tensor]()
@@ -239,8 +240,12 @@ def test_networks_are_told_when_frames_of_other_rates_are_seen(cache: Path) -> N
         seen[tuple(batch.x.shape[2:])] = batch.conditioning.times[0]
     assert seen[4, 4, 8].tolist() == pytest.approx([0, 2 / 3, 4 / 3, 2])
     assert seen[2, 8, 4].tolist() == pytest.approx([0, 1 / 3])
-    plain = batches(cache).at(0)
+    plain = batches(cache, grids=()).at(0)
     assert isinstance(plain, Batch) and plain.conditioning.times is None
+    one = base().on(OWN.with_(fps=6))
+    assert conditioning_of(one, {}, 2).times is None
+    told = conditioning_of(one.with_(grids=(OWN,)), {}, 2).times
+    assert told is not None and told.shape == (2, 4) and told[1].tolist() == pytest.approx([0, 1 / 6, 1 / 3, 1 / 2])
 
 
 @pytest.mark.parametrize("how", ["bucketed", "packed"])

@@ -20,11 +20,8 @@ EPSILON = 1e-6  # as in DiT
 
 
 def mapped(linear: nn.Linear, clips: Sequence[Tensor]) -> list[Tensor]:
-    """A linear map of features (..., D) of several clips, as one product where that is faster.
-
-    Convolutions on a CPU take three times as long for one long row of tokens as for the frames of each clip.
-    """
-    if len(clips) == 1 or is_convolved(clips[0]):
+    """A linear map of features (..., D) of several clips, as one product where that is faster."""
+    if len(clips) == 1 or is_convolved(clips[0]):  # convolutions are as fast for each, and need no copies
         return [linear(clip) for clip in clips]
     rows = torch.cat([clip.flatten(0, -2) for clip in clips])
     out = linear(rows[None, :, None, None] if isinstance(linear, Linear) else rows).flatten(0, -2)
@@ -126,24 +123,21 @@ class TokenAttention(nn.Module):
         """From queries (B, F, H, W, heads, d), and keys and values of as many or more frames, features like q."""
         if self.over == "time":
             return self._over_time(q, k, v, seen)
-        first = 0 if self.over == "space" else 1  # axes of the batch after B
-        if first == 0:
-            rows = (x.flatten(2, 3).flatten(0, 1).transpose(1, 2) for x in (q, k, v))
-            return scaled_dot_product_attention(*rows).transpose(1, 2).reshape(q.shape)
+        if self.over == "space":
+            inside = [x.flatten(2, 3).flatten(0, 1) for x in (q, k, v)]
+            return _attended(inside).view(q.shape)
         if seen is None and not self.causal:
-            rows = (x.flatten(1, 3).transpose(1, 2) for x in (q, k, v))
-            return scaled_dot_product_attention(*rows).transpose(1, 2).reshape(q.shape)
+            return _attended([x.flatten(1, 3) for x in (q, k, v)]).view(q.shape)
         return torch.stack([self._of_frame(index, q, k, v, seen) for index in range(q.shape[1])], dim=1)
 
     def _of_frame(self, index: int, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
         """What the tokens of one frame see of a clip, (B, H, W, heads, d): frame by frame no large mask is needed."""
         end = k.shape[1] - q.shape[1] + index + 1 if self.causal else k.shape[1]
-        rows = (x.flatten(1, 3).transpose(1, 2) for x in (q[:, index : index + 1], k[:, :end], v[:, :end]))
         mask = None
         if seen is not None:
             mask = seen[:, index, :end].repeat_interleave(q.shape[2] * q.shape[3], dim=1)[:, None, None]
-        mixed = scaled_dot_product_attention(*rows, attn_mask=mask)
-        return mixed.transpose(1, 2).reshape(q[:, index].shape)
+        rows = [x.flatten(1, 3) for x in (q[:, index : index + 1], k[:, :end], v[:, :end])]
+        return _attended(rows, mask).view(q[:, index].shape)
 
     def _over_time(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
         b, f, height, width = q.shape[:4]
@@ -155,11 +149,15 @@ class TokenAttention(nn.Module):
             mask = earlier[None] if seen is None else seen & earlier
         if mask is not None and len(mask) > 1:
             mask = mask.repeat_interleave(height * width, dim=0)
-        rows = (x.flatten(2, 3).permute(0, 2, 3, 1, 4).flatten(0, 1) for x in (q, k, v))  # (B HW, heads, F, d)
-        mixed = scaled_dot_product_attention(
-            *rows, attn_mask=None if mask is None else mask[:, None], is_causal=self.causal and mask is None
-        )
-        return mixed.unflatten(0, (b, height, width)).permute(0, 4, 1, 2, 3, 5)
+        rows = [x.flatten(2, 3).transpose(1, 2).flatten(0, 1) for x in (q, k, v)]  # (B HW, F, heads, d)
+        mixed = _attended(rows, None if mask is None else mask[:, None], causal=self.causal and mask is None)
+        return mixed.unflatten(0, (b, height, width)).movedim(3, 1)
+
+
+def _attended(q_k_v: Sequence[Tensor], mask: Tensor | None = None, causal: bool = False) -> Tensor:
+    """Attention among the rows of (N, L, heads, d), with a mask that broadcasts to (N, heads, L, L')."""
+    q, k, v = (x.transpose(1, 2) for x in q_k_v)
+    return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal).transpose(1, 2).contiguous()
 
 
 class TokenFeedForward(nn.Module):

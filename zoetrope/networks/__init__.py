@@ -27,7 +27,7 @@ class FrameChunk(NamedTuple):
     maps: Mapping[str, Tensor] = NONE
 
 
-class Clips(NamedTuple):
+class ClipBatch(NamedTuple):
     """Videos of one size, and what a network is given with them: the arguments of `Network.forward`."""
 
     z: Tensor
@@ -62,7 +62,7 @@ class Network(nn.Module, ABC):
         whole = replace(conditioning, maps=maps)
         yield from self(z, logsnr, whole).split([part.z.shape[2] for part in known], dim=2)
 
-    def pack(self, videos: Sequence[Clips]) -> list[Tensor]:
+    def pack(self, videos: Sequence[ClipBatch]) -> list[Tensor]:
         """The outputs of `forward` for videos of different sizes and lengths, which do not see each other.
 
         By default they are computed one after the other. Transformers process them as one sequence.

@@ -16,7 +16,7 @@ from zoetrope.layers.linear import Linear
 from zoetrope.layers.rotary import grid_phases, phases
 from zoetrope.layers.tokens import Past, ScaledNorm, glorot, mapped, patches, video_of
 from zoetrope.layers.zero import zero
-from zoetrope.networks import Clips, Network
+from zoetrope.networks import ClipBatch, Network
 from zoetrope.networks._checkpointing import called
 from zoetrope.networks._dit_block import TokenBlock, Told, outputs_of
 from zoetrope.networks._dit_text import TextInput
@@ -25,7 +25,7 @@ from zoetrope.networks.dit import DiTConfig
 from zoetrope.shapes import expect_shape
 
 
-class Rollout(NamedTuple):
+class FramesKept(NamedTuple):
     """What a causal network keeps of the frames that it has seen: their number, and each block's keys and values."""
 
     frames: int
@@ -58,15 +58,15 @@ class DiT(Network):
 
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
         """Output like z (B, C, F, H, W) at noise level logsnr, (B,) or (B, F)."""
-        return self._answers([Clips(z, logsnr, conditioning)])[0]
+        return self._answers([ClipBatch(z, logsnr, conditioning)])[0]
 
-    def pack(self, videos: Sequence[Clips]) -> list[Tensor]:
+    def pack(self, videos: Sequence[ClipBatch]) -> list[Tensor]:
         """See `Network.pack`: linear maps take the tokens of all videos at once, attention those of each."""
         return self._answers(videos)
 
     def continued(
-        self, z: Tensor, logsnr: Tensor, conditioning: Conditioning, earlier: Rollout | None = None
-    ) -> tuple[Tensor, Rollout]:
+        self, z: Tensor, logsnr: Tensor, conditioning: Conditioning, earlier: FramesKept | None = None
+    ) -> tuple[Tensor, FramesKept]:
         """The output for frames that follow `earlier` ones, as of the whole, and the rollout up to their end.
 
         `conditioning` is that of the new frames alone. Without `times` they follow the earlier ones at the `fps` of the
@@ -83,8 +83,8 @@ class DiT(Network):
             raise ValueError(f"frames: expected a multiple of {self.config.patch[0]} to go on with, got {z.shape[2]}")
         pasts = [Past(None if earlier is None else earlier.blocks[index]) for index in range(self.config.depth)]
         start = 0 if earlier is None else earlier.frames
-        [out] = self._answers([Clips(z, logsnr, conditioning)], pasts, start)
-        return out, Rollout(start + z.shape[2], tuple(past.after for past in pasts if past.after is not None))
+        [out] = self._answers([ClipBatch(z, logsnr, conditioning)], pasts, start)
+        return out, FramesKept(start + z.shape[2], tuple(past.after for past in pasts if past.after is not None))
 
     def matrices(self) -> Iterator[Tensor]:
         """The weights of the blocks' linear maps."""
@@ -96,7 +96,9 @@ class DiT(Network):
         """The blocks."""
         yield from self.layers
 
-    def _answers(self, videos: Sequence[Clips], pasts: Sequence[Past] | None = None, start: int = 0) -> list[Tensor]:
+    def _answers(
+        self, videos: Sequence[ClipBatch], pasts: Sequence[Past] | None = None, start: int = 0
+    ) -> list[Tensor]:
         """The output for each video, whose first frame is number `start` of its clip."""
         patch, many = self.config.patch, [video.z.shape[2] > 1 for video in videos]
         for video in videos:
@@ -117,7 +119,7 @@ class DiT(Network):
         made = [self._answer(*each) for each in ends]
         return [out if several else out.mean(2, keepdim=True) for out, several in zip(made, many, strict=True)]
 
-    def _videos(self, clip: Clips) -> list[Tensor]:
+    def _videos(self, clip: ClipBatch) -> list[Tensor]:
         """The videos to concatenate: z, and low_res in a network for super-resolution."""
         if not self.config.low_res:
             return [clip.z]
@@ -127,7 +129,7 @@ class DiT(Network):
         expect_shape("maps['low_res']", low_res, *clip.z.shape)
         return [clip.z, low_res.to(clip.z.dtype)]
 
-    def _told(self, clip: Clips, start: int) -> Told:
+    def _told(self, clip: ClipBatch, start: int) -> Told:
         """The conditioning of the blocks. Raises ValueError for missing, misshapen or unsupported inputs."""
         z, logsnr, conditioning = clip
         every, tokens, mask = self.config.patch[0], None, None
@@ -147,7 +149,7 @@ class DiT(Network):
             e = e.unflatten(1, (-1, every)).mean(2)
         return Told(nn.functional.silu(e), self._phases(clip, start), tokens, mask, self._seen(clip))
 
-    def _phases(self, clip: Clips, start: int) -> tuple[Tensor, ...]:
+    def _phases(self, clip: ClipBatch, start: int) -> tuple[Tensor, ...]:
         """Rotary positions of the patches' centres."""
         (every, rows, columns), config = self.config.patch, self.config
         frames, height, width = clip.z.shape[2:]
@@ -164,13 +166,14 @@ class DiT(Network):
         )
         axes = time[:, :, None, None, None], down[None, None, :, None, None], across[None, None, None, :, None]
         if config.attention == "full":
-            made = (grid_phases(axes, config.head, config.slowest),)
+            made = [grid_phases(axes, config.head, config.slowest)]
         else:
             in_frame = grid_phases(axes[1:], config.head, config.slowest)
-            made = in_frame, phases(axes[0], config.head // 2, config.slowest)
-        return made if clip.z.dtype == torch.float64 else tuple(one.to(torch.complex64) for one in made)
+            made = [in_frame, phases(axes[0], config.head // 2, config.slowest)]
+        precise = torch.complex128 if clip.z.dtype == torch.float64 else torch.complex64
+        return tuple(one.to(precise) for one in made)
 
-    def _seen(self, clip: Clips) -> Tensor | None:
+    def _seen(self, clip: ClipBatch) -> Tensor | None:
         """Which frames each frame may look at, (B, F, F): independent images only at themselves. None: at all."""
         lone = lone_frames(clip.conditioning.images, clip.z)
         if lone is None:
@@ -184,7 +187,7 @@ class DiT(Network):
         own = torch.eye(lone.shape[1], dtype=torch.bool, device=lone.device)
         return own | ~(lone[:, :, None] | lone[:, None])
 
-    def _answer(self, h: Tensor, e: Tensor, given: Sequence[Tensor], clip: Clips) -> Tensor:
+    def _answer(self, h: Tensor, e: Tensor, given: Sequence[Tensor], clip: ClipBatch) -> Tensor:
         """The output (B, C, F, H, W) from the features of patches and the input videos."""
         out, leaving = video_of(h, self.config.patch).to(clip.z.dtype), None
         if self.config.anchored:
@@ -196,14 +199,14 @@ class DiT(Network):
             out = self.sum_of_product(out, gain[:, None, :, None, None], video)
         if leaving is None:
             return out
-        levels = clip.logsnr, clip.conditioning.numbers["low_res_logsnr"]
-        if {level.ndim for level in levels} == {1, 2}:
-            levels = tuple(per_frame(level, clip.z.shape[2]) for level in levels)
-        known = anchor(given[0], given[1], *levels)
+        logsnr, of_low_res = clip.logsnr, clip.conditioning.numbers["low_res_logsnr"]
+        if logsnr.ndim != of_low_res.ndim:
+            logsnr, of_low_res = (per_frame(level, clip.z.shape[2]) for level in (logsnr, of_low_res))
+        known = anchor(given[0], given[1], logsnr, of_low_res)
         return known + departure(self.sum_of_product(out, leaving, known))
 
 
-def _still(clip: Clips, frames: int) -> Clips:
+def _still(clip: ClipBatch, frames: int) -> ClipBatch:
     """A single image as a clip of equal frames; longer clips as they are."""
     if frames == 1 or clip.z.shape[2] > 1:
         return clip
@@ -212,7 +215,7 @@ def _still(clip: Clips, frames: int) -> Clips:
     def longer(value: Tensor) -> Tensor:
         return value if value.ndim == 1 else value.expand(-1, frames)
 
-    return Clips(
+    return ClipBatch(
         z.expand(-1, -1, frames, -1, -1),
         longer(logsnr),
         replace(

@@ -72,6 +72,7 @@ class TokenBlock(nn.Module):
         if self.modulation is not None:
             of_clips = mapped(self.modulation, [each.e for each in told])
         else:
+            assert self.offset is not None
             of_clips = [each.e + self.offset for each in told]
         branches = 2 if self.time_attention is None else 3
         return [[_scales_and_gate(part) for part in each.chunk(branches, dim=-1)] for each in of_clips]

@@ -18,12 +18,12 @@ from zoetrope.shapes import FramesPerSecond
 if TYPE_CHECKING:
     from zoetrope.networks._dit import DiT
 
-__all__ = ["SIZES", "DiTConfig", "Size"]
+__all__ = ["SIZES", "DiTConfig", "PublishedSize"]
 
 LARGEST = 2**35  # depth x width^2, some 20 parameters each: 500 times DiT-XL
 
 
-class Size(NamedTuple):
+class PublishedSize(NamedTuple):
     """A size of DiT, and how many parameters were published for it, with patches of 2 x 2 of four channels.
 
     The published networks learn a table of 1001 classes, and see no text and one frame.
@@ -36,10 +36,10 @@ class Size(NamedTuple):
 
 
 SIZES = {
-    "S": Size(12, 384, 6, 33e6),
-    "B": Size(12, 768, 12, 130e6),
-    "L": Size(24, 1024, 16, 458e6),
-    "XL": Size(28, 1152, 16, 675e6),
+    "S": PublishedSize(12, 384, 6, 33e6),
+    "B": PublishedSize(12, 768, 12, 130e6),
+    "L": PublishedSize(24, 1024, 16, 458e6),
+    "XL": PublishedSize(28, 1152, 16, 675e6),
 }
 """The sizes of DiT [arXiv:2212.09748, Tab. 1 and 4]; `DiTConfig.sized` makes a network of one."""
 

@@ -18,7 +18,7 @@ from zoetrope.data import Dataset, Dropped, Example
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs import Examples
 from zoetrope.shapes import VideoShape, Window
-from zoetrope.training.grids import clip_shapes, size_at
+from zoetrope.training.grids import size_at
 from zoetrope.training.known import Shown
 from zoetrope.training.packed import PackedBatch
 from zoetrope.training.spec import Phase, TrainSpec
@@ -216,18 +216,13 @@ class Batches:
             names=tuple(_name(one) for one in loaded[own]),
             skipped=tuple(item for one in loaded for sample in one.samples for item in sample.skipped),
         )
-        if self._timed(phase):
+        if self.spec.grids:
             batch = _timed(batch, whole.items[rows[0]].shape)
         return self._with_roles(batch, loaded, whole.shown)
 
     def _own(self, item: Item) -> VideoShape:
         """The grid of an example's clip before a phase leaves out frames."""
         return self.spec.grids[item.grid].shape(self.stage.shape) if self.spec.grids else self.stage.shape
-
-    def _timed(self, phase: Phase) -> bool:
-        """Whether networks are told when frames are seen, for not all grids have the stage's frame rate."""
-        shapes = clip_shapes(self.stage, self.spec, phase) if self.spec.grids else ()
-        return any(shape.fps != self.stage.shape.fps for shape in shapes if shape.frames > 1)
 
     def _shown(self, index: int, item: Item) -> Shown | None:
         """Which frames of its clip example `index` shows, and which of them are known; None: all, and none is known."""

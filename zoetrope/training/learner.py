@@ -9,7 +9,7 @@ from torch import Tensor
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.loss import mean_over_frames
-from zoetrope.networks import Clips
+from zoetrope.networks import ClipBatch
 from zoetrope.processes.ranks import ALONE, Ranks
 from zoetrope.training.batch import Batch
 from zoetrope.training.objectives import AVERAGE, STUDENT, Lesson, Players, packed_errors_of
@@ -154,7 +154,7 @@ def computing(network: Call, dtype: torch.dtype, *, learns: bool = False) -> Cal
 def packing(pack: Pack, device: torch.device, dtype: torch.dtype) -> Pack:
     """A network's `pack` that learns and computes in `dtype`."""
 
-    def call(videos: Sequence[Clips]) -> list[Tensor]:
+    def call(videos: Sequence[ClipBatch]) -> list[Tensor]:
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             return pack([each._replace(logsnr=each.logsnr.float()) for each in videos])
 

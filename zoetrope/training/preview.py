@@ -41,7 +41,7 @@ def subjects(batches: Batches, examples: int) -> Subjects:
     stage, spec = batches.stage, batches.spec
     shape: VideoShape = clip_shapes(stage, spec, spec.phase_at(max(0, examples - 1))[0])[0]
     real = [batches.dataset.example(FIRST + index, shape) for index in range(COUNT)]
-    given = conditioning_of(stage, {}, COUNT)
+    given = conditioning_of(stage.with_(shape=shape), {}, COUNT)
     if batches.texts is not None:
         given = given | text_given(*batches.texts.encode([example.text for example in real]))
     low = None if stage.source is None else degrade(torch.stack([example.video for example in real]), stage.source)

@@ -16,7 +16,7 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.config import Config, Kind
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.loss import LossWeight, frame_errors, output_weight, squared_error
-from zoetrope.networks import Clips, NetworkConfig
+from zoetrope.networks import ClipBatch, NetworkConfig
 from zoetrope.schedules import Schedule
 from zoetrope.training.optimizers import OptimizerName
 from zoetrope.training.parallel import Call, PackingCall
@@ -177,7 +177,7 @@ def errors_together(
     """The errors of a student on the questions of several lessons, in one call where it packs."""
     if isinstance(student, PackingCall):
         pairs = zip(questions, lessons, strict=True)
-        outputs = student.pack([Clips(each.z, each.level.logsnr, lesson.given) for each, lesson in pairs])
+        outputs = student.pack([ClipBatch(each.z, each.level.logsnr, lesson.given) for each, lesson in pairs])
     else:
         outputs = [each.output(student, lesson) for each, lesson in zip(questions, lessons, strict=True)]
     every = zip(questions, lessons, outputs, strict=True)

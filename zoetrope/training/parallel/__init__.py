@@ -16,11 +16,11 @@ from torch import Tensor
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Kind
-from zoetrope.networks import Clips, Network
+from zoetrope.networks import ClipBatch, Network
 from zoetrope.processes.ranks import Ranks
 
 Call = Callable[[Tensor, Tensor, Conditioning], Tensor]
-Pack = Callable[[Sequence[Clips]], list[Tensor]]
+Pack = Callable[[Sequence[ClipBatch]], list[Tensor]]
 
 
 @dataclass(frozen=True)

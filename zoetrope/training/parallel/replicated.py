@@ -14,7 +14,7 @@ from torch._C._distributed_c10d import GradBucket
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
-from zoetrope.networks import Clips, Network
+from zoetrope.networks import ClipBatch, Network
 from zoetrope.processes.ranks import Ranks
 from zoetrope.training.parallel import Parallel, Synced
 
@@ -44,7 +44,7 @@ class _Entrance(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, first: Tensor | Sequence[Clips], *others: Any) -> Tensor | list[Tensor]:
+    def forward(self, first: Tensor | Sequence[ClipBatch], *others: Any) -> Tensor | list[Tensor]:
         """The output, or outputs."""
         return self.network(first, *others) if isinstance(first, Tensor) else self.network.pack(first)
 
