@@ -106,9 +106,11 @@ class NetworkConfig(Kind, ABC):
         text_width: D of its text embeddings; None: it takes no text.
         guided: whether it takes the guidance weight as input and outputs guided estimates. Its state dict extends the
             unguided network's, and at initialisation both agree.
+        packs: whether its `Network.pack` computes videos of different sizes together.
     """
 
     folder: ClassVar[str] = "zoetrope.networks"
+    packs: ClassVar[bool] = False
 
     channels: Annotated[int, Field(ge=1, le=64)] = 3
     low_res: bool = False

@@ -7,7 +7,7 @@ frames, native sizes, and clips of different sizes packed into one sequence [Deh
 """
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -70,6 +70,8 @@ class DiTConfig(NetworkConfig):
             there. For networks that predict v.
         checkpointing: recompute blocks in the backward pass instead of keeping their activations.
     """
+
+    packs: ClassVar[bool] = True
 
     patch: tuple[
         Annotated[int, Field(ge=1, le=64)], Annotated[int, Field(ge=1, le=256)], Annotated[int, Field(ge=1, le=256)]
