@@ -303,7 +303,7 @@ def test_plans_count_every_grid() -> None:
         ({"grid_batches": "packed", "same_pixels": True}, "same_pixels: expected false for packed batches"),
         (
             {"grid_batches": "packed", "parallel": Sharded()},
-            "parallel: expected 'replicated' for packed batches of clips",
+            "parallel: expected 'replicated' for packed",
         ),
         ({"grids": (), "same_pixels": True}, "grids: expected some for same_pixels"),
         ({"known": Prefix(most=3)}, "grids.1: 2x8x4@3fps: most: expected fewer than the clip's 2 frames, got 3"),
