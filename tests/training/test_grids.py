@@ -30,6 +30,7 @@ from zoetrope.training.known.prefix import Prefix
 from zoetrope.training.learner import Learner
 from zoetrope.training.loop import Run
 from zoetrope.training.packed import PackedBatch
+from zoetrope.training.parallel.sharded import Sharded
 from zoetrope.training.players import networks_of, players_of
 from zoetrope.training.spec import Phase, Recipe, TrainSpec
 from zoetrope.training.state import TrainState
@@ -300,6 +301,10 @@ def test_plans_count_every_grid() -> None:
         ({"grids": (WIDE, WIDE.with_(share=2))}, "grids.1: expected every grid once, got 4x4x8@3fps twice"),
         ({"phases": (Phase(examples=4, frames=2),)}, "phases: expected frames 1 or none with grids"),
         ({"grid_batches": "packed", "same_pixels": True}, "same_pixels: expected false for packed batches"),
+        (
+            {"grid_batches": "packed", "parallel": Sharded()},
+            "parallel: expected 'replicated' for packed",
+        ),
         ({"grids": (), "same_pixels": True}, "grids: expected some for same_pixels"),
         ({"known": Prefix(most=3)}, "grids.1: 2x8x4@3fps: most: expected fewer than the clip's 2 frames, got 3"),
     ],

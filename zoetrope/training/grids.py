@@ -254,6 +254,10 @@ def check_grids(stage: StageSpec, spec: "TrainSpec") -> None:
 def _check_packed(stage: StageSpec, spec: "TrainSpec") -> None:
     if spec.same_pixels:
         raise ValueError("same_pixels: expected false for packed batches, which all have clips of every grid")
+    lengths = {grid.frames > 1 for grid in spec.grids}
+    if spec.parallel.kind() == "sharded" and len(lengths) > 1:
+        # Layers over time have no gradients where a process has images alone, and shards are of what all have.
+        raise ValueError("parallel: expected 'replicated' for packed batches of clips and images, got 'sharded'")
     if not stage.network.packs:
         able = " or ".join(name for name in NetworkConfig.names() if NetworkConfig.named(name).packs)
         got = stage.network.kind()

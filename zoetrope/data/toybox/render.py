@@ -98,7 +98,7 @@ def paint(
 
 def _centres(count: int, unit: float) -> NDArray[np.float64]:
     """Where the centres of a row of `count` pixels lie, in world heights of `unit` pixels from the middle."""
-    return (np.arange(count) + 0.5 - count / 2) / unit
+    return (np.arange(count) + 0.5 - count / 2) / np.float64(unit)
 
 
 def _backdrop(scene: Scene, grid: PixelGrid) -> Pictures:
