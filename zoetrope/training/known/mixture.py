@@ -10,7 +10,12 @@ from zoetrope.training.known import KnownFrames, Shown
 
 
 class KnownPart(Config):
-    """One kind and its weight against the others'."""
+    """One kind and its weight against the others'.
+
+    Attributes:
+        known: which frames are known.
+        weight: its share of the examples, relative to the sum of all weights.
+    """
 
     known: KnownFrames
     weight: PositiveFloat = 1.0
