@@ -29,9 +29,10 @@ IN_PLACE = {
 
 
 Sizes = tuple[int, ...]
-Arguments, Named = Sequence[Any], dict[str, Any]
+Arguments = Sequence[Any]
+Named = dict[str, Any]
 Shortcut = Callable[[Arguments, Named], Any]
-VIEWS = {  # methods find these faster than PyTorch's dispatcher does
+VIEWS: dict[Any, Callable[..., Tensor]] = {  # methods find these faster than PyTorch's dispatcher does
     aten.expand.default: Tensor.expand,
     aten.permute.default: Tensor.permute,
     aten.select.int: Tensor.select,
