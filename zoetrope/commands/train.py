@@ -326,6 +326,7 @@ def expect_data(recipe: "Recipe", stage: str) -> None:
     """Raise ValueError if the data have no examples for some phase, before the run's folder is created."""
     from zoetrope.shapes import Window
     from zoetrope.training.grids import clip_shapes
+    from zoetrope.training.known import fitted_to
 
     spec = recipe.train_spec(stage)
     dataset = spec.data.open()
@@ -335,7 +336,9 @@ def expect_data(recipe: "Recipe", stage: str) -> None:
     if spec.known is not None:  # which takes clips of its own lengths
         clips = [grid.shape(own.shape) for grid in spec.grids if grid.frames > 1] if spec.grids else [own.shape]
         shapes = [shape for shape in shapes if shape.frames == 1]
-        shapes += [shape.with_(frames=length) for shape in clips for length in spec.known.lengths(shape.frames)]
+        for clip in clips:
+            lengths = fitted_to(spec.known, dataset, clip).lengths(clip.frames)
+            shapes += [clip.with_(frames=length) for length in lengths]
     for shape in dict.fromkeys(shapes):
         first = dataset.part(0, shape, Window(range(1), range(1), range(1)))
         if len(first.video) != channels:

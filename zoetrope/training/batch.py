@@ -5,7 +5,7 @@ others on the number of the example. So a batch is the same in however many part
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -19,7 +19,7 @@ from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs import Examples
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.training.grids import size_at
-from zoetrope.training.known import Shown
+from zoetrope.training.known import KnownFrames, Shown, fitted_to
 from zoetrope.training.packed import PackedBatch
 from zoetrope.training.spec import Phase, TrainSpec
 from zoetrope.training.walk import Item, items
@@ -172,6 +172,13 @@ class Batches:
     spec: TrainSpec
     dataset: Dataset
     texts: EmbeddingCache | None
+    _fitted: dict[VideoShape, KnownFrames] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def known_in(self, clip: VideoShape) -> KnownFrames | None:
+        """Which frames of clips of this shape are known, as the spec says, or as near to it as the data allow."""
+        if self.spec.known is not None and clip not in self._fitted:
+            self._fitted[clip] = fitted_to(self.spec.known, self.dataset, clip)
+        return self._fitted.get(clip)
 
     def size_at(self, examples: int) -> int:
         """How many examples the batch at this position has: the last one of a phase may be smaller."""
@@ -226,12 +233,12 @@ class Batches:
 
     def _shown(self, index: int, item: Item) -> Shown | None:
         """Which frames of its clip example `index` shows, and which of them are known; None: all, and none is known."""
-        whole = self._own(item).frames
-        room = self.spec.span or item.shape.frames
-        if self.spec.known is None or room == 1:
+        clip, room = self._own(item), self.spec.span or item.shape.frames
+        known = self.known_in(clip)
+        if known is None or room == 1:
             return None
         draw = torch.Generator().manual_seed(seeded(self.spec.seed, "known", index))
-        return self.spec.known.shown(room, whole, draw)
+        return known.shown(room, clip.frames, draw)
 
     def _load(self, index: int, item: Item, phase: Phase, shown: Shown | None) -> _Loaded:
         """Example `index` of the training: a clip, or a pack of pictures, cropped to its window; then other images."""

@@ -187,6 +187,9 @@ class Run:
             log_notes(self.folder, dataset, texts)
             self.ranks.meet()
         batches = Batches(stage=self.stage, spec=spec, dataset=dataset, texts=texts)
+        if spec.known is not None and batches.known_in(self.stage.shape) != spec.known:
+            length = max(spec.known.lengths(self.stage.shape.frames))
+            log.warning("%s: no clip has %d frames; known frames are taken from shorter ones", self.stage.name, length)
         interval, begun = Interval(state.examples), time.perf_counter() - self._before
         keeper = Keeper(self.folder / "checkpoints", self.ranks, state, spec.keep, spec.keep_every)
         share = BatchSlice(self.ranks.rank, self.ranks.world)
