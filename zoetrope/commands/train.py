@@ -46,7 +46,7 @@ Data = Annotated[
 ]
 Init = Annotated[
     str | None,
-    typer.Option(metavar="MODEL", help="Start from the weights of a model or a run, not from fresh ones."),
+    typer.Option(metavar="MODEL", help="Start from the weights of a model, a run or a .safetensors file."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run exactly where its last checkpoint is.")]
 Accept = Annotated[
@@ -312,14 +312,11 @@ def _expect_free(out: Path) -> None:
 
 def _weights(init: str, recipe: "Recipe", stage: str) -> Path:
     """The file of the weights that `--init` names. Raises ValueError unless they fit the stage's network."""
+    from zoetrope.training.trained import initial_weights
 
-    from zoetrope.models.weights import check_weights
-    from zoetrope.training.trained import weights_of
-
-    path = weights_of(init, stage)
-    network = recipe.cascade.stage(stage).network.bare()
-    check_weights(network, path, missing=recipe.train_spec(stage).init_missing)
-    return path
+    weights = initial_weights(init, stage)
+    weights.check(recipe, stage)
+    return weights.file
 
 
 def expect_data(recipe: "Recipe", stage: str) -> None:

@@ -132,6 +132,18 @@ class NetworkConfig(Kind, ABC):
         """Whether it processes evenly spaced frames alone, one after the other."""
         return False
 
+    @property
+    def takes_packs(self) -> bool:
+        """Whether frames can be independent images, which a stride in time would mix."""
+        return True
+
+    def framewise(self) -> "NetworkConfig | None":
+        """The network of single frames that this one begins as when it takes its weights and all others are fresh.
+
+        With strides in time only the first of every `Reach.every` frames begins equal. None: it begins as none.
+        """
+        return None
+
     @abstractmethod
     def build(self) -> Network:
         """A network with fresh weights, from the global random state."""

@@ -79,6 +79,20 @@ class VideoUNetConfig(NetworkConfig):
         return mixed or self.strides[-1] > 1
 
     @property
+    def takes_packs(self) -> bool:
+        """Where no level has a stride in time."""
+        return self.strides[-1] == 1
+
+    def framewise(self) -> "VideoUNetConfig":
+        """The network without all that mixes frames, which begins at zero, or at keeping and repeating frames.
+
+        So Make-A-Video and Lumiere begin as an image network [Singer et al. 2022, arXiv:2209.14792, Sec. 3.2; Bar-Tal
+        et al. 2024, arXiv:2401.12945, Sec. 3.1].
+        """
+        still = {"temporal": (), "join": "add", "looks": "own", "every": 1}
+        return self.with_(levels=tuple(level.with_(**still) for level in self.levels))
+
+    @property
     def strides(self) -> tuple[int, ...]:
         """The temporal stride of each level relative to the video."""
         return tuple(accumulate((level.every for level in self.levels), mul))

@@ -318,6 +318,18 @@ def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
             raise ValueError(f"{where}.phases: a stage with a source is trained on whole clips; leave frames out")
         if stage.kind == "tsr" and any(phase.images for phase in spec.phases):
             raise ValueError(f"{where}.phases: independent images have no frames between them; set images to 0")
+    for number, phase in enumerate(spec.phases):
+        if phase.frames is not None:
+            try:
+                stage.network.check(phase.frames, stage.shape.height, stage.shape.width)
+            except ValueError as error:
+                raise ValueError(f"{where}.phases.{number}.{error}") from None
+    if not stage.network.takes_packs and any(phase.images or phase.appended for phase in spec.phases):
+        every = stage.network.reach().every
+        raise ValueError(
+            f"{where}.phases: packs of independent images cannot cross a stride of {every} frames, which mixes them; set "
+            "images and appended to 0, or train on single pictures before the network has the stride"
+        )
     if spec.known is not None:
         try:
             spec.known.check(stage.shape.frames, stage.source is not None)

@@ -1,0 +1,194 @@
+"""An image network that becomes a video network begins as the image network, frame by frame and bit by bit.
+
+Where conditioning vectors are of frames, and not of clips, matrix products of another number of rows may round otherwise.
+"""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from zoetrope.conditioning import Conditioning
+from zoetrope.inputs.text import text_given
+from zoetrope.layers.fused import fused
+from zoetrope.layers.zero import zero
+from zoetrope.networks import Network
+from zoetrope.networks.dit import DiTConfig
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
+
+from .test_open_unet import TEXT, awake
+
+BOTH = ("convolution", "attention")
+IMAGE = (
+    Level(width=8),
+    Level(width=16, blocks=2, text_attention=True),
+    Level(width=16, spatial_attention=True, text_attention=True),
+)
+FIELDS: dict[str, Any] = {"text_width": TEXT, "embedding": 16, "head": 8}
+
+
+def image(**fields: Any) -> VideoUNetConfig:
+    """An image network with everything that one can have."""
+    return VideoUNetConfig(levels=IMAGE, **FIELDS | fields)
+
+
+def inflated(config: VideoUNetConfig, *changes: dict[str, Any], **fields: Any) -> VideoUNetConfig:
+    """The same with these changes of its levels."""
+    pairs = zip(config.levels, changes, strict=True)
+    return config.with_(levels=tuple(level.with_(**change) for level, change in pairs), **fields)
+
+
+MAKE_A_VIDEO = ({"temporal": ("convolution",)}, {"temporal": BOTH}, {"temporal": BOTH})
+MIXED = tuple(change | {"join": "mix"} for change in MAKE_A_VIDEO)
+STUNET = (
+    {"temporal": ("convolution",)},
+    {"temporal": ("convolution",), "every": 2},
+    {"temporal": ("attention",), "every": 2, "blocks": 3},
+)
+
+
+def pair(one: VideoUNetConfig, other: VideoUNetConfig) -> tuple[Network, Network]:
+    """An image network with random weights, and a fresh one that has taken them."""
+    torch.manual_seed(0)
+    still = awake(one.build())
+    if one.positions:  # which an image network cannot learn: a single frame has none in its clip
+        zero(still.frame_position)  # type: ignore[arg-type]
+    moving = other.build()
+    left = moving.load_state_dict(still.state_dict(), strict=False)
+    assert not left.unexpected_keys
+    for network in (still, moving):
+        network.eval().requires_grad_(False)
+    return still, moving  # type: ignore[return-value]
+
+
+def expect_equal(ours: Tensor, theirs: Tensor, exactly: bool) -> None:
+    """Bitwise, or up to rounding."""
+    if exactly:
+        assert torch.equal(ours, theirs)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=3e-6 * float(theirs.abs().max()))
+
+
+def asked(frames: int, **fields: Any) -> tuple[Tensor, Tensor, Conditioning]:
+    """Two clips of noise, all in float32, and all that a network may be told."""
+    draw = torch.Generator().manual_seed(3)
+    z, text = torch.randn(2, 3, frames, 8, 16, generator=draw), torch.randn(2, 3, TEXT, generator=draw)
+    given = text_given(text) | Conditioning(
+        maps={"low_res": torch.randn(z.shape, generator=draw)} if fields.get("low_res") else {},
+        numbers={"low_res_logsnr": torch.tensor([1.0, 3.0])} if fields.get("low_res") else {},
+    )
+    return z, torch.tensor([-2.0, 1.5]), given
+
+
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"positions": True, "patch": 2},
+    {"low_res": True, "anchored": True},
+    {"relative": "network", "fps": 3.0},
+]
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("fields", VARIANTS)
+@pytest.mark.parametrize("changes", [MAKE_A_VIDEO, MIXED])
+def test_all_frames_begin_as_the_image_network(
+    changes: tuple[dict[str, Any], ...], fields: dict[str, Any], fast: bool
+) -> None:
+    still, moving = pair(config := image(**fields), inflated(config, *changes))
+    assert inflated(config, *changes).framewise() == config
+    z, level, given = asked(5, **fields)
+    if fast:
+        still, moving = fused(still), fused(moving)
+    expected = still(z, level, given)
+    assert expected.abs().max() > 0.1
+    assert torch.equal(moving(z, level, given), expected)
+    each = torch.cat([still(z[:, :, [f]], level, cut(given, f)) for f in range(5)], dim=2)
+    torch.testing.assert_close(expected, each, rtol=0, atol=2e-5 * float(each.abs().max()))
+
+
+def cut(given: Conditioning, frame: int) -> Conditioning:
+    """What one frame is told."""
+    return given.__class__(
+        tokens=given.tokens, maps={name: x[:, :, [frame]] for name, x in given.maps.items()}, numbers=given.numbers
+    )
+
+
+@pytest.mark.parametrize("fast", [False, True])
+@pytest.mark.parametrize("fields", VARIANTS)
+def test_every_nth_frame_of_a_space_time_unet_begins_as_the_image_network(fields: dict[str, Any], fast: bool) -> None:
+    config = image(**fields)
+    other = inflated(config, *STUNET)
+    still, moving = pair(config, other)
+    if fast:
+        still, moving = fused(still), fused(moving)
+    z, level, given = asked(8, **fields)
+    ours, theirs = moving(z, level, given), still(z, level, given)
+    assert other.reach().every == 4
+    expect_equal(ours[:, :, ::4], theirs[:, :, ::4], exactly=not config.positions)
+    assert (ours - theirs).abs().amax((0, 1, 3, 4))[[1, 2, 3, 5, 6, 7]].min() > 1e-3  # those between are repetitions
+
+
+@pytest.mark.parametrize("rate", [1.0, 7.5, 30.0])
+@pytest.mark.parametrize("changes", [MAKE_A_VIDEO, STUNET])
+def test_neither_the_frame_rate_nor_the_number_of_frames_matters(changes: Any, rate: float) -> None:
+    config = image(positions=True)
+    still, moving = pair(config, inflated(config, *changes, fps=3.0, relative="network"))
+    for frames in (4, 8, 12):
+        z, level, given = asked(frames)
+        timed = given | Conditioning(times=torch.arange(frames).expand(2, -1) / rate)
+        every = moving.config.reach().every  # type: ignore[union-attr]
+        ours, theirs = moving(z, level, timed), still(z, level, given)
+        expect_equal(ours[:, :, ::every], theirs[:, :, ::every], exactly=every == 1)
+
+
+def test_an_image_network_may_gain_positions_and_blocks() -> None:
+    config = image()
+    more = inflated(config, {"blocks": 2}, {"temporal": BOTH}, {"blocks": 3, "temporal": BOTH}, positions=True)
+    still, moving = pair(config, more)
+    z, level, given = asked(5)
+    expect_equal(moving(z, level, given), still(z, level, given), exactly=False)
+
+
+@pytest.mark.parametrize("changes", [MAKE_A_VIDEO, MIXED])
+def test_packed_images_go_the_same_way_after_training(changes: tuple[dict[str, Any], ...]) -> None:
+    """As single images; where temporal layers are mixed in, as in the image network, if that is frozen."""
+    config = image()
+    still, moving = pair(config, inflated(config, *changes))
+    awake(moving, "temporal"), awake(moving, "mix.logit")
+    z, level, given = asked(4)
+    packed = given.tokens["text"].each(lambda x: x[:, None].repeat_interleave(4, 1))
+    pack = Conditioning(tokens={"text": packed}, images=torch.ones(2, dtype=torch.bool))
+    out = moving(z, level, pack)
+    each = torch.cat([moving(z[:, :, [f]], level, given) for f in range(4)], dim=2)
+    torch.testing.assert_close(out, each, rtol=0, atol=2e-5 * float(each.abs().max()))
+    clip = moving(z, level, given)
+    assert (clip - out).abs().max() > 1e-2
+    if changes is MIXED:
+        texts = Conditioning(tokens={"text": packed})
+        assert torch.equal(out, still(z, level, texts))
+
+
+def test_training_the_new_layers_moves_the_start_and_leaves_the_image_network() -> None:
+    """A step of all that is new changes frames by one another; every gradient that it needs is there at the start."""
+    config = image()
+    still, moving = pair(config, inflated(config, *MAKE_A_VIDEO))
+    new = {name: p for name, p in moving.named_parameters() if name not in still.state_dict()}
+    for p in new.values():
+        p.requires_grad_(True)
+    z, level, given = asked(5)
+    (moving(z, level, given) - z.roll(1, dims=2)).square().mean().backward()
+    outputs = [name for name in new if name.endswith(("temporal_conv.conv.weight", "temporal_attention.out.weight"))]
+    assert outputs and all(new[name].grad is not None and new[name].grad.abs().max() > 0 for name in outputs)  # type: ignore[union-attr]
+    with torch.no_grad():
+        for name in outputs:
+            new[name] -= 0.1 * new[name].grad  # type: ignore[operator]
+    out = moving(z, level, given)
+    assert (out - still(z, level, given)).abs().max() > 1e-4
+
+
+def test_which_networks_begin_as_image_networks() -> None:
+    video = image(fps=3.0)
+    assert video.framewise() == video and video.takes_packs
+    assert not inflated(video, *STUNET).takes_packs
+    assert DiTConfig().framewise() is None and DiTConfig().takes_packs
+    assert not DiTConfig(patch=(2, 2, 2)).takes_packs

@@ -1,0 +1,122 @@
+"""A network that begins as another one, such as a video network as an image network, and how near it begins."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import torch
+
+from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.conditioning import Conditioning
+from zoetrope.config.errors import shown
+from zoetrope.inputs import Extent
+from zoetrope.inputs.text import TEXT
+from zoetrope.networks import Network, NetworkConfig
+from zoetrope.wording import counted
+
+log = logging.getLogger(__name__)
+NEAR = 1e-5  # of the outputs' size: kernels of different shapes round differently
+NAMED = 5  # of the tensors that begin fresh
+
+
+class Beginning(NamedTuple):
+    """How a network begins beside that of single frames which its weights are of.
+
+    Attributes:
+        every: the frames 0, n, 2n and so on are compared.
+        distance: the largest difference of their outputs, relative to the largest output; 0: bitwise equal.
+    """
+
+    every: int
+    distance: float
+
+    def told(self) -> str:
+        """In words."""
+        several = "" if self.every == 1 else f"frames 0, {self.every}, {2 * self.every} and so on of "
+        if self.distance > NEAR:
+            return f"{several}its output should begin as the image network's, but the difference is {self.distance:.1e}"
+        rounded = "" if self.distance == 0 else ", up to rounding"
+        return f"{several}its output begins exactly as the image network's, frame by frame{rounded}"
+
+
+def beginning_of(network: Network, config: NetworkConfig, stage: StageSpec, fresh: Iterable[str]) -> Beginning | None:
+    """How a network of this stage begins, measured on noise; None for one that begins as no network of single frames.
+
+    `fresh` are the names of its tensors that are of no other network: the one compared with is without their effect.
+    """
+    image = config.framewise()
+    if image is None:
+        return None
+    still, own, new = image.bare(), network.state_dict(), set(fresh)
+    weights = {name: torch.zeros_like(own[name]) if name in new else own[name] for name in still.state_dict()}
+    still.load_state_dict(weights, assign=True)
+    reach = config.reach()
+    frames = 2 * reach.every if reach.every > 1 else 3
+    draw = torch.Generator().manual_seed(0)
+    device = next(network.parameters()).device
+    extent = Extent(2, (frames, 2 * reach.grid, 2 * reach.grid), 4, config.text_width or 1, channels=config.channels)
+    given = Conditioning()
+    for each in stage.all_inputs:
+        given = given | each.blank(extent)
+    given = given.each(lambda x: torch.rand(x.shape, generator=draw).to(device) if x.is_floating_point() else x.to(device))
+    z = torch.randn(2, config.channels, *extent.grid, generator=draw).to(device)
+    logsnr = torch.tensor([-2.0, 3.0], device=device)
+    with torch.inference_mode():
+        ours, theirs = (one(z, logsnr, given)[:, :, :: reach.every] for one in (network, still))
+    return Beginning(reach.every, float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-30)))
+
+
+def log_beginning(network: Network, stage: StageSpec, fresh: list[str], where: str) -> None:
+    """Log how many tensors are from elsewhere and how many begin fresh, and whether the network begins as theirs."""
+    taken = len(network.state_dict()) - len(fresh)
+    more = f" and {len(fresh) - NAMED} others" if len(fresh) > NAMED else ""
+    named = ", ".join(fresh[:NAMED]) + more
+    log.info("%s: %s taken from it, %d begin fresh: %s", where, counted(taken, "tensor"), len(fresh), named)
+    begun = beginning_of(network, stage.network, stage, fresh)
+    if begun is not None:
+        log.log(logging.WARNING if begun.distance > NEAR else logging.INFO, "%s: %s", stage.name, begun.told())
+
+
+def expect_alike(name: str, theirs: CascadeSpec, other: StageSpec, ours: CascadeSpec, stage: StageSpec) -> None:
+    """Raise ValueError if weights from elsewhere mean something else here: another text encoder, or other outputs."""
+    reads = TEXT in other.network.reads and TEXT in stage.network.reads
+    if reads and theirs.text is not None and ours.text is not None and theirs.text.identity != ours.text.identity:
+        own, got = (f"{one.kind()} of width {one.width}" for one in (ours.text, theirs.text))
+        if own == got:
+            own, got = ours.text.identity, theirs.text.identity
+        raise ValueError(
+            f"{name}: these weights read text of {got}, expected {own}, the recipe's; "
+            "--set cascade.text to theirs, or take weights that were trained with it"
+        )
+    if other.prediction != stage.prediction:
+        raise ValueError(
+            f"{name}: these weights predict {other.prediction!r}, expected {stage.prediction!r} as stage {stage.name!r} "
+            f"does; --set {stage.name}.prediction={other.prediction}"
+        )
+
+
+def other_sizes(theirs: NetworkConfig, stage: StageSpec) -> str | None:
+    """The first size in which a stage's network is not that of the weights, in words; None if there is none."""
+    ours = stage.network
+    if ours.kind() != theirs.kind():
+        return f"network: expected {theirs.kind()!r} as the weights are of, got {ours.kind()!r}"
+    for path, own, other in _differences(ours.to_json(), theirs.to_json()):
+        if path.rpartition(".")[2] not in _FREE:
+            return f"{stage.name}.network.{path}: expected {shown(other)}, as the weights have, got {shown(own)}"
+    return None
+
+
+_FREE = {"temporal", "join", "looks", "every", "positions", "fps", "relative", "guided", "checkpointing"}
+"""Fields of networks that leave all tensors of an image network as they are."""
+
+
+def _differences(ours: Any, theirs: Any, path: str = "") -> Iterable[tuple[str, Any, Any]]:
+    """The paths at which two JSON values differ, with both."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for name in ours.keys() & theirs.keys():
+            yield from sorted(_differences(ours[name], theirs[name], f"{path}.{name}".lstrip(".")), key=str)
+    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        for index, pair in enumerate(zip(ours, theirs, strict=True)):
+            yield from _differences(*pair, f"{path}.{index}")
+    elif ours != theirs:
+        yield path, ours, theirs
