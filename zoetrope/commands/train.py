@@ -138,7 +138,8 @@ def train(
             talk.say(f"{part.folder}: finished, {part.recipe.train_spec(part.stage).examples} examples")
         else:
             with naming(part.folder):
-                run = Run(part.recipe, part.stage, part.folder, place, part.init, ranks)
+                with talk.logged("zoetrope.training.inflation"):
+                    run = Run(part.recipe, part.stage, part.folder, place, part.init, ranks)
                 last = follow(talk, run, "train", out)
             results.append(run_summary(part.folder, part.stage, run.state.examples, last))
             del run  # its network makes room for the next

@@ -1,7 +1,7 @@
 """A network that begins as another one, such as a video network as an image network, and how near it begins."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -95,19 +95,25 @@ def expect_alike(name: str, theirs: CascadeSpec, other: StageSpec, ours: Cascade
         )
 
 
-def other_sizes(theirs: NetworkConfig, stage: StageSpec) -> str | None:
-    """The first size in which a stage's network is not that of the weights, in words; None if there is none."""
+def other_size(theirs: NetworkConfig, stage: StageSpec, fields: Collection[str] | None = None) -> str | None:
+    """The first size in which a stage's network is not that of the weights, in words; None if there is none.
+
+    `fields` are those that are compared; None: all that may change the tensors of an image network.
+    """
     ours = stage.network
     if ours.kind() != theirs.kind():
-        return f"network: expected {theirs.kind()!r} as the weights are of, got {ours.kind()!r}"
+        return f"network: expected {theirs.kind()!r}, as the weights are of, got {ours.kind()!r}"
     for path, own, other in _differences(ours.to_json(), theirs.to_json()):
-        if path.rpartition(".")[2] not in _FREE:
+        field = path.rpartition(".")[2]
+        if field not in _FREE if fields is None else field in fields:
             return f"{stage.name}.network.{path}: expected {shown(other)}, as the weights have, got {shown(own)}"
     return None
 
 
+SILENT = {"levels", "head"}
+"""Fields of networks whose other values may leave all tensors as they are and yet mean another network."""
+
 _FREE = {"temporal", "join", "looks", "every", "positions", "fps", "relative", "guided", "checkpointing"}
-"""Fields of networks that leave all tensors of an image network as they are."""
 
 
 def _differences(ours: Any, theirs: Any, path: str = "") -> Iterable[tuple[str, Any, Any]]:
@@ -118,5 +124,7 @@ def _differences(ours: Any, theirs: Any, path: str = "") -> Iterable[tuple[str, 
     elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
         for index, pair in enumerate(zip(ours, theirs, strict=True)):
             yield from _differences(*pair, f"{path}.{index}")
+    elif isinstance(ours, list) and isinstance(theirs, list):
+        yield path, len(ours), len(theirs)
     elif ours != theirs:
         yield path, ours, theirs

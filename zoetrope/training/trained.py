@@ -13,7 +13,7 @@ from zoetrope.models.opening import contents
 from zoetrope.models.runs import RECIPE, RUN
 from zoetrope.models.weights import check_weights
 from zoetrope.networks import Network
-from zoetrope.training.inflation import expect_alike, other_sizes
+from zoetrope.training.inflation import SILENT, expect_alike, other_size
 from zoetrope.training.spec import Recipe
 
 
@@ -44,12 +44,13 @@ class InitialWeights(NamedTuple):
         own, missing = recipe.cascade.stage(stage), recipe.train_spec(stage).init_missing
         if self.cascade is not None and self.stage is not None:
             expect_alike(self.name, self.cascade, self.stage, recipe.cascade, own)
+            if (why := other_size(self.stage.network, own, SILENT)) is not None:
+                raise ValueError(f"{self.file}: these are not the weights of this network: {why}")
         network = own.network.bare()
         try:
             check_weights(network, self.file, missing=missing)
         except ValueError as error:
-            why = other_sizes(self.stage.network, own) if self.stage is not None else None
-            if why is not None:
+            if self.stage is not None and (why := other_size(self.stage.network, own)) is not None:
                 raise ValueError(f"{self.file}: these are not the weights of this network: {why}") from None
             if missing == "refuse" and _fit(network, self.file):
                 hint = f"; if it begins as theirs and has more, --set {stage}.training.init_missing=fresh"
