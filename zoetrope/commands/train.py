@@ -323,16 +323,18 @@ def _weights(init: str, recipe: "Recipe", stage: str) -> Path:
 def expect_data(recipe: "Recipe", stage: str) -> None:
     """Raise ValueError if the data have no examples for some phase, before the run's folder is created."""
     from zoetrope.shapes import Window
-    from zoetrope.training.grids import clip_shapes
+    from zoetrope.training.grids import at_rates, clip_shapes
     from zoetrope.training.known import fitted_to
 
     spec = recipe.train_spec(stage)
     dataset = spec.data.open()
     own = recipe.cascade.stage(stage)
     channels = own.network.channels
-    shapes = [shape for phase in spec.phases for shape in clip_shapes(own, spec, phase)]
+    grids = [(phase, shape) for phase in spec.phases for shape in clip_shapes(own, spec, phase)]
+    shapes = [shape for phase, grid in grids for shape in at_rates(grid, phase)]
     if spec.known is not None:  # which takes clips of its own lengths
         clips = [grid.shape(own.shape) for grid in spec.grids if grid.frames > 1] if spec.grids else [own.shape]
+        clips = list({clip: None for phase in spec.phases for own_clip in clips for clip in at_rates(own_clip, phase)})
         shapes = [shape for shape in shapes if shape.frames == 1]
         for clip in clips:
             lengths = fitted_to(spec.known, dataset, clip).lengths(clip.frames)

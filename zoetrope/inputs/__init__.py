@@ -31,7 +31,8 @@ class Examples:
         samples: the data set's samples in each video: one clip, or the pictures of a pack.
         draws: a generator for the random choices of each video; inputs draw from it in order.
         packed: True where the frames are independent images, (b,); None: nowhere.
-        encode: texts -> their tokens (N, L, D).
+        encode: texts -> their tokens (N, L, D); "" has no real tokens: the text is unknown.
+        rates: frames per second of each video, (b,); of a pack of images it means nothing. None: those of the stage.
     """
 
     x: Tensor
@@ -39,6 +40,7 @@ class Examples:
     draws: Sequence[torch.Generator]
     packed: Tensor | None
     encode: Callable[[Sequence[str]], Tokens]
+    rates: Tensor | None = None
 
     def uniform(self) -> Tensor:
         """A number (b,) in [0, 1) for each video, from its own generator."""

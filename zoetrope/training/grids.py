@@ -216,6 +216,11 @@ def clip_shapes(stage: StageSpec, spec: "TrainSpec", phase: "Phase") -> tuple[Vi
     return tuple(found)
 
 
+def at_rates(shape: VideoShape, phase: "Phase") -> tuple[VideoShape, ...]:
+    """The shapes of a phase's clips on a grid: at each of its rates, if it has some; pictures have none."""
+    return tuple(shape.with_(fps=rate) for rate in phase.rates if shape.frames > 1) or (shape,)
+
+
 def with_grids(cascade: CascadeSpec, training: Mapping[str, "TrainSpec"]) -> CascadeSpec:
     """The cascade whose stages know the grids that they are trained on."""
     stages = [
@@ -245,6 +250,8 @@ def check_grids(stage: StageSpec, spec: "TrainSpec") -> None:
                 spec.known.check(shape.frames, False)
         except ValueError as error:
             raise ValueError(f"grids.{number}: {shape}: {error}") from None
+    if any(phase.rates for phase in spec.phases):
+        raise ValueError("phases: expected no rates with grids, which have frame rates of their own")
     if any(phase.frames not in (None, 1) for phase in spec.phases):
         raise ValueError("phases: expected frames 1 or none with grids, which say how many frames clips have")
     if _packed(spec):

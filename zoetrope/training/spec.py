@@ -12,7 +12,7 @@ from zoetrope.config import Config, overridden, parse_json, unknown
 from zoetrope.data import Source
 from zoetrope.diffusion.loss import LossWeight
 from zoetrope.models.weights import IfMissing
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import FramesPerSecond, VideoShape
 from zoetrope.training.adapters import Lora
 from zoetrope.training.grids import Grid, batches_before, check_grids, with_grids
 from zoetrope.training.known import KnownFrames
@@ -39,6 +39,9 @@ class Phase(Config):
         frames: of a clip, spread over the stage's whole duration; None is the stage's own count, 1 is single images.
         images: share of examples that are packs of independent images instead of clips [arXiv:2210.02303, Sec. 2.6].
         appended: independent images appended to the frames of each clip [Ho et al. 2022, arXiv:2204.03458, Sec. 3.2].
+        rates: frames per second that clips are taken at, each for an equal share of them; (): the stage's alone. With
+            high rates first and low ones later, motion is learnt before change [Singer et al. 2022, arXiv:2209.14792,
+            Sec. 3.4], by a network that is told the rate.
         peak: learning rate of this phase.
     """
 
@@ -47,6 +50,7 @@ class Phase(Config):
     frames: PositiveInt | None = None
     images: Fraction = 0.0
     appended: NonNegativeInt = 0
+    rates: Annotated[tuple[FramesPerSecond, ...], Field(max_length=64)] = ()
     peak: PositiveFloat = 5e-4
 
 
