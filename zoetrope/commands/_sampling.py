@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zoetrope.cascade.start import Footage
     from zoetrope.models.cascade import Cascade, Progress
     from zoetrope.models.opening import OpenModel
+    from zoetrope.models.weights import Origin
 
 Models = Annotated[
     list[str] | None,
@@ -53,6 +54,15 @@ SaveStages = Annotated[str | None, typer.Option(metavar="DIR", help="Keep what e
 TeacherFlag = Annotated[
     bool,
     typer.Option("--teacher", help="Where stages are distilled, run the originals: slower, in any number of steps."),
+]
+StyleModel = Annotated[
+    str | None,
+    typer.Option(
+        "--style", metavar="MODEL", help="A model or a run of the same networks, fine-tuned to a style; see --style-weight."
+    ),
+]
+StyleWeight = Annotated[
+    float, typer.Option(help="Share of the style's weights in the networks, 0 to 1; 0.5 and more shows.")
 ]
 Memory = Annotated[
     str | None,
@@ -103,6 +113,8 @@ class SamplingOptions(NamedTuple):
     size: str | None = None
     frames: int | None = None
     fps: float | None = None
+    style: str | None = None
+    style_weight: float = 0.7
 
 
 class Record(NamedTuple):
@@ -152,10 +164,13 @@ def opened(names: Sequence[str] | None, asked: SamplingOptions, talk: Talk | Non
     from zoetrope.cascade.grid import far_from, on_grid
     from zoetrope.cascade.tuning import Tuning, tuned
     from zoetrope.models.opening import open_model
+    from zoetrope.models.style import styled
 
     model = open_model(names or ["mini"])
     if asked.teacher:
         model = model.originals()
+    if asked.style is not None:
+        model = styled(model, asked.style, asked.style_weight)
     fields = changes(asked.sets)
     tuning = Tuning(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, fields=fields)
     spec = on_grid(tuned(model.spec, tuning), size=size, frames=asked.frames, fps=asked.fps)
@@ -217,11 +232,17 @@ def about(cascade: "Cascade", stages: "Sequence[StageSpec]", seed: int) -> dict[
         "dtype": str(cascade.dtype).removeprefix("torch."),
         "settings": {stage.name: {"shape": str(stage.shape), **stage.sampling.to_json()} for stage in stages},
         "weights": {
-            stage.name: {"from": origin.name, "file": str(origin.file), "id": origin.fingerprint()}
+            stage.name: {"from": _named(origin), "file": str(origin.file), "id": origin.fingerprint()}
             for stage in stages
             if (origin := cascade.origins.get(stage.name)) is not None
         },
     }
+
+
+def _named(origin: "Origin") -> str:
+    """The name of the model or run, and of the style that is mixed in."""
+    style = origin.style
+    return origin.name if style is None else f"{origin.name}, {style.weight:g} of {style.name}"
 
 
 def tags_of(title: str | None, own: dict[str, Any], about: dict[str, Any]) -> dict[str, str]:

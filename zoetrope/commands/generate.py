@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from zoetrope.commands._ending import interrupted_saying
+from zoetrope.commands._jobs import Job, jobs_of
 from zoetrope.commands._known import KnownAsked, KnownFiles, LowRes, MethodName, MethodWeight
 from zoetrope.commands._long import LongJob, SchemeName, Seconds, make, method_named, scheme_named
 from zoetrope.commands._options import (
-    MOST_MADE,
     Device,
     Json,
     Quiet,
@@ -19,7 +19,6 @@ from zoetrope.commands._options import (
     Trust,
     at_least,
     bytes_named,
-    prompts_in,
     values_named,
 )
 from zoetrope.commands._sampling import (
@@ -37,11 +36,12 @@ from zoetrope.commands._sampling import (
     Seed,
     Sizes,
     Steps,
+    StyleModel,
+    StyleWeight,
     TeacherFlag,
     Until,
     about,
     about_start,
-    expect_text,
     finished,
     opened,
     ready,
@@ -87,14 +87,6 @@ Given = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on after an interruption: what is there already is not made again.")
 ]
-
-
-class Job(NamedTuple):
-    """One video to make: a prompt, its sample number, and the negative prompt."""
-
-    prompt: str | None
-    sample: int
-    negative: str | None
 
 
 class Begin(NamedTuple):
@@ -178,19 +170,18 @@ def generate(
     dtype: DType = "auto",
     memory: Memory = None,
     teacher: TeacherFlag = False,
+    style: StyleModel = None,
+    style_weight: StyleWeight = 0.7,
     trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make videos of prompts."""
-    texts = [*(prompts or []), *(prompts_in(prompts_file) if prompts_file else [])]
-    numbers = _numbers(count, sample)
-    for text in [*texts, *([] if negative is None else [negative])]:
-        expect_text("prompt", text)
+    jobs = jobs_of(prompts, prompts_file, negative, (count, sample))
     asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, None, frames, fps)
+    asked = asked._replace(style=style, style_weight=style_weight)
     begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume)
-    jobs = [Job(text, number, negative) for text in (texts or (None,)) for number in numbers]
     told = KnownAsked(known, low_res, known_method, known_weight, fit)
     work = Work(model, until, bytes_named(memory) if memory else None, values_named("--given", given), told)
 
@@ -293,18 +284,6 @@ def _generate_long(
     titles = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
     long = [LongJob(wanted, None, job._asdict()) for wanted, job in zip(own, jobs, strict=True)]
     make(talk, cascade, long, target.out, titles, target.resume)
-
-
-def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:
-    """The sample numbers of each prompt's videos."""
-    at_least("--count", count, 1, MOST_MADE)
-    if not samples:
-        return range(count)
-    if count != 1:
-        raise ValueError("--sample: expected without --count, of whose videos it makes one")
-    for number in samples:
-        at_least("--sample", number, 0)
-    return list(dict.fromkeys(samples))
 
 
 def _footage(spec: "CascadeSpec", begin: Begin, work: Work) -> "Footage | None":

@@ -27,20 +27,33 @@ IfMissing = Literal["refuse", "fresh"]
 """Tensors of a network that a file lacks: an error, or they keep their values."""
 
 
-class Origin(NamedTuple):
-    """Where weights came from: the given name of the model or run, and the file."""
+class Style(NamedTuple):
+    """Weights to interpolate a network's with: the given name of the model or run, the file, and their share."""
 
     name: str
     file: Path
+    weight: float
+
+
+class Origin(NamedTuple):
+    """Where weights came from: the given name of the model or run, the file, and a style that is mixed in, if any."""
+
+    name: str
+    file: Path
+    style: Style | None = None
 
     def fingerprint(self) -> str:
-        """16 letters that identify the file's content, from samples of it: large files need not be read whole."""
-        size = self.file.stat().st_size
-        found = hashlib.blake2b(str(size).encode(), digest_size=8)
-        with self.file.open("rb") as file:
-            for sample in range(SAMPLES):
-                file.seek(max(0, size - SAMPLE) * sample // (SAMPLES - 1))
-                found.update(file.read(SAMPLE))
+        """16 letters that identify the contents, from samples of the files: large ones need not be read whole."""
+        found = hashlib.blake2b(digest_size=8)
+        for path in (self.file,) if self.style is None else (self.file, self.style.file):
+            size = path.stat().st_size
+            found.update(str(size).encode())
+            with path.open("rb") as file:
+                for sample in range(SAMPLES):
+                    file.seek(max(0, size - SAMPLE) * sample // (SAMPLES - 1))
+                    found.update(file.read(SAMPLE))
+        if self.style is not None:
+            found.update(repr(self.style.weight).encode())
         return found.hexdigest()
 
 
@@ -74,6 +87,20 @@ def read_network(stage: StageSpec, path: Path) -> Network:
     network = stage.network.bare()
     read_weights(network, path)
     return network.eval().requires_grad_(False)
+
+
+def blend(network: Network, other: Network, style: Style) -> None:
+    """Move a network's weights towards a style's: (1 - a) W + a W_style [Bar-Tal et al. 2024, arXiv:2401.12945, Sec. 4].
+
+    Tensors that the style lacks, as those of time in an image network, stay. `other` is the same network on the "meta"
+    device, which takes the style's weights. Raises ValueError as `read_weights` does.
+    """
+    missing = set(read_weights(other, style.file, missing="fresh"))
+    theirs = {name: value for name, value in other.state_dict().items() if name not in missing}
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if name in theirs and value.is_floating_point():
+                value.lerp_(theirs[name], style.weight)
 
 
 def check_weights(module: nn.Module, path: Path, *, missing: IfMissing = "refuse") -> None:

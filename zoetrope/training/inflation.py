@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 
 import torch
 
-from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.config.errors import shown
 from zoetrope.inputs import Extent
-from zoetrope.inputs.text import TEXT
 from zoetrope.networks import Network, NetworkConfig
 from zoetrope.wording import counted
 
@@ -19,7 +18,7 @@ NEAR = 1e-5  # of the outputs' size: kernels of different shapes round different
 NAMED = 5  # of the tensors that begin fresh
 
 
-class Beginning(NamedTuple):
+class BeginsAs(NamedTuple):
     """How a network begins beside that of single frames which its weights are of.
 
     Attributes:
@@ -39,7 +38,7 @@ class Beginning(NamedTuple):
         return f"{several}its output begins exactly as the image network's, frame by frame{rounded}"
 
 
-def beginning_of(network: Network, config: NetworkConfig, stage: StageSpec, fresh: Iterable[str]) -> Beginning | None:
+def beginning_of(network: Network, config: NetworkConfig, stage: StageSpec, fresh: Iterable[str]) -> BeginsAs | None:
     """How a network of this stage begins, measured on noise; None for one that begins as no network of single frames.
 
     `fresh` are the names of its tensors that are of no other network: the one compared with is without their effect.
@@ -63,7 +62,7 @@ def beginning_of(network: Network, config: NetworkConfig, stage: StageSpec, fres
     logsnr = torch.tensor([-2.0, 3.0], device=device)
     with torch.inference_mode():
         ours, theirs = (one(z, logsnr, given)[:, :, :: reach.every] for one in (network, still))
-    return Beginning(reach.every, float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-30)))
+    return BeginsAs(reach.every, float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-30)))
 
 
 def log_beginning(network: Network, stage: StageSpec, fresh: list[str], where: str) -> None:
@@ -75,24 +74,6 @@ def log_beginning(network: Network, stage: StageSpec, fresh: list[str], where: s
     begun = beginning_of(network, stage.network, stage, fresh)
     if begun is not None:
         log.log(logging.WARNING if begun.distance > NEAR else logging.INFO, "%s: %s", stage.name, begun.told())
-
-
-def expect_alike(name: str, theirs: CascadeSpec, other: StageSpec, ours: CascadeSpec, stage: StageSpec) -> None:
-    """Raise ValueError if weights from elsewhere mean something else here: another text encoder, or other outputs."""
-    reads = TEXT in other.network.reads and TEXT in stage.network.reads
-    if reads and theirs.text is not None and ours.text is not None and theirs.text.identity != ours.text.identity:
-        own, got = (f"{one.kind()} of width {one.width}" for one in (ours.text, theirs.text))
-        if own == got:
-            own, got = ours.text.identity, theirs.text.identity
-        raise ValueError(
-            f"{name}: these weights read text of {got}, expected {own}, the recipe's; "
-            "--set cascade.text to theirs, or take weights that were trained with it"
-        )
-    if other.prediction != stage.prediction:
-        raise ValueError(
-            f"{name}: these weights predict {other.prediction!r}, expected {stage.prediction!r} as stage {stage.name!r} "
-            f"does; --set {stage.name}.prediction={other.prediction}"
-        )
 
 
 def other_size(theirs: NetworkConfig, stage: StageSpec, fields: Collection[str] | None = None) -> str | None:

@@ -7,13 +7,14 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import unknown
 from zoetrope.config.errors import reason
 from zoetrope.files.plain import read_json
+from zoetrope.models.alike import expect_alike
 from zoetrope.models.description import described
 from zoetrope.models.finding import find, find_run
 from zoetrope.models.opening import contents
 from zoetrope.models.runs import RECIPE, RUN
 from zoetrope.models.weights import check_weights
 from zoetrope.networks import Network
-from zoetrope.training.inflation import SILENT, expect_alike, other_size
+from zoetrope.training.inflation import SILENT, other_size
 from zoetrope.training.spec import Recipe
 
 
