@@ -248,7 +248,9 @@ def _noise(stage: StageSpec, draw: Draw, purpose: str, window: Window) -> Tensor
     if draw.noise is not None:
         return draw.noise(purpose, window).to(draw.device, torch.float32)
     what, channels = f"{stage.name} {purpose}", stage.network.channels
-    return window_noise(draw.seed, draw.samples, what, stage.shape, channels, window, draw.scheme).to(draw.device)
+    own = window._replace(frames=range(1)) if stage.sampling.shared_noise else window
+    noise = window_noise(draw.seed, draw.samples, what, stage.shape, channels, own, draw.scheme).to(draw.device)
+    return noise if own is window else noise.repeat(1, 1, len(window.frames), 1, 1)
 
 
 def _noise_of_frames(stage: StageSpec, draw: Draw, purpose: str, frames: Sequence[int]) -> Tensor:

@@ -43,6 +43,8 @@ class SamplingSpec(Config):
         keep_frames: whether a temporal stage returns its input frames unchanged and makes only the frames between;
             the paper's stages generate all of them anew.
         known: how it is made to agree with known frames, if some are given; None: it was not made for them.
+        shared_noise: whether all frames of a video get the same noise. A stage that enlarges each frame on its own then
+            invents the same details in all of them [Singer et al. 2022, arXiv:2209.14792, Sec. 3.2].
     """
 
     sampler: Sampler = DDIM()
@@ -52,6 +54,7 @@ class SamplingSpec(Config):
     routine: Routine = Straight()
     keep_frames: bool = False
     known: Method | None = None
+    shared_noise: bool = False
 
     @field_validator("guidance", mode="before")
     @classmethod
