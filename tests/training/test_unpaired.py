@@ -21,6 +21,9 @@ from zoetrope.inputs import Examples
 from zoetrope.inputs.text import Text
 from zoetrope.shapes import VideoShape
 from zoetrope.training.batch import Batch, Batches
+from zoetrope.training.known import KnownFrames
+from zoetrope.training.known.every import EveryNth
+from zoetrope.training.known.none import NoKnown
 from zoetrope.training.known.prefix import Prefix
 from zoetrope.training.loop import Run
 from zoetrope.training.preview import subjects
@@ -30,6 +33,7 @@ from zoetrope.video import Video, save_image
 from .stages import BASE, CPU, TEXT, batches, recipe, stage
 from .test_batch import tensors_of
 
+PICTURES = Toybox(pictures=True, scripts=20)
 PHASES = (
     Phase(examples=16, batch=4, frames=1, peak=1e-3),
     Phase(examples=24, batch=4, images=0.5, peak=1e-3),
@@ -49,7 +53,7 @@ def clips(folder: Path, *captions: str) -> Folder:
 
 def unpaired(source: Source) -> Mixture:
     """Pictures of toybox with captions, and clips of a source without."""
-    return Mixture(parts=(Part(source=Toybox(pictures=True)), Part(source=source, only="clips", captions=False)))
+    return Mixture(parts=(Part(source=PICTURES), Part(source=source, only="clips", captions=False)))
 
 
 def of(cache: Path, data: Source, **fields: Any) -> Batches:
@@ -89,9 +93,9 @@ def test_no_caption_of_a_clip_reaches_the_network(cache: Path, tmp_path: Path) -
         for other in others:
             assert all(map(torch.equal, expected, tensors_of(other.at(position))))  # type: ignore[arg-type]
     opened = unpaired(sources[0]).open()
-    assert set(opened.captions()) == set(Toybox(pictures=True).open().captions())
+    assert set(opened.captions()) == set(PICTURES.open().captions())
     assert {opened.example(index, BASE).text for index in range(8)} == {""}
-    assert opened.listing() == Toybox(pictures=True).open().listing() and opened.features() == []
+    assert opened.listing() == PICTURES.open().listing() and opened.features() == []
 
 
 def test_a_run_without_pairs_encodes_nothing_of_clips(tmp_path: Path) -> None:
@@ -104,7 +108,7 @@ def test_a_run_without_pairs_encodes_nothing_of_clips(tmp_path: Path) -> None:
     losses = [progress.loss for progress in run.train(tmp_path / "cache")]
     assert all(loss is not None and math.isfinite(loss) for loss in losses)
     cache = EmbeddingCache(TEXT, tmp_path / "cache")
-    assert cache.prepare(Toybox(pictures=True).open().captions()) == 0
+    assert cache.prepare(PICTURES.open().captions()) == 0
     assert cache.prepare(["a secret", "another secret"]) == 2
     resumed = Run(made, "base", tmp_path / "run", CPU)
     assert resumed.state.examples == 64
@@ -186,6 +190,22 @@ def test_known_frames_at_other_rates_have_other_times(cache: Path) -> None:
         assert isinstance(batch, Batch) and batch.conditioning.times is not None
         steps |= set(batch.conditioning.times.diff(dim=1).flatten().tolist())
     assert steps == {1 / 8, 1 / 2}
+
+
+@pytest.mark.parametrize("known", [None, NoKnown(), EveryNth(skips=(2,))])
+def test_fewer_frames_at_other_rates_are_spread_over_the_same_seconds(cache: Path, known: KnownFrames | None) -> None:
+    """Two of four frames: inputs are told how fast those follow each other that are shown."""
+    phases = (Phase(examples=40, batch=8, frames=2, rates=(8, 2)),)
+    made = batches(cache, phases=phases, known=known)
+    own = stage("base").on(BASE.with_(frames=4)).with_input(RatedText())
+    batch = replace(made, stage=own).at(0)
+    assert isinstance(batch, Batch)
+    rates = batch.conditioning.numbers["rate"]
+    spread = 1 if isinstance(known, EveryNth) else 2  # which shows frames in a row
+    assert set(rates.tolist()) == {8 / spread, 2 / spread}
+    if known is not None:
+        assert batch.conditioning.times is not None
+        torch.testing.assert_close(1 / batch.conditioning.times.diff(dim=1)[:, 0], rates)
 
 
 def test_rates_that_data_or_grids_do_not_have() -> None:

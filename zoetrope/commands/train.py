@@ -331,12 +331,12 @@ def expect_data(recipe: "Recipe", stage: str) -> None:
     own = recipe.cascade.stage(stage)
     channels = own.network.channels
     grids = [(phase, shape) for phase in spec.phases for shape in clip_shapes(own, spec, phase)]
-    shapes = [shape for phase, grid in grids for shape in at_rates(grid, phase)]
+    shapes = [shape for phase, grid in grids for shape in at_rates(own, grid, phase)]
     if spec.known is not None:  # which takes clips of its own lengths
         clips = [grid.shape(own.shape) for grid in spec.grids if grid.frames > 1] if spec.grids else [own.shape]
-        clips = list({clip: None for phase in spec.phases for own_clip in clips for clip in at_rates(own_clip, phase)})
+        clips = [clip for phase in spec.phases for grid in clips for clip in at_rates(own, grid, phase)]
         shapes = [shape for shape in shapes if shape.frames == 1]
-        for clip in clips:
+        for clip in dict.fromkeys(clips):
             lengths = fitted_to(spec.known, dataset, clip).lengths(clip.frames)
             shapes += [clip.with_(frames=length) for length in lengths]
     for shape in dict.fromkeys(shapes):

@@ -188,7 +188,7 @@ def _train_mini() -> TrainSpec:
         phases=(
             # Motion at high rates, where little changes; then courses of whole clips, first in four frames of them.
             Phase(examples=4_800, batch=16, frames=4, images=0.3, rates=(15, 7.5), peak=1e-3),
-            Phase(examples=9_600, batch=16, frames=4, images=0.3, rates=(3, 1.5, 0.75), peak=1e-3),
+            Phase(examples=9_600, batch=16, frames=4, images=0.3, rates=(6, 3), peak=1e-3),
             Phase(examples=1_600, batch=4, images=0.25, rates=(15, 3), peak=7e-4),
         ),
         init_missing="fresh",

@@ -212,7 +212,7 @@ class Batches:
         eps = torch.stack([torch.randn(one.video.shape, generator=one.draw) for one in loaded])
         packed = torch.tensor([item.pack for item in whole.items])
         pictured = packed[rows] if packed.any() or phase.appended else None
-        given = self._conditioning(loaded, x, pictured, [whole.items[row] for row in rows])
+        given = self._conditioning(loaded, x, pictured, [(whole.items[row], whole.shown[row]) for row in rows])
         own = slice(len(part))
         batch = Batch(
             x=x[own],
@@ -319,22 +319,28 @@ class Batches:
         )
 
     def _conditioning(
-        self, loaded: list[_Loaded], x: Tensor, packed: Tensor | None, items: Sequence[Item]
+        self, loaded: list[_Loaded], x: Tensor, packed: Tensor | None, taken: Sequence[tuple[Item, Shown | None]]
     ) -> Conditioning:
         """The conditioning of these videos, from clips on one grid."""
-        shape = self._own(items[0]._replace(rate=None))
+        shape = self._own(taken[0][0]._replace(rate=None))
         examples = Examples(
             x=x,
             samples=[one.samples for one in loaded],
             draws=[one.draw for one in loaded],
             packed=packed,
             encode=self._tokens,
-            rates=torch.tensor([item.shape.fps for item in items]),
+            rates=torch.tensor([self._rate(*one) for one in taken]),
         )
         given = Conditioning(images=packed)
         for each in self.stage.all_inputs:
             given = given | each.of_examples(shape, examples)
         return given
+
+    def _rate(self, item: Item, shown: Shown | None) -> float:
+        """The frames per second of an example: where only some of a clip's frames are shown, of those."""
+        if shown is None or len(shown.frames) < 2:
+            return item.shape.fps
+        return self._own(item).fps / float(shown.frames.diff().median())
 
     def _tokens(self, texts: Sequence[str]) -> Tokens:
         if self.texts is None:

@@ -216,9 +216,10 @@ def clip_shapes(stage: StageSpec, spec: "TrainSpec", phase: "Phase") -> tuple[Vi
     return tuple(found)
 
 
-def at_rates(shape: VideoShape, phase: "Phase") -> tuple[VideoShape, ...]:
-    """The shapes of a phase's clips on a grid: at each of its rates, if it has some; pictures have none."""
-    return tuple(shape.with_(fps=rate) for rate in phase.rates if shape.frames > 1) or (shape,)
+def at_rates(stage: StageSpec, shape: VideoShape, phase: "Phase") -> tuple[VideoShape, ...]:
+    """The shapes of a phase's clips of `shape` at each of the phase's rates, if it has some; pictures have none."""
+    rates = phase.rates if shape.frames > 1 else ()
+    return tuple(shape.with_(fps=shape.fps * rate / stage.shape.fps) for rate in rates) or (shape,)
 
 
 def with_grids(cascade: CascadeSpec, training: Mapping[str, "TrainSpec"]) -> CascadeSpec:

@@ -39,9 +39,9 @@ class Phase(Config):
         frames: of a clip, spread over the stage's whole duration; None is the stage's own count, 1 is single images.
         images: share of examples that are packs of independent images instead of clips [arXiv:2210.02303, Sec. 2.6].
         appended: independent images appended to the frames of each clip [Ho et al. 2022, arXiv:2204.03458, Sec. 3.2].
-        rates: frames per second that clips are taken at, each for an equal share of them; (): the stage's alone. With
-            high rates first and low ones later, motion is learnt before change [Singer et al. 2022, arXiv:2209.14792,
-            Sec. 3.4], by a network that is told the rate.
+        rates: frames per second that the stage's clips are taken at, each for an equal share of them; (): the stage's
+            alone. With high rates first and low ones later, small motions are learnt before large ones [Singer et al.
+            2022, arXiv:2209.14792], by a network that is told the rate.
         peak: learning rate of this phase.
     """
 

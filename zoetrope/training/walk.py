@@ -22,7 +22,7 @@ class Item(NamedTuple):
     Attributes:
         grid: the number of its grid, among those of the training; shape: of its whole clip.
         pictures: the number of the first of the images that are appended to a clip.
-        rate: frames per second of its clip where the phase has `rates`; None: those of its grid.
+        rate: the one of the phase's `rates` that its clip is taken at; None: the phase has none.
     """
 
     pack: bool
@@ -54,7 +54,9 @@ def items(stage: StageSpec, spec: TrainSpec, examples: int, size: int, draw: tor
         still = pack or frames == 1
         number = pictures if still else clips
         rate = None if still else _rate(phase, spec.seed, examples + len(found))
-        shape = shapes[grid] if rate is None else shapes[grid].with_(fps=rate)
+        shape = shapes[grid]
+        if rate is not None:
+            shape = shape.with_(fps=shape.fps * rate / stage.shape.fps)
         found.append(Item(pack, number, grid, shape, pictures + frames * still, rate))
         if still:
             pictures += frames + phase.appended
