@@ -141,25 +141,25 @@ def _mini() -> Recipe:
         name="lumiere-mini",
         cascade=CascadeSpec(name="lumiere-mini", text=MiniLM(), stages=(base, ssr)),
         training={
-            "base": _train_mini(3_200, batch=4).with_(learn=learn),
-            "ssr": _train_mini(1_600, batch=4).with_(learn=("*temporal*",), span=WINDOW),
+            "base": _train_mini(10_800).with_(learn=learn),
+            "ssr": _train_mini(8_000).with_(learn=("*temporal*",), span=WINDOW),
         },
     )
 
 
-def _train_mini(examples: int, batch: int) -> TrainSpec:
+def _train_mini(examples: int) -> TrainSpec:
     return TrainSpec(
         data=Toybox(),
         weight="v",
         balance=True,
-        phases=(Phase(examples=examples, batch=batch, peak=1.5e-3),),
+        phases=(Phase(examples=examples, batch=4, peak=1.5e-3),),
         init_missing="fresh",
         optimizer="muon",
         clip=10.0,
         warm_up=examples // 16,
         cool_down=examples // 2,
-        half_life=200,
-        checkpoint_every=400,
-        sample_every=1600,
-        log_every=40,
+        half_life=400,
+        checkpoint_every=1600,
+        sample_every=3600,
+        log_every=160,
     )
