@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs.text import text_given
+from zoetrope.layers.convolution import AlongTime
 from zoetrope.layers.fused import fused
 from zoetrope.layers.zero import zero
 from zoetrope.networks import Network
@@ -40,6 +41,7 @@ def inflated(config: VideoUNetConfig, *changes: dict[str, Any], **fields: Any) -
 
 
 MAKE_A_VIDEO = ({"temporal": ("convolution",)}, {"temporal": BOTH}, {"temporal": BOTH})
+PSEUDO = ({"temporal": ("pseudo_3d",)}, {"temporal": ("pseudo_3d", "attention")}, {"temporal": ("pseudo_3d", "attention")})
 MIXED = tuple(change | {"join": "mix"} for change in MAKE_A_VIDEO)
 STUNET = (
     {"temporal": ("convolution",)},
@@ -90,7 +92,7 @@ VARIANTS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fast", [False, True])
 @pytest.mark.parametrize("fields", VARIANTS)
-@pytest.mark.parametrize("changes", [MAKE_A_VIDEO, MIXED])
+@pytest.mark.parametrize("changes", [MAKE_A_VIDEO, PSEUDO, MIXED])
 def test_all_frames_begin_as_the_image_network(
     changes: tuple[dict[str, Any], ...], fields: dict[str, Any], fast: bool
 ) -> None:
@@ -149,7 +151,7 @@ def test_an_image_network_may_gain_positions_and_blocks() -> None:
     expect_equal(moving(z, level, given), still(z, level, given), exactly=False)
 
 
-@pytest.mark.parametrize("changes", [MAKE_A_VIDEO, MIXED])
+@pytest.mark.parametrize("changes", [MAKE_A_VIDEO, PSEUDO, MIXED])
 def test_packed_images_go_the_same_way_after_training(changes: tuple[dict[str, Any], ...]) -> None:
     """As single images; where temporal layers are mixed in, as in the image network, if that is frozen."""
     config = image()
@@ -168,17 +170,19 @@ def test_packed_images_go_the_same_way_after_training(changes: tuple[dict[str, A
         assert torch.equal(out, still(z, level, texts))
 
 
-def test_training_the_new_layers_moves_the_start_and_leaves_the_image_network() -> None:
+@pytest.mark.parametrize("changes", [MAKE_A_VIDEO, PSEUDO])
+def test_training_the_new_layers_moves_the_start_and_leaves_the_image_network(changes: Any) -> None:
     """A step of all that is new changes frames by one another; every gradient that it needs is there at the start."""
     config = image()
-    still, moving = pair(config, inflated(config, *MAKE_A_VIDEO))
+    still, moving = pair(config, inflated(config, *changes))
     new = {name: p for name, p in moving.named_parameters() if name not in still.state_dict()}
     for p in new.values():
         p.requires_grad_(True)
     z, level, given = asked(5)
     (moving(z, level, given) - z.roll(1, dims=2)).square().mean().backward()
-    outputs = [name for name in new if name.endswith(("temporal_conv.conv.weight", "temporal_attention.out.weight"))]
-    assert outputs and all(new[name].grad is not None and new[name].grad.abs().max() > 0 for name in outputs)  # type: ignore[union-attr]
+    layers = ("temporal_conv.conv", "temporal_in.conv", "temporal_out.conv", "temporal_attention.out")
+    outputs = [name for name in new if name.endswith(tuple(f"{layer}.weight" for layer in layers))]
+    assert len(outputs) > 6 and all(new[name].grad is not None and new[name].grad.abs().max() > 0 for name in outputs)  # type: ignore[union-attr]
     with torch.no_grad():
         for name in outputs:
             new[name] -= 0.1 * new[name].grad  # type: ignore[operator]
@@ -192,3 +196,39 @@ def test_which_networks_begin_as_image_networks() -> None:
     assert not inflated(video, *STUNET).takes_packs
     assert DiTConfig().framewise() is None and DiTConfig().takes_packs
     assert not DiTConfig(patch=(2, 2, 2)).takes_packs
+
+
+def test_a_pseudo_3d_convolution_is_a_spatial_one_and_then_one_along_time() -> None:
+    """Against PyTorch's own one-dimensional convolution, whose taps are the identity plus what is stored."""
+    torch.manual_seed(0)
+    layer, h = AlongTime(4), torch.randn(2, 5, 2, 3, 4)
+    assert torch.equal(layer(h, None), h)
+    awake(layer)
+    taps = layer.conv.weight[..., 0].clone()
+    taps[:, :, 1] += torch.eye(4)
+    rows = h.permute(0, 2, 3, 4, 1).flatten(0, 2)
+    expected = torch.nn.functional.conv1d(rows, taps, layer.conv.bias, padding=1)
+    torch.testing.assert_close(layer(h, None), expected.unflatten(0, (2, 2, 3)).permute(0, 4, 1, 2, 3))
+    assert torch.equal(layer(h[:, :1], None), h[:, :1])
+    alone = torch.tensor([[False, True, False, False, False]] * 2)
+    assert torch.equal(layer(h, alone)[:, 1], h[:, 1])
+    torch.testing.assert_close(layer(h, alone)[:, :1], layer(torch.cat([h[:, :1], 0 * h[:, :1]], 1), None)[:, :1])
+
+
+def test_what_pseudo_3d_convolutions_reach_and_where_they_are_refused() -> None:
+    config = VideoUNetConfig(levels=(Level(width=8, blocks=2, temporal=("pseudo_3d",)),), **FIELDS)
+    assert config.reach().frames == 4 and not config.reach().streams and config.needs_even_frames
+    network = awake(config.build()).double()
+    z, level, given = asked(12)
+    whole = network(z.double(), level, given.each(lambda x: x.double() if x.is_floating_point() else x))
+    changed = z.clone()
+    changed[:, :, 6] += 1
+    other = network(changed.double(), level, given.each(lambda x: x.double() if x.is_floating_point() else x))
+    moved = (whole - other).abs().amax((0, 1, 3, 4)) > 0
+    assert moved.tolist() == [2 <= frame <= 10 for frame in range(12)]
+    for fields in ({"join": "mix"}, {"convolution": False}):
+        with pytest.raises(ValueError, match="temporal: expected 'pseudo_3d' with spatial convolutions and join 'add'"):
+            Level(width=8, temporal=("pseudo_3d",), **fields)
+    for temporal in (("pseudo_3d", "convolution"), ("attention", "pseudo_3d"), ("attention", "attention")):
+        with pytest.raises(ValueError, match='expected "convolution", "attention" or both in this order'):
+            Level(width=8, temporal=temporal)

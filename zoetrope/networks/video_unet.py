@@ -75,7 +75,7 @@ class VideoUNetConfig(NetworkConfig):
     @property
     def needs_even_frames(self) -> bool:
         """Whether neighbours in a row are mixed whatever their times: by convolutions or strides in time."""
-        mixed = any("convolution" in x.temporal or x.looks == "first_and_previous" for x in self.levels)
+        mixed = any(set(x.temporal) - {"attention"} or x.looks == "first_and_previous" for x in self.levels)
         return mixed or self.strides[-1] > 1
 
     @property
@@ -128,13 +128,14 @@ class VideoUNetConfig(NetworkConfig):
         """The receptive field: bounded along an axis with convolutions only and without absolute positions."""
         sizes = [self.patch * 2**index for index in range(len(self.levels))]
         pixels: int | None = self.patch + self._reached(self.patch, sizes, [2 * x.convolution for x in self.levels])
-        taps = ["convolution" in level.temporal for level in self.levels]
-        frames: int | None = self._reached(0, self.strides, [int(own) for own in taps])
+        taps = [("convolution" in x.temporal) + 2 * ("pseudo_3d" in x.temporal) for x in self.levels]
+        frames: int | None = self._reached(0, self.strides, taps)
         if self.positions or any(level.mixes_all_frames for level in self.levels):
             frames = None
         if self.positions or any(level.spatial_attention for level in self.levels):
             pixels = None
-        return Reach(frames, pixels, sizes[-1], frames is not None and self.strides[-1] == 1, self.strides[-1])
+        streams = frames is not None and self.strides[-1] == 1 and max(taps) < 2
+        return Reach(frames, pixels, sizes[-1], streams, self.strides[-1])
 
     def _reached(self, far: int, cells: Sequence[int], steps: Sequence[int]) -> int:
         """The receptive field along an axis, traced back from the output, which sees `far`, to the input.

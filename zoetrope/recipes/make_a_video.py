@@ -1,13 +1,13 @@
 """Make-A-Video: an image model that learns motion from clips without captions [Singer et al. 2022, arXiv:2209.14792].
 
 From the paper: 16 frames of 64x64, enlarged to 256x256 in space and time and to 768x768 frame by frame, with the same
-noise in all frames; temporal convolutions after spatial ones and temporal attention after spatial attention, from zero;
-all weights are fine-tuned; captions only with pictures, clips without; clips at random rates from 1 to 30 frames per
+noise in all frames; pseudo-3D convolutions, whose temporal part starts as the identity, and temporal attention from
+zero; all weights are fine-tuned; captions only with pictures, clips without; clips at random rates from 1 to 30 frames per
 second, high ones first; interpolation by masked frames, where a skip of 5 makes 76 frames of 16.
 
 Our choices, where the paper is silent: widths and depths in space, those of unCLIP's decoder and upsamplers
-[arXiv:2204.06125, App. C]; temporal convolutions as residual branches of each block, whose start is the identity too;
-the decoder reads tokens of CLIP's text encoder; known frames by their noise level instead of a channel that marks them;
+[arXiv:2204.06125, App. C]; in the stage for 256x256, temporal convolutions as residual branches of blocks, which run
+on part of a video at a time; the decoder reads tokens of CLIP's text encoder; known frames by their noise level instead of a channel that marks them;
 rates, batches, the share of pictures and the rates of frames; steps and guidance.
 
     zoetrope plan make_a_video --device h100
@@ -48,8 +48,8 @@ LARGER = VideoShape(frames=16, height=256, width=256, fps=6)
 LARGEST = VideoShape(frames=16, height=768, width=768, fps=6)
 SMALL = VideoShape(frames=16, height=24, width=40, fps=3)
 SMALL_LARGER = VideoShape(frames=16, height=48, width=80, fps=3)
-BOTH = ("convolution", "attention")
-CONVOLUTION, ATTENTION_TOO = {"temporal": ("convolution",)}, {"temporal": BOTH}
+PSEUDO_3D, CONVOLUTION = {"temporal": ("pseudo_3d",)}, {"temporal": ("convolution",)}
+BOTH = {"temporal": ("pseudo_3d", "attention")}
 BATCH = 512
 
 
@@ -92,7 +92,7 @@ def known_frames() -> KnownMixture:
 
 def _decoder() -> StageSpec:
     levels = tuple(
-        Level(width=512 * factor, blocks=3, spatial_attention=attends, text_attention=attends, temporal=BOTH)
+        Level(width=512 * factor, blocks=3, spatial_attention=attends, text_attention=attends, **BOTH)
         for factor, attends in ((1, False), (2, True), (3, True), (4, True))
     )
     network = VideoUNetConfig(
@@ -158,7 +158,7 @@ def _mini() -> Recipe:
         shape=SMALL,
         # As in mini: what moves where is decided at much lower logsnr in redundant videos than in pictures.
         schedule=Cosine(shift=-4.5),
-        network=inflated(BASE, (CONVOLUTION, ATTENTION_TOO), fps=SMALL.fps),
+        network=inflated(BASE, (PSEUDO_3D, BOTH), fps=SMALL.fps),
         sampling=SamplingSpec(sampler=DDIM(), steps=32, guidance=TextGuidance(weight=2.0), known=Learnt()),
     )
     ssr = StageSpec(
