@@ -49,6 +49,8 @@ def test_noise_of_windows_and_of_long_videos_is_shared_too() -> None:
 def test_steps_agree_in_parts_and_as_a_whole() -> None:
     own, draw = stage(shared_noise=True, sampler=Ancestral()), Draw(seed=3, samples=[0])
     *_, last = sample_stage(own, network_of(own), text(1), low(1), draw)
-    explicit = Draw(seed=3, samples=[0], noise=lambda purpose, window: numbered_noise(own, draw, purpose, [*window.frames], window))
+    explicit = Draw(
+        seed=3, samples=[0], noise=lambda purpose, window: numbered_noise(own, draw, purpose, [*window.frames], window)
+    )
     *_, again = sample_stage(own, network_of(own), text(1), low(1), explicit)
     assert torch.equal(last, again)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -14,13 +15,13 @@ from zoetrope.training.spec import Recipe
 from .conftest import Cli
 from .test_train import short
 
-LEVEL = {"width": 8, "spatial_attention": True, "text_attention": True}
-COARSE = {"width": 16, "text_attention": True}
+LEVEL: dict[str, Any] = {"width": 8, "spatial_attention": True, "text_attention": True}
+COARSE: dict[str, Any] = {"width": 16, "text_attention": True}
 STILL = 'base.training.phases=[{"examples": 24, "batch": 4, "frames": 1, "peak": 0.01}]'
 FRESH = ["--set", "base.training.init_missing=fresh"]
 
 
-def made(recipe: Path, *levels: dict[str, object], name: str) -> Path:
+def made(recipe: Path, *levels: dict[str, Any], name: str) -> Path:
     """The recipe with these levels in its base, as a file; recipes of images learn fast."""
     phases = [{"examples": 8, "batch": 4}]
     changed = load_recipe(recipe).overridden({"base.network.levels": list(levels), "base.training.phases": phases})
@@ -96,7 +97,7 @@ def test_what_does_not_begin_as_the_image_network_is_told(cli: Cli, recipe: Path
 
 def test_weights_of_other_networks_are_named(cli: Cli, recipe: Path, tmp_path: Path) -> None:
     run = images(cli, recipe)
-    temporal = {"temporal": ["attention"]}
+    temporal: dict[str, Any] = {"temporal": ["attention"]}
 
     def refused(own: Path, *words: str) -> str:
         done = cli("train", own, "--stage", "base", "--init", run, *FRESH, *words, "--out", "refused")

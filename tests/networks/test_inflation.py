@@ -1,6 +1,6 @@
 """An image network that becomes a video network begins as the image network, frame by frame and bit by bit.
 
-Where conditioning vectors are of frames, and not of clips, matrix products of another number of rows may round otherwise.
+Where conditioning vectors are of frames, and not of clips, products of other numbers of rows may round otherwise.
 """
 
 from typing import Any
@@ -41,7 +41,11 @@ def inflated(config: VideoUNetConfig, *changes: dict[str, Any], **fields: Any) -
 
 
 MAKE_A_VIDEO = ({"temporal": ("convolution",)}, {"temporal": BOTH}, {"temporal": BOTH})
-PSEUDO = ({"temporal": ("pseudo_3d",)}, {"temporal": ("pseudo_3d", "attention")}, {"temporal": ("pseudo_3d", "attention")})
+PSEUDO = (
+    {"temporal": ("pseudo_3d",)},
+    {"temporal": ("pseudo_3d", "attention")},
+    {"temporal": ("pseudo_3d", "attention")},
+)
 MIXED = tuple(change | {"join": "mix"} for change in MAKE_A_VIDEO)
 STUNET = (
     {"temporal": ("convolution",)},

@@ -87,7 +87,7 @@ def test_sizes_and_files(name: str) -> None:
         assert Recipe.from_json(json.dumps(made.to_json())) == made
         assert all(spec.init_missing == "fresh" for spec in made.training.values())
         assert made.training.keys() == {stage.name for stage in made.cascade.stages}
-    with pytest.raises(ValueError, match="unknown size 'minu'; did you mean 'mini'|unknown size 'minu'; known: mini"):
+    with pytest.raises(ValueError, match="unknown size 'minu'"):
         load_recipe(f"{name}@minu")
 
 

@@ -1,7 +1,7 @@
 """Known frames in training: which they are, what becomes of the loss, and that networks learn from them."""
 
-from dataclasses import replace
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 

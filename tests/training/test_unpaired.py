@@ -1,4 +1,4 @@
-"""Training without a single text-video pair: pictures with captions, clips without; and clips at several frame rates."""
+"""Training without a text-video pair: pictures with captions, clips without; and clips at several frame rates."""
 
 import math
 from collections import Counter
@@ -216,4 +216,6 @@ def test_rates_that_data_or_grids_do_not_have() -> None:
         Phase.from_json({"examples": 8, "rates": [0]})
     grids = ({"frames": 2, "height": 4, "width": 8},)
     with pytest.raises(ValueError, match="phases: expected no rates with grids, which have frame rates of their own"):
-        recipe().override("base.training.phases", [{"examples": 8, "rates": [3]}]).override("base.training.grids", grids)
+        recipe().override("base.training.phases", [{"examples": 8, "rates": [3]}]).override(
+            "base.training.grids", grids
+        )

@@ -58,7 +58,9 @@ TeacherFlag = Annotated[
 StyleModel = Annotated[
     str | None,
     typer.Option(
-        "--style", metavar="MODEL", help="A model or a run of the same networks, fine-tuned to a style; see --style-weight."
+        "--style",
+        metavar="MODEL",
+        help="A model or a run of the same networks, fine-tuned to a style; see --style-weight.",
     ),
 ]
 StyleWeight = Annotated[

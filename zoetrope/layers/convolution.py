@@ -25,8 +25,8 @@ class SpatialConv(nn.Module):
 class AlongTime(nn.Module):
     """A 3-tap convolution along time at each pixel that starts as the identity. h (B, F, H, W, D) -> like h.
 
-    After a spatial convolution it makes a pseudo-3D one [Singer et al. 2022, arXiv:2209.14792, Sec. 3.2.1]. It is stored
-    as its difference from the identity.
+    After a spatial convolution it makes a pseudo-3D one [Singer et al. 2022, arXiv:2209.14792, Sec. 3.2.1]. Its weights
+    are the difference from the identity.
     """
 
     def __init__(self, width: int):

@@ -18,8 +18,8 @@ def expect_alike(name: str, theirs: CascadeSpec, other: StageSpec, ours: Cascade
         )
     if other.prediction != stage.prediction:
         raise ValueError(
-            f"{name}: these weights predict {other.prediction!r}, expected {stage.prediction!r} as stage {stage.name!r} "
-            f"does; --set {stage.name}.prediction={other.prediction}"
+            f"{name}: these weights predict {other.prediction!r}, expected {stage.prediction!r}, as stage "
+            f"{stage.name!r} does; --set {stage.name}.prediction={other.prediction}"
         )
 
 

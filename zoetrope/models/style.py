@@ -29,7 +29,8 @@ def styled(model: OpenModel, style: str | Path, weight: float = 0.7) -> OpenMode
             stage, theirs = own[name], part.spec.stage(name)
             if (stage.distilled is None) != (theirs.distilled is None):
                 raise ValueError(
-                    f"{style}: stage {name!r} is distilled in one of the models; take both as they were before (teacher)"
+                    f"{style}: expected a style and a model that are both distilled, or both not; stage {name!r} is "
+                    "distilled in one alone (--teacher takes its original)"
                 )
             expect_alike(str(style), part.spec, theirs, model.spec, stage)
             try:

@@ -90,7 +90,7 @@ def read_network(stage: StageSpec, path: Path) -> Network:
 
 
 def blend(network: Network, other: Network, style: Style) -> None:
-    """Move a network's weights towards a style's: (1 - a) W + a W_style [Bar-Tal et al. 2024, arXiv:2401.12945, Sec. 4].
+    """Make a network's weights (1 - a) W + a W_style [Bar-Tal et al. 2024, arXiv:2401.12945, Sec. 4].
 
     Tensors that the style lacks, as those of time in an image network, stay. `other` is the same network on the "meta"
     device, which takes the style's weights. Raises ValueError as `read_weights` does.

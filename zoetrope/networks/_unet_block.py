@@ -62,7 +62,7 @@ class Level(Config):
             )
         if "pseudo_3d" in self.temporal and (not self.convolution or self.join == "mix"):
             raise ValueError(
-                "temporal: expected 'pseudo_3d' with spatial convolutions and join 'add' alone, for it is in their branch"
+                "temporal: expected 'pseudo_3d' with spatial convolutions and join 'add', as it is in their branch"
             )
         if self.looks != "own" and not self.spatial_attention:
             raise ValueError(f"looks: expected 'own' without spatial_attention, got {self.looks!r}")

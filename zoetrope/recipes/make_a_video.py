@@ -2,13 +2,14 @@
 
 From the paper: 16 frames of 64x64, enlarged to 256x256 in space and time and to 768x768 frame by frame, with the same
 noise in all frames; pseudo-3D convolutions, whose temporal part starts as the identity, and temporal attention from
-zero; all weights are fine-tuned; captions only with pictures, clips without; clips at random rates from 1 to 30 frames per
-second, high ones first; interpolation by masked frames, where a skip of 5 makes 76 frames of 16.
+zero; all weights are fine-tuned; captions only with pictures, clips without; clips at random rates from 1 to 30 frames
+per second, high ones first; interpolation by masked frames, where a skip of 5 makes 76 frames of 16.
 
 Our choices, where the paper is silent: widths and depths in space, those of unCLIP's decoder and upsamplers
 [arXiv:2204.06125, App. C]; in the stage for 256x256, temporal convolutions as residual branches of blocks, which run
-on part of a video at a time; the decoder reads tokens of CLIP's text encoder; known frames by their noise level instead of a channel that marks them;
-rates, batches, the share of pictures and the rates of frames; steps and guidance.
+on part of a video at a time; the decoder reads tokens of CLIP's text encoder, and attention knows from the times of
+frames how far they are apart; known frames by their noise level instead of a channel that marks them; rates, batches,
+the share of pictures and the rates of frames; steps and guidance.
 
     zoetrope plan make_a_video --device h100
     zoetrope train make_a_video --stage base --init IMAGE_MODEL --out runs/mav/base
@@ -17,7 +18,7 @@ make_a_video@mini begins as mini_image and learns on toybox: 16 frames of 24x40,
 
     zoetrope train make_a_video@mini --init runs/mini_image --out runs/mav
     zoetrope generate "a red star" --model runs/mav
-    zoetrope generate "a red star" --model runs/mav --fps 15 --seconds 5.0667 --scheme interpolation
+    zoetrope generate "a red star" --model runs/mav --fps 15 --seconds 5.0666667 --scheme interpolation
 """
 
 from typing import Any
@@ -48,8 +49,9 @@ LARGER = VideoShape(frames=16, height=256, width=256, fps=6)
 LARGEST = VideoShape(frames=16, height=768, width=768, fps=6)
 SMALL = VideoShape(frames=16, height=24, width=40, fps=3)
 SMALL_LARGER = VideoShape(frames=16, height=48, width=80, fps=3)
-PSEUDO_3D, CONVOLUTION = {"temporal": ("pseudo_3d",)}, {"temporal": ("convolution",)}
-BOTH = {"temporal": ("pseudo_3d", "attention")}
+CONVOLUTION: dict[str, Any] = {"temporal": ("convolution",)}
+PSEUDO_3D: dict[str, Any] = {"temporal": ("pseudo_3d",)}
+BOTH: dict[str, Any] = {"temporal": ("pseudo_3d", "attention")}
 BATCH = 512
 
 

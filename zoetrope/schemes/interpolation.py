@@ -11,8 +11,8 @@ from zoetrope.schemes import FrameBlock, LongVideo, SamplingScheme
 class Interpolation(SamplingScheme):
     """Make every n-th frame, then those between, each block given the key frames around it.
 
-    The frames of every block are evenly spaced, so that networks with temporal convolutions process them: a network that
-    has learnt some frame rates, and every n-th frame known, does both. Of 16 frames, a skip of 5 makes 76.
+    The frames of every block are evenly spaced, as networks with temporal convolutions need them. A network that has
+    learnt both frame rates, and every n-th frame known, does both. Of 16 frames, a skip of 5 makes 76.
 
     Attributes:
         skip: n; key frames further apart than the network sees follow each other, `step` at a time.
@@ -24,7 +24,8 @@ class Interpolation(SamplingScheme):
         """See `SamplingScheme.blocks`."""
         if video.most <= self.skip:
             raise ValueError(
-                f"{self.kind()}: expected a network of more frames than the skip of {self.skip}, got one of {video.most}"
+                f"{self.kind()}: expected a network of more frames than the skip of {self.skip}, "
+                f"got one of {video.most}"
             )
         done = set(video.given)
         anchor = max(done, default=0)

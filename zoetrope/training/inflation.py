@@ -57,7 +57,9 @@ def beginning_of(network: Network, config: NetworkConfig, stage: StageSpec, fres
     given = Conditioning()
     for each in stage.all_inputs:
         given = given | each.blank(extent)
-    given = given.each(lambda x: torch.rand(x.shape, generator=draw).to(device) if x.is_floating_point() else x.to(device))
+    given = given.each(
+        lambda x: torch.rand(x.shape, generator=draw).to(device) if x.is_floating_point() else x.to(device)
+    )
     z = torch.randn(2, config.channels, *extent.grid, generator=draw).to(device)
     logsnr = torch.tensor([-2.0, 3.0], device=device)
     with torch.inference_mode():

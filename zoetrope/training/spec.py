@@ -331,8 +331,8 @@ def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
     if not stage.network.takes_packs and any(phase.images or phase.appended for phase in spec.phases):
         every = stage.network.reach().every
         raise ValueError(
-            f"{where}.phases: packs of independent images cannot cross a stride of {every} frames, which mixes them; set "
-            "images and appended to 0, or train on single pictures before the network has the stride"
+            f"{where}.phases: packs of independent images cannot cross a stride of {every} frames, which mixes them; "
+            "set images and appended to 0, or train on single pictures before the network has the stride"
         )
     if spec.known is not None:
         try:

@@ -48,7 +48,7 @@ def items(stage: StageSpec, spec: TrainSpec, examples: int, size: int, draw: tor
         for row, place in zip(rows, places, strict=True):
             packed[row] = place < packs
     clips, pictures = _before(stage, spec, current, within)
-    found = []
+    found = list[Item]()
     for pack, grid in zip(packed, grids, strict=True):
         frames = spec.span or shapes[grid].frames
         still = pack or frames == 1

@@ -108,7 +108,8 @@ class Rollout:
             some = ", ".join(map(str, frames))
             raise ValueError(
                 f"scheme {self.scheme.kind()}: its blocks are of frames at uneven distances, such as {some}, and the "
-                f"network of stage {self.stage.name!r} mixes neighbours in time; expected autoregressive, pyramid or interpolation"
+                f"network of stage {self.stage.name!r} mixes neighbours in time; expected autoregressive, pyramid or "
+                "interpolation"
             )
 
     def run(self, load: Callable[[], Network], journal: Journal) -> Iterator[FinishedBlock]:
