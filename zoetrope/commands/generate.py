@@ -186,9 +186,8 @@ def generate(
     work = Work(model, until, bytes_named(memory) if memory else None, values_named("--given", given), told)
 
     def make(talk: Talk, asked: SamplingOptions, out: str | None) -> None:
-        own, clip = target._replace(out=out), None
-        if seconds is not None and scheme is None:
-            clip = in_one_go(talk, model, asked, seconds)
+        own = target._replace(out=out)
+        clip = None if seconds is None or scheme is not None else in_one_go(talk, model, asked, seconds)
         if clip is None and (seconds is not None or scheme is not None):
             _generate_long(talk, work, asked, begin, jobs, own, (seconds, scheme))
         else:

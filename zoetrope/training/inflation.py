@@ -29,13 +29,19 @@ class BeginsAs(NamedTuple):
     every: int
     distance: float
 
+    @property
+    def near(self) -> bool:
+        """Whether the outputs are equal, up to rounding."""
+        return self.distance <= NEAR
+
     def told(self) -> str:
         """In words."""
-        several = "" if self.every == 1 else f"frames 0, {self.every}, {2 * self.every} and so on of "
-        if self.distance > NEAR:
-            return f"{several}its output should begin as the image network's, but the difference is {self.distance:.1e}"
-        rounded = "" if self.distance == 0 else ", up to rounding"
-        return f"{several}its output begins exactly as the image network's, frame by frame{rounded}"
+        n = self.every
+        begins = "its output begins" if n == 1 else f"frames 0, {n}, {2 * n} and so on of its output begin"
+        if not self.near:
+            return f"{begins} otherwise than the image network's, whose weights it has: by {self.distance:.1e}"
+        exactly = "exactly as" if self.distance == 0 else "up to rounding as"
+        return f"{begins} {exactly} the image network's, frame by frame"
 
 
 def beginning_of(network: Network, config: NetworkConfig, stage: StageSpec, fresh: Iterable[str]) -> BeginsAs | None:
@@ -57,12 +63,11 @@ def beginning_of(network: Network, config: NetworkConfig, stage: StageSpec, fres
     given = Conditioning()
     for each in stage.all_inputs:
         given = given | each.blank(extent)
-    given = given.each(
-        lambda x: torch.rand(x.shape, generator=draw).to(device) if x.is_floating_point() else x.to(device)
-    )
+    given = given.each(lambda x: torch.rand(x.shape, generator=draw) if x.is_floating_point() else x)
+    given = given.each(lambda x: x.to(device))
     z = torch.randn(2, config.channels, *extent.grid, generator=draw).to(device)
     logsnr = torch.tensor([-2.0, 3.0], device=device)
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
         ours, theirs = (one(z, logsnr, given)[:, :, :: reach.every] for one in (network, still))
     return BeginsAs(reach.every, float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-30)))
 
@@ -75,7 +80,7 @@ def log_beginning(network: Network, stage: StageSpec, fresh: list[str], where: s
     log.info("%s: %s taken from it, %d begin fresh: %s", where, counted(taken, "tensor"), len(fresh), named)
     begun = beginning_of(network, stage.network, stage, fresh)
     if begun is not None:
-        log.log(logging.WARNING if begun.distance > NEAR else logging.INFO, "%s: %s", stage.name, begun.told())
+        log.log(logging.INFO if begun.near else logging.WARNING, "%s: %s", stage.name, begun.told())
 
 
 def other_size(theirs: NetworkConfig, stage: StageSpec, fields: Collection[str] | None = None) -> str | None:
