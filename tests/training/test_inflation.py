@@ -7,10 +7,11 @@ import torch
 
 from zoetrope.cascade.spec import Distilled, StageSpec
 from zoetrope.inputs.low_res import usual_inputs
+from zoetrope.networks import NetworkConfig
 from zoetrope.networks.dit import DiTConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
-from zoetrope.training.inflation import BeginsAs, beginning_of
+from zoetrope.training.inflation import SILENT, BeginsAs, beginning_of, other_size
 
 STILL = (Level(width=8), Level(width=16, spatial_attention=True, text_attention=True))
 SMALL = VideoShape(frames=8, height=8, width=16, fps=4)
@@ -67,3 +68,20 @@ def test_some_networks_begin_as_none() -> None:
     own = DiTConfig(text_width=8, width=16, depth=1, head=8)
     stage = StageSpec(name="base", shape=SMALL, network=own)
     assert beginning_of(own.build(), own, stage, ()) is None
+
+
+def test_sizes_that_cannot_begin_equal_are_named() -> None:
+    def stage(network: NetworkConfig) -> StageSpec:
+        return StageSpec(name="base", shape=SMALL, network=network)
+
+    still = DiTConfig(text_width=8, width=16, depth=1, head=8)
+    moving = stage(still.with_(patch=(2, 2, 2)))
+    told = "base.network.patch.0: expected 1, as the weights have, got 2"
+    assert other_size(still, moving) == told and other_size(still, moving, SILENT) is None
+    assert other_size(still, stage(still)) is None
+    unet = stage(config())
+    assert other_size(still, unet) == "network: expected 'dit', as the weights are of, got 'video_unet'"
+    assert other_size(config().framewise(), unet) is None
+    assert other_size(config(head=16), unet, SILENT) == "base.network.head: expected 16, as the weights have, got 8"
+    deep = config(levels=(*STILL, STILL[1]))
+    assert other_size(deep, unet, SILENT) == "base.network.levels: expected 3, as the weights have, got 2"
