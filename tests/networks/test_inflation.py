@@ -3,6 +3,7 @@
 Where conditioning vectors are of frames, and not of clips, products of other numbers of rows may round otherwise.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from zoetrope.inputs.text import text_given
 from zoetrope.layers.convolution import AlongTime
 from zoetrope.layers.fused import fused
 from zoetrope.layers.zero import zero
+from zoetrope.models.weights import read_weights, write_weights
 from zoetrope.networks import Network
 from zoetrope.networks.dit import DiTConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -236,3 +238,29 @@ def test_what_pseudo_3d_convolutions_reach_and_where_they_are_refused() -> None:
     for temporal in (("pseudo_3d", "convolution"), ("attention", "pseudo_3d"), ("attention", "attention")):
         with pytest.raises(ValueError, match='expected "convolution", "attention" or both in this order'):
             Level(width=8, temporal=temporal)
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+def test_a_network_that_is_given_more_videos_begins_as_it_was(patch: int, tmp_path: Path) -> None:
+    """New inputs of the first convolution begin at zero; the level of a new video would be read, so it is hushed."""
+    config = image(patch=patch)
+    torch.manual_seed(0)
+    still = awake(config.build())
+    write_weights(still, path := tmp_path / "still.safetensors", torch.float32)
+    moving = inflated(config, *MAKE_A_VIDEO, low_res=True).build()
+    with pytest.raises(ValueError, match=r"'enter\.conv\.weight' has shape"):
+        read_weights(moving, path)
+    new = set(read_weights(moving, path, missing="fresh"))
+    assert "enter.conv.weight" not in new and any(name.startswith("low_res_logsnr") for name in new)
+    assert moving.low_res_logsnr is not None
+    zero(moving.low_res_logsnr)
+    z, level, given = asked(5, low_res=True)
+    assert isinstance(still, Network)
+    for network in (moving, still):
+        network.eval().requires_grad_(False)
+    ours, theirs = moving(z, level, given), still(z, level, given)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=3e-6 * float(theirs.abs().max()))
+    loud = given | Conditioning(maps={"low_res": 100 * given.maps["low_res"]})
+    torch.testing.assert_close(moving(z, level, loud), ours, rtol=0, atol=0)
+    for name, shape in (("enter.conv.weight", (9, 3, 3, 3)), ("leave.conv.weight", (3, 8, 3, 3)), ("gain.bias", (3,))):
+        assert moving.grown(name, torch.zeros(shape)) is None

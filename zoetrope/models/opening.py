@@ -63,7 +63,7 @@ class OpenModel(NamedTuple):
             stage.check_sampling()
             check_weights(stage.network.bare(), self.file(stage))
             if (style := self.styles.get(stage.name)) is not None:
-                check_weights(stage.network.bare(), style.file, missing="fresh")
+                check_weights(stage.network.bare(), style.file, missing="leave")
 
 
 class ModelContents(NamedTuple):

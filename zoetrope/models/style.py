@@ -34,7 +34,7 @@ def styled(model: OpenModel, style: str | Path, weight: float = 0.7) -> OpenMode
                 )
             expect_alike(str(style), part.spec, theirs, model.spec, stage)
             try:
-                check_weights(stage.network.bare(), part.weights[name], missing="fresh")
+                check_weights(stage.network.bare(), part.weights[name], missing="leave")
             except ValueError as error:
                 raise ValueError(f"style of stage {name!r}: {error}") from None
             found[name] = Style(str(style), part.weights[name], weight)

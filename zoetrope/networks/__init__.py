@@ -77,6 +77,13 @@ class Network(nn.Module, ABC):
         """Today's name of each tensor that moved -> where files of older versions store it."""
         return {}
 
+    def grown(self, name: str, value: Tensor) -> Tensor | None:
+        """The tensor of that name from a network that is given fewer videos beside z, with zeros for the others.
+
+        The network then begins as that one, whatever the others show. None: it cannot be of such a network.
+        """
+        return None
+
     def blocks(self) -> Iterator[nn.Module]:
         """The modules, in the order of their calls, that are compiled or sharded one by one; none by default."""
         yield from ()

@@ -175,6 +175,20 @@ class VideoUNet(Network):
         for level in (*self.down, *self.up):
             yield from level.children()
 
+    def grown(self, name: str, value: Tensor) -> Tensor | None:
+        """See `Network.grown`: the first convolution sees more videos, and more of them pass to the output."""
+        if name not in ("enter.conv.weight", "gain.weight", "gain.bias"):
+            return None
+        own, pixels = self.get_parameter(name).detach(), self.config.patch**2
+        if name == "enter.conv.weight":  # its inputs: the pixels of a patch, and in each all channels
+            if value.shape[1] % pixels:
+                return None
+            own, value = (x.unflatten(1, (pixels, -1)).transpose(0, 2) for x in (own, value))
+        if own.shape[1:] != value.shape[1:] or len(value) > len(own):
+            return None
+        more = torch.cat([value, value.new_zeros(len(own) - len(value), *value.shape[1:])])
+        return more.transpose(0, 2).flatten(1, 2) if name == "enter.conv.weight" else more
+
     def formerly(self) -> Mapping[str, Former]:
         """Query, key and value of spatial and temporal attention were once a single matrix, "qkv"."""
         found = {}
