@@ -25,7 +25,7 @@ SAMPLES, SAMPLE = 64, 2**14  # number of samples of a file in its fingerprint, a
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"}
 IfMissing = Literal["refuse", "fresh"]
 """Tensors of a network that a file lacks: an error, or they keep their values."""
-Missing = IfMissing | Literal["leave"]
+WhenMissing = IfMissing | Literal["leave"]
 """The same, or "leave": as "fresh", for files of networks that are given as many videos."""
 
 
@@ -59,7 +59,7 @@ class Origin(NamedTuple):
         return found.hexdigest()
 
 
-def read_weights(module: nn.Module, path: Path, *, missing: Missing = "refuse") -> list[str]:
+def read_weights(module: nn.Module, path: Path, *, missing: WhenMissing = "refuse") -> list[str]:
     """Load a safetensors file into a module, in the module's own dtype.
 
     Returns the names of tensors that keep their values because the file lacks them, if `missing` allows that. The file
@@ -108,7 +108,7 @@ def blend(network: Network, other: Network, style: Style) -> None:
                 value.lerp_(theirs[name], style.weight)
 
 
-def check_weights(module: nn.Module, path: Path, *, missing: Missing = "refuse") -> None:
+def check_weights(module: nn.Module, path: Path, *, missing: WhenMissing = "refuse") -> None:
     """Raise what `read_weights` would, from the file's header alone; the module may be on the "meta" device."""
     beside = [other.name for other in path.parent.glob("*") if other.suffix in PICKLES] if not path.is_file() else []
     if path.suffix in PICKLES or beside:
