@@ -141,7 +141,7 @@ SCHEMES: list[SamplingScheme] = [
     *(kind(step=step) for kind in (Autoregressive, LongRange, Adaptive, Pyramid) for step in (None, 1, 3)),
     *(Hierarchy(step=step, levels=levels) for levels in (2, 3) for step in (None, 1, 2, 5)),
     *(Pyramid(delay=delay) for delay in (1, 2, 7)),
-    *(Interpolation(skip=skip, step=step) for skip in (2, 3, 5) for step in (None, 1, 3)),
+    *(Interpolation(skip=skip, step=step) for skip in (None, 2, 3, 5) for step in (None, 1, 3)),
 ]
 
 
@@ -212,6 +212,8 @@ def test_sixteen_frames_become_seventy_six() -> None:
     first, *others = lists(Interpolation(skip=5), LongVideo(total=76, most=16))
     assert first == ([], [*range(0, 76, 5)])
     assert [block[0] for block in others] == [[s, s + 5, s + 10, s + 15] for s in range(0, 75, 15)]
+    assert lists(Interpolation(), LongVideo(total=76, most=16))[0] == first
+    assert lists(Interpolation(), LongVideo(total=9, most=4))[0] == ([], [0, 3, 6])
     assert [block[1] for block in others] == [
         [own for own in range(s, s + 15) if own % 5] for s in range(0, 75, 15)
     ]  # fmt: skip

@@ -7,6 +7,8 @@ from pydantic import Field
 
 from zoetrope.schemes import FrameBlock, LongVideo, SamplingScheme
 
+USUAL = 5  # Make-A-Video's
+
 
 class Interpolation(SamplingScheme):
     """Make every n-th frame, then those between, each block given the key frames around it.
@@ -15,21 +17,22 @@ class Interpolation(SamplingScheme):
     learnt both frame rates, and every n-th frame known, does both. Of 16 frames, a skip of 5 makes 76.
 
     Attributes:
-        skip: n; key frames further apart than the network sees follow each other, `step` at a time.
+        skip: n; None: 5, or fewer for a network that does not see two key frames then. Where there are more key frames
+            than the network sees, they follow each other, `step` at a time.
     """
 
-    skip: Annotated[int, Field(ge=2, le=10_000)] = 5
+    skip: Annotated[int, Field(ge=2, le=10_000)] | None = None
 
     def blocks(self, video: LongVideo) -> Iterator[FrameBlock]:
         """See `SamplingScheme.blocks`."""
-        if video.most <= self.skip:
+        skip = self.skip or max(2, min(USUAL, video.most - 1))
+        if video.most <= skip:
             raise ValueError(
-                f"{self.kind()}: expected a network of more frames than the skip of {self.skip}, "
-                f"got one of {video.most}"
+                f"{self.kind()}: expected a network of more frames than the skip of {skip}, got one of {video.most}"
             )
         done = set(video.given)
         anchor = max(done, default=0)
-        keys = range(anchor % self.skip, video.total, self.skip)
+        keys = range(anchor % skip, video.total, skip)
         if not done:
             yield FrameBlock((), tuple(keys[: video.most]))
             done.update(keys[: video.most])
