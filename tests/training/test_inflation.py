@@ -83,5 +83,7 @@ def test_sizes_that_cannot_begin_equal_are_named() -> None:
     assert other_size(still, unet) == "network: expected 'dit', as the weights are of, got 'video_unet'"
     assert other_size(config().framewise(), unet) is None
     assert other_size(config(head=16), unet, SILENT) == "base.network.head: expected 16, as the weights have, got 8"
+    other = config(levels=(STILL[0].with_(temporal=("attention",)), STILL[1]), fps=3.0)
+    assert other_size(other, unet) is None
     deep = config(levels=(*STILL, STILL[1]))
     assert other_size(deep, unet, SILENT) == "base.network.levels: expected 3, as the weights have, got 2"

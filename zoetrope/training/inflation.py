@@ -92,7 +92,7 @@ def other_size(theirs: NetworkConfig, stage: StageSpec, fields: Collection[str] 
     if ours.kind() != theirs.kind():
         return f"network: expected {theirs.kind()!r}, as the weights are of, got {ours.kind()!r}"
     for path, own, other in _differences(ours.to_json(), theirs.to_json()):
-        field = path.rpartition(".")[2]
+        field = [part for part in path.split(".") if not part.isdecimal()][-1]
         if field not in _FREE if fields is None else field in fields:
             return f"{stage.name}.network.{path}: expected {shown(other)}, as the weights have, got {shown(own)}"
     return None
@@ -101,14 +101,15 @@ def other_size(theirs: NetworkConfig, stage: StageSpec, fields: Collection[str] 
 SILENT = {"levels", "head"}
 """Fields of networks whose other values may leave all tensors as they are and yet mean another network."""
 
-_FREE = {"temporal", "join", "looks", "every", "positions", "fps", "relative", "guided", "checkpointing"}
+_TIME = {"temporal", "join", "looks", "every", "positions", "fps", "relative"}
+_FREE = _TIME | {"guided", "checkpointing", "rate", "picture_width", "region"}
 
 
 def _differences(ours: Any, theirs: Any, path: str = "") -> Iterable[tuple[str, Any, Any]]:
     """The paths at which two JSON values differ, with both."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
-        for name in ours.keys() & theirs.keys():
-            yield from sorted(_differences(ours[name], theirs[name], f"{path}.{name}".lstrip(".")), key=str)
+        for name in sorted(ours.keys() & theirs.keys()):
+            yield from _differences(ours[name], theirs[name], f"{path}.{name}".lstrip("."))
     elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
         for index, pair in enumerate(zip(ours, theirs, strict=True)):
             yield from _differences(*pair, f"{path}.{index}")
