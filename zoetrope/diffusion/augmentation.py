@@ -30,7 +30,7 @@ def blur(low_res: Tensor, sigma: Tensor) -> Tensor:
     """low_res (B, C, F, h, w), on its own grid, with each frame blurred by a Gaussian kernel of 3x3 pixels.
 
     sigma (B,) is the kernel's standard deviation in pixels; 0 leaves a video as it is. Beyond the edge frames
-    are mirrored [Ho et al. 2021, arXiv:2106.15282, Sec. 4.1].
+    are mirrored [Ho et al. 2021, arXiv:2106.15282, Sec. 4].
     """
     side = torch.exp(-0.5 / sigma.double().square())  # of the neighbour's weight to the middle's
     middle, side = (

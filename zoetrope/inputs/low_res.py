@@ -29,7 +29,7 @@ class LowRes(Input):
             Sec. 2.5]: 1 is up to pure noise, 0.5 up to as much noise as video. At 0 the stage sees only clean videos,
             also in sampling (`logsnr` None).
         blur: the share of training examples whose videos are blurred a little before they are resized, as generated
-            ones are less sharp than true ones; 0.5 in Cascaded Diffusion Models [arXiv:2106.15282, Sec. 4.1]. Sampling
+            ones are less sharp than true ones; 0.5 in Cascaded Diffusion Models [arXiv:2106.15282, Sec. 4]. Sampling
             never blurs.
     """
 
