@@ -85,7 +85,7 @@ def _train_base() -> TrainSpec:
         data=Toybox(pictures=True),
         weight="v",
         balance=True,
-        phases=(Phase(examples=216_000, batch=64, peak=2e-3),),
+        phases=(Phase(examples=200_000, batch=64, peak=2e-3),),
         optimizer="muon",
         clip=10.0,
         warm_up=3200,
