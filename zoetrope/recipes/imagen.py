@@ -139,7 +139,7 @@ def _training(stage: StageSpec) -> TrainSpec:
         crop=(256, 256) if stage.name == "ssr2" else None,
         warm_up=batch * 10_000,
         half_life=batch * 6_900,
-        accumulate=64,
+        accumulate=128,
         checkpoint_every=batch * 1000,
         sample_every=batch * 5000,
         log_every=batch * 10,
