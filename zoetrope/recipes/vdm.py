@@ -57,11 +57,11 @@ def made(name: str, shape: VideoShape, widths: tuple[int, ...], *, head: int, st
         prediction="eps",
         network=VideoUNetConfig(
             text_width=MiniLM().width,
-            embedding=_narrowed(1024, width, 64),
+            embedding=narrowed(1024, width, 64),
             head=head,
             fps=shape.fps,
             levels=tuple(
-                _level(_narrowed(level, width, head), attends=index >= len(widths) - ATTENDS)
+                _level(narrowed(level, width, head), attends=index >= len(widths) - ATTENDS)
                 for index, level in enumerate(widths)
             ),
         ),
@@ -79,7 +79,8 @@ def made(name: str, shape: VideoShape, widths: tuple[int, ...], *, head: int, st
     )
 
 
-def _narrowed(channels: int, width: float, step: int) -> int:
+def narrowed(channels: int, width: float, step: int) -> int:
+    """Channels times `width`, to the nearest multiple of `step`, and one step at least."""
     return max(step, round(channels * width / step) * step)
 
 

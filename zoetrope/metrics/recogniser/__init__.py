@@ -59,6 +59,16 @@ def recognise(frames: NDArray[Any], fps: float) -> Recognised:
     return _describe(video, behind, foreground.largest_blob(foreground.foreground(video, behind)), fps)
 
 
+def recognise_picture(picture: NDArray[Any]) -> Recognised:
+    """What a single picture (H, W, 3) of one object shows, uint8 or floats in [0, 1]; it has no motion.
+
+    Raises ValueError for another shape or range of `picture`.
+    """
+    if picture.ndim != 3:
+        raise ValueError(f"picture: expected shape (H, W, 3), got {picture.shape}")
+    return recognise(picture[None], 1.0)
+
+
 def recognise_pair(frames: NDArray[Any], fps: float) -> tuple[Recognised, Recognised, str | None]:
     """Two objects of different colours, and where the first stands to the second: left, right, above or below.
 
