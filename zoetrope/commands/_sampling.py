@@ -86,6 +86,15 @@ Frames = Annotated[
     int | None,
     typer.Option(help="Frames of the first stage's video; the others add theirs by their usual factors. [the model's]"),
 ]
+WindowsAsked = Annotated[
+    str | None,
+    typer.Option(
+        "--windows",
+        metavar="FRAMES[:OVERLAP]",
+        help="Windows that the first stage's network sees of a video of more --frames, and the others' in proportion; "
+        "they agree at every step. [overlap 2]",
+    ),
+]
 Rate = Annotated[float | None, typer.Option("--fps", help="Frame rate of the first stage's video. [the model's]")]
 
 
@@ -103,6 +112,7 @@ class SamplingOptions(NamedTuple):
     size: str | None = None
     frames: int | None = None
     fps: float | None = None
+    windows: str | None = None
 
 
 class Record(NamedTuple):
@@ -151,13 +161,15 @@ def opened(names: Sequence[str] | None, asked: SamplingOptions, talk: Talk | Non
 
     from zoetrope.cascade.grid import far_from, on_grid
     from zoetrope.cascade.tuning import Tuning, tuned
+    from zoetrope.cascade.windows import windows_told
     from zoetrope.models.opening import open_model
 
     model = open_model(names or ["mini"])
     if asked.teacher:
         model = model.originals()
     fields = changes(asked.sets)
-    tuning = Tuning(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, fields=fields)
+    windows = windows_told(asked.windows)
+    tuning = Tuning(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, windows=windows, fields=fields)
     spec = on_grid(tuned(model.spec, tuning), size=size, frames=asked.frames, fps=asked.fps)
     for old, new in zip(model.spec.stages, spec.stages, strict=False):
         if old.name != new.name:

@@ -39,6 +39,7 @@ from zoetrope.commands._sampling import (
     Steps,
     TeacherFlag,
     Until,
+    WindowsAsked,
     about,
     about_start,
     expect_text,
@@ -165,6 +166,7 @@ def generate(
     size: Sizes = None,
     frames: Frames = None,
     fps: Rate = None,
+    windows: WindowsAsked = None,
     seconds: Seconds = None,
     scheme: SchemeName = None,
     count: Count = 1,
@@ -187,7 +189,7 @@ def generate(
     numbers = _numbers(count, sample)
     for text in [*texts, *([] if negative is None else [negative])]:
         expect_text("prompt", text)
-    asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, None, frames, fps)
+    asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, None, frames, fps, windows)
     begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume)
     jobs = [Job(text, number, negative) for text in (texts or (None,)) for number in numbers]

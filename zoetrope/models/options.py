@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, SupportsIndex, TypedDict, cast, get_
 
 from pydantic import ConfigDict, Field, InstanceOf, NonNegativeInt, PositiveFloat, PositiveInt, create_model
 
+from zoetrope.cascade.windows import Windows
 from zoetrope.config import Config
 from zoetrope.models.progress import Progress
 from zoetrope.video import Video
@@ -22,6 +23,9 @@ class Options(TypedDict, total=False):
         seed: equal seeds give equal videos; default 0.
         size: (height, width) of the first stage's videos, in pixels; frames: their number; fps: frames per second. The
             stages after it multiply these by their usual factors.
+        windows: frames, or (frames, overlap), that the first stage's network sees at once of a longer video, and the
+            other stages' in proportion: windows agree at every step [Bar-Tal et al. 2023, arXiv:2302.08113]. Or a
+            `zoetrope.cascade.windows.Windows`, which divides pictures too.
         until: the last stage to run.
         video: a video to start from, of the shape of a stage's output: only the stages after it run. after: that stage.
         known: pictures and clips that frames of the videos are, which come back exactly: {0: picture, -1: picture,
@@ -45,6 +49,7 @@ class Options(TypedDict, total=False):
     size: tuple[PositiveInt, PositiveInt] | None
     frames: PositiveInt | None
     fps: PositiveFloat | None
+    windows: PositiveInt | tuple[PositiveInt, NonNegativeInt] | InstanceOf[Windows] | None
     until: str | None
     video: InstanceOf[Video] | None
     after: str | None
