@@ -137,6 +137,11 @@ def drawn(stage: StageSpec, draw: Draw) -> StageSpec:
         raise ValueError(
             f"stage {stage.name!r}: known.low_res: expected none, {method.kind()!r} takes known frames alone"
         )
+    if draw.known.mask is not None and not method.in_part:
+        raise ValueError(
+            f"stage {stage.name!r}: known.mask: expected none, {method.kind()!r} takes whole frames; replacement and "
+            "reconstruction take parts"
+        )
     try:
         draw.known.check(len(draw.samples), stage.network.channels, stage.shape.sizes)
     except ValueError as error:

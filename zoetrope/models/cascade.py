@@ -343,8 +343,8 @@ class Cascade:
                 del now  # free this step's x_hat before the next is made
 
     def _run(self, stage: StageSpec, given: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
-        """Sample one stage; its network is in memory only meanwhile. A stage whose frames are all known is not run."""
-        if draw.known is not None and bool(draw.known.frames.all()):
+        """Sample one stage; its network is in memory only meanwhile. One of which all is known is not run."""
+        if draw.known is not None and draw.known.complete:
             x_hat = draw.known.values.to(self.device)
             yield Progress(stage=stage.name, step=1, steps=1, shape=stage.shape, x_hat=x_hat)
             return
