@@ -43,7 +43,7 @@ def test_known_pixels_of_a_picture_are_as_good_as_known_frames_of_a_video(sample
 
 
 def test_a_mask_that_moves_leads_towards_the_conditional_mean() -> None:
-    """A hole that moves by a pixel a frame: the given pixels are exact, and reconstruction comes nearer than neglect."""
+    """A hole that moves by a pixel a frame: given pixels are exact, and reconstruction comes nearer."""
     frames, width = 4, 6
     mask = torch.ones(frames, 1, width, dtype=torch.bool)
     for frame in range(frames):
@@ -113,7 +113,7 @@ def test_masks_that_do_not_fit() -> None:
         Known(known.frames, known.video, mask=torch.ones(3, 8, 11, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"known.mask: expected bool, got torch.float32"):
         Known(known.frames, known.video, mask=torch.ones(3, 8, 12))
-    with pytest.raises(ValueError, match="'line': known.mask: expected none, 'learnt' takes whole frames"):
+    with pytest.raises(ValueError, match=r"'line': known.mask: expected none, 'learnt' takes whole"):
         stage_video(stage(Learnt()), awake(NETWORK), Conditioning(), None, Draw(seed=0, samples=[0, 1], known=known))
     video = torch.zeros(2, 3, 4, 8, 12)
     Known(frames, video, mask=torch.zeros(4, 8, 12, dtype=torch.bool)).check(2, 3, SHAPE.sizes)

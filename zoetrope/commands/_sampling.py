@@ -197,6 +197,20 @@ def expect_text(what: str, text: str) -> None:
             raise ValueError(f"{what}: expected text, got {letter!a}, which is no letter, at place {place}")
 
 
+def expect_guided(stages: "Sequence[StageSpec]", negative: str | None, guidance: float | None) -> None:
+    """Raise ValueError if no stage is guided, or if a distilled one would ignore the negative prompt."""
+    for stage in stages:
+        if negative is not None and stage.network.guided and any(stage.sampling.weights()):
+            raise ValueError(f"--negative: stage {stage.name!r} is distilled, without negative prompts; use --teacher")
+    if any(weight for stage in stages for weight in stage.sampling.weights()):
+        return
+    if negative is not None:
+        raise ValueError("--negative: expected a stage that is guided, got none among those to run; give --guidance")
+    if guidance:
+        path = f"{stages[0].name}.sampling.guidance"
+        raise ValueError(f"--guidance: none of the stages to run is guided as it is; --set {path}={guidance:g} does it")
+
+
 def warn_of_cuts(talk: Talk, cascade: "Cascade", texts: Iterable[str]) -> None:
     """Warn about texts that the encoder truncates."""
     for text in dict.fromkeys(texts):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from zoetrope.commands._ending import interrupted_saying
-from zoetrope.commands._known import KnownAsked, KnownFiles, LowRes, MethodName, MethodWeight
+from zoetrope.commands._known import KnownAsked, KnownFiles, LowRes, Mask, MethodName, MethodWeight
 from zoetrope.commands._long import LongJob, SchemeName, Seconds, make, method_named, scheme_named
 from zoetrope.commands._options import (
     MOST_MADE,
@@ -42,6 +42,7 @@ from zoetrope.commands._sampling import (
     WindowsAsked,
     about,
     about_start,
+    expect_guided,
     expect_text,
     finished,
     opened,
@@ -53,7 +54,7 @@ from zoetrope.commands._sizes import in_one_go, in_sizes
 from zoetrope.commands._talk import Bars, Talk
 
 if TYPE_CHECKING:
-    from zoetrope.cascade.spec import CascadeSpec, StageSpec
+    from zoetrope.cascade.spec import CascadeSpec
     from zoetrope.cascade.start import Footage, Start
     from zoetrope.commands._outputs import Outputs, StageOutputs
     from zoetrope.models.cascade import Cascade
@@ -155,6 +156,7 @@ def generate(
     after: After = None,
     fit: FitName = "exact",
     known: KnownFiles = None,
+    mask: Mask = None,
     low_res: LowRes = None,
     known_method: MethodName = None,
     known_weight: MethodWeight = None,
@@ -185,15 +187,12 @@ def generate(
     quiet: Quiet = False,
 ) -> None:
     """Make videos of prompts."""
-    texts = [*(prompts or []), *(prompts_in(prompts_file) if prompts_file else [])]
-    numbers = _numbers(count, sample)
-    for text in [*texts, *([] if negative is None else [negative])]:
-        expect_text("prompt", text)
+    texts, numbers = _texts(prompts, prompts_file, negative), _numbers(count, sample)
     asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, None, frames, fps, windows)
     begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume)
-    jobs = [Job(text, number, negative) for text in (texts or (None,)) for number in numbers]
-    told = KnownAsked(known, low_res, known_method, known_weight, fit)
+    jobs = [Job(text, number, negative) for text in texts for number in numbers]
+    told = KnownAsked(known, low_res, known_method, known_weight, fit, mask)
     work = Work(model, until, bytes_named(memory) if memory else None, values_named("--given", given), told)
 
     def make(talk: Talk, asked: SamplingOptions, out: str | None) -> None:
@@ -235,7 +234,7 @@ def _generate(
     if not target.resume:  # report unwritable names before checking weights
         outputs = Outputs(target.out, prompts, stages[-1].shape.frames)
     negative = jobs[0].negative
-    _expect_guided(stages, negative, asked.guidance if footage else None)
+    expect_guided(stages, negative, asked.guidance if footage else None)
     cascade = ready(model, stages, asked)
     told = {**about(cascade, stages, asked.seed), "cascade": digest_of(model.spec, stages)}
     if begin.source and footage:
@@ -284,7 +283,7 @@ def _generate_long(
     model = opened(work.model, asked, talk)
     _expect_prompts(model.spec, jobs)
     stages = stages_after(model.spec, None, work.until)
-    _expect_guided(stages, jobs[0].negative, None)
+    expect_guided(stages, jobs[0].negative, None)
     cascade = ready(model, stages, asked)
     how_known = method_named(work.known.method, work.known.weight)
     base = Long(
@@ -295,6 +294,14 @@ def _generate_long(
     titles = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
     long = [LongJob(wanted, None, job._asdict()) for wanted, job in zip(own, jobs, strict=True)]
     make(talk, cascade, long, target.out, titles, target.resume)
+
+
+def _texts(prompts: list[str] | None, file: str | None, negative: str | None) -> Sequence[str | None]:
+    """The prompts, of the command and of the file. Raises ValueError for one that is no text."""
+    texts = [*(prompts or []), *(prompts_in(file) if file else [])]
+    for text in [*texts, *([] if negative is None else [negative])]:
+        expect_text("prompt", text)
+    return texts or (None,)
 
 
 def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:
@@ -332,20 +339,6 @@ def _expect_prompts(spec: "CascadeSpec", jobs: Sequence[Job]) -> None:
         raise ValueError('expected a prompt, such as: zoetrope generate "a red ball rolls to the left"')
     if spec.text is None and given is not None:
         raise ValueError(f"{spec.name} is told no text; expected no prompt, got {given!r}")
-
-
-def _expect_guided(stages: "Sequence[StageSpec]", negative: str | None, guidance: float | None) -> None:
-    """Raise ValueError if no stage is guided, or if a distilled one would ignore the negative prompt."""
-    for stage in stages:
-        if negative is not None and stage.network.guided and any(stage.sampling.weights()):
-            raise ValueError(f"--negative: stage {stage.name!r} is distilled, without negative prompts; use --teacher")
-    if any(weight for stage in stages for weight in stage.sampling.weights()):
-        return
-    if negative is not None:
-        raise ValueError("--negative: expected a stage that is guided, got none among those to run; give --guidance")
-    if guidance:
-        path = f"{stages[0].name}.sampling.guidance"
-        raise ValueError(f"--guidance: none of the stages to run is guided as it is; --set {path}={guidance:g} does it")
 
 
 def _run(talk: Talk, making: Making, outputs: "Outputs", stage_outputs: "StageOutputs") -> list[dict[str, Any]]:

@@ -176,7 +176,7 @@ class Cascade:
 
         `count` is the number of videos per prompt, consecutive in the list. The other options, all by keyword, are
         those of `zoetrope.models.options.Options`: negative, steps, guidance, sampler, seed, size, frames, fps,
-        windows, until, video, after, known, low_res, known_method, known_weight, fit, memory, batch and progress.
+        windows, until, video, after, known, mask, low_res, known_method, known_weight, fit, memory, batch and progress.
 
             cascade.generate("a red star moving down", steps=4, guidance=2.0, seed=3)
             cascade.generate(["fog", "rain"], count=2, until="ssr1", progress=lambda now: print(now.stage, now.step))
@@ -209,7 +209,7 @@ class Cascade:
         )
         stages = stages_after(self.spec, None if start is None else start.stage, asked.until)
         ways = {"method": asked.known_method, "weight": asked.known_weight, "fit": asked.fit}
-        return known_frames(stages, asked.known, low_res=asked.low_res, **ways)
+        return known_frames(stages, asked.known, low_res=asked.low_res, mask=asked.mask, **ways)
 
     def _generated_batch(
         self, jobs: Sequence[tuple[str | None, int]], place: int, asked: Any, known: GivenFrames | None
@@ -334,8 +334,8 @@ class Cascade:
                 self._texts.release()
             expect_memory(stages, len(prompts), text_length(text), memory, self.device)
         for place, stage in enumerate(stages):
-            asked = conditioning_of(stage, given, len(prompts)).to(self.device, torch.float32)
             own = replace(draw, known=known.of(stage, len(prompts), first=place == 0)) if known else draw
+            asked = conditioning_of(stage, given, len(prompts), own.known).to(self.device, torch.float32)
             for now in self._run(stage, text | asked, video, own):
                 yield now
                 if now.done:

@@ -31,6 +31,8 @@ class Options(TypedDict, total=False):
         known: pictures and clips that frames of the videos are, which come back exactly: {0: picture, -1: picture,
             "0:8": clip}. Numbers count the frames of the video that comes out, negative ones from its end. A picture is
             a `Video`, an array (H, W, 3) uint8 or a file, see `zoetrope.models.known.known_frames`.
+        mask: which parts of known frames are known: black or False ones; white or True ones are made. A picture for all
+            frames, or one for each, see `zoetrope.models.known.known_frames`.
         low_res: a video of fewer frames or pixels that the first stage's must agree with; by reconstruction only.
         known_method: how a first stage that has not learnt known frames agrees with them: "reconstruction", through the
             gradient of its network, or "replacement", which hardly does. known_weight: the weight of reconstruction.
@@ -54,6 +56,7 @@ class Options(TypedDict, total=False):
     video: InstanceOf[Video] | None
     after: str | None
     known: dict[Any, Any] | None
+    mask: Any
     low_res: InstanceOf[Video] | None
     known_method: str | None
     known_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
