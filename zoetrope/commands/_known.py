@@ -36,7 +36,7 @@ Mask = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Which parts of --known frames are known, black, and which are made, white: a picture, or one for each frame.",
+        help="Which parts of --known frames are known, black, and which are made, white. A picture, or one a frame.",
     ),
 ]
 MethodName = Annotated[
