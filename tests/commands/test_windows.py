@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -61,10 +62,10 @@ def test_windows_that_cannot_be(cli: Cli, model: Path, asked: str, told: str) ->
 
 def test_from_python(model: Path) -> None:
     cascade = Cascade.from_pretrained(model)
-    asked = {"until": "base", "frames": 12}
-    made = cascade.generate("fog", windows=(4, 1), **asked)  # type: ignore[arg-type]
-    same = cascade.generate("fog", windows=Windows(frames=4, overlap=1), **asked)  # type: ignore[arg-type]
+    asked: dict[str, Any] = {"until": "base", "frames": 12}
+    made = cascade.generate("fog", windows=(4, 1), **asked)
+    same = cascade.generate("fog", windows=Windows(frames=4, overlap=1), **asked)
     assert len(made.frames) == 12 and np.array_equal(made.frames, same.frames)
-    assert not np.array_equal(made.frames, cascade.generate("fog", **asked).frames)  # type: ignore[arg-type]
+    assert not np.array_equal(made.frames, cascade.generate("fog", **asked).frames)
     with pytest.raises(ValueError, match="windows"):
-        cascade.generate("fog", windows="many", **asked)  # type: ignore[arg-type]
+        cascade.generate("fog", windows="many", **asked)
