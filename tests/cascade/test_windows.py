@@ -38,7 +38,7 @@ from zoetrope.shapes import VideoShape, Window
 CPU = torch.device("cpu")
 LEVEL = NoiseLevel.variance_preserving(torch.zeros(2))
 SHAPE = VideoShape(frames=10, height=8, width=12, fps=4)
-CONV = Level(width=8, temporal="convolution")
+CONV = Level(width=8, temporal=("convolution",))
 
 
 def unet(*levels: Level, **fields: Any) -> VideoUNetConfig:
@@ -46,7 +46,7 @@ def unet(*levels: Level, **fields: Any) -> VideoUNetConfig:
 
 
 STILL = unet(Level(width=8), Level(width=8, spatial_attention=True))
-MOVING = unet(CONV, Level(width=8, temporal="attention"))
+MOVING = unet(CONV, Level(width=8, temporal=("attention",)))
 
 
 def stage_of(
@@ -182,7 +182,7 @@ def test_a_single_step_never_writes_into_what_the_next_window_reads() -> None:
 MOST = VideoShape(frames=64, height=32, width=32, fps=8)
 
 
-@pytest.mark.parametrize("network", [unet(CONV, CONV), unet(Level(width=8, temporal="attention"))])
+@pytest.mark.parametrize("network", [unet(CONV, CONV), unet(Level(width=8, temporal=("attention",)))])
 @pytest.mark.parametrize("width", [None, 16])
 def test_memory_is_that_of_a_window_and_known_before(network: VideoUNetConfig, width: int | None) -> None:
     whole = stage_of(network, None, MOST)

@@ -68,4 +68,4 @@ def test_from_python(model: Path) -> None:
     assert len(made.frames) == 12 and np.array_equal(made.frames, same.frames)
     assert not np.array_equal(made.frames, cascade.generate("fog", **asked).frames)
     with pytest.raises(ValueError, match="windows"):
-        cascade.generate("fog", windows="many", **asked)
+        cascade.generate("fog", windows="many", **asked)  # type: ignore[call-overload]

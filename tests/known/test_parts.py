@@ -70,7 +70,8 @@ SHAPE = VideoShape(frames=4, height=8, width=12, fps=4)
 
 
 def stage(method: Method, **sampling: Any) -> StageSpec:
-    spec = SamplingSpec(**{"steps": 3, "known": method} | sampling)
+    fields: dict[str, Any] = {"steps": 3, "known": method} | sampling
+    spec = SamplingSpec(**fields)
     return StageSpec(name="line", shape=SHAPE, inputs=(), network=NETWORK, sampling=spec)
 
 

@@ -43,7 +43,7 @@ def test_what_is_known_of_an_example(task: RegionTask) -> None:
     moved = 0
     for seed in range(40):
         mask = known_mask(task, SIZES, drawn(seed))
-        assert mask.shape == SIZES and mask.dtype == torch.bool and mask.any() and not mask.all()
+        assert tuple(mask.shape) == SIZES and mask.dtype == torch.bool and mask.any() and not mask.all()
         assert torch.equal(mask, known_mask(task, SIZES, drawn(seed)))
         if task == "first_frame":
             assert mask[0].all() and not mask[1:].any()
@@ -57,6 +57,13 @@ def test_what_is_known_of_an_example(task: RegionTask) -> None:
         assert len(areas) == 1, "the box has one size"
         moved += bool((own != own[0]).any())
     assert (10 < moved < 35) if task in ("inpainting", "outpainting") else moved == 0
+
+
+@pytest.mark.parametrize("task", get_args(RegionTask))
+def test_something_is_left_to_make_of_a_picture(task: RegionTask) -> None:
+    masks = [known_mask(task, (1, 16, 24), drawn(seed)) for seed in range(20)]
+    assert not any(mask.all() for mask in masks)
+    assert any(mask.any() for mask in masks) == (task != "first_frame")
 
 
 def examples(x: Tensor, seed: int) -> Examples:
@@ -82,7 +89,7 @@ NETWORK = VideoUNetConfig(
     region=True,
     embedding=16,
     head=8,
-    levels=(Level(width=16, temporal="convolution"), Level(width=16)),
+    levels=(Level(width=16, temporal=("convolution",)), Level(width=16)),
 )
 SHAPE = VideoShape(frames=3, height=8, width=8, fps=4)
 STAGE = StageSpec(

@@ -89,8 +89,8 @@ def test_a_picture_for_all_frames_and_a_mask_of_each(tmp_path: Path) -> None:
     pictures = np.repeat(masks[..., None], 3, -1).astype(np.uint8) * 255
     Video(pictures, 4).save(f"{tmp_path}/masks/")
     Video(picture[None], 4).save(tmp_path / "still.png")
-    ways = [pictures, Video(pictures, 4), masks.astype(np.uint8) * 255, tmp_path / "masks", np.where(masks, 128, 127)]
-    ways[-1] = ways[-1].astype(np.uint8)
+    grey = np.where(masks, 128, 127).astype(np.uint8)
+    ways = [pictures, Video(pictures, 4), masks.astype(np.uint8) * 255, tmp_path / "masks", grey]
     for way in ways:
         again = RECONSTRUCTING.generate("fog", known={":": tmp_path / "still.png"}, mask=way).frames
         assert np.array_equal(again, made), way

@@ -80,7 +80,7 @@ class KnownAsked(NamedTuple):
         at_least("--known-weight", self.weight, 0)
         places = _places(self.known) if self.known else None
         low_res = None if self.low_res is None else read(os.path.expanduser(self.low_res))
-        ways = {"method": self.method, "weight": self.weight, "fit": fit_named(self.fit)}
+        ways: dict[str, Any] = {"method": self.method, "weight": self.weight, "fit": fit_named(self.fit)}
         mask = None if self.mask is None else os.path.expanduser(self.mask)
         made = known_frames(stages, places, low_res=low_res, mask=mask, **ways)
         if made is not None:

@@ -80,7 +80,7 @@ def known_mask(task: RegionTask, sizes: tuple[int, int, int], draw: torch.Genera
     else:
         box = _box(sizes, draw, moves=task != "cinemagraph")
         mask = box if task == "outpainting" else ~box
-    if task in ("first_frame", "cinemagraph"):
+    if task in ("first_frame", "cinemagraph") and sizes[0] > 1:  # of a picture something is left to make
         mask[0] = True
     return mask
 
