@@ -136,6 +136,16 @@ def test_a_window_as_long_as_the_video_is_the_whole_run() -> None:
     assert not torch.allclose(shorter, whole, atol=1e-3)
 
 
+def test_a_static_threshold_clips_the_mean() -> None:
+    """Not each window, whose clipped answers have another mean."""
+    bare, clipped = (
+        made(stage_of(MOVING, Windows(frames=6, overlap=4), steps=1, threshold=threshold))
+        for threshold in (None, "static")
+    )
+    assert bare.abs().max() > 1.5
+    assert torch.equal(clipped, bare.clamp(-1, 1))
+
+
 def test_plain_windows_are_runs_of_their_own() -> None:
     """Without an overlap, each window is what a run over its frames with their noise makes."""
     windows = Windows(frames=5, overlap=0)
