@@ -56,11 +56,11 @@ def stage_of(
     return StageSpec(name="line", shape=shape, inputs=(), network=network, sampling=spec)
 
 
-def made(spec: StageSpec, layout: Layout | None = None, count: int = 2, **draw: Any) -> Tensor:
+def made(spec: StageSpec, layout: Layout | None = None, count: int = 2, scale: float = 0.2, **draw: Any) -> Tensor:
     network = spec.network.build().eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(1)
     for parameter in network.parameters():
-        parameter.copy_(0.2 * torch.randn(parameter.shape, generator=generator))
+        parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
     numbers = list(range(count))
     return stage_video(spec, network, Conditioning(), None, Draw(seed=3, samples=numbers, layout=layout, **draw))
 
@@ -138,10 +138,8 @@ def test_a_window_as_long_as_the_video_is_the_whole_run() -> None:
 
 def test_a_static_threshold_clips_the_mean() -> None:
     """Not each window, whose clipped answers have another mean."""
-    bare, clipped = (
-        made(stage_of(MOVING, Windows(frames=6, overlap=4), steps=1, threshold=threshold))
-        for threshold in (None, "static")
-    )
+    specs = [stage_of(MOVING, Windows(frames=6, overlap=4), steps=1, threshold=each) for each in (None, "static")]
+    bare, clipped = (made(spec, scale=0.5) for spec in specs)
     assert bare.abs().max() > 1.5
     assert torch.equal(clipped, bare.clamp(-1, 1))
 
