@@ -42,9 +42,10 @@ def on_grid(
 def far_from(trained: CascadeSpec, asked: CascadeSpec) -> str:
     """How the first stage's grid differs from its grids in training, where by more than a factor of `FAR`; else "".
 
+    What its network sees at once counts, so a longer video in windows does not differ.
     With several grids it may lie anywhere between them, but its frames should not have many more pixels than theirs.
     """
-    stage, new = trained.stages[0], asked.stages[0].shape
+    stage, new = trained.stages[0], asked.stages[0].seen
     known, differences = stage.grids or (stage.shape,), list[str]()
     names = {"frames": "frames", "height": "pixels high", "width": "pixels wide", "fps": "frames a second"}
     for field, what in names.items():
@@ -67,7 +68,7 @@ def _refusal(spec: CascadeSpec, first: VideoShape, begun: VideoShape) -> str | N
     for stage in spec.stages:
         shape = _grown(stage.shape, first, begun)
         try:
-            stage.network.check(*shape.sizes)
+            stage.network.check(*stage.sampling.seen(shape).sizes)
         except ValueError as error:
             return f"stage {stage.name!r} would make {shape}: {str(error).partition(';')[0]}"
     return None

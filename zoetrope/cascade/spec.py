@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from zoetrope.cascade.migration import cascade_of_today, guidance_of, stage_of_today
 from zoetrope.cascade.noise import Scheme
+from zoetrope.cascade.windows import Windows
 from zoetrope.conditioning import Weight
 from zoetrope.config import Config, parse_json, unknown
 from zoetrope.diffusion.prediction import Prediction
@@ -23,7 +24,7 @@ from zoetrope.samplers import Sampler
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.schedules import Schedule, with_type
 from zoetrope.schedules.cosine import Cosine
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
 from zoetrope.text import TextEncoder
 
 MOST_STEPS = 100_000
@@ -45,6 +46,7 @@ class SamplingSpec(Config):
         known: how it is made to agree with known frames, if some are given; None: it was not made for them.
         shared_noise: whether all frames of a video get the same noise. A stage that enlarges each frame on its own then
             invents the same details in all of them [Singer et al. 2022, arXiv:2209.14792, Sec. 3.2].
+        windows: what its network sees at once, at every step; None: whole videos.
     """
 
     sampler: Sampler = DDIM()
@@ -55,6 +57,7 @@ class SamplingSpec(Config):
     keep_frames: bool = False
     known: Method | None = None
     shared_noise: bool = False
+    windows: Windows | None = None
 
     @field_validator("guidance", mode="before")
     @classmethod
@@ -69,6 +72,10 @@ class SamplingSpec(Config):
     def length(self) -> int:
         """How many steps the stage's routine yields."""
         return self.routine.length(self.steps)
+
+    def seen(self, shape: VideoShape) -> VideoShape:
+        """The grid of what the network sees at once of a video: a window, or the whole."""
+        return shape if self.windows is None else self.windows.seen(shape)
 
     @property
     def guided(self) -> bool:
@@ -147,6 +154,16 @@ class StageSpec(Config):
         return next((each.source for each in self.inputs if each.source is not None), None)
 
     @property
+    def seen(self) -> VideoShape:
+        """The grid of what its network sees at once in sampling: a window, or the whole video."""
+        return self.sampling.seen(self.shape)
+
+    @property
+    def windows(self) -> list[Window]:
+        """What its network sees of a video, window by window."""
+        return [Window.whole(self.shape)] if self.sampling.windows is None else self.sampling.windows.of(self.shape)
+
+    @property
     def all_inputs(self) -> tuple[Input, ...]:
         """All inputs of its network: the stage's, and the guidance weight where it was distilled to take one."""
         if not self.network.guided:
@@ -187,8 +204,9 @@ class StageSpec(Config):
     def _fits(self) -> Self:
         if (pixels := math.prod(self.shape.sizes)) > MOST_PIXELS:
             raise ValueError(f"stage {self.name!r}: expected at most {MOST_PIXELS:,} pixels, got {pixels:,}")
-        self.network.check(self.shape.frames, self.shape.height, self.shape.width)
+        self.network.check(*self.seen.sizes)
         self._expect_inputs()
+        self._expect_windows()
         if self.sampling.keep_frames and not self._adds_frames_alone:
             raise ValueError(f"stage {self.name!r}: sampling.keep_frames is for stages that only add frames between")
         if self.network.predicts not in (None, self.prediction):
@@ -200,6 +218,15 @@ class StageSpec(Config):
         if self.network.guided != (self.distilled is not None and self.distilled.weights[1] > 0):
             raise ValueError(f"stage {self.name!r}: guided = true belongs to a network distilled for guidance")
         return self
+
+    def _expect_windows(self) -> None:
+        """Raise ValueError for windows that do not fit the stage."""
+        if self.sampling.windows is None:
+            return
+        try:
+            self.sampling.windows.check(self.shape, self.source)
+        except ValueError as error:
+            raise ValueError(f"stage {self.name!r}: sampling.{error}") from None
 
     def _expect_inputs(self) -> None:
         """Raise ValueError unless the inputs are those that the network reads, each once, and fit the stage's shape."""

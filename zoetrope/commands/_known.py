@@ -32,6 +32,13 @@ LowRes = Annotated[
         "reconstruction.",
     ),
 ]
+Mask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Which parts of --known frames are known, black, and which are made, white. A picture, or one a frame.",
+    ),
+]
 MethodName = Annotated[
     str | None,
     typer.Option(
@@ -54,11 +61,12 @@ class KnownAsked(NamedTuple):
     method: str | None
     weight: float | None
     fit: str
+    mask: str | None = None
 
     @property
     def given(self) -> bool:
         """Whether anything is known."""
-        return bool(self.known or self.low_res)
+        return bool(self.known or self.low_res or self.mask)
 
     def frames(self, stages: "Sequence[StageSpec]", teachers: "Sequence[StageSpec]") -> "GivenFrames | None":
         """What is known of the videos that the stages make.
@@ -72,9 +80,9 @@ class KnownAsked(NamedTuple):
         at_least("--known-weight", self.weight, 0)
         places = _places(self.known) if self.known else None
         low_res = None if self.low_res is None else read(os.path.expanduser(self.low_res))
-        made = known_frames(
-            stages, places, low_res=low_res, method=self.method, weight=self.weight, fit=fit_named(self.fit)
-        )
+        ways: dict[str, Any] = {"method": self.method, "weight": self.weight, "fit": fit_named(self.fit)}
+        mask = None if self.mask is None else os.path.expanduser(self.mask)
+        made = known_frames(stages, places, low_res=low_res, mask=mask, **ways)
         if made is not None:
             made.stages(stages, teachers)
         return made
@@ -86,6 +94,9 @@ class KnownAsked(NamedTuple):
         if known.low_res is not None:
             content.update(known.low_res.frames.tobytes())
             told["low_res"] = self.low_res
+        if known.mask is not None:
+            content.update(known.mask.tobytes())
+            told["mask"] = self.mask
         method = {} if known.method is None else {"method": known.method.to_json()}
         return {**told, **method, "id": content.hexdigest()}
 

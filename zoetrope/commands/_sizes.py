@@ -79,7 +79,7 @@ def in_one_go(
         return None
     for frames in sorted(range(1, round(longest * FAR) + 1), key=lambda count: abs(count - wanted)):
         try:
-            stage.network.check(frames, stage.shape.height, stage.shape.width)
+            stage.network.check(*stage.sampling.seen(stage.shape.with_(frames=frames)).sizes)
         except ValueError:
             continue
         if frames != wanted:

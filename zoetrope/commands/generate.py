@@ -9,7 +9,7 @@ import typer
 
 from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._jobs import Job, jobs_of
-from zoetrope.commands._known import KnownAsked, KnownFiles, LowRes, MethodName, MethodWeight
+from zoetrope.commands._known import KnownAsked, KnownFiles, LowRes, Mask, MethodName, MethodWeight
 from zoetrope.commands._long import LongJob, SchemeName, Seconds, make, method_named, scheme_named
 from zoetrope.commands._options import (
     Device,
@@ -40,8 +40,10 @@ from zoetrope.commands._sampling import (
     StyleWeight,
     TeacherFlag,
     Until,
+    WindowsAsked,
     about,
     about_start,
+    expect_guided,
     finished,
     opened,
     ready,
@@ -52,7 +54,7 @@ from zoetrope.commands._sizes import in_one_go, in_sizes
 from zoetrope.commands._talk import Bars, Talk
 
 if TYPE_CHECKING:
-    from zoetrope.cascade.spec import CascadeSpec, StageSpec
+    from zoetrope.cascade.spec import CascadeSpec
     from zoetrope.cascade.start import Footage, Start
     from zoetrope.commands._outputs import Outputs, StageOutputs
     from zoetrope.models.cascade import Cascade
@@ -146,6 +148,7 @@ def generate(
     after: After = None,
     fit: FitName = "exact",
     known: KnownFiles = None,
+    mask: Mask = None,
     low_res: LowRes = None,
     known_method: MethodName = None,
     known_weight: MethodWeight = None,
@@ -157,6 +160,7 @@ def generate(
     size: Sizes = None,
     frames: Frames = None,
     fps: Rate = None,
+    windows: WindowsAsked = None,
     seconds: Seconds = None,
     scheme: SchemeName = None,
     count: Count = 1,
@@ -179,10 +183,10 @@ def generate(
     """Make videos of prompts."""
     jobs = jobs_of(prompts, prompts_file, negative, (count, sample))
     asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, None, frames, fps)
-    asked = asked._replace(style=style, style_weight=style_weight)
+    asked = asked._replace(style=style, style_weight=style_weight, windows=windows)
     begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume)
-    told = KnownAsked(known, low_res, known_method, known_weight, fit)
+    told = KnownAsked(known, low_res, known_method, known_weight, fit, mask)
     work = Work(model, until, bytes_named(memory) if memory else None, values_named("--given", given), told)
 
     def make(talk: Talk, asked: SamplingOptions, out: str | None) -> None:
@@ -223,7 +227,7 @@ def _generate(
     if not target.resume:  # report unwritable names before checking weights
         outputs = Outputs(target.out, prompts, stages[-1].shape.frames)
     negative = jobs[0].negative
-    _expect_guided(stages, negative, asked.guidance if footage else None)
+    expect_guided(stages, negative, asked.guidance if footage else None)
     cascade = ready(model, stages, asked)
     told = {**about(cascade, stages, asked.seed), "cascade": digest_of(model.spec, stages)}
     if begin.source and footage:
@@ -272,7 +276,7 @@ def _generate_long(
     model = opened(work.model, asked, talk)
     _expect_prompts(model.spec, jobs)
     stages = stages_after(model.spec, None, work.until)
-    _expect_guided(stages, jobs[0].negative, None)
+    expect_guided(stages, jobs[0].negative, None)
     cascade = ready(model, stages, asked)
     how_known = method_named(work.known.method, work.known.weight)
     base = Long(
@@ -308,20 +312,6 @@ def _expect_prompts(spec: "CascadeSpec", jobs: Sequence[Job]) -> None:
         raise ValueError('expected a prompt, such as: zoetrope generate "a red ball rolls to the left"')
     if spec.text is None and given is not None:
         raise ValueError(f"{spec.name} is told no text; expected no prompt, got {given!r}")
-
-
-def _expect_guided(stages: "Sequence[StageSpec]", negative: str | None, guidance: float | None) -> None:
-    """Raise ValueError if no stage is guided, or if a distilled one would ignore the negative prompt."""
-    for stage in stages:
-        if negative is not None and stage.network.guided and any(stage.sampling.weights()):
-            raise ValueError(f"--negative: stage {stage.name!r} is distilled, without negative prompts; use --teacher")
-    if any(weight for stage in stages for weight in stage.sampling.weights()):
-        return
-    if negative is not None:
-        raise ValueError("--negative: expected a stage that is guided, got none among those to run; give --guidance")
-    if guidance:
-        path = f"{stages[0].name}.sampling.guidance"
-        raise ValueError(f"--guidance: none of the stages to run is guided as it is; --set {path}={guidance:g} does it")
 
 
 def _run(talk: Talk, making: Making, outputs: "Outputs", stage_outputs: "StageOutputs") -> list[dict[str, Any]]:

@@ -104,6 +104,10 @@ class Input(Kind, ABC):
         """
         raise ValueError(f"{self.name}: cannot be asked for by a value")
 
+    def unknown(self, extent: Extent) -> Conditioning:
+        """The conditioning of videos in sampling for which no value is requested; see `of_request`."""
+        return self.of_request(None, extent.videos)
+
     def in_window(self, shape: VideoShape, video: Tensor | None, noise: WindowNoise, window: Window) -> Conditioning:
         """The conditioning of a window in sampling, made from another stage's `video` (B, C, f, h, w)."""
         return Conditioning()

@@ -24,6 +24,7 @@ from zoetrope.cascade.sample import Draw, sample_stage, text_length, without_kno
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
+from zoetrope.cascade.windows import windows_told
 from zoetrope.conditioning import Conditioning
 from zoetrope.config.errors import shown
 from zoetrope.config.foreign import trusting
@@ -128,17 +129,18 @@ class Cascade:
         size: tuple[int, int] | None = None,
         frames: int | None = None,
         fps: float | None = None,
+        windows: Any = None,
     ) -> Self:
         """The same weights, sampled in another way: denoising steps, guidance weight w, the name of a sampler.
 
-        `size` (height, width), `frames` and `fps` are those of the first stage's videos; the stages after it multiply
-        them by their usual factors. To change any other field, use `zoetrope.cascade.tuning.tuned` or
-        `CascadeSpec.from_json`.
+        `size` (height, width), `frames`, `fps` and `windows`, see `zoetrope.models.options.Options`, are those of the
+        first stage's videos; the stages after it multiply them by their usual factors. To change any other field, use
+        `zoetrope.cascade.tuning.tuned` or `CascadeSpec.from_json`.
 
         Raises ValueError that names what is wrong, and the nearest size that the networks can process.
         """
-        sampled = (steps, guidance, sampler) != (None, None, None)  # by way of JSON, which not every network has
-        spec = tuned(self.spec, Tuning(steps=steps, guidance=guidance, sampler=sampler)) if sampled else self.spec
+        tuning = Tuning(steps=steps, guidance=guidance, sampler=sampler, windows=windows_told(windows))
+        spec = self.spec if tuning == Tuning() else tuned(self.spec, tuning)  # by JSON, which not every network has
         spec = on_grid(spec, size=size, frames=frames, fps=fps)
         if far := far_from(self.spec, spec):
             log.warning("%s: %s; it may look worse than what it was trained for", spec.name, far)
@@ -173,8 +175,8 @@ class Cascade:
         """The video for a prompt, or for None, without text; for a list of prompts, or with a `count`, a list.
 
         `count` is the number of videos per prompt, consecutive in the list. The other options, all by keyword, are
-        those of `zoetrope.models.options.Options`: negative, steps, guidance, sampler, seed, size, frames, fps, until,
-        video, after, known, low_res, known_method, known_weight, fit, memory, batch and progress.
+        those of `zoetrope.models.options.Options`: negative, steps, guidance, sampler, seed, size, frames, fps,
+        windows, until, video, after, known, mask, low_res, known_method, known_weight, fit, memory, batch and progress.
 
             cascade.generate("a red star moving down", steps=4, guidance=2.0, seed=3)
             cascade.generate(["fog", "rain"], count=2, until="ssr1", progress=lambda now: print(now.stage, now.step))
@@ -191,7 +193,7 @@ class Cascade:
             if lost := self.cut(text):
                 limit = 0 if self.spec.text is None else self.spec.text.limit
                 log.warning("the text encoder reads %d tokens; cut off: %r", limit, lost)
-        grid = {"size": asked.size, "frames": asked.frames, "fps": asked.fps}
+        grid = {"size": asked.size, "frames": asked.frames, "fps": asked.fps, "windows": asked.windows}
         cascade = self.tuned(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, **grid)
         known = cascade._known(asked)
         jobs = [(text, number) for text in texts for number in range(asked.count or 1)]
@@ -207,7 +209,7 @@ class Cascade:
         )
         stages = stages_after(self.spec, None if start is None else start.stage, asked.until)
         ways = {"method": asked.known_method, "weight": asked.known_weight, "fit": asked.fit}
-        return known_frames(stages, asked.known, low_res=asked.low_res, **ways)
+        return known_frames(stages, asked.known, low_res=asked.low_res, mask=asked.mask, **ways)
 
     def _generated_batch(
         self, jobs: Sequence[tuple[str | None, int]], place: int, asked: Any, known: GivenFrames | None
@@ -332,8 +334,8 @@ class Cascade:
                 self._texts.release()
             expect_memory(stages, len(prompts), text_length(text), memory, self.device)
         for place, stage in enumerate(stages):
-            asked = conditioning_of(stage, given, len(prompts)).to(self.device, torch.float32)
             own = replace(draw, known=known.of(stage, len(prompts), first=place == 0)) if known else draw
+            asked = conditioning_of(stage, given, len(prompts), own.known).to(self.device, torch.float32)
             for now in self._run(stage, text | asked, video, own):
                 yield now
                 if now.done:
@@ -341,8 +343,8 @@ class Cascade:
                 del now  # free this step's x_hat before the next is made
 
     def _run(self, stage: StageSpec, given: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
-        """Sample one stage; its network is in memory only meanwhile. A stage whose frames are all known is not run."""
-        if draw.known is not None and bool(draw.known.frames.all()):
+        """Sample one stage; its network is in memory only meanwhile. One of which all is known is not run."""
+        if draw.known is not None and draw.known.complete:
             x_hat = draw.known.values.to(self.device)
             yield Progress(stage=stage.name, step=1, steps=1, shape=stage.shape, x_hat=x_hat)
             return

@@ -49,7 +49,7 @@ class VideoUNet(Network):
             self.text_in = nn.Sequential(nn.LayerNorm(config.text_width), nn.Linear(config.text_width, width))
             self.null_text = nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02))
             self.text_pool = TextPool(width, max(1, width // 64))
-        self.enter = Enter(config.channels * (2 if config.low_res else 1), config.patch, levels[0].width)
+        self.enter = Enter(config.channels + sum(config.maps.values()), config.patch, levels[0].width)
         self.down = nn.ModuleList(_blocks(level, config) for level in levels)
         self.up = nn.ModuleList(_blocks(level, config) for level in levels[:-1])
         pairs = list(pairwise(levels))
@@ -63,8 +63,8 @@ class VideoUNet(Network):
         self.leave = zero(Leave(levels[0].width, config.channels + config.anchored, config.patch))
         # At low noise v is mostly the noise in z, and a super-resolved video is mostly low_res. Passing z and low_res
         # through, with gains that depend on the noise levels, spares the blocks from carrying noise, and training
-        # starts faster.
-        self.gain = zero(nn.Linear(width, 2 if config.low_res else 1))
+        # starts faster. The mask of a region, the last of the maps, does not pass.
+        self.gain = zero(nn.Linear(width, 1 + len(config.maps) - config.region))
         self.modulated, self.silu, self.sum_of_product = Modulated(), SiLU(), SumOfProduct()
 
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
@@ -110,14 +110,16 @@ class VideoUNet(Network):
         return BlockContext(nn.functional.silu(e), tokens, mask, images, distances)
 
     def videos(self, part: FrameChunk) -> list[Tensor]:
-        """The videos to concatenate: z, and low_res in a network for super-resolution."""
-        if not self.config.low_res:
-            return [part.z]
-        low_res = part.maps.get("low_res")
-        if low_res is None:
-            raise ValueError("maps: expected 'low_res', the previous stage's video, got none")
-        expect_shape("maps['low_res']", low_res, *part.z.shape)
-        return [part.z, low_res.to(part.z.dtype)]
+        """The videos to concatenate: z, and maps, such as low_res in a network for super-resolution."""
+        videos = [part.z]
+        for name, channels in self.config.maps.items():
+            video = part.maps.get(name)
+            if video is None:
+                what = ", the previous stage's video" if name == "low_res" else ""
+                raise ValueError(f"maps: expected {name!r}{what}, got none")
+            expect_shape(f"maps[{name!r}]", video, len(part.z), channels, *part.z.shape[2:])
+            videos.append(video.to(part.z.dtype))
+        return videos
 
     def descend(self, h: Tensor, context: BlockContext) -> tuple[Tensor, list[Tensor]]:
         """From the finest level to the coarsest: the coarsest features, and a skip from each level before it.
@@ -156,7 +158,8 @@ class VideoUNet(Network):
         h, like = self.modulated(self.norm, h, self.modulation(e)), videos[0].dtype
         out = self.leave(self.silu(h)).to(like)
         out, leaving = (out[:, :-1], out[:, -1:]) if self.config.anchored else (out, None)
-        for gain, video in zip(self.gain(e).to(like).unbind(-1), videos, strict=True):  # each (B, F or 1)
+        gains = self.gain(e).to(like).unbind(-1)  # each (B, F or 1)
+        for gain, video in zip(gains, videos[: len(gains)], strict=True):
             out = self.sum_of_product(out, gain[:, None, :, None, None], video)
         if leaving is None:
             return out

@@ -32,6 +32,7 @@ class VideoUNetConfig(NetworkConfig):
 
     Attributes:
         low_res: whether low_res is concatenated to z, with its noise level embedded.
+        region: whether what is known of the video is concatenated to z, with its mask, see `zoetrope.inputs.region`.
         patch: each patch x patch block of pixels becomes channels at the input: cheaper full resolution.
         embedding: width of the conditioning vector; head: channels of an attention head.
         positions: whether frames and pixels get absolute positions in clip and frame, beside the relative positions of
@@ -48,6 +49,7 @@ class VideoUNetConfig(NetworkConfig):
         levels: resolutions, the finest first; each has half the height and width of the one before it.
     """
 
+    region: bool = False
     patch: Annotated[int, Field(ge=1, le=256)] = 1
     embedding: Width = 256
     head: Width = 32
@@ -66,6 +68,17 @@ class VideoUNetConfig(NetworkConfig):
         from zoetrope.networks._unet import VideoUNet
 
         return VideoUNet(self)
+
+    @property
+    def reads(self) -> set[str]:
+        """See `NetworkConfig`."""
+        return super().reads | ({"region"} if self.region else set())
+
+    @property
+    def maps(self) -> dict[str, int]:
+        """The maps that are concatenated to z, in order, with their channels."""
+        low_res = {"low_res": self.channels} if self.low_res else {}
+        return low_res | ({"region": self.channels, "region_mask": 1} if self.region else {})
 
     @property
     def predicts(self) -> Prediction | None:
