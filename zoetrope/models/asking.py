@@ -38,5 +38,6 @@ def conditioning_of(stage: StageSpec, values: Mapping[str, Any], count: int) -> 
         seconds = torch.arange(stage.shape.frames) / stage.shape.fps
         given = Conditioning(times=seconds.expand(count, -1))
     for name, each in askable([stage]).items():
-        given = given | each.of_request(values.get(name), count)
+        value = values.get(name)
+        given = given | each.of_request(each.usual(stage.shape) if value is None else value, count)
     return given
