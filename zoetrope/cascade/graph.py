@@ -29,10 +29,23 @@ def expect_graph(stages: Sequence["StageSpec"]) -> None:
         previous = stage
 
 
-def video_for(stage: "StageSpec", made: Mapping[str, Made], previous: Made) -> Made:
-    """The video that a stage reads: of those that stages have `made`, by name, or else the `previous` one."""
+def video_for(stage: "StageSpec", made: Mapping[str, Made], previous: Made | None, start: Made | None) -> Made | None:
+    """The video that a stage reads, None if it reads none: of those that stages have `made`, or the `previous` one.
+
+    Where the stage that it names did not run, it is the `start`, which stands for that one's.
+    """
+    if stage.source is None:
+        return None
     named = next((each.stage for each in stage.inputs if each.source is not None), None)
-    return previous if named is None else made.get(named, previous)
+    return previous if named is None else made.get(named, start)
+
+
+def drop_unread(made: dict[str, Made], stages: Sequence["StageSpec"], done: "StageSpec") -> None:
+    """Drop what stages have `made` and none of those after `done` reads by name, to free its memory."""
+    after = stages[list(stages).index(done) + 1 :]
+    read = {each.stage for stage in after for each in stage.inputs}
+    for name in made.keys() - read:
+        del made[name]
 
 
 def vectors_for(stage: "StageSpec", given: Collection[str] = ()) -> list["Input"]:
@@ -71,11 +84,16 @@ def expect_videos(stages: Sequence["StageSpec"]) -> None:
         )
 
 
-def expect_chain(stages: Sequence["StageSpec"], what: str) -> None:
-    """Raise ValueError unless each stage reads the previous one's video and nothing else; `what` needs that."""
+def expect_chain(stages: Sequence["StageSpec"], what: str, given: Collection[str] = ()) -> None:
+    """Raise ValueError unless each stage reads the previous one's video alone, and what is `given`, as `what` does."""
     for stage in stages:
-        if stage.makes_vectors or any(each.stage is not None for each in stage.inputs):
-            raise ValueError(f"{what}: expected stages that read the previous one's video alone, got {stage.name!r}")
+        named = [each.name for each in stage.inputs if each.stage is not None and each.name not in given]
+        if stage.makes_vectors or named:
+            reads = (
+                f"{stage.name!r}" if stage.makes_vectors else f"{stage.name!r}, whose {named[0]} another stage makes"
+            )
+            remedy = "; give it a picture" if named == ["picture"] or stage.makes_vectors else ""
+            raise ValueError(f"{what}: expected stages that read the previous one's video alone, got {reads}{remedy}")
 
 
 def _maker(stages: Sequence["StageSpec"], place: int, each: "Input") -> "StageSpec":
@@ -83,7 +101,9 @@ def _maker(stages: Sequence["StageSpec"], place: int, each: "Input") -> "StageSp
     stage, names = stages[place], [one.name for one in stages]
     where = f"stage {stage.name!r}: inputs.{each.name}.of"
     if each.stage not in names:
-        raise ValueError(f"{where}: " + unknown("stage", str(each.stage), [name for name in names if name != stage.name]))
+        raise ValueError(
+            f"{where}: " + unknown("stage", str(each.stage), [name for name in names if name != stage.name])
+        )
     maker = names.index(str(each.stage))
     if maker < place:
         return stages[maker]

@@ -194,7 +194,9 @@ class StageSpec(Config):
         self._expect_inputs()
         if self.makes_vectors and self.sampling.threshold is not None:
             got = self.sampling.threshold
-            raise ValueError(f"stage {self.name!r}: sampling.threshold: expected null, vectors have no range, got {got}")
+            raise ValueError(
+                f"stage {self.name!r}: sampling.threshold: expected null, vectors have no range, got {got}"
+            )
         if self.sampling.keep_frames and not self._adds_frames_alone:
             raise ValueError(f"stage {self.name!r}: sampling.keep_frames is for stages that only add frames between")
         if self.network.predicts not in (None, self.prediction):

@@ -8,10 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from zoetrope.commands._ending import interrupted_saying
-from zoetrope.commands._known import KnownAsked, KnownFiles, LowRes, MethodName, MethodWeight
+from zoetrope.commands._known import (
+    KnownAsked,
+    KnownFiles,
+    LowRes,
+    MethodName,
+    MethodWeight,
+    PictureFile,
+    values_of,
+)
 from zoetrope.commands._long import LongJob, SchemeName, Seconds, make, method_named, scheme_named
 from zoetrope.commands._options import (
-    MOST_MADE,
     Device,
     Json,
     Quiet,
@@ -20,7 +27,7 @@ from zoetrope.commands._options import (
     at_least,
     bytes_named,
     prompts_in,
-    values_named,
+    sample_numbers,
 )
 from zoetrope.commands._sampling import (
     After,
@@ -154,6 +161,7 @@ def generate(
     after: After = None,
     fit: FitName = "exact",
     known: KnownFiles = None,
+    picture: PictureFile = None,
     low_res: LowRes = None,
     known_method: MethodName = None,
     known_weight: MethodWeight = None,
@@ -184,7 +192,7 @@ def generate(
 ) -> None:
     """Make videos of prompts."""
     texts = [*(prompts or []), *(prompts_in(prompts_file) if prompts_file else [])]
-    numbers = _numbers(count, sample)
+    numbers = sample_numbers(count, sample)
     for text in [*texts, *([] if negative is None else [negative])]:
         expect_text("prompt", text)
     asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, None, frames, fps)
@@ -192,7 +200,7 @@ def generate(
     target = Target(out and os.path.expanduser(out), save_stages, resume)
     jobs = [Job(text, number, negative) for text in (texts or (None,)) for number in numbers]
     told = KnownAsked(known, low_res, known_method, known_weight, fit)
-    work = Work(model, until, bytes_named(memory) if memory else None, values_named("--given", given), told)
+    work = Work(model, until, bytes_named(memory) if memory else None, values_of(given, picture), told)
 
     def make(talk: Talk, asked: SamplingOptions, out: str | None) -> None:
         own, clip = target._replace(out=out), None
@@ -219,6 +227,7 @@ class Work(NamedTuple):
 def _generate(
     talk: Talk, work: Work, asked: SamplingOptions, begin: Begin, jobs: Sequence[Job], target: Target
 ) -> None:
+    from zoetrope.cascade.graph import expect_videos
     from zoetrope.cascade.start import stages_after
     from zoetrope.commands._outputs import Outputs, StageOutputs
     from zoetrope.models.long import digest_of
@@ -226,7 +235,8 @@ def _generate(
     model = opened(work.model, asked, talk)
     _expect_prompts(model.spec, jobs)
     footage = _footage(model.spec, begin, work)
-    stages = stages_after(model.spec, footage.stage.name if footage else None, work.until)
+    stages = stages_after(model.spec, footage.stage.name if footage else None, work.until, work.given)
+    expect_videos(stages)
     known = work.known.frames(stages, model.spec.teachers)
     stage_outputs = StageOutputs(target.save_stages)
     prompts = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
@@ -293,18 +303,6 @@ def _generate_long(
     titles = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
     long = [LongJob(wanted, None, job._asdict()) for wanted, job in zip(own, jobs, strict=True)]
     make(talk, cascade, long, target.out, titles, target.resume)
-
-
-def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:
-    """The sample numbers of each prompt's videos."""
-    at_least("--count", count, 1, MOST_MADE)
-    if not samples:
-        return range(count)
-    if count != 1:
-        raise ValueError("--sample: expected without --count, of whose videos it makes one")
-    for number in samples:
-        at_least("--sample", number, 0)
-    return list(dict.fromkeys(samples))
 
 
 def _footage(spec: "CascadeSpec", begin: Begin, work: Work) -> "Footage | None":
@@ -388,7 +386,8 @@ def _made(bars: Bars, making: Making, number: int, outputs: "Outputs", stage_out
     for stage in finished(bars, label, stream):
         stages.append(stage.record.to_json())
         name, made, fps = stage.progress.stage, stage.progress.x_hat[0], stage.progress.shape.fps
-        if file := stage_outputs.save(path, name, made, fps, {**tags, "stage": name}):
+        vectors = making.cascade.spec.stage(name).makes_vectors
+        if not vectors and (file := stage_outputs.save(path, name, made, fps, {**tags, "stage": name})):
             kept.append(file)
         del stage
     saved = outputs.save(number, made, fps, tags)
