@@ -164,7 +164,9 @@ def test_vectors_are_no_videos() -> None:
     run = Cascade(cascade(prior(), decoder()), random_network)
     with pytest.raises(ValueError, match="stage 'prior' makes vectors for other stages, and no videos"):
         run.generate(None, until="prior")
-    with pytest.raises(ValueError, match="enlarging: expected stages .* got 'base', whose picture another stage makes"):
+    with pytest.raises(
+        ValueError, match=r"enlarging: expected stages .* got 'base', whose picture another stage makes"
+    ):
         expect_chain(run.spec.videos, "enlarging")
 
 

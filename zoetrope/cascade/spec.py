@@ -175,8 +175,10 @@ class StageSpec(Config):
             self.distilled.check(f"stage {self.name!r}", self.sampling)
 
     @property
-    def kind(self) -> Literal["base", "tsr", "ssr"]:
-        """The stage's task, from its two shapes: base, temporal or spatial super-resolution."""
+    def kind(self) -> Literal["prior", "base", "tsr", "ssr"]:
+        """The task: prior, which makes vectors; or, by its shapes, base, temporal or spatial super-resolution."""
+        if self.makes_vectors:
+            return "prior"
         if self.source is None:
             return "base"
         return "tsr" if self.shape.frames > self.source.frames else "ssr"

@@ -2,7 +2,7 @@
 
 from zoetrope.conditioning import Conditioning, Weight
 from zoetrope.guidance import Guidance, Share
-from zoetrope.guidance.text import TEXT
+from zoetrope.guidance.text import TEXT, with_and_without_text
 
 PICTURE = "picture"
 
@@ -21,10 +21,9 @@ class PictureGuidance(Guidance):
         return [self.weight] * steps
 
     def variants(self, given: Conditioning, negative: Conditioning | None) -> list[Conditioning]:
-        """With the picture and the text, and with neither; itself alone without a picture."""
-        if PICTURE not in given.tokens:
-            return [given]
-        return [given, given.without(PICTURE).without(TEXT)]
+        """With the picture and the text, and with no picture and the negative text or none."""
+        last = with_and_without_text(given, negative)[-1].without(PICTURE)
+        return [given] if {PICTURE, TEXT}.isdisjoint(given.tokens) else [given, last]
 
     def shares(self, step: int, steps: int) -> list[Share]:
         """1 + w and -w."""

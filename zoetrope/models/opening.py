@@ -118,6 +118,12 @@ def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
             f"{by_stage[first.name].name}: stage {first.name!r} needs a video of {first.source}; "
             "name the model or the runs of the stages before it as well"
         )
+    named = ((stage, each.stage) for stage in stages for each in stage.inputs if each.stage is not None)
+    if lost := next((one for one in named if one[1] not in by_stage), None):
+        raise ValueError(
+            f"{by_stage[lost[0].name].name}: stage {lost[0].name!r} reads what stage {lost[1]!r} makes; name the model "
+            "or the run of that one as well"
+        )
     return _together(lead, {stage.name: by_stage[stage.name] for stage in stages}, stages)
 
 
