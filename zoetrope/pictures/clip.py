@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 
 from zoetrope.pictures import EncodePictures, PictureEncoder
-from zoetrope.pretrained import find_folder, read
+from zoetrope.pretrained import expect_usable, find_folder, read, reading
 from zoetrope.video.resample import resize
 
 MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -40,15 +40,16 @@ class CLIPPictures(PictureEncoder):
         from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
         folder = find_folder(self.model, self.revision)
-        hidden = CLIPVisionConfig.from_pretrained(folder, local_files_only=True).hidden_size
-        network = read(CLIPVisionModelWithProjection, folder, hidden, "cpu", torch.float32)
-        config = network.config
+        expect_usable(folder)
+        with reading(folder):
+            config = CLIPVisionConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         for name, own, there in (
             ("width", self.width, config.projection_dim),
             ("pixels", self.pixels, config.image_size),
         ):
             if own != there:
                 raise ValueError(f"{name}: expected {there}, that of {folder}, got {own}")
+        network = read(CLIPVisionModelWithProjection, folder, config.hidden_size, "cpu", torch.float32)
         mean, deviation = (torch.tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
 
         def encode(pictures: torch.Tensor) -> torch.Tensor:
