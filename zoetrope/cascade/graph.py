@@ -107,13 +107,13 @@ def _maker(stages: Sequence["StageSpec"], place: int, each: "Input") -> "StageSp
     maker = names.index(str(each.stage))
     if maker < place:
         return stages[maker]
-    reads = {one.name: [other.stage for other in one.inputs] for one in stages}
-    seen, left = set[str | None](), [each.stage]
+    reads = {one.name: [other.stage for other in one.inputs if other.stage is not None] for one in stages}
+    seen, left = set[str](), [str(each.stage)]
     while left:
         now = left.pop()
         if now not in seen:
             seen.add(now)
-            left += reads.get(str(now), [])
+            left += reads.get(now, [])
     if stage.name in seen:
         raise ValueError(f"{where}: expected a stage that does not read {stage.name!r} itself, got {each.stage!r}")
     raise ValueError(f"{where}: expected a stage before it, got {each.stage!r}, which runs after it")

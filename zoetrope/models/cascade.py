@@ -319,8 +319,8 @@ class Cascade:
         numbers = [integer("samples", number) for number in samples or [0] * len(prompts)]
         seed, memory = integer("seed", seed), memory if memory is None else integer("memory", memory, least=1)
         text, against = self._encode(prompts, negative)
-        place = {"device": self.device, "dtype": self.dtype, "memory": memory}
-        draw = Draw(seed=seed, samples=numbers, negative=against, scheme=self.spec.noise, **place)
+        here = partial(Draw, device=self.device, dtype=self.dtype, memory=memory)
+        draw = here(seed=seed, samples=numbers, negative=against, scheme=self.spec.noise)
         video = None if video is None else video.to(self.device)
         if memory is not None:  # fail before the first stage runs
             if self._texts is not None:
