@@ -192,13 +192,12 @@ def generate(
 ) -> None:
     """Make videos of prompts."""
     texts = [*(prompts or []), *(prompts_in(prompts_file) if prompts_file else [])]
-    numbers = sample_numbers(count, sample)
     for text in [*texts, *([] if negative is None else [negative])]:
         expect_text("prompt", text)
     asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, None, frames, fps)
     begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume)
-    jobs = [Job(text, number, negative) for text in (texts or (None,)) for number in numbers]
+    jobs = [Job(text, number, negative) for text in (texts or (None,)) for number in sample_numbers(count, sample)]
     told = KnownAsked(known, low_res, known_method, known_weight, fit)
     work = Work(model, until, bytes_named(memory) if memory else None, values_of(given, picture), told)
 

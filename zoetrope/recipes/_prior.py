@@ -25,7 +25,7 @@ def prior_stage(encoder: PictureEncoder, text_width: int, *, width: int = 256, d
         network=VectorConfig(channels=encoder.width, text_width=text_width, width=width, depth=depth),
         schedule=Cosine(),
         prediction="v",
-        sampling=SamplingSpec(sampler=DDIM(), steps=32, guidance=TextGuidance(weight=1.0), threshold=None),
+        sampling=SamplingSpec(sampler=DDIM(), steps=32, guidance=TextGuidance(weight=3.0), threshold=None),
     )
 
 
