@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zoetrope.commands._options import at_least
+from zoetrope.commands._options import at_least, values_named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,12 @@ MethodName = Annotated[
 ]
 MethodWeight = Annotated[
     float | None, typer.Option("--known-weight", metavar="W", help="The weight of reconstruction. [2]")
+]
+PictureFile = Annotated[
+    str | None,
+    typer.Option(
+        "--picture", metavar="FILE", help="A picture to show, instead of one that the model's prior imagines."
+    ),
 ]
 
 
@@ -112,3 +118,13 @@ def _places(given: list[str]) -> dict[str, str]:
             raise ValueError(f"--known {item}: expected one file for {place.strip()}, got two")
         found[place.strip()] = os.path.expanduser(path)
     return found
+
+
+def values_of(given: list[str] | None, picture: str | None) -> dict[str, Any]:
+    """The values for inputs that `--given` says, and the file of `--picture` among them. Raises ValueError for both."""
+    values = values_named("--given", given)
+    if picture is None:
+        return values
+    if "picture" in values:
+        raise ValueError("--picture: expected once, got it in --given too")
+    return {**values, "picture": os.path.expanduser(picture)}

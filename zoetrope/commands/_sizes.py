@@ -72,7 +72,7 @@ def in_one_go(
 
     if asked.frames is not None or seconds <= 0:
         return None
-    stage = opened(models, asked).spec.stages[0]
+    stage = opened(models, asked).spec.videos[0]
     fps, longest = stage.shape.fps, max((grid.frames for grid in stage.grids), default=0)
     wanted = seconds * fps
     if wanted > longest * FAR:

@@ -9,7 +9,16 @@ import typer
 
 from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._jobs import Job, jobs_of
-from zoetrope.commands._known import KnownAsked, KnownFiles, LowRes, Mask, MethodName, MethodWeight
+from zoetrope.commands._known import (
+    KnownAsked,
+    KnownFiles,
+    LowRes,
+    Mask,
+    MethodName,
+    MethodWeight,
+    PictureFile,
+    values_of,
+)
 from zoetrope.commands._long import LongJob, SchemeName, Seconds, make, method_named, scheme_named
 from zoetrope.commands._options import (
     Device,
@@ -19,7 +28,6 @@ from zoetrope.commands._options import (
     Trust,
     at_least,
     bytes_named,
-    values_named,
 )
 from zoetrope.commands._sampling import (
     After,
@@ -149,6 +157,7 @@ def generate(
     fit: FitName = "exact",
     known: KnownFiles = None,
     mask: Mask = None,
+    picture: PictureFile = None,
     low_res: LowRes = None,
     known_method: MethodName = None,
     known_weight: MethodWeight = None,
@@ -187,7 +196,7 @@ def generate(
     begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume)
     told = KnownAsked(known, low_res, known_method, known_weight, fit, mask)
-    work = Work(model, until, bytes_named(memory) if memory else None, values_named("--given", given), told)
+    work = Work(model, until, bytes_named(memory) if memory else None, values_of(given, picture), told)
 
     def make(talk: Talk, asked: SamplingOptions, out: str | None) -> None:
         own = target._replace(out=out)
@@ -213,6 +222,7 @@ class Work(NamedTuple):
 def _generate(
     talk: Talk, work: Work, asked: SamplingOptions, begin: Begin, jobs: Sequence[Job], target: Target
 ) -> None:
+    from zoetrope.cascade.graph import expect_videos
     from zoetrope.cascade.start import stages_after
     from zoetrope.commands._outputs import Outputs, StageOutputs
     from zoetrope.models.long import digest_of
@@ -220,7 +230,8 @@ def _generate(
     model = opened(work.model, asked, talk)
     _expect_prompts(model.spec, jobs)
     footage = _footage(model.spec, begin, work)
-    stages = stages_after(model.spec, footage.stage.name if footage else None, work.until)
+    stages = stages_after(model.spec, footage.stage.name if footage else None, work.until, work.given)
+    expect_videos(stages)
     known = work.known.frames(stages, model.spec.teachers)
     stage_outputs = StageOutputs(target.save_stages)
     prompts = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
@@ -356,7 +367,8 @@ def _made(bars: Bars, making: Making, number: int, outputs: "Outputs", stage_out
     for stage in finished(bars, label, stream):
         stages.append(stage.record.to_json())
         name, made, fps = stage.progress.stage, stage.progress.x_hat[0], stage.progress.shape.fps
-        if file := stage_outputs.save(path, name, made, fps, {**tags, "stage": name}):
+        vectors = making.cascade.spec.stage(name).makes_vectors
+        if not vectors and (file := stage_outputs.save(path, name, made, fps, {**tags, "stage": name})):
             kept.append(file)
         del stage
     saved = outputs.save(number, made, fps, tags)

@@ -22,7 +22,8 @@ class LowRes(Input):
     """A video of fewer frames or pixels, resized to the stage's grid and noised, and the level of that noise.
 
     Attributes:
-        shape: of the video, as the previous stage makes it.
+        shape: of the video, as the stage that it reads makes it.
+        of: the name of that stage; None: the previous one.
         fill: how frames are added: by repeating each of them, or by blank ones between.
         logsnr: noise level of the augmentation in sampling; None adds no noise. The paper: an SNR "such as 3 or 5".
         augment: the largest time, on the cosine schedule, of the random noise level in training [arXiv:2210.02303,
@@ -34,6 +35,7 @@ class LowRes(Input):
     """
 
     shape: VideoShape
+    of: str | None = None
     fill: Literal["repeat", "blank"] = "repeat"
     logsnr: LogSNR | None = None
     augment: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -56,6 +58,11 @@ class LowRes(Input):
     def source(self) -> VideoShape:
         """The grid of the other stage's video."""
         return self.shape
+
+    @property
+    def stage(self) -> str | None:
+        """The name of the stage that it reads."""
+        return self.of
 
     def check(self, shape: VideoShape) -> None:
         """Raise ValueError unless every axis of `shape` is a multiple of the video's, and both last as long."""

@@ -47,5 +47,6 @@ def conditioning_of(
     told = {REGION: known, **values}
     for name, each in askable([stage]).items():
         value = told.get(name)
+        value = each.usual(stage.shape) if value is None else value
         given = given | (each.unknown(extent) if value is None else each.of_request(value, count))
     return given

@@ -18,9 +18,10 @@ from zoetrope.cascade.colour import ColourShift
 from zoetrope.cascade.execution.cost import differentiates
 from zoetrope.cascade.execution.layout import expect_memory
 from zoetrope.cascade.finite import expect_finite
+from zoetrope.cascade.graph import drop_unread, expect_videos, vectors_for, video_for
 from zoetrope.cascade.grid import far_from, on_grid
 from zoetrope.cascade.long.film import Made
-from zoetrope.cascade.sample import Draw, sample_stage, text_length, without_known
+from zoetrope.cascade.sample import Draw, sample_stage, text_length
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
@@ -32,10 +33,10 @@ from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.layers.fused import fused
 from zoetrope.models.asking import conditioning_of, expect_askable
 from zoetrope.models.folder import expect_readable, write_model
-from zoetrope.models.known import GivenFrames, known_frames
+from zoetrope.models.known import GivenFrames, known_frames, known_of
 from zoetrope.models.long import Beginning, Long, pictures_of
 from zoetrope.models.opening import OpenModel, open_model
-from zoetrope.models.options import Options, checked, integer, listed
+from zoetrope.models.options import Options, checked, integer, listed, with_picture
 from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress
 from zoetrope.models.texts import encoded
@@ -176,7 +177,8 @@ class Cascade:
 
         `count` is the number of videos per prompt, consecutive in the list. The other options, all by keyword, are
         those of `zoetrope.models.options.Options`: negative, steps, guidance, sampler, seed, size, frames, fps,
-        windows, until, video, after, known, mask, low_res, known_method, known_weight, fit, memory, batch and progress.
+        windows, until, video, after, picture, known, mask, low_res, known_method, known_weight, fit, memory, batch and
+        progress.
 
             cascade.generate("a red star moving down", steps=4, guidance=2.0, seed=3)
             cascade.generate(["fog", "rain"], count=2, until="ssr1", progress=lambda now: print(now.stage, now.step))
@@ -186,7 +188,7 @@ class Cascade:
         unknown stage, a size that the networks cannot process, a video of a shape that no stage accepts, or too little
         `memory`, see `stream`; MemoryError that names the stage if memory does not suffice.
         """
-        asked, texts = checked(options, count), listed(prompts)
+        asked, texts = with_picture(checked(options, count)), listed(prompts)
         if asked.video is None and asked.after is not None:
             raise ValueError(f"after: expected a video that stage {asked.after!r} would have made, got none")
         for text in {text: None for text in [*texts, asked.negative] if text is not None}:
@@ -207,7 +209,8 @@ class Cascade:
         start = (
             None if asked.video is None else start_from(self.spec, asked.video, after=asked.after, until=asked.until)
         )
-        stages = stages_after(self.spec, None if start is None else start.stage, asked.until)
+        stages = stages_after(self.spec, None if start is None else start.stage, asked.until, asked.given)
+        expect_videos(stages)
         ways = {"method": asked.known_method, "weight": asked.known_weight, "fit": asked.fit}
         return known_frames(stages, asked.known, low_res=asked.low_res, mask=asked.mask, **ways)
 
@@ -264,7 +267,7 @@ class Cascade:
         Raises MemoryError that names the stage if the machine runs out of memory.
         """
         prompts = listed(prompts)
-        stages = stages_after(self.spec, None if start is None else start.stage, until)
+        stages = stages_after(self.spec, None if start is None else start.stage, until, given)
         if start is not None:
             start.check(self.spec, len(prompts))
         video = None if start is None else start.video
@@ -311,7 +314,7 @@ class Cascade:
         `zoetrope.cascade.upscaling` makes such stages for videos of other shapes. Raises what `stream` raises.
         """
         expect_askable(stages, given)
-        stages = known.stages(stages, self.spec.teachers) if known else [without_known(stage) for stage in stages]
+        stages = known_of(known, stages, self.spec.teachers)
         for stage in stages:
             stage.check_sampling()
         if samples is not None and len(samples) != len(prompts):
@@ -319,28 +322,29 @@ class Cascade:
         numbers = [integer("samples", number) for number in samples or [0] * len(prompts)]
         seed, memory = integer("seed", seed), memory if memory is None else integer("memory", memory, least=1)
         text, against = self._encode(prompts, negative)
-        draw = Draw(
-            seed=seed,
-            samples=numbers,
-            negative=against,
-            device=self.device,
-            dtype=self.dtype,
-            memory=memory,
-            scheme=self.spec.noise,
-        )
+        here = partial(Draw, device=self.device, dtype=self.dtype, memory=memory)
+        draw = here(seed=seed, samples=numbers, negative=against, scheme=self.spec.noise)
         video = None if video is None else video.to(self.device)
         if memory is not None:  # fail before the first stage runs
             if self._texts is not None:
                 self._texts.release()
             expect_memory(stages, len(prompts), text_length(text), memory, self.device)
-        for place, stage in enumerate(stages):
-            own = replace(draw, known=known.of(stage, len(prompts), first=place == 0)) if known else draw
-            asked = conditioning_of(stage, given, len(prompts), own.known).to(self.device, torch.float32)
-            for now in self._run(stage, text | asked, video, own):
+        made, previous = dict[str, Tensor](), video
+        first = next((stage for stage in stages if not stage.makes_vectors), None)
+        for stage in stages:
+            frames = known.of(stage, len(prompts), first=stage is first) if known and not stage.makes_vectors else None
+            asked = conditioning_of(stage, given, len(prompts), frames)
+            for each in vectors_for(stage, given):
+                asked = asked | each.of_output(made[str(each.stage)])
+            asked, source = asked.to(self.device, torch.float32), video_for(stage, made, previous, video)
+            for now in self._run(stage, text | asked, source, replace(draw, known=frames)):
                 yield now
                 if now.done:
-                    video = now.x_hat
+                    made[stage.name] = now.x_hat
+                    previous = previous if stage.makes_vectors else now.x_hat
                 del now  # free this step's x_hat before the next is made
+            drop_unread(made, stages, stage)
+            del source
 
     def _run(self, stage: StageSpec, given: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
         """Sample one stage; its network is in memory only meanwhile. One of which all is known is not run."""

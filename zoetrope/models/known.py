@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from zoetrope.cascade.sample import without_known
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.start import SAME_RATE, UNTOLD_RATE, Fit
 from zoetrope.inputs.region import REGION
@@ -114,6 +115,14 @@ class GivenFrames:
         return f"stage {stage.name!r}: expected no known frames, for it has not learnt to be given any; {offer}"
 
 
+def known_of(known: GivenFrames | None, stages: Sequence[StageSpec], teachers: Sequence[StageSpec]) -> list[StageSpec]:
+    """The stages, those that make videos with a method for what is known, see `GivenFrames.stages`, if anything is."""
+    if known is None:
+        return [without_known(stage) for stage in stages]
+    vectors = [stage for stage in stages if stage.makes_vectors]
+    return [*vectors, *known.stages([stage for stage in stages if not stage.makes_vectors], teachers)]
+
+
 def known_frames(
     stages: Sequence[StageSpec],
     known: Mapping[Any, Any] | None,
@@ -163,7 +172,7 @@ def known_frames(
     if len(found) == shape.frames and (holes is None or not holes.any()):
         raise ValueError(f"known: expected a frame that is not known, for the model to make, got all {shape.frames}")
     if low_res is not None:
-        _expect_low_res(low_res, stages[0])
+        _expect_low_res(low_res, next(stage for stage in stages if not stage.makes_vectors))
     given = np.stack([found[number] for number in numbers]) if found else np.empty((0, shape.height, shape.width, 3))
     return GivenFrames(
         shape=shape,

@@ -119,10 +119,17 @@ def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
             raise ValueError(f"{part.name}: reads text with another encoder than {reading[0].name}")
     by_stage = {**_by_stage(parts, trained=False), **_by_stage(parts, trained=True)}  # runs take precedence
     stages = _in_a_row([part.spec.stage(stage) for stage, part in by_stage.items()])
-    if stages[0].source is not None:
+    first = next((stage for stage in stages if not stage.makes_vectors), stages[0])
+    if first.source is not None:
         raise ValueError(
-            f"{by_stage[stages[0].name].name}: stage {stages[0].name!r} needs a video of {stages[0].source}; "
+            f"{by_stage[first.name].name}: stage {first.name!r} needs a video of {first.source}; "
             "name the model or the runs of the stages before it as well"
+        )
+    named = ((stage, each.stage) for stage in stages for each in stage.inputs if each.stage is not None)
+    if lost := next((one for one in named if one[1] not in by_stage), None):
+        raise ValueError(
+            f"{by_stage[lost[0].name].name}: stage {lost[0].name!r} reads what stage {lost[1]!r} makes; name the model "
+            "or the run of that one as well"
         )
     return _together(lead, {stage.name: by_stage[stage.name] for stage in stages}, stages)
 
@@ -161,9 +168,11 @@ def _by_stage(parts: Mapping[str, ModelContents], *, trained: bool) -> dict[str,
 
 
 def _in_a_row(stages: list[StageSpec]) -> tuple[StageSpec, ...]:
-    """The stages in order: each after the stage that makes its input; those that follow none come last."""
+    """The stages in order: those of vectors, then each after the one that makes its video; those after none last."""
+    vectors = [stage for stage in stages if stage.makes_vectors]
+    stages = [stage for stage in stages if not stage.makes_vectors]
     row: list[StageSpec] = []
     while fitting := [stage for stage in stages if stage.source == (row[-1].shape if row else None)]:
         row.append(fitting[0])
         stages.remove(fitting[0])
-    return (*row, *stages)
+    return (*vectors, *row, *stages)

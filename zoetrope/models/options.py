@@ -28,6 +28,8 @@ class Options(TypedDict, total=False):
             `zoetrope.cascade.windows.Windows`, which divides pictures too.
         until: the last stage to run.
         video: a video to start from, of the shape of a stage's output: only the stages after it run. after: that stage.
+        picture: a picture that models with such an input show, instead of one that their prior imagines: a `Video` of
+            one frame, an array (H, W, 3) uint8, or a file.
         known: pictures and clips that frames of the videos are, which come back exactly: {0: picture, -1: picture,
             "0:8": clip}. Numbers count the frames of the video that comes out, negative ones from its end. A picture is
             a `Video`, an array (H, W, 3) uint8 or a file, see `zoetrope.models.known.known_frames`.
@@ -55,6 +57,7 @@ class Options(TypedDict, total=False):
     until: str | None
     video: InstanceOf[Video] | None
     after: str | None
+    picture: Any
     known: dict[Any, Any] | None
     mask: Any
     low_res: InstanceOf[Video] | None
@@ -89,6 +92,15 @@ def checked(options: Options, count: int | None) -> Any:
     Raises ValueError that names the parameter and what is legal, or the nearest name for an unknown one.
     """
     return _CHECKED(count=count, **options)
+
+
+def with_picture(asked: Any) -> Any:
+    """The options with the picture among the values for inputs. Raises ValueError if it is given twice."""
+    if asked.picture is None:
+        return asked
+    if "picture" in asked.given:
+        raise ValueError("picture: expected once, got it in given too")
+    return asked.with_(given={**asked.given, "picture": asked.picture}, picture=None)
 
 
 def integer(name: str, value: object, least: int = 0) -> int:

@@ -18,6 +18,7 @@ from zoetrope.layers.patches import Enter, Leave
 from zoetrope.layers.positions import are_consecutive, are_even, distances_between, frame_positions, spacing
 from zoetrope.layers.zero import zero
 from zoetrope.networks import Former, FrameChunk, Network
+from zoetrope.networks._beside import Beside
 from zoetrope.networks._checkpointing import called
 from zoetrope.networks._unet_block import Block, BlockContext, Level
 from zoetrope.networks._unet_stream import streamed
@@ -49,6 +50,7 @@ class VideoUNet(Network):
             self.text_in = nn.Sequential(nn.LayerNorm(config.text_width), nn.Linear(config.text_width, width))
             self.null_text = nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02))
             self.text_pool = TextPool(width, max(1, width // 64))
+        self.beside = Beside.of(config, width)
         self.enter = Enter(config.channels + sum(config.maps.values()), config.patch, levels[0].width)
         self.down = nn.ModuleList(_blocks(level, config) for level in levels)
         self.up = nn.ModuleList(_blocks(level, config) for level in levels[:-1])
@@ -101,6 +103,8 @@ class VideoUNet(Network):
         if self.guidance is not None:
             weight = _number(conditioning, "guidance", "the weight of guidance")
             e = e + _frame_embedding("numbers['guidance']", weight, z, self.guidance)
+        if self.beside is not None:
+            e = e + self.beside(z, conditioning)
         if self.frame_position is not None and frames > 1:
             alone = None if images is None or images.shape[1] == 1 else images
             times = conditioning.times if alone is not None or not even else None

@@ -26,6 +26,7 @@ from zoetrope.training.rates.constant import Constant
 from zoetrope.training.times import Times
 from zoetrope.training.times.uniform import Uniform
 from zoetrope.training.trackers import Tracker
+from zoetrope.training.vectors import check_vectors
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -262,6 +263,7 @@ class Recipe(Config):
             self.cascade.stage(name)
         for name, spec in self.training.items():
             _check_training(self.cascade.stage(name), spec)
+        check_vectors(self.cascade, self.training)
         # What models are told that they were trained on is what the training says.
         object.__setattr__(self, "cascade", with_grids(self.cascade, self.training))
         return self
