@@ -199,12 +199,11 @@ def generate(
     work = Work(model, until, bytes_named(memory) if memory else None, values_of(given, picture), told)
 
     def make(talk: Talk, asked: SamplingOptions, out: str | None) -> None:
-        own = target._replace(out=out)
         clip = None if seconds is None or scheme is not None else in_one_go(talk, model, asked, seconds)
         if clip is None and (seconds is not None or scheme is not None):
-            _generate_long(talk, work, asked, begin, jobs, own, (seconds, scheme))
+            _generate_long(talk, work, asked, begin, jobs, target._replace(out=out), (seconds, scheme))
         else:
-            _generate(talk, work, clip or asked, begin, jobs, own)
+            _generate(talk, work, clip or asked, begin, jobs, target._replace(out=out))
 
     in_sizes(Talk(json, quiet), size, model, asked, target.out, make)
 
