@@ -17,7 +17,7 @@ NUMBER = "fps"
 
 
 class FrameRate(Input):
-    """Frames per second: in training those of the example's grid, in sampling those of the stage's videos.
+    """Frames per second: in training those of the example, in sampling those of the stage's videos.
 
     `--fps` changes the latter, and `--given fps=N` says another number than the video has.
 
@@ -28,8 +28,9 @@ class FrameRate(Input):
     dropout: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
-        """The rate of each video's grid."""
-        rates = torch.full((len(examples.x),), float(shape.fps))
+        """The rate of each video: its own, where training shows clips at several, else that of the grid."""
+        told = examples.rates
+        rates = torch.full((len(examples.x),), float(shape.fps)) if told is None else told.float()
         return Conditioning(numbers={NUMBER: rates.masked_fill(examples.uniform() < self.dropout, math.nan)})
 
     def usual(self, shape: VideoShape) -> float:

@@ -20,6 +20,7 @@ lumiere@mini begins as mini_image and learns on toybox: 80 frames of 24x40, enla
 """
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.cascade.windows import Windows
 from zoetrope.config import unknown
 from zoetrope.data.folder import Folder
 from zoetrope.data.toybox import Toybox
@@ -86,7 +87,9 @@ def _published() -> Recipe:
         network=VideoUNetConfig(
             low_res=True, text_width=T5().width, patch=2, embedding=1024, head=64, levels=larger, checkpointing=True
         ),
-        sampling=SamplingSpec(sampler=DDIM(), steps=32, guidance=TextGuidance(weight=2.0)),
+        sampling=SamplingSpec(
+            sampler=DDIM(), steps=32, guidance=TextGuidance(weight=2.0), windows=Windows(frames=WINDOW, overlap=2)
+        ),
     )
     return Recipe(
         name="lumiere",
@@ -132,7 +135,7 @@ def _mini() -> Recipe:
         shape=SMALL_LARGE,
         inputs=usual_inputs(SMALL, augment=0.2),
         network=inflated(SSR, (convolution, convolution, convolution)),
-        sampling=SamplingSpec(sampler=DDIM(), steps=2),
+        sampling=SamplingSpec(sampler=DDIM(), steps=2, windows=Windows(frames=WINDOW, overlap=2)),
     )
     # The captions of pictures tell no motion: the layers that read text have to learn its words, and those that place
     # frames in the clip, when things happen.
