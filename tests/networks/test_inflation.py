@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from zoetrope.conditioning import Conditioning
+from zoetrope.inputs import Extent
+from zoetrope.inputs.region import Region
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.convolution import AlongTime
 from zoetrope.layers.fused import fused
@@ -264,3 +266,18 @@ def test_a_network_that_is_given_more_videos_begins_as_it_was(patch: int, tmp_pa
     torch.testing.assert_close(moving(z, level, loud), ours, rtol=0, atol=0)
     for name, shape in (("enter.conv.weight", (9, 3, 3, 3)), ("leave.conv.weight", (3, 8, 3, 3)), ("gain.bias", (3,))):
         assert moving.grown(name, torch.zeros(shape)) is None
+
+
+def test_a_network_that_learns_regions_begins_as_the_image_network(tmp_path: Path) -> None:
+    """The weights for z are the image network's, and those for a region and its mask begin at zero."""
+    config = image(patch=2)
+    torch.manual_seed(0)
+    still = awake(config.build())
+    write_weights(still, path := tmp_path / "still.safetensors", torch.float32)
+    moving = inflated(config, *MAKE_A_VIDEO, region=True).build()
+    assert "enter.conv.weight" not in read_weights(moving, path, missing="fresh")
+    z, level, given = asked(5)
+    extent = Extent(len(z), z.shape[2:], 0, 0, channels=z.shape[1])
+    region = Region().blank(extent).each(torch.ones_like)
+    ours, theirs = moving.eval()(z, level, given | region), still.eval()(z, level, given)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=3e-6 * float(theirs.detach().abs().max()))

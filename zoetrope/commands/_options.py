@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -179,15 +178,3 @@ def prompts_in(path: str) -> list[str]:
     if not found:
         raise ValueError(f"{path}: holds no prompt")
     return found
-
-
-def sample_numbers(count: int, samples: list[int] | None) -> Sequence[int]:
-    """The sample numbers of each prompt's videos."""
-    at_least("--count", count, 1, MOST_MADE)
-    if not samples:
-        return range(count)
-    if count != 1:
-        raise ValueError("--sample: expected without --count, of whose videos it makes one")
-    for number in samples:
-        at_least("--sample", number, 0)
-    return list(dict.fromkeys(samples))

@@ -1,4 +1,4 @@
-"""The networks of the small image model that the small video models begin as; those of the recipe mini_image."""
+"""The networks of mini_image, and what becomes of them in the small video models that begin as it."""
 
 from collections.abc import Sequence
 from typing import Any

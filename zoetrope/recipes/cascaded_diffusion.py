@@ -34,7 +34,7 @@ from zoetrope.data.folder import Folder
 from zoetrope.guidance.text import TextGuidance
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
-from zoetrope.recipes.vdm import narrowed
+from zoetrope.recipes._widths import chained, narrowed
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.shapes import VideoShape
 from zoetrope.text.minilm import MiniLM
@@ -70,14 +70,10 @@ def recipe(width: float = 1.0) -> Recipe:
 
     Raises ValueError for a factor that is not above 0 and at most 1.
     """
-    if not 0 < width <= 1:
-        raise ValueError(f"width: expected a factor above 0 and at most 1, such as 0.25, got {width:g}")
-    stages: list[StageSpec] = []
-    for row in STAGES:
-        stages.append(_stage(row, stages[-1].shape if stages else None, width))
+    stages = chained(STAGES, _stage, width)
     return Recipe(
         name="cascaded_diffusion",
-        cascade=CascadeSpec(name="cascaded_diffusion", text=MiniLM(), stages=tuple(stages)),
+        cascade=CascadeSpec(name="cascaded_diffusion", text=MiniLM(), stages=stages),
         training={stage.name: _training(stage) for stage in stages},
     )
 

@@ -36,7 +36,7 @@ from zoetrope.diffusion.augmentation import augmentation_logsnr
 from zoetrope.guidance.text import TextGuidance
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
-from zoetrope.recipes.vdm import narrowed
+from zoetrope.recipes._widths import chained, narrowed
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
@@ -86,14 +86,10 @@ def recipe(width: float = 1.0) -> Recipe:
 
     Raises ValueError for a factor that is not above 0 and at most 1.
     """
-    if not 0 < width <= 1:
-        raise ValueError(f"width: expected a factor above 0 and at most 1, such as 0.25, got {width:g}")
-    stages: list[StageSpec] = []
-    for row in STAGES:
-        stages.append(_stage(row, stages[-1].shape if stages else None, width))
+    stages = chained(STAGES, _stage, width)
     return Recipe(
         name="imagen",
-        cascade=CascadeSpec(name="imagen", text=T5(), stages=tuple(stages)),
+        cascade=CascadeSpec(name="imagen", text=T5(), stages=stages),
         training={stage.name: _training(stage) for stage in stages},
     )
 

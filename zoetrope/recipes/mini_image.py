@@ -17,7 +17,7 @@ from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.data.toybox import Toybox
 from zoetrope.guidance.text import TextGuidance
 from zoetrope.inputs.low_res import usual_inputs
-from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.recipes import _mini_image
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
@@ -44,16 +44,7 @@ def _base() -> StageSpec:
         # A sixteenth of the pixels of mini's clips tell the same: by ln 16 = 2.8 more signal decides what is where, so
         # that mini's shift of -4.5 becomes about -2.
         schedule=Cosine(shift=-2.0),
-        network=VideoUNetConfig(
-            patch=2,
-            embedding=192,
-            positions=True,
-            fps=BASE.fps,
-            levels=(
-                Level(width=64, blocks=1),
-                Level(width=160, blocks=3, spatial_attention=True, text_attention=True),
-            ),
-        ),
+        network=_mini_image.BASE.with_(fps=BASE.fps),
         sampling=SamplingSpec(sampler=DDIM(), steps=32, guidance=TextGuidance(weight=2.0)),
     )
 
@@ -65,17 +56,7 @@ def _ssr() -> StageSpec:
         # Half of the true pictures are blurred, as Cascaded Diffusion Models' are, for a base draws less sharply; noise
         # beyond a signal-to-noise ratio of 9 would hide what flat shapes show.
         inputs=usual_inputs(BASE, augment=0.2, blur=0.5),
-        network=VideoUNetConfig(
-            low_res=True,
-            anchored=True,
-            patch=2,
-            embedding=192,
-            levels=(
-                Level(width=48),
-                Level(width=64),
-                Level(width=128, spatial_attention=True, text_attention=True),
-            ),
-        ),
+        network=_mini_image.SSR,
         sampling=SamplingSpec(sampler=DDIM(), steps=2),
     )
 

@@ -25,6 +25,7 @@ from zoetrope.data.folder import Folder
 from zoetrope.guidance.text import TextGuidance
 from zoetrope.known.reconstruction import Reconstruction
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.recipes._widths import expect_width, narrowed
 from zoetrope.samplers.langevin import Langevin
 from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
@@ -48,8 +49,7 @@ def made(name: str, shape: VideoShape, widths: tuple[int, ...], *, head: int, st
 
     Raises ValueError for a factor `width` that is not above 0 and at most 1.
     """
-    if not 0 < width <= 1:
-        raise ValueError(f"width: expected a factor above 0 and at most 1, such as 0.25, got {width:g}")
+    expect_width(width)
     stage = StageSpec(
         name="base",
         shape=shape,
@@ -77,11 +77,6 @@ def made(name: str, shape: VideoShape, widths: tuple[int, ...], *, head: int, st
         cascade=CascadeSpec(name=name, text=MiniLM(), stages=(stage,)),
         training={"base": _training(steps)},
     )
-
-
-def narrowed(channels: int, width: float, step: int) -> int:
-    """Channels times `width`, to the nearest multiple of `step`, and one step at least."""
-    return max(step, round(channels * width / step) * step)
 
 
 def _level(width: int, *, attends: bool) -> Level:
