@@ -6,14 +6,17 @@ noise, to each unit of the start, and to each unit of a step's noise: mean and c
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
 from cascade.test_frame_levels import LINE, ExactConfig
-from samplers.test_levels_per_frame import FRAMES, TABLE, law, unknown
+from samplers.test_levels_per_frame import AUTOREGRESSION, FRAMES, TABLE, ar1, law, unknown
 from samplers.test_levels_per_frame import Known as Values
 from torch import Tensor
 
+from known.exact import known_of, stage_of
+from known.exact import moments as exact_moments
 from zoetrope.cascade.execution.cost import sampler_bytes
 from zoetrope.cascade.execution.layout import Layout
 from zoetrope.cascade.execution.tiles import Tile, tiles_of
@@ -28,6 +31,7 @@ from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
+from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape, Window
 
 LEARNT = Learnt()
@@ -75,6 +79,33 @@ def test_a_stage_reaches_the_law_given_the_known_frames(
         got_mean, got = moments(line(sampler, steps, channels=1), values)
         assert float((got - covariance).norm() / covariance.norm()) == pytest.approx(expected, abs=6e-5), steps
         assert float((got_mean - mean).square().mean().sqrt()) == pytest.approx(rmse, rel=0.17, abs=2e-8), steps
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 2.0])
+def test_history_guidance_is_that_of_the_closed_form(weight: float) -> None:
+    """x_none + (1 + w) (x_known - x_none) of two Gaussians: without the known frames, and given them."""
+    free, known, steps = unknown(AUTOREGRESSION), list(AUTOREGRESSION), 32
+    spec = stage_of(FRAMES, 1, DDIM(), steps, Learnt(history=weight))
+    mean, covariance = exact_moments(spec, known_of(FRAMES, 1, AUTOREGRESSION))
+    assert mean[known].tolist() == pytest.approx(list(AUTOREGRESSION.values()), abs=1e-7)
+    plain, (centre, given) = ar1()[free][:, free], law(AUTOREGRESSION)
+    unit = torch.eye(len(free), dtype=torch.float64)
+    constant, responses = torch.zeros(len(free), dtype=torch.float64), unit.clone()
+    times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+    for now, after in pairwise([Cosine()(t[None]) for t in times]):
+        a, s = float(now.alpha), float(now.sigma)
+        without, with_frames = (a * k @ torch.linalg.inv(a**2 * k + s**2 * unit) for k in (plain, given))
+        gain = (1 + weight) * with_frames - weight * without
+        x = gain @ constant + (1 + weight) * (centre - a * with_frames @ centre)
+        answers, ratio = gain @ responses, float(after.sigma / now.sigma)
+        constant = ratio * constant + (float(after.alpha) - ratio * a) * x
+        responses = ratio * responses + (float(after.alpha) - ratio * a) * answers
+    # "Pure noise" has an alpha of 5e-5, which the closed form here leaves out.
+    torch.testing.assert_close(mean[free], x, rtol=0, atol=5e-4)
+    torch.testing.assert_close(covariance[free][:, free], answers @ answers.T, rtol=0, atol=5e-4)
+    trace = float(given.trace())
+    made = float(covariance.trace())
+    assert made == pytest.approx(trace, rel=0.2) if weight == 0 else made < trace
 
 
 SHAPE = VideoShape(frames=10, height=8, width=16, fps=8)

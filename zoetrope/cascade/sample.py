@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.execution.call import Calls
+from zoetrope.cascade.execution.cost import differentiates
 from zoetrope.cascade.execution.layout import Layout, layout_here
 from zoetrope.cascade.execution.run import denoiser
 from zoetrope.cascade.execution.tiles import Tile, one_by_one
@@ -20,7 +21,8 @@ from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs import Noise
 from zoetrope.inputs.text import TEXT
-from zoetrope.known import Known, Method, keeping_known
+from zoetrope.known import Known, Method, Task, keeping_known
+from zoetrope.layers.fused import is_fused
 from zoetrope.networks import Network
 from zoetrope.routines import Ready
 from zoetrope.shapes import Window
@@ -98,6 +100,8 @@ def ready(stage: StageSpec, network: Network, given: Conditioning, video: Tensor
         log.info("stage %s: %d tiles of up to %s", stage.name, len(layout.tiles), _largest(layout.tiles))
     if layout.part is not None:
         log.info("stage %s: %d frames at a time", stage.name, layout.part)
+    if differentiates(stage):
+        _expect_gradients(stage, network, layout)
     whole, levels = Window.whole(stage.shape), sampling_levels(stage, draw)
     holds = stage.sampling.known is not None and stage.sampling.known.holds
     if draw.known is not None and holds:
@@ -120,11 +124,16 @@ def drawn(stage: StageSpec, draw: Draw) -> StageSpec:
     if draw.known is None:
         unused = stage.sampling.known is None
         return stage if unused else stage.with_(sampling=stage.sampling.with_(known=None))
-    if stage.sampling.known is None:
+    method = stage.sampling.known
+    if method is None:
         others = [name for name in Method.names() if name != "learnt"]
         raise ValueError(
             f"stage {stage.name!r}: expected no known frames, for it has not learnt them; sampling.known can be one of "
             f"{others}"
+        )
+    if draw.known.low_res is not None and not method.in_space:
+        raise ValueError(
+            f"stage {stage.name!r}: known.low_res: expected none, {method.kind()!r} takes known frames alone"
         )
     try:
         draw.known.check(len(draw.samples), stage.network.channels, stage.shape.sizes)
@@ -181,9 +190,9 @@ def _denoiser(
         denoise = denoiser(calls_of(stage, network, given, video, draw), layout)
         if stage.sampling.known is None or draw.known is None:
             return denoise
-        whole, levels = Window.whole(stage.shape), sampling_levels(stage, draw)
-        noise = partial(_noise, stage, draw, window=whole)
-        return stage.sampling.known.denoiser(denoise, draw.known, levels, noise)
+        noise, levels = partial(_noise_of_frames, stage, draw), sampling_levels(stage, draw)
+        task = Task(stage=stage.name, known=draw.known, levels=levels, noise=noise)
+        return stage.sampling.known.denoiser(denoise, task)
 
     if not layout.one_at_a_time:
         return of(given, video, draw)
@@ -191,6 +200,15 @@ def _denoiser(
     return one_by_one(
         [of(given.select(row), None if video is None else video[row], draw.row(int(row))) for row in rows]
     )
+
+
+def _expect_gradients(stage: StageSpec, network: Network, layout: Layout) -> None:
+    """Raise ValueError if the denoiser of a stage that needs its gradient would have none."""
+    what = f"stage {stage.name!r}: known frames by the gradient of its network"
+    if is_fused(network):
+        raise ValueError(f"{what}: expected the network in textbook form, got a fused one, which has no gradients")
+    if len(layout.tiles) > 1 or layout.part is not None:
+        raise ValueError(f"{what}: expected whole videos, got a layout in parts")
 
 
 def _on_device(draw: Draw) -> Draw:
@@ -211,3 +229,9 @@ def _noise(stage: StageSpec, draw: Draw, purpose: str, window: Window) -> Tensor
         return draw.noise(purpose, window).to(draw.device, torch.float32)
     what, channels = f"{stage.name} {purpose}", stage.network.channels
     return window_noise(draw.seed, draw.samples, what, stage.shape, channels, window, draw.scheme).to(draw.device)
+
+
+def _noise_of_frames(stage: StageSpec, draw: Draw, purpose: str, frames: Sequence[int]) -> Tensor:
+    whole = Window.whole(stage.shape)
+    windows = [whole._replace(frames=range(frame, frame + 1)) for frame in frames]
+    return torch.cat([_noise(stage, draw, purpose, window) for window in windows], dim=2)

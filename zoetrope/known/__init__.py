@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from zoetrope.config import Kind
-from zoetrope.diffusion.denoise import Denoise
+from zoetrope.diffusion.denoise import Denoise, Weight, per_step
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.shapes import expect_shape
 
-Draws = Callable[[str], Tensor]
-"""Purpose ("start", "known 3", ...) -> standard normal noise (B, C, F, H, W), the same at every call."""
+Draws = Callable[[str, Sequence[int]], Tensor]
+"""(purpose, frames) -> standard normal noise of these frames (B, C, n, H, W), the same at every call.
+
+The purpose is such as "start" or "known 3"."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,15 @@ class Known:
     Attributes:
         frames: which of them are known, (F,) bool, the same for all videos.
         video: the videos, (B, C, F, H, W) in [-1, 1]; what is in their other frames does not matter.
+        low_res: what `zoetrope.video.resample.degrade` makes of the videos, (B, C, f, h, w) in [-1, 1], where that is
+            known too, of all of their frames; for methods that are `in_space`.
 
     Raises ValueError for other shapes, and for frames that are not finite.
     """
 
     frames: Tensor
     video: Tensor
+    low_res: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.frames.dtype != torch.bool or self.frames.ndim != 1:
@@ -44,6 +49,8 @@ class Known:
         expect_shape("known.video", self.video, None, None, len(self.frames), None, None)
         if not self.values.isfinite().all():
             raise ValueError("known.video: expected finite values in known frames, got NaN or infinity")
+        if self.low_res is not None and not self.low_res.isfinite().all():
+            raise ValueError("known.low_res: expected finite values, got NaN or infinity")
 
     @cached_property
     def places(self) -> list[int]:
@@ -57,17 +64,24 @@ class Known:
 
     def select(self, rows: Tensor | slice) -> "Known":
         """What is known of some videos of the batch."""
-        return replace(self, video=self.video[rows])
+        return replace(self, video=self.video[rows], low_res=None if self.low_res is None else self.low_res[rows])
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Known":
         """The same on a device."""
-        return replace(self, frames=self.frames.to(device), video=self.video.to(device, dtype))
+        low_res = None if self.low_res is None else self.low_res.to(device, dtype)
+        return Known(self.frames.to(device), self.video.to(device, dtype), low_res)
 
     def check(self, count: int, channels: int, sizes: tuple[int, int, int]) -> None:
         """Raise ValueError unless it fits `count` videos of frames x height x width, and leaves a frame to make."""
         expect_shape("known.video", self.video, count, channels, *sizes)
         if len(self.places) == len(self.frames):
             raise ValueError(f"known.frames: expected a frame that is not known, got all {len(self.frames)}")
+        if self.low_res is None:
+            return
+        expect_shape("known.low_res", self.low_res, count, channels, None, None, None)
+        for axis, large, small in zip(("frames", "height", "width"), sizes, self.low_res.shape[2:], strict=True):
+            if large % small:
+                raise ValueError(f"known.low_res: {axis}: expected a divisor of {large}, got {small}")
 
     def put_into(self, video: Tensor, values: Tensor | None = None) -> Tensor:
         """The video (B, C, F, H, W) with the known frames in it, or with `values` (B, C, n, H, W) in their places.
@@ -83,27 +97,52 @@ class Known:
         return NoiseLevel.where(self.frames.to(level.logsnr.device), known.expand(count), level.expand(count))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What a method is to make agree with known frames.
+
+    Attributes:
+        stage: its name.
+        known: the frames, on the device of z.
+        levels: (B,) that the stage steps through, from noise to data.
+        noise: of the stage's videos, to draw from.
+    """
+
+    stage: str
+    known: Known
+    levels: Sequence[NoiseLevel]
+    noise: Draws
+
+    @cached_property
+    def _steps(self) -> Weight:
+        return per_step(self.levels, range(len(self.levels)))
+
+    def step(self, level: NoiseLevel) -> int:
+        """The number of the step that starts at a level, from 0; where frames differ, that of the cleanest."""
+        step = self._steps(level)
+        return int(step.max()) if isinstance(step, Tensor) else int(step)
+
+
 class Method(Kind, ABC):
     """How a stage is made to agree with known frames; its parameters are its fields.
 
     Attributes:
         holds: whether z holds the known frames as they are, at the level of clean data, from the start.
         differentiates: whether the denoiser that it is given must have gradients.
+        in_space: whether it also takes a known video of lower resolution, `Known.low_res`.
     """
 
     folder: ClassVar[str] = "zoetrope.known"
     holds: ClassVar[bool] = False
     differentiates: ClassVar[bool] = False
+    in_space: ClassVar[bool] = False
 
     @abstractmethod
-    def denoiser(self, denoise: Denoise, known: Known, levels: Sequence[NoiseLevel], noise: Draws) -> Denoise:
-        """A denoiser that knows the frames.
+    def denoiser(self, denoise: Denoise, task: Task) -> Denoise:
+        """A denoiser that knows the frames, from one (z, level) -> x_hat of whole videos that does not.
 
-        Args:
-            denoise: (z, level) -> x_hat of whole videos, guided, not clipped or thresholded.
-            known: the frames, on the device of z.
-            levels: (B,) that the stage steps through, from noise to data.
-            noise: of the stage's videos, to draw from.
+        `denoise` is guided, but not clipped or thresholded: that is done after it, and known frames are put into x_hat
+        in the end.
         """
 
 

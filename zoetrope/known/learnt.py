@@ -1,6 +1,5 @@
 """Known frames of a network that has learnt them: frames at the level of clean data among noisy ones."""
 
-from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise, extrapolated
 from zoetrope.diffusion.level import LogSNR, NoiseLevel
-from zoetrope.known import Draws, Known, Method
+from zoetrope.known import Known, Method, Task
 
 MOST_WEIGHT = 10_000
 
@@ -32,12 +31,13 @@ class Learnt(Method):
     history: Annotated[float, Field(ge=0, le=MOST_WEIGHT)] = 0.0
     level: LogSNR | None = None
 
-    def denoiser(self, denoise: Denoise, known: Known, levels: Sequence[NoiseLevel], noise: Draws) -> Denoise:
+    def denoiser(self, denoise: Denoise, task: Task) -> Denoise:
         """The denoiser itself, told the level and guided."""
+        known, levels = task.known, task.levels
         with_frames = denoise if self.level is None else _told(denoise, known, self.level)
         if self.history == 0:
             return with_frames
-        lost = noise("start")[:, :, known.places]
+        lost = task.noise("start", known.places)
 
         def run(z: Tensor, level: NoiseLevel) -> Tensor:
             without = denoise(known.put_into(z.clone(), lost), known.level(levels[0], level))

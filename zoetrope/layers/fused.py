@@ -57,6 +57,11 @@ def fused(network: N, *, channels_last: bool = False) -> N:
     return made
 
 
+def is_fused(network: nn.Module) -> bool:
+    """Whether a network has fast forms of layers, and so no gradients."""
+    return any(type(part) in FAST.values() for part in network.modules())
+
+
 def _twin(module: N, twins: dict[nn.Module, nn.Module]) -> N:
     """A copy of a module with shared parameters and buffers, without gradients; `twins` collects all its submodules."""
     made = twins[module] = type(module).__new__(type(module))

@@ -20,9 +20,9 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs import Extent
-from zoetrope.known import Known, Method, keeping_known
+from zoetrope.known import Known, Method, Task, keeping_known
 from zoetrope.layers.fused import fused
-from zoetrope.networks import Network, NetworkConfig
+from zoetrope.networks import Network, NetworkConfig, Reach
 from zoetrope.routines import Ready
 from zoetrope.shapes import Window
 
@@ -59,9 +59,20 @@ class Cost(NamedTuple):
         return (memory - self.fixed - self.resting - self.call) / self.pixel
 
 
+def differentiates(stage: StageSpec) -> bool:
+    """Whether the stage needs the gradient of its denoiser, that of whole videos, to agree with known frames."""
+    return stage.sampling.known is not None and stage.sampling.known.differentiates
+
+
+def reach_of(stage: StageSpec) -> Reach:
+    """How far the network's output depends on its input, as far as sampling in parts goes: no gradient is in parts."""
+    reach = stage.network.reach()
+    return reach._replace(frames=None, pixels=None, streams=False) if differentiates(stage) else reach
+
+
 def part_of(stage: StageSpec, device: torch.device) -> int | None:
     """How many frames a streaming network processes at a time; None for a network that needs all of them."""
-    if not stage.network.reach().streams:
+    if not reach_of(stage).streams:
         return None
     pixels = PART if device.type == "cpu" else PART_GPU
     return max(1, min(stage.shape.frames, pixels // (stage.shape.height * stage.shape.width)))
@@ -69,7 +80,7 @@ def part_of(stage: StageSpec, device: torch.device) -> int | None:
 
 def tiles_within(stage: StageSpec, part: int | None, largest: float) -> Tiling:
     """The tiles that take the least work if no network call may exceed `largest` pixels."""
-    reach = stage.network.reach()
+    reach = reach_of(stage)
     if part is None:
         return best_tiles(stage.shape, reach, largest)
     flat = best_tiles(stage.shape.with_(frames=part), reach._replace(frames=None), largest)
@@ -107,7 +118,7 @@ def sampler_bytes(stage: StageSpec, batch: int) -> tuple[int, int]:
 
     They run without data, for `ENOUGH` steps: further ones are all alike.
     """
-    whole, most = Window.whole(stage.shape), torch.arange(stage.shape.frames, device="cpu") > 0
+    whole, most = Window.whole(stage.shape), _all_but_one(stage)
     resting = 0
     meter: Meter[Any]
     with dry() as meter, torch.no_grad():
@@ -136,11 +147,23 @@ def sampler_bytes(stage: StageSpec, batch: int) -> tuple[int, int]:
 
 def _knowing(ready: Ready, method: Method, known: Known) -> Ready:
     """The same with known frames."""
-    denoise = keeping_known(method.denoiser(ready.denoise, known, ready.levels, ready.noise), known)
+    denoise = ready.denoise
+    if not method.differentiates:  # otherwise it is part of the call
+        denoise = method.denoiser(denoise, _task(known, ready.levels))
+    denoise = keeping_known(denoise, known)
     if not method.holds:
         return replace(ready, denoise=denoise)
     levels = [known.level(level, level) for level in ready.levels]
     return replace(ready, denoise=denoise, levels=levels, held=known)
+
+
+def _task(known: Known, levels: Sequence[NoiseLevel]) -> Task:
+    return Task(stage="", known=known, levels=levels, noise=lambda purpose, frames: known.video[:, :, frames])
+
+
+def _all_but_one(stage: StageSpec) -> Tensor:
+    """Known frames, made outside of dry runs."""
+    return torch.arange(stage.shape.frames, device="cpu") > 0
 
 
 @lru_cache(maxsize=64)
@@ -150,7 +173,7 @@ def call_bytes(stage: StageSpec, batch: int, tokens: int, part: int | None, *, s
     A streaming network runs on only as many parts as it holds at the same time.
     """
     window = (smallest_tiles(stage, part)[0] if smallest else whole_tile(stage)).seen
-    calls, some, reach = _without_data(stage, batch, tokens), window, stage.network.reach().frames
+    calls, some, reach, most = _without_data(stage, batch, tokens), window, reach_of(stage).frames, _all_but_one(stage)
     if part is not None and reach is not None:
         some = window._replace(frames=window.frames[: (reach + 3) * part])
     with dry():
@@ -159,6 +182,9 @@ def call_bytes(stage: StageSpec, batch: int, tokens: int, part: int | None, *, s
     def call() -> None:
         if part is not None and part < len(some.frames):
             streamed(calls, some, part, keep=False, in_place=False)(z, level)
+        elif stage.sampling.known is not None and stage.sampling.known.differentiates:
+            task = _task(Known(most, torch.empty_like(z)), [level, level])
+            stage.sampling.known.denoiser(in_one_call(calls, some), task)(z, level)
         else:
             in_one_call(calls, some)(z, level)
 
@@ -169,16 +195,17 @@ def call_bytes(stage: StageSpec, batch: int, tokens: int, part: int | None, *, s
 
 
 @lru_cache(maxsize=16)
-def _built(network: NetworkConfig) -> Network:
-    """The network without weights, built once and cached."""
+def _built(network: NetworkConfig, *, textbook: bool = False) -> Network:
+    """The network without weights, built once and cached; in textbook form it has gradients."""
     with dry():
-        return fused(network.build().eval())
+        made = network.build().eval().requires_grad_(False)
+        return made if textbook else fused(made)
 
 
 def _without_data(stage: StageSpec, batch: int, tokens: int) -> Calls:
     """The network calls of a stage, on tensors without data."""
     with dry():
-        network, given = _built(stage.network), blank_request(stage, batch, tokens)
+        network, given = _built(stage.network, textbook=differentiates(stage)), blank_request(stage, batch, tokens)
         video = None if stage.source is None else torch.empty(batch, stage.network.channels, *stage.source.sizes)
     return Calls(
         stage=stage,

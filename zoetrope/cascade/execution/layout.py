@@ -10,8 +10,10 @@ from zoetrope.cascade.execution.cost import (
     PROCESS,
     Cost,
     call_bytes,
+    differentiates,
     largest_call,
     part_of,
+    reach_of,
     smallest_tiles,
     stage_cost,
     tiles_within,
@@ -58,7 +60,7 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
         expect_memory([stage], batch, tokens, memory, device)
     whole, part = Window.whole(stage.shape), part_of(stage, device)
     one: Sequence[Tile] = [whole_tile(stage)]
-    reach = stage.network.reach()
+    reach = reach_of(stage)
     if memory is None and (whole.volume <= SMALL or (part is None and reach.frames is None and reach.pixels is None)):
         return Layout([whole_tile(stage)])
     video = stage.network.channels * whole.volume * 4
@@ -125,9 +127,12 @@ def expect_memory(stages: Iterable[StageSpec], batch: int, tokens: int, memory: 
     least = ((least_memory(stage, batch, tokens, device), stage) for stage in stages)
     needed, stage = max(least, key=lambda pair: pair[0])
     if needed > memory:
+        least_parts = (
+            "one video at a time, whole for its gradient" if differentiates(stage) else "in its smallest tiles"
+        )
         raise ValueError(
-            f"memory: stage {stage.name!r} ({stage.shape}) needs {math.ceil(needed / 1e6)} MB even in its smallest "
-            f"tiles, got {memory // 10**6} MB"
+            f"memory: stage {stage.name!r} ({stage.shape}) needs {math.ceil(needed / 1e6)} MB even {least_parts}, "
+            f"got {memory // 10**6} MB"
         )
 
 
