@@ -7,6 +7,7 @@ from zoetrope.commands.data import data
 from zoetrope.commands.distill import distill
 from zoetrope.commands.doctor import doctor
 from zoetrope.commands.evaluate import evaluate
+from zoetrope.commands.extend import extend
 from zoetrope.commands.generate import generate
 from zoetrope.commands.plan import plan
 from zoetrope.commands.show import show
@@ -19,7 +20,7 @@ def application() -> typer.Typer:
     """The typer application of all verbs."""
     app = typer.Typer(name="zoetrope", add_completion=False, rich_markup_mode=None, invoke_without_command=True)
     app.callback()(_root)
-    for verb in (generate, upscale, train, status, distill, evaluate, plan, show, doctor):
+    for verb in (generate, extend, upscale, train, status, distill, evaluate, plan, show, doctor):
         app.command()(verb)
     app.add_typer(data, name="data")
     return app

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from zoetrope.commands._ending import interrupted_saying
+from zoetrope.commands._long import Job as LongJob
+from zoetrope.commands._long import SchemeName, Seconds, make, scheme_named
 from zoetrope.commands._options import (
     MOST_MADE,
     Device,
@@ -157,6 +159,8 @@ def generate(
     size: Size = None,
     frames: Frames = None,
     fps: Rate = None,
+    seconds: Seconds = None,
+    scheme: SchemeName = None,
     count: Count = 1,
     sample: Samples = None,
     save_stages: SaveStages = None,
@@ -182,6 +186,9 @@ def generate(
     target = Target(out and os.path.expanduser(out), save_stages, resume)
     jobs = [Job(text, number, negative) for text in (texts or (None,)) for number in numbers]
     work = Work(model, until, bytes_named(memory) if memory else None, values_named("--given", given))
+    if seconds is not None or scheme is not None:
+        _generate_long(Talk(json, quiet), work, asked, begin, jobs, target, (seconds, scheme))
+        return
     _generate(Talk(json, quiet), work, asked, begin, jobs, target)
 
 
@@ -227,6 +234,39 @@ def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence
         )
     files = _run(talk, making, outputs, stage_outputs)
     talk.result({"files": files, **told}, "" if talk.quiet else "\n".join(file["path"] for file in files))
+
+
+def _generate_long(
+    talk: Talk,
+    work: Work,
+    asked: Asked,
+    begin: Begin,
+    jobs: Sequence[Job],
+    target: Target,
+    how: tuple[float | None, str | None],
+) -> None:
+    """Make videos of so many seconds, by a scheme."""
+    from zoetrope.cascade.start import stages_after
+    from zoetrope.models.long import Long
+
+    seconds, order = how[0], scheme_named(how[1])
+    if seconds is None:
+        raise ValueError("--scheme: expected a video longer than the model's clips; give --seconds S")
+    at_least("--seconds", seconds, 0)
+    if begin.source is not None or begin.after is not None or begin.fit != "exact":
+        raise ValueError("--from: expected without --seconds; `zoetrope extend VIDEO --seconds S` continues a video")
+    if target.save_stages is not None:
+        raise ValueError("--save-stages: expected without --seconds; the frames of long videos are kept once")
+    model = opened(work.model, asked, talk)
+    _expect_prompts(model.spec, jobs)
+    stages = stages_after(model.spec, None, work.until)
+    _expect_guided(stages, jobs[0].negative, None)
+    cascade = ready(model, stages, asked)
+    base = Long(seconds=seconds, scheme=order, seed=asked.seed, until=work.until, memory=work.memory, given=work.given)
+    own = [base.with_(prompt=job.prompt, negative=job.negative, sample=job.sample) for job in jobs]
+    titles = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
+    long = [LongJob(wanted, None, job._asdict()) for wanted, job in zip(own, jobs, strict=True)]
+    make(talk, cascade, long, target.out, titles, target.resume)
 
 
 def _identity(spec: "CascadeSpec", stages: "Sequence[StageSpec]") -> str:

@@ -10,12 +10,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self, Unpack, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from zoetrope.cascade.colour import Colour
 from zoetrope.cascade.execution.layout import expect_memory
+from zoetrope.cascade.finite import expect_finite
 from zoetrope.cascade.grid import far_from, on_grid
+from zoetrope.cascade.long.film import Made
 from zoetrope.cascade.sample import Draw, sample_stage, text_length
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
@@ -24,14 +27,15 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.config.errors import shown
 from zoetrope.config.foreign import trusting
 from zoetrope.embeddings.cache import EmbeddingCache
-from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import fused
 from zoetrope.models.asking import conditioning_of, expect_askable
 from zoetrope.models.folder import expect_readable, write_model
+from zoetrope.models.long import Long, Source, pictures_of
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.options import Options, checked, listed, whole
 from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress
+from zoetrope.models.texts import encoded
 from zoetrope.models.weights import Origin
 from zoetrope.networks import Network
 from zoetrope.video import Video
@@ -247,6 +251,27 @@ class Cascade:
         run = partial(self.run, stages, prompts, seed=seed, samples=samples, negative=negative)
         yield from run(video=video, memory=memory, given=given)
 
+    def extend(
+        self,
+        video: Source | None,
+        *,
+        folder: str | Path | None = None,
+        resume: bool = False,
+        progress: Callable[[Made], object] | None = None,
+        **wanted: Any,
+    ) -> Iterator[np.ndarray]:
+        """The pictures (H, W, 3) uint8 of a video of minutes that begins with `video`, or for None with nothing.
+
+        `video` is a file, read at the first stage's size and rate, or a `zoetrope.Video` of these; `wanted` are the
+        fields of `zoetrope.models.long.Long`. Frames lie on disk, in `folder` or in a temporary one, so memory does not
+        grow with the length; with `resume` what `folder` holds is not made again. `progress` is called after each block.
+
+            pictures = cascade.extend("walk.mp4", seconds=60, prompt="a walk", scheme="long_range")
+
+        Raises ValueError as `zoetrope.models.long.long_run` does, when the first picture is asked for.
+        """
+        return pictures_of(self, Long(**wanted), video, folder, resume, progress)
+
     def run(
         self,
         stages: Sequence[StageSpec],
@@ -302,7 +327,7 @@ class Cascade:
                 x_hat = next(running)
                 last = number == stage.sampling.length
                 if last:  # fail before the stages after it run
-                    self._expect_finite(stage, x_hat)
+                    expect_finite(stage, x_hat, self.dtype)
                 yield Progress(
                     stage=stage.name,
                     step=number,
@@ -321,12 +346,6 @@ class Cascade:
             raise ValueError(f"stage {stage.name!r}: {error}") from None
         return fused(network, channels_last=True)
 
-    def _expect_finite(self, stage: StageSpec, x_hat: Tensor) -> None:
-        """Raise ValueError that names the stage if it made NaN or infinity."""
-        if not torch.stack(x_hat.aminmax()).isfinite().all():
-            mend = "" if self.dtype == torch.float32 else f", computing in {self.dtype}; torch.float32 may do"
-            raise ValueError(f"stage {stage.name!r}: expected finite values, its network made NaN or infinity{mend}")
-
     def _colours(self, stage: StageSpec, given: Tensor, made: Tensor) -> list[Colour]:
         """How a stage changed the colours of each video; also logged, as a warning once per stage if they drift."""
         colours = [Colour.between(*pair) for pair in zip(given, made, strict=True)]
@@ -343,23 +362,5 @@ class Cascade:
         return "" if self._texts is None else self._texts.cut(prompt)
 
     def _encode(self, prompts: Sequence[str | None], negative: str | None) -> tuple[Conditioning, Conditioning | None]:
-        """The text of the prompts and of the negative prompt, padded to equal length; None has no real tokens."""
-        texts = [*prompts] if negative is None else [*prompts, negative]
-        known = [row for row, text in enumerate(texts) if text is not None]
-        if self.spec.text is None or self._texts is None:
-            if known:
-                raise ValueError(
-                    f"{self.spec.name}: expected no prompt, for it is told no text; got {texts[known[0]]!r}"
-                )
-            return Conditioning(), None
-        text, mask = torch.zeros(len(texts), 1, self.spec.text.width), torch.zeros(len(texts), 1, dtype=torch.bool)
-        if known:
-            with memory_told(f"the text encoder {self.spec.text.kind()}"):
-                some = self._texts.encode([text for text in texts if text is not None])
-            length = some.mask.shape[1]
-            text, mask = text.repeat(1, length, 1), mask.repeat(1, length)
-            text[known], mask[known] = some.text, some.mask
-        text, mask = text.to(self.device), mask.to(self.device)
-        count = len(prompts)
-        against = None if negative is None else text_given(text[count:], mask[count:])
-        return text_given(text[:count], mask[:count]), against
+        """The text of the prompts and of the negative prompt."""
+        return encoded(self.spec, self._texts, prompts, negative, self.device)

@@ -110,6 +110,11 @@ class NetworkConfig(Kind, ABC):
         """The only prediction that the network can make; None: any that it is trained for."""
         return None
 
+    @property
+    def needs_even_frames(self) -> bool:
+        """Whether it processes evenly spaced frames alone, one after the other."""
+        return False
+
     @abstractmethod
     def build(self) -> Network:
         """A network with fresh weights, from the global random state."""

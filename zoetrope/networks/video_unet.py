@@ -73,6 +73,12 @@ class VideoUNetConfig(NetworkConfig):
         return "v" if self.anchored else None
 
     @property
+    def needs_even_frames(self) -> bool:
+        """Whether neighbours in a row are mixed whatever their times: by convolutions or strides in time."""
+        mixed = any("convolution" in x.temporal or x.looks == "first_and_previous" for x in self.levels)
+        return mixed or self.strides[-1] > 1
+
+    @property
     def strides(self) -> tuple[int, ...]:
         """The temporal stride of each level relative to the video."""
         return tuple(accumulate((level.every for level in self.levels), mul))

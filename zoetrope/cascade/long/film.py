@@ -1,0 +1,165 @@
+"""A long video through all stages of a cascade: the first in blocks, the others in windows, one after the other."""
+
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from zoetrope.cascade.long.blocks import Rollout
+from zoetrope.cascade.long.frames import Frames
+from zoetrope.cascade.long.journal import Journal
+from zoetrope.cascade.long.overlap import Enlarging
+from zoetrope.cascade.sample import Draw
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.cascade.upscaling import enlarged
+from zoetrope.conditioning import Conditioning
+from zoetrope.networks import Network
+from zoetrope.schemes import Scheme
+from zoetrope.shapes import VideoShape
+
+GIVEN = "given"  # the journal's name for the frames that are known from the start
+NEAR = 0.02  # of a frame: seconds are written with a few decimals
+
+
+class Made(NamedTuple):
+    """One finished block of a stage, or window.
+
+    Attributes:
+        stage: its name.
+        shape: of the stage's whole video.
+        number: of the blocks that are finished.
+        total: of all.
+    """
+
+    stage: str
+    shape: VideoShape
+    number: int
+    total: int
+
+    @property
+    def done(self) -> bool:
+        """Whether the stage's video is finished."""
+        return self.number == self.total
+
+
+@dataclass(frozen=True, kw_only=True)
+class Film:
+    """A video of minutes.
+
+    Attributes:
+        stages: those that run, on the grids of one call.
+        frames: how many the first stage makes, given ones included.
+        given: how many of them are known, from the first on.
+        scheme: the order in which the first stage makes frames.
+        draw: of the one video.
+        conditioning: the stage -> what it is told of the video, such as its text.
+        folder: where the frames of all stages go, `STAGE.raw`.
+    """
+
+    stages: Sequence[StageSpec]
+    frames: int
+    scheme: Scheme
+    draw: Draw
+    conditioning: Callable[[StageSpec], Conditioning]
+    folder: Path
+    given: int = 0
+
+    def made(self) -> list[Frames]:
+        """The frames of every stage; those of the last one are stored as video files store them."""
+        shape = self.stages[0].shape.with_(frames=self.frames)
+        found = list[Frames]()
+        for place, stage in enumerate(self.stages):
+            shape = shape if place == 0 else enlarged(stage, shape)
+            last = 0 < place == len(self.stages) - 1
+            path, channels = self.folder / f"{stage.name}.raw", stage.network.channels
+            found.append(Frames(path=path, shape=shape, channels=channels, coarse=last))
+        return found
+
+    def check(self) -> None:
+        """Raise ValueError, before anything is sampled, if the video cannot be made: see `Rollout.check`."""
+        first, *later = self._parts()
+        first.check()
+        for part in later:
+            part.check()
+
+    def expect_room(self) -> None:
+        """Raise ValueError unless there is room for the frames that are still missing."""
+        needed = 0
+        for frames in self.made():
+            there = frames.path.stat().st_size if frames.path.exists() else 0
+            needed += max(0, frames.total_bytes - there)
+        place = next(path for path in (self.folder, *self.folder.absolute().parents) if path.is_dir())
+        free = shutil.disk_usage(place).free
+        if needed > free:
+            raise ValueError(
+                f"{self.folder}: expected {math.ceil(needed / 1e6)} MB free on the disk for the frames of all stages, "
+                f"got {free // 10**6} MB"
+            )
+
+    def give(self, frames: Iterable[Tensor], journal: Journal) -> None:
+        """Store the known frames, each (C, H, W) in [-1, 1], unless the journal has them."""
+        if journal.done(GIVEN) or not self.given:
+            return
+        first, count = self.made()[0], 0
+        for frame in frames:
+            first.write([count], frame[:, None])
+            count += 1
+        assert count == self.given
+        journal.finish(GIVEN, 1)
+
+    def run(self, load: Callable[[StageSpec], Network], journal: Journal) -> Iterator[Made]:
+        """Make what the journal does not have yet, stage after stage; one Made after each block of each.
+
+        `load` gives a stage's network, which is freed when the stage is finished. The video is the file of the last of
+        `made()`. Raises ValueError for frames that are not finite, and OSError where the disk is full.
+        """
+        for stage, part, frames in zip(self.stages, self._parts(), self.made(), strict=True):
+            for piece in part.run(partial(load, stage), journal):
+                yield Made(stage.name, frames.shape, *piece)
+
+    def _parts(self) -> "list[Rollout | Enlarging]":
+        """What makes the video of each stage."""
+        made = self.made()
+        first = Rollout(
+            stage=self.stages[0],
+            given=self.conditioning(self.stages[0]),
+            draw=self.draw,
+            scheme=self.scheme,
+            frames=made[0],
+            known=tuple(range(self.given)),
+        )
+        parts: list[Rollout | Enlarging] = [first]
+        for stage, source, own in zip(self.stages[1:], made, made[1:], strict=False):
+            given = self.conditioning(stage)
+            parts.append(Enlarging(stage=stage, given=given, draw=self.draw, source=source, made=own))
+        return parts
+
+
+def frames_in(seconds: float, fps: float, name: str = "seconds") -> int:
+    """How many frames last for so many seconds.
+
+    Raises ValueError for a number that is not positive and finite, and, with the two nearest legal ones, for one that
+    is no whole number of frames.
+    """
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ValueError(f"{name}: expected a positive number, got {seconds:g}")
+    count = seconds * fps
+    if abs(count - round(count)) > NEAR or round(count) < 1:
+        low = math.floor(count)
+        near = " or ".join(f"{own / fps:.6g}" for own in (low, low + 1) if own)
+        raise ValueError(
+            f"{name}: expected a whole number of frames at {fps:g} a second, such as {near}, got {seconds:g}"
+        )
+    return round(count)
+
+
+def folder_of(out: str | os.PathLike[str]) -> Path:
+    """The folder that holds a video's frames until its file is written."""
+    path = Path(os.path.abspath(out))
+    return path.with_name(f"{path.name}.unfinished")

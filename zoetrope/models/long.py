@@ -1,0 +1,253 @@
+"""Videos of minutes from a cascade: given frames, or none, and what the cascade makes after them."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from zoetrope.cascade.execution.layout import expect_memory
+from zoetrope.cascade.long.film import Film, Made, frames_in
+from zoetrope.cascade.long.frames import Frames
+from zoetrope.cascade.long.journal import Journal
+from zoetrope.cascade.sample import Draw, text_length
+from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.cascade.start import stages_after
+from zoetrope.conditioning import Conditioning
+from zoetrope.config import Config
+from zoetrope.models.asking import conditioning_of, expect_askable
+from zoetrope.models.places import memory_told
+from zoetrope.networks import Network
+from zoetrope.schemes import Scheme
+from zoetrope.schemes.autoregressive import Autoregressive
+from zoetrope.shapes import VideoShape
+from zoetrope.video import Video, pictures, stream
+
+if TYPE_CHECKING:
+    from zoetrope.models.cascade import Cascade
+
+Source = str | os.PathLike[str] | Video
+"""A file, a folder of pictures, or a video of the first stage's size and frame rate."""
+
+
+class Long(Config):
+    """Which long video is made.
+
+    Attributes:
+        seconds: how long it lasts, given frames included; a whole number of the first stage's frames.
+        prompt: what it shows; None: no text.
+        negative: text that guidance leads away from.
+        scheme: the order in which the first stage makes frames, such as "long_range".
+        seed, sample: equal numbers give equal videos.
+        until: the last stage to run; None: the model's default.
+        memory: the largest peak of the process, in bytes.
+        given: values for other inputs of the stages, by name.
+    """
+
+    seconds: float
+    prompt: str | None = None
+    negative: str | None = None
+    scheme: Scheme = Autoregressive()
+    seed: NonNegativeInt = 0
+    sample: NonNegativeInt = 0
+    until: str | None = None
+    memory: PositiveInt | None = None
+    given: Annotated[dict[str, Any], Field(default_factory=dict)]
+
+
+class Footage(NamedTuple):
+    """The frames that are known from the start.
+
+    Attributes:
+        source: where they come from; None: there are none.
+        frames: how many; digest: 16 letters that identify them.
+    """
+
+    source: Source | None
+    frames: int = 0
+    digest: str = ""
+
+    @classmethod
+    def of(cls, source: Source | None, shape: VideoShape) -> "Footage":
+        """Those of a video, at the size and rate of `shape`. Raises ValueError if it cannot be read."""
+        if source is None:
+            return cls(None)
+        found, count = hashlib.blake2b(digest_size=8), 0
+        for picture in _pictures_of(source, shape):
+            found.update(np.ascontiguousarray(picture).tobytes())
+            count += 1
+        return cls(source, count, found.hexdigest())
+
+    def tensors(self, shape: VideoShape) -> Iterator[torch.Tensor]:
+        """The frames (C, H, W) in [-1, 1], one by one."""
+        assert self.source is not None
+        for picture in _pictures_of(self.source, shape):
+            yield Video(picture[None], shape.fps).to_tensor()[:, 0]
+
+
+@dataclass(frozen=True)
+class LongRun:
+    """A long video that can be made.
+
+    Attributes:
+        film: how; footage: its known frames; made: everything that it depends on, as JSON values.
+    """
+
+    film: Film
+    footage: Footage
+    made: dict[str, Any]
+    network: Callable[[StageSpec], Network]
+
+    @property
+    def video(self) -> Frames:
+        """The frames of the finished video."""
+        return self.film.made()[-1]
+
+    def at(self, folder: Path) -> "LongRun":
+        """The same with its frames in another folder."""
+        return replace(self, film=replace(self.film, folder=folder))
+
+    def run(self, *, resume: bool) -> Iterator[Made]:
+        """Make it in the film's folder, with one Made after each block of each stage.
+
+        With `resume` what the folder holds already is not made again. Raises ValueError if the folder holds a video, or
+        another one than this, or if the disk has no room; OSError where the disk is full later.
+        """
+        self.film.expect_room()
+        journal = Journal.begin(self.film.folder, self.made, resume=resume)
+        first = self.film.made()[0].shape
+        if self.footage.source is not None:
+            self.film.give(self.footage.tensors(first), journal)
+        told = ", ".join(stage.name for stage in self.film.stages)
+        with memory_told(f"the long video of {told}"):
+            yield from self.film.run(self.network, journal)
+
+    def pictures(self) -> Iterator[np.ndarray]:
+        """The pictures (H, W, 3) uint8 of the finished video, read one by one."""
+        video = self.video
+        for number in range(video.shape.frames):
+            yield from pictures(video.read([number]))
+
+
+def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Source | None = None) -> LongRun:
+    """A long video of a cascade, with its frames in `folder`, which is made when it runs.
+
+    Raises ValueError, before anything is sampled: for seconds that are no whole number of frames or that the known
+    frames last already, for a scheme that needs more context than the network has, for a network that did not learn to
+    continue frames, and what `Cascade.stream` raises.
+    """
+    spec, stages = cascade.spec, stages_after(cascade.spec, None, wanted.until)
+    expect_askable(stages, wanted.given)
+    for stage in stages:
+        stage.check_sampling()
+    total, footage = _lengths(stages[0].shape, wanted, source)
+    text, against = cascade._encode([wanted.prompt], wanted.negative)
+    if wanted.memory is not None:
+        if cascade._texts is not None:
+            cascade._texts.release()
+        expect_memory(stages, 1, text_length(text), wanted.memory, cascade.device)
+    draw = Draw(
+        seed=wanted.seed,
+        samples=[wanted.sample],
+        negative=against,
+        device=cascade.device,
+        dtype=cascade.dtype,
+        memory=wanted.memory,
+        scheme=spec.noise,
+    )
+
+    def conditioning(stage: StageSpec) -> Conditioning:
+        return text | conditioning_of(stage, wanted.given, 1).to(cascade.device, torch.float32)
+
+    film = Film(
+        stages=stages,
+        frames=total,
+        scheme=wanted.scheme,
+        draw=draw,
+        conditioning=conditioning,
+        folder=folder,
+        given=footage.frames,
+    )
+    film.check()
+    return LongRun(film, footage, _identity(cascade, stages, wanted, footage), cascade._network)
+
+
+def pictures_of(
+    cascade: "Cascade",
+    wanted: Long,
+    source: Source | None,
+    folder: str | Path | None,
+    resume: bool,
+    progress: Callable[[Made], object] | None,
+) -> Iterator[np.ndarray]:
+    """See `Cascade.extend`."""
+    with _folder(folder) as place:
+        run = long_run(cascade, wanted, place, source)
+        for now in run.run(resume=resume or folder is None):
+            if progress is not None:
+                progress(now)
+        yield from run.pictures()
+
+
+@contextmanager
+def _folder(folder: str | Path | None) -> Iterator[Path]:
+    if folder is not None:
+        yield Path(os.path.expanduser(folder))
+        return
+    with tempfile.TemporaryDirectory(prefix="zoetrope-") as temporary:
+        yield Path(temporary)
+
+
+def _lengths(shape: VideoShape, wanted: Long, source: Source | None) -> tuple[int, Footage]:
+    """How many frames the first stage's video has, and those that are known."""
+    total, footage = frames_in(wanted.seconds, shape.fps), Footage.of(source, shape)
+    if footage.frames >= total:
+        raise ValueError(
+            f"seconds: expected more than {footage.frames / shape.fps:g}, which the given video lasts, for all of the "
+            f"longer one, got {wanted.seconds:g}"
+        )
+    return total, footage
+
+
+def _pictures_of(source: Source, shape: VideoShape) -> Iterator[np.ndarray]:
+    """The pictures of a source at a size and rate."""
+    if not isinstance(source, Video):
+        yield from stream(source, fps=shape.fps, size=(shape.height, shape.width))
+        return
+    height, width = source.frames.shape[1:3]
+    if (height, width, source.fps) != (shape.height, shape.width, shape.fps):
+        raise ValueError(
+            f"video: expected {shape.height}x{shape.width} at {shape.fps:g} fps, got {height}x{width} at {source.fps:g}"
+        )
+    yield from source.frames
+
+
+def digest_of(spec: CascadeSpec, stages: Sequence[StageSpec]) -> str:
+    """16 letters that identify everything in a cascade that determines the videos of these stages."""
+    names = {stage.name for stage in stages}
+    description = {name: value for name, value in spec.to_json().items() if name not in ("teachers", "default_until")}
+    description["stages"] = [stage for stage in description["stages"] if stage["name"] in names]
+    return hashlib.blake2b(json.dumps(description, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def _identity(cascade: "Cascade", stages: tuple[StageSpec, ...], wanted: Long, footage: Footage) -> dict[str, Any]:
+    """Everything that the video depends on."""
+    origins: Mapping[str, Any] = cascade.origins
+    told = {name: value for name, value in wanted.to_json().items() if name not in ("memory", "until")}
+    return {
+        "model": cascade.spec.name,
+        "stages": [stage.name for stage in stages],
+        "cascade": digest_of(cascade.spec, stages),
+        "weights": {stage.name: origins[stage.name].fingerprint() for stage in stages if stage.name in origins},
+        "dtype": str(cascade.dtype).removeprefix("torch."),
+        "given frames": footage.digest,
+        **told,
+    }
