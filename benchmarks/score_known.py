@@ -1,12 +1,16 @@
 """How well a model makes videos from known frames of toybox clips that it never saw.
 
     python benchmarks/score_known.py --model mini --out runs/known
+    python benchmarks/score_known.py --model mini --long 32 --out runs/known-long
 
 For each of 64 familiar prompts and 64 that combine what training never combines there is one true clip. Given its
 first frame and the caption, a video is right in what the analytic recogniser sees as the prompt says. Given the first
 and the last frame, the middle of the video is compared with that of the clip: where the object is, and how near the
 pictures are, beside a cross-fade of the two frames. Where several courses lead from the first frame to the last, as
 in an orbit, another one than the clip's counts as wrong.
+
+With --long videos of a minute are made from words of toybox's long world alone, by --scheme, and their last five
+seconds judged: the colour, which half of the things change once before, and the shape.
 
 Shares have 95 % intervals clustered by prompt. Prints a table, and writes scores.json and contact sheets.
 """
@@ -27,15 +31,19 @@ from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
+from zoetrope.data.toybox.course import draw as drawn
+from zoetrope.data.toybox.long import LongPrompt, long_prompts
 from zoetrope.data.toybox.prompts import Prompt, combinations, familiar
 from zoetrope.data.toybox.render import render
 from zoetrope.data.toybox.scene import ASPECT, scene
+from zoetrope.data.toybox.vocabulary import FLAT_SHAPES
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.text import text_given
 from zoetrope.known import Known
 from zoetrope.layers.fused import fused
 from zoetrope.metrics.intervals import Mean, Share
 from zoetrope.metrics.recogniser import recognise
+from zoetrope.models.cascade import Cascade
 from zoetrope.models.opening import open_model
 from zoetrope.video import Video, contact_sheet, save_image
 
@@ -62,15 +70,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--noises", type=int, default=2, help="videos of each prompt")
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--long", type=int, metavar="N", help="long videos of N prompts, and nothing else")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long they last")
+    parser.add_argument("--scheme", type=json_or_text, default="hierarchy", help="a name, or JSON with its fields")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    model = open_model([options.model])
+    model = open_model(options.model.split(","))
     model = model.originals() if options.teacher else model
     spec = tuned(model.spec, Tuning(steps=options.steps, guidance=options.guidance))
     stage = spec.stages[0]
+    told: dict[str, Any] = {}
+    if options.long:
+        cascade = Cascade.of(model._replace(spec=spec), dtype=torch.bfloat16)
+        made = filmed(cascade, options.long, options.seconds, options.scheme, options.noises)
+        told = {"long": judged_ends(made, stage.shape.fps)}
+        print(json.dumps({"long": shown(told["long"])}), flush=True)
+        sheet = [Video(video[:: len(video) // 8], 1) for row in made[:6] for video in (row.clip, row.videos[0])]
+        save_image(options.out / "long.png", contact_sheet(sheet, 1))
+        (options.out / "scores.json").write_text(json.dumps(told, indent=1) + "\n")
+        return
     assert spec.text is not None
     network, texts = fused(model.network(stage).eval()), EmbeddingCache(spec.text, None)
-    told: dict[str, Any] = {}
     for name, prompts_of in SETS.items():
         prompts = prompts_of(options.number)
         clips = [clip_of(stage, prompt, number) for number, prompt in enumerate(prompts)]
@@ -84,6 +104,51 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sheet = [Video(video, stage.shape.fps) for row in made[:6] for video in (row.clip, row.videos[0])]
             save_image(options.out / f"{name}-{task}.png", contact_sheet(sheet, 1))
     (options.out / "scores.json").write_text(json.dumps(told, indent=1) + "\n")
+
+
+def json_or_text(value: str) -> Any:
+    """A scheme by name, or as JSON."""
+    return json.loads(value) if value.startswith("{") else value
+
+
+class Long(NamedTuple):
+    """A long prompt, its true clip, and the videos (F, H, W, 3) uint8 that were made of its words."""
+
+    prompt: LongPrompt
+    clip: np.ndarray
+    videos: list[np.ndarray]
+
+
+def filmed(cascade: Cascade, number: int, seconds: float, scheme: Any, noises: int) -> list[Long]:
+    """Long videos of flat things, every second one of which turns into another colour."""
+    stage, made = cascade.spec.stages[0], list[Long]()
+    shape = stage.shape.with_(frames=round(seconds * stage.shape.fps))
+    found = [one for one in long_prompts(3 * number + 24, seconds) if one.story.thing.shape in FLAT_SHAPES]
+    turning, staying = ([one for one in found if bool(one.story.becomes) == turns] for turns in (True, False))
+    for sample, prompt in enumerate([*turning[: (number + 1) // 2], *staying[: number // 2]]):
+        wanted = {"seconds": seconds, "prompt": prompt.text, "scheme": scheme, "sample": sample, "until": stage.name}
+        videos = [np.stack(list(cascade.extend(None, seed=noise, **wanted))) for noise in range(noises)]
+        made.append(Long(prompt, (drawn(prompt.course, shape) * 255).round().astype(np.uint8), videos))
+    return made
+
+
+def judged_ends(made: list[Long], fps: float) -> dict[str, Any]:
+    """The share of videos whose last five seconds show the right colour and shape, of true clips too, and by class."""
+    hits: dict[str, list[tuple[bool, int]]] = defaultdict(list)
+    last = round(5 * fps)
+    for number, row in enumerate(made):
+        story = row.prompt.story
+        kind = "turns" if story.becomes else "keeps its colour"
+        for what, videos in (("video", row.videos), ("clip", [row.clip])):
+            for video in videos:
+                seen = recognise(video[-last:], fps)
+                right = (seen.colour == story.colours[-1], seen.shape == story.thing.shape)
+                for aspect, hit in zip(("colour", "shape", "both"), (*right, all(right)), strict=True):
+                    hits[f"{what}, {aspect}"].append((hit, number))
+                    if what == "video":
+                        hits[f"{aspect}, {kind}"].append((hit, number))
+                        hits[f"{aspect}, {story.motion}"].append((hit, number))
+    return {name: share(values) for name, values in sorted(hits.items())}
 
 
 def clip_of(stage: StageSpec, prompt: Prompt, number: int) -> np.ndarray:

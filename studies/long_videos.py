@@ -285,8 +285,24 @@ STUDY = Study(
     arms={},
     measure=measure,
     page=page,
-    doubts={},
-    moves="",
+    doubts={
+        "Can a repeated clip be right?": "Of the half of the stories whose thing keeps its colour, always, and its "
+        "colours never drift: a scheme is of use if it is right where the colour changes, and no worse elsewhere. The "
+        "table by kind of story tells the two apart.",
+        "Does the network know when the colour is to change?": "No: it knows how far apart frames are, not when the "
+        "video began. A scheme that goes stretch by stretch must let it happen by chance, at about the rate of "
+        "training, and may never do so in a minute; one that makes the whole course first places it once.",
+        "Are schemes given the same work?": "The same network and 16 frames a call, half of them made. Rolling windows "
+        "and hierarchies have a few more calls; seconds are in the table.",
+        "Could the recogniser be what drifts?": "Of true clips it finds every colour and shape, and is off by less "
+        "than one step of 255.",
+        "Could it come from noise?": "Ways share prompts and given frames, and the first noise of every frame. Each "
+        "prompt has one noise; intervals are over prompts.",
+        "What of days and nights, letters and solids?": "Left out: what colour is right depends on a course that the "
+        "given frames do not settle, and solids are shaded.",
+    },
+    moves="more prompts: four times as many halve the intervals; longer videos; a world in which what was seen once "
+    "comes back; a network that was trained on its own made frames.",
 )
 
 if __name__ == "__main__":
