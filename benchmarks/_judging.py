@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from zoetrope.data.toybox.prompts import SETS, Prompt
 from zoetrope.data.toybox.scene import held_out_pairs
-from zoetrope.metrics.intervals import Share
+from zoetrope.metrics.intervals import Proportion
 from zoetrope.metrics.recogniser import recognise, recognise_pair
 from zoetrope.video import Video
 
@@ -83,7 +83,7 @@ def summary(found: Sequence[Verdict]) -> dict[str, Any]:
     told: dict[str, Any] = {"videos": len(found), "prompts": len({one.prompt for one in found}), "aspects": {}}
     told |= {"classes": {}, "words": {}, "confusions": confused.most_common(12)}
     for (kind, *path), values in sorted(hits.items()):
-        share = Share.of([hit for hit, _ in values], [cluster for _, cluster in values])
+        share = Proportion.of([hit for hit, _ in values], [cluster for _, cluster in values])
         *above, last = path
         place = told[kind]
         for part in above:

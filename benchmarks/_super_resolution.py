@@ -28,15 +28,17 @@ from zoetrope.cascade.start import Start
 from zoetrope.conditioning import stacked
 from zoetrope.config import override, unknown
 from zoetrope.data.toybox.held_out import held_out
-from zoetrope.diffusion.denoise import denoiser, guided_together, per_step, statically_thresholded
+from zoetrope.diffusion.denoise import denoiser, per_step, statically_thresholded
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.process import diffuse
 from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.guidance import combined
 from zoetrope.guidance.text import with_and_without_text
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import fused
 from zoetrope.metrics.features import FeatureNetwork
 from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
-from zoetrope.metrics.super_resolution import StageFidelity, Truth, compare
+from zoetrope.metrics.super_resolution import StageFidelity, TrueVideo, compare
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.precision import compute_dtype
@@ -132,8 +134,14 @@ class Cascades:
         times = torch.linspace(1, 0, stage.sampling.steps + 1, dtype=torch.float64, device=self.device)
         every = [stage.schedule(t.expand(1)) for t in times]
         first = next(i for i, level in enumerate(every) if level.logsnr.item() >= REGENERATED)
-        levels, weights = every[first:], stage.sampling.weights()[first:]
-        denoise = statically_thresholded(guided_together(denoiser(call, stage.prediction), per_step(levels, weights)))
+        levels, steps = every[first:], stage.sampling.steps
+        both, step = denoiser(call, stage.prediction), per_step(levels, range(first, steps))
+
+        def guided(z: Tensor, level: NoiseLevel) -> Tensor:
+            answers = both(torch.cat([z, z]), level.repeated(2)).chunk(2)
+            return combined(answers, stage.sampling.guidance.shares(int(step(level)), steps))
+
+        denoise = statically_thresholded(guided)
 
         def noise(purpose: str) -> Tensor:
             what = f"{stage.name} {purpose}"
@@ -168,7 +176,7 @@ def measured(
 ) -> dict[str, Any]:
     """The fidelity and the seconds of every method, run and measured one after the other, as JSON values."""
     assert stage.source is not None
-    truth, scores = Truth.seen(clip.video, network), {}
+    truth, scores = TrueVideo.seen(clip.video, network), {}
     for name, method in methods:
         start = time.perf_counter()
         made = method()

@@ -38,7 +38,7 @@ from _super_resolution import clip_counts, kept, write_json
 from zoetrope.data.toybox.held_out import held_out
 from zoetrope.data.toybox.prompts import combinations
 from zoetrope.metrics.intervals import wilson
-from zoetrope.metrics.super_resolution import StageFidelity, Truth, compare
+from zoetrope.metrics.super_resolution import StageFidelity, TrueVideo, compare
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
 from zoetrope.video.resample import degrade
@@ -132,7 +132,7 @@ def _compared(sampling: Sampling, way: Way, number: int, options: argparse.Names
         clip = held_out(number, way.stage.shape)
         truth = clip.video[None]
         made = sampling(way, [clip.text], [number], options.seed, degrade(truth, way.stage.source))
-        fidelity = compare(made.videos, Truth.seen(truth, None), way.stage.source)
+        fidelity = compare(made.videos, TrueVideo.seen(truth, None), way.stage.source)
         print(_progress(way, f"clip {number}", made.seconds), flush=True)
         return {"seconds": made.seconds, "fidelity": fidelity.to_json()}
 

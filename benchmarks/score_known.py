@@ -41,7 +41,7 @@ from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.text import text_given
 from zoetrope.known import Known
 from zoetrope.layers.fused import fused
-from zoetrope.metrics.intervals import Mean, Share
+from zoetrope.metrics.intervals import Mean, Proportion
 from zoetrope.metrics.recogniser import recognise
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.opening import open_model
@@ -237,7 +237,7 @@ def decibels(video: np.ndarray, clip: np.ndarray) -> float:
 
 def share(values: list[tuple[bool, int]]) -> dict[str, Any]:
     """A share with its interval."""
-    return dict(Share.of([right for right, _ in values], [prompt for _, prompt in values]).to_json())
+    return dict(Proportion.of([right for right, _ in values], [prompt for _, prompt in values]).to_json())
 
 
 def mean(values: list[tuple[float, int]]) -> dict[str, Any]:

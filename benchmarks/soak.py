@@ -31,12 +31,12 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.data.toybox import Toybox
 from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.processes.ranks import Ranks
 from zoetrope.shapes import VideoShape
 from zoetrope.text.words import Words
 from zoetrope.training.loop import Run
 from zoetrope.training.parallel import Parallel
 from zoetrope.training.pieces import Stored
-from zoetrope.training.ranks import Ranks
 from zoetrope.training.spec import Phase, Recipe, TrainSpec
 from zoetrope.training.state import read_metrics
 

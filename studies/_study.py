@@ -26,7 +26,7 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import fused
-from zoetrope.metrics.intervals import Share
+from zoetrope.metrics.intervals import Proportion
 from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.models.weights import read_weights
 from zoetrope.text import TextEncoder
@@ -131,10 +131,10 @@ def discordant(claims: Sequence[Claim]) -> str:
     return markdown(rows)
 
 
-def clustered(table: Table) -> Share:
+def clustered(table: Table) -> Proportion:
     """The share of hits in a table (R, C) of prompts, with Wilson's interval, clustered by prompt."""
     hits = [(bool(hit), prompt) for row in table for prompt, hit in enumerate(row)]
-    return Share.of([hit for hit, _ in hits], [prompt for _, prompt in hits])
+    return Proportion.of([hit for hit, _ in hits], [prompt for _, prompt in hits])
 
 
 def share_interval(table: Table) -> str:

@@ -20,7 +20,7 @@ NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 
 # From the ground up: a module imports from its own folder and from lower ranks, and those of a rank not each other.
 RANKS = [
-    {"config", "diffusion", "layers", "wording"},
+    {"config", "diffusion", "layers", "processes", "wording"},
     {"files", "samplers", "schedules", "schemes", "shapes"},
     {"conditioning", "known", "pretrained", "video"},
     {"data", "guidance", "inputs", "networks", "routines", "text"},
@@ -119,6 +119,28 @@ def test_files_and_functions_are_short_and_explained(name: str) -> None:
     assert ast.get_docstring(tree(path)), "the module has no docstring"
     assert len(path.read_text("utf-8").splitlines()) < LONGEST_FILE
     assert [found for found in functions(path) if found[1] >= LONGEST_FUNCTION] == []
+
+
+def public_types(path: Path) -> Iterator[str]:
+    """The public classes and type aliases of a file, but for the options of commands, which are each command's own."""
+    for node in tree(path).body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            value, name = ast.unparse(node.value), node.targets[0].id
+            is_type = isinstance(node.value, ast.Subscript | ast.BinOp) or value in ("int", "float", "str")
+            if is_type and not name.isupper() and "typer." not in value:
+                yield name
+
+
+def test_public_names_of_types_are_each_of_one_module() -> None:
+    homes = dict[str, list[str]]()
+    for name in NAMES:
+        for found in public_types(PACKAGE / name):
+            if not found.startswith("_"):
+                homes.setdefault(found, []).append(name)
+    assert len(homes) > 300 and "Weight" in homes and "VideoShape" in homes
+    assert {name: modules for name, modules in homes.items() if len(modules) > 1} == {}
 
 
 FAMILIES = {"tokens", "maps", "numbers"}

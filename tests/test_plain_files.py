@@ -16,7 +16,7 @@ from zoetrope.data import _looks, _tar
 from zoetrope.data._fetch import Mark
 from zoetrope.data.folder import Folder
 from zoetrope.data.shards import Shards
-from zoetrope.embeddings.shards import Shards as TextShards
+from zoetrope.embeddings.shards import FeatureShards as TextShards
 from zoetrope.embeddings.shards import encoders
 from zoetrope.files.plain import expect_plain, make_way, read_json, read_plain
 from zoetrope.files.store import FILE, Store

@@ -18,7 +18,7 @@ from zoetrope.cascade.execution.meta import META, result
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.inputs.low_res import low_res_given, usual_inputs
 from zoetrope.inputs.text import text_given
-from zoetrope.networks import Part
+from zoetrope.networks import FrameChunk
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape, Window
 
@@ -51,7 +51,7 @@ def test_what_is_known_is_what_pytorch_says() -> None:
         text, mask = torch.empty(2, 5, 6), torch.ones(2, 5, dtype=torch.bool)
         given = text_given(text, mask) | low_res_given(z, torch.empty(2))
         config.build()(z, torch.empty(2), given)
-        parts = (Part(z, {"low_res": low}) for z, low in zip(z.split(1, 2), z.split(1, 2), strict=True))
+        parts = (FrameChunk(z, {"low_res": low}) for z, low in zip(z.split(1, 2), z.split(1, 2), strict=True))
         deque(STREAMED.build().stream(parts, torch.empty(2), replace(given, maps={})), maxlen=0)
         torch.nn.functional.interpolate(z[:, :, 0], (16, 24), mode="bilinear")
     assert compared.known > 100

@@ -17,7 +17,9 @@ from zoetrope.cascade.noise import seeded, video_noise, window_noise
 from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.guidance import Guidance
 from zoetrope.guidance.oscillating import Oscillating
+from zoetrope.guidance.text import TextGuidance
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.inputs.text import text_given
 from zoetrope.models.finding import shipped
@@ -91,6 +93,21 @@ def test_a_video_does_not_depend_on_its_batch(sampler: Sampler, guidance: float,
         one = torch.tensor([row])
         alone = sample(spec, given.select(one), None if video is None else video[one], Draw(seed=4, samples=(number,)))
         torch.testing.assert_close(together[row : row + 1], alone, rtol=0, atol=1e-5)  # the rounding of float32, guided
+
+
+@pytest.mark.parametrize("guidance", [TextGuidance(weight=6.0), Oscillating()], ids=repr)
+def test_guidance_takes_two_calls_a_step_with_text_and_one_without(guidance: Guidance) -> None:
+    told = stage(guidance=guidance)
+    network = told.network.with_(text_width=None, levels=LEVELS[:1])
+    silent = told.with_(inputs=(), network=network)
+    unguided = silent.with_(sampling=told.sampling.with_(guidance=0.0))
+    draw, made, rows = Draw(seed=0, samples=(0, 1), negative=text(1, seed=2)), [], []
+    for spec in (told, silent, unguided):
+        network = network_of(spec)
+        network.register_forward_pre_hook(lambda module, given: rows.append(len(given[0])))
+        made.append(list(sample_stage(spec, network, text(2), None, draw))[-1])
+    assert rows == [4, 4, 4, 2, 2, 2, 2, 2, 2]
+    assert torch.equal(made[1], made[2])
 
 
 def test_noise_depends_on_seed_sample_purpose_and_frame() -> None:

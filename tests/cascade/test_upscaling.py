@@ -2,7 +2,7 @@
 
 import pytest
 
-from zoetrope.cascade.upscaling import Fit, upscaling
+from zoetrope.cascade.upscaling import UpscalingFit, upscaling
 from zoetrope.models.finding import locate
 from zoetrope.models.folder import read_spec
 from zoetrope.shapes import VideoShape
@@ -33,7 +33,7 @@ def test_the_stages_that_run(
     own: VideoShape,
     after: str | None,
     until: str | None,
-    fit: Fit,
+    fit: UpscalingFit,
     add_frames: bool,
     entry: str,
     stages: list[str],

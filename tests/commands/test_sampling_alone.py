@@ -54,7 +54,6 @@ def test_upscale_and_show_import_no_training(model: Path, films: Path) -> None:
     assert training_modules("show", model) == []
 
 
-def test_evaluate_imports_of_training_how_processes_meet(model: Path, films: Path) -> None:
+def test_evaluate_imports_no_training(model: Path, films: Path) -> None:
     words = ["--data", films, "--out", "report", "--count", "2", "--after", "tsr1", "--metrics", "psnr"]
-    ranks = {"zoetrope.training", "zoetrope.training.heartbeat", "zoetrope.training.ranks"}
-    assert set(training_modules("evaluate", model, *words)) <= ranks
+    assert training_modules("evaluate", model, *words) == []

@@ -27,7 +27,7 @@ def shown(
     return Script(things=(thing,), motion=motion, background=background, style=style)
 
 
-def all_words() -> list[words.Words]:
+def all_words() -> list[words.Phrases]:
     tables = [words.SHAPES, words.MOTIONS, words.STYLES, words.RELATIONS]
     found = [entry for table in tables for entry in table.values()] + [CLIP_TEMPLATES, PAIR_TEMPLATES, IMAGE_TEMPLATES]
     return (

@@ -16,16 +16,16 @@ from zoetrope.cascade.execution.meter import peak_bytes
 from zoetrope.diffusion.denoise import (
     denoiser,
     dynamically_thresholded,
-    guided,
-    guided_together,
     keeping,
-    oscillating,
     per_step,
     statically_thresholded,
 )
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import Prediction, eps_from_x, target, v_from_x
 from zoetrope.diffusion.quantile import PIECE, quantile
+from zoetrope.guidance import combined
+from zoetrope.guidance.oscillating import Oscillating
+from zoetrope.guidance.text import TextGuidance
 from zoetrope.schedules.cosine import Cosine
 
 
@@ -39,8 +39,7 @@ def numbers(*values: float) -> Tensor:
 
 def test_tabulated_guidance() -> None:
     level, z = at(0.3), numbers(0.4)
-    run = guided(lambda z, level: numbers(0.2), lambda z, level: numbers(-0.1), lambda level: 6.0)
-    x_hat = run(z, level)
+    x_hat = combined([numbers(0.2), numbers(-0.1)], TextGuidance(weight=6.0).shares(0, 1))
     assert float(x_hat) == pytest.approx(2.0, abs=1e-12)
     assert float(eps_from_x(x_hat, z, level)) == pytest.approx(-3.0440004940127836, abs=1e-12)
     assert float(v_from_x(x_hat, z, level)) == pytest.approx(-3.620212563862801, abs=1e-12)
@@ -54,11 +53,10 @@ def test_guidance_is_the_same_in_every_prediction(kind: Prediction) -> None:
         """What a network that predicts `kind` answers if it takes x for the clean data."""
         return target(kind, numbers(x), eps_from_x(numbers(x), z, level), level)
 
-    combined = 7 * network(0.2) - 6 * network(-0.1)
-    by_output = denoiser(lambda z, logsnr: combined, kind)(z, level)
-    by_x = guided(
-        denoiser(lambda z, logsnr: network(0.2), kind), denoiser(lambda z, logsnr: network(-0.1), kind), lambda _: 6.0
-    )(z, level)
+    shares = TextGuidance(weight=6.0).shares(0, 1)
+    output = combined([network(0.2), network(-0.1)], shares)
+    by_output = denoiser(lambda z, logsnr: output, kind)(z, level)
+    by_x = combined([denoiser(lambda z, logsnr, x=x: network(x), kind)(z, level) for x in (0.2, -0.1)], shares)
     assert float(by_output) == pytest.approx(2.0, abs=1e-12)
     assert float(by_x) == pytest.approx(2.0, abs=1e-12)
 
@@ -77,33 +75,18 @@ def test_denoiser_tells_the_network_its_logsnr_in_the_type_of_z() -> None:
 
 
 @settings(deadline=None, max_examples=25)
-@given(weight=st.floats(0, 20), t=st.floats(0.01, 0.99))
-def test_one_call_or_two_guide_alike(weight: float, t: float) -> None:
+@given(weight=st.floats(0, 20))
+def test_guidance_in_closed_form(weight: float) -> None:
     draw = torch.Generator().manual_seed(3)
-    z, condition = (torch.randn(2, 3, 2, 2, 2, dtype=torch.float64, generator=draw) for _ in range(2))
-    level = at(t, t / 2)
-
-    def seeing(condition: Tensor, z: Tensor, level: NoiseLevel) -> Tensor:
-        return torch.tanh(z + condition) * level.alpha.reshape(-1, 1, 1, 1, 1)
-
-    def weigh(level: NoiseLevel) -> float:
-        return weight
-
-    twice = torch.cat([condition, torch.zeros_like(condition)])
-    together = guided_together(lambda z, level: seeing(twice, z, level), weigh)(z, level)
-    apart = guided(
-        lambda z, level: seeing(condition, z, level), lambda z, level: seeing(torch.zeros(()), z, level), weigh
-    )(z, level)
-    torch.testing.assert_close(together, apart, rtol=0, atol=1e-12)
-    expected = (1 + weight) * seeing(condition, z, level) - weight * seeing(torch.zeros(()), z, level)
-    torch.testing.assert_close(apart, expected, rtol=0, atol=1e-12)
+    c, u = (torch.randn(2, 3, 2, 2, 2, dtype=torch.float64, generator=draw) for _ in range(2))
+    got = combined([c, u], TextGuidance(weight=weight).shares(0, 1))
+    torch.testing.assert_close(got, (1 + weight) * c - weight * u, rtol=0, atol=1e-12)
 
 
 def test_no_guidance_is_the_conditional_answer_bit_for_bit() -> None:
     draw = torch.Generator().manual_seed(0)
     a, b = (torch.randn(2, 50, generator=draw) for _ in range(2))
-    got = guided(lambda z, level: a, lambda z, level: b, lambda level: 0.0)(a, at(0.5, 0.5))
-    assert torch.equal(got, a)
+    assert torch.equal(combined([a, b], TextGuidance().shares(0, 1)), a)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +173,7 @@ def test_quantile_does_not_ask_how_values_lie_in_memory_and_makes_few() -> None:
 def test_weights_of_steps_belong_to_their_levels_rounded_or_not(steps: int, shift: float) -> None:
     schedule = Cosine(shift=shift)
     levels = [schedule(t[None]) for t in torch.linspace(1, 0, steps + 1, dtype=torch.float64)]
-    values = oscillating(steps, 15.0, 1.0, 3)
+    values = Oscillating(high=15, low=1, constant=3).weights(steps)
     weight = per_step(levels, values)
     assert [weight(level) for level in levels[:-1]] == values
     single = [level._replace(logsnr=level.logsnr.float()) for level in levels]
@@ -214,9 +197,9 @@ def test_known_frames_are_kept() -> None:
 
 
 def test_oscillating_weights() -> None:
-    assert oscillating(7, 15, 1, 3) == [15, 15, 15, 1, 15, 1, 15]
-    assert oscillating(4, 15, 1, 0) == [1, 15, 1, 15]
-    assert oscillating(2, 15, 1, 10) == [15, 15]
+    assert Oscillating(high=15, low=1, constant=3).weights(7) == [15, 15, 15, 1, 15, 1, 15]
+    assert Oscillating(high=15, low=1, constant=0).weights(4) == [1, 15, 1, 15]
+    assert Oscillating(high=15, low=1, constant=10).weights(2) == [15, 15]
 
 
 @settings(deadline=None, max_examples=25)
@@ -272,9 +255,6 @@ def test_weights_by_noise_do_not_ask_where_other_frames_are(steps: int, delay: i
 def test_guidance_with_a_weight_for_each_frame() -> None:
     draw = torch.Generator().manual_seed(0)
     c, u = (torch.randn(2, 3, 3, 2, 2, generator=draw) for _ in range(2))
-    level, weights = pyramid(4, 1)[2], torch.tensor([[0.0, 2.0, 6.0], [1.0, 0.5, 15.0]])
-    apart = guided(lambda z, level: c, lambda z, level: u, lambda level: weights)(c, level)
+    weights = torch.tensor([[0.0, 2.0, 6.0], [1.0, 0.5, 15.0]])
     expected = c + weights[:, None, :, None, None] * (c - u)
-    torch.testing.assert_close(apart, expected, rtol=0, atol=1e-5)
-    together = guided_together(lambda z, level: torch.cat([c, u]), lambda level: weights)(c, level)
-    assert torch.equal(together, apart)
+    torch.testing.assert_close(combined([c, u], [1 + weights, -weights]), expected, rtol=0, atol=1e-5)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoetrope.diffusion.denoise import Denoise, guided
+from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.distillation import (
-    Grid,
     Jump,
+    TimeGrid,
     expect_distillable,
     guided_answer,
     halving_answer,
@@ -20,6 +20,8 @@ from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import Prediction, eps_from_x, target, v_from_x, x_from
 from zoetrope.diffusion.process import diffuse
 from zoetrope.diffusion.tensors import expand_like
+from zoetrope.guidance import combined
+from zoetrope.guidance.text import TextGuidance
 from zoetrope.schedules.cosine import Cosine
 
 KINDS: tuple[Prediction, ...] = ("v", "x", "flow")
@@ -50,7 +52,7 @@ def states(count: int) -> Tensor:
 )
 def test_reference_vectors(mean: float, variance: float, x: float, v: float) -> None:
     z = torch.full((1, 1), 0.9, dtype=torch.float64)
-    place, grid = torch.tensor([6]), Grid(jumps=4, each=True)  # from t = 0.75 over 0.625 to 0.5
+    place, grid = torch.tensor([6]), TimeGrid(jumps=4, each=True)  # from t = 0.75 over 0.625 to 0.5
     jump = grid.jump(Cosine(), place)
     assert [float(level.logsnr) for level in jump] == pytest.approx([float(at(t).logsnr) for t in (0.75, 0.625, 0.5)])
     teacher = gaussian(mean, variance)
@@ -60,7 +62,7 @@ def test_reference_vectors(mean: float, variance: float, x: float, v: float) -> 
 
 def test_answer_for_unit_variance_in_closed_form() -> None:
     """Half the angle of a jump, delta: v = -tan(delta) / 2 z."""
-    grid, place = Grid(jumps=8, each=False), torch.tensor([4, 8, 12, 16])
+    grid, place = TimeGrid(jumps=8, each=False), torch.tensor([4, 8, 12, 16])
     jump, z = grid.jump(Cosine(), place), states(4)
     delta = torch.atan2(jump.start.sigma, jump.start.alpha) - torch.atan2(jump.middle.sigma, jump.middle.alpha)
     got = halving_answer("v", gaussian(0, 1), z, jump, place)
@@ -70,7 +72,7 @@ def test_answer_for_unit_variance_in_closed_form() -> None:
 @both
 @pytest.mark.parametrize("shift", [0.0, -3.0])
 def test_one_step_with_the_answer_ends_where_two_did(kind: Prediction, shift: float) -> None:
-    place, grid, z = torch.tensor([3, 4, 9, 16]), Grid(jumps=8, each=True), states(4)
+    place, grid, z = torch.tensor([3, 4, 9, 16]), TimeGrid(jumps=8, each=True), states(4)
     jump, teacher = grid.jump(Cosine(shift=shift), place), gaussian(0.5, 0.25)
     answer = halving_answer(kind, teacher, z, jump, place)
     x = x_from(kind, answer, z, jump.start)
@@ -92,7 +94,7 @@ def test_any_alpha_and_sigma(kind: Prediction) -> None:
 
 @both
 def test_the_steps_that_end_at_the_data_answer_with_the_last_x(kind: Prediction) -> None:
-    place, grid, z, teacher = torch.tensor([1, 2]), Grid(jumps=4, each=True), states(2), gaussian(0.5, 0.25)
+    place, grid, z, teacher = torch.tensor([1, 2]), TimeGrid(jumps=4, each=True), states(2), gaussian(0.5, 0.25)
     jump = grid.jump(Cosine(), place)
     got = x_from(kind, halving_answer(kind, teacher, z, jump, place), z, jump.start)
     torch.testing.assert_close(got[:1], teacher(z, jump.start)[:1], rtol=0, atol=1e-12)
@@ -103,7 +105,7 @@ def test_the_steps_that_end_at_the_data_answer_with_the_last_x(kind: Prediction)
 
 def test_float32_is_near_float64() -> None:
     for jumps in (1, 8, 128):
-        grid = Grid(jumps=jumps, each=True)
+        grid = TimeGrid(jumps=jumps, each=True)
         place = torch.arange(1, 2 * jumps + 1)
         z, jump = states(len(place)), grid.jump(Cosine(), place)
         for kind in KINDS:
@@ -114,11 +116,11 @@ def test_float32_is_near_float64() -> None:
 
 def test_places_cover_the_grid_evenly() -> None:
     u = (torch.arange(800, dtype=torch.float64) + 0.5) / 800
-    assert Grid(jumps=4, each=False).place(u).bincount().tolist() == [0, 0, 200, 0, 200, 0, 200, 0, 200]
-    assert Grid(jumps=4, each=True).place(u).bincount().tolist() == [0] + [100] * 8
+    assert TimeGrid(jumps=4, each=False).place(u).bincount().tolist() == [0, 0, 200, 0, 200, 0, 200, 0, 200]
+    assert TimeGrid(jumps=4, each=True).place(u).bincount().tolist() == [0] + [100] * 8
     ends = torch.tensor([0.0, math.nextafter(1, 0)], dtype=torch.float64)
-    assert Grid(jumps=3, each=False).place(ends).tolist() == [2, 6]
-    jump = Grid(jumps=3, each=False).jump(Cosine(), torch.tensor([6, 2]))
+    assert TimeGrid(jumps=3, each=False).place(ends).tolist() == [2, 6]
+    jump = TimeGrid(jumps=3, each=False).jump(Cosine(), torch.tensor([6, 2]))
     assert Cosine().time(jump.start.logsnr).tolist() == pytest.approx([1, 1 / 3], abs=1e-6)
     assert isinstance(jump, Jump) and float(jump.end.sigma[1]) == float(at(0).sigma)
 
@@ -137,7 +139,7 @@ def test_students_of_a_gaussian_keep_their_teachers_map(kind: Prediction) -> Non
     steps, teacher, gains = 256, gaussian(0.5, 0.25), list[float]()
     while steps > 1:
         steps //= 2
-        grid, tables = Grid(jumps=steps, each=False), {}
+        grid, tables = TimeGrid(jumps=steps, each=False), {}
         for place in range(2, 2 * steps + 1, 2):
             where = torch.full((2,), place)
             jump = grid.jump(Cosine(), where)
@@ -175,7 +177,7 @@ def test_guided_answers_are_the_guided_denoiser() -> None:
     c, u = (v_from_x(side(z, level), z, level) for side in (conditional, unconditional))
     got = x_from("v", guided_answer(c, u, weight), z, level)
     for row, w in enumerate(weight.tolist()):
-        expected = guided(conditional, unconditional, lambda level, w=w: w)(z, level)  # type: ignore[misc]
+        expected = combined([conditional(z, level), unconditional(z, level)], TextGuidance(weight=w).shares(0, 1))
         torch.testing.assert_close(got[row], expected[row], rtol=0, atol=1e-12)
 
 
@@ -192,7 +194,7 @@ def test_thresholded_answers_are_clipped_denoisers(kind: Prediction) -> None:
 def test_eps_is_refused_with_the_reason() -> None:
     with pytest.raises(ValueError, match=r"base: expected a network that predicts v, x or flow, .* of almost 0"):
         expect_distillable("base", "eps")
-    place, grid = torch.tensor([2]), Grid(jumps=4, each=False)
+    place, grid = torch.tensor([2]), TimeGrid(jumps=4, each=False)
     with pytest.raises(ValueError, match="predicts v, x or flow"):
         halving_answer("eps", gaussian(0, 1), states(1), grid.jump(Cosine(), place), place)
 
@@ -208,7 +210,7 @@ def test_jumps_without_preserved_variance(kind: Prediction) -> None:
 
 @both
 def test_every_frame_has_a_jump_of_its_own(kind: Prediction) -> None:
-    grid, place = Grid(jumps=4, each=True), torch.tensor([[1, 4], [8, 2], [5, 3]])
+    grid, place = TimeGrid(jumps=4, each=True), torch.tensor([[1, 4], [8, 2], [5, 3]])
     z = torch.randn(3, 3, 2, 1, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     got = halving_answer(kind, gaussian(0.5, 0.25), z, grid.jump(Cosine(), place), place)
     for frame in range(2):

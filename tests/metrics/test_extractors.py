@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from zoetrope.metrics.features import Classifier, ClipNetwork, Extractor, FeatureNetwork, Matcher, Missing
-from zoetrope.metrics.features.clip import Clip
+from zoetrope.metrics.features.clip import CLIP
 from zoetrope.metrics.features.i3d import I3D
 from zoetrope.metrics.features.inception import Inception
 from zoetrope.metrics.features.torchscript import TorchScript
@@ -152,7 +152,7 @@ def test_a_video_model_of_transformers(videomae: Path) -> None:
 def test_clip_is_that_of_transformers(clip: Path) -> None:
     from transformers import AutoTokenizer, CLIPModel
 
-    network = Clip.at(str(clip)).open()
+    network = CLIP.at(str(clip)).open()
     assert isinstance(network, Matcher) and network.width == 8
     pictures, texts = noise(2, 3, 16, 16), ["a red ball", "fog"]
     mean, std = torch.tensor([0.48145466, 0.4578275, 0.40821073]), torch.tensor([0.26862954, 0.26130258, 0.27577711])
@@ -171,7 +171,7 @@ def test_clip_crops_or_squashes(clip: Path) -> None:
     wide[..., :16] = 1  # beside the middle
     plain = torch.zeros(1, 3, 16, 16)
     for fit, same in (("crop", True), ("squash", False)):
-        network = Clip(model=str(clip), fit=fit).open()  # type: ignore[arg-type]
+        network = CLIP(model=str(clip), fit=fit).open()  # type: ignore[arg-type]
         with torch.no_grad():
             assert torch.allclose(network.of_pictures(wide), network.of_pictures(plain)) == same
 
@@ -199,7 +199,7 @@ def test_wrong_files_are_refused(motion: Path, tmp_path: Path, videomae: Path) -
     with pytest.raises(ValueError, match="pickles are never read"):
         TransformersVideo.at(str(tmp_path)).open()
     save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
-    for kind, told in ((TransformersVideo, "config"), (Clip, "config|tokenizer|CLIP")):
+    for kind, told in ((TransformersVideo, "config"), (CLIP, "config|tokenizer|CLIP")):
         with pytest.raises(ValueError, match=told):
             kind.at(str(tmp_path)).open()
 
@@ -225,7 +225,7 @@ def test_a_home_may_be_named_by_its_sign(motion: Path, clip: Path, monkeypatch: 
     monkeypatch.setenv("HOME", str(motion.parent))
     assert I3D.at("~/motion.pt").open().sha256 == hashlib.sha256(motion.read_bytes()).hexdigest()
     monkeypatch.setenv("HOME", str(clip.parent))
-    assert Clip.at(f"~/{clip.name}").open().width == Clip.at(str(clip)).open().width
+    assert CLIP.at(f"~/{clip.name}").open().width == CLIP.at(str(clip)).open().width
 
 
 @pytest.mark.parametrize("told", ['{"image_std": [0, 1, 1]}', '{"image_mean": 3}', "[" * 5000])

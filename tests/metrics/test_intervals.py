@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoetrope.metrics.intervals import Mean, Share, student, wilson
+from zoetrope.metrics.intervals import Mean, Proportion, student, wilson
 
 stats = pytest.importorskip("scipy.stats")
 
@@ -21,35 +21,37 @@ def test_quantiles_are_those_of_student(freedom: int) -> None:
 
 @pytest.mark.parametrize(("right", "count"), [(0, 1), (1, 2), (2, 2), (7, 11), (109, 128), (0, 77)])
 def test_independent_samples_have_wilsons_interval(right: int, count: int) -> None:
-    share = Share.of([k < right for k in range(count)])
+    share = Proportion.of([k < right for k in range(count)])
     other = stats.binomtest(right, count).proportion_ci(method="wilson")
     assert (share.low, share.high) == pytest.approx((other.low, other.high), abs=1e-9)
     assert share.value == right / count and share.clusters == count
 
 
 def test_two_videos_say_little() -> None:
-    share = Share.of([True, False])
+    share = Proportion.of([True, False])
     assert share.low == pytest.approx(0.0945, abs=1e-4) and share.high == pytest.approx(0.9055, abs=1e-4)
 
 
 @given(st.lists(st.booleans(), min_size=2, max_size=12), st.integers(2, 6))
 def test_copies_of_a_sample_add_nothing(hits: list[bool], copies: int) -> None:
     """The same video several times: as many independent samples as there are prompts, if with Student's quantile."""
-    share = Share.of([hit for hit in hits for _ in range(copies)], [k for k in range(len(hits)) for _ in range(copies)])
+    share = Proportion.of(
+        [hit for hit in hits for _ in range(copies)], [k for k in range(len(hits)) for _ in range(copies)]
+    )
     low, high = wilson(fmean(hits), len(hits), student(len(hits) - 1))
     assert share.low == pytest.approx(low, abs=1e-9) and share.high == pytest.approx(high, abs=1e-9)
-    plain = Share.of(hits)
+    plain = Proportion.of(hits)
     assert share.high - share.low >= plain.high - plain.low - 1e-12
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 3)), min_size=1, max_size=30))
 def test_a_share_lies_in_its_interval_and_in_bounds(samples: list[tuple[bool, int]]) -> None:
-    share = Share.of([hit for hit, _ in samples], [name for _, name in samples])
+    share = Proportion.of([hit for hit, _ in samples], [name for _, name in samples])
     assert 0 <= share.low <= share.value <= share.high <= 1 and share.high - share.low > 0.01
 
 
 def test_one_prompt_tells_of_one() -> None:
-    share = Share.of([True] * 50, ["same"] * 50)
+    share = Proportion.of([True] * 50, ["same"] * 50)
     assert share.low == pytest.approx(wilson(1.0, 1)[0]) and share.high == 1
     assert Mean.of([1.0, 2.0], ["same", "same"]).half is None
 
@@ -75,14 +77,14 @@ def test_intervals_hold_the_truth_as_often_as_they_say(share: float) -> None:
         chances = rng.beta(share * 0.7, (1 - share) * 0.7, clusters)
         hits = (rng.random((clusters, noises)) < chances[:, None]).ravel().tolist()
         for kind, groups in (("clustered", names), ("plain", None)):
-            found = Share.of(hits, groups)
+            found = Proportion.of(hits, groups)
             held[kind] += found.low <= share <= found.high
     assert held["clustered"] / rounds > 0.93
     assert held["plain"] / rounds < 0.9
 
 
 def test_of_nothing_there_is_no_interval() -> None:
-    for of in (Share.of, Mean.of):
+    for of in (Proportion.of, Mean.of):
         with pytest.raises(ValueError, match="at least one sample"):
             of([])
     with pytest.raises(ValueError, match="degrees of freedom"):

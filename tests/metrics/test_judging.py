@@ -14,7 +14,7 @@ import torch
 from zoetrope.data.toybox.prompts import Prompt, combinations, familiar, hues, wordings
 from zoetrope.data.toybox.render import render
 from zoetrope.data.toybox.scene import Script, Thing, held_out_pairs, scene
-from zoetrope.metrics.intervals import Share
+from zoetrope.metrics.intervals import Proportion
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
 
@@ -82,7 +82,7 @@ def test_an_interval_is_that_of_further_words_and_combinations(judging: ModuleTy
     made = [[shown(p._replace(script=blue) if p.unseen.get("colour") == "reddish" else p)] for p in prompts]
     told = judging.summary(judging.verdicts("wordings", prompts, made))["aspects"]["colour"]
     asked = [p.unseen["colour"] for p in prompts if "colour" in p.unseen]
-    alone = Share.of([word != "reddish" for word in asked])
+    alone = Proportion.of([word != "reddish" for word in asked])
     assert told["clusters"] == len(set(asked)) < told["samples"] == len(asked)
     assert told["low"] < alone.low - 0.1
     prompts = [prompt for prompt in combinations(40) if held_out_pairs(prompt.script) == (("red", "star"),)]

@@ -13,7 +13,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from zoetrope.data.toybox.held_out import held_out, held_out_script
 from zoetrope.metrics.choice import choose, usual
 from zoetrope.metrics.clips import Clips, Material, Seen
-from zoetrope.metrics.evaluation import Ready, prepare, take
+from zoetrope.metrics.evaluation import PreparedMeasure, prepare, take
 from zoetrope.metrics.features import Classifier, ClipNetwork, Extractor, FeatureNetwork, Matcher
 from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
 from zoetrope.metrics.intervals import Mean
@@ -314,7 +314,8 @@ def test_measures_of_pairs(real: Tensor) -> None:
     measures = [measure for measure in Measure.every() if "pairs" in measure.needs]
     assert {measure.kind() for measure in measures} == {"psnr", "ssim", "flicker"}
     good, same = (
-        list(take([Ready(m()) for m in measures], Material(clips(x), clips(real), paired=True))) for x in (made, real)
+        list(take([PreparedMeasure(m()) for m in measures], Material(clips(x), clips(real), paired=True)))
+        for x in (made, real)
     )
     exact = {result.name: result for result in same}
     assert isinstance(exact["psnr"], Unavailable) and "infinite decibels" in exact["psnr"].reason

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from zoetrope.data.toybox import vocabulary as words
-from zoetrope.data.toybox.render import Video, render
+from zoetrope.data.toybox.render import Pictures, render
 from zoetrope.data.toybox.scene import Scene, Script, Thing, scene, script
 from zoetrope.metrics.recogniser import Recognised, recognise, recognise_pair
 from zoetrope.shapes import VideoShape
@@ -27,7 +27,7 @@ def flat_scripts(count: int) -> list[Script]:
     return found
 
 
-def acted(shape: str = "square", motion: str = "left", size: VideoShape = BASE) -> Video:
+def acted(shape: str = "square", motion: str = "left", size: VideoShape = BASE) -> Pictures:
     told = Script(things=(Thing(shape=shape, colour="red"),), motion=motion, background="white")
     return render(scene(told, 3), size)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoetrope.metrics.measures import Protocol, Result, Unavailable
-from zoetrope.metrics.report import Entry, Report, StageEntry
+from zoetrope.metrics.report import ModelEntry, Report, StageEntry
 from zoetrope.metrics.report.page import _plots_of, page
 from zoetrope.metrics.report.plain import brief, number
 from zoetrope.metrics.report.plots import HEIGHT, WIDTH, bars, lines
@@ -90,7 +90,7 @@ def test_the_page_marks_the_better_model_and_escapes_what_is_told() -> None:
     stage = StageEntry(name="base", shape=str(shape), sampling={"steps": 3, "sampler": {"type": "ddim"}})
     missing = Unavailable(name="fvd", title="FVD", reason="no i3d", remedy="name <one>")
     entries = tuple(
-        Entry(
+        ModelEntry(
             label=label, name=f"runs/{label}", shape=shape, stages=(stage,), device="cpu", dtype="float32", key="k",
             results=(result(value, by_frame=[value, value + 1]), missing),
         )

@@ -11,7 +11,7 @@ from zoetrope.data.toybox.held_out import held_out, held_out_script
 from zoetrope.data.toybox.scene import is_held_out
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.metrics.features import FeatureNetwork
-from zoetrope.metrics.super_resolution import Fidelity, StageFidelity, Truth, blend, compare, plain
+from zoetrope.metrics.super_resolution import Fidelity, StageFidelity, TrueVideo, blend, compare, plain
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 from zoetrope.video.resample import degrade
@@ -47,7 +47,7 @@ def test_plain_ways_make_what_the_stage_makes(shape: VideoShape, names: set[str]
     for name, video in made.items():
         assert video.shape == truth.shape, name
         assert video.abs().max() <= 1
-        assert 10 < compare(video, Truth.seen(truth, None), SMALL).every.psnr < 60, name
+        assert 10 < compare(video, TrueVideo.seen(truth, None), SMALL).every.psnr < 60, name
 
 
 def test_a_stage_without_a_source_has_nothing_to_beat() -> None:
@@ -65,25 +65,25 @@ def test_blending_meets_the_given_frames_and_steady_changes() -> None:
 def test_given_and_new_frames_are_told_apart() -> None:
     truth = clip(LONG)
     repeated = plain(stage(LONG))["repeat"](degrade(truth, SMALL))
-    told = compare(repeated, Truth.seen(truth, None), SMALL)
+    told = compare(repeated, TrueVideo.seen(truth, None), SMALL)
     assert told.new is not None and told.every.features is None
     assert told.every.squared == pytest.approx(told.new.squared * 2 / 3)
     damaged = truth.clone()
     damaged[:, :, ::3] *= 0.9
-    told = compare(damaged, Truth.seen(truth, None), SMALL)
+    told = compare(damaged, TrueVideo.seen(truth, None), SMALL)
     assert told.new is not None and told.new.squared == 0 and math.isinf(told.new.psnr) and told.new.ssim == 1
     assert told.every.squared > 0 and told.every.ssim < 1
-    assert compare(clip(LARGE), Truth.seen(clip(LARGE), None), SMALL).new is None
+    assert compare(clip(LARGE), TrueVideo.seen(clip(LARGE), None), SMALL).new is None
 
 
 def test_features_are_compared_frame_by_frame() -> None:
     network = FeatureNetwork("means", "0" * 64, "means", 3, lambda x: x.add(1).mean((2, 3)))
     truth = clip(LONG)
-    told = compare(truth, Truth.seen(truth, network), SMALL)
+    told = compare(truth, TrueVideo.seen(truth, network), SMALL)
     assert told.new is not None and told.every.features == told.new.features == 0
     black = truth.clone()
     black[:, :, ::3] = -1  # no light at all: nothing in common with the truth
-    told = compare(black, Truth.seen(truth, network), SMALL)
+    told = compare(black, TrueVideo.seen(truth, network), SMALL)
     assert told.new is not None and told.new.features == 0 and told.every.features == pytest.approx(1 / 3)
 
 
@@ -98,7 +98,7 @@ def test_an_exact_video_does_not_make_the_mean_infinite() -> None:
 
 def test_a_single_frame_has_no_flicker() -> None:
     one = VideoShape(frames=1, height=24, width=40, fps=3)
-    told = compare(clip(one), Truth.seen(clip(one), None), VideoShape(frames=1, height=12, width=20, fps=3))
+    told = compare(clip(one), TrueVideo.seen(clip(one), None), VideoShape(frames=1, height=12, width=20, fps=3))
     assert told.flicker is None and told.every.squared == 0
     assert StageFidelity.mean([told, told]).flicker is None
 

@@ -177,6 +177,17 @@ def test_a_model_that_did_not_learn_to_continue_is_refused() -> None:
         made(plain)
 
 
+def test_such_a_model_may_be_guided_instead(tmp_path: Path) -> None:
+    plain = Cascade(learnt(known=None), random_network)
+    few = {"seconds": 3, "until": "base"}
+    replaced, guided = (made(plain, clip(), known=known, **few) for known in ("replacement", "reconstruction"))
+    for pictures in (replaced, guided):
+        assert np.array_equal(pictures[:3], clip().frames) and len(pictures) == 6
+    assert not np.array_equal(replaced, guided)
+    with pytest.raises(ValueError, match="scheme pyramid: expected a network that learnt a noise level per frame, "):
+        made(plain, clip(), known="replacement", scheme="pyramid")
+
+
 def test_a_full_disk_is_told_and_leaves_what_is_finished(
     cascade: Cascade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

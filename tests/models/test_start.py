@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.conftest import Maker, number_of, numbered
-from zoetrope.cascade.colour import MEAN_LIMIT, STD_LIMIT, Colour, Tone
+from zoetrope.cascade.colour import MEAN_LIMIT, STD_LIMIT, ColourShift, Tone
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.cascade.start import Start, entries, fit_named, read_start, shape_of, stages_after
 from zoetrope.inputs.low_res import usual_inputs
@@ -212,16 +212,16 @@ def test_the_tone_of_a_video() -> None:
 
 def test_a_drift_of_colours_is_told(caplog: pytest.LogCaptureFixture) -> None:
     grey = torch.zeros(3, 4, 8, 8)
-    same = Colour.between(grey, torch.zeros(3, 8, 16, 16))
+    same = ColourShift.between(grey, torch.zeros(3, 8, 16, 16))
     assert same.mean_shift == same.std_shift == (0, 0, 0) and not same.drifts
     tinted = grey.clone()
     tinted[2] += 2 * MEAN_LIMIT * 1.01
-    colour = Colour.between(grey, tinted)
+    colour = ColourShift.between(grey, tinted)
     assert colour.mean_shift == pytest.approx((0, 0, 1.01 * MEAN_LIMIT), abs=1e-6) and colour.drifts
-    assert not Colour.between(grey, (tinted - grey) * 0.98 + grey).drifts
+    assert not ColourShift.between(grey, (tinted - grey) * 0.98 + grey).drifts
     noisy = grey.clone()
     noisy[0, :, ::2], noisy[0, :, 1::2] = 2.2 * STD_LIMIT, -2.2 * STD_LIMIT
-    assert Colour.between(grey, noisy).drifts and not Colour.between(noisy, noisy).drifts
+    assert ColourShift.between(grey, noisy).drifts and not ColourShift.between(noisy, noisy).drifts
     told = colour.to_json()
     assert told["input_mean"] == [0.5] * 3 and told["mean_shift"] == [0, 0, 0.0202] and told["drifts"] is True
     assert "deviation (+0.000, +0.000, +0.000)" in str(colour)

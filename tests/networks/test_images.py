@@ -10,7 +10,7 @@ from torch import Tensor
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import fused
-from zoetrope.networks import Part
+from zoetrope.networks import FrameChunk
 from zoetrope.networks._unet import VideoUNet
 from zoetrope.networks.video_unet import Level
 from zoetrope.shapes import Window
@@ -142,7 +142,7 @@ def test_parts_give_what_the_whole_gives(cuts: tuple[int, ...], join: str, fast:
     level = torch.tensor([1.0, -1.0], dtype=torch.float64)
     for images in (ANYWHERE, AT_THE_END, torch.tensor([True, False]), torch.tensor([[True] * 5 + [False]] * 2)):
         some = replace(given, images=images)
-        parts = (fused(one) if fast else one).stream((Part(part) for part in z.split(cuts, dim=2)), level, some)
+        parts = (fused(one) if fast else one).stream((FrameChunk(part) for part in z.split(cuts, dim=2)), level, some)
         torch.testing.assert_close(torch.cat(list(parts), dim=2), one(z, level, some), rtol=0, atol=1e-11)
 
 

@@ -243,9 +243,9 @@ def test_features_can_be_steered_between_descent_and_ascent() -> None:
     """As a ControlNet does: a wrapper that adds to what each level left, and no second U-Net."""
     network = built(Level(width=8, temporal=("convolution",)), Level(width=16, text_attention=True))
     z, levels, given = asked(3)
-    from zoetrope.networks import Part
+    from zoetrope.networks import FrameChunk
 
-    context, videos = network.context(z, levels, given), network.videos(Part(z))
+    context, videos = network.context(z, levels, given), network.videos(FrameChunk(z))
     h, skips = network.descend(network.enter(videos), context)
     plain = network.answer(network.ascend(h, skips, context), context.e, videos, levels, given)
     torch.testing.assert_close(plain, network(z, levels, given), rtol=0, atol=0)

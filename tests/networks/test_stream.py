@@ -12,7 +12,7 @@ from zoetrope.cascade.execution.meter import peak_bytes
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import fused
-from zoetrope.networks import Network, Part
+from zoetrope.networks import FrameChunk, Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 
 FRAMES = 7
@@ -46,9 +46,9 @@ def given(frames: int, side: int = 16) -> tuple[Tensor, Tensor, Conditioning]:
     return z, torch.tensor([-1.0, 2.0], dtype=torch.float64), conditioning
 
 
-def parts_of(z: Tensor, conditioning: Conditioning, cuts: int | tuple[int, ...]) -> Iterator[Part]:
+def parts_of(z: Tensor, conditioning: Conditioning, cuts: int | tuple[int, ...]) -> Iterator[FrameChunk]:
     low_res = conditioning.maps["low_res"].split(cuts, dim=2)
-    return (Part(z, {"low_res": low}) for z, low in zip(z.split(cuts, dim=2), low_res, strict=True))
+    return (FrameChunk(z, {"low_res": low}) for z, low in zip(z.split(cuts, dim=2), low_res, strict=True))
 
 
 def in_parts(one: Network, frames: int, cuts: tuple[int, ...]) -> Tensor:
@@ -117,7 +117,7 @@ def test_memory_does_not_grow_with_the_number_of_frames() -> None:
         conditioning = conditioning.to(torch.device("cpu"), torch.float32)
 
         def run() -> None:
-            parts = (Part(z, {"low_res": z}) for z in [torch.zeros(2, 3, 1, 32, 32)] for _ in range(frames))
+            parts = (FrameChunk(z, {"low_res": z}) for z in [torch.zeros(2, 3, 1, 32, 32)] for _ in range(frames))
             for _ in one.stream(parts, logsnr.float(), conditioning):
                 pass
 

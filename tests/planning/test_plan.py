@@ -31,6 +31,7 @@ from zoetrope.planning.work import sampling, training
 from zoetrope.recipes import imagen_video, is_recipe, load_recipe
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.heun import Heun
+from zoetrope.samplers.langevin import Langevin
 from zoetrope.shapes import VideoShape
 from zoetrope.text.t5 import T5
 from zoetrope.training.objectives.denoise import Denoising
@@ -191,12 +192,13 @@ def test_flops_of_a_network_are_those_by_hand() -> None:
 def test_guidance_doubles_and_heun_calls_twice() -> None:
     plain = sampling(stage(), torch.float32)
     guided = sampling(stage(guidance=Oscillating()), torch.float32)
-    twice = sampling(stage(sampler=Heun()), torch.float32)
+    twice, corrected = (sampling(stage(sampler=sampler), torch.float32) for sampler in (Heun(), Langevin()))
     assert plain.flops_per_step == plain.flops_per_forward
     assert guided.flops_per_step == pytest.approx(2 * plain.flops_per_step, rel=1e-3)
     assert guided.flops_per_forward == pytest.approx(plain.flops_per_forward, rel=1e-3)
     assert flops_of(plain.whole) == 5 * plain.flops_per_step
     assert flops_of(twice.whole) == 9 * plain.flops_per_step  # one call in the last step
+    assert flops_of(corrected.whole) == 9 * plain.flops_per_step
 
 
 def test_one_step_and_a_source() -> None:

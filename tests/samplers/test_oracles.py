@@ -15,13 +15,14 @@ from torch import Tensor
 from zoetrope.diffusion.denoise import (
     Denoise,
     dynamically_thresholded,
-    guided,
-    oscillating,
     per_step,
     statically_thresholded,
 )
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.process import diffuse
+from zoetrope.guidance import combined
+from zoetrope.guidance.oscillating import Oscillating
+from zoetrope.guidance.text import TextGuidance
 from zoetrope.samplers import Noise, Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
@@ -268,13 +269,17 @@ def quantiles(count: int = 20_000) -> Tensor:
     return torch.special.ndtri((torch.arange(count, dtype=torch.float64) + 0.5) / count)[:, None]
 
 
+def guided(z: Tensor, level: NoiseLevel, weight: float) -> Tensor:
+    return combined([class_plus(z, level), either_class(z, level)], TextGuidance(weight=weight).shares(0, 1))
+
+
 def guided_samples(
     weight: Callable[[NoiseLevel], float],
     steps: int,
     z: Tensor,
     wrapped: Callable[[Denoise], Denoise] = lambda denoise: denoise,
 ) -> Tensor:
-    denoise = wrapped(guided(class_plus, either_class, weight))
+    denoise = wrapped(lambda z, level: guided(z, level, weight(level)))
     return last(DDIM(), denoise, z, levels_of(steps, len(z)), no_noise)
 
 
@@ -304,7 +309,7 @@ def test_guided_answer_in_closed_form() -> None:
     a, s = float(level.alpha[0]), float(level.sigma[0])
     d = a**2 * S2 + s**2
     expected = (a * S2 * z + s**2 * M * (1 + 6 * (1 - torch.tanh(a * M * z / d)))) / d
-    got = guided(class_plus, either_class, lambda level: 6.0)(z, level)
+    got = guided(z, level, 6.0)
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-13)
 
 
@@ -338,11 +343,11 @@ def oscillating_mean(weights: list[float]) -> float:
 
 
 def test_oscillating_guidance_lies_between() -> None:
-    low_first = oscillating(64, 15, 1, 10)
+    low_first = Oscillating(high=15, low=1, constant=10).weights(64)
     high_first = [15.0] * 10 + [15.0 if i % 2 == 0 else 1.0 for i in range(54)]
     assert oscillating_mean(low_first) == pytest.approx(1.4675, abs=2e-4)
     assert oscillating_mean(high_first) == pytest.approx(1.4813, abs=2e-4)
-    assert oscillating_mean(oscillating(64, 15, 1, 0)) == pytest.approx(1.3197, abs=2e-4)
+    assert oscillating_mean(Oscillating(high=15, low=1, constant=0).weights(64)) == pytest.approx(1.3197, abs=2e-4)
     assert oscillating_mean([15.0] * 64) == pytest.approx(1.6267, abs=2e-4)
 
 

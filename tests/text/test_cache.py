@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load, save_file
 
 from zoetrope.embeddings.cache import EmbeddingCache, _key
-from zoetrope.embeddings.shards import Shards
+from zoetrope.embeddings.shards import FeatureShards
 from zoetrope.files import cache_folder
 from zoetrope.files.store import FILE, Store
 from zoetrope.text.minilm import MiniLM
@@ -258,7 +258,7 @@ def test_features_of_an_older_version(encoder: T5, tmp_path: Path) -> None:
     """Those of MiniLM are as they were; what was told apart by place and time is explained."""
     text = torch.zeros(1, 16, dtype=torch.float16)
     identity = f"t5 {encoder.model} config.json:613:1790000000000000000 {encoder.limit}"
-    Shards(tmp_path / "t5-0123456789abcdef", 16).put({b"k" * 16: text}, identity)
+    FeatureShards(tmp_path / "t5-0123456789abcdef", 16).put({b"k" * 16: text}, identity)
     with pytest.raises(ValueError, match="from a version that told encoders apart by place and time; zoetrope data e"):
         EmbeddingCache(encoder, tmp_path / "cache").take(tmp_path, TEXTS)
     assert EmbeddingCache(MiniLM())._name == "minilm-a9eeed0e0c8e73d1"

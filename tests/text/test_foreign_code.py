@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 import zoetrope
-from zoetrope.metrics.features.clip import Clip
+from zoetrope.metrics.features.clip import CLIP
 from zoetrope.metrics.features.transformers_video import TransformersVideo
 from zoetrope.pretrained import expect_usable, tokenizer
 from zoetrope.text.t5 import T5
@@ -83,14 +83,14 @@ def evil(tmp_path: Path) -> Path:
 CHILD = """
 import sys
 from pathlib import Path
-from zoetrope.metrics.features.clip import Clip
+from zoetrope.metrics.features.clip import CLIP
 from zoetrope.metrics.features.transformers_video import TransformersVideo
 from zoetrope.pretrained import tokenizer
 from zoetrope.text.clip import CLIPText
 from zoetrope.text.t5 import T5
 folder = sys.argv[1]
 for open in (
-    TransformersVideo(model=folder).open, Clip(model=folder).open, T5(model=folder, width=8).load,
+    TransformersVideo(model=folder).open, CLIP(model=folder).open, T5(model=folder, width=8).load,
     CLIPText(model=folder, width=8).load, lambda: tokenizer(Path(folder), ["tokenizer.json"]),
 ):
     try:
@@ -140,7 +140,7 @@ def test_what_transformers_says_of_damaged_files_is_one_line(tmp_path: Path) -> 
     for attempt in (
         T5(model=str(tmp_path), width=8).load,
         TransformersVideo(model=str(tmp_path)).open,
-        Clip(model=str(tmp_path)).open,
+        CLIP(model=str(tmp_path)).open,
         lambda: tokenizer(tmp_path, ["tokenizer.json"]),
     ):
         with pytest.raises(ValueError) as caught:

@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoetrope.models.checkpoints import Damaged, check_file, find_checkpoints
+from zoetrope.processes.ranks import ALONE
 from zoetrope.training import checkpoints as module
 from zoetrope.training.checkpoints import Keeper, check_whole, outdated
 from zoetrope.training.loop import Run
 from zoetrope.training.pieces import HEAD, Piece, Stored, write_pieces
-from zoetrope.training.ranks import ALONE
 from zoetrope.training.spec import Phase
 
 from .conftest import Tiny
@@ -105,12 +105,17 @@ def _busy(run: Path) -> bool:
     return any((run / "checkpoints").glob(".*.partial"))
 
 
-def test_a_disk_that_stays_full_is_an_error_at_the_end(tiny: Tiny, tmp_path: Path) -> None:
+def test_a_disk_that_stays_full_is_an_error_at_the_end(
+    tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run = tmp_path / "run"
     training = Run(tiny(), "base", run, CPU)
     with largest_file(8192), pytest.raises(OSError, match="cannot be written"):
         train(training, tmp_path)
     assert training.state.examples == 24 and names(run) == []
+    *before, last = [record.getMessage() for record in caplog.records if record.name == module.__name__]
+    assert len(before) == 2 and all(told.endswith("tries again at its next checkpoint") for told in before)
+    assert last.endswith("the training ends, and tries once more")
 
 
 def test_the_training_goes_on_while_a_checkpoint_is_written(

@@ -18,7 +18,7 @@ from zoetrope.cascade.sample import Draw, sample_stage
 from zoetrope.cascade.spec import CascadeSpec, Distilled, SamplingSpec, StageSpec
 from zoetrope.data import Source
 from zoetrope.diffusion.denoise import Denoise
-from zoetrope.diffusion.distillation import Grid, halving_answer
+from zoetrope.diffusion.distillation import TimeGrid, halving_answer
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import x_from
 from zoetrope.diffusion.tensors import expand_like
@@ -131,7 +131,7 @@ def sixteen_steps() -> dict[str, Tensor]:
         rows = {}
         for place in range(2, 2 * steps + 1, 2):
             where = torch.full((2,), place)
-            jump = Grid(steps, each=False).jump(Cosine(), where)
+            jump = TimeGrid(steps, each=False).jump(Cosine(), where)
             low, high = halving_answer("v", teacher, probes, jump, where)
             rows[round(float(jump.start.logsnr[0]), 6)] = (float(high - low), float(low))
 

@@ -15,8 +15,8 @@ import pytest
 PROGRAM = """
 import logging, sys, time
 import torch
-from zoetrope.training import heartbeat
-from zoetrope.training.ranks import Ranks
+from zoetrope.processes import heartbeat
+from zoetrope.processes.ranks import Ranks
 logging.basicConfig(format="%(message)s")
 heartbeat.BEAT, heartbeat.SILENT, heartbeat.GRACE = 0.2, 2.0, 0.5
 ranks = Ranks.join(torch.device("cpu"))

@@ -10,7 +10,7 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zoetrope.diffusion.distillation import Grid
+from zoetrope.diffusion.distillation import TimeGrid
 from zoetrope.training.batch import Batch, BatchSlice
 from zoetrope.training.known import KnownFrames
 from zoetrope.training.known.any import AnyFrames, spaced
@@ -196,7 +196,7 @@ def test_halving_with_known_frames(cache: Path) -> None:
     assert batch.counted is not None and not errors[~batch.counted].any() and (errors[batch.counted] > 0).all()
     (gradient,) = torch.autograd.grad(errors.sum(), output)
     assert gradient.isfinite().all() and not gradient.transpose(1, 2)[~batch.counted].any()
-    places = Grid(4, False).place(batch.frame_t)
+    places = TimeGrid(4, False).place(batch.frame_t)
     plain = lesson._replace(known=None, counted=None, u=batch.frame_t)
     levels = objective.question(own, plain, players[TEACHER]).level
     torch.testing.assert_close(levels.logsnr, own.schedule(places / 8).logsnr)

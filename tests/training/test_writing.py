@@ -18,7 +18,7 @@ from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.training.lock import Lock, failure, holder
 from zoetrope.training.loop import Run
 from zoetrope.training.state import read_metrics
-from zoetrope.training.trackers import Track, Tracker, tracking
+from zoetrope.training.trackers import Connection, Tracker, tracking
 from zoetrope.training.writing import append_text, expect_own, open_own, remove
 
 from .conftest import Tiny
@@ -78,7 +78,7 @@ def test_a_run_refuses_folders_that_lead_elsewhere(tiny: Tiny, tmp_path: Path) -
         Run(tiny(), "base", tmp_path / "run", CPU)
 
 
-class Broken(Track):
+class Broken(Connection):
     """A service that fails from the second time on."""
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Broken(Track):
 class Opens(Tracker):
     """Opens such a line."""
 
-    def open(self, run: Path, examples: int, recipe: Any) -> Track:
+    def open(self, run: Path, examples: int, recipe: Any) -> Connection:
         return BROKEN
 
 

@@ -10,8 +10,8 @@ import zoetrope.data
 import zoetrope.networks
 import zoetrope.text
 import zoetrope.training.objectives
+from zoetrope.processes.ranks import Ranks
 from zoetrope.training.loop import Run
-from zoetrope.training.ranks import Ranks
 from zoetrope.training.spec import Recipe
 
 

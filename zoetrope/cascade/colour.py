@@ -57,7 +57,7 @@ class Tone:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Colour:
+class ColourShift:
     """The tone of a stage's input video and of its output."""
 
     input: Tone

@@ -19,7 +19,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping, per_step, statically_thresholded
 from zoetrope.diffusion.level import NoiseLevel
-from zoetrope.inputs import Noise
+from zoetrope.inputs import WindowNoise
 from zoetrope.inputs.text import TEXT
 from zoetrope.known import Known, Method, Task, keeping_known
 from zoetrope.layers.fused import is_fused
@@ -54,7 +54,7 @@ class Draw:
     memory: int | None = None
     layout: Layout | None = None
     scheme: Scheme = "philox"
-    noise: Noise | None = None
+    noise: WindowNoise | None = None
     known: Known | None = None
 
     def __post_init__(self) -> None:
@@ -122,8 +122,7 @@ def drawn(stage: StageSpec, draw: Draw) -> StageSpec:
     Raises ValueError for known frames that do not fit it, or that it has no method for.
     """
     if draw.known is None:
-        unused = stage.sampling.known is None
-        return stage if unused else stage.with_(sampling=stage.sampling.with_(known=None))
+        return without_known(stage)
     method = stage.sampling.known
     if method is None:
         others = [name for name in Method.names() if name != "learnt"]
@@ -140,6 +139,11 @@ def drawn(stage: StageSpec, draw: Draw) -> StageSpec:
     except ValueError as error:
         raise ValueError(f"stage {stage.name!r}: {error}") from None
     return stage
+
+
+def without_known(stage: StageSpec) -> StageSpec:
+    """The stage without a method for known frames."""
+    return stage if stage.sampling.known is None else stage.with_(sampling=stage.sampling.with_(known=None))
 
 
 def _thresholded(stage: StageSpec, denoise: Denoise, video: Tensor | None, draw: Draw) -> Denoise:

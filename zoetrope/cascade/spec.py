@@ -142,7 +142,7 @@ class StageSpec(Config):
         return next((each.source for each in self.inputs if each.source is not None), None)
 
     @property
-    def told(self) -> tuple[Input, ...]:
+    def all_inputs(self) -> tuple[Input, ...]:
         """All inputs of its network: the stage's, and the guidance weight where it was distilled to take one."""
         if not self.network.guided:
             return self.inputs

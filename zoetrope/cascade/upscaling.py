@@ -8,7 +8,7 @@ from zoetrope.cascade.start import SAME_RATE, nearest
 from zoetrope.config import unknown
 from zoetrope.shapes import VideoShape
 
-Fit = Literal["exact", "crop", "own"]
+UpscalingFit = Literal["exact", "crop", "own"]
 NEAR = 64  # most rows or columns to crop to make a video fit
 
 
@@ -32,7 +32,7 @@ class Upscaling(NamedTuple):
 
 
 def upscaling(
-    spec: CascadeSpec, own: VideoShape, *, after: str | None, until: str | None, fit: Fit, add_frames: bool
+    spec: CascadeSpec, own: VideoShape, *, after: str | None, until: str | None, fit: UpscalingFit, add_frames: bool
 ) -> Upscaling:
     """The stages that upscale a video of shape `own`; each keeps the video's frame rate or multiplies it.
 
@@ -102,12 +102,12 @@ def enlarged(stage: StageSpec, given: VideoShape) -> VideoShape:
     return VideoShape(**grown, fps=given.fps * times["frames"])
 
 
-def fit_named(name: str) -> Fit:
+def fit_named(name: str) -> UpscalingFit:
     """The fit of that name: "exact", "crop" or "own". Raises ValueError, with the nearest name, for any other."""
-    for fit in get_args(Fit):
+    for fit in get_args(UpscalingFit):
         if name == fit:
             return fit
-    raise ValueError(unknown("fit", name, get_args(Fit)))
+    raise ValueError(unknown("fit", name, get_args(UpscalingFit)))
 
 
 def _candidates(spec: CascadeSpec, after: str | None) -> tuple[StageSpec, ...]:
@@ -120,7 +120,7 @@ def _following(spec: CascadeSpec, entry: StageSpec, until: str | None, temporal:
     return [stage for stage in rest if temporal or stage.kind == "ssr"]
 
 
-def _entry(stages: Sequence[StageSpec], own: VideoShape, fit: Fit) -> StageSpec | None:
+def _entry(stages: Sequence[StageSpec], own: VideoShape, fit: UpscalingFit) -> StageSpec | None:
     same = [stage for stage in stages if (stage.shape.height, stage.shape.width) == (own.height, own.width)]
     if same:
         slower = [stage for stage in same if stage.shape.fps <= own.fps * (1 + SAME_RATE)]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoetrope import __version__
-from zoetrope.commands._sampling import Asked, opened, ready
+from zoetrope.commands._sampling import SamplingOptions, opened, ready
 from zoetrope.commands._talk import Talk
 from zoetrope.files import write_text
 from zoetrope.files.plain import read_json
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
     from zoetrope.cascade.spec import StageSpec
     from zoetrope.metrics.clips import Material, Seen
-    from zoetrope.metrics.evaluation import Ready
+    from zoetrope.metrics.evaluation import PreparedMeasure
     from zoetrope.metrics.measures import Measure, Result, Unavailable
     from zoetrope.metrics.reference import Reference
     from zoetrope.metrics.report import Report
     from zoetrope.metrics.shelf import Shelf
     from zoetrope.models.cascade import Cascade
     from zoetrope.models.opening import OpenModel
+    from zoetrope.processes.ranks import Ranks
     from zoetrope.shapes import VideoShape
-    from zoetrope.training.ranks import Ranks
 
 SETTINGS = "settings.json"
 SAMPLES = "samples"
 _NAMED = 5  # names of damaged clips to list
 
 
-class Options(NamedTuple):
+class EvaluationOptions(NamedTuple):
     """The options of `evaluate`, except those of sampling."""
 
     models: tuple[str, ...]
@@ -67,7 +67,7 @@ class Model(NamedTuple):
 class Plan(NamedTuple):
     """Everything that the evaluation takes."""
 
-    options: Options
+    options: EvaluationOptions
     models: tuple[Model, ...]
     reference: "Reference"
 
@@ -126,7 +126,7 @@ class Judged(NamedTuple):
     results: "tuple[Result | Unavailable, ...]"
 
 
-def planned(options: Options, reference: "Reference", asked: Asked) -> Plan:
+def planned(options: EvaluationOptions, reference: "Reference", asked: SamplingOptions) -> Plan:
     """Find all models. Raises ValueError for one that cannot run, before anything is generated."""
     from zoetrope.cascade.start import stages_after
 
@@ -140,7 +140,9 @@ def planned(options: Options, reference: "Reference", asked: Asked) -> Plan:
     return Plan(options, tuple(models), reference)
 
 
-def expect(plan: Plan, measures: "Sequence[Measure]", *, strict: bool, device: "torch.device") -> "list[Ready]":
+def expect(
+    plan: Plan, measures: "Sequence[Measure]", *, strict: bool, device: "torch.device"
+) -> "list[PreparedMeasure]":
     """Open all networks and check which measures apply; raises ValueError if none does."""
     from zoetrope.metrics.clips import Seen
     from zoetrope.metrics.evaluation import prepare
@@ -203,7 +205,7 @@ def make(talk: Talk, plan: Plan, ranks: "Ranks") -> None:
         ranks.meet()
 
 
-def judged(talk: Talk, plan: Plan, measures: "Sequence[Ready]") -> list[Judged]:
+def judged(talk: Talk, plan: Plan, measures: "Sequence[PreparedMeasure]") -> list[Judged]:
     """Measure every model."""
     from zoetrope.metrics.clips import Seen
     from zoetrope.metrics.evaluation import take
@@ -223,12 +225,12 @@ def judged(talk: Talk, plan: Plan, measures: "Sequence[Ready]") -> list[Judged]:
 
 def report(plan: Plan, found: Sequence[Judged]) -> "Report":
     """The report of all results."""
-    from zoetrope.metrics.report import Entry, Report, StageEntry
+    from zoetrope.metrics.report import ModelEntry, Report, StageEntry
 
     options = plan.options
     notes = (plan.reference.note(max(options.real, options.videos)), _lost(plan))
     entries = [
-        Entry(
+        ModelEntry(
             label=one.model.label,
             name=one.model.name,
             shape=one.model.shape,

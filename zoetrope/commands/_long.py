@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from zoetrope.commands._ending import interrupted_saying
+from zoetrope.commands._options import at_least
 from zoetrope.commands._sampling import about, tags_of, warn_of_cuts
 from zoetrope.commands._talk import Bars, Talk
-from zoetrope.strict_json import parse_json
+from zoetrope.config import parse_json
 from zoetrope.wording import counted
 
 if TYPE_CHECKING:
     from zoetrope.cascade.long.film import Made
     from zoetrope.commands._outputs import Outputs
+    from zoetrope.known import Method
     from zoetrope.models.cascade import Cascade
     from zoetrope.models.long import Long, LongRun
     from zoetrope.schemes import Scheme
@@ -59,6 +61,21 @@ def scheme_named(text: str | None) -> "Scheme":
         return Scheme.from_json(value if isinstance(value, dict) else {"type": value})
     except ValueError as error:
         raise ValueError(f"--scheme: {str(error).removeprefix('Scheme: ')}") from None
+
+
+def method_named(name: str | None, weight: float | None) -> "Method | None":
+    """The method for known frames of that name and weight; None: what the model learnt. Raises ValueError."""
+    from zoetrope.known import Method
+
+    at_least("--known-weight", weight, 0)
+    if name is None:
+        if weight is not None:
+            raise ValueError("--known-weight: expected with --known-method reconstruction, got it alone")
+        return None
+    try:
+        return Method.from_json({"type": name} | ({} if weight is None else {"weight": weight}))
+    except ValueError as error:
+        raise ValueError(f"--known-method: {str(error).removeprefix('Method: ')}") from None
 
 
 def make(

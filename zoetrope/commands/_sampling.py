@@ -13,7 +13,7 @@ from zoetrope.commands._talk import Bars, Talk
 from zoetrope.wording import counted
 
 if TYPE_CHECKING:
-    from zoetrope.cascade.colour import Colour
+    from zoetrope.cascade.colour import ColourShift
     from zoetrope.cascade.spec import StageSpec
     from zoetrope.cascade.start import Footage
     from zoetrope.models.cascade import Cascade, Progress
@@ -80,7 +80,7 @@ Frames = Annotated[
 Rate = Annotated[float | None, typer.Option("--fps", help="Frame rate of the first stage's video. [the model's]")]
 
 
-class Asked(NamedTuple):
+class SamplingOptions(NamedTuple):
     """The options of sampling, as given."""
 
     seed: int
@@ -102,7 +102,7 @@ class Record(NamedTuple):
     name: str
     steps: int
     seconds: float
-    colour: "Colour | None"
+    colour: "ColourShift | None"
 
     def to_json(self) -> dict[str, Any]:
         """The stage's entry in `--json`."""
@@ -123,7 +123,7 @@ class Finished(NamedTuple):
         return Record(now.stage, now.steps, self.seconds, now.colours[0] if now.colours else None)
 
 
-def opened(names: Sequence[str] | None, asked: Asked, talk: Talk | None = None) -> "OpenModel":
+def opened(names: Sequence[str] | None, asked: SamplingOptions, talk: Talk | None = None) -> "OpenModel":
     """The named models, combined, with the requested sampling and grid.
 
     Warns through `talk` about a grid far from the one that the model was trained on. Raises ValueError for an option
@@ -158,7 +158,7 @@ def opened(names: Sequence[str] | None, asked: Asked, talk: Talk | None = None) 
     return model._replace(spec=spec)
 
 
-def ready(model: "OpenModel", stages: "Sequence[StageSpec]", asked: Asked) -> "Cascade":
+def ready(model: "OpenModel", stages: "Sequence[StageSpec]", asked: SamplingOptions) -> "Cascade":
     """The cascade on the requested device. Raises ValueError if a stage's weights cannot be used."""
     from zoetrope.models.cascade import Cascade
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 FILE = "stages.json"
 
 
-class Part(NamedTuple):
+class StageTraining(NamedTuple):
     """The training of one stage: its folder, recipe and initial weights, and whether it is already finished."""
 
     stage: str
@@ -52,7 +52,7 @@ class Whole(NamedTuple):
         write_text(out / FILE, js.dumps(self._asdict()))
 
 
-class Grid(NamedTuple):
+class GridOptions(NamedTuple):
     """The options for the grid of the cascade's first stage; None: as in the recipe."""
 
     size: str | None = None
@@ -63,7 +63,7 @@ class Grid(NamedTuple):
         """The recipe on this grid. Raises ValueError, with the nearest legal size, if a network cannot process it."""
         from zoetrope.cascade.grid import on_grid
 
-        if self == Grid():
+        if self == GridOptions():
             return recipe
         at_least("--frames", self.frames, 1)
         at_least("--fps", self.fps, 0)

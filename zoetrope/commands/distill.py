@@ -81,8 +81,8 @@ def distill(
     asked = {"steps": steps, "start": start, "sampler": sampler, "weights": weights}
     fields = [(f"distillation.{name}", value) for name, value in asked.items() if value is not None]
 
+    from zoetrope.processes.ranks import Ranks
     from zoetrope.training.loop import Run
-    from zoetrope.training.ranks import Ranks
 
     ranks = Ranks.join(place)
     talk = Talk(json and ranks.leads, quiet or not ranks.leads)

@@ -7,7 +7,7 @@ import typer
 
 from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._evaluation import (
-    Options,
+    EvaluationOptions,
     expect,
     judged,
     make,
@@ -30,7 +30,17 @@ from zoetrope.commands._options import (
     new_folder,
     short_named,
 )
-from zoetrope.commands._sampling import Asked, DType, Guidance, Memory, SamplerName, Seed, Steps, TeacherFlag, Until
+from zoetrope.commands._sampling import (
+    DType,
+    Guidance,
+    Memory,
+    SamplerName,
+    SamplingOptions,
+    Seed,
+    Steps,
+    TeacherFlag,
+    Until,
+)
 from zoetrope.commands._talk import Talk
 
 if TYPE_CHECKING:
@@ -130,18 +140,20 @@ def evaluate(
 
     measures = _measures(metrics, _extractors(features or []), window)
     real = reference or count
-    options = Options(
+    options = EvaluationOptions(
         tuple(models), new_folder(out), data, split, short_named(short), until, after, count, real, stride, seed, budget
     )
-    asked = Asked(seed, steps, guidance, sampler, sets, device, dtype, teacher)
+    asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher)
     _run(Talk(json, quiet), options, asked, measures, strict=metrics is not None)
 
 
-def _run(talk: Talk, options: Options, asked: Asked, measures: "list[Measure]", *, strict: bool) -> None:
+def _run(
+    talk: Talk, options: EvaluationOptions, asked: SamplingOptions, measures: "list[Measure]", *, strict: bool
+) -> None:
     """Generate, measure and report; under torchrun every process generates a share, and the first does the rest."""
     from zoetrope.metrics.reference import open_reference
     from zoetrope.metrics.report import write_report
-    from zoetrope.training.ranks import Ranks
+    from zoetrope.processes.ranks import Ranks
 
     place, out = device_named(asked.device), options.out
     ranks = Ranks.join(place)

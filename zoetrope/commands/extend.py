@@ -6,15 +6,16 @@ from typing import Annotated
 
 import typer
 
-from zoetrope.commands._long import Job, SchemeName, make, scheme_named
+from zoetrope.commands._known import MethodName, MethodWeight
+from zoetrope.commands._long import Job, SchemeName, make, method_named, scheme_named
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, at_least, bytes_named, values_named
 from zoetrope.commands._sampling import (
-    Asked,
     DType,
     Guidance,
     Memory,
     Models,
     SamplerName,
+    SamplingOptions,
     Seed,
     Steps,
     TeacherFlag,
@@ -53,6 +54,8 @@ def extend(
     out: Out = None,
     prompt: Prompt = None,
     scheme: SchemeName = None,
+    known_method: MethodName = None,
+    known_weight: MethodWeight = None,
     model: Models = None,
     until: Until = None,
     negative: Negative = None,
@@ -82,14 +85,15 @@ def extend(
     at_least("--sample", sample, 0)
     at_least("--seconds", seconds, 0)
     order, values = scheme_named(scheme), values_named("--given", given)
+    method = method_named(known_method, known_weight)
     most = bytes_named(memory) if memory else None
     talk, source = Talk(json, quiet), os.path.expanduser(source)
-    asked = Asked(seed, steps, guidance, sampler, sets, device, dtype, teacher)
+    asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher)
     found = opened(model, asked, talk)
     cascade = ready(found, stages_after(found.spec, None, until), asked)
     wanted = Long(
-        seconds=seconds, prompt=prompt, negative=negative, scheme=order, seed=seed, sample=sample, until=until,
-        memory=most, given=values,
+        seconds=seconds, prompt=prompt, negative=negative, scheme=order, known=method, seed=seed, sample=sample,
+        until=until, memory=most, given=values,
     )  # fmt: skip
     own = {"extended": os.path.basename(source.rstrip("/")), "sample": sample}
     title = f"{Path(source).stem.partition('%')[0].rstrip('_-')}-extended"

@@ -1,7 +1,6 @@
 """`zoetrope generate`: text to video."""
 
 import hashlib
-import json as js
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -9,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from zoetrope.commands._ending import interrupted_saying
+from zoetrope.commands._known import KnownAsked, KnownFiles, LowRes, MethodName, MethodWeight
 from zoetrope.commands._long import Job as LongJob
-from zoetrope.commands._long import SchemeName, Seconds, make, scheme_named
+from zoetrope.commands._long import SchemeName, Seconds, make, method_named, scheme_named
 from zoetrope.commands._options import (
     MOST_MADE,
     Device,
@@ -25,7 +25,6 @@ from zoetrope.commands._options import (
 )
 from zoetrope.commands._sampling import (
     After,
-    Asked,
     DType,
     FitName,
     Frames,
@@ -34,6 +33,7 @@ from zoetrope.commands._sampling import (
     Models,
     Rate,
     SamplerName,
+    SamplingOptions,
     SaveStages,
     Seed,
     Size,
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from zoetrope.cascade.start import Footage, Start
     from zoetrope.commands._outputs import Outputs, StageOutputs
     from zoetrope.models.cascade import Cascade
+    from zoetrope.models.known import KnownFrames
 
 Text = Annotated[
     list[str] | None, typer.Argument(metavar="PROMPT...", help="What the videos show.", show_default=False)
@@ -125,6 +126,7 @@ class Making(NamedTuple):
     start: "Start | None"
     memory: int | None
     given: dict[str, Any]
+    known: "KnownFrames | None"
     about: dict[str, Any]
 
     def tags(self, job: Job) -> dict[str, str]:
@@ -151,6 +153,10 @@ def generate(
     source: From = None,
     after: After = None,
     fit: FitName = "exact",
+    known: KnownFiles = None,
+    low_res: LowRes = None,
+    known_method: MethodName = None,
+    known_weight: MethodWeight = None,
     seed: Seed = 0,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -181,11 +187,12 @@ def generate(
     numbers = _numbers(count, sample)
     for text in [*texts, *([] if negative is None else [negative])]:
         expect_text("prompt", text)
-    asked = Asked(seed, steps, guidance, sampler, sets, device, dtype, teacher, size, frames, fps)
+    asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, size, frames, fps)
     begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume)
     jobs = [Job(text, number, negative) for text in (texts or (None,)) for number in numbers]
-    work = Work(model, until, bytes_named(memory) if memory else None, values_named("--given", given))
+    told = KnownAsked(known, low_res, known_method, known_weight, fit)
+    work = Work(model, until, bytes_named(memory) if memory else None, values_named("--given", given), told)
     if seconds is not None or scheme is not None:
         _generate_long(Talk(json, quiet), work, asked, begin, jobs, target, (seconds, scheme))
         return
@@ -193,22 +200,27 @@ def generate(
 
 
 class Work(NamedTuple):
-    """The models to run, the last stage, the memory limit, and values for inputs."""
+    """The models to run, the last stage, the memory limit, values for inputs, and what is known of the videos."""
 
     model: list[str] | None
     until: str | None
     memory: int | None
     given: dict[str, Any]
+    known: KnownAsked
 
 
-def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence[Job], target: Target) -> None:
+def _generate(
+    talk: Talk, work: Work, asked: SamplingOptions, begin: Begin, jobs: Sequence[Job], target: Target
+) -> None:
     from zoetrope.cascade.start import stages_after
     from zoetrope.commands._outputs import Outputs, StageOutputs
+    from zoetrope.models.long import digest_of
 
     model = opened(work.model, asked, talk)
     _expect_prompts(model.spec, jobs)
-    footage = _footage(model.spec, begin, work.until)
+    footage = _footage(model.spec, begin, work)
     stages = stages_after(model.spec, footage.stage.name if footage else None, work.until)
+    known = work.known.frames(stages, model.spec.teachers)
     stage_outputs = StageOutputs(target.save_stages)
     prompts = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
     if not target.resume:  # report unwritable names before checking weights
@@ -216,14 +228,16 @@ def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence
     negative = jobs[0].negative
     _expect_guided(stages, negative, asked.guidance if footage else None)
     cascade = ready(model, stages, asked)
-    told = {**about(cascade, stages, asked.seed), "cascade": _identity(model.spec, stages)}
+    told = {**about(cascade, stages, asked.seed), "cascade": digest_of(model.spec, stages)}
     if begin.source and footage:
         content = hashlib.blake2b(footage.video.frames.tobytes(), digest_size=8).hexdigest()
         told["from"] = {**about_start(begin.source, footage, begin.fit), "id": content}
     start = footage.start() if footage else None
     if work.given:
         told["given"] = work.given
-    making = Making(cascade, jobs, asked.seed, work.until, start, work.memory, work.given, told)
+    if known is not None:
+        told["known"] = work.known.about(known)
+    making = Making(cascade, jobs, asked.seed, work.until, start, work.memory, work.given, known, told)
     if target.resume:
         outputs = Outputs(target.out, prompts, stages[-1].shape.frames, making.finished)
     stage_outputs.expect_apart(outputs.paths, [(stage.name, stage.shape.frames) for stage in stages])
@@ -239,7 +253,7 @@ def _generate(talk: Talk, work: Work, asked: Asked, begin: Begin, jobs: Sequence
 def _generate_long(
     talk: Talk,
     work: Work,
-    asked: Asked,
+    asked: SamplingOptions,
     begin: Begin,
     jobs: Sequence[Job],
     target: Target,
@@ -253,8 +267,9 @@ def _generate_long(
     if seconds is None:
         raise ValueError("--scheme: expected a video longer than the model's clips; give --seconds S")
     at_least("--seconds", seconds, 0)
-    if begin.source is not None or begin.after is not None or begin.fit != "exact":
-        raise ValueError("--from: expected without --seconds; `zoetrope extend VIDEO --seconds S` continues a video")
+    if begin.source is not None or begin.after is not None or begin.fit != "exact" or work.known.given:
+        name = "--from" if begin.source is not None else "--known"
+        raise ValueError(f"{name}: expected without --seconds; `zoetrope extend VIDEO --seconds S` continues a video")
     if target.save_stages is not None:
         raise ValueError("--save-stages: expected without --seconds; the frames of long videos are kept once")
     model = opened(work.model, asked, talk)
@@ -262,19 +277,15 @@ def _generate_long(
     stages = stages_after(model.spec, None, work.until)
     _expect_guided(stages, jobs[0].negative, None)
     cascade = ready(model, stages, asked)
-    base = Long(seconds=seconds, scheme=order, seed=asked.seed, until=work.until, memory=work.memory, given=work.given)
+    how_known = method_named(work.known.method, work.known.weight)
+    base = Long(
+        seconds=seconds, scheme=order, known=how_known, seed=asked.seed, until=work.until, memory=work.memory,
+        given=work.given,
+    )  # fmt: skip
     own = [base.with_(prompt=job.prompt, negative=job.negative, sample=job.sample) for job in jobs]
     titles = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
     long = [LongJob(wanted, None, job._asdict()) for wanted, job in zip(own, jobs, strict=True)]
     make(talk, cascade, long, target.out, titles, target.resume)
-
-
-def _identity(spec: "CascadeSpec", stages: "Sequence[StageSpec]") -> str:
-    """16 letters that identify everything in a cascade that determines the videos of these stages."""
-    names = {stage.name for stage in stages}
-    description = {name: value for name, value in spec.to_json().items() if name not in ("teachers", "default_until")}
-    description["stages"] = [stage for stage in description["stages"] if stage["name"] in names]
-    return hashlib.blake2b(js.dumps(description, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
 def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:
@@ -289,16 +300,18 @@ def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:
     return list(dict.fromkeys(samples))
 
 
-def _footage(spec: "CascadeSpec", begin: Begin, until: str | None) -> "Footage | None":
+def _footage(spec: "CascadeSpec", begin: Begin, work: Work) -> "Footage | None":
     """The video to start from, if given."""
     from zoetrope.cascade.start import fit_named, read_start
 
     how = fit_named(begin.fit)
     if begin.source is not None:
-        return read_start(begin.source, spec, after=begin.after, until=until, fit=how)
-    if begin.after is not None or how != "exact":
+        return read_start(begin.source, spec, after=begin.after, until=work.until, fit=how)
+    if begin.after is not None:
+        raise ValueError("--after: expected a video that it is about; give --from VIDEO")
+    if how != "exact" and not work.known.given:
         raise ValueError(
-            f"{'--after' if begin.after else '--fit'}: expected a video that it is about; give --from VIDEO"
+            "--fit: expected a video or pictures that it is about; give --from VIDEO or --known PLACE=FILE"
         )
     return None
 
@@ -363,6 +376,7 @@ def _made(bars: Bars, making: Making, number: int, outputs: "Outputs", stage_out
         start=making.start,
         memory=making.memory,
         given=making.given,
+        known=making.known,
     )
     for stage in finished(bars, label, stream):
         stages.append(stage.record.to_json())

@@ -10,8 +10,8 @@ from zoetrope.commands._following import follow, naming
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, changes, device_named, new_folder
 from zoetrope.commands._stages import (
     FILE,
-    Grid,
-    Part,
+    GridOptions,
+    StageTraining,
     Whole,
     holds_stages,
     is_finished,
@@ -63,7 +63,7 @@ Fps = Annotated[float | None, typer.Option(help="Frames a second of them, likewi
 """Ctrl-C, schedulers, a closed terminal, SLURM's --signal, and Ctrl-Break on Windows; no system has all of them."""
 
 
-class Asked(NamedTuple):
+class TrainingOptions(NamedTuple):
     """The options of what to train, as given."""
 
     out: Path
@@ -77,7 +77,7 @@ class Asked(NamedTuple):
     accept: bool
     tensorboard: bool
     wandb: str | None
-    grid: Grid = Grid()
+    grid: GridOptions = GridOptions()
 
     def applied(self, recipe: "Recipe", stage: str) -> "Recipe":
         """The recipe with all changes that the options make for a stage. Raises ValueError if it is then invalid."""
@@ -116,12 +116,14 @@ def train(
     fields = changes(sets)
     if stage is not None and stages is not None:
         raise ValueError("--stages: expected either this or --stage, got both")
-    grid = Grid(size, frames, fps)
-    asked = Asked(out, recipe, stage, stages, data, fields, init, resume, accept_changes, tensorboard, wandb, grid)
+    grid = GridOptions(size, frames, fps)
+    asked = TrainingOptions(
+        out, recipe, stage, stages, data, fields, init, resume, accept_changes, tensorboard, wandb, grid
+    )
     place = device_named(device)
 
+    from zoetrope.processes.ranks import Ranks
     from zoetrope.training.loop import Run
-    from zoetrope.training.ranks import Ranks
 
     ranks = Ranks.join(place)
     talk = Talk(json and ranks.leads, quiet or not ranks.leads)
@@ -173,7 +175,7 @@ def trackers_json(known: Sequence[dict[str, Any]], tensorboard: bool, wandb: str
     return [*(one for one in known if one["type"] not in types), *new]
 
 
-def _one_training(talk: Talk, asked: Asked) -> Part:
+def _one_training(talk: Talk, asked: TrainingOptions) -> StageTraining:
     """The training of one stage, in the folder itself, new or resumed."""
     out = asked.out
     if asked.resume:
@@ -184,7 +186,7 @@ def _one_training(talk: Talk, asked: Asked) -> Part:
     return _begun(asked, made, asked.stage, out, asked.init)
 
 
-def _all_trainings(talk: Talk, asked: Asked) -> list[Part]:
+def _all_trainings(talk: Talk, asked: TrainingOptions) -> list[StageTraining]:
     """The trainings of several stages, each in a folder inside, new or resumed."""
     out = asked.out
     if not asked.resume:
@@ -221,15 +223,15 @@ def _files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in there if path.is_file() and not path.name.startswith("."))
 
 
-def _begun(asked: Asked, recipe: "Recipe", stage: str, folder: Path, init: str | None) -> Part:
+def _begun(asked: TrainingOptions, recipe: "Recipe", stage: str, folder: Path, init: str | None) -> StageTraining:
     """A new run. Raises ValueError unless its recipe, data and initial weights can be used."""
     recipe = located(asked.applied(recipe, stage))
     expect_data(recipe, stage)
     weights = None if init is None else _weights(init, recipe, stage)
-    return Part(stage, folder, recipe, weights, False)
+    return StageTraining(stage, folder, recipe, weights, False)
 
 
-def _continued(talk: Talk, asked: Asked, folder: Path, stage: str | None) -> Part:
+def _continued(talk: Talk, asked: TrainingOptions, folder: Path, stage: str | None) -> StageTraining:
     """A run to resume. Raises ValueError if there is none, or one of another recipe or stage.
 
     Likewise if the recipe, in the folder or named by an option, differs from the one of the run so far, unless the
@@ -265,10 +267,10 @@ def _continued(talk: Talk, asked: Asked, folder: Path, stage: str | None) -> Par
     for change in changes_between(before, made, name):
         talk.say(f"{folder}: {change}")
     expect_data(made, name)
-    return Part(name, folder, made, None, is_finished(folder, made, name))
+    return StageTraining(name, folder, made, None, is_finished(folder, made, name))
 
 
-def _make_room(asked: Asked, parts: Sequence[Part], together: bool) -> None:
+def _make_room(asked: TrainingOptions, parts: Sequence[StageTraining], together: bool) -> None:
     """Prepare the folders. Raises ValueError if a new run's folder is not free."""
     for part in parts:
         if not (part.folder / "run.json").is_file() or not asked.resume:

@@ -11,12 +11,12 @@ import typer
 from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, bytes_named
 from zoetrope.commands._sampling import (
-    Asked,
     DType,
     Memory,
     Models,
     Record,
     SamplerName,
+    SamplingOptions,
     SaveStages,
     Seed,
     Steps,
@@ -86,7 +86,7 @@ class Wish(NamedTuple):
     save_stages: str | None
 
 
-class Job(NamedTuple):
+class UpscalingJob(NamedTuple):
     """The cascade and stages, the video and its length, and the output."""
 
     cascade: "Cascade"
@@ -136,7 +136,7 @@ def upscale(
         expect_text("--caption", caption)
     source = os.path.expanduser(source)
     wish = Wish(source, out and os.path.expanduser(out), caption, until, after, fit, add_frames, save_stages)
-    asked = Asked(seed, steps, None, sampler, sets, device, dtype, teacher)
+    asked = SamplingOptions(seed, steps, None, sampler, sets, device, dtype, teacher)
     talk = Talk(json, quiet)
     job, begun = _prepared(talk, wish, model, asked, bytes_named(memory) if memory else None)
     with interrupted_saying(lambda: "interrupted: nothing was written"):
@@ -145,8 +145,8 @@ def upscale(
 
 
 def _prepared(
-    talk: Talk, wish: Wish, model: list[str] | None, asked: Asked, memory: int | None
-) -> tuple[Job, dict[str, Any]]:
+    talk: Talk, wish: Wish, model: list[str] | None, asked: SamplingOptions, memory: int | None
+) -> tuple[UpscalingJob, dict[str, Any]]:
     """The job, and a summary of its input file. Raises ValueError if it is impossible."""
     from zoetrope.cascade.start import described
     from zoetrope.cascade.upscaling import fit_named, upscaling
@@ -170,7 +170,7 @@ def _prepared(
     cascade = ready(found._replace(spec=spec), how.stages, asked)
     warn_of_cuts(talk, cascade, [caption] if caption else [])
     told = about(cascade, how.stages, asked.seed)
-    job = Job(cascade, how, source, size, total, caption, asked.seed, memory, path, stage_outputs, told)
+    job = UpscalingJob(cascade, how, source, size, total, caption, asked.seed, memory, path, stage_outputs, told)
     _say_plan(talk, job, own, info.notes)
     read = {"height": how.given.height, "width": how.given.width, "fps": how.given.fps}
     return job, {"path": source, **own.to_json(), "after": how.entry.name, "fit": wish.fit, "read": read}
@@ -187,7 +187,7 @@ def _unguided(spec: "CascadeSpec") -> "CascadeSpec":
     return tuned(spec, Tuning(fields=[(f"{stage.name}.sampling.guidance", 0.0) for stage in spec.stages]))
 
 
-def _say_plan(talk: Talk, job: Job, own: "VideoShape", notes: Sequence[str]) -> None:
+def _say_plan(talk: Talk, job: UpscalingJob, own: "VideoShape", notes: Sequence[str]) -> None:
     """Report how the file is converted for the first stage, and what the stages were trained on."""
     given, last = job.how.given, job.how.stages[-1].shape
     names = ", ".join(stage.name for stage in job.how.stages)
@@ -201,7 +201,7 @@ def _say_plan(talk: Talk, job: Job, own: "VideoShape", notes: Sequence[str]) -> 
         talk.say(f"{job.cascade.spec.name} was trained on {job.cascade.spec.trained_on}, and on nothing else")
 
 
-def _compared(talk: Talk, job: Job) -> dict[str, Any]:
+def _compared(talk: Talk, job: UpscalingJob) -> dict[str, Any]:
     """Compare the first stage with plain upsampling on the first segment of the video; return and print the result."""
     from zoetrope.metrics.upscaling import against_plain
 
@@ -227,7 +227,7 @@ def _compared(talk: Talk, job: Job) -> dict[str, Any]:
     return {"compared": found.to_json()}
 
 
-def _run(talk: Talk, job: Job) -> dict[str, Any]:
+def _run(talk: Talk, job: UpscalingJob) -> dict[str, Any]:
     """Sample and write segment by segment; return a summary. The files appear when the last segment is finished."""
     from zoetrope.commands._outputs import named
     from zoetrope.video import open_writer
@@ -268,7 +268,7 @@ def _run(talk: Talk, job: Job) -> dict[str, Any]:
     return told | ({"stage_files": kept} if kept else {})
 
 
-def _targets(job: Job) -> "Iterator[tuple[StageSpec, str, str | None]]":
+def _targets(job: UpscalingJob) -> "Iterator[tuple[StageSpec, str, str | None]]":
     """The output files: that of the last stage, with the source's sound, and those of saved stages."""
     yield job.how.stages[-1], job.path, job.source
     for stage in job.how.stages:
@@ -277,7 +277,7 @@ def _targets(job: Job) -> "Iterator[tuple[StageSpec, str, str | None]]":
             yield stage, path, None
 
 
-def _sampled(talk: Talk, job: Job) -> "Iterator[tuple[Record, Iterator[np.ndarray]]]":
+def _sampled(talk: Talk, job: UpscalingJob) -> "Iterator[tuple[Record, Iterator[np.ndarray]]]":
     """The frames that every stage makes of every segment, without those that only pad the last segment."""
     from zoetrope.video import pictures
 

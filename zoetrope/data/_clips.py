@@ -24,7 +24,7 @@ from torch import Tensor
 
 from zoetrope.config.errors import reason
 from zoetrope.data import Contents, Example, Features, Source
-from zoetrope.data._listing import Clip, Report
+from zoetrope.data._listing import Clip, FolderReport
 from zoetrope.data._unused import Dropped, grouped
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Info, Member, Track, Video, read_probed, read_track
@@ -71,7 +71,7 @@ class ClipSource(Source, ABC):
         return self.place / FEATURES
 
 
-class Piece(NamedTuple):
+class MediaFile(NamedTuple):
     """A media file or member to cut from, what is in it, its caption, and what messages call it."""
 
     path: PathLike
@@ -146,7 +146,7 @@ class Cutter:
         return track
 
 
-def stand_in(cutter: Cutter, at: Callable[[int], Piece], index: int, shape: VideoShape, count: int) -> Example:
+def stand_in(cutter: Cutter, at: Callable[[int], MediaFile], index: int, shape: VideoShape, count: int) -> Example:
     """The example at position `index` of endless passes over `count` files, which `at` looks up.
 
     A file that cannot be decoded is replaced by the next one that can. Raises ValueError if there is none.
@@ -210,7 +210,7 @@ def any_fits(infos: Iterable[Info], source: ClipSource, shape: VideoShape) -> bo
     return any(unfit(info, source, shape) is None for info in infos)
 
 
-def reasons(report: Report) -> str:
+def reasons(report: FolderReport) -> str:
     """Why files give nothing, a line for each reason."""
     lines = [*grouped(report.dropped), *(f"  {note}" for note in report.notes)]
     return "\n".join(lines) or "  it holds no videos or images"

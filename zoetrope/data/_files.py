@@ -14,20 +14,20 @@ from zoetrope.data._unused import Dropped
 from zoetrope.wording import counted
 
 
-class State(NamedTuple):
+class FileState(NamedTuple):
     """Size and time of a file, to detect changes."""
 
     size: int
     mtime_ns: int
 
 
-def files_of(folder: Path) -> tuple[dict[str, State], list[Dropped]]:
+def files_of(folder: Path) -> tuple[dict[str, FileState], list[Dropped]]:
     """Every regular file, by its name relative to the folder with "/", sorted; and all other entries.
 
     Hidden files and folders are skipped. Links are followed; a folder with several links is read once, so circular
     links end.
     """
-    found: dict[str, State] = {}
+    found: dict[str, FileState] = {}
     dropped: list[Dropped] = []
     seen: set[tuple[int, int]] = set()
     waiting, links = deque([""]), deque[str]()  # links last: a folder has its own name rather than a link's
@@ -56,7 +56,7 @@ def files_of(folder: Path) -> tuple[dict[str, State], list[Dropped]]:
             if stat.S_ISDIR(state.st_mode):
                 (links if entry.is_symlink() else waiting).append(name)
             elif stat.S_ISREG(state.st_mode):
-                found[name] = State(state.st_size, state.st_mtime_ns)
+                found[name] = FileState(state.st_size, state.st_mtime_ns)
             else:
                 dropped.append(Dropped(name, "is not a file, but a pipe, a socket or a device"))
     return dict(sorted(found.items())), dropped

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from zoetrope.config import unknown
 from zoetrope.data._captions import one_line, read_caption, string_in
-from zoetrope.data._files import Names, State, files_of
-from zoetrope.data._metadata import NAMES, Row, rows
+from zoetrope.data._files import FileState, Names, files_of
+from zoetrope.data._metadata import NAMES, MetadataRow, rows
 from zoetrope.data._unused import Dropped
 from zoetrope.video import Info
 from zoetrope.wording import counted
@@ -38,7 +38,7 @@ class Clip(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Report:
+class FolderReport:
     """The contents of a folder: clips in order, dropped files by name, and notes on unused parts of clips."""
 
     kept: tuple[Clip, ...]
@@ -53,7 +53,7 @@ class Listing:
     entries: tuple[Entry, ...]
     dropped: tuple[Dropped, ...]
     notes: tuple[str, ...]
-    files: dict[str, State]
+    files: dict[str, FileState]
 
 
 def listing(folder: Path, split: str | None) -> Listing:
@@ -109,7 +109,7 @@ class _Metadata:
             if self.split is None or row.fields.get("split") == self.split:
                 self.entries.append(Entry(name, text))
 
-    def _meant(self, row: Row, at: str) -> tuple[str, str]:
+    def _meant(self, row: MetadataRow, at: str) -> tuple[str, str]:
         """The file and the caption of a line. Raises ValueError, a reason, if it has none."""
         if row.fault is not None:
             raise ValueError(row.fault)

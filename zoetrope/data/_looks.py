@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from zoetrope import __version__
 from zoetrope.config import Config
-from zoetrope.data._files import State
+from zoetrope.data._files import FileState
 from zoetrope.files import cache_folder, write_text
 from zoetrope.files.plain import read_plain
 from zoetrope.video import Info
@@ -27,7 +27,7 @@ LARGEST = 2**28  # bytes of what is known of one
 
 
 class _Look(NamedTuple):
-    state: State
+    state: FileState
     info: Info
 
 
@@ -40,7 +40,7 @@ class _Looks(Config):
 
 
 def remembered(
-    folder: Path, names: Sequence[str], states: Mapping[str, State], look: Callable[[Path], Info | str]
+    folder: Path, names: Sequence[str], states: Mapping[str, FileState], look: Callable[[Path], Info | str]
 ) -> dict[str, Info | str]:
     """The info of the files `names` of a folder, or why they cannot be read: from the cache, or probed now."""
     kept = cache_folder("looks") / f"{_hash(folder)}.json"

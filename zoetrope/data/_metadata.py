@@ -13,7 +13,7 @@ _NEEDED = ("file_name", "text")
 _INVALID = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of bytes that are not UTF-8
 
 
-class Row(NamedTuple):
+class MetadataRow(NamedTuple):
     """A line, as "file:line", with its fields, or with what is wrong with it."""
 
     where: str
@@ -21,7 +21,7 @@ class Row(NamedTuple):
     fault: str | None = None
 
 
-def rows(path: Path, called: str) -> Iterator[Row]:
+def rows(path: Path, called: str) -> Iterator[MetadataRow]:
     """Every line of a metadata file that is not blank.
 
     Raises ValueError if the file cannot be read at all, or if its columns have not the names that are needed.
@@ -47,23 +47,23 @@ def _lines(file: TextIO) -> Iterator[str]:
             line = file.readline(LONGEST + 1)
 
 
-def _json_rows(file: TextIO, called: str) -> Iterator[Row]:
+def _json_rows(file: TextIO, called: str) -> Iterator[MetadataRow]:
     for number, line in enumerate(_lines(file), 1):
         if not line.strip():
             continue
         where = f"{called}:{number}"
         if len(line) > LONGEST:
-            yield Row(where, {}, f"is longer than {LONGEST // 2**20} MB")
+            yield MetadataRow(where, {}, f"is longer than {LONGEST // 2**20} MB")
         elif _INVALID.search(line):
-            yield Row(where, {}, "is not UTF-8 text")
+            yield MetadataRow(where, {}, "is not UTF-8 text")
         else:
             try:
-                yield Row(where, object_in(line))
+                yield MetadataRow(where, object_in(line))
             except ValueError as error:
-                yield Row(where, {}, str(error))
+                yield MetadataRow(where, {}, str(error))
 
 
-def _table_rows(file: TextIO, path: Path, called: str) -> Iterator[Row]:
+def _table_rows(file: TextIO, path: Path, called: str) -> Iterator[MetadataRow]:
     sign = "\t" if path.suffix.lower() == ".tsv" else ","
     reader = csv.reader(_lines(file), delimiter=sign, strict=True)
     try:
@@ -81,16 +81,18 @@ def _table_rows(file: TextIO, path: Path, called: str) -> Iterator[Row]:
             row = next(reader, None)
         except csv.Error as error:
             if "unexpected end" in str(error):
-                yield Row(f"{called}:{begin}", {}, f"opens a quote that is not closed before line {reader.line_num}")
+                yield MetadataRow(
+                    f"{called}:{begin}", {}, f"opens a quote that is not closed before line {reader.line_num}"
+                )
             else:
-                yield Row(f"{called}:{reader.line_num}", {}, f"is not CSV ({error})")
+                yield MetadataRow(f"{called}:{reader.line_num}", {}, f"is not CSV ({error})")
             continue
         if row is None:
             return
         if row:
             where = f"{called}:{reader.line_num}"
             fault = _row_fault(row, header)
-            yield Row(where, {} if fault else dict(zip(header, row, strict=False)), fault)
+            yield MetadataRow(where, {} if fault else dict(zip(header, row, strict=False)), fault)
 
 
 def _row_fault(row: list[str], header: list[str]) -> str | None:

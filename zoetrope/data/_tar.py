@@ -23,7 +23,7 @@ from pydantic import model_validator
 
 from zoetrope.config import Config
 from zoetrope.data._captions import LONGEST, caption_of, one_line
-from zoetrope.data._files import State
+from zoetrope.data._files import FileState
 from zoetrope.data._listing import IMAGES, VIDEOS
 from zoetrope.data._unused import Dropped
 from zoetrope.files import write_text
@@ -198,7 +198,7 @@ def _made_index(shard: Path, state: os.stat_result) -> Index:
             samples.append(Sample(name, text, file.offset, file.size, info))
         else:
             dropped.append(Dropped(f"{shard.name}/{name}", info))
-    if _state(shard) != State(state.st_size, state.st_mtime_ns):
+    if _state(shard) != FileState(state.st_size, state.st_mtime_ns):
         raise ValueError(f"{shard}: has been changed while its index was made")
     return Index(
         size=state.st_size, mtime_ns=state.st_mtime_ns,
@@ -206,12 +206,12 @@ def _made_index(shard: Path, state: os.stat_result) -> Index:
     )  # fmt: skip
 
 
-def _state(path: Path) -> State | None:
+def _state(path: Path) -> FileState | None:
     try:
         found = path.stat()
     except OSError:
         return None
-    return State(found.st_size, found.st_mtime_ns)
+    return FileState(found.st_size, found.st_mtime_ns)
 
 
 def _grouped(shard: Path, files: Sequence[_File]) -> tuple[list[tuple[str, dict[str, _File]]], list[Dropped]]:

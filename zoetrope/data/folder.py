@@ -16,7 +16,7 @@ from zoetrope.data import Contents, Dataset, Dropped, Example, Features, Unused
 from zoetrope.data._clips import (
     ClipSource,
     Cutter,
-    Piece,
+    MediaFile,
     any_fits,
     contents_of,
     features_of,
@@ -26,14 +26,14 @@ from zoetrope.data._clips import (
     unfit,
 )
 from zoetrope.data._fetch import expect_local
-from zoetrope.data._listing import Clip, Report, listing
+from zoetrope.data._listing import Clip, FolderReport, listing
 from zoetrope.data._looks import remembered
 from zoetrope.data._notes import notes_on
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Info, probe
 from zoetrope.video.decoding import PathLike
 
-__all__ = ["Clip", "Dropped", "Folder", "FolderDataset", "Report", "scan"]
+__all__ = ["Clip", "Dropped", "Folder", "FolderDataset", "FolderReport", "scan"]
 
 
 class Folder(ClipSource):
@@ -56,7 +56,7 @@ class Folder(ClipSource):
         return self.with_(path=str(self.place.absolute()))
 
 
-def scan(source: Folder, shape: VideoShape | None = None) -> Report:
+def scan(source: Folder, shape: VideoShape | None = None) -> FolderReport:
     """What is usable in the folder, and why the rest is not; given a `shape`, for clips on that grid.
 
     Looks at every file that it does not know from before, and decodes its first picture. Raises ValueError if there is
@@ -76,13 +76,13 @@ def scan(source: Folder, shape: VideoShape | None = None) -> Report:
         elif isinstance(info, Info):
             kept.append(Clip(entry.name, entry.text, info))
     seen = {clip.name: clip.info for clip in kept}
-    return Report(tuple(kept), tuple(sorted(dropped)), (*notes_on(seen.values()), *listed.notes))
+    return FolderReport(tuple(kept), tuple(sorted(dropped)), (*notes_on(seen.values()), *listed.notes))
 
 
 class FolderDataset(Dataset):
     """The opened folder. Raises ValueError if the report has no clip."""
 
-    def __init__(self, source: Folder, report: Report) -> None:
+    def __init__(self, source: Folder, report: FolderReport) -> None:
         if not report.kept:
             raise ValueError(f"{source.path}: no usable clip\n{reasons(report)}")
         self.source = source
@@ -122,11 +122,11 @@ class FolderDataset(Dataset):
         clips = self._fit(shape)
         return stand_in(self.cutter, lambda number: self._clip_at(number, clips), index, shape, len(clips))
 
-    def _clip_at(self, index: int, clips: tuple[Clip, ...]) -> Piece:
+    def _clip_at(self, index: int, clips: tuple[Clip, ...]) -> MediaFile:
         """The clip at a position of an endless row of passes."""
         clip = clips[self._shuffled(index // len(clips), len(clips))[index % len(clips)]]
         path: PathLike = self.source.place / clip.name
-        return Piece(path, clip.info, clip.text, clip.name)
+        return MediaFile(path, clip.info, clip.text, clip.name)
 
     def _fit(self, shape: VideoShape) -> tuple[Clip, ...]:
         if shape not in self._fitting:

@@ -25,7 +25,7 @@ from zoetrope.data._clips import (
     FEATURES,
     ClipSource,
     Cutter,
-    Piece,
+    MediaFile,
     any_fits,
     contents_of,
     features_of,
@@ -35,7 +35,7 @@ from zoetrope.data._clips import (
     unfit,
 )
 from zoetrope.data._fetch import cached, expect_local, is_url
-from zoetrope.data._listing import IMAGES, VIDEOS, Clip, Report
+from zoetrope.data._listing import IMAGES, VIDEOS, Clip, FolderReport
 from zoetrope.data._notes import notes_on
 from zoetrope.data._paths import is_shards, shard_paths
 from zoetrope.data._tar import SUFFIX, Index, Sample, index_of
@@ -107,7 +107,7 @@ class Shard(NamedTuple):
     samples: tuple[Sample, ...]
 
 
-def scan(source: Shards, shape: VideoShape | None = None) -> Report:
+def scan(source: Shards, shape: VideoShape | None = None) -> FolderReport:
     """What is usable in the shards, and why the rest is not; given a `shape`, for clips on that grid.
 
     Damage is listed too, and not an error here. Raises ValueError if no shards are there.
@@ -122,7 +122,7 @@ def scan(source: Shards, shape: VideoShape | None = None) -> Report:
                 dropped.append(Dropped(f"{shard.name}/{sample.name}", reason))
             else:
                 kept.append(Clip(f"{shard.name}/{sample.name}", sample.text, sample.info))
-    return Report(tuple(kept), tuple(sorted(dropped)), _notes(source, shards))
+    return FolderReport(tuple(kept), tuple(sorted(dropped)), _notes(source, shards))
 
 
 class ShardsDataset(Dataset):
@@ -131,7 +131,7 @@ class ShardsDataset(Dataset):
     def __init__(self, source: Shards, shards: Sequence[Shard], dropped: Sequence[Dropped]) -> None:
         self.notes = _notes(source, shards)
         if not any(shard.samples for shard in shards):
-            raise ValueError(f"{source.path}: no usable clip\n{reasons(Report((), tuple(dropped), self.notes))}")
+            raise ValueError(f"{source.path}: no usable clip\n{reasons(FolderReport((), tuple(dropped), self.notes))}")
         self.source, self.shards, self.dropped = source, tuple(shards), tuple(dropped)
         self.cutter = Cutter(source)
         self._fitting: dict[VideoShape, list[np.ndarray]] = {}
@@ -171,10 +171,10 @@ class ShardsDataset(Dataset):
         count = sum(map(len, self._fit(shape)))
         return stand_in(self.cutter, lambda number: self._piece(number, shape), index, shape, count)
 
-    def _piece(self, index: int, shape: VideoShape) -> Piece:
+    def _piece(self, index: int, shape: VideoShape) -> MediaFile:
         shard, sample = self._sample_at(index, shape)
         name = f"{shard.name}/{sample.name}"
-        return Piece(Member(self._local(shard), name, sample.offset, sample.size), sample.info, sample.text, name)
+        return MediaFile(Member(self._local(shard), name, sample.offset, sample.size), sample.info, sample.text, name)
 
     def _sample_at(self, index: int, shape: VideoShape) -> tuple[Shard, Sample]:
         """The sample at a position of an endless row of passes."""

@@ -1,4 +1,4 @@
-"""Denoisers are functions (z, level) -> x_hat; guidance and thresholds are functions of denoisers."""
+"""Denoisers are functions (z, level) -> x_hat; thresholds and known frames are functions of denoisers."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,32 +11,14 @@ from zoetrope.diffusion.quantile import quantile
 from zoetrope.diffusion.tensors import expand_like
 
 Denoise = Callable[[Tensor, NoiseLevel], Tensor]
-Weight = Callable[[NoiseLevel], float | Tensor]
-"""Noise level -> guidance weight: one number, or (B,) or (B, F) like the level."""
+StepFunction = Callable[[NoiseLevel], float | Tensor]
+"""Noise level -> the value of its step: one number, or (B, F) where each frame has a level of its own."""
 ROUNDING = 1e-4  # of logsnr: larger than the rounding of float32, smaller than any step
 
 
 def denoiser(network: Callable[[Tensor, Tensor], Tensor], kind: Prediction) -> Denoise:
     """The denoiser of a network (z, logsnr) -> output."""
     return lambda z, level: x_from(kind, network(z, level.logsnr.to(z.dtype)), z, level)
-
-
-def guided(conditional: Denoise, unconditional: Denoise, weight: Weight) -> Denoise:
-    """x_hat = (1 + w) x_hat(z, c) - w x_hat(z); w = 0 is no guidance [Ho et al. 2022, arXiv:2210.02303, Sec. 2.7].
-
-    Guidance on x_hat equals guidance on eps or v: all three are affine in one another at fixed z.
-    """
-    return lambda z, level: extrapolated(unconditional(z, level), conditional(z, level), weight(level))
-
-
-def guided_together(both: Denoise, weight: Weight) -> Denoise:
-    """`guided` for a denoiser of a doubled batch, conditional half first: one network call instead of two."""
-
-    def run(z: Tensor, level: NoiseLevel) -> Tensor:
-        conditional, unconditional = both(torch.cat([z, z]), level.repeated(2)).chunk(2)
-        return extrapolated(unconditional, conditional, weight(level))
-
-    return run
 
 
 def extrapolated(unconditional: Tensor, conditional: Tensor, weight: float | Tensor) -> Tensor:
@@ -81,22 +63,22 @@ def keeping(denoise: Denoise, frames: Tensor) -> Denoise:
     return run
 
 
-def per_step(levels: Sequence[NoiseLevel], values: Sequence[float]) -> Weight:
+def per_step(levels: Sequence[NoiseLevel], values: Sequence[float]) -> StepFunction:
     """The step function of noise level with values[i] from levels[i] down to levels[i + 1].
 
-    This is how a weight that changes from step to step (oscillating guidance [Ho et al. 2022, arXiv:2210.02303,
-    Sec. 2.7]) reaches a denoiser, which knows noise levels but no step numbers. A second-order sampler that evaluates
-    at levels[i + 1] gets the weight of the next step there. Rounding a level to float32 does not change its step.
+    This is how what changes from step to step (oscillating guidance [Ho et al. 2022, arXiv:2210.02303, Sec. 2.7])
+    reaches a denoiser, which knows noise levels but no step numbers. A second-order sampler that evaluates at
+    levels[i + 1] gets the value of the next step there. Rounding a level to float32 does not change its step.
 
-    All examples share the levels. At a level (B,) the weight is one number. At a level (B, F) each frame has its own
-    weight, (B, F). With `levels` (B,) it is the weight at the frame's noise level; with `levels` (B, F) it is that of
-    the step in which the frame leaves the level, so that frames that start late get the weights of their steps. The
-    weight of a frame that does not move has no effect. `levels` (B, F) fix the number of frames.
+    All examples share the levels. At a level (B,) the value is one number. At a level (B, F) each frame has its own
+    value, (B, F). With `levels` (B,) it is the value at the frame's noise level; with `levels` (B, F) it is that of
+    the step in which the frame leaves the level, so that frames that start late get the values of their steps. The
+    value of a frame that does not move has no effect. `levels` (B, F) fix the number of frames.
     """
     starts = _starts(levels[: len(values)])
     table = torch.tensor(values, dtype=torch.float64, device=starts.device)
 
-    def weight(level: NoiseLevel) -> float | Tensor:
+    def value(level: NoiseLevel) -> float | Tensor:
         if starts.ndim == 1 and not level.per_frame:
             return values[max(0, int((starts <= level.logsnr[0]).sum()) - 1)]
         frames = level.logsnr.shape[-1]
@@ -105,7 +87,7 @@ def per_step(levels: Sequence[NoiseLevel], values: Sequence[float]) -> Weight:
             raise ValueError(f"level: expected one of {starts.shape[-1]} frames, like those of the steps, got {got}")
         return table[((starts.reshape(len(starts), 1, -1) <= level.logsnr).sum(0) - 1).clamp(min=0)]
 
-    return weight
+    return value
 
 
 def _starts(levels: Sequence[NoiseLevel]) -> Tensor:
@@ -115,11 +97,3 @@ def _starts(levels: Sequence[NoiseLevel]) -> Tensor:
     for gap in starts.diff(dim=0):
         margins.append(torch.where(gap == 0, margins[-1], (0.1 * gap).clamp(max=ROUNDING)))
     return starts - torch.stack(margins)
-
-
-def oscillating(steps: int, high: float, low: float, constant: int) -> list[float]:
-    """The weight of each step: `high` for the first `constant` steps, then alternating, starting with `low`.
-
-    [Ho et al. 2022, arXiv:2210.02303, Sec. 2.7] gives 15 and 1 as an example, but no number of constant steps.
-    """
-    return [high if i < constant or (i - constant) % 2 else low for i in range(steps)]

@@ -55,7 +55,7 @@ class Jump(NamedTuple):
     end: NoiseLevel
 
 
-class Grid(NamedTuple):
+class TimeGrid(NamedTuple):
     """The times at which a student learns that goes from noise to data in `jumps` steps of DDIM.
 
     The teacher's steps are half as long, at times i / (2 jumps). A student for DDIM starts at every other of these

@@ -29,7 +29,7 @@ Coefficient = Tensor | Literal[0, 1]
 Coefficients = Callable[[NoiseLevel], tuple[Coefficient, Coefficient]]
 
 
-class Row(NamedTuple):
+class Relations(NamedTuple):
     """One prediction, as coefficients.
 
     Attributes:
@@ -52,23 +52,23 @@ def _minus_one(level: NoiseLevel) -> Tensor:
     return torch.full_like(level.alpha, -1)
 
 
-TABLE: dict[Prediction, Row] = {
-    "x": Row(
+TABLE: dict[Prediction, Relations] = {
+    "x": Relations(
         target=lambda level: (1, 0),
         reading=lambda level: (0, 1),
         answer=lambda level: (0, 1),
     ),
-    "eps": Row(
+    "eps": Relations(
         target=lambda level: (0, 1),
         reading=lambda level: (1 / level.alpha, -level.sigma / level.alpha),
         answer=lambda level: (1 / level.sigma, -level.alpha / level.sigma),
     ),
-    "v": Row(
+    "v": Relations(
         target=lambda level: (-level.sigma, level.alpha),
         reading=lambda level: (level.alpha / _power(level), -level.sigma / _power(level)),
         answer=lambda level: (level.alpha / level.sigma, -_power(level) / level.sigma),
     ),
-    "flow": Row(
+    "flow": Relations(
         target=lambda level: (_minus_one(level), -_minus_one(level)),
         reading=lambda level: (1 / (level.alpha + level.sigma), -level.sigma / (level.alpha + level.sigma)),
         answer=lambda level: (1 / level.sigma, -(level.alpha + level.sigma) / level.sigma),

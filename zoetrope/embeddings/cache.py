@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoetrope.embeddings.shards import KEY, Shards, encoders
+from zoetrope.embeddings.shards import KEY, FeatureShards, encoders
 from zoetrope.files import cache_folder
 from zoetrope.files.store import Store
 from zoetrope.text import Embedding, Encode, TextEncoder, expect_text
@@ -53,7 +53,7 @@ class EmbeddingCache:
         rounded = "" if dtype is torch.float32 else f"-{str(dtype).removeprefix('torch.')}"
         self._stored_as = self._name + rounded
         self._store = None if beside else Store(cache_folder("text") if folder is None else Path(folder).expanduser())
-        self._into = Shards(beside / self._name, encoder.width) if beside else None
+        self._into = FeatureShards(beside / self._name, encoder.width) if beside else None
         self._beside = [self._into] if self._into else []
         self._unstored: dict[bytes, Tensor] = {}
         self._forget()
@@ -91,7 +91,7 @@ class EmbeddingCache:
         """
         if not (folder / self._name).is_dir():
             raise ValueError(f"{folder}: expected features of {self.encoder.identity}, got {_got(folder)}")
-        shards = Shards(folder / self._name, self.encoder.width)
+        shards = FeatureShards(folder / self._name, self.encoder.width)
         self._beside.append(shards)
         missing = sorted({text for text in texts if _key(text) not in shards})
         if missing:

@@ -22,7 +22,7 @@ from zoetrope.files.plain import expect_plain
 KEY = 16  # bytes
 
 
-class Shards:
+class FeatureShards:
     """The features in a folder of shards; what they say of the encoder's `width` is checked."""
 
     def __init__(self, folder: Path, width: int) -> None:

@@ -31,7 +31,8 @@ class Guidance(Kind, ABC):
     def variants(self, given: Conditioning, negative: Conditioning | None) -> list[Conditioning]:
         """The conditionings that the network runs with at each step: `given` first, then its variants, of equal shapes.
 
-        `negative` is the conditioning that guidance leads away from, if any.
+        `given` alone where nothing of it varies, such as its text if it has none: there is no guidance then, and
+        `shares` are not asked for. `negative` is the conditioning that guidance leads away from, if any.
         """
 
     @abstractmethod

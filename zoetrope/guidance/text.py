@@ -31,8 +31,10 @@ class TextGuidance(Guidance):
 
 
 def with_and_without_text(given: Conditioning, negative: Conditioning | None) -> list[Conditioning]:
-    """The conditioning itself, and the same with the text of `negative` or none."""
-    if negative is None or TEXT not in given.tokens or TEXT not in negative.tokens:
+    """The conditioning itself, and the same with the text of `negative` or none; itself alone if it has no text."""
+    if TEXT not in given.tokens:
+        return [given]
+    if negative is None or TEXT not in negative.tokens:
         return [given, given.without(TEXT)]
     own, other = given.tokens[TEXT], negative.tokens[TEXT]
     text = Tokens(other.values.expand_as(own.values), other.mask.expand_as(own.mask))

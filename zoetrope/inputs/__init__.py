@@ -16,7 +16,7 @@ from zoetrope.conditioning import Conditioning, Tokens
 from zoetrope.config import Kind
 from zoetrope.shapes import VideoShape, Window
 
-Noise = Callable[[str, Window], Tensor]
+WindowNoise = Callable[[str, Window], Tensor]
 """(purpose, window) -> standard normal noise (B, C, F, H, W) of that window, one row per video of the batch.
 
 The purpose is such as "start", "step 3" or "augment"."""
@@ -102,7 +102,7 @@ class Input(Kind, ABC):
         """
         raise ValueError(f"{self.name}: cannot be asked for by a value")
 
-    def in_window(self, shape: VideoShape, video: Tensor | None, noise: Noise, window: Window) -> Conditioning:
+    def in_window(self, shape: VideoShape, video: Tensor | None, noise: WindowNoise, window: Window) -> Conditioning:
         """The conditioning of a window in sampling, made from another stage's `video` (B, C, f, h, w)."""
         return Conditioning()
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.augmentation import augment, augmentation_logsnr
 from zoetrope.diffusion.level import LogSNR
-from zoetrope.inputs import Examples, Extent, Input, Noise
+from zoetrope.inputs import Examples, Extent, Input, WindowNoise
 from zoetrope.inputs.text import Text
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video.resample import degrade, upsample
@@ -86,7 +86,7 @@ class LowRes(Input):
         logsnr = augmentation_logsnr(self.augment * examples.uniform())
         return low_res_given(augment(low_res, examples.normal(), logsnr), logsnr.float())
 
-    def in_window(self, shape: VideoShape, video: Tensor | None, noise: Noise, window: Window) -> Conditioning:
+    def in_window(self, shape: VideoShape, video: Tensor | None, noise: WindowNoise, window: Window) -> Conditioning:
         """The window of the video on the stage's grid, noised to the level of sampling."""
         if video is None:
             return Conditioning()

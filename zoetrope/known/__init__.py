@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.config import Kind
-from zoetrope.diffusion.denoise import Denoise, Weight, per_step
+from zoetrope.diffusion.denoise import Denoise, StepFunction, per_step
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.shapes import expect_shape
 
@@ -30,7 +30,8 @@ class Known:
 
     Attributes:
         frames: which of them are known, (F,) bool, the same for all videos.
-        video: the videos, (B, C, F, H, W) in [-1, 1]; what is in their other frames does not matter.
+        video: the videos, (B, C, F, H, W) in [-1, 1]; what is in their other frames does not matter. Or the n known
+            frames alone, (B, C, n, H, W).
         low_res: what `zoetrope.video.resample.degrade` makes of the videos, (B, C, f, h, w) in [-1, 1], where that is
             known too, of all of their frames; for methods that are `in_space`.
 
@@ -46,7 +47,7 @@ class Known:
             raise ValueError(
                 f"known.frames: expected bool, shape (F,), got {self.frames.dtype}, {tuple(self.frames.shape)}"
             )
-        expect_shape("known.video", self.video, None, None, len(self.frames), None, None)
+        expect_shape("known.video", self.video, None, None, None if self._alone else len(self.frames), None, None)
         if not self.values.isfinite().all():
             raise ValueError("known.video: expected finite values in known frames, got NaN or infinity")
         if self.low_res is not None and not self.low_res.isfinite().all():
@@ -60,7 +61,11 @@ class Known:
     @cached_property
     def values(self) -> Tensor:
         """The known frames alone, (B, C, n, H, W)."""
-        return self.video[:, :, self.places]
+        return self.video if self._alone else self.video[:, :, self.places]
+
+    @property
+    def _alone(self) -> bool:
+        return self.video.ndim == 5 and self.video.shape[2] == len(self.places)
 
     def select(self, rows: Tensor | slice) -> "Known":
         """What is known of some videos of the batch."""
@@ -73,7 +78,9 @@ class Known:
 
     def check(self, count: int, channels: int, sizes: tuple[int, int, int]) -> None:
         """Raise ValueError unless it fits `count` videos of frames x height x width, and leaves a frame to make."""
-        expect_shape("known.video", self.video, count, channels, *sizes)
+        frames, height, width = sizes
+        expect_shape("known.frames", self.frames, frames)
+        expect_shape("known.video", self.video, count, channels, None, height, width)
         if len(self.places) == len(self.frames):
             raise ValueError(f"known.frames: expected a frame that is not known, got all {len(self.frames)}")
         if self.low_res is None:
@@ -114,7 +121,7 @@ class Task:
     noise: Draws
 
     @cached_property
-    def _steps(self) -> Weight:
+    def _steps(self) -> StepFunction:
         return per_step(self.levels, range(len(self.levels)))
 
     def step(self, level: NoiseLevel) -> int:

@@ -9,9 +9,10 @@ from torch import Tensor
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.process import by_frames
+from zoetrope.diffusion.tensors import expand_like
 from zoetrope.known import Known, Method, Task
 from zoetrope.known.replacement import with_noised_frames
-from zoetrope.shapes import VideoShape, expand_like
+from zoetrope.shapes import VideoShape
 from zoetrope.video.resample import degrade
 
 

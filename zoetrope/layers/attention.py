@@ -129,7 +129,7 @@ class TemporalAttention(nn.Module):
         `distances` (B, F, F) are how many frames each key lies after each query; None: consecutive frames. e
         (B, F or 1, E) is the conditioning vector, for the network on distances.
         """
-        b, f, height, width, _ = h.shape
+        b, f = h.shape[:2]
         inner = self.norm(h)
         k, v = (self._by_pixel(x) for x in self.key_value(inner).chunk(2, dim=-1))
         if f == 1 and self.relative is None:

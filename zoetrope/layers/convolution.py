@@ -114,7 +114,7 @@ class TemporalConv(nn.Module):
         return out.permute(0, 2, 3, 1).reshape(b, f - 2, height, width, d)
 
     def forward(self, h: Tensor, images: Tensor | None) -> Tensor:
-        """Frames with images (B, F or 1) True are independent images: no branch, and others see zeros in their place."""
+        """Frames with images (B, F or 1) True are independent images: no branch, and for others they are zeros."""
         if h.shape[1] == 1:
             return torch.zeros_like(h)
         inner = self._unseen(self.silu(self.norm(h)), images).flatten(2, 3).permute(0, 3, 1, 2)  # (B, D, F, HW)

@@ -39,9 +39,9 @@ def bias_at(table: nn.Embedding, distances: Tensor) -> Tensor:
 class RelativePositions(nn.Module):
     """Attention among frames with a vector for each pair of them, in keys, queries and values.
 
-    logits_ij = q_i k_j + q_i K_ij + k_j Q_ji, out_i = sum_j a_ij (v_j + V_ij), where K, Q and V are what a network makes
-    of the distance from the first frame of the pair to the second and of the first one's conditioning vector [Harvey
-    et al. 2022, arXiv:2205.11495, App. B; Wu et al. 2021, arXiv:2107.14222]. They start at zero.
+    logits_ij = q_i k_j + q_i K_ij + k_j Q_ji, out_i = sum_j a_ij (v_j + V_ij). K, Q and V are what a network makes of
+    the distance from the first frame of the pair to the second and of the first one's conditioning vector [Harvey et
+    al. 2022, arXiv:2205.11495; Wu et al. 2021, arXiv:2107.14222]. They start at zero.
     """
 
     def __init__(self, width: int, heads: int, embedding: int):

@@ -8,26 +8,26 @@ import torch
 
 from zoetrope.metrics.clips import Material
 from zoetrope.metrics.features import Missing
-from zoetrope.metrics.measures import Measure, Network, Result, Unavailable
+from zoetrope.metrics.measures import Measure, OpenedExtractor, Result, Unavailable
 
 
-class Ready(NamedTuple):
+class PreparedMeasure(NamedTuple):
     """A measure with its opened network, or with the reason why it cannot be taken."""
 
     measure: Measure
-    network: Network | None = None
+    network: OpenedExtractor | None = None
     unavailable: Unavailable | None = None
 
 
 def prepare(
     measures: Sequence[Measure], materials: Sequence[Material], *, strict: bool, device: torch.device | str = "cpu"
-) -> list[Ready]:
+) -> list[PreparedMeasure]:
     """Open every network once, and check that each measure applies to all `materials`.
 
     A missing network makes its measures unavailable. So do unsuitable videos, such as too few of them, except with
     `strict`, which raises ValueError.
     """
-    opened: dict[str, Network | None] = {}
+    opened: dict[str, OpenedExtractor | None] = {}
     ready = []
     for measure in measures:
         network = None
@@ -40,13 +40,13 @@ def prepare(
                 for material in materials:
                     measure.expect_network(network, material)
         except Missing as missing:
-            ready.append(Ready(measure, unavailable=_unavailable(measure, missing.reason, missing.remedy)))
+            ready.append(PreparedMeasure(measure, unavailable=_unavailable(measure, missing.reason, missing.remedy)))
         except _Unfit as error:
             if strict:
                 raise
-            ready.append(Ready(measure, unavailable=_unavailable(measure, str(error))))
+            ready.append(PreparedMeasure(measure, unavailable=_unavailable(measure, str(error))))
         else:
-            ready.append(Ready(measure, network))
+            ready.append(PreparedMeasure(measure, network))
     return ready
 
 
@@ -54,7 +54,9 @@ class _Unfit(ValueError):
     """A measure does not apply to the videos."""
 
 
-def _opened(measure: Measure, opened: dict[str, Network | None], device: torch.device | str) -> Network | None:
+def _opened(
+    measure: Measure, opened: dict[str, OpenedExtractor | None], device: torch.device | str
+) -> OpenedExtractor | None:
     """The measure's network, opened once."""
     key = str(None if measure.extractor is None else measure.extractor.to_json())
     if measure.extractor is None or key not in opened:
@@ -70,7 +72,7 @@ def _fitting() -> Iterator[None]:
         raise _Unfit(str(error)) from None
 
 
-def take(ready: Sequence[Ready], material: Material) -> Iterator[Result | Unavailable]:
+def take(ready: Sequence[PreparedMeasure], material: Material) -> Iterator[Result | Unavailable]:
     """Measure one after the other."""
     for one in ready:
         if one.unavailable is not None:

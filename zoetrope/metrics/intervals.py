@@ -18,7 +18,7 @@ _QUANTILE = (1 + LEVEL) / 2
 NORMAL = NormalDist().inv_cdf(_QUANTILE)
 
 
-class Share(Config):
+class Proportion(Config):
     """A proportion in [0, 1] with its interval.
 
     Attributes:

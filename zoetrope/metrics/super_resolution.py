@@ -82,7 +82,7 @@ class StageFidelity(Config):
 
 
 @dataclass(frozen=True)
-class Truth:
+class TrueVideo:
     """The ground truth of a stage's video, (1, C, F, H, W) in [-1, 1], and its features (1, F, D)."""
 
     video: Tensor
@@ -90,12 +90,12 @@ class Truth:
     features: Tensor | None = None
 
     @classmethod
-    def seen(cls, video: Tensor, network: FeatureNetwork | None) -> "Truth":
+    def seen(cls, video: Tensor, network: FeatureNetwork | None) -> "TrueVideo":
         """The truth, looked at once for all that is compared with it."""
         return cls(video, network, None if network is None else network.of_frames(video))
 
 
-def compare(made: Tensor, truth: Truth, source: VideoShape) -> StageFidelity:
+def compare(made: Tensor, truth: TrueVideo, source: VideoShape) -> StageFidelity:
     """How near `made` (1, C, F, H, W) is to the truth, for a stage that was given a video of `source`.
 
     Raises ValueError for videos of different shapes, and for frames that are smaller than the window of `ssim`.

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.colour import Colour
+from zoetrope.cascade.colour import ColourShift
+from zoetrope.cascade.execution.cost import differentiates
 from zoetrope.cascade.execution.layout import expect_memory
 from zoetrope.cascade.finite import expect_finite
 from zoetrope.cascade.grid import far_from, on_grid
 from zoetrope.cascade.long.film import Made
-from zoetrope.cascade.sample import Draw, sample_stage, text_length
+from zoetrope.cascade.sample import Draw, sample_stage, text_length, without_known
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
@@ -30,6 +31,7 @@ from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.layers.fused import fused
 from zoetrope.models.asking import conditioning_of, expect_askable
 from zoetrope.models.folder import expect_readable, write_model
+from zoetrope.models.known import KnownFrames, known_frames
 from zoetrope.models.long import Long, Source, pictures_of
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.options import Options, checked, listed, whole
@@ -172,10 +174,11 @@ class Cascade:
 
         `count` is the number of videos per prompt, consecutive in the list. The other options, all by keyword, are
         those of `zoetrope.models.options.Options`: negative, steps, guidance, sampler, seed, size, frames, fps, until,
-        video, after, memory, batch and progress.
+        video, after, known, low_res, known_method, known_weight, fit, memory, batch and progress.
 
             cascade.generate("a red star moving down", steps=4, guidance=2.0, seed=3)
             cascade.generate(["fog", "rain"], count=2, until="ssr1", progress=lambda now: print(now.stage, now.step))
+            cascade.generate("a red star", known={0: "first.png", -1: "last.png"})
 
         Raises ValueError that names the option for a value of another type or out of range, an empty prompt, an
         unknown stage, a size that the networks cannot process, a video of a shape that no stage accepts, or too little
@@ -190,13 +193,25 @@ class Cascade:
                 log.warning("the text encoder reads %d tokens; cut off: %r", limit, lost)
         grid = {"size": asked.size, "frames": asked.frames, "fps": asked.fps}
         cascade = self.tuned(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, **grid)
+        known = cascade._known(asked)
         jobs = [(text, number) for text in texts for number in range(asked.count or 1)]
         videos: list[Video] = []
         while len(videos) < len(jobs):
-            videos += cascade._generated_batch(jobs[len(videos) :][: asked.batch], len(videos), asked)
+            videos += cascade._generated_batch(jobs[len(videos) :][: asked.batch], len(videos), asked, known)
         return videos[0] if count is None and (prompts is None or isinstance(prompts, str)) else videos
 
-    def _generated_batch(self, jobs: Sequence[tuple[str | None, int]], place: int, asked: Any) -> list[Video]:
+    def _known(self, asked: Any) -> KnownFrames | None:
+        """What is known of the videos that are asked for."""
+        start = (
+            None if asked.video is None else start_from(self.spec, asked.video, after=asked.after, until=asked.until)
+        )
+        stages = stages_after(self.spec, None if start is None else start.stage, asked.until)
+        ways = {"method": asked.known_method, "weight": asked.known_weight, "fit": asked.fit}
+        return known_frames(stages, asked.known, low_res=asked.low_res, **ways)
+
+    def _generated_batch(
+        self, jobs: Sequence[tuple[str | None, int]], place: int, asked: Any, known: KnownFrames | None
+    ) -> list[Video]:
         """The videos of one batch of (prompt, sample number); `place` is the position of its first among all."""
         start = None
         if asked.video is not None:
@@ -211,6 +226,7 @@ class Cascade:
             start=start,
             memory=asked.memory,
             given=asked.given,
+            known=known,
         )
         for now in stream:
             if asked.progress is not None:
@@ -231,13 +247,15 @@ class Cascade:
         start: Start | None = None,
         memory: int | None = None,
         given: Mapping[str, Any] = MappingProxyType({}),
+        known: KnownFrames | None = None,
     ) -> Iterator[Progress]:
         """Sample one video per prompt, in one batch, and yield after each denoising step of each stage.
 
         A video depends on the seed and on its sample number in `samples` (default: 0 for all), not on its batch. A
         single prompt needs no list; None is no text. With a `start` only the stages after it run. `memory` is the
         largest peak of the process, in bytes: stages run in tiles to stay within it, provided that each Progress is
-        dropped before the next. `given` are values for other inputs of the stages, by name.
+        dropped before the next. `given` are values for other inputs of the stages, by name. `known` is what is known of
+        the videos of the last stage, see `zoetrope.models.known.known_frames`.
 
         Raises ValueError before sampling if `memory` does not suffice, with the bytes that all stages need. A large
         text encoder may exceed it while it encodes the prompts; it is freed before the stages run.
@@ -249,7 +267,7 @@ class Cascade:
             start.check(self.spec, len(prompts))
         video = None if start is None else start.video
         run = partial(self.run, stages, prompts, seed=seed, samples=samples, negative=negative)
-        yield from run(video=video, memory=memory, given=given)
+        yield from run(video=video, memory=memory, given=given, known=known)
 
     def extend(
         self,
@@ -264,7 +282,7 @@ class Cascade:
 
         `video` is a file, read at the first stage's size and rate, or a `zoetrope.Video` of these; `wanted` are the
         fields of `zoetrope.models.long.Long`. Frames lie on disk, in `folder` or in a temporary one, so memory does not
-        grow with the length; with `resume` what `folder` holds is not made again. `progress` is called after each block.
+        grow with the length. With `resume` what `folder` holds is not made again. `progress` is told every block.
 
             pictures = cascade.extend("walk.mp4", seconds=60, prompt="a walk", scheme="long_range")
 
@@ -283,6 +301,7 @@ class Cascade:
         video: Tensor | None = None,
         memory: int | None = None,
         given: Mapping[str, Any] = MappingProxyType({}),
+        known: KnownFrames | None = None,
     ) -> Iterator[Progress]:
         """`stream` for given stages, on any grids, with the weights of this cascade's stages of the same names.
 
@@ -290,6 +309,7 @@ class Cascade:
         `zoetrope.cascade.upscaling` makes such stages for videos of other shapes. Raises what `stream` raises.
         """
         expect_askable(stages, given)
+        stages = known.stages(stages, self.spec.teachers) if known else [without_known(stage) for stage in stages]
         for stage in stages:
             stage.check_sampling()
         if samples is not None and len(samples) != len(prompts):
@@ -311,16 +331,21 @@ class Cascade:
             if self._texts is not None:
                 self._texts.release()
             expect_memory(stages, len(prompts), text_length(text), memory, self.device)
-        for stage in stages:
+        for place, stage in enumerate(stages):
             asked = conditioning_of(stage, given, len(prompts)).to(self.device, torch.float32)
-            for now in self._run(stage, text | asked, video, draw):
+            own = replace(draw, known=known.of(stage, len(prompts), first=place == 0)) if known else draw
+            for now in self._run(stage, text | asked, video, own):
                 yield now
                 if now.done:
                     video = now.x_hat
                 del now  # free this step's x_hat before the next is made
 
     def _run(self, stage: StageSpec, given: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
-        """Sample one stage; its network is in memory only meanwhile."""
+        """Sample one stage; its network is in memory only meanwhile. A stage whose frames are all known is not run."""
+        if draw.known is not None and bool(draw.known.frames.all()):
+            x_hat = draw.known.values.to(self.device)
+            yield Progress(stage=stage.name, step=1, steps=1, shape=stage.shape, x_hat=x_hat)
+            return
         with memory_told(f"stage {stage.name!r} ({stage.shape})"):
             running = sample_stage(stage, self._network(stage), given, video, draw)
             for number in range(1, stage.sampling.length + 1):  # `enumerate` would keep one alive meanwhile
@@ -344,11 +369,11 @@ class Cascade:
             network = self._load(stage).to(self.device)
         except ValueError as error:
             raise ValueError(f"stage {stage.name!r}: {error}") from None
-        return fused(network, channels_last=True)
+        return network.requires_grad_(False) if differentiates(stage) else fused(network, channels_last=True)
 
-    def _colours(self, stage: StageSpec, given: Tensor, made: Tensor) -> list[Colour]:
+    def _colours(self, stage: StageSpec, given: Tensor, made: Tensor) -> list[ColourShift]:
         """How a stage changed the colours of each video; also logged, as a warning once per stage if they drift."""
-        colours = [Colour.between(*pair) for pair in zip(given, made, strict=True)]
+        colours = [ColourShift.between(*pair) for pair in zip(given, made, strict=True)]
         for colour in colours:
             if colour.drifts and stage.name not in self._drifted:
                 self._drifted.add(stage.name)

@@ -23,6 +23,7 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import stages_after
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Config
+from zoetrope.known import Method
 from zoetrope.models.asking import conditioning_of, expect_askable
 from zoetrope.models.places import memory_told
 from zoetrope.networks import Network
@@ -46,6 +47,7 @@ class Long(Config):
         prompt: what it shows; None: no text.
         negative: text that guidance leads away from.
         scheme: the order in which the first stage makes frames, such as "long_range".
+        known: how the first stage is made to agree with frames that are done; None: as it has learnt it.
         seed, sample: equal numbers give equal videos.
         until: the last stage to run; None: the model's default.
         memory: the largest peak of the process, in bytes.
@@ -56,6 +58,7 @@ class Long(Config):
     prompt: str | None = None
     negative: str | None = None
     scheme: Scheme = Autoregressive()
+    known: Method | None = None
     seed: NonNegativeInt = 0
     sample: NonNegativeInt = 0
     until: str | None = None
@@ -144,7 +147,9 @@ def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Source | No
     frames last already, for a scheme that needs more context than the network has, for a network that did not learn to
     continue frames, and what `Cascade.stream` raises.
     """
-    spec, stages = cascade.spec, stages_after(cascade.spec, None, wanted.until)
+    spec, stages = cascade.spec, list(stages_after(cascade.spec, None, wanted.until))
+    if wanted.known is not None:
+        stages[0] = stages[0].with_(sampling=stages[0].sampling.with_(known=wanted.known))
     expect_askable(stages, wanted.given)
     for stage in stages:
         stage.check_sampling()
@@ -238,7 +243,7 @@ def digest_of(spec: CascadeSpec, stages: Sequence[StageSpec]) -> str:
     return hashlib.blake2b(json.dumps(description, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def _identity(cascade: "Cascade", stages: tuple[StageSpec, ...], wanted: Long, footage: Footage) -> dict[str, Any]:
+def _identity(cascade: "Cascade", stages: Sequence[StageSpec], wanted: Long, footage: Footage) -> dict[str, Any]:
     """Everything that the video depends on."""
     origins: Mapping[str, Any] = cascade.origins
     told = {name: value for name, value in wanted.to_json().items() if name not in ("memory", "until")}

@@ -59,7 +59,7 @@ class OpenModel(NamedTuple):
             check_weights(stage.network.bare(), self.file(stage))
 
 
-class Contents(NamedTuple):
+class ModelContents(NamedTuple):
     """The contents of a single model or run.
 
     Attributes:
@@ -79,18 +79,18 @@ class Contents(NamedTuple):
     trained: bool = False
 
 
-def contents(found: FoundModel | FoundRun) -> Contents:
+def contents(found: FoundModel | FoundRun) -> ModelContents:
     """The contents of a model or run. Raises ValueError if they cannot be read, or if a run has no checkpoint yet."""
     if isinstance(found, FoundModel):
         folder, spec = found.folder, read_spec(found.folder)
         weights = {stage.name: weights_file(folder, stage.name) for stage in spec.stages}
         taught = {stage.name: weights_file(folder, stage.name, teacher=True) for stage in spec.teachers}
-        return Contents(found.name, spec, weights, spec.teachers, taught, read_card(folder))
+        return ModelContents(found.name, spec, weights, spec.teachers, taught, read_card(folder))
     run = read_run(found.folder)
     spec, weights = read_cascade(run), {run.stage: run.average_file(found.half_life)}
     original = original_of(run.folder)
     teachers, taught = ((), {}) if original is None else ((original[0],), {run.stage: original[1]})
-    return Contents(found.name, spec, weights, teachers, taught, trained=True)
+    return ModelContents(found.name, spec, weights, teachers, taught, trained=True)
 
 
 def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
@@ -120,7 +120,7 @@ def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
     return _together(lead, {stage.name: by_stage[stage.name] for stage in stages}, stages)
 
 
-def _together(lead: Contents, used: Mapping[str, Contents], stages: tuple[StageSpec, ...]) -> OpenModel:
+def _together(lead: ModelContents, used: Mapping[str, ModelContents], stages: tuple[StageSpec, ...]) -> OpenModel:
     """The model of these stages, each from its part in `used`; everything else comes from `lead`."""
     teachers = {name: stage for name, part in used.items() for stage in part.teachers if stage.name == name}
     trained_on = {part.spec.trained_on for part in used.values()}
@@ -142,9 +142,9 @@ def _together(lead: Contents, used: Mapping[str, Contents], stages: tuple[StageS
     )
 
 
-def _by_stage(parts: Mapping[str, Contents], *, trained: bool) -> dict[str, Contents]:
+def _by_stage(parts: Mapping[str, ModelContents], *, trained: bool) -> dict[str, ModelContents]:
     """The run, or the model, that has each stage. Raises ValueError if two have the same one."""
-    found: dict[str, Contents] = {}
+    found: dict[str, ModelContents] = {}
     for part in parts.values():
         for stage in part.weights if part.trained == trained else ():
             if stage in found:

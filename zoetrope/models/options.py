@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, SupportsIndex, TypedDict, cast, get_type_hints
+from typing import Annotated, Any, Literal, SupportsIndex, TypedDict, cast, get_type_hints
 
 from pydantic import ConfigDict, Field, InstanceOf, NonNegativeInt, PositiveFloat, PositiveInt, create_model
 
@@ -24,6 +24,13 @@ class Options(TypedDict, total=False):
             stages after it multiply these by their usual factors.
         until: the last stage to run.
         video: a video to start from, of the shape of a stage's output: only the stages after it run. after: that stage.
+        known: pictures and clips that frames of the videos are, which come back exactly: {0: picture, -1: picture,
+            "0:8": clip}. Numbers count the frames of the video that comes out, negative ones from its end. A picture is
+            a `Video`, an array (H, W, 3) uint8 or a file, see `zoetrope.models.known.known_frames`.
+        low_res: a video of fewer frames or pixels that the first stage's must agree with; by reconstruction only.
+        known_method: how a first stage that has not learnt known frames agrees with them: "reconstruction", through the
+            gradient of its network, or "replacement", which hardly does. known_weight: the weight of reconstruction.
+        fit: "exact" refuses known pictures of another size than the last stage's; "crop" resizes and crops them.
         memory: the largest peak of the process, in bytes.
         given: values for other inputs of the stages, by name.
         batch: how many videos are made together; default 1. It changes them by rounding at most.
@@ -41,6 +48,11 @@ class Options(TypedDict, total=False):
     until: str | None
     video: InstanceOf[Video] | None
     after: str | None
+    known: dict[Any, Any] | None
+    low_res: InstanceOf[Video] | None
+    known_method: str | None
+    known_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
+    fit: Literal["exact", "crop"]
     memory: PositiveInt | None
     given: dict[str, Any]
     batch: PositiveInt
@@ -54,7 +66,7 @@ class _Values(Config):
 
 
 MOST_VIDEOS = 100_000  # of each prompt, in one call
-_DEFAULTS: dict[str, Any] = {"seed": 0, "batch": 1, "given": {}}
+_DEFAULTS: dict[str, Any] = {"seed": 0, "batch": 1, "given": {}, "fit": "exact"}
 _FIELDS: dict[str, Any] = {
     name: (kind, _DEFAULTS.get(name)) for name, kind in get_type_hints(Options, include_extras=True).items()
 }

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from zoetrope.cascade.colour import Colour
+from zoetrope.cascade.colour import ColourShift
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
 
@@ -28,7 +28,7 @@ class Progress:
     steps: int
     shape: VideoShape
     x_hat: Tensor = field(repr=False)
-    colours: Sequence[Colour] = ()
+    colours: Sequence[ColourShift] = ()
     place: int = 0
 
     @property

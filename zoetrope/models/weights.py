@@ -23,7 +23,7 @@ SCALE = ".scale"  # no parameter has this name: its module would have the name o
 FLOATS = ("F64", "F32", "F16", "BF16")
 SAMPLES, SAMPLE = 64, 2**14  # number of samples of a file in its fingerprint, and bytes of each
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"}
-Missing = Literal["refuse", "fresh"]
+IfMissing = Literal["refuse", "fresh"]
 """Tensors of a network that a file lacks: an error, or they keep their values."""
 
 
@@ -44,7 +44,7 @@ class Origin(NamedTuple):
         return found.hexdigest()
 
 
-def read_weights(module: nn.Module, path: Path, *, missing: Missing = "refuse") -> list[str]:
+def read_weights(module: nn.Module, path: Path, *, missing: IfMissing = "refuse") -> list[str]:
     """Load a safetensors file into a module, in the module's own dtype.
 
     Returns the names of tensors that keep their values because the file lacks them, if `missing` allows that.
@@ -76,7 +76,7 @@ def read_network(stage: StageSpec, path: Path) -> Network:
     return network.eval().requires_grad_(False)
 
 
-def check_weights(module: nn.Module, path: Path, *, missing: Missing = "refuse") -> None:
+def check_weights(module: nn.Module, path: Path, *, missing: IfMissing = "refuse") -> None:
     """Raise what `read_weights` would, from the file's header alone; the module may be on the "meta" device."""
     beside = [other.name for other in path.parent.glob("*") if other.suffix in PICKLES] if not path.is_file() else []
     if path.suffix in PICKLES or beside:

@@ -20,7 +20,7 @@ from zoetrope.layers.bare import bare
 Width = Annotated[int, Field(ge=1, le=2**19)]  # 128 times what the paper's networks have
 
 
-class Part(NamedTuple):
+class FrameChunk(NamedTuple):
     """Some consecutive frames of a video: z (B, C, f, H, W) and their maps."""
 
     z: Tensor
@@ -42,7 +42,7 @@ class Network(nn.Module, ABC):
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
         """Output like z (B, C, F, H, W) at noise level logsnr: (B,), or (B, F) where each frame has its own."""
 
-    def stream(self, parts: Iterable[Part], logsnr: Tensor, conditioning: Conditioning) -> Iterator[Tensor]:
+    def stream(self, parts: Iterable[FrameChunk], logsnr: Tensor, conditioning: Conditioning) -> Iterator[Tensor]:
         """The output of `forward`, part by part, for a video that arrives in consecutive parts.
 
         `conditioning` is as for `forward`, without maps. Networks whose `Reach` says that they stream hold only a few

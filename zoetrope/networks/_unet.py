@@ -18,7 +18,7 @@ from zoetrope.layers.embedding import FramePosition, GuidanceEmbedding, LogSNREm
 from zoetrope.layers.patches import Enter, Leave
 from zoetrope.layers.positions import are_consecutive, are_even, distances_between, frame_positions, spacing
 from zoetrope.layers.zero import zero
-from zoetrope.networks import Former, Network, Part
+from zoetrope.networks import Former, FrameChunk, Network
 from zoetrope.networks._unet_block import Block, BlockContext, Level
 from zoetrope.networks._unet_stream import streamed
 from zoetrope.networks.video_unet import VideoUNetConfig
@@ -73,11 +73,11 @@ class VideoUNet(Network):
         for name, value in (("logsnr, numbers", context.e), ("images", context.images)):
             if value is not None and value.shape[1] not in (1, z.shape[2]):
                 raise ValueError(f"{name}: expected one for each of {z.shape[2]} frames, got {value.shape[1]}")
-        videos = self.videos(Part(z, conditioning.maps))
+        videos = self.videos(FrameChunk(z, conditioning.maps))
         h, skips = self.descend(self.enter(videos), context)
         return self.answer(self.ascend(h, skips, context), context.e, videos, logsnr, conditioning)
 
-    def stream(self, parts: Iterable[Part], logsnr: Tensor, conditioning: Conditioning) -> Iterator[Tensor]:
+    def stream(self, parts: Iterable[FrameChunk], logsnr: Tensor, conditioning: Conditioning) -> Iterator[Tensor]:
         """See `Network.stream`: every layer passes a part on once it has seen the frame after it."""
         if not self.config.reach().streams:
             return super().stream(parts, logsnr, conditioning)
@@ -109,7 +109,7 @@ class VideoUNet(Network):
         e = e + self.mix(nn.functional.silu(e))
         return BlockContext(nn.functional.silu(e), tokens, mask, images, distances)
 
-    def videos(self, part: Part) -> list[Tensor]:
+    def videos(self, part: FrameChunk) -> list[Tensor]:
         """The videos to concatenate: z, and low_res in a network for super-resolution."""
         if not self.config.low_res:
             return [part.z]
@@ -225,8 +225,7 @@ class VideoUNet(Network):
         times = times if alone is None else times.masked_fill(alone, 0.0)
         distances = distances_between(times, spacing(times, alone) if self.config.fps is None else 1 / self.config.fps)
         even = are_even(distances, alone)
-        neighbours = any("convolution" in x.temporal or x.looks == "first_and_previous" for x in self.config.levels)
-        if not even and (neighbours or self.config.strides[-1] > 1):
+        if not even and self.config.needs_even_frames:
             raise ValueError(
                 "times: expected frames at equal distances, one after the other: what lies in a row is mixed"
             )

@@ -180,7 +180,7 @@ class PartContext:
     """The conditioning of consecutive parts of a video."""
 
     def __init__(self, context: BlockContext):
-        self._told, self._start = context, 0
+        self._context, self._start = context, 0
 
     def __call__(self, h: Tensor) -> BlockContext:
         """The conditioning of the next part, h (B, f, H, W, D)."""
@@ -189,5 +189,5 @@ class PartContext:
         def cut(x: Tensor) -> Tensor:
             return x if x.shape[1] == 1 else x[:, start : self._start]
 
-        images = self._told.images
-        return self._told._replace(e=cut(self._told.e), images=None if images is None else cut(images))
+        images = self._context.images
+        return self._context._replace(e=cut(self._context.e), images=None if images is None else cut(images))

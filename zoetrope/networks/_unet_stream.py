@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from torch import Tensor, nn
 
 from zoetrope.conditioning import Conditioning
-from zoetrope.networks import Part
+from zoetrope.networks import FrameChunk
 from zoetrope.networks._unet_block import Block, BlockContext, PartContext
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ Value = TypeVar("Value")
 
 
 def streamed(
-    network: "VideoUNet", parts: Iterable[Part], logsnr: Tensor, conditioning: Conditioning
+    network: "VideoUNet", parts: Iterable[FrameChunk], logsnr: Tensor, conditioning: Conditioning
 ) -> Iterator[Tensor]:
     """Outputs part by part: every layer passes a part on once it has seen the frame after it."""
     parts = iter(parts)

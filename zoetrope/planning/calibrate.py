@@ -16,7 +16,7 @@ from zoetrope.cascade.room import installed
 from zoetrope.diffusion.quantile import quantile
 from zoetrope.layers.convolution import SpatialConv
 from zoetrope.layers.linear import Linear
-from zoetrope.planning.count import Kind, Operation
+from zoetrope.planning.count import Operation, OperationKind
 from zoetrope.planning.devices import Device
 from zoetrope.shapes import VideoShape
 
@@ -24,7 +24,7 @@ ROUNDS = 3
 PIXELS = (24, 40)  # height and width that products are tried on
 HEAD, HEADS = 32, 4
 Clock = Callable[[], float]
-Key = tuple[Kind, bool]
+Key = tuple[OperationKind, bool]
 
 
 class Trial(NamedTuple):

@@ -15,7 +15,7 @@ from zoetrope.cascade.execution.dry import bare
 from zoetrope.cascade.execution.meter import Meter
 from zoetrope.cascade.execution.meter import dry as metered
 
-Kind = Literal[
+OperationKind = Literal[
     "convolution",
     "matmul",
     "attention",
@@ -36,7 +36,7 @@ ATTENTIONS: dict[Any, Callable[..., int]] = {
     aten._scaled_dot_product_flash_attention_for_cpu: sdpa_flop_count,
     aten._scaled_dot_product_flash_attention_for_cpu_backward: sdpa_backward_flop_count,
 }
-KINDS: dict[Any, Kind] = {
+KINDS: dict[Any, OperationKind] = {
     aten.native_layer_norm: "norm",
     aten.native_layer_norm_backward: "norm",
     aten._softmax: "norm",
@@ -74,7 +74,7 @@ class Operation(NamedTuple):
             of all others the bytes moved.
     """
 
-    kind: Kind
+    kind: OperationKind
     backward: bool
     flops: int
     moved: int

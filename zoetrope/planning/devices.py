@@ -9,13 +9,13 @@ from typing import NamedTuple
 import torch
 
 from zoetrope.config import unknown
-from zoetrope.planning.count import Kind, Operation, Tally
+from zoetrope.planning.count import Operation, OperationKind, Tally
 
 GB = 10**9
 LAUNCH = 6e-6  # seconds from one operation to the next when PyTorch issues them one by one
 BANDWIDTH_SHARE = 0.8  # of the published bandwidth, in operations on whole tensors
 HOST_RANDOM = 0.5 * GB  # bytes of noise a second: it is drawn on the host, so that seeds mean the same everywhere
-SHARES: dict[Kind, float] = {"convolution": 0.4, "matmul": 0.5, "attention": 0.25}  # of the published peak
+SHARES: dict[OperationKind, float] = {"convolution": 0.4, "matmul": 0.5, "attention": 0.25}  # of the published peak
 
 
 class Figures(NamedTuple):

@@ -16,7 +16,7 @@ from zoetrope.training.distil import plan as distillation
 from zoetrope.training.spec import Recipe, TrainSpec
 
 
-class Learning(NamedTuple):
+class TrainingPlan(NamedTuple):
     """The training of a stage.
 
     Attributes:
@@ -36,7 +36,7 @@ class Learning(NamedTuple):
     peak_bytes_kept: int
 
 
-class Distilling(NamedTuple):
+class DistillationPlan(NamedTuple):
     """The distillation of a stage, and the cost of its student.
 
     Attributes:
@@ -79,8 +79,8 @@ class StagePlan(NamedTuple):
     flops: int
     peak_bytes: int
     seconds: float
-    learning: Learning | None
-    distilling: Distilling | None
+    learning: TrainingPlan | None
+    distilling: DistillationPlan | None
 
     def to_json(self, memory: int) -> dict[str, Any]:
         """Plain values, with whether the stage fits into so many bytes."""
@@ -155,7 +155,7 @@ def totals(stages: Sequence[StagePlan], memory: int) -> dict[str, Any]:
     return value
 
 
-def _sums(costs: Sequence[Learning] | Sequence[Distilling]) -> dict[str, Any]:
+def _sums(costs: Sequence[TrainingPlan] | Sequence[DistillationPlan]) -> dict[str, Any]:
     return {
         "flops": sum(each.flops for each in costs),
         "peak_bytes": max(each.peak_bytes for each in costs),
@@ -163,7 +163,7 @@ def _sums(costs: Sequence[Learning] | Sequence[Distilling]) -> dict[str, Any]:
     }
 
 
-def _learning(stage: StageSpec, device: Device, spec: TrainSpec, measured: Measured | None) -> Learning:
+def _learning(stage: StageSpec, device: Device, spec: TrainSpec, measured: Measured | None) -> TrainingPlan:
     work = training(stage, spec, device.dtype)
     peak, batches = work.peak, [device.seconds(tally) for _, tally, _ in work.phases]
     checkpointing, other = _otherwise(stage)
@@ -173,7 +173,7 @@ def _learning(stage: StageSpec, device: Device, spec: TrainSpec, measured: Measu
     if measured is not None:
         batches = [measured.correct("training", "seconds", seconds) for seconds in batches]
         peak, elsewise = (round(measured.correct("training", "bytes", size)) for size in (peak, elsewise))
-    return Learning(
+    return TrainingPlan(
         examples=spec.examples,
         flops=work.flops,
         seconds=sum(
@@ -196,7 +196,7 @@ def rounds_of(recipe: Recipe, stage: str) -> list[tuple[StageSpec, TrainSpec]]:
 
 def _distilling(
     original: StagePlan, device: Device, rounds: Sequence[tuple[StageSpec, TrainSpec]], measured: Measured | None
-) -> Distilling:
+) -> DistillationPlan:
     examples, flops, seconds, peak = 0, 0.0, 0.0, 0
     known: dict[str, Training] = {}
     for student, spec in rounds:
@@ -215,7 +215,7 @@ def _distilling(
             peak = max(peak, held)
     steps = rounds[-1][0].sampling.steps
     calls = steps * original.flops_per_forward
-    return Distilling(
+    return DistillationPlan(
         rounds=len(rounds),
         examples=examples,
         flops=flops,

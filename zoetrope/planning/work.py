@@ -248,7 +248,7 @@ def _example(stage: StageSpec, spec: TrainSpec, phase: Phase, count: int) -> tup
     width, channels = stage.network.text_width or 0, stage.network.channels
     extent = Extent(count, grid, TOKENS, width, packed=packed, channels=channels)
     given = Conditioning(images=torch.zeros(count, dtype=torch.bool) if packed else None)
-    for each in stage.told:
+    for each in stage.all_inputs:
         given = given | each.blank(extent)
     return x, given
 

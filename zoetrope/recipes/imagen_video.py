@@ -42,7 +42,7 @@ from zoetrope.text.t5 import T5
 from zoetrope.training.spec import Phase, Recipe, TrainSpec
 
 
-class Row(NamedTuple):
+class StageRow(NamedTuple):
     """One row of the stage table [arXiv:2210.02303, stage table]."""
 
     name: str
@@ -57,13 +57,13 @@ class Row(NamedTuple):
 
 
 STAGES = (
-    Row("base", (16, 24, 40, 3), (1024, 2048, 4096), (3, 3, 7), 3, True, "attention", True),
-    Row("tsr1", (32, 24, 40, 6), (512, 1024, 2048), (3, 3, 10), 2, False, "convolution", True),
-    Row("ssr1", (32, 48, 80, 6), (256, 512, 1024, 2048), (2, 2, 4, 6), 2, True, "convolution", True),
-    Row("ssr2", (32, 192, 320, 6), (128, 256, 512, 1024, 2048), (2, 2, 4, 5, 4), 2, True, "convolution", False),
-    Row("tsr2", (64, 192, 320, 12), (128, 256, 512, 1024, 1536), (2, 2, 2, 5, 4), 2, False, "convolution", False),
-    Row("tsr3", (128, 192, 320, 24), (128, 256, 512, 1024, 1536), (2, 2, 2, 4, 3), 2, False, "convolution", False),
-    Row("ssr3", (128, 768, 1280, 24), (128, 256, 512, 1024), (2, 2, 3, 7), 1, False, "convolution", False, 2),
+    StageRow("base", (16, 24, 40, 3), (1024, 2048, 4096), (3, 3, 7), 3, True, "attention", True),
+    StageRow("tsr1", (32, 24, 40, 6), (512, 1024, 2048), (3, 3, 10), 2, False, "convolution", True),
+    StageRow("ssr1", (32, 48, 80, 6), (256, 512, 1024, 2048), (2, 2, 4, 6), 2, True, "convolution", True),
+    StageRow("ssr2", (32, 192, 320, 6), (128, 256, 512, 1024, 2048), (2, 2, 4, 5, 4), 2, True, "convolution", False),
+    StageRow("tsr2", (64, 192, 320, 12), (128, 256, 512, 1024, 1536), (2, 2, 2, 5, 4), 2, False, "convolution", False),
+    StageRow("tsr3", (128, 192, 320, 24), (128, 256, 512, 1024, 1536), (2, 2, 2, 4, 3), 2, False, "convolution", False),
+    StageRow("ssr3", (128, 768, 1280, 24), (128, 256, 512, 1024), (2, 2, 3, 7), 1, False, "convolution", False, 2),
 )
 LOW_RES_LOGSNR = math.log(3.0)  # the paper: "SNR of 3 or 5" [Sec. 2.5]
 
@@ -86,7 +86,7 @@ def recipe(width: float = 1.0) -> Recipe:
     )
 
 
-def _stage(row: Row, source: VideoShape | None, width: float) -> StageSpec:
+def _stage(row: StageRow, source: VideoShape | None, width: float) -> StageSpec:
     frames, height, wide, fps = row.shape
     steps = 256 if source is None else 128
     oscillating = Oscillating(high=15.0, low=1.0, constant=steps // 10)
@@ -104,7 +104,7 @@ def _stage(row: Row, source: VideoShape | None, width: float) -> StageSpec:
     )
 
 
-def _network(row: Row, low_res: bool, width: float) -> VideoUNetConfig:
+def _network(row: StageRow, low_res: bool, width: float) -> VideoUNetConfig:
     levels = [
         Level(
             width=max(64, round(level * width / 64) * 64),

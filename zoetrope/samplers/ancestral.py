@@ -11,7 +11,7 @@ from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.process import posterior, transition_variance
 from zoetrope.diffusion.tensors import expand_like
-from zoetrope.diffusion.transition import transitions
+from zoetrope.diffusion.transition import Transition, transitions
 from zoetrope.samplers import Noise, Sampler, Step
 
 
@@ -29,11 +29,15 @@ class Ancestral(Sampler):
         for index, step in enumerate(transitions(levels)):
             with torch.no_grad():
                 x_hat = step.denoised(denoise, z)
-                z, small = posterior(z, x_hat, step.level_s, step.level_t)
+                z, std = ancestor(z, x_hat, step, self.gamma)
                 if index < last:
-                    large = transition_variance(step.level_s, step.level_t)
-                    std = (small ** (1 - self.gamma) * large**self.gamma).sqrt()
-                    std = torch.where(small > 0, std, 0)  # no noise where the posterior variance is 0, whatever gamma
                     z.addcmul_(expand_like(std, z), noise(index))
             yield Step(z, x_hat)
             del x_hat
+
+
+def ancestor(z: Tensor, x_hat: Tensor, step: Transition, gamma: float) -> tuple[Tensor, Tensor]:
+    """The mean of z_s (B, ...) and the standard deviation of its noise, like the levels, 0 for frames that arrive."""
+    mean, small = posterior(z, x_hat, step.level_s, step.level_t)
+    std = (small ** (1 - gamma) * transition_variance(step.level_s, step.level_t) ** gamma).sqrt()
+    return mean, torch.where(small > 0, std, 0)  # no noise where the posterior variance is 0, whatever gamma

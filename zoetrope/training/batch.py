@@ -285,7 +285,7 @@ class Batches:
             encode=self._tokens,
         )
         given = Conditioning(images=packed)
-        for each in self.stage.told:
+        for each in self.stage.all_inputs:
             given = given | each.of_examples(self.stage.shape, examples)
         return given
 

@@ -10,10 +10,10 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
+from zoetrope.processes.ranks import Ranks
 from zoetrope.training.adapters import BASE, adapt, freeze, keep_base
 from zoetrope.training.objectives import STUDENT, TEACHER
 from zoetrope.training.players import networks_of
-from zoetrope.training.ranks import Ranks
 from zoetrope.training.spec import TrainSpec
 
 log = logging.getLogger(__name__)

@@ -27,8 +27,8 @@ from zoetrope.models.checkpoints import (
     read_position,
 )
 from zoetrope.models.weights import save_tensors
+from zoetrope.processes.ranks import Ranks
 from zoetrope.training.pieces import Piece, Stored, divided, pieces, write_pieces
-from zoetrope.training.ranks import Ranks
 from zoetrope.training.state import TrainState
 from zoetrope.training.writing import remove
 
@@ -79,11 +79,11 @@ class Keeper:
             shared = {name: pieces(part) for name, part in parts.items() if name not in own and self.ranks.leads}
             self._pending = self._worker.submit(self._write, Snapshot(state.examples, own, shared))
 
-    def settle(self) -> None:
-        """Wait until the last snapshot is written, or has failed, which is logged."""
+    def settle(self, then: str = "the training goes on, and tries again at its next checkpoint") -> None:
+        """Wait until the last snapshot is written, or has failed, which is logged, with what happens `then`."""
         self._wait()
         if self._failure is not None:
-            log.warning("%s: the training goes on, and tries again at its next checkpoint", self._failure)
+            log.warning("%s: %s", self._failure, then)
 
     def _wait(self) -> None:
         pending, self._pending, self._failure = self._pending, None, None

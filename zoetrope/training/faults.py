@@ -8,10 +8,10 @@ from pathlib import Path
 from torch import distributed as dist
 
 from zoetrope.files import write_text
+from zoetrope.processes.ranks import Ranks
 from zoetrope.training.batch import Batch
 from zoetrope.training.meters import Outcome
 from zoetrope.training.objectives import STUDENT
-from zoetrope.training.ranks import Ranks
 
 FOLDER = "bad"
 

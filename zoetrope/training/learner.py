@@ -9,11 +9,11 @@ from torch import Tensor
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.loss import mean_over_frames
+from zoetrope.processes.ranks import ALONE, Ranks
 from zoetrope.training.batch import Batch
 from zoetrope.training.objectives import AVERAGE, STUDENT, Lesson, Players, errors_of
 from zoetrope.training.parallel import Call
 from zoetrope.training.players import Player
-from zoetrope.training.ranks import ALONE, Ranks
 from zoetrope.training.spec import TrainSpec
 from zoetrope.training.state import TypicalError
 

@@ -19,6 +19,7 @@ from zoetrope.config import expect_importable
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.models.precision import compute_dtype
 from zoetrope.networks import Network
+from zoetrope.processes.ranks import ALONE, Ranks
 from zoetrope.training.batch import Batch, Batches, BatchSlice
 from zoetrope.training.building import begin_networks
 from zoetrope.training.checkpoints import Keeper, go_on, sweep
@@ -33,11 +34,10 @@ from zoetrope.training.meters import Interval, Outcome, peak_memory
 from zoetrope.training.objectives import STUDENT
 from zoetrope.training.players import players_of
 from zoetrope.training.preview import Subjects, sample_sheet, subjects
-from zoetrope.training.ranks import ALONE, Ranks
 from zoetrope.training.record import read_record, write_record
 from zoetrope.training.spec import Recipe, TrainSpec
 from zoetrope.training.state import TrainState, cut_metrics
-from zoetrope.training.trackers import Track, scalars_of, tracking
+from zoetrope.training.trackers import Connection, scalars_of, tracking
 from zoetrope.training.writing import append_text, expect_own, unneeded
 from zoetrope.video import save_image
 
@@ -102,7 +102,7 @@ class Run:
         self.stopped = False
         self._learning = self._amid = self._ending = False
         self._streak = 0  # losses in a row that were not finite
-        self._tracks: tuple[Track, ...] = ()
+        self._tracks: tuple[Connection, ...] = ()
         expect_own(folder)
         self._lock = Lock(folder)
         if ranks.leads:
@@ -232,7 +232,7 @@ class Run:
             return
         error: OSError | None = None
         try:
-            keeper.settle()
+            keeper.settle("the training ends" if self._amid else "the training ends, and tries once more")
             if self.state.examples > keeper.reached and not self._amid:
                 keeper.save(self.state)
             keeper.finish()

@@ -11,7 +11,7 @@ from zoetrope.conditioning import Weight
 from zoetrope.config import Config, overridden, parse_json, unknown
 from zoetrope.data import Source
 from zoetrope.diffusion.loss import LossWeight
-from zoetrope.models.weights import Missing
+from zoetrope.models.weights import IfMissing
 from zoetrope.shapes import VideoShape
 from zoetrope.training.adapters import Lora
 from zoetrope.training.known import KnownFrames
@@ -113,7 +113,7 @@ class TrainSpec(Config):
     half_life: PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = 10_000
     freeze: tuple[str, ...] = ()
     learn: tuple[str, ...] = ()
-    init_missing: Missing = "refuse"
+    init_missing: IfMissing = "refuse"
     lora: Lora | None = None
     accumulate: PositiveInt = 1
     clip: PositiveFloat = 1.0

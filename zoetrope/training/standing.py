@@ -11,7 +11,7 @@ from zoetrope.training.lock import failure, holder
 from zoetrope.training.state import read_metrics
 from zoetrope.training.trained import run_recipe
 
-State = Literal["running", "stopped", "finished", "failed"]
+RunState = Literal["running", "stopped", "finished", "failed"]
 
 
 class Standing(NamedTuple):
@@ -26,7 +26,7 @@ class Standing(NamedTuple):
 
     run: Path
     stage: str
-    state: State
+    state: RunState
     examples: int
     total: int
     loss: float | None
@@ -46,7 +46,7 @@ def standing(run: Path) -> Standing:
     last = lines[-1] if lines else None
     error = None
     if holder(run) is not None:
-        state: State = "running"
+        state: RunState = "running"
     elif kept >= total:
         state = "finished"
     else:

@@ -7,12 +7,13 @@ from typing import Literal
 import pytest
 import torch
 
-from tests.cascade.long.gaussian import covariance, error, exact_covariance, made_covariance, rollout
+from tests.cascade.long.gaussian import FPS, covariance, error, exact_covariance, made_covariance, rollout
 from tests.samplers.test_levels_per_frame import gaussian
 from zoetrope.cascade.long.blocks import Rollout, numbered_noise
 from zoetrope.cascade.long.journal import Journal
 from zoetrope.cascade.noise import video_noise
 from zoetrope.cascade.sample import Draw, stage_video
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
@@ -145,6 +146,37 @@ def test_a_network_that_did_not_learn_known_frames_is_refused(tmp_path: Path) ->
         run(plain)
     short = replace(plain, frames=replace(plain.frames, shape=plain.stage.shape))
     assert run(short) == 1  # a single block of its own length observes nothing
+
+
+@pytest.mark.parametrize(("temporal", "every"), [("attention", 1), ("convolution", 1), ("attention", 2)])
+def test_networks_that_mix_neighbours_are_given_even_frames_alone(tmp_path: Path, temporal: str, every: int) -> None:
+    """What is refused before anything is sampled is what the network itself refuses."""
+    levels = (Level(width=8, temporal=(temporal,)), Level(width=8, temporal=(temporal,), every=every))
+    config = VideoUNetConfig(channels=3, text_width=None, embedding=16, head=8, fps=FPS, levels=levels)
+    own = ordinary(tmp_path / "a", Hierarchy(), DDIM())
+    shape = own.stage.shape.with_(height=4, width=4)
+    own = replace(
+        own,
+        stage=own.stage.with_(network=config, shape=shape),
+        frames=replace(own.frames, shape=shape.with_(frames=20)),
+    )
+    times = torch.tensor([[0.0, 1, 3, 4]]) / FPS
+    network = config.build()
+
+    def answer() -> None:
+        network(torch.randn(1, 3, 4, 4, 4), torch.zeros(1), replace(own.given, times=times))
+
+    if config.needs_even_frames:
+        with pytest.raises(ValueError, match="times: expected frames at equal distances"):
+            answer()
+        with pytest.raises(
+            ValueError, match="scheme hierarchy: its blocks are of frames at uneven distances, such as 0, 2, 5"
+        ):
+            own.check()
+    else:
+        answer()
+        assert own.check() == 4
+    assert replace(own, scheme=Autoregressive()).check() == 4
 
 
 def test_a_scheme_that_needs_more_context_than_the_network_has_is_refused_at_once(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from zoetrope.metrics.clips import Material
-from zoetrope.metrics.measures import Better, Measure, Network, Result
+from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result
 
 
 class MeanBrightness(Measure):
@@ -12,5 +12,5 @@ class MeanBrightness(Measure):
     title: ClassVar[str] = "Mean brightness"
     better: ClassVar[Better] = "higher"
 
-    def measure(self, material: Material, network: Network | None) -> Result:
+    def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         return self.averaged(material, None, [50 * float(video.mean() + 1) for video in material.made], unit="%")

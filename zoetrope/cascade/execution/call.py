@@ -13,7 +13,7 @@ from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import x_from
 from zoetrope.guidance import Share, combined
-from zoetrope.inputs import Noise
+from zoetrope.inputs import WindowNoise
 from zoetrope.networks import Network
 from zoetrope.shapes import Window
 
@@ -36,7 +36,7 @@ class Calls:
     network: Network
     given: Conditioning
     video: Tensor | None
-    noise: Noise
+    noise: WindowNoise
     step: Callable[[NoiseLevel], float | Tensor]
     negative: Conditioning | None = None
     device: str = "cpu"
@@ -68,7 +68,7 @@ class Calls:
 
     def at_level(self, level: NoiseLevel, count: int, conditioning: Conditioning) -> Conditioning:
         """The conditioning at a level: with the guidance weight, if the network was distilled to take it."""
-        for each in self.stage.told[len(self.stage.inputs) :]:
+        for each in self.stage.all_inputs[len(self.stage.inputs) :]:
             weights = self.stage.sampling.weights()
             weight = _value_at(self.step(level), weights)
             conditioning = conditioning | each.of_request(weight, count).to(level.logsnr.device, torch.float32)

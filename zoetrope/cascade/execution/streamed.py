@@ -9,7 +9,7 @@ from torch import Tensor
 from zoetrope.cascade.execution.call import Calls
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
-from zoetrope.networks import Part
+from zoetrope.networks import FrameChunk
 from zoetrope.shapes import Window
 
 log = logging.getLogger(__name__)
@@ -27,10 +27,10 @@ def streamed(calls: Calls, window: Window, frames: int, *, keep: bool, in_place:
     given = calls.without_maps(window)
     kept = [calls.maps(part) for part in parts] if keep else None
 
-    def inputs(z: Tensor) -> Iterator[Part]:
+    def inputs(z: Tensor) -> Iterator[FrameChunk]:
         for number, (part, cut) in enumerate(zip(parts, cuts, strict=True)):
             maps = calls.maps(part) if kept is None else kept[number]
-            yield Part(calls.repeated(z[:, :, cut]), maps)
+            yield FrameChunk(calls.repeated(z[:, :, cut]), maps)
 
     def run(z: Tensor, level: NoiseLevel) -> Tensor:
         x_hat = z if in_place else torch.empty_like(z)

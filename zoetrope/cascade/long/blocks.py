@@ -94,8 +94,8 @@ class Rollout:
         method, where = self.stage.sampling.known, f"stage {self.stage.name!r}"
         if method is None:
             raise ValueError(
-                f"{where}: expected a network that learnt to continue known frames, as a long video is made; with "
-                f"{self.stage.name}.sampling.known=reconstruction another one is guided to"
+                f"{where}: expected a network that learnt to continue known frames, as a long video is made; "
+                f"--known-method reconstruction (known) guides another one to, in about three times the time"
             )
         if block.places is not None and not method.holds:
             raise ValueError(

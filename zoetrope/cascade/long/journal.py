@@ -8,9 +8,9 @@ from typing import Any, Self
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from zoetrope.explain import shown
+from zoetrope.config import shown
 from zoetrope.files import whole, write_text
-from zoetrope.strict_json import read_json
+from zoetrope.files.plain import read_json
 
 NAME = "journal.json"
 FORMAT = 1

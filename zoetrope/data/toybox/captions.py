@@ -12,11 +12,11 @@ from zoetrope.data.toybox.vocabulary import (
     RELATIONS,
     SHAPES,
     STYLES,
-    Words,
+    Phrases,
 )
 
 # {a} what is seen, {m} what it does, {b} what is behind it.
-CLIP_TEMPLATES = Words(
+CLIP_TEMPLATES = Phrases(
     (
         "{a} {m}",
         "{a} {m}",
@@ -37,7 +37,7 @@ CLIP_TEMPLATES = Words(
     ),
     ("footage of {a} {m} {b}", "look at {a} {m}", "a short film in which {a} is {m}"),
 )
-PAIR_TEMPLATES = Words(
+PAIR_TEMPLATES = Phrases(
     (
         "{a}, both {m}",
         "{a}, both {m} {b}",
@@ -50,7 +50,7 @@ PAIR_TEMPLATES = Words(
     ),
     ("footage of {a}, both {m} {b}",),
 )
-IMAGE_TEMPLATES = Words(
+IMAGE_TEMPLATES = Phrases(
     (
         "{a}",
         "{a}",
@@ -99,14 +99,14 @@ class Speaker:
     def chance(self, probability: float) -> bool:
         return bool(self._rng.random() < probability)
 
-    def pick(self, words: Words) -> str:
+    def pick(self, words: Phrases) -> str:
         choices = words.train
         if self._held_out and words.held_out and (self._must or self.chance(0.5)):
             choices, self._must = words.held_out, False
         return choices[int(self._rng.integers(len(choices)))]
 
 
-def _sentence(script: Script, templates: Words, held_out_words: bool) -> str:
+def _sentence(script: Script, templates: Phrases, held_out_words: bool) -> str:
     speaker = Speaker(script.wording, held_out_words)
     subject = " ".join(noun(thing, speaker) for thing in script.things[:1])
     if script.relation:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoetrope.config import Config
-from zoetrope.data.toybox.render import Grid, Video, gradient, paint, strew
+from zoetrope.data.toybox.render import Pictures, PixelGrid, gradient, paint, strew
 from zoetrope.data.toybox.scene import ASPECT, Object, Pose, Script, pose, scene
 from zoetrope.data.toybox.story import DAYS, WALK, Rgb, Story, mixed, sky
 from zoetrope.data.toybox.vocabulary import BACKGROUNDS, COLOURS
@@ -146,13 +146,15 @@ def course(story: Story, seed: int, seconds: float) -> Course:
     )
 
 
-def draw(course: Course, shape: VideoShape, window: Window | None = None, frames: Sequence[int] | None = None) -> Video:
+def draw(
+    course: Course, shape: VideoShape, window: Window | None = None, frames: Sequence[int] | None = None
+) -> Pictures:
     """The clip (F, H, W, 3), float32 in [0, 1]; frame k shows its second k / fps.
 
     With a window, that part of the clip, and with `frames`, these of its frames instead of the window's, bit for bit.
     """
     window = window or Window.whole(shape)
-    grid = Grid.of(shape, window)
+    grid = PixelGrid.of(shape, window)
     times = [k / shape.fps for k in (window.frames if frames is None else frames)]
     video = _backdrops(course, grid, times)
     rgb = np.array([course.rgb_at(time) for time in times], dtype=np.float32)[:, None, None]
@@ -160,7 +162,7 @@ def draw(course: Course, shape: VideoShape, window: Window | None = None, frames
     return video
 
 
-def _backdrops(course: Course, grid: Grid, times: Sequence[float]) -> Video:
+def _backdrops(course: Course, grid: PixelGrid, times: Sequence[float]) -> Pictures:
     """What is behind the thing in each frame (F, H, W, 3)."""
     if course.story.background != DAYS:
         column = gradient(*course.backdrop_at(0.0), grid)

@@ -17,7 +17,7 @@ from zoetrope.data.toybox.solids import cover, solid
 from zoetrope.data.toybox.vocabulary import BACKGROUNDS, SOLID_SHAPES
 from zoetrope.shapes import VideoShape, Window
 
-Video = NDArray[np.float32]
+Pictures = NDArray[np.float32]
 
 # How far an object may reach beyond its radius: corners, and the halo of neon.
 _REACH = {"neon": 1.75}
@@ -28,7 +28,7 @@ _HATCH = 0.09
 _BLOCKS = 24
 
 
-class Grid(NamedTuple):
+class PixelGrid(NamedTuple):
     """Where the centres of columns x (w,) and rows y (h,) lie, in frame heights from the middle, and a pixel's size."""
 
     x: NDArray[np.float64]
@@ -51,13 +51,13 @@ def render(
     start: float = 0.0,
     window: Window | None = None,
     frames: Sequence[int] | None = None,
-) -> Video:
+) -> Pictures:
     """The clip (F, H, W, 3), float32 in [0, 1]; frame k shows the scene `start + k / fps` seconds after its start.
 
     With a window, that part of the clip, and with `frames`, these of its frames instead of the window's, bit for bit.
     """
     window = window or Window.whole(shape)
-    grid = Grid.of(shape, window)
+    grid = PixelGrid.of(shape, window)
     times = [start + k / shape.fps for k in (window.frames if frames is None else frames)]
     drawn = times[:1] if all(item.motion == "still" for item in scene.objects) else times
     video = np.repeat(_backdrop(scene, grid)[None], len(drawn), axis=0)
@@ -67,7 +67,12 @@ def render(
 
 
 def paint(
-    video: Video, grid: Grid, style: str, item: Object, poses: list[Pose], rgb: NDArray[np.float32] | None = None
+    video: Pictures,
+    grid: PixelGrid,
+    style: str,
+    item: Object,
+    poses: list[Pose],
+    rgb: NDArray[np.float32] | None = None,
 ) -> None:
     """Draw an object over the frames `video` (F, H, W, 3), in place, with a pose for each of them.
 
@@ -85,20 +90,20 @@ def _centres(count: int, height: int) -> NDArray[np.float64]:
     return (np.arange(count) + 0.5 - count / 2) / height
 
 
-def _backdrop(scene: Scene, grid: Grid) -> Video:
+def _backdrop(scene: Scene, grid: PixelGrid) -> Pictures:
     background = BACKGROUNDS[scene.background]
     column = gradient(background.top, background.bottom, grid)
     return strew(np.repeat(column, len(grid.x), axis=1), scene.stars, grid)
 
 
-def gradient(top: Sequence[float], bottom: Sequence[float], grid: Grid) -> Video:
+def gradient(top: Sequence[float], bottom: Sequence[float], grid: PixelGrid) -> Pictures:
     """A column (H, 1, 3) from one colour to another."""
     share = (grid.y + 0.5)[:, None]
     column = np.array(top) * (1 - share) + np.array(bottom) * share
     return column[:, None].astype(np.float32)
 
 
-def strew(picture: Video, stars: Sequence[tuple[float, float, float]], grid: Grid) -> Video:
+def strew(picture: Pictures, stars: Sequence[tuple[float, float, float]], grid: PixelGrid) -> Pictures:
     """Draw white stars over a picture (H, W, C), in place, and return it."""
     x, y, pixel = grid
     for star_x, star_y, radius in stars:
@@ -121,7 +126,7 @@ def _touched(centres: NDArray[np.float64], low: float, high: float, pixel: float
     return slice(int(first), int(last))
 
 
-def _paint(video: Video, grid: Grid, style: str, item: Object, poses: list[Pose], rgb: Pixels) -> None:
+def _paint(video: Pictures, grid: PixelGrid, style: str, item: Object, poses: list[Pose], rgb: Pixels) -> None:
     """Draw an object in colours (n or 1, 1, 1, 3) over the frames `video` (n, H, W, 3), in place."""
     reach = _REACH.get(style, _USUAL_REACH)
     top, bottom = min(p.y - reach * p.radius for p in poses), max(p.y + reach * p.radius for p in poses)
@@ -146,7 +151,7 @@ def _paint(video: Video, grid: Grid, style: str, item: Object, poses: list[Pose]
         case "neon":
             _neon(target, outline, pixel, rgb)
         case "sketch":
-            _sketch(target, outline, pixel, rgb, Grid(x, y, grid.pixel))
+            _sketch(target, outline, pixel, rgb, PixelGrid(x, y, grid.pixel))
         case "pixel":
             _blend(target, (outline < 0).astype(np.float32), rgb)
         case _:
@@ -164,11 +169,11 @@ def _own_axes(x: NDArray[np.float64], y: NDArray[np.float64], poses: list[Pose],
     return across * cos + along * sin, along * cos - across * sin
 
 
-def _blend(target: Video, alpha: Pixels, paint: Pixels) -> None:
+def _blend(target: Pictures, alpha: Pixels, paint: Pixels) -> None:
     target += alpha[..., None] * (paint - target)
 
 
-def _neon(target: Video, outline: Pixels, pixel: Pixels, rgb: Pixels) -> None:
+def _neon(target: Pictures, outline: Pixels, pixel: Pixels, rgb: Pixels) -> None:
     """A bright tube just inside the outline, with a halo."""
     tube = np.abs(outline + 0.1)
     halo = np.clip(1 - tube * (1 / 0.6), 0, 1)
@@ -181,7 +186,7 @@ def _neon(target: Video, outline: Pixels, pixel: Pixels, rgb: Pixels) -> None:
     )
 
 
-def _sketch(target: Video, outline: Pixels, pixel: Pixels, rgb: Pixels, grid: Grid) -> None:
+def _sketch(target: Pictures, outline: Pixels, pixel: Pixels, rgb: Pixels, grid: PixelGrid) -> None:
     """A firm contour around slanted strokes that stay on the paper while the shape moves over them."""
     across, size = grid.x + grid.y[:, None], grid.pixel
     # The exact share of strokes between both ends of a pixel, from the integral of a square wave.

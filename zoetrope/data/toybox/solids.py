@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zoetrope.data.toybox.distance import Pixels
 
-Array = NDArray[np.float64]
+Points = NDArray[np.float64]
 
 _LIGHT = np.array([-0.45, -0.65, 0.61])
 _PITCH = math.radians(27)
@@ -80,7 +80,7 @@ def _edges(shape: str) -> tuple[tuple[int, int, int, int], ...]:
     return tuple((a, b, first, second) for (a, b), (first, second) in owners.items())
 
 
-def _turned(shape: str, yaw: float) -> tuple[Array, Array]:
+def _turned(shape: str, yaw: float) -> tuple[Points, Points]:
     """A polyhedron's vertices (V, 3) and its faces' outward unit normals (faces, 3) as the viewer sees them."""
     cos, sin = math.cos(yaw), math.sin(yaw)
     tilt_cos, tilt_sin = math.cos(_PITCH), math.sin(_PITCH)
@@ -97,7 +97,7 @@ def _turned(shape: str, yaw: float) -> tuple[Array, Array]:
     return vertices, np.array(normals)
 
 
-def _half_plane(x: Pixels, y: Pixels, a: Array, b: Array, inside: Array) -> Pixels:
+def _half_plane(x: Pixels, y: Pixels, a: Points, b: Points, inside: Points) -> Pixels:
     """Signed distance to the line through a and b, negative on the side of `inside`."""
     normal = np.array([b[1] - a[1], a[0] - b[0]])
     normal /= max(float(np.hypot(*normal)), 1e-9)
@@ -123,7 +123,7 @@ def _polyhedron(shape: str, x: Pixels, y: Pixels, yaw: float, pixel: float) -> t
     return cover(outline, pixel), shade / weights
 
 
-def _face(x: Pixels, y: Pixels, corners: Array, pixel: float) -> Pixels:
+def _face(x: Pixels, y: Pixels, corners: Points, pixel: float) -> Pixels:
     outline = np.full(np.broadcast_shapes(x.shape, y.shape), -np.inf, dtype=np.float32)
     for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         outline = np.maximum(outline, _half_plane(x, y, a, b, corners.mean(0)))

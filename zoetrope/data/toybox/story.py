@@ -14,7 +14,7 @@ from zoetrope.config import Config
 from zoetrope.data.toybox import vocabulary
 from zoetrope.data.toybox.captions import CLIP_TEMPLATES, Speaker, noun
 from zoetrope.data.toybox.scene import Script, Thing, draw_thing, held_out_pairs, pick
-from zoetrope.data.toybox.vocabulary import COLOURS, CONTRAST, Words, words
+from zoetrope.data.toybox.vocabulary import COLOURS, CONTRAST, Phrases, words
 
 Rgb = tuple[float, float, float]
 
@@ -42,7 +42,7 @@ DAYS_WORDS = words(
 )
 
 # {s} a sentence about the clip, {c} the colour that the thing turns into.
-EVENT_TEMPLATES = Words(
+EVENT_TEMPLATES = Phrases(
     (
         "{s}, then it turns {c}",
         "{s}, then it turns {c}",

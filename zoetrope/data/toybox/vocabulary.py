@@ -7,23 +7,23 @@ model carries a meaning over to words that the video model never saw. None of th
 from typing import NamedTuple
 
 
-class Words(NamedTuple):
+class Phrases(NamedTuple):
     """The ways to say one thing: those of training captions and those never used in training."""
 
     train: tuple[str, ...]
     held_out: tuple[str, ...] = ()
 
 
-def words(train: str, held_out: str = "") -> Words:
+def words(train: str, held_out: str = "") -> Phrases:
     """Words told apart by commas, so that the tables below stay readable."""
-    return Words(*(tuple(part.split(", ")) if part else () for part in (train, held_out)))
+    return Phrases(*(tuple(part.split(", ")) if part else () for part in (train, held_out)))
 
 
 class Colour(NamedTuple):
     """A colour's red, green and blue in [0, 1] and its names."""
 
     rgb: tuple[float, float, float]
-    words: Words
+    words: Phrases
 
 
 class Background(NamedTuple):
@@ -32,7 +32,7 @@ class Background(NamedTuple):
     top: tuple[float, float, float]
     bottom: tuple[float, float, float]
     stars: bool
-    words: Words
+    words: Phrases
 
 
 COLOURS = {

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from zoetrope.data.toybox.captions import caption, image_caption
-from zoetrope.data.toybox.render import Video, render
+from zoetrope.data.toybox.render import Pictures, render
 from zoetrope.data.toybox.scene import SECONDS, Script, scene, script
 from zoetrope.shapes import VideoShape, Window
 
@@ -20,7 +20,7 @@ def example(
     scripts: int,
     seed: int = 0,
     motions: frozenset[str] = frozenset(),
-) -> tuple[Video, str]:
+) -> tuple[Pictures, str]:
     """The clip (F, H, W, 3), float32 in [0, 1], with this number in the world of this seed, and its caption.
 
     One of `scripts` scripts is acted out with sizes, places and speeds of its own. A shape of one frame gives

@@ -5,10 +5,10 @@ from typing import Literal
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-Fit = Literal["crop", "squash"]
+PictureFit = Literal["crop", "squash"]
 
 
-def to_size(pictures: Tensor, size: tuple[int, int], fit: Fit = "squash", mode: str = "bicubic") -> Tensor:
+def to_size(pictures: Tensor, size: tuple[int, int], fit: PictureFit = "squash", mode: str = "bicubic") -> Tensor:
     """Pictures (N, C, H, W) at height and width `size`, antialiased where they shrink, kept in [-1, 1].
 
     "squash" gives up their proportions; "crop" keeps them, covers the size, and cuts out the middle.

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from zoetrope.metrics.features import Extractor, Matcher
 from zoetrope.metrics.features._files import digest, find_model
-from zoetrope.metrics.features._sizes import Fit, to_size
+from zoetrope.metrics.features._sizes import PictureFit, to_size
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
-class Clip(Extractor):
+class CLIP(Extractor):
     """The image and text features of a transformers CLIPModel, as they are compared: of length 1.
 
     Attributes:
@@ -22,7 +22,7 @@ class Clip(Extractor):
     """
 
     model: str
-    fit: Fit = "crop"
+    fit: PictureFit = "crop"
 
     @classmethod
     def at(cls, where: str) -> Self:

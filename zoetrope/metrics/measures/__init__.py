@@ -17,7 +17,7 @@ from zoetrope.metrics.features import ClipNetwork, Extractor, FeatureNetwork, Mi
 from zoetrope.metrics.intervals import Mean
 
 Better = Literal["lower", "higher", "nearer 0"]
-Network = FeatureNetwork | ClipNetwork
+OpenedExtractor = FeatureNetwork | ClipNetwork
 
 
 class Protocol(Config):
@@ -120,7 +120,7 @@ class Measure(Kind, ABC):
             if clips is not None and len(clips) < self.least:
                 raise ValueError(f"{self.name}: expected at least {self.least} {which} videos, got {len(clips)}")
 
-    def expect_network(self, network: Network | None, material: Material) -> None:
+    def expect_network(self, network: OpenedExtractor | None, material: Material) -> None:
         """Raise ValueError if the network cannot process these videos."""
         if isinstance(network, ClipNetwork):
             for clips in (material.made, *([material.real] if material.real is not None else [])):
@@ -133,7 +133,7 @@ class Measure(Kind, ABC):
                         f"(--window {frames} looks at these)"
                     )
 
-    def open(self, device: torch.device | str = "cpu") -> Network | None:
+    def open(self, device: torch.device | str = "cpu") -> OpenedExtractor | None:
         """The network, or None if none is needed. Raises `Missing` if it is unavailable."""
         if not self.extractors:
             return None
@@ -144,10 +144,10 @@ class Measure(Kind, ABC):
         return self.extractor.open(device)
 
     @abstractmethod
-    def measure(self, material: Material, network: Network | None) -> Result:
+    def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """The number. `network` is what `open` gave."""
 
-    def result(self, material: Material, network: Network | None, value: float, **told: Any) -> Result:
+    def result(self, material: Material, network: OpenedExtractor | None, value: float, **told: Any) -> Result:
         """A result with its protocol; `told` are the other fields of `Result`."""
         frames = material.made.frames(material.stride)
         if isinstance(network, ClipNetwork):
@@ -167,7 +167,9 @@ class Measure(Kind, ABC):
         told = {"samples": len(material.made), "notes": (*told.pop("notes", ()), *_differences(material)), **told}
         return Result(name=self.name, title=self.title, value=value, better=self.better, protocol=protocol, **told)
 
-    def averaged(self, material: Material, network: Network | None, values: Sequence[float], **told: Any) -> Result:
+    def averaged(
+        self, material: Material, network: OpenedExtractor | None, values: Sequence[float], **told: Any
+    ) -> Result:
         """A result that is the mean of one value per video, with an interval clustered by prompt."""
         mean = Mean.of(values, material.clusters)
         interval = None if mean.half is None else (mean.value - mean.half, mean.value + mean.half)

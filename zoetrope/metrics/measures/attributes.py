@@ -7,8 +7,8 @@ from typing import Any, ClassVar, NamedTuple
 from zoetrope.data.toybox.scene import Script
 from zoetrope.data.toybox.vocabulary import FLAT_SHAPES
 from zoetrope.metrics.clips import Clips, Material
-from zoetrope.metrics.intervals import Share
-from zoetrope.metrics.measures import Better, Measure, Network, Result
+from zoetrope.metrics.intervals import Proportion
+from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result
 from zoetrope.metrics.recogniser import recognise, recognise_pair
 from zoetrope.video import Video
 
@@ -34,12 +34,12 @@ class Attributes(Measure):
         if not any(judged(script) for script in material.scripts):
             raise ValueError(f"{self.name}: expected a prompt of flat shapes, got none among {len(material.scripts)}")
 
-    def measure(self, material: Material, network: Network | None) -> Result:
+    def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         made = _score(material.made, material.scripts)
         numbers = [number for number, script in enumerate(material.scripts) if judged(script)]
         groups = material.clusters
-        share = Share.of(made.whole, None if groups is None else [groups[number] for number in numbers])
+        share = Proportion.of(made.whole, None if groups is None else [groups[number] for number in numbers])
         details: dict[str, Any] = {"judged": len(made.whole), "of": len(material.scripts), **made.shares()}
         details["classes"] = made.by_class()
         reference = None

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from zoetrope.metrics.clips import Clips, Material
 from zoetrope.metrics.features import Matcher
-from zoetrope.metrics.measures import Better, Measure, Network, Result
+from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result
 
 
 class ClipScore(Measure):
@@ -21,7 +21,7 @@ class ClipScore(Measure):
     extractors: ClassVar[tuple[str, ...]] = ("clip",)
     needs = frozenset({"prompts"})
 
-    def measure(self, material: Material, network: Network | None) -> Result:
+    def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         assert isinstance(network, Matcher)
         texts = read(network, material.prompts)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from zoetrope.cascade.colour import Tone
 from zoetrope.metrics.clips import Material
-from zoetrope.metrics.measures import Better, Measure, Network, Result
+from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result
 
 
 class ColourDrift(Measure):
@@ -26,7 +26,7 @@ class ColourDrift(Measure):
         if material.made.shape.frames < 2:
             raise ValueError(f"{self.name}: expected videos of at least two frames, got one")
 
-    def measure(self, material: Material, network: Network | None) -> Result:
+    def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         tone = Tone.joined([Tone.of(video) for video in material.made])
         details: dict[str, list[float]] = {"mean": list(tone.mean), "std": list(tone.std)}

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from zoetrope.metrics.clips import Material
 from zoetrope.metrics.flicker import flicker
-from zoetrope.metrics.measures import Better, Measure, Network, Result, expect_pairs
+from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result, expect_pairs
 
 
 class Flicker(Measure):
@@ -20,7 +20,7 @@ class Flicker(Measure):
         if material.made.shape.frames < 2:
             raise ValueError(f"{self.name}: expected videos of at least two frames, got one")
 
-    def measure(self, material: Material, network: Network | None) -> Result:
+    def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         real = expect_pairs(material.made, material.real)
         pairs = zip(material.made, real, strict=True)

@@ -7,7 +7,7 @@ from torch import Tensor
 from zoetrope.metrics.clips import Clips, Material
 from zoetrope.metrics.features import ClipNetwork, FeatureNetwork
 from zoetrope.metrics.frechet import Gaussian, frechet_distance
-from zoetrope.metrics.measures import Better, Measure, Network, Result
+from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result
 
 
 class Frechet(Measure):
@@ -35,7 +35,7 @@ class Frechet(Measure):
     needs = frozenset({"real"})
     least: ClassVar[int] = 4
 
-    def expect_network(self, network: Network | None, material: Material) -> None:
+    def expect_network(self, network: OpenedExtractor | None, material: Material) -> None:
         """See `Measure`; a network of clips also needs both sets at one frame rate."""
         super().expect_network(network, material)
         real = material.real
@@ -43,7 +43,7 @@ class Frechet(Measure):
             rates = f"{material.made.shape.fps:g} and {real.shape.fps:g}"
             raise ValueError(f"{self.name}: expected both sets at one frame rate, got {rates} frames a second")
 
-    def measure(self, material: Material, network: Network | None) -> Result:
+    def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         assert network is not None and material.real is not None
         made = _halves(self.features(material, material.made, network))
@@ -72,7 +72,7 @@ class Frechet(Measure):
             notes=tuple(notes),
         )
 
-    def features(self, material: Material, clips: Clips, network: Network) -> Tensor:
+    def features(self, material: Material, clips: Clips, network: OpenedExtractor) -> Tensor:
         """The features (N, S, D) of each clip's S samples."""
         if isinstance(network, FeatureNetwork):
             return material.seen.frames(network, clips, material.stride)

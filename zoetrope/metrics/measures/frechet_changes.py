@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zoetrope.metrics.clips import Clips, Material
 from zoetrope.metrics.features import ClipNetwork
-from zoetrope.metrics.measures import Network, Result
+from zoetrope.metrics.measures import OpenedExtractor, Result
 from zoetrope.metrics.measures.frechet import Frechet
 
 
@@ -29,7 +29,7 @@ class FrechetChanges(Frechet):
     extractors: ClassVar[tuple[str, ...]] = ("mobilenet_v2", "torchscript", "inception", "clip")
     dimensions: PositiveInt | None = 32
 
-    def expect_network(self, network: Network | None, material: Material) -> None:
+    def expect_network(self, network: OpenedExtractor | None, material: Material) -> None:
         """See `Measure`."""
         super().expect_network(network, material)
         if isinstance(network, ClipNetwork):
@@ -37,7 +37,7 @@ class FrechetChanges(Frechet):
         if material.made.frames(material.stride) < 2:
             raise ValueError(f"{self.name}: expected videos of at least two frames, got one")
 
-    def measure(self, material: Material, network: Network | None) -> Result:
+    def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         result = super().measure(material, network)
         if network is None or result.details["features"] == network.width:
@@ -45,7 +45,7 @@ class FrechetChanges(Frechet):
         layer = f"{network.layer}; changes projected on {self.dimensions} fixed random directions"
         return result.with_(protocol=result.protocol.with_(layer=layer))
 
-    def features(self, material: Material, clips: Clips, network: Network) -> Tensor:
+    def features(self, material: Material, clips: Clips, network: OpenedExtractor) -> Tensor:
         """The changes (N, F - 1, D)."""
         changes = super().features(material, clips, network).diff(dim=1).double()
         if self.dimensions is None or self.dimensions >= network.width:

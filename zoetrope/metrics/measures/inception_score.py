@@ -8,7 +8,7 @@ from torch import Tensor
 from zoetrope.metrics.clips import Material
 from zoetrope.metrics.features import Classifier
 from zoetrope.metrics.intervals import student
-from zoetrope.metrics.measures import Better, Measure, Network, Result
+from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result
 
 SPLITS = 10
 
@@ -25,7 +25,7 @@ class InceptionScore(Measure):
     extractors: ClassVar[tuple[str, ...]] = ("inception",)
     least: ClassVar[int] = 2
 
-    def measure(self, material: Material, network: Network | None) -> Result:
+    def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         assert isinstance(network, Classifier)
         answers = torch.stack(

@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 
 from zoetrope.metrics.clips import Material
-from zoetrope.metrics.measures import Better, Measure, Network, Result, expect_pairs
+from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result, expect_pairs
 from zoetrope.metrics.psnr import decibels, squared_error
 
 
@@ -17,7 +17,7 @@ class PSNR(Measure):
     better: ClassVar[Better] = "higher"
     needs = frozenset({"pairs"})
 
-    def measure(self, material: Material, network: Network | None) -> Result:
+    def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         real = expect_pairs(material.made, material.real)
         pairs = zip(material.made, real, strict=True)

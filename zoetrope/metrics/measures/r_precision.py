@@ -7,8 +7,8 @@ from torch import Tensor
 
 from zoetrope.metrics.clips import Material
 from zoetrope.metrics.features import Matcher
-from zoetrope.metrics.intervals import Share
-from zoetrope.metrics.measures import Better, Measure, Network, Result
+from zoetrope.metrics.intervals import Proportion
+from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result
 from zoetrope.metrics.measures.clip_score import read
 
 
@@ -31,7 +31,7 @@ class RPrecision(Measure):
         if len(set(material.prompts)) < 2:
             raise ValueError(f"{self.name}: expected at least two different prompts, got one")
 
-    def measure(self, material: Material, network: Network | None) -> Result:
+    def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         assert isinstance(network, Matcher)
         choices = tuple(dict.fromkeys(material.prompts))
@@ -40,7 +40,7 @@ class RPrecision(Measure):
         right = retrieved(material.seen.frames(network, material.made, material.stride), texts, own)
         frames = right.shape[1]
         groups = material.clusters or range(len(right))
-        share = Share.of((right > 0).flatten().tolist(), [group for group in groups for _ in range(frames)])
+        share = Proportion.of((right > 0).flatten().tolist(), [group for group in groups for _ in range(frames)])
         reference = None
         if material.real is not None and len(material.real) == len(own):
             seen = material.seen.frames(network, material.real, material.stride)

@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 
 from zoetrope.metrics.clips import Material
-from zoetrope.metrics.measures import Better, Measure, Network, Result, expect_pairs
+from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result, expect_pairs
 from zoetrope.metrics.ssim import WINDOW, ssim
 
 
@@ -23,7 +23,7 @@ class SSIM(Measure):
         if min(shape.height, shape.width) < WINDOW:
             raise ValueError(f"{self.name}: expected frames of at least {WINDOW}x{WINDOW} pixels, got {shape}")
 
-    def measure(self, material: Material, network: Network | None) -> Result:
+    def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         real = expect_pairs(material.made, material.real)
         pairs = zip(material.made, real, strict=True)

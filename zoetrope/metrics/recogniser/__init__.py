@@ -108,13 +108,13 @@ def _describe(video: Array, behind: Backdrop, blob: Blob, fps: float) -> Recogni
     there = (area > _LEAST_AREA) & (blob.share > _LEAST_SHARE) & (seen.filled > _LEAST_FILLED)
     if there.mean() < _SEEN_AT_ALL:
         return Recognised(background=background, seen=float(there.mean()))
-    place = course.Course(
+    place = course.ObjectPath(
         (seen.x[there] - width / 2) / height,
         (seen.y[there] - height / 2) / height,
         seen.radius[there] / height,
         np.flatnonzero(there) / fps,
     )
-    cut = silhouette.Track(*(value[there] for value in seen))
+    cut = silhouette.BlobTrack(*(value[there] for value in seen))
     shape, sure, spin = _shape(share[there], near.core[there], near.margin[there], cut, place.times)
     moves, steady = course.motion(place, spin) if there.mean() >= _SEEN_THROUGHOUT else (None, 0.0)
     agreed = colour.name if colour.share >= _AGREE else None
@@ -133,7 +133,7 @@ def _describe(video: Array, behind: Backdrop, blob: Blob, fps: float) -> Recogni
 
 
 def _shape(
-    share: Array, core: Mask, margin: Mask, seen: silhouette.Track, times: Array
+    share: Array, core: Mask, margin: Mask, seen: silhouette.BlobTrack, times: Array
 ) -> tuple[str | None, float, float | None]:
     """The shape, the confidence in it, and how surely it turns (None if that cannot be told)."""
     weights = np.where(seen.cut, 0.1, 1.0)

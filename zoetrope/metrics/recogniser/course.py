@@ -1,14 +1,12 @@
 """Explain an object's course by one of toybox's motions, each fitted by least squares. Lengths in frame heights."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from zoetrope.data.toybox.scene import SECONDS
-
-Array = NDArray[np.floating[Any]]
+from zoetrope.metrics.recogniser.foreground import Array
 
 # What each motion usually amounts to over a whole clip: heights, turns of scale (log), heights, heights.
 _USUAL = {"travel": 0.6, "scale": 0.65, "orbit": 0.2, "bounce": 0.38}
@@ -19,7 +17,7 @@ _FLUTTER = 0.12
 _ROUGH = 0.035
 
 
-class Course(NamedTuple):
+class ObjectPath(NamedTuple):
     """Where and how large an object is: x, y, radius in frame heights and times in seconds, each (frames seen,)."""
 
     x: Array
@@ -43,7 +41,7 @@ def _fit(columns: list[Array], target: Array) -> tuple[Array, float]:
     return coefficients, float(np.square(target - table @ coefficients).mean())
 
 
-def _travel(course: Course) -> Found:
+def _travel(course: ObjectPath) -> Found:
     ones, progress = np.ones_like(course.times), course.times / SECONDS
     (_, right), error_x = _fit([ones, progress], course.x)
     (_, down), error_y = _fit([ones, progress], course.y)
@@ -54,7 +52,7 @@ def _travel(course: Course) -> Found:
     return Found(name, float(strength), math.sqrt(error_x + error_y))
 
 
-def _orbit(course: Course) -> Found:
+def _orbit(course: ObjectPath) -> Found:
     """A circle run through at a steady pace: between 0.8 and 1.8 turns in a clip, either way round."""
     best = Found("orbit", 0.0, math.inf)
     zeros, ones = np.zeros_like(course.x), np.ones_like(course.x)
@@ -70,7 +68,7 @@ def _orbit(course: Course) -> Found:
     return best
 
 
-def _bounce(course: Course) -> Found:
+def _bounce(course: ObjectPath) -> Found:
     """Equal jumps one upon another, between 1.5 and 3 in a clip."""
     best = Found("bounce", 0.0, math.inf)
     error_x = float(course.x.var())
@@ -83,7 +81,7 @@ def _bounce(course: Course) -> Found:
     return best
 
 
-def _scale(course: Course) -> Found:
+def _scale(course: ObjectPath) -> Found:
     size = np.log(np.maximum(course.radius, 1e-3))
     (_, growth), error = _fit([np.ones_like(size), course.times / SECONDS], size)
     still = math.sqrt(float(course.x.var() + course.y.var()))
@@ -93,7 +91,7 @@ def _scale(course: Course) -> Found:
     )
 
 
-def motion(course: Course, spin: float | None) -> tuple[str | None, float]:
+def motion(course: ObjectPath, spin: float | None) -> tuple[str | None, float]:
     """The motion and a confidence in [0, 1]. `spin`: how surely it turns, in [0, 1]; None if that cannot be told.
 
     None for a course that no motion explains, that two explain alike, or of fewer than six frames.

@@ -6,19 +6,16 @@ distances, brought to this unit, and blurred as much as the object's pixels do.
 
 import math
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 
 from zoetrope.data.toybox.distance import distance
 from zoetrope.data.toybox.solids import solid
 from zoetrope.data.toybox.vocabulary import FLAT_SHAPES, SOLID_SHAPES
-
-Array = NDArray[np.floating[Any]]
-Mask = NDArray[np.bool_]
+from zoetrope.metrics.recogniser.foreground import Array, Mask
 
 _REACH, _CELLS, _FINE = 1.9, 25, 75
 _ANGLE_STEP = 5.0
@@ -31,7 +28,7 @@ _BLURS = (0.55, 0.9, 1.4)
 _BLUR_RATIO = 1.2
 
 
-class Track(NamedTuple):
+class BlobTrack(NamedTuple):
     """Per frame (F,): centre and equivalent radius in pixels, mean coverage within, whether it touches the border."""
 
     x: Array
@@ -41,7 +38,7 @@ class Track(NamedTuple):
     cut: Mask
 
 
-def track(share: Array, core: Mask, margin: Mask) -> Track:
+def track(share: Array, core: Mask, margin: Mask) -> BlobTrack:
     """Measure the blob of a coverage map (F, H, W)."""
     mass = share * margin
     area = np.maximum(mass.sum((1, 2)), 1e-3)
@@ -50,7 +47,7 @@ def track(share: Array, core: Mask, margin: Mask) -> Track:
     y = (mass.sum(2) * (np.arange(height) + 0.5)).sum(1) / area
     filled = (share * core).sum((1, 2)) / np.maximum(core.sum((1, 2)), 1)
     cut = np.asarray(core[:, [0, -1]].any((1, 2)) | core[:, :, [0, -1]].any((1, 2)), dtype=bool)
-    return Track(x, y, np.sqrt(area / math.pi), filled, cut)
+    return BlobTrack(x, y, np.sqrt(area / math.pi), filled, cut)
 
 
 def angles(period: float) -> Array:
@@ -102,7 +99,7 @@ def _bank(solids: bool, level: int) -> Array:
     return bank
 
 
-def _patches(share: Array, seen: Track, scale: float) -> tuple[Array, Array]:
+def _patches(share: Array, seen: BlobTrack, scale: float) -> tuple[Array, Array]:
     """Coverage and its weight, both (F, cells * cells), around the object; the weight is 0 outside the picture."""
     height, width = share.shape[1:]
     cells = np.linspace(-1, 1, _CELLS) * _REACH * scale
@@ -122,7 +119,7 @@ def _patches(share: Array, seen: Track, scale: float) -> tuple[Array, Array]:
     return values.flatten(1).numpy(), inside.flatten(1).float().numpy()
 
 
-def match(share: Array, margin: Mask, seen: Track, solids: bool = False) -> dict[str, Array]:
+def match(share: Array, margin: Mask, seen: BlobTrack, solids: bool = False) -> dict[str, Array]:
     """Compare the object in a coverage map (F, H, W) with every flat shape, or with every solid.
 
     Gives shape -> (F, angles), the share of the coverage's energy that the shape at the angle leaves unexplained.
@@ -136,7 +133,7 @@ def match(share: Array, margin: Mask, seen: Track, solids: bool = False) -> dict
     return {shape: best[:, first:last] for shape, first, last in _fine_templates(solids)[1]}
 
 
-def _unexplained(values: Array, weight: Array, seen: Track, solids: bool, blur: float) -> Array:
+def _unexplained(values: Array, weight: Array, seen: BlobTrack, solids: bool, blur: float) -> Array:
     """Per frame and template (F, N) the share of the coverage's energy that no multiple of the template explains."""
     levels = np.round(np.log(blur / np.maximum(seen.radius, 1)) / math.log(_BLUR_RATIO)).astype(int)
     error = np.empty((len(values), len(_fine_templates(solids)[0])), dtype=np.float32)

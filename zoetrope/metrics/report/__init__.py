@@ -26,7 +26,7 @@ class StageEntry(Config):
     sampling: dict[str, Any]
 
 
-class Entry(Config):
+class ModelEntry(Config):
     """A model and what was measured of it.
 
     Attributes:
@@ -57,7 +57,7 @@ class Report(Config):
     reference: str
     notes: tuple[str, ...] = ()
     prompts: tuple[str, ...]
-    entries: tuple[Entry, ...]
+    entries: tuple[ModelEntry, ...]
 
 
 def write_report(out: Path, report: Report, shelves: Mapping[str, Shelf]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 from zoetrope.metrics.measures import Result, Unavailable
-from zoetrope.metrics.report import Entry, Report
+from zoetrope.metrics.report import ModelEntry, Report
 from zoetrope.metrics.report._style import STYLE
 from zoetrope.metrics.report.plain import brief, number, places
 from zoetrope.metrics.report.plots import bars, lines
@@ -213,7 +213,7 @@ def _making(report: Report) -> str:
     return f'<div class="card"><table>{head}<tbody>{rows}</tbody></table></div>'
 
 
-def _stages(entry: Entry) -> str:
+def _stages(entry: ModelEntry) -> str:
     rows = []
     for number_, stage in enumerate(entry.stages):
         about = f"<small>{escape(entry.name)}</small><small>{entry.device}, {entry.dtype}</small>"

@@ -30,10 +30,12 @@ class Guide(Objective):
         """z and its target."""
         level = lesson.level(stage.schedule)
         z = diffuse(lesson.x, lesson.eps, level)
-        given = stacked(with_and_without_text(lesson.given, None))
-        both = teacher(torch.cat([z, z]), level.repeated(2).logsnr, given)
-        conditional, unconditional = both.chunk(2)
-        answer = guided_answer(conditional, unconditional, weight_of(lesson.given))
+        given = with_and_without_text(lesson.given, None)
+        outputs = teacher(torch.cat([z] * len(given)), level.repeated(len(given)).logsnr, stacked(given))
+        conditional, *without_text = outputs.chunk(len(given))
+        answer = conditional
+        if without_text:
+            answer = guided_answer(conditional, without_text[0], weight_of(lesson.given))
         if stage.sampling.threshold == "static":
             answer = thresholded_answer(stage.prediction, answer, z, level)
         return Question(z, level, answer)

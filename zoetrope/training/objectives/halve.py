@@ -4,7 +4,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.diffusion.distillation import Grid, Jump, halving_answer
+from zoetrope.diffusion.distillation import Jump, TimeGrid, halving_answer
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import x_from
 from zoetrope.diffusion.process import diffuse
@@ -30,7 +30,7 @@ class Halve(Objective):
 
     def question(self, stage: StageSpec, lesson: Lesson, teacher: Call) -> Question:
         """z and its target."""
-        grid = Grid(self.steps, self.stochastic)
+        grid = TimeGrid(self.steps, self.stochastic)
         place = grid.place(lesson.u)
         jump = Jump(*map(lesson.clean_where_known, grid.jump(stage.schedule, place)))
         z = diffuse(lesson.x, lesson.eps, jump.start)

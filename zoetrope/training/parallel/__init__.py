@@ -16,7 +16,7 @@ from torch import Tensor
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Kind
 from zoetrope.networks import Network
-from zoetrope.training.ranks import Ranks
+from zoetrope.processes.ranks import Ranks
 
 Call = Callable[[Tensor, Tensor, Conditioning], Tensor]
 

@@ -13,8 +13,8 @@ from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from zoetrope.networks import Network
+from zoetrope.processes.ranks import Ranks
 from zoetrope.training.parallel import Parallel, Synced
-from zoetrope.training.ranks import Ranks
 
 
 class Replicated(Parallel):

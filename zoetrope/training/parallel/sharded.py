@@ -19,8 +19,8 @@ from torch.distributed.fsdp import (
 )
 
 from zoetrope.networks import Network
+from zoetrope.processes.ranks import Ranks
 from zoetrope.training.parallel import Parallel, Synced
-from zoetrope.training.ranks import Ranks
 
 
 class Sharded(Parallel):

@@ -12,7 +12,7 @@ from zoetrope.config import Kind
 log = logging.getLogger(__name__)
 
 
-class Track(ABC):
+class Connection(ABC):
     """An open connection to a service; whoever opens it must close it."""
 
     @abstractmethod
@@ -34,7 +34,7 @@ class Tracker(Kind, ABC):
     folder: ClassVar[str] = "zoetrope.training.trackers"
 
     @abstractmethod
-    def open(self, run: Path, examples: int, recipe: Mapping[str, Any]) -> Track:
+    def open(self, run: Path, examples: int, recipe: Mapping[str, Any]) -> Connection:
         """A connection for the run in this folder, now at `examples`: anything the service has from later is void.
 
         Raises ValueError that names the package if it is not installed.
@@ -44,9 +44,9 @@ class Tracker(Kind, ABC):
 @contextmanager
 def tracking(
     trackers: tuple[Tracker, ...], run: Path, examples: int, recipe: Mapping[str, Any]
-) -> Iterator[tuple[Track, ...]]:
+) -> Iterator[tuple[Connection, ...]]:
     """Connections to all of these services, closed at the end in any case."""
-    opened: list[Track] = []
+    opened: list[Connection] = []
     try:
         for tracker in trackers:
             opened.append(_Optional(tracker.open(run, examples, recipe), tracker.kind()))
@@ -56,11 +56,11 @@ def tracking(
             track.close()
 
 
-class _Optional(Track):
+class _Optional(Connection):
     """A connection whose failure does not stop the training: after an error nothing more is sent."""
 
-    def __init__(self, track: Track, name: str) -> None:
-        self.track: Track | None = track
+    def __init__(self, track: Connection, name: str) -> None:
+        self.track: Connection | None = track
         self.name = name
 
     def scalars(self, examples: int, values: Mapping[str, float]) -> None:
@@ -79,7 +79,7 @@ class _Optional(Track):
                 track.close()
 
     @contextmanager
-    def _tried(self) -> Iterator[Track | None]:
+    def _tried(self) -> Iterator[Connection | None]:
         try:
             yield self.track
         except Exception as error:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoetrope.training.trackers import Track, Tracker
+from zoetrope.training.trackers import Connection, Tracker
 from zoetrope.video import read
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class TensorBoard(Tracker):
     """Event files in the folder `tensorboard` of the run."""
 
-    def open(self, run: Path, examples: int, recipe: Mapping[str, Any]) -> Track:
+    def open(self, run: Path, examples: int, recipe: Mapping[str, Any]) -> Connection:
         try:
             from torch.utils.tensorboard.writer import SummaryWriter
         except ImportError as error:
@@ -25,7 +25,7 @@ class TensorBoard(Tracker):
         return _Events(writer)
 
 
-class _Events(Track):
+class _Events(Connection):
     def __init__(self, writer: "SummaryWriter") -> None:
         self.writer = writer
 

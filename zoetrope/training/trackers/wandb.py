@@ -8,7 +8,7 @@ from typing import Any
 
 from zoetrope.files import write_text
 from zoetrope.files.plain import read_json
-from zoetrope.training.trackers import Track, Tracker
+from zoetrope.training.trackers import Connection, Tracker
 
 FILE = "wandb.json"
 
@@ -24,7 +24,7 @@ class Wandb(Tracker):
     project: str
     entity: str | None = None
 
-    def open(self, run: Path, examples: int, recipe: Mapping[str, Any]) -> Track:
+    def open(self, run: Path, examples: int, recipe: Mapping[str, Any]) -> Connection:
         try:
             import wandb
         except ImportError as error:
@@ -48,7 +48,7 @@ class Wandb(Tracker):
         return _Line(line, wandb.Image)
 
 
-class _Line(Track):
+class _Line(Connection):
     def __init__(self, line: Any, image: Any) -> None:
         self.line, self.image = line, image
 

@@ -1,4 +1,4 @@
-"""Heartbeats between processes that train together: if one stops or is lost, the others end and say why.
+"""Heartbeats between processes that work together: if one stops or is lost, the others end and say why.
 
 Otherwise a process that waits for another in the middle of a step would hang for hours.
 """

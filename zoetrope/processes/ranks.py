@@ -1,4 +1,4 @@
-"""Training in several processes: each learns from its share of every batch, and all make the same update.
+"""The processes of one piece of work, such as a training or an evaluation: each does its share, and one leads.
 
 Under `torchrun` the processes find each other through its environment. Without it there is one, and nothing is sent.
 """
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from zoetrope.training.heartbeat import Heartbeat
+from zoetrope.processes.heartbeat import Heartbeat
 
-_hearts: list[Heartbeat] = []  # of this process, while it trains with others
+_hearts: list[Heartbeat] = []  # of this process, while it works with others
 
 
 def _close() -> None:
@@ -71,7 +71,7 @@ class Ranks(NamedTuple):
 
     @property
     def orphaned(self) -> bool:
-        """Whether torchrun, which started this process, is gone: the training should then end, with a checkpoint."""
+        """Whether torchrun, which started this process, is gone: the work should then end."""
         return any(heart.orphaned for heart in _hearts)
 
     @property

@@ -1,0 +1,103 @@
+"""Options for known frames, and what they mean for the stages that run."""
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from zoetrope.commands._options import at_least
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from zoetrope.cascade.spec import StageSpec
+    from zoetrope.models.known import KnownFrames
+
+KnownFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--known",
+        metavar="PLACE=FILE",
+        help="A picture that a frame is, or a clip that frames are: 0=first.png, -1=last.png, 0:8=clip.mp4. They come "
+        "out as they are; the model makes the others. Repeatable.",
+    ),
+]
+LowRes = Annotated[
+    str | None,
+    typer.Option(
+        "--low-res",
+        metavar="FILE",
+        help="A video of fewer frames or pixels that the first stage's has to agree with, by --known-method "
+        "reconstruction.",
+    ),
+]
+MethodName = Annotated[
+    str | None,
+    typer.Option(
+        "--known-method",
+        metavar="NAME",
+        help="For a first stage that has not learnt known frames: reconstruction (slow, through the gradient of its "
+        "network) or replacement. [as the model has learnt it]",
+    ),
+]
+MethodWeight = Annotated[
+    float | None, typer.Option("--known-weight", metavar="W", help="The weight of reconstruction. [2]")
+]
+
+
+class KnownAsked(NamedTuple):
+    """The options, as given."""
+
+    known: list[str] | None
+    low_res: str | None
+    method: str | None
+    weight: float | None
+    fit: str
+
+    @property
+    def given(self) -> bool:
+        """Whether anything is known."""
+        return bool(self.known or self.low_res)
+
+    def frames(self, stages: "Sequence[StageSpec]", teachers: "Sequence[StageSpec]") -> "KnownFrames | None":
+        """What is known of the videos that the stages make.
+
+        Raises ValueError for files that cannot be read or do not fit, and for stages that cannot use them.
+        """
+        from zoetrope.cascade.start import fit_named
+        from zoetrope.models.known import known_frames
+        from zoetrope.video import read
+
+        at_least("--known-weight", self.weight, 0)
+        places = _places(self.known) if self.known else None
+        low_res = None if self.low_res is None else read(os.path.expanduser(self.low_res))
+        made = known_frames(
+            stages, places, low_res=low_res, method=self.method, weight=self.weight, fit=fit_named(self.fit)
+        )
+        if made is not None:
+            made.stages(stages, teachers)
+        return made
+
+    def about(self, known: "KnownFrames") -> dict[str, Any]:
+        """What is known, for `--json` and the tags of files."""
+        content = hashlib.blake2b(known.pictures.tobytes(), digest_size=8)
+        told: dict[str, Any] = {"frames": list(known.numbers), "files": self.known or [], "fit": self.fit}
+        if known.low_res is not None:
+            content.update(known.low_res.frames.tobytes())
+            told["low_res"] = self.low_res
+        method = {} if known.method is None else {"method": known.method.to_json()}
+        return {**told, **method, "id": content.hexdigest()}
+
+
+def _places(given: list[str]) -> dict[str, str]:
+    """The file of each place."""
+    found: dict[str, str] = {}
+    for item in given:
+        place, sign, path = item.partition("=")
+        if not (sign and place.strip() and path.strip()):
+            raise ValueError(f"--known {item}: expected PLACE=FILE, such as 0=first.png, -1=last.png or 0:8=clip.mp4")
+        if place.strip() in found:
+            raise ValueError(f"--known {item}: expected one file for {place.strip()}, got two")
+        found[place.strip()] = os.path.expanduser(path)
+    return found
