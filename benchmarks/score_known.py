@@ -6,8 +6,8 @@
 For each of 64 familiar prompts and 64 that combine what training never combines there is one true clip. Given its
 first frame and the caption, a video is right in what the analytic recogniser sees as the prompt says. Given the first
 and the last frame, the middle of the video is compared with that of the clip: where the object is, and how near the
-pictures are, beside a cross-fade of the two frames. Where several courses lead from the first frame to the last, as
-in an orbit, another one than the clip's counts as wrong.
+pictures are, beside a cross-fade of the two frames; with --features also by MobileNetV2's features. Where several
+courses lead from the first frame to the last, as in an orbit, another one than the clip's counts as wrong.
 
 With --long videos of a minute are made from words of toybox's long world alone, by --scheme, and their last five
 seconds judged: the colour, which half of the things change once before, and the shape.
@@ -41,6 +41,8 @@ from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.text import text_given
 from zoetrope.known import Known
 from zoetrope.layers.fused import fused
+from zoetrope.metrics.features import FeatureNetwork, feature_distance
+from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
 from zoetrope.metrics.intervals import Mean, Proportion
 from zoetrope.metrics.recogniser import recognise
 from zoetrope.models.cascade import Cascade
@@ -63,13 +65,14 @@ class Made(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Generate, judge, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--model", default="mini")
+    parser.add_argument("--model", default="mini", help="a model, or several names with commas between")
     parser.add_argument("--teacher", action="store_true", help="the original instead of a distilled base")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--number", type=int, default=64, help="prompts of each set")
     parser.add_argument("--noises", type=int, default=2, help="videos of each prompt")
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--features", type=Path, metavar="FILE", help="weights of MobileNetV2, for a feature distance")
     parser.add_argument("--long", type=int, metavar="N", help="long videos of N prompts, and nothing else")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long they last")
     parser.add_argument("--scheme", type=json_or_text, default="hierarchy", help="a name, or JSON with its fields")
@@ -90,6 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         (options.out / "scores.json").write_text(json.dumps(told, indent=1) + "\n")
         return
     assert spec.text is not None
+    extractor = None if options.features is None else MobileNetV2(weights=str(options.features)).open()
     network, texts = fused(model.network(stage).eval()), EmbeddingCache(spec.text, None)
     for name, prompts_of in SETS.items():
         prompts = prompts_of(options.number)
@@ -99,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for task, frames in (("image", [0]), ("ends", [0, last])):
             videos = sampled(stage, network, given, clips, frames, options.noises)
             made = [Made(*row) for row in zip(prompts, clips, videos, strict=True)]
-            told[f"{name}, {task}"] = judged(made, stage) if task == "image" else between(made, stage)
+            told[f"{name}, {task}"] = judged(made, stage) if task == "image" else between(made, stage, extractor)
             print(json.dumps({f"{name}, {task}": shown(told[f"{name}, {task}"])}), flush=True)
             sheet = [Video(video, stage.shape.fps) for row in made[:6] for video in (row.clip, row.videos[0])]
             save_image(options.out / f"{name}-{task}.png", contact_sheet(sheet, 1))
@@ -202,8 +206,11 @@ def judged(made: list[Made], stage: StageSpec) -> dict[str, Any]:
     return {name: share(values) for name, values in sorted(hits.items())}
 
 
-def between(made: list[Made], stage: StageSpec) -> dict[str, Any]:
-    """The middle frame's error of place as a share of the width, and PSNR; of the model and of a cross-fade."""
+def between(made: list[Made], stage: StageSpec, extractor: FeatureNetwork | None) -> dict[str, Any]:
+    """The middle frame's error of place as a share of the width, and PSNR; of the model and of a cross-fade.
+
+    With an extractor also the mean distance of frames from the clip's in its features, from 0 to 1.
+    """
     values: dict[str, list[tuple[float, int]]] = defaultdict(list)
     frames = stage.shape.frames
     middle, inner = frames // 2, slice(1, frames - 1)
@@ -214,6 +221,10 @@ def between(made: list[Made], stage: StageSpec) -> dict[str, Any]:
         for kind, videos in (("model", row.videos), ("cross-fade", [faded])):
             for video in videos:
                 values[f"{kind}, PSNR"].append((decibels(video[inner], row.clip[inner]), number))
+                if extractor is not None:
+                    pair = [tensor_of(one[inner])[None] for one in (video, row.clip)]
+                    distance = feature_distance(extractor, *pair).value
+                    values[f"{kind}, features"].append((distance, number))
                 error = displaced(video, row.clip, middle, stage.shape.fps)
                 values[f"{kind}, place"].append((error, number))
                 if kind == "model":
@@ -247,9 +258,11 @@ def mean(values: list[tuple[float, int]]) -> dict[str, Any]:
 
 def shown(told: dict[str, Any]) -> dict[str, str]:
     """Each value and its interval in a few characters."""
-    return {
-        name: " ".join(f"{k}={v:.3g}" for k, v in value.items() if isinstance(v, float)) for name, value in told.items()
-    }
+    cells = {}
+    for name, value in told.items():
+        own = {"share": value["right"] / value["samples"]} if "right" in value else {}
+        cells[name] = " ".join(f"{k}={v:.3g}" for k, v in (own | value).items() if isinstance(v, float))
+    return cells
 
 
 if __name__ == "__main__":
