@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from zoetrope.config import Config, Kind
+from zoetrope.schemes import SamplingScheme
 from zoetrope.training.spec import Recipe
 
 DOCS = Path(__file__).parent
@@ -19,6 +20,7 @@ DOCS = Path(__file__).parent
 # What people import, in the order in which they meet it. A module gives its public classes and functions, a name alone.
 MODULES = (
     "zoetrope.models.cascade",
+    "zoetrope.models.long",
     "zoetrope.models.opening",
     "zoetrope.video",
     "zoetrope.video.resample",
@@ -48,6 +50,7 @@ MODULES = (
     "zoetrope.guidance.oscillating",
     "zoetrope.samplers",
     "zoetrope.routines",
+    "zoetrope.schemes",
     "zoetrope.networks",
     "zoetrope.layers.fused",
     "zoetrope.text",
@@ -69,7 +72,8 @@ MODULES = (
 
 FIELDS_HEAD = """# Fields of recipes and models
 
-Every value that a `recipe.json`, a `cascade.json` or `--set` may hold: its type, its default and its meaning.
+Every value that a `recipe.json`, a `cascade.json`, `--set` or `--scheme` may hold: its type, its default and its
+meaning.
 `--set STAGE.FIELD=VALUE` reaches into a stage (`base.sampling.steps=8`, `base.network.levels.0.width=64`,
 `base.training.seed=1`). A *kind* is chosen by `"type"`, as in `{"type": "ddim"}`.
 
@@ -86,8 +90,11 @@ This page is written by `python docs/_reference.py` from the docstrings.
 
 
 def configs() -> list[type[Config]]:
-    """The recipe and all values in it, each after the one that holds it; kinds come as their interfaces."""
-    found: list[type[Config]] = [Recipe]
+    """The recipe, the scheme of a long video, and all values in them, each after the one that holds it.
+
+    Kinds come as their interfaces.
+    """
+    found: list[type[Config]] = [Recipe, SamplingScheme]
     for config in found:  # which grows meanwhile
         owners = config.every() if is_interface(config) else [config]
         for owner in owners:

@@ -133,7 +133,10 @@ BAD: list[tuple[list[object], str]] = [
         ["--seconds", "3"],
         "--seconds: expected more than 3, which the given video lasts, for all of the longer one, got 3",
     ),
-    (["--seconds", "8", "--scheme", "autoregresive"], "--scheme: unknown scheme 'autoregresive'; did you mean"),
+    (
+        ["--seconds", "8", "--scheme", "autoregresive"],
+        "--scheme: unknown sampling scheme 'autoregresive'; did you mean",
+    ),
     (
         ["--seconds", "8", "--scheme", '{"type": "autoregressive", "stp": 3}'],
         "--scheme: Autoregressive: unknown field 'stp'; did you mean 'step'?",

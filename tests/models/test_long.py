@@ -20,7 +20,7 @@ from zoetrope.cascade.spec import CascadeSpec
 from zoetrope.known.learnt import Learnt
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.long import Long, long_run
-from zoetrope.schemes import Scheme
+from zoetrope.schemes import SamplingScheme
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video, read
 
@@ -50,7 +50,7 @@ def made(cascade: Cascade, video: Any = None, **wanted: Any) -> np.ndarray:
     return np.stack(list(cascade.extend(video, **{"seconds": 9, "prompt": "fog", **wanted})))
 
 
-@pytest.mark.parametrize("scheme", Scheme.names())
+@pytest.mark.parametrize("scheme", SamplingScheme.names())
 def test_every_scheme_makes_a_video_of_the_length(cascade: Cascade, scheme: str) -> None:
     pictures = made(cascade, scheme=scheme)
     assert pictures.shape == (36, 16, 16, 3)  # 9 s at 4 fps
@@ -63,6 +63,8 @@ def test_every_option_does_what_it_says(cascade: Cascade) -> None:
     assert np.array_equal(plain, made(cascade, until="base", seconds=4, memory=10**10))
     for changed in ({"seed": 1}, {"sample": 1}, {"prompt": "rain"}, {"prompt": None}, {"negative": "rain"}):
         assert not np.array_equal(plain, made(cascade, until="base", seconds=4, **changed)), changed
+    guided = made(cascade, until="base", seconds=4, known=Learnt(history=1.0))
+    assert np.array_equal(plain[:4], guided[:4]) and not np.array_equal(plain[4:], guided[4:])
 
 
 def test_a_video_as_long_as_a_clip_is_the_clip(cascade: Cascade) -> None:

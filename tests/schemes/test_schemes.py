@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from zoetrope.schemes import Block, LongVideo, Scheme, spread
+from zoetrope.schemes import FrameBlock, LongVideo, SamplingScheme, spread
 from zoetrope.schemes.adaptive import Adaptive, farthest
 from zoetrope.schemes.autoregressive import Autoregressive
 from zoetrope.schemes.hierarchy import Hierarchy
@@ -20,7 +20,7 @@ from zoetrope.schemes.pyramid import Pyramid, places
 Lists = list[tuple[list[int], list[int]]]
 
 
-def lists(scheme: Scheme, video: LongVideo) -> Lists:
+def lists(scheme: SamplingScheme, video: LongVideo) -> Lists:
     return [(list(block.observed), list(block.latent)) for block in scheme.blocks(video)]
 
 
@@ -29,7 +29,7 @@ def four_of_twenty() -> LongVideo:
 
 
 # What the class of the authors' program gives, [Harvey et al. 2022, arXiv:2205.11495].
-PUBLISHED: list[tuple[Scheme, Lists]] = [
+PUBLISHED: list[tuple[SamplingScheme, Lists]] = [
     (
         Autoregressive(step=4),
         [
@@ -72,7 +72,7 @@ PUBLISHED: list[tuple[Scheme, Lists]] = [
 
 
 @pytest.mark.parametrize(("scheme", "expected"), PUBLISHED)
-def test_the_published_lists(scheme: Scheme, expected: Lists) -> None:
+def test_the_published_lists(scheme: SamplingScheme, expected: Lists) -> None:
     assert lists(scheme, four_of_twenty()) == expected
     assert lists(scheme.with_(step=None), four_of_twenty()) == expected  # half of 8 is 4
 
@@ -112,7 +112,9 @@ def test_adaptive_observes_what_is_unlike() -> None:
     looks = [0.0, 1, 2, 3, 4, 5, 6, 7, 8, 2]
     video = LongVideo(total=12, given=tuple(range(10)), most=6, features=lambda n: torch.tensor([looks[n]]))
     [block] = Adaptive(step=2).blocks(video)
-    assert block == Block((9, 8, 5, 0), (10, 11))  # distances: 8 is 6 from 2; then 5 is 3 from both; then 0 is 2 from 2
+    assert block == FrameBlock(
+        (9, 8, 5, 0), (10, 11)
+    )  # distances: 8 is 6 from 2; then 5 is 3 from both; then 0 is 2 from 2
     asked: list[int] = []
 
     def counted(frame: int) -> Tensor:
@@ -134,7 +136,7 @@ def test_farthest_points_are_those_of_a_search_by_hand() -> None:
     assert farthest(features, [11], 5) == chosen
 
 
-SCHEMES: list[Scheme] = [
+SCHEMES: list[SamplingScheme] = [
     *(kind(step=step) for kind in (Autoregressive, LongRange, Adaptive, Pyramid) for step in (None, 1, 3)),
     *(Hierarchy(step=step, levels=levels) for levels in (2, 3) for step in (None, 1, 2, 5)),
     *(Pyramid(delay=delay) for delay in (1, 2, 7)),
@@ -153,7 +155,7 @@ def videos(draw: st.DrawFn) -> LongVideo:
 @pytest.mark.parametrize("scheme", SCHEMES)
 @given(video=videos())
 @settings(max_examples=60, deadline=None)
-def test_every_missing_frame_is_made_once_of_frames_that_are_done(scheme: Scheme, video: LongVideo) -> None:
+def test_every_missing_frame_is_made_once_of_frames_that_are_done(scheme: SamplingScheme, video: LongVideo) -> None:
     done, made = set(video.given), list[int]()
     try:
         for block in scheme.blocks(video):
@@ -170,10 +172,10 @@ def test_every_missing_frame_is_made_once_of_frames_that_are_done(scheme: Scheme
         assert sorted(made) == video.missing
 
 
-@pytest.mark.parametrize("kind", Scheme.every())
-def test_every_kind_is_among_those_tested(kind: type[Scheme]) -> None:
+@pytest.mark.parametrize("kind", SamplingScheme.every())
+def test_every_kind_is_among_those_tested(kind: type[SamplingScheme]) -> None:
     assert any(type(scheme) is kind for scheme in SCHEMES)
-    assert Scheme.from_json(kind().to_json()) == kind()
+    assert SamplingScheme.from_json(kind().to_json()) == kind()
 
 
 @given(steps=st.integers(1, 20), delay=st.integers(1, 25), total=st.integers(1, 12))
@@ -198,12 +200,12 @@ def test_matrices_of_levels() -> None:
 
 def test_a_pyramid_in_blocks() -> None:
     first, second, third, *_ = Pyramid(delay=2).blocks(LongVideo(total=9, given=(0,), most=4, steps=4))
-    assert first == Block((0,), (1,), ((0,), (1,), (2,)))
-    assert second == Block((0,), (1, 2), ((2, 0), (3, 1), (4, 2))) and second.finished(4) == (1,)
-    assert third == Block((0, 1), (2, 3), ((2, 0), (3, 1), (4, 2)))
+    assert first == FrameBlock((0,), (1,), ((0,), (1,), (2,)))
+    assert second == FrameBlock((0,), (1, 2), ((2, 0), (3, 1), (4, 2))) and second.finished(4) == (1,)
+    assert third == FrameBlock((0, 1), (2, 3), ((2, 0), (3, 1), (4, 2)))
 
 
-BAD: list[tuple[Scheme, dict[str, Any], str]] = [
+BAD: list[tuple[SamplingScheme, dict[str, Any], str]] = [
     (Autoregressive(step=8), {}, "autoregressive: step: expected at most 7, for the network sees 8 frames"),
     (LongRange(step=7), {}, "long_range: step: expected at most 6, for the network sees 8 frames and 2 of them are"),
     (Hierarchy(), {"most": 2}, "hierarchy: expected a network of at least 3 frames, of which 2 are observed"),
@@ -215,7 +217,9 @@ BAD: list[tuple[Scheme, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("scheme", "changes", "message"), BAD)
-def test_a_network_that_sees_too_little_is_refused(scheme: Scheme, changes: dict[str, Any], message: str) -> None:
+def test_a_network_that_sees_too_little_is_refused(
+    scheme: SamplingScheme, changes: dict[str, Any], message: str
+) -> None:
     fields = {"total": 20, "given": (0, 1, 2, 3), "most": 8, **changes}
     with pytest.raises(ValueError, match=re.escape(message)):
         list(scheme.blocks(LongVideo(**fields)))

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,7 +17,7 @@ from zoetrope.cascade.execution.tiles import Tile, one_by_one
 from zoetrope.cascade.noise import Scheme, window_noise
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping, per_step, statically_thresholded
+from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping, per_step
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs import WindowNoise
 from zoetrope.inputs.text import TEXT
@@ -25,7 +25,8 @@ from zoetrope.known import Known, Method, Task, keeping_known
 from zoetrope.layers.fused import is_fused
 from zoetrope.networks import Network
 from zoetrope.routines import Ready
-from zoetrope.shapes import Window
+from zoetrope.shapes import VideoShape, Window
+from zoetrope.video.resample import degrade
 
 log = logging.getLogger(__name__)
 
@@ -149,10 +150,10 @@ def without_known(stage: StageSpec) -> StageSpec:
 def _thresholded(stage: StageSpec, denoise: Denoise, video: Tensor | None, draw: Draw) -> Denoise:
     """The denoiser with the stage's threshold; frames that it keeps, and known frames, are put into x_hat after it."""
     threshold = stage.sampling.threshold
-    if threshold == "static" and draw.known is not None:  # not yet done, window by window
-        denoise = statically_thresholded(denoise)
-    elif isinstance(threshold, float):
+    if isinstance(threshold, float):
         denoise = dynamically_thresholded(denoise, threshold)
+    elif threshold == "static" and draw.known is not None:  # not yet done, window by window
+        denoise = _clipped(denoise)
     if stage.sampling.keep_frames and video is not None:
         denoise = keeping(denoise, video)
     return denoise if draw.known is None else keeping_known(denoise, draw.known)
@@ -185,6 +186,11 @@ def calls_of(stage: StageSpec, network: Network, given: Conditioning, video: Ten
     )
 
 
+def _clipped(denoise: Denoise) -> Denoise:
+    """Clip x_hat to [-1, 1], in place."""
+    return lambda z, level: denoise(z, level).clamp_(-1, 1)
+
+
 def _denoiser(
     stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw, layout: Layout
 ) -> Denoise:
@@ -195,7 +201,8 @@ def _denoiser(
         if stage.sampling.known is None or draw.known is None:
             return denoise
         noise, levels = partial(_noise_of_frames, stage, draw), sampling_levels(stage, draw)
-        task = Task(stage=stage.name, known=draw.known, levels=levels, noise=noise)
+        reduced = _reduction(stage, draw.known.low_res)
+        task = Task(stage=stage.name, known=draw.known, levels=levels, noise=noise, reduced=reduced)
         return stage.sampling.known.denoiser(denoise, task)
 
     if not layout.one_at_a_time:
@@ -204,6 +211,15 @@ def _denoiser(
     return one_by_one(
         [of(given.select(row), None if video is None else video[row], draw.row(int(row))) for row in rows]
     )
+
+
+def _reduction(stage: StageSpec, low_res: Tensor | None) -> Callable[[Tensor], Tensor] | None:
+    """How a stage's videos become one like `low_res`: as those of a previous stage are made for training."""
+    if low_res is None:
+        return None
+    frames, height, width = low_res.shape[2:]
+    grid = VideoShape(frames=frames, height=height, width=width, fps=stage.shape.fps * frames / stage.shape.frames)
+    return lambda videos: degrade(videos, grid)
 
 
 def _expect_gradients(stage: StageSpec, network: Network, layout: Layout) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zoetrope.cascade.spec import StageSpec
-    from zoetrope.models.known import KnownFrames
+    from zoetrope.models.known import GivenFrames
 
 KnownFiles = Annotated[
     list[str] | None,
@@ -60,7 +60,7 @@ class KnownAsked(NamedTuple):
         """Whether anything is known."""
         return bool(self.known or self.low_res)
 
-    def frames(self, stages: "Sequence[StageSpec]", teachers: "Sequence[StageSpec]") -> "KnownFrames | None":
+    def frames(self, stages: "Sequence[StageSpec]", teachers: "Sequence[StageSpec]") -> "GivenFrames | None":
         """What is known of the videos that the stages make.
 
         Raises ValueError for files that cannot be read or do not fit, and for stages that cannot use them.
@@ -79,10 +79,10 @@ class KnownAsked(NamedTuple):
             made.stages(stages, teachers)
         return made
 
-    def about(self, known: "KnownFrames") -> dict[str, Any]:
+    def about(self, known: "GivenFrames") -> dict[str, Any]:
         """What is known, for `--json` and the tags of files."""
         content = hashlib.blake2b(known.pictures.tobytes(), digest_size=8)
-        told: dict[str, Any] = {"frames": list(known.numbers), "files": self.known or [], "fit": self.fit}
+        told: dict[str, Any] = {"frames": list(known.places), "files": self.known or [], "fit": self.fit}
         if known.low_res is not None:
             content.update(known.low_res.frames.tobytes())
             told["low_res"] = self.low_res

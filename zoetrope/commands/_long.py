@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from zoetrope.known import Method
     from zoetrope.models.cascade import Cascade
     from zoetrope.models.long import Long, LongRun
-    from zoetrope.schemes import Scheme
+    from zoetrope.schemes import SamplingScheme
 
 Seconds = Annotated[
     float | None,
@@ -44,7 +44,7 @@ SchemeName = Annotated[
 ]
 
 
-class Job(NamedTuple):
+class LongJob(NamedTuple):
     """One long video: what is wanted, the video that it begins with, and what its tags say beside how it is made."""
 
     wanted: "Long"
@@ -52,15 +52,15 @@ class Job(NamedTuple):
     tags: dict[str, Any]
 
 
-def scheme_named(text: str | None) -> "Scheme":
+def scheme_named(text: str | None) -> "SamplingScheme":
     """The scheme of that name or JSON; None: autoregressive. Raises ValueError, with the nearest name, for others."""
-    from zoetrope.schemes import Scheme
+    from zoetrope.schemes import SamplingScheme
 
     try:
         value = parse_json(text) if text is not None and text.lstrip().startswith("{") else text or "autoregressive"
-        return Scheme.from_json(value if isinstance(value, dict) else {"type": value})
+        return SamplingScheme.from_json(value if isinstance(value, dict) else {"type": value})
     except ValueError as error:
-        raise ValueError(f"--scheme: {str(error).removeprefix('Scheme: ')}") from None
+        raise ValueError(f"--scheme: {str(error).removeprefix('SamplingScheme: ')}") from None
 
 
 def method_named(name: str | None, weight: float | None) -> "Method | None":
@@ -79,7 +79,7 @@ def method_named(name: str | None, weight: float | None) -> "Method | None":
 
 
 def make(
-    talk: Talk, cascade: "Cascade", jobs: Sequence[Job], out: str | None, titles: Sequence[str], resume: bool
+    talk: Talk, cascade: "Cascade", jobs: Sequence[LongJob], out: str | None, titles: Sequence[str], resume: bool
 ) -> None:
     """Make and write these videos, named as `generate` names them after `titles`, and print the result.
 
@@ -142,7 +142,7 @@ def _by_stage(running: "Iterator[Made]") -> "Iterator[tuple[Made, bool]]":
         before = now.stage
 
 
-def _write(talk: Talk, outputs: "Outputs", number: int, run: "LongRun", job: Job, tags: dict[str, str]) -> None:
+def _write(talk: Talk, outputs: "Outputs", number: int, run: "LongRun", job: LongJob, tags: dict[str, str]) -> None:
     """Write the finished frames to the video's file, and remove them."""
     from zoetrope.commands._outputs import is_folder, named
     from zoetrope.video import open_writer
@@ -158,7 +158,7 @@ def _write(talk: Talk, outputs: "Outputs", number: int, run: "LongRun", job: Job
     shutil.rmtree(run.film.folder)
 
 
-def _tags(job: Job, run: "LongRun", told: dict[str, Any]) -> dict[str, str]:
+def _tags(job: LongJob, run: "LongRun", told: dict[str, Any]) -> dict[str, str]:
     return tags_of(job.wanted.prompt, job.tags, {**told, "long": run.made})
 
 
@@ -172,7 +172,7 @@ def _made_of(path: str) -> Any:
         return None
 
 
-def _told(path: str, job: Job, run: "LongRun", stages: list[dict[str, Any]]) -> dict[str, Any]:
+def _told(path: str, job: LongJob, run: "LongRun", stages: list[dict[str, Any]]) -> dict[str, Any]:
     """The entry of a video in `--json`."""
     shape = run.video.shape
     return {

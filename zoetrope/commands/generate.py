@@ -9,8 +9,7 @@ import typer
 
 from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._known import KnownAsked, KnownFiles, LowRes, MethodName, MethodWeight
-from zoetrope.commands._long import Job as LongJob
-from zoetrope.commands._long import SchemeName, Seconds, make, method_named, scheme_named
+from zoetrope.commands._long import LongJob, SchemeName, Seconds, make, method_named, scheme_named
 from zoetrope.commands._options import (
     MOST_MADE,
     Device,
@@ -56,7 +55,7 @@ if TYPE_CHECKING:
     from zoetrope.cascade.start import Footage, Start
     from zoetrope.commands._outputs import Outputs, StageOutputs
     from zoetrope.models.cascade import Cascade
-    from zoetrope.models.known import KnownFrames
+    from zoetrope.models.known import GivenFrames
 
 Text = Annotated[
     list[str] | None, typer.Argument(metavar="PROMPT...", help="What the videos show.", show_default=False)
@@ -126,7 +125,7 @@ class Making(NamedTuple):
     start: "Start | None"
     memory: int | None
     given: dict[str, Any]
-    known: "KnownFrames | None"
+    known: "GivenFrames | None"
     about: dict[str, Any]
 
     def tags(self, job: Job) -> dict[str, str]:

@@ -80,7 +80,7 @@ class Known:
         """Raise ValueError unless it fits `count` videos of frames x height x width, and leaves a frame to make."""
         frames, height, width = sizes
         expect_shape("known.frames", self.frames, frames)
-        expect_shape("known.video", self.video, count, channels, None, height, width)
+        expect_shape("known.video", self.video, count, channels, self.video.shape[2], height, width)
         if len(self.places) == len(self.frames):
             raise ValueError(f"known.frames: expected a frame that is not known, got all {len(self.frames)}")
         if self.low_res is None:
@@ -113,12 +113,14 @@ class Task:
         known: the frames, on the device of z.
         levels: (B,) that the stage steps through, from noise to data.
         noise: of the stage's videos, to draw from.
+        reduced: videos (B, C, F, H, W) -> what `Known.low_res` is of them, differentiable; where that is known.
     """
 
     stage: str
     known: Known
     levels: Sequence[NoiseLevel]
     noise: Draws
+    reduced: Callable[[Tensor], Tensor] | None = None
 
     @cached_property
     def _steps(self) -> StepFunction:

@@ -10,18 +10,16 @@ from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.process import by_frames
 from zoetrope.diffusion.tensors import expand_like
-from zoetrope.known import Known, Method, Task
+from zoetrope.known import Method, Task
 from zoetrope.known.replacement import with_noised_frames
-from zoetrope.shapes import VideoShape
-from zoetrope.video.resample import degrade
 
 
 class Reconstruction(Method):
     """x_hat is moved against the gradient of how far its known frames are from the frames themselves.
 
-    x~ = x_hat - (w alpha / 2) grad_z (|x_known - x_hat_known|^2 + |low_res - D x_hat|^2), where D is
-    `zoetrope.video.resample.degrade`, and z of the known frames is replaced as in
-    `zoetrope.known.replacement.Replacement` [Ho et al. 2022, arXiv:2204.03458, Eq. 7].
+    x~ = x_hat - (w alpha / 2) grad_z (|x_known - x_hat_known|^2 + |low_res - D x_hat|^2), where D reduces a video as
+    `Task.reduced` does, and z of the known frames is replaced as in `zoetrope.known.replacement.Replacement`
+    [Ho et al. 2022, arXiv:2204.03458, Eq. 7].
 
     For networks that have not learnt known frames. A step takes about three times as long, and the memory of a training
     step: whole videos, never tiles. w = 1 follows from treating the error of x_hat as independent noise of variance
@@ -46,36 +44,33 @@ class Reconstruction(Method):
             with torch.enable_grad():
                 z = z.detach().requires_grad_()
                 x_hat = denoise(z, level)
-                error = _distance(x_hat, task.known)
+                error = _distance(x_hat, task)
                 [gradient] = torch.autograd.grad(error, z)
-            x_hat = x_hat.detach()
+            x_hat, step = x_hat.detach(), task.step(level)
+            ours = step > 0 or bool(x_hat.isfinite().all())
             moved = by_frames(_moved, x_hat, gradient, shares=[self.weight / 2 * level.alpha], into=x_hat)
-            self._expect_finite(x_hat, moved, task, level)
+            if ours:  # otherwise it is the network's own
+                self._expect_finite(moved, task.stage, step)
             return moved
 
         return run
 
-    def _expect_finite(self, x_hat: Tensor, moved: Tensor, task: Task, level: NoiseLevel) -> None:
+    def _expect_finite(self, x_hat: Tensor, stage: str, step: int) -> None:
         """Raise ValueError that names stage, step and weight if the weight made x_hat infinite or NaN."""
-        if moved.isfinite().all():
-            return
-        step = task.step(level)
-        if step == 0 and not x_hat.isfinite().all():  # the network's own
-            return
-        raise ValueError(
-            f"stage {task.stage!r}: step {step + 1}: x_hat is not finite: reconstruction guidance of weight "
-            f"{self.weight:g} is too strong; published are 2 to 50"
-        )
+        if not x_hat.isfinite().all():
+            raise ValueError(
+                f"stage {stage!r}: step {step + 1}: x_hat is not finite: reconstruction guidance of weight "
+                f"{self.weight:g} is too strong; published are 2 to 50"
+            )
 
 
-def _distance(x_hat: Tensor, known: Known) -> Tensor:
+def _distance(x_hat: Tensor, task: Task) -> Tensor:
     """The squared distances of x_hat from the known frames, and from the known video of lower resolution."""
+    known = task.known
     error = (known.values.to(x_hat) - x_hat[:, :, known.places]).square().sum()
-    if known.low_res is None:
+    if known.low_res is None or task.reduced is None:
         return error
-    frames, height, width = known.low_res.shape[2:]
-    low_res = degrade(x_hat, VideoShape(frames=frames, height=height, width=width, fps=1))
-    return error + (known.low_res.to(x_hat) - low_res).square().sum()
+    return error + (known.low_res.to(x_hat) - task.reduced(x_hat)).square().sum()
 
 
 def _moved(x_hat: Tensor, gradient: Tensor, share: Tensor) -> Tensor:

@@ -31,8 +31,8 @@ from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.layers.fused import fused
 from zoetrope.models.asking import conditioning_of, expect_askable
 from zoetrope.models.folder import expect_readable, write_model
-from zoetrope.models.known import KnownFrames, known_frames
-from zoetrope.models.long import Long, Source, pictures_of
+from zoetrope.models.known import GivenFrames, known_frames
+from zoetrope.models.long import Beginning, Long, pictures_of
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.options import Options, checked, listed, whole
 from zoetrope.models.places import device_named, expect_dtype, memory_told
@@ -200,7 +200,7 @@ class Cascade:
             videos += cascade._generated_batch(jobs[len(videos) :][: asked.batch], len(videos), asked, known)
         return videos[0] if count is None and (prompts is None or isinstance(prompts, str)) else videos
 
-    def _known(self, asked: Any) -> KnownFrames | None:
+    def _known(self, asked: Any) -> GivenFrames | None:
         """What is known of the videos that are asked for."""
         start = (
             None if asked.video is None else start_from(self.spec, asked.video, after=asked.after, until=asked.until)
@@ -210,7 +210,7 @@ class Cascade:
         return known_frames(stages, asked.known, low_res=asked.low_res, **ways)
 
     def _generated_batch(
-        self, jobs: Sequence[tuple[str | None, int]], place: int, asked: Any, known: KnownFrames | None
+        self, jobs: Sequence[tuple[str | None, int]], place: int, asked: Any, known: GivenFrames | None
     ) -> list[Video]:
         """The videos of one batch of (prompt, sample number); `place` is the position of its first among all."""
         start = None
@@ -247,7 +247,7 @@ class Cascade:
         start: Start | None = None,
         memory: int | None = None,
         given: Mapping[str, Any] = MappingProxyType({}),
-        known: KnownFrames | None = None,
+        known: GivenFrames | None = None,
     ) -> Iterator[Progress]:
         """Sample one video per prompt, in one batch, and yield after each denoising step of each stage.
 
@@ -271,7 +271,7 @@ class Cascade:
 
     def extend(
         self,
-        video: Source | None,
+        video: Beginning | None,
         *,
         folder: str | Path | None = None,
         resume: bool = False,
@@ -301,7 +301,7 @@ class Cascade:
         video: Tensor | None = None,
         memory: int | None = None,
         given: Mapping[str, Any] = MappingProxyType({}),
-        known: KnownFrames | None = None,
+        known: GivenFrames | None = None,
     ) -> Iterator[Progress]:
         """`stream` for given stages, on any grids, with the weights of this cascade's stages of the same names.
 

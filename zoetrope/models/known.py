@@ -4,14 +4,14 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.cascade.start import SAME_RATE, UNTOLD_RATE
+from zoetrope.cascade.start import SAME_RATE, UNTOLD_RATE, Fit
 from zoetrope.known import Known, Method
 from zoetrope.known.replacement import Replacement
 from zoetrope.shapes import VideoShape
@@ -23,26 +23,25 @@ from zoetrope.video.resample import resize
 Place = int | range | str
 """Which frames: a number, -1 the last; a range of numbers; or text, such as "0", "-1", "0:8" or "-8:"."""
 
-Fit = Literal["exact", "crop"]
 PRICE = "it takes about three times the time of a step, and the memory of a training step"
 FOLLOWING = Replacement(redraw=False)
 """For stages that see the known frames in the video that they enlarge."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class KnownFrames:
+class GivenFrames:
     """What is known of the videos that a chain of stages makes, the same for all of them.
 
     Attributes:
         shape: of the last stage's videos.
-        numbers: the numbers of the known frames of these, in order.
+        places: the numbers of the known frames of these, in order.
         pictures: the frames, (n, H, W, 3) uint8.
         low_res: the first stage's videos at a lower resolution, if that is known.
         method: how the first stage is made to agree with it; None: as it has learnt it.
     """
 
     shape: VideoShape
-    numbers: tuple[int, ...]
+    places: tuple[int, ...]
     pictures: np.ndarray
     low_res: Video | None = None
     method: Method | None = None
@@ -54,7 +53,7 @@ class KnownFrames:
         """
         first, *others = stages
         own = first.sampling.known if self.method is None else self.method
-        if own is None and self.numbers and first.source is not None:
+        if own is None and self.places and first.source is not None:
             own = FOLLOWING
         if own is None or (self.low_res is not None and not own.in_space):
             raise ValueError(self._offer(first, teachers))
@@ -70,11 +69,11 @@ class KnownFrames:
         low_res = None
         if first and self.low_res is not None:
             low_res = self.low_res.to_tensor().expand(count, -1, -1, -1, -1)
-        if not self.numbers and low_res is None:
+        if not self.places and low_res is None:
             return None
         step = self.shape.frames // shape.frames
         chosen: dict[int, int] = {}
-        for place, number in enumerate(self.numbers):
+        for place, number in enumerate(self.places):
             chosen.setdefault(number // step, place)
         known = torch.tensor([frame in chosen for frame in range(shape.frames)])
         return Known(known, self._values(list(chosen.values()), shape).expand(count, -1, -1, -1, -1), low_res)
@@ -103,7 +102,7 @@ def known_frames(
     method: str | None = None,
     weight: float | None = None,
     fit: Fit = "exact",
-) -> KnownFrames | None:
+) -> GivenFrames | None:
     """What is known of the videos that `stages` make, None if nothing is.
 
     `known` maps each `Place` to a picture or a clip: a `Video`, an array (H, W, 3) or (n, H, W, 3) uint8, anything that
@@ -138,8 +137,8 @@ def known_frames(
         _expect_low_res(low_res, stages[0])
     numbers = sorted(found)
     given = np.stack([found[number] for number in numbers]) if found else np.empty((0, shape.height, shape.width, 3))
-    return KnownFrames(
-        shape=shape, numbers=tuple(numbers), pictures=given.astype(np.uint8), low_res=low_res, method=chosen
+    return GivenFrames(
+        shape=shape, places=tuple(numbers), pictures=given.astype(np.uint8), low_res=low_res, method=chosen
     )
 
 
@@ -203,7 +202,7 @@ def _method(name: str | None, weight: float | None) -> Method | None:
     if "weight" not in kind.model_fields:
         raise ValueError(f"known_weight: expected with a known_method that has one, such as reconstruction, got {name}")
     try:
-        return kind(weight=weight)
+        return Method.from_json({"type": kind.kind(), "weight": weight})
     except ValueError as error:
         raise ValueError(f"known_weight: {error}") from None
 

@@ -27,7 +27,7 @@ from zoetrope.known import Method
 from zoetrope.models.asking import conditioning_of, expect_askable
 from zoetrope.models.places import memory_told
 from zoetrope.networks import Network
-from zoetrope.schemes import Scheme
+from zoetrope.schemes import SamplingScheme
 from zoetrope.schemes.autoregressive import Autoregressive
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video, pictures, stream
@@ -35,7 +35,7 @@ from zoetrope.video import Video, pictures, stream
 if TYPE_CHECKING:
     from zoetrope.models.cascade import Cascade
 
-Source = str | os.PathLike[str] | Video
+Beginning = str | os.PathLike[str] | Video
 """A file, a folder of pictures, or a video of the first stage's size and frame rate."""
 
 
@@ -57,7 +57,7 @@ class Long(Config):
     seconds: float
     prompt: str | None = None
     negative: str | None = None
-    scheme: Scheme = Autoregressive()
+    scheme: SamplingScheme = Autoregressive()
     known: Method | None = None
     seed: NonNegativeInt = 0
     sample: NonNegativeInt = 0
@@ -66,7 +66,7 @@ class Long(Config):
     given: Annotated[dict[str, Any], Field(default_factory=dict)]
 
 
-class Footage(NamedTuple):
+class OpeningFrames(NamedTuple):
     """The frames that are known from the start.
 
     Attributes:
@@ -74,12 +74,12 @@ class Footage(NamedTuple):
         frames: how many; digest: 16 letters that identify them.
     """
 
-    source: Source | None
+    source: Beginning | None
     frames: int = 0
     digest: str = ""
 
     @classmethod
-    def of(cls, source: Source | None, shape: VideoShape) -> "Footage":
+    def of(cls, source: Beginning | None, shape: VideoShape) -> "OpeningFrames":
         """Those of a video, at the size and rate of `shape`. Raises ValueError if it cannot be read."""
         if source is None:
             return cls(None)
@@ -105,7 +105,7 @@ class LongRun:
     """
 
     film: Film
-    footage: Footage
+    footage: OpeningFrames
     made: dict[str, Any]
     network: Callable[[StageSpec], Network]
 
@@ -140,7 +140,7 @@ class LongRun:
             yield from pictures(video.read([number]))
 
 
-def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Source | None = None) -> LongRun:
+def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Beginning | None = None) -> LongRun:
     """A long video of a cascade, with its frames in `folder`, which is made when it runs.
 
     Raises ValueError, before anything is sampled: for seconds that are no whole number of frames or that the known
@@ -188,7 +188,7 @@ def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Source | No
 def pictures_of(
     cascade: "Cascade",
     wanted: Long,
-    source: Source | None,
+    source: Beginning | None,
     folder: str | Path | None,
     resume: bool,
     progress: Callable[[Made], object] | None,
@@ -211,9 +211,9 @@ def _folder(folder: str | Path | None) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def _lengths(shape: VideoShape, wanted: Long, source: Source | None) -> tuple[int, Footage]:
+def _lengths(shape: VideoShape, wanted: Long, source: Beginning | None) -> tuple[int, OpeningFrames]:
     """How many frames the first stage's video has, and those that are known."""
-    total, footage = frames_in(wanted.seconds, shape.fps), Footage.of(source, shape)
+    total, footage = frames_in(wanted.seconds, shape.fps), OpeningFrames.of(source, shape)
     if footage.frames >= total:
         raise ValueError(
             f"seconds: expected more than {footage.frames / shape.fps:g}, which the given video lasts, for all of the "
@@ -222,7 +222,7 @@ def _lengths(shape: VideoShape, wanted: Long, source: Source | None) -> tuple[in
     return total, footage
 
 
-def _pictures_of(source: Source, shape: VideoShape) -> Iterator[np.ndarray]:
+def _pictures_of(source: Beginning, shape: VideoShape) -> Iterator[np.ndarray]:
     """The pictures of a source at a size and rate."""
     if not isinstance(source, Video):
         yield from stream(source, fps=shape.fps, size=(shape.height, shape.width))
@@ -243,7 +243,7 @@ def digest_of(spec: CascadeSpec, stages: Sequence[StageSpec]) -> str:
     return hashlib.blake2b(json.dumps(description, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
-def _identity(cascade: "Cascade", stages: Sequence[StageSpec], wanted: Long, footage: Footage) -> dict[str, Any]:
+def _identity(cascade: "Cascade", stages: Sequence[StageSpec], wanted: Long, footage: OpeningFrames) -> dict[str, Any]:
     """Everything that the video depends on."""
     origins: Mapping[str, Any] = cascade.origins
     told = {name: value for name, value in wanted.to_json().items() if name not in ("memory", "until")}

@@ -2,7 +2,7 @@
 
 A network sees at most K frames in one call. A scheme cuts a long video into blocks, each a call: some frames that are
 done already, which the network observes, and the latent frames, which it makes [Harvey et al. 2022, arXiv:2205.11495].
-A scheme knows frame numbers alone. To add one, add a file with a frozen value that subclasses `Scheme`.
+A scheme knows frame numbers alone. To add one, add a file with a frozen value that subclasses `SamplingScheme`.
 """
 
 from abc import ABC, abstractmethod
@@ -15,14 +15,14 @@ from torch import Tensor
 
 from zoetrope.config import Kind
 
-Features = Callable[[int], Tensor]
+FrameFeatures = Callable[[int], Tensor]
 """Frame number -> features (D,) of that frame, which is done; how far they lie apart says how unlike frames are."""
 
 MOST_FRAMES = 2**16
 FramesMade = Annotated[int, Field(ge=1, le=MOST_FRAMES)]
 
 
-class Block(NamedTuple):
+class FrameBlock(NamedTuple):
     """One call: what the network observes, and what it makes.
 
     Attributes:
@@ -66,7 +66,7 @@ class LongVideo:
     most: int
     given: tuple[int, ...] = ()
     steps: int = 1
-    features: Features | None = None
+    features: FrameFeatures | None = None
 
     def __post_init__(self) -> None:
         for name, value in (("total", self.total), ("most", self.most), ("steps", self.steps)):
@@ -85,7 +85,7 @@ class LongVideo:
         return [frame for frame in range(self.total) if frame not in known]
 
 
-class Scheme(Kind, ABC):
+class SamplingScheme(Kind, ABC):
     """The blocks in which a long video is made; its parameters are its fields.
 
     Attributes:
@@ -97,7 +97,7 @@ class Scheme(Kind, ABC):
     step: FramesMade | None = None
 
     @abstractmethod
-    def blocks(self, video: LongVideo) -> Iterator[Block]:
+    def blocks(self, video: LongVideo) -> Iterator[FrameBlock]:
         """The blocks in order. Ask for the next one only when the frames of the last one are done.
 
         Every missing frame is finished by exactly one block, observed frames are given or finished before, and no block

@@ -5,20 +5,20 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from zoetrope.schemes import Block, LongVideo, Scheme, nearest_done, next_missing
+from zoetrope.schemes import FrameBlock, LongVideo, SamplingScheme, nearest_done, next_missing
 
 
-class Adaptive(Scheme):
+class Adaptive(SamplingScheme):
     """Observe the latest frame and, one after the other, the one most unlike those that are observed already.
 
     How unlike frames are is the distance of their features, `LongVideo.features`; the paper takes those of LPIPS. A
     place that comes into view again is thus observed as it was, however long ago that is.
     """
 
-    def blocks(self, video: LongVideo) -> Iterator[Block]:
-        """See `Scheme.blocks`. Raises ValueError without features."""
+    def blocks(self, video: LongVideo) -> Iterator[FrameBlock]:
+        """See `SamplingScheme.blocks`. Raises ValueError without features."""
         if not video.given:
-            yield Block((), tuple(range(min(video.most, video.total))))
+            yield FrameBlock((), tuple(range(min(video.most, video.total))))
         done = set(video.given or range(min(video.most, video.total)))
         if len(done) < video.total and video.features is None:
             raise ValueError(f"{self.kind()}: expected features of frames, whose distances choose, got none")
@@ -32,7 +32,7 @@ class Adaptive(Scheme):
             assert video.features is not None
             for frame in sorted(done.difference(known)):
                 known[frame] = video.features(frame).flatten().float()
-            yield Block(tuple(farthest(known, first, room)), latent)
+            yield FrameBlock(tuple(farthest(known, first, room)), latent)
             done.update(latent)
 
 

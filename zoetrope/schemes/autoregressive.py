@@ -2,23 +2,23 @@
 
 from collections.abc import Iterator
 
-from zoetrope.schemes import Block, LongVideo, Scheme, nearest_done, next_missing
+from zoetrope.schemes import FrameBlock, LongVideo, SamplingScheme, nearest_done, next_missing
 
 
-class Autoregressive(Scheme):
+class Autoregressive(SamplingScheme):
     """Observe the nearest frames that are done and make the next ones.
 
     What a video shows is remembered only as far back as one call sees.
     """
 
-    def blocks(self, video: LongVideo) -> Iterator[Block]:
-        """See `Scheme.blocks`."""
+    def blocks(self, video: LongVideo) -> Iterator[FrameBlock]:
+        """See `SamplingScheme.blocks`."""
         if not video.given:
-            yield Block((), tuple(range(min(video.most, video.total))))
+            yield FrameBlock((), tuple(range(min(video.most, video.total))))
         done = set(video.given or range(min(video.most, video.total)))
         while len(done) < video.total:
             step = self.made(video)
             room = video.most - step
             latent = next_missing(done, video.total, step, room)
-            yield Block(tuple(nearest_done(done, latent, room)), latent)
+            yield FrameBlock(tuple(nearest_done(done, latent, room)), latent)
             done.update(latent)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Literal
 
-from zoetrope.schemes import Block, LongVideo, Scheme, spread
+from zoetrope.schemes import FrameBlock, LongVideo, SamplingScheme, spread
 
 
-class Hierarchy(Scheme):
+class Hierarchy(SamplingScheme):
     """The first level spreads frames evenly up to the end of the video, each other level makes some between.
 
     A block observes the frames between its own, the nearest after them, at most half of the rest, and the nearest
@@ -18,11 +18,11 @@ class Hierarchy(Scheme):
 
     levels: Literal[2, 3] = 2
 
-    def blocks(self, video: LongVideo) -> Iterator[Block]:
-        """See `Scheme.blocks`."""
+    def blocks(self, video: LongVideo) -> Iterator[FrameBlock]:
+        """See `SamplingScheme.blocks`."""
         if not video.given:
             first = _evenly(video.total, video.most)
-            yield Block((), first)
+            yield FrameBlock((), first)
             video = LongVideo(total=video.total, most=video.most, given=first)
         done = set(video.given)
         if len(done) < video.total:
@@ -46,13 +46,13 @@ class Hierarchy(Scheme):
         widest = (video.total - len(video.given)) / max(1, self.made(video, context=2) - 1)
         return max(1, int(widest ** ((self.levels - level) / (self.levels - 1))))
 
-    def _ahead(self, video: LongVideo, tail: range) -> Block:
+    def _ahead(self, video: LongVideo, tail: range) -> FrameBlock:
         """The first level: frames up to the end of the video, given known ones from all over what is given."""
         step = self.made(video, context=2)
         observed = [video.given[place] for place in spread(len(video.given), video.most - step)]
-        return Block(tuple(observed), tuple(tail[place] for place in spread(len(tail), step)))
+        return FrameBlock(tuple(observed), tuple(tail[place] for place in spread(len(tail), step)))
 
-    def _between(self, video: LongVideo, done: set[int], place: int, apart: int) -> Block:
+    def _between(self, video: LongVideo, done: set[int], place: int, apart: int) -> FrameBlock:
         """A block from frame number `place` on; it makes fewer frames where too many lie between them."""
         for step in range(self.made(video, context=2), 0, -1):
             latent = _missing_from(place, apart, step, done, video.total)
@@ -63,7 +63,7 @@ class Hierarchy(Scheme):
         after = [frame for frame in range(latent[-1] + 1, video.total) if frame in done]
         observed = inside + after[: (room - len(inside)) // 2]
         before = [frame for frame in range(latent[0] - 1, -1, -1) if frame in done]
-        return Block(tuple(observed + before[: room - len(observed)]), tuple(latent))
+        return FrameBlock(tuple(observed + before[: room - len(observed)]), tuple(latent))
 
 
 def _evenly(total: int, most: int) -> tuple[int, ...]:

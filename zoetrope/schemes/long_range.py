@@ -2,21 +2,21 @@
 
 from collections.abc import Iterator
 
-from zoetrope.schemes import Block, LongVideo, Scheme, nearest_done, next_missing
+from zoetrope.schemes import FrameBlock, LongVideo, SamplingScheme, nearest_done, next_missing
 
 
-class LongRange(Scheme):
+class LongRange(SamplingScheme):
     """Half of the observed frames are the nearest ones, the others the last of the given ones.
 
-    Without given frames those of the first block take their part. What lasts for the whole video is thus never
-    forgotten.
+    Without given frames those of the first block take their part. What lasts for the whole video is thus not lost,
+    however long the video is.
     """
 
-    def blocks(self, video: LongVideo) -> Iterator[Block]:
-        """See `Scheme.blocks`."""
+    def blocks(self, video: LongVideo) -> Iterator[FrameBlock]:
+        """See `SamplingScheme.blocks`."""
         old = video.given or tuple(range(min(video.most, video.total)))
         if not video.given:
-            yield Block((), old)
+            yield FrameBlock((), old)
         done = set(old)
         while len(done) < video.total:
             step = self.made(video, context=2)
@@ -27,5 +27,5 @@ class LongRange(Scheme):
                 if len(observed) == room:
                     break
                 observed.add(frame)
-            yield Block(tuple(sorted(observed)), latent)
+            yield FrameBlock(tuple(sorted(observed)), latent)
             done.update(latent)

@@ -8,10 +8,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from zoetrope.schemes import Block, LongVideo, Scheme, nearest_done
+from zoetrope.schemes import FrameBlock, LongVideo, SamplingScheme, nearest_done
 
 
-class Pyramid(Scheme):
+class Pyramid(SamplingScheme):
     """Every frame starts some sampling steps after the one before it; a block is the steps between two starts.
 
     After each block the nearest frame is finished and leaves the window, and a frame of pure noise enters it. The rest
@@ -25,8 +25,8 @@ class Pyramid(Scheme):
 
     delay: Annotated[int, Field(ge=1, le=2**20)] | None = None
 
-    def blocks(self, video: LongVideo) -> Iterator[Block]:
-        """See `Scheme.blocks`."""
+    def blocks(self, video: LongVideo) -> Iterator[FrameBlock]:
+        """See `SamplingScheme.blocks`."""
         missing, done = video.missing, set(video.given)
         if not missing:
             return
@@ -36,7 +36,7 @@ class Pyramid(Scheme):
             window = range(max(0, number - width + 1), min(number + 1, len(missing)))
             latent = tuple(missing[own] for own in window)
             starts = [(number - own) * delay for own in window]
-            block = Block(
+            block = FrameBlock(
                 tuple(nearest_done(done, latent, video.most - width)),
                 latent,
                 tuple(tuple(min(start + step, video.steps) for start in starts) for step in range(delay + 1)),

@@ -20,7 +20,7 @@ from zoetrope.known.learnt import Learnt
 from zoetrope.networks import Network, NetworkConfig
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ddim import DDIM
-from zoetrope.schemes import LongVideo, Scheme
+from zoetrope.schemes import LongVideo, SamplingScheme
 from zoetrope.shapes import VideoShape, Window
 
 FPS, RHO, SHARED = 8, 0.9, 0.5
@@ -64,7 +64,7 @@ class Gaussian(Network):
 
 
 def rollout(
-    folder: Path, law: Literal["ar1", "shared"], scheme: Scheme, total: int, *, most: int = 8, steps: int = 32,
+    folder: Path, law: Literal["ar1", "shared"], scheme: SamplingScheme, total: int, *, most: int = 8, steps: int = 32,
     sampler: Sampler | None = None,
 ) -> Rollout:  # fmt: skip
     """A roll-out of such a video, one channel for a unit of noise in each frame."""
@@ -95,7 +95,7 @@ def made_covariance(own: Rollout) -> Tensor:
     return answers.T @ answers
 
 
-def exact_covariance(law: str, scheme: Scheme, video: LongVideo) -> Tensor:
+def exact_covariance(law: str, scheme: SamplingScheme, video: LongVideo) -> Tensor:
     """That of exact conditional draws, block after block; for schemes whose blocks make frames in one go."""
     found = torch.zeros(video.total, video.total, dtype=torch.float64)
     done: list[int] = []

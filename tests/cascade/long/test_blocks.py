@@ -19,7 +19,7 @@ from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.heun import Heun
 from zoetrope.samplers.stochastic import Stochastic
-from zoetrope.schemes import LongVideo, Scheme
+from zoetrope.schemes import LongVideo, SamplingScheme
 from zoetrope.schemes.adaptive import Adaptive
 from zoetrope.schemes.autoregressive import Autoregressive
 from zoetrope.schemes.hierarchy import Hierarchy
@@ -27,7 +27,12 @@ from zoetrope.schemes.long_range import LongRange
 from zoetrope.schemes.pyramid import Pyramid, places
 
 T = 40
-IN_ONE_GO: list[Scheme] = [Autoregressive(step=4), LongRange(step=4), Hierarchy(step=4), Hierarchy(step=4, levels=3)]
+IN_ONE_GO: list[SamplingScheme] = [
+    Autoregressive(step=4),
+    LongRange(step=4),
+    Hierarchy(step=4),
+    Hierarchy(step=4, levels=3),
+]
 
 
 def true(law: str) -> torch.Tensor:
@@ -35,7 +40,7 @@ def true(law: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("scheme", [*IN_ONE_GO, Adaptive(step=4), Pyramid(step=4)], ids=repr)
-def test_every_scheme_reaches_the_law_of_an_autoregression(tmp_path: Path, scheme: Scheme) -> None:
+def test_every_scheme_reaches_the_law_of_an_autoregression(tmp_path: Path, scheme: SamplingScheme) -> None:
     """Each frame depends on its neighbours alone, and every block is given neighbours: the error is the sampler's.
 
     That of DDIM on 8 such frames in one go is 0.10 with 32 steps and 0.027 with 128; it halves with twice the steps.
@@ -51,7 +56,7 @@ def test_every_scheme_reaches_the_law_of_an_autoregression(tmp_path: Path, schem
 @pytest.mark.parametrize("scheme", IN_ONE_GO, ids=repr)
 @pytest.mark.parametrize("law", ["ar1", "shared"])
 def test_blocks_are_draws_given_what_the_scheme_observes(
-    tmp_path: Path, scheme: Scheme, law: Literal["ar1", "shared"]
+    tmp_path: Path, scheme: SamplingScheme, law: Literal["ar1", "shared"]
 ) -> None:
     expected = exact_covariance(law, scheme, LongVideo(total=T, most=8))
     assert error(made_covariance(rollout(tmp_path, law, scheme, T, steps=256)), expected) < 0.02
@@ -86,7 +91,7 @@ def test_a_rolling_window_is_the_whole_video_with_shifted_levels(tmp_path: Path,
     assert error(found, whole.T @ whole) < 2e-3
 
 
-def ordinary(folder: Path, scheme: Scheme, sampler: Sampler, total: int = 20) -> Rollout:
+def ordinary(folder: Path, scheme: SamplingScheme, sampler: Sampler, total: int = 20) -> Rollout:
     """A roll-out of three channels with ordinary noise."""
     folder.mkdir(exist_ok=True)
     own = rollout(folder, "ar1", scheme, total, steps=6, sampler=sampler)
@@ -108,7 +113,7 @@ def run(own: Rollout, most: int | None = None) -> int:
 
 
 @pytest.mark.parametrize("scheme", [*IN_ONE_GO, Adaptive(), Pyramid(delay=2)], ids=repr)
-def test_killed_after_every_block_the_video_is_the_same(tmp_path: Path, scheme: Scheme) -> None:
+def test_killed_after_every_block_the_video_is_the_same(tmp_path: Path, scheme: SamplingScheme) -> None:
     whole, parts = (ordinary(tmp_path / name, scheme, Ancestral(gamma=0.5)) for name in ("whole", "parts"))
     blocks = run(whole)
     assert sum(run(parts, most=1) for _ in range(blocks)) == blocks and run(parts) == 0

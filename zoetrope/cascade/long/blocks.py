@@ -18,14 +18,14 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.known import Known
 from zoetrope.networks import Network
-from zoetrope.schemes import Block, LongVideo, Scheme
+from zoetrope.schemes import FrameBlock, LongVideo, SamplingScheme
 from zoetrope.schemes.adaptive import small_pixels
 from zoetrope.shapes import VideoShape, Window, expect_shape
 
 BEYOND = 2  # levels beyond those of a part of a sampling; samplers look at most so far ahead
 
 
-class Piece(NamedTuple):
+class FinishedBlock(NamedTuple):
     """One finished block of a stage, or window.
 
     Attributes:
@@ -53,7 +53,7 @@ class Rollout:
     stage: StageSpec
     given: Conditioning
     draw: Draw
-    scheme: Scheme
+    scheme: SamplingScheme
     frames: Frames
     known: tuple[int, ...] = ()
 
@@ -90,7 +90,7 @@ class Rollout:
                 ) from None
         return count
 
-    def _expect_method(self, block: Block) -> None:
+    def _expect_method(self, block: FrameBlock) -> None:
         method, where = self.stage.sampling.known, f"stage {self.stage.name!r}"
         if method is None:
             raise ValueError(
@@ -111,8 +111,8 @@ class Rollout:
                 f"network of stage {self.stage.name!r} mixes neighbours in time; expected autoregressive or pyramid"
             )
 
-    def run(self, load: Callable[[], Network], journal: Journal) -> Iterator[Piece]:
-        """Make the blocks that the journal does not have yet; one Piece after each of them. `load` gives the network.
+    def run(self, load: Callable[[], Network], journal: Journal) -> Iterator[FinishedBlock]:
+        """Make the blocks that the journal does not have yet, and yield after each. `load` gives the network.
 
         Raises what `check` raises, and OSError where the disk is full; what the journal has stays.
         """
@@ -125,9 +125,9 @@ class Rollout:
                 continue
             state = self._make(network, block, journal.state(self.stage.name))
             journal.finish(self.stage.name, number, state)
-            yield Piece(number, total)
+            yield FinishedBlock(number, total)
 
-    def _make(self, network: Network, block: Block, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _make(self, network: Network, block: FrameBlock, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Sample a block, store the frames that it finishes, and return the z of the others, by number."""
         stage, draw = on_frames(self.stage, len(block.frames)), self._draw(block)
         times = torch.tensor([block.frames], dtype=torch.float64) / self.frames.shape.fps
@@ -143,7 +143,7 @@ class Rollout:
         rest = [own for own in block.latent if own not in finished]
         return {str(own): z[0, :, block.frames.index(own)] for own in rest}
 
-    def _draw(self, block: Block) -> Draw:
+    def _draw(self, block: FrameBlock) -> Draw:
         """The draw of a block: its known frames, and noise by the number of a frame in the long video."""
         numbers = block.frames
         known = None
@@ -186,7 +186,7 @@ def numbered_noise(
 
 
 def _partly(
-    stage: StageSpec, network: Network, given: Conditioning, draw: Draw, block: Block, state: dict[str, Tensor]
+    stage: StageSpec, network: Network, given: Conditioning, draw: Draw, block: FrameBlock, state: dict[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """x_hat and z, (1, C, F, H, W), after the steps of a block whose frames are at places of their own."""
     assert block.places is not None
@@ -218,7 +218,7 @@ def _partly(
     return last.x_hat, last.z
 
 
-def _levels(stage: StageSpec, draw: Draw, block: Block, row: tuple[int, ...]) -> NoiseLevel:
+def _levels(stage: StageSpec, draw: Draw, block: FrameBlock, row: tuple[int, ...]) -> NoiseLevel:
     """The level of each frame, (B, F), with the latent frames at these places of the sampling."""
     ladder = sampling_levels(stage, draw)
     clean = NoiseLevel.clean(len(draw.samples), device=draw.device)

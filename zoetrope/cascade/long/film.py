@@ -20,7 +20,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.upscaling import enlarged
 from zoetrope.conditioning import Conditioning
 from zoetrope.networks import Network
-from zoetrope.schemes import Scheme
+from zoetrope.schemes import SamplingScheme
 from zoetrope.shapes import VideoShape
 
 GIVEN = "given"  # the journal's name for the frames that are known from the start
@@ -64,7 +64,7 @@ class Film:
 
     stages: Sequence[StageSpec]
     frames: int
-    scheme: Scheme
+    scheme: SamplingScheme
     draw: Draw
     conditioning: Callable[[StageSpec], Conditioning]
     folder: Path

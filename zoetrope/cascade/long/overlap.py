@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.finite import expect_finite
-from zoetrope.cascade.long.blocks import Piece, numbered_noise
+from zoetrope.cascade.long.blocks import FinishedBlock, numbered_noise
 from zoetrope.cascade.long.frames import Frames
 from zoetrope.cascade.long.journal import Journal
 from zoetrope.cascade.sample import Draw, stage_video
@@ -82,8 +82,8 @@ class Enlarging:
             return exact_spans(total, length, math.ceil(halo / unit) * unit)
         return fading_spans(total, length, math.ceil(length / FADED / unit) * unit)
 
-    def run(self, load: Callable[[], Network], journal: Journal) -> Iterator[Piece]:
-        """Make the windows that the journal does not have yet; one Piece after each of them. `load` gives the network.
+    def run(self, load: Callable[[], Network], journal: Journal) -> Iterator[FinishedBlock]:
+        """Make the windows that the journal does not have yet, and yield after each. `load` gives the network.
 
         Raises OSError where the disk is full; what the journal has stays.
         """
@@ -104,7 +104,7 @@ class Enlarging:
             self.made.write(span.kept[:keep], video[:, :keep])
             journal.finish(self.stage.name, number, {"faded": video[:, keep:]} if span.faded else None)
             del video
-            yield Piece(number, len(spans))
+            yield FinishedBlock(number, len(spans))
 
     def _on(self, frames: int) -> StageSpec:
         assert self.stage.source is not None
