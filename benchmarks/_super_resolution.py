@@ -135,11 +135,11 @@ class Cascades:
         every = [stage.schedule(t.expand(1)) for t in times]
         first = next(i for i, level in enumerate(every) if level.logsnr.item() >= REGENERATED)
         levels, steps = every[first:], stage.sampling.steps
-        both, step = denoiser(call, stage.prediction), per_step(levels, range(first, steps))
+        both, step_at = denoiser(call, stage.prediction), per_step(levels, range(first, steps))
 
         def guided(z: Tensor, level: NoiseLevel) -> Tensor:
             answers = both(torch.cat([z, z]), level.repeated(2)).chunk(2)
-            return combined(answers, stage.sampling.guidance.shares(int(step(level)), steps))
+            return combined(answers, stage.sampling.guidance.shares(int(step_at(level)), steps))
 
         denoise = statically_thresholded(guided)
 

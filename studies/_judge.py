@@ -15,7 +15,7 @@ from zoetrope.data.toybox.render import render
 from zoetrope.data.toybox.scene import scene
 from zoetrope.data.toybox.vocabulary import COLOURS, FLAT_SHAPES, MOTIONS
 from zoetrope.metrics.flicker import flicker
-from zoetrope.metrics.psnr import decibels, squared_error
+from zoetrope.metrics.psnr import decibels, squared_error_of_frames
 from zoetrope.metrics.recogniser import recognise
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
@@ -76,7 +76,7 @@ def restored(made: Tensor, truth: Tensor) -> Columns:
     made = made.clamp(-1, 1)
     shift = (made.mean((2, 3, 4)) - truth.mean((2, 3, 4))).abs().mean(1) * 127.5
     return {
-        "psnr": decibels(squared_error(made, truth).mean(1)).tolist(),
+        "psnr": decibels(squared_error_of_frames(made, truth).mean(1)).tolist(),
         "flicker": (100 * flicker(made, truth)).tolist(),
         "shift": shift.tolist(),
     }

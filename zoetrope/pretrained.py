@@ -18,7 +18,7 @@ REVISIONS = {"google/t5-v1_1-xxl": "refs/pr/2"}
 _MOST, _MOST_LAYERS = 10_000_000, 1000  # of any number in a config.json, and of layers
 
 
-def find(model: str, revision: str | None = None) -> Path:
+def find_folder(model: str, revision: str | None = None) -> Path:
     """The folder of a model: a local one, or that of a hub id, downloaded once (never its pickled weights).
 
     Raises ValueError, in one line, if there is no such folder and the hub cannot give it.
@@ -75,7 +75,7 @@ def read(
     Raises ValueError if its features have not this `width`, or if the folder holds no safetensors weights, or not all:
     a pickle can run any code and is never read, and code that the folder brings along is never run.
     """
-    expect_dtype(dtype)
+    expect_encoder_dtype(dtype)
     expect_usable(folder)
     with reading(folder):
         config = kind.config_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -141,7 +141,7 @@ def reading(folder: Path) -> Iterator[None]:
         raise ValueError(f"{folder}: cannot be read: {message or type(error).__name__}") from error
 
 
-def expect_dtype(dtype: torch.dtype) -> None:
+def expect_encoder_dtype(dtype: torch.dtype) -> None:
     """Raise ValueError unless encoders compute in this type."""
     if dtype not in (torch.float32, torch.bfloat16):
         raise ValueError(f"dtype: expected float32 or bfloat16, got {str(dtype).removeprefix('torch.')}")

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from zoetrope.metrics.psnr import decibels, psnr, squared_error
+from zoetrope.metrics.psnr import decibels, psnr, squared_error_of_frames
 
 
 def test_a_known_error_has_its_decibels() -> None:
@@ -24,7 +24,7 @@ def test_a_clip_is_not_exact_because_a_frame_is() -> None:
     truth = torch.zeros(1, 3, 2, 4, 4)
     made = truth.clone()
     made[:, :, 1] = 0.1
-    assert decibels(squared_error(made, truth).mean()).item() == pytest.approx(10 * math.log10(4 / 0.005))
+    assert decibels(squared_error_of_frames(made, truth).mean()).item() == pytest.approx(10 * math.log10(4 / 0.005))
 
 
 def test_the_range_is_that_of_the_data() -> None:

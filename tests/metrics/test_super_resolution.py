@@ -11,7 +11,7 @@ from zoetrope.data.toybox.held_out import held_out, held_out_script
 from zoetrope.data.toybox.scene import is_held_out
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.metrics.features import FeatureNetwork
-from zoetrope.metrics.super_resolution import Fidelity, StageFidelity, TrueVideo, blend, compare, plain
+from zoetrope.metrics.super_resolution import Fidelity, StageFidelity, TrueVideo, compare, interpolated, plain
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 from zoetrope.video.resample import degrade
@@ -57,7 +57,7 @@ def test_a_stage_without_a_source_has_nothing_to_beat() -> None:
 
 def test_blending_meets_the_given_frames_and_steady_changes() -> None:
     steady = torch.linspace(0, 1, 13)[None, None, :, None, None].expand(1, 3, 13, 12, 20)
-    made = blend(steady[:, :, :12:3], 12)
+    made = interpolated(steady[:, :, :12:3], 12)
     torch.testing.assert_close(made[:, :, :10], steady[:, :, :10])
     assert torch.equal(made[:, :, 9:], steady[:, :, 9:10].expand(1, 3, 3, 12, 20))
 

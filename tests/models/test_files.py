@@ -9,7 +9,7 @@ import pytest
 from conftest import make_pipe
 
 from zoetrope import Cascade
-from zoetrope.models.files import LARGEST, inside, read_card, read_json
+from zoetrope.models.files import LARGEST, inside, read_card, read_json_of
 from zoetrope.models.folder import FILE, WEIGHTS, read_spec
 from zoetrope.models.opening import open_model
 from zoetrope.models.runs import read_run
@@ -101,7 +101,7 @@ def test_descriptions_are_bounded(tmp_path: Path, content: str | bytes, message:
     for name in (FILE, "run.json"):
         (tmp_path / "model" / name).write_bytes(content.encode() if isinstance(content, str) else content)
         with pytest.raises(ValueError, match=rf"{name}: {message}"):
-            read_json(tmp_path / "model", name)
+            read_json_of(tmp_path / "model", name)
     with pytest.raises(ValueError, match=message):
         read_spec(tmp_path / "model")
     with pytest.raises(ValueError, match="not a run that can be read"):
@@ -111,7 +111,7 @@ def test_descriptions_are_bounded(tmp_path: Path, content: str | bytes, message:
 def test_files_that_are_not_there_yet_have_a_path(tmp_path: Path) -> None:
     assert inside(tmp_path, "a/b") == tmp_path / "a/b" and read_card(tmp_path) == ""
     with pytest.raises(ValueError, match=r"cascade.json: cannot be read \(No such file"):
-        read_json(tmp_path, FILE)
+        read_json_of(tmp_path, FILE)
 
 
 def run_folder(folder: Path, *examples: str) -> None:

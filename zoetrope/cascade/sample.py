@@ -12,7 +12,7 @@ from torch import Tensor
 from zoetrope.cascade.execution.call import Calls
 from zoetrope.cascade.execution.cost import differentiates
 from zoetrope.cascade.execution.layout import Layout, layout_here
-from zoetrope.cascade.execution.run import denoiser
+from zoetrope.cascade.execution.run import denoiser_of
 from zoetrope.cascade.execution.tiles import Tile, one_by_one
 from zoetrope.cascade.noise import Scheme, window_noise
 from zoetrope.cascade.spec import StageSpec
@@ -197,7 +197,7 @@ def _denoiser(
     """The denoiser of the whole batch, or of each of its videos, which knows the known frames."""
 
     def of(given: Conditioning, video: Tensor | None, draw: Draw) -> Denoise:
-        denoise = denoiser(calls_of(stage, network, given, video, draw), layout)
+        denoise = denoiser_of(calls_of(stage, network, given, video, draw), layout)
         if stage.sampling.known is None or draw.known is None:
             return denoise
         noise, levels = partial(_noise_of_frames, stage, draw), sampling_levels(stage, draw)

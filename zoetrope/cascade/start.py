@@ -109,7 +109,7 @@ def read_start(
     legal shapes, the nearest of them and the remedies.
     """
     stages = entries(spec, after, until)
-    info, own = described(path, None if after is None else stages[0])
+    info, own = probed(path, None if after is None else stages[0])
     stage = _chosen(stages, own, named=after is not None, fit=fit)
     if stage is None or (fit == "exact" and round(info.seconds * stage.shape.fps) != stage.shape.frames):
         raise ValueError(f"{path}: {_expected(stages, own)}")
@@ -122,7 +122,7 @@ def read_start(
     return Footage(stage, video, own, info.seconds)
 
 
-def described(path: str | Path, stage: StageSpec | None) -> tuple[Info, VideoShape]:
+def probed(path: str | Path, stage: StageSpec | None) -> tuple[Info, VideoShape]:
     """A file's info and grid; an image sequence without a frame rate takes that of the stage.
 
     Raises ValueError for a single picture, and for a sequence without a frame rate if no stage is named.
@@ -143,7 +143,7 @@ def shape_of(video: Video) -> VideoShape:
     return VideoShape(frames=frames, height=height, width=width, fps=video.fps)
 
 
-def nearest(stages: Sequence[StageSpec], own: VideoShape) -> StageSpec:
+def nearest_stage(stages: Sequence[StageSpec], own: VideoShape) -> StageSpec:
     """The stage nearest to a video, in doublings of height, width and frame rate; of equally near ones the last."""
 
     def distance(stage: StageSpec) -> float:
@@ -167,13 +167,13 @@ def _chosen(stages: Sequence[StageSpec], own: VideoShape, *, named: bool, fit: F
         fitting = [stage for stage in fitting if stage.shape.fps <= own.fps * (1 + SAME_RATE)]
     if fitting:
         return fitting[-1]
-    return nearest(stages, own) if fit == "crop" else None
+    return nearest_stage(stages, own) if fit == "crop" else None
 
 
 def _expected(stages: Sequence[StageSpec], own: VideoShape) -> str:
     """The message: which shapes are legal, which one was given, the nearest, and the remedies."""
     legal = ", or ".join(f"{stage.shape} (what {stage.name} makes)" for stage in stages)
-    near = nearest(stages, own).shape
+    near = nearest_stage(stages, own).shape
     which = "" if len(stages) == 1 else f"; the nearest is {near}"
     mends = []
     if _size(near) != _size(own):

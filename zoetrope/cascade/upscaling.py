@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
-from zoetrope.cascade.start import SAME_RATE, nearest
+from zoetrope.cascade.start import SAME_RATE, nearest_stage
 from zoetrope.config import unknown
 from zoetrope.shapes import VideoShape
 
@@ -125,7 +125,7 @@ def _entry(stages: Sequence[StageSpec], own: VideoShape, fit: UpscalingFit) -> S
     if same:
         slower = [stage for stage in same if stage.shape.fps <= own.fps * (1 + SAME_RATE)]
         return (slower or same[:1])[-1]
-    return None if fit == "exact" else nearest(stages, own)
+    return None if fit == "exact" else nearest_stage(stages, own)
 
 
 def _nothing(spec: CascadeSpec, after: str | None, until: str | None, temporal: bool) -> str:
@@ -141,7 +141,7 @@ def _expected(stages: Sequence[StageSpec], own: VideoShape) -> str:
     """The message: which sizes are legal, which one was given, the nearest, and the remedies."""
     sizes = dict.fromkeys(f"{stage.shape.height}x{stage.shape.width}" for stage in stages)
     legal = " or ".join(f"{size} (what {_makers(stages, size)})" for size in sizes)
-    near = nearest(stages, own).shape
+    near = nearest_stage(stages, own).shape
     which = f"; the nearest is {near.height}x{near.width}" if len(sizes) > 1 else ""
     mends = f"; --fit crop resizes and crops it to {near.height}x{near.width}, --fit own enlarges it as it is"
     return f"expected a size of {legal}, got {own.height}x{own.width}{which}{mends}"

@@ -148,7 +148,7 @@ def _prepared(
     talk: Talk, wish: Wish, model: list[str] | None, asked: SamplingOptions, memory: int | None
 ) -> tuple[UpscalingJob, dict[str, Any]]:
     """The job, and a summary of its input file. Raises ValueError if it is impossible."""
-    from zoetrope.cascade.start import described
+    from zoetrope.cascade.start import probed
     from zoetrope.cascade.upscaling import fit_named, upscaling
     from zoetrope.commands._outputs import Outputs, StageOutputs
     from zoetrope.video import expected_frames
@@ -156,7 +156,7 @@ def _prepared(
     source, caption, after, fit = wish.source, wish.caption, wish.after, fit_named(wish.fit)
     found = opened(model, asked)
     spec = found.spec if caption is not None else _unguided(found.spec)
-    info, own = described(source, None if after is None else spec.stage(after))
+    info, own = probed(source, None if after is None else spec.stage(after))
     try:
         how = upscaling(spec, own, after=after, until=wish.until, fit=fit, add_frames=wish.add_frames)
     except ValueError as error:

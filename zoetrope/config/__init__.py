@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_serializer, m
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from zoetrope.config.errors import explain, nearest, otherwise, shown, unknown
-from zoetrope.config.foreign import expect_no_clash, find, only, trusting
+from zoetrope.config.foreign import expect_no_clash, find_class, only, trusting
 from zoetrope.config.strict_json import parse_json
 
 __all__ = ["Config", "Kind", "explain", "overridden", "override", "parse_json", "shown", "unknown"]
@@ -80,14 +80,14 @@ class Kind(Config):
 
     @classmethod
     def named(cls, name: str) -> type[Self]:
-        """The implementation in the file `name`.py, or that of another package: see `zoetrope.config.foreign.find`.
+        """The implementation in the file `name`.py, or that of another package; see `zoetrope.config.foreign`.
 
         Raises ValueError, with the nearest name, if there is none, and for a package that is not trusted.
         """
         if name in cls.names():
             expect_no_clash(name, f"{cls.folder}.{name}")
             return only(importlib.import_module(f"{cls.folder}.{name}"), cls)
-        found = find(name, cls, cls.folder.partition(".")[0]) if isinstance(name, str) else None
+        found = find_class(name, cls, cls.folder.partition(".")[0]) if isinstance(name, str) else None
         if found is None:
             words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__).lower()
             raise ValueError(unknown(words, name, cls.names()))

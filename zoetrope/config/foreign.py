@@ -52,7 +52,7 @@ def running_a_program() -> Iterator[None]:
         _trusted.reset(token)
 
 
-def find(name: str, base: type[T], root: str) -> type[T] | None:
+def find_class(name: str, base: type[T], root: str) -> type[T] | None:
     """The implementation of `base` with a dotted name or entry point; None if `name` is neither.
 
     A dotted name is that of a class, or of a module with a single implementation. `root` is the package that names its

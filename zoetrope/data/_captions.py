@@ -15,7 +15,7 @@ _MEANT = {
 }
 
 
-def one_line(text: str) -> str:
+def single_spaced(text: str) -> str:
     """A caption with every run of whitespace and line separators replaced by one blank; "" if there is nothing else.
 
     Raises ValueError, a reason that follows the name of the text, for characters that cannot be stored or printed.
@@ -55,7 +55,7 @@ def caption_of(content: bytes, as_json: bool) -> str:
     text = decoded(content)
     if as_json:
         text = string_in(object_in(text), "text")
-    return one_line(text)
+    return single_spaced(text)
 
 
 def object_in(text: str) -> dict[str, object]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zoetrope.config import unknown
-from zoetrope.data._captions import one_line, read_caption, string_in
+from zoetrope.data._captions import read_caption, single_spaced, string_in
 from zoetrope.data._files import FileState, Names, files_of
 from zoetrope.data._metadata import NAMES, MetadataRow, rows
 from zoetrope.data._unused import Dropped
@@ -124,7 +124,7 @@ class _Metadata:
         if missing is not None:
             raise missing
         try:
-            text = one_line(text)
+            text = single_spaced(text)
         except ValueError as error:
             raise ValueError(f"its text for {given!r} {error}") from None
         if not text:

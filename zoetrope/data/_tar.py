@@ -22,7 +22,7 @@ from filelock import FileLock
 from pydantic import model_validator
 
 from zoetrope.config import Config
-from zoetrope.data._captions import LONGEST, caption_of, one_line
+from zoetrope.data._captions import LONGEST, caption_of, single_spaced
 from zoetrope.data._files import FileState
 from zoetrope.data._listing import IMAGES, VIDEOS
 from zoetrope.data._unused import Dropped
@@ -70,7 +70,7 @@ class Index(Config):
         for sample in self.samples:
             if not 0 <= sample.offset <= sample.offset + sample.size <= self.size:
                 raise ValueError(f"{sample.name}: expected to lie within {self.size} bytes")
-            if sample.text != one_line(sample.text):
+            if sample.text != single_spaced(sample.text):
                 raise ValueError(f"{sample.name}: expected a caption on one line")
         return self
 

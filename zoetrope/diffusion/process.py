@@ -64,13 +64,13 @@ def renoise(
 ) -> Tensor:
     """z_t ~ q(z_t | z_s): add exactly the noise that separates the two levels, (B, ...); `into` as for `by_frames`."""
     kept, std = ratio(level_t.alpha, level_s.alpha), transition_variance(level_s, level_t).sqrt()
-    return combined(kept, z_s, std, eps, into=into)
+    return blend_by_frames(kept, z_s, std, eps, into=into)
 
 
 def onward(z: Tensor, x_hat: Tensor, level_t: NoiseLevel, level_s: NoiseLevel, *, into: Tensor | None = None) -> Tensor:
     """The DDIM step, z_s = alpha_s x_hat + sigma_s eps_hat (B, ...), with the eps_hat implied by z_t and x_hat."""
     kept = ratio(level_s.sigma, level_t.sigma)
-    return combined(kept, z, level_s.alpha - kept * level_t.alpha, x_hat, into=into)
+    return blend_by_frames(kept, z, level_s.alpha - kept * level_t.alpha, x_hat, into=into)
 
 
 def posterior(z_t: Tensor, x: Tensor, level_s: NoiseLevel, level_t: NoiseLevel) -> tuple[Tensor, Tensor]:
@@ -81,9 +81,9 @@ def posterior(z_t: Tensor, x: Tensor, level_s: NoiseLevel, level_t: NoiseLevel) 
     change = -logsnr_change(level_t, level_s)
     r, one_minus_r = torch.exp(change), -torch.expm1(change)
     z_share, x_share = r * level_s.alpha / level_t.alpha, one_minus_r * level_s.alpha
-    return combined(z_share, z_t, x_share, x), one_minus_r * level_s.sigma**2
+    return blend_by_frames(z_share, z_t, x_share, x), one_minus_r * level_s.sigma**2
 
 
-def combined(a: Tensor, x: Tensor, b: Tensor, y: Tensor, *, into: Tensor | None = None) -> Tensor:
+def blend_by_frames(a: Tensor, x: Tensor, b: Tensor, y: Tensor, *, into: Tensor | None = None) -> Tensor:
     """a x + b y of videos (B, C, F, H, W) for coefficients a and b, (B,) or (B, F), a few frames at a time."""
     return by_frames(lambda x, y, a, b: blend(a, x, b, y), x, y, shares=(a, b), into=into)

@@ -12,7 +12,7 @@ def choose(names: Sequence[str], extractors: Mapping[str, Extractor]) -> list[Me
     """The measures of these names, each with its network from `extractors`, by kind, if it is there.
 
     A name in brackets says which network; without, a measure that takes several kinds is taken with each that is there.
-    A measure of another package has a dotted name, see `zoetrope.config.foreign.find`.
+    A measure of another package has a dotted name, see `zoetrope.config.foreign.find_class`.
     Raises ValueError, with the nearest name, for what is unknown, and for a network that the measure does not take.
     """
     found: list[Measure] = []

@@ -11,10 +11,10 @@ def psnr(made: Tensor, truth: Tensor, data_range: float = RANGE) -> Tensor:
 
     `data_range` is the distance from black to white. Raises ValueError for videos of different shapes.
     """
-    return decibels(squared_error(made, truth), data_range)
+    return decibels(squared_error_of_frames(made, truth), data_range)
 
 
-def squared_error(made: Tensor, truth: Tensor) -> Tensor:
+def squared_error_of_frames(made: Tensor, truth: Tensor) -> Tensor:
     """The mean squared error (B, F) of every frame of two videos (B, C, F, H, W), over channels and pixels, float64.
 
     A clip's PSNR is `decibels` of the mean over its frames: a mean of decibels would say infinity of a clip as soon

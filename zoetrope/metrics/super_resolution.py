@@ -14,7 +14,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.config import Config
 from zoetrope.metrics.features import FeatureNetwork, frame_distances
 from zoetrope.metrics.flicker import flicker
-from zoetrope.metrics.psnr import decibels, squared_error
+from zoetrope.metrics.psnr import decibels, squared_error_of_frames
 from zoetrope.metrics.ssim import ssim
 from zoetrope.shapes import VideoShape
 from zoetrope.video.resample import resize
@@ -101,7 +101,7 @@ def compare(made: Tensor, truth: TrueVideo, source: VideoShape) -> StageFidelity
     Raises ValueError for videos of different shapes, and for frames that are smaller than the window of `ssim`.
     """
     made = made.clamp(-1, 1)
-    measured = {"squared": squared_error(made, truth.video), "ssim": ssim(made, truth.video)}
+    measured = {"squared": squared_error_of_frames(made, truth.video), "ssim": ssim(made, truth.video)}
     if truth.network is not None and truth.features is not None:
         measured["features"] = frame_distances(truth.network.of_frames(made), truth.features)
     factor = made.shape[2] // source.frames
@@ -131,7 +131,7 @@ def plain(stage: StageSpec) -> dict[str, Upsampling]:
         raise ValueError(f"stage {stage.name!r}: expected one with a source, got one that makes videos from noise")
     ways: dict[str, Upsampling] = {"": lambda video: video}
     if shape.frames > source.frames:
-        ways = {"repeat": partial(repeat, frames=shape.frames), "linear": partial(blend, frames=shape.frames)}
+        ways = {"repeat": partial(repeat, frames=shape.frames), "linear": partial(interpolated, frames=shape.frames)}
     if (shape.height, shape.width) == (source.height, source.width):
         return ways
     modes: tuple[Mode, ...] = ("bilinear", "bicubic")
@@ -147,7 +147,7 @@ def repeat(video: Tensor, frames: int) -> Tensor:
     return video.repeat_interleave(frames // video.shape[2], dim=2)
 
 
-def blend(video: Tensor, frames: int) -> Tensor:
+def interpolated(video: Tensor, frames: int) -> Tensor:
     """Linear interpolation in time between given frames, frame k of f at k F / f; the last one is held."""
     factor = frames // video.shape[2]
     after = torch.cat([video[:, :, 1:], video[:, :, -1:]], 2)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.upscaling import chain
-from zoetrope.metrics.psnr import decibels, squared_error
+from zoetrope.metrics.psnr import decibels, squared_error_of_frames
 from zoetrope.metrics.super_resolution import plain
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
@@ -48,7 +48,7 @@ def against_plain(stage: StageSpec, clip: Video, made: Callable[[StageSpec, Tens
     given = degrade(truth, small.source)
 
     def psnr(video: Tensor) -> float:
-        return float(decibels(squared_error(video.cpu().clamp(-1, 1), truth).mean()))
+        return float(decibels(squared_error_of_frames(video.cpu().clamp(-1, 1), truth).mean()))
 
     best, way = max((psnr(enlarge(given)), name) for name, enlarge in plain(small).items())
     return AgainstPlain(stage.name, psnr(made(small, given)), best, way)

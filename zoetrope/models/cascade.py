@@ -34,7 +34,7 @@ from zoetrope.models.folder import expect_readable, write_model
 from zoetrope.models.known import GivenFrames, known_frames
 from zoetrope.models.long import Beginning, Long, pictures_of
 from zoetrope.models.opening import OpenModel, open_model
-from zoetrope.models.options import Options, checked, listed, whole
+from zoetrope.models.options import Options, checked, integer, listed
 from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress
 from zoetrope.models.texts import encoded
@@ -314,8 +314,8 @@ class Cascade:
             stage.check_sampling()
         if samples is not None and len(samples) != len(prompts):
             raise ValueError(f"samples: expected one number for each of {len(prompts)} prompts, got {len(samples)}")
-        numbers = [whole("samples", number) for number in samples or [0] * len(prompts)]
-        seed, memory = whole("seed", seed), memory if memory is None else whole("memory", memory, least=1)
+        numbers = [integer("samples", number) for number in samples or [0] * len(prompts)]
+        seed, memory = integer("seed", seed), memory if memory is None else integer("memory", memory, least=1)
         text, against = self._encode(prompts, negative)
         draw = Draw(
             seed=seed,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from zoetrope.config.errors import reason
-from zoetrope.models.files import read_json
+from zoetrope.models.files import read_json_of
 
 FOLDER = "checkpoints"  # of all checkpoints, in a run
 POSITION = "state.json"
@@ -37,7 +37,7 @@ def read_position(checkpoint: Path) -> dict[str, Any]:
     """
     path = checkpoint / POSITION
     try:
-        value = read_json(checkpoint, POSITION)
+        value = read_json_of(checkpoint, POSITION)
         about = {name: value[name] for name in ("threads", "processes", "files") if name in value}
         named = int(checkpoint.name) if checkpoint.name.isdecimal() else value["examples"]
         if value["examples"] != named:
@@ -64,7 +64,7 @@ def expect_as_written(file: Path, known: Sequence[int]) -> None:
     """Raise Damaged, which names the file, unless its size and checksum are the `known` ones."""
     if not file.is_file():
         raise Damaged(f"{file}: no such file")
-    if [*checksum(file)] != [*known]:
+    if [*size_and_crc(file)] != [*known]:
         raise Damaged(f"{file}: is not as it was written, by its checksum in {POSITION}")
 
 
@@ -73,7 +73,7 @@ def digest(about: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(about, sort_keys=True).encode())
 
 
-def checksum(file: Path) -> tuple[int, int]:
+def size_and_crc(file: Path) -> tuple[int, int]:
     """A file's size in bytes and the CRC-32 of its content."""
     size, value = 0, 0
     with file.open("rb") as content:

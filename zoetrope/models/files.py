@@ -47,7 +47,7 @@ def read_text(folder: Path, name: str) -> str:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def read_json(folder: Path, name: str) -> Any:
+def read_json_of(folder: Path, name: str) -> Any:
     """The value of a JSON file in the folder of a model or a run.
 
     Raises ValueError that names the file if `read_text` refuses it, or if it is not JSON or too deeply nested.

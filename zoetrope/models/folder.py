@@ -16,7 +16,7 @@ from zoetrope.config import expect_importable, packages_of
 from zoetrope.config.foreign import trusting
 from zoetrope.files import whole_folder
 from zoetrope.models.description import described
-from zoetrope.models.files import inside, read_json
+from zoetrope.models.files import inside, read_json_of
 from zoetrope.models.weights import write_weights
 from zoetrope.networks import Network
 
@@ -31,7 +31,7 @@ def read_spec(folder: Path) -> CascadeSpec:
     Raises ValueError if cascade.json is damaged, has unknown keys, was written by a newer version, or names classes of
     packages that are not trusted, see `zoetrope.config.foreign.trusting`.
     """
-    file, value = folder / FILE, read_json(folder, FILE)
+    file, value = folder / FILE, read_json_of(folder, FILE)
     if not isinstance(value, dict) or not isinstance(value.get("format"), int):
         raise ValueError(f'{file}: expected an object with a whole number "format"')
     if value.pop("format") > FORMAT:

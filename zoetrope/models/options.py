@@ -83,7 +83,7 @@ def checked(options: Options, count: int | None) -> Any:
     return _CHECKED(count=count, **options)
 
 
-def whole(name: str, value: object, least: int = 0) -> int:
+def integer(name: str, value: object, least: int = 0) -> int:
     """An integer of any type as an int. Raises ValueError that names it for another value, or for one below `least`."""
     try:
         number = operator.index(cast(SupportsIndex, value))

@@ -13,7 +13,7 @@ from zoetrope.config import unknown
 from zoetrope.config.errors import reason
 from zoetrope.models.checkpoints import FOLDER, find_checkpoints
 from zoetrope.models.description import described
-from zoetrope.models.files import inside, read_json
+from zoetrope.models.files import inside, read_json_of
 
 RUN, RECIPE, DISTILLATION = "run.json", "recipe.json", "distillation.json"
 TEACHER, FIRST = "teacher.safetensors", "first.safetensors"  # weights in a distillation; see `original_of`
@@ -66,8 +66,8 @@ def is_distillation(folder: Path) -> bool:
 def read_run(folder: Path) -> RunRecord:
     """The record of a run. Raises ValueError if it cannot be read."""
     try:
-        stage = read_json(folder, RUN)["stage"]
-        recipe = read_json(folder, RECIPE)
+        stage = read_json_of(folder, RUN)["stage"]
+        recipe = read_json_of(folder, RECIPE)
         stages = tuple(one["name"] for one in recipe["cascade"]["stages"])
         if stage not in stages:
             raise ValueError(unknown("stage", str(stage), map(str, stages)))
@@ -126,8 +126,8 @@ def original_in(distillation: Path) -> tuple[StageSpec, Path] | None:
     read.
     """
     try:
-        about = read_json(distillation, DISTILLATION)
-        teacher = described(CascadeSpec, read_json(distillation, RECIPE)["cascade"]).stage(about["stage"])
+        about = read_json_of(distillation, DISTILLATION)
+        teacher = described(CascadeSpec, read_json_of(distillation, RECIPE)["cascade"]).stage(about["stage"])
         if teacher.distilled is None:
             return teacher, inside(distillation, TEACHER)
         return (described(StageSpec, about["first"]), inside(distillation, FIRST)) if "first" in about else None

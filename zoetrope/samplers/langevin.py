@@ -1,6 +1,6 @@
-"""Predictor and corrector: an ancestral step, then a Langevin step [Ho et al. 2022, arXiv:2204.03458, Sec. 3.1].
+"""Predictor and corrector: an ancestral step, then a Langevin step [Ho et al. 2022, arXiv:2204.03458, Sec. 2].
 
-The corrector is that of Song et al. 2021 (arXiv:2011.13456, Alg. 5) with a fixed step size.
+The corrector is that of Song et al. 2021 (arXiv:2011.13456) with a fixed step size.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
-from zoetrope.diffusion.process import combined
+from zoetrope.diffusion.process import blend_by_frames
 from zoetrope.diffusion.tensors import expand_like
 from zoetrope.diffusion.transition import Transition, transitions
 from zoetrope.samplers import Noise, Sampler, Step
@@ -53,7 +53,7 @@ class Langevin(Sampler):
     def _corrected(self, z: Tensor, x_hat: Tensor, step: Transition) -> Tensor:
         """z - (delta / 2) sigma eps_hat, with sigma eps_hat = z - alpha x_hat."""
         half = self._size(step) / 2
-        return combined(1 - half, z, half * step.level_s.alpha, x_hat, into=z)
+        return blend_by_frames(1 - half, z, half * step.level_s.alpha, x_hat, into=z)
 
     def _size(self, step: Transition) -> Tensor:
         """delta like the levels, 0 for frames that are not corrected."""

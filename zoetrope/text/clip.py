@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from zoetrope.pretrained import find, fingerprint, read, tokenizer
+from zoetrope.pretrained import find_folder, fingerprint, read, tokenizer
 from zoetrope.text import Encode, TextEncoder
 from zoetrope.text._frozen import Frozen
 
@@ -36,6 +36,6 @@ class CLIPText(TextEncoder):
         """See `TextEncoder`."""
         from transformers import CLIPTextModel
 
-        folder = find(self.model, self.revision)
+        folder = find_folder(self.model, self.revision)
         network = read(CLIPTextModel, folder, self.width, device, dtype)
         return Frozen(tokenizer(folder, ("tokenizer.json", "vocab.json")), network, self.limit)

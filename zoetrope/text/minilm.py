@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from zoetrope.files.store import checksum
 from zoetrope.layers.bare import bare
-from zoetrope.pretrained import expect_dtype, find
+from zoetrope.pretrained import expect_encoder_dtype, find_folder
 from zoetrope.text import Embedding, Encode, TextEncoder, expect_text
 from zoetrope.text._frozen import after
 
@@ -57,7 +57,7 @@ class MiniLM(TextEncoder):
 
     def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Encode:
         """See `TextEncoder`."""
-        expect_dtype(dtype)
+        expect_encoder_dtype(dtype)
         folder = self._find()
         _check(folder / "model.safetensors", "all-MiniLM-L6-v2", SHA256)
         if self.path is None:
@@ -73,7 +73,7 @@ class MiniLM(TextEncoder):
         if (package := packaged()) is not None:
             return _local(package)
         try:
-            return find(HUB)
+            return find_folder(HUB)
         except ValueError as error:
             raise ValueError(
                 f"all-MiniLM-L6-v2: expected its files in the package {PACKAGE} (not installed) or from the hub "

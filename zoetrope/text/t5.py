@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from zoetrope.pretrained import find, fingerprint, read, tokenizer
+from zoetrope.pretrained import find_folder, fingerprint, read, tokenizer
 from zoetrope.text import Encode, TextEncoder
 from zoetrope.text._frozen import Frozen
 from zoetrope.text._spiece import read_spiece
@@ -37,7 +37,7 @@ class T5(TextEncoder):
         """See `TextEncoder`."""
         from transformers import T5EncoderModel
 
-        folder = find(self.model, self.revision)
+        folder = find_folder(self.model, self.revision)
         network = read(T5EncoderModel, folder, self.width, device, dtype)
         alone = (folder / "spiece.model").is_file() and not (folder / "tokenizer.json").is_file()
         words = read_spiece(folder / "spiece.model") if alone else tokenizer(folder, ("tokenizer.json", "spiece.model"))

@@ -20,11 +20,11 @@ from torch import distributed as dist
 from zoetrope.models.checkpoints import (
     POSITION,
     Damaged,
-    checksum,
     digest,
     expect_as_written,
     find_checkpoints,
     read_position,
+    size_and_crc,
 )
 from zoetrope.models.weights import save_tensors
 from zoetrope.processes.ranks import Ranks
@@ -152,7 +152,7 @@ class Keeper:
             save_tensors({key: piece.values for key, piece in part.items()}, files[-1])
         for file in files:
             _flush(file)
-        return {str(file.relative_to(partial)): checksum(file) for file in files}
+        return {str(file.relative_to(partial)): size_and_crc(file) for file in files}
 
     def _gathered(self, own: dict[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
         """The checksums of all processes' files."""
@@ -172,7 +172,7 @@ class Keeper:
             _flush(file)
             shutil.rmtree(folder)
             sums = {name: value for name, value in sums.items() if not name.startswith(f"{folder.name}/")}
-            sums[file.name] = checksum(file)
+            sums[file.name] = size_and_crc(file)
         about = {"threads": torch.get_num_threads(), "processes": self.ranks.world, "files": sums}
         value = {"examples": examples, **about, "checksum": digest(about)}
         (partial / POSITION).write_text(json.dumps(value))

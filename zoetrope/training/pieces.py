@@ -49,7 +49,7 @@ def local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if is_divided(tensor) else tensor
 
 
-def whole(tensor: Tensor) -> Tensor:
+def gathered(tensor: Tensor) -> Tensor:
     """All of a tensor; for a sharded one every process must call this."""
     return tensor.full_tensor() if is_divided(tensor) else tensor
 

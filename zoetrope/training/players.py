@@ -21,7 +21,7 @@ from zoetrope.training.adapters import adapters, formerly, is_adapted, merged, r
 from zoetrope.training.averages import Averages
 from zoetrope.training.objectives import AVERAGE, STUDENT, PlayerSpec
 from zoetrope.training.optimizers import Muon, OptimizerName, optimizers, remembered, state_shapes
-from zoetrope.training.pieces import Stored, divided, is_divided, whole
+from zoetrope.training.pieces import Stored, divided, gathered, is_divided
 from zoetrope.training.spec import TrainSpec
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Player:
 
     def gradient_norm(self, most: float) -> float:
         """The norm of the gradient; clips the gradient to at most `most`."""
-        return float(whole(nn.utils.clip_grad_norm_(self.network.parameters(), most)))
+        return float(gathered(nn.utils.clip_grad_norm_(self.network.parameters(), most)))
 
     def update(self, rate: float) -> None:
         """One optimizer step; `rate` is the student's learning rate."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from zoetrope.video.colour import conversion
 from zoetrope.video.interlacing import progressive
-from zoetrope.video.opening import MOST_PIXELS, reason
+from zoetrope.video.opening import MOST_PIXELS, fault
 from zoetrope.video.opening import PathLike as PathLike
 from zoetrope.video.opening import opened as opened
 
@@ -81,7 +81,7 @@ def stored(path: PathLike, container: "InputContainer", stream: "av.VideoStream"
         likely = "damaged or encrypted"
         if stream.codec_context.width == 0:  # as FFmpeg leaves it for pictures that are too large
             likely = f"damaged, encrypted or larger than {MOST_PIXELS / 1e6:.0f} million pixels"
-        raise ValueError(f"{os.fsdecode(path)}: {likely}, no picture decodes ({reason(damage)})")
+        raise ValueError(f"{os.fsdecode(path)}: {likely}, no picture decodes ({fault(damage)})")
 
 
 def orientation(frame: "av.VideoFrame") -> tuple[bool, bool, bool]:

@@ -90,7 +90,7 @@ def opened_container(path: PathLike) -> "Iterator[InputContainer]":
         try:
             container = av.open(file, "r", options=options, metadata_errors="replace")
         except (av.FFmpegError, OSError, EOFError) as error:
-            raise ValueError(f"{name}: not a media file, or cut off ({reason(error)})") from None
+            raise ValueError(f"{name}: not a media file, or cut off ({fault(error)})") from None
         with container:
             yield container
 
@@ -107,7 +107,7 @@ def file_of(path: PathLike) -> BinaryIO:
         why = "is an address; expected a file on this machine" if is_address(name) else "there is no such file"
         raise ValueError(f"{name}: {why}") from None
     except (OSError, ValueError) as error:
-        raise ValueError(f"{name}: cannot be read ({reason(error)})") from None
+        raise ValueError(f"{name}: cannot be read ({fault(error)})") from None
     if stat.S_ISDIR(mode):
         raise ValueError(f"{name}: is a folder")
     if not stat.S_ISREG(mode):
@@ -116,7 +116,7 @@ def file_of(path: PathLike) -> BinaryIO:
     try:
         file = io.FileIO(os.fspath(path))
     except OSError as error:
-        raise ValueError(f"{name}: cannot be read ({reason(error)})") from None
+        raise ValueError(f"{name}: cannot be read ({fault(error)})") from None
     file.name = "media"  # PyAV would tell FFmpeg the name, which reads patterns into it
     return io.BufferedReader(file)
 
@@ -128,6 +128,6 @@ def check_size(name: str, height: int, width: int) -> None:
         raise ValueError(f"{name}: expected pictures of at most {most}, got {height} x {width}")
 
 
-def reason(error: Exception) -> str:
+def fault(error: Exception) -> str:
     """What went wrong, in one line."""
     return str(getattr(error, "strerror", None) or error or type(error).__name__).splitlines()[0]

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from zoetrope.video.naming import sequence_pattern
-from zoetrope.video.opening import PathLike, opened_container, reason
+from zoetrope.video.opening import PathLike, fault, opened_container
 
 if TYPE_CHECKING:
     import av
@@ -56,7 +56,7 @@ class Sound:
             try:
                 self._mux(self._next)
             except (av.error.InvalidDataError, av.error.ArgumentError) as error:
-                self._notes.append(f"its sound is damaged and ends at {self._time(self._next):.2f} s ({reason(error)})")
+                self._notes.append(f"its sound is damaged and ends at {self._time(self._next):.2f} s ({fault(error)})")
                 self._next = None
                 return
             self._next = self._next_packet()
@@ -76,7 +76,7 @@ class Sound:
                 if packet.pts is not None and packet.size and self._time(packet) >= -_PRIMING:
                     return packet
         except (av.FFmpegError, OSError) as error:
-            self._notes.append(f"its sound is damaged and ends early ({reason(error)})")
+            self._notes.append(f"its sound is damaged and ends early ({fault(error)})")
         return None
 
     def _time(self, packet: "av.Packet[AudioStream]") -> float:

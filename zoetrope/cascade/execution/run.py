@@ -25,7 +25,7 @@ def of_window(calls: Calls, layout: Layout) -> Callable[[Window], Denoise]:
     return made
 
 
-def denoiser(calls: Calls, layout: Layout) -> Denoise:
+def denoiser_of(calls: Calls, layout: Layout) -> Denoise:
     """The denoiser of whole videos, before any threshold that needs them whole."""
     numbers = {tile.seen: number for number, tile in enumerate(layout.tiles, start=1)}
     make = of_window(calls, layout)

@@ -35,10 +35,10 @@ def find_model(where: str, remedy: str) -> Path:
     Raises `Missing`, with `remedy`, if there is none, and ValueError if its weights are not in safetensors or its
     config.json is not usable, see `zoetrope.pretrained.expect_usable`.
     """
-    from zoetrope.pretrained import expect_usable, find
+    from zoetrope.pretrained import expect_usable, find_folder
 
     try:
-        folder = find(where)
+        folder = find_folder(where)
     except ValueError as error:
         raise Missing(str(error), remedy) from None
     expect_usable(folder)

@@ -7,7 +7,7 @@ import torch
 
 from zoetrope.metrics.clips import Material
 from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result, expect_pairs
-from zoetrope.metrics.psnr import decibels, squared_error
+from zoetrope.metrics.psnr import decibels, squared_error_of_frames
 
 
 class PSNR(Measure):
@@ -21,7 +21,7 @@ class PSNR(Measure):
         """See `Measure`."""
         real = expect_pairs(material.made, material.real)
         pairs = zip(material.made, real, strict=True)
-        errors = [squared_error(made[None], truth[None])[0] for made, truth in pairs]
+        errors = [squared_error_of_frames(made[None], truth[None])[0] for made, truth in pairs]
         by_frame = [fmean(map(float, frame)) for frame in zip(*errors, strict=True)]
         squared = fmean(by_frame)
         if squared == 0:
