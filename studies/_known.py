@@ -16,7 +16,7 @@ from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.known import Known
 from zoetrope.layers.fused import fused
-from zoetrope.metrics.psnr import decibels, squared_error
+from zoetrope.metrics.psnr import decibels, squared_error_of_frames
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
@@ -123,7 +123,7 @@ def apart(made: Tensor, clips: Tensor, places: Sequence[int]) -> Mapping[str, li
     255.
     """
     there = at(places, clips.shape[2])
-    error = squared_error(made[:, :, ~there], clips[:, :, ~there]).mean(1)
+    error = squared_error_of_frames(made[:, :, ~there], clips[:, :, ~there]).mean(1)
     return {
         "psnr": decibels(error).clamp(max=CEILING).tolist(),
         "step": _borders(made, there).tolist(),

@@ -25,7 +25,7 @@ from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ddim import DDIM
-from zoetrope.schemes import Scheme
+from zoetrope.schemes import SamplingScheme
 from zoetrope.shapes import VideoShape
 from zoetrope.text.words import Words
 from zoetrope.training.distil import Distillation
@@ -229,7 +229,7 @@ def stepped(denoise: Denoise, z: Tensor, levels: list[NoiseLevel]) -> Tensor:
     return last
 
 
-@pytest.mark.parametrize("scheme", Scheme.names())
+@pytest.mark.parametrize("scheme", SamplingScheme.names())
 def test_a_student_makes_long_videos(students: dict[str, Distillation], scheme: str) -> None:
     cascade = Cascade.from_pretrained(students["stochastic"].folder)
     pictures = list(cascade.extend(None, seconds=4, prompt="a red circle", scheme=scheme))
