@@ -1,4 +1,4 @@
-"""Our U-Net beside three published video U-Nets and a video transformer, at the same input and parameters, in one run.
+"""Our networks beside published video U-Nets and transformers, at the same input and parameters, in one run.
 
 The peers are optional; those that are not installed are left out, with a line that says so. `make .venv-peers/ready`
 installs them all, with this package, in an environment of their own:
@@ -23,7 +23,7 @@ import sys
 import types
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from _machine import CLOCKS, DTYPES, Place, described, place, probe
@@ -34,6 +34,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import fused
+from zoetrope.networks import Network
+from zoetrope.networks.dit import DiTConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.planning.count import Meter
 
@@ -63,8 +65,18 @@ def zoetrope_unet(
         Level(**middle, text_attention=True, temporal="attention"),
         Level(**coarse, spatial_attention=True, text_attention=True, temporal="attention"),
     )
-    module = VideoUNetConfig(text_width=TEXT_WIDTH, levels=levels).build()
-    fast = functools.cache(lambda: fused(module, channels_last=True))  # as a cascade has it, once it has its weights
+    return ours(VideoUNetConfig(text_width=TEXT_WIDTH, levels=levels).build())
+
+
+def zoetrope_transformer(width: int, depth: int, **fields: Any) -> Contender:
+    """Ours: patches of 2x2 pixels, all blocks at 16x16."""
+    module = DiTConfig(text_width=TEXT_WIDTH, width=width, depth=depth, head=64, **fields).build()
+    return ours(module)
+
+
+def ours(module: Network) -> Contender:
+    """A network of ours, as it is for training, and as a cascade has it for sampling, once it has its weights."""
+    fast = functools.cache(lambda: fused(module, channels_last=True))
     logsnr = torch.zeros(())
 
     def call(z: Tensor, text: Tensor) -> Tensor:
@@ -167,17 +179,43 @@ def latte() -> Contender:
     return Contender(module, lambda z, text: module(z, z.new_zeros(len(z)), text, return_dict=False)[0])
 
 
+def cogvideox() -> Contender:
+    """diffusers' CogVideoX: a transformer on all tokens of text and video at once, at 16x16 patches of 2x2 pixels."""
+    from diffusers import CogVideoXTransformer3DModel
+
+    module = CogVideoXTransformer3DModel(
+        num_attention_heads=6,
+        attention_head_dim=64,
+        in_channels=3,
+        out_channels=3,
+        num_layers=6,
+        time_embed_dim=256,
+        text_embed_dim=TEXT_WIDTH,
+        sample_width=SIDE,
+        sample_height=SIDE,
+        sample_frames=4 * (FRAMES - 1) + 1,  # of pixels, which its autoencoder makes a quarter
+        patch_size=2,
+        max_text_seq_length=TOKENS,
+    )
+    return Contender(module, lambda z, text: module(z.transpose(1, 2), text, z.new_zeros(len(z)), return_dict=False)[0])
+
+
 OURS = {
     "zoetrope": zoetrope_unet,
     "zoetrope, 32x32 convolves time": lambda: zoetrope_unet("convolution"),
     # The same parameters where pixels are few: what that costs in quality is not known.
     "zoetrope, narrow at 32 and 16": lambda: zoetrope_unet(widths=(32, 96, 256), blocks=(1, 1, 6)),
+    "zoetrope, transformer": lambda: zoetrope_transformer(320, 6),
+    # More of the parameters are maps of tokens, which makes it as much work as Latte.
+    "zoetrope, tf., shared maps": lambda: zoetrope_transformer(384, 5, modulation="shared"),
+    "zoetrope, tf., full attention": lambda: zoetrope_transformer(384, 5, attention="full"),
 }
 PEERS = {
     "imagen-pytorch": imagen_pytorch,
     "video-diffusion-pytorch": video_diffusion_pytorch,
     "diffusers": diffusers,
     "diffusers, Latte": latte,
+    "diffusers, CogVideoX": cogvideox,
 }
 
 

@@ -169,7 +169,7 @@ def test_grad_mode_is_asked_for_in_one_place_alone() -> None:
     """Checkpoints of activations need it: nothing else takes it for a sign of inference."""
     asked = ("is_grad_enabled", "is_inference_mode_enabled")
     found = [name for name in NAMES if any(word in (PACKAGE / name).read_text("utf-8") for word in asked)]
-    assert found == ["networks/_unet.py"]
+    assert found == ["networks/_checkpointing.py"]
     assert (PACKAGE / found[0]).read_text("utf-8").count("is_grad_enabled") == 1
 
 

@@ -8,6 +8,7 @@ from zoetrope.cascade.grid import far_from, on_grid
 from zoetrope.cascade.spec import CascadeSpec
 from zoetrope.models.finding import locate
 from zoetrope.models.folder import read_spec
+from zoetrope.shapes import VideoShape
 
 MINI = read_spec(locate("mini"))
 
@@ -60,3 +61,17 @@ def test_what_is_far_from_training() -> None:
     told = far_from(MINI, on_grid(MINI, size=(40, 24), frames=64))
     assert told == "64 frames instead of 16, 40 pixels high instead of 24, 24 pixels wide instead of 40"
     assert far_from(MINI, on_grid(MINI, fps=1.5)) == "1.5 frames a second instead of 3"
+
+
+def test_a_model_of_several_grids_knows_what_is_between_them() -> None:
+    grids = tuple(VideoShape(frames=f, height=h, width=w, fps=3) for f, h, w in ((16, 24, 40), (8, 40, 24)))
+    base = MINI.stages[0].with_(grids=grids)
+    alone = CascadeSpec(name="several", text=MINI.text, stages=(base,))
+    assert CascadeSpec.from_json(alone.to_json()) == alone
+    for size, frames in (((24, 40), 16), ((40, 24), 8), ((32, 32), 12), ((40, 24), 16), ((48, 28), 20)):
+        assert far_from(alone, on_grid(alone, size=size, frames=frames)) == ""
+    assert far_from(alone, on_grid(alone, size=(52, 24))) == "52 pixels high instead of 24 to 40"
+    assert far_from(alone, on_grid(alone, frames=1)) == "1 frames instead of 8 to 16"
+    assert far_from(alone, on_grid(alone, size=(48, 48))) == "2304 pixels a frame instead of 960"
+    with pytest.raises(ValueError, match="the nearest that all stages can is 24x40"):
+        on_grid(alone, size=(25, 40))

@@ -14,7 +14,7 @@ from zoetrope.cascade.execution import cost as costs
 from zoetrope.cascade.execution import layout as layouts
 from zoetrope.cascade.execution.cost import stage_cost
 from zoetrope.cascade.execution.layout import layout_bytes, plan_layout
-from zoetrope.cascade.execution.meta import META, result
+from zoetrope.cascade.execution.meta import META, shortcut
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.inputs.low_res import low_res_given, usual_inputs
 from zoetrope.inputs.text import text_given
@@ -35,7 +35,8 @@ class Compared(TorchDispatchMode):
     known = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        told, out = result(func, args, kwargs or {}), func(*args, **(kwargs or {}))
+        known, out = shortcut(func), func(*args, **(kwargs or {}))
+        told = None if known is None else known(args, kwargs or {})
         if told is not None:
             self.known += 1
             for ours, theirs in zip(*((x,) if isinstance(x, Tensor) else x for x in (told, out)), strict=True):
@@ -55,12 +56,6 @@ def test_what_is_known_is_what_pytorch_says() -> None:
         deque(STREAMED.build().stream(parts, torch.empty(2), replace(given, maps={})), maxlen=0)
         torch.nn.functional.interpolate(z[:, :, 0], (16, 24), mode="bilinear")
     assert compared.known > 100
-
-
-def test_tensors_with_data_are_left_alone() -> None:
-    x = torch.ones(2, 3)
-    assert result(torch.ops.aten.add.Tensor, (x, x), {}) is None
-    assert result(torch.ops.aten.cat.default, ([x, x],), {}) is None
 
 
 def streamed(frames: int) -> StageSpec:

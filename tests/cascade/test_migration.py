@@ -11,6 +11,7 @@ import pytest
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.tuning import Tuning, tuned
+from zoetrope.data.toybox import Toybox
 from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.inputs.low_res import LowRes
 from zoetrope.inputs.text import Text
@@ -63,9 +64,17 @@ def test_levels_fills_and_guidance_of_a_model(tmp_path: Path) -> None:
     assert CascadeSpec.from_json(found.to_json()) == found
 
 
+def without_known_frames(mini: Recipe) -> Recipe:
+    """The recipe of mini as it was before its base learnt known frames."""
+    changes = {"base.network.fps": None, "base.sampling.known": None, "base.training.known": None}
+    return mini.overridden({**changes, "base.training.data": Toybox().to_json()})
+
+
 @pytest.mark.parametrize("name", ["mini", "imagen_video"])
 def test_recipes(name: str) -> None:
     told, today = older(name), load_recipe(name)
+    if name == "mini":
+        today = without_known_frames(today)
     found = Recipe.from_json(told)
     assert found == today and Recipe.from_json(json.dumps(told)) == today
     for stage in found.cascade.stages:

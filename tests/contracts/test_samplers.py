@@ -7,10 +7,14 @@ from torch import Tensor
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.samplers import Sampler, Step
+from zoetrope.schedules import Schedule
 from zoetrope.schedules.cosine import Cosine
+from zoetrope.schedules.linear import RectifiedFlow
 
 MEAN, STD = 0.5, 0.4
 SAMPLERS = [sampler() for sampler in Sampler.every()]
+SCHEDULES = [Cosine(), RectifiedFlow()]  # one that preserves variance, and one that does not
+every_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=["cosine", "linear"])
 every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=Sampler.names())
 
 
@@ -20,28 +24,37 @@ def exact(z: Tensor, level: NoiseLevel) -> Tensor:
     return MEAN + STD**2 * a / (a**2 * STD**2 + s**2) * (z - a * MEAN)
 
 
-def run(sampler: Sampler, steps: int, count: int = 2, denoise: Denoise = exact, seed: int = 0) -> list[Step]:
+def run(
+    sampler: Sampler,
+    steps: int,
+    count: int = 2,
+    denoise: Denoise = exact,
+    seed: int = 0,
+    schedule: Schedule = SCHEDULES[0],
+) -> list[Step]:
     shape = (count, 3, 2, 2, 2)
 
     def noise(step: int) -> Tensor:
         return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1000 * seed + step + 1))
 
     times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
-    levels = [Cosine()(t.expand(count)) for t in times]
+    levels = [schedule(t.expand(count)) for t in times]
     return list(sampler(denoise, noise(-1), levels, noise=noise))
 
 
 @every_sampler
-def test_reaches_the_data_distribution(sampler: Sampler) -> None:
-    x = run(sampler, 256, count=1000)[-1].x_hat
+@every_schedule
+def test_reaches_the_data_distribution(sampler: Sampler, schedule: Schedule) -> None:
+    x = run(sampler, 256, count=1000, schedule=schedule)[-1].x_hat
     assert float(x.mean()) == pytest.approx(MEAN, abs=0.02)  # 24 000 values: a standard error of 0.003
     assert float(x.std()) == pytest.approx(STD, rel=0.035)
 
 
 @every_sampler
+@every_schedule
 @pytest.mark.parametrize("steps", [1, 2, 7])
-def test_any_number_of_steps(sampler: Sampler, steps: int) -> None:
-    done = run(sampler, steps)
+def test_any_number_of_steps(sampler: Sampler, schedule: Schedule, steps: int) -> None:
+    done = run(sampler, steps, schedule=schedule)
     assert len(done) == steps
     for step in done:
         assert step.z.shape == step.x_hat.shape == (2, 3, 2, 2, 2)
@@ -63,8 +76,9 @@ def test_same_noise_same_sample(sampler: Sampler) -> None:
 
 
 @every_sampler
-def test_the_last_state_is_the_sample_at_the_last_level(sampler: Sampler) -> None:
-    last = run(sampler, 16)[-1]
+@every_schedule
+def test_the_last_state_is_the_sample_at_the_last_level(sampler: Sampler, schedule: Schedule) -> None:
+    last = run(sampler, 16, schedule=schedule)[-1]
     torch.testing.assert_close(last.z, last.x_hat, rtol=0, atol=1e-3)  # sigma is 4.5e-5 there, and no noise is added
 
 

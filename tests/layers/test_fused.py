@@ -15,6 +15,7 @@ from zoetrope.layers.convolution import Merge, TemporalConv, Upsample
 from zoetrope.layers.elementwise import GELU, Modulated, SiLU, Sum, SumOfProduct
 from zoetrope.layers.fused import FAST, fused
 from zoetrope.layers.patches import Enter, Leave
+from zoetrope.layers.tokens import ScaledNorm
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 
 CPU = torch.device("cpu")
@@ -52,6 +53,10 @@ CALLS: dict[type[nn.Module], tuple[Callable[[], Any], list[Callable[[Any], Tenso
     Sum: (Sum, [lambda f: f(randn(*H), randn(*H, seed=1)), lambda f: f(randn(*H), randn(*H, seed=1).bfloat16())]),
     SumOfProduct: (SumOfProduct, [lambda f: f(randn(*H), randn(1, 3, 1, 1, 1, seed=1), randn(*H, seed=2))]),
     Modulated: (Modulated, [lambda f, n=n: f(NORM, randn(*H), randn(1, n, 128, seed=1)) for n in (1, 3)]),
+    ScaledNorm: (
+        ScaledNorm,
+        [lambda f, n=n, m=m: f(randn(n, 3, *H[2:]), randn(n, m, 128, seed=1)) for n, m in ((1, 1), (1, 3), (2, 1))],
+    ),
     TextAttention: (
         lambda: awake(TextAttention(64, 2, 16)),
         [

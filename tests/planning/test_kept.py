@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.planning.test_plan import convolutional, finer, recipe, stage, trained
 from zoetrope.cascade.execution import cost, layout
 from zoetrope.cascade.execution.cost import stage_cost
+from zoetrope.cascade.execution.dry import Dry, bare
 from zoetrope.cascade.execution.meter import Meter
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.networks import Network, NetworkConfig
@@ -100,8 +102,6 @@ def test_tensors_without_data_are_like_others() -> None:
         assert x.mul(2).dtype == torch.float32 and x.long().mul(2).dtype == torch.int64
         assert x.long().mul(2.0).dtype == torch.float32 and (x > 0).mul(2).dtype == torch.int64
         assert x.add_(1) is x
-        with pytest.raises(NotImplementedError, match="another shape in its place"):
-            x.unsqueeze_(0)
         layer = torch.nn.Linear(6, 5)
         with torch.autocast("cpu", torch.bfloat16):
             y = layer(x)
@@ -109,6 +109,50 @@ def test_tensors_without_data_are_like_others() -> None:
         gradient = layer.weight.grad
         assert y.dtype == torch.bfloat16 and gradient is not None and gradient.dtype == torch.float32
         assert gradient.shape == (5, 6)
+
+
+RESHAPES: list[Callable[[Tensor], Tensor]] = [
+    lambda x: x.unsqueeze_(0),
+    lambda x: x[None].squeeze_(),
+    lambda x: x[None].squeeze_(0).t_(),
+    lambda x: x.transpose_(0, 1),
+    lambda x: x.swapaxes_(1, 0).unsqueeze_(1),
+    lambda x: x.as_strided_((3, 2), (6, 2), 1),
+    lambda x: x.detach_(),
+]
+
+
+@pytest.mark.parametrize("number", range(len(RESHAPES)))
+def test_tensors_without_data_change_their_shape_in_place(number: int) -> None:
+    reshape, real = RESHAPES[number], torch.zeros(4, 6)
+    want = reshape(real)
+    with dry() as meter:
+        held = torch.zeros(4, 6)
+        got = reshape(held)
+        assert meter.live.now == 4 * 4 * 6
+        assert (got is held) == (want is real) and bare(got).shape == got.shape
+        for one, other in ((got, want), (held, real), (got + 1, want + 1)):
+            assert (one.shape, one.stride()) == (other.shape, other.stride())
+            assert one.storage_offset() == other.storage_offset()
+
+
+def test_tensors_without_data_keep_their_memory() -> None:
+    with dry():
+        x = torch.zeros(4, 6)
+        for change in (lambda: x.resize_(8, 8), lambda: x.set_(torch.zeros(3)), lambda: x.resize_as_(torch.zeros(3))):
+            with pytest.raises(NotImplementedError, match=r"keeps its memory, got aten.*: make a new"):
+                change()
+        assert x.shape == (4, 6)
+
+
+def test_a_tensor_with_data_is_without_in_a_dry_run() -> None:
+    real = torch.ones(4, 6)
+    with dry() as meter:
+        made = real + torch.ones(6)
+        changed = made.add_(real)
+        assert type(made) is Dry and made.shape == (4, 6) and changed is made
+        assert meter.live.now == 4 * 4 * 6
+    assert real.eq(1).all()
 
 
 @pytest.fixture

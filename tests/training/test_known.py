@@ -10,6 +10,7 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 from torch import Tensor
 
+from zoetrope.data.toybox import Toybox
 from zoetrope.diffusion.distillation import TimeGrid
 from zoetrope.training.batch import Batch, BatchSlice
 from zoetrope.training.known import KnownFrames
@@ -217,3 +218,17 @@ def test_a_stage_with_a_source_learns_from_the_frames_that_it_gives(cache: Path)
     batch = batches(cache, "tsr1", known=Prefix()).at(0)
     assert batch.known is not None and batch.known[:, 0].all() and batch.conditioning.times is None
     assert torch.equal(batch.x, batches(cache, "tsr1").at(0).x)
+
+
+def test_data_without_long_clips_show_frames_of_their_own(cache: Path) -> None:
+    """Toybox's usual clips last for 5.3 s: 16 frames at 3 fps."""
+    known = KnownMixture(parts=(KnownPart(known=AnyFrames(length=180)), KnownPart(known=Independent())))
+    short = batches(cache, "base", known=known)
+    shorter = known.with_(parts=(KnownPart(known=AnyFrames()), known.parts[1]))
+    assert short.known_in(short.stage.shape) == shorter
+    assert [torch.equal(short.at(8).x, batches(cache, "base", known=one).at(8).x) for one in (shorter, known)] == [
+        True,
+        True,
+    ]
+    long = batches(cache, "base", known=known, data=Toybox(scripts=3, long=True))
+    assert long.known_in(long.stage.shape) == known

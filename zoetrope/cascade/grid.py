@@ -1,6 +1,6 @@
 """A cascade on another grid: videos of another size, length or frame rate from the same networks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.shapes import VideoShape
@@ -40,15 +40,26 @@ def on_grid(
 
 
 def far_from(trained: CascadeSpec, asked: CascadeSpec) -> str:
-    """How the first stage's grid differs from its grid in training, where by more than a factor of `FAR`; else ""."""
-    old, new = trained.stages[0].shape, asked.stages[0].shape
+    """How the first stage's grid differs from its grids in training, where by more than a factor of `FAR`; else "".
+
+    With several grids it may lie anywhere between them, but its frames should not have many more pixels than theirs.
+    """
+    stage, new = trained.stages[0], asked.stages[0].shape
+    known, differences = stage.grids or (stage.shape,), list[str]()
     names = {"frames": "frames", "height": "pixels high", "width": "pixels wide", "fps": "frames a second"}
-    differences = []
     for field, what in names.items():
-        was, now = getattr(old, field), getattr(new, field)
-        if not was / FAR <= now <= was * FAR:
-            differences.append(f"{now:g} {what} instead of {was:g}")
+        differences += _beyond(what, getattr(new, field), [getattr(shape, field) for shape in known], FAR)
+    if len(known) > 1 and not differences:
+        areas = [shape.height * shape.width for shape in known]
+        differences += _beyond("pixels a frame", new.height * new.width, areas, FAR**2)
     return ", ".join(differences)
+
+
+def _beyond(what: str, now: float, known: Sequence[float], factor: float) -> Iterator[str]:
+    """In words, how a number differs from those in training if it lies beyond them by more than a factor."""
+    low, high = min(known), max(known)
+    if not low / factor <= now <= high * factor:
+        yield f"{now:g} {what} instead of {low:g}" + (f" to {high:g}" if high > low else "")
 
 
 def _refusal(spec: CascadeSpec, first: VideoShape, begun: VideoShape) -> str | None:

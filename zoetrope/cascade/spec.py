@@ -120,6 +120,7 @@ class StageSpec(Config):
         prediction: what the network's output means: the clean video x, the noise eps, v = alpha eps - sigma x,
             or flow = eps - x.
         distilled: what its network was distilled for; None: it was not distilled.
+        grids: the grids that its network was trained on, if there were others than `shape`; (): that one alone.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=64)]
@@ -130,6 +131,7 @@ class StageSpec(Config):
     schedule: Annotated[Schedule, BeforeValidator(with_type)] = Cosine()
     prediction: Prediction = "v"
     distilled: Distilled | None = None
+    grids: Annotated[tuple[VideoShape, ...], Field(max_length=64)] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -189,6 +191,9 @@ class StageSpec(Config):
         if self.network.predicts not in (None, self.prediction):
             expected = f"prediction {self.network.predicts!r}, which its network is made for"
             raise ValueError(f"stage {self.name!r}: expected {expected}, got {self.prediction!r}")
+        if self.network.predicts == "v" and not self.schedule.preserves_variance:
+            legal = "expected a schedule that preserves variance, such as cosine, for an anchored network"
+            raise ValueError(f"stage {self.name!r}: schedule: {legal}, got {self.schedule.kind()!r}")
         if self.network.guided != (self.distilled is not None and self.distilled.weights[1] > 0):
             raise ValueError(f"stage {self.name!r}: guided = true belongs to a network distilled for guidance")
         return self

@@ -73,6 +73,15 @@ Size = Annotated[
         help="Size of the first stage's video; the others enlarge it by their usual factors. [the model's]",
     ),
 ]
+Sizes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--size",
+        metavar="HEIGHTxWIDTH",
+        help="Size of the first stage's video; the others enlarge it by their usual factors. Repeatable: a video of "
+        "each. [the model's]",
+    ),
+]
 Frames = Annotated[
     int | None,
     typer.Option(help="Frames of the first stage's video; the others add theirs by their usual factors. [the model's]"),

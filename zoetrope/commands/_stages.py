@@ -65,6 +65,9 @@ class GridOptions(NamedTuple):
 
         if self == GridOptions():
             return recipe
+        if several := [name for name, spec in recipe.training.items() if spec.grids]:
+            path = f"{several[0]}.training.grids"
+            raise ValueError(f"--size, --frames, --fps: {path} says on which grids it is trained; --set it instead")
         at_least("--frames", self.frames, 1)
         at_least("--fps", self.fps, 0)
         size = None if self.size is None else size_named(self.size)

@@ -75,7 +75,7 @@ def extend(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Continue a video: read at the first stage's size and rate, its frames come first in the result."""
+    """Continue a video: make it last longer."""
     from zoetrope.cascade.start import stages_after
     from zoetrope.models.long import Long
 

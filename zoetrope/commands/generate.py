@@ -35,7 +35,7 @@ from zoetrope.commands._sampling import (
     SamplingOptions,
     SaveStages,
     Seed,
-    Size,
+    Sizes,
     Steps,
     TeacherFlag,
     Until,
@@ -48,6 +48,7 @@ from zoetrope.commands._sampling import (
     tags_of,
     warn_of_cuts,
 )
+from zoetrope.commands._sizes import in_one_go, in_sizes
 from zoetrope.commands._talk import Bars, Talk
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ def generate(
     guidance: Guidance = None,
     sampler: SamplerName = None,
     negative: Negative = None,
-    size: Size = None,
+    size: Sizes = None,
     frames: Frames = None,
     fps: Rate = None,
     seconds: Seconds = None,
@@ -186,16 +187,23 @@ def generate(
     numbers = _numbers(count, sample)
     for text in [*texts, *([] if negative is None else [negative])]:
         expect_text("prompt", text)
-    asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, size, frames, fps)
+    asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, None, frames, fps)
     begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume)
     jobs = [Job(text, number, negative) for text in (texts or (None,)) for number in numbers]
     told = KnownAsked(known, low_res, known_method, known_weight, fit)
     work = Work(model, until, bytes_named(memory) if memory else None, values_named("--given", given), told)
-    if seconds is not None or scheme is not None:
-        _generate_long(Talk(json, quiet), work, asked, begin, jobs, target, (seconds, scheme))
-        return
-    _generate(Talk(json, quiet), work, asked, begin, jobs, target)
+
+    def make(talk: Talk, asked: SamplingOptions, out: str | None) -> None:
+        own, clip = target._replace(out=out), None
+        if seconds is not None and scheme is None:
+            clip = in_one_go(talk, model, asked, seconds)
+        if clip is None and (seconds is not None or scheme is not None):
+            _generate_long(talk, work, asked, begin, jobs, own, (seconds, scheme))
+        else:
+            _generate(talk, work, clip or asked, begin, jobs, own)
+
+    in_sizes(Talk(json, quiet), size, model, asked, target.out, make)
 
 
 class Work(NamedTuple):

@@ -325,16 +325,20 @@ def _weights(init: str, recipe: "Recipe", stage: str) -> Path:
 def expect_data(recipe: "Recipe", stage: str) -> None:
     """Raise ValueError if the data have no examples for some phase, before the run's folder is created."""
     from zoetrope.shapes import Window
-    from zoetrope.training.spec import clip_shape
+    from zoetrope.training.grids import clip_shapes
+    from zoetrope.training.known import fitted_to
 
     spec = recipe.train_spec(stage)
     dataset = spec.data.open()
     own = recipe.cascade.stage(stage)
     channels = own.network.channels
-    shapes = [clip_shape(own, phase) for phase in spec.phases]
+    shapes = [shape for phase in spec.phases for shape in clip_shapes(own, spec, phase)]
     if spec.known is not None:  # which takes clips of its own lengths
+        clips = [grid.shape(own.shape) for grid in spec.grids if grid.frames > 1] if spec.grids else [own.shape]
         shapes = [shape for shape in shapes if shape.frames == 1]
-        shapes += [own.shape.with_(frames=length) for length in spec.known.lengths(own.shape.frames)]
+        for clip in clips:
+            lengths = fitted_to(spec.known, dataset, clip).lengths(clip.frames)
+            shapes += [clip.with_(frames=length) for length in lengths]
     for shape in dict.fromkeys(shapes):
         first = dataset.part(0, shape, Window(range(1), range(1), range(1)))
         if len(first.video) != channels:

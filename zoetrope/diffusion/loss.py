@@ -1,4 +1,4 @@
-"""The training loss: a squared error of x_hat, weighted by noise level in one of four ways."""
+"""The training loss: a squared error of x_hat, weighted by noise level in one of five ways."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import TABLE, Prediction
 
-LossWeight = Literal["eps", "v", "snr_trunc", "x"]
+LossWeight = Literal["eps", "v", "snr_trunc", "x", "flow"]
 
 
 def loss_weight(kind: LossWeight, level: NoiseLevel) -> Tensor:
@@ -16,8 +16,11 @@ def loss_weight(kind: LossWeight, level: NoiseLevel) -> Tensor:
 
     eps: SNR, the error of eps, the loss of Ho et al. 2022 (arXiv:2210.02303, Sec. 2.4).
     v: SNR + 1, the error of v. snr_trunc: max(SNR, 1), the larger of the errors of x and eps
-    [both Salimans & Ho 2022, arXiv:2202.00512, Sec. 4]. x: 1.
+    [both Salimans & Ho 2022, arXiv:2202.00512, Sec. 4]. x: 1. flow: (sqrt(SNR) + 1)^2, the error of eps - x
+    [Lipman et al. 2023, arXiv:2210.02747].
     """
+    if kind == "flow":
+        return (torch.exp(level.logsnr / 2) + 1) ** 2
     snr = torch.exp(level.logsnr)
     if kind == "eps":
         return snr

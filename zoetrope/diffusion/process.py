@@ -13,6 +13,7 @@ from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.tensors import blend
 
 PIECE = 2**22  # values; temporaries of this size mostly stay in cache
+ROUNDING = 1e-12  # of alpha^2 + sigma^2
 
 
 def by_frames(
@@ -57,6 +58,15 @@ def logsnr_change(level_t: NoiseLevel, level_s: NoiseLevel) -> Tensor:
 def transition_variance(level_s: NoiseLevel, level_t: NoiseLevel) -> Tensor:
     """sigma_{t|s}^2 = sigma_t^2 - (alpha_t / alpha_s)^2 sigma_s^2, like the levels [arXiv:2107.00630]."""
     return -torch.expm1(-logsnr_change(level_t, level_s)) * level_t.sigma**2
+
+
+def power_ratio(level_s: NoiseLevel, level_t: NoiseLevel) -> Tensor:
+    """The variance of z_s divided by that of z_t for data of unit variance, like the levels.
+
+    Exactly 1 between levels that preserve variance.
+    """
+    made = (level_s.alpha**2 + level_s.sigma**2) / (level_t.alpha**2 + level_t.sigma**2)
+    return torch.where((made - 1).abs() < ROUNDING, 1, made)
 
 
 def renoise(

@@ -21,7 +21,7 @@ class Reconstruction(Method):
     `Task.reduced` does, and z of the known frames is replaced as in `zoetrope.known.replacement.Replacement`
     [Ho et al. 2022, arXiv:2204.03458, Eq. 7].
 
-    For networks that have not learnt known frames. A step takes about three times as long, and the memory of a training
+    For networks that have not learnt known frames. A step takes more than twice as long, and the memory of a training
     step: whole videos, never tiles. w = 1 follows from treating the error of x_hat as independent noise of variance
     sigma^2 / alpha^2. Larger weights come closer to the known frames, with too little variance; far too large ones
     diverge.

@@ -11,6 +11,7 @@ from zoetrope.layers.elementwise import GELU, Modulated, SiLU, Sum, SumOfProduct
 from zoetrope.layers.fast import (
     AbsorbedTextAttention,
     EnterByRuns,
+    FoldedNorm,
     GELUInPlace,
     LeaveByRuns,
     MappedUpsample,
@@ -21,6 +22,7 @@ from zoetrope.layers.fast import (
     TemporalConvInPlace,
 )
 from zoetrope.layers.patches import Enter, Leave
+from zoetrope.layers.tokens import ScaledNorm
 
 FAST: dict[type[nn.Module], type[nn.Module]] = {
     SiLU: SiLUInPlace,
@@ -28,6 +30,7 @@ FAST: dict[type[nn.Module], type[nn.Module]] = {
     Sum: SumInPlace,
     SumOfProduct: SumOfProductInPlace,
     Modulated: ModulatedNorm,
+    ScaledNorm: FoldedNorm,
     TextAttention: AbsorbedTextAttention,
     TemporalConv: TemporalConvInPlace,
     Upsample: MappedUpsample,

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import unknown
@@ -27,9 +29,14 @@ def expect_askable(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> No
 def conditioning_of(stage: StageSpec, values: Mapping[str, Any], count: int) -> Conditioning:
     """The conditioning of a stage's network in `count` videos from these values; inputs without one are unknown.
 
+    A network that was trained on several grids is told when the frames are seen, as it was in training.
+
     Raises ValueError that names the input for an invalid value.
     """
     given = Conditioning()
+    if stage.grids:
+        seconds = torch.arange(stage.shape.frames) / stage.shape.fps
+        given = Conditioning(times=seconds.expand(count, -1))
     for name, each in askable([stage]).items():
         given = given | each.of_request(values.get(name), count)
     return given

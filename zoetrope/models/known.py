@@ -23,7 +23,7 @@ from zoetrope.video.resample import resize
 Place = int | range | str
 """Which frames: a number, -1 the last; a range of numbers; or text, such as "0", "-1", "0:8" or "-8:"."""
 
-PRICE = "it takes about three times the time of a step, and the memory of a training step"
+PRICE = "it takes more than twice the time of a step, and the memory of a training step"
 FOLLOWING = Replacement(redraw=False)
 """For stages that see the known frames in the video that they enlarge."""
 

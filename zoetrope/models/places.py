@@ -43,5 +43,6 @@ def memory_told(what: str) -> Iterator[None]:
     except Exception as error:
         if not lacks_memory(error):
             raise
-        advice = "less is needed with a smaller budget (--memory SIZE, in Python memory=BYTES) or a smaller batch"
+        advice = "less is needed with a smaller budget (--memory SIZE, in Python memory=BYTES), a smaller "
+        advice += "batch, or smaller or shorter videos (--size, --frames)"
         raise MemoryError(f"{what}: out of memory; {advice}") from error

@@ -4,7 +4,7 @@ A network maps (z, logsnr, conditioning) to an output shaped like z. It knows no
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -25,6 +25,14 @@ class FrameChunk(NamedTuple):
 
     z: Tensor
     maps: Mapping[str, Tensor] = NONE
+
+
+class ClipBatch(NamedTuple):
+    """Videos of one size, and what a network is given with them: the arguments of `Network.forward`."""
+
+    z: Tensor
+    logsnr: Tensor
+    conditioning: Conditioning
 
 
 class Former(NamedTuple):
@@ -53,6 +61,13 @@ class Network(nn.Module, ABC):
         maps = {name: torch.cat([part.maps[name] for part in known], dim=2) for name in known[0].maps}
         whole = replace(conditioning, maps=maps)
         yield from self(z, logsnr, whole).split([part.z.shape[2] for part in known], dim=2)
+
+    def pack(self, videos: Sequence[ClipBatch]) -> list[Tensor]:
+        """The outputs of `forward` for videos of different sizes and lengths, which do not see each other.
+
+        By default they are computed one after the other. Transformers process them as one sequence.
+        """
+        return [self(*each) for each in videos]
 
     def matrices(self) -> Iterator[Tensor]:
         """The weights that map features to features, for optimizers of matrices such as Muon; none by default."""
@@ -91,9 +106,11 @@ class NetworkConfig(Kind, ABC):
         text_width: D of its text embeddings; None: it takes no text.
         guided: whether it takes the guidance weight as input and outputs guided estimates. Its state dict extends the
             unguided network's, and at initialisation both agree.
+        packs: whether its `Network.pack` computes videos of different sizes together.
     """
 
     folder: ClassVar[str] = "zoetrope.networks"
+    packs: ClassVar[bool] = False
 
     channels: Annotated[int, Field(ge=1, le=64)] = 3
     low_res: bool = False

@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.anchor import anchor, departure
@@ -19,6 +18,7 @@ from zoetrope.layers.patches import Enter, Leave
 from zoetrope.layers.positions import are_consecutive, are_even, distances_between, frame_positions, spacing
 from zoetrope.layers.zero import zero
 from zoetrope.networks import Former, FrameChunk, Network
+from zoetrope.networks._checkpointing import called
 from zoetrope.networks._unet_block import Block, BlockContext, Level
 from zoetrope.networks._unet_stream import streamed
 from zoetrope.networks.video_unet import VideoUNetConfig
@@ -187,10 +187,7 @@ class VideoUNet(Network):
 
     def _run(self, blocks: nn.Module, h: Tensor, context: BlockContext) -> Tensor:
         for block in blocks.children():
-            if self.config.checkpointing and torch.is_grad_enabled():
-                h = checkpoint(block, h, context, use_reentrant=False)
-            else:
-                h = block(h, context)
+            h = called(block, h, context, checkpointing=self.config.checkpointing)
         return h
 
     def _text(self, z: Tensor, conditioning: Conditioning) -> tuple[Tensor, Tensor]:

@@ -27,6 +27,7 @@ from zoetrope.files.plain import read_plain
 from zoetrope.planning import work
 from zoetrope.planning.count import Operation, Tally
 from zoetrope.planning.work import TOKENS, Sampling, Training
+from zoetrope.training.grids import stretches
 from zoetrope.training.spec import TrainSpec
 
 Value = TypeVar("Value")
@@ -59,7 +60,7 @@ def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
         return [[_plain(tally), peak] for _, tally, peak in work.training(stage, spec, dtype).phases]
 
     def read(value: list[Any]) -> Training:
-        phases = zip(spec.phases, value, strict=True)
+        phases = zip([phase for phase, _ in stretches(spec)], value, strict=True)
         return Training([(phase, _tally(tally), int(peak)) for phase, (tally, peak) in phases])
 
     return _kept(stage, {"what": "training", "dtype": str(dtype), "spec": spec.to_json()}, count, read, spec)

@@ -13,6 +13,7 @@ from zoetrope.planning.fits import Measured
 from zoetrope.planning.kept import least_memory, sampling, training
 from zoetrope.planning.work import Training
 from zoetrope.training.distil import plan as distillation
+from zoetrope.training.grids import stretches
 from zoetrope.training.spec import Recipe, TrainSpec
 
 
@@ -204,7 +205,7 @@ def _distilling(
         alike = json.dumps([spec.objective.kind(), [phase.to_json() for phase in one.phases]])  # all halvings may be
         if alike not in known:
             known[alike] = training(student, one, device.dtype)
-        for phase, (_, tally, held) in zip(spec.phases, known[alike].phases, strict=True):
+        for (phase, _), (_, tally, held) in zip(stretches(spec), known[alike].phases, strict=True):
             batch = device.seconds(tally)
             if measured is not None:
                 batch = measured.correct("training", "seconds", batch)

@@ -1,7 +1,7 @@
 """The work of sampling and training one stage, counted by a dry run of the real code."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,12 +20,13 @@ from zoetrope.inputs import Extent
 from zoetrope.layers.fused import fused
 from zoetrope.networks import Network
 from zoetrope.planning.count import Operation, Tally, dry, flops_of
-from zoetrope.shapes import Window
+from zoetrope.shapes import VideoShape, Window
+from zoetrope.training.grids import clip_shapes, stretches
 from zoetrope.training.learner import Learner
 from zoetrope.training.objectives import Lesson
 from zoetrope.training.parallel.replicated import Replicated
 from zoetrope.training.players import Player, networks_of, players_of
-from zoetrope.training.spec import Phase, TrainSpec, clip_shape
+from zoetrope.training.spec import Phase, TrainSpec
 from zoetrope.training.state import TrainState
 
 TOKENS = 24  # of text: a sentence; text is padded to the longest of a batch and not to the encoder's limit
@@ -51,7 +52,10 @@ class Sampling(NamedTuple):
 
 
 class Training(NamedTuple):
-    """The cost of training a stage: for each phase the operations of one batch, and the peak bytes."""
+    """The cost of training a stage: for each phase the operations of one batch, and the peak bytes.
+
+    A phase whose batches have one of several grids each is divided, see `zoetrope.training.grids.stretches`.
+    """
 
     phases: Sequence[tuple[Phase, Tally, int]]
 
@@ -194,25 +198,44 @@ def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
         alone = spec.with_(parallel=Replicated())
         learner = Learner(stage, alone, state.players, CPU, dtype)
         updates = {name: _update(state, name, meter) for name in state.turns()}
-        for phase in spec.phases:
-            part = -(-phase.batch // spec.accumulate)
-            lesson, whole, peak = _lesson(stage, spec, phase, part), Counter[Operation](), 0
-            for name, update in updates.items():
-                player = state.players[name]
-                if part < phase.batch:  # gradients of one part are there while the next is learnt from
-                    _zero_gradients(player)
-                meter.restart()
-                with learner.others_still(name):
-                    (learner.errors(name, lesson).sum() / part).backward()
-                batch = Counter(update)
-                for operation, count in meter.tally.items():
-                    batch[operation] += -(-phase.batch // part) * count
-                every = 1 if player.learning is None else player.learning.every
-                whole.update({operation: -(-count // every) for operation, count in batch.items()})
-                peak = max(peak, meter.live.peak)
-                player.forget()
-            phases.append((phase, whole, peak))
+        learning = _Learning(stage, spec, state, learner, updates, meter)
+        for phase, sizes in stretches(spec):
+            phases.append((phase, *learning.batch(phase, sizes)))
     return Training(phases)
+
+
+class _Learning(NamedTuple):
+    """A training on tensors without data; `updates` are the operations of each player's optimizer step."""
+
+    stage: StageSpec
+    spec: TrainSpec
+    state: TrainState
+    learner: Learner
+    updates: Mapping[str, Tally]
+    meter: Meter[Operation]
+
+    def batch(self, phase: Phase, sizes: Sequence[int]) -> tuple[Tally, int]:
+        """The operations of a step on a batch with so many examples of each grid, and the bytes at its peak."""
+        parts = [-(-size // self.spec.accumulate) for size in sizes]
+        grids = zip(parts, clip_shapes(self.stage, self.spec, phase), strict=True)
+        lessons = [_lesson(self.stage, self.spec, phase, count, shape) for count, shape in grids if count]
+        passes, whole, peak = -(-sum(sizes) // sum(parts)), Counter[Operation](), 0
+        for name, update in self.updates.items():
+            player = self.state.players[name]
+            if passes > 1:  # gradients of one part are there while the next is learnt from
+                _zero_gradients(player)
+            self.meter.restart()
+            with self.learner.others_still(name):
+                errors = self.learner.packed_errors(name, lessons)
+                (torch.stack([each.sum() for each in errors]).sum() / sum(parts)).backward()
+            batch = Counter(update)
+            for operation, count in self.meter.tally.items():
+                batch[operation] += passes * count
+            every = 1 if player.learning is None else player.learning.every
+            whole.update({operation: -(-count // every) for operation, count in batch.items()})
+            peak = max(peak, self.meter.live.peak)
+            player.forget()
+        return whole, peak
 
 
 def _update(state: TrainState, name: str, meter: Meter[Operation]) -> Tally:
@@ -231,15 +254,16 @@ def _zero_gradients(player: Player) -> None:
         weight.grad = torch.zeros_like(weight)
 
 
-def _lesson(stage: StageSpec, spec: TrainSpec, phase: Phase, count: int) -> Lesson:
-    """Blank examples of a phase."""
-    x, given = _example(stage, spec, phase, count)
+def _lesson(stage: StageSpec, spec: TrainSpec, phase: Phase, count: int, shape: VideoShape) -> Lesson:
+    """Blank examples of a phase on a grid."""
+    x, given = _example(stage, spec, phase, count, shape)
     return Lesson(x, torch.zeros_like(x), torch.zeros(count), given, spec.times, spec.weight)
 
 
-def _example(stage: StageSpec, spec: TrainSpec, phase: Phase, count: int) -> tuple[Tensor, Conditioning]:
-    """Blank clips of the phase, and their conditioning."""
-    shape = clip_shape(stage, phase)
+def _example(
+    stage: StageSpec, spec: TrainSpec, phase: Phase, count: int, shape: VideoShape
+) -> tuple[Tensor, Conditioning]:
+    """Blank clips of the phase on a grid, and their conditioning."""
     height, width = spec.crop or (shape.height, shape.width)
     frames = (spec.span or shape.frames) + phase.appended
     x = torch.zeros(count, stage.network.channels, frames, height, width)

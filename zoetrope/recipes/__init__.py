@@ -34,7 +34,8 @@ def is_recipe(what: str) -> bool:
 def load_recipe(name_or_path: str | Path) -> "Recipe":
     """A recipe by its shipped name, from a recipe.json, or from a Python file with a function `recipe()`.
 
-    NAME@WIDTH is a variant of a shipped one whose function takes a `width`, a factor on its networks' widths.
+    NAME@WIDTH is a variant of a shipped one whose function takes a `width`, a factor on its networks' widths, and
+    NAME@SIZE one of a recipe whose function takes a `size`, the name of a published size.
 
     A Python file is run, again only if it has changed, as the module of its name. It can import what lies beside it:
     its folder is put at the end of `sys.path`. What it names is trusted. A recipe.json is data, whoever wrote it, and
@@ -56,6 +57,9 @@ def load_recipe(name_or_path: str | Path) -> "Recipe":
 
 
 def _sibling(module: ModuleType, name: str, width: str) -> "Recipe":
+    if "size" in inspect.signature(module.recipe).parameters:
+        of_size: Recipe = module.recipe(size=width)
+        return of_size
     if "width" not in inspect.signature(module.recipe).parameters:
         raise ValueError(f"{name}: this recipe has one width only; leave out '@{width}'")
     try:

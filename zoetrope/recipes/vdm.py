@@ -23,6 +23,7 @@ other factor up to 1; a laptop trains a narrow one on toybox:
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.data.folder import Folder
 from zoetrope.guidance.text import TextGuidance
+from zoetrope.known.reconstruction import Reconstruction
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.langevin import Langevin
 from zoetrope.schedules.cosine import Cosine
@@ -64,7 +65,12 @@ def made(name: str, shape: VideoShape, widths: tuple[int, ...], *, head: int, st
                 for index, level in enumerate(widths)
             ),
         ),
-        sampling=SamplingSpec(sampler=Langevin(delta=0.1), steps=256, guidance=TextGuidance(weight=2.0)),
+        sampling=SamplingSpec(
+            sampler=Langevin(delta=0.1),
+            steps=256,
+            guidance=TextGuidance(weight=2.0),
+            known=Reconstruction(weight=2.0),
+        ),
     )
     return Recipe(
         name=name,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
-from zoetrope.diffusion.process import posterior, transition_variance
+from zoetrope.diffusion.process import posterior, power_ratio, transition_variance
 from zoetrope.diffusion.tensors import expand_like
 from zoetrope.diffusion.transition import Transition, transitions
 from zoetrope.samplers import Noise, Sampler, Step
@@ -19,7 +19,9 @@ class Ancestral(Sampler):
     """Stochastic; one denoiser call per step; the last step adds no noise.
 
     Attributes:
-        gamma: 0 adds the variance of q(z_s | z_t, x), 1 that of q(z_t | z_s); log-interpolated between.
+        gamma: 0 adds the variance of q(z_s | z_t, x), 1 that of q(z_t | z_s); log-interpolated between. Where levels do
+            not preserve variance the latter is scaled as from z_t to z_s: it remains that of z_s given z_t for data of
+            unit variance.
     """
 
     gamma: Annotated[float, Field(ge=0, le=1)] = 0.3
@@ -39,5 +41,6 @@ class Ancestral(Sampler):
 def ancestor(z: Tensor, x_hat: Tensor, step: Transition, gamma: float) -> tuple[Tensor, Tensor]:
     """The mean of z_s (B, ...) and the standard deviation of its noise, like the levels, 0 for frames that arrive."""
     mean, small = posterior(z, x_hat, step.level_s, step.level_t)
-    std = (small ** (1 - gamma) * transition_variance(step.level_s, step.level_t) ** gamma).sqrt()
+    large = power_ratio(step.level_s, step.level_t) * transition_variance(step.level_s, step.level_t)
+    std = (small ** (1 - gamma) * large**gamma).sqrt()
     return mean, torch.where(small > 0, std, 0)  # no noise where the posterior variance is 0, whatever gamma

@@ -10,9 +10,14 @@ from zoetrope.diffusion.level import NoiseLevel
 
 
 class Schedule(Kind, ABC):
-    """The noise level as a function of time: logsnr falls from t = 0 to t = 1."""
+    """The noise level as a function of time: logsnr falls from t = 0 to t = 1.
+
+    Attributes:
+        preserves_variance: whether alpha^2 + sigma^2 is 1 at all times.
+    """
 
     folder: ClassVar[str] = "zoetrope.schedules"
+    preserves_variance: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(self, t: Tensor) -> NoiseLevel:

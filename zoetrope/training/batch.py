@@ -5,7 +5,7 @@ others on the number of the example. So a batch is the same in however many part
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -18,8 +18,10 @@ from zoetrope.data import Dataset, Dropped, Example
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs import Examples
 from zoetrope.shapes import VideoShape, Window
-from zoetrope.training.known import Shown
-from zoetrope.training.spec import Phase, TrainSpec, clip_shape
+from zoetrope.training.grids import size_at
+from zoetrope.training.known import KnownFrames, Shown, fitted_to
+from zoetrope.training.packed import PackedBatch
+from zoetrope.training.spec import Phase, TrainSpec
 from zoetrope.training.walk import Item, items
 
 
@@ -83,6 +85,16 @@ class Batch:
         """The times of these examples' frames, (b, F) float64 in [0, 1)."""
         return self.t[:, None].expand(-1, self.x.shape[2]) if self.frame_times is None else self.frame_times
 
+    @property
+    def count(self) -> int:
+        """How many examples are here, b."""
+        return len(self.part)
+
+    @property
+    def parts(self) -> tuple["Batch", ...]:
+        """The examples of each grid: of one."""
+        return (self,)
+
     def select(self, rows: Tensor) -> "Batch":
         """Some of these examples, by their indices among them, (n,) int64."""
         return replace(
@@ -143,6 +155,15 @@ class _Roles(NamedTuple):
     times: Tensor | None = None
 
 
+class _Whole(NamedTuple):
+    """A whole batch before its examples are loaded: its position, and what each example is; see `Batch`, `Item`."""
+
+    examples: int
+    times: Tensor
+    items: list[Item]
+    shown: list[Shown | None]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batches:
     """The endless sequence of a stage's batches."""
@@ -151,57 +172,78 @@ class Batches:
     spec: TrainSpec
     dataset: Dataset
     texts: EmbeddingCache | None
+    _fitted: dict[VideoShape, KnownFrames] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def known_in(self, clip: VideoShape) -> KnownFrames | None:
+        """Which frames of clips of this shape are known, as the spec says, or as near to it as the data allow."""
+        if self.spec.known is not None and clip not in self._fitted:
+            self._fitted[clip] = fitted_to(self.spec.known, self.dataset, clip)
+        return self._fitted.get(clip)
 
     def size_at(self, examples: int) -> int:
         """How many examples the batch at this position has: the last one of a phase may be smaller."""
-        phase, left = self.spec.phase_at(examples)
-        return min(phase.batch, left) if left else phase.batch
+        return size_at(self.spec, examples)
 
-    def at(self, examples: int, share: BatchSlice = WHOLE) -> Batch:
+    def at(self, examples: int, share: BatchSlice = WHOLE) -> Batch | PackedBatch:
         """The batch that starts at this position, or only a share of it, on the CPU.
 
-        All shares together equal the whole batch, except that each pads texts to its own longest.
+        All shares together equal the whole batch, except that each pads texts to its own longest, where the batch is
+        packed, those of each grid alone.
         """
         size = self.size_at(examples)
         draw = torch.Generator().manual_seed(seeded(self.spec.seed, "batch", examples))
         times = (torch.rand(1, generator=draw, dtype=torch.float64) + torch.arange(size) / size) % 1
         times = times[torch.randperm(size, generator=draw)]  # stratified t: one draw per equal sub-interval
         taken = items(self.stage, self.spec, examples, size, draw)
-        part = share.of(size)
+        whole = _Whole(examples, times, taken, [self._shown(examples + row, item) for row, item in enumerate(taken)])
+        own = share.of(size)
+        if not self.spec.grids or self.spec.grid_batches == "bucketed":
+            return self._of_grid(whole, own)
+        grids = torch.tensor([item.grid for item in taken])
+        parts = [own[grids[own] == grid] for grid in grids[own].unique()] or [own]
+        return PackedBatch(tuple(self._of_grid(whole, part) for part in parts))
+
+    def _of_grid(self, whole: "_Whole", part: Tensor) -> Batch:
+        """The examples of a batch with these indices, all of one grid."""
         rows = part.tolist() or [0]  # an empty share takes its shapes from the first example
-        phase = self.spec.phase_at(examples)[0]
-        shown = [self._shown(examples + row, phase) for row in range(size)]
-        loaded = [self._load(examples + row, taken[row], phase, shown[row]) for row in rows]
+        phase = self.spec.phase_at(whole.examples)[0]
+        loaded = [self._load(whole.examples + row, whole.items[row], phase, whole.shown[row]) for row in rows]
         x = torch.stack([one.video for one in loaded])
         eps = torch.stack([torch.randn(one.video.shape, generator=one.draw) for one in loaded])
-        packed = torch.tensor([item.pack for item in taken])
+        packed = torch.tensor([item.pack for item in whole.items])
         pictured = packed[rows] if packed.any() or phase.appended else None
-        given = self._conditioning(loaded, x, pictured)
+        given = self._conditioning(loaded, x, pictured, self._own(whole.items[rows[0]]))
         own = slice(len(part))
         batch = Batch(
             x=x[own],
             conditioning=given.select(torch.arange(len(part))),
             eps=eps[own],
-            times=times,
+            times=whole.times,
             part=part,
             names=tuple(_name(one) for one in loaded[own]),
             skipped=tuple(item for one in loaded for sample in one.samples for item in sample.skipped),
         )
-        return self._with_roles(batch, loaded, shown)
+        if self.spec.grids:
+            batch = _timed(batch, whole.items[rows[0]].shape)
+        return self._with_roles(batch, loaded, whole.shown)
 
-    def _shown(self, index: int, phase: Phase) -> Shown | None:
+    def _own(self, item: Item) -> VideoShape:
+        """The grid of an example's clip before a phase leaves out frames."""
+        return self.spec.grids[item.grid].shape(self.stage.shape) if self.spec.grids else self.stage.shape
+
+    def _shown(self, index: int, item: Item) -> Shown | None:
         """Which frames of its clip example `index` shows, and which of them are known; None: all, and none is known."""
-        whole = self.stage.shape.frames
-        room = self.spec.span or phase.frames or whole
-        if self.spec.known is None or room == 1:
+        clip, room = self._own(item), self.spec.span or item.shape.frames
+        known = self.known_in(clip)
+        if known is None or room == 1:
             return None
         draw = torch.Generator().manual_seed(seeded(self.spec.seed, "known", index))
-        return self.spec.known.shown(room, whole, draw)
+        return known.shown(room, clip.frames, draw)
 
     def _load(self, index: int, item: Item, phase: Phase, shown: Shown | None) -> _Loaded:
         """Example `index` of the training: a clip, or a pack of pictures, cropped to its window; then other images."""
         draw = torch.Generator().manual_seed(seeded(self.spec.seed, "example", index))
-        shape = clip_shape(self.stage, phase)
+        shape = item.shape
         window = self._window(shape, draw)
         if item.pack:
             loaded = _Loaded(*self._pictures(item.number, len(window.frames), window, shape), draw)
@@ -209,7 +251,7 @@ class Batches:
             clip = self.dataset.part(item.number, shape, window)
             loaded = _Loaded(clip.video, [clip], draw)
         else:
-            video, clip = self._frames(item.number, shown, len(window.frames))
+            video, clip = self._frames(item, shown, len(window.frames))
             loaded = _Loaded(video, [clip], draw)
         frames = loaded.video.shape[1]
         if phase.appended:
@@ -218,7 +260,7 @@ class Batches:
             loaded = loaded._replace(video=torch.cat([loaded.video, video], dim=1), samples=[*clips, *pictures])
         if shown is None and not phase.appended:
             return loaded
-        return loaded._replace(roles=self._roles(shown, item.pack, frames, phase, draw))
+        return loaded._replace(roles=self._roles(shown, item, frames, phase, draw))
 
     def _pictures(self, first: int, count: int, window: Window, shape: VideoShape) -> tuple[Tensor, list[Example]]:
         """Consecutive pictures of the data set as the frames of a video (C, count, h, w)."""
@@ -227,20 +269,20 @@ class Batches:
         pictures = [self.dataset.part(number, still, one) for number in range(first, first + count)]
         return torch.cat([picture.video for picture in pictures], dim=1), pictures
 
-    def _frames(self, number: int, shown: Shown, room: int) -> tuple[Tensor, Example]:
+    def _frames(self, item: Item, shown: Shown, room: int) -> tuple[Tensor, Example]:
         """The shown frames (C, room, H, W) of a clip, filled up with frames of the next one; and the clip."""
-        shape = self.stage.shape.with_(frames=shown.length)
-        clip = self.dataset.frames(number, shape, shown.frames.tolist())
+        shape = self._own(item).with_(frames=shown.length)
+        clip = self.dataset.frames(item.number, shape, shown.frames.tolist())
         more = room - len(shown.frames)
         if not more:
             return clip.video, clip
-        other = self.dataset.frames(number + 1, shape, list(range(more)))
+        other = self.dataset.frames(item.number + 1, shape, list(range(more)))
         return torch.cat([clip.video, other.video], dim=1), clip
 
-    def _roles(self, shown: Shown | None, pack: bool, frames: int, phase: Phase, draw: torch.Generator) -> _Roles:
+    def _roles(self, shown: Shown | None, item: Item, frames: int, phase: Phase, draw: torch.Generator) -> _Roles:
         """The roles of the frames of an example: `frames` of a clip or a pack, then appended images."""
-        count = frames + phase.appended
-        fps = clip_shape(self.stage, phase).fps if shown is None else self.stage.shape.fps
+        count, pack = frames + phase.appended, item.pack
+        fps = item.shape.fps if shown is None else self._own(item).fps
         seconds = torch.arange(count) / fps
         known, alone, counted = (torch.full((count,), value) for value in (False, pack, True))
         alone[frames:] = True
@@ -275,8 +317,8 @@ class Batches:
             counted=counted,
         )
 
-    def _conditioning(self, loaded: list[_Loaded], x: Tensor, packed: Tensor | None) -> Conditioning:
-        """The conditioning of these videos."""
+    def _conditioning(self, loaded: list[_Loaded], x: Tensor, packed: Tensor | None, shape: VideoShape) -> Conditioning:
+        """The conditioning of these videos, from clips on the grid `shape`."""
         examples = Examples(
             x=x,
             samples=[one.samples for one in loaded],
@@ -286,7 +328,7 @@ class Batches:
         )
         given = Conditioning(images=packed)
         for each in self.stage.all_inputs:
-            given = given | each.of_examples(self.stage.shape, examples)
+            given = given | each.of_examples(shape, examples)
         return given
 
     def _tokens(self, texts: Sequence[str]) -> Tokens:
@@ -307,6 +349,12 @@ class Batches:
             for full, size, grid in zip(whole, sizes, grids, strict=True)
         ]
         return Window(*(range(start, start + size) for start, size in zip(starts, sizes, strict=True)))
+
+
+def _timed(batch: Batch, shape: VideoShape) -> Batch:
+    """The batch with the times of its clips' frames, those of appended images after them."""
+    seconds = torch.arange(batch.x.shape[2]) / shape.fps
+    return replace(batch, conditioning=replace(batch.conditioning, times=seconds.expand(batch.count, -1)))
 
 
 def _name(loaded: _Loaded) -> str:

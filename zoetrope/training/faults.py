@@ -12,11 +12,12 @@ from zoetrope.processes.ranks import Ranks
 from zoetrope.training.batch import Batch
 from zoetrope.training.meters import Outcome
 from zoetrope.training.objectives import STUDENT
+from zoetrope.training.packed import PackedBatch
 
 FOLDER = "bad"
 
 
-def all_names(batch: Batch, ranks: Ranks) -> list[str]:
+def all_names(batch: Batch | PackedBatch, ranks: Ranks) -> list[str]:
     """The names of all examples of a batch, including those of other processes; every process must call this."""
     own = dict(zip(batch.part.tolist(), batch.names, strict=True))
     parts = [own]

@@ -1,6 +1,6 @@
 """The errors of a training's players on a batch, and their gradients."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -9,10 +9,12 @@ from torch import Tensor
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.loss import mean_over_frames
+from zoetrope.networks import ClipBatch
 from zoetrope.processes.ranks import ALONE, Ranks
 from zoetrope.training.batch import Batch
-from zoetrope.training.objectives import AVERAGE, STUDENT, Lesson, Players, errors_of
-from zoetrope.training.parallel import Call
+from zoetrope.training.objectives import AVERAGE, STUDENT, Lesson, Players, packed_errors_of
+from zoetrope.training.packed import PackedBatch
+from zoetrope.training.parallel import Call, Pack, PackingCall
 from zoetrope.training.players import Player
 from zoetrope.training.spec import TrainSpec
 from zoetrope.training.state import TypicalError
@@ -36,7 +38,9 @@ class Learner:
         learning = {name: player.network for name, player in players.items() if player.learning is not None}
         self._synced = {name: spec.parallel.synced(network, ranks) for name, network in learning.items()}
 
-    def gradients(self, player: str, batch: Batch, world: int, typical: TypicalError | None = None) -> Tensor:
+    def gradients(
+        self, player: str, batch: Batch | PackedBatch, world: int, typical: TypicalError | None = None
+    ) -> Tensor:
         """Accumulate the gradient of a player's mean error on the batch, over all processes, in its parameters.
 
         Each example's error is divided by the `typical` error at its time, if given.
@@ -48,17 +52,18 @@ class Learner:
         # one on zeros.
         passes = min(self.spec.accumulate, -(-batch.size // world))
         with self.others_still(player):
-            for number, part in enumerate(torch.arange(len(batch.x)).tensor_split(passes), start=1):
+            for number, part in enumerate(torch.arange(batch.count).tensor_split(passes), start=1):
                 with self._synced[player].alone() if number < passes else nullcontext():
                     if not len(part):
-                        (0 * self._batch_errors(player, batch.blank()).sum()).backward()
+                        (0 * self._batch_errors(player, batch.blank())[0].sum()).backward()
                         continue
-                    some = batch.select(part)
-                    own = self._batch_errors(player, some)
-                    errors[some.part] = per_example(own, some.counted).detach().cpu()
-                    if typical is not None:
-                        own = own / typical.at(some.t if own.ndim == 1 else some.frame_t).to(own)
-                    (per_example(own, some.counted).sum() / batch.size).backward()
+                    some, losses = batch.select(part), list[Tensor]()
+                    for each, own in zip(some.parts, self._batch_errors(player, some), strict=True):
+                        errors[each.part] = per_example(own, each.counted).detach().cpu()
+                        if typical is not None:
+                            own = own / typical.at(each.t if own.ndim == 1 else each.frame_t).to(own)
+                        losses.append(per_example(own, each.counted).sum())
+                    (torch.stack(losses).sum() / batch.size).backward()
         return errors
 
     def errors(self, player: str, lesson: Lesson) -> Tensor:
@@ -66,19 +71,27 @@ class Learner:
 
         Raises ValueError for errors of another shape.
         """
+        return self.packed_errors(player, [lesson])[0]
+
+    def packed_errors(self, player: str, lessons: Sequence[Lesson]) -> list[Tensor]:
+        """The errors of a player on several lessons, whose videos differ in size, together; see `errors`."""
         average = self.players[STUDENT].averages.networks[0]
         calls = {AVERAGE: frozen(average, self.dtype)}
         for name, other in self.players.items():
             calls[name] = (frozen if other.learning is None else computing)(other.network, self.dtype)
         calls[player] = computing(self._synced[player].call, self.dtype, learns=True)
-        errors = errors_of(self.spec.objective, player, self.stage, lesson, calls)
-        if errors.shape not in ((len(lesson.x),), (len(lesson.x), lesson.x.shape[2])):
-            where, got = f"training.{self.stage.name}.objective", tuple(errors.shape)
-            raise ValueError(f"{where}: expected one error of {player!r} per example, ({len(lesson.x)},), got {got}")
-        return errors
+        if len(lessons) > 1 and (pack := self._synced[player].pack) is not None:
+            calls[player] = PackingCall(calls[player], packing(pack, self.device, self.dtype))
+        found = packed_errors_of(self.spec.objective, player, self.stage, lessons, calls)
+        for lesson, errors in zip(lessons, found, strict=True):
+            if errors.shape not in ((len(lesson.x),), (len(lesson.x), lesson.x.shape[2])):
+                where, got = f"training.{self.stage.name}.objective", tuple(errors.shape)
+                legal = f"({len(lesson.x)},)"
+                raise ValueError(f"{where}: expected one error of {player!r} per example, {legal}, got {got}")
+        return found
 
-    def _batch_errors(self, player: str, batch: Batch) -> Tensor:
-        return self.errors(player, lesson_of(batch, self.spec, self.device))
+    def _batch_errors(self, player: str, batch: Batch | PackedBatch) -> list[Tensor]:
+        return self.packed_errors(player, [lesson_of(each, self.spec, self.device) for each in batch.parts])
 
     @contextmanager
     def others_still(self, player: str) -> Iterator[None]:
@@ -134,6 +147,16 @@ def computing(network: Call, dtype: torch.dtype, *, learns: bool = False) -> Cal
         graph = nullcontext() if learns or z.requires_grad else torch.no_grad()
         with graph, torch.autocast(z.device.type, dtype, enabled=dtype != torch.float32):
             return network(z, logsnr.float(), given)
+
+    return call
+
+
+def packing(pack: Pack, device: torch.device, dtype: torch.dtype) -> Pack:
+    """A network's `pack` that learns and computes in `dtype`."""
+
+    def call(videos: Sequence[ClipBatch]) -> list[Tensor]:
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            return pack([each._replace(logsnr=each.logsnr.float()) for each in videos])
 
     return call
 

@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 from zoetrope.data import Dataset
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.training.batch import WHOLE, Batch, Batches, BatchSlice
+from zoetrope.training.packed import PackedBatch
 from zoetrope.training.workers import POLL, SLOW, answers
 from zoetrope.wording import counted
 
@@ -77,7 +78,7 @@ class Loader:
             yield position
             position += self.batches.size_at(position)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Batch | PackedBatch]:
         many = self.workers
         coming = (
             answers(self.make, self.positions(), many, __name__, self.stopped, "the batch that begins at example")
@@ -100,13 +101,13 @@ class Loader:
         """Call a function that reads the data set or the texts, which only one thread may use at a time."""
         return self._thread.submit(function, *arguments, **named).result()
 
-    def _log_skipped(self, batch: Batch) -> None:
+    def _log_skipped(self, batch: Batch | PackedBatch) -> None:
         for name, reason in batch.skipped:
             if name not in self.skipped:
                 log.warning("%s: %s; another clip stands in for it", name, reason)
             self.skipped[name] += 1
 
-    def _by_thread(self) -> Generator[Batch, None, None]:
+    def _by_thread(self) -> Generator[Batch | PackedBatch, None, None]:
         positions = self.positions()
         first = next(positions, None)
         coming = None if first is None else self._thread.submit(self.make, first)
@@ -118,7 +119,7 @@ class Loader:
             coming = None if following is None else self._thread.submit(self.make, following)
             yield batch
 
-    def _settled(self, coming: "Future[Batch]") -> Batch | None:
+    def _settled(self, coming: "Future[Batch | PackedBatch]") -> Batch | PackedBatch | None:
         """The coming batch, or None once the loader is stopped."""
         waited, slow = 0.0, SLOW
         while not wait([coming], POLL).done:
@@ -138,5 +139,5 @@ class _Make:
     batches: Batches
     share: BatchSlice
 
-    def __call__(self, position: int) -> Batch:
+    def __call__(self, position: int) -> Batch | PackedBatch:
         return self.batches.at(position, self.share)

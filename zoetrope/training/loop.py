@@ -32,6 +32,7 @@ from zoetrope.training.loading import Loader, encoded
 from zoetrope.training.lock import Lock
 from zoetrope.training.meters import Interval, Outcome, peak_memory
 from zoetrope.training.objectives import STUDENT
+from zoetrope.training.packed import PackedBatch
 from zoetrope.training.players import players_of
 from zoetrope.training.preview import Subjects, sample_sheet, subjects
 from zoetrope.training.record import read_record, write_record
@@ -186,6 +187,9 @@ class Run:
             log_notes(self.folder, dataset, texts)
             self.ranks.meet()
         batches = Batches(stage=self.stage, spec=spec, dataset=dataset, texts=texts)
+        if spec.known is not None and batches.known_in(self.stage.shape) != spec.known:
+            length = max(spec.known.lengths(self.stage.shape.frames))
+            log.warning("%s: no clip has %d frames; known frames are taken from shorter ones", self.stage.name, length)
         interval, begun = Interval(state.examples), time.perf_counter() - self._before
         keeper = Keeper(self.folder / "checkpoints", self.ranks, state, spec.keep, spec.keep_every)
         share = BatchSlice(self.ranks.rank, self.ranks.world)
@@ -248,7 +252,7 @@ class Run:
         self.stopped = self._learning
         return self.stopped
 
-    def _learn(self, batch: Batch) -> Outcome:
+    def _learn(self, batch: Batch | PackedBatch) -> Outcome:
         """Let the players learn from a batch in turn, the student last; return the student's outcome.
 
         A loss that is not finite is counted and recorded; its player and those after it do not learn.
@@ -270,7 +274,7 @@ class Run:
         del beside[STUDENT]
         return outcome._replace(beside=beside)
 
-    def _turn(self, player: str, batch: Batch) -> Outcome:
+    def _turn(self, player: str, batch: Batch | PackedBatch) -> Outcome:
         """Compute a player's errors on a batch, and their gradient."""
         student = player == STUDENT
         typical = self.state.typical if student and self.spec.balance else None
@@ -282,7 +286,7 @@ class Run:
         errors = errors.cpu()
         return Outcome(float(errors.mean()), self.state.gradient_norm(player), batch.times, errors, player)
 
-    def _leave_out(self, batch: Batch, outcome: Outcome) -> None:
+    def _leave_out(self, batch: Batch | PackedBatch, outcome: Outcome) -> None:
         """Skip a batch. Raises FloatingPointError after too many in a row."""
         examples = self.state.examples
         names = all_names(batch, self.ranks)

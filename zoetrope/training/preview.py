@@ -14,7 +14,7 @@ from zoetrope.models.asking import conditioning_of
 from zoetrope.networks import Network
 from zoetrope.shapes import VideoShape
 from zoetrope.training.batch import Batches
-from zoetrope.training.spec import clip_shape
+from zoetrope.training.grids import clip_shapes
 from zoetrope.video import Video, contact_sheet
 from zoetrope.video.resample import degrade
 
@@ -34,14 +34,14 @@ class Subjects(NamedTuple):
 
 
 def subjects(batches: Batches, examples: int) -> Subjects:
-    """Fixed prompts of the data set, on the grid of the phase at `examples`; on the CPU.
+    """Fixed prompts of the data set, on the first grid of the phase at `examples`; on the CPU.
 
     It reads the data set and the texts, which only one thread may use at a time.
     """
     stage, spec = batches.stage, batches.spec
-    shape: VideoShape = clip_shape(stage, spec.phase_at(max(0, examples - 1))[0])
+    shape: VideoShape = clip_shapes(stage, spec, spec.phase_at(max(0, examples - 1))[0])[0]
     real = [batches.dataset.example(FIRST + index, shape) for index in range(COUNT)]
-    given = conditioning_of(stage, {}, COUNT)
+    given = conditioning_of(stage.with_(shape=shape), {}, COUNT)
     if batches.texts is not None:
         given = given | text_given(*batches.texts.encode([example.text for example in real]))
     low = None if stage.source is None else degrade(torch.stack([example.video for example in real]), stage.source)

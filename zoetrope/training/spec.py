@@ -14,6 +14,7 @@ from zoetrope.diffusion.loss import LossWeight
 from zoetrope.models.weights import IfMissing
 from zoetrope.shapes import VideoShape
 from zoetrope.training.adapters import Lora
+from zoetrope.training.grids import Grid, batches_before, check_grids, with_grids
 from zoetrope.training.known import KnownFrames
 from zoetrope.training.objectives import Objective
 from zoetrope.training.objectives.denoise import Denoising
@@ -62,6 +63,11 @@ class TrainSpec(Config):
         known: which frames of an example are known; None: none are, and all have one noise level.
         balance: divide each error by its running mean at that noise level, so that levels with large unavoidable errors
             do not dominate [after Karras et al. 2024, arXiv:2312.02696, Sec. 2.2, which learns that mean].
+        grids: the grids of the clips, for a network of several sizes and lengths; (): the stage's own.
+        grid_batches: "bucketed": every batch has clips of one grid; "packed": every batch has clips of all grids, each
+            for its share, which a network that packs takes in one sequence [Dehghani et al. 2023, arXiv:2307.06304].
+        same_pixels: whether a bucketed batch of another grid has about as many pixels as a phase's `batch` clips of the
+            first grid, and so as many more or fewer clips. Shares are of examples all the same.
         crop: height and width of the output crops that a fully convolutional stage trains on.
         span: number of consecutive frames of a clip that such a stage trains on at a time; None is all.
         optimizer: "adamw"; "muon", whose time per step has a part that does not depend on the batch, so that it suits
@@ -102,6 +108,9 @@ class TrainSpec(Config):
     times: Times = Uniform()
     known: KnownFrames | None = None
     balance: bool = False
+    grids: Annotated[tuple[Grid, ...], Field(max_length=64)] = ()
+    grid_batches: Literal["bucketed", "packed"] = "bucketed"
+    same_pixels: bool = False
     crop: tuple[PositiveInt, PositiveInt] | None = None
     span: PositiveInt | None = None
     optimizer: OptimizerName = "adamw"
@@ -168,9 +177,9 @@ class TrainSpec(Config):
     def steps_at(self, examples: int) -> int:
         """The number of batches before this position."""
         steps = 0
-        for phase in self.phases:
+        for number, phase in enumerate(self.phases):
             within = min(examples, phase.examples)
-            steps, examples = steps + -(-within // phase.batch), examples - within
+            steps, examples = steps + batches_before(self, number, within), examples - within
         return steps
 
     def learning_rate(self, examples: int) -> float:
@@ -249,6 +258,8 @@ class Recipe(Config):
             self.cascade.stage(name)
         for name, spec in self.training.items():
             _check_training(self.cascade.stage(name), spec)
+        # What models are told that they were trained on is what the training says.
+        object.__setattr__(self, "cascade", with_grids(self.cascade, self.training))
         return self
 
     def train_spec(self, stage: str) -> TrainSpec:
@@ -312,6 +323,10 @@ def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
             spec.known.check(stage.shape.frames, stage.source is not None)
         except ValueError as error:
             raise ValueError(f"{where}.known: {error}") from None
+    try:
+        check_grids(stage, spec)
+    except ValueError as error:
+        raise ValueError(f"{where}.{error}") from None
     if stage.source is not None and any(phase.appended for phase in spec.phases):
         raise ValueError(f"{where}.phases: a stage with a source has no images to append; set appended to 0")
     if spec.crop is None and spec.span is None:
@@ -331,7 +346,7 @@ def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
 
 
 def clip_shape(stage: StageSpec, phase: Phase) -> VideoShape:
-    """The shape of the clips of a phase: fewer frames are spread over the same seconds."""
+    """The shape of the clips of a phase on the stage's own grid: fewer frames are spread over the same seconds."""
     frames = phase.frames or stage.shape.frames
     fps = stage.shape.fps * frames / stage.shape.frames
     return VideoShape(frames=frames, height=stage.shape.height, width=stage.shape.width, fps=fps)

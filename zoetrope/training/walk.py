@@ -1,7 +1,7 @@
 """The order in which a training walks through its data set: every sample once before any is repeated.
 
-Clips and single pictures are walked through separately. Packs of images are evenly spread: of the first n examples,
-with a share p of packs, floor(n p) are packs; their places within a batch are random.
+Clips and single pictures are walked through separately. Packs of images are evenly spread: of the first n examples of a
+grid, with a share p of packs, floor(n p) are packs; their places within a batch are random.
 """
 
 import math
@@ -10,31 +10,47 @@ from typing import NamedTuple
 import torch
 
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.training.spec import Phase, TrainSpec, clip_shape
+from zoetrope.shapes import VideoShape
+from zoetrope.training.grids import clip_shapes, order_of, phase_number
+from zoetrope.training.spec import Phase, TrainSpec
 
 
 class Item(NamedTuple):
     """One example: the number of its clip, or, for a `pack` of images, of its first picture.
 
-    `pictures` is the number of the first of the images that are appended to a clip.
+    Attributes:
+        grid: the number of its grid, among those of the training; shape: of its whole clip.
+        pictures: the number of the first of the images that are appended to a clip.
     """
 
     pack: bool
     number: int
+    grid: int
+    shape: VideoShape
     pictures: int = 0
 
 
 def items(stage: StageSpec, spec: TrainSpec, examples: int, size: int, draw: torch.Generator) -> list[Item]:
     """The `size` examples of the batch at a position; `draw` decides which of them are packs."""
-    clips, pictures, within = _before(stage, spec, examples)
-    phase = spec.phase_at(examples)[0]
-    frames = _frames(stage, spec, phase)
-    packs = _packs(phase, within + size, frames) - _packs(phase, within, frames)
-    packed = (torch.randperm(size, generator=draw) < packs).tolist()
+    current, within = phase_number(spec, examples)
+    phase, order = spec.phases[current], order_of(spec, current)
+    shapes = clip_shapes(stage, spec, phase)
+    grids, before = order.grids(within, size), order.at(within).tally
+    packed = [False] * size
+    for grid in dict.fromkeys(grids):
+        rows = [row for row, own in enumerate(grids) if own == grid]
+        frames = spec.span or shapes[grid].frames
+        packs = _packs(phase, before[grid] + len(rows), frames) - _packs(phase, before[grid], frames)
+        places = torch.randperm(len(rows), generator=draw).tolist()
+        for row, place in zip(rows, places, strict=True):
+            packed[row] = place < packs
+    clips, pictures = _before(stage, spec, current, within)
     found = []
-    for pack in packed:
+    for pack, grid in zip(packed, grids, strict=True):
+        frames = spec.span or shapes[grid].frames
         still = pack or frames == 1
-        found.append(Item(pack, pictures if still else clips, pictures + frames * still))
+        number = pictures if still else clips
+        found.append(Item(pack, number, grid, shapes[grid], pictures + frames * still))
         if still:
             pictures += frames + phase.appended
         else:
@@ -43,28 +59,19 @@ def items(stage: StageSpec, spec: TrainSpec, examples: int, size: int, draw: tor
     return found
 
 
-def _before(stage: StageSpec, spec: TrainSpec, examples: int) -> tuple[int, int, int]:
-    """The numbers of clips and pictures used before a position, and the position within its phase."""
-    clips = pictures = start = within = 0
-    current = spec.phase_at(examples)[0]
-    for phase in spec.phases:
-        within = examples - start
-        own = within if phase is current else phase.examples
-        frames = _frames(stage, spec, phase)
-        packs = own if frames == 1 else _packs(phase, own, frames)
-        clips += own - packs
-        pictures += packs * frames + own * phase.appended
-        if phase is current:
-            break
-        start += phase.examples
-    return clips, pictures, within
-
-
-def _frames(stage: StageSpec, spec: TrainSpec, phase: Phase) -> int:
-    """The number of frames of an example, a clip or a pack."""
-    return spec.span or clip_shape(stage, phase).frames
+def _before(stage: StageSpec, spec: TrainSpec, current: int, within: int) -> tuple[int, int]:
+    """The numbers of clips and pictures used before a position in the phase of number `current`."""
+    clips = pictures = 0
+    for number, phase in enumerate(spec.phases[: current + 1]):
+        tally = order_of(spec, number).at(within if number == current else phase.examples).tally
+        for shape, own in zip(clip_shapes(stage, spec, phase), tally, strict=True):
+            frames = spec.span or shape.frames
+            packs = own if frames == 1 else _packs(phase, own, frames)
+            clips += own - packs
+            pictures += packs * frames + own * phase.appended
+    return clips, pictures
 
 
 def _packs(phase: Phase, examples: int, frames: int) -> int:
-    """How many of the first `examples` of a phase are packs."""
+    """How many of the first `examples` of a phase on a grid are packs."""
     return math.floor(examples * phase.images) if frames > 1 else 0

@@ -204,8 +204,9 @@ def _built(network: NetworkConfig, *, textbook: bool = False) -> Network:
 
 def _without_data(stage: StageSpec, batch: int, tokens: int) -> Calls:
     """The network calls of a stage, on tensors without data."""
+    network = _built(stage.network, textbook=differentiates(stage))
     with dry():
-        network, given = _built(stage.network, textbook=differentiates(stage)), blank_request(stage, batch, tokens)
+        given = blank_request(stage, batch, tokens)
         video = None if stage.source is None else torch.empty(batch, stage.network.channels, *stage.source.sizes)
     return Calls(
         stage=stage,

@@ -4,16 +4,20 @@ They have shapes, dtypes and lifetimes but no values, so sampling and training c
 CPU kernel, autocast casts, gradients flow. Underneath are tensors on the meta device.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from types import NoneType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.execution.meta import META, result
+from zoetrope.cascade.execution.meta import META, shortcut
 
 CPU = torch.device("cpu")
 aten = torch.ops.aten
+PLAIN = {NoneType, bool, int, float, str, torch.dtype, torch.layout, torch.memory_format}
+VALUE = aten._local_scalar_dense.default
+MEMORY = {aten.resize_, aten.resize_as_, aten.set_}  # give a tensor other memory
 
 
 class Dry(Tensor):
@@ -25,7 +29,7 @@ class Dry(Tensor):
     @staticmethod
     def __new__(cls, bare: Tensor) -> "Dry":
         made: Dry = Tensor._make_wrapper_subclass(
-            cls, bare.shape, strides=bare.stride(), storage_offset=bare.storage_offset(), dtype=bare.dtype, device=CPU
+            cls, bare.shape, bare.stride(), bare.storage_offset(), None, bare.dtype, torch.strided, CPU
         )
         made.bare = bare
         return made
@@ -35,20 +39,41 @@ class Dry(Tensor):
         return dried(func, args, kwargs or {})
 
 
+class _Traits(NamedTuple):
+    """What is known of an operation, whatever its arguments.
+
+    Attributes:
+        makes, mutates, reshapes: whether it takes a device, changes an argument, and changes its shape.
+        known: finds its result on the meta device, see `zoetrope.cascade.execution.meta.shortcut`.
+    """
+
+    makes: bool
+    mutates: bool
+    reshapes: bool
+    known: Callable[[Sequence[Any], dict[str, Any]], Any] | None
+
+
 def dried(func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """The result of an operation; 1 where it asks for a value."""
-    if func is aten._local_scalar_dense.default:
+    """The result of an operation; 1 where it asks for a value.
+
+    Raises NotImplementedError for an operation that gives a tensor other memory, such as `resize_`.
+    """
+    makes, mutates, reshapes, known = _TRAITS.get(func) or _traits(func)
+    if func is VALUE:
         return 1.0 if args[0].dtype.is_floating_point else 1
-    makes, reshapes = _traits(func)
-    if reshapes:
-        raise NotImplementedError(f"a tensor without data cannot be given another shape in its place, by {func}")
-    owners: dict[int, Dry] = {}
-    given = [_bare(value, owners) for value in args]
-    named = {name: _bare(value, owners) for name, value in kwargs.items()} if kwargs else {}
-    if makes and not owners:
+    given = [value.bare if type(value) is Dry else _bare(value) for value in args]
+    named = {name: _bare(value) for name, value in kwargs.items()} if kwargs else {}
+    if makes:
         named["device"] = META
-    out = result(func, given, named)
-    return _dry(func(*given, **named) if out is None else out, owners)
+    out = None if known is None else known(given, named)
+    if out is None:
+        out = func(*given, **named)
+    if reshapes:
+        with torch._C._DisableTorchDispatch():
+            func(*args, **kwargs)
+    if mutates:
+        return _dry(out, _owners([*args, *kwargs.values()]))
+    return Dry(out) if type(out) is Tensor else _dry(out, {})
 
 
 def is_beneath(args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
@@ -64,28 +89,46 @@ def bare(tensor: Tensor) -> Tensor:
     return tensor.bare if isinstance(tensor, Dry) else tensor
 
 
-def _traits(func: Any) -> tuple[bool, bool]:
-    """Whether an operation takes a device, and whether it changes a tensor's shape in place."""
-    found = _TRAITS.get(func)
-    if found is None:
-        makes = any(argument.name == "device" for argument in func._schema.arguments)
-        found = _TRAITS[func] = makes, torch.Tag.inplace_view in func.tags
+def _traits(func: Any) -> _Traits:
+    """The traits of an operation, found once."""
+    if func.overloadpacket in MEMORY:
+        raise NotImplementedError(
+            f"a tensor without data keeps its memory, got {func}: make a new tensor instead, as with torch.empty"
+        )
+    found = _TRAITS[func] = _Traits(
+        makes=any(argument.name == "device" for argument in func._schema.arguments),
+        mutates=func._schema.is_mutable,
+        reshapes=torch.Tag.inplace_view in func.tags,
+        known=shortcut(func),
+    )
     return found
 
 
-def _bare(value: Any, owners: dict[int, Dry]) -> Any:
+def _bare(value: Any) -> Any:
     """An argument, with the meta tensors underneath instead of dry ones."""
     kind = type(value)
+    if kind in PLAIN:
+        return value
     if kind is Dry:
-        owners[id(value.bare)] = value
         return value.bare
     if kind is list or kind is tuple:
-        return value if value and type(value[0]) is int else kind(_bare(each, owners) for each in value)
+        return value if value and type(value[0]) is int else kind(map(_bare, value))
     if kind is torch.device:
         return META
     if isinstance(value, Tensor):  # made before, with values
         return value.to(META)
     return value
+
+
+def _owners(values: Iterable[Any]) -> dict[int, Dry]:
+    """The dry tensors among an operation's arguments, by the identity of those underneath."""
+    found: dict[int, Dry] = {}
+    for value in values:
+        if type(value) is Dry:
+            found[id(value.bare)] = value
+        elif isinstance(value, (list, tuple)):
+            found |= _owners(value)
+    return found
 
 
 def _dry(value: Any, owners: dict[int, Dry]) -> Any:
@@ -98,4 +141,4 @@ def _dry(value: Any, owners: dict[int, Dry]) -> Any:
     return value
 
 
-_TRAITS: dict[Any, tuple[bool, bool]] = {}
+_TRAITS: dict[Any, _Traits] = {}

@@ -132,8 +132,15 @@ def expect_memory(stages: Iterable[StageSpec], batch: int, tokens: int, memory: 
         )
         raise ValueError(
             f"memory: stage {stage.name!r} ({stage.shape}) needs {math.ceil(needed / 1e6)} MB even {least_parts}, "
-            f"got {memory // 10**6} MB"
+            f"got {memory // 10**6} MB{_hint(stage)}"
         )
+
+
+def _hint(stage: StageSpec) -> str:
+    """What helps where a network sees all of a video at once, so that there are no tiles."""
+    reach = stage.network.reach()
+    whole = reach.pixels is None and reach.frames is None
+    return "; its network sees whole videos: smaller or shorter ones (--size, --frames) need less" if whole else ""
 
 
 def _cost(stage: StageSpec, batch: int, together: int, tokens: int, part: int | None) -> Cost:

@@ -7,9 +7,8 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter
 
-from zoetrope.cascade.execution.dry import bare, dried, is_beneath
+from zoetrope.cascade.execution.dry import Dry, bare, dried, is_beneath
 from zoetrope.cascade.execution.live import Live
 
 Operation = TypeVar("Operation")
@@ -41,14 +40,20 @@ class Meter(TorchDispatchMode, Generic[Operation]):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if self.dry and is_beneath(args, kwargs):  # another meter's work on meta tensors
+        if not self.dry:
+            out = func(*args, **kwargs)
+        elif Dry in types or not is_beneath(args, kwargs):
+            out = dried(func, args, kwargs)
+        else:  # another meter's work on meta tensors
             return func(*args, **kwargs)
-        out = dried(func, args, kwargs) if self.dry else func(*args, **kwargs)
         if self.counted is not None and (operation := self.counted(func, args, kwargs, out)) is not None:
             self.tally[operation] += 1
-        for leaf in (out,) if isinstance(out, Tensor) else tree_iter(out):
-            if isinstance(leaf, Tensor):
-                self.live.hold(bare(leaf))
+        if isinstance(out, Tensor):
+            self.live.hold(bare(out))
+        else:
+            for leaf in out if isinstance(out, (list, tuple)) else ():  # operations return no deeper ones
+                if isinstance(leaf, Tensor):
+                    self.live.hold(bare(leaf))
         return out
 
 

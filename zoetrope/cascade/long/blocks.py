@@ -95,7 +95,7 @@ class Rollout:
         if method is None:
             raise ValueError(
                 f"{where}: expected a network that learnt to continue known frames, as a long video is made; "
-                f"--known-method reconstruction (known) guides another one to, in about three times the time"
+                f"--known-method reconstruction (known) guides another one to, in more than twice the time"
             )
         if block.places is not None and not method.holds:
             raise ValueError(

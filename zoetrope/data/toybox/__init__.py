@@ -5,7 +5,7 @@ caption in one of many wordings. Some combinations and words are held out of tra
 """
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt, field_validator, model_validator
@@ -31,6 +31,9 @@ class Toybox(Source):
             show some things that no clip shows.
         long: clips that last longer than 16/3 s, for minutes if need be, and no others. In a `Mixture` with the usual
             world, long clips come from this one alone, and short ones and pictures from the other.
+        framing: "height": lengths are in frame heights, so that frames narrower than 5/3 of their height show only the
+            middle of the world. "whole": frames of any shape show all of it, see `zoetrope.data.toybox.framing`; those
+            of 5/3 are the same.
     """
 
     scripts: PositiveInt = 40_000
@@ -38,6 +41,7 @@ class Toybox(Source):
     motions: tuple[str, ...] = ()
     pictures: bool = False
     long: bool = False
+    framing: Literal["height", "whole"] = "height"
 
     @field_validator("motions")
     @classmethod
@@ -51,6 +55,8 @@ class Toybox(Source):
     def _agreed(self) -> Self:
         if self.long and self.pictures:
             raise ValueError("expected pictures or long clips, got both: the long world has no pictures")
+        if self.long and self.framing == "whole":
+            raise ValueError("framing: expected 'height' for long clips, got 'whole'")
         for motion in self.motions:
             if motion not in (LONG_MOTIONS if self.long else MOTIONS):
                 kinds = ("long", LONG_MOTIONS) if self.long else ("short", MOTIONS)
@@ -106,7 +112,14 @@ class ToyboxClips(Dataset):
 
         world = self.source
         drawn, text = example(
-            index, shape, window, frames, scripts=world.scripts, seed=world.seed, motions=frozenset(world.motions)
+            index,
+            shape,
+            window,
+            frames,
+            scripts=world.scripts,
+            seed=world.seed,
+            motions=frozenset(world.motions),
+            whole=world.framing == "whole",
         )
         video = torch.from_numpy(drawn).permute(3, 0, 1, 2).float() * 2 - 1
         return Example(video, text, f"clip {index} of toybox")

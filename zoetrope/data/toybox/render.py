@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoetrope.data.toybox.distance import Pixels, distance
+from zoetrope.data.toybox.framing import Framing
 from zoetrope.data.toybox.scene import Object, Pose, Scene, pose
 from zoetrope.data.toybox.solids import cover, solid
 from zoetrope.data.toybox.vocabulary import BACKGROUNDS, SOLID_SHAPES
@@ -29,19 +30,25 @@ _BLOCKS = 24
 
 
 class PixelGrid(NamedTuple):
-    """Where the centres of columns x (w,) and rows y (h,) lie, in frame heights from the middle, and a pixel's size."""
+    """Where the centres of columns x (w,) and rows y (h,) lie, in world heights from the middle, and a pixel's size.
+
+    `height` is that of the frame, in world heights.
+    """
 
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     pixel: float
+    height: float = 1.0
 
     @classmethod
-    def of(cls, shape: VideoShape, window: Window) -> Self:
-        """The grid of a window of a video."""
+    def of(cls, shape: VideoShape, window: Window, framing: Framing | None = None) -> Self:
+        """The grid of a window of a video; without a framing a frame is as high as the world."""
+        unit, height = (shape.height, 1.0) if framing is None else (framing.unit, framing.height)
         return cls(
-            x=_centres(shape.width, shape.height)[window.columns.start : window.columns.stop],
-            y=_centres(shape.height, shape.height)[window.rows.start : window.rows.stop],
-            pixel=1 / shape.height,
+            x=_centres(shape.width, unit)[window.columns.start : window.columns.stop],
+            y=_centres(shape.height, unit)[window.rows.start : window.rows.stop],
+            pixel=1 / unit,
+            height=height,
         )
 
 
@@ -51,13 +58,17 @@ def render(
     start: float = 0.0,
     window: Window | None = None,
     frames: Sequence[int] | None = None,
+    framing: Framing | None = None,
 ) -> Pictures:
     """The clip (F, H, W, 3), float32 in [0, 1]; frame k shows the scene `start + k / fps` seconds after its start.
 
     With a window, that part of the clip, and with `frames`, these of its frames instead of the window's, bit for bit.
+    Without a framing, the world's lengths are in frame heights.
     """
     window = window or Window.whole(shape)
-    grid = PixelGrid.of(shape, window)
+    grid = PixelGrid.of(shape, window, framing)
+    if framing is not None:
+        scene = framing.scene(scene)
     times = [start + k / shape.fps for k in (window.frames if frames is None else frames)]
     drawn = times[:1] if all(item.motion == "still" for item in scene.objects) else times
     video = np.repeat(_backdrop(scene, grid)[None], len(drawn), axis=0)
@@ -85,9 +96,9 @@ def paint(
         _paint(video[part], grid, style, item, poses[part], colours if rgb is None else colours[part])
 
 
-def _centres(count: int, height: int) -> NDArray[np.float64]:
-    """Where the centres of a row of `count` pixels lie, in frame heights from the middle."""
-    return (np.arange(count) + 0.5 - count / 2) / height
+def _centres(count: int, unit: float) -> NDArray[np.float64]:
+    """Where the centres of a row of `count` pixels lie, in world heights of `unit` pixels from the middle."""
+    return (np.arange(count) + 0.5 - count / 2) / np.float64(unit)
 
 
 def _backdrop(scene: Scene, grid: PixelGrid) -> Pictures:
@@ -98,14 +109,14 @@ def _backdrop(scene: Scene, grid: PixelGrid) -> Pictures:
 
 def gradient(top: Sequence[float], bottom: Sequence[float], grid: PixelGrid) -> Pictures:
     """A column (H, 1, 3) from one colour to another."""
-    share = (grid.y + 0.5)[:, None]
+    share = (grid.y / grid.height + 0.5)[:, None]
     column = np.array(top) * (1 - share) + np.array(bottom) * share
     return column[:, None].astype(np.float32)
 
 
 def strew(picture: Pictures, stars: Sequence[tuple[float, float, float]], grid: PixelGrid) -> Pictures:
     """Draw white stars over a picture (H, W, C), in place, and return it."""
-    x, y, pixel = grid
+    x, y, pixel = grid[:3]
     for star_x, star_y, radius in stars:
         # A square of the star's size covers each pixel by the product of two overlaps.
         across, along = (
@@ -151,7 +162,7 @@ def _paint(video: Pictures, grid: PixelGrid, style: str, item: Object, poses: li
         case "neon":
             _neon(target, outline, pixel, rgb)
         case "sketch":
-            _sketch(target, outline, pixel, rgb, PixelGrid(x, y, grid.pixel))
+            _sketch(target, outline, pixel, rgb, PixelGrid(x, y, grid.pixel, grid.height))
         case "pixel":
             _blend(target, (outline < 0).astype(np.float32), rgb)
         case _:

@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from zoetrope.data.toybox.captions import caption, image_caption
+from zoetrope.data.toybox.framing import Framing
 from zoetrope.data.toybox.render import Pictures, render
 from zoetrope.data.toybox.scene import SECONDS, Script, scene, script
 from zoetrope.shapes import VideoShape, Window
@@ -20,22 +21,25 @@ def example(
     scripts: int,
     seed: int = 0,
     motions: frozenset[str] = frozenset(),
+    whole: bool = False,
 ) -> tuple[Pictures, str]:
     """The clip (F, H, W, 3), float32 in [0, 1], with this number in the world of this seed, and its caption.
 
     One of `scripts` scripts is acted out with sizes, places and speeds of its own. A shape of one frame gives
     a picture from a random moment of the clip, with a caption that tells nothing of the motion. Of both, only the
     `window` is drawn, if one is given, and only `frames`, if those are. `motions` leaves out
-    all scripts that move otherwise.
+    all scripts that move otherwise. `whole` frames the whole world, see `zoetrope.data.toybox.framing`.
     """
+    framing = Framing.whole(shape) if whole else None
     rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
     acted_script = numbered_script(int(rng.integers(scripts)), seed)
     while motions and acted_script.motion not in motions:
         acted_script = numbered_script(int(rng.integers(scripts)), seed)
     acted = scene(acted_script, int(rng.integers(2**63)))
     if shape.frames == 1:
-        return render(acted, shape, float(rng.uniform(0, SECONDS)), window, frames), image_caption(acted_script)
-    return render(acted, shape, 0.0, window, frames), caption(acted_script)
+        start = float(rng.uniform(0, SECONDS))
+        return render(acted, shape, start, window, frames, framing), image_caption(acted_script)
+    return render(acted, shape, 0.0, window, frames, framing), caption(acted_script)
 
 
 def script_captions(scripts: int, seed: int = 0) -> list[str]:

@@ -5,12 +5,15 @@ data and no loss, so a network learns the distribution of the other frames given
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from zoetrope.config import Kind
+from zoetrope.data import Dataset
+from zoetrope.shapes import VideoShape
 
 
 class Shown(NamedTuple):
@@ -43,12 +46,21 @@ class KnownFrames(Kind, ABC):
         """The lengths, in frames, of the clips that examples are taken from."""
         return {whole}
 
+    def fitted(self, gives: Callable[[int], bool]) -> "KnownFrames":
+        """The same for data that do not give clips of every length; `gives` says of a number of frames if they do."""
+        return self
+
     def check(self, whole: int, source: bool) -> None:
         """Raise ValueError if this cannot be learnt by a stage with clips of `whole` frames.
 
         A stage with a `source` shows the frames of its own clips in a row.
         """
         return
+
+
+def fitted_to(known: KnownFrames, dataset: Dataset, clip: VideoShape) -> KnownFrames:
+    """How frames are known in examples of this data set, for a stage with clips of shape `clip`."""
+    return known.fitted(lambda frames: dataset.gives(clip.with_(frames=frames)))
 
 
 def in_a_row(known: Tensor, length: int, start: int = 0, independent: bool = False) -> Shown:

@@ -1,6 +1,7 @@
 """Any frames given any others, from anywhere in a long clip [Harvey et al. 2022, arXiv:2205.11495, Sec. 3, Alg. 2]."""
 
 import math
+from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -17,8 +18,8 @@ class AnyFrames(KnownFrames):
     are already there, until one exceeds the room; frames of another clip fill what is left.
 
     Attributes:
-        length: frames of the clips that they are taken from, at the stage's frame rate; None: as many as the stage
-            makes.
+        length: frames of the clips that they are taken from, at the stage's frame rate; None, and for data without
+            clips of this length: as many as the stage makes.
         share: the probability that a set after the first is known.
     """
 
@@ -43,6 +44,10 @@ class AnyFrames(KnownFrames):
     def lengths(self, whole: int) -> set[int]:
         """See `KnownFrames`."""
         return {self.length or whole}
+
+    def fitted(self, gives: Callable[[int], bool]) -> "AnyFrames":
+        """See `KnownFrames`."""
+        return self if self.length is None or gives(self.length) else self.with_(length=None)
 
     def check(self, whole: int, source: bool) -> None:
         """See `KnownFrames`."""

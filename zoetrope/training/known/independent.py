@@ -1,5 +1,7 @@
 """A noise level of its own for each frame: diffusion forcing [Chen et al. 2024, arXiv:2407.01392, Sec. 3]."""
 
+from collections.abc import Callable
+
 import torch
 
 from zoetrope.training.known import KnownFrames, Shown
@@ -22,6 +24,10 @@ class Independent(KnownFrames):
     def lengths(self, whole: int) -> set[int]:
         """See `KnownFrames`."""
         return self.of.lengths(whole)
+
+    def fitted(self, gives: Callable[[int], bool]) -> "Independent":
+        """See `KnownFrames`."""
+        return self.with_(of=self.of.fitted(gives))
 
     def check(self, whole: int, source: bool) -> None:
         """See `KnownFrames`."""

@@ -1,5 +1,6 @@
 """Several kinds, each for a share of the examples."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -10,7 +11,12 @@ from zoetrope.training.known import KnownFrames, Shown
 
 
 class KnownPart(Config):
-    """One kind and its weight against the others'."""
+    """One kind and its weight against the others'.
+
+    Attributes:
+        known: which frames are known.
+        weight: its share of the examples, relative to the sum of all weights.
+    """
 
     known: KnownFrames
     weight: PositiveFloat = 1.0
@@ -34,6 +40,10 @@ class KnownMixture(KnownFrames):
     def lengths(self, whole: int) -> set[int]:
         """See `KnownFrames`."""
         return {length for part in self.parts for length in part.known.lengths(whole)}
+
+    def fitted(self, gives: Callable[[int], bool]) -> "KnownMixture":
+        """See `KnownFrames`."""
+        return self.with_(parts=tuple(part.with_(known=part.known.fitted(gives)) for part in self.parts))
 
     def check(self, whole: int, source: bool) -> None:
         """See `KnownFrames`."""

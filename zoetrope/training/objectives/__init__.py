@@ -5,7 +5,7 @@ error of each learning network on given examples.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, NamedTuple, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -16,10 +16,10 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.config import Config, Kind
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.loss import LossWeight, frame_errors, output_weight, squared_error
-from zoetrope.networks import NetworkConfig
+from zoetrope.networks import ClipBatch, NetworkConfig
 from zoetrope.schedules import Schedule
 from zoetrope.training.optimizers import OptimizerName
-from zoetrope.training.parallel import Call
+from zoetrope.training.parallel import Call, PackingCall
 from zoetrope.training.times import Times
 from zoetrope.training.times.uniform import Uniform
 
@@ -158,9 +158,39 @@ class Objective(Kind, ABC):
         stacked into one batch: a sharded network requires that.
         """
 
+    def packed(self, stage: StageSpec, lessons: Sequence[Lesson], players: Players) -> list[Tensor]:
+        """The error of the student on each example, or frame, of several lessons, whose videos differ in size.
+
+        By default one lesson after another, which only a single process can do. To call the student once, use
+        `errors_together`.
+        """
+        return [self(stage, lesson, players) for lesson in lessons]
+
     def errors_of(self, player: str, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
         """The error (B,) of another learning player on each example; objectives with such players define it."""
         raise NotImplementedError(f"{self.kind()}: does not say what the error of {player!r} is")
+
+
+def errors_together(
+    stage: StageSpec, lessons: Sequence[Lesson], questions: Sequence[Question], student: Call
+) -> list[Tensor]:
+    """The errors of a student on the questions of several lessons, in one call where it packs."""
+    if isinstance(student, PackingCall):
+        pairs = zip(questions, lessons, strict=True)
+        outputs = student.pack([ClipBatch(each.z, each.level.logsnr, lesson.given) for each, lesson in pairs])
+    else:
+        outputs = [each.output(student, lesson) for each, lesson in zip(questions, lessons, strict=True)]
+    every = zip(questions, lessons, outputs, strict=True)
+    return [each.errors(stage, lesson, output) for each, lesson, output in every]
+
+
+def packed_errors_of(
+    objective: Objective, player: str, stage: StageSpec, lessons: Sequence[Lesson], players: Players
+) -> list[Tensor]:
+    """The error of any learning player on each example of several lessons, with a graph."""
+    if len(lessons) > 1 and player == STUDENT:
+        return objective.packed(stage, lessons, players)
+    return [errors_of(objective, player, stage, lesson, players) for lesson in lessons]
 
 
 def errors_of(objective: Objective, player: str, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:

@@ -1,5 +1,7 @@
 """Learn the guided teacher's output in one call instead of two [Meng et al. 2023, arXiv:2210.03142, Sec. 3.1]."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,16 @@ from zoetrope.diffusion.distillation import guided_answer, thresholded_answer
 from zoetrope.diffusion.process import diffuse
 from zoetrope.guidance.text import with_and_without_text
 from zoetrope.inputs.guidance_weight import weight_of
-from zoetrope.training.objectives import STUDENT, TEACHER, Lesson, Objective, Players, Question, Teacher
+from zoetrope.training.objectives import (
+    STUDENT,
+    TEACHER,
+    Lesson,
+    Objective,
+    Players,
+    Question,
+    Teacher,
+    errors_together,
+)
 from zoetrope.training.parallel import Call
 
 
@@ -25,6 +36,11 @@ class Guide(Objective):
     def __call__(self, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
         question = self.question(stage, lesson, players[TEACHER])
         return question.errors(stage, lesson, question.output(players[STUDENT], lesson))
+
+    def packed(self, stage: StageSpec, lessons: Sequence[Lesson], players: Players) -> list[Tensor]:
+        """See `Objective`."""
+        questions = [self.question(stage, lesson, players[TEACHER]) for lesson in lessons]
+        return errors_together(stage, lessons, questions, players[STUDENT])
 
     def question(self, stage: StageSpec, lesson: Lesson, teacher: Call) -> Question:
         """z and its target."""

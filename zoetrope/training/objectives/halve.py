@@ -1,5 +1,7 @@
 """Learn to do in one step what the teacher does in two [Salimans & Ho 2022, arXiv:2202.00512, Alg. 2]."""
 
+from collections.abc import Sequence
+
 from pydantic import PositiveInt
 from torch import Tensor
 
@@ -8,7 +10,16 @@ from zoetrope.diffusion.distillation import Jump, TimeGrid, halving_answer
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import x_from
 from zoetrope.diffusion.process import diffuse
-from zoetrope.training.objectives import STUDENT, TEACHER, Lesson, Objective, Players, Question, Teacher
+from zoetrope.training.objectives import (
+    STUDENT,
+    TEACHER,
+    Lesson,
+    Objective,
+    Players,
+    Question,
+    Teacher,
+    errors_together,
+)
 from zoetrope.training.parallel import Call
 
 
@@ -27,6 +38,11 @@ class Halve(Objective):
     def __call__(self, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
         question = self.question(stage, lesson, players[TEACHER])
         return question.errors(stage, lesson, question.output(players[STUDENT], lesson))
+
+    def packed(self, stage: StageSpec, lessons: Sequence[Lesson], players: Players) -> list[Tensor]:
+        """See `Objective`."""
+        questions = [self.question(stage, lesson, players[TEACHER]) for lesson in lessons]
+        return errors_together(stage, lessons, questions, players[STUDENT])
 
     def question(self, stage: StageSpec, lesson: Lesson, teacher: Call) -> Question:
         """z and its target."""

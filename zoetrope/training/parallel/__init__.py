@@ -6,8 +6,9 @@ of the whole batch, so shares may be uneven.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -15,10 +16,23 @@ from torch import Tensor
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Kind
-from zoetrope.networks import Network
+from zoetrope.networks import ClipBatch, Network
 from zoetrope.processes.ranks import Ranks
 
 Call = Callable[[Tensor, Tensor, Conditioning], Tensor]
+Pack = Callable[[Sequence[ClipBatch]], list[Tensor]]
+
+
+@dataclass(frozen=True)
+class PackingCall:
+    """A call that can also be made for videos of several sizes at once, see `zoetrope.networks.Network.pack`."""
+
+    call: Call
+    pack: Pack
+
+    def __call__(self, z: Tensor, logsnr: Tensor, given: Conditioning) -> Tensor:
+        """The output for videos of one size."""
+        return self.call(z, logsnr, given)
 
 
 class Synced(NamedTuple):
@@ -27,10 +41,12 @@ class Synced(NamedTuple):
     Attributes:
         call: the network; its backward pass sums the gradients of all processes.
         alone: a context without that: gradients stay local until the first pass outside it.
+        pack: the network's `pack`, synchronised too; None: only `call` is.
     """
 
     call: Call
     alone: Callable[[], AbstractContextManager[None]]
+    pack: Pack | None = None
 
 
 class Parallel(Kind, ABC):

@@ -3,16 +3,18 @@
 Gradients are summed in buckets, while the backward pass still computes those of earlier layers.
 """
 
+from collections.abc import Sequence
 from contextlib import nullcontext
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributed as dist
 from torch._C._distributed_c10d import GradBucket
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
-from zoetrope.networks import Network
+from zoetrope.networks import ClipBatch, Network
 from zoetrope.processes.ranks import Ranks
 from zoetrope.training.parallel import Parallel, Synced
 
@@ -26,12 +28,25 @@ class Replicated(Parallel):
     def synced(self, network: Network, ranks: Ranks) -> Synced:
         """The network, wrapped if there are several processes."""
         if ranks.world == 1:
-            return Synced(network, nullcontext)
+            return Synced(network, nullcontext, network.pack)
         # Unused parameters change from phase to phase (temporal layers, for single images), so DDP has to find them.
         # That also keeps the buckets fixed: a resumed training sums in the same order as one that never stopped.
-        wrapped = DistributedDataParallel(network, find_unused_parameters=True, gradient_as_bucket_view=True)
+        entrance = _Entrance(network)
+        wrapped = DistributedDataParallel(entrance, find_unused_parameters=True, gradient_as_bucket_view=True)
         wrapped.register_comm_hook(None, _add_up)
-        return Synced(wrapped, wrapped.no_sync)
+        return Synced(wrapped, wrapped.no_sync, wrapped)
+
+
+class _Entrance(nn.Module):
+    """What DistributedDataParallel calls: a network's `forward`, or, for a list of clips, its `pack`."""
+
+    def __init__(self, network: Network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, first: Tensor | Sequence[ClipBatch], *others: Any) -> Tensor | list[Tensor]:
+        """The output, or outputs."""
+        return self.network(first, *others) if isinstance(first, Tensor) else self.network.pack(first)
 
 
 def _add_up(state: object, bucket: GradBucket) -> Future[Tensor]:

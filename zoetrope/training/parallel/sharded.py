@@ -16,6 +16,7 @@ from torch.distributed.fsdp import (
     MixedPrecisionPolicy,
     OffloadPolicy,
     fully_shard,
+    register_fsdp_forward_method,
 )
 
 from zoetrope.networks import Network
@@ -62,6 +63,7 @@ class Sharded(Parallel):
         """The network itself, already sharded."""
         assert isinstance(network, FSDPModule)
         divided: FSDPModule = network
+        register_fsdp_forward_method(network, "pack")
 
         @contextmanager
         def alone() -> Iterator[None]:
@@ -71,7 +73,7 @@ class Sharded(Parallel):
             finally:
                 divided.set_requires_gradient_sync(True)
 
-        return Synced(network, alone)
+        return Synced(network, alone, network.pack)
 
 
 def _sharded(network: Network) -> Iterator[FSDPModule]:

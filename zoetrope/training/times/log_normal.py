@@ -13,6 +13,9 @@ from zoetrope.training.times import Times
 class LogNormal(Times):
     """ln(sigma / alpha), which Karras et al. call ln(sigma), is normal, whatever the schedule.
 
+    With the schedule "linear" it is the logit of t: the logit-normal times of Esser et al. 2024 (arXiv:2403.03206,
+    Sec. 3.1), whose best mean and std are 0 and 1.
+
     Levels beyond the ends of the schedule become those at its ends.
 
     Attributes:
