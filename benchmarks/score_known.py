@@ -7,7 +7,8 @@ For each of 64 familiar prompts and 64 that combine what training never combines
 first frame and the caption, a video is right in what the analytic recogniser sees as the prompt says. Given the first
 and the last frame, the middle of the video is compared with that of the clip: where the object is, and how near the
 pictures are, beside a cross-fade of the two frames; with --features also by MobileNetV2's features. Where several
-courses lead from the first frame to the last, as in an orbit, another one than the clip's counts as wrong.
+courses lead from the first frame to the last, as in an orbit, another one than the clip's counts as wrong. Where the
+thing stands still a cross-fade is the clip: PSNR counts up to 50 dB, and is told without such clips too.
 
 With --long videos of a minute are made from words of toybox's long world alone, by --scheme, and their last five
 seconds judged: the colour, which half of the things change once before, and the shape.
@@ -51,6 +52,7 @@ from zoetrope.video import Video, contact_sheet, save_image
 
 SCENES = 9_000_000  # the true clips are numbered from here
 BATCH = 16
+CEILING = 50.0  # decibels beyond which pictures are the same to anyone
 SETS: dict[str, Callable[[int], list[Prompt]]] = {"familiar": familiar, "combinations": combinations}
 
 
@@ -209,7 +211,8 @@ def judged(made: list[Made], stage: StageSpec) -> dict[str, Any]:
 def between(made: list[Made], stage: StageSpec, extractor: FeatureNetwork | None) -> dict[str, Any]:
     """The middle frame's error of place as a share of the width, and PSNR; of the model and of a cross-fade.
 
-    With an extractor also the mean distance of frames from the clip's in its features, from 0 to 1.
+    With an extractor also the mean distance of frames from the clip's in its features, from 0 to 1. "model -
+    cross-fade" is the difference, prompt by prompt; "moving": without clips whose thing stands still.
     """
     values: dict[str, list[tuple[float, int]]] = defaultdict(list)
     frames = stage.shape.frames
@@ -218,18 +221,31 @@ def between(made: list[Made], stage: StageSpec, extractor: FeatureNetwork | None
     for number, row in enumerate(made):
         ends = row.clip[0] * (1 - weights) + row.clip[-1] * weights
         faded = ends.round().astype(np.uint8)
+        motion = row.prompt.script.motion
+        fade = _apart(faded, row.clip, inner, extractor)
+        for what, value in fade.items():
+            values[f"cross-fade, {what}"].append((value, number))
+        for video in row.videos:
+            for what, value in _apart(video, row.clip, inner, extractor).items():
+                values[f"model, {what}"].append((value, number))
+                values[f"model - cross-fade, {what}"].append((value - fade[what], number))
+                if motion != "still":
+                    values[f"model - cross-fade, {what}, moving"].append((value - fade[what], number))
         for kind, videos in (("model", row.videos), ("cross-fade", [faded])):
             for video in videos:
-                values[f"{kind}, PSNR"].append((decibels(video[inner], row.clip[inner]), number))
-                if extractor is not None:
-                    pair = [tensor_of(one[inner])[None] for one in (video, row.clip)]
-                    distance = feature_distance(extractor, *pair).value
-                    values[f"{kind}, features"].append((distance, number))
                 error = displaced(video, row.clip, middle, stage.shape.fps)
                 values[f"{kind}, place"].append((error, number))
                 if kind == "model":
-                    values[f"place, {row.prompt.script.motion}"].append((error, number))
+                    values[f"place, {motion}"].append((error, number))
     return {name: mean(numbers) for name, numbers in sorted(values.items())}
+
+
+def _apart(video: np.ndarray, clip: np.ndarray, inner: slice, extractor: FeatureNetwork | None) -> dict[str, float]:
+    """The PSNR of a video's inner frames against the clip's, and the distance of their features."""
+    found = {"PSNR": min(decibels(video[inner], clip[inner]), CEILING)}
+    if extractor is not None:
+        found["features"] = feature_distance(extractor, *(tensor_of(one[inner])[None] for one in (video, clip))).value
+    return found
 
 
 def displaced(video: np.ndarray, clip: np.ndarray, frame: int, fps: float) -> float:
