@@ -126,7 +126,7 @@ def test_it_trains_goes_on_and_samples(cli: Cli, unclip: Path) -> None:
         (("--picture", "a.png", "--given", "picture=3"), "--picture: expected once, got it in --given too"),
         (("--given", "picture=3"), "picture: expected one picture"),
         (("--given", "fps=-2"), "fps: expected a positive number of frames per second, got -2"),
-        (("--seconds", "30"), "expected stages that read the previous one's video alone, got 'prior'"),
+        (("--seconds", "30"), "stage 'base': expected a network that learnt to continue known frames"),
     ],
 )
 def test_bad_input(cli: Cli, unclip: Path, words: tuple[str, ...], message: str) -> None:

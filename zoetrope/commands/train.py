@@ -184,7 +184,7 @@ def _one_training(talk: Talk, asked: TrainingOptions) -> StageTraining:
     made = _loaded(asked.recipe)
     assert asked.stage is not None
     made.train_spec(asked.stage)
-    return _begun(asked, made, asked.stage, out, asked.init)
+    return _begun(talk, asked, made, asked.stage, out, asked.init)
 
 
 def _all_trainings(talk: Talk, asked: TrainingOptions) -> list[StageTraining]:
@@ -197,7 +197,7 @@ def _all_trainings(talk: Talk, asked: TrainingOptions) -> list[StageTraining]:
             raise ValueError(f"{out}: holds other files, such as {strays[0]}; choose another --out")
         made = _loaded(asked.recipe)
         names = stages_named(made, asked.stages)
-        return [_begun(asked, made, name, out / name, asked.init) for name in names]
+        return [_begun(talk, asked, made, name, out / name, asked.init) for name in names]
 
     from zoetrope.training.trained import run_recipe
 
@@ -214,7 +214,7 @@ def _all_trainings(talk: Talk, asked: TrainingOptions) -> list[StageTraining]:
         if (out / name / "run.json").is_file():
             parts.append(_continued(talk, asked, out / name, name))
         else:
-            parts.append(_begun(asked, made, name, out / name, init))
+            parts.append(_begun(talk, asked, made, name, out / name, init))
     return parts
 
 
@@ -224,11 +224,13 @@ def _files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in there if path.is_file() and not path.name.startswith("."))
 
 
-def _begun(asked: TrainingOptions, recipe: "Recipe", stage: str, folder: Path, init: str | None) -> StageTraining:
+def _begun(
+    talk: Talk, asked: TrainingOptions, recipe: "Recipe", stage: str, folder: Path, init: str | None
+) -> StageTraining:
     """A new run. Raises ValueError unless its recipe, data and initial weights can be used."""
     recipe = located(asked.applied(recipe, stage))
     expect_data(recipe, stage)
-    weights = None if init is None else _weights(init, recipe, stage)
+    weights = None if init is None else _weights(talk, init, recipe, stage)
     return StageTraining(stage, folder, recipe, weights, False)
 
 
@@ -311,10 +313,16 @@ def _expect_free(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
 
 
-def _weights(init: str, recipe: "Recipe", stage: str) -> Path:
-    """The file of the weights that `--init` names. Raises ValueError unless they fit the stage's network."""
-    from zoetrope.training.trained import initial_weights
+def _weights(talk: Talk, init: str, recipe: "Recipe", stage: str) -> Path | None:
+    """The file of the weights that `--init` names; None where they are of other stages of the recipe alone.
 
+    Raises ValueError unless they fit the stage's network.
+    """
+    from zoetrope.training.trained import begins_fresh, initial_weights
+
+    if begins_fresh(init, recipe, stage):
+        talk.say(f"{stage}: begins with random weights, for {init} has no such stage")
+        return None
     weights = initial_weights(init, stage)
     weights.check(recipe, stage)
     return weights.file

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -15,7 +16,7 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from zoetrope.cascade.execution.layout import expect_memory
-from zoetrope.cascade.graph import expect_chain
+from zoetrope.cascade.graph import expect_chain, expect_videos, vectors_for
 from zoetrope.cascade.long.film import Film, Made, frames_in
 from zoetrope.cascade.long.frames import Frames
 from zoetrope.cascade.long.journal import Journal
@@ -25,7 +26,7 @@ from zoetrope.cascade.start import stages_after
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Config
 from zoetrope.known import Method
-from zoetrope.models.asking import conditioning_of, expect_askable
+from zoetrope.models.asking import askable, conditioning_of, expect_askable
 from zoetrope.models.places import memory_told
 from zoetrope.networks import Network
 from zoetrope.schemes import SamplingScheme
@@ -103,12 +104,14 @@ class LongRun:
 
     Attributes:
         film: how; footage: its known frames; made: everything that it depends on, as JSON values.
+        imagined: makes the vectors that stages of the film read, by the stage that makes them.
     """
 
     film: Film
     footage: OpeningFrames
     made: dict[str, Any]
     network: Callable[[StageSpec], Network]
+    imagined: Callable[[], Mapping[str, torch.Tensor]]
 
     @property
     def video(self) -> Frames:
@@ -130,9 +133,10 @@ class LongRun:
         first = self.film.made()[0].shape
         if self.footage.source is not None:
             self.film.give(self.footage.tensors(first), journal)
+        film = replace(self.film, conditioning=_told(self.film.conditioning, self.imagined()))
         told = ", ".join(stage.name for stage in self.film.stages)
         with memory_told(f"the long video of {told}"):
-            yield from self.film.run(self.network, journal)
+            yield from film.run(self.network, journal)
 
     def pictures(self) -> Iterator[np.ndarray]:
         """The pictures (H, W, 3) uint8 of the finished video, read one by one."""
@@ -148,19 +152,22 @@ def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Beginning |
     frames last already, for a scheme that needs more context than the network has, for a network that did not learn to
     continue frames, and what `Cascade.stream` raises.
     """
-    spec, stages = cascade.spec, list(stages_after(cascade.spec, None, wanted.until, wanted.given))
-    expect_chain(stages, "a video of several clips", wanted.given)
+    spec, every = cascade.spec, stages_after(cascade.spec, None, wanted.until, wanted.given)
+    expect_videos(every)
+    stages, priors = [one for one in every if not one.makes_vectors], [one for one in every if one.makes_vectors]
+    made = {each.name for stage in stages for each in vectors_for(stage)}
+    expect_chain(stages, "a video of several clips", {*wanted.given, *made})
     if wanted.known is not None:
         stages[0] = stages[0].with_(sampling=stages[0].sampling.with_(known=wanted.known))
-    expect_askable(stages, wanted.given)
-    for stage in stages:
+    expect_askable(every, wanted.given)
+    for stage in every:
         stage.check_sampling()
     total, footage = _lengths(stages[0].shape, wanted, source)
     text, against = cascade._encode([wanted.prompt], wanted.negative)
     if wanted.memory is not None:
         if cascade._texts is not None:
             cascade._texts.release()
-        expect_memory(stages, 1, text_length(text), wanted.memory, cascade.device)
+        expect_memory(every, 1, text_length(text), wanted.memory, cascade.device)
     draw = Draw(
         seed=wanted.seed,
         samples=[wanted.sample],
@@ -184,7 +191,36 @@ def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Beginning |
         given=footage.frames,
     )
     film.check()
-    return LongRun(film, footage, _identity(cascade, stages, wanted, footage), cascade._network)
+    imagined = partial(_imagined, cascade, priors, wanted)
+    return LongRun(film, footage, _identity(cascade, every, wanted, footage), cascade._network, imagined)
+
+
+def _imagined(cascade: "Cascade", priors: Sequence[StageSpec], wanted: Long) -> dict[str, torch.Tensor]:
+    """The vectors that each of these stages makes of the prompt, once for the whole video; the same with each call."""
+    made = dict[str, torch.Tensor]()
+    if priors:
+        known = askable(priors)
+        given = {name: value for name, value in wanted.given.items() if name in known}
+        draw = {"seed": wanted.seed, "samples": [wanted.sample], "negative": wanted.negative, "memory": wanted.memory}
+        for now in cascade.run(priors, [wanted.prompt], given=given, **draw):
+            if now.done:
+                made[now.stage] = now.x_hat
+    return made
+
+
+def _told(
+    conditioning: Callable[[StageSpec], Conditioning], made: Mapping[str, torch.Tensor]
+) -> Callable[[StageSpec], Conditioning]:
+    """The conditioning of stages with the vectors that others have `made` for them."""
+
+    def told(stage: StageSpec) -> Conditioning:
+        known = conditioning(stage)
+        for each in vectors_for(stage):
+            if (vectors := made.get(str(each.stage))) is not None:
+                known = known | each.of_output(vectors).to(vectors.device, torch.float32)
+        return known
+
+    return told
 
 
 def pictures_of(

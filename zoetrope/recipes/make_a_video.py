@@ -14,7 +14,9 @@ the share of pictures and the rates of frames; steps and guidance.
     zoetrope plan make_a_video --device h100
     zoetrope train make_a_video --stage base --init IMAGE_MODEL --out runs/mav/base
 
-make_a_video@mini begins as mini_image and learns on toybox: 16 frames of 24x40, enlarged to 48x80.
+make_a_video@mini begins as mini_image and learns on toybox: 16 frames of 24x40, enlarged to 48x80. A prior imagines the
+embedding of a picture from the text, and `--picture` gives that of another one. The base is told captions with pictures
+alone; with pictures and clips the embedding of one of their own frames, and the rate.
 
     zoetrope train make_a_video@mini --init runs/mini_image --out runs/mav
     zoetrope generate "a red star" --model runs/mav
@@ -29,11 +31,17 @@ from zoetrope.data import Source
 from zoetrope.data.folder import Folder
 from zoetrope.data.mixture import Mixture, Part
 from zoetrope.data.toybox import Toybox
+from zoetrope.guidance.picture import PictureGuidance
 from zoetrope.guidance.text import TextGuidance
+from zoetrope.inputs.fps import FrameRate
 from zoetrope.inputs.low_res import usual_inputs
+from zoetrope.inputs.picture import Picture
+from zoetrope.inputs.text import Text
 from zoetrope.known.learnt import Learnt
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.pictures.small import SmallPictures
 from zoetrope.recipes._mini_image import BASE, SSR, inflated
+from zoetrope.recipes._prior import prior_stage, prior_training
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
@@ -155,13 +163,15 @@ def _train(data: Source, **fields: Any) -> TrainSpec:
 
 
 def _mini() -> Recipe:
+    text, encoder = MiniLM(), SmallPictures()
     base = StageSpec(
         name="base",
         shape=SMALL,
         # As in mini: what moves where is decided at much lower logsnr in redundant videos than in pictures.
         schedule=Cosine(shift=-4.5),
-        network=inflated(BASE, (PSEUDO_3D, BOTH), fps=SMALL.fps),
-        sampling=SamplingSpec(sampler=DDIM(), steps=32, guidance=TextGuidance(weight=2.0), known=Learnt()),
+        inputs=(Text(), Picture(encoder=encoder, of="prior"), FrameRate()),
+        network=inflated(BASE, (PSEUDO_3D, BOTH), fps=SMALL.fps, picture_width=encoder.width, rate=True),
+        sampling=SamplingSpec(sampler=DDIM(), steps=32, guidance=PictureGuidance(weight=2.0), known=Learnt()),
     )
     ssr = StageSpec(
         name="ssr",
@@ -172,8 +182,13 @@ def _mini() -> Recipe:
     )
     return Recipe(
         name="make_a_video-mini",
-        cascade=CascadeSpec(name="make_a_video-mini", text=MiniLM(), stages=(base, ssr)),
-        training={"base": _train_mini(), "ssr": _train_mini_ssr()},
+        cascade=CascadeSpec(name="make_a_video-mini", text=text, stages=(prior_stage(encoder, text.width), base, ssr)),
+        training={
+            # An image model has no such stage to begin with.
+            "prior": prior_training(Toybox(pictures=True), encoder).with_(init_missing="fresh"),
+            "base": _train_mini(),
+            "ssr": _train_mini_ssr(),
+        },
     )
 
 

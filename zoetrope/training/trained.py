@@ -76,15 +76,30 @@ def initial_weights(name: str | Path, stage: str) -> InitialWeights:
     path = Path(name).expanduser()
     if path.suffix == ".safetensors" and path.is_file():
         return InitialWeights(str(name), path)
+    found = _stages_of(name)
+    if stage not in found:
+        raise ValueError(f"{name}: " + unknown("stage", stage, found))
+    return found[stage]
+
+
+def begins_fresh(name: str | Path, recipe: Recipe, stage: str) -> bool:
+    """Whether a model has weights of stages of a recipe, but not of this one, whose `init_missing` is "fresh"."""
+    path = Path(name).expanduser()
+    if recipe.train_spec(stage).init_missing != "fresh" or path.suffix == ".safetensors":
+        return False
+    found = _stages_of(name)
+    return stage not in found and any(own.name in found for own in recipe.cascade.stages)
+
+
+def _stages_of(name: str | Path) -> dict[str, InitialWeights]:
+    """The weights of all stages of a model, a run or a folder of runs, by stage; originals of distilled ones."""
     found = dict[str, InitialWeights]()
     for part in (contents(one) for one in find(name)):
         spec, teachers = part.spec, {one.name: one for one in part.teachers}
         for own, file in {**part.weights, **part.teacher_weights}.items():
             of = teachers[own] if own in part.teacher_weights else spec.stage(own)
             found[own] = InitialWeights(str(name), file, spec, of)
-    if stage not in found:
-        raise ValueError(f"{name}: " + unknown("stage", stage, found))
-    return found[stage]
+    return found
 
 
 def averaged_weights(name: str | Path, stage: StageSpec) -> Path:
