@@ -1,7 +1,7 @@
 """The small picture encoder of the shipped models, trained on toybox: pictures and their captions, contrastively.
 
 As CLIP is [Radford et al. 2021, arXiv:2103.00020, Sec. 2.3], but against the frozen text features of MiniLM. The recipe
-`pictures` trains it, and the weights that ship are those of all its 400,000 examples. A prior and its decoder are trained
+`pictures` trains it; the weights that ship saw all of its 400,000 examples. A prior and its decoder are trained
 for one encoder: new weights need both anew.
 """
 
