@@ -70,7 +70,7 @@ def _models() -> Iterator[Finding]:
         model = open_model(name)
         model.check(model.spec.stages)
         if model.spec.text is not None:
-            encoders[model.spec.text] = name
+            encoders.setdefault(model.spec.text, name)
     for encoder, name in encoders.items():
         if missing := absent(encoder):
             yield Finding(f"model {name}: its text encoder {encoder.kind()}: {missing}")
