@@ -4,27 +4,27 @@ Features of a clip are h (B, F, H, W, D): one token for each patch. Linear maps 
 sequence, and attention sees those of one clip.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from zoetrope.layers.dot_product import attention
-from zoetrope.layers.elementwise import GELU
+from zoetrope.layers.elementwise import MappedGELU
+from zoetrope.layers.lean import scaled_norm, turned_norm
 from zoetrope.layers.linear import Linear, is_convolved
-from zoetrope.layers.rotary import rotated
 
 Over = Literal["space", "time", "both"]
 EPSILON = 1e-6  # as in DiT
 
 
-def mapped(linear: nn.Linear, clips: Sequence[Tensor]) -> list[Tensor]:
-    """A linear map of features (..., D) of several clips, as one product where that is faster."""
+def mapped(linear: Callable[[Tensor], Tensor], clips: Sequence[Tensor]) -> list[Tensor]:
+    """A map of features (..., D) of several clips, token by token, as one product where that is faster."""
     if len(clips) == 1 or is_convolved(clips[0]):  # convolutions are as fast for each, and need no copies
         return [linear(clip) for clip in clips]
     rows = torch.cat([clip.flatten(0, -2) for clip in clips])
-    out = linear(rows[None, :, None, None] if isinstance(linear, Linear) else rows).flatten(0, -2)
+    out = linear(rows[None, :, None, None]).flatten(0, -2)
     parts = out.split([clip.shape[:-1].numel() for clip in clips])
     return [part.view(*clip.shape[:-1], -1) for part, clip in zip(parts, clips, strict=True)]
 
@@ -54,9 +54,8 @@ class ScaledNorm(nn.Module):
     """The norm of h over channels, times 1 + scale, plus shift; both concatenated in scale_shift (B, F or 1, 2 D)."""
 
     def forward(self, h: Tensor, scale_shift: Tensor) -> Tensor:
-        h = nn.functional.layer_norm(h, h.shape[-1:], eps=EPSILON)
         scale, shift = scale_shift.to(h.dtype)[:, :, None, None].chunk(2, dim=-1)
-        return torch.addcmul(shift, h, 1 + scale)
+        return scaled_norm(h, scale, shift, EPSILON)
 
 
 class Past:
@@ -112,8 +111,8 @@ class TokenAttention(nn.Module):
         for query, key_value, turns, frames in maps:
             q = query.unflatten(-1, (self.heads, -1))
             k, v = key_value.unflatten(-1, (2, self.heads, -1)).unbind(-3)
-            q = rotated(self.norm_query(q), turns).to(v.dtype)
-            k = rotated(self.norm_key(k), turns).to(v.dtype)
+            q = turned_norm(q, self.norm_query.weight, turns, EPSILON).to(v.dtype)
+            k = turned_norm(k, self.norm_key.weight, turns, EPSILON).to(v.dtype)
             if past is not None and self.over != "space":
                 k, v = past.extended(k, v)
             made.append(self._attended(q, k, v, frames).flatten(-2))
@@ -167,8 +166,8 @@ class TokenFeedForward(nn.Module):
         super().__init__()
         self.into = glorot(Linear(width, expansion * width))
         self.out = glorot(Linear(expansion * width, width))
-        self.gelu = GELU()
+        self.mapped_gelu = MappedGELU()
 
     def forward(self, clips: Sequence[Tensor]) -> list[Tensor]:
         """Branches like the clips (B, F, H, W, D)."""
-        return mapped(self.out, [self.gelu(h) for h in mapped(self.into, clips)])
+        return mapped(lambda h: self.mapped_gelu(self.out, self.into(h)), clips)
