@@ -50,7 +50,7 @@ class _ScaledNorm(Function):
         return torch.addcmul(shift.to(norm.dtype), norm, 1 + scale.to(norm.dtype), out=norm)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         g, h, mean, rstd, scale = _wide(g, *ctx.saved_tensors)
         of_scale = (h - mean).mul_(rstd).mul_(g).sum_to_size(scale.shape)
         of_h, _, _ = norm_backward(g * (1 + scale), h, h.shape[-1:], mean, rstd, None, None, [True, False, False])
@@ -64,7 +64,7 @@ class _GELULinear(Function):
         return linear(gelu(h), weight, bias)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         h, weight = ctx.saved_tensors
         needs_weight, needs_bias = ctx.needs_input_grad[1:]
         of_h = torch.ops.aten.gelu_backward(linear(g, weight.to(g.dtype).mT, None), h)
@@ -80,7 +80,7 @@ class _TurnedNorm(Function):
         return rotate(norm if norm.dtype == torch.float64 else norm.float(), phases)
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, phases, mean, rstd = ctx.saved_tensors
         g, x, weight, mean, rstd = _wide(g, x, weight, mean, rstd)
         mask = [True, ctx.needs_input_grad[1], False]
