@@ -43,7 +43,8 @@ def attention_by_length(q: Tensor, k: Tensor, v: Tensor, lengths: Sequence[int])
         from torch.nn.attention.varlen import varlen_attn
 
         ends = torch.tensor(list(accumulate(lengths, initial=0)), dtype=torch.int32, device=q.device)
-        made: Tensor = varlen_attn(q, k, v, ends, ends, max(lengths), max(lengths))
+        made = varlen_attn(q, k, v, ends, ends, max(lengths), max(lengths))
+        assert isinstance(made, Tensor)
         return made
     each = zip(*(x.transpose(0, 1)[None].split(list(lengths), dim=2) for x in (q, k, v)), strict=True)
     return torch.cat([attention(*one) for one in each], dim=2)[0].transpose(0, 1)

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
 
 
 class Linear(nn.Linear):
@@ -29,7 +30,7 @@ def weight_gradient(h: Tensor, g: Tensor) -> Tensor:
     if not is_convolved(h):
         return g.flatten(0, -2).mT @ h.flatten(0, -2)
     shape = (g.shape[-1], h.shape[-1], 1, 1)
-    made: Tensor = nn.grad.conv2d_weight(_frames(h), shape, _frames(g))
+    made: Tensor = conv2d_weight(_frames(h), shape, _frames(g))
     return made[:, :, 0, 0]
 
 
