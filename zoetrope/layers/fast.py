@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from zoetrope.layers.attention import TextAttention
 from zoetrope.layers.convolution import PaddedPart, TemporalConv, Upsample, convolved, shuffle
-from zoetrope.layers.elementwise import GELU, Modulated, SiLU, Sum, SumOfProduct
+from zoetrope.layers.elementwise import MappedGELU, Modulated, SiLU, Sum, SumOfProduct
 from zoetrope.layers.linear import is_convolved, linear
 from zoetrope.layers.patches import Enter, Leave, blocks
-from zoetrope.layers.tokens import EPSILON, ScaledNorm
 
 _RUNS = {2: torch.complex64, 4: torch.complex128}
 
@@ -27,12 +26,12 @@ class SiLUInPlace(SiLU):
         return nn.functional.silu(h, inplace=True)
 
 
-class GELUInPlace(GELU):
+class MappedGELUInPlace(MappedGELU):
     """In the memory of h."""
 
-    def forward(self, h: Tensor) -> Tensor:
-        own: Tensor = torch.ops.aten.gelu_(h)
-        return own
+    def forward(self, out: nn.Module, h: Tensor) -> Tensor:
+        mapped: Tensor = out(torch.ops.aten.gelu_(h))
+        return mapped
 
 
 class SumInPlace(Sum):
@@ -58,17 +57,6 @@ class ModulatedNorm(Modulated):
         scale, shift = scale_shift.to(norm.weight.dtype).flatten().chunk(2)
         weight, bias = norm.weight * (1 + scale), torch.addcmul(shift, norm.bias, 1 + scale)
         return nn.functional.layer_norm(h, norm.normalized_shape, weight, bias, norm.eps)
-
-
-class FoldedNorm(ScaledNorm):
-    """Makes scale and shift the norm's weights where all frames share them, and works in one tensor otherwise."""
-
-    def forward(self, h: Tensor, scale_shift: Tensor) -> Tensor:
-        scale, shift = scale_shift.to(h.dtype)[:, :, None, None].chunk(2, dim=-1)
-        if scale_shift.shape[:2] == (1, 1):
-            return nn.functional.layer_norm(h, h.shape[-1:], 1 + scale.flatten(), shift.flatten(), EPSILON)
-        h = nn.functional.layer_norm(h, h.shape[-1:], eps=EPSILON)
-        return h.mul_(1 + scale).add_(shift)
 
 
 class AbsorbedTextAttention(TextAttention):
