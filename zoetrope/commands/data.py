@@ -210,6 +210,35 @@ def encode(
     talk.result(value, "" if quiet else message)
 
 
+@data.command()
+def curate(
+    folder: Folder,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="A new folder, or one to resume.")],
+    spec: Annotated[str, typer.Option(metavar="JSON", help="Thresholds that differ from the defaults.")] = "{}",
+    workers: Annotated[int, typer.Option(help="How many processes.")] = 1,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Cut videos into scenes and keep the good ones.
+
+    What was measured, and why a scene was left out, is in OUT/table.jsonl; OUT is a folder to train on.
+    """
+    at_least("--workers", workers, 1)
+    out = new_folder(out)
+
+    from zoetrope.data.curation import Curation
+    from zoetrope.data.curation import curate as curated
+    from zoetrope.wording import counted, one_line
+
+    talk = Talk(json, quiet)
+    scenes = curated(Path(os.path.expanduser(folder)), out, Curation.from_json(spec), workers)
+    left = [scene for scene in scenes if scene.reason is not None]
+    lines = [f"{out}: {counted(len(scenes) - len(left), 'scene')} kept, {len(left)} left out"]
+    lines += [f"  {one_line(item.name)} at {item.start:.2f} s: {one_line(item.reason or '')}" for item in left]
+    value = {"folder": str(out), "kept": len(scenes) - len(left), "left_out": len(left)}
+    talk.result(value, "" if quiet else "\n".join(lines))
+
+
 def _say_unused(talk: Talk, dataset: "Dataset") -> None:
     """Report unused data."""
     for item in dataset.unused():

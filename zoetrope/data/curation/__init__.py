@@ -1,0 +1,10 @@
+"""Curation: which parts of which videos are worth training on, after Stable Video Diffusion (2311.15127, section 3).
+
+`cuts` finds the scenes of a video, each of `measures` judges a scene, `duplicates` finds scenes that repeat others,
+`clips` writes what is kept, and `work` does it for a folder. It needs the packages of the extra `curate`.
+"""
+
+from zoetrope.data.curation.spec import Curation
+from zoetrope.data.curation.work import Judged, curate
+
+__all__ = ["Curation", "Judged", "curate"]

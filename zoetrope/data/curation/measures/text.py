@@ -1,0 +1,60 @@
+"""Text: the share of the picture that an OCR detector marks as text."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from zoetrope.data.curation.measures import SceneMeasure, missing, opencv
+
+_SIDE = 384  # pictures are resized to this height: the detector misses letters of a few pixels
+_PICTURES = 2
+
+
+class TextCover(SceneMeasure):
+    """The largest share of a picture's area, 0 to 1, that text covers; scenes with overlays are left out.
+
+    Attributes:
+        most: a scene with more is left out.
+        score: how sure, 0 to 1, the reader has to be of what it reads in a box for the box to count.
+    """
+
+    higher_is_better = False
+    most: float = 0.01
+    score: float = 0.8
+
+    def of(self, pictures: np.ndarray) -> float:
+        """See `SceneMeasure`; of the first and the last picture."""
+        cv2 = opencv()
+        shares = [0.0]
+        for number in sorted({0, len(pictures) - 1})[:_PICTURES]:
+            picture = pictures[number]
+            width = round(picture.shape[1] * _SIDE / picture.shape[0])
+            large = cv2.resize(picture[..., ::-1], (width, _SIDE), interpolation=cv2.INTER_CUBIC)
+            found = _reader()(large, use_cls=False)
+            if found.boxes is None or found.scores is None or found.txts is None:
+                continue
+            boxes = [
+                cv2.contourArea(np.asarray(box, np.float32))
+                for box, score, text in zip(found.boxes, found.scores, found.txts, strict=True)
+                if score >= self.score and len(text.strip()) > 1
+            ]
+            shares.append(sum(boxes) / (width * _SIDE))
+        return float(max(shares))
+
+    def fault(self, value: float) -> str | None:
+        """See `SceneMeasure`."""
+        return (
+            f"text covers {value:.1%} of the picture, expected at most {self.most:.1%}" if value > self.most else None
+        )
+
+
+@cache
+def _reader() -> Any:
+    """The reader, whose weights come in its package."""
+    try:
+        from rapidocr import RapidOCR
+    except ImportError as error:
+        raise ValueError(missing("rapidocr", error)) from None
+    threads = {"EngineConfig.onnxruntime.intra_op_num_threads": 1, "Global.log_level": "critical"}
+    return RapidOCR(params=threads)
