@@ -17,7 +17,7 @@ class Frozen(SceneMeasure):
 
     higher_is_better = False
     most: float = 0.5
-    step: float = 3.0
+    step: float = 6.0
 
     def of(self, pictures: np.ndarray) -> float:
         """See `SceneMeasure`; 1 for one picture."""
