@@ -19,8 +19,8 @@ def cuts(path: Path, fps: float, spec: Curation) -> tuple[list[int], int]:
     """
     cv2 = opencv()
     try:
-        from scenedetect import FrameTimecode
-        from scenedetect.detectors import AdaptiveDetector
+        from scenedetect import FrameTimecode  # type: ignore[import-not-found,unused-ignore]
+        from scenedetect.detectors import AdaptiveDetector  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
         raise ValueError(missing("scenedetect", error)) from None
     detectors = [

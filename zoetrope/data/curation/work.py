@@ -86,8 +86,8 @@ def _scene(path: Path, name: str, text: str, span: tuple[int, int], count: int, 
     start, seconds = span[0] / fps, (span[1] - span[0]) / fps
     whole = span == (0, count)
     if seconds < spec.shortest:
-        reason = f"short: {seconds:.2f} s, expected at least {spec.shortest:g}"
-        return Judged(name, text, start, seconds, whole, {}, [], reason)
+        short = f"short: {seconds:.2f} s, expected at least {spec.shortest:g}"
+        return Judged(name, text, start, seconds, whole, {}, [], short)
     rate = min(_RATE, fps)
     frames = min(_MOST, max(1, int((seconds - 0.5 / fps) * rate) + 1))
     pictures = np.stack(list(stream(path, fps=rate, start=start, frames=frames)))

@@ -26,7 +26,7 @@ class SceneMeasure(Kind):
 def opencv() -> Any:
     """The module cv2. Raises ValueError that names the extra if it is not installed."""
     try:
-        import cv2
+        import cv2  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
         raise ValueError(missing("OpenCV", error)) from None
     return cv2

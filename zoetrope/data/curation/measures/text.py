@@ -53,7 +53,7 @@ class TextCover(SceneMeasure):
 def _reader() -> Any:
     """The reader, whose weights come in its package."""
     try:
-        from rapidocr import RapidOCR
+        from rapidocr import RapidOCR  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
         raise ValueError(missing("rapidocr", error)) from None
     threads = {"EngineConfig.onnxruntime.intra_op_num_threads": 1, "Global.log_level": "critical"}
