@@ -5,6 +5,6 @@
 """
 
 from zoetrope.data.curation.spec import Curation
-from zoetrope.data.curation.work import Judged, curate
+from zoetrope.data.curation.work import JudgedScene, curate
 
-__all__ = ["Curation", "Judged", "curate"]
+__all__ = ["Curation", "JudgedScene", "curate"]

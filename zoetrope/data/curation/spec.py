@@ -5,7 +5,7 @@ from pydantic import Field
 from zoetrope.config import Config
 from zoetrope.data.curation.measures import SceneMeasure
 from zoetrope.data.curation.measures.black import Black
-from zoetrope.data.curation.measures.frozen import Frozen
+from zoetrope.data.curation.measures.frozen import FrozenShare
 from zoetrope.data.curation.measures.motion import Motion
 from zoetrope.data.curation.measures.sharpness import Sharpness
 from zoetrope.data.curation.measures.text import TextCover
@@ -24,7 +24,7 @@ class Curation(Config):
         worst: the percentage with the least motion that is left out beyond the thresholds.
     """
 
-    measures: tuple[SceneMeasure, ...] = (Black(), Frozen(), Motion(), Sharpness(), TextCover())
+    measures: tuple[SceneMeasure, ...] = (Black(), FrozenShare(), Motion(), Sharpness(), TextCover())
     strides: tuple[int, ...] = Field((1, 2, 4), min_length=1)
     contrast: float = Field(3.0, gt=0)
     change: float = Field(6.0, ge=0)

@@ -24,7 +24,7 @@ _MOST = 32  # pictures of a scene that are judged; longer scenes are judged by t
 JOURNAL = "journal.jsonl"
 
 
-class Judged(NamedTuple):
+class JudgedScene(NamedTuple):
     """A scene: its file and caption, its first second and its length, its measures, and why it is left out, if so."""
 
     name: str
@@ -39,7 +39,7 @@ class Judged(NamedTuple):
 
 def curate(
     folder: Path, out: Path, spec: Curation, workers: int = 1, progress: Callable[[int, int], None] = lambda a, b: None
-) -> list[Judged]:
+) -> list[JudgedScene]:
     """Judge every captioned video of a folder, and write `out`: clips/, metadata.jsonl (a data folder), table.jsonl.
 
     A killed run goes on where it was. Raises ValueError for a folder without captioned videos, a package that is
@@ -65,12 +65,12 @@ def curate(
                 journal.flush()
                 progress(len(done), len(texts))
     scenes = _against_each_other([scene for name in texts for scene in done[name]], spec)
-    scenes += [Judged(item.name, "", 0.0, 0.0, True, {}, [], item.reason) for item in report.dropped]
+    scenes += [JudgedScene(item.name, "", 0.0, 0.0, True, {}, [], item.reason) for item in report.dropped]
     _write(folder, out, scenes)
     return scenes
 
 
-def judged(folder: Path, name: str, text: str, spec: Curation) -> list[Judged]:
+def judged(folder: Path, name: str, text: str, spec: Curation) -> list[JudgedScene]:
     """The scenes of a file; a file that cannot be read is one scene with the reason."""
     path = folder / name
     try:
@@ -79,28 +79,30 @@ def judged(folder: Path, name: str, text: str, spec: Curation) -> list[Judged]:
         edges = [0, *found, count]
         return [_scene(path, name, text, (a, b), count, fps, spec) for a, b in pairwise(edges)]
     except (ValueError, OSError) as error:
-        return [Judged(name, text, 0.0, 0.0, True, {}, [], str(error).removeprefix(f"{path}: "))]
+        return [JudgedScene(name, text, 0.0, 0.0, True, {}, [], str(error).removeprefix(f"{path}: "))]
 
 
-def _scene(path: Path, name: str, text: str, span: tuple[int, int], count: int, fps: float, spec: Curation) -> Judged:
+def _scene(
+    path: Path, name: str, text: str, span: tuple[int, int], count: int, fps: float, spec: Curation
+) -> JudgedScene:
     start, seconds = span[0] / fps, (span[1] - span[0]) / fps
     whole = span == (0, count)
     if seconds < spec.shortest:
         short = f"short: {seconds:.2f} s, expected at least {spec.shortest:g}"
-        return Judged(name, text, start, seconds, whole, {}, [], short)
+        return JudgedScene(name, text, start, seconds, whole, {}, [], short)
     rate = min(_RATE, fps)
     frames = min(_MOST, max(1, int((seconds - 0.5 / fps) * rate) + 1))
     pictures = np.stack(list(stream(path, fps=rate, start=start, frames=frames)))
     measures = {measure.kind(): measure.of(pictures) for measure in spec.measures}
     faults = [measure.fault(measures[measure.kind()]) for measure in spec.measures]
     reason = next((fault for fault in faults if fault), None)
-    return Judged(name, text, start, seconds, whole, measures, hashed(pictures), reason)
+    return JudgedScene(name, text, start, seconds, whole, measures, hashed(pictures), reason)
 
 
-def _against_each_other(scenes: list[Judged], spec: Curation) -> list[Judged]:
+def _against_each_other(scenes: list[JudgedScene], spec: Curation) -> list[JudgedScene]:
     """The scenes with what only a comparison tells: duplicates, and the worst percentage by motion."""
-    result: list[Judged] = []
-    kept: list[Judged] = []
+    result: list[JudgedScene] = []
+    kept: list[JudgedScene] = []
     for scene in scenes:
         if scene.reason is None:
             twin = original(scene.hashes, [other.hashes for other in kept], spec.near)
@@ -119,7 +121,7 @@ def _against_each_other(scenes: list[Judged], spec: Curation) -> list[Judged]:
     ]
 
 
-def _resumed(out: Path, settings: dict[str, Any]) -> dict[str, list[Judged]]:
+def _resumed(out: Path, settings: dict[str, Any]) -> dict[str, list[JudgedScene]]:
     """What the journal in `out` knows; a new one is begun. Raises ValueError for another curation's folder."""
     journal = out / JOURNAL
     if not journal.is_file():
@@ -134,10 +136,10 @@ def _resumed(out: Path, settings: dict[str, Any]) -> dict[str, list[Judged]]:
     if lines[-1]:  # a line cut short by a kill
         write_text(journal, "\n".join([*lines[:-1], ""]))
     known = [json.loads(line) for line in lines[1:-1]]
-    return {name: [Judged(*scene) for scene in scenes] for name, scenes in known}
+    return {name: [JudgedScene(*scene) for scene in scenes] for name, scenes in known}
 
 
-def _write(folder: Path, out: Path, scenes: list[Judged]) -> None:
+def _write(folder: Path, out: Path, scenes: list[JudgedScene]) -> None:
     """The clips, and what is said of them. A whole file is copied as it is, a part encoded anew, exact to a picture."""
     (out / "clips").mkdir(exist_ok=True)
     lines, rows = [], []
@@ -158,7 +160,7 @@ def _write(folder: Path, out: Path, scenes: list[Judged]) -> None:
     write_text(out / "table.jsonl", "".join(f"{row}\n" for row in rows))
 
 
-def _encode(path: Path, target: Path, scene: Judged) -> None:
+def _encode(path: Path, target: Path, scene: JudgedScene) -> None:
     info = probe(path)
     frames = round(scene.seconds * info.fps)
     height, width = info.height - info.height % 2, info.width - info.width % 2

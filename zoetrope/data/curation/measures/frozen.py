@@ -7,7 +7,7 @@ import numpy as np
 from zoetrope.data.curation.measures import SceneMeasure
 
 
-class Frozen(SceneMeasure):
+class FrozenShare(SceneMeasure):
     """The share, 0 to 1, of pictures at 2 fps that differ from the one before by less than `step` anywhere but noise.
 
     Attributes:
