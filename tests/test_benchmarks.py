@@ -126,3 +126,18 @@ def test_exponents_of_axes_and_laws_of_the_plan(scaling: ModuleType) -> None:
     assert set(laws) == {"sampling"} and set(laws["sampling"]) == {"seconds"}
     assert laws["sampling"]["seconds"].correct(1.0) == pytest.approx(2)
     assert "| pixels | sampling seconds | 0.1 | 1.50 | 2 | 8 | x1.00 |" in scaling.table(lines, "against").splitlines()
+
+
+def test_grids_within_five_points_are_told_by_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    scores = importlib.import_module("score_dit")
+
+    def hits(right: int) -> dict[str, list[list[bool]]]:
+        return {aspect: [[number < right for number in range(1000)]] * 2 for aspect in scores.ASPECTS}
+
+    found = {"16x24x40": hits(900), "8x24x40": hits(890), "16x40x24": hits(700), "16x32x32": hits(850)}
+    table = scores.table(found, dict.fromkeys(found, hits(1000)))
+    verdicts = {line.split(" | ")[0].strip("| "): line.split(" | ")[-1].strip("| ") for line in table.splitlines()}
+    assert verdicts["8x24x40"] == "within 5 points" and verdicts["16x40x24"] == "not within 5 points"
+    assert verdicts["16x32x32"] == "not shown" and verdicts["16x24x40"] == ""
+    assert len(scores.grids()) == 6 and len(set(scores.grids())) == 6

@@ -72,6 +72,10 @@ class Window(NamedTuple):
         frames, rows, columns = (slice(axis.start, axis.stop) for axis in self)
         return video[..., frames, rows, columns]
 
+    def moved(self, outer: "Window") -> "Window":
+        """The box that has these coordinates relative to `outer`; the inverse of `within`."""
+        return Window(*(range(o.start + own.start, o.start + own.stop) for own, o in zip(self, outer, strict=True)))
+
     def within(self, outer: "Window") -> "Window":
         """The same box in coordinates relative to `outer`."""
         moved = (range(own.start - o.start, own.stop - o.start) for own, o in zip(self, outer, strict=True))

@@ -347,8 +347,8 @@ def test_stages_that_do_not_fit_are_refused() -> None:
         cascade(stage(), stage("ssr1", SSR, TSR))
     with pytest.raises(ValueError, match="stage 'tsr1' expects 2x4x8@3fps, but it is the first stage"):
         cascade(stage("tsr1", TSR, BASE))
-    with pytest.raises(ValueError, match="stage 'base' expects nothing, but 'base' makes"):
-        cascade(stage(), stage())
+    with pytest.raises(ValueError, match="stage 'again' expects nothing, but 'base' makes"):
+        cascade(stage(), stage("again"))
     with pytest.raises(ValueError, match="names must differ"):
         cascade(stage(), stage("base", TSR, BASE))
     with pytest.raises(ValueError, match="at least 1"):

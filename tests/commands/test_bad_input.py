@@ -233,7 +233,7 @@ def test_a_full_disk_while_training(cli: Cli, recipe: Path, tmp_path: Path, ever
     words = ["train", recipe, "--stage", "base", "--out", "run", *(word for item in sets for word in ("--set", item))]
     assert cli(*words[:-4], "--set", sets[0], "--quiet").code == 0  # the texts are encoded now
     shutil.rmtree("run")
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (12_288, before[1]))
     try:
         done = cli(*words, "--quiet")
     finally:

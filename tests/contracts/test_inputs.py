@@ -1,5 +1,6 @@
 """What every input in the folder must do, because it is there."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from zoetrope.conditioning import Conditioning, Tokens, stacked
 from zoetrope.data import Example
 from zoetrope.inputs import Examples, Extent, Input
+from zoetrope.inputs.fps import FrameRate
 from zoetrope.shapes import VideoShape, Window
 
 SHAPE = VideoShape(frames=4, height=8, width=16, fps=4)
@@ -93,3 +95,12 @@ def test_it_fits_its_stage_and_comes_back_from_json(kind: type[Input]) -> None:
     assert Input.from_json(one.to_json()) == one
     moved = one.on(SHAPE, one.source)
     assert moved == one and moved.name == one.name
+
+
+def test_the_frame_rate_is_that_of_each_video() -> None:
+    draws = [torch.Generator().manual_seed(number) for number in range(3)]
+    videos = {"x": torch.zeros(3, 3, *SHAPE.sizes), "samples": [], "draws": draws, "packed": None}
+    batch = Examples(**videos, encode=lambda texts: None, rates=torch.tensor([8.0, 16.0, 24.0]))  # type: ignore[arg-type]
+    assert FrameRate().of_examples(SHAPE, batch).numbers["fps"].tolist() == [8, 16, 24]
+    assert FrameRate().of_examples(SHAPE, replace(batch, rates=None)).numbers["fps"].tolist() == [4, 4, 4]
+    assert FrameRate(dropout=1.0).of_examples(SHAPE, batch).numbers["fps"].isnan().all()

@@ -6,18 +6,28 @@ import pytest
 import torch
 from torch import Tensor
 
-from zoetrope.conditioning import Conditioning
+from zoetrope.conditioning import Conditioning, Tokens
 from zoetrope.inputs.text import text_given
 from zoetrope.models.weights import read_weights, write_weights
 from zoetrope.networks import Network, NetworkConfig
 
-every_network = pytest.mark.parametrize("kind", NetworkConfig.every(), ids=NetworkConfig.names())
 FRAMES, SIZE = 2, 16
+DENOISERS = [kind for kind in NetworkConfig.every() if kind.denoises]
+every_network = pytest.mark.parametrize("kind", DENOISERS, ids=[kind.kind() for kind in DENOISERS])
+ENLARGING = [(kind, low_res) for kind in DENOISERS for low_res in (False, True) if not (low_res and kind.vectors)]
+every_task = pytest.mark.parametrize(("kind", "low_res"), ENLARGING)
+
+
+def noise(kind: type[NetworkConfig], count: int, wider: int = 0) -> Tensor:
+    """A z of the smallest size that suits the kind: a video, or vectors."""
+    if kind.vectors:
+        return torch.randn(count, 3, 1, 1, 1)
+    return torch.randn(count, 3, FRAMES, SIZE, SIZE + wider)
 
 
 def build(kind: type[NetworkConfig], low_res: bool = False) -> Network:
     torch.manual_seed(0)
-    return NetworkConfig.from_json({"type": kind.kind(), "low_res": low_res, "text_width": 12}).build()
+    return NetworkConfig.from_json({"type": kind.kind(), "channels": 3, "low_res": low_res, "text_width": 12}).build()
 
 
 def everything(z: Tensor, low_res: bool) -> Conditioning:
@@ -30,47 +40,44 @@ def everything(z: Tensor, low_res: bool) -> Conditioning:
     return given | Conditioning(maps={"low_res": video}, numbers={"low_res_logsnr": torch.zeros(count)})
 
 
-@every_network
-@pytest.mark.parametrize("low_res", [False, True])
+@every_task
 def test_keeps_shape_and_type(kind: type[NetworkConfig], low_res: bool) -> None:
-    z = torch.randn(2, 3, FRAMES, SIZE, SIZE + 8)
+    z = noise(kind, 2, wider=8)
     out = build(kind, low_res)(z, torch.zeros(2), everything(z, low_res))
     assert out.shape == z.shape and out.dtype == z.dtype and out.isfinite().all()
 
 
-@every_network
-@pytest.mark.parametrize("low_res", [False, True])
+@every_task
 def test_every_parameter_is_trained(kind: type[NetworkConfig], low_res: bool) -> None:
     network = build(kind, low_res)
     with torch.no_grad():
         for parameter in network.parameters():  # away from the start, where zeros hide what lies behind them
             parameter.add_(0.1 * torch.randn_like(parameter))
-    z = torch.randn(2, 3, FRAMES, SIZE, SIZE)
+    z = noise(kind, 2)
     given = everything(z, low_res).without("text", torch.tensor([False, True]))
     network(z, torch.tensor([-1.0, 1.0]), given).square().mean().backward()
     idle = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert idle == []
 
 
-@every_network
-@pytest.mark.parametrize("low_res", [False, True])
+@every_task
 def test_a_bare_network_takes_weights_and_is_then_the_same(
     kind: type[NetworkConfig], low_res: bool, tmp_path: Path
 ) -> None:
-    config = NetworkConfig.from_json({"type": kind.kind(), "low_res": low_res, "text_width": 12})
+    config = NetworkConfig.from_json({"type": kind.kind(), "channels": 3, "low_res": low_res, "text_width": 12})
     torch.manual_seed(0)
     filled, bare = config.build(), config.bare()
     assert all(weight.is_meta for weight in bare.state_dict().values())
     write_weights(filled, tmp_path / "model.safetensors", torch.float32)
     read_weights(bare, tmp_path / "model.safetensors")
-    z = torch.randn(1, 3, FRAMES, SIZE, SIZE)
+    z = noise(kind, 1)
     assert torch.equal(*(one(z, torch.zeros(1), everything(z, low_res)) for one in (filled, bare)))
     assert [p.requires_grad for p in bare.parameters()] == [p.requires_grad for p in filled.parameters()]
 
 
 @every_network
 def test_learns_from_the_first_step_on(kind: type[NetworkConfig]) -> None:
-    network, z = build(kind), torch.randn(1, 3, FRAMES, SIZE, SIZE)
+    network, z = build(kind), noise(kind, 1)
     network(z, torch.zeros(1), everything(z, False)).sub(z).square().mean().backward()
     assert any(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
 
@@ -83,7 +90,7 @@ def test_same_seed_same_weights(kind: type[NetworkConfig]) -> None:
 
 @every_network
 def test_examples_do_not_touch(kind: type[NetworkConfig]) -> None:
-    network, z = build(kind), torch.randn(2, 3, FRAMES, SIZE, SIZE)
+    network, z = build(kind), noise(kind, 2)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -94,19 +101,23 @@ def test_examples_do_not_touch(kind: type[NetworkConfig]) -> None:
 
 @every_network
 def test_depends_on_all_that_it_is_given(kind: type[NetworkConfig]) -> None:
-    network, z = build(kind, low_res=True), torch.randn(1, 3, FRAMES, SIZE, SIZE)
+    enlarges = not kind.vectors
+    network, z = build(kind, low_res=enlarges), noise(kind, 1)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-        given = everything(z, True)
+        given = everything(z, enlarges)
         out = network(z, torch.zeros(1), given)
         others = [
             network(z + 1, torch.zeros(1), given),
             network(z, torch.ones(1), given),
             network(z, torch.zeros(1), given.without("text")),
-            network(z, torch.zeros(1), given | Conditioning(maps={"low_res": given.maps["low_res"] + 1})),
-            network(z, torch.zeros(1), given | Conditioning(numbers={"low_res_logsnr": torch.ones(1)})),
         ]
+        if enlarges:
+            others += [
+                network(z, torch.zeros(1), given | Conditioning(maps={"low_res": given.maps["low_res"] + 1})),
+                network(z, torch.zeros(1), given | Conditioning(numbers={"low_res_logsnr": torch.ones(1)})),
+            ]
     assert all((other - out).abs().max() > 1e-6 for other in others)
 
 
@@ -114,9 +125,10 @@ def test_depends_on_all_that_it_is_given(kind: type[NetworkConfig]) -> None:
 def test_size_is_checked_and_config_comes_back_from_json(kind: type[NetworkConfig]) -> None:
     value = NetworkConfig.from_json({"type": kind.kind()})
     assert NetworkConfig.from_json(value.to_json()) == value
-    value.check(FRAMES, SIZE, SIZE)
+    frames, size = (1, 1) if kind.vectors else (FRAMES, SIZE)
+    value.check(frames, size, size)
     with pytest.raises(ValueError, match="nearest"):
-        value.check(FRAMES, SIZE + 1, SIZE)
+        value.check(frames, size + 1, size)
 
 
 @every_network
@@ -125,11 +137,11 @@ def test_one_that_is_told_guidance_begins_as_one_that_is_not(kind: type[NetworkC
     with torch.no_grad():
         for parameter in plain.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    told = NetworkConfig.from_json({"type": kind.kind(), "text_width": 12, "guided": True}).build()
+    told = NetworkConfig.from_json({"type": kind.kind(), "channels": 3, "text_width": 12, "guided": True}).build()
     own = told.state_dict()
     assert plain.state_dict().keys() < own.keys()
     told.load_state_dict({**own, **plain.state_dict()})
-    z, levels = torch.randn(2, 3, FRAMES, SIZE, SIZE), torch.tensor([-1.0, 1.0])
+    z, levels = noise(kind, 2), torch.tensor([-1.0, 1.0])
     given = everything(z, False) | Conditioning(numbers={"guidance": torch.tensor([0.0, 15.0])})
     with torch.no_grad():
         first = plain(z, levels, given)
@@ -140,3 +152,54 @@ def test_one_that_is_told_guidance_begins_as_one_that_is_not(kind: type[NetworkC
         assert (told(z, levels, given) - first).abs().amax(dim=(1, 2, 3, 4)).min() > 1e-6
     with pytest.raises(ValueError, match="guidance"):
         told(z, levels, everything(z, False))
+
+
+def told(z: Tensor) -> Conditioning:
+    """A picture and a frame rate, beside text."""
+    picture = Tokens.real(torch.randn(len(z), 1, 8, generator=torch.Generator().manual_seed(2)))
+    return everything(z, False) | Conditioning(tokens={"picture": picture}, numbers={"fps": torch.full((len(z),), 8.0)})
+
+
+@every_network
+def test_one_that_is_told_a_picture_and_a_rate_begins_as_one_that_is_not_and_learns_them(
+    kind: type[NetworkConfig],
+) -> None:
+    plain = build(kind)
+    with torch.no_grad():
+        for parameter in plain.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    value = {"type": kind.kind(), "channels": 3, "text_width": 12, "picture_width": 8, "rate": True}
+    network = NetworkConfig.from_json(value).build()
+    assert NetworkConfig.from_json(value).reads == {"text", "picture", "fps"}
+    own = network.state_dict()
+    network.load_state_dict({**own, **plain.state_dict()})
+    z, levels = noise(kind, 2), torch.tensor([-1.0, 1.0])
+    given = told(z)
+    with torch.no_grad():
+        torch.testing.assert_close(network(z, levels, given), plain(z, levels, given), rtol=0, atol=0)
+    network(z, levels, given).square().mean().backward()
+    assert all(
+        p.grad is not None and p.grad.abs().max() > 0 for n, p in network.named_parameters() if "leave.weight" in n
+    )
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name not in plain.state_dict():
+                parameter.add_(0.3 * torch.randn_like(parameter))
+        out = network(z, levels, given)
+        unknown = Conditioning(numbers={"fps": torch.full((2,), torch.nan)})
+        others = [
+            given.without("picture"),
+            given | unknown,
+            given | Conditioning(numbers={"fps": torch.full((2,), 9.0)}),
+        ]
+        for other in others:
+            changed = network(z, levels, other)
+            assert changed.isfinite().all() and (changed - out).abs().amax(dim=(1, 2, 3, 4)).min() > 1e-6
+        frames = z.shape[2]
+        each = Conditioning(
+            tokens={"picture": given.tokens["picture"].each(lambda x: x[:, None].repeat_interleave(frames, dim=1))},
+            numbers={"fps": given.numbers["fps"][:, None].expand(-1, frames)},
+        )
+        torch.testing.assert_close(network(z, levels, given | each), out, rtol=1e-3, atol=1e-3)
+    with pytest.raises(ValueError, match="fps"):
+        network(z, levels, everything(z, False))

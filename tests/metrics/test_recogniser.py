@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from zoetrope.data.toybox import vocabulary as words
 from zoetrope.data.toybox.render import Pictures, render
-from zoetrope.data.toybox.scene import Scene, Script, Thing, scene, script
-from zoetrope.metrics.recogniser import Recognised, recognise, recognise_pair
+from zoetrope.data.toybox.scene import SECONDS, Scene, Script, Thing, scene, script
+from zoetrope.metrics.recogniser import Recognised, recognise, recognise_pair, recognise_picture
 from zoetrope.shapes import VideoShape
 
 BASE = VideoShape(frames=16, height=24, width=40, fps=3)
@@ -110,6 +110,39 @@ def test_pairs_are_told_apart(relation: str) -> None:
         (thing.shape, thing.colour, "still") for thing in ordered
     ]
     assert where == ("left" if relation in ("left", "right") else "above")
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 40), (48, 80), (192, 320)])
+@pytest.mark.parametrize(
+    ("noise", "blur", "share"),
+    [(0.0, False, 0.98), (0.1, False, 0.95), (0.0, True, 0.95)],
+    ids=["clean", "noise", "blur"],
+)
+def test_single_pictures_are_recognised(height: int, width: int, noise: float, blur: bool, share: float) -> None:
+    """Of any moment of a clip; of motion nothing is told."""
+    rng, hits, scripts = np.random.default_rng(0), Counter[str](), flat_scripts(60)
+    size = VideoShape(frames=1, height=height, width=width, fps=1)
+    for number, one in enumerate(scripts):
+        video = render(scene(one, number), size, float(rng.uniform(0, SECONDS)))
+        video = blurred(video) if blur else video
+        picture = np.clip(video + noise * rng.standard_normal(video.shape), 0, 1)[0]
+        found = recognise_picture((picture * 255).round().astype(np.uint8))
+        hits["colour"] += found.colour == one.things[0].colour
+        hits["shape"] += found.shape == one.things[0].shape
+        hits["background"] += found.background == one.background
+        assert found.motion is None and found.motion_confidence == 0
+    told = {name: count / len(scripts) for name, count in hits.items()}
+    assert min(told.values()) >= share, told
+
+
+def test_a_picture_of_nothing_shows_nothing() -> None:
+    rng = np.random.default_rng(0)
+    assert recognise_picture(np.ones((24, 40, 3))) == Recognised(background="white")
+    for _ in range(8):
+        found = recognise_picture(rng.uniform(0, 1, (24, 40, 3)))
+        assert (found.colour, found.shape) == (None, None)
+    with pytest.raises(ValueError, match=r"picture: expected shape \(H, W, 3\), got \(1, 24, 40, 3\)"):
+        recognise_picture(np.ones((1, 24, 40, 3)))
 
 
 def test_mistakes_are_refused() -> None:

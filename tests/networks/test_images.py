@@ -23,6 +23,7 @@ NETWORKS: dict[str, tuple[dict[str, Any], ...]] = {
     "attention": ({"width": 8}, {**ATTENDS, "temporal": ("attention",)}),
     "convolution": ({"width": 8, "temporal": ("convolution",)}, {**ATTENDS, "temporal": ("convolution",)}),
     "both, mixed": ({"width": 8, "temporal": BOTH, "join": "mix"}, {**ATTENDS, "temporal": BOTH, "join": "mix"}),
+    "pseudo-3D": ({"width": 8, "temporal": ("pseudo_3d",)}, {**ATTENDS, "temporal": ("pseudo_3d", "attention")}),
     "first": ({"width": 8}, {**ATTENDS, "temporal": BOTH, "looks": "first"}),
     "first_and_previous": ({"width": 8}, {**ATTENDS, "looks": "first_and_previous"}),
     "all": ({"width": 8}, {**ATTENDS, "temporal": ("attention",), "looks": "all"}),

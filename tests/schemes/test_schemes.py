@@ -14,6 +14,7 @@ from zoetrope.schemes import FrameBlock, LongVideo, SamplingScheme, spread
 from zoetrope.schemes.adaptive import Adaptive, farthest
 from zoetrope.schemes.autoregressive import Autoregressive
 from zoetrope.schemes.hierarchy import Hierarchy
+from zoetrope.schemes.interpolation import Interpolation
 from zoetrope.schemes.long_range import LongRange
 from zoetrope.schemes.pyramid import Pyramid, places
 
@@ -140,6 +141,7 @@ SCHEMES: list[SamplingScheme] = [
     *(kind(step=step) for kind in (Autoregressive, LongRange, Adaptive, Pyramid) for step in (None, 1, 3)),
     *(Hierarchy(step=step, levels=levels) for levels in (2, 3) for step in (None, 1, 2, 5)),
     *(Pyramid(delay=delay) for delay in (1, 2, 7)),
+    *(Interpolation(skip=skip, step=step) for skip in (None, 2, 3, 5) for step in (None, 1, 3)),
 ]
 
 
@@ -205,6 +207,32 @@ def test_a_pyramid_in_blocks() -> None:
     assert third == FrameBlock((0, 1), (2, 3), ((2, 0), (3, 1), (4, 2)))
 
 
+def test_sixteen_frames_become_seventy_six() -> None:
+    """The frame skip of Make-A-Video: (16 - 1) x 5 + 1 frames, in windows that begin and end with key frames."""
+    first, *others = lists(Interpolation(skip=5), LongVideo(total=76, most=16))
+    assert first == ([], [*range(0, 76, 5)])
+    assert [block[0] for block in others] == [[s, s + 5, s + 10, s + 15] for s in range(0, 75, 15)]
+    assert lists(Interpolation(), LongVideo(total=76, most=16))[0] == first
+    assert lists(Interpolation(), LongVideo(total=9, most=4))[0] == ([], [0, 3, 6])
+    assert [block[1] for block in others] == [
+        [own for own in range(s, s + 15) if own % 5] for s in range(0, 75, 15)
+    ]  # fmt: skip
+
+
+def test_key_frames_follow_given_ones_and_each_other() -> None:
+    given_ones = LongVideo(total=13, given=(0, 1, 2, 3), most=4)
+    assert lists(Interpolation(skip=3), given_ones) == [
+        ([0, 3], [6, 9]), ([3, 6, 9], [12]), ([3, 6], [4, 5]), ([6, 9], [7, 8]), ([9, 12], [10, 11]),
+    ]  # fmt: skip
+
+
+@given(video=videos(), skip=st.integers(2, 6))
+def test_the_frames_of_every_block_are_evenly_spaced(video: LongVideo, skip: int) -> None:
+    if video.most > skip:
+        for block in Interpolation(skip=skip).blocks(video):
+            assert len({b - a for a, b in pairwise(block.frames)}) <= 1
+
+
 BAD: list[tuple[SamplingScheme, dict[str, Any], str]] = [
     (Autoregressive(step=8), {}, "autoregressive: step: expected at most 7, for the network sees 8 frames"),
     (LongRange(step=7), {}, "long_range: step: expected at most 6, for the network sees 8 frames and 2 of them are"),
@@ -212,6 +240,7 @@ BAD: list[tuple[SamplingScheme, dict[str, Any], str]] = [
     (Autoregressive(), {"most": 1}, "autoregressive: expected a network of at least 2 frames, of which 1 are observed"),
     (Adaptive(), {}, "adaptive: expected features of frames"),
     (Pyramid(delay=1), {"steps": 32}, "pyramid: delay: expected at least 5; with 1 there are 32 frames of 32 steps"),
+    (Interpolation(skip=8), {}, "interpolation: expected a network of more frames than the skip of 8, got one of 8"),
     (Pyramid(delay=8, step=4), {"steps": 32}, "pyramid: expected either step or delay, got both"),
 ]  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Known frames in training: which they are, what becomes of the loss, and that networks learn from them."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from zoetrope.diffusion.distillation import TimeGrid
 from zoetrope.training.batch import Batch, BatchSlice
 from zoetrope.training.known import KnownFrames
 from zoetrope.training.known.any import AnyFrames, spaced
+from zoetrope.training.known.every import EveryNth
 from zoetrope.training.known.independent import Independent
 from zoetrope.training.known.mixture import KnownMixture, KnownPart
 from zoetrope.training.known.none import NoKnown
@@ -74,6 +76,15 @@ def test_a_prefix_has_every_length_alike() -> None:
     assert ((counts[:, None] == torch.arange(1, 4)).sum(0) - 300).abs().max() < 3 * 14.2
     assert int(Prefix(most=1).shown(4, 4, generator(0)).known.sum()) == 1
     assert not Prefix().shown(1, 4, generator(0)).known.any()
+
+
+def test_every_nth_frame_is_known_and_n_is_random() -> None:
+    made = [EveryNth(skips=(2, 5)).shown(16, 16, generator(seed)) for seed in range(400)]
+    every = Counter(tuple(shown.known.nonzero()[:, 0].tolist()) for shown in made)
+    assert every.keys() == {tuple(range(0, 16, 2)), (0, 5, 10, 15)} and min(every.values()) > 150
+    assert all(shown.frames.tolist() == [*range(16)] and not shown.independent for shown in made)
+    with pytest.raises(ValueError, match=r"skips: expected fewer than the clip's 4 frames, got 5"):
+        EveryNth(skips=(2, 5)).check(4, False)
 
 
 def test_without_known_frames_clips_are_spread_over_their_seconds() -> None:
@@ -143,7 +154,7 @@ def test_every_frame_has_its_own_level(cache: Path) -> None:
     torch.testing.assert_close(level.logsnr, stage("base").schedule(batch.frame_t).logsnr)
 
 
-@pytest.mark.parametrize("known", [Prefix(), AnyFrames(), BOTH])
+@pytest.mark.parametrize("known", [Prefix(), AnyFrames(), EveryNth(skips=(2, 3)), BOTH])
 @pytest.mark.parametrize("fields", [{}, {"images": 0.25}, {"appended": 2}])
 def test_a_batch_with_known_frames_is_the_sum_of_its_shares(
     cache: Path, known: KnownFrames, fields: dict[str, Any]

@@ -18,7 +18,9 @@ def on_grid(
     The stages after it multiply frames and pixels by the same factors as before.
     Raises ValueError, with the nearest legal size, for one that a network cannot process.
     """
-    first = spec.stages[0].shape
+    if not spec.videos:
+        return spec
+    first = spec.videos[0].shape
     height, width = (first.height, first.width) if size is None else size
     begun = VideoShape(
         frames=first.frames if frames is None else frames,
@@ -42,9 +44,12 @@ def on_grid(
 def far_from(trained: CascadeSpec, asked: CascadeSpec) -> str:
     """How the first stage's grid differs from its grids in training, where by more than a factor of `FAR`; else "".
 
+    What its network sees at once counts, so a longer video in windows does not differ.
     With several grids it may lie anywhere between them, but its frames should not have many more pixels than theirs.
     """
-    stage, new = trained.stages[0], asked.stages[0].shape
+    if not trained.videos:
+        return ""
+    stage, new = trained.videos[0], asked.videos[0].seen
     known, differences = stage.grids or (stage.shape,), list[str]()
     names = {"frames": "frames", "height": "pixels high", "width": "pixels wide", "fps": "frames a second"}
     for field, what in names.items():
@@ -64,10 +69,10 @@ def _beyond(what: str, now: float, known: Sequence[float], factor: float) -> Ite
 
 def _refusal(spec: CascadeSpec, first: VideoShape, begun: VideoShape) -> str | None:
     """Why a stage cannot process its grid if the cascade begins with `begun`; None if all stages can."""
-    for stage in spec.stages:
+    for stage in spec.videos:
         shape = _grown(stage.shape, first, begun)
         try:
-            stage.network.check(*shape.sizes)
+            stage.network.check(*stage.sampling.seen(shape).sizes)
         except ValueError as error:
             return f"stage {stage.name!r} would make {shape}: {str(error).partition(';')[0]}"
     return None
@@ -81,6 +86,8 @@ def _grown(shape: VideoShape, first: VideoShape, begun: VideoShape) -> VideoShap
 
 
 def _moved(stage: StageSpec, moved: Callable[[VideoShape], VideoShape]) -> StageSpec:
+    if stage.makes_vectors:
+        return stage
     return stage.on(moved(stage.shape), None if stage.source is None else moved(stage.source))
 
 

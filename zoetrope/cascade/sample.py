@@ -101,6 +101,8 @@ def ready(stage: StageSpec, network: Network, given: Conditioning, video: Tensor
         log.info("stage %s: %d tiles of up to %s", stage.name, len(layout.tiles), _largest(layout.tiles))
     if layout.part is not None:
         log.info("stage %s: %d frames at a time", stage.name, layout.part)
+    if len(stage.windows) > 1:
+        log.info("stage %s: %d windows of %s", stage.name, len(stage.windows), "x".join(map(str, stage.seen.sizes)))
     if differentiates(stage):
         _expect_gradients(stage, network, layout)
     whole, levels = Window.whole(stage.shape), sampling_levels(stage, draw)
@@ -135,6 +137,11 @@ def drawn(stage: StageSpec, draw: Draw) -> StageSpec:
         raise ValueError(
             f"stage {stage.name!r}: known.low_res: expected none, {method.kind()!r} takes known frames alone"
         )
+    if draw.known.mask is not None and not method.in_part:
+        raise ValueError(
+            f"stage {stage.name!r}: known.mask: expected none, {method.kind()!r} takes whole frames; replacement and "
+            "reconstruction take parts"
+        )
     try:
         draw.known.check(len(draw.samples), stage.network.channels, stage.shape.sizes)
     except ValueError as error:
@@ -152,7 +159,7 @@ def _thresholded(stage: StageSpec, denoise: Denoise, video: Tensor | None, draw:
     threshold = stage.sampling.threshold
     if isinstance(threshold, float):
         denoise = dynamically_thresholded(denoise, threshold)
-    elif threshold == "static" and draw.known is not None:  # not yet done, window by window
+    elif threshold == "static" and not clips_calls(stage, draw):
         denoise = _clipped(denoise)
     if stage.sampling.keep_frames and video is not None:
         denoise = keeping(denoise, video)
@@ -182,8 +189,13 @@ def calls_of(stage: StageSpec, network: Network, given: Conditioning, video: Ten
         negative=draw.negative,
         device=draw.device.type,
         dtype=draw.dtype,
-        clips=draw.known is None,
+        clips=clips_calls(stage, draw),
     )
+
+
+def clips_calls(stage: StageSpec, draw: Draw) -> bool:
+    """Whether a static threshold is applied to each call; otherwise to x_hat of whole videos, once that is complete."""
+    return draw.known is None and len(stage.windows) == 1
 
 
 def _clipped(denoise: Denoise) -> Denoise:
@@ -248,7 +260,9 @@ def _noise(stage: StageSpec, draw: Draw, purpose: str, window: Window) -> Tensor
     if draw.noise is not None:
         return draw.noise(purpose, window).to(draw.device, torch.float32)
     what, channels = f"{stage.name} {purpose}", stage.network.channels
-    return window_noise(draw.seed, draw.samples, what, stage.shape, channels, window, draw.scheme).to(draw.device)
+    own = window._replace(frames=range(1)) if stage.sampling.shared_noise else window
+    noise = window_noise(draw.seed, draw.samples, what, stage.shape, channels, own, draw.scheme).to(draw.device)
+    return noise if own is window else noise.repeat(1, 1, len(window.frames), 1, 1)
 
 
 def _noise_of_frames(stage: StageSpec, draw: Draw, purpose: str, frames: Sequence[int]) -> Tensor:

@@ -5,8 +5,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from zoetrope.cascade.graph import expect_graph
 from zoetrope.cascade.migration import cascade_of_today, guidance_of, stage_of_today
 from zoetrope.cascade.noise import Scheme
+from zoetrope.cascade.windows import Windows
 from zoetrope.conditioning import Weight
 from zoetrope.config import Config, parse_json, unknown
 from zoetrope.diffusion.prediction import Prediction
@@ -23,7 +25,7 @@ from zoetrope.samplers import Sampler
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.schedules import Schedule, with_type
 from zoetrope.schedules.cosine import Cosine
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
 from zoetrope.text import TextEncoder
 
 MOST_STEPS = 100_000
@@ -43,6 +45,9 @@ class SamplingSpec(Config):
         keep_frames: whether a temporal stage returns its input frames unchanged and makes only the frames between;
             the paper's stages generate all of them anew.
         known: how it is made to agree with known frames, if some are given; None: it was not made for them.
+        shared_noise: whether all frames of a video get the same noise. A stage that enlarges each frame on its own then
+            invents the same details in all of them [Singer et al. 2022, arXiv:2209.14792, Sec. 3.2].
+        windows: what its network sees at once, at every step; None: whole videos.
     """
 
     sampler: Sampler = DDIM()
@@ -52,6 +57,8 @@ class SamplingSpec(Config):
     routine: Routine = Straight()
     keep_frames: bool = False
     known: Method | None = None
+    shared_noise: bool = False
+    windows: Windows | None = None
 
     @field_validator("guidance", mode="before")
     @classmethod
@@ -66,6 +73,10 @@ class SamplingSpec(Config):
     def length(self) -> int:
         """How many steps the stage's routine yields."""
         return self.routine.length(self.steps)
+
+    def seen(self, shape: VideoShape) -> VideoShape:
+        """The grid of what the network sees at once of a video: a window, or the whole."""
+        return shape if self.windows is None else self.windows.seen(shape)
 
     @property
     def guided(self) -> bool:
@@ -144,6 +155,21 @@ class StageSpec(Config):
         return next((each.source for each in self.inputs if each.source is not None), None)
 
     @property
+    def seen(self) -> VideoShape:
+        """The grid of what its network sees at once in sampling: a window, or the whole video."""
+        return self.sampling.seen(self.shape)
+
+    @property
+    def windows(self) -> list[Window]:
+        """What its network sees of a video, window by window."""
+        return [Window.whole(self.shape)] if self.sampling.windows is None else self.sampling.windows.of(self.shape)
+
+    @property
+    def makes_vectors(self) -> bool:
+        """Whether it makes vectors, such as embeddings of pictures, for other stages: a prior."""
+        return self.network.vectors
+
+    @property
     def all_inputs(self) -> tuple[Input, ...]:
         """All inputs of its network: the stage's, and the guidance weight where it was distilled to take one."""
         if not self.network.guided:
@@ -169,8 +195,10 @@ class StageSpec(Config):
             self.distilled.check(f"stage {self.name!r}", self.sampling)
 
     @property
-    def kind(self) -> Literal["base", "tsr", "ssr"]:
-        """The stage's task, from its two shapes: base, temporal or spatial super-resolution."""
+    def kind(self) -> Literal["prior", "base", "tsr", "ssr"]:
+        """The task: prior, which makes vectors; or, by its shapes, base, temporal or spatial super-resolution."""
+        if self.makes_vectors:
+            return "prior"
         if self.source is None:
             return "base"
         return "tsr" if self.shape.frames > self.source.frames else "ssr"
@@ -184,8 +212,14 @@ class StageSpec(Config):
     def _fits(self) -> Self:
         if (pixels := math.prod(self.shape.sizes)) > MOST_PIXELS:
             raise ValueError(f"stage {self.name!r}: expected at most {MOST_PIXELS:,} pixels, got {pixels:,}")
-        self.network.check(self.shape.frames, self.shape.height, self.shape.width)
+        self.network.check(*self.seen.sizes)
         self._expect_inputs()
+        self._expect_windows()
+        if self.makes_vectors and self.sampling.threshold is not None:
+            got = self.sampling.threshold
+            raise ValueError(
+                f"stage {self.name!r}: sampling.threshold: expected null, vectors have no range, got {got}"
+            )
         if self.sampling.keep_frames and not self._adds_frames_alone:
             raise ValueError(f"stage {self.name!r}: sampling.keep_frames is for stages that only add frames between")
         if self.network.predicts not in (None, self.prediction):
@@ -198,6 +232,15 @@ class StageSpec(Config):
             raise ValueError(f"stage {self.name!r}: guided = true belongs to a network distilled for guidance")
         return self
 
+    def _expect_windows(self) -> None:
+        """Raise ValueError for windows that do not fit the stage."""
+        if self.sampling.windows is None:
+            return
+        try:
+            self.sampling.windows.check(self.shape, self.source)
+        except ValueError as error:
+            raise ValueError(f"stage {self.name!r}: sampling.{error}") from None
+
     def _expect_inputs(self) -> None:
         """Raise ValueError unless the inputs are those that the network reads, each once, and fit the stage's shape."""
         names = [each.name for each in self.inputs]
@@ -208,6 +251,10 @@ class StageSpec(Config):
                 f"stage {self.name!r}: expected the inputs that its network reads, {sorted(read)}, got {sorted(given)}"
             )
         for each in self.inputs:
+            if each.vector is not None and each.vector != self.network.picture_width:
+                got = self.network.picture_width
+                where = f"stage {self.name!r}: network.picture_width"
+                raise ValueError(f"{where}: expected {each.vector}, the width of its input {each.name!r}, got {got}")
             try:
                 each.check(self.shape)
             except ValueError as error:
@@ -216,6 +263,8 @@ class StageSpec(Config):
 
 class CascadeSpec(Config):
     """Stages that feed each other, and the frozen text encoder that they share.
+
+    The stages are a graph: each reads the one that its inputs name, by default the previous one that makes videos.
 
     Attributes:
         name: of the model, for people.
@@ -242,19 +291,15 @@ class CascadeSpec(Config):
 
     @model_validator(mode="after")
     def _chained(self) -> Self:
-        previous: StageSpec | None = None
-        for stage in self.stages:
-            if stage.network.channels != 3:
-                where = f"stages.{stage.name}.network.channels"
-                raise ValueError(f"{where}: expected 3, for videos are RGB pictures, got {stage.network.channels}")
-            self._expect_text(stage)
-            if stage.source != (previous.shape if previous else None):
-                made = f"{previous.name!r} makes {previous.shape}" if previous else "it is the first stage"
-                raise ValueError(f"stage {stage.name!r} expects {stage.source or 'nothing'}, but {made}")
-            previous = stage
         names = [stage.name for stage in self.stages]
         if len(set(names)) < len(names):
             raise ValueError(f"stages: names must differ, got {names}")
+        for stage in self.stages:
+            if stage.network.channels != 3 and not stage.makes_vectors:
+                where = f"stages.{stage.name}.network.channels"
+                raise ValueError(f"{where}: expected 3, for videos are RGB pictures, got {stage.network.channels}")
+            self._expect_text(stage)
+        expect_graph(self.stages)
         for teacher in self.teachers:
             stage = self.stage(teacher.name)
             if stage.distilled is None or teacher.distilled is not None:
@@ -287,6 +332,11 @@ class CascadeSpec(Config):
         teachers = {teacher.name: teacher for teacher in self.teachers}
         stages = tuple(teachers.get(stage.name, stage) for stage in self.stages)
         return self.with_(stages=stages, teachers=())
+
+    @property
+    def videos(self) -> tuple[StageSpec, ...]:
+        """The stages that make videos, in order; the others make vectors for them."""
+        return tuple(stage for stage in self.stages if not stage.makes_vectors)
 
     def stage(self, name: str) -> StageSpec:
         """The stage of that name. Raises ValueError, with the nearest name, if there is none."""

@@ -1,13 +1,14 @@
 """Start a cascade from a video instead of one of its stages' output: which stage that is, and which videos fit."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from torch import Tensor
 
+from zoetrope.cascade.graph import with_vectors
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import unknown
 from zoetrope.shapes import VideoShape, expect_shape
@@ -54,20 +55,23 @@ class Footage(NamedTuple):
         return Start(stage=self.stage.name, video=self.video.to_tensor()[None])
 
 
-def stages_after(spec: CascadeSpec, start: str | None, until: str | None) -> tuple[StageSpec, ...]:
+def stages_after(
+    spec: CascadeSpec, start: str | None, until: str | None, given: Collection[str] = ()
+) -> tuple[StageSpec, ...]:
     """The stages that run from a start after that stage, or from noise for None, up to `until`.
 
     Without `until`, a start from noise ends at the cascade's default stage, and a start from a video at the last stage.
+    Stages that make vectors run where another one reads them, unless its input is `given`, by name.
     Raises ValueError for an unknown stage, and if no stage is left to run.
     """
     if start is None:
-        return spec.until(until or spec.default_until)
+        return with_vectors(spec.stages, spec.until(until or spec.default_until), given)
     stages = spec.until(until)
     before = spec.until(start)
     if len(before) >= len(stages):
         last = f"{spec.name} ends with it" if until is None else f"the last stage to run is {stages[-1].name!r}"
         raise ValueError(f"no stage is left to run after {start!r}: {last}")
-    return stages[len(before) :]
+    return with_vectors(spec.stages, stages[len(before) :], given)
 
 
 def entries(spec: CascadeSpec, after: str | None, until: str | None) -> tuple[StageSpec, ...]:
@@ -75,9 +79,9 @@ def entries(spec: CascadeSpec, after: str | None, until: str | None) -> tuple[St
     if after is not None:
         stages_after(spec, after, until)
         return (spec.stage(after),)
-    stages = spec.until(until)[:-1]
+    stages = tuple(stage for stage in spec.until(until)[:-1] if not stage.makes_vectors)
     if not stages:
-        only = spec.stages[0].name
+        only = spec.until(until)[-1].name
         raise ValueError(f"{spec.name}: no stage makes a video from another, {only!r} is the only one to run")
     return stages
 

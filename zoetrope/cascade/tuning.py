@@ -6,6 +6,7 @@ from typing import Any
 
 from zoetrope.cascade.migration import cascade_path_of_today, path_of_today
 from zoetrope.cascade.spec import CascadeSpec
+from zoetrope.cascade.windows import Windows
 from zoetrope.config import overridden
 from zoetrope.samplers import Sampler
 
@@ -19,12 +20,14 @@ class Tuning:
         guidance: weight w of the first stage, and of all others that are already guided. To guide an unguided stage
             would double its time, and it was not tuned for that.
         sampler: the name of every stage's sampler.
+        windows: what the first stage's network sees at once; the others see as much, in their own frames and pixels.
         fields: any other fields, (path, value), as for `override`; they take precedence.
     """
 
     steps: int | None = None
     guidance: float | None = None
     sampler: str | None = None
+    windows: Windows | None = None
     fields: Iterable[tuple[str, Any]] = ()
 
 
@@ -41,6 +44,8 @@ def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
             changes[f"{path}.guidance.weight" if own else f"{path}.guidance"] = tuning.guidance
         if sampler is not None:
             changes[f"{path}.sampler"] = sampler.to_json()
+        if tuning.windows is not None:
+            changes[f"{path}.windows"] = tuning.windows.scaled(spec.stages[0].shape, stage.shape).to_json()
     for path, value in tuning.fields:
         full = full_path(spec, path)
         changes.pop(full, None)  # these are applied last

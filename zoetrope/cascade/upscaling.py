@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
+from zoetrope.cascade.graph import expect_chain
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import SAME_RATE, nearest_stage
 from zoetrope.config import unknown
@@ -52,6 +53,7 @@ def upscaling(
     entry = _entry(stages, own, fit)
     if entry is None:
         raise ValueError(_expected(stages, own))
+    expect_chain(entries[entry.name], "enlarging a video")
     size = own if fit == "own" else entry.shape
     given = VideoShape(frames=entry.shape.frames, height=size.height, width=size.width, fps=own.fps)
     try:
@@ -111,13 +113,13 @@ def fit_named(name: str) -> UpscalingFit:
 
 
 def _candidates(spec: CascadeSpec, after: str | None) -> tuple[StageSpec, ...]:
-    return spec.stages if after is None else (spec.stage(after),)
+    return spec.videos if after is None else (spec.stage(after),)
 
 
 def _following(spec: CascadeSpec, entry: StageSpec, until: str | None, temporal: bool) -> list[StageSpec]:
     """The stages that run after `entry`, in order."""
     rest = spec.until(until)[len(spec.until(entry.name)) :]
-    return [stage for stage in rest if temporal or stage.kind == "ssr"]
+    return [stage for stage in rest if not stage.makes_vectors and (temporal or stage.kind == "ssr")]
 
 
 def _entry(stages: Sequence[StageSpec], own: VideoShape, fit: UpscalingFit) -> StageSpec | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zoetrope.commands._options import at_least
+from zoetrope.commands._options import at_least, values_named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,13 @@ LowRes = Annotated[
         "reconstruction.",
     ),
 ]
+Mask = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Which parts of --known frames are known, black, and which are made, white. A picture, or one a frame.",
+    ),
+]
 MethodName = Annotated[
     str | None,
     typer.Option(
@@ -44,6 +51,12 @@ MethodName = Annotated[
 MethodWeight = Annotated[
     float | None, typer.Option("--known-weight", metavar="W", help="The weight of reconstruction. [2]")
 ]
+PictureFile = Annotated[
+    str | None,
+    typer.Option(
+        "--picture", metavar="FILE", help="A picture to show, instead of one that the model's prior imagines."
+    ),
+]
 
 
 class KnownAsked(NamedTuple):
@@ -54,11 +67,12 @@ class KnownAsked(NamedTuple):
     method: str | None
     weight: float | None
     fit: str
+    mask: str | None = None
 
     @property
     def given(self) -> bool:
         """Whether anything is known."""
-        return bool(self.known or self.low_res)
+        return bool(self.known or self.low_res or self.mask)
 
     def frames(self, stages: "Sequence[StageSpec]", teachers: "Sequence[StageSpec]") -> "GivenFrames | None":
         """What is known of the videos that the stages make.
@@ -72,9 +86,9 @@ class KnownAsked(NamedTuple):
         at_least("--known-weight", self.weight, 0)
         places = _places(self.known) if self.known else None
         low_res = None if self.low_res is None else read(os.path.expanduser(self.low_res))
-        made = known_frames(
-            stages, places, low_res=low_res, method=self.method, weight=self.weight, fit=fit_named(self.fit)
-        )
+        ways: dict[str, Any] = {"method": self.method, "weight": self.weight, "fit": fit_named(self.fit)}
+        mask = None if self.mask is None else os.path.expanduser(self.mask)
+        made = known_frames(stages, places, low_res=low_res, mask=mask, **ways)
         if made is not None:
             made.stages(stages, teachers)
         return made
@@ -86,6 +100,9 @@ class KnownAsked(NamedTuple):
         if known.low_res is not None:
             content.update(known.low_res.frames.tobytes())
             told["low_res"] = self.low_res
+        if known.mask is not None:
+            content.update(known.mask.tobytes())
+            told["mask"] = self.mask
         method = {} if known.method is None else {"method": known.method.to_json()}
         return {**told, **method, "id": content.hexdigest()}
 
@@ -101,3 +118,13 @@ def _places(given: list[str]) -> dict[str, str]:
             raise ValueError(f"--known {item}: expected one file for {place.strip()}, got two")
         found[place.strip()] = os.path.expanduser(path)
     return found
+
+
+def values_of(given: list[str] | None, picture: str | None) -> dict[str, Any]:
+    """The values for inputs that `--given` says, and the file of `--picture` among them. Raises ValueError for both."""
+    values = values_named("--given", given)
+    if picture is None:
+        return values
+    if "picture" in values:
+        raise ValueError("--picture: expected once, got it in --given too")
+    return {**values, "picture": os.path.expanduser(picture)}

@@ -38,8 +38,8 @@ SchemeName = Annotated[
     typer.Option(
         "--scheme",
         metavar="NAME",
-        help="The order in which frames of a long video are made: autoregressive, long_range, hierarchy, adaptive or "
-        'pyramid, or JSON with its fields, {"type": "hierarchy", "levels": 3}. [autoregressive]',
+        help="The order in which frames of a long video are made: autoregressive, long_range, hierarchy, adaptive, "
+        'pyramid or interpolation, or JSON with its fields, {"type": "hierarchy", "levels": 3}. [autoregressive]',
     ),
 ]
 

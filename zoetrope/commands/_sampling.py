@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zoetrope.cascade.start import Footage
     from zoetrope.models.cascade import Cascade, Progress
     from zoetrope.models.opening import OpenModel
+    from zoetrope.models.weights import Origin
 
 Models = Annotated[
     list[str] | None,
@@ -54,6 +55,17 @@ TeacherFlag = Annotated[
     bool,
     typer.Option("--teacher", help="Where stages are distilled, run the originals: slower, in any number of steps."),
 ]
+StyleModel = Annotated[
+    str | None,
+    typer.Option(
+        "--style",
+        metavar="MODEL",
+        help="A model or a run of the same networks, fine-tuned to a style; see --style-weight.",
+    ),
+]
+StyleWeight = Annotated[
+    float, typer.Option(help="Share of the style's weights in the networks, 0 to 1; 0.5 and more shows.")
+]
 Memory = Annotated[
     str | None,
     typer.Option(
@@ -86,6 +98,15 @@ Frames = Annotated[
     int | None,
     typer.Option(help="Frames of the first stage's video; the others add theirs by their usual factors. [the model's]"),
 ]
+WindowsAsked = Annotated[
+    str | None,
+    typer.Option(
+        "--windows",
+        metavar="FRAMES[:OVERLAP]",
+        help="Windows that the first stage's network sees of a video of more --frames, and the others' in proportion; "
+        "they agree at every step. [overlap 2]",
+    ),
+]
 Rate = Annotated[float | None, typer.Option("--fps", help="Frame rate of the first stage's video. [the model's]")]
 
 
@@ -103,6 +124,9 @@ class SamplingOptions(NamedTuple):
     size: str | None = None
     frames: int | None = None
     fps: float | None = None
+    style: str | None = None
+    style_weight: float = 0.7
+    windows: str | None = None
 
 
 class Record(NamedTuple):
@@ -151,13 +175,18 @@ def opened(names: Sequence[str] | None, asked: SamplingOptions, talk: Talk | Non
 
     from zoetrope.cascade.grid import far_from, on_grid
     from zoetrope.cascade.tuning import Tuning, tuned
+    from zoetrope.cascade.windows import windows_told
     from zoetrope.models.opening import open_model
+    from zoetrope.models.style import styled
 
     model = open_model(names or ["mini"])
     if asked.teacher:
         model = model.originals()
+    if asked.style is not None:
+        model = styled(model, asked.style, asked.style_weight)
     fields = changes(asked.sets)
-    tuning = Tuning(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, fields=fields)
+    windows = windows_told(asked.windows)
+    tuning = Tuning(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, windows=windows, fields=fields)
     spec = on_grid(tuned(model.spec, tuning), size=size, frames=asked.frames, fps=asked.fps)
     for old, new in zip(model.spec.stages, spec.stages, strict=False):
         if old.name != new.name:
@@ -183,6 +212,20 @@ def expect_text(what: str, text: str) -> None:
     for place, letter in enumerate(text):
         if letter == "\0" or "\ud800" <= letter <= "\udfff":
             raise ValueError(f"{what}: expected text, got {letter!a}, which is no letter, at place {place}")
+
+
+def expect_guided(stages: "Sequence[StageSpec]", negative: str | None, guidance: float | None) -> None:
+    """Raise ValueError if no stage is guided, or if a distilled one would ignore the negative prompt."""
+    for stage in stages:
+        if negative is not None and stage.network.guided and any(stage.sampling.weights()):
+            raise ValueError(f"--negative: stage {stage.name!r} is distilled, without negative prompts; use --teacher")
+    if any(weight for stage in stages for weight in stage.sampling.weights()):
+        return
+    if negative is not None:
+        raise ValueError("--negative: expected a stage that is guided, got none among those to run; give --guidance")
+    if guidance:
+        path = f"{stages[0].name}.sampling.guidance"
+        raise ValueError(f"--guidance: none of the stages to run is guided as it is; --set {path}={guidance:g} does it")
 
 
 def warn_of_cuts(talk: Talk, cascade: "Cascade", texts: Iterable[str]) -> None:
@@ -217,11 +260,17 @@ def about(cascade: "Cascade", stages: "Sequence[StageSpec]", seed: int) -> dict[
         "dtype": str(cascade.dtype).removeprefix("torch."),
         "settings": {stage.name: {"shape": str(stage.shape), **stage.sampling.to_json()} for stage in stages},
         "weights": {
-            stage.name: {"from": origin.name, "file": str(origin.file), "id": origin.fingerprint()}
+            stage.name: {"from": _named(origin), "file": str(origin.file), "id": origin.fingerprint()}
             for stage in stages
             if (origin := cascade.origins.get(stage.name)) is not None
         },
     }
+
+
+def _named(origin: "Origin") -> str:
+    """The name of the model or run, and of the style that is mixed in."""
+    style = origin.style
+    return origin.name if style is None else f"{origin.name}, {style.weight:g} of {style.name}"
 
 
 def tags_of(title: str | None, own: dict[str, Any], about: dict[str, Any]) -> dict[str, str]:

@@ -72,14 +72,14 @@ def in_one_go(
 
     if asked.frames is not None or seconds <= 0:
         return None
-    stage = opened(models, asked).spec.stages[0]
+    stage = opened(models, asked).spec.videos[0]
     fps, longest = stage.shape.fps, max((grid.frames for grid in stage.grids), default=0)
     wanted = seconds * fps
     if wanted > longest * FAR:
         return None
     for frames in sorted(range(1, round(longest * FAR) + 1), key=lambda count: abs(count - wanted)):
         try:
-            stage.network.check(frames, stage.shape.height, stage.shape.width)
+            stage.network.check(*stage.sampling.seen(stage.shape.with_(frames=frames)).sizes)
         except ValueError:
             continue
         if frames != wanted:

@@ -59,6 +59,19 @@ class Talk(NamedTuple):
         print(f"warning: {printable(message)}", file=sys.stderr, flush=True)
 
     @contextmanager
+    def logged(self, name: str) -> Iterator[None]:
+        """Print what the module of that name logs."""
+        logger, handler = logging.getLogger(name), _Lines(_to_stderr)
+        logger.addHandler(handler)
+        level = logger.level
+        logger.setLevel(logging.WARNING if self.quiet else logging.INFO)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+
+    @contextmanager
     def bars(self) -> Iterator["Bars"]:
         """Progress bars on a terminal, lines elsewhere, nothing if quiet; the library's log appears above them.
 

@@ -307,4 +307,4 @@ def _grid(shape: str | None, recipe: str, stage: str | None) -> Any:
     from zoetrope.recipes import load_recipe
 
     cascade = load_recipe(recipe).cascade
-    return (cascade.stages[0] if stage is None else cascade.stage(stage)).shape
+    return ((cascade.videos or cascade.stages)[0] if stage is None else cascade.stage(stage)).shape

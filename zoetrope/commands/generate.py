@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from zoetrope.commands._ending import interrupted_saying
-from zoetrope.commands._known import KnownAsked, KnownFiles, LowRes, MethodName, MethodWeight
+from zoetrope.commands._jobs import Job, jobs_of
+from zoetrope.commands._known import (
+    KnownAsked,
+    KnownFiles,
+    LowRes,
+    Mask,
+    MethodName,
+    MethodWeight,
+    PictureFile,
+    values_of,
+)
 from zoetrope.commands._long import LongJob, SchemeName, Seconds, make, method_named, scheme_named
 from zoetrope.commands._options import (
-    MOST_MADE,
     Device,
     Json,
     Quiet,
@@ -19,8 +28,6 @@ from zoetrope.commands._options import (
     Trust,
     at_least,
     bytes_named,
-    prompts_in,
-    values_named,
 )
 from zoetrope.commands._sampling import (
     After,
@@ -37,11 +44,14 @@ from zoetrope.commands._sampling import (
     Seed,
     Sizes,
     Steps,
+    StyleModel,
+    StyleWeight,
     TeacherFlag,
     Until,
+    WindowsAsked,
     about,
     about_start,
-    expect_text,
+    expect_guided,
     finished,
     opened,
     ready,
@@ -52,7 +62,7 @@ from zoetrope.commands._sizes import in_one_go, in_sizes
 from zoetrope.commands._talk import Bars, Talk
 
 if TYPE_CHECKING:
-    from zoetrope.cascade.spec import CascadeSpec, StageSpec
+    from zoetrope.cascade.spec import CascadeSpec
     from zoetrope.cascade.start import Footage, Start
     from zoetrope.commands._outputs import Outputs, StageOutputs
     from zoetrope.models.cascade import Cascade
@@ -87,14 +97,6 @@ Given = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on after an interruption: what is there already is not made again.")
 ]
-
-
-class Job(NamedTuple):
-    """One video to make: a prompt, its sample number, and the negative prompt."""
-
-    prompt: str | None
-    sample: int
-    negative: str | None
 
 
 class Begin(NamedTuple):
@@ -154,6 +156,8 @@ def generate(
     after: After = None,
     fit: FitName = "exact",
     known: KnownFiles = None,
+    mask: Mask = None,
+    picture: PictureFile = None,
     low_res: LowRes = None,
     known_method: MethodName = None,
     known_weight: MethodWeight = None,
@@ -165,6 +169,7 @@ def generate(
     size: Sizes = None,
     frames: Frames = None,
     fps: Rate = None,
+    windows: WindowsAsked = None,
     seconds: Seconds = None,
     scheme: SchemeName = None,
     count: Count = 1,
@@ -178,30 +183,27 @@ def generate(
     dtype: DType = "auto",
     memory: Memory = None,
     teacher: TeacherFlag = False,
+    style: StyleModel = None,
+    style_weight: StyleWeight = 0.7,
     trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make videos of prompts."""
-    texts = [*(prompts or []), *(prompts_in(prompts_file) if prompts_file else [])]
-    numbers = _numbers(count, sample)
-    for text in [*texts, *([] if negative is None else [negative])]:
-        expect_text("prompt", text)
+    jobs = jobs_of(prompts, prompts_file, negative, (count, sample))
     asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, None, frames, fps)
+    asked = asked._replace(style=style, style_weight=style_weight, windows=windows)
     begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume)
-    jobs = [Job(text, number, negative) for text in (texts or (None,)) for number in numbers]
-    told = KnownAsked(known, low_res, known_method, known_weight, fit)
-    work = Work(model, until, bytes_named(memory) if memory else None, values_named("--given", given), told)
+    told = KnownAsked(known, low_res, known_method, known_weight, fit, mask)
+    work = Work(model, until, bytes_named(memory) if memory else None, values_of(given, picture), told)
 
     def make(talk: Talk, asked: SamplingOptions, out: str | None) -> None:
-        own, clip = target._replace(out=out), None
-        if seconds is not None and scheme is None:
-            clip = in_one_go(talk, model, asked, seconds)
+        clip = None if seconds is None or scheme is not None else in_one_go(talk, model, asked, seconds)
         if clip is None and (seconds is not None or scheme is not None):
-            _generate_long(talk, work, asked, begin, jobs, own, (seconds, scheme))
+            _generate_long(talk, work, asked, begin, jobs, target._replace(out=out), (seconds, scheme))
         else:
-            _generate(talk, work, clip or asked, begin, jobs, own)
+            _generate(talk, work, clip or asked, begin, jobs, target._replace(out=out))
 
     in_sizes(Talk(json, quiet), size, model, asked, target.out, make)
 
@@ -219,6 +221,7 @@ class Work(NamedTuple):
 def _generate(
     talk: Talk, work: Work, asked: SamplingOptions, begin: Begin, jobs: Sequence[Job], target: Target
 ) -> None:
+    from zoetrope.cascade.graph import expect_videos
     from zoetrope.cascade.start import stages_after
     from zoetrope.commands._outputs import Outputs, StageOutputs
     from zoetrope.models.long import digest_of
@@ -226,14 +229,15 @@ def _generate(
     model = opened(work.model, asked, talk)
     _expect_prompts(model.spec, jobs)
     footage = _footage(model.spec, begin, work)
-    stages = stages_after(model.spec, footage.stage.name if footage else None, work.until)
+    stages = stages_after(model.spec, footage.stage.name if footage else None, work.until, work.given)
+    expect_videos(stages)
     known = work.known.frames(stages, model.spec.teachers)
     stage_outputs = StageOutputs(target.save_stages)
     prompts = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
     if not target.resume:  # report unwritable names before checking weights
         outputs = Outputs(target.out, prompts, stages[-1].shape.frames)
     negative = jobs[0].negative
-    _expect_guided(stages, negative, asked.guidance if footage else None)
+    expect_guided(stages, negative, asked.guidance if footage else None)
     cascade = ready(model, stages, asked)
     told = {**about(cascade, stages, asked.seed), "cascade": digest_of(model.spec, stages)}
     if begin.source and footage:
@@ -282,7 +286,7 @@ def _generate_long(
     model = opened(work.model, asked, talk)
     _expect_prompts(model.spec, jobs)
     stages = stages_after(model.spec, None, work.until)
-    _expect_guided(stages, jobs[0].negative, None)
+    expect_guided(stages, jobs[0].negative, None)
     cascade = ready(model, stages, asked)
     how_known = method_named(work.known.method, work.known.weight)
     base = Long(
@@ -293,18 +297,6 @@ def _generate_long(
     titles = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
     long = [LongJob(wanted, None, job._asdict()) for wanted, job in zip(own, jobs, strict=True)]
     make(talk, cascade, long, target.out, titles, target.resume)
-
-
-def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:
-    """The sample numbers of each prompt's videos."""
-    at_least("--count", count, 1, MOST_MADE)
-    if not samples:
-        return range(count)
-    if count != 1:
-        raise ValueError("--sample: expected without --count, of whose videos it makes one")
-    for number in samples:
-        at_least("--sample", number, 0)
-    return list(dict.fromkeys(samples))
 
 
 def _footage(spec: "CascadeSpec", begin: Begin, work: Work) -> "Footage | None":
@@ -330,20 +322,6 @@ def _expect_prompts(spec: "CascadeSpec", jobs: Sequence[Job]) -> None:
         raise ValueError('expected a prompt, such as: zoetrope generate "a red ball rolls to the left"')
     if spec.text is None and given is not None:
         raise ValueError(f"{spec.name} is told no text; expected no prompt, got {given!r}")
-
-
-def _expect_guided(stages: "Sequence[StageSpec]", negative: str | None, guidance: float | None) -> None:
-    """Raise ValueError if no stage is guided, or if a distilled one would ignore the negative prompt."""
-    for stage in stages:
-        if negative is not None and stage.network.guided and any(stage.sampling.weights()):
-            raise ValueError(f"--negative: stage {stage.name!r} is distilled, without negative prompts; use --teacher")
-    if any(weight for stage in stages for weight in stage.sampling.weights()):
-        return
-    if negative is not None:
-        raise ValueError("--negative: expected a stage that is guided, got none among those to run; give --guidance")
-    if guidance:
-        path = f"{stages[0].name}.sampling.guidance"
-        raise ValueError(f"--guidance: none of the stages to run is guided as it is; --set {path}={guidance:g} does it")
 
 
 def _run(talk: Talk, making: Making, outputs: "Outputs", stage_outputs: "StageOutputs") -> list[dict[str, Any]]:
@@ -388,7 +366,8 @@ def _made(bars: Bars, making: Making, number: int, outputs: "Outputs", stage_out
     for stage in finished(bars, label, stream):
         stages.append(stage.record.to_json())
         name, made, fps = stage.progress.stage, stage.progress.x_hat[0], stage.progress.shape.fps
-        if file := stage_outputs.save(path, name, made, fps, {**tags, "stage": name}):
+        vectors = making.cascade.spec.stage(name).makes_vectors
+        if not vectors and (file := stage_outputs.save(path, name, made, fps, {**tags, "stage": name})):
             kept.append(file)
         del stage
     saved = outputs.save(number, made, fps, tags)

@@ -46,7 +46,7 @@ Data = Annotated[
 ]
 Init = Annotated[
     str | None,
-    typer.Option(metavar="MODEL", help="Start from the weights of a model or a run, not from fresh ones."),
+    typer.Option(metavar="MODEL", help="Start from the weights of a model, a run or a .safetensors file."),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run exactly where its last checkpoint is.")]
 Accept = Annotated[
@@ -138,7 +138,8 @@ def train(
             talk.say(f"{part.folder}: finished, {part.recipe.train_spec(part.stage).examples} examples")
         else:
             with naming(part.folder):
-                run = Run(part.recipe, part.stage, part.folder, place, part.init, ranks)
+                with talk.logged("zoetrope.training.inflation"):
+                    run = Run(part.recipe, part.stage, part.folder, place, part.init, ranks)
                 last = follow(talk, run, "train", out)
             results.append(run_summary(part.folder, part.stage, run.state.examples, last))
             del run  # its network makes room for the next
@@ -312,31 +313,30 @@ def _expect_free(out: Path) -> None:
 
 def _weights(init: str, recipe: "Recipe", stage: str) -> Path:
     """The file of the weights that `--init` names. Raises ValueError unless they fit the stage's network."""
+    from zoetrope.training.trained import initial_weights
 
-    from zoetrope.models.weights import check_weights
-    from zoetrope.training.trained import weights_of
-
-    path = weights_of(init, stage)
-    network = recipe.cascade.stage(stage).network.bare()
-    check_weights(network, path, missing=recipe.train_spec(stage).init_missing)
-    return path
+    weights = initial_weights(init, stage)
+    weights.check(recipe, stage)
+    return weights.file
 
 
 def expect_data(recipe: "Recipe", stage: str) -> None:
     """Raise ValueError if the data have no examples for some phase, before the run's folder is created."""
     from zoetrope.shapes import Window
-    from zoetrope.training.grids import clip_shapes
+    from zoetrope.training.grids import at_rates, clip_shapes
     from zoetrope.training.known import fitted_to
 
     spec = recipe.train_spec(stage)
     dataset = spec.data.open()
     own = recipe.cascade.stage(stage)
     channels = own.network.channels
-    shapes = [shape for phase in spec.phases for shape in clip_shapes(own, spec, phase)]
+    grids = [(phase, shape) for phase in spec.phases for shape in clip_shapes(own, spec, phase)]
+    shapes = [shape for phase, grid in grids for shape in at_rates(own, grid, phase)]
     if spec.known is not None:  # which takes clips of its own lengths
         clips = [grid.shape(own.shape) for grid in spec.grids if grid.frames > 1] if spec.grids else [own.shape]
+        clips = [clip for phase in spec.phases for grid in clips for clip in at_rates(own, grid, phase)]
         shapes = [shape for shape in shapes if shape.frames == 1]
-        for clip in clips:
+        for clip in dict.fromkeys(clips):
             lengths = fitted_to(spec.known, dataset, clip).lengths(clip.frames)
             shapes += [clip.with_(frames=length) for length in lengths]
     for shape in dict.fromkeys(shapes):

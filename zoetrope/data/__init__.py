@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class Example(NamedTuple):
-    """A clip: its video (C, F, H, W) float32 in [-1, 1], its caption, and its name in messages.
+    """A clip: its video (C, F, H, W) float32 in [-1, 1], its caption, "" for none, and its name in messages.
 
     `skipped` are clips that it replaces because they can no longer be read, with the reasons.
     """

@@ -56,8 +56,8 @@ class Listing:
     files: dict[str, FileState]
 
 
-def listing(folder: Path, split: str | None) -> Listing:
-    """Every captioned file, and what lacks a caption or a file.
+def listing(folder: Path, split: str | None, captions: bool = True) -> Listing:
+    """Every captioned file, and what lacks a caption or a file; without `captions`, every file.
 
     Raises ValueError for no folder, metadata that cannot be read as a whole, or an unknown split.
     """
@@ -68,6 +68,9 @@ def listing(folder: Path, split: str | None) -> Listing:
         )
     files, dropped = files_of(folder)
     media = [name for name in files if _is_media(name)]
+    if not captions and split is None:
+        entries = [Entry(name, "") for name in media]
+        return Listing(tuple(entries), tuple(dropped), tuple(_other_kinds(files)), files)
     metadata = _metadata(folder, files)
     meta = _Metadata(Names(folder, files), split)
     for name in metadata:
@@ -80,6 +83,8 @@ def listing(folder: Path, split: str | None) -> Listing:
         else ([], [])
     )
     entries = [*meta.entries, *found]
+    if not captions:
+        entries = [Entry(name, "") for name in dict.fromkeys(entry.name for entry in entries)]
     notes = [*_other_kinds(files), *([] if entries or metadata else _way_out(media))]
     return Listing(tuple(entries), tuple([*dropped, *meta.dropped, *missing, *_lonely(files)]), tuple(notes), files)
 

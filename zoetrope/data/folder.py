@@ -41,10 +41,12 @@ class Folder(ClipSource):
 
     Attributes:
         split: use only files that the metadata mark with it, in the field "split"; None uses all.
+        captions: whether files need a caption; otherwise all are used, and no caption is read.
     """
 
     path: str
     split: str | None = None
+    captions: bool = True
 
     def open(self) -> "FolderDataset":
         """Look at every file. Raises ValueError, with the first reasons, for a folder without one usable clip."""
@@ -63,7 +65,7 @@ def scan(source: Folder, shape: VideoShape | None = None) -> FolderReport:
     no such folder.
     """
     expect_local(source.path)
-    listed = listing(source.place, source.split)
+    listed = listing(source.place, source.split, source.captions)
     names = list(dict.fromkeys(entry.name for entry in listed.entries))
     known = remembered(source.place, names, listed.files, _looked_at)
     kept: list[Clip] = []
@@ -93,11 +95,11 @@ class FolderDataset(Dataset):
 
     def captions(self) -> list[str]:
         """Every caption of a kept clip, sorted."""
-        return sorted({clip.text for clip in self.report.kept})
+        return sorted({clip.text for clip in self.report.kept} - {""})
 
     def features(self) -> list[Features]:
         """See `Dataset`."""
-        return features_of(self.source, self.captions())
+        return features_of(self.source, self.captions()) if self.source.captions else []
 
     def gives(self, shape: VideoShape) -> bool:
         """See `Dataset`."""

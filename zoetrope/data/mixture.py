@@ -7,7 +7,7 @@ third example and so on: none is lost or repeated. Both follow from the position
 import hashlib
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, PositiveFloat
 
@@ -22,14 +22,24 @@ class Part(Config):
     Attributes:
         source: where the examples come from.
         weight: its share of the examples, relative to the sum of all weights.
+        only: what is taken from it, "clips" or single "pictures"; None: both.
+        captions: whether its captions are told; otherwise its examples have none, and a network learns from them
+            without text. With pictures of one part and clips without captions of another it never sees a text with its
+            video [Singer et al. 2022, arXiv:2209.14792].
     """
 
     source: Source
     weight: PositiveFloat = 1.0
+    only: Literal["clips", "pictures"] | None = None
+    captions: bool = True
+
+    def gives(self, dataset: Dataset, shape: VideoShape) -> bool:
+        """Whether its opened source has anything on that grid to give."""
+        return self.only != ("clips" if shape.frames == 1 else "pictures") and dataset.gives(shape)
 
 
 class Mixture(Source):
-    """Sources by weight. Single pictures come from all of them, clips from those that can give clips.
+    """Sources by weight. Single pictures come from all that give pictures, clips from those that give clips.
 
     Attributes:
         parts: the sources with their weights.
@@ -39,7 +49,7 @@ class Mixture(Source):
 
     def open(self) -> "MixtureDataset":
         """Open all of the sources. Raises ValueError if one of them has nothing usable."""
-        return MixtureDataset([part.source.open() for part in self.parts], [part.weight for part in self.parts])
+        return MixtureDataset(self.parts, [part.source.open() for part in self.parts])
 
     def located(self) -> Self:
         """See `Source`."""
@@ -57,22 +67,26 @@ class Pick(NamedTuple):
 class MixtureDataset(Dataset):
     """The opened sources."""
 
-    def __init__(self, datasets: list[Dataset], weights: list[float]) -> None:
-        self.datasets, self.weights = datasets, weights
+    def __init__(self, parts: Sequence[Part], datasets: list[Dataset]) -> None:
+        self.parts, self.datasets = parts, datasets
         self._able: dict[VideoShape, list[int]] = {}
 
+    @property
+    def _captioned(self) -> list[Dataset]:
+        return [dataset for part, dataset in zip(self.parts, self.datasets, strict=True) if part.captions]
+
     def captions(self) -> list[str]:
-        """The captions of all sources, each once, sorted."""
-        return sorted({text for dataset in self.datasets for text in dataset.captions()})
+        """The captions of all sources that are told, each once, sorted."""
+        return sorted({text for dataset in self._captioned for text in dataset.captions()})
 
     def listing(self) -> str | None:
         """See `Dataset`."""
-        names = {dataset.listing() for dataset in self.datasets}
-        return None if None in names else " and ".join(sorted(map(str, names)))
+        names = {dataset.listing() for dataset in self._captioned}
+        return None if None in names or not names else " and ".join(sorted(map(str, names)))
 
     def features(self) -> list[Features]:
         """See `Dataset`."""
-        return [item for dataset in self.datasets for item in dataset.features()]
+        return [item for dataset in self._captioned for item in dataset.features()]
 
     def unused(self) -> list[Unused]:
         """See `Dataset`."""
@@ -86,31 +100,49 @@ class MixtureDataset(Dataset):
 
     def gives(self, shape: VideoShape) -> bool:
         """See `Dataset`."""
-        return any(dataset.gives(shape) for dataset in self.datasets)
+        return bool(self._giving(shape))
 
     def example(self, index: int, shape: VideoShape) -> Example:
         """See `Dataset`. Raises ValueError, with what each source says, if none has anything on that grid."""
         pick = self._pick(index, shape)
-        return self.datasets[pick.source].example(pick.number, shape)
+        return self._told(pick, self.datasets[pick.source].example(pick.number, shape))
 
     def part(self, index: int, shape: VideoShape, window: Window) -> Example:
         """See `Dataset`."""
         pick = self._pick(index, shape)
-        return self.datasets[pick.source].part(pick.number, shape, window)
+        return self._told(pick, self.datasets[pick.source].part(pick.number, shape, window))
 
     def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
         """See `Dataset`."""
         pick = self._pick(index, shape)
-        return self.datasets[pick.source].frames(pick.number, shape, numbers)
+        return self._told(pick, self.datasets[pick.source].frames(pick.number, shape, numbers))
+
+    def _told(self, pick: Pick, example: Example) -> Example:
+        """An example with its caption, if that is told."""
+        return example if self.parts[pick.source].captions else example._replace(text="")
+
+    def _giving(self, shape: VideoShape) -> list[int]:
+        """The numbers of the sources that have something on that grid."""
+        if shape not in self._able:
+            pairs = enumerate(zip(self.parts, self.datasets, strict=True))
+            self._able[shape] = [k for k, (part, dataset) in pairs if part.gives(dataset, shape)]
+        return self._able[shape]
 
     def _pick(self, index: int, shape: VideoShape) -> Pick:
         if index < 0:
             raise ValueError(f"index: expected 0 or more, got {index}")
-        if shape not in self._able:
-            self._able[shape] = [k for k, dataset in enumerate(self.datasets) if dataset.gives(shape)]
-        able = self._able[shape] or list(range(len(self.datasets)))  # none: whichever is asked says what it lacks
-        pick = picked(index, [self.weights[k] for k in able])
+        able = self._giving(shape)
+        if not able:
+            only = "clips" if shape.frames == 1 else "pictures"
+            able = [k for k, part in enumerate(self.parts) if part.only != only]  # which say what they lack
+        if not able:
+            raise ValueError(f"mixture: expected a part that gives {_wanted(shape)}, got parts that give only {only}")
+        pick = picked(index, [self.parts[k].weight for k in able])
         return Pick(able[pick.source], pick.number)
+
+
+def _wanted(shape: VideoShape) -> str:
+    return "single pictures" if shape.frames == 1 else f"clips of {shape.frames} frames"
 
 
 def picked(index: int, weights: list[float]) -> Pick:

@@ -31,7 +31,8 @@ class Examples:
         samples: the data set's samples in each video: one clip, or the pictures of a pack.
         draws: a generator for the random choices of each video; inputs draw from it in order.
         packed: True where the frames are independent images, (b,); None: nowhere.
-        encode: texts -> their tokens (N, L, D).
+        encode: texts -> their tokens (N, L, D); "" has no real tokens: the text is unknown.
+        rates: frames per second of each video, (b,); of a pack of images it means nothing. None: those of the stage.
     """
 
     x: Tensor
@@ -39,6 +40,7 @@ class Examples:
     draws: Sequence[torch.Generator]
     packed: Tensor | None
     encode: Callable[[Sequence[str]], Tokens]
+    rates: Tensor | None = None
 
     def uniform(self) -> Tensor:
         """A number (b,) in [0, 1) for each video, from its own generator."""
@@ -83,6 +85,16 @@ class Input(Kind, ABC):
         """The grid of the other stage's video that it is made from; None: it is not made from one."""
         return None
 
+    @property
+    def vector(self) -> int | None:
+        """D of the other stage's vector that it can be made from; None: it is not made from one."""
+        return None
+
+    @property
+    def stage(self) -> str | None:
+        """The name of the other stage; None: for a `source` the previous one that makes videos, else there is none."""
+        return None
+
     def check(self, shape: VideoShape) -> None:
         """Raise ValueError if it cannot be given to a stage that makes videos of this shape."""
         return
@@ -95,12 +107,24 @@ class Input(Kind, ABC):
     def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
         """The conditioning of training examples; `shape` is that of the stage's whole videos."""
 
+    def usual(self, shape: VideoShape) -> Any:
+        """The requested value where a user says none, for a stage of this shape; None: unknown."""
+        return None
+
     def of_request(self, value: Any, count: int) -> Conditioning:
         """The conditioning of `count` videos in sampling for a requested `value`; None: the value is unknown.
 
         Raises ValueError for a value that makes no sense.
         """
         raise ValueError(f"{self.name}: cannot be asked for by a value")
+
+    def unknown(self, extent: Extent) -> Conditioning:
+        """The conditioning of videos in sampling for which no value is requested; see `of_request`."""
+        return self.of_request(None, extent.videos)
+
+    def of_output(self, output: Tensor) -> Conditioning:
+        """The conditioning in sampling, made from another stage's vectors (B, D, 1, 1, 1)."""
+        raise ValueError(f"{self.name}: cannot be made from a vector")
 
     def in_window(self, shape: VideoShape, video: Tensor | None, noise: WindowNoise, window: Window) -> Conditioning:
         """The conditioning of a window in sampling, made from another stage's `video` (B, C, f, h, w)."""

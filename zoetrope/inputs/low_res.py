@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.augmentation import augment, augmentation_logsnr
+from zoetrope.diffusion.augmentation import augment, augmentation_logsnr, blur, blur_sigma
 from zoetrope.diffusion.level import LogSNR
 from zoetrope.inputs import Examples, Extent, Input, WindowNoise
 from zoetrope.inputs.text import Text
@@ -22,18 +22,24 @@ class LowRes(Input):
     """A video of fewer frames or pixels, resized to the stage's grid and noised, and the level of that noise.
 
     Attributes:
-        shape: of the video, as the previous stage makes it.
+        shape: of the video, as the stage that it reads makes it.
+        of: the name of that stage; None: the previous one.
         fill: how frames are added: by repeating each of them, or by blank ones between.
         logsnr: noise level of the augmentation in sampling; None adds no noise. The paper: an SNR "such as 3 or 5".
         augment: the largest time, on the cosine schedule, of the random noise level in training [arXiv:2210.02303,
             Sec. 2.5]: 1 is up to pure noise, 0.5 up to as much noise as video. At 0 the stage sees only clean videos,
             also in sampling (`logsnr` None).
+        blur: the share of training examples whose videos are blurred a little before they are resized, as generated
+            ones are less sharp than true ones; 0.5 in Cascaded Diffusion Models [arXiv:2106.15282, Sec. 4]. Sampling
+            never blurs.
     """
 
     shape: VideoShape
+    of: str | None = None
     fill: Literal["repeat", "blank"] = "repeat"
     logsnr: LogSNR | None = None
     augment: Annotated[float, Field(ge=0, le=1)] = 1.0
+    blur: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @model_validator(mode="after")
     def _as_in_training(self) -> Self:
@@ -52,6 +58,11 @@ class LowRes(Input):
     def source(self) -> VideoShape:
         """The grid of the other stage's video."""
         return self.shape
+
+    @property
+    def stage(self) -> str | None:
+        """The name of the stage that it reads."""
+        return self.of
 
     def check(self, shape: VideoShape) -> None:
         """Raise ValueError unless every axis of `shape` is a multiple of the video's, and both last as long."""
@@ -72,7 +83,7 @@ class LowRes(Input):
         return float(augmentation_logsnr(torch.tensor(self.augment, device="cpu")))
 
     def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
-        """Each video downsampled as the previous stage would have made it, noised to a random level."""
+        """Each video downsampled as the previous stage would have made it, some blurred, noised to a random level."""
         own = VideoShape(**dict(zip(("frames", "height", "width"), examples.x.shape[2:], strict=True)), fps=shape.fps)
         small = VideoShape(
             frames=own.frames * self.shape.frames // shape.frames,
@@ -80,11 +91,19 @@ class LowRes(Input):
             width=own.width * self.shape.width // shape.width,
             fps=self.shape.fps,
         )
-        low_res = upsample(degrade(examples.x, small), own, self.fill)
+        low_res = upsample(self._blurred(degrade(examples.x, small), examples), own, self.fill)
         if self.augment == 0:
             return low_res_given(low_res, augmentation_logsnr(torch.zeros(len(low_res))).float())
         logsnr = augmentation_logsnr(self.augment * examples.uniform())
         return low_res_given(augment(low_res, examples.normal(), logsnr), logsnr.float())
+
+    def _blurred(self, video: Tensor, examples: Examples) -> Tensor:
+        """The video (B, C, f, h, w) with some of its examples blurred, each by its own random choice."""
+        if self.blur == 0:
+            return video
+        chosen = examples.uniform() < self.blur
+        sigma = torch.where(chosen, blur_sigma(examples.uniform()), 0.0)
+        return blur(video, sigma)
 
     def in_window(self, shape: VideoShape, video: Tensor | None, noise: WindowNoise, window: Window) -> Conditioning:
         """The window of the video on the stage's grid, noised to the level of sampling."""

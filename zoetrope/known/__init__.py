@@ -26,14 +26,16 @@ The purpose is such as "start" or "known 3"."""
 
 @dataclass(frozen=True)
 class Known:
-    """Frames of a stage's videos that are given, and do not change.
+    """Frames of a stage's videos, or parts of frames, that are given, and do not change.
 
     Attributes:
-        frames: which of them are known, (F,) bool, the same for all videos.
+        frames: which of them are known, at least in part, (F,) bool, the same for all videos.
         video: the videos, (B, C, F, H, W) in [-1, 1]; what is in their other frames does not matter. Or the n known
             frames alone, (B, C, n, H, W).
         low_res: what `zoetrope.video.resample.degrade` makes of the videos, (B, C, f, h, w) in [-1, 1], where that is
             known too, of all of their frames; for methods that are `in_space`.
+        mask: which pixels of the n known frames are known, (n, H, W) bool, the same for all videos; None: all. For
+            methods that are `in_part`.
 
     Raises ValueError for other shapes, and for frames that are not finite.
     """
@@ -41,6 +43,7 @@ class Known:
     frames: Tensor
     video: Tensor
     low_res: Tensor | None = None
+    mask: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.frames.dtype != torch.bool or self.frames.ndim != 1:
@@ -52,6 +55,10 @@ class Known:
             raise ValueError("known.video: expected finite values in known frames, got NaN or infinity")
         if self.low_res is not None and not self.low_res.isfinite().all():
             raise ValueError("known.low_res: expected finite values, got NaN or infinity")
+        if self.mask is not None:
+            if self.mask.dtype != torch.bool:
+                raise ValueError(f"known.mask: expected bool, got {self.mask.dtype}")
+            expect_shape("known.mask", self.mask, len(self.places), *self.video.shape[3:])
 
     @cached_property
     def places(self) -> list[int]:
@@ -64,24 +71,36 @@ class Known:
         return self.video if self._alone else self.video[:, :, self.places]
 
     @property
+    def complete(self) -> bool:
+        """Whether everything is known, so that nothing is left to make."""
+        return len(self.places) == len(self.frames) and (self.mask is None or bool(self.mask.all()))
+
+    def differences(self, video: Tensor) -> Tensor:
+        """The known frames less those of a video (B, C, F, H, W), (B, C, n, H, W), 0 where nothing is known."""
+        away = self.values.to(video) - video[:, :, self.places]
+        return away if self.mask is None else away * self.mask
+
+    @property
     def _alone(self) -> bool:
         return self.video.ndim == 5 and self.video.shape[2] == len(self.places)
 
     def select(self, rows: Tensor | slice) -> "Known":
         """What is known of some videos of the batch."""
-        return replace(self, video=self.video[rows], low_res=None if self.low_res is None else self.low_res[rows])
+        low_res = None if self.low_res is None else self.low_res[rows]
+        return replace(self, video=self.video[rows], low_res=low_res)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Known":
         """The same on a device."""
         low_res = None if self.low_res is None else self.low_res.to(device, dtype)
-        return Known(self.frames.to(device), self.video.to(device, dtype), low_res)
+        mask = None if self.mask is None else self.mask.to(device)
+        return Known(self.frames.to(device), self.video.to(device, dtype), low_res, mask)
 
     def check(self, count: int, channels: int, sizes: tuple[int, int, int]) -> None:
-        """Raise ValueError unless it fits `count` videos of frames x height x width, and leaves a frame to make."""
+        """Raise ValueError unless it fits `count` videos of frames x height x width, and leaves something to make."""
         frames, height, width = sizes
         expect_shape("known.frames", self.frames, frames)
         expect_shape("known.video", self.video, count, channels, self.video.shape[2], height, width)
-        if len(self.places) == len(self.frames):
+        if self.complete:
             raise ValueError(f"known.frames: expected a frame that is not known, got all {len(self.frames)}")
         if self.low_res is None:
             return
@@ -93,9 +112,12 @@ class Known:
     def put_into(self, video: Tensor, values: Tensor | None = None) -> Tensor:
         """The video (B, C, F, H, W) with the known frames in it, or with `values` (B, C, n, H, W) in their places.
 
-        It is changed in place.
+        It is changed in place, and only where it is known.
         """
-        video[:, :, self.places] = (self.values if values is None else values).to(video)
+        own = (self.values if values is None else values).to(video)
+        if self.mask is not None:
+            own = torch.where(self.mask, own, video[:, :, self.places])
+        video[:, :, self.places] = own
         return video
 
     def level(self, known: NoiseLevel, level: NoiseLevel) -> NoiseLevel:
@@ -139,12 +161,14 @@ class Method(Kind, ABC):
         holds: whether z holds the known frames as they are, at the level of clean data, from the start.
         differentiates: whether the denoiser that it is given must have gradients.
         in_space: whether it also takes a known video of lower resolution, `Known.low_res`.
+        in_part: whether it also takes frames of which only some pixels are known, `Known.mask`.
     """
 
     folder: ClassVar[str] = "zoetrope.known"
     holds: ClassVar[bool] = False
     differentiates: ClassVar[bool] = False
     in_space: ClassVar[bool] = False
+    in_part: ClassVar[bool] = False
 
     @abstractmethod
     def denoiser(self, denoise: Denoise, task: Task) -> Denoise:

@@ -32,6 +32,7 @@ class Reconstruction(Method):
 
     differentiates: ClassVar[bool] = True
     in_space: ClassVar[bool] = True
+    in_part: ClassVar[bool] = True
 
     weight: Annotated[float, Field(ge=0, le=1e30)] = 2.0
 
@@ -67,7 +68,7 @@ class Reconstruction(Method):
 def _distance(x_hat: Tensor, task: Task) -> Tensor:
     """The squared distances of x_hat from the known frames, and from the known video of lower resolution."""
     known = task.known
-    error = (known.values.to(x_hat) - x_hat[:, :, known.places]).square().sum()
+    error = known.differences(x_hat).square().sum()
     if known.low_res is None or task.reduced is None:
         return error
     return error + (known.low_res.to(x_hat) - task.reduced(x_hat)).square().sum()

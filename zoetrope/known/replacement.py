@@ -23,7 +23,7 @@ class Replacement(Method):
             sampler adds none.
     """
 
-    differentiates: ClassVar[bool] = False
+    in_part: ClassVar[bool] = True
 
     redraw: bool = True
 

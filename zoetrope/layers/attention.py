@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from zoetrope.layers.dot_product import attention
 from zoetrope.layers.elementwise import GELU, Modulated
 from zoetrope.layers.linear import Linear
 from zoetrope.layers.positions import RelativePositions, bias_at, distance_buckets
@@ -99,7 +100,7 @@ class TextAttention(nn.Module):
         """Attention from pixels h (B, F, H, W, D) to keys and values (N, heads, L, d) with mask (N, L)."""
         queries = self.query(h).reshape(len(k), -1, h.shape[-1])
         q = queries.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        mixed = scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None])
+        mixed = attention(q, k, v, mask[:, None, None])
         return self.out(mixed.transpose(1, 2).reshape(h.shape))
 
 

@@ -22,13 +22,34 @@ class SpatialConv(nn.Module):
         return convolved(h, self.conv.weight, self.conv.bias)
 
 
+class AlongTime(nn.Module):
+    """A 3-tap convolution along time at each pixel that starts as the identity. h (B, F, H, W, D) -> like h.
+
+    After a spatial convolution it makes a pseudo-3D one [Singer et al. 2022, arXiv:2209.14792, Sec. 3.2.1]. Its weights
+    are the difference from the identity.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.conv = zero(nn.Conv2d(width, width, (3, 1), padding=(1, 0)))
+        self.sum = Sum()
+
+    def forward(self, h: Tensor, images: Tensor | None) -> Tensor:
+        """Frames with images (B, F or 1) True are independent images, which stay as they are, as does a lone frame."""
+        if h.shape[1] == 1:
+            return h
+        seen = unseen_as_zeros(h, images).flatten(2, 3).permute(0, 3, 1, 2)  # (B, D, F, HW)
+        branch = self.conv(seen).permute(0, 2, 3, 1).reshape_as(h)
+        return self.sum(h, unseen_as_zeros(branch, images))
+
+
 class ResidualBlock(nn.Module):
     """Two spatial convolutions, modulated by the conditioning vector; starts as the identity.
 
-    h (B, F, H, W, D), e (B, F or 1, E) -> like h.
+    h (B, F, H, W, D), e (B, F or 1, E) -> like h. If `temporal`, each is followed by one along time.
     """
 
-    def __init__(self, width: int, embedding: int):
+    def __init__(self, width: int, embedding: int, temporal: bool = False):
         super().__init__()
         self.norm_in = nn.LayerNorm(width)
         self.conv_in = SpatialConv(width, width)
@@ -36,11 +57,19 @@ class ResidualBlock(nn.Module):
         self.norm_out = nn.LayerNorm(width)
         self.conv_out = zero(SpatialConv(width, width))
         self.modulated, self.silu, self.sum = Modulated(), SiLU(), Sum()
+        self.temporal_in = AlongTime(width) if temporal else None
+        self.temporal_out = AlongTime(width) if temporal else None
 
-    def forward(self, h: Tensor, e: Tensor) -> Tensor:
+    def forward(self, h: Tensor, e: Tensor, images: Tensor | None = None) -> Tensor:
+        """Frames with images (B, F or 1) True are independent images."""
         inner = self.conv_in(self.silu(self.norm_in(h)))
+        if self.temporal_in is not None:
+            inner = self.temporal_in(inner, images)
         inner = self.modulated(self.norm_out, inner, self.modulation(e))
-        return self.sum(h, self.conv_out(self.silu(inner)))
+        inner = self.conv_out(self.silu(inner))
+        if self.temporal_out is not None:
+            inner = self.temporal_out(inner, images)
+        return self.sum(h, inner)
 
 
 class PaddedPart:
@@ -90,19 +119,19 @@ class TemporalConv(nn.Module):
         row: PaddedPart | None = None
         several, start = False, 0
         for h in parts:
-            inner = self._unseen(self.silu(self.norm(h)), images, start)
+            inner = unseen_as_zeros(self.silu(self.norm(h)), images, start)
             if held is None or row is None:
                 row = self.row(inner, torch.zeros_like(inner[:, 0]))
             else:
                 row.end(inner[:, 0])
-                yield joined(held, self._unseen(self._between(row), images, start - held.shape[1]))
+                yield joined(held, unseen_as_zeros(self._between(row), images, start - held.shape[1]))
                 row, several = row.moved_on(inner), True
             held, start = h, start + h.shape[1]
             del h, inner
         if held is not None and row is not None:
             row.end(torch.zeros_like(held[:, 0]))
             image = held.shape[1] == 1 and not several
-            branch = self._unseen(self._between(row), images, start - held.shape[1])
+            branch = unseen_as_zeros(self._between(row), images, start - held.shape[1])
             yield held if image else joined(held, branch)
 
     def _between(self, row: PaddedPart) -> Tensor:
@@ -117,16 +146,8 @@ class TemporalConv(nn.Module):
         """Frames with images (B, F or 1) True are independent images: no branch, and for others they are zeros."""
         if h.shape[1] == 1:
             return torch.zeros_like(h)
-        inner = self._unseen(self.silu(self.norm(h)), images).flatten(2, 3).permute(0, 3, 1, 2)  # (B, D, F, HW)
-        return self._unseen(self.conv(inner).permute(0, 2, 3, 1).reshape_as(h), images)
-
-    @staticmethod
-    def _unseen(h: Tensor, images: Tensor | None, start: int = 0) -> Tensor:
-        """Features (B, f, H, W, D) of the frames from `start`, with zeros in those that are images."""
-        if images is None:
-            return h
-        here = images if images.shape[1] == 1 else images[:, start : start + h.shape[1]]
-        return h.masked_fill(here[:, :, None, None, None], 0)
+        inner = unseen_as_zeros(self.silu(self.norm(h)), images).flatten(2, 3).permute(0, 3, 1, 2)  # (B, D, F, HW)
+        return unseen_as_zeros(self.conv(inner).permute(0, 2, 3, 1).reshape_as(h), images)
 
 
 class Merge(Linear):
@@ -201,6 +222,14 @@ class RepeatFrames(nn.Module):
     def forward(self, h: Tensor) -> Tensor:
         own = self.linear(h).unflatten(-1, (self.n, -1)).movedim(-2, 2).flatten(1, 2)
         return self.sum(h.repeat_interleave(self.n, dim=1), own)
+
+
+def unseen_as_zeros(h: Tensor, images: Tensor | None, start: int = 0) -> Tensor:
+    """Features (B, f, H, W, D) of the frames from `start`, with zeros in those with images (B, F or 1) True."""
+    if images is None:
+        return h
+    here = images if images.shape[1] == 1 else images[:, start : start + h.shape[1]]
+    return h.masked_fill(here[:, :, None, None, None], 0)
 
 
 def convolved(h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

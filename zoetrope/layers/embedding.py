@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from zoetrope.layers.dot_product import attention
 from zoetrope.layers.zero import zero
 
 
@@ -90,5 +91,5 @@ class TextPool(nn.Module):
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
         key, value = self.key_value(tokens).unflatten(-1, (2, self.heads, -1)).transpose(1, 3).unbind(2)
         query = self.query.to(key.dtype).expand(len(tokens), -1, -1, -1)
-        pooled = nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
+        pooled = attention(query, key, value, mask[:, None, None])
         return self.out(pooled.flatten(1))

@@ -9,8 +9,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
+from zoetrope.layers.dot_product import attention
 from zoetrope.layers.elementwise import GELU
 from zoetrope.layers.linear import Linear, is_convolved
 from zoetrope.layers.rotary import rotated
@@ -157,7 +157,7 @@ class TokenAttention(nn.Module):
 def _attended(q_k_v: Sequence[Tensor], mask: Tensor | None = None, causal: bool = False) -> Tensor:
     """Attention among the rows of (N, L, heads, d), with a mask that broadcasts to (N, heads, L, L')."""
     q, k, v = (x.transpose(1, 2) for x in q_k_v)
-    return scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal).transpose(1, 2).contiguous()
+    return attention(q, k, v, mask, causal).transpose(1, 2).contiguous()
 
 
 class TokenFeedForward(nn.Module):

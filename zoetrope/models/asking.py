@@ -8,8 +8,10 @@ import torch
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import unknown
-from zoetrope.inputs import Input
+from zoetrope.inputs import Extent, Input
+from zoetrope.inputs.region import REGION
 from zoetrope.inputs.text import TEXT
+from zoetrope.known import Known
 
 
 def askable(stages: Sequence[StageSpec]) -> dict[str, Input]:
@@ -26,8 +28,12 @@ def expect_askable(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> No
             raise ValueError("given: " + unknown("input", name, known))
 
 
-def conditioning_of(stage: StageSpec, values: Mapping[str, Any], count: int) -> Conditioning:
+def conditioning_of(
+    stage: StageSpec, values: Mapping[str, Any], count: int, known: Known | None = None
+) -> Conditioning:
     """The conditioning of a stage's network in `count` videos from these values; inputs without one are unknown.
+
+    `known` is what is known of the stage's videos, for the inputs that it is told by.
 
     A network that was trained on several grids is told when the frames are seen, as it was in training.
 
@@ -37,6 +43,10 @@ def conditioning_of(stage: StageSpec, values: Mapping[str, Any], count: int) -> 
     if stage.grids:
         seconds = torch.arange(stage.shape.frames) / stage.shape.fps
         given = Conditioning(times=seconds.expand(count, -1))
+    extent = Extent(count, stage.shape.sizes, 0, 0, channels=stage.network.channels)
+    told = {REGION: known, **values}
     for name, each in askable([stage]).items():
-        given = given | each.of_request(values.get(name), count)
+        value = told.get(name)
+        value = each.usual(stage.shape) if value is None else value
+        given = given | (each.unknown(extent) if value is None else each.of_request(value, count))
     return given

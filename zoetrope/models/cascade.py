@@ -18,12 +18,14 @@ from zoetrope.cascade.colour import ColourShift
 from zoetrope.cascade.execution.cost import differentiates
 from zoetrope.cascade.execution.layout import expect_memory
 from zoetrope.cascade.finite import expect_finite
+from zoetrope.cascade.graph import drop_unread, expect_videos, vectors_for, video_for
 from zoetrope.cascade.grid import far_from, on_grid
 from zoetrope.cascade.long.film import Made
-from zoetrope.cascade.sample import Draw, sample_stage, text_length, without_known
+from zoetrope.cascade.sample import Draw, sample_stage, text_length
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
+from zoetrope.cascade.windows import windows_told
 from zoetrope.conditioning import Conditioning
 from zoetrope.config.errors import shown
 from zoetrope.config.foreign import trusting
@@ -31,10 +33,10 @@ from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.layers.fused import fused
 from zoetrope.models.asking import conditioning_of, expect_askable
 from zoetrope.models.folder import expect_readable, write_model
-from zoetrope.models.known import GivenFrames, known_frames
+from zoetrope.models.known import GivenFrames, known_frames, known_of
 from zoetrope.models.long import Beginning, Long, pictures_of
 from zoetrope.models.opening import OpenModel, open_model
-from zoetrope.models.options import Options, checked, integer, listed
+from zoetrope.models.options import Options, checked, integer, listed, with_picture
 from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress
 from zoetrope.models.texts import encoded
@@ -128,17 +130,18 @@ class Cascade:
         size: tuple[int, int] | None = None,
         frames: int | None = None,
         fps: float | None = None,
+        windows: Any = None,
     ) -> Self:
         """The same weights, sampled in another way: denoising steps, guidance weight w, the name of a sampler.
 
-        `size` (height, width), `frames` and `fps` are those of the first stage's videos; the stages after it multiply
-        them by their usual factors. To change any other field, use `zoetrope.cascade.tuning.tuned` or
-        `CascadeSpec.from_json`.
+        `size` (height, width), `frames`, `fps` and `windows`, see `zoetrope.models.options.Options`, are those of the
+        first stage's videos; the stages after it multiply them by their usual factors. To change any other field, use
+        `zoetrope.cascade.tuning.tuned` or `CascadeSpec.from_json`.
 
         Raises ValueError that names what is wrong, and the nearest size that the networks can process.
         """
-        sampled = (steps, guidance, sampler) != (None, None, None)  # by way of JSON, which not every network has
-        spec = tuned(self.spec, Tuning(steps=steps, guidance=guidance, sampler=sampler)) if sampled else self.spec
+        tuning = Tuning(steps=steps, guidance=guidance, sampler=sampler, windows=windows_told(windows))
+        spec = self.spec if tuning == Tuning() else tuned(self.spec, tuning)  # by JSON, which not every network has
         spec = on_grid(spec, size=size, frames=frames, fps=fps)
         if far := far_from(self.spec, spec):
             log.warning("%s: %s; it may look worse than what it was trained for", spec.name, far)
@@ -173,8 +176,9 @@ class Cascade:
         """The video for a prompt, or for None, without text; for a list of prompts, or with a `count`, a list.
 
         `count` is the number of videos per prompt, consecutive in the list. The other options, all by keyword, are
-        those of `zoetrope.models.options.Options`: negative, steps, guidance, sampler, seed, size, frames, fps, until,
-        video, after, known, low_res, known_method, known_weight, fit, memory, batch and progress.
+        those of `zoetrope.models.options.Options`: negative, steps, guidance, sampler, seed, size, frames, fps,
+        windows, until, video, after, picture, known, mask, low_res, known_method, known_weight, fit, memory, batch and
+        progress.
 
             cascade.generate("a red star moving down", steps=4, guidance=2.0, seed=3)
             cascade.generate(["fog", "rain"], count=2, until="ssr1", progress=lambda now: print(now.stage, now.step))
@@ -184,14 +188,14 @@ class Cascade:
         unknown stage, a size that the networks cannot process, a video of a shape that no stage accepts, or too little
         `memory`, see `stream`; MemoryError that names the stage if memory does not suffice.
         """
-        asked, texts = checked(options, count), listed(prompts)
+        asked, texts = with_picture(checked(options, count)), listed(prompts)
         if asked.video is None and asked.after is not None:
             raise ValueError(f"after: expected a video that stage {asked.after!r} would have made, got none")
         for text in {text: None for text in [*texts, asked.negative] if text is not None}:
             if lost := self.cut(text):
                 limit = 0 if self.spec.text is None else self.spec.text.limit
                 log.warning("the text encoder reads %d tokens; cut off: %r", limit, lost)
-        grid = {"size": asked.size, "frames": asked.frames, "fps": asked.fps}
+        grid = {"size": asked.size, "frames": asked.frames, "fps": asked.fps, "windows": asked.windows}
         cascade = self.tuned(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, **grid)
         known = cascade._known(asked)
         jobs = [(text, number) for text in texts for number in range(asked.count or 1)]
@@ -205,9 +209,10 @@ class Cascade:
         start = (
             None if asked.video is None else start_from(self.spec, asked.video, after=asked.after, until=asked.until)
         )
-        stages = stages_after(self.spec, None if start is None else start.stage, asked.until)
+        stages = stages_after(self.spec, None if start is None else start.stage, asked.until, asked.given)
+        expect_videos(stages)
         ways = {"method": asked.known_method, "weight": asked.known_weight, "fit": asked.fit}
-        return known_frames(stages, asked.known, low_res=asked.low_res, **ways)
+        return known_frames(stages, asked.known, low_res=asked.low_res, mask=asked.mask, **ways)
 
     def _generated_batch(
         self, jobs: Sequence[tuple[str | None, int]], place: int, asked: Any, known: GivenFrames | None
@@ -262,7 +267,7 @@ class Cascade:
         Raises MemoryError that names the stage if the machine runs out of memory.
         """
         prompts = listed(prompts)
-        stages = stages_after(self.spec, None if start is None else start.stage, until)
+        stages = stages_after(self.spec, None if start is None else start.stage, until, given)
         if start is not None:
             start.check(self.spec, len(prompts))
         video = None if start is None else start.video
@@ -309,7 +314,7 @@ class Cascade:
         `zoetrope.cascade.upscaling` makes such stages for videos of other shapes. Raises what `stream` raises.
         """
         expect_askable(stages, given)
-        stages = known.stages(stages, self.spec.teachers) if known else [without_known(stage) for stage in stages]
+        stages = known_of(known, stages, self.spec.teachers)
         for stage in stages:
             stage.check_sampling()
         if samples is not None and len(samples) != len(prompts):
@@ -317,32 +322,33 @@ class Cascade:
         numbers = [integer("samples", number) for number in samples or [0] * len(prompts)]
         seed, memory = integer("seed", seed), memory if memory is None else integer("memory", memory, least=1)
         text, against = self._encode(prompts, negative)
-        draw = Draw(
-            seed=seed,
-            samples=numbers,
-            negative=against,
-            device=self.device,
-            dtype=self.dtype,
-            memory=memory,
-            scheme=self.spec.noise,
-        )
+        here = partial(Draw, device=self.device, dtype=self.dtype, memory=memory)
+        draw = here(seed=seed, samples=numbers, negative=against, scheme=self.spec.noise)
         video = None if video is None else video.to(self.device)
         if memory is not None:  # fail before the first stage runs
             if self._texts is not None:
                 self._texts.release()
             expect_memory(stages, len(prompts), text_length(text), memory, self.device)
-        for place, stage in enumerate(stages):
-            asked = conditioning_of(stage, given, len(prompts)).to(self.device, torch.float32)
-            own = replace(draw, known=known.of(stage, len(prompts), first=place == 0)) if known else draw
-            for now in self._run(stage, text | asked, video, own):
+        made, previous = dict[str, Tensor](), video
+        first = next((stage for stage in stages if not stage.makes_vectors), None)
+        for stage in stages:
+            frames = known.of(stage, len(prompts), first=stage is first) if known and not stage.makes_vectors else None
+            asked = conditioning_of(stage, given, len(prompts), frames)
+            for each in vectors_for(stage, given):
+                asked = asked | each.of_output(made[str(each.stage)])
+            asked, source = asked.to(self.device, torch.float32), video_for(stage, made, previous, video)
+            for now in self._run(stage, text | asked, source, replace(draw, known=frames)):
                 yield now
                 if now.done:
-                    video = now.x_hat
+                    made[stage.name] = now.x_hat
+                    previous = previous if stage.makes_vectors else now.x_hat
                 del now  # free this step's x_hat before the next is made
+            drop_unread(made, stages, stage)
+            del source
 
     def _run(self, stage: StageSpec, given: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
-        """Sample one stage; its network is in memory only meanwhile. A stage whose frames are all known is not run."""
-        if draw.known is not None and bool(draw.known.frames.all()):
+        """Sample one stage; its network is in memory only meanwhile. One of which all is known is not run."""
+        if draw.known is not None and draw.known.complete:
             x_hat = draw.known.values.to(self.device)
             yield Progress(stage=stage.name, step=1, steps=1, shape=stage.shape, x_hat=x_hat)
             return

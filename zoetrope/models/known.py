@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from zoetrope.cascade.sample import without_known
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.start import SAME_RATE, UNTOLD_RATE, Fit
+from zoetrope.inputs.region import REGION
 from zoetrope.known import Known, Method
 from zoetrope.known.replacement import Replacement
 from zoetrope.shapes import VideoShape
@@ -24,6 +27,7 @@ Place = int | range | str
 """Which frames: a number, -1 the last; a range of numbers; or text, such as "0", "-1", "0:8" or "-8:"."""
 
 PRICE = "it takes more than twice the time of a step, and the memory of a training step"
+WHITE = 128  # of a mask, from here on
 FOLLOWING = Replacement(redraw=False)
 """For stages that see the known frames in the video that they enlarge."""
 
@@ -37,6 +41,7 @@ class GivenFrames:
         places: the numbers of the known frames of these, in order.
         pictures: the frames, (n, H, W, 3) uint8.
         low_res: the first stage's videos at a lower resolution, if that is known.
+        mask: which pixels of the known frames are known, (n, H, W) bool; None: all.
         method: how the first stage is made to agree with it; None: as it has learnt it.
     """
 
@@ -44,6 +49,7 @@ class GivenFrames:
     places: tuple[int, ...]
     pictures: np.ndarray
     low_res: Video | None = None
+    mask: np.ndarray | None = None
     method: Method | None = None
 
     def stages(self, stages: Sequence[StageSpec], teachers: Sequence[StageSpec] = ()) -> list[StageSpec]:
@@ -53,17 +59,30 @@ class GivenFrames:
         """
         first, *others = stages
         own = first.sampling.known if self.method is None else self.method
-        if own is None and self.places and first.source is not None:
-            own = FOLLOWING
+        follows = first.source is not None or first.input(REGION) is not None
+        if self.places and follows and (own is None or self.method is None):
+            own = self._following(own)
         if own is None or (self.low_res is not None and not own.in_space):
             raise ValueError(self._offer(first, teachers))
-        return [_with_method(first, own), *(_with_method(each, each.sampling.known or FOLLOWING) for each in others)]
+        if self.mask is not None and not own.in_part:
+            raise ValueError(
+                f"stage {first.name!r}: mask: expected none, for it has learnt to be given whole frames alone; "
+                f"--known-method reconstruction (known_method) takes parts; {PRICE}"
+            )
+        return [
+            _with_method(first, own),
+            *(_with_method(each, self._following(each.sampling.known)) for each in others),
+        ]
+
+    def _following(self, own: Method | None) -> Method:
+        """The method of a stage that sees what is known in its inputs: its own, if that can do it."""
+        return FOLLOWING if own is None or (self.mask is not None and not own.in_part) else own
 
     def of(self, stage: StageSpec, count: int, *, first: bool = False) -> Known | None:
         """What is known of `count` videos of a stage, at its size and frame rate; None: nothing.
 
         A stage with k times fewer frames takes for its frame j the known frame j k, or else the next known one before
-        (j + 1) k.
+        (j + 1) k. A smaller stage knows the pixels all of whose parts, and those around them, are known.
         """
         shape = stage.shape
         low_res = None
@@ -76,7 +95,9 @@ class GivenFrames:
         for place, number in enumerate(self.places):
             chosen.setdefault(number // step, place)
         known = torch.tensor([frame in chosen for frame in range(shape.frames)])
-        return Known(known, self._values(list(chosen.values()), shape).expand(count, -1, -1, -1, -1), low_res)
+        places = list(chosen.values())
+        values = self._values(places, shape).expand(count, -1, -1, -1, -1)
+        return Known(known, values, low_res, None if self.mask is None else _mask_at(self.mask[places], shape))
 
     def _values(self, places: list[int], shape: VideoShape) -> Tensor:
         if not places:
@@ -94,11 +115,20 @@ class GivenFrames:
         return f"stage {stage.name!r}: expected no known frames, for it has not learnt to be given any; {offer}"
 
 
+def known_of(known: GivenFrames | None, stages: Sequence[StageSpec], teachers: Sequence[StageSpec]) -> list[StageSpec]:
+    """The stages, those that make videos with a method for what is known, see `GivenFrames.stages`, if anything is."""
+    if known is None:
+        return [without_known(stage) for stage in stages]
+    vectors = [stage for stage in stages if stage.makes_vectors]
+    return [*vectors, *known.stages([stage for stage in stages if not stage.makes_vectors], teachers)]
+
+
 def known_frames(
     stages: Sequence[StageSpec],
     known: Mapping[Any, Any] | None,
     *,
     low_res: Video | None = None,
+    mask: Any = None,
     method: str | None = None,
     weight: float | None = None,
     fit: Fit = "exact",
@@ -109,6 +139,10 @@ def known_frames(
     NumPy reads as such, such as an image of Pillow, or a file. `method` is the name of a `zoetrope.known.Method` for
     the first stage, `weight` its weight.
 
+    `mask` is white where known frames are made anew, and black where they are known: one picture for all frames of the
+    video, or as many as it has, in any of these forms or as an array (H, W) or (F, H, W) of bool or uint8. With a mask,
+    one known picture may stand for many frames.
+
     "exact" requires the size of the last stage's videos, and their frame rate of a clip. "crop" resizes pictures until
     they cover the size and cuts out their middle, and of a file of a higher frame rate it drops frames.
 
@@ -116,6 +150,8 @@ def known_frames(
     twice, and if no frame is left to make.
     """
     chosen = _method(method, weight)
+    if known is None and mask is not None:
+        raise ValueError("mask: expected known frames that it is about; give some (known, --known)")
     if known is None and low_res is None:
         if chosen is not None:
             raise ValueError("known_method: expected known frames that it is about; give some (known, --known)")
@@ -126,19 +162,25 @@ def known_frames(
         raise ValueError("known: expected at least one frame, got none")
     for place, value in (known or {}).items():
         numbers = numbers_of(place, shape.frames)
-        pictures = _pictures(f"known {_named(place)}", value, numbers, stages[-1], fit)
+        pictures = _pictures(f"known {_named(place)}", value, numbers, stages[-1], fit, still=mask is not None)
         for number, picture in zip(numbers, pictures, strict=True):
             if number in found:
                 raise ValueError(f"known {_named(place)}: frame {number} is given twice")
             found[number] = picture
-    if len(found) == shape.frames:
+    numbers = sorted(found)
+    holes = None if mask is None else _holes(mask, stages[-1], fit)[numbers]
+    if len(found) == shape.frames and (holes is None or not holes.any()):
         raise ValueError(f"known: expected a frame that is not known, for the model to make, got all {shape.frames}")
     if low_res is not None:
-        _expect_low_res(low_res, stages[0])
-    numbers = sorted(found)
+        _expect_low_res(low_res, next(stage for stage in stages if not stage.makes_vectors))
     given = np.stack([found[number] for number in numbers]) if found else np.empty((0, shape.height, shape.width, 3))
     return GivenFrames(
-        shape=shape, places=tuple(numbers), pictures=given.astype(np.uint8), low_res=low_res, method=chosen
+        shape=shape,
+        places=tuple(numbers),
+        pictures=given.astype(np.uint8) if holes is None else _without(given, holes),
+        low_res=low_res,
+        mask=None if holes is None else ~holes,
+        method=chosen,
     )
 
 
@@ -207,10 +249,14 @@ def _method(name: str | None, weight: float | None) -> Method | None:
         raise ValueError(f"known_weight: {error}") from None
 
 
-def _pictures(where: str, value: object, numbers: Sequence[int], stage: StageSpec, fit: Fit) -> np.ndarray:
-    """The pictures (n, H, W, 3) for these frames, of the stage's size."""
+def _pictures(
+    where: str, value: object, numbers: Sequence[int], stage: StageSpec, fit: Fit, *, still: bool = False
+) -> np.ndarray:
+    """The pictures (n, H, W, 3) for these frames, of the stage's size; if `still`, a single one may stand for all."""
     if isinstance(value, str | os.PathLike):
-        return _read(f"{where}={os.fspath(value)}", value, len(numbers), stage, fit)
+        count = 1 if still and probe(value).still else len(numbers)
+        made = _read(f"{where}={os.fspath(value)}", value, count, stage, fit)
+        return made if count == len(numbers) else made.repeat(len(numbers), 0)
     if isinstance(value, Video):
         if len(numbers) > 1:
             _expect_rate(where, value.fps, stage)
@@ -222,6 +268,8 @@ def _pictures(where: str, value: object, numbers: Sequence[int], stage: StageSpe
             raise ValueError(
                 f"{where}: expected a picture (H, W, 3) uint8, several, a Video or a file, got {_kind(value)}"
             )
+    if still and len(frames) == 1:
+        frames = frames.repeat(len(numbers), 0)
     if len(frames) != len(numbers):
         raise ValueError(f"{where}: expected {_counted(len(numbers))}, got {len(frames)}")
     size = (stage.shape.height, stage.shape.width)
@@ -252,6 +300,44 @@ def _read(where: str, path: Any, count: int, stage: StageSpec, fit: Fit) -> np.n
     if len(made.frames) < count:
         raise ValueError(f"{where}: expected {_counted(count)}, got {len(made.frames)}")
     return made.frames
+
+
+def _holes(mask: object, stage: StageSpec, fit: Fit) -> np.ndarray:
+    """Where frames of the stage are to be made, (F, H, W) bool. Raises ValueError for a mask that does not fit."""
+    frames = stage.shape.frames
+    if not isinstance(mask, str | os.PathLike | Video):
+        value = np.asarray(mask)
+        if value.dtype == bool:
+            value = value.astype(np.uint8) * 255
+        if value.dtype == np.uint8 and value.ndim in (2, 3) and not (value.ndim == 3 and value.shape[-1] == 3):
+            mask = np.stack([value.reshape(-1, *value.shape[-2:])] * 3, -1)
+    pictures = _pictures("mask", mask, range(frames), stage, fit, still=True)
+    holes: np.ndarray = pictures.mean(-1) >= WHITE
+    if not holes.any():
+        raise ValueError("mask: expected some white, where the model makes the video, got none; all is known")
+    if holes.all():
+        raise ValueError(
+            "mask: expected some black, where the video is known, got none; leave known frames out instead"
+        )
+    return holes
+
+
+def _without(pictures: np.ndarray, holes: np.ndarray) -> np.ndarray:
+    """The pictures (n, H, W, 3) without what is in holes (n, H, W): the mean colour of what is known in their place."""
+    cleared = pictures.astype(np.uint8)
+    for picture, hole in zip(cleared, holes, strict=True):
+        if hole.any():
+            picture[hole] = 128 if hole.all() else picture[~hole].mean(0).round()
+    return cleared
+
+
+def _mask_at(mask: np.ndarray, shape: VideoShape) -> Tensor:
+    """A mask (n, H, W) at a stage's size: resized pictures mix neighbours, so that holes grow by a pixel."""
+    known = torch.from_numpy(mask)
+    if known.shape[1:] == (shape.height, shape.width):
+        return known
+    holes = functional.adaptive_max_pool2d((~known).float(), (shape.height, shape.width))
+    return functional.max_pool2d(holes, 3, stride=1, padding=1) == 0
 
 
 def _expect_rate(where: str, fps: float, stage: StageSpec, *, drops: bool = False) -> None:

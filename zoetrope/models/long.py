@@ -15,6 +15,7 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from zoetrope.cascade.execution.layout import expect_memory
+from zoetrope.cascade.graph import expect_chain
 from zoetrope.cascade.long.film import Film, Made, frames_in
 from zoetrope.cascade.long.frames import Frames
 from zoetrope.cascade.long.journal import Journal
@@ -147,7 +148,8 @@ def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Beginning |
     frames last already, for a scheme that needs more context than the network has, for a network that did not learn to
     continue frames, and what `Cascade.stream` raises.
     """
-    spec, stages = cascade.spec, list(stages_after(cascade.spec, None, wanted.until))
+    spec, stages = cascade.spec, list(stages_after(cascade.spec, None, wanted.until, wanted.given))
+    expect_chain(stages, "a video of several clips", wanted.given)
     if wanted.known is not None:
         stages[0] = stages[0].with_(sampling=stages[0].sampling.with_(known=wanted.known))
     expect_askable(stages, wanted.given)

@@ -11,7 +11,7 @@ from zoetrope.models.files import read_card
 from zoetrope.models.finding import FoundModel, FoundRun, find
 from zoetrope.models.folder import read_spec, weights_file
 from zoetrope.models.runs import original_of, read_cascade, read_run
-from zoetrope.models.weights import Origin, check_weights, read_network
+from zoetrope.models.weights import Origin, Style, blend, check_weights, read_network
 from zoetrope.networks import Network
 
 
@@ -22,6 +22,7 @@ class OpenModel(NamedTuple):
         weights, teacher_weights: the files of `spec.stages` and of `spec.teachers`, by stage name.
         card: the model's README.md; "" for runs.
         sources: the given name of the model or run that each stage comes from.
+        styles: what the weights of a stage are interpolated with, by its name.
     """
 
     spec: CascadeSpec
@@ -29,11 +30,12 @@ class OpenModel(NamedTuple):
     card: str
     teacher_weights: Mapping[str, Path] = MappingProxyType({})
     sources: Mapping[str, str] = MappingProxyType({})
+    styles: Mapping[str, Style] = MappingProxyType({})
 
     def originals(self) -> "OpenModel":
         """The same with teachers instead of distilled stages. Raises ValueError if there are none."""
         weights = {**self.weights, **self.teacher_weights}
-        return OpenModel(self.spec.originals(), weights, self.card, sources=self.sources)
+        return OpenModel(self.spec.originals(), weights, self.card, sources=self.sources, styles=self.styles)
 
     def file(self, stage: StageSpec) -> Path:
         """The file with the weights of one of `spec.stages` or `spec.teachers`, on whatever grid it is."""
@@ -42,11 +44,14 @@ class OpenModel(NamedTuple):
 
     def network(self, stage: StageSpec) -> Network:
         """A stage's network with its weights, see `zoetrope.models.weights.read_network`."""
-        return read_network(stage, self.file(stage))
+        network = read_network(stage, self.file(stage))
+        if (style := self.styles.get(stage.name)) is not None:
+            blend(network, stage.network.bare(), style)
+        return network
 
     def origins(self) -> dict[str, Origin]:
         """Where the weights of each stage come from."""
-        return {name: Origin(source, self.weights[name]) for name, source in self.sources.items()}
+        return {name: Origin(own, self.weights[name], self.styles.get(name)) for name, own in self.sources.items()}
 
     def check(self, stages: Sequence[StageSpec]) -> None:
         """Raise ValueError if weights of these stages are missing, damaged, or of another network.
@@ -57,6 +62,8 @@ class OpenModel(NamedTuple):
         for stage in stages:
             stage.check_sampling()
             check_weights(stage.network.bare(), self.file(stage))
+            if (style := self.styles.get(stage.name)) is not None:
+                check_weights(stage.network.bare(), style.file, missing="leave")
 
 
 class ModelContents(NamedTuple):
@@ -112,10 +119,17 @@ def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
             raise ValueError(f"{part.name}: reads text with another encoder than {reading[0].name}")
     by_stage = {**_by_stage(parts, trained=False), **_by_stage(parts, trained=True)}  # runs take precedence
     stages = _in_a_row([part.spec.stage(stage) for stage, part in by_stage.items()])
-    if stages[0].source is not None:
+    first = next((stage for stage in stages if not stage.makes_vectors), stages[0])
+    if first.source is not None:
         raise ValueError(
-            f"{by_stage[stages[0].name].name}: stage {stages[0].name!r} needs a video of {stages[0].source}; "
+            f"{by_stage[first.name].name}: stage {first.name!r} needs a video of {first.source}; "
             "name the model or the runs of the stages before it as well"
+        )
+    named = ((stage, each.stage) for stage in stages for each in stage.inputs if each.stage is not None)
+    if lost := next((one for one in named if one[1] not in by_stage), None):
+        raise ValueError(
+            f"{by_stage[lost[0].name].name}: stage {lost[0].name!r} reads what stage {lost[1]!r} makes; name the model "
+            "or the run of that one as well"
         )
     return _together(lead, {stage.name: by_stage[stage.name] for stage in stages}, stages)
 
@@ -154,9 +168,11 @@ def _by_stage(parts: Mapping[str, ModelContents], *, trained: bool) -> dict[str,
 
 
 def _in_a_row(stages: list[StageSpec]) -> tuple[StageSpec, ...]:
-    """The stages in order: each after the stage that makes its input; those that follow none come last."""
+    """The stages in order: those of vectors, then each after the one that makes its video; those after none last."""
+    vectors = [stage for stage in stages if stage.makes_vectors]
+    stages = [stage for stage in stages if not stage.makes_vectors]
     row: list[StageSpec] = []
     while fitting := [stage for stage in stages if stage.source == (row[-1].shape if row else None)]:
         row.append(fitting[0])
         stages.remove(fitting[0])
-    return (*row, *stages)
+    return (*vectors, *row, *stages)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, SupportsIndex, TypedDict, cast, get_
 
 from pydantic import ConfigDict, Field, InstanceOf, NonNegativeInt, PositiveFloat, PositiveInt, create_model
 
+from zoetrope.cascade.windows import Windows
 from zoetrope.config import Config
 from zoetrope.models.progress import Progress
 from zoetrope.video import Video
@@ -22,11 +23,18 @@ class Options(TypedDict, total=False):
         seed: equal seeds give equal videos; default 0.
         size: (height, width) of the first stage's videos, in pixels; frames: their number; fps: frames per second. The
             stages after it multiply these by their usual factors.
+        windows: frames, or (frames, overlap), that the first stage's network sees at once of a longer video, and the
+            other stages' in proportion: windows agree at every step [Bar-Tal et al. 2023, arXiv:2302.08113]. Or a
+            `zoetrope.cascade.windows.Windows`, which divides pictures too.
         until: the last stage to run.
         video: a video to start from, of the shape of a stage's output: only the stages after it run. after: that stage.
+        picture: a picture that models with such an input show, instead of one that their prior imagines: a `Video` of
+            one frame, an array (H, W, 3) uint8, or a file.
         known: pictures and clips that frames of the videos are, which come back exactly: {0: picture, -1: picture,
             "0:8": clip}. Numbers count the frames of the video that comes out, negative ones from its end. A picture is
             a `Video`, an array (H, W, 3) uint8 or a file, see `zoetrope.models.known.known_frames`.
+        mask: which parts of known frames are known: black or False ones; white or True ones are made. A picture for all
+            frames, or one for each, see `zoetrope.models.known.known_frames`.
         low_res: a video of fewer frames or pixels that the first stage's must agree with; by reconstruction only.
         known_method: how a first stage that has not learnt known frames agrees with them: "reconstruction", through the
             gradient of its network, or "replacement", which hardly does. known_weight: the weight of reconstruction.
@@ -45,10 +53,13 @@ class Options(TypedDict, total=False):
     size: tuple[PositiveInt, PositiveInt] | None
     frames: PositiveInt | None
     fps: PositiveFloat | None
+    windows: PositiveInt | tuple[PositiveInt, NonNegativeInt] | InstanceOf[Windows] | None
     until: str | None
     video: InstanceOf[Video] | None
     after: str | None
+    picture: Any
     known: dict[Any, Any] | None
+    mask: Any
     low_res: InstanceOf[Video] | None
     known_method: str | None
     known_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
@@ -81,6 +92,15 @@ def checked(options: Options, count: int | None) -> Any:
     Raises ValueError that names the parameter and what is legal, or the nearest name for an unknown one.
     """
     return _CHECKED(count=count, **options)
+
+
+def with_picture(asked: Any) -> Any:
+    """The options with the picture among the values for inputs. Raises ValueError if it is given twice."""
+    if asked.picture is None:
+        return asked
+    if "picture" in asked.given:
+        raise ValueError("picture: expected once, got it in given too")
+    return asked.with_(given={**asked.given, "picture": asked.picture}, picture=None)
 
 
 def integer(name: str, value: object, least: int = 0) -> int:

@@ -5,7 +5,7 @@ first axis) as `<name>.scale`. Vectors are in bfloat16.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -25,29 +25,45 @@ SAMPLES, SAMPLE = 64, 2**14  # number of samples of a file in its fingerprint, a
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"}
 IfMissing = Literal["refuse", "fresh"]
 """Tensors of a network that a file lacks: an error, or they keep their values."""
+WhenMissing = IfMissing | Literal["leave"]
+"""The same, or "leave": as "fresh", for files of networks that are given as many videos."""
 
 
-class Origin(NamedTuple):
-    """Where weights came from: the given name of the model or run, and the file."""
+class Style(NamedTuple):
+    """Weights to interpolate a network's with: the given name of the model or run, the file, and their share."""
 
     name: str
     file: Path
+    weight: float
+
+
+class Origin(NamedTuple):
+    """Where weights came from: the given name of the model or run, the file, and a style that is mixed in, if any."""
+
+    name: str
+    file: Path
+    style: Style | None = None
 
     def fingerprint(self) -> str:
-        """16 letters that identify the file's content, from samples of it: large files need not be read whole."""
-        size = self.file.stat().st_size
-        found = hashlib.blake2b(str(size).encode(), digest_size=8)
-        with self.file.open("rb") as file:
-            for sample in range(SAMPLES):
-                file.seek(max(0, size - SAMPLE) * sample // (SAMPLES - 1))
-                found.update(file.read(SAMPLE))
+        """16 letters that identify the contents, from samples of the files: large ones need not be read whole."""
+        found = hashlib.blake2b(digest_size=8)
+        for path in (self.file,) if self.style is None else (self.file, self.style.file):
+            size = path.stat().st_size
+            found.update(str(size).encode())
+            with path.open("rb") as file:
+                for sample in range(SAMPLES):
+                    file.seek(max(0, size - SAMPLE) * sample // (SAMPLES - 1))
+                    found.update(file.read(SAMPLE))
+        if self.style is not None:
+            found.update(repr(self.style.weight).encode())
         return found.hexdigest()
 
 
-def read_weights(module: nn.Module, path: Path, *, missing: IfMissing = "refuse") -> list[str]:
+def read_weights(module: nn.Module, path: Path, *, missing: WhenMissing = "refuse") -> list[str]:
     """Load a safetensors file into a module, in the module's own dtype.
 
-    Returns the names of tensors that keep their values because the file lacks them, if `missing` allows that.
+    Returns the names of tensors that keep their values because the file lacks them, if `missing` allows that. The file
+    may then also be of a network that is given fewer videos, see `zoetrope.networks.Network.grown`.
     Raises ValueError that names the file and the fault: a pickle, damage, missing, unexpected or misshapen tensors, or
     values that are not finite. A file of a checkpoint must match its checksum there. On an error the module is
     unchanged. A module on the "meta" device gets its weights on the CPU.
@@ -60,6 +76,8 @@ def read_weights(module: nn.Module, path: Path, *, missing: IfMissing = "refuse"
         stored = {name: places[name].values(file) for name in own if name in places}
         scaled = {name for name in stored if name + SCALE in places}
         stored |= {name: _from_eight_bits(stored[name], places[name + SCALE].values(file)) for name in scaled}
+    if missing == "fresh":
+        stored |= _grown(module, stored)
     for name, value in stored.items():
         if value.numel() and not torch.stack(value.aminmax()).isfinite().all():
             raise ValueError(f"{path}: expected finite weights, got NaN or infinity in {name!r}")
@@ -76,7 +94,21 @@ def read_network(stage: StageSpec, path: Path) -> Network:
     return network.eval().requires_grad_(False)
 
 
-def check_weights(module: nn.Module, path: Path, *, missing: IfMissing = "refuse") -> None:
+def blend(network: Network, other: Network, style: Style) -> None:
+    """Make a network's weights (1 - a) W + a W_style [Bar-Tal et al. 2024, arXiv:2401.12945, Sec. 4].
+
+    Tensors that the style lacks, as those of time in an image network, stay. `other` is the same network on the "meta"
+    device, which takes the style's weights. Raises ValueError as `read_weights` does.
+    """
+    missing = set(read_weights(other, style.file, missing="leave"))
+    theirs = {name: value for name, value in other.state_dict().items() if name not in missing}
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if name in theirs and value.is_floating_point():
+                value.lerp_(theirs[name], style.weight)
+
+
+def check_weights(module: nn.Module, path: Path, *, missing: WhenMissing = "refuse") -> None:
     """Raise what `read_weights` would, from the file's header alone; the module may be on the "meta" device."""
     beside = [other.name for other in path.parent.glob("*") if other.suffix in PICKLES] if not path.is_file() else []
     if path.suffix in PICKLES or beside:
@@ -96,11 +128,25 @@ def check_weights(module: nn.Module, path: Path, *, missing: IfMissing = "refuse
         raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
     _expect_types(path, want, shapes, types)
     if missing == "fresh":
+        known = {name: torch.empty(shape, device="meta") for name, shape in shapes.items() if name in want}
+        shapes |= {name: tuple(value.shape) for name, value in _grown(module, known).items()}
+    if missing != "refuse":
         if want.keys().isdisjoint(shapes):
             raise ValueError(f"{path}: these are not the weights of this network: none of its tensors is there")
         want = {name: shape for name, shape in want.items() if name in shapes}
     scales = {name + SCALE for name in want if types.get(name) == "I8"}
     _expect_tensors(path, want, {name: shape for name, shape in shapes.items() if name not in scales})
+
+
+def _grown(module: nn.Module, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a network that is given fewer videos, with zeros for the others."""
+    own, found = module.state_dict(), dict[str, Tensor]()
+    for name, value in stored.items():
+        if isinstance(module, Network) and value.shape != own[name].shape:
+            grown = module.grown(name, value) if value.ndim == own[name].ndim else None
+            if grown is not None:
+                found[name] = grown
+    return found
 
 
 class _Place(NamedTuple):

@@ -77,6 +77,13 @@ class Network(nn.Module, ABC):
         """Today's name of each tensor that moved -> where files of older versions store it."""
         return {}
 
+    def grown(self, name: str, value: Tensor) -> Tensor | None:
+        """The tensor of that name from a network that is given fewer videos beside z, with zeros for the others.
+
+        The network then begins as that one, whatever the others show. None: it cannot be of such a network.
+        """
+        return None
+
     def blocks(self) -> Iterator[nn.Module]:
         """The modules, in the order of their calls, that are compiled or sharded one by one; none by default."""
         yield from ()
@@ -104,23 +111,37 @@ class NetworkConfig(Kind, ABC):
         channels: of the videos.
         low_res: whether it takes the previous stage's video, for super-resolution.
         text_width: D of its text embeddings; None: it takes no text.
+        picture_width: D of the embedding of a picture that it is told; None: it takes none.
+        rate: whether it is told the frames per second.
         guided: whether it takes the guidance weight as input and outputs guided estimates. Its state dict extends the
             unguided network's, and at initialisation both agree.
         packs: whether its `Network.pack` computes videos of different sizes together.
+        denoises: whether it is a denoiser; if not, it is trained beside the diffusion models, and no stage samples it.
+        vectors: whether it makes vectors of so many `channels`, as videos of one pixel, instead of videos.
     """
 
     folder: ClassVar[str] = "zoetrope.networks"
     packs: ClassVar[bool] = False
+    vectors: ClassVar[bool] = False
+    denoises: ClassVar[bool] = True
 
     channels: Annotated[int, Field(ge=1, le=64)] = 3
     low_res: bool = False
     text_width: Width | None = 384
+    picture_width: Width | None = None
+    rate: bool = False
     guided: bool = False
 
     @property
     def reads(self) -> set[str]:
         """The names of its inputs, see `zoetrope.inputs`, without the guidance weight."""
-        return ({"text"} if self.text_width is not None else set()) | ({"low_res"} if self.low_res else set())
+        read = {
+            "text": self.text_width is not None,
+            "low_res": self.low_res,
+            "picture": self.picture_width is not None,
+            "fps": self.rate,
+        }
+        return {name for name, does in read.items() if does}
 
     @property
     def predicts(self) -> Prediction | None:
@@ -131,6 +152,18 @@ class NetworkConfig(Kind, ABC):
     def needs_even_frames(self) -> bool:
         """Whether it processes evenly spaced frames alone, one after the other."""
         return False
+
+    @property
+    def takes_packs(self) -> bool:
+        """Whether frames can be independent images, which a stride in time would mix."""
+        return True
+
+    def framewise(self) -> "NetworkConfig | None":
+        """The network of single frames that this one begins as when it takes its weights and all others are fresh.
+
+        With strides in time only the first of every `Reach.every` frames begins equal. None: it begins as none.
+        """
+        return None
 
     @abstractmethod
     def build(self) -> Network:

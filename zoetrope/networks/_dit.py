@@ -17,6 +17,7 @@ from zoetrope.layers.rotary import grid_phases, phases
 from zoetrope.layers.tokens import Past, ScaledNorm, glorot, mapped, patches, video_of
 from zoetrope.layers.zero import zero
 from zoetrope.networks import ClipBatch, Network
+from zoetrope.networks._beside import Beside
 from zoetrope.networks._checkpointing import called
 from zoetrope.networks._dit_block import TokenBlock, Told, outputs_of
 from zoetrope.networks._dit_text import TextInput
@@ -47,6 +48,7 @@ class DiT(Network):
         heads = width // config.head
         heads = heads if told % heads == 0 else 1
         self.text = None if config.text_width is None else TextInput(config.text_width, told, heads)
+        self.beside = Beside.of(config, told)
         self.enter = glorot(Linear(rows * inside, width))
         self.modulation = zero(nn.Linear(told, outputs_of(config))) if config.modulation == "shared" else None
         self.layers = nn.ModuleList(TokenBlock(config) for _ in range(config.depth))
@@ -145,6 +147,8 @@ class DiT(Network):
         if self.guidance is not None:
             weight = number(conditioning, "guidance", "the weight of guidance")
             e = e + embedded("numbers['guidance']", weight, z, self.guidance)
+        if self.beside is not None:
+            e = e + self.beside(z, conditioning)
         if every > 1 and e.shape[1] > 1:
             e = e.unflatten(1, (-1, every)).mean(2)
         return Told(nn.functional.silu(e), self._phases(clip, start), tokens, mask, self._seen(clip))

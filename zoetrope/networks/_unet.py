@@ -18,6 +18,7 @@ from zoetrope.layers.patches import Enter, Leave
 from zoetrope.layers.positions import are_consecutive, are_even, distances_between, frame_positions, spacing
 from zoetrope.layers.zero import zero
 from zoetrope.networks import Former, FrameChunk, Network
+from zoetrope.networks._beside import Beside
 from zoetrope.networks._checkpointing import called
 from zoetrope.networks._unet_block import Block, BlockContext, Level
 from zoetrope.networks._unet_stream import streamed
@@ -49,7 +50,8 @@ class VideoUNet(Network):
             self.text_in = nn.Sequential(nn.LayerNorm(config.text_width), nn.Linear(config.text_width, width))
             self.null_text = nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02))
             self.text_pool = TextPool(width, max(1, width // 64))
-        self.enter = Enter(config.channels * (2 if config.low_res else 1), config.patch, levels[0].width)
+        self.beside = Beside.of(config, width)
+        self.enter = Enter(config.channels + sum(config.maps.values()), config.patch, levels[0].width)
         self.down = nn.ModuleList(_blocks(level, config) for level in levels)
         self.up = nn.ModuleList(_blocks(level, config) for level in levels[:-1])
         pairs = list(pairwise(levels))
@@ -63,8 +65,8 @@ class VideoUNet(Network):
         self.leave = zero(Leave(levels[0].width, config.channels + config.anchored, config.patch))
         # At low noise v is mostly the noise in z, and a super-resolved video is mostly low_res. Passing z and low_res
         # through, with gains that depend on the noise levels, spares the blocks from carrying noise, and training
-        # starts faster.
-        self.gain = zero(nn.Linear(width, 2 if config.low_res else 1))
+        # starts faster. The mask of a region, the last of the maps, does not pass.
+        self.gain = zero(nn.Linear(width, 1 + len(config.maps) - config.region))
         self.modulated, self.silu, self.sum_of_product = Modulated(), SiLU(), SumOfProduct()
 
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
@@ -101,6 +103,8 @@ class VideoUNet(Network):
         if self.guidance is not None:
             weight = _number(conditioning, "guidance", "the weight of guidance")
             e = e + _frame_embedding("numbers['guidance']", weight, z, self.guidance)
+        if self.beside is not None:
+            e = e + self.beside(z, conditioning)
         if self.frame_position is not None and frames > 1:
             alone = None if images is None or images.shape[1] == 1 else images
             times = conditioning.times if alone is not None or not even else None
@@ -110,14 +114,16 @@ class VideoUNet(Network):
         return BlockContext(nn.functional.silu(e), tokens, mask, images, distances)
 
     def videos(self, part: FrameChunk) -> list[Tensor]:
-        """The videos to concatenate: z, and low_res in a network for super-resolution."""
-        if not self.config.low_res:
-            return [part.z]
-        low_res = part.maps.get("low_res")
-        if low_res is None:
-            raise ValueError("maps: expected 'low_res', the previous stage's video, got none")
-        expect_shape("maps['low_res']", low_res, *part.z.shape)
-        return [part.z, low_res.to(part.z.dtype)]
+        """The videos to concatenate: z, and maps, such as low_res in a network for super-resolution."""
+        videos = [part.z]
+        for name, channels in self.config.maps.items():
+            video = part.maps.get(name)
+            if video is None:
+                what = ", the previous stage's video" if name == "low_res" else ""
+                raise ValueError(f"maps: expected {name!r}{what}, got none")
+            expect_shape(f"maps[{name!r}]", video, len(part.z), channels, *part.z.shape[2:])
+            videos.append(video.to(part.z.dtype))
+        return videos
 
     def descend(self, h: Tensor, context: BlockContext) -> tuple[Tensor, list[Tensor]]:
         """From the finest level to the coarsest: the coarsest features, and a skip from each level before it.
@@ -156,7 +162,8 @@ class VideoUNet(Network):
         h, like = self.modulated(self.norm, h, self.modulation(e)), videos[0].dtype
         out = self.leave(self.silu(h)).to(like)
         out, leaving = (out[:, :-1], out[:, -1:]) if self.config.anchored else (out, None)
-        for gain, video in zip(self.gain(e).to(like).unbind(-1), videos, strict=True):  # each (B, F or 1)
+        gains = self.gain(e).to(like).unbind(-1)  # each (B, F or 1)
+        for gain, video in zip(gains, videos[: len(gains)], strict=True):
             out = self.sum_of_product(out, gain[:, None, :, None, None], video)
         if leaving is None:
             return out
@@ -174,6 +181,20 @@ class VideoUNet(Network):
         """The blocks of all levels, down and up."""
         for level in (*self.down, *self.up):
             yield from level.children()
+
+    def grown(self, name: str, value: Tensor) -> Tensor | None:
+        """See `Network.grown`: the first convolution sees more videos, and more of them pass to the output."""
+        if name not in ("enter.conv.weight", "gain.weight", "gain.bias"):
+            return None
+        own, pixels = self.get_parameter(name).detach(), self.config.patch**2
+        if name == "enter.conv.weight":  # its inputs: the pixels of a patch, and in each all channels
+            if value.shape[1] % pixels:
+                return None
+            own, value = (x.unflatten(1, (pixels, -1)).transpose(0, 2) for x in (own, value))
+        if own.shape[1:] != value.shape[1:] or len(value) > len(own):
+            return None
+        more = torch.cat([value, value.new_zeros(len(own) - len(value), *value.shape[1:])])
+        return more.transpose(0, 2).flatten(1, 2) if name == "enter.conv.weight" else more
 
     def formerly(self) -> Mapping[str, Former]:
         """Query, key and value of spatial and temporal attention were once a single matrix, "qkv"."""

@@ -13,7 +13,7 @@ from zoetrope.layers.convolution import ResidualBlock, TemporalConv
 from zoetrope.layers.elementwise import Sum
 from zoetrope.networks import Width
 
-Temporal = Literal["convolution", "attention"]
+Temporal = Literal["convolution", "pseudo_3d", "attention"]
 Relative = Literal["table", "network"]
 
 
@@ -25,7 +25,8 @@ class Level(Config):
         blocks: number of blocks on the way down and again on the way up; the last level has them once.
         convolution: whether a block has spatial convolutions.
         spatial_attention, text_attention: what pixels attend to. Blocks with attention end in a feed-forward.
-        temporal: layers that mix frames, in order: "convolution", "attention", both or none.
+        temporal: layers that mix frames: "convolution" as a residual branch of each block, or "pseudo_3d", one right
+            after each spatial convolution; "attention"; one of the former and attention, in this order; or none.
         looks: the frames whose pixels give keys and values to spatial attention: its "own", the "first",
             "first_and_previous", or "all"; see `zoetrope.layers.attention.SpatialAttention`. It has no parameters:
             weights trained with one choice work with the others.
@@ -54,9 +55,14 @@ class Level(Config):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if self.temporal not in ((), ("convolution",), ("attention",), ("convolution", "attention")):
+        if len(self.temporal) == 2 and (self.temporal[0] == "attention" or self.temporal[1] != "attention"):
             raise ValueError(
-                f'temporal: expected "convolution", "attention" or both in this order, got {self.temporal}'
+                f'temporal: expected "convolution", "attention" or both in this order, got {self.temporal}; '
+                '"pseudo_3d" may stand for "convolution"'
+            )
+        if "pseudo_3d" in self.temporal and (not self.convolution or self.join == "mix"):
+            raise ValueError(
+                "temporal: expected 'pseudo_3d' with spatial convolutions and join 'add', as it is in their branch"
             )
         if self.looks != "own" and not self.spatial_attention:
             raise ValueError(f"looks: expected 'own' without spatial_attention, got {self.looks!r}")
@@ -128,7 +134,8 @@ class Block(nn.Module):
     def __init__(self, level: Level, head: int, embedding: int, relative: Relative = "table"):
         super().__init__()
         width, heads = level.width, level.width // head
-        self.spatial = ResidualBlock(width, embedding) if level.convolution else None
+        pseudo_3d = "pseudo_3d" in level.temporal
+        self.spatial = ResidualBlock(width, embedding, pseudo_3d) if level.convolution else None
         self.temporal_conv = TemporalConv(width) if "convolution" in level.temporal else None
         self.spatial_attention = SpatialAttention(width, heads, level.looks) if level.spatial_attention else None
         self.text_attention = TextAttention(width, heads, embedding) if level.text_attention else None
@@ -140,22 +147,22 @@ class Block(nn.Module):
         self.sum = Sum()
 
     def forward(self, h: Tensor, context: BlockContext) -> Tensor:
-        h = self._before(h, context.e)
+        h = self._before(h, context.e, context.images)
         if self.temporal_conv is not None:
             h = self._joined(h, self.temporal_conv(h, context.images), context.images)
         return self._after(h, context)
 
     def stream(self, parts: Iterable[Tensor], context: BlockContext) -> Iterator[Tensor]:
-        """`forward` for a video in parts, in a block without temporal attention."""
+        """`forward` for a video in parts, in a block without temporal attention and pseudo-3D convolutions."""
         before, after = PartContext(context), PartContext(context)
-        parts = (self._before(h, before(h).e) for h in parts)
+        parts = (self._before(h, own.e, own.images) for h in parts for own in (before(h),))
         if self.temporal_conv is not None:
             parts = self.temporal_conv.stream(parts, self._joined, context.images)
         return (self._after(h, after(h)) for h in parts)
 
-    def _before(self, h: Tensor, e: Tensor) -> Tensor:
+    def _before(self, h: Tensor, e: Tensor, images: Tensor | None) -> Tensor:
         """The layers before the temporal convolution."""
-        return h if self.spatial is None else self.spatial(h, e)
+        return h if self.spatial is None else self.spatial(h, e, images)
 
     def _joined(self, h: Tensor, branch: Tensor, images: Tensor | None = None) -> Tensor:
         """h joined with a temporal layer's branch."""

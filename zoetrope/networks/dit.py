@@ -113,6 +113,11 @@ class DiTConfig(NetworkConfig):
         """v if anchored, otherwise any."""
         return "v" if self.anchored else None
 
+    @property
+    def takes_packs(self) -> bool:
+        """Where a patch has one frame."""
+        return self.patch[0] == 1
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         """A few bytes of JSON must not ask for a network that no machine could hold."""

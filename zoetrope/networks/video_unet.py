@@ -32,6 +32,7 @@ class VideoUNetConfig(NetworkConfig):
 
     Attributes:
         low_res: whether low_res is concatenated to z, with its noise level embedded.
+        region: whether what is known of the video is concatenated to z, with its mask, see `zoetrope.inputs.region`.
         patch: each patch x patch block of pixels becomes channels at the input: cheaper full resolution.
         embedding: width of the conditioning vector; head: channels of an attention head.
         positions: whether frames and pixels get absolute positions in clip and frame, beside the relative positions of
@@ -48,6 +49,7 @@ class VideoUNetConfig(NetworkConfig):
         levels: resolutions, the finest first; each has half the height and width of the one before it.
     """
 
+    region: bool = False
     patch: Annotated[int, Field(ge=1, le=256)] = 1
     embedding: Width = 256
     head: Width = 32
@@ -68,6 +70,17 @@ class VideoUNetConfig(NetworkConfig):
         return VideoUNet(self)
 
     @property
+    def reads(self) -> set[str]:
+        """See `NetworkConfig`."""
+        return super().reads | ({"region"} if self.region else set())
+
+    @property
+    def maps(self) -> dict[str, int]:
+        """The maps that are concatenated to z, in order, with their channels."""
+        low_res = {"low_res": self.channels} if self.low_res else {}
+        return low_res | ({"region": self.channels, "region_mask": 1} if self.region else {})
+
+    @property
     def predicts(self) -> Prediction | None:
         """v if anchored, otherwise any."""
         return "v" if self.anchored else None
@@ -75,8 +88,22 @@ class VideoUNetConfig(NetworkConfig):
     @property
     def needs_even_frames(self) -> bool:
         """Whether neighbours in a row are mixed whatever their times: by convolutions or strides in time."""
-        mixed = any("convolution" in x.temporal or x.looks == "first_and_previous" for x in self.levels)
+        mixed = any(set(x.temporal) - {"attention"} or x.looks == "first_and_previous" for x in self.levels)
         return mixed or self.strides[-1] > 1
+
+    @property
+    def takes_packs(self) -> bool:
+        """Where no level has a stride in time."""
+        return self.strides[-1] == 1
+
+    def framewise(self) -> "VideoUNetConfig":
+        """The network without all that mixes frames, which begins at zero, or at keeping and repeating frames.
+
+        So Make-A-Video and Lumiere begin as an image network [Singer et al. 2022, arXiv:2209.14792, Sec. 3.2; Bar-Tal
+        et al. 2024, arXiv:2401.12945, Sec. 3.1].
+        """
+        still = {"temporal": (), "join": "add", "looks": "own", "every": 1}
+        return self.with_(levels=tuple(level.with_(**still) for level in self.levels))
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -114,13 +141,14 @@ class VideoUNetConfig(NetworkConfig):
         """The receptive field: bounded along an axis with convolutions only and without absolute positions."""
         sizes = [self.patch * 2**index for index in range(len(self.levels))]
         pixels: int | None = self.patch + self._reached(self.patch, sizes, [2 * x.convolution for x in self.levels])
-        taps = ["convolution" in level.temporal for level in self.levels]
-        frames: int | None = self._reached(0, self.strides, [int(own) for own in taps])
+        taps = [("convolution" in x.temporal) + 2 * ("pseudo_3d" in x.temporal) for x in self.levels]
+        frames: int | None = self._reached(0, self.strides, taps)
         if self.positions or any(level.mixes_all_frames for level in self.levels):
             frames = None
         if self.positions or any(level.spatial_attention for level in self.levels):
             pixels = None
-        return Reach(frames, pixels, sizes[-1], frames is not None and self.strides[-1] == 1, self.strides[-1])
+        streams = frames is not None and self.strides[-1] == 1 and max(taps) < 2
+        return Reach(frames, pixels, sizes[-1], streams, self.strides[-1])
 
     def _reached(self, far: int, cells: Sequence[int], steps: Sequence[int]) -> int:
         """The receptive field along an axis, traced back from the output, which sees `far`, to the input.

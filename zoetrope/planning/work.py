@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.execution.call import Calls
-from zoetrope.cascade.execution.cost import blank_request
+from zoetrope.cascade.execution.cost import blank_request, whole_tile
 from zoetrope.cascade.execution.layout import Layout, layout_bytes, plan_layout
 from zoetrope.cascade.execution.meter import Meter
 from zoetrope.cascade.execution.run import of_window
-from zoetrope.cascade.execution.tiles import Tile
 from zoetrope.cascade.sample import CPU, Draw, calls_of, sample_stage
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
@@ -84,8 +83,7 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
     """
     short = shortened(stage, 2)
     layout = plan_layout(short, 1, TOKENS, memory, device)
-    window = Window.whole(stage.shape)
-    whole = Layout([Tile(window, window)])
+    whole = Layout([whole_tile(short)])
     draw = Draw(seed=0, samples=[0], dtype=dtype, layout=whole)
     with dry() as meter:
         network = fused(stage.network.build().eval())
@@ -95,7 +93,7 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
             video = torch.zeros(1, stage.network.channels, *stage.source.sizes)
         meter.restart()
         calls = calls_of(short, network, given, video, draw)
-        made, call = _call(calls, whole, meter, window)
+        made, call = _call(calls, whole, meter, whole.tiles[0].seen)
         meter.restart()
         running = iter(sample_stage(short, network, given, video, draw))
         begun, tallies = meter.tally, []
@@ -108,7 +106,7 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
             del running
             parts, held = _parts(calls, meter, layout)
             tallies = [_replaced(tally, call, parts) for tally in tallies]
-            if not layout.keep or len(layout.tiles) > 1:
+            if (not layout.keep or len(layout.tiles) > 1) and len(stage.windows) == 1:
                 begun = begun - made
             peak = min(peak, held)
     every = begun + tallies[-1]

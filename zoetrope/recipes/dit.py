@@ -82,13 +82,13 @@ def _train() -> TrainSpec:
         same_pixels=True,
         phases=(
             # Appearance from pictures, then motion from clips of all grids; the batches of all have as many tokens.
-            Phase(examples=64_000, batch=32, frames=1, peak=1e-3),
-            Phase(examples=64_000, batch=4, peak=1e-3),
+            Phase(examples=160_000, batch=32, frames=1, peak=1e-3),
+            Phase(examples=90_000, batch=4, peak=1e-3),
         ),
         optimizer="muon",
         clip=10.0,
         warm_up=3200,
-        cool_down=24_000,
+        cool_down=30_000,
         half_life=2000,
         checkpoint_every=4000,
         sample_every=4000,

@@ -27,6 +27,7 @@ from zoetrope.data.folder import Folder
 from zoetrope.guidance.text import TextGuidance
 from zoetrope.known.learnt import Learnt
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.recipes._widths import expect_width
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
@@ -43,8 +44,7 @@ def recipe(width: float = 1.0) -> Recipe:
 
     Raises ValueError for a factor that is not above 0 and at most 1.
     """
-    if not 0 < width <= 1:
-        raise ValueError(f"width: expected a factor above 0 and at most 1, such as 0.25, got {width:g}")
+    expect_width(width)
     step = max(32, round(HEAD * width / 32) * 32)
     levels = tuple(
         Level(width=step * (1 + index), spatial_attention=True, temporal=("attention",))

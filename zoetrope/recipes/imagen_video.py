@@ -36,6 +36,7 @@ from zoetrope.guidance.oscillating import Oscillating
 from zoetrope.guidance.text import TextGuidance
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.recipes._widths import chained, narrowed
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.shapes import VideoShape
 from zoetrope.text.t5 import T5
@@ -73,15 +74,11 @@ def recipe(width: float = 1.0) -> Recipe:
 
     Raises ValueError for a factor that is not above 0 and at most 1.
     """
-    if not 0 < width <= 1:
-        raise ValueError(f"width: expected a factor above 0 and at most 1, such as 0.25, got {width:g}")
-    stages: list[StageSpec] = []
-    for row in STAGES:
-        stages.append(_stage(row, stages[-1].shape if stages else None, width))
+    stages = chained(STAGES, _stage, width)
     training = {stage.name: _training(stage) for stage in stages}
     return Recipe(
         name="imagen_video",
-        cascade=CascadeSpec(name="imagen_video", text=T5(), stages=tuple(stages)),
+        cascade=CascadeSpec(name="imagen_video", text=T5(), stages=stages),
         training=training,
     )
 
@@ -107,7 +104,7 @@ def _stage(row: StageRow, source: VideoShape | None, width: float) -> StageSpec:
 def _network(row: StageRow, low_res: bool, width: float) -> VideoUNetConfig:
     levels = [
         Level(
-            width=max(64, round(level * width / 64) * 64),
+            width=narrowed(level, width, 64),
             blocks=blocks,
             spatial_attention=row.spatial and coarse < row.attention,
             text_attention=coarse < row.attention,
@@ -115,7 +112,7 @@ def _network(row: StageRow, low_res: bool, width: float) -> VideoUNetConfig:
         )
         for coarse, level, blocks in zip(range(len(row.widths) - 1, -1, -1), row.widths, row.blocks, strict=True)
     ]
-    embedding = max(64, round(1024 * width / 64) * 64)
+    embedding = narrowed(1024, width, 64)
     return VideoUNetConfig(
         low_res=low_res, text_width=T5().width, patch=row.patch, embedding=embedding, head=64, levels=tuple(levels)
     )

@@ -25,6 +25,7 @@ from zoetrope.data.folder import Folder
 from zoetrope.guidance.text import TextGuidance
 from zoetrope.known.reconstruction import Reconstruction
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.recipes._widths import expect_width, narrowed
 from zoetrope.samplers.langevin import Langevin
 from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape
@@ -48,8 +49,7 @@ def made(name: str, shape: VideoShape, widths: tuple[int, ...], *, head: int, st
 
     Raises ValueError for a factor `width` that is not above 0 and at most 1.
     """
-    if not 0 < width <= 1:
-        raise ValueError(f"width: expected a factor above 0 and at most 1, such as 0.25, got {width:g}")
+    expect_width(width)
     stage = StageSpec(
         name="base",
         shape=shape,
@@ -57,11 +57,11 @@ def made(name: str, shape: VideoShape, widths: tuple[int, ...], *, head: int, st
         prediction="eps",
         network=VideoUNetConfig(
             text_width=MiniLM().width,
-            embedding=_narrowed(1024, width, 64),
+            embedding=narrowed(1024, width, 64),
             head=head,
             fps=shape.fps,
             levels=tuple(
-                _level(_narrowed(level, width, head), attends=index >= len(widths) - ATTENDS)
+                _level(narrowed(level, width, head), attends=index >= len(widths) - ATTENDS)
                 for index, level in enumerate(widths)
             ),
         ),
@@ -77,10 +77,6 @@ def made(name: str, shape: VideoShape, widths: tuple[int, ...], *, head: int, st
         cascade=CascadeSpec(name=name, text=MiniLM(), stages=(stage,)),
         training={"base": _training(steps)},
     )
-
-
-def _narrowed(channels: int, width: float, step: int) -> int:
-    return max(step, round(channels * width / step) * step)
 
 
 def _level(width: int, *, attends: bool) -> Level:

@@ -212,7 +212,7 @@ class Batches:
         eps = torch.stack([torch.randn(one.video.shape, generator=one.draw) for one in loaded])
         packed = torch.tensor([item.pack for item in whole.items])
         pictured = packed[rows] if packed.any() or phase.appended else None
-        given = self._conditioning(loaded, x, pictured, self._own(whole.items[rows[0]]))
+        given = self._conditioning(loaded, x, pictured, [(whole.items[row], whole.shown[row]) for row in rows])
         own = slice(len(part))
         batch = Batch(
             x=x[own],
@@ -229,7 +229,8 @@ class Batches:
 
     def _own(self, item: Item) -> VideoShape:
         """The grid of an example's clip before a phase leaves out frames."""
-        return self.spec.grids[item.grid].shape(self.stage.shape) if self.spec.grids else self.stage.shape
+        own = self.spec.grids[item.grid].shape(self.stage.shape) if self.spec.grids else self.stage.shape
+        return own if item.rate is None else own.with_(fps=item.rate)
 
     def _shown(self, index: int, item: Item) -> Shown | None:
         """Which frames of its clip example `index` shows, and which of them are known; None: all, and none is known."""
@@ -317,24 +318,43 @@ class Batches:
             counted=counted,
         )
 
-    def _conditioning(self, loaded: list[_Loaded], x: Tensor, packed: Tensor | None, shape: VideoShape) -> Conditioning:
-        """The conditioning of these videos, from clips on the grid `shape`."""
+    def _conditioning(
+        self, loaded: list[_Loaded], x: Tensor, packed: Tensor | None, taken: Sequence[tuple[Item, Shown | None]]
+    ) -> Conditioning:
+        """The conditioning of these videos, from clips on one grid."""
+        shape = self._own(taken[0][0]._replace(rate=None))
         examples = Examples(
             x=x,
             samples=[one.samples for one in loaded],
             draws=[one.draw for one in loaded],
             packed=packed,
             encode=self._tokens,
+            rates=torch.tensor([self._rate(*one) for one in taken]),
         )
         given = Conditioning(images=packed)
         for each in self.stage.all_inputs:
             given = given | each.of_examples(shape, examples)
         return given
 
+    def _rate(self, item: Item, shown: Shown | None) -> float:
+        """The frames per second of an example: where only some of a clip's frames are shown, of those."""
+        if shown is None or len(shown.frames) < 2:
+            return item.shape.fps
+        return self._own(item).fps / float(shown.frames.diff().median())
+
     def _tokens(self, texts: Sequence[str]) -> Tokens:
         if self.texts is None:
             raise ValueError(f"stage {self.stage.name!r}: expected a text encoder, for it is told texts")
-        return Tokens(*self.texts.encode(texts))
+        known = [row for row, text in enumerate(texts) if text]
+        if len(known) == len(texts):
+            return Tokens(*self.texts.encode(texts))
+        some = self.texts.encode([texts[row] for row in known]) if known else None
+        length = 1 if some is None else some.mask.shape[1]
+        values = torch.zeros(len(texts), length, self.texts.encoder.width)
+        mask = torch.zeros(values.shape[:-1], dtype=torch.bool)
+        if some is not None:
+            values[known], mask[known] = some.text, some.mask
+        return Tokens(values, mask)
 
     def _window(self, shape: VideoShape, draw: torch.Generator) -> Window:
         """The random crop of a clip, aligned with the source's pixels and frames."""

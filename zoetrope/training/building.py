@@ -1,6 +1,5 @@
 """The initial networks of a run: with fresh weights, from a file, or from the teacher."""
 
-import logging
 from pathlib import Path
 
 import torch
@@ -12,11 +11,10 @@ from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
 from zoetrope.processes.ranks import Ranks
 from zoetrope.training.adapters import BASE, adapt, freeze, keep_base
+from zoetrope.training.inflation import log_beginning
 from zoetrope.training.objectives import STUDENT, TEACHER
 from zoetrope.training.players import networks_of
 from zoetrope.training.spec import TrainSpec
-
-log = logging.getLogger(__name__)
 
 
 def begin_networks(
@@ -32,8 +30,8 @@ def begin_networks(
     networks = _others(stage, spec, folder, device)
     torch.manual_seed(seeded(spec.seed, "weights", stage.name))
     student = stage.network.build().to(device)
-    if init is not None and (fresh := read_weights(student, init, missing=spec.init_missing)):
-        log.info("%s does not have %d tensors, which begin fresh: %s", init, len(fresh), ", ".join(fresh))
+    if init is not None and (fresh := read_weights(student, init, missing=spec.init_missing)) and ranks.leads:
+        log_beginning(student, stage, fresh, str(init))
     if TEACHER in networks:
         student.load_state_dict({**student.state_dict(), **networks[TEACHER].state_dict()})
     freeze(student, spec.freeze, spec.learn)

@@ -216,6 +216,12 @@ def clip_shapes(stage: StageSpec, spec: "TrainSpec", phase: "Phase") -> tuple[Vi
     return tuple(found)
 
 
+def at_rates(stage: StageSpec, shape: VideoShape, phase: "Phase") -> tuple[VideoShape, ...]:
+    """The shapes of a phase's clips of `shape` at each of the phase's rates, if it has some; pictures have none."""
+    rates = phase.rates if shape.frames > 1 else ()
+    return tuple(shape.with_(fps=shape.fps * rate / stage.shape.fps) for rate in rates) or (shape,)
+
+
 def with_grids(cascade: CascadeSpec, training: Mapping[str, "TrainSpec"]) -> CascadeSpec:
     """The cascade whose stages know the grids that they are trained on."""
     stages = [
@@ -245,6 +251,8 @@ def check_grids(stage: StageSpec, spec: "TrainSpec") -> None:
                 spec.known.check(shape.frames, False)
         except ValueError as error:
             raise ValueError(f"grids.{number}: {shape}: {error}") from None
+    if any(phase.rates for phase in spec.phases):
+        raise ValueError("phases: expected no rates with grids, which have frame rates of their own")
     if any(phase.frames not in (None, 1) for phase in spec.phases):
         raise ValueError("phases: expected frames 1 or none with grids, which say how many frames clips have")
     if _packed(spec):

@@ -209,7 +209,7 @@ class Run:
                     yield self._report(interval, loader.waited, time.perf_counter() - begun)
                     interval = Interval(state.examples, loader.waited)
                 draws = self.ranks.leads or keeper.together  # sampling with sharded weights takes all processes
-                if draws and spec.sample_every and crossed(before, state.examples, spec.sample_every):
+                if draws and self._sheets and crossed(before, state.examples, self._sheets):
                     self._sheet(loader.call(subjects, batches, state.examples))
                 if crossed(before, state.examples, spec.checkpoint_step):
                     keeper.save(state)
@@ -246,6 +246,11 @@ class Run:
             error = OSError(f"{self.folder}: the leading process could not write the last checkpoint")
         if error is not None:
             raise error
+
+    @property
+    def _sheets(self) -> int:
+        """Examples between sample sheets; 0: there are none, as of vectors and of networks that do not denoise."""
+        return 0 if self.stage.makes_vectors or not self.stage.network.denoises else self.spec.sample_every
 
     def stop(self) -> bool:
         """Request the end after the current step; False if no training is running. Safe in a signal handler."""

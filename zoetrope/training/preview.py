@@ -43,9 +43,17 @@ def subjects(batches: Batches, examples: int) -> Subjects:
     real = [batches.dataset.example(FIRST + index, shape) for index in range(COUNT)]
     given = conditioning_of(stage.with_(shape=shape), {}, COUNT)
     if batches.texts is not None:
-        given = given | text_given(*batches.texts.encode([example.text for example in real]))
+        texts = [example.text or _of_picture(batches, shape, FIRST + index) for index, example in enumerate(real)]
+        if all(texts):
+            given = given | text_given(*batches.texts.encode(texts))
     low = None if stage.source is None else degrade(torch.stack([example.video for example in real]), stage.source)
     return Subjects(shape, given, low)
+
+
+def _of_picture(batches: Batches, shape: VideoShape, number: int) -> str:
+    """The caption of a picture, for data whose clips have none; "" if there is none either."""
+    still = shape.with_(frames=1)
+    return batches.dataset.example(number, still).text if batches.dataset.gives(still) else ""
 
 
 def sample_sheet(

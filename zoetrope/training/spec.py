@@ -12,7 +12,7 @@ from zoetrope.config import Config, overridden, parse_json, unknown
 from zoetrope.data import Source
 from zoetrope.diffusion.loss import LossWeight
 from zoetrope.models.weights import IfMissing
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import FramesPerSecond, VideoShape
 from zoetrope.training.adapters import Lora
 from zoetrope.training.grids import Grid, batches_before, check_grids, with_grids
 from zoetrope.training.known import KnownFrames
@@ -26,6 +26,7 @@ from zoetrope.training.rates.constant import Constant
 from zoetrope.training.times import Times
 from zoetrope.training.times.uniform import Uniform
 from zoetrope.training.trackers import Tracker
+from zoetrope.training.vectors import check_vectors
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -39,6 +40,9 @@ class Phase(Config):
         frames: of a clip, spread over the stage's whole duration; None is the stage's own count, 1 is single images.
         images: share of examples that are packs of independent images instead of clips [arXiv:2210.02303, Sec. 2.6].
         appended: independent images appended to the frames of each clip [Ho et al. 2022, arXiv:2204.03458, Sec. 3.2].
+        rates: frames per second that the stage's clips are taken at, each for an equal share of them; (): the stage's
+            alone. With high rates first and low ones later, small motions are learnt before large ones [Singer et al.
+            2022, arXiv:2209.14792], by a network that is told the rate.
         peak: learning rate of this phase.
     """
 
@@ -47,6 +51,7 @@ class Phase(Config):
     frames: PositiveInt | None = None
     images: Fraction = 0.0
     appended: NonNegativeInt = 0
+    rates: Annotated[tuple[FramesPerSecond, ...], Field(max_length=64)] = ()
     peak: PositiveFloat = 5e-4
 
 
@@ -258,6 +263,7 @@ class Recipe(Config):
             self.cascade.stage(name)
         for name, spec in self.training.items():
             _check_training(self.cascade.stage(name), spec)
+        check_vectors(self.cascade, self.training)
         # What models are told that they were trained on is what the training says.
         object.__setattr__(self, "cascade", with_grids(self.cascade, self.training))
         return self
@@ -318,6 +324,18 @@ def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
             raise ValueError(f"{where}.phases: a stage with a source is trained on whole clips; leave frames out")
         if stage.kind == "tsr" and any(phase.images for phase in spec.phases):
             raise ValueError(f"{where}.phases: independent images have no frames between them; set images to 0")
+    for number, phase in enumerate(spec.phases):
+        if phase.frames is not None:
+            try:
+                stage.network.check(phase.frames, stage.shape.height, stage.shape.width)
+            except ValueError as error:
+                raise ValueError(f"{where}.phases.{number}.{error}") from None
+    if not stage.network.takes_packs and any(phase.images or phase.appended for phase in spec.phases):
+        every = stage.network.reach().every
+        raise ValueError(
+            f"{where}.phases: packs of independent images cannot cross a stride of {every} frames, which mixes them; "
+            "set images and appended to 0, or train on single pictures before the network has the stride"
+        )
     if spec.known is not None:
         try:
             spec.known.check(stage.shape.frames, stage.source is not None)

@@ -1,16 +1,20 @@
 """Sources of a training or distillation: recipes of runs, and weights of models and runs."""
 
 from pathlib import Path
+from typing import NamedTuple
 
-from zoetrope.cascade.spec import StageSpec
+from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.config import unknown
 from zoetrope.config.errors import reason
 from zoetrope.files.plain import read_json
+from zoetrope.models.alike import expect_alike
 from zoetrope.models.description import described
 from zoetrope.models.finding import find, find_run
 from zoetrope.models.opening import contents
 from zoetrope.models.runs import RECIPE, RUN
 from zoetrope.models.weights import check_weights
+from zoetrope.networks import Network
+from zoetrope.training.inflation import SILENT, other_size
 from zoetrope.training.spec import Recipe
 
 
@@ -20,11 +24,67 @@ def weights_of(name: str | Path, stage: str) -> Path:
     For a distilled stage these are its original's weights, because the distilled network differs.
     Raises ValueError if there is no such stage.
     """
-    parts = [contents(found) for found in find(name)]
-    weights = {own: file for part in parts for own, file in {**part.weights, **part.teacher_weights}.items()}
-    if stage not in weights:
-        raise ValueError(f"{name}: " + unknown("stage", stage, weights))
-    return weights[stage]
+    return initial_weights(name, stage).file
+
+
+class InitialWeights(NamedTuple):
+    """Weights to begin a training with.
+
+    Attributes:
+        name: as given; file: of the weights.
+        cascade, stage: the description of the network that they are of; None for a file without one.
+    """
+
+    name: str
+    file: Path
+    cascade: CascadeSpec | None = None
+    stage: StageSpec | None = None
+
+    def check(self, recipe: Recipe, stage: str) -> None:
+        """Raise ValueError, with what would be right, unless they can begin the network of a recipe's stage."""
+        own, missing = recipe.cascade.stage(stage), recipe.train_spec(stage).init_missing
+        if self.cascade is not None and self.stage is not None:
+            expect_alike(self.name, self.cascade, self.stage, recipe.cascade, own)
+            if (why := other_size(self.stage.network, own, SILENT)) is not None:
+                raise ValueError(f"{self.file}: these are not the weights of this network: {why}")
+        network = own.network.bare()
+        try:
+            check_weights(network, self.file, missing=missing)
+        except ValueError as error:
+            if self.stage is not None and (why := other_size(self.stage.network, own)) is not None:
+                raise ValueError(f"{self.file}: these are not the weights of this network: {why}") from None
+            if missing == "refuse" and _fit(network, self.file):
+                hint = f"; if it begins as theirs and has more, --set {stage}.training.init_missing=fresh"
+                raise ValueError(f"{error}{hint}") from None
+            raise
+
+
+def _fit(network: Network, file: Path) -> bool:
+    """Whether all of the file's weights are the network's."""
+    try:
+        check_weights(network, file, missing="fresh")
+    except ValueError:
+        return False
+    return True
+
+
+def initial_weights(name: str | Path, stage: str) -> InitialWeights:
+    """A stage's weights to begin with: of a model, a run, a folder of runs, or in a safetensors file; see `weights_of`.
+
+    Raises ValueError if there is no such stage.
+    """
+    path = Path(name).expanduser()
+    if path.suffix == ".safetensors" and path.is_file():
+        return InitialWeights(str(name), path)
+    found = dict[str, InitialWeights]()
+    for part in (contents(one) for one in find(name)):
+        spec, teachers = part.spec, {one.name: one for one in part.teachers}
+        for own, file in {**part.weights, **part.teacher_weights}.items():
+            of = teachers[own] if own in part.teacher_weights else spec.stage(own)
+            found[own] = InitialWeights(str(name), file, spec, of)
+    if stage not in found:
+        raise ValueError(f"{name}: " + unknown("stage", stage, found))
+    return found[stage]
 
 
 def averaged_weights(name: str | Path, stage: StageSpec) -> Path:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 
+from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.shapes import VideoShape
 from zoetrope.training.grids import clip_shapes, order_of, phase_number
@@ -21,6 +22,7 @@ class Item(NamedTuple):
     Attributes:
         grid: the number of its grid, among those of the training; shape: of its whole clip.
         pictures: the number of the first of the images that are appended to a clip.
+        rate: the one of the phase's `rates` that its clip is taken at; None: the phase has none.
     """
 
     pack: bool
@@ -28,6 +30,7 @@ class Item(NamedTuple):
     grid: int
     shape: VideoShape
     pictures: int = 0
+    rate: float | None = None
 
 
 def items(stage: StageSpec, spec: TrainSpec, examples: int, size: int, draw: torch.Generator) -> list[Item]:
@@ -45,18 +48,30 @@ def items(stage: StageSpec, spec: TrainSpec, examples: int, size: int, draw: tor
         for row, place in zip(rows, places, strict=True):
             packed[row] = place < packs
     clips, pictures = _before(stage, spec, current, within)
-    found = []
+    found = list[Item]()
     for pack, grid in zip(packed, grids, strict=True):
         frames = spec.span or shapes[grid].frames
         still = pack or frames == 1
         number = pictures if still else clips
-        found.append(Item(pack, number, grid, shapes[grid], pictures + frames * still))
+        rate = None if still else _rate(phase, spec.seed, examples + len(found))
+        shape = shapes[grid]
+        if rate is not None:
+            shape = shape.with_(fps=shape.fps * rate / stage.shape.fps)
+        found.append(Item(pack, number, grid, shape, pictures + frames * still, rate))
         if still:
             pictures += frames + phase.appended
         else:
             clips += 1
             pictures += phase.appended
     return found
+
+
+def _rate(phase: Phase, seed: int, index: int) -> float | None:
+    """The frame rate of example `index`: any of the phase's, all as likely."""
+    if not phase.rates:
+        return None
+    draw = torch.Generator().manual_seed(seeded(seed, "rate", index))
+    return phase.rates[int(torch.randint(len(phase.rates), (), generator=draw))]
 
 
 def _before(stage: StageSpec, spec: TrainSpec, current: int, within: int) -> tuple[int, int]:

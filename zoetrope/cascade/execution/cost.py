@@ -6,7 +6,7 @@ that are alive at the same time.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoetrope.cascade.execution.call import Calls, in_one_call
 from zoetrope.cascade.execution.meter import Meter, dry
+from zoetrope.cascade.execution.overlap import overlapping
 from zoetrope.cascade.execution.streamed import streamed
 from zoetrope.cascade.execution.tiles import Tile, Tiling, best_tiles
 from zoetrope.cascade.spec import StageSpec
@@ -74,17 +75,17 @@ def part_of(stage: StageSpec, device: torch.device) -> int | None:
     """How many frames a streaming network processes at a time; None for a network that needs all of them."""
     if not reach_of(stage).streams:
         return None
-    pixels = PART if device.type == "cpu" else PART_GPU
-    return max(1, min(stage.shape.frames, pixels // (stage.shape.height * stage.shape.width)))
+    pixels, seen = PART if device.type == "cpu" else PART_GPU, stage.seen
+    return max(1, min(seen.frames, pixels // (seen.height * seen.width)))
 
 
 def tiles_within(stage: StageSpec, part: int | None, largest: float) -> Tiling:
-    """The tiles that take the least work if no network call may exceed `largest` pixels."""
-    reach = reach_of(stage)
+    """The tiles of a window that take the least work if no network call may exceed `largest` pixels."""
+    reach, seen = reach_of(stage), stage.seen
     if part is None:
-        return best_tiles(stage.shape, reach, largest)
-    flat = best_tiles(stage.shape.with_(frames=part), reach._replace(frames=None), largest)
-    frames = range(stage.shape.frames)
+        return best_tiles(seen, reach, largest)
+    flat = best_tiles(seen.with_(frames=part), reach._replace(frames=None), largest)
+    frames = range(seen.frames)
     return Tiling((((frames, frames),), *flat.axes[1:]))
 
 
@@ -123,11 +124,13 @@ def sampler_bytes(stage: StageSpec, batch: int) -> tuple[int, int]:
     meter: Meter[Any]
     with dry() as meter, torch.no_grad():
 
-        def denoise(z: Tensor, level: NoiseLevel) -> Tensor:
+        def called(z: Tensor, level: NoiseLevel) -> Tensor:
             nonlocal resting
             x_hat = torch.empty_like(z)
             resting = max(resting, meter.live.now)
             return x_hat
+
+        denoise = overlapping(lambda window: called, stage.windows, stage.shape.sizes)
 
         steps = min(stage.sampling.steps, ENOUGH)
         levels = [_level(batch) for _ in range(steps + 1)]
@@ -176,6 +179,8 @@ def call_bytes(stage: StageSpec, batch: int, tokens: int, part: int | None, *, s
     calls, some, reach, most = _without_data(stage, batch, tokens), window, reach_of(stage).frames, _all_but_one(stage)
     if part is not None and reach is not None:
         some = window._replace(frames=window.frames[: (reach + 3) * part])
+    elif differentiates(stage):  # whole videos in all their windows
+        window = some = Window.whole(stage.shape)
     with dry():
         z, level = _video(stage, batch, some), _level(batch)
 
@@ -184,7 +189,8 @@ def call_bytes(stage: StageSpec, batch: int, tokens: int, part: int | None, *, s
             streamed(calls, some, part, keep=False, in_place=False)(z, level)
         elif stage.sampling.known is not None and stage.sampling.known.differentiates:
             task = _task(Known(most, torch.empty_like(z)), [level, level])
-            stage.sampling.known.denoiser(in_one_call(calls, some), task)(z, level)
+            denoise = overlapping(partial(in_one_call, calls), stage.windows, stage.shape.sizes)
+            stage.sampling.known.denoiser(denoise, task)(z, level)
         else:
             in_one_call(calls, some)(z, level)
 
@@ -234,8 +240,8 @@ def smallest_tiles(stage: StageSpec, part: int | None) -> Tiling:
 
 
 def whole_tile(stage: StageSpec) -> Tile:
-    """A single tile, the whole video."""
-    return Tile(Window.whole(stage.shape), Window.whole(stage.shape))
+    """A single tile: all that the network sees at once, a window or the whole video."""
+    return Tile(Window.whole(stage.seen), Window.whole(stage.seen))
 
 
 def _level(batch: int) -> NoiseLevel:

@@ -33,7 +33,7 @@ class Layout(NamedTuple):
     """How a stage's network processes its videos.
 
     Attributes:
-        tiles: processed one after the other.
+        tiles: of what the network sees at once, a window of the stage or the whole video, one after the other.
         part: frames of a tile that a streaming network processes at a time; None: all at once.
         keep: whether maps on this stage's grid stay in memory from step to step.
         one_at_a_time: whether the batch's videos run one by one.
@@ -46,7 +46,7 @@ class Layout(NamedTuple):
 
     def in_place(self, stage: StageSpec) -> bool:
         """Whether x_hat overwrites z: only in single-step sampling, where nothing else reads z there."""
-        alone = len(self.tiles) == 1 and stage.sampling.known is None
+        alone = len(self.tiles) == 1 and stage.sampling.known is None and len(stage.windows) == 1
         return self.part is not None and alone and stage.sampling.length == 1
 
 
@@ -58,13 +58,13 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
     """
     if memory is not None:
         expect_memory([stage], batch, tokens, memory, device)
-    whole, part = Window.whole(stage.shape), part_of(stage, device)
     one: Sequence[Tile] = [whole_tile(stage)]
+    seen, part, windows = one[0].seen, part_of(stage, device), len(stage.windows)
     reach = reach_of(stage)
-    if memory is None and (whole.volume <= SMALL or (part is None and reach.frames is None and reach.pixels is None)):
+    if memory is None and (seen.volume <= SMALL or (part is None and reach.frames is None and reach.pixels is None)):
         return Layout([whole_tile(stage)])
-    video = stage.network.channels * whole.volume * 4
-    if memory is None and part is not None and stage.sampling.length == 1:  # does the whole fit?
+    video = stage.network.channels * Window.whole(stage.shape).volume * 4
+    if memory is None and part is not None and stage.sampling.length == windows == 1:  # does the whole fit?
         call = call_bytes(stage, batch, tokens, part, smallest=False)
         if call - 2 * batch * video <= _spare(device):
             return Layout([whole_tile(stage)], part, keep=False)
@@ -72,7 +72,7 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
         cost = _cost(stage, batch, together, tokens, part)
         spare = cost.fixed + cost.resting + _spare(device) if memory is None else memory
         # A single streamed tile reads z and writes x_hat; `resting` already counts both.
-        twice = 0 if part is None else 2 * together * video
+        twice = 0 if part is None or windows > 1 else 2 * together * video
         if memory is None and part is not None and cost.peak(largest_call(one, part)) - twice <= spare:
             tiles: Sequence[Tile] = one
         else:
@@ -83,7 +83,7 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
     if part is None:
         return Layout(list(tiles), one_at_a_time=together < batch)
     room = min(KEPT, (available() - needed + twice) // 2) if memory is None else memory - needed
-    keep = stage.sampling.length > 1 and len(tiles) == 1 and batch * video < room
+    keep = stage.sampling.length > 1 and len(tiles) == windows == 1 and batch * video < room
     return Layout(list(tiles), part, keep=keep, one_at_a_time=together < batch)
 
 

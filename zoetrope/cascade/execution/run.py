@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from zoetrope.cascade.execution.call import Calls, in_one_call
 from zoetrope.cascade.execution.layout import Layout
+from zoetrope.cascade.execution.overlap import overlapping
 from zoetrope.cascade.execution.streamed import streamed
 from zoetrope.cascade.execution.tiles import tiled
 from zoetrope.diffusion.denoise import Denoise
@@ -26,13 +27,19 @@ def of_window(calls: Calls, layout: Layout) -> Callable[[Window], Denoise]:
 
 
 def denoiser_of(calls: Calls, layout: Layout) -> Denoise:
-    """The denoiser of whole videos, before any threshold that needs them whole."""
+    """The denoiser of whole videos, before any threshold that needs them whole.
+
+    The layout's tiles are those of one of the stage's windows.
+    """
     numbers = {tile.seen: number for number, tile in enumerate(layout.tiles, start=1)}
     make = of_window(calls, layout)
 
-    def made(window: Window) -> Denoise:
-        if len(numbers) > 1:
-            log.debug("stage %s: tile %d of %d", calls.stage.name, numbers[window], len(numbers))
-        return make(window)
+    def local(window: Window) -> Denoise:
+        def made(tile: Window) -> Denoise:
+            if len(numbers) > 1:
+                log.debug("stage %s: tile %d of %d", calls.stage.name, numbers[tile], len(numbers))
+            return make(tile.moved(window))
 
-    return tiled(made, layout.tiles)
+        return tiled(made, layout.tiles)
+
+    return overlapping(local, calls.stage.windows, calls.stage.shape.sizes)

@@ -108,7 +108,8 @@ class Rollout:
             some = ", ".join(map(str, frames))
             raise ValueError(
                 f"scheme {self.scheme.kind()}: its blocks are of frames at uneven distances, such as {some}, and the "
-                f"network of stage {self.stage.name!r} mixes neighbours in time; expected autoregressive or pyramid"
+                f"network of stage {self.stage.name!r} mixes neighbours in time; expected autoregressive, pyramid or "
+                "interpolation"
             )
 
     def run(self, load: Callable[[], Network], journal: Journal) -> Iterator[FinishedBlock]:
@@ -176,7 +177,7 @@ def numbered_noise(
     longest = VideoShape(**{**stage.shape.to_json(), "frames": max(numbers) + 1})
     what, channels = f"{stage.name} {purpose}", stage.network.channels
     parts = []
-    for number in numbers:
+    for number in [0] * len(numbers) if stage.sampling.shared_noise and draw.noise is None else numbers:
         one = Window(range(number, number + 1), rows, columns)
         if draw.noise is not None:
             parts.append(draw.noise(purpose, one))

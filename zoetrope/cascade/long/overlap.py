@@ -149,10 +149,10 @@ def fading_spans(total: int, length: int, overlap: int) -> list[Span]:
 def exact_halo(stage: StageSpec) -> int | None:
     """How many frames away the network can change a frame in all its calls; None if there is no such bound.
 
-    A dynamic threshold depends on all frames.
+    A dynamic threshold depends on all frames, and windows on where they begin.
     """
     reach = stage.network.reach().frames
-    if reach is None or isinstance(stage.sampling.threshold, float):
+    if reach is None or isinstance(stage.sampling.threshold, float) or len(stage.windows) > 1:
         return None
     return reach * calls(stage)
 

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoetrope.config import Config
+from zoetrope.data.toybox.framing import Framing
 from zoetrope.data.toybox.vocabulary import COLOURS
 from zoetrope.metrics.recogniser import course, foreground, silhouette
 from zoetrope.metrics.recogniser.foreground import Array, Backdrop, Blob, Mask
+from zoetrope.shapes import VideoShape
 
 # An object covers at least this many squared frame heights, and this share of all that differs from the backdrop.
 _LEAST_AREA = 0.015
@@ -59,6 +61,16 @@ def recognise(frames: NDArray[Any], fps: float) -> Recognised:
     return _describe(video, behind, foreground.largest_blob(foreground.foreground(video, behind)), fps)
 
 
+def recognise_picture(picture: NDArray[Any]) -> Recognised:
+    """What a single picture (H, W, 3) of one object shows, uint8 or floats in [0, 1]; it has no motion.
+
+    Raises ValueError for another shape or range of `picture`.
+    """
+    if picture.ndim != 3:
+        raise ValueError(f"picture: expected shape (H, W, 3), got {picture.shape}")
+    return recognise(picture[None], 1.0)
+
+
 def recognise_pair(frames: NDArray[Any], fps: float) -> tuple[Recognised, Recognised, str | None]:
     """Two objects of different colours, and where the first stands to the second: left, right, above or below.
 
@@ -95,6 +107,13 @@ def _working(frames: NDArray[Any], fps: float) -> Array:
     return foreground.working(frames)
 
 
+def _unit(height: int, width: int) -> float:
+    """Pixels of the length that motions are measured in: a frame height; of the world in upright frames, all of it."""
+    if height <= width:
+        return float(height)
+    return Framing.whole(VideoShape(frames=1, height=height, width=width, fps=1)).unit
+
+
 def _describe(video: Array, behind: Backdrop, blob: Blob, fps: float) -> Recognised:
     """Tell what one blob is and does."""
     background = foreground.backdrop_name(behind)
@@ -116,7 +135,8 @@ def _describe(video: Array, behind: Backdrop, blob: Blob, fps: float) -> Recogni
     )
     cut = silhouette.BlobTrack(*(value[there] for value in seen))
     shape, sure, spin = _shape(share[there], near.core[there], near.margin[there], cut, place.times)
-    moves, steady = course.motion(place, spin) if there.mean() >= _SEEN_THROUGHOUT else (None, 0.0)
+    moved = place.times_as_long(height / _unit(height, width))
+    moves, steady = course.motion(moved, spin) if there.mean() >= _SEEN_THROUGHOUT else (None, 0.0)
     agreed = colour.name if colour.share >= _AGREE else None
     return Recognised(
         background=background,

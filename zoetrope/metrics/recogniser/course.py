@@ -25,6 +25,10 @@ class ObjectPath(NamedTuple):
     radius: Array
     times: Array
 
+    def times_as_long(self, factor: float) -> "ObjectPath":
+        """With all lengths so many times as long."""
+        return self._replace(x=factor * self.x, y=factor * self.y, radius=factor * self.radius)
+
 
 class Found(NamedTuple):
     """A motion's name, its size as a share of what is usual, and the error it leaves (root mean square, heights)."""

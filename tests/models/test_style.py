@@ -1,0 +1,139 @@
+"""Weights between a model's own and a style's: shares, layers that the style lacks, what is refused, the command."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from zoetrope.__main__ import main
+from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.models.cascade import Cascade
+from zoetrope.models.folder import write_model
+from zoetrope.models.opening import open_model
+from zoetrope.models.style import styled
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.shapes import VideoShape
+from zoetrope.text.words import Words
+from zoetrope.video import read
+
+SHAPE = VideoShape(frames=4, height=8, width=8, fps=2)
+VIDEO = (
+    Level(width=8, temporal=("convolution",)),
+    Level(width=16, spatial_attention=True, text_attention=True, temporal=("attention",)),
+)
+STILL = tuple(level.with_(temporal=()) for level in VIDEO)
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Write a model with random weights: make("name", seed, levels)."""
+
+    def made(name: str, seed: int, levels: tuple[Level, ...] = VIDEO, stage: str = "base", **fields: Any) -> Path:
+        text = fields.pop("text", Words(width=8, limit=16))
+        network = VideoUNetConfig(text_width=text.width, embedding=16, head=8, levels=levels)
+        own = StageSpec(name=stage, shape=SHAPE, network=network, sampling=SamplingSpec(steps=2), **fields)
+        spec = CascadeSpec(name=name, text=text, stages=(own,))
+        torch.manual_seed(seed)
+        built = network.build()
+        for weight in built.parameters():
+            torch.nn.init.normal_(weight, std=0.2)
+        write_model(tmp_path / name, spec, {stage: built}, f"# {name}\n")
+        return tmp_path / name
+
+    return made
+
+
+def weights(model: Any) -> dict[str, torch.Tensor]:
+    network = model.network(model.spec.stage("base"))
+    assert not any(weight.requires_grad for weight in network.parameters())
+    found: dict[str, torch.Tensor] = network.state_dict()
+    return found
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 1.0])
+def test_weights_lie_between(make: Make, share: float) -> None:
+    model, style = open_model(make("video", 0)), open_model(make("style", 1))
+    own, theirs, mixed = weights(model), weights(style), weights(styled(model, make("style", 1), share))
+    assert mixed.keys() == own.keys()
+    for name, value in mixed.items():
+        torch.testing.assert_close(value, (1 - share) * own[name] + share * theirs[name], rtol=0, atol=1e-6)
+        if share in (0, 1):
+            assert torch.equal(value, (theirs if share else own)[name])
+
+
+def test_an_image_style_leaves_what_is_of_time(make: Make) -> None:
+    model, image = make("video", 0), make("style", 1, STILL)
+    own, theirs = weights(open_model(model)), weights(open_model(image))
+    mixed = weights(styled(open_model(model), image, 0.5))
+    temporal = {name for name in own if "temporal" in name}
+    assert temporal == own.keys() - theirs.keys() and temporal
+    assert all(torch.equal(mixed[name], own[name]) for name in temporal)
+    assert all(torch.equal(mixed[name], own[name].lerp(theirs[name], 0.5)) for name in theirs)
+
+
+def test_what_is_no_style_of_the_model(make: Make) -> None:
+    model = open_model(make("video", 0))
+    wide = (VIDEO[0], VIDEO[1].with_(width=24))
+    for name, found, wrong in (
+        ("wide", make("wide", 1, wide), r"has shape \(.*24.*\), expected \(.*16"),
+        ("more", make("more", 1, (*VIDEO, VIDEO[1])), "tensors are unexpected, first 'coarser.1"),
+        ("other", make("other", 1, stage="basis"), "unknown stage 'basis'; known: base"),
+        ("text", make("text", 1, text=Words(width=8, limit=9)), "read text of words 8 9, expected words 8 16"),
+        ("eps", make("eps", 1, prediction="eps"), "these weights predict 'eps', expected 'v'"),
+    ):
+        with pytest.raises(ValueError, match=wrong) as error:
+            styled(model, found)
+        assert name in str(error.value), str(error.value)
+    for weight in (-0.1, 1.5, float("nan")):
+        with pytest.raises(ValueError, match="expected a number from 0 to 1"):
+            styled(model, make("style", 1), weight)
+    with pytest.raises(ValueError, match="no such"):
+        (path := make("style", 1)).joinpath("base/model.safetensors").unlink()
+        styled(model, path)
+
+
+def test_videos_in_a_style(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command, and Python."""
+    monkeypatch.chdir(tmp_path)
+    video, style = make("video", 0), make("style", 1)
+    words = ["generate", "fog", "--model", str(video), "--quiet", "--dtype", "fp32", "-o"]
+    made = {}
+    for name, options in (
+        ("plain", []),
+        ("usual", ["--style", str(style)]),
+        ("none", ["--style", str(style), "--style-weight", "0"]),
+        ("all", ["--style", str(style), "--style-weight", "1"]),
+    ):
+        assert main([*words, f"{name}/", *options]) == 0
+        made[name] = read(f"{name}/").frames
+    assert np.array_equal(made["none"], made["plain"])
+    assert np.array_equal(made["all"], Cascade.from_pretrained(style).generate("fog").frames)
+    python = Cascade.of(styled(open_model(video), style, 0.7)).generate("fog").frames
+    assert np.array_equal(made["usual"], python) and (python != made["plain"]).any()
+    shutil.rmtree(style)
+    assert main([*words, "x/", "--style", str(style)]) == 2
+
+
+def test_the_style_is_told(make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video, style = make("video", 0), make("style", 1)
+    words = ["generate", "fog", "--model", str(video), "--json", "-o", str(tmp_path / "a.mp4")]
+
+    def told(*options: str) -> dict[str, Any]:
+        assert main([*words, *options]) == 0
+        value: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return value
+
+    plain, strong, weak = told(), told("--style", str(style)), told("--style", str(style), "--style-weight", "0.5")
+    assert strong["weights"]["base"]["from"] == f"{video}, 0.7 of {style}"
+    ids = [each["weights"]["base"]["id"] for each in (plain, strong, weak)]
+    assert len(set(ids)) == 3
+    again = told("--style", str(style), "--style-weight", "0.5", "--resume")
+    assert again["files"][0].get("skipped")
+    assert main([*words, "--style", str(style), "--resume"]) == 2  # which is another video

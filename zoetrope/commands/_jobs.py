@@ -1,0 +1,41 @@
+"""The videos that `zoetrope generate` is asked for."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from zoetrope.commands._options import MOST_MADE, at_least, prompts_in
+from zoetrope.commands._sampling import expect_text
+
+
+class Job(NamedTuple):
+    """One video to make: a prompt, its sample number, and the negative prompt."""
+
+    prompt: str | None
+    sample: int
+    negative: str | None
+
+
+def jobs_of(
+    prompts: Sequence[str] | None, file: str | None, negative: str | None, which: tuple[int, list[int] | None]
+) -> list[Job]:
+    """The videos of these prompts, and of those in a file: `which` are how many of each, or which ones of them.
+
+    Raises ValueError for a blank prompt, or a number out of range.
+    """
+    texts = [*(prompts or []), *(prompts_in(file) if file else [])]
+    numbers = _numbers(*which)
+    for text in [*texts, *([] if negative is None else [negative])]:
+        expect_text("prompt", text)
+    return [Job(text, number, negative) for text in (texts or (None,)) for number in numbers]
+
+
+def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:
+    """The sample numbers of each prompt's videos."""
+    at_least("--count", count, 1, MOST_MADE)
+    if not samples:
+        return range(count)
+    if count != 1:
+        raise ValueError("--sample: expected without --count, of whose videos it makes one")
+    for number in samples:
+        at_least("--sample", number, 0)
+    return list(dict.fromkeys(samples))

@@ -1,0 +1,94 @@
+"""The embedding of a picture: made by a prior from text, or of a picture that a user has.
+
+unCLIP's decoder [Ramesh et al. 2022, arXiv:2204.06125, Sec. 2.1], and Make-A-Video's [Singer et al. 2022,
+arXiv:2209.14792, Sec. 3.1]. A vector is a sequence of one token, so that it may be of the video, (B, 1, D), or of each
+frame, (B, F, 1, D), and may be unknown, as text may be.
+"""
+
+import os
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from zoetrope.conditioning import Conditioning, Tokens
+from zoetrope.inputs import Examples, Extent, Input
+from zoetrope.pictures import PictureEncoder, embed
+from zoetrope.pictures.small import SmallPictures
+from zoetrope.shapes import VideoShape
+from zoetrope.video import Video, read
+
+NAME = "picture"
+
+
+class Picture(Input):
+    """A picture's embedding: in training that of a random frame of the clip.
+
+    Attributes:
+        encoder: what makes embeddings of pictures.
+        of: the stage that makes the embedding in sampling where no picture is given; None: it is unknown then.
+        dropout: share of training examples whose embedding is unknown, for guidance.
+    """
+
+    encoder: PictureEncoder = SmallPictures()
+    of: str | None = None
+    dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    @property
+    def vector(self) -> int:
+        """D of the embedding."""
+        return self.encoder.width
+
+    @property
+    def stage(self) -> str | None:
+        """The stage that makes the embedding."""
+        return self.of
+
+    def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
+        """The embedding of a random frame of each video; if any is a pack of images, of every frame of all of them."""
+        frames = examples.x.shape[2]
+        if examples.packed is None:
+            chosen = (examples.uniform() * frames).long()
+            pictures = torch.stack([x[:, frame] for x, frame in zip(examples.x, chosen.tolist(), strict=True)])
+            values = embed(self.encoder, pictures)[:, None]
+        else:
+            pictures = examples.x.transpose(1, 2).flatten(0, 1)
+            values = embed(self.encoder, pictures).unflatten(0, (-1, frames))[:, :, None]
+        given = Conditioning(tokens={NAME: Tokens.real(values)})
+        return given.without(NAME, examples.uniform() < self.dropout)
+
+    def of_request(self, value: Any, count: int) -> Conditioning:
+        """The embedding of one picture for all videos: a `Video` of one frame, an array (H, W, 3) uint8, or a file.
+
+        A tensor (D,) or (count, D) is one embedding or several. Raises ValueError for anything else.
+        """
+        if value is None:
+            return self.blank(Extent(count, (1, 1, 1), 0, 0)).without(NAME)
+        values = value.float() if isinstance(value, Tensor) else embed(self.encoder, _picture(value))[0]
+        if values.shape not in ((self.vector,), (count, self.vector)):
+            got = tuple(values.shape)
+            raise ValueError(f"{NAME}: expected an embedding of width {self.vector}, or {count} of them, got {got}")
+        return Conditioning(tokens={NAME: Tokens.real(values.expand(count, -1)[:, None])})
+
+    def of_output(self, output: Tensor) -> Conditioning:
+        """The vectors (B, D, 1, 1, 1) that another stage has made."""
+        return Conditioning(tokens={NAME: Tokens.real(output.flatten(1)[:, None])})
+
+    def blank(self, extent: Extent) -> Conditioning:
+        """One embedding of zeros for each video, or for each frame of a pack."""
+        each = (extent.videos, extent.grid[0]) if extent.packed else (extent.videos,)
+        return Conditioning(tokens={NAME: Tokens.real(torch.zeros(*each, 1, self.vector))})
+
+
+def _picture(value: Any) -> Tensor:
+    """The picture (1, 3, H, W) in [-1, 1] that a request names."""
+    if isinstance(value, str | os.PathLike):
+        value = read(value, frames=1)
+    frames = value.frames if isinstance(value, Video) else np.asarray(value)
+    frames = frames[None] if frames.ndim == 3 else frames
+    if frames.dtype != np.uint8 or frames.ndim != 4 or len(frames) != 1 or frames.shape[-1] != 3 or 0 in frames.shape:
+        got = f"{frames.shape} {frames.dtype}"
+        raise ValueError(f"{NAME}: expected one picture (H, W, 3) uint8, a Video of one frame or a file, got {got}")
+    return Video(frames, 1).to_tensor()[None, :, 0]

@@ -1,0 +1,43 @@
+"""Another style for a video model, by weights between its own and those of one that was fine-tuned to the style."""
+
+import math
+from pathlib import Path
+
+from zoetrope.config import unknown
+from zoetrope.models.alike import expect_alike
+from zoetrope.models.finding import find
+from zoetrope.models.opening import OpenModel, contents
+from zoetrope.models.weights import Style, check_weights
+
+
+def styled(model: OpenModel, style: str | Path, weight: float = 0.7) -> OpenModel:
+    """The model with weights (1 - a) W + a W_style, where a, the `weight`, is from 0 to 1 [arXiv:2401.12945, Sec. 4].
+
+    `style` is a model or a run, of the same network or of the image network that it began as; every stage that both
+    have takes its share, and layers that the style lacks stay. Lumiere takes a from 0.5 to 1.
+
+    Raises ValueError for a weight out of range, and for a style without a stage of the model, with tensors of other
+    shapes, which are named, or of another text encoder.
+    """
+    if not (math.isfinite(weight) and 0 <= weight <= 1):
+        raise ValueError(f"style weight: expected a number from 0 to 1, such as 0.7, got {weight:g}")
+    own = {stage.name: stage for stage in model.spec.stages}
+    found, there = dict[str, Style](), list[str]()
+    for part in (contents(one) for one in find(style)):
+        there += list(part.weights)
+        for name in part.weights.keys() & own.keys():
+            stage, theirs = own[name], part.spec.stage(name)
+            if (stage.distilled is None) != (theirs.distilled is None):
+                raise ValueError(
+                    f"{style}: expected a style and a model that are both distilled, or both not; stage {name!r} is "
+                    "distilled in one alone (--teacher takes its original)"
+                )
+            expect_alike(str(style), part.spec, theirs, model.spec, stage)
+            try:
+                check_weights(stage.network.bare(), part.weights[name], missing="leave")
+            except ValueError as error:
+                raise ValueError(f"style of stage {name!r}: {error}") from None
+            found[name] = Style(str(style), part.weights[name], weight)
+    if not found:
+        raise ValueError(f"{style}: " + unknown("stage", there[0], own))
+    return model._replace(styles=found)

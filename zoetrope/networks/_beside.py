@@ -1,0 +1,82 @@
+"""What networks may be told beside text: the embedding of a picture, and the frame rate."""
+
+from typing import TYPE_CHECKING, Optional
+
+import torch
+from torch import Tensor, nn
+
+from zoetrope.conditioning import Conditioning, Tokens
+from zoetrope.layers.embedding import sinusoid
+from zoetrope.layers.zero import zero
+from zoetrope.networks._given import embedded, number
+
+if TYPE_CHECKING:
+    from zoetrope.networks import NetworkConfig
+
+
+class Beside(nn.Module):
+    """Adds to the conditioning vector what a network is told of a picture and of the frame rate.
+
+    As in unCLIP's decoder the picture's embedding is mapped and added to that of the noise level [Ramesh et al. 2022,
+    arXiv:2204.06125, Sec. 2.1]. The maps start at zero: a network that has learnt without starts as it was.
+    """
+
+    def __init__(self, picture_width: int | None, rate: bool, width: int):
+        super().__init__()
+        self.picture = None if picture_width is None else PictureEmbedding(picture_width, width)
+        self.rate = RateEmbedding(width) if rate else None
+
+    @classmethod
+    def of(cls, config: "NetworkConfig", width: int) -> Optional["Beside"]:
+        """What the network of a config is told, as vectors of `width`; None if neither."""
+        wanted = config.picture_width is not None or config.rate
+        return cls(config.picture_width, config.rate, width) if wanted else None
+
+    def forward(self, z: Tensor, conditioning: Conditioning) -> Tensor:
+        """(B, F or 1, E) for z (B, C, F, H, W). Raises ValueError for a missing rate and misshapen inputs."""
+        parts = list[Tensor]()
+        if self.picture is not None:
+            parts.append(self.picture(conditioning.tokens.get("picture"), z))
+        if self.rate is not None:
+            fps = number(conditioning, "fps", "the frames per second, NaN if unknown,")
+            parts.append(embedded("numbers['fps']", fps, z, self.rate))
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+
+class PictureEmbedding(nn.Module):
+    """An embedding of a picture as a vector, with a learnt one for the unknown picture."""
+
+    def __init__(self, picture_width: int, width: int):
+        super().__init__()
+        self.enter = nn.Linear(picture_width, width)
+        self.null = nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02))
+        self.leave = zero(nn.Linear(width, width))
+
+    def forward(self, given: Tokens | None, z: Tensor) -> Tensor:
+        """Tokens (B, 1, D), or (B, F, 1, D), as (B, F or 1, E); None: the picture is unknown."""
+        if given is None:
+            return self.leave(nn.functional.silu(self.null)).expand(len(z), 1, -1)
+        width, shape = self.enter.in_features, tuple(given.values.shape)
+        if shape not in ((len(z), 1, width), (len(z), z.shape[2], 1, width)):
+            legal = f"({len(z)}, 1, {width}), or one for each of {z.shape[2]} frames"
+            raise ValueError(f"tokens['picture']: expected {legal}, got {shape}: another picture encoder?")
+        h = torch.where(given.mask[..., None], self.enter(given.values), self.null)
+        made: Tensor = self.leave(nn.functional.silu(h))
+        return made if made.ndim == 3 else made[:, :, 0]
+
+
+class RateEmbedding(nn.Module):
+    """Frames per second (...) -> (..., D), by way of their logarithm; NaN is unknown, with a learnt vector."""
+
+    def __init__(self, width: int, features: int = 64):
+        super().__init__()
+        self.features = features
+        self.enter = nn.Linear(features, width)
+        self.null = nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02))
+        self.leave = zero(nn.Linear(width, width))
+
+    def forward(self, fps: Tensor) -> Tensor:
+        unknown = fps.isnan()
+        waves = sinusoid(10 * torch.log(fps.float().masked_fill(unknown, 1)), self.features, slowest=100.0)
+        h = torch.where(unknown[..., None], self.null, self.enter(waves.to(self.null.dtype)))
+        return self.leave(nn.functional.silu(h))

@@ -1,0 +1,119 @@
+"""A network that begins as another one, such as a video network as an image network, and how near it begins."""
+
+import logging
+from collections.abc import Collection, Iterable
+from typing import Any, NamedTuple
+
+import torch
+
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.conditioning import Conditioning
+from zoetrope.config.errors import shown
+from zoetrope.inputs import Extent
+from zoetrope.networks import Network, NetworkConfig
+from zoetrope.wording import counted
+
+log = logging.getLogger(__name__)
+NEAR = 1e-5  # of the outputs' size: kernels of different shapes round differently
+NAMED = 5  # of the tensors that begin fresh
+
+
+class BeginsAs(NamedTuple):
+    """How a network begins beside that of single frames which its weights are of.
+
+    Attributes:
+        every: the frames 0, n, 2n and so on are compared.
+        distance: the largest difference of their outputs, relative to the largest output; 0: bitwise equal.
+    """
+
+    every: int
+    distance: float
+
+    @property
+    def near(self) -> bool:
+        """Whether the outputs are equal, up to rounding."""
+        return self.distance <= NEAR
+
+    def told(self) -> str:
+        """In words."""
+        n = self.every
+        begins = "its output begins" if n == 1 else f"frames 0, {n}, {2 * n} and so on of its output begin"
+        if not self.near:
+            return f"{begins} otherwise than the image network's, whose weights it has: by {self.distance:.1e}"
+        exactly = "exactly as" if self.distance == 0 else "up to rounding as"
+        return f"{begins} {exactly} the image network's, frame by frame"
+
+
+def beginning_of(network: Network, config: NetworkConfig, stage: StageSpec, fresh: Iterable[str]) -> BeginsAs | None:
+    """How a network of this stage begins, measured on noise; None for one that begins as no network of single frames.
+
+    `fresh` are the names of its tensors that are of no other network: the one compared with is without their effect.
+    """
+    image = config.framewise()
+    if image is None:
+        return None
+    still, own, new = image.bare(), network.state_dict(), set(fresh)
+    weights = {name: torch.zeros_like(own[name]) if name in new else own[name] for name in still.state_dict()}
+    still.load_state_dict(weights, assign=True)
+    reach = config.reach()
+    frames = 2 * reach.every if reach.every > 1 else 3
+    draw = torch.Generator().manual_seed(0)
+    device = next(network.parameters()).device
+    extent = Extent(2, (frames, 2 * reach.grid, 2 * reach.grid), 4, config.text_width or 1, channels=config.channels)
+    given = Conditioning()
+    for each in stage.all_inputs:
+        given = given | each.blank(extent)
+    given = given.each(lambda x: torch.rand(x.shape, generator=draw) if x.is_floating_point() else x)
+    given = given.each(lambda x: x.to(device))
+    z = torch.randn(2, config.channels, *extent.grid, generator=draw).to(device)
+    logsnr = torch.tensor([-2.0, 3.0], device=device)
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+        ours, theirs = (one(z, logsnr, given)[:, :, :: reach.every] for one in (network, still))
+    return BeginsAs(reach.every, float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-30)))
+
+
+def log_beginning(network: Network, stage: StageSpec, fresh: list[str], where: str) -> None:
+    """Log how many tensors are from elsewhere and how many begin fresh, and whether the network begins as theirs."""
+    taken = len(network.state_dict()) - len(fresh)
+    more = f" and {len(fresh) - NAMED} others" if len(fresh) > NAMED else ""
+    named = ", ".join(fresh[:NAMED]) + more
+    log.info("%s: %s taken from it, %d begin fresh: %s", where, counted(taken, "tensor"), len(fresh), named)
+    begun = beginning_of(network, stage.network, stage, fresh)
+    if begun is not None:
+        log.log(logging.INFO if begun.near else logging.WARNING, "%s: %s", stage.name, begun.told())
+
+
+def other_size(theirs: NetworkConfig, stage: StageSpec, fields: Collection[str] | None = None) -> str | None:
+    """The first size in which a stage's network is not that of the weights, in words; None if there is none.
+
+    `fields` are those that are compared; None: all that may change the tensors of an image network.
+    """
+    ours = stage.network
+    if ours.kind() != theirs.kind():
+        return f"network: expected {theirs.kind()!r}, as the weights are of, got {ours.kind()!r}"
+    for path, own, other in _differences(ours.to_json(), theirs.to_json()):
+        field = [part for part in path.split(".") if not part.isdecimal()][-1]
+        if field not in _FREE if fields is None else field in fields:
+            return f"{stage.name}.network.{path}: expected {shown(other)}, as the weights have, got {shown(own)}"
+    return None
+
+
+SILENT = {"levels", "head"}
+"""Fields of networks whose other values may leave all tensors as they are and yet mean another network."""
+
+_TIME = {"temporal", "join", "looks", "every", "positions", "fps", "relative"}
+_FREE = _TIME | {"guided", "checkpointing", "rate", "picture_width", "region"}
+
+
+def _differences(ours: Any, theirs: Any, path: str = "") -> Iterable[tuple[str, Any, Any]]:
+    """The paths at which two JSON values differ, with both."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for name in sorted(ours.keys() & theirs.keys()):
+            yield from _differences(ours[name], theirs[name], f"{path}.{name}".lstrip("."))
+    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        for index, pair in enumerate(zip(ours, theirs, strict=True)):
+            yield from _differences(*pair, f"{path}.{index}")
+    elif isinstance(ours, list) and isinstance(theirs, list):
+        yield path, len(ours), len(theirs)
+    elif ours != theirs:
+        yield path, ours, theirs
