@@ -3,13 +3,13 @@
     python benchmarks/score_curation.py --out runs/score_curation
     python benchmarks/score_curation.py --clips my_clips --out runs/score_curation_real
 
-Without `--clips` the clips are of toybox, with the seed `--seed`: the thresholds of `zoetrope.data.curation` were chosen
-on seed 1, so scores are of another. With it they are made of a folder of captioned clips, which have to be free of cuts
-and text themselves: every clip of a fault joins, stills or writes over clips drawn from it. Of four clips in turn one is
-sound, one has cuts, one is a still, and one has text over it.
+Without `--clips` the clips are of toybox, with the seed `--seed`: the thresholds of `zoetrope.data.curation` were
+chosen on seed 1, so scores are of another. With it they are made of a folder of captioned clips, which have to be free
+of cuts and text themselves. Of four clips in turn one is as it was, one is joined from two or three, one is a still,
+and one has text over it.
 
-A cut is found if one is told within one frame of it. Cuts are counted one by one; static clips and text by file, where a
-file with cuts is static if one of its parts is. A toybox clip in which nothing moves is static without a fault.
+A cut is found if one is told within one frame of it. Cuts are counted one by one; static clips and text by file, where
+a file with cuts is static if one of its parts is. A toybox clip in which nothing moves is static without a fault.
 
 Intervals hold 95 % and are clustered by file. Prints the table; writes it as table.md and everything as scores.json.
 """
@@ -156,7 +156,9 @@ def scores(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Proportion]]:
             pairs["precision"] += [(row[fault], row["file"])] if row[f"told_{fault}"] else []
             pairs["recall"] += [(row[f"told_{fault}"], row["file"])] if row[fault] else []
     return {
-        fault: {name: Proportion.of([hit for hit, _ in some], [file for _, file in some]) for name, some in both.items()}
+        fault: {
+            name: Proportion.of([hit for hit, _ in some], [file for _, file in some]) for name, some in both.items()
+        }
         for fault, both in hits.items()
         if all(both.values())
     }

@@ -2,105 +2,117 @@
 
 import json
 import multiprocessing
-import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from itertools import pairwise
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-
-from zoetrope.data.curation.cuts import cuts
-from zoetrope.data.curation.duplicates import hashed, original
-from zoetrope.data.curation.measures import missing, opencv
+from zoetrope.data.curation.captioners import expect_captioner
+from zoetrope.data.curation.clips import Written, write_clips
+from zoetrope.data.curation.duplicates import original
+from zoetrope.data.curation.measures import imported, opencv
+from zoetrope.data.curation.page import page
+from zoetrope.data.curation.scenes import JudgedScene, judged, unread
 from zoetrope.data.curation.spec import Curation
 from zoetrope.data.folder import Folder, scan
 from zoetrope.files import write_text
-from zoetrope.video import open_writer, probe, stream
 
-_RATE = 2.0  # pictures a second that are judged
-_MOST = 32  # pictures of a scene that are judged; longer scenes are judged by their beginning
 JOURNAL = "journal.jsonl"
-
-
-class JudgedScene(NamedTuple):
-    """A scene: its file and caption, its first second and its length, its measures, and why it is left out, if so."""
-
-    name: str
-    text: str
-    start: float
-    seconds: float
-    whole: bool
-    measures: dict[str, float]
-    hashes: list[int]
-    reason: str | None
+SPLIT = "curated"
+Progress = Callable[[str, int, int], None]
 
 
 def curate(
-    folder: Path, out: Path, spec: Curation, workers: int = 1, progress: Callable[[int, int], None] = lambda a, b: None
+    folder: Path, out: Path, spec: Curation, workers: int = 1, progress: Progress = lambda what, done, of: None
 ) -> list[JudgedScene]:
-    """Judge every captioned video of a folder, and write `out`: clips/, metadata.jsonl (a data folder), table.jsonl.
+    """Judge every video of a folder and write `out`: clips/, metadata.jsonl (a data folder), table.jsonl, index.html.
 
-    A killed run goes on where it was. Raises ValueError for a folder without captioned videos, a package that is
-    missing, and an `out` that is not of this curation.
+    Videos without a caption are left out unless a captioner describes them. `progress` is told what is done, how many,
+    and of how many. A killed run goes on where it was; files that changed meanwhile are judged again.
+
+    Raises ValueError for a folder without usable videos, a package or weights that are missing, and an `out` that is
+    not of this curation.
     """
-    _expect_packages()
-    report = scan(Folder(path=str(folder)))
-    texts: dict[str, str] = {}
-    for clip in report.kept:
-        if not clip.info.still:
-            texts.setdefault(clip.name, clip.text)
-    if not texts:
-        first = "".join(f"\n  {item.name}: {item.reason}" for item in report.dropped[:5])
-        raise ValueError(f"{folder}: no usable captioned video{first}")
-    done = _resumed(out, {"folder": str(folder.absolute()), "spec": spec.to_json()})
-    rest = [name for name in texts if name not in done]
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        jobs = {pool.submit(judged, folder, name, texts[name], spec): name for name in rest}
+    _expect_usable(spec)
+    texts, rest = _contents(folder, spec)
+    states = {name: _state(folder / name) for name in texts}
+    done = _resumed(out, {"folder": str(folder.absolute()), "spec": spec.to_json()}, states)
+    with _pool(workers, out) as pool:
+        jobs = {pool.submit(judged, folder, name, texts[name], spec): name for name in texts if name not in done}
         with (out / JOURNAL).open("a", encoding="utf-8") as journal:
             for job in as_completed(jobs):
-                done[jobs[job]] = job.result()
-                journal.write(json.dumps([jobs[job], job.result()]) + "\n")
+                name = jobs[job]
+                done[name] = job.result()
+                journal.write(json.dumps([name, states[name], done[name]]) + "\n")
                 journal.flush()
-                progress(len(done), len(texts))
-    scenes = _against_each_other([scene for name in texts for scene in done[name]], spec)
-    scenes += [JudgedScene(item.name, "", 0.0, 0.0, True, {}, [], item.reason) for item in report.dropped]
-    _write(folder, out, scenes)
+                progress("files", len(done), len(texts))
+        scenes = _against_each_other([scene for name in texts for scene in done[name]], spec) + rest
+        kept = {number: scene for number, scene in enumerate(scenes) if scene.reason is None}
+        count = iter(range(1, len(kept) + 1))
+        clips = write_clips(folder, out, kept, pool, lambda: progress("clips", next(count), len(kept)))
+    _write(folder, out, scenes, clips)
     return scenes
 
 
-def judged(folder: Path, name: str, text: str, spec: Curation) -> list[JudgedScene]:
-    """The scenes of a file; a file that cannot be read is one scene with the reason."""
-    path = folder / name
+def _expect_usable(spec: Curation) -> None:
+    """Raise ValueError for a package or weights that are missing."""
+    opencv()
+    imported("scenedetect")
+    for measure in spec.measures:
+        measure.expect_usable()
+    for captioner in spec.captioners:
+        expect_captioner(captioner)
+
+
+def _contents(folder: Path, spec: Curation) -> tuple[dict[str, list[str]], list[JudgedScene]]:
+    """The captions of each video that is judged, by its name, and what is left out unseen. ValueError if none is left.
+
+    With captioners, what lacks a caption is judged too.
+    """
+    report = scan(Folder(path=str(folder)))
+    texts: dict[str, list[str]] = {}
+    for clip in report.kept:
+        if not clip.info.still:
+            texts.setdefault(clip.name, []).append(clip.text)
+    if spec.captioners:
+        for clip in scan(Folder(path=str(folder), captions=False)).kept:
+            if not clip.info.still:
+                texts.setdefault(clip.name, [])
+    rest = [unread(item.name, [], item.reason) for item in report.dropped if item.name not in texts]
+    if not texts:
+        first = "".join(f"\n  {scene.name}: {scene.reason}" for scene in rest[:5])
+        raise ValueError(f"{folder}: no usable captioned video; captioners would describe those without{first}")
+    return texts, rest
+
+
+def _state(path: Path) -> list[int]:
+    """What changes with a file: its size and the time of its last change; empty for none."""
     try:
-        fps = probe(path).fps
-        found, count = cuts(path, fps, spec)
-        edges = [0, *found, count]
-        return [_scene(path, name, text, (a, b), count, fps, spec) for a, b in pairwise(edges)]
-    except (ValueError, OSError) as error:
-        return [JudgedScene(name, text, 0.0, 0.0, True, {}, [], str(error).removeprefix(f"{path}: "))]
+        found = path.stat()
+    except OSError:
+        return []
+    return [found.st_size, found.st_mtime_ns]
 
 
-def _scene(
-    path: Path, name: str, text: str, span: tuple[int, int], count: int, fps: float, spec: Curation
-) -> JudgedScene:
-    start, seconds = span[0] / fps, (span[1] - span[0]) / fps
-    whole = span == (0, count)
-    if seconds < spec.shortest:
-        short = f"short: {seconds:.2f} s, expected at least {spec.shortest:g}"
-        return JudgedScene(name, text, start, seconds, whole, {}, [], short)
-    rate = min(_RATE, fps)
-    frames = min(_MOST, max(1, int((seconds - 0.5 / fps) * rate) + 1))
-    pictures = np.stack(list(stream(path, fps=rate, start=start, frames=frames)))
-    measures = {measure.kind(): measure.of(pictures) for measure in spec.measures}
-    faults = [measure.fault(measures[measure.kind()]) for measure in spec.measures]
-    reason = next((fault for fault in faults if fault), None)
-    return JudgedScene(name, text, start, seconds, whole, measures, hashed(pictures), reason)
+@contextmanager
+def _pool(workers: int, out: Path) -> Iterator[ProcessPoolExecutor]:
+    """Processes to work in. On an error what has not begun is given up. Raises ValueError where one of them dies."""
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield pool
+    except BrokenProcessPool:
+        raise ValueError(
+            f"{out}: a process ended in the middle of its work (is there memory for {workers} of them?); "
+            "the same command goes on"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _against_each_other(scenes: list[JudgedScene], spec: Curation) -> list[JudgedScene]:
-    """The scenes with what only a comparison tells: duplicates, and the worst percentage by motion."""
+    """The scenes with what only a comparison tells: duplicates, and the worst percentages."""
     result: list[JudgedScene] = []
     kept: list[JudgedScene] = []
     for scene in scenes:
@@ -109,20 +121,24 @@ def _against_each_other(scenes: list[JudgedScene], spec: Curation) -> list[Judge
             if twin is None:
                 kept.append(scene)
             else:
-                scene = scene._replace(reason=f"duplicate of {kept[twin].name} at {kept[twin].start:.2f} s")
+                scene = scene._replace(reason=f"duplicate: of {kept[twin].name} at {kept[twin].start:.2f} s")
         result.append(scene)
-    moving = sorted(scene.measures["motion"] for scene in kept if "motion" in scene.measures)
-    limit = moving[int(len(moving) * spec.worst / 100)] if moving and spec.worst else None
-    return [
-        scene._replace(reason=f"among the {spec.worst:g} % with the least motion")
-        if scene.reason is None and limit is not None and scene.measures["motion"] < limit
-        else scene
-        for scene in result
-    ]
+    for measure in spec.measures:
+        name = measure.kind()
+        ranked = sorted((scene.measures[name] for scene in kept), reverse=not measure.higher_is_better)
+        share = spec.worst.get(name, 0.0)
+        bad = set(ranked[: int(len(ranked) * share / 100)])
+        result = [
+            scene._replace(reason=f"worst: among the {share:g} % by {name}")
+            if scene.reason is None and scene.measures[name] in bad
+            else scene
+            for scene in result
+        ]
+    return result
 
 
-def _resumed(out: Path, settings: dict[str, Any]) -> dict[str, list[JudgedScene]]:
-    """What the journal in `out` knows; a new one is begun. Raises ValueError for another curation's folder."""
+def _resumed(out: Path, settings: dict[str, Any], states: dict[str, list[int]]) -> dict[str, list[JudgedScene]]:
+    """What the journal in `out` knows of unchanged files; a new one is begun. ValueError for another's folder."""
     journal = out / JOURNAL
     if not journal.is_file():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -136,43 +152,25 @@ def _resumed(out: Path, settings: dict[str, Any]) -> dict[str, list[JudgedScene]
     if lines[-1]:  # a line cut short by a kill
         write_text(journal, "\n".join([*lines[:-1], ""]))
     known = [json.loads(line) for line in lines[1:-1]]
-    return {name: [JudgedScene(*scene) for scene in scenes] for name, scenes in known}
+    return {
+        name: [JudgedScene(*scene) for scene in scenes]
+        for name, state, scenes in known
+        if name in states and states[name] == state
+    }
 
 
-def _write(folder: Path, out: Path, scenes: list[JudgedScene]) -> None:
-    """The clips, and what is said of them. A whole file is copied as it is, a part encoded anew, exact to a picture."""
-    (out / "clips").mkdir(exist_ok=True)
+def _write(folder: Path, out: Path, scenes: list[JudgedScene], clips: dict[int, Written]) -> None:
+    """What is said of the clips: to train on, to compute with, and to look at."""
     lines, rows = [], []
     for number, scene in enumerate(scenes):
-        file = how = None
-        if scene.reason is None:
-            suffix = Path(scene.name).suffix if scene.whole else ".mp4"
-            how = "copied" if scene.whole else "encoded"
-            file = f"clips/{number:06d}{suffix}"
-            if scene.whole:
-                shutil.copyfile(folder / scene.name, out / file)
-            else:
-                _encode(folder / scene.name, out / file, scene)
-            lines.append(json.dumps({"file_name": file, "text": scene.text, "split": "curated"}))
-        row = {key: value for key, value in scene._asdict().items() if key != "hashes"}
-        rows.append(json.dumps(row | {"clip": file, "how": how}))
-    write_text(out / "metadata.jsonl", "".join(f"{line}\n" for line in lines))
-    write_text(out / "table.jsonl", "".join(f"{row}\n" for row in rows))
-
-
-def _encode(path: Path, target: Path, scene: JudgedScene) -> None:
-    info = probe(path)
-    frames = round(scene.seconds * info.fps)
-    height, width = info.height - info.height % 2, info.width - info.width % 2
-    with open_writer(target, info.fps, height, width) as writer:
-        for picture in stream(path, start=scene.start, frames=frames, size=(height, width)):
-            writer.write(picture)
-
-
-def _expect_packages() -> None:
-    opencv()
-    for module in ("scenedetect", "rapidocr"):
-        try:
-            __import__(module)
-        except ImportError as error:
-            raise ValueError(missing(module, error)) from None
+        name, how = clips.get(number, (None, None))
+        file = None if name is None else f"clips/{name}"
+        lines += [
+            json.dumps({"file_name": file, "text": text, "split": SPLIT}, ensure_ascii=False) + "\n"
+            for text in (scene.texts if file else [])
+        ]
+        row = {key: value for key, value in scene._asdict().items() if key not in ("hashes", "strip")}
+        rows.append(json.dumps(row | {"clip": file, "how": how}, ensure_ascii=False) + "\n")
+    write_text(out / "metadata.jsonl", "".join(lines))
+    write_text(out / "table.jsonl", "".join(rows))
+    write_text(out / "index.html", page(str(folder), scenes, clips))

@@ -1,5 +1,7 @@
 """Black pictures."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from zoetrope.data.curation.measures import SceneMeasure
@@ -17,7 +19,7 @@ class Black(SceneMeasure):
     most: float = 0.5
     level: float = 20.0
 
-    def of(self, pictures: np.ndarray) -> float:
+    def of(self, pictures: np.ndarray, texts: Sequence[str]) -> float:
         """See `SceneMeasure`."""
         return float((np.percentile(pictures.max(-1), 99, axis=(1, 2)) <= self.level).mean())
 

@@ -1,5 +1,6 @@
 """Frozen pictures: those that repeat the picture half a second before."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -19,7 +20,7 @@ class FrozenShare(SceneMeasure):
     most: float = 0.5
     step: float = 6.0
 
-    def of(self, pictures: np.ndarray) -> float:
+    def of(self, pictures: np.ndarray, texts: Sequence[str]) -> float:
         """See `SceneMeasure`; 1 for one picture."""
         if len(pictures) < 2:
             return 1.0

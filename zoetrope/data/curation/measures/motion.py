@@ -1,5 +1,6 @@
 """Motion: the mean length of the dense optical flow (Farneback) between pictures half a second apart."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +19,7 @@ class Motion(SceneMeasure):
 
     least: float = 0.05
 
-    def of(self, pictures: np.ndarray) -> float:
+    def of(self, pictures: np.ndarray, texts: Sequence[str]) -> float:
         """See `SceneMeasure`; 0 for one picture."""
         cv2 = opencv()
         width = max(16, round(pictures.shape[2] * _SIDE / pictures.shape[1]))

@@ -1,5 +1,7 @@
 """Sharpness: the variance of the Laplacian."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from zoetrope.data.curation.measures import SceneMeasure, opencv
@@ -14,7 +16,7 @@ class Sharpness(SceneMeasure):
 
     least: float = 0.0
 
-    def of(self, pictures: np.ndarray) -> float:
+    def of(self, pictures: np.ndarray, texts: Sequence[str]) -> float:
         """See `SceneMeasure`."""
         cv2 = opencv()
         greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in pictures]

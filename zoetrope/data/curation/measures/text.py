@@ -1,11 +1,12 @@
 """Text: the share of the picture that an OCR detector marks as text."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
-from zoetrope.data.curation.measures import SceneMeasure, missing, opencv
+from zoetrope.data.curation.measures import SceneMeasure, imported, opencv
 
 _SIDE = 384  # pictures are resized to this height: the detector misses letters of a few pixels
 _PICTURES = 2
@@ -23,7 +24,7 @@ class TextCover(SceneMeasure):
     most: float = 0.01
     score: float = 0.8
 
-    def of(self, pictures: np.ndarray) -> float:
+    def of(self, pictures: np.ndarray, texts: Sequence[str]) -> float:
         """See `SceneMeasure`; of the first and the last picture."""
         cv2 = opencv()
         shares = [0.0]
@@ -42,19 +43,20 @@ class TextCover(SceneMeasure):
             shares.append(sum(boxes) / (width * _SIDE))
         return float(max(shares))
 
+    def expect_usable(self) -> None:
+        """See `SceneMeasure`."""
+        opencv()
+        imported("rapidocr")
+        imported("onnxruntime")
+
     def fault(self, value: float) -> str | None:
         """See `SceneMeasure`."""
-        return (
-            f"text covers {value:.1%} of the picture, expected at most {self.most:.1%}" if value > self.most else None
-        )
+        return f"text: covers {value:.1%}, expected at most {self.most:.1%}" if value > self.most else None
 
 
 @cache
 def _reader() -> Any:
     """The reader, whose weights come in its package."""
-    try:
-        from rapidocr import RapidOCR  # type: ignore[import-not-found,unused-ignore]
-    except ImportError as error:
-        raise ValueError(missing("rapidocr", error)) from None
+    imported("onnxruntime")
     threads = {"EngineConfig.onnxruntime.intra_op_num_threads": 1, "Global.log_level": "critical"}
-    return RapidOCR(params=threads)
+    return imported("rapidocr").RapidOCR(params=threads)
