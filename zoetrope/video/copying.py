@@ -6,6 +6,7 @@ its end: at the next key frame, or anywhere in a stream without B-frames.
 
 import os
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,16 +39,20 @@ def copy_stretch(path: PathLike, info: Info, start: float, seconds: float, targe
         return False
     with opened(path) as (container, stream):
         taken = _stretch(container, stream, info, start, seconds)
-        if not taken:
+        times = _times(taken, info, stream.time_base)
+        if times is None:
             return False
-        begin = taken[0].pts or 0
+        shown, tick = times
+        ordered = sorted(shown)
+        delay = max(early - time for early, time in zip(ordered, shown, strict=True))
         form = "mp4" if target.suffix == ".mp4" else "matroska"
         try:
             with av.open(os.fspath(target), "w", format=form, container_options={"fflags": "+bitexact"}) as made:
                 out = made.add_stream_from_template(stream)
-                for packet in taken:
-                    packet.stream = out
-                    packet.pts, packet.dts = (packet.pts or 0) - begin, (packet.dts or 0) - begin
+                for packet, time, early in zip(taken, shown, ordered, strict=True):
+                    packet.stream, packet.time_base = out, tick
+                    packet.pts, packet.dts = time, early - delay
+                    packet.duration = packet.duration if info.variable_rate else 1
                     made.mux_one(packet)
         except (av.FFmpegError, ValueError):
             target.unlink(missing_ok=True)
@@ -56,6 +61,22 @@ def copy_stretch(path: PathLike, info: Info, start: float, seconds: float, targe
         return True
     target.unlink(missing_ok=True)
     return False
+
+
+def _times(taken: "list[av.Packet]", info: Info, tick: Fraction | None) -> tuple[list[int], Fraction] | None:
+    """When each packet is shown, from 0 on, and the unit in seconds; None if there is nothing, or its times deceive.
+
+    Containers round times: those of a constant rate are multiples of its inverse again.
+    """
+    stamps = [packet.pts for packet in taken if packet.pts is not None]
+    if not stamps or tick is None:
+        return None
+    begin = min(stamps)
+    if info.variable_rate:
+        return [stamp - begin for stamp in stamps], tick
+    each = 1 / Fraction(info.fps).limit_denominator(10_000)
+    numbers = [round((stamp - begin) * tick / each) for stamp in stamps]
+    return (numbers, each) if sorted(numbers) == list(range(len(numbers))) else None
 
 
 def _stretch(
@@ -75,12 +96,12 @@ def _stretch(
     except (av.FFmpegError, OSError):
         return []
     stamps = [packet.pts for packet in packets]
-    if not stamps or any(stamp is None for stamp in stamps) or any(packet.dts is None for packet in packets):
+    if not stamps or any(stamp is None for stamp in stamps):
         return []
     times = [stamp for stamp in stamps if stamp is not None]
     begin = max((time for time in times if time <= first), default=None)
     after = None if last else max((time for time in times if time <= end), default=None)
-    if begin is None or begin not in times or (after is not None and after <= begin):
+    if begin is None or (after is not None and after <= begin):
         return []
     at = times.index(begin)
     shown = [time for time in times if time >= begin and (after is None or time < after)]
@@ -105,4 +126,5 @@ def _same_kind(target: Path, info: Info, frames: int) -> bool:
         made = probe(target)
     except (ValueError, OSError):
         return False
-    return (made.frames, made.height, made.width) == (frames, info.height, info.width)
+    same = (made.frames, made.height, made.width) == (frames, info.height, info.width)
+    return same and (info.variable_rate or frames < 2 or abs(made.fps / info.fps - 1) < 1e-4)

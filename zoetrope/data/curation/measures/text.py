@@ -17,12 +17,13 @@ class TextCover(SceneMeasure):
 
     Attributes:
         most: a scene with more is left out.
-        score: how sure, 0 to 1, the reader has to be of what it reads in a box for the box to count.
+        score: how sure, 0 to 1, the reader has to be of what it reads in a box for the box to count, which also takes
+            two letters or digits: lone signs may be things of that shape.
     """
 
     higher_is_better = False
     most: float = 0.01
-    score: float = 0.8
+    score: float = 0.7
 
     def of(self, pictures: np.ndarray, texts: Sequence[str]) -> float:
         """See `SceneMeasure`; of the first and the last picture."""
@@ -38,7 +39,7 @@ class TextCover(SceneMeasure):
             boxes = [
                 cv2.contourArea(np.asarray(box, np.float32))
                 for box, score, text in zip(found.boxes, found.scores, found.txts, strict=True)
-                if score >= self.score and len(text.strip()) > 1
+                if score >= self.score and sum(sign.isalnum() for sign in text) > 1
             ]
             shares.append(sum(boxes) / (width * _SIDE))
         return float(max(shares))
