@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoetrope.pictures import embed
-from zoetrope.pictures.clip import CLIPPictures
-from zoetrope.pretrained import expect_usable, find_folder, read, reading, tokenizer
+from zoetrope.pictures.clip import DEVIATION, MEAN
+from zoetrope.pretrained import expect_usable, find_folder, reading, tokenizer
+from zoetrope.video.resample import resize
 
 
 def expect_clip(model: str) -> None:
@@ -23,35 +23,44 @@ def at_ends(pictures: np.ndarray) -> np.ndarray:
     return pictures[[0, len(pictures) // 2, len(pictures) - 1]]
 
 
+@torch.no_grad()
 def features_of_pictures(model: str, pictures: np.ndarray) -> Tensor:
-    """Features (N, D) of pictures (N, H, W, 3) uint8, which are resized to a square."""
-    folder = find_folder(model)
-    config = _config(folder)
-    encoder = CLIPPictures(model=str(folder), width=config.projection_dim, pixels=config.vision_config.image_size)
+    """Features (N, D) of pictures (N, H, W, 3) uint8, which are resized to a square, not cropped."""
+    network, _ = _loaded(model)
+    size = network.vision_model.config.image_size
     scaled = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-    return torch.nn.functional.normalize(embed(encoder, scaled), dim=-1)
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
+    seen = (resize(scaled[:, :, None], size, size)[:, :, 0] + 1) / 2
+    pooled = network.vision_model(pixel_values=(seen - mean) / deviation).pooler_output
+    return torch.nn.functional.normalize(network.visual_projection(pooled), dim=-1)
 
 
 @lru_cache(maxsize=256)
+@torch.no_grad()
 def features_of_texts(model: str, texts: tuple[str, ...]) -> Tensor:
     """Features (N, D) of texts, which are cut to CLIP's limit."""
-    words, network = _reader(model)
-    limit = network.config.max_position_embeddings
+    network, words = _loaded(model)
+    limit = network.text_model.config.max_position_embeddings
     given = words(list(texts), padding=True, truncation=True, max_length=limit, return_tensors="pt")
-    with torch.no_grad():
-        found: Tensor = network(input_ids=given.input_ids, attention_mask=given.attention_mask).text_embeds
-    return torch.nn.functional.normalize(found, dim=-1)
+    pooled = network.text_model(input_ids=given.input_ids, attention_mask=given.attention_mask).pooler_output
+    return torch.nn.functional.normalize(network.text_projection(pooled), dim=-1)
 
 
 @lru_cache(maxsize=2)
-def _reader(model: str) -> tuple[Any, Any]:
-    """The tokenizer and the text side."""
-    from transformers import CLIPTextModelWithProjection
+def _loaded(model: str) -> tuple[Any, Any]:
+    """The frozen network and its tokenizer. Raises ValueError if it cannot be read, or lacks weights."""
+    from transformers import CLIPModel
 
     folder = find_folder(model)
-    width = _config(folder).text_config.hidden_size
+    _config(folder)
     words = tokenizer(folder, ("tokenizer.json", "vocab.json"))
-    return words, read(CLIPTextModelWithProjection, folder, width, "cpu", torch.float32)
+    with reading(folder):
+        network, report = CLIPModel.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, output_loading_info=True
+        )
+    if report["missing_keys"]:
+        raise ValueError(f"{folder}: expected the weights of a CLIP, got none for {min(report['missing_keys'])}")
+    return network.eval().requires_grad_(False), words
 
 
 def _config(folder: Path) -> Any:

@@ -18,7 +18,7 @@ class FrozenShare(SceneMeasure):
 
     higher_is_better = False
     most: float = 0.5
-    step: float = 6.0
+    step: float = 4.0
 
     def of(self, pictures: np.ndarray, texts: Sequence[str]) -> float:
         """See `SceneMeasure`; 1 for one picture."""
