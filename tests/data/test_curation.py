@@ -2,8 +2,11 @@
 
 import base64
 import json
+import os
 import re
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +125,28 @@ def test_a_killed_run_goes_on(tmp_path: Path) -> None:
     Video(np.zeros((16, 96, 160, 3), np.uint8), 8).save(tmp_path / "in/000.mp4")
     first = curate(tmp_path / "in", tmp_path / "out", QUICK)[0]
     assert first.reason is not None and first.reason.startswith("black: 100%")
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the children of a process are read from /proc")
+def test_a_run_killed_outright_leaves_no_process_and_goes_on(tmp_path: Path) -> None:
+    planted(tmp_path / "in", 8)
+    words = ["data", "curate", "in", "-o", "out", "--spec", json.dumps({"measures": ["motion"]})]
+    run = [sys.executable, "-m", "zoetrope", *words]
+    at = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}}
+    started = subprocess.Popen(run, **at, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # type: ignore[call-overload]
+    journal, end = tmp_path / "out/journal.jsonl", time.monotonic() + 300
+    while not (journal.is_file() and journal.read_text().count("\n") > 1):
+        assert time.monotonic() < end and started.poll() is None
+        time.sleep(0.02)
+    children = Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()
+    started.kill()
+    started.wait()
+    while children and any(Path(f"/proc/{child}/stat").exists() for child in children):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    done = subprocess.run(run, **at, capture_output=True, text=True)  # type: ignore[call-overload]
+    assert done.returncode == 0, done.stderr
+    assert {row["name"] for row in table(tmp_path / "out")} == {f"{number:03d}.mp4" for number in range(8)}
 
 
 def test_another_folder_or_spec_is_not_mixed_in(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 import json
 import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -99,7 +102,8 @@ def _state(path: Path) -> list[int]:
 @contextmanager
 def _pool(workers: int, out: Path) -> Iterator[ProcessPoolExecutor]:
     """Processes to work in. On an error what has not begun is given up. Raises ValueError where one of them dies."""
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_end_with_the_first)
     try:
         yield pool
     except BrokenProcessPool:
@@ -109,6 +113,19 @@ def _pool(workers: int, out: Path) -> Iterator[ProcessPoolExecutor]:
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _end_with_the_first() -> None:
+    """In a process of the pool: Ctrl-C is the first process's to answer, and where that one is gone, go too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    first = multiprocessing.parent_process()
+    assert first is not None
+
+    def watch() -> None:
+        first.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _against_each_other(scenes: list[JudgedScene], spec: Curation) -> list[JudgedScene]:

@@ -59,5 +59,6 @@ class TextCover(SceneMeasure):
 def _reader() -> Any:
     """The reader, whose weights come in its package."""
     imported("onnxruntime")
-    threads = {"EngineConfig.onnxruntime.intra_op_num_threads": 1, "Global.log_level": "critical"}
-    return imported("rapidocr").RapidOCR(params=threads)
+    quiet = {"EngineConfig.onnxruntime.intra_op_num_threads": 1, "Global.log_level": "critical"}
+    sizes = {"Det.limit_side_len": _SIDE}  # the detector would enlarge pictures once more
+    return imported("rapidocr").RapidOCR(params=quiet | sizes)
