@@ -63,7 +63,9 @@ def copy_stretch(path: PathLike, info: Info, start: float, seconds: float, targe
     return False
 
 
-def _times(taken: "list[av.Packet]", info: Info, tick: Fraction | None) -> tuple[list[int], Fraction] | None:
+def _times(
+    taken: "list[av.Packet[av.VideoStream]]", info: Info, tick: Fraction | None
+) -> tuple[list[int], Fraction] | None:
     """When each packet is shown, from 0 on, and the unit in seconds; None if there is nothing, or its times deceive.
 
     Containers round times: those of a constant rate are multiples of its inverse again.
@@ -81,7 +83,7 @@ def _times(taken: "list[av.Packet]", info: Info, tick: Fraction | None) -> tuple
 
 def _stretch(
     container: "InputContainer", stream: "av.VideoStream", info: Info, start: float, seconds: float
-) -> "list[av.Packet]":
+) -> "list[av.Packet[av.VideoStream]]":
     """The packets to copy, in the order in which they are decoded; none if that would not be exact."""
     import av
 
@@ -110,7 +112,7 @@ def _stretch(
     return block if exact and block[0].is_keyframe and not any(packet.is_corrupt for packet in block) else []
 
 
-def _until(container: "InputContainer", stream: "av.VideoStream", end: float) -> "Iterator[av.Packet]":
+def _until(container: "InputContainer", stream: "av.VideoStream", end: float) -> "Iterator[av.Packet[av.VideoStream]]":
     """The packets from here on, up to a few beyond the time `end` in ticks."""
     beyond = 0
     for packet in takewhile(lambda packet: packet.size > 0, container.demux(stream)):

@@ -53,9 +53,10 @@ def _loaded(model: str) -> tuple[Any, Any]:
 
     folder = find_folder(model)
     _config(folder)
+    kind: Any = CLIPModel  # its types do not know that it also gives what is missing
     words = tokenizer(folder, ("tokenizer.json", "vocab.json"))
     with reading(folder):
-        network, report = CLIPModel.from_pretrained(
+        network, report = kind.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, output_loading_info=True
         )
     if report["missing_keys"]:

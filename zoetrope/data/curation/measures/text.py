@@ -9,7 +9,7 @@ import numpy as np
 from zoetrope.data.curation.measures import SceneMeasure, imported, opencv
 
 _SIDE = 384  # pictures are resized to this height: the detector misses letters of a few pixels
-_PICTURES = 2
+_LARGEST = 0.5  # of the picture: a line of text covers less, and things in a row look like letters to the reader
 
 
 class TextCover(SceneMeasure):
@@ -29,7 +29,7 @@ class TextCover(SceneMeasure):
         """See `SceneMeasure`; of the first and the last picture."""
         cv2 = opencv()
         shares = [0.0]
-        for number in sorted({0, len(pictures) - 1})[:_PICTURES]:
+        for number in sorted({0, len(pictures) - 1}):
             picture = pictures[number]
             width = round(picture.shape[1] * _SIDE / picture.shape[0])
             large = cv2.resize(picture[..., ::-1], (width, _SIDE), interpolation=cv2.INTER_CUBIC)
@@ -37,11 +37,11 @@ class TextCover(SceneMeasure):
             if found.boxes is None or found.scores is None or found.txts is None:
                 continue
             boxes = [
-                cv2.contourArea(np.asarray(box, np.float32))
+                cv2.contourArea(np.asarray(box, np.float32)) / (width * _SIDE)
                 for box, score, text in zip(found.boxes, found.scores, found.txts, strict=True)
                 if score >= self.score and sum(sign.isalnum() for sign in text) > 1
             ]
-            shares.append(sum(boxes) / (width * _SIDE))
+            shares.append(sum(share for share in boxes if share <= _LARGEST))
         return float(max(shares))
 
     def expect_usable(self) -> None:
