@@ -56,9 +56,9 @@ def test_a_captioner_says_what_its_model_generates(blip: Path) -> None:
     network = BlipForConditionalGeneration.from_pretrained(blip).eval()
     given = processor(images=PICTURES[2], return_tensors="pt")
     expected = processor.decode(network.generate(**given, max_new_tokens=7)[0], skip_special_tokens=True)
-    assert captions([Captioner(model=str(blip), tokens=7)], PICTURES) == merged([expected]) != ""
+    assert captions([Captioner(model=str(blip), longest=7)], PICTURES) == merged([expected]) != ""
     assert set(expected.split()) <= set(WORDS)
-    asked = captions([Captioner(model=str(blip), prompt="a red", tokens=3)], PICTURES)
+    asked = captions([Captioner(model=str(blip), prompt="a red", longest=3)], PICTURES)
     assert asked.startswith("a red")
 
 
@@ -162,7 +162,7 @@ def test_the_command_describes_what_has_no_caption(
 
     def run(out: str, *options: str) -> tuple[Done, list[dict[str, object]]]:
         capfd.readouterr()
-        quick = json.dumps({"measures": ["motion"], "captioners": [{"model": str(blip), "tokens": 5}]})
+        quick = json.dumps({"measures": ["motion"], "captioners": [{"model": str(blip), "longest": 5}]})
         words = ["data", "curate", str(tmp_path / "in"), "-o", str(tmp_path / out), "--spec", quick, *options]
         code = main([*words, "--json"])
         rows = [json.loads(line) for line in (tmp_path / out / "table.jsonl").read_text("utf-8").splitlines()]

@@ -20,13 +20,13 @@ class Captioner(Config):
         model: a hub id, or a local folder with config, safetensors weights, tokenizer and picture processor.
         revision: branch, tag or commit on the hub; None is its main branch.
         prompt: how the caption begins, for models that continue a text.
-        tokens: the most that it writes.
+        longest: the most tokens that it writes.
     """
 
     model: str
     revision: str | None = None
     prompt: str = ""
-    tokens: Annotated[int, Field(ge=1, le=512)] = 40
+    longest: Annotated[int, Field(ge=1, le=512)] = 40
 
 
 def expect_captioner(captioner: Captioner) -> None:
@@ -58,7 +58,7 @@ def _told(captioner: Captioner, picture: np.ndarray) -> str:
     asked = {"text": captioner.prompt} if captioner.prompt else {}
     given = processor(images=picture, return_tensors="pt", **asked)
     with torch.no_grad():
-        written = network.generate(**given, max_new_tokens=captioner.tokens, do_sample=False)
+        written = network.generate(**given, max_new_tokens=captioner.longest, do_sample=False)
     return str(processor.batch_decode(written, skip_special_tokens=True)[0])
 
 

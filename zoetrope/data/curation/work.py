@@ -24,11 +24,14 @@ from zoetrope.files import write_text
 
 JOURNAL = "journal.jsonl"
 SPLIT = "curated"
-Progress = Callable[[str, int, int], None]
 
 
 def curate(
-    folder: Path, out: Path, spec: Curation, workers: int = 1, progress: Progress = lambda what, done, of: None
+    folder: Path,
+    out: Path,
+    spec: Curation,
+    workers: int = 1,
+    progress: Callable[[str, int, int], None] = lambda what, done, of: None,
 ) -> list[JudgedScene]:
     """Judge every video of a folder and write `out`: clips/, metadata.jsonl (a data folder), table.jsonl, index.html.
 

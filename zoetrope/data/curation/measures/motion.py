@@ -17,7 +17,7 @@ class Motion(SceneMeasure):
         least: a scene with less motion is static.
     """
 
-    least: float = 0.02
+    least: float = 0.015
 
     def of(self, pictures: np.ndarray, texts: Sequence[str]) -> float:
         """See `SceneMeasure`; 0 for one picture."""
