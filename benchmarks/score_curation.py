@@ -3,7 +3,7 @@
     python benchmarks/score_curation.py --out runs/score_curation
     python benchmarks/score_curation.py --clips my_clips --out runs/score_curation_real
 
-Without `--clips` the clips are of toybox, with the seed `--seed`: the thresholds of `zoetrope.data.curation` were
+Without `--clips` the clips are of toybox, with the seed `--seed`: the thresholds of `zoetrope.curation` were
 chosen on seed 1, so scores are of another. With it they are made of a folder of captioned clips, which have to be free
 of cuts and text themselves. Of four clips in turn one is as it was, one is joined from two or three, one is a still,
 and one has text over it.
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from zoetrope.data.curation import Curation, JudgedScene, curate
+from zoetrope.curation import Curation, JudgedScene, curate
 from zoetrope.data.folder import Folder, scan
 from zoetrope.data.toybox import Toybox
 from zoetrope.metrics.intervals import Proportion
@@ -183,7 +183,7 @@ def main() -> None:
     parser.add_argument("--clips", metavar="DIR", help="a folder of captioned clips without cuts and text; else toybox")
     parser.add_argument("--count", type=int, default=400, help="how many clips")
     parser.add_argument("--seed", type=int, default=2, help=f"of the clips; the thresholds were chosen on {TUNED}")
-    parser.add_argument("--spec", default="{}", help="fields of zoetrope.data.curation.Curation, as JSON")
+    parser.add_argument("--spec", default="{}", help="fields of zoetrope.curation.Curation, as JSON")
     parser.add_argument("--workers", type=int, default=1, help="how many processes")
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
     asked = parser.parse_args()

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from zoetrope.data.curation import Curation, JudgedScene, curate
-from zoetrope.data.curation.clips import ENCODED, FILE, PACKETS
-from zoetrope.data.curation.measures import SceneMeasure
+from zoetrope.curation import Curation, JudgedScene, curate
+from zoetrope.curation.clips import ENCODED, FILE, PACKETS
+from zoetrope.curation.measures import SceneMeasure
 from zoetrope.data.folder import Folder, scan
 from zoetrope.data.toybox import Toybox
 from zoetrope.shapes import VideoShape

@@ -11,10 +11,10 @@ from safetensors.torch import save_file
 from tests.commands.conftest import Done
 from tests.metrics.test_extractors import make_clip
 from zoetrope.__main__ import main
-from zoetrope.data.curation.captioners import Captioner, captions, expect_captioner, merged
-from zoetrope.data.curation.measures.aesthetics import Aesthetics
-from zoetrope.data.curation.measures.alignment import Alignment
-from zoetrope.data.curation.spec import asked_for
+from zoetrope.curation.captioners import Captioner, captions, expect_captioner, merged
+from zoetrope.curation.measures.aesthetics import Aesthetics
+from zoetrope.curation.measures.alignment import Alignment
+from zoetrope.curation.spec import asked_for
 from zoetrope.video import Video
 
 WORDS = ["a", "red", "blue", "circle", "square", "moves", "left", "right", "on", "white"]
@@ -115,7 +115,7 @@ def test_aesthetics_by_opposites_and_by_a_head(clip: Path, tmp_path: Path) -> No
     first, second = torch.randn(4, 8, generator=generator), torch.randn(1, 4, generator=generator)
     stored = {"layers.10.weight": second, "layers.2.weight": first, "layers.2.bias": torch.ones(4)}
     save_file(stored, head)
-    from zoetrope.data.curation.measures._clip import features_of_pictures
+    from zoetrope.curation.measures._clip import features_of_pictures
 
     features = features_of_pictures(str(clip), PICTURES[[0, 2, 4]])
     assert features.norm(dim=-1).tolist() == pytest.approx([1, 1, 1])

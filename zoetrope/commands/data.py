@@ -236,8 +236,8 @@ def curate(
     at_least("--workers", workers, 1)
     out = new_folder(out)
 
-    from zoetrope.data.curation import asked_for
-    from zoetrope.data.curation import curate as curated
+    from zoetrope.curation import asked_for
+    from zoetrope.curation import curate as curated
     from zoetrope.wording import counted, one_line
 
     talk = Talk(json, quiet)

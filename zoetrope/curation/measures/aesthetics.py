@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoetrope.data.curation.measures import SceneMeasure
-from zoetrope.data.curation.measures._clip import at_ends, expect_clip, features_of_pictures, features_of_texts
+from zoetrope.curation.measures import SceneMeasure
+from zoetrope.curation.measures._clip import at_ends, expect_clip, features_of_pictures, features_of_texts
 
 _SCALE = 100.0  # of cosines, with which CLIP was trained
 

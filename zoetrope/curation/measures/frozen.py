@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from zoetrope.data.curation.measures import SceneMeasure
+from zoetrope.curation.measures import SceneMeasure
 
 
 class FrozenShare(SceneMeasure):

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from zoetrope.data.curation.measures import SceneMeasure, opencv
+from zoetrope.curation.measures import SceneMeasure, opencv
 
 _SIDE = 96  # the flow is computed on pictures of this height, in pixels
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from zoetrope.data.curation.scenes import JudgedScene
+from zoetrope.curation.scenes import JudgedScene
 from zoetrope.wording import counted, one_line
 
 SHOWN = 2000  # scenes on the page; all are in the table beside it

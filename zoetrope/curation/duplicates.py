@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zoetrope.data.curation.measures import opencv
+from zoetrope.curation.measures import opencv
 
 
 def hashed(pictures: np.ndarray) -> list[int]:

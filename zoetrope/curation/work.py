@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from zoetrope.data.curation.captioners import expect_captioner
-from zoetrope.data.curation.clips import Written, write_clips
-from zoetrope.data.curation.duplicates import original
-from zoetrope.data.curation.measures import imported, opencv
-from zoetrope.data.curation.page import page
-from zoetrope.data.curation.scenes import JudgedScene, judged, unread
-from zoetrope.data.curation.spec import Curation
+from zoetrope.curation.captioners import expect_captioner
+from zoetrope.curation.clips import Written, write_clips
+from zoetrope.curation.duplicates import original
+from zoetrope.curation.measures import imported, opencv
+from zoetrope.curation.page import page
+from zoetrope.curation.scenes import JudgedScene, judged, unread
+from zoetrope.curation.spec import Curation
 from zoetrope.data.folder import Folder, scan
 from zoetrope.files import write_text
 

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from zoetrope.data.curation.measures import SceneMeasure
-from zoetrope.data.curation.measures._clip import at_ends, expect_clip, features_of_pictures, features_of_texts
+from zoetrope.curation.measures import SceneMeasure
+from zoetrope.curation.measures._clip import at_ends, expect_clip, features_of_pictures, features_of_texts
 
 
 class Alignment(SceneMeasure):

@@ -5,8 +5,8 @@ that for a file. `duplicates` finds scenes that repeat others, `clips` writes wh
 does it for a folder. It needs the packages of the extra `curate`.
 """
 
-from zoetrope.data.curation.scenes import JudgedScene
-from zoetrope.data.curation.spec import Curation, asked_for
-from zoetrope.data.curation.work import curate
+from zoetrope.curation.scenes import JudgedScene
+from zoetrope.curation.spec import Curation, asked_for
+from zoetrope.curation.work import curate
 
 __all__ = ["Curation", "JudgedScene", "asked_for", "curate"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from zoetrope.data.curation.scenes import JudgedScene
+from zoetrope.curation.scenes import JudgedScene
 from zoetrope.files import whole
 from zoetrope.video import open_writer, probe, stream
 from zoetrope.video.copying import copied_suffix, copy_stretch

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from zoetrope.data.curation.measures import SceneMeasure, imported, opencv
+from zoetrope.curation.measures import SceneMeasure, imported, opencv
 
 _SIDE = 384  # pictures are resized to this height: the detector misses letters of a few pixels
 _LARGEST = 0.5  # of the picture: a line of text covers less, and things in a row look like letters to the reader

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from zoetrope.data.curation.captioners import captions
-from zoetrope.data.curation.cuts import cuts
-from zoetrope.data.curation.duplicates import hashed
-from zoetrope.data.curation.measures import opencv
-from zoetrope.data.curation.spec import Curation
+from zoetrope.curation.captioners import captions
+from zoetrope.curation.cuts import cuts
+from zoetrope.curation.duplicates import hashed
+from zoetrope.curation.measures import opencv
+from zoetrope.curation.spec import Curation
 from zoetrope.video import Info, probe, stream
 
 _RATE = 2.0  # pictures a second that are judged
@@ -29,7 +29,7 @@ class JudgedScene(NamedTuple):
         start, seconds: where it begins in the file, and how long it is.
         whole: whether it is the whole file.
         measures: by the name of a measure.
-        hashes: of its first, middle and last picture, see `zoetrope.data.curation.duplicates`.
+        hashes: of its first, middle and last picture, see `zoetrope.curation.duplicates`.
         strip: these three side by side, as a JPEG in base64; "" where nothing was decoded.
         reason: why it is left out; None if it is kept.
     """

@@ -6,13 +6,13 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from zoetrope.config import Config, parse_json, unknown
-from zoetrope.data.curation.captioners import Captioner
-from zoetrope.data.curation.measures import SceneMeasure
-from zoetrope.data.curation.measures.black import Black
-from zoetrope.data.curation.measures.frozen import FrozenShare
-from zoetrope.data.curation.measures.motion import Motion
-from zoetrope.data.curation.measures.sharpness import Sharpness
-from zoetrope.data.curation.measures.text import TextCover
+from zoetrope.curation.captioners import Captioner
+from zoetrope.curation.measures import SceneMeasure
+from zoetrope.curation.measures.black import Black
+from zoetrope.curation.measures.frozen import FrozenShare
+from zoetrope.curation.measures.motion import Motion
+from zoetrope.curation.measures.sharpness import Sharpness
+from zoetrope.curation.measures.text import TextCover
 
 
 class Curation(Config):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from zoetrope.data.curation.measures import SceneMeasure
+from zoetrope.curation.measures import SceneMeasure
 
 
 class Black(SceneMeasure):

@@ -12,7 +12,7 @@ from zoetrope.config import Kind
 class SceneMeasure(Kind):
     """A number that tells how good a scene is for training."""
 
-    folder: ClassVar[str] = "zoetrope.data.curation.measures"
+    folder: ClassVar[str] = "zoetrope.curation.measures"
     higher_is_better: ClassVar[bool] = True
     reads_captions: ClassVar[bool] = False
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zoetrope.data.curation.measures import imported
-from zoetrope.data.curation.spec import Curation
+from zoetrope.curation.measures import imported
+from zoetrope.curation.spec import Curation
 from zoetrope.video import Info, stream
 
 _SIDE = 96
