@@ -12,7 +12,7 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.attention import TextAttention
 from zoetrope.layers.convolution import Merge, TemporalConv, Upsample
-from zoetrope.layers.elementwise import MappedGELU, Modulated, SiLU, Sum, SumOfProduct
+from zoetrope.layers.elementwise import Modulated, SiLU, Sum, SumOfProduct
 from zoetrope.layers.fused import FAST, fused
 from zoetrope.layers.linear import Linear
 from zoetrope.layers.patches import Enter, Leave
@@ -50,7 +50,6 @@ def runs(side: int, patch: int, channels: int = 3) -> Tensor:
 # For each layer of the textbook: one of it, and calls with fresh arguments, as a fast form may write into them.
 CALLS: dict[type[nn.Module], tuple[Callable[[], Any], list[Callable[[Any], Tensor]]]] = {
     SiLU: (SiLU, [lambda f: f(randn(*H))]),
-    MappedGELU: (MappedGELU, [lambda f: f(MAP, randn(*H))]),
     Sum: (Sum, [lambda f: f(randn(*H), randn(*H, seed=1)), lambda f: f(randn(*H), randn(*H, seed=1).bfloat16())]),
     SumOfProduct: (SumOfProduct, [lambda f: f(randn(*H), randn(1, 3, 1, 1, 1, seed=1), randn(*H, seed=2))]),
     Modulated: (Modulated, [lambda f, n=n: f(NORM, randn(*H), randn(1, n, 128, seed=1)) for n in (1, 3)]),

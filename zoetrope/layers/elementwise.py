@@ -23,7 +23,7 @@ class MappedGELU(nn.Module):
     def forward(self, out: nn.Module, h: Tensor) -> Tensor:
         if type(out) is Linear and out.bias is not None and h.requires_grad:
             return gelu_linear(h, out.weight, out.bias)
-        mapped: Tensor = out(nn.functional.gelu(h))
+        mapped: Tensor = out(nn.functional.gelu(h) if h.requires_grad else torch.ops.aten.gelu_(h))
         return mapped
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from zoetrope.layers.attention import TextAttention
 from zoetrope.layers.convolution import PaddedPart, TemporalConv, Upsample, convolved, shuffle
-from zoetrope.layers.elementwise import MappedGELU, Modulated, SiLU, Sum, SumOfProduct
+from zoetrope.layers.elementwise import Modulated, SiLU, Sum, SumOfProduct
 from zoetrope.layers.linear import is_convolved, linear
 from zoetrope.layers.patches import Enter, Leave, blocks
 
@@ -24,14 +24,6 @@ class SiLUInPlace(SiLU):
 
     def forward(self, h: Tensor) -> Tensor:
         return nn.functional.silu(h, inplace=True)
-
-
-class MappedGELUInPlace(MappedGELU):
-    """In the memory of h."""
-
-    def forward(self, out: nn.Module, h: Tensor) -> Tensor:
-        mapped: Tensor = out(torch.ops.aten.gelu_(h))
-        return mapped
 
 
 class SumInPlace(Sum):

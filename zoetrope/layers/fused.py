@@ -7,12 +7,11 @@ from torch import nn
 
 from zoetrope.layers.attention import TextAttention
 from zoetrope.layers.convolution import TemporalConv, Upsample
-from zoetrope.layers.elementwise import MappedGELU, Modulated, SiLU, Sum, SumOfProduct
+from zoetrope.layers.elementwise import Modulated, SiLU, Sum, SumOfProduct
 from zoetrope.layers.fast import (
     AbsorbedTextAttention,
     EnterByRuns,
     LeaveByRuns,
-    MappedGELUInPlace,
     MappedUpsample,
     ModulatedNorm,
     SiLUInPlace,
@@ -24,7 +23,6 @@ from zoetrope.layers.patches import Enter, Leave
 
 FAST: dict[type[nn.Module], type[nn.Module]] = {
     SiLU: SiLUInPlace,
-    MappedGELU: MappedGELUInPlace,
     Sum: SumInPlace,
     SumOfProduct: SumOfProductInPlace,
     Modulated: ModulatedNorm,
