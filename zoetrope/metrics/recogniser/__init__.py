@@ -95,7 +95,7 @@ def recognise_pair(frames: NDArray[Any], fps: float) -> tuple[Recognised, Recogn
 def follow(frames: NDArray[Any], fps: float, shape: str = "") -> tuple[ObjectPath, Array]:
     """The path of a clip's one object, and how far a flat `shape` is turned in each frame that shows it.
 
-    The turn is in [0, 1), a share of the angle after which the shape is the same again; 0 for round shapes and for none.
+    The turn is in [0, 1), a share of the angle after which the shape is the same again; 0 for round shapes and none.
     A clip without an object has an empty path. Raises ValueError as `recognise` does, and for an unknown shape.
     """
     if shape and shape not in FLAT_SHAPES:
@@ -135,7 +135,7 @@ def _unit(height: int, width: int) -> float:
 
 
 class _Located(NamedTuple):
-    """A blob through a clip (F, H, W): its coverage, and in which frames (F,) an object is seen; the path is of these."""
+    """A blob through a clip (F, H, W): its coverage, in which frames (F,) an object is seen, and its path in these."""
 
     colour: Paint
     share: Array
