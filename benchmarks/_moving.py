@@ -135,11 +135,17 @@ def mean_told(told: Mapping[str, Any] | None, digits: int = 4) -> str:
     """ "0.0123 (0.0101 to 0.0145)" of a mean or a ratio."""
     if told is None or told["value"] is None:
         return "-"
-    value = told["value"]
-    low, high = (
-        (told.get("low"), told.get("high"))
-        if "low" in told
-        else (value - (told["half"] or 0), value + (told["half"] or 0))
-    )
+    value, half = told["value"], told.get("half")
+    low, high = told.get("low"), told.get("high")
+    if half is not None:
+        low, high = value - half, value + half
     interval = "" if low is None or low == high else f" ({low:.{digits}g} to {high:.{digits}g})"
     return f"{value:.{digits}g}{interval}"
+
+
+def above(value: Mapping[str, Any], sign: int) -> str:
+    """Whether a difference's whole interval lies on this side of 0."""
+    if value["half"] is None:
+        return "not decided"
+    middle = sign * value["value"]
+    return "yes" if middle > value["half"] else "no" if middle < -value["half"] else "not decided"

@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 import torch
 from _making import key, videos_of
-from _moving import MEASURES, WAY, against, arguments_of, mean_told, movement, opened, shuffled, within
+from _moving import MEASURES, WAY, above, against, arguments_of, mean_told, movement, opened, shuffled, within
 from _scores import lines, reached, share_told, weights_of, write_scores, write_whole
 from score_image import OTHER, Asked, Judged, others, summary, unseen
 from score_known import CEILING, SCENES, decibels, mean, tensor_of
@@ -143,8 +143,7 @@ def moved(videos: Sequence[Sequence[Video]]) -> list[list[dict[str, Any]]]:
 
 def interpolation(model: OpenModel, cascade: Cascade, options: argparse.Namespace) -> dict[str, Any]:
     """How near the frames between the known ones are to those of true clips: the model's, and a cross-fade's."""
-    prompts = unseen(options.clips)
-    own = model.spec.videos[0].shape
+    prompts, own = unseen(options.clips), model.spec.videos[0].shape
     stage = on_grid(model.spec, fps=own.fps * SKIP).videos[0]
     shape = stage.shape.with_(frames=(own.frames - 1) * SKIP + 1)
     extractor = None if options.features is None else MobileNetV2(weights=str(options.features)).open(cascade.device)
@@ -239,8 +238,9 @@ def table(scores: dict[str, Any]) -> str:
         rows = [(name, mean_told(value)) for name, value in told.items()]
         better = {what: 1 if what == "PSNR" else -1 for what in ("PSNR", "features")}
         for what, sign in better.items():
-            if (value := told.get(f"model - cross-fade, {what}")) is not None:
-                rows.append((f"better than a cross-fade, {what}", _above(value, sign)))
+            for which in (what, f"{what}, moving"):
+                if (value := told.get(f"model - cross-fade, {which}")) is not None:
+                    rows.append((f"better than a cross-fade, {which}", above(value, sign)))
         parts.append(lines(("interpolation, 16 to 76", "mean"), rows))
     return "\n\n".join(parts)
 
@@ -278,14 +278,6 @@ def _motion(motion: dict[str, Any]) -> list[str]:
                 aims.append((row, f"{name} within {100 * NEAR:.0f} % of true clips'", *near))
     heads = ("videos", "measure", "measured", "mean", "ratio to true clips", "at equal motions")
     return [lines(heads, rows), lines(("videos", "aim", "reached", "at equal motions"), aims)]
-
-
-def _above(value: dict[str, Any], sign: int) -> str:
-    """Whether a difference's whole interval lies on this side of 0."""
-    if value["half"] is None:
-        return "not decided"
-    middle = sign * value["value"]
-    return "yes" if middle > value["half"] else "no" if middle < -value["half"] else "not decided"
 
 
 if __name__ == "__main__":
