@@ -11,6 +11,8 @@ import torch
 
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.data.toybox.prompts import SEED
+from zoetrope.data.toybox.render import render
+from zoetrope.data.toybox.scene import Script, scene
 from zoetrope.metrics.intervals import Mean
 from zoetrope.metrics.recogniser import follow, recognise
 from zoetrope.metrics.recogniser.course import unexplained
@@ -18,10 +20,14 @@ from zoetrope.metrics.steadiness import flicker_alone, shake, together
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.precision import compute_dtype
+from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
 
 MEASURES = ("path error", "shake", "flicker")
 WAY = "way"
+TRUE, SHUFFLED, CHANCE = "true clips", "true clips, shuffled", "another's clip"
+SCENES = 9_500_000  # the true clips are numbered from here
+Clips = list[list[Video]]
 
 
 def arguments_of(description: str | None) -> argparse.ArgumentParser:
@@ -62,6 +68,17 @@ def movement(video: Video) -> dict[str, Any]:
         WAY: float(np.hypot(np.diff(path.x), np.diff(path.y)).sum()) if followed else None,
         "motion": recognise(video.frames, video.fps).motion,
     }
+
+
+def true_clips(scripts: Sequence[Script], noises: int, shape: VideoShape) -> Clips:
+    """`noises` true clips of each script, no two of one scene."""
+    return [[true_clip(one, noises * n + k, shape) for k in range(noises)] for n, one in enumerate(scripts)]
+
+
+def true_clip(script: Script, number: int, shape: VideoShape) -> Video:
+    """A true clip of a script; `number` says which."""
+    frames = render(scene(script, SCENES + number), shape)
+    return Video((frames * 255).round().astype(np.uint8), shape.fps)
 
 
 def shuffled(video: Video, number: int) -> Video:

@@ -34,17 +34,27 @@ from typing import Any
 import numpy as np
 from _judging import summary, verdicts
 from _making import key, videos_of
-from _moving import above, arguments_of, cascade_of, mean_told, opened, shuffled
+from _moving import (
+    CHANCE,
+    SHUFFLED,
+    TRUE,
+    Clips,
+    above,
+    arguments_of,
+    cascade_of,
+    mean_told,
+    opened,
+    shuffled,
+    true_clips,
+)
 from _scores import lines, reached, share_told, write_scores, write_whole
-from score_image import OTHER, others
-from score_known import SCENES, mean
+from score_image import others
+from score_known import mean
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.cascade.windows import Windows
 from zoetrope.data.toybox.prompts import Prompt, combinations
-from zoetrope.data.toybox.render import render
-from zoetrope.data.toybox.scene import scene
 from zoetrope.metrics.recogniser import follow, recognise
 from zoetrope.metrics.recogniser.silhouette import PERIODS
 from zoetrope.metrics.seams import seam_energy
@@ -52,16 +62,15 @@ from zoetrope.metrics.steadiness import evenness, repetition, together
 from zoetrope.models.opening import OpenModel
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video, contact_sheet, save_image
+from zoetrope.video.resample import degrade
 
 PARTS = ("captions", "seams", "regularity")
-TRUE, SHUFFLED, CHANCE = "true clips", "true clips, shuffled", OTHER.replace("picture", "clip")
 MULTI, PLAIN, WHOLE = "MultiDiffusion", "plain windows", "no windows"
 AIM = 0.80  # of motions
 MOST = 128  # frames of a video that are kept
 SECONDS, RATE = 5.0, 16.0  # in which regularity is measured, and how often a second
 SEEN = 0.6  # the least share of frames that show the object
 FLAT = 1e-6  # mean squared change of a frame below which a video stands still
-Clips = list[list[Video]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -103,22 +112,11 @@ def captions(model: OpenModel, options: argparse.Namespace) -> dict[str, Any]:
     prompts = combinations(options.prompts)
     videos = made(model, prompts, options, "combinations")
     last = model.spec.stage(list(videos)[-1])
-    true = true_clips(prompts, options.noises, last.shape)
+    true = true_clips([one.script for one in prompts], options.noises, last.shape)
     some = [one for row in zip(true[:8], videos[last.name][:8], strict=True) for one in (row[0][0], *row[1][:2])]
     save_image(options.out / "videos.png", contact_sheet(some, 1, picks=10))
     rows = {**videos, TRUE: true} | ({CHANCE: others(true)} if len(prompts) > 1 else {})
     return {row: summary(verdicts("combinations", prompts, clips)) for row, clips in rows.items()}
-
-
-def true_clips(prompts: Sequence[Prompt], noises: int, shape: VideoShape) -> Clips:
-    """`noises` true clips of each prompt, no two of one scene."""
-    return [[true_clip(one, noises * n + k, shape) for k in range(noises)] for n, one in enumerate(prompts)]
-
-
-def true_clip(prompt: Prompt, number: int, shape: VideoShape) -> Video:
-    """A true clip of a prompt; `number` says which."""
-    frames = render(scene(prompt.script, SCENES + number), shape)
-    return Video((frames * 255).round().astype(np.uint8), shape.fps)
 
 
 def windowed(model: OpenModel) -> StageSpec | None:
@@ -138,7 +136,7 @@ def seams(model: OpenModel, stage: StageSpec, options: argparse.Namespace) -> di
         field = (f"{stage.name}.sampling.windows", None if windows is None else windows.to_json())
         other = model._replace(spec=tuned(model.spec, Tuning(fields=[field])))
         videos[way] = made(other, prompts, asked, "combinations")[stage.name]
-    videos[TRUE] = true_clips(prompts, options.noises, stage.shape)
+    videos[TRUE] = true_clips([one.script for one in prompts], options.noises, stage.shape)
     values: dict[str, list[tuple[float, int]]] = defaultdict(list)
     for number in range(len(prompts)):
         for noise in range(options.noises):
@@ -180,11 +178,12 @@ def regularity(model: OpenModel, options: argparse.Namespace) -> dict[str, Any]:
     prompts, first = repeating(options.repeating), model.spec.videos[0]
     one = argparse.Namespace(**{**vars(options), "until": first.name})
     clips: dict[str, Clips] = {first.name: made(model, prompts, one, "repeating")[first.name]}
-    other, _ = opened(options.other, options.steps if options.other == options.model else None)
+    other, _ = opened(options.other, None)
     asked = argparse.Namespace(**{**vars(options), "until": other.spec.stage(options.other_until).name})
     beside = f"{'+'.join(options.other)}, {asked.until}"
-    clips[beside] = made(other, prompts, asked, "repeating-other")[asked.until]
-    clips[TRUE] = true_clips(prompts, options.noises, first.shape)
+    videos = made(other, prompts, asked, "repeating")[asked.until]
+    clips[beside] = [[reduced(one, first.shape) for one in several] for several in videos]
+    clips[TRUE] = true_clips([one.script for one in prompts], options.noises, first.shape)
     clips[SHUFFLED] = [[shuffled(one, number) for one in several] for number, several in enumerate(clips[TRUE])]
     some = [clips[row][number][0] for number in range(min(4, len(prompts))) for row in (TRUE, first.name)]
     save_image(options.out / "repeating.png", contact_sheet(some, 1, picks=10))
@@ -202,6 +201,12 @@ def regularity(model: OpenModel, options: argparse.Namespace) -> dict[str, Any]:
             for kind in (f"{motion}: ", ""):
                 values[f"{kind}{first.name} - {beside}"].append((pair[0] - pair[1], number))
     return {name: mean(numbers) for name, numbers in sorted(values.items())}
+
+
+def reduced(video: Video, shape: VideoShape) -> Video:
+    """The video with frames as small as those of `shape`, so that the recogniser sees both equally well."""
+    size = VideoShape(frames=len(video.frames), height=shape.height, width=shape.width, fps=video.fps)
+    return Video.from_tensor(degrade(video.to_tensor()[None], size)[0], video.fps)
 
 
 def regular(video: Video, prompt: Prompt) -> float:
@@ -234,15 +239,10 @@ def table(scores: Mapping[str, Any]) -> str:
 
 
 def _captions(told: Mapping[str, Any]) -> list[str]:
-    aspects = ("colour", "shape", "motion", "all")
-    rows = [
-        (
-            row,
-            f"{one['prompts']} x {one['videos'] // one['prompts']}",
-            *(share_told(one["aspects"][a]) for a in aspects),
-        )
-        for row, one in told.items()
-    ]
+    aspects, rows = ("colour", "shape", "motion", "all"), []
+    for row, one in told.items():
+        shares = (share_told(one["aspects"][aspect]) for aspect in aspects)
+        rows.append((row, f"{one['prompts']} x {one['videos'] // one['prompts']}", *shares))
     shares = {row: one["aspects"]["motion"] for row, one in told.items() if row not in (TRUE, CHANCE)}
     aims = [(row, f"motion {100 * AIM:.0f} %", share_told(share), reached(share, AIM)) for row, share in shares.items()]
     motions = next(iter(told.values()))["classes"]["motion"]

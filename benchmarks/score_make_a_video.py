@@ -37,10 +37,26 @@ from typing import Any
 import numpy as np
 import torch
 from _making import key, videos_of
-from _moving import MEASURES, WAY, above, against, arguments_of, mean_told, movement, opened, shuffled, within
+from _moving import (
+    CHANCE,
+    MEASURES,
+    SHUFFLED,
+    TRUE,
+    WAY,
+    above,
+    against,
+    arguments_of,
+    mean_told,
+    movement,
+    opened,
+    shuffled,
+    true_clip,
+    true_clips,
+    within,
+)
 from _scores import lines, reached, share_told, weights_of, write_scores, write_whole
-from score_image import OTHER, Asked, Judged, others, summary, unseen
-from score_known import CEILING, SCENES, decibels, mean, tensor_of
+from score_image import Asked, Judged, others, summary, unseen
+from score_known import CEILING, decibels, mean, tensor_of
 
 from zoetrope.cascade.grid import on_grid
 from zoetrope.cascade.long.blocks import Rollout
@@ -49,8 +65,6 @@ from zoetrope.cascade.long.journal import Journal
 from zoetrope.cascade.sample import Draw
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
-from zoetrope.data.toybox.render import render
-from zoetrope.data.toybox.scene import scene
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.picture import NAME as PICTURE
 from zoetrope.layers.fused import fused
@@ -63,15 +77,12 @@ from zoetrope.models.opening import OpenModel
 from zoetrope.models.texts import encoded
 from zoetrope.networks import Network
 from zoetrope.schemes.interpolation import Interpolation
-from zoetrope.shapes import VideoShape
 from zoetrope.video import Video, contact_sheet, save_image
 
 PARTS = ("content", "motion", "interpolation")
-TRUE, SHUFFLED, CHANCE = "true clips", "true clips, shuffled", OTHER.replace("picture", "clip")
 AIM, NEAR = {"colour": 0.90, "shape": 0.90}, 0.25
 SKIP = 5  # Make-A-Video's: 16 frames become 76
 ASPECTS = ("colour", "shape", "background", "colour and shape")
-Clips = list[list[Video]]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -100,7 +111,7 @@ def generated(model: OpenModel, cascade: Cascade, options: argparse.Namespace) -
     names = {stage.name: f"video-{key(model, cascade, stage.name)}" for stage in stages}
     videos = videos_of(cascade, [one.text for one in prompts], options, names)
     content, motion = {stage: judged(prompts, made) for stage, made in videos.items()}, dict[str, Any]()
-    true = {stage.name: true_clips(prompts, options.noises, stage.shape) for stage in stages}
+    true = {stage.name: true_clips([one.script for one in prompts], options.noises, stage.shape) for stage in stages}
     last = stages[-1].name
     content |= {TRUE: judged(prompts, true[last]), CHANCE: judged(prompts, others(true[last]))}
     if "motion" in options.parts:
@@ -112,17 +123,6 @@ def generated(model: OpenModel, cascade: Cascade, options: argparse.Namespace) -
     some = [one for row in zip(true[last][:8], videos[last][:8], strict=True) for one in (row[0][0], *row[1][:2])]
     save_image(options.out / "videos.png", contact_sheet(some, 1, picks=8))
     return {name: told for name, told in (("content", content), ("motion", motion)) if name in options.parts}
-
-
-def true_clips(prompts: Sequence[Asked], noises: int, shape: VideoShape) -> Clips:
-    """`noises` true clips of each prompt, no two of one scene."""
-    return [[true_clip(one, noises * n + k, shape) for k in range(noises)] for n, one in enumerate(prompts)]
-
-
-def true_clip(one: Asked, number: int, shape: VideoShape) -> Video:
-    """A true clip of a prompt; `number` says which."""
-    frames = render(scene(one.script, SCENES + number), shape)
-    return Video((frames * 255).round().astype(np.uint8), shape.fps)
 
 
 def judged(prompts: Sequence[Asked], videos: Sequence[Sequence[Video]]) -> dict[str, Any]:
@@ -149,12 +149,13 @@ def interpolation(model: OpenModel, cascade: Cascade, options: argparse.Namespac
     extractor = None if options.features is None else MobileNetV2(weights=str(options.features)).open(cascade.device)
     settings = json.dumps([stage.to_json(), str(cascade.device), str(cascade.dtype), weights_of(model, stage)])
     name = hashlib.sha256(settings.encode()).hexdigest()[:12]
-    network = fused(model.network(stage).eval()).to(cascade.device)
+    network = fused(model.network(stage).eval().to(cascade.device), channels_last=True)
+    cache = None if model.spec.text is None else EmbeddingCache(model.spec.text, None, cascade.device)
     values: dict[str, list[tuple[float, int]]] = defaultdict(list)
     sheet: list[Video] = []
     for number, one in enumerate(prompts):
-        clip = true_clip(one, number, shape)
-        given = asked(model, cascade, stage, one, clip)
+        clip = true_clip(one.script, number, shape)
+        given = asked(cascade, cache, stage, one, clip)
         faded = Video(fade(clip.frames, SKIP), clip.fps)
         plain = apart(faded, clip, extractor)
         still = one.script.motion == "still"
@@ -178,11 +179,10 @@ def interpolation(model: OpenModel, cascade: Cascade, options: argparse.Namespac
     return {own: mean(numbers) for own, numbers in sorted(values.items())}
 
 
-def asked(model: OpenModel, cascade: Cascade, stage: StageSpec, one: Asked, clip: Video) -> Conditioning:
+def asked(cascade: Cascade, cache: EmbeddingCache | None, stage: StageSpec, one: Asked, clip: Video) -> Conditioning:
     """What the stage is told of a clip: the embedding of its first frame and no text; where it reads none, the text."""
     seen = any(each.name == PICTURE for each in stage.inputs)
-    cache = None if model.spec.text is None else EmbeddingCache(model.spec.text, None)
-    text, _ = encoded(model.spec, cache, [None if seen else one.text], None, cascade.device)
+    text, _ = encoded(cascade.spec, cache, [None if seen else one.text], None, cascade.device)
     picture = {PICTURE: Video(clip.frames[:1], clip.fps)} if seen else {}
     return text | conditioning_of(stage, picture, 1).to(cascade.device, torch.float32)
 
