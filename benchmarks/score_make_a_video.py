@@ -15,7 +15,8 @@ prompt tells it, the background. "motion": how smoothly things move, as ratios t
 
 True clips of other prompts say what is right by chance, true clips with their frames in another order what no motion
 at all amounts to. "interpolation": the 16 frames of a true clip, 3 a second, become 76, 15 a second, by scheme
-`interpolation`, without text and with the picture embedding of the first one; the 60 new ones are compared with those
+`interpolation`, without text and with the picture embedding of the first one (clips of the same unseen combinations, or
+with --clips-of seen of others); the 60 new ones are compared with those
 of the clip beside a cross-fade, by PSNR (up to 50 dB) and with --features by MobileNetV2's features.
 
 Intervals hold 95 % and are clustered by prompt; that of "further combinations" is by combination. An aim counts as
@@ -55,7 +56,7 @@ from _moving import (
     within,
 )
 from _scores import lines, reached, share_told, weights_of, write_scores, write_whole
-from score_image import Asked, Judged, others, summary, unseen
+from score_image import SETS, Asked, Judged, others, summary, unseen
 from score_known import CEILING, decibels, mean, tensor_of
 
 from zoetrope.cascade.grid import on_grid
@@ -64,6 +65,7 @@ from zoetrope.cascade.long.frames import Frames
 from zoetrope.cascade.long.journal import Journal
 from zoetrope.cascade.sample import Draw
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.conditioning import Conditioning
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs.picture import NAME as PICTURE
@@ -90,6 +92,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = arguments_of(__doc__)
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS))
     parser.add_argument("--clips", type=int, default=32, help="true clips that are interpolated")
+    parser.add_argument("--clips-of", choices=("unseen", "seen"), default="unseen", help="what these show")
+    parser.add_argument("--clips-guidance", type=float, help="guidance weight of the stage that interpolates")
     parser.add_argument("--features", type=Path, metavar="FILE", help="weights of MobileNetV2, for a feature distance")
     options = parser.parse_args(arguments)
     model, cascade = opened(options.model, options.steps)
@@ -143,11 +147,15 @@ def moved(videos: Sequence[Sequence[Video]]) -> list[list[dict[str, Any]]]:
 
 def interpolation(model: OpenModel, cascade: Cascade, options: argparse.Namespace) -> dict[str, Any]:
     """How near the frames between the known ones are to those of true clips: the model's, and a cross-fade's."""
-    prompts, own = unseen(options.clips), model.spec.videos[0].shape
-    stage = on_grid(model.spec, fps=own.fps * SKIP).videos[0]
+    prompts, own = SETS[options.clips_of](options.clips), model.spec.videos[0].shape
+    weight, first = options.clips_guidance, model.spec.videos[0].name
+    fields = [] if weight is None else [(f"{first}.sampling.guidance.weight", weight)]
+    stage = on_grid(tuned(model.spec, Tuning(fields=fields)), fps=own.fps * SKIP).videos[0]
     shape = stage.shape.with_(frames=(own.frames - 1) * SKIP + 1)
     extractor = None if options.features is None else MobileNetV2(weights=str(options.features)).open(cascade.device)
-    settings = json.dumps([stage.to_json(), str(cascade.device), str(cascade.dtype), weights_of(model, stage)])
+    settings = json.dumps(
+        [options.clips_of, stage.to_json(), str(cascade.device), str(cascade.dtype), weights_of(model, stage)]
+    )
     name = hashlib.sha256(settings.encode()).hexdigest()[:12]
     network = fused(model.network(stage).eval().to(cascade.device), channels_last=True)
     cache = None if model.spec.text is None else EmbeddingCache(model.spec.text, None, cascade.device)
