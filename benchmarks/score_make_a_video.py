@@ -14,10 +14,12 @@ prompt tells it, the background. "motion": how smoothly things move, as ratios t
 - way: how far a thing moves in all: a video that stands still has no flicker.
 
 True clips of other prompts say what is right by chance, true clips with their frames in another order what no motion
-at all amounts to. "interpolation": the 16 frames of a true clip, 3 a second, become 76, 15 a second, by scheme
-`interpolation`, without text and with the picture embedding of the first one (clips of the same unseen combinations, or
-with --clips-of seen of others); the 60 new ones are compared with those
-of the clip beside a cross-fade, by PSNR (up to 50 dB) and with --features by MobileNetV2's features.
+at all amounts to.
+
+"interpolation": the 16 frames of a true clip, 3 a second, become 76, 15 a second, by scheme `interpolation`, without
+text and with the picture embedding of the first one. The 60 new ones are compared with those of the clip beside a
+cross-fade, by PSNR (up to 50 dB) and with --features by MobileNetV2's features. The clips show the same unseen
+combinations, or with --clips-of seen what training shows; --clips-guidance sets another weight of guidance.
 
 Intervals hold 95 % and are clustered by prompt; that of "further combinations" is by combination. An aim counts as
 reached if all of the interval reaches it.
