@@ -146,9 +146,10 @@ class _Located(NamedTuple):
 
     def looks(self) -> tuple[Array, Mask, Mask, silhouette.BlobTrack]:
         """Coverage, core, margin and track of the frames that show it."""
-        there = self.there
-        cut = silhouette.BlobTrack(*(value[there] for value in self.track))
-        return self.share[there], self.near.core[there], self.near.margin[there], cut
+        there, seen = self.there, self.track
+        x, y, radius, filled = (one[there] for one in (seen.x, seen.y, seen.radius, seen.filled))
+        track = silhouette.BlobTrack(x, y, radius, filled, seen.cut[there])
+        return self.share[there], self.near.core[there], self.near.margin[there], track
 
 
 def _locate(video: Array, behind: Backdrop, blob: Blob, fps: float) -> _Located:
