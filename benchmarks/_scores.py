@@ -1,7 +1,14 @@
-"""Scores of a model as tables: shares with intervals, of sets of prompts, of classes and of words."""
+"""Scores of a model as tables: shares with intervals, of sets of prompts, of classes and of words; and as a file."""
 
+import hashlib
+import json
+import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.models.opening import OpenModel
 
 AIMS = {
     "combinations": {"colour": 0.95, "shape": 0.90, "motion": 0.85},
@@ -66,8 +73,12 @@ def _aims(scores: Scores) -> Iterator[tuple[str, ...]]:
             for stage, told in stages.items():
                 if (share := told["aspects"].get(aspect)) is None:
                     continue
-                reached = "yes" if share["low"] >= aim else "no" if share["high"] < aim else "not decided"
-                yield TOLD[name], stage, f"{aspect} {100 * aim:.0f} %", _share(share), reached
+                yield TOLD[name], stage, f"{aspect} {100 * aim:.0f} %", _share(share), reached(share, aim)
+
+
+def reached(share: Mapping[str, Any], aim: float) -> str:
+    """Whether an aim is reached: "yes" if the whole interval reaches it, "no" if none of it does."""
+    return "yes" if share["low"] >= aim else "no" if share["high"] < aim else "not decided"
 
 
 def _each(stages: Mapping[str, Mapping[str, Any]], kind: str) -> Iterator[tuple[str, ...]]:
@@ -91,3 +102,30 @@ def _share(share: Mapping[str, Any] | None, videos: int | None = None) -> str:
 def _table(heads: tuple[str, ...], rows: Any) -> str:
     lines = [heads, ("---",) * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def weights_of(model: OpenModel, stage: StageSpec) -> str:
+    """The SHA-256 of a stage's weights."""
+    return hashlib.sha256(model.weights[stage.name].read_bytes()).hexdigest()
+
+
+def write_scores(folder: Path, model: OpenModel, dtype: Any, sets: Scores) -> Scores:
+    """Write scores.json with the scores of some sets, and return all: those there of the same weights stay in it."""
+    path = folder / "scores.json"
+    told: dict[str, Any] = {
+        "model": model.spec.name,
+        "weights": {stage.name: weights_of(model, stage) for stage in model.spec.stages},
+        "dtype": str(dtype).removeprefix("torch."),
+    }
+    there = json.loads(path.read_text()) if path.exists() else {}
+    known = there["sets"] if all(there.get(name) == value for name, value in told.items()) else {}
+    every = known | {name: {**known.get(name, {}), **stages} for name, stages in sets.items()}
+    write_whole(path, json.dumps({**told, "sets": every}, indent=1) + "\n")
+    return every
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)

@@ -28,12 +28,11 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from _judging import summary, verdicts
-from _scores import table
+from _scores import table, weights_of, write_scores, write_whole
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.start import Start
@@ -75,31 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(table({name: scores[name]}), flush=True)
         last = videos[stages[-1].name]
         save_image(options.out / f"{name}.png", contact_sheet([one[0] for one in last[:12]], 1))
-    told = {
-        "model": model.spec.name,
-        "weights": {stage.name: _weights(model, stage) for stage in model.spec.stages},
-        "dtype": str(cascade.dtype).removeprefix("torch."),
-    }
-    there = _there(options.out / "scores.json", told)
-    told["sets"] = there | {name: there.get(name, {}) | stages for name, stages in scores.items()}
-    _write(options.out / "scores.json", json.dumps(told, indent=1) + "\n")
-    _write(options.out / "table.md", table(told["sets"]) + "\n")
-
-
-def _there(path: Path, told: dict[str, Any]) -> dict[str, Any]:
-    """The sets of a file of scores, if they are of the same weights."""
-    there = json.loads(path.read_text()) if path.exists() else {}
-    return there["sets"] if all(there.get(name) == value for name, value in told.items()) else {}
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)
-
-
-def _weights(model: OpenModel, stage: StageSpec) -> str:
-    return hashlib.sha256(model.weights[stage.name].read_bytes()).hexdigest()
+    every = write_scores(options.out, model, cascade.dtype, scores)
+    write_whole(options.out / "table.md", table(every) + "\n")
 
 
 def _key(model: OpenModel, cascade: Cascade, until: str | None) -> str:
@@ -108,7 +84,7 @@ def _key(model: OpenModel, cascade: Cascade, until: str | None) -> str:
     settings = [model.spec.text.to_json(), *(stage.to_json() for stage in stages)]
     told = hashlib.sha256(json.dumps([settings, str(cascade.device), str(cascade.dtype)]).encode())
     for stage in stages:
-        told.update(bytes.fromhex(_weights(model, stage)))
+        told.update(bytes.fromhex(weights_of(model, stage)))
     return told.hexdigest()[:12]
 
 

@@ -33,7 +33,7 @@ from zoetrope.text import TextEncoder
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Phase, Recipe
 from zoetrope.training.state import read_metrics
-from zoetrope.training.trained import run_recipe
+from zoetrope.training.trained import initial_weights, run_recipe
 
 CPU = torch.device("cpu")
 DEVICE = torch.device("cuda") if torch.cuda.is_available() else CPU
@@ -45,11 +45,15 @@ Table = Sequence[Sequence[float]]
 
 
 class Arm(NamedTuple):
-    """A training: the stage of a recipe. One that several studies have in common has a name for all of them."""
+    """A training: the stage of a recipe. One that several studies have in common has a name for all of them.
+
+    `init` names a model whose weights it begins with.
+    """
 
     recipe: Recipe
     stage: str = "base"
     common: str | None = None
+    init: str | None = None
 
     def phases(self, scale: float) -> list[Phase]:
         """Its phases, of this share of their examples."""
@@ -64,8 +68,17 @@ class Arm(NamedTuple):
         """Train it, or go on with it, with this seed, for this share of its examples."""
         phases = [phase.to_json() for phase in self.phases(scale)]
         recipe = self.recipe.override(f"{self.stage}.training.phases", phases)
-        for _ in Run(recipe.override(f"{self.stage}.training.seed", seed), self.stage, folder, DEVICE).train():
+        recipe = recipe.override(f"{self.stage}.training.seed", seed)
+        for _ in Run(recipe, self.stage, folder, DEVICE, self._weights(recipe)).train():
             pass
+
+    def _weights(self, recipe: Recipe) -> Path | None:
+        """The file of the weights that it begins with. Raises ValueError unless they fit."""
+        if self.init is None:
+            return None
+        weights = initial_weights(self.init, self.stage)
+        weights.check(recipe, self.stage)
+        return weights.file
 
 
 def shortened(phase: Phase, scale: float) -> Phase:

@@ -235,15 +235,15 @@ def test_originals_are_packed_in_eight_bits(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    package_mini = benchmark("package_mini", monkeypatch)
+    package_model = benchmark("package_model", monkeypatch)
     recipe = {"name": "untrained", "cascade": read_spec(untrained).to_json(), "training": {}}
     Path("recipe.json").write_text(json.dumps(recipe))
     names = [distil("base", "base", *TO_TWO), distil("ssr1", "ssr1", *TO_ONE)]
     words = [str(untrained), *names, "--recipe", "recipe.json", "--to", "packed"]
     with pytest.raises(SystemExit, match=r"would take 0\.\d MB, more than 0.01"):
-        package_mini.main([*words, "--most", "0.01"])
+        package_model.main([*words, "--most", "0.01"])
     assert not Path("packed").exists()
-    package_mini.main(words)
+    package_model.main(words)
     assert "distilled: base, ssr1" in capfd.readouterr().out
     packed = open_model(["packed"])
     assert [stage.name for stage in packed.spec.teachers] == ["base", "ssr1"]

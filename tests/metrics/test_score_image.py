@@ -55,7 +55,7 @@ def test_true_pictures_are_right_and_those_of_others_by_chance(scoring: ModuleTy
     assert right["pictures"] == 54 and right["prompts"] == 27
     for aspect in ("colour", "shape", "colour and shape"):
         assert right["aspects"][aspect]["right"] >= 53 and right["aspects"][aspect]["clusters"] == 27
-        assert right["by combination"][aspect]["clusters"] == 9
+        assert right["by what is new"][aspect]["clusters"] == 9
         assert wrong["aspects"][aspect]["right"] <= 20
     for kind, total in (("colour", 54), ("shape", 54)):
         classes = [share for name, share in right["classes"].items() if name.startswith(f"{kind} ")]
@@ -70,10 +70,10 @@ def test_both_are_right_only_together(scoring: ModuleType) -> None:
     one = scoring.seen(1)[0]._replace(aspects=("colour", "shape"))
     truth = one.truth
     halves = [{**truth, "colour": None}, {**truth, "shape": "other"}, truth]
-    found = [scoring.Judged(number, (), truth, saw) for number, saw in enumerate(halves)]
+    found = [scoring.Judged(number, truth, saw) for number, saw in enumerate(halves)]
     told = scoring.summary(found)["aspects"]
     assert {name: share["right"] for name, share in told.items()} == {"colour": 2, "shape": 2, "colour and shape": 1}
-    alone = scoring.summary([scoring.Judged(0, (), {"colour": "red"}, {"colour": "red"})])
+    alone = scoring.summary([scoring.Judged(0, {"colour": "red"}, {"colour": "red"})])
     assert alone["aspects"].keys() == {"colour"} and "| - |" in scoring.table({"words": {"base": alone}})
 
 
@@ -97,15 +97,41 @@ def test_a_model_is_scored_after_every_stage(
     write_model(tmp_path / "model", model, networks, "# untrained\n")
     asked = ["--model", str(tmp_path / "model"), "--out", str(tmp_path / "out"), "--prompts", "9", "--noises", "2"]
     scoring.main([*asked, "--sets", "unseen"])
-    scores = json.loads((tmp_path / "out/scores.json").read_text())["unseen"]
+    told = json.loads((tmp_path / "out/scores.json").read_text())
+    scores = told["sets"]["unseen"]
     assert list(scores) == ["base", "ssr", scoring.TRUE, scoring.OTHER]
     assert all(told["pictures"] == 18 for told in scores.values())
     assert scores["ssr"]["aspects"]["shape"]["right"] <= 2 and scores[scoring.TRUE]["aspects"]["shape"]["right"] >= 17
+    assert told["model"] == "untrained" and told["weights"].keys() == {"base", "ssr"}
     table = (tmp_path / "out/table.md").read_text()
     assert table.strip() in capsys.readouterr().out and "| unseen | true pictures | 9 x 2 | 100.0 %" in table
     assert read(tmp_path / "out/unseen.png").frames.shape == (1, 9 * 28, 2 * 44, 3)
+    assert "| unseen | ssr | colour 97 % |" in table and "| unseen | true pictures | colour 97 %" not in table
+    scoring.main([*asked, "--sets", "words"])
+    again = json.loads((tmp_path / "out/scores.json").read_text())["sets"]
+    assert again["unseen"] == scores and again["words"]["base"]["words"]
 
 
 def test_a_model_of_videos_is_refused(scoring: ModuleType, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="mini: expected a model of single pictures, got one of 128 frames"):
         scoring.main(["--model", "mini", "--out", str(tmp_path)])
+
+
+def test_new_words_are_told_one_by_one_and_are_what_is_new(scoring: ModuleType) -> None:
+    prompts = scoring.words(36)
+    blue = {"colour": "blue"}
+    found = [scoring.Judged(0, blue, blue, words={"colour": "bluish"})]
+    found += [scoring.Judged(n, blue, {"colour": None}, words={"colour": "navy"}) for n in (1, 2, 3)]
+    told = scoring.summary(found)
+    assert {name: share["right"] for name, share in told["words"].items()} == {"colour bluish": 1, "colour navy": 0}
+    assert told["by what is new"]["colour"]["clusters"] == 2 and told["aspects"]["colour"]["clusters"] == 4
+    assert scoring.failures({"words": {"base": told}}) == {"words: colour navy"}
+    assert scoring.failures({"words": {scoring.TRUE: told}}) == set()
+    true = [[scoring.true_picture(one, n, LARGE)] for n, one in enumerate(prompts)]
+    told = scoring.summary(scoring.judged(prompts, true))
+    for aspect in ("colour", "shape"):
+        new = [one.words[aspect] for one in prompts if aspect in one.words]
+        assert told["by what is new"][aspect]["clusters"] == len(set(new))
+        assert sum(told["words"][f"{aspect} {word}"]["samples"] for word in set(new)) == len(new)
+    table = scoring.table({"words": {"base": told}})
+    assert "| words: of further words |" in table and "| words: words |" in table and "| words: classes |" not in table

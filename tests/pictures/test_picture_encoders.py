@@ -37,7 +37,7 @@ def test_the_shipped_one_is_small_and_finds_a_picture_again() -> None:
     assert made.shape == (64, 128) and torch.allclose(made.norm(dim=1), torch.tensor(128.0).sqrt())
     other = 0.9 * pictures + 0.05 * torch.randn(pictures.shape, generator=torch.Generator().manual_seed(0))
     larger = torch.nn.functional.interpolate(other, (48, 80), mode="bilinear")
-    assert retrieved(embed(SmallPictures(), larger), made) >= 0.9
+    assert sum(retrieved(embed(SmallPictures(), larger), made)) >= 58
     assert torch.equal(embed(SmallPictures(), pictures[5:6])[0], made[5])  # whatever else is in the batch
 
 

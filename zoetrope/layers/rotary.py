@@ -24,6 +24,12 @@ def rotated(x: Tensor, by: Tensor) -> Tensor:
     return torch.view_as_real(turned).flatten(-2).to(x.dtype)
 
 
+def rotate(x: Tensor, by: Tensor) -> Tensor:
+    """`rotated` in the memory of x, which is in float32 or float64."""
+    torch.view_as_complex(x.unflatten(-1, (-1, 2))).mul_(by)
+    return x
+
+
 def shares_of_pairs(head: int, axes: int) -> tuple[int, ...]:
     """How many pairs of a head's channels each axis gets: (height, width), or (time, height, width).
 

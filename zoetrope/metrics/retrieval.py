@@ -9,8 +9,8 @@ from zoetrope.models.cascade import Cascade
 from zoetrope.shapes import expect_shape
 
 
-def retrieved(vectors: Tensor, pictures: Tensor, among: int = 64) -> float:
-    """The share of vectors (N, D) whose own picture's embedding, of (N, D), is the nearest of `among`, by angle.
+def retrieved(vectors: Tensor, pictures: Tensor, among: int = 64) -> list[bool]:
+    """For each vector (N, D) whether its own picture's embedding, of (N, D), is the nearest of `among`, by angle.
 
     Rows are compared with those of their own group of `among`; a last group that is not full does not count.
     Raises ValueError for other shapes, and for fewer rows than `among`.
@@ -22,7 +22,7 @@ def retrieved(vectors: Tensor, pictures: Tensor, among: int = 64) -> float:
     rows = (torch.nn.functional.normalize(x[: groups * among].double(), dim=-1) for x in (vectors, pictures))
     own, other = (x.unflatten(0, (groups, among)) for x in rows)
     nearest = (own @ other.transpose(1, 2)).argmax(-1)
-    return float((nearest == torch.arange(among, device=nearest.device)).double().mean())
+    return (nearest == torch.arange(among, device=nearest.device)).flatten().tolist()
 
 
 def vectors_of(cascade: Cascade, stage: str, captions: Sequence[str], seed: int = 0, batch: int = 64) -> Tensor:

@@ -35,8 +35,9 @@ class FoundRun(NamedTuple):
 def find(name: str | Path) -> tuple[FoundModel | FoundRun, ...]:
     """The model or run of this name; for a folder of runs, all of them in the order of their cascade.
 
-    A model is a folder, a shipped name, or a hub id "owner/name", which is downloaded. A run is RUN, RUN@HALF_LIFE for
-    one of its moving averages other than the first, or a distillation, which stands for its newest finished round.
+    A model is a folder, a shipped name (mini_image is mini-image too), or a hub id "owner/name", which is downloaded. A
+    run is RUN, RUN@HALF_LIFE for one of its moving averages other than the first, or a distillation, which stands for
+    its newest finished round.
     Raises ValueError, with the nearest name, if there is none.
     """
     if (run := find_run(name)) is not None:
@@ -72,8 +73,8 @@ def locate(name: str | Path) -> Path:
     if path.suffix and path.exists():
         why = "; pickle files can run code and are never read" if path.suffix in PICKLES else ""
         raise ValueError(f"{path}: expected a model folder with a {FILE}, got a file{why}")
-    if name in shipped():
-        return shipped()[name]
+    if (own := shipped().get(name.replace("-", "_"))) is not None:
+        return own
     if name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return _download(name)
     if path.exists():

@@ -1,9 +1,8 @@
 """The small picture encoder of the shipped models, trained on toybox: pictures and their captions, contrastively.
 
 As CLIP is [Radford et al. 2021, arXiv:2103.00020, Sec. 2.3], but against the frozen text features of MiniLM. The recipe
-`pictures` trains it. The weights that ship are provisional: they saw 33,000 of the recipe's 400,000 examples, and their
-own text tower finds the right one of 64 pictures for 72 % of captions, of the world that they were trained on. A prior
-and its decoder are trained for one encoder: new weights need both anew.
+`pictures` trains it; the weights that ship saw all of its 400,000 examples. A prior and its decoder are trained
+for one encoder: new weights need both anew.
 """
 
 from pathlib import Path

@@ -1,13 +1,15 @@
-"""Put trained and distilled runs together to the model that ships: `zoetrope/models/mini`.
+"""Put trained and distilled runs together to a model that ships, such as `zoetrope/models/mini`.
 
-    python benchmarks/package_mini.py runs/base runs/tsr1 runs/ssr1 ... --to zoetrope/models/mini
-    python benchmarks/package_mini.py runs/base-8 runs/tsr1-8 runs/ssr1-8 ... --to zoetrope/models/mini
-    python benchmarks/package_mini.py mini runs/base-8 --to zoetrope/models/mini
+    python benchmarks/package_model.py runs/base runs/tsr1 runs/ssr1 ... --to zoetrope/models/mini
+    python benchmarks/package_model.py runs/base-8 runs/tsr1-8 runs/ssr1-8 ... --to zoetrope/models/mini
+    python benchmarks/package_model.py mini runs/base-8 --to zoetrope/models/mini
+    python benchmarks/package_model.py runs/mini_image --to zoetrope/models/mini_image
 
-The description is the recipe's, but for stages that were distilled; weights are the runs' averaged ones in bfloat16.
-The originals of distilled stages go with them in 8 bits: for each a line tells how far that takes the weights, and
-what the network makes of noise, from float32, in per cent of their size. Nothing is written if it would be more than
---most. The card that is there stays.
+The description is the recipe's, which has the model's name, but for stages that were distilled; weights are the runs'
+averaged ones in bfloat16. The originals of distilled stages go with them in 8 bits. For each original, and each stage
+that was not distilled, a line tells how far 8 bits and bfloat16 take the weights, and what the network makes of noise,
+from the weights that were given, in per cent of their size. Nothing is written if it would be more than --most. The
+card and the scores that are there stay.
 """
 
 import argparse
@@ -27,6 +29,7 @@ from zoetrope.models.weights import read_weights, write_weights
 from zoetrope.networks import Network
 from zoetrope.recipes import load_recipe
 
+SCORES = "scores.json"
 KINDS = (("8 bits", torch.int8), ("bfloat16", torch.bfloat16))
 TRAINED_ON = "toybox, a procedural world of flat coloured shapes that move"
 TOKENS = 8
@@ -38,26 +41,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", nargs="+")
     parser.add_argument("--to", type=Path, required=True)
-    parser.add_argument("--recipe", default="mini")
+    parser.add_argument("--recipe", help="the name of the model's folder by default")
     parser.add_argument("--most", type=float, default=60.0, metavar="MB", help="largest size of the model")
     options = parser.parse_args(arguments)
-    model = _described(open_model(options.runs), options.recipe)
+    model = _described(open_model(options.runs), options.recipe or options.to.name)
     model.check(model.spec.stages)
     if model.spec.teachers:
         model.originals().check(model.spec.teachers)
     card = options.to / "README.md"
     if card.exists():
         model = model._replace(card=card.read_text())
+    scores = options.to / SCORES
+    measured = scores.read_text() if scores.exists() else None
     with tempfile.TemporaryDirectory() as scratch:
         trial = Path(scratch) / "model"
         _save(model, trial)
         size = sum(file.stat().st_size for file in trial.rglob("*") if file.is_file()) / 1e6
         if size > options.most:
             raise SystemExit(f"{options.to}: the model would take {size:.1f} MB, more than {options.most:g}")
-        for teacher in model.spec.teachers:
-            told = ", ".join(f"{kind} {_errors(model, teacher, Path(scratch), dtype)}" for kind, dtype in KINDS)
-            print(f"{teacher.name}: {told}")
+        for stage in (*model.spec.teachers, *(one for one in model.spec.stages if not one.distilled)):
+            told = ", ".join(f"{kind} {_errors(model, stage, Path(scratch), dtype)}" for kind, dtype in KINDS)
+            print(f"{stage.name}: {told}")
     _save(model, options.to)
+    if measured is not None:
+        scores.write_text(measured)
     distilled = [stage.name for stage in model.spec.stages if stage.distilled]
     print(f"{options.to}: {size:.1f} MB; distilled: {', '.join(distilled) or 'none'}")
 
@@ -79,7 +86,7 @@ def _save(model: OpenModel, folder: Path) -> None:
 def _errors(model: OpenModel, stage: StageSpec, scratch: Path, dtype: torch.dtype) -> str:
     """How far weights in `dtype`, and what becomes of noise with them, are from float32."""
     exact, stored = stage.network.build().eval(), stage.network.build().eval()
-    read_weights(exact, model.teacher_weights[stage.name])
+    read_weights(exact, model.file(stage))
     path = scratch / "one.safetensors"
     write_weights(exact, path, dtype)
     read_weights(stored, path)
