@@ -54,7 +54,7 @@ def unclip(encoder: T5, films: Path, tmp_path_factory: pytest.TempPathFactory) -
     source = Folder(path=str(films))
     plan = TrainSpec(
         data=source,
-        phases=(Phase(examples=16, batch=4, images=0.25),),
+        phases=(Phase(examples=16, batch=4, images=0.25, peak=1e-2),),
         warm_up=4,
         half_life=4,
         checkpoint_every=16,
