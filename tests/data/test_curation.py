@@ -16,6 +16,7 @@ from torch import Tensor
 from zoetrope.curation import Curation, JudgedScene, curate
 from zoetrope.curation.clips import ENCODED, FILE, PACKETS
 from zoetrope.curation.measures import SceneMeasure
+from zoetrope.curation.spec import asked_for
 from zoetrope.data.folder import Folder, scan
 from zoetrope.data.toybox import Toybox
 from zoetrope.shapes import VideoShape
@@ -180,6 +181,58 @@ def test_duplicates_and_the_worst_are_left_out(tmp_path: Path) -> None:
     worst = [scene for scene in scenes.values() if (scene.reason or "").startswith("worst: among the 34 % by motion")]
     assert len(worst) == 2
     assert max(s.measures["motion"] for s in worst) < min(s.measures["motion"] for s in kept)
+
+
+def test_equal_scenes_are_not_all_the_worst(tmp_path: Path) -> None:
+    planted(tmp_path / "in", 1)
+    toys = Toybox().open()
+    for number in (1, 2, 5):
+        Video(pixels(toys.example(number, SHAPE).video), 8).save(tmp_path / f"in/more{number}.mp4")
+        (tmp_path / f"in/more{number}.txt").write_text("more")
+    scenes = curate(tmp_path / "in", tmp_path / "out", QUICK.with_(worst={"black": 25}))
+    assert {scene.measures["black"] for scene in scenes} == {0.0}  # of which no quarter is worse
+    assert sum((scene.reason or "").startswith("worst: among the 25 % by black") for scene in scenes) == 1
+
+
+def test_what_changed_since_is_judged_and_cut_anew(tmp_path: Path) -> None:
+    planted(tmp_path / "in", 1)
+    folder, out = tmp_path / "in", tmp_path / "out"
+    curate(folder, out, QUICK)
+    (folder / "000.txt").write_text("another caption")
+    assert [scene.texts for scene in curate(folder, out, QUICK)] == [["another caption"]]
+    mine = out / "clips/mine.txt"
+    mine.write_text("kept")
+    frames = pixels(Toybox().open().example(7, SHAPE).video)  # another film of the same length
+    Video(frames, 8).save(folder / "000.mp4")
+    curate(folder, out, QUICK)
+    assert (out / "clips/000000.mp4").read_bytes() == (folder / "000.mp4").read_bytes() and mine.is_file()
+
+
+def test_a_clip_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    planted(tmp_path / "in", 3)
+    curate(tmp_path / "in", tmp_path / "out", QUICK)
+    first = next((tmp_path / "out/clips").glob("000000*"))
+    first.unlink()
+    first.mkdir()  # where its clip belongs
+    scenes = curate(tmp_path / "in", tmp_path / "out", QUICK)
+    assert (scenes[0].reason or "").startswith("not written: ") and (tmp_path / "out/index.html").is_file()
+
+
+def test_a_folder_inside(tmp_path: Path) -> None:
+    planted(tmp_path / "in", 1)
+    with pytest.raises(ValueError, match=r"expected a folder outside of .*in, whose videos its clips would join"):
+        curate(tmp_path / "in", tmp_path / "in/out", QUICK)
+
+
+def test_measures_of_a_clip_may_be_named_in_the_spec() -> None:
+    asked = asked_for('{"worst": {"aesthetics": 25}}', [], "keep", "openai/clip-vit-base-patch32")
+    assert [measure.kind() for measure in asked.measures][-2:] == ["alignment", "aesthetics"]
+    told = '{"measures": [{"type": "motion"}, {"type": "aesthetics", "model": "other"}]}'
+    asked = asked_for(told, [], "keep", "openai/clip-vit-base-patch32")
+    assert [(one.kind(), getattr(one, "model", "")) for one in asked.measures][1:] == [
+        ("aesthetics", "other"),
+        ("alignment", "openai/clip-vit-base-patch32"),
+    ]
 
 
 def test_the_page_is_whole_and_escaped(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from zoetrope.commands.train import source_json
 if TYPE_CHECKING:
     from zoetrope.data import Dataset
 
+MOST_TOLD = 20  # scenes that are left out, on the terminal; the page has all
 SMALL = ("minilm", "words")  # encoders that may be loaded to see how much they read of a caption
 
 data = typer.Typer(help="Look at training data, shard it, encode its captions.", rich_markup_mode=None)
@@ -243,15 +244,21 @@ def curate(
     talk = Talk(json, quiet)
     asked = asked_for(spec, captioner or [], captions, clip)
     with talk.bars() as bars:
+        begun = set[str]()
 
         def progress(what: str, done: int, of: int) -> None:
-            bars.begin(what, of)
+            if what not in begun:
+                begun.add(what)
+                bars.begin(what, of)
             bars.advance(done)
 
         scenes = curated(Path(os.path.expanduser(folder)), out, asked, workers, progress)
     left = [scene for scene in scenes if scene.reason is not None]
     lines = [f"{out}: {counted(len(scenes) - len(left), 'scene')} kept, {len(left)} left out"]
-    lines += [f"  {one_line(item.name)} at {item.start:.2f} s: {one_line(item.reason or '')}" for item in left]
+    lines += [
+        f"  {one_line(item.name)} at {item.start:.2f} s: {one_line(item.reason or '')}" for item in left[:MOST_TOLD]
+    ]
+    lines += [f"  and {len(left) - MOST_TOLD} more"] if len(left) > MOST_TOLD else []
     lines.append(f"{out / 'index.html'} shows them")
     value = {"folder": str(out), "kept": len(scenes) - len(left), "left_out": len(left)}
     talk.result(value | {"page": str(out / "index.html")}, "" if quiet else "\n".join(lines))

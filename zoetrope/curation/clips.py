@@ -1,6 +1,7 @@
 """Clips: the files of what is kept, copied where that is exact, and encoded anew where it is not."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,39 +14,61 @@ from zoetrope.video.copying import copied_suffix, copy_stretch
 
 CLIPS = "clips.jsonl"
 FILE, PACKETS, ENCODED = "file copied", "packets copied", "encoded anew"
+OWN = re.compile(r"\d{6}\..+|\..+")  # names of clips, and of those that were being written
 Written = tuple[str, str]  # the name of a clip in the folder of clips, and how it was made
 
 
 def write_clips(
-    folder: Path, out: Path, scenes: dict[int, JudgedScene], pool: ProcessPoolExecutor, progress: Callable[[], None]
-) -> dict[int, Written]:
+    folder: Path,
+    out: Path,
+    scenes: dict[int, JudgedScene],
+    states: dict[int, list[int]],
+    pool: ProcessPoolExecutor,
+    progress: Callable[[], None],
+) -> tuple[dict[int, Written], dict[int, str]]:
     """The clips of numbered scenes in `out`/clips, written in the processes of `pool`; those there already stay.
 
-    A clip that cannot be written any more, as where its file was removed, is an OSError or ValueError.
+    `states` tell when the file of a scene was changed: of a changed one a clip is made anew. Also returns why a clip
+    could not be written, as where its file was removed.
     """
     place = out / "clips"
     place.mkdir(exist_ok=True)
-    made: dict[int, Written] = {}
-    for number, key, name, how in _noted(out):
-        if number in scenes and key == _key(scenes[number]) and (place / name).is_file():
-            made[number] = name, how
+    keys: dict[int, list[object]] = {
+        number: [scene.name, scene.start, scene.seconds, *states[number]] for number, scene in scenes.items()
+    }
+    made = {
+        number: (name, how)
+        for number, (key, name, how) in _noted(out).items()
+        if number in scenes and key == keys[number] and (place / name).is_file()
+    }
     kept = {name for name, _ in made.values()}
     for path in place.iterdir():
-        if path.name not in kept:
+        if OWN.fullmatch(path.name) and path.is_file() and path.name not in kept:
             path.unlink()
-    jobs = {
-        pool.submit(write_clip, folder, scene, place / f"{number:06d}"): number
-        for number, scene in scenes.items()
-        if number not in made
-    }
+    failed: dict[int, str] = {}
     with (out / CLIPS).open("a", encoding="utf-8") as notes:
+
+        def note(number: int, key: list[object], name: str, how: str) -> None:
+            notes.write(json.dumps([number, key, name, how]) + "\n")
+            notes.flush()
+
+        for number in scenes.keys() - made.keys():  # what an earlier note says of it holds no longer
+            note(number, [], "", "")
+        jobs = {
+            pool.submit(write_clip, folder, scene, place / f"{number:06d}"): number
+            for number, scene in scenes.items()
+            if number not in made
+        }
         for job in as_completed(jobs):
             number = jobs[job]
-            made[number] = job.result()
-            notes.write(json.dumps([number, _key(scenes[number]), *made[number]]) + "\n")
-            notes.flush()
+            try:
+                made[number] = job.result()
+            except (OSError, ValueError) as error:
+                failed[number] = str(error)
+            else:
+                note(number, keys[number], *made[number])
             progress()
-    return made
+    return made, failed
 
 
 def write_clip(folder: Path, scene: JudgedScene, stem: Path) -> Written:
@@ -73,17 +96,13 @@ def write_clip(folder: Path, scene: JudgedScene, stem: Path) -> Written:
     return target.name, ENCODED
 
 
-def _noted(out: Path) -> list[tuple[int, list[object], str, str]]:
-    """What the notes of an earlier run say of its clips; a line cut short by a kill says nothing."""
+def _noted(out: Path) -> dict[int, tuple[list[object], str, str]]:
+    """What the latest note of an earlier run says of each clip; a line cut short by a kill says nothing."""
     path = out / CLIPS
     if not path.is_file():
-        return []
+        return {}
     text = path.read_text("utf-8")
     if text and not text.endswith("\n"):
         path.write_text(text[: text.rfind("\n") + 1], "utf-8")
-    return [(*json.loads(line),) for line in text.split("\n")[:-1]]
-
-
-def _key(scene: JudgedScene) -> list[object]:
-    """What a clip is cut from."""
-    return [scene.name, scene.start, scene.seconds]
+    lines = (json.loads(line) for line in text.split("\n")[:-1])
+    return {number: (key, name, how) for number, key, name, how in lines}

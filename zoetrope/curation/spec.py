@@ -14,6 +14,8 @@ from zoetrope.curation.measures.motion import Motion
 from zoetrope.curation.measures.sharpness import Sharpness
 from zoetrope.curation.measures.text import TextCover
 
+MEASURES = (Black(), FrozenShare(), Motion(), Sharpness(), TextCover())
+
 
 class Curation(Config):
     """Thresholds; `zoetrope data curate --spec` takes them as JSON.
@@ -30,7 +32,7 @@ class Curation(Config):
         captions: "keep" describes only what has no caption, "add" gives every scene one more, "replace" another.
     """
 
-    measures: tuple[SceneMeasure, ...] = (Black(), FrozenShare(), Motion(), Sharpness(), TextCover())
+    measures: tuple[SceneMeasure, ...] = MEASURES
     strides: tuple[int, ...] = Field((1, 2, 4), min_length=1)
     contrast: float = Field(3.0, gt=0)
     change: float = Field(6.0, ge=0)
@@ -70,8 +72,9 @@ def asked_for(spec: str, captioners: Sequence[str], captions: str, clip: str | N
         given = given | {"captioners": [{"model": model} for model in captioners]}
     if captions != "keep":
         given = given | {"captions": captions}
-    asked = Curation.from_json(given)
-    if clip is None:
-        return asked
-    more = [SceneMeasure.named(name)(**{"model": clip}) for name in ("alignment", "aesthetics")]
-    return asked.with_(measures=(*asked.measures, *more))
+    if clip is not None:
+        there = given.get("measures", [measure.to_json() for measure in MEASURES])
+        names = [one.get("type") for one in there if isinstance(one, dict)] if isinstance(there, list) else []
+        more = [{"type": name, "model": clip} for name in ("alignment", "aesthetics") if name not in names]
+        given = given | {"measures": [*there, *more] if isinstance(there, list) else there}
+    return Curation.from_json(given)

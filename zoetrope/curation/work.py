@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,13 @@ def curate(
     and of how many. A killed run goes on where it was; files that changed meanwhile are judged again.
 
     Raises ValueError for a folder without usable videos, a package or weights that are missing, and an `out` that is
-    not of this curation.
+    not of this curation or lies in the folder.
     """
+    if out.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{out}: expected a folder outside of {folder}, whose videos its clips would join")
     _expect_usable(spec)
     texts, rest = _contents(folder, spec)
-    states = {name: _state(folder / name) for name in texts}
+    states: dict[str, list[int | str]] = {name: [*_state(folder / name), *texts[name]] for name in texts}
     done = _resumed(out, {"folder": str(folder.absolute()), "spec": spec.to_json()}, states)
     with _pool(workers, out) as pool:
         jobs = {pool.submit(judged, folder, name, texts[name], spec): name for name in texts if name not in done}
@@ -57,7 +60,12 @@ def curate(
         scenes = _against_each_other([scene for name in texts for scene in done[name]], spec) + rest
         kept = {number: scene for number, scene in enumerate(scenes) if scene.reason is None}
         count = iter(range(1, len(kept) + 1))
-        clips = write_clips(folder, out, kept, pool, lambda: progress("clips", next(count), len(kept)))
+        cut_from = {number: _state(folder / scene.name) for number, scene in kept.items()}
+        clips, failed = write_clips(
+            folder, out, kept, cut_from, pool, lambda: progress("clips", next(count), len(kept))
+        )
+    for number, why in failed.items():
+        scenes[number] = scenes[number]._replace(reason=f"not written: {why}")
     _write(folder, out, scenes, clips)
     return scenes
 
@@ -87,10 +95,22 @@ def _contents(folder: Path, spec: Curation) -> tuple[dict[str, list[str]], list[
             if not clip.info.still:
                 texts.setdefault(clip.name, [])
     rest = [unread(item.name, [], item.reason) for item in report.dropped if item.name not in texts]
+    for name in [name for name in texts if not _is_text(name)]:
+        shown = name.encode("utf-8", "backslashreplace").decode()
+        rest.append(unread(shown, texts.pop(name), "its name is no UTF-8"))
     if not texts:
         first = "".join(f"\n  {scene.name}: {scene.reason}" for scene in rest[:5])
         raise ValueError(f"{folder}: no usable captioned video; captioners would describe those without{first}")
     return texts, rest
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name can be written to a text file."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _state(path: Path) -> list[int]:
@@ -143,21 +163,18 @@ def _against_each_other(scenes: list[JudgedScene], spec: Curation) -> list[Judge
             else:
                 scene = scene._replace(reason=f"duplicate: of {kept[twin].name} at {kept[twin].start:.2f} s")
         result.append(scene)
+    good = [number for number, scene in enumerate(result) if scene.reason is None]
     for measure in spec.measures:
-        name = measure.kind()
-        ranked = sorted((scene.measures[name] for scene in kept), reverse=not measure.higher_is_better)
-        share = spec.worst.get(name, 0.0)
-        bad = set(ranked[: int(len(ranked) * share / 100)])
-        result = [
-            scene._replace(reason=f"worst: among the {share:g} % by {name}")
-            if scene.reason is None and scene.measures[name] in bad
-            else scene
-            for scene in result
-        ]
+        name, share = measure.kind(), spec.worst.get(measure.kind(), 0.0)
+        values = [(result[number].measures[name], number) for number in good]
+        ranked = sorted(values, key=itemgetter(0), reverse=not measure.higher_is_better)  # the worst first
+        for _, number in ranked[: int(len(good) * share / 100)]:
+            if result[number].reason is None:
+                result[number] = result[number]._replace(reason=f"worst: among the {share:g} % by {name}")
     return result
 
 
-def _resumed(out: Path, settings: dict[str, Any], states: dict[str, list[int]]) -> dict[str, list[JudgedScene]]:
+def _resumed(out: Path, settings: dict[str, Any], states: dict[str, list[int | str]]) -> dict[str, list[JudgedScene]]:
     """What the journal in `out` knows of unchanged files; a new one is begun. ValueError for another's folder."""
     journal = out / JOURNAL
     if not journal.is_file():
