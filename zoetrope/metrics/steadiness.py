@@ -11,7 +11,7 @@ from zoetrope.metrics.psnr import RANGE
 from zoetrope.metrics.recogniser.course import ObjectPath
 from zoetrope.shapes import expect_shape
 
-Array = NDArray[np.floating]
+Numbers = NDArray[np.floating]
 SMOOTH = np.asarray((3.0, -12.0, 18.0, -12.0, 3.0)) / math.sqrt(630)
 """What a parabola through five places leaves of the middle one; unit noise leaves 1."""
 SLOWEST, FASTEST = 20.0, 90.0  # degrees a second that count as turning
@@ -47,7 +47,7 @@ def flicker_alone(videos: Tensor, data_range: float = RANGE) -> Tensor:
     return away.abs().mean((1, 2, 3, 4)) / data_range
 
 
-def repetition(values: Array) -> float:
+def repetition(values: Numbers) -> float:
     """How exactly evenly spaced values (F,) or (F, D) repeat themselves, from 0, not at all, to 1, exactly.
 
     The highest peak of their autocorrelation, 1 - d(L) / 2 v, where d is the mean square of how far values L apart
@@ -64,7 +64,7 @@ def repetition(values: Array) -> float:
     return max([0.0, *alike[first:]])
 
 
-def evenness(turns: Array, times: Array, period: float) -> float:
+def evenness(turns: Numbers, times: Numbers, period: float) -> float:
     """How evenly something turns, from 0 to 1, exactly steadily at between 20 and 90 degrees a second either way.
 
     The highest peak of the periodogram of exp(2 pi i turn): the length of the mean of all turns, once a steady rotation
