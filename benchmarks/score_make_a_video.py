@@ -33,7 +33,8 @@ import hashlib
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,7 @@ def interpolation(model: OpenModel, cascade: Cascade, options: argparse.Namespac
     sheet: list[Video] = []
     for number, one in enumerate(prompts):
         clip = true_clip(one.script, number, shape)
-        given = asked(cascade, cache, stage, one, clip)
+        given = partial(asked, cascade, cache, one, clip)
         faded = Video(fade(clip.frames, SKIP), clip.fps)
         plain = apart(faded, clip, extractor)
         still = one.script.motion == "still"
@@ -189,7 +190,7 @@ def interpolation(model: OpenModel, cascade: Cascade, options: argparse.Namespac
     return {own: mean(numbers) for own, numbers in sorted(values.items())}
 
 
-def asked(cascade: Cascade, cache: EmbeddingCache | None, stage: StageSpec, one: Asked, clip: Video) -> Conditioning:
+def asked(cascade: Cascade, cache: EmbeddingCache | None, one: Asked, clip: Video, stage: StageSpec) -> Conditioning:
     """What the stage is told of a clip: the embedding of its first frame and no text; where it reads none, the text."""
     seen = any(each.name == PICTURE for each in stage.inputs)
     text, _ = encoded(cascade.spec, cache, [None if seen else one.text], None, cascade.device)
@@ -197,8 +198,10 @@ def asked(cascade: Cascade, cache: EmbeddingCache | None, stage: StageSpec, one:
     return text | conditioning_of(stage, picture, 1).to(cascade.device, torch.float32)
 
 
-def between(stage: StageSpec, network: Network, given: Conditioning, clip: Video, draw: Draw) -> Video:
-    """The clip with all but every fifth frame made anew."""
+def between(
+    stage: StageSpec, network: Network, given: Callable[[StageSpec], Conditioning], clip: Video, draw: Draw
+) -> Video:
+    """The clip with all but every fifth frame made anew; `given` tells the stage of it at the rate of a block."""
     shape = stage.shape.with_(frames=len(clip.frames))
     known = tuple(range(0, len(clip.frames), SKIP))
     with tempfile.TemporaryDirectory() as folder:
@@ -232,9 +235,9 @@ def apart(video: Video, clip: Video, extractor: FeatureNetwork | None) -> dict[s
 
 def _keep(file: Path, video: Video) -> None:
     """Write the frames; the file appears whole or not at all."""
-    partial = file.with_name(f".{file.stem}.partial.npz")
-    np.savez_compressed(partial, frames=video.frames)
-    partial.replace(file)
+    unfinished = file.with_name(f".{file.stem}.unfinished.npz")
+    np.savez_compressed(unfinished, frames=video.frames)
+    unfinished.replace(file)
 
 
 def table(scores: dict[str, Any]) -> str:
