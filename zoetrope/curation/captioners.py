@@ -75,15 +75,16 @@ def _loaded(captioner: Captioner) -> tuple[Any, Any]:
     expect_usable(folder)
     if not any(folder.glob("*.safetensors")):
         raise ValueError(f"{folder}: expected weights in *.safetensors, got none")
-    own = {"local_files_only": True, "trust_remote_code": False}
     kind: Any = AutoModelForImageTextToText  # its types do not know that it also gives what is missing
     with reading(folder):
-        config = AutoConfig.from_pretrained(folder, **own)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if type(config) not in KNOWN:
         raise ValueError(f"{folder}: expected a model that describes pictures, got one of type {config.model_type}")
     with reading(folder):
-        processor = AutoProcessor.from_pretrained(folder, **own)
-        network, report = kind.from_pretrained(folder, use_safetensors=True, output_loading_info=True, **own)
+        processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        network, report = kind.from_pretrained(
+            folder, use_safetensors=True, output_loading_info=True, local_files_only=True, trust_remote_code=False
+        )
     if report["missing_keys"]:
         raise ValueError(f"{folder}: expected the weights of a captioner, got none for {min(report['missing_keys'])}")
     return processor, network.eval().requires_grad_(False)
