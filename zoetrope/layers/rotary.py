@@ -20,7 +20,7 @@ def phases(places: Tensor, pairs: int, slowest: float) -> Tensor:
 def rotated(x: Tensor, by: Tensor) -> Tensor:
     """x (..., d), each neighbouring pair of channels turned by the phases (..., d / 2); in float32 for narrower x."""
     wide = x if x.dtype == torch.float64 else x.float()
-    turned = torch.view_as_complex(wide.unflatten(-1, (-1, 2))) * by
+    turned = torch.view_as_complex(wide.contiguous().unflatten(-1, (-1, 2))) * by
     return torch.view_as_real(turned).flatten(-2).to(x.dtype)
 
 
