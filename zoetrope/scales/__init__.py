@@ -1,7 +1,7 @@
 """Scales, one per file: the values of a channel, in units of their own, <-> the numbers that networks see.
 
-Networks learn best from numbers of about unit size. A scale is elementwise and invertible, and is kept with the weights,
-so that samples come out in the units of the data.
+Networks learn best from numbers of about unit size. A scale is elementwise and invertible, and is kept with the
+weights, so that samples come out in the units of the data.
 """
 
 from abc import ABC, abstractmethod
@@ -14,7 +14,7 @@ from torch import Tensor
 from zoetrope.config import Kind
 
 LARGEST = 1e30  # float32 ends at 3e38
-Quantity = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+Finite = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 
 
 class Scale(Kind, ABC):

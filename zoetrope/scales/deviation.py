@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 from pydantic import model_validator
 from torch import Tensor
 
-from zoetrope.scales import Quantity, Scale
+from zoetrope.scales import Finite, Scale
 
 
 class Deviation(Scale):
@@ -18,8 +18,8 @@ class Deviation(Scale):
 
     bounded: ClassVar[bool] = False
 
-    mean: Quantity = 0.0
-    deviation: Quantity
+    mean: Finite = 0.0
+    deviation: Finite
 
     @model_validator(mode="after")
     def _varies(self) -> Self:

@@ -7,7 +7,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from zoetrope.scales import Quantity, Scale
+from zoetrope.scales import Finite, Scale
 
 
 class Log(Scale):
@@ -23,12 +23,12 @@ class Log(Scale):
 
     bounded: ClassVar[bool] = True
 
-    floor: Quantity
-    hi: Quantity
+    floor: Finite
+    hi: Finite
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if not 0 < self.floor:
+        if not self.floor > 0:
             raise ValueError(f"floor: expected a number above 0, got {self.floor:g}")
         if not self.floor < self.hi:
             raise ValueError(f"floor: expected a number below hi = {self.hi:g}, got {self.floor:g}")

@@ -5,7 +5,7 @@ from typing import ClassVar, Self
 from pydantic import model_validator
 from torch import Tensor
 
-from zoetrope.scales import Quantity, Scale
+from zoetrope.scales import Finite, Scale
 
 
 class Range(Scale):
@@ -18,8 +18,8 @@ class Range(Scale):
 
     bounded: ClassVar[bool] = True
 
-    lo: Quantity
-    hi: Quantity
+    lo: Finite
+    hi: Finite
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
