@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple, Self
 import numpy as np
 from torch import Tensor
 
+from zoetrope.channels import RGB, Channel
 from zoetrope.config import Kind
 from zoetrope.data._packing import pack
 from zoetrope.data._unused import Dropped, Unused
@@ -64,6 +65,10 @@ class Contents(NamedTuple):
 
 class Dataset(ABC):
     """An opened source: an endless sequence of examples."""
+
+    def channels(self) -> tuple[Channel, ...]:
+        """The channels of its videos, in order, whose scales they are in: RGB, unless a source says otherwise."""
+        return RGB
 
     @abstractmethod
     def example(self, index: int, shape: VideoShape) -> Example:
