@@ -83,6 +83,18 @@ def to_units(x: Tensor, channels: Sequence[Channel], axis: int = 0) -> Tensor:
     return _mapped(x, channels, axis, lambda channel, one: channel.scale.to_units(one))
 
 
+def difference(wanted: Sequence[Channel], got: Sequence[Channel]) -> str | None:
+    """What is wrong with channels that should be others, as the end of a message; None if they are those."""
+    if [channel.name for channel in wanted] != [channel.name for channel in got]:
+        return f"expected the channels {listed(wanted)}, got {listed(got)}"
+    for one, other in zip(wanted, got, strict=True):
+        if one.unit != other.unit:
+            return f"channel {one.name!r}: expected the unit {one.unit!r}, got {other.unit!r}"
+        if one != other:
+            return f"channel {one.name!r}: expected the scale {one.scale.to_json()}, got {other.scale.to_json()}"
+    return None
+
+
 def _mapped(
     values: Tensor, channels: Sequence[Channel], axis: int, change: Callable[[Channel, Tensor], Tensor]
 ) -> Tensor:

@@ -42,6 +42,10 @@ class Look:
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
                 raise ValueError(f"range: expected two numbers that rise, got {low:g} and {high:g}")
 
+    def to_json(self) -> dict[str, object]:
+        """The look as plain values."""
+        return {"channel": self.channel, "colours": self.colours, "range": self.limits and list(self.limits)}
+
     def pictures(self, values: np.ndarray, channel: Channel) -> np.ndarray:
         """The pictures (..., 3) uint8 of values of a channel in units, of any shape."""
         if self.limits is not None:

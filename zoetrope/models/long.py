@@ -23,6 +23,7 @@ from zoetrope.cascade.long.journal import Journal
 from zoetrope.cascade.sample import Draw, text_length
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import stages_after
+from zoetrope.channels import are_rgb
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Config
 from zoetrope.known import Method
@@ -278,6 +279,8 @@ def digest_of(spec: CascadeSpec, stages: Sequence[StageSpec]) -> str:
     names = {stage.name for stage in stages}
     description = {name: value for name, value in spec.to_json().items() if name not in ("teachers", "default_until")}
     description["stages"] = [stage for stage in description["stages"] if stage["name"] in names]
+    if are_rgb(spec.channels):  # unknown to earlier versions
+        del description["channels"]
     return hashlib.blake2b(json.dumps(description, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
