@@ -54,6 +54,14 @@ def are_bounded(channels: Sequence[Channel]) -> bool:
     return all(channel.scale.bounded for channel in channels)
 
 
+def clipped(x: Tensor, channels: Sequence[Channel], axis: int = 0) -> Tensor:
+    """x, as networks see it, whose `axis` has these channels, clipped to [-1, 1] where a channel is bounded."""
+    if are_bounded(channels):
+        return x.clamp(-1, 1)
+    pairs = zip(x.unbind(axis), channels, strict=True)
+    return torch.stack([one.clamp(-1, 1) if channel.scale.bounded else one for one, channel in pairs], axis)
+
+
 def place_of(channels: Sequence[Channel], name: str) -> int:
     """The place of the channel of that name. Raises ValueError, with the nearest name, if there is none."""
     names = [channel.name for channel in channels]

@@ -55,3 +55,13 @@ def look_of(
         word = str(error)
         option = "--range" if word.startswith("range") else "--colours" if "colour map" in word else "--channel"
         raise ValueError(f"{option}: {word.removeprefix('range: ')}") from None
+
+
+def expect_pictures(spec: "CascadeSpec") -> None:
+    """Raise ValueError for a model whose videos are not in red, green and blue."""
+    from zoetrope.channels import are_rgb, listed
+
+    if not are_rgb(spec.channels):
+        raise ValueError(
+            f"{spec.name}: expected a model of pictures in red, green and blue, got {listed(spec.channels)}"
+        )

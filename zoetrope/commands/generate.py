@@ -240,7 +240,7 @@ def _generate(
     footage = _footage(model.spec, begin, work)
     stages = stages_after(model.spec, footage.stage.name if footage else None, work.until, work.given)
     expect_videos(stages)
-    known = work.known.frames(stages, model.spec.teachers)
+    known = work.known.frames(stages, model.spec.teachers, model.spec.channels)
     kept = Kept(model.spec.channels, look_of(model.spec, *target.shown))
     stage_outputs = StageOutputs(target.save_stages, kept)
     prompts = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
@@ -308,7 +308,7 @@ def _generate_long(
     own = [base.with_(prompt=job.prompt, negative=job.negative, sample=job.sample) for job in jobs]
     titles = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
     long = [LongJob(wanted, None, job._asdict()) for wanted, job in zip(own, jobs, strict=True)]
-    make(talk, cascade, long, target.out, titles, target.resume)
+    make(talk, cascade, long, target.out, titles, target.resume, look_of(model.spec, *target.shown))
 
 
 def _footage(spec: "CascadeSpec", begin: Begin, work: Work) -> "Footage | None":

@@ -213,7 +213,12 @@ class Cascade:
         )
         stages = stages_after(self.spec, None if start is None else start.stage, asked.until, asked.given)
         expect_videos(stages)
-        ways = {"method": asked.known_method, "weight": asked.known_weight, "fit": asked.fit}
+        ways = {
+            "method": asked.known_method,
+            "weight": asked.known_weight,
+            "fit": asked.fit,
+            "channels": self.spec.channels,
+        }
         return known_frames(stages, asked.known, low_res=asked.low_res, mask=asked.mask, **ways)
 
     def _generated_batch(
