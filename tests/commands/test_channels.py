@@ -99,6 +99,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_pictures_of_a_channel_in_colours(model: str, cli: Cli) -> None:
+    assert "channels: u [K] (deviation), v [K] (deviation)" in cli("show", model).out
     command = ("generate", "--model", model, "--device", "cpu", "--quiet")
     assert cli(*command, "-o", "a.npz", "--save-stages", "kept").code == 0
     shown = ("--channel", "p", "--colours", "grey", "--range", "262", "282")
