@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -160,18 +160,11 @@ def known_frames(
         if chosen is not None:
             raise ValueError("known_method: expected known frames that it is about; give some (known, --known)")
         return None
-    shape, rgb = stages[-1].shape, are_rgb(channels)
-    frames_at = _pictures if rgb else partial(field_frames, channels=channels)
-    found: dict[int, np.ndarray] = {}
+    shape = stages[-1].shape
     if known is not None and not known:
         raise ValueError("known: expected at least one frame, got none")
-    for place, value in (known or {}).items():
-        numbers = numbers_of(place, shape.frames)
-        pictures = frames_at(f"known {_named(place)}", value, numbers, stages[-1], fit, still=mask is not None)
-        for number, picture in zip(numbers, pictures, strict=True):
-            if number in found:
-                raise ValueError(f"known {_named(place)}: frame {number} is given twice")
-            found[number] = picture
+    frames_at = _pictures if are_rgb(channels) else partial(field_frames, channels=channels)
+    found = _found(known or {}, partial(frames_at, stage=stages[-1], fit=fit, still=mask is not None), shape.frames)
     numbers = sorted(found)
     holes = None if mask is None else _holes(mask, stages[-1], fit)[numbers]
     if len(found) == shape.frames and (holes is None or not holes.any()):
@@ -179,7 +172,7 @@ def known_frames(
     if low_res is not None:
         expect_own("low_res", low_res, channels)
         _expect_low_res(low_res, next(stage for stage in stages if not stage.makes_vectors))
-    nothing = np.empty((0, shape.height, shape.width, len(channels)), np.uint8 if rgb else np.float32)
+    nothing = np.empty((0, shape.height, shape.width, len(channels)), np.uint8 if are_rgb(channels) else np.float32)
     given = np.stack([found[number] for number in numbers]) if found else nothing
     return GivenFrames(
         shape=shape,
@@ -189,6 +182,18 @@ def known_frames(
         mask=None if holes is None else ~holes,
         method=chosen,
     )
+
+
+def _found(known: Mapping[Any, Any], frames_at: Callable[..., np.ndarray], frames: int) -> dict[int, np.ndarray]:
+    """The known frames of a video of so many by number. Raises ValueError for one that is given twice."""
+    found: dict[int, np.ndarray] = {}
+    for place, value in known.items():
+        numbers, where = numbers_of(place, frames), f"known {_named(place)}"
+        for number, picture in zip(numbers, frames_at(where, value, numbers), strict=True):
+            if number in found:
+                raise ValueError(f"{where}: frame {number} is given twice")
+            found[number] = picture
+    return found
 
 
 def numbers_of(place: Place, frames: int) -> list[int]:
