@@ -136,9 +136,9 @@ def known_frames(
     """What is known of the videos that `stages` make, None if nothing is.
 
     `known` maps each `zoetrope.models.known_places.Place` to a picture or a clip: a `Video`, an array (H, W, 3) or
-    (n, H, W, 3) uint8, anything that NumPy reads as such, such as an image of Pillow, or a file; of other `channels` than
-    RGB, what `zoetrope.models.known_fields.field_frames` takes. `method` is the name of a `zoetrope.known.Method` for the
-    first stage, `weight` its weight.
+    (n, H, W, 3) uint8, anything that NumPy reads as such, such as an image of Pillow, or a file; of other `channels`
+    than RGB, what `zoetrope.models.known_fields.field_frames` takes. `method` is the name of a `zoetrope.known.Method`
+    for the first stage, `weight` its weight.
 
     `mask` is white where known frames are made anew, and black where they are known: one picture for all frames of the
     video, or as many as it has, in any of these forms or as an array (H, W) or (F, H, W) of bool or uint8. With a mask,
