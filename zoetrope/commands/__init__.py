@@ -6,6 +6,7 @@ from zoetrope import __version__
 from zoetrope.commands.data import data
 from zoetrope.commands.distill import distill
 from zoetrope.commands.doctor import doctor
+from zoetrope.commands.edit import edit
 from zoetrope.commands.evaluate import evaluate
 from zoetrope.commands.extend import extend
 from zoetrope.commands.generate import generate
@@ -20,7 +21,7 @@ def application() -> typer.Typer:
     """The typer application of all verbs."""
     app = typer.Typer(name="zoetrope", add_completion=False, rich_markup_mode=None, invoke_without_command=True)
     app.callback()(_root)
-    for verb in (generate, extend, upscale, train, status, distill, evaluate, plan, show, doctor):
+    for verb in (generate, extend, edit, upscale, train, status, distill, evaluate, plan, show, doctor):
         app.command()(verb)
     app.add_typer(data, name="data")
     return app
