@@ -180,10 +180,15 @@ def _made(
 
 def _prepared(wish: EditAsked, model: "OpenModel") -> "tuple[Video, Recipe]":
     """The clip as the first stage takes it, and the recipe of its tuning. Raises ValueError if either is impossible."""
+    from zoetrope.channels import are_rgb, listed
     from zoetrope.data.clip import OneClip, digest_of, frames_of
     from zoetrope.recipes.tune_a_video import tuning
     from zoetrope.video import read
 
+    if not are_rgb(model.spec.channels):
+        raise ValueError(
+            f"{wish.source}: expected no clip to edit, for {model.spec.name} makes {listed(model.spec.channels)}"
+        )
     shape = model.spec.stages[0].shape
     rate = wish.fps if wish.fps is not None else shape.fps
     frames = wish.frames
