@@ -73,7 +73,7 @@ def routine_told(value: Any) -> Routine | None:
         if isinstance(value, str | Mapping):
             return Routine.from_json(value)
     except ValueError as error:
-        raise ValueError(f"routine: {error}") from None
+        raise ValueError(f"routine: {str(error).removeprefix('Routine: ')}") from None
     raise ValueError(f"routine: expected a name such as zero_shot, or a routine with its fields, got {shown(value)}")
 
 

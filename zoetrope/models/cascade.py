@@ -136,7 +136,7 @@ class Cascade:
         """The same weights, sampled in another way: denoising steps, guidance weight w, the name of a sampler.
 
         `size` (height, width), `frames`, `fps`, `windows`, `routine`, see `zoetrope.models.options.Options`, are those
-        of the first stage's videos; the stages after it multiply them by their usual factors. To change any other field, use
+        of the first stage's videos; the stages after it multiply them by their usual factors. For other fields, use
         `zoetrope.cascade.tuning.tuned` or `CascadeSpec.from_json`.
 
         Raises ValueError that names what is wrong, and the nearest size that the networks can process.
