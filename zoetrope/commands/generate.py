@@ -201,11 +201,7 @@ def generate(
     work = Work(model, until, bytes_named(memory) if memory else None, values_of(given, picture), told)
 
     def make(talk: Talk, asked: SamplingOptions, out: str | None) -> None:
-        clip = None if seconds is None or scheme is not None else in_one_go(talk, model, asked, seconds)
-        if clip is None and (seconds is not None or scheme is not None):
-            _generate_long(talk, work, asked, begin, jobs, target._replace(out=out), (seconds, scheme))
-        else:
-            _generate(talk, work, clip or asked, begin, jobs, target._replace(out=out))
+        _generate_any(talk, work, asked, begin, jobs, target._replace(out=out), (seconds, scheme))
 
     in_sizes(Talk(json, quiet), size, model, asked, target.out, make)
 
@@ -218,6 +214,24 @@ class Work(NamedTuple):
     memory: int | None
     given: dict[str, Any]
     known: KnownAsked
+
+
+def _generate_any(
+    talk: Talk,
+    work: Work,
+    asked: SamplingOptions,
+    begin: Begin,
+    jobs: Sequence[Job],
+    target: Target,
+    how: tuple[float | None, str | None],
+) -> None:
+    """Make videos of one size, of a clip or of so many seconds, by a scheme."""
+    seconds, scheme = how
+    clip = None if seconds is None or scheme is not None else in_one_go(talk, work.model, asked, seconds)
+    if clip is None and (seconds is not None or scheme is not None):
+        _generate_long(talk, work, asked, begin, jobs, target, how)
+    else:
+        _generate(talk, work, clip or asked, begin, jobs, target)
 
 
 def _generate(
