@@ -195,7 +195,7 @@ def opened(names: Sequence[str] | None, asked: SamplingOptions, talk: Talk | Non
     if asked.style is not None:
         model = styled(model, asked.style, asked.style_weight)
     fields = changes(asked.sets)
-    ways = {"windows": windows_told(asked.windows), "routine": routine_told(asked.routine)}
+    ways: dict[str, Any] = {"windows": windows_told(asked.windows), "routine": routine_told(asked.routine)}
     tuning = Tuning(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, fields=fields, **ways)
     spec = on_grid(tuned(model.spec, tuning), size=size, frames=asked.frames, fps=asked.fps)
     for old, new in zip(model.spec.stages, spec.stages, strict=False):

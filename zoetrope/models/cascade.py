@@ -141,7 +141,7 @@ class Cascade:
 
         Raises ValueError that names what is wrong, and the nearest size that the networks can process.
         """
-        ways = {"windows": windows_told(windows), "routine": routine_told(routine)}
+        ways: dict[str, Any] = {"windows": windows_told(windows), "routine": routine_told(routine)}
         tuning = Tuning(steps=steps, guidance=guidance, sampler=sampler, **ways)
         spec = self.spec if tuning == Tuning() else tuned(self.spec, tuning)  # by JSON, which not every network has
         spec = on_grid(spec, size=size, frames=frames, fps=fps)

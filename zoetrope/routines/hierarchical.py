@@ -35,7 +35,7 @@ class FrameCall(NamedTuple):
 
 
 class Hierarchical(Routine):
-    """All frames of a short video together; of a longer one key frames, then the clips between them [Sec. 3.2 and 3.3].
+    """All frames of a short video together; of a longer one key frames, then the clips between them.
 
     The frames of a call all look at each other, where the stage's network says so, see
     `zoetrope.networks.NetworkConfig.looking`.
@@ -132,7 +132,7 @@ def frame_calls(frames: Sequence[int], window: int | None, most: int) -> list[Fr
 
 
 def smoothed(video: Tensor, first: int, interpolator: Interpolator) -> Tensor:
-    """A video (B, C, F, H, W) with every second frame from `first` on interpolated between its neighbours [Sec. 3.2].
+    """A video (B, C, F, H, W) with every second frame from `first` on interpolated between its neighbours.
 
     The last frame, which has no neighbour after it, stays. `first` is 1 or more.
     """

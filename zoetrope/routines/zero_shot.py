@@ -23,7 +23,7 @@ _Time = Annotated[float, Field(ge=0, le=1)]
 
 
 class ZeroShot(Routine):
-    """Frames that share a scene, which moves evenly, and differ in what comes after it [arXiv:2303.13439, Sec. 3.3].
+    """Frames that share a scene, which moves evenly, and differ in what comes after it [arXiv:2303.13439, Sec. 3.3.1].
 
     z moves whole, with its background; pixels that come in from outside are mirrored. Times count from 1, noise, to 0,
     and mean the nearest step. Frames move in whole pixels: fractions add up from frame to frame and are then rounded.
@@ -95,7 +95,7 @@ class ZeroShot(Routine):
         return round((1 - self.noised_to) * steps), round((1 - self.moved_at) * steps)
 
     def _smoothed(self, z: Tensor, first: Tensor, x_hat: Tensor) -> Tensor:
-        """z (B, C, F, H, W) with some of the first frame's, (B, C, 1, H, W), moved, in the background [Sec. 3.4].
+        """z (B, C, F, H, W) with some of the first frame's, (B, C, 1, H, W), moved, in the background [Sec. 3.3.3].
 
         The background is what is foreground neither in x_hat nor in its first frame, moved.
         """
