@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ from .conftest import Cli
 
 SMALL = VideoShape(frames=1, height=8, width=12, fps=2)
 LARGE = VideoShape(frames=1, height=16, width=24, fps=2)
-MOVES = {"motion": [0, 2], "moved_at": 0.5, "noised_to": 0.75}
+MOVES: dict[str, Any] = {"motion": [0, 2], "moved_at": 0.5, "noised_to": 0.75}
 
 
 def pictures_spec(encoder: T5) -> CascadeSpec:

@@ -29,7 +29,7 @@ from zoetrope.schedules.cosine import Cosine
 from .pictures import SHAPE, made, network_of, stage, told
 
 CPU = torch.device("cpu")
-MOVES = {"motion": (0.0, 2.0), "moved_at": 0.5, "noised_to": 0.75}
+MOVES: dict[str, Any] = {"motion": (0.0, 2.0), "moved_at": 0.5, "noised_to": 0.75}
 
 
 @pytest.mark.parametrize("sampler", [DDIM(), Ancestral(), Heun()])
