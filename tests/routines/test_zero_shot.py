@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.functional import grid_sample
+from torch.nn.functional import grid_sample, interpolate
 
 from zoetrope.cascade.execution.cost import whole_tile
 from zoetrope.cascade.execution.layout import Layout, plan_layout
@@ -93,6 +93,18 @@ def test_moving_is_what_grid_sample_does(motion: tuple[float, float]) -> None:
             frame[:, :, 0], grid[None], mode="nearest", padding_mode="reflection", align_corners=False
         )
         assert torch.equal(video[:, :, number], expected), number
+
+
+def test_the_papers_motion_is_that_of_a_flow_of_512_pixels() -> None:
+    """12 pixels of 512, resized to z's 64: where its code takes pixels from, which moves z up and to the left."""
+    frame, frames = torch.randn(1, 4, 1, 64, 64), 8
+    video = panned(frame, (-1.5, -1.5), frames)
+    places = torch.stack(torch.meshgrid(torch.arange(512.0), torch.arange(512.0), indexing="xy"))[None]
+    for number in range(frames):
+        flow = (places + 12.0 * number) / 512 * 2 - 1
+        grid = interpolate(flow, size=(64, 64), mode="bilinear").permute(0, 2, 3, 1)
+        moved = grid_sample(frame[:, :, 0], grid, mode="nearest", padding_mode="reflection", align_corners=False)
+        assert torch.equal(video[:, :, number], moved), number
 
 
 def running(shape: tuple[int, ...], steps: int, seen: list[tuple[int, Tensor]], x_hat: Tensor) -> Ready:
