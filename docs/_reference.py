@@ -53,6 +53,7 @@ MODULES = (
     "zoetrope.guidance.oscillating",
     "zoetrope.samplers",
     "zoetrope.routines",
+    "zoetrope.interpolators",
     "zoetrope.schemes",
     "zoetrope.networks",
     "zoetrope.layers.fused",

@@ -71,6 +71,18 @@ def test_a_window_of_a_window_is_that_of_the_whole(start: int, length: int, colu
     assert part.images is told.images
 
 
+@pytest.mark.parametrize("each_frame", [False, True])
+def test_frames_are_taken_in_any_order(each_frame: bool) -> None:
+    told = everything(each_frame=each_frame)
+    expect_equal(told.at_frames(range(1, F)), told.window(Window(range(1, F), range(H), range(W))))
+    part = told.at_frames([F - 1, 0])
+    assert torch.equal(part.maps["low_res"], told.maps["low_res"][:, :, [F - 1, 0]])
+    for name in ("text.values", "text.mask", "low_res_logsnr"):
+        whole = leaves(told)[name]
+        assert torch.equal(leaves(part)[name], whole[:, [F - 1, 0]] if each_frame else whole)
+    assert part.times is not None and told.times is not None and torch.equal(part.times, told.times[:, [F - 1, 0]])
+
+
 def test_of_both_the_latter_counts() -> None:
     first, second = everything(seed=1), everything(seed=2)
     expect_equal(first | second, second)

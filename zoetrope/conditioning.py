@@ -1,6 +1,6 @@
 """What conditions a network beside z, by family: tokens, maps, numbers. Operations are written once, over families."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Annotated, Self, TypeVar
@@ -124,7 +124,16 @@ class Conditioning:
 
     def window(self, window: Window) -> Self:
         """The part that belongs to a box of the video: maps are cut in space and time, values per frame in time."""
-        frames = slice(window.frames.start, window.frames.stop)
+        cut = self._at(slice(window.frames.start, window.frames.stop))
+        return replace(cut, maps={name: window.of(value) for name, value in self.maps.items()})
+
+    def at_frames(self, frames: Sequence[int]) -> Self:
+        """The part that belongs to some frames of the video, by number and in this order."""
+        chosen = list(frames)
+        return replace(self._at(chosen), maps={name: value[:, :, chosen] for name, value in self.maps.items()})
+
+    def _at(self, frames: slice | list[int]) -> Self:
+        """The same with the values per frame of some frames, and whole maps."""
 
         def of_frames(value: Tensor, plain: int) -> Tensor:
             return value if value.ndim == plain else value[:, frames]
@@ -132,7 +141,6 @@ class Conditioning:
         return replace(
             self,
             tokens={name: Tokens(of_frames(t.values, 3), of_frames(t.mask, 2)) for name, t in self.tokens.items()},
-            maps={name: window.of(value) for name, value in self.maps.items()},
             numbers={name: of_frames(value, 1) for name, value in self.numbers.items()},
             times=None if self.times is None else self.times[:, frames],
             images=None if self.images is None else of_frames(self.images, 1),

@@ -1,9 +1,12 @@
 """What every guidance and every routine in the folders must do, because it is there."""
 
+from collections.abc import Sequence
+
 import pytest
 import torch
 from torch import Tensor
 
+from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.guidance import Guidance, combined
 from zoetrope.inputs.text import text_given
@@ -68,10 +71,23 @@ def test_a_routine_yields_its_length_and_ends_with_the_video(routine: Routine, s
 
     times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
     levels = [Cosine()(t.expand(len(video))) for t in times]
-    done = list(routine(Ready(denoise=denoise, levels=levels, noise=noise, sampler=sampler)))
+
+    def part(frames: Sequence[int]) -> Denoise:
+        return lambda z, level: video[:, :, list(frames)]
+
+    done = list(routine(Ready(denoise=denoise, levels=levels, noise=noise, sampler=sampler, part=part)))
     assert len(done) == routine.length(steps)
+    assert all(step.x_hat.shape == step.z.shape == video.shape for step in done)
     assert torch.equal(done[-1].x_hat, video)
-    assert "start" in purposes and len(set(purposes)) == len(purposes)  # no noise is used twice
+    assert "start" in purposes
+    if len(done) == steps:  # no noise is used twice; steps that are made again have the same again
+        assert len(set(purposes)) == len(purposes)
+
+
+@every_routine
+def test_what_a_routine_sees_at_once_is_no_more_than_there_is(routine: Routine) -> None:
+    seen = [routine.seen(frames) for frames in range(1, 100)]
+    assert all(1 <= count <= frames for frames, count in enumerate(seen, start=1)) and seen[:3] == [1, 2, 3]
 
 
 @every_routine

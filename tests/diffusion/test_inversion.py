@@ -74,7 +74,7 @@ def test_a_video_comes_back_the_better_the_more_steps_there_are() -> None:
         *_, last = DDIM()(denoise, noise.clone(), levels, noise=lambda n: torch.zeros_like(x))
         errors.append((last.x_hat - x).abs().max().item())
     ratios = [coarse / fine for coarse, fine in pairwise(errors)]
-    assert ratios == sorted(ratios) and 1.5 < ratios[0] and 1.9 < ratios[-1] < 2  # of first order
+    assert ratios == sorted(ratios) and ratios[0] > 1.5 and 1.9 < ratios[-1] < 2  # of first order
     assert errors[-1] < 0.02
 
 
@@ -103,8 +103,8 @@ def test_a_round_trip_through_a_network() -> None:
         sampling = SamplingSpec(sampler=DDIM(), steps=steps, threshold=None)
         stage = StageSpec(name="base", shape=shape, inputs=(), network=NETWORK, sampling=sampling)
         there = ready(stage, network, Conditioning(), None, Draw(seed=1, samples=[0]))
-        *_, made = DDIM()(there.denoise, there.start(), there.levels, noise=lambda n: there.noise(f"step {n}"))
+        *_, made = DDIM()(there.denoise, there.start(), there.levels, noise=torch.zeros)
         *_, noise = inverted(there.denoise, made.x_hat, there.levels)
-        *_, again = DDIM()(there.denoise, noise, there.levels, noise=lambda n: there.noise(f"step {n}"))
+        *_, again = DDIM()(there.denoise, noise, there.levels, noise=torch.zeros)
         errors.append((again.x_hat - made.x_hat).abs().max().item())
     assert errors[0] > 1.7 * errors[1] > 5 * errors[2]

@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.execution.call import Calls
+from zoetrope.cascade.execution.call import Calls, of_frames
 from zoetrope.cascade.execution.cost import differentiates
 from zoetrope.cascade.execution.layout import Layout, layout_here
 from zoetrope.cascade.execution.run import denoiser_of
@@ -110,12 +110,16 @@ def ready(stage: StageSpec, network: Network, given: Conditioning, video: Tensor
     if draw.known is not None and holds:
         clean = NoiseLevel.clean(len(draw.samples), device=draw.device)
         levels = [draw.known.level(clean, level) for level in levels]
+    thresholded = partial(_thresholded, stage, video=video, draw=draw)
+    of = partial(_denoiser, stage, network, given, video, draw, layout.one_at_a_time)
     return Ready(
-        denoise=_thresholded(stage, _denoiser(stage, network, given, video, draw, layout), video, draw),
+        denoise=thresholded(of(lambda calls: denoiser_of(calls, layout))),
         levels=levels,
         noise=lambda purpose: _noise(stage, draw, purpose, whole),
         sampler=stage.sampling.sampler,
         held=draw.known if holds else None,
+        part=lambda frames: of(lambda calls: of_frames(calls, frames)),
+        threshold=thresholded,
     )
 
 
@@ -132,6 +136,11 @@ def drawn(stage: StageSpec, draw: Draw) -> StageSpec:
         raise ValueError(
             f"stage {stage.name!r}: expected no known frames, for it has not learnt them; sampling.known can be one of "
             f"{others}"
+        )
+    if stage.sampling.routine.in_parts:
+        name = stage.sampling.routine.kind()
+        raise ValueError(
+            f"stage {stage.name!r}: expected no known frames with routine {name!r}, which makes all of them"
         )
     if draw.known.low_res is not None and not method.in_space:
         raise ValueError(
@@ -204,12 +213,18 @@ def _clipped(denoise: Denoise) -> Denoise:
 
 
 def _denoiser(
-    stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw, layout: Layout
+    stage: StageSpec,
+    network: Network,
+    given: Conditioning,
+    video: Tensor | None,
+    draw: Draw,
+    one_at_a_time: bool,
+    make: Callable[[Calls], Denoise],
 ) -> Denoise:
-    """The denoiser of the whole batch, or of each of its videos, which knows the known frames."""
+    """The denoiser that `make` makes, of the whole batch or of each of its videos, which knows the known frames."""
 
     def of(given: Conditioning, video: Tensor | None, draw: Draw) -> Denoise:
-        denoise = denoiser_of(calls_of(stage, network, given, video, draw), layout)
+        denoise = make(calls_of(stage, network, given, video, draw))
         if stage.sampling.known is None or draw.known is None:
             return denoise
         noise, levels = partial(_noise_of_frames, stage, draw), sampling_levels(stage, draw)
@@ -217,7 +232,7 @@ def _denoiser(
         task = Task(stage=stage.name, known=draw.known, levels=levels, noise=noise, reduced=reduced)
         return stage.sampling.known.denoiser(denoise, task)
 
-    if not layout.one_at_a_time:
+    if not one_at_a_time:
         return of(given, video, draw)
     rows = torch.arange(len(draw.samples)).split(1)
     return one_by_one(

@@ -77,8 +77,17 @@ class SamplingSpec(Config):
         return self.routine.length(self.steps)
 
     def seen(self, shape: VideoShape) -> VideoShape:
-        """The grid of what the network sees at once of a video: a window, or the whole."""
-        return shape if self.windows is None else self.windows.seen(shape)
+        """The grid of what the network sees at once of a video: a window, a part of the routine's, or the whole."""
+        if self.windows is None:
+            return shape.with_(frames=self.routine.seen(shape.frames))
+        return self.windows.seen(shape)
+
+    @model_validator(mode="after")
+    def _fits_the_routine(self) -> Self:
+        if self.routine.in_parts and (self.windows is not None or self.keep_frames):
+            field = "keep_frames: expected false" if self.windows is None else "windows: expected null"
+            raise ValueError(f"{field} with routine {self.routine.kind()!r}, which decides itself what is seen at once")
+        return self
 
     @property
     def guided(self) -> bool:

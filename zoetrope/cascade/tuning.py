@@ -1,13 +1,16 @@
 """Other sampling for a cascade: a changed copy of its spec, for the same weights."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from zoetrope.cascade.framewise import with_routine
 from zoetrope.cascade.migration import cascade_path_of_today, path_of_today
 from zoetrope.cascade.spec import CascadeSpec
 from zoetrope.cascade.windows import Windows
 from zoetrope.config import overridden
+from zoetrope.config.errors import shown
+from zoetrope.routines import Routine
 from zoetrope.samplers import Sampler
 
 
@@ -21,6 +24,7 @@ class Tuning:
             would double its time, and it was not tuned for that.
         sampler: the name of every stage's sampler.
         windows: what the first stage's network sees at once; the others see as much, in their own frames and pixels.
+        routine: of the first stage that makes videos, see `zoetrope.cascade.framewise.with_routine`.
         fields: any other fields, (path, value), as for `override`; they take precedence.
     """
 
@@ -28,11 +32,14 @@ class Tuning:
     guidance: float | None = None
     sampler: str | None = None
     windows: Windows | None = None
+    routine: Routine | None = None
     fields: Iterable[tuple[str, Any]] = ()
 
 
 def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
     """The cascade with these changes. Raises ValueError that names the field, and the nearest for an unknown one."""
+    if tuning.routine is not None:
+        spec = with_routine(spec, tuning.routine)
     sampler = None if tuning.sampler is None else Sampler.named(tuning.sampler)()
     changes: dict[str, Any] = {}
     for number, stage in enumerate(spec.stages):
@@ -51,6 +58,23 @@ def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
         changes.pop(full, None)  # these are applied last
         changes[full] = value
     return overridden(spec, changes)
+
+
+def routine_told(value: Any) -> Routine | None:
+    """A routine by name, as JSON or its text with its fields, such as {"type": "zero_shot", "motion": [0, 2]}, or one.
+
+    None is none. Raises ValueError for anything else, with the nearest name or field.
+    """
+    if value is None or isinstance(value, Routine):
+        return value
+    try:
+        if isinstance(value, str) and not value.lstrip().startswith("{"):
+            return Routine.from_json({"type": value})
+        if isinstance(value, str | Mapping):
+            return Routine.from_json(value)
+    except ValueError as error:
+        raise ValueError(f"routine: {str(error).removeprefix('Routine: ')}") from None
+    raise ValueError(f"routine: expected a name such as zero_shot, or a routine with its fields, got {shown(value)}")
 
 
 def full_path(spec: CascadeSpec, path: str) -> str:

@@ -107,6 +107,15 @@ WindowsAsked = Annotated[
         "they agree at every step. [overlap 2]",
     ),
 ]
+RoutineName = Annotated[
+    str | None,
+    typer.Option(
+        "--routine",
+        metavar="NAME",
+        help="What the first stage does from start to end, by name or as JSON with its fields: zero_shot and "
+        "hierarchical make a video of so many --frames with a model of pictures. [the model's]",
+    ),
+]
 Rate = Annotated[float | None, typer.Option("--fps", help="Frame rate of the first stage's video. [the model's]")]
 
 
@@ -127,6 +136,7 @@ class SamplingOptions(NamedTuple):
     style: str | None = None
     style_weight: float = 0.7
     windows: str | None = None
+    routine: str | None = None
 
 
 class Record(NamedTuple):
@@ -174,7 +184,7 @@ def opened(names: Sequence[str] | None, asked: SamplingOptions, talk: Talk | Non
     size = None if asked.size is None else size_named(asked.size)
 
     from zoetrope.cascade.grid import far_from, on_grid
-    from zoetrope.cascade.tuning import Tuning, tuned
+    from zoetrope.cascade.tuning import Tuning, routine_told, tuned
     from zoetrope.cascade.windows import windows_told
     from zoetrope.models.opening import open_model
     from zoetrope.models.style import styled
@@ -185,8 +195,8 @@ def opened(names: Sequence[str] | None, asked: SamplingOptions, talk: Talk | Non
     if asked.style is not None:
         model = styled(model, asked.style, asked.style_weight)
     fields = changes(asked.sets)
-    windows = windows_told(asked.windows)
-    tuning = Tuning(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, windows=windows, fields=fields)
+    ways: dict[str, Any] = {"windows": windows_told(asked.windows), "routine": routine_told(asked.routine)}
+    tuning = Tuning(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, fields=fields, **ways)
     spec = on_grid(tuned(model.spec, tuning), size=size, frames=asked.frames, fps=asked.fps)
     for old, new in zip(model.spec.stages, spec.stages, strict=False):
         if old.name != new.name:

@@ -40,6 +40,7 @@ from zoetrope.commands._sampling import (
     Memory,
     Models,
     Rate,
+    RoutineName,
     SamplerName,
     SamplingOptions,
     SaveStages,
@@ -165,6 +166,7 @@ def generate(
     frames: Frames = None,
     fps: Rate = None,
     windows: WindowsAsked = None,
+    routine: RoutineName = None,
     seconds: Seconds = None,
     scheme: SchemeName = None,
     channel: ChannelName = None,
@@ -190,7 +192,7 @@ def generate(
     """Make videos of prompts."""
     jobs = jobs_of(prompts, prompts_file, negative, (count, sample))
     asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, None, frames, fps)
-    asked = asked._replace(style=style, style_weight=style_weight, windows=windows)
+    asked = asked._replace(style=style, style_weight=style_weight, windows=windows, routine=routine)
     begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume, (channel, colours, limits))
     told = KnownAsked(known, low_res, known_method, known_weight, fit, mask)

@@ -340,6 +340,7 @@ def expect_data(recipe: "Recipe", stage: str) -> None:
     own = recipe.cascade.stage(stage)
     channels = own.network.channels
     grids = [(phase, shape) for phase in spec.phases for shape in clip_shapes(own, spec, phase)]
+    grids = [(phase, grid if phase.images < 1 else grid.with_(frames=1)) for phase, grid in grids]  # no clips at all
     shapes = [shape for phase, grid in grids for shape in at_rates(own, grid, phase)]
     if spec.known is not None:  # which takes clips of its own lengths
         clips = [grid.shape(own.shape) for grid in spec.grids if grid.frames > 1] if spec.grids else [own.shape]

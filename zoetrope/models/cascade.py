@@ -23,7 +23,7 @@ from zoetrope.cascade.long.film import Made
 from zoetrope.cascade.sample import Draw, sample_stage, text_length
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
-from zoetrope.cascade.tuning import Tuning, tuned
+from zoetrope.cascade.tuning import Tuning, routine_told, tuned
 from zoetrope.cascade.windows import windows_told
 from zoetrope.channels import are_rgb
 from zoetrope.conditioning import Conditioning
@@ -131,16 +131,18 @@ class Cascade:
         frames: int | None = None,
         fps: float | None = None,
         windows: Any = None,
+        routine: Any = None,
     ) -> Self:
         """The same weights, sampled in another way: denoising steps, guidance weight w, the name of a sampler.
 
-        `size` (height, width), `frames`, `fps` and `windows`, see `zoetrope.models.options.Options`, are those of the
-        first stage's videos; the stages after it multiply them by their usual factors. To change any other field, use
+        `size` (height, width), `frames`, `fps`, `windows`, `routine`, see `zoetrope.models.options.Options`, are those
+        of the first stage's videos; the stages after it multiply them by their usual factors. For other fields, use
         `zoetrope.cascade.tuning.tuned` or `CascadeSpec.from_json`.
 
         Raises ValueError that names what is wrong, and the nearest size that the networks can process.
         """
-        tuning = Tuning(steps=steps, guidance=guidance, sampler=sampler, windows=windows_told(windows))
+        ways: dict[str, Any] = {"windows": windows_told(windows), "routine": routine_told(routine)}
+        tuning = Tuning(steps=steps, guidance=guidance, sampler=sampler, **ways)
         spec = self.spec if tuning == Tuning() else tuned(self.spec, tuning)  # by JSON, which not every network has
         spec = on_grid(spec, size=size, frames=frames, fps=fps)
         if far := far_from(self.spec, spec):
@@ -195,7 +197,7 @@ class Cascade:
             if lost := self.cut(text):
                 limit = 0 if self.spec.text is None else self.spec.text.limit
                 log.warning("the text encoder reads %d tokens; cut off: %r", limit, lost)
-        grid = {"size": asked.size, "frames": asked.frames, "fps": asked.fps, "windows": asked.windows}
+        grid = {name: getattr(asked, name) for name in ("size", "frames", "fps", "windows", "routine")}
         cascade = self.tuned(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, **grid)
         known = cascade._known(asked)
         jobs = [(text, number) for text in texts for number in range(asked.count or 1)]

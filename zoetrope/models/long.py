@@ -185,6 +185,11 @@ def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Beginning |
         stages[0] = stages[0].with_(sampling=stages[0].sampling.with_(known=wanted.known))
     expect_askable(every, wanted.given)
     for stage in every:
+        if stage.sampling.routine.in_parts:
+            routine = stage.sampling.routine.kind()
+            raise ValueError(
+                f"stage {stage.name!r}: expected a single clip (frames) with routine {routine!r}, got seconds"
+            )
         stage.check_sampling()
     total, footage = _lengths(stages[0].shape, wanted, source, spec.channels)
     text, against = cascade._encode([wanted.prompt], wanted.negative)

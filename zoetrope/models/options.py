@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, InstanceOf, NonNegativeInt, PositiveFloa
 from zoetrope.cascade.windows import Windows
 from zoetrope.config import Config
 from zoetrope.models.progress import Progress
+from zoetrope.routines import Routine
 from zoetrope.video import Video
 
 
@@ -26,6 +27,8 @@ class Options(TypedDict, total=False):
         windows: frames, or (frames, overlap), that the first stage's network sees at once of a longer video, and the
             other stages' in proportion: windows agree at every step [Bar-Tal et al. 2023, arXiv:2302.08113]. Or a
             `zoetrope.cascade.windows.Windows`, which divides pictures too.
+        routine: what the first stage of videos does from start to end: a name, such as "zero_shot", which makes a video
+            of a model of pictures, or a `zoetrope.routines.Routine` with its fields.
         until: the last stage to run.
         video: a video to start from, of the shape of a stage's output: only the stages after it run. after: that stage.
         picture: a picture that models with such an input show, instead of one that their prior imagines: a `Video` of
@@ -54,6 +57,7 @@ class Options(TypedDict, total=False):
     frames: PositiveInt | None
     fps: PositiveFloat | None
     windows: PositiveInt | tuple[PositiveInt, NonNegativeInt] | InstanceOf[Windows] | None
+    routine: str | dict[str, Any] | InstanceOf[Routine] | None
     until: str | None
     video: InstanceOf[Video] | None
     after: str | None

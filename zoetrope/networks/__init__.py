@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from zoetrope.conditioning import NONE, Conditioning
 from zoetrope.config import Kind
 from zoetrope.diffusion.prediction import Prediction
+from zoetrope.layers.attention import Looks
 from zoetrope.layers.bare import bare
 
 Width = Annotated[int, Field(ge=1, le=2**19)]  # 128 times what the paper's networks have
@@ -164,6 +165,16 @@ class NetworkConfig(Kind, ABC):
         With strides in time only the first of every `Reach.every` frames begins equal. None: it begins as none.
         """
         return None
+
+    def looking(self, looks: Looks) -> "NetworkConfig":
+        """The network whose spatial attention looks at these frames: it takes the same weights.
+
+        Raises ValueError for an architecture whose attention cannot look at other frames.
+        """
+        raise ValueError(
+            f"network: expected one whose spatial attention can look at other frames, such as video_unet, got "
+            f"{self.kind()!r}"
+        )
 
     @abstractmethod
     def build(self) -> Network:

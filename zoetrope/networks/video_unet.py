@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import Field, model_validator
 
 from zoetrope.diffusion.prediction import Prediction
+from zoetrope.layers.attention import Looks
 from zoetrope.networks import NetworkConfig, Reach, Width
 from zoetrope.networks._unet_block import Level, Relative
 from zoetrope.shapes import FramesPerSecond
@@ -104,6 +105,14 @@ class VideoUNetConfig(NetworkConfig):
         """
         still = {"temporal": (), "join": "add", "looks": "own", "every": 1}
         return self.with_(levels=tuple(level.with_(**still) for level in self.levels))
+
+    def looking(self, looks: Looks) -> "VideoUNetConfig":
+        """See `NetworkConfig.looking`. Raises ValueError for a network without spatial attention."""
+        if not any(level.spatial_attention for level in self.levels):
+            raise ValueError("network.levels: expected spatial_attention in some level, which can look at other frames")
+        return self.with_(
+            levels=tuple(level.with_(looks=looks) if level.spatial_attention else level for level in self.levels)
+        )
 
     @property
     def strides(self) -> tuple[int, ...]:

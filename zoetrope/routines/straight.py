@@ -11,4 +11,4 @@ class Straight(Routine):
 
     def __call__(self, ready: Ready) -> Iterator[Step]:
         """One step for each pair of neighbouring levels."""
-        return ready.sampler(ready.denoise, ready.start(), ready.levels, noise=lambda n: ready.noise(f"step {n}"))
+        return ready.steps(ready.denoise, ready.start())

@@ -74,12 +74,17 @@ class Calls:
             conditioning = conditioning | each.of_request(weight, count).to(level.logsnr.device, torch.float32)
         return conditioning
 
+    @cached_property
+    def whole(self) -> Conditioning:
+        """The conditioning of whole videos, all variants stacked."""
+        return self.conditioning(Window.whole(self.stage.shape))
+
     def in_dtype(self, compute: Callable[[], Tensor]) -> Tensor:
         """The network's output, computed in `dtype`."""
         with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
             return compute()
 
-    def x_hat(self, output: Tensor, z: Tensor, level: NoiseLevel, frames: range) -> Tensor:
+    def x_hat(self, output: Tensor, z: Tensor, level: NoiseLevel, frames: Sequence[int]) -> Tensor:
         """x_hat (B, C, f, h, w) from the outputs of all variants at z: guided, and clipped if `clips`.
 
         `frames` are those of the video that z holds.
@@ -89,7 +94,7 @@ class Calls:
         x_hat = x_from(self.stage.prediction, output, z, level)
         return x_hat.clamp(-1, 1) if self.clips and self.stage.sampling.threshold == "static" else x_hat
 
-    def _shares(self, level: NoiseLevel, frames: range) -> list[Share]:
+    def _shares(self, level: NoiseLevel, frames: Sequence[int]) -> list[Share]:
         """The share of each variant's output in these frames at a level."""
         steps, guidance = self.stage.sampling.steps, self.stage.sampling.guidance
         every = [[_of_frames(share, frames) for share in guidance.shares(step, steps)] for step in range(steps)]
@@ -109,9 +114,9 @@ class Calls:
         return sampling.guidance.variants(conditioning, self.negative)
 
 
-def _of_frames(share: Share, frames: range) -> Share:
+def _of_frames(share: Share, frames: Sequence[int]) -> Share:
     """A share in these frames of the video; one number holds for all of them."""
-    return share[..., frames.start : frames.stop] if isinstance(share, Tensor) else share
+    return share[..., list(frames)] if isinstance(share, Tensor) else share
 
 
 def _value_at(step: float | Tensor, values: Sequence[Share]) -> Share:
@@ -125,12 +130,19 @@ def _value_at(step: float | Tensor, values: Sequence[Share]) -> Share:
 
 def in_one_call(calls: Calls, window: Window) -> Denoise:
     """The denoiser of a window, static threshold included, which needs no other part of the video."""
-    given = calls.conditioning(window)
+    return _called(calls, calls.conditioning(window), window.frames)
 
+
+def of_frames(calls: Calls, frames: Sequence[int]) -> Denoise:
+    """The denoiser of some frames, in this order, for which they are the whole video."""
+    return _called(calls, calls.whole.at_frames(frames), frames)
+
+
+def _called(calls: Calls, given: Conditioning, frames: Sequence[int]) -> Denoise:
     def run(z: Tensor, level: NoiseLevel) -> Tensor:
         seen, logsnr = calls.repeated(z), calls.repeated(level.logsnr.to(z.dtype))
         conditioning = calls.at_level(level, len(z), given)
         output = calls.in_dtype(lambda: calls.network(seen, logsnr, conditioning))
-        return calls.x_hat(output, z, level, window.frames)
+        return calls.x_hat(output, z, level, frames)
 
     return run

@@ -139,6 +139,7 @@ def sampler_bytes(stage: StageSpec, batch: int) -> tuple[int, int]:
             levels=levels,
             noise=lambda purpose: _video(stage, batch, whole),
             sampler=stage.sampling.sampler,
+            part=lambda frames: called,
         )
         if stage.sampling.known is not None:
             ready = _knowing(ready, stage.sampling.known, Known(most, _video(stage, batch, whole)))

@@ -3,12 +3,15 @@
 import logging
 from collections.abc import Callable
 
+from torch import Tensor
+
 from zoetrope.cascade.execution.call import Calls, in_one_call
 from zoetrope.cascade.execution.layout import Layout
 from zoetrope.cascade.execution.overlap import overlapping
 from zoetrope.cascade.execution.streamed import streamed
 from zoetrope.cascade.execution.tiles import tiled
 from zoetrope.diffusion.denoise import Denoise
+from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.shapes import Window
 
 log = logging.getLogger(__name__)
@@ -29,8 +32,11 @@ def of_window(calls: Calls, layout: Layout) -> Callable[[Window], Denoise]:
 def denoiser_of(calls: Calls, layout: Layout) -> Denoise:
     """The denoiser of whole videos, before any threshold that needs them whole.
 
-    The layout's tiles are those of one of the stage's windows.
+    The layout's tiles are those of one of the stage's windows. Where the stage's routine sees no more than parts of
+    videos at once, there is no such denoiser.
     """
+    if calls.stage.sampling.windows is None and calls.stage.seen != calls.stage.shape:
+        return _never_whole
     numbers = {tile.seen: number for number, tile in enumerate(layout.tiles, start=1)}
     make = of_window(calls, layout)
 
@@ -43,3 +49,7 @@ def denoiser_of(calls: Calls, layout: Layout) -> Denoise:
         return tiled(made, layout.tiles)
 
     return overlapping(local, calls.stage.windows, calls.stage.shape.sizes)
+
+
+def _never_whole(z: Tensor, level: NoiseLevel) -> Tensor:
+    raise ValueError("routine: expected to evaluate parts of videos alone, got whole ones")
