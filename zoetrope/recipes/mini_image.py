@@ -4,6 +4,8 @@
     zoetrope train mini_image --stage ssr --out runs/mini_image/ssr
     zoetrope generate "a red star on a white background" --model runs/mini_image
 
+The weights come with the package: `--model mini_image`. Hardware, minutes and scores are in the model card.
+
 A base makes a small picture from text, and a stage of super-resolution enlarges it [Saharia et al. 2022,
 arXiv:2205.11487; Ho et al. 2021, arXiv:2106.15282]. Pictures come from all moments of toybox's clips, and their
 captions tell colour, shape, background, style and how two things lie, but no motion. The combinations of colour and
