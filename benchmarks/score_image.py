@@ -16,8 +16,8 @@ Intervals hold 95 % and are clustered by prompt: they are of further prompts lik
 words a second one is clustered by combination or word: it is of further ones, of which there are few. An aim counts as
 reached if all of the first interval reaches it.
 
-Prints the tables; writes them as table.md, all numbers as scores.json, and a sheet of pictures for each set, a row of
-all noises for each prompt. Sets that scores.json has of the same weights stay in it.
+Prints the tables; writes them as table.md, all numbers as scores.json, and a sheet of pictures for each set, a column
+of all noises for each of the first twelve prompts. Sets that scores.json has of the same weights stay in it.
 """
 
 import argparse
@@ -312,7 +312,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prompts = SETS[name](options.prompts)
         scores, pictures = scored(cascade, prompts, options.noises)
         print(table({name: scores}), flush=True)
-        save_image(options.out / f"{name}.png", sheet(pictures[cascade.spec.stages[-1].name][:12]))
+        shown = pictures[cascade.spec.stages[-1].name][:12]
+        save_image(options.out / f"{name}.png", sheet(list(zip(*shown, strict=True))))
         every = write_scores(options.out, model, cascade.dtype, {name: scores})
         write_whole(options.out / "table.md", table(every) + "\n")
 

@@ -1,7 +1,9 @@
 """The scores of a model of pictures: its prompts, its judgement, its tables, and the whole script on a small model."""
 
+import hashlib
 import importlib
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -105,7 +107,7 @@ def test_a_model_is_scored_after_every_stage(
     assert told["model"] == "untrained" and told["weights"].keys() == {"base", "ssr"}
     table = (tmp_path / "out/table.md").read_text()
     assert table.strip() in capsys.readouterr().out and "| unseen | true pictures | 9 x 2 | 100.0 %" in table
-    assert read(tmp_path / "out/unseen.png").frames.shape == (1, 9 * 28, 2 * 44, 3)
+    assert read(tmp_path / "out/unseen.png").frames.shape == (1, 2 * 28, 9 * 44, 3)
     assert "| unseen | ssr | colour 97 % |" in table and "| unseen | true pictures | colour 97 %" not in table
     scoring.main([*asked, "--sets", "words"])
     again = json.loads((tmp_path / "out/scores.json").read_text())["sets"]
@@ -135,3 +137,19 @@ def test_new_words_are_told_one_by_one_and_are_what_is_new(scoring: ModuleType) 
         assert sum(told["words"][f"{aspect} {word}"]["samples"] for word in set(new)) == len(new)
     table = scoring.table({"words": {"base": told}})
     assert "| words: of further words |" in table and "| words: words |" in table and "| words: classes |" not in table
+
+
+MODEL = Path(__file__).parents[2] / "zoetrope/models/mini_image"
+
+
+def test_the_card_of_mini_image_tells_the_scores_and_names_what_fails(scoring: ModuleType) -> None:
+    """What is measured stands beside the card: its tables are the card's, and so are its failures."""
+    told, card = json.loads((MODEL / "scores.json").read_text()), (MODEL / "README.md").read_text()
+    for stage, digest in told["weights"].items():
+        found = hashlib.sha256((MODEL / stage / "model.safetensors").read_bytes()).hexdigest()
+        assert found == digest, f"{stage}: scores.json is of other weights; measure anew with benchmarks/score_image.py"
+    assert told["weights"].keys() == {"base", "ssr"} and "unseen" in told["sets"]
+    missing = [line for line in scoring.table(told["sets"]).splitlines() if line not in card.splitlines()]
+    assert not missing, f"README.md lacks {missing}"
+    known = card.split("## Known failures")[1].split("\n## ")[0]
+    assert set(re.findall(r"^- `(.+?)`", known, re.MULTILINE)) == scoring.failures(told["sets"])

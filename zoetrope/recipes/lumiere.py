@@ -14,7 +14,7 @@ stage [arXiv:2205.11487, App. B]; how often time is halved; rates and batches; s
 
 lumiere@mini begins as mini_image and learns on toybox: 80 frames of 24x40, enlarged to 48x80.
 
-    zoetrope train lumiere@mini --init runs/mini_image --out runs/lumiere
+    zoetrope train lumiere@mini --init mini_image --out runs/lumiere
     zoetrope generate "a red star moving down" --model runs/lumiere
     zoetrope generate "a red star moving down" --model runs/lumiere --style runs/style --style-weight 0.7
 """

@@ -19,7 +19,7 @@ embedding of a picture from the text, and `--picture` gives that of another one.
 alone; with a picture its own embedding, with a clip that of one of its frames, for all of them; and the rate. So text
 and an embedding are learnt together from pictures, and motion with an embedding from clips.
 
-    zoetrope train make_a_video@mini --init runs/mini_image --out runs/mav
+    zoetrope train make_a_video@mini --init mini_image --out runs/mav
     zoetrope generate "a red star" --model runs/mav
     zoetrope generate "a red star" --model runs/mav --fps 15 --seconds 5.0666667 --scheme interpolation
 """

@@ -4,6 +4,8 @@
     zoetrope train mini_image --stage ssr --out runs/mini_image/ssr
     zoetrope generate "a red star on a white background" --model runs/mini_image
 
+The weights come with the package: `--model mini_image`. Hardware, minutes and scores are in the model card.
+
 A base makes a small picture from text, and a stage of super-resolution enlarges it [Saharia et al. 2022,
 arXiv:2205.11487; Ho et al. 2021, arXiv:2106.15282]. Pictures come from all moments of toybox's clips, and their
 captions tell colour, shape, background, style and how two things lie, but no motion. The combinations of colour and
@@ -54,8 +56,8 @@ def _ssr() -> StageSpec:
         name="ssr",
         shape=SSR,
         # Half of the true pictures are blurred, as Cascaded Diffusion Models' are, for a base draws less sharply; noise
-        # beyond a signal-to-noise ratio of 9 would hide what flat shapes show.
-        inputs=usual_inputs(BASE, augment=0.2, blur=0.5),
+        # goes up to a signal-to-noise ratio of 1.
+        inputs=usual_inputs(BASE, augment=0.5, blur=0.5),
         network=_mini_image.SSR,
         sampling=SamplingSpec(sampler=DDIM(), steps=2),
     )
@@ -83,11 +85,11 @@ def _train_ssr() -> TrainSpec:
         data=Toybox(pictures=True),
         weight="v",
         balance=True,
-        phases=(Phase(examples=72_000, batch=16, peak=1.5e-3),),
+        phases=(Phase(examples=160_000, batch=16, peak=1.5e-3),),
         optimizer="muon",
         clip=10.0,
         warm_up=1600,
-        cool_down=36_000,
+        cool_down=80_000,
         half_life=2000,
         checkpoint_every=8000,
         sample_every=0,
