@@ -21,8 +21,8 @@ NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 # From the ground up: a module imports from its own folder and from lower ranks, and those of a rank not each other.
 RANKS = [
     {"config", "diffusion", "layers", "processes", "wording"},
-    {"files", "samplers", "schedules", "schemes", "shapes"},
-    {"conditioning", "known", "pretrained", "video"},
+    {"files", "samplers", "scales", "schedules", "schemes", "shapes"},
+    {"channels", "conditioning", "known", "pretrained", "video"},
     {"guidance", "networks", "pictures", "routines", "text"},
     {"data", "embeddings", "inputs"},
     {"cascade", "curation"},
