@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoetrope.channels import RGB, Channel
 from zoetrope.config import Kind
 from zoetrope.data._packing import pack
 from zoetrope.data._unused import Dropped, Unused
@@ -85,6 +86,10 @@ class Contents(NamedTuple):
 
 class Dataset(ABC):
     """An opened source: an endless sequence of examples."""
+
+    def channels(self) -> tuple[Channel, ...]:
+        """The channels of its videos, in order, whose scales they are in: RGB, unless a source says otherwise."""
+        return RGB
 
     @abstractmethod
     def example(self, index: int, shape: VideoShape) -> Example:
