@@ -37,7 +37,9 @@ class Clock(NamedTuple):
         word = found[1].lower() if found else self.unit
         word = SHORT.get(word, word.removesuffix("s"))
         if found is None or word not in SECONDS:
-            raise ValueError(f"expected time in {', '.join(f'{name}s' for name in SECONDS)} since a date, got {self.unit!r}")
+            raise ValueError(
+                f"expected time in {', '.join(f'{name}s' for name in SECONDS)} since a date, got {self.unit!r}"
+            )
         return SECONDS[word]
 
     @property
@@ -63,8 +65,16 @@ class Clock(NamedTuple):
             raise ValueError(f"expected times that increase, frame {at} is at {now} and frame {at + 1} at {after}")
 
     def frame(self, date: str) -> int:
-        """The number of the first frame at a date or after it. Raises ValueError for what is no date of the calendar."""
-        import cftime
+        """The number of the first frame at a date or after it.
+
+        Raises ValueError for what is no date of the calendar, and where cftime is not installed.
+        """
+        try:
+            import cftime
+        except ImportError as error:
+            raise ValueError(
+                f"dates expect the package cftime ({error}); try: pip install 'zoetrope[netcdf]'"
+            ) from None
 
         found = _DATE.fullmatch(date.strip())
         if found is None:
@@ -77,11 +87,11 @@ class Clock(NamedTuple):
 
     def date(self, value: float) -> str:
         """The date of a time, for people."""
-        import cftime
-
         try:
+            import cftime
+
             return str(cftime.num2date(value, self.unit, calendar=self.calendar))
-        except (ValueError, OverflowError):
+        except (ImportError, ValueError, OverflowError):
             return f"{value:g} {self.unit}"
 
 

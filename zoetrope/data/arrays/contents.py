@@ -14,7 +14,17 @@ from zoetrope.data.arrays.clock import Clock
 from zoetrope.data.arrays.reading import Field, Reader, called, expect_numbers
 
 _ENTRY = re.compile(r"(.*)\[(\d+)\]")
-CALENDARS = {"standard", "gregorian", "proleptic_gregorian", "noleap", "365_day", "360_day", "julian", "all_leap", "366_day"}
+CALENDARS = {
+    "standard",
+    "gregorian",
+    "proleptic_gregorian",
+    "noleap",
+    "365_day",
+    "360_day",
+    "julian",
+    "all_leap",
+    "366_day",
+}
 
 
 class Wanted(NamedTuple):
@@ -119,8 +129,8 @@ def _expect_axes(reader: Reader, variable: str, field: Field, axes: Axes) -> Non
     at = names.index("time") if "time" in names else names.index("t") if "t" in names else None
     if at is not None and TIME in axes.names and axes.names[at] != TIME:
         raise ValueError(
-            f"{where}: expected axes in the order of the file, ({', '.join(field.dims)}), got {','.join(axes.names)!r}, "
-            f"in which axis {at} is {axes.names[at]!r}"
+            f"{where}: expected axes in the order of the file, ({', '.join(field.dims)}), got "
+            f"{','.join(axes.names)!r}, in which axis {at} is {axes.names[at]!r}"
         )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from zoetrope.channels import to_model
+from zoetrope.channels import Channel, to_model
 from zoetrope.data import Contents, Dataset, Dropped, Example, Unused, expect_frames
 from zoetrope.data.arrays.contents import read_box
 from zoetrope.data.arrays.listing import Recording, Survey
@@ -59,11 +59,9 @@ class ArraysDataset(Dataset):
         self._shelf = Shelf()
         self._clips: dict[VideoShape, Clips | str] = {}
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Frames, height and width of the longest recording and the first grid."""
-        held = self.survey.files[self.survey.recordings[0].file][1]
-        return max(one.frames for one in self.survey.recordings), held.height, held.width
+    def channels(self) -> tuple[Channel, ...]:
+        """See `Dataset`."""
+        return self.source.channels
 
     def gives(self, shape: VideoShape) -> bool:
         """See `Dataset`."""
@@ -225,7 +223,8 @@ def unfit(size: tuple[int, int], shape: VideoShape, fit: str) -> str | None:
             legal = max(part for part in range(1, new + 1) if own % part == 0)
             return f'has {own} pixels of {side}, expected a multiple of {new}; a stage of {legal} fits, or fit="crop"'
     if fit == "mean" and size[0] * wanted[1] != size[1] * wanted[0]:
-        return f'is {size[0]}x{size[1]}, which {shape.height}x{shape.width} squeezes; expected its proportions, or fit="crop"'
+        squeezed = f"is {size[0]}x{size[1]}, which {shape.height}x{shape.width} squeezes"
+        return f'{squeezed}; expected its proportions, or fit="crop"'
     return None
 
 

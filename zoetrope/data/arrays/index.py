@@ -1,4 +1,4 @@
-"""Index files, .csv, .tsv, .jsonl or .json: a line for each recording, with its file, its frames and what is known of it.
+"""Index files, .csv, .tsv, .jsonl or .json: a line for each recording, with file, frames, and what is known of it.
 
 Columns: `file` (relative to the index), `start` and `stop` (frames, or dates where the file has CF times; stop is not
 included), `split`, `text`, the entries along axes of recordings by the name of the axis, and any numbers and labels.
@@ -109,7 +109,9 @@ def _table_lines(path: Path) -> Iterator[IndexRow]:
         try:
             header = [name.strip() for name in next(reader, [])]
             if "file" not in header:
-                raise ValueError(f"{path}: expected a column 'file', got {', '.join(map(repr, header[:8])) or 'nothing'}")
+                raise ValueError(
+                    f"{path}: expected a column 'file', got {', '.join(map(repr, header[:8])) or 'nothing'}"
+                )
             for row in reader:
                 where = f"{path}:{reader.line_num}"
                 if not any(field.strip() for field in row):

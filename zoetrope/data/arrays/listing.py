@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from zoetrope.data.arrays import Arrays
 
 
-
-
 class Recording(NamedTuple):
     """Frames in a row of one file.
 
@@ -121,7 +119,9 @@ def _named(source: "Arrays") -> tuple[list[Path], list[tuple[Path, IndexRow]], l
         kinds = ", ".join(f"{kind or 'no ending'} ({count})" for kind, count in others.most_common(5))
         notes = [f"{counted(others.total(), 'file')} of kinds that are not read: {kinds}"] if others else []
         if not found:
-            raise ValueError(f"{source.path}: expected files of arrays in it, got none" + "".join(f"; {n}" for n in notes))
+            raise ValueError(
+                f"{source.path}: expected files of arrays in it, got none" + "".join(f"; {n}" for n in notes)
+            )
         return found, [], notes
     if not place.exists():
         raise ValueError(f"{source.path}: there is no such file or folder{_near(place)}")
@@ -169,7 +169,9 @@ def _lines(source: "Arrays", place: Path) -> list[tuple[Path, IndexRow]]:
     if missing:
         path, row = missing[0]
         more = f" (and {len(missing) - 1} more that are not there)" if missing[1:] else ""
-        raise ValueError(f"{row.where}: expected a file, got {row.fields['file']!r}, which is not there{_near(path)}{more}")
+        raise ValueError(
+            f"{row.where}: expected a file, got {row.fields['file']!r}, which is not there{_near(path)}{more}"
+        )
     return found
 
 
@@ -270,6 +272,6 @@ def _other_units(source: "Arrays", files: Sequence[tuple[Path, Held]]) -> list[s
     notes = []
     for number, (name, channel) in enumerate(source.variables.items()):
         unit = next((own.units[number] for _, own in files if own.units[number] is not None), None)
-        if unit is not None and unit.split() != channel.unit.split():
+        if unit is not None and channel.unit and unit.split() != channel.unit.split():
             notes.append(f"{name}: its unit is {unit!r} in the files, and {channel.unit!r} in the channel")
     return notes

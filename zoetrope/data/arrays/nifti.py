@@ -22,7 +22,9 @@ class Nifti(Reader):
         slope = self._image.dataobj.slope
         stored = self._image.get_data_dtype()
         dtype = stored if slope == 1 and self._image.dataobj.inter == 0 else np.dtype(np.float64)
-        self.fields = {"": Field(tuple(self._image.shape), np.dtype(dtype), dims=("x", "y", "z", "t")[: self._image.ndim])}
+        self.fields = {
+            "": Field(tuple(self._image.shape), np.dtype(dtype), dims=("x", "y", "z", "t")[: self._image.ndim])
+        }
 
     def raw(self, name: str, box: Box) -> np.ndarray:
         """See `Reader`."""
