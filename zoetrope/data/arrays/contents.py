@@ -158,9 +158,15 @@ def _clock(reader: Reader, one: Wanted) -> Clock | None:
 
 
 def read_box(
-    reader: Reader, wanted: Sequence[Wanted], entry: Mapping[str, int], frames: slice, rows: slice, columns: slice
+    reader: Reader,
+    wanted: Sequence[Wanted],
+    entry: Mapping[str, int],
+    frames: slice,
+    rows: slice,
+    columns: slice,
+    fill: Sequence[float] = (),
 ) -> np.ndarray:
-    """A box of the channels of a recording, (C, F, H, W) float64; NaN where there is no value.
+    """A box of the channels of a recording, (C, F, H, W) float64; NaN where there is no value, or one of `fill`.
 
     Raises ValueError that names file and variable if it cannot be read, and for values that are infinite.
     """
@@ -172,7 +178,7 @@ def read_box(
         parts = {TIME: frames, ROW: rows, COLUMN: columns, CHANNEL: slice(low, high + 1, 1)}
         parts |= {name: slice(number, number + 1, 1) for name, number in entry.items()}
         axes = own[0].axes
-        values = reader.read(array, axes.box(parts)).transpose(axes.order())
+        values = reader.read(array, axes.box(parts), fill).transpose(axes.order())
         values = values.reshape(values.shape[len(axes.apart) :])
         if TIME not in axes.names:
             values = values[None]

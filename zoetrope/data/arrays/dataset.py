@@ -13,7 +13,7 @@ from zoetrope.channels import Channel, to_model
 from zoetrope.data import Contents, Dataset, Dropped, Example, Unused, expect_frames
 from zoetrope.data.arrays.contents import read_box
 from zoetrope.data.arrays.listing import Recording, Survey
-from zoetrope.data.arrays.order import place_in
+from zoetrope.data.arrays.order import Orders
 from zoetrope.data.arrays.reading import Shelf, called
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.wording import counted
@@ -56,7 +56,7 @@ class ArraysDataset(Dataset):
 
     def __init__(self, source: "Arrays", survey: Survey) -> None:
         self.source, self.survey = source, survey
-        self._shelf = Shelf()
+        self._shelf, self._orders = Shelf(), Orders(source.seed)
         self._clips: dict[VideoShape, Clips | str] = {}
 
     def channels(self) -> tuple[Channel, ...]:
@@ -150,7 +150,7 @@ class ArraysDataset(Dataset):
             raise ValueError(f"index: expected 0 or more, got {index}")
         clips = self._expected(shape)
         turn, number = divmod(index, clips.count)
-        number = place_in((self.source.seed, turn), number, clips.count)
+        number = self._orders.place(turn, number, clips.count)
         at = int(np.searchsorted(clips.ends, number, side="right"))
         recording = self.survey.recordings[at]
         before = int(clips.ends[at - 1]) if at else 0
@@ -180,9 +180,7 @@ class ArraysDataset(Dataset):
         done = 0
         for run in runs(there):
             count = len(range(run.start, run.stop, run.step))
-            box = read_box(self._shelf.reader(path), held.wanted, own.entry, run, rows, columns)
-            for value in self.source.fill:
-                box[box == value] = np.nan
+            box = read_box(self._shelf.reader(path), held.wanted, own.entry, run, rows, columns, self.source.fill)
             if self.source.missing == "refuse" and np.isnan(box).any():
                 self._refuse(box, own, run)
             values[:, done : done + count] = means(box, factors)

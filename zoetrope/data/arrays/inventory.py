@@ -13,6 +13,7 @@ from zoetrope.data.arrays.reading import ending, open_reader
 from zoetrope.wording import counted
 
 MOST_FILES = 5  # that are opened
+STACKS = {".tif", ".tiff"}
 _MOST_FOLDERS = 1000  # that are looked into
 
 
@@ -38,9 +39,10 @@ def are_arrays(path: Path) -> bool:
         stores = [name for name in folders if ending(Path(at, name)) is not None]
         folders[:] = [name for name in folders if name not in stores and not name.startswith(".")]
         kinds = {os.path.splitext(name)[1].lower() for name in files}
-        if kinds & (IMAGES | VIDEOS):
+        if kinds & ((IMAGES | VIDEOS) - STACKS):
             return False
-        arrays = arrays or bool(stores) or any(ending(Path(at, name)) is not None for name in files)
+        plain = (name for name in files if os.path.splitext(name)[1].lower() not in STACKS)
+        arrays = arrays or bool(stores) or any(ending(Path(at, name)) is not None for name in plain)
     return arrays
 
 

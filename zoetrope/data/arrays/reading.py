@@ -9,6 +9,7 @@ import math
 import os
 from abc import ABC, abstractmethod
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,8 +85,8 @@ class Reader(ABC):
         """Let the file go."""
         return
 
-    def read(self, name: str, box: Box) -> np.ndarray:
-        """A box of an array as float64 numbers; NaN where there is no value.
+    def read(self, name: str, box: Box, fill: Sequence[float] = ()) -> np.ndarray:
+        """A box of an array as float64 numbers; NaN where there is no value, or one of `fill` is stored.
 
         Raises ValueError that names file and array if it cannot be read, and for whole numbers that float64 rounds.
         """
@@ -96,12 +97,12 @@ class Reader(ABC):
             raise ValueError(f"{called(self.path, name)}: cannot be read ({reason(error)})") from error
         if stored.dtype.kind in "iu" and stored.dtype.itemsize == 8 and stored.size:
             reach = max(abs(int(stored.min())), abs(int(stored.max())))
-            if reach > _EXACT and not field.missing:
+            if reach > _EXACT and not field.missing and not fill:
                 raise ValueError(
                     f"{called(self.path, name)}: expected whole numbers up to 2^53, got {reach}, which would be rounded"
                 )
         values = stored.astype(np.float64)
-        for gap in field.missing:
+        for gap in (*field.missing, *fill):
             values[stored == gap] = np.nan
         if field.factor != 1:
             values *= field.factor

@@ -128,9 +128,8 @@ def statistics(
         first = -before % step
         before += one.frames
         for run, rows in _parts(one, first, step, (held.height, held.width)):
-            box = read_box(shelf.reader(path), held.wanted, one.entry, run, rows, slice(0, held.width, 1))
-            for value in source.fill:
-                box[box == value] = np.nan
+            columns = slice(0, held.width, 1)
+            box = read_box(shelf.reader(path), held.wanted, one.entry, run, rows, columns, source.fill)
             for tally, values in zip(tallies, box, strict=True):
                 tally.add(values)
             if rows.stop == held.height:
