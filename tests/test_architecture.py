@@ -23,7 +23,7 @@ RANKS = [
     {"config", "diffusion", "layers", "processes", "wording"},
     {"files", "samplers", "scales", "schedules", "schemes", "shapes"},
     {"channels", "conditioning", "known", "pretrained", "video"},
-    {"guidance", "networks", "pictures", "routines", "text"},
+    {"fields", "guidance", "networks", "pictures", "routines", "text"},
     {"data", "embeddings", "inputs"},
     {"cascade", "curation"},
     {"models"},

@@ -1,0 +1,120 @@
+"""Values in units in memory and in files, read back by the libraries of their formats; pictures through colour maps."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from zoetrope.channels import RGB, Channel
+from zoetrope.fields import Fields, Look, check_file, tags_in, video_of, views
+from zoetrope.fields.colours import TABLES, coloured
+from zoetrope.scales.deviation import Deviation
+from zoetrope.scales.log import Log
+from zoetrope.scales.range import Range
+from zoetrope.video import Video, read
+
+CHANNELS = (
+    Channel(name="rain", unit="mm h-1", scale=Log(floor=0.1, hi=100)),
+    Channel(name="wind", unit="m s-1", scale=Deviation(mean=2, deviation=4)),
+    Channel(name="cover", scale=Range(lo=0, hi=1)),
+)
+
+
+@pytest.fixture
+def fields() -> Fields:
+    x = torch.rand(3, 4, 6, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return Fields.of_model(x, CHANNELS, 0.5)
+
+
+def test_values_are_in_units_and_come_back() -> None:
+    x = torch.tensor([-1.0, 0.0, 1.0, 1.5]).reshape(1, 1, 1, 4).expand(3, 2, 2, 4)
+    made = video_of(x, CHANNELS, 2)
+    assert isinstance(made, Fields)
+    assert made["wind"][0, 0].tolist() == [-2, 2, 6, 8]  # not bounded, not clipped
+    assert made["cover"][0, 0].tolist() == [0, 0.5, 1, 1]
+    np.testing.assert_allclose(made["rain"][0, 0], [0, 0.1 * (1001**0.5 - 1), 100, 100], rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(made.to_tensor()[1], x[1], rtol=0, atol=1e-6)
+    assert made.times.tolist() == [0, 0.5] and made.frames.shape == (2, 2, 4, 3)
+    assert repr(made) == "Fields(rain [mm h-1], wind [m s-1], cover; 2 frames of 2x4 at 2 fps)"
+    assert type(video_of(x, RGB, 2)) is Video
+    with pytest.raises(ValueError, match="unknown channel 'wnd'; did you mean 'wind'"):
+        made["wnd"]
+    with pytest.raises(ValueError, match=r"expected 3 channels, rain .* got 2"):
+        Fields.of_model(x[:2], CHANNELS, 2)
+    with pytest.raises(ValueError, match="finite"):
+        Fields.of_model(x * float("nan"), CHANNELS, 2)
+
+
+def test_npz(fields: Fields, tmp_path: Path) -> None:
+    fields.save(tmp_path / "a.npz", tags={"title": "storm"})
+    with np.load(tmp_path / "a.npz") as file:
+        assert sorted(file.files) == ["about.json", "cover", "rain", "time", "wind"]
+        assert all(np.array_equal(file[name], fields[name]) for name in ("cover", "rain", "wind"))
+        assert file["time"].tolist() == [0, 2, 4, 6]
+        about = json.loads(file["about.json"])
+    assert about["channels"] == [channel.to_json() for channel in CHANNELS]
+    assert tags_in(str(tmp_path / "a.npz")) == {"title": "storm"}
+
+
+@pytest.mark.parametrize("name", ["a.nc", "a.zarr"])
+def test_xarray_reads_it(name: str, fields: Fields, tmp_path: Path) -> None:
+    xarray = pytest.importorskip("xarray")
+    pytest.importorskip("netCDF4" if name == "a.nc" else "zarr")
+    path = tmp_path / name
+    fields.save(path, tags={"title": "storm"})
+    with (xarray.open_dataset if name == "a.nc" else xarray.open_zarr)(path) as file:
+        assert dict(file.sizes) == {"time": 4, "y": 6, "x": 8}
+        assert file["time"].values.tolist() == [0, 2, 4, 6]
+        for channel in CHANNELS:
+            assert np.array_equal(file[channel.name].values, fields[channel.name])
+            assert file[channel.name].attrs["units"] == (channel.unit or "1")
+    assert tags_in(str(path)) == {"title": "storm"}
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+def test_names_of_files(fields: Fields, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.zarr").mkdir()
+    with pytest.raises(ValueError, match="expected a new name, got a folder"):
+        check_file(tmp_path / "a.zarr")
+    with pytest.raises(ValueError, match="does not exist"):
+        check_file(tmp_path / "none" / "a.npz")
+    odd = Fields(fields.values[:1], [Channel(name="x", scale=Range(lo=0, hi=1))], 1)
+    with pytest.raises(ValueError, match="other names than time, y and x, its axes, got 'x'"):
+        odd.save(tmp_path / "b.npz")
+    monkeypatch.setattr("zoetrope.fields.writing.util.find_spec", lambda name: None)
+    for name, library, extra in (("a.nc", "netCDF4", "netcdf"), ("b.zarr", "zarr", "zarr")):
+        with pytest.raises(ValueError, match=rf'need {library}: pip install "zoetrope\[{extra}\]"'):
+            check_file(tmp_path / name)
+    (tmp_path / "c.npz").write_bytes(b"PK")
+    with pytest.raises(ValueError, match="expected a file of values"):
+        tags_in(str(tmp_path / "c.npz"))
+    with pytest.raises(FileNotFoundError):
+        tags_in(str(tmp_path / "d.npz"))
+
+
+def test_pictures_through_colours(fields: Fields, tmp_path: Path) -> None:
+    look = Look("wind", "grey", (2, 10))
+    pictures = fields.pictured(look).frames
+    np.testing.assert_array_equal(pictures[..., 0], np.rint(255 * np.clip((fields["wind"] - 2) / 8, 0, 1)))
+    fields.save(f"{tmp_path}/p/")
+    np.testing.assert_array_equal(read(f"{tmp_path}/p/").frames, fields.frames)
+    x = torch.zeros(3, 1, 2, 2)
+    assert [view.frames[0, 0, 0].tolist() for view in views(x, CHANNELS, 1)] == [[33, 145, 140]] * 3
+    with pytest.raises(ValueError, match="unknown colour map 'virdis'; did you mean 'viridis'"):
+        Look(colours="virdis")
+    with pytest.raises(ValueError, match="range: expected two numbers that rise, got 5 and 5"):
+        Look(limits=(5, 5))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_colours_are_those_of_matplotlib(name: str) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    values = np.linspace(0, 1, 256)
+    known = matplotlib.colormaps["gray" if name == "grey" else name](values)[:, :3] * 255
+    assert np.abs(coloured(values, name) - known).max() < 5
+    assert coloured(np.array([-1.0, 2.0, np.nan]), name).tolist() == [
+        *coloured(np.array([0.0, 1]), name).tolist(),
+        [128] * 3,
+    ]

@@ -1,0 +1,9 @@
+"""Videos of named channels with units: their values, files of these, and pictures of them through colour maps.
+
+`value` has the `Fields`; `colours` the colour maps; `writing` says which files hold them, one format a file beside it.
+"""
+
+from zoetrope.fields.value import Fields, Look, video_of, views
+from zoetrope.fields.writing import check_file, tags_in
+
+__all__ = ["Fields", "Look", "check_file", "tags_in", "video_of", "views"]

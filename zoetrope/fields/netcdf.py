@@ -1,0 +1,38 @@
+"""Values in netCDF files, as the CF conventions describe them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoetrope.channels import Channel
+
+
+def write_netcdf(path: Path, values: Mapping[Channel, np.ndarray], times: np.ndarray, tags: str) -> None:
+    """Write values (F, H, W) by channel, and the times of frames in seconds."""
+    from netCDF4 import Dataset
+
+    file: Any
+    with Dataset(path, "w", format="NETCDF4") as file:
+        file.setncatts({"Conventions": "CF-1.11", "zoetrope": tags})
+        for name, size in zip(("time", "y", "x"), next(iter(values.values())).shape, strict=True):
+            file.createDimension(name, size)
+        time = file.createVariable("time", "f8", ("time",))
+        time.setncatts({"units": "s", "axis": "T", "long_name": "time since the first frame"})
+        time[:] = times
+        for channel, array in values.items():
+            variable = file.createVariable(channel.name, "f4", ("time", "y", "x"), zlib=True, complevel=1)
+            variable.setncatts({"units": channel.unit or "1", "long_name": channel.name})
+            variable[:] = array
+
+
+def read_netcdf_tags(path: Path) -> str:
+    """The JSON of the tags of such a file. Raises ValueError for another file."""
+    from netCDF4 import Dataset
+
+    try:
+        with Dataset(path) as file:
+            return str(file.getncattr("zoetrope"))
+    except (AttributeError, OSError) as error:
+        raise ValueError(f"{path}: expected a file of values that zoetrope wrote") from error

@@ -1,0 +1,32 @@
+"""Values in .npz files: an array (F, H, W) for each channel, "time", and a JSON text "about" with units and tags."""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from zoetrope.channels import Channel
+
+ABOUT = "about.json"
+
+
+def write_npz(path: Path, values: Mapping[Channel, np.ndarray], times: np.ndarray, tags: str) -> None:
+    """Write values (F, H, W) by channel, and the times of frames in seconds."""
+    about = {"channels": [channel.to_json() for channel in values], "time": "s", "tags": json.loads(tags)}
+    arrays = {**{channel.name: array for channel, array in values.items()}, "time": times}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, array in arrays.items():
+            with file.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+        file.writestr(ABOUT, json.dumps(about))
+
+
+def read_npz_tags(path: Path) -> str:
+    """The JSON of the tags of such a file. Raises ValueError for another file."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return json.dumps(json.loads(file.read(ABOUT))["tags"])
+    except (zipfile.BadZipFile, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: expected a file of values that zoetrope wrote") from error

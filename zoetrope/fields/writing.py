@@ -1,0 +1,105 @@
+"""Files of values: .npz of NumPy, .zarr folders and .nc files of netCDF, each written whole or not at all.
+
+They hold one array (time, y, x) for each channel, under its name, with its unit, and the frames' times in seconds.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from importlib import import_module, util
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from zoetrope.channels import Channel
+from zoetrope.config.strict_json import parse_json
+from zoetrope.fields.netcdf import read_netcdf_tags, write_netcdf
+from zoetrope.fields.npz import read_npz_tags, write_npz
+from zoetrope.fields.zarr import read_zarr_tags, write_zarr
+from zoetrope.files import whole, whole_folder
+from zoetrope.video.tags import read_tags
+from zoetrope.video.writing import check_output
+
+AXES = ("time", "y", "x")
+
+
+class Format(NamedTuple):
+    """A format of files.
+
+    Attributes:
+        write: (path, values by channel, times, JSON of tags) writes a new file.
+        tags: path -> the JSON of its tags.
+        needs: the library that it takes, and its extra; None: none.
+    """
+
+    write: Callable[[Path, Mapping[Channel, np.ndarray], np.ndarray, str], None]
+    tags: Callable[[Path], str]
+    needs: tuple[str, str] | None = None
+
+
+FORMATS = {
+    ".nc": Format(write_netcdf, read_netcdf_tags, ("netCDF4", "netcdf")),
+    ".npz": Format(write_npz, read_npz_tags),
+    ".zarr": Format(write_zarr, read_zarr_tags, ("zarr", "zarr")),
+}
+
+
+def holds_values(path: str | os.PathLike[str]) -> bool:
+    """Whether a file of that name holds values, and not pictures."""
+    return Path(path).suffix.lower() in FORMATS
+
+
+def check_file(path: str | os.PathLike[str], frames: int | None = None) -> None:
+    """Raise ValueError, with one line that says why, if a video of so many frames cannot be written to `path`.
+
+    A file of values is replaced, a folder .zarr never is. See `zoetrope.video.check_output` for files of pictures.
+    """
+    if not holds_values(path):
+        check_output(path, frames)
+        return
+    target = Path(path)
+    suffix = target.suffix.lower()
+    needs = FORMATS[suffix].needs
+    if needs is not None and util.find_spec(needs[0]) is None:
+        raise ValueError(f'{path}: {suffix} files need {needs[0]}: pip install "zoetrope[{needs[1]}]"; .npz needs none')
+    if target.is_dir():
+        raise ValueError(f"{path}: expected a new name, got a folder")
+    check_output(target.with_name("values.mp4"))  # whether its folder can be written
+
+
+def expect_names(path: str | os.PathLike[str], channels: Mapping[Channel, np.ndarray]) -> None:
+    """Raise ValueError for a channel called like an axis."""
+    if taken := [channel.name for channel in channels if channel.name in AXES]:
+        raise ValueError(f"{path}: expected channels of other names than time, y and x, its axes, got {taken[0]!r}")
+
+
+def write(
+    path: str | os.PathLike[str], values: Mapping[Channel, np.ndarray], fps: float, tags: Mapping[str, str]
+) -> None:
+    """Write values (F, H, W) of each channel, in units. Raises ValueError for what `check_file` refuses."""
+    check_file(path)
+    expect_names(path, values)
+    target, how = Path(path), FORMATS[Path(path).suffix.lower()]
+    times = np.arange(len(next(iter(values.values())))) / fps
+    if target.suffix.lower() == ".zarr":
+        with whole_folder(target) as folder:
+            how.write(folder, values, times, json.dumps(dict(tags)))
+        return
+    with whole(target) as partial:
+        how.write(partial, values, times, json.dumps(dict(tags)))
+
+
+def tags_in(path: str) -> dict[str, str]:
+    """The tags of a file of values or of pictures. Raises ValueError for another file, OSError for none."""
+    if not holds_values(path):
+        return read_tags(path)
+    how, target = FORMATS[Path(path).suffix.lower()], Path(path)
+    if how.needs is not None:
+        import_module(how.needs[0])
+    if not target.exists():
+        raise FileNotFoundError(2, "No such file or directory", path)
+    found = parse_json(how.tags(target))
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: expected tags, got other JSON")
+    return {str(name): str(text) for name, text in found.items()}

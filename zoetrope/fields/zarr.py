@@ -1,0 +1,38 @@
+"""Values in zarr folders of format 2, which most tools read, with the names of their axes as xarray expects them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoetrope.channels import Channel
+
+
+def write_zarr(path: Path, values: Mapping[Channel, np.ndarray], times: np.ndarray, tags: str) -> None:
+    """Write values (F, H, W) by channel, and the times of frames in seconds, into an empty folder."""
+    import zarr
+
+    group: Any = zarr.open_group(str(path), mode="w", zarr_format=2, attributes={"zoetrope": tags})
+
+    def put(name: str, array: np.ndarray, axes: tuple[str, ...], unit: str) -> None:
+        chunks = tuple(min(size, 2**20 if len(axes) == 1 else 256) for size in array.shape)
+        about = {"_ARRAY_DIMENSIONS": list(axes), "units": unit}
+        how = {"shape": array.shape, "chunks": chunks, "dtype": array.dtype, "fill_value": float("nan")}
+        made = group.create_array(name, attributes=about, **how)
+        made[...] = array
+
+    put("time", times, ("time",), "s")
+    for channel, array in values.items():
+        put(channel.name, array, ("time", "y", "x"), channel.unit or "1")
+    zarr.consolidate_metadata(str(path))
+
+
+def read_zarr_tags(path: Path) -> str:
+    """The JSON of the tags of such a folder. Raises ValueError for another one."""
+    import zarr
+
+    try:
+        return str(zarr.open_group(str(path), mode="r").attrs["zoetrope"])
+    except (KeyError, OSError, ValueError) as error:
+        raise ValueError(f"{path}: expected a folder of values that zoetrope wrote") from error
