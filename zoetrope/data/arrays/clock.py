@@ -12,7 +12,7 @@ import numpy as np
 SECONDS = {"microsecond": 1e-6, "millisecond": 1e-3, "second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 SHORT = {"us": "microsecond", "ms": "millisecond", "msec": "millisecond", "s": "second", "sec": "second"}
 SHORT |= {"min": "minute", "h": "hour", "hr": "hour", "d": "day"}
-_SINCE = re.compile(r"\s*(\w+)\s+since\s+\S", re.IGNORECASE)
+_SINCE = re.compile(r"\s*(\w+)(\s+since\s+\S.*)?\s*", re.IGNORECASE)
 _DATE = re.compile(r"(-?\d{1,6})-(\d\d?)(?:-(\d\d?)(?:[T ](\d\d?)(?::(\d\d?)(?::(\d\d?))?)?)?)?")
 EVEN = 1e-3  # of a step by which steps may differ
 
@@ -22,7 +22,7 @@ class Clock(NamedTuple):
 
     Attributes:
         values: of each frame, float64, in units.
-        unit: such as "hours since 1900-01-01".
+        unit: such as "hours since 1900-01-01"; or "hours" alone, which has no dates.
         calendar: such as "standard" or "360_day".
     """
 
@@ -33,10 +33,8 @@ class Clock(NamedTuple):
     @property
     def second(self) -> float:
         """How many seconds a unit has. Raises ValueError for units of no fixed length, such as months."""
-        found = _SINCE.match(self.unit)
-        word = found[1].lower() if found else self.unit
-        word = SHORT.get(word, word.removesuffix("s"))
-        if found is None or word not in SECONDS:
+        word = _word(self.unit)
+        if word not in SECONDS:
             raise ValueError(
                 f"expected time in {', '.join(f'{name}s' for name in SECONDS)} since a date, got {self.unit!r}"
             )
@@ -69,24 +67,26 @@ class Clock(NamedTuple):
 
         Raises ValueError for what is no date of the calendar, and where cftime is not installed.
         """
-        try:
-            import cftime
-        except ImportError as error:
-            raise ValueError(
-                f"dates expect the package cftime ({error}); try: pip install 'zoetrope[netcdf]'"
-            ) from None
-
+        if not _dated(self.unit):
+            raise ValueError(f"expected a frame, for the times of the file are {self.unit!r} and no dates, got {date!r}")
         found = _DATE.fullmatch(date.strip())
         if found is None:
             raise ValueError(f"expected a date such as 1979-01-31 or 1979-01-31T12:00, got {date!r}")
+        try:
+            import cftime
+        except ImportError as error:
+            wanted = "dates expect the package cftime"
+            raise ValueError(f"{wanted} ({error}); try: pip install 'zoetrope[netcdf]'") from None
         year, month, day, *clock = (int(part) if part else None for part in found.groups())
         assert year is not None and month is not None
         moment = cftime.datetime(year, month, day or 1, *(part or 0 for part in clock), calendar=self.calendar)
-        wanted = cftime.date2num(moment, self.unit, calendar=self.calendar)
-        return int(np.searchsorted(self.values, wanted - 1e-9 * max(1.0, abs(wanted))))
+        time = float(cftime.date2num(moment, self.unit, calendar=self.calendar))
+        return int(np.searchsorted(self.values, time - 1e-9 * max(1.0, abs(time))))
 
     def date(self, value: float) -> str:
         """The date of a time, for people."""
+        if not _dated(self.unit):
+            return f"{value:g} {self.unit}"
         try:
             import cftime
 
@@ -96,7 +96,22 @@ class Clock(NamedTuple):
 
 
 def clock_of(values: np.ndarray, unit: object, calendar: object) -> Clock | None:
-    """A clock from what a file stores of its times; None if its units are not "... since ..."."""
-    if not isinstance(unit, str) or not _SINCE.match(unit) or values.ndim != 1 or values.dtype.kind not in "iuf":
+    """A clock from what a file stores of its times; None if their unit is neither "... since ..." nor one of time."""
+    if not isinstance(unit, str) or values.ndim != 1 or values.dtype.kind not in "iuf":
+        return None
+    if not _dated(unit) and _word(unit) not in SECONDS:
         return None
     return Clock(values.astype(np.float64), unit, calendar if isinstance(calendar, str) and calendar else "standard")
+
+
+def _dated(unit: str) -> bool:
+    """Whether times are counted from a date."""
+    found = _SINCE.fullmatch(unit)
+    return found is not None and found[2] is not None
+
+
+def _word(unit: str) -> str:
+    """What times are counted in, as `SECONDS` calls it."""
+    found = _SINCE.fullmatch(unit)
+    word = found[1].lower() if found else unit
+    return SHORT.get(word, word.removesuffix("s"))

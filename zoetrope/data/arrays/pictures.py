@@ -10,15 +10,10 @@ from torch import Tensor
 from zoetrope.channels import Channel, to_units
 from zoetrope.data import Example
 from zoetrope.data.arrays.dataset import ArraysDataset
+from zoetrope.fields.colours import coloured
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video, contact_sheet
 
-# The colour map "viridis" of matplotlib, by Nathaniel Smith and Stéfan van der Walt (CC0), at nine places.
-_VIRIDIS = (
-    (68, 1, 84), (71, 44, 122), (59, 81, 139), (44, 113, 142), (33, 144, 141),
-    (39, 173, 129), (92, 200, 99), (170, 220, 50), (253, 231, 37),
-)  # fmt: skip
-_MISSING = (200, 200, 200)
 _LOW, _HIGH = 0.005, 0.995  # quantiles at the ends of the colours
 
 
@@ -40,20 +35,15 @@ def array_sheet(dataset: ArraysDataset, shape: VideoShape, count: int) -> ArrayS
     for example, one in zip(examples, values, strict=True):
         for number, end in enumerate(ends):
             present = None if example.present is None else example.present[number]
-            videos.append(Video(coloured(one[number], end, present), shape.fps))
+            videos.append(Video(false_colours(one[number], end, present), shape.fps))
     return ArraySheet(contact_sheet(videos, len(channels)), [_told(example) for example in examples], ends)
 
 
-def coloured(values: Tensor, ends: tuple[float, float], present: Tensor | None = None) -> np.ndarray:
+def false_colours(values: Tensor, ends: tuple[float, float], present: Tensor | None = None) -> np.ndarray:
     """Pictures (F, H, W, 3) uint8 of values (F, H, W) in false colours between two ends; grey where none is present."""
     low, high = ends
-    share = ((values - low) / (high - low if high > low else 1.0)).clamp(0, 1).numpy() * (len(_VIRIDIS) - 1)
-    table = np.array(_VIRIDIS, dtype=np.float64)
-    place = np.arange(len(_VIRIDIS))
-    made = np.stack([np.interp(share, place, table[:, colour]) for colour in range(3)], -1).round().astype(np.uint8)
-    if present is not None:
-        made[~present.numpy()] = _MISSING
-    return made
+    share = (values - low) / (high - low if high > low else 1.0)
+    return coloured((share if present is None else torch.where(present, share, torch.nan)).numpy())
 
 
 def colour_ends(channels: Sequence[Channel], ends: Sequence[tuple[float, float]]) -> list[str]:
