@@ -30,7 +30,10 @@ CLIP = "4x4x6@2"
 def weather(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file of two variables, twice a second, of which one has gaps; the folder of it is the current one."""
     monkeypatch.chdir(tmp_path)
-    channels = [Channel(name="rain", unit="mm h-1", scale=Range(lo=0, hi=50)), Channel(name="wind", scale=Deviation(deviation=1))]
+    channels = [
+        Channel(name="rain", unit="mm h-1", scale=Range(lo=0, hi=50)),
+        Channel(name="wind", scale=Deviation(deviation=1)),
+    ]
     values = np.stack([RAIN, WIND])
     values[0, 2, 1, 3] = np.nan
     Fields(values, channels, fps=2).save("weather.nc")
@@ -59,14 +62,20 @@ def test_check_tells_ranges_gaps_and_clips(cli: Cli, weather: Path) -> None:
     done = cli(*asked)
     assert done.code == 0, done.err
     first, clips, head, rain, wind, dropped = done.out.splitlines()
-    assert first == "1 recording of 20 frames in all, 4x6, 2 frames a second" and clips.startswith("17 clips of 4x4x6@2fps")
+    assert first == "1 recording of 20 frames in all, 4x6, 2 frames a second" and clips.startswith(
+        "17 clips of 4x4x6@2fps"
+    )
     assert head == "values of all frames:" and dropped == "0 dropped"
     assert "0.208 % missing" in rain and "0 % missing" in wind
     told = json.loads(cli(*asked, "--json").out)
     assert [one["missing"] for one in told["variables"]] == [1, 0] and told["clips"] == 17
     assert told["variables"][1]["mean"] == pytest.approx(WIND.mean(), rel=1e-6)
     assert sum(told["variables"][0]["histogram"]) == pytest.approx(1)
-    described = {"type": "arrays", "path": "weather.nc", "variables": {"rain": {"scale": {"type": "range", "lo": 0, "hi": 1}}}}
+    described = {
+        "type": "arrays",
+        "path": "weather.nc",
+        "variables": {"rain": {"scale": {"type": "range", "lo": 0, "hi": 1}}},
+    }
     Path("source.json").write_text(json.dumps(described))
     share = 100 * (np.delete(RAIN.flatten(), 2 * 24 + 9) > 1).mean()
     for data in (json.dumps(described), "source.json"):
@@ -111,19 +120,21 @@ def test_statistics_of_many_values_keep_a_bounded_sample(tmp_path: Path) -> None
     variables = {"u": Channel(name="u", scale=Deviation(deviation=1))}
     opened = Arrays(path=str(tmp_path / "many.npy"), variables=variables).open()
     (found,), frames = statistics(opened)
-    assert frames == 40 and found.count == values.size > 2 * MOST_KEPT
+    assert frames == 40 and found.present == values.size > 2 * MOST_KEPT
     assert found.mean == pytest.approx(values.mean(dtype=np.float64), abs=1e-12)
     assert found.deviation == pytest.approx(values.std(dtype=np.float64), rel=1e-12)
     assert MOST_KEPT / 2.1 < len(found.sample) <= MOST_KEPT
     for share in (0.01, 0.5, 0.99):
         assert found.quantile(share) == pytest.approx(np.quantile(values, share), abs=0.02)
     (some,), frames = statistics(opened, 7)
-    assert frames == 7 and some.count == 7 * 256 * 256
+    assert frames == 7 and some.present == 7 * 256 * 256
     assert some.mean == pytest.approx(values[::6].mean(dtype=np.float64), abs=1e-12)
 
 
 def test_preview_draws_a_strip_for_every_channel(cli: Cli, weather: Path) -> None:
-    done = cli("data", "preview", "weather.nc", "--variables", "rain,wind", "--shape", CLIP, "--count", "3", "-o", "a.png")
+    done = cli(
+        "data", "preview", "weather.nc", "--variables", "rain,wind", "--shape", CLIP, "--count", "3", "-o", "a.png"
+    )
     assert done.code == 0, done.err
     assert done.out.splitlines()[0] == "a.png: 3 clips of 4x4x6@2fps, in rows; grey has no value"
     assert done.out.splitlines()[1].startswith("  rain: ") and "weather.nc from frame" in done.out.splitlines()[3]
@@ -143,7 +154,11 @@ def test_a_training_on_arrays(cli: Cli, tmp_path: Path, monkeypatch: pytest.Monk
     stage = {"name": "base", "shape": shape, "inputs": [], "network": network(low_res=False), "sampling": {"steps": 2}}
     learning = {"data": {"type": "toybox"}, "phases": [{"examples": 6, "batch": 2}], "warm_up": 0, "precision": "fp32"}
     learning |= {"checkpoint_every": 2, "sample_every": 0, "log_every": 2, "workers": 1}
-    recipe = {"name": "arrays", "cascade": {"name": "arrays", "text": None, "stages": [stage]}, "training": {"base": learning}}
+    recipe = {
+        "name": "arrays",
+        "cascade": {"name": "arrays", "text": None, "stages": [stage]},
+        "training": {"base": learning},
+    }
     Path("recipe.json").write_text(json.dumps(recipe))
     words = ("train", "recipe.json", "--stage", "base", "--quiet", "--data", json.dumps(data))
     assert cli(*words, "--out", "whole").code == 0
@@ -152,9 +167,7 @@ def test_a_training_on_arrays(cli: Cli, tmp_path: Path, monkeypatch: pytest.Monk
     assert cli(*words, "--out", "parts", *short).code == 0
     done = cli("train", "--resume", "--out", "parts", "--quiet", *longer)
     assert done.code == 0, done.err
-    one, two = (
-        load_file(next(Path(run).glob("checkpoints/*6/model.safetensors"))) for run in ("whole", "parts")
-    )
+    one, two = (load_file(next(Path(run).glob("checkpoints/*6/model.safetensors"))) for run in ("whole", "parts"))
     assert all(torch.equal(one[name], two[name]) for name in one)
     stored = json.loads(Path("whole/recipe.json").read_text())["training"]["base"]["data"]
     assert stored["path"] == str(tmp_path / "films.npy")

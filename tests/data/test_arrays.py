@@ -149,7 +149,9 @@ def test_finer_grids_become_means_or_parts(tmp_path: Path) -> None:
             (top, left)
             for top in range(5)
             for left in range(7)
-            if np.allclose(SCALE.to_units(part.video[0]).numpy(), values[start : start + 3, top : top + 4, left : left + 6])
+            if np.allclose(
+                SCALE.to_units(part.video[0]).numpy(), values[start : start + 3, top : top + 4, left : left + 6]
+            )
         ]
         seen.update(found)
         assert len(found) == 1
@@ -165,7 +167,9 @@ def test_finer_grids_become_means_or_parts(tmp_path: Path) -> None:
 
 
 def test_means_leave_out_what_is_missing() -> None:
-    values = np.array([[1.0, np.nan, 5.0, 5.0], [3.0, np.nan, np.nan, np.nan], [np.nan, 7.0, 1.0, 2.0], [8.0, 9.0, 3.0, 4.0]])
+    values = np.array(
+        [[1.0, np.nan, 5.0, 5.0], [3.0, np.nan, np.nan, np.nan], [np.nan, 7.0, 1.0, 2.0], [8.0, 9.0, 3.0, 4.0]]
+    )
     assert np.array_equal(means(values, (2, 2)), [[2.0, 5.0], [8.0, 2.5]], equal_nan=True)
     assert np.isnan(means(np.full((2, 2), np.nan), (2, 2))).all()
     assert np.isnan(means(np.array([[1.0, np.nan], [np.nan, np.nan]]), (2, 2))).all()

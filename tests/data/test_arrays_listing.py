@@ -61,7 +61,9 @@ def test_an_index_names_parts_of_files_and_what_is_known_of_them(folder: Path, n
         (1, 3, "", {"ef": 0.4}),
     ]
     assert opened.captions() == ["a heart"]
-    told = {opened.example(number, CLIP).name: opened.example(number, CLIP).told for number in range(opened.count(CLIP))}
+    told = {
+        opened.example(number, CLIP).name: opened.example(number, CLIP).told for number in range(opened.count(CLIP))
+    }
     assert told[f"{folder / 'b.nc'} from frame 1"] == {"ef": 0.4}
     assert opened.contents() != source(path, numbers=("ef",)).open().contents()
     train = source(path, split="train").open()
@@ -96,7 +98,9 @@ def test_folders_patterns_and_files_of_other_kinds(folder: Path) -> None:
     assert are_arrays(folder / "deep") and not are_arrays(folder / "missing") and are_arrays(Path("x/*.npy"))
     (folder / "film.mp4").write_bytes(b"")
     assert not are_arrays(folder)
-    assert any(line.startswith("u: 12x4x6 (time, lat, lon), float32, m s-1") for line in inventory(folder / "a.nc")[0].lines)
+    assert any(
+        line.startswith("u: 12x4x6 (time, lat, lon), float32, m s-1") for line in inventory(folder / "a.nc")[0].lines
+    )
 
 
 def test_gaps_in_time_are_refused_or_cut(tmp_path: Path) -> None:
@@ -132,7 +136,12 @@ def test_short_recordings(tmp_path: Path) -> None:
 def test_axes() -> None:
     assert Axes.parsed("time,lat,lon").names == Axes.parsed("tyx").names == ("t", "y", "x")
     assert Axes.parsed("n,t,c,y,x").apart == ("n",) and Axes.parsed("member, time, y, x").apart == ("member",)
-    for text, words in (("t,y", "no axis 'x'"), ("ttyx", "an axis twice"), ("t;y,x", "expected names"), ("", "expected")):
+    for text, words in (
+        ("t,y", "no axis 'x'"),
+        ("ttyx", "an axis twice"),
+        ("t;y,x", "expected names"),
+        ("", "expected"),
+    ):
         with pytest.raises(ValueError, match=words):
             Axes.parsed(text)
 
@@ -183,39 +192,200 @@ MONTHS = dataset({"u": U}, unit="months since 2000-01-01")
 LUNAR = dataset({"u": U}, calendar="lunar")
 LARGE = np.full((12, 4, 6), 2**60, np.int64)
 BAD: dict[str, tuple[Callable[[Path], None], str, dict[str, Any], str]] = {
-    "nan without a mask": (save("a.npy", GAP), "a.npy", {}, r"a\.npy: u: expected values everywhere, got 1 missing value in frame 3; missing="),
-    "infinity": (save("a.npy", ENDLESS), "a.npy", {"missing": "mask"}, r"a\.npy: u: expected finite values, got infinity"),
-    "missing variable": (netcdf("a.nc", dataset({"uu": U})), "a.nc", {}, r"a\.nc: unknown variable 'u'"),
-    "other shape": (shapes_differ, "a.npz", {"names": ("u", "v")}, r"a\.npz: v: expected the shape of 'u', t 12.*got t 6"),
-    "axes that do not fit": (save("a.npy", U), "a.npy", {"axes": "n,t,y,x"}, r"a\.npy: expected 4 axes, 'n,t,y,x', got the shape \(12, 4, 6\)"),
-    "axes in another order": (netcdf("a.nc", dataset({"u": U})), "a.nc", {"axes": "y,t,x"}, r"a\.nc: u: expected axes in the order of the file, \(time, lat, lon\)"),
-    "channels without an axis": (save("a.npy", U), "a.npy", {"names": ("u", "v")}, r"a\.npy: expected as many variables as it has channels, got 2"),
-    "unsorted time": (netcdf("a.nc", UNSORTED), "a.nc", {"rate": None}, r"a\.nc: time of 'u': expected times that increase, frame 4 is at 2000-01-01 05:00"),
-    "months": (netcdf("a.nc", MONTHS), "a.nc", {"rate": None}, r"a\.nc: time: expected time in .*days since a date, got 'months since"),
-    "calendar": (netcdf("a.nc", LUNAR), "a.nc", {"rate": None}, r"a\.nc: time of 'u': unknown calendar 'lunar'"),
-    "no date of the calendar": (netcdf("a.nc", dataset({"u": U})), "a.nc", {"start": "2001-02-30"}, r"a\.nc: start: .*day"),
-    "a date without times": (save("a.npy", U), "a.npy", {"start": "2001-02-03"}, r"a\.npy: start: expected a frame, for the file has no times"),
-    "beyond the end": (save("a.npy", U), "a.npy", {"stop": 13}, r"a\.npy: stop: expected at most 12"),
-    "integers that overflow": (save("a.npy", LARGE), "a.npy", {}, r"a\.npy: expected whole numbers up to 2\^53, got 1152921504606846976"),
-    "numbers too large": (save("a.npy", np.full((12, 4, 6), 1e300)), "a.npy", {}, r"a\.npy from frame \d: expected values of which the scales"),
-    "text": (texts, "a.h5", {}, r"a\.h5: u: expected numbers, got"),
-    "complex": (save("a.npy", U + 1j), "a.npy", {}, r"a\.npy: expected numbers, got complex64"),
-    "objects": (save("a.npy", np.array([{}])), "a.npy", {}, r"a\.npy: cannot be read as \.npy"),
-    "damaged": (lambda at: (at / "a.h5").write_bytes(b"\x89HDF nothing"), "a.h5", {}, r"a\.h5: cannot be read as \.h5"),
-    "units that differ": (two_units, ".", {}, r"b\.nc: u: expected the unit of .*a\.nc, 'm s-1', got 'km h-1'"),
-    "steps that differ": (steps_differ, ".", {"rate": None}, r"b\.nc: time: expected steps of 3600 s, as in .*a\.nc, got 10800 s"),
-    "no file": (save("data.npy", U), "dta.npy", {}, r"dta\.npy: there is no such file or folder; is 'data\.npy' meant"),
-    "nothing in it": (lambda at: None, ".", {}, "expected files of arrays in it, got none"),
-    "no match": (lambda at: None, "*.nc", {}, "expected a pattern of files of arrays, got one that none matches"),
-    "index of missing files": (indexed({"file": "b.npy"}, {"file": "c.npy"}), "index.csv", {}, r"index\.csv:2: expected a file, got 'b\.npy', which is not there; is 'a\.npy' meant\? \(and 1 more"),
-    "index without files": (indexed({"name": "a.npy"}), "index.csv", {}, r"index\.csv: expected a column 'file', got 'name'"),
-    "no such split": (indexed({"file": "a.npy", "split": "train"}), "index.csv", {"split": "trian"}, r"unknown split 'trian'; did you mean 'train'"),
-    "no such column": (indexed({"file": "a.npy", "ef": 1}), "index.csv", {"numbers": ("fe",)}, r"index\.csv: numbers: unknown column 'fe'; did you mean 'ef'"),
-    "no number": (indexed({"file": "a.npy", "ef": "high"}), "index.csv", {"numbers": ("ef",)}, r"index\.csv:2: ef: expected a number, got 'high'"),
-    "no entry": (indexed({"file": "a.npy", "start": -1}), "index.csv", {}, r"index\.csv:2: start: expected a whole number of at least 0, got -1"),
-    "split without an index": (save("a.npy", U), "a.npy", {"split": "train"}, "split: expected an index file"),
-    "nothing from start to stop": (save("a.npy", U), "a.npy", {"start": 5, "stop": 5}, r"no usable recording\n.*has no frame from start"),
-}  # fmt: skip
+    "nan without a mask": (
+        save("a.npy", GAP),
+        "a.npy",
+        {},
+        r"a\.npy: u: expected values everywhere, got 1 missing value in frame 3; missing=",
+    ),
+    "infinity": (
+        save("a.npy", ENDLESS),
+        "a.npy",
+        {"missing": "mask"},
+        r"a\.npy: u: expected finite values, got infinity",
+    ),
+    "missing variable": (
+        netcdf("a.nc", dataset({"uu": U})),
+        "a.nc",
+        {},
+        r"a\.nc: unknown variable 'u'",
+    ),
+    "other shape": (
+        shapes_differ,
+        "a.npz",
+        {"names": ("u", "v")},
+        r"a\.npz: v: expected the shape of 'u', t 12.*got t 6",
+    ),
+    "axes that do not fit": (
+        save("a.npy", U),
+        "a.npy",
+        {"axes": "n,t,y,x"},
+        r"a\.npy: expected 4 axes, 'n,t,y,x', got the shape \(12, 4, 6\)",
+    ),
+    "axes in another order": (
+        netcdf("a.nc", dataset({"u": U})),
+        "a.nc",
+        {"axes": "y,t,x"},
+        r"a\.nc: u: expected axes in the order of the file, \(time, lat, lon\)",
+    ),
+    "channels without an axis": (
+        save("a.npy", U),
+        "a.npy",
+        {"names": ("u", "v")},
+        r"a\.npy: expected as many variables as it has channels, got 2",
+    ),
+    "unsorted time": (
+        netcdf("a.nc", UNSORTED),
+        "a.nc",
+        {"rate": None},
+        r"a\.nc: time of 'u': expected times that increase, frame 4 is at 2000-01-01 05:00",
+    ),
+    "months": (
+        netcdf("a.nc", MONTHS),
+        "a.nc",
+        {"rate": None},
+        r"a\.nc: time: expected time in .*days since a date, got 'months since",
+    ),
+    "calendar": (
+        netcdf("a.nc", LUNAR),
+        "a.nc",
+        {"rate": None},
+        r"a\.nc: time of 'u': unknown calendar 'lunar'",
+    ),
+    "no date of the calendar": (
+        netcdf("a.nc", dataset({"u": U})),
+        "a.nc",
+        {"start": "2001-02-30"},
+        r"a\.nc: start: .*day",
+    ),
+    "a date without times": (
+        save("a.npy", U),
+        "a.npy",
+        {"start": "2001-02-03"},
+        r"a\.npy: start: expected a frame, for the file has no times",
+    ),
+    "beyond the end": (
+        save("a.npy", U),
+        "a.npy",
+        {"stop": 13},
+        r"a\.npy: stop: expected at most 12",
+    ),
+    "integers that overflow": (
+        save("a.npy", LARGE),
+        "a.npy",
+        {},
+        r"a\.npy: expected whole numbers up to 2\^53, got 1152921504606846976",
+    ),
+    "numbers too large": (
+        save("a.npy", np.full((12, 4, 6), 1e300)),
+        "a.npy",
+        {},
+        r"a\.npy from frame \d: expected values of which the scales",
+    ),
+    "text": (
+        texts,
+        "a.h5",
+        {},
+        r"a\.h5: u: expected numbers, got",
+    ),
+    "complex": (
+        save("a.npy", U + 1j),
+        "a.npy",
+        {},
+        r"a\.npy: expected numbers, got complex64",
+    ),
+    "objects": (
+        save("a.npy", np.array([{}])),
+        "a.npy",
+        {},
+        r"a\.npy: cannot be read as \.npy",
+    ),
+    "damaged": (
+        lambda at: (at / "a.h5").write_bytes(b"\x89HDF nothing"),
+        "a.h5",
+        {},
+        r"a\.h5: cannot be read as \.h5",
+    ),
+    "units that differ": (
+        two_units,
+        ".",
+        {},
+        r"b\.nc: u: expected the unit of .*a\.nc, 'm s-1', got 'km h-1'",
+    ),
+    "steps that differ": (
+        steps_differ,
+        ".",
+        {"rate": None},
+        r"b\.nc: time: expected steps of 3600 s, as in .*a\.nc, got 10800 s",
+    ),
+    "no file": (
+        save("data.npy", U),
+        "dta.npy",
+        {},
+        r"dta\.npy: there is no such file or folder; is 'data\.npy' meant",
+    ),
+    "nothing in it": (
+        lambda at: None,
+        ".",
+        {},
+        "expected files of arrays in it, got none",
+    ),
+    "no match": (
+        lambda at: None,
+        "*.nc",
+        {},
+        "expected a pattern of files of arrays, got one that none matches",
+    ),
+    "index of missing files": (
+        indexed({"file": "b.npy"}, {"file": "c.npy"}),
+        "index.csv",
+        {},
+        r"index\.csv:2: expected a file, got 'b\.npy', which is not there; is 'a\.npy' meant\? \(and 1 "
+        r"more",
+    ),
+    "index without files": (
+        indexed({"name": "a.npy"}),
+        "index.csv",
+        {},
+        r"index\.csv: expected a column 'file', got 'name'",
+    ),
+    "no such split": (
+        indexed({"file": "a.npy", "split": "train"}),
+        "index.csv",
+        {"split": "trian"},
+        r"unknown split 'trian'; did you mean 'train'",
+    ),
+    "no such column": (
+        indexed({"file": "a.npy", "ef": 1}),
+        "index.csv",
+        {"numbers": ("fe",)},
+        r"index\.csv: numbers: unknown column 'fe'; did you mean 'ef'",
+    ),
+    "no number": (
+        indexed({"file": "a.npy", "ef": "high"}),
+        "index.csv",
+        {"numbers": ("ef",)},
+        r"index\.csv:2: ef: expected a number, got 'high'",
+    ),
+    "no entry": (
+        indexed({"file": "a.npy", "start": -1}),
+        "index.csv",
+        {},
+        r"index\.csv:2: start: expected a whole number of at least 0, got -1",
+    ),
+    "split without an index": (
+        save("a.npy", U),
+        "a.npy",
+        {"split": "train"},
+        "split: expected an index file",
+    ),
+    "nothing from start to stop": (
+        save("a.npy", U),
+        "a.npy",
+        {"start": 5, "stop": 5},
+        r"no usable recording\n.*has no frame from start",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -246,7 +416,10 @@ def test_values_that_stand_for_none(tmp_path: Path) -> None:
 def test_fields_that_make_no_sense() -> None:
     for fields, words in (
         ({"variables": {}}, "variables"),
-        ({"variables": channels("u") | {"a/u": channels("u")["u"]}}, "expected channels of different names, got 'u' twice"),
+        (
+            {"variables": channels("u") | {"a/u": channels("u")["u"]}},
+            "expected channels of different names, got 'u' twice",
+        ),
         ({"axes": "t,z"}, "axes"),
         ({"every": 2}, "did you mean 'stride'"),
         ({"missing": "ignore"}, "missing"),
@@ -261,8 +434,13 @@ def test_fields_that_make_no_sense() -> None:
 
 @pytest.mark.parametrize(
     ("name", "package", "extra"),
-    [("a.h5", "h5py", "hdf5"), ("a.nc", "xarray", "netcdf"), ("a.zarr", "zarr", "zarr"), ("a.tif", "tifffile", "tiff")]
-    + [("a.nii", "nibabel", "nifti")],
+    [
+        ("a.h5", "h5py", "hdf5"),
+        ("a.nc", "xarray", "netcdf"),
+        ("a.zarr", "zarr", "zarr"),
+        ("a.tif", "tifffile", "tiff"),
+        ("a.nii", "nibabel", "nifti"),
+    ],
 )
 def test_packages_that_are_not_installed_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str, extra: str

@@ -104,7 +104,9 @@ def test_the_loss_is_the_mean_over_the_values_that_are_present() -> None:
         assert mean_over_frames(of_frames, frames).tolist() == pytest.approx((weight * got).tolist(), rel=1e-5)
         assert of_frames[1, 2] == 0
     everywhere = torch.ones_like(present)
-    assert torch.allclose(squared_error(output, target, None, counted, everywhere), squared_error(output, target, None, counted))
+    assert torch.allclose(
+        squared_error(output, target, None, counted, everywhere), squared_error(output, target, None, counted)
+    )
     assert squared_error(output, target, None, None, ~everywhere).tolist() == [0, 0]
 
 

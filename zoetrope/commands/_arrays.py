@@ -146,7 +146,7 @@ def tell_statistics(talk: Talk, source: "Arrays", most: int | None) -> None:
         found, frames = statistics(opened, most, lambda done, _: bars.advance(done))
     lines = _table(found, f"of {frames} of the {total} frames" if frames < total else "of all frames", quantiles=True)
     for one in found:
-        if not one.constant and one.count:
+        if not one.constant and one.present:
             lines += [f"{one.variable}: scales for its channel, of which one is to be chosen:"]
             lines += [f"  {json_text.dumps(scale.to_json())}" for scale in one.scales()]
     value = {"frames": frames, "of": total, "variables": [_as_json(one) for one in found]}
@@ -159,7 +159,7 @@ def _table(found: "list[Statistics]", of: str, quantiles: bool = False) -> list[
 
     lines = [f"values {of}:"]
     for one in found:
-        if not one.count:
+        if not one.present:
             lines.append(f"  {one.variable}: no values, all are missing")
             continue
         bars = "".join(BARS[round(share / one.histogram().max() * (len(BARS) - 1))] for share in one.histogram())
@@ -176,12 +176,12 @@ def _table(found: "list[Statistics]", of: str, quantiles: bool = False) -> list[
 def _as_json(one: "Statistics") -> dict[str, Any]:
     from zoetrope.data.arrays.statistics import QUANTILES
 
-    known = bool(one.count)
+    known = bool(one.present)
     numbers = {name: getattr(one, name) if known else None for name in ("mean", "deviation", "lowest", "highest")}
     quantiles = {f"{share:g}": one.quantile(share) for share in QUANTILES} if known else {}
     scales = [scale.to_json() for scale in one.scales()] if known and not one.constant else []
     return {
-        "variable": one.variable, "channel": one.channel.name, "unit": one.channel.unit, "count": one.count,
+        "variable": one.variable, "channel": one.channel.name, "unit": one.channel.unit, "count": one.present,
         "missing": one.missing, **numbers, "quantiles": quantiles, "histogram": one.histogram().tolist(),
         "beyond": one.beyond() if known else 0.0, "scales": scales,
     }  # fmt: skip

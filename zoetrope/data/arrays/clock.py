@@ -68,12 +68,14 @@ class Clock(NamedTuple):
         Raises ValueError for what is no date of the calendar, and where cftime is not installed.
         """
         if not _dated(self.unit):
-            raise ValueError(f"expected a frame, for the times of the file are {self.unit!r} and no dates, got {date!r}")
+            raise ValueError(
+                f"expected a frame, for the times of the file are {self.unit!r} and no dates, got {date!r}"
+            )
         found = _DATE.fullmatch(date.strip())
         if found is None:
             raise ValueError(f"expected a date such as 1979-01-31 or 1979-01-31T12:00, got {date!r}")
         try:
-            import cftime
+            import cftime  # type: ignore[import-untyped]
         except ImportError as error:
             wanted = "dates expect the package cftime"
             raise ValueError(f"{wanted} ({error}); try: pip install 'zoetrope[netcdf]'") from None

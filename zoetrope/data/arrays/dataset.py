@@ -36,7 +36,7 @@ class Clips(NamedTuple):
     ends: np.ndarray
 
     @property
-    def count(self) -> int:
+    def total(self) -> int:
         """How many clips there are."""
         return int(self.ends[-1])
 
@@ -69,7 +69,7 @@ class ArraysDataset(Dataset):
 
     def count(self, shape: VideoShape) -> int:
         """How many clips it has on a grid. Raises ValueError, with the reason, if there is none."""
-        return self._expected(shape).count
+        return self._expected(shape).total
 
     def example(self, index: int, shape: VideoShape) -> Example:
         """See `Dataset`. Raises ValueError that names file and variable for values that are missing or infinite."""
@@ -149,8 +149,8 @@ class ArraysDataset(Dataset):
         if index < 0:
             raise ValueError(f"index: expected 0 or more, got {index}")
         clips = self._expected(shape)
-        turn, number = divmod(index, clips.count)
-        number = self._orders.place(turn, number, clips.count)
+        turn, number = divmod(index, clips.total)
+        number = self._orders.place(turn, number, clips.total)
         at = int(np.searchsorted(clips.ends, number, side="right"))
         recording = self.survey.recordings[at]
         before = int(clips.ends[at - 1]) if at else 0

@@ -216,13 +216,7 @@ def _recordings(source: "Arrays", file: int, path: Path, own: Held, row: IndexRo
     first, last = (row.place("start"), row.place("stop")) if row else (None, None)
     start = _frame(where, "start", source.start if first is None else first, own, 0)
     stop = _frame(where, "stop", source.stop if last is None else last, own, own.frames)
-    told: dict[str, float | str] = {}
-    for name in source.numbers if row else ():
-        if (number := row.number(name)) is not None:
-            told[name] = number
-    for name in source.labels if row else ():
-        if (label := row.label(name)) is not None:
-            told[name] = label
+    told = _told(source, row) if row else {}
     text = (row.text("text") if row else None) or ""
     pieces = _pieces(source, own, start, stop)
     for entry in product(*(_entries(where, name, size, row) for name, size in own.apart.items())):
@@ -230,6 +224,13 @@ def _recordings(source: "Arrays", file: int, path: Path, own: Held, row: IndexRo
         name = " ".join([str(path), *(f"{axis}={number}" for axis, number in named.items())])
         for first, last in pieces:
             yield Recording(file, name, named, first, last - first, " ".join(text.split()), told)
+
+
+def _told(source: "Arrays", row: IndexRow) -> dict[str, float | str]:
+    """The numbers and labels of a line of an index, those that are known."""
+    found: dict[str, float | str | None] = {name: row.number(name) for name in source.numbers}
+    found |= {name: row.label(name) for name in source.labels}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _frame(where: str, name: str, place: int | str | None, own: Held, usual: int) -> int:

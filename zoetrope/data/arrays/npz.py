@@ -4,7 +4,7 @@ import math
 import struct
 import zipfile
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Npz(Reader):
         field, member = self.fields[name], self._members[name]
         if member.start is None:
             return self._streamed(field, member, box)
-        order = "F" if member.fortran else "C"
+        order: Literal["C", "F"] = "F" if member.fortran else "C"
         return np.array(np.memmap(self.path, field.dtype, "r", member.start, field.shape, order)[box])
 
     def _streamed(self, field: Field, member: _Member, box: Box) -> np.ndarray:

@@ -32,7 +32,7 @@ class Statistics(NamedTuple):
 
     Attributes:
         variable: its name in the source; channel: the one that it is.
-        count: values that are not missing; missing: those that are.
+        present: how many values there are; missing: how many are missing.
         mean, deviation: of them, the deviation that of a population.
         lowest, highest: of them.
         sample: values to take quantiles of, sorted, float64; all if there are at most `MOST_KEPT`.
@@ -40,7 +40,7 @@ class Statistics(NamedTuple):
 
     variable: str
     channel: Channel
-    count: int
+    present: int
     missing: int
     mean: float
     deviation: float
@@ -51,12 +51,12 @@ class Statistics(NamedTuple):
     @property
     def gaps(self) -> float:
         """The share of values that are missing."""
-        return self.missing / max(1, self.count + self.missing)
+        return self.missing / max(1, self.present + self.missing)
 
     @property
     def constant(self) -> bool:
         """Whether all values are one."""
-        return self.count > 0 and self.lowest == self.highest
+        return self.present > 0 and self.lowest == self.highest
 
     def quantile(self, share: float) -> float:
         """The value below which this share of the values lies."""
@@ -89,8 +89,8 @@ class Statistics(NamedTuple):
 
         Raises ValueError for a variable that is constant, or has no values.
         """
-        if self.constant or not self.count:
-            what = f"is {self.lowest:g} everywhere" if self.count else "has no values"
+        if self.constant or not self.present:
+            what = f"is {self.lowest:g} everywhere" if self.present else "has no values"
             raise ValueError(f"{self.variable}: {what}, and has nothing to learn: leave it out")
         found: list[Scale] = [
             Deviation(mean=_rounded(self.mean), deviation=_rounded(self.deviation)),
