@@ -54,6 +54,14 @@ def are_bounded(channels: Sequence[Channel]) -> bool:
     return all(channel.scale.bounded for channel in channels)
 
 
+def clipped(x: Tensor, channels: Sequence[Channel], axis: int = 0) -> Tensor:
+    """x, as networks see it, whose `axis` has these channels, clipped to [-1, 1] where a channel is bounded."""
+    if are_bounded(channels):
+        return x.clamp(-1, 1)
+    pairs = zip(x.unbind(axis), channels, strict=True)
+    return torch.stack([one.clamp(-1, 1) if channel.scale.bounded else one for one, channel in pairs], axis)
+
+
 def place_of(channels: Sequence[Channel], name: str) -> int:
     """The place of the channel of that name. Raises ValueError, with the nearest name, if there is none."""
     names = [channel.name for channel in channels]
@@ -81,6 +89,18 @@ def to_units(x: Tensor, channels: Sequence[Channel], axis: int = 0) -> Tensor:
     Raises ValueError for another number of channels.
     """
     return _mapped(x, channels, axis, lambda channel, one: channel.scale.to_units(one))
+
+
+def difference(wanted: Sequence[Channel], got: Sequence[Channel]) -> str | None:
+    """What is wrong with channels that should be others, as the end of a message; None if they are those."""
+    if [channel.name for channel in wanted] != [channel.name for channel in got]:
+        return f"expected the channels {listed(wanted)}, got {listed(got)}"
+    for one, other in zip(wanted, got, strict=True):
+        if one.unit != other.unit:
+            return f"channel {one.name!r}: expected the unit {one.unit!r}, got {other.unit!r}"
+        if one != other:
+            return f"channel {one.name!r}: expected the scale {one.scale.to_json()}, got {other.scale.to_json()}"
+    return None
 
 
 def _mapped(

@@ -9,6 +9,7 @@ from zoetrope.cascade.graph import expect_graph
 from zoetrope.cascade.migration import cascade_of_today, guidance_of, stage_of_today
 from zoetrope.cascade.noise import Scheme
 from zoetrope.cascade.windows import Windows
+from zoetrope.channels import RGB, Channels, are_rgb, listed
 from zoetrope.conditioning import Weight
 from zoetrope.config import Config, parse_json, unknown
 from zoetrope.diffusion.prediction import Prediction
@@ -40,7 +41,8 @@ class SamplingSpec(Config):
         sampler: the solver that steps from noise to data.
         steps: denoising steps.
         guidance: how it is guided; a number w means text guidance of that weight, x_c + w (x_c - x_u); 0 is none.
-        threshold: "static" clips x_hat to [-1, 1]; a number in (0, 1] is the percentile of dynamic thresholding.
+        threshold: "static" clips x_hat to [-1, 1]; a number in (0, 1] is the percentile of dynamic thresholding; None
+            where a channel of the videos has no bounds.
         routine: how the sampler is run from start to end.
         keep_frames: whether a temporal stage returns its input frames unchanged and makes only the frames between;
             the paper's stages generate all of them anew.
@@ -268,6 +270,7 @@ class CascadeSpec(Config):
 
     Attributes:
         name: of the model, for people.
+        channels: what the numbers of the videos are: names, units and scales, in order.
         text: the frozen encoder of prompts; None: no stage reads text.
         stages: in the order in which they run.
         default_until: the last stage that runs by default; None: the last of all.
@@ -277,6 +280,7 @@ class CascadeSpec(Config):
     """
 
     name: Annotated[str, Field(max_length=200)]
+    channels: Channels = RGB
     text: TextEncoder | None = None
     stages: Annotated[tuple[StageSpec, ...], Field(min_length=1, max_length=64)]
     default_until: str | None = None
@@ -295,9 +299,7 @@ class CascadeSpec(Config):
         if len(set(names)) < len(names):
             raise ValueError(f"stages: names must differ, got {names}")
         for stage in self.stages:
-            if stage.network.channels != 3 and not stage.makes_vectors:
-                where = f"stages.{stage.name}.network.channels"
-                raise ValueError(f"{where}: expected 3, for videos are RGB pictures, got {stage.network.channels}")
+            self._expect_channels(stage)
             self._expect_text(stage)
         expect_graph(self.stages)
         for teacher in self.teachers:
@@ -307,6 +309,21 @@ class CascadeSpec(Config):
             if (stage.shape, stage.source) != (teacher.shape, teacher.source):
                 raise ValueError(f"teachers: {teacher.name!r} makes another shape than the stage that it taught")
         return self
+
+    def _expect_channels(self, stage: StageSpec) -> None:
+        """Raise ValueError if a stage makes videos of another number of channels, or bounds such as have no bounds."""
+        if stage.makes_vectors:
+            return
+        if stage.network.channels != (count := len(self.channels)):
+            where = f"stages.{stage.name}.network.channels"
+            why = "videos are RGB pictures" if are_rgb(self.channels) else f"the channels are {listed(self.channels)}"
+            raise ValueError(f"{where}: expected {count}, for {why}, got {stage.network.channels}")
+        free = [channel for channel in self.channels if not channel.scale.bounded]
+        if free and stage.sampling.threshold is not None:
+            where, got = f"stages.{stage.name}.sampling.threshold", stage.sampling.threshold
+            raise ValueError(f"{where}: expected null, for {listed(free)} has no bounds, got {got!r}")
+        if not are_rgb(self.channels) and any(each.vector is not None for each in stage.inputs):
+            raise ValueError(f"stages.{stage.name}.inputs: expected no picture, for the videos are of other channels")
 
     def _expect_text(self, stage: StageSpec) -> None:
         """Raise ValueError if a stage reads text of another width than the encoder's."""

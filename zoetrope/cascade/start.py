@@ -10,7 +10,9 @@ from torch import Tensor
 
 from zoetrope.cascade.graph import with_vectors
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.channels import RGB, are_rgb, difference, listed
 from zoetrope.config import unknown
+from zoetrope.fields import Fields
 from zoetrope.shapes import VideoShape, expect_shape
 from zoetrope.video import Info, Video, probe, read
 from zoetrope.video.naming import sequence_pattern
@@ -92,6 +94,9 @@ def start_from(spec: CascadeSpec, video: Video, *, after: str | None = None, unt
     Raises ValueError that lists the legal shapes and the nearest of them.
     """
     own = shape_of(video)
+    mine = video.channels if isinstance(video, Fields) else RGB
+    if (wrong := difference(spec.channels, mine)) is not None:
+        raise ValueError(f"video: {wrong}")
     stages = entries(spec, after, until)
     for stage in stages:
         if _size(stage.shape) == _size(own) and stage.shape.frames == own.frames and _same_rate(stage.shape, own):
@@ -112,6 +117,8 @@ def read_start(
     Raises ValueError for an unreadable file, for an unknown stage, and for a shape that no stage accepts: it lists the
     legal shapes, the nearest of them and the remedies.
     """
+    if not are_rgb(spec.channels):
+        raise ValueError(f"{path}: expected no video to start from, for {spec.name} makes {listed(spec.channels)}")
     stages = entries(spec, after, until)
     info, own = probed(path, None if after is None else stages[0])
     stage = _chosen(stages, own, named=after is not None, fit=fit)

@@ -75,13 +75,13 @@ class Plan(NamedTuple):
         """The shelf of a model's videos."""
         from zoetrope.metrics.shelf import Shelf
 
-        return Shelf(self.options.out / SAMPLES / model.label, model.shape)
+        return Shelf(self.options.out / SAMPLES / model.label, model.shape, self.reference.channels)
 
     def real_shelf(self, shape: "VideoShape") -> "Shelf":
         """The shelf of the real clips on a grid."""
         from zoetrope.metrics.shelf import Shelf
 
-        return Shelf(self.options.out / SAMPLES / f"real-{shape}", shape)
+        return Shelf(self.options.out / SAMPLES / f"real-{shape}", shape, self.reference.channels)
 
     def shelves(self) -> "dict[str, Shelf]":
         """The shelves that the report shows: real clips on the first model's grid, and each model's videos."""
@@ -129,11 +129,14 @@ class Judged(NamedTuple):
 def planned(options: EvaluationOptions, reference: "Reference", asked: SamplingOptions) -> Plan:
     """Find all models. Raises ValueError for one that cannot run, before anything is generated."""
     from zoetrope.cascade.start import stages_after
+    from zoetrope.channels import difference
 
     models: list[Model] = []
     for name in options.models:
         model = opened([name] if Path(name).expanduser().exists() else name.split("+"), asked)
         stages = stages_after(model.spec, options.after, options.until)
+        if (wrong := difference(model.spec.channels, reference.channels)) is not None:
+            raise ValueError(f"--data: {wrong}; {name} makes these")
         cascade = ready(model, stages, asked)
         label = _label(name, [model.label for model in models])
         models.append(Model(label, name, tuple(stages), cascade, _key(model, stages, cascade)))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from zoetrope.cascade.spec import StageSpec
+    from zoetrope.channels import Channel
     from zoetrope.models.known import GivenFrames
 
 KnownFiles = Annotated[
@@ -19,7 +20,8 @@ KnownFiles = Annotated[
     typer.Option(
         "--known",
         metavar="PLACE=FILE",
-        help="A picture that a frame is, or a clip that frames are: 0=first.png, -1=last.png, 0:8=clip.mp4. They come "
+        help="A picture that a frame is, or a clip that frames are: 0=first.png, -1=last.png, 0:8=clip.mp4; values in "
+        "units, 0:4=past.nc. They come "
         "out as they are; the model makes the others. Repeatable.",
     ),
 ]
@@ -74,19 +76,31 @@ class KnownAsked(NamedTuple):
         """Whether anything is known."""
         return bool(self.known or self.low_res or self.mask)
 
-    def frames(self, stages: "Sequence[StageSpec]", teachers: "Sequence[StageSpec]") -> "GivenFrames | None":
-        """What is known of the videos that the stages make.
+    def frames(
+        self, stages: "Sequence[StageSpec]", teachers: "Sequence[StageSpec]", channels: "Sequence[Channel]"
+    ) -> "GivenFrames | None":
+        """What is known of the videos, of these channels, that the stages make.
 
         Raises ValueError for files that cannot be read or do not fit, and for stages that cannot use them.
         """
         from zoetrope.cascade.start import fit_named
+        from zoetrope.channels import are_rgb
         from zoetrope.models.known import known_frames
         from zoetrope.video import read
 
+        if self.low_res is not None and not are_rgb(channels):
+            raise ValueError(
+                "--low-res: expected without, for it is a video of red, green and blue, unlike the model's"
+            )
         at_least("--known-weight", self.weight, 0)
         places = _places(self.known) if self.known else None
         low_res = None if self.low_res is None else read(os.path.expanduser(self.low_res))
-        ways: dict[str, Any] = {"method": self.method, "weight": self.weight, "fit": fit_named(self.fit)}
+        ways: dict[str, Any] = {
+            "method": self.method,
+            "weight": self.weight,
+            "fit": fit_named(self.fit),
+            "channels": channels,
+        }
         mask = None if self.mask is None else os.path.expanduser(self.mask)
         made = known_frames(stages, places, low_res=low_res, mask=mask, **ways)
         if made is not None:

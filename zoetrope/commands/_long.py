@@ -20,6 +20,7 @@ from zoetrope.wording import counted
 if TYPE_CHECKING:
     from zoetrope.cascade.long.film import Made
     from zoetrope.commands._outputs import Outputs
+    from zoetrope.fields import Look
     from zoetrope.known import Method
     from zoetrope.models.cascade import Cascade
     from zoetrope.models.long import Long, LongRun
@@ -79,17 +80,25 @@ def method_named(name: str | None, weight: float | None) -> "Method | None":
 
 
 def make(
-    talk: Talk, cascade: "Cascade", jobs: Sequence[LongJob], out: str | None, titles: Sequence[str], resume: bool
+    talk: Talk,
+    cascade: "Cascade",
+    jobs: Sequence[LongJob],
+    out: str | None,
+    titles: Sequence[str],
+    resume: bool,
+    look: "Look | None" = None,
 ) -> None:
     """Make and write these videos, named as `generate` names them after `titles`, and print the result.
 
     The frames of a video that is not finished lie in a folder beside it. With `resume` videos that are there already
-    are kept, and one that was begun goes on.
+    are kept, and one that was begun goes on. `look` is how pictures show videos of other channels than RGB.
     """
     from zoetrope.cascade.long.film import folder_of
-    from zoetrope.commands._outputs import Outputs
+    from zoetrope.commands._look import look_of
+    from zoetrope.commands._outputs import Kept, Outputs
     from zoetrope.models.long import long_run
 
+    kept = Kept(cascade.spec.channels, look or look_of(cascade.spec, None, None, None))
     with _as_options():
         runs = [long_run(cascade, job.wanted, Path(), job.source) for job in jobs]
     last = runs[0].video.shape
@@ -99,7 +108,7 @@ def make(
     def finished(path: str, number: int) -> bool:
         return _made_of(path) == runs[number].made
 
-    outputs = Outputs(out, titles, last.frames, finished if resume else None)
+    outputs = Outputs(out, titles, last.frames, finished if resume else None, kept)
     warn_of_cuts(talk, cascade, [text for job in jobs for text in (job.wanted.prompt, job.wanted.negative) if text])
     files: list[dict[str, Any]] = []
     with talk.bars() as bars:
@@ -145,13 +154,20 @@ def _by_stage(running: "Iterator[Made]") -> "Iterator[tuple[Made, bool]]":
 def _write(talk: Talk, outputs: "Outputs", number: int, run: "LongRun", job: LongJob, tags: dict[str, str]) -> None:
     """Write the finished frames to the video's file, and remove them."""
     from zoetrope.commands._outputs import is_folder, named
+    from zoetrope.fields import holds_values
     from zoetrope.video import open_writer
 
     path, shape = outputs.paths[number], run.video.shape
+    sound = None if outputs.kept.look is not None else job.source
     if is_folder(path):
         Path(path).parent.mkdir(exist_ok=True)
-    with named(path), open_writer(path, shape.fps, shape.height, shape.width, tags=tags, sound_of=job.source) as writer:
-        for picture in run.pictures():
+    if holds_values(path):
+        with named(path):
+            run.fields().save(path, tags=tags)
+        shutil.rmtree(run.film.folder)
+        return
+    with named(path), open_writer(path, shape.fps, shape.height, shape.width, tags=tags, sound_of=sound) as writer:
+        for picture in run.pictures(outputs.kept.look):
             writer.write(picture)
     for note in writer.notes:
         talk.warn(f"{path}: {note}")
@@ -164,10 +180,10 @@ def _tags(job: LongJob, run: "LongRun", told: dict[str, Any]) -> dict[str, str]:
 
 def _made_of(path: str) -> Any:
     """What a long video is made from, according to its tags; None if they do not say."""
-    from zoetrope.video import read_tags
+    from zoetrope.fields import tags_in
 
     try:
-        return parse_json(read_tags(path)["comment"])["long"]
+        return parse_json(tags_in(path)["comment"])["long"]
     except (ValueError, OSError, KeyError, TypeError):
         return None
 

@@ -5,14 +5,24 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
+from zoetrope.channels import RGB, Channel
+from zoetrope.fields import Fields, Look, check_file, holds_values
 from zoetrope.video import check_output, save_tensor
 from zoetrope.video.naming import sequence_files, sequence_pattern
 
 Done = Callable[[str, int], bool]
 """Whether a file is the video of that number already."""
+
+
+class Kept(NamedTuple):
+    """What is written of videos: their channels, and how pictures show one of them; None: they are pictures."""
+
+    channels: tuple[Channel, ...] = RGB
+    look: Look | None = None
 
 
 class Outputs:
@@ -23,14 +33,23 @@ class Outputs:
 
     Attributes:
         paths: where each video goes; finished: which of them are there already.
+        kept: the channels of the videos, and how pictures show them.
     """
 
-    def __init__(self, out: str | None, prompts: Sequence[str], frames: int, done: Done | None = None) -> None:
+    def __init__(
+        self,
+        out: str | None,
+        prompts: Sequence[str],
+        frames: int,
+        done: Done | None = None,
+        kept: "Kept | None" = None,
+    ) -> None:
         """With `done`, files that it reports as finished are kept, and no others of these names may exist.
 
         Raises ValueError for a name that cannot be written.
         """
-        suffix = ".mp4" if frames > 1 else ".png"
+        self.kept = kept or Kept()
+        suffix = ".npz" if self.kept.look is not None else ".mp4" if frames > 1 else ".png"
         self.paths: list[str] = []
         for number, prompt in enumerate(prompts):
             if out is None:
@@ -41,7 +60,7 @@ class Outputs:
             done is not None and _is_whole(path, frames) and done(path, n) for n, path in enumerate(self.paths)
         ]
         if out is not None and not all(self.finished):
-            check_output(out, frames)
+            check_file(out, frames)
         for path, prompt, finished in zip(self.paths, prompts, self.finished, strict=True):
             if finished:
                 continue
@@ -51,24 +70,25 @@ class Outputs:
                     "remove it or choose another --out"
                 )
             if len(prompts) == 1 or not is_folder(out):
-                check_output(path, frames)
+                check_file(path, frames)
             elif Path(path).is_dir() and any(Path(path).iterdir()):
                 raise ValueError(f"{path}: already holds files; --resume goes on, or choose another --out")
 
     def save(self, number: int, made: Tensor, fps: float, tags: Mapping[str, str]) -> str:
-        """Write one video (3, F, H, W) in [-1, 1] with its tags, and return its path."""
+        """Write one video (C, F, H, W), as networks see it, with its tags, and return its path."""
         path = self.paths[number]
         if is_folder(path):
             Path(path).parent.mkdir(exist_ok=True)
-        _write(made, fps, path, tags)
+        _write(made, fps, path, tags, self.kept)
         return path
 
 
 class StageOutputs:
     """The folder for the videos of all stages."""
 
-    def __init__(self, folder: str | None) -> None:
+    def __init__(self, folder: str | None, kept: "Kept | None" = None) -> None:
         """Raises ValueError if the folder cannot be written."""
+        self.kept = kept or Kept()
         self.folder = None if folder is None else Path(os.path.expanduser(folder))
         if self.folder is not None:
             if self.folder.exists() and not self.folder.is_dir():
@@ -90,10 +110,10 @@ class StageOutputs:
             seen.add(key)
 
     def save(self, path: str, stage: str, made: Tensor, fps: float, tags: Mapping[str, str]) -> str | None:
-        """Write a stage's video (3, F, H, W) in [-1, 1], named after its final video at `path`."""
+        """Write a stage's video (C, F, H, W), as networks see it, named after its final video at `path`."""
         file = self.path(path, stage, made.shape[1])
         if file is not None:
-            _write(made, fps, file, tags)
+            _write(made, fps, file, tags, self.kept)
         return file
 
     def path(self, path: str, stage: str, frames: int) -> str | None:
@@ -107,6 +127,7 @@ class StageOutputs:
         assert self.folder is not None
         target = Path(path)
         suffix = ".png" if frames == 1 else target.suffix if target.suffix in (".webm", ".gif") else ".mp4"
+        suffix = target.suffix if holds_values(target) else suffix
         return str(self.folder / f"{target.stem.partition('%')[0].rstrip('_-')}-{stage}{suffix}")
 
 
@@ -119,12 +140,14 @@ def exists(path: str) -> bool:
 def _is_whole(path: str, frames: int) -> bool:
     """Whether a file exists, or all pictures of a sequence, whose renaming may have been interrupted."""
     pattern = sequence_pattern(path)
-    return len(sequence_files(pattern)) == frames if pattern else Path(path).is_file()
+    return len(sequence_files(pattern)) == frames if pattern else Path(path).is_file() or holds_values(path)
 
 
 def is_folder(path: str | None) -> bool:
     """Whether a name means a folder of pictures."""
-    return path is not None and (path.endswith(("/", os.sep)) or Path(path).is_dir())
+    if path is None or holds_values(path):
+        return False
+    return path.endswith(("/", os.sep)) or Path(path).is_dir()
 
 
 def numbered(out: str, number: int) -> str:
@@ -144,9 +167,14 @@ def slug(prompt: str) -> str:
     return words[:60].rstrip("-_") or "video"
 
 
-def _write(made: Tensor, fps: float, path: str, tags: Mapping[str, str]) -> None:
+def _write(made: Tensor, fps: float, path: str, tags: Mapping[str, str], kept: Kept) -> None:
     with named(path):
-        save_tensor(made, fps, path, tags=tags)
+        if holds_values(path):
+            Fields.of_model(made, kept.channels, fps).save(path, tags=tags)
+        elif kept.look is None:
+            save_tensor(made, fps, path, tags=tags)
+        else:
+            Fields.of_model(made, kept.channels, fps).pictured(kept.look).save(path, tags=tags)
 
 
 @contextmanager

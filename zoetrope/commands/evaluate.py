@@ -58,7 +58,9 @@ Names = Annotated[
 Data = Annotated[
     str,
     typer.Option(
-        metavar="DIR|toybox", help="Captioned clips: where prompts come from, and what videos are compared with."
+        metavar="DIR|toybox|JSON",
+        help="Captioned clips: where prompts come from, and what videos are compared with. JSON is that of a recipe's "
+        '"data".',
     ),
 ]
 Split = Annotated[

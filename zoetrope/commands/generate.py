@@ -20,6 +20,7 @@ from zoetrope.commands._known import (
     values_of,
 )
 from zoetrope.commands._long import LongJob, SchemeName, Seconds, make, method_named, scheme_named
+from zoetrope.commands._look import ChannelName, Colours, Limits, look_of
 from zoetrope.commands._options import (
     Device,
     Json,
@@ -74,7 +75,11 @@ Text = Annotated[
 Out = Annotated[
     str | None,
     typer.Option(
-        "--out", "-o", metavar="OUT", help=".mp4, .webm, .gif, .png, or a folder/ of pictures. [named after the prompt]"
+        "--out",
+        "-o",
+        metavar="OUT",
+        help=".mp4, .webm, .gif, .png, or a folder/ of pictures; .npz, .zarr or .nc for values in units. "
+        "[named after the prompt]",
     ),
 ]
 From = Annotated[
@@ -108,11 +113,12 @@ class Begin(NamedTuple):
 
 
 class Target(NamedTuple):
-    """The requested outputs, and whether videos that already exist are kept."""
+    """The requested outputs, whether videos that already exist are kept, and how pictures show a channel."""
 
     out: str | None
     save_stages: str | None
     resume: bool
+    shown: tuple[str | None, str | None, tuple[float, float] | None] = (None, None, None)
 
 
 class Making(NamedTuple):
@@ -138,10 +144,10 @@ class Making(NamedTuple):
     def finished(self, path: str, number: int) -> bool:
         """Whether a file is this same video, according to its tags, whatever version made it."""
         from zoetrope.config.strict_json import parse_json
-        from zoetrope.video import read_tags
+        from zoetrope.fields import tags_in
 
         try:
-            own, other = (parse_json(t["comment"]) for t in (self.tags(self.jobs[number]), read_tags(path)))
+            own, other = (parse_json(t["comment"]) for t in (self.tags(self.jobs[number]), tags_in(path)))
             return bool({**own, "zoetrope": None} == {**other, "zoetrope": None})
         except (ValueError, OSError, KeyError, TypeError):
             return False
@@ -172,6 +178,9 @@ def generate(
     windows: WindowsAsked = None,
     seconds: Seconds = None,
     scheme: SchemeName = None,
+    channel: ChannelName = None,
+    colours: Colours = None,
+    limits: Limits = None,
     count: Count = 1,
     sample: Samples = None,
     save_stages: SaveStages = None,
@@ -194,7 +203,7 @@ def generate(
     asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, None, frames, fps)
     asked = asked._replace(style=style, style_weight=style_weight, windows=windows)
     begin = Begin(source and os.path.expanduser(source), after, fit)
-    target = Target(out and os.path.expanduser(out), save_stages, resume)
+    target = Target(out and os.path.expanduser(out), save_stages, resume, (channel, colours, limits))
     told = KnownAsked(known, low_res, known_method, known_weight, fit, mask)
     work = Work(model, until, bytes_named(memory) if memory else None, values_of(given, picture), told)
 
@@ -223,7 +232,7 @@ def _generate(
 ) -> None:
     from zoetrope.cascade.graph import expect_videos
     from zoetrope.cascade.start import stages_after
-    from zoetrope.commands._outputs import Outputs, StageOutputs
+    from zoetrope.commands._outputs import Kept, Outputs, StageOutputs
     from zoetrope.models.long import digest_of
 
     model = opened(work.model, asked, talk)
@@ -231,11 +240,12 @@ def _generate(
     footage = _footage(model.spec, begin, work)
     stages = stages_after(model.spec, footage.stage.name if footage else None, work.until, work.given)
     expect_videos(stages)
-    known = work.known.frames(stages, model.spec.teachers)
-    stage_outputs = StageOutputs(target.save_stages)
+    known = work.known.frames(stages, model.spec.teachers, model.spec.channels)
+    kept = Kept(model.spec.channels, look_of(model.spec, *target.shown))
+    stage_outputs = StageOutputs(target.save_stages, kept)
     prompts = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
     if not target.resume:  # report unwritable names before checking weights
-        outputs = Outputs(target.out, prompts, stages[-1].shape.frames)
+        outputs = Outputs(target.out, prompts, stages[-1].shape.frames, kept=kept)
     negative = jobs[0].negative
     expect_guided(stages, negative, asked.guidance if footage else None)
     cascade = ready(model, stages, asked)
@@ -248,9 +258,11 @@ def _generate(
         told["given"] = work.given
     if known is not None:
         told["known"] = work.known.about(known)
+    if kept.look is not None:
+        told["look"] = kept.look.to_json()
     making = Making(cascade, jobs, asked.seed, work.until, start, work.memory, work.given, known, told)
     if target.resume:
-        outputs = Outputs(target.out, prompts, stages[-1].shape.frames, making.finished)
+        outputs = Outputs(target.out, prompts, stages[-1].shape.frames, making.finished, kept)
     stage_outputs.expect_apart(outputs.paths, [(stage.name, stage.shape.frames) for stage in stages])
     warn_of_cuts(talk, cascade, [text for text in (*(job.prompt for job in jobs), negative) if text is not None])
     if footage is not None:
@@ -296,7 +308,7 @@ def _generate_long(
     own = [base.with_(prompt=job.prompt, negative=job.negative, sample=job.sample) for job in jobs]
     titles = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
     long = [LongJob(wanted, None, job._asdict()) for wanted, job in zip(own, jobs, strict=True)]
-    make(talk, cascade, long, target.out, titles, target.resume)
+    make(talk, cascade, long, target.out, titles, target.resume, look_of(model.spec, *target.shown))
 
 
 def _footage(spec: "CascadeSpec", begin: Begin, work: Work) -> "Footage | None":

@@ -341,9 +341,10 @@ def expect_data(recipe: "Recipe", stage: str) -> None:
     from zoetrope.shapes import Window
     from zoetrope.training.grids import at_rates, clip_shapes
     from zoetrope.training.known import fitted_to
+    from zoetrope.training.opened_data import open_data
 
     spec = recipe.train_spec(stage)
-    dataset = spec.data.open()
+    dataset = open_data(recipe, stage)
     own = recipe.cascade.stage(stage)
     channels = own.network.channels
     grids = [(phase, shape) for phase in spec.phases for shape in clip_shapes(own, spec, phase)]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from zoetrope.commands._ending import interrupted_saying
+from zoetrope.commands._look import expect_pictures
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, bytes_named
 from zoetrope.commands._sampling import (
     DType,
@@ -155,6 +156,7 @@ def _prepared(
 
     source, caption, after, fit = wish.source, wish.caption, wish.after, fit_named(wish.fit)
     found = opened(model, asked)
+    expect_pictures(found.spec)
     spec = found.spec if caption is not None else _unguided(found.spec)
     info, own = probed(source, None if after is None else spec.stage(after))
     try:

@@ -14,8 +14,9 @@ from zoetrope.channels import RGB, Channel
 from zoetrope.config import Kind
 from zoetrope.data._packing import pack
 from zoetrope.data._unused import Dropped, Unused
+from zoetrope.fields import views
 from zoetrope.shapes import VideoShape, Window
-from zoetrope.video import Video, contact_sheet
+from zoetrope.video import contact_sheet
 from zoetrope.wording import one_line
 
 __all__ = [
@@ -164,9 +165,12 @@ class Source(Kind, ABC):
 
 
 def preview(dataset: Dataset, shape: VideoShape, count: int = 8, columns: int = 1) -> tuple[np.ndarray, list[str]]:
-    """A contact sheet (H, W, 3) uint8 of the first `count` examples in `columns`, and their captions in that order."""
+    """A contact sheet (H, W, 3) uint8 of the first `count` examples in `columns`, and their captions in that order.
+
+    Of channels other than red, green and blue each has a strip of its own, one below the other, in colours by value.
+    """
     examples = [dataset.example(index, shape) for index in range(count)]
     for line in dict.fromkeys(line for example in examples for line in example.replaced()):
         _log.warning("%s", line)
-    videos = [Video.from_tensor(example.video, shape.fps) for example in examples]
+    videos = [view for example in examples for view in views(example.video, dataset.channels(), shape.fps)]
     return contact_sheet(videos, columns), [example.text for example in examples]

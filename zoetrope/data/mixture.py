@@ -11,6 +11,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, PositiveFloat
 
+from zoetrope.channels import Channel, difference
 from zoetrope.config import Config
 from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused
 from zoetrope.shapes import VideoShape, Window
@@ -48,8 +49,12 @@ class Mixture(Source):
     parts: Annotated[tuple[Part, ...], Field(min_length=1)]
 
     def open(self) -> "MixtureDataset":
-        """Open all of the sources. Raises ValueError if one of them has nothing usable."""
-        return MixtureDataset(self.parts, [part.source.open() for part in self.parts])
+        """Open all of the sources. Raises ValueError if one has nothing usable, or other channels than the first."""
+        datasets = [part.source.open() for part in self.parts]
+        for number, dataset in enumerate(datasets):
+            if (wrong := difference(datasets[0].channels(), dataset.channels())) is not None:
+                raise ValueError(f"mixture: parts.{number}: {wrong}; all parts must give the same")
+        return MixtureDataset(self.parts, datasets)
 
     def located(self) -> Self:
         """See `Source`."""
@@ -78,6 +83,10 @@ class MixtureDataset(Dataset):
     def captions(self) -> list[str]:
         """The captions of all sources that are told, each once, sorted."""
         return sorted({text for dataset in self._captioned for text in dataset.captions()})
+
+    def channels(self) -> tuple[Channel, ...]:
+        """Those of all sources."""
+        return self.datasets[0].channels()
 
     def listing(self) -> str | None:
         """See `Dataset`."""

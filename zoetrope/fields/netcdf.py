@@ -1,6 +1,6 @@
 """Values in netCDF files, as the CF conventions describe them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,26 @@ def write_netcdf(path: Path, values: Mapping[Channel, np.ndarray], times: np.nda
             variable = file.createVariable(channel.name, "f4", ("time", "y", "x"), zlib=True, complevel=1)
             variable.setncatts({"units": channel.unit or "1", "long_name": channel.name})
             variable[:] = array
+
+
+def read_netcdf(path: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray, str | None]]:
+    """The arrays of these names that the file has, each with its unit; missing values are NaN.
+
+    Raises ValueError for another file.
+    """
+    from netCDF4 import Dataset
+
+    found = dict[str, tuple[np.ndarray, str | None]]()
+    try:
+        with Dataset(path) as file:
+            for name in names:
+                if name in file.variables:
+                    variable = file.variables[name]
+                    values = np.ma.filled(np.ma.asarray(variable[:]).astype(np.float64), np.nan)
+                    found[name] = (values, getattr(variable, "units", None))
+    except OSError as error:
+        raise ValueError(f"{path}: expected a netCDF file") from error
+    return found
 
 
 def read_netcdf_tags(path: Path) -> str:

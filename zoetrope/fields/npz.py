@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,20 @@ def write_npz(path: Path, values: Mapping[Channel, np.ndarray], times: np.ndarra
             with file.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
         file.writestr(ABOUT, json.dumps(about))
+
+
+def read_npz(path: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray, str | None]]:
+    """The arrays of these names that the file has, each with its unit, None where the file does not say it.
+
+    Raises ValueError for another file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            about = json.loads(file[ABOUT]) if ABOUT in file.files else {"channels": []}
+            units = {channel["name"]: channel["unit"] for channel in about["channels"]}
+            return {name: (file[name], units.get(name)) for name in names if name in file.files}
+    except (zipfile.BadZipFile, EOFError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: expected an .npz file of arrays") from error
 
 
 def read_npz_tags(path: Path) -> str:

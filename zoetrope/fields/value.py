@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoetrope.channels import Channel, are_rgb, listed, place_of, to_model, to_units
+from zoetrope.channels import Channel, are_rgb, clipped, listed, place_of, to_model, to_units
 from zoetrope.fields.colours import coloured, expect_map
 from zoetrope.fields.writing import holds_values, write
 from zoetrope.video import Video, expect_finite
@@ -41,6 +41,10 @@ class Look:
             low, high = self.limits
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
                 raise ValueError(f"range: expected two numbers that rise, got {low:g} and {high:g}")
+
+    def to_json(self) -> dict[str, object]:
+        """The look as plain values."""
+        return {"channel": self.channel, "colours": self.colours, "range": self.limits and list(self.limits)}
 
     def pictures(self, values: np.ndarray, channel: Channel) -> np.ndarray:
         """The pictures (..., 3) uint8 of values of a channel in units, of any shape."""
@@ -100,9 +104,8 @@ class Fields(Video):
         """
         x = x.detach().to("cpu", torch.float32)
         expect_finite(x)
-        pairs = zip(x, channels, strict=False)
-        clipped = [one.clamp(-1, 1) if channel.scale.bounded else one for one, channel in pairs]
-        x = x if len(x) != len(channels) else torch.stack(clipped)
+        if len(x) == len(channels):
+            x = clipped(x, channels)
         return cls(to_units(x, channels).numpy(), channels, fps)
 
     def to_tensor(self) -> Tensor:

@@ -1,12 +1,12 @@
-"""Files of values: .npz of NumPy, .zarr folders and .nc files of netCDF, each written whole or not at all.
+"""Files of values: .npz of NumPy, .zarr folders and .nc files of netCDF, read, and written whole or not at all.
 
 They hold one array (time, y, x) for each channel, under its name, with its unit, and the frames' times in seconds.
 """
 
 import json
 import os
-from collections.abc import Callable, Mapping
-from importlib import import_module, util
+from collections.abc import Callable, Mapping, Sequence
+from importlib import util
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,9 +14,9 @@ import numpy as np
 
 from zoetrope.channels import Channel
 from zoetrope.config.strict_json import parse_json
-from zoetrope.fields.netcdf import read_netcdf_tags, write_netcdf
-from zoetrope.fields.npz import read_npz_tags, write_npz
-from zoetrope.fields.zarr import read_zarr_tags, write_zarr
+from zoetrope.fields.netcdf import read_netcdf, read_netcdf_tags, write_netcdf
+from zoetrope.fields.npz import read_npz, read_npz_tags, write_npz
+from zoetrope.fields.zarr import read_zarr, read_zarr_tags, write_zarr
 from zoetrope.files import whole, whole_folder
 from zoetrope.video.tags import read_tags
 from zoetrope.video.writing import check_output
@@ -29,19 +29,21 @@ class Format(NamedTuple):
 
     Attributes:
         write: (path, values by channel, times, JSON of tags) writes a new file.
+        read: (path, names) -> the arrays of these names that are there, each with its unit; None: it is not said.
         tags: path -> the JSON of its tags.
         needs: the library that it takes, and its extra; None: none.
     """
 
     write: Callable[[Path, Mapping[Channel, np.ndarray], np.ndarray, str], None]
+    read: Callable[[Path, Sequence[str]], dict[str, tuple[np.ndarray, str | None]]]
     tags: Callable[[Path], str]
     needs: tuple[str, str] | None = None
 
 
 FORMATS = {
-    ".nc": Format(write_netcdf, read_netcdf_tags, ("netCDF4", "netcdf")),
-    ".npz": Format(write_npz, read_npz_tags),
-    ".zarr": Format(write_zarr, read_zarr_tags, ("zarr", "zarr")),
+    ".nc": Format(write_netcdf, read_netcdf, read_netcdf_tags, ("netCDF4", "netcdf")),
+    ".npz": Format(write_npz, read_npz, read_npz_tags),
+    ".zarr": Format(write_zarr, read_zarr, read_zarr_tags, ("zarr", "zarr")),
 }
 
 
@@ -59,13 +61,43 @@ def check_file(path: str | os.PathLike[str], frames: int | None = None) -> None:
         check_output(path, frames)
         return
     target = Path(path)
-    suffix = target.suffix.lower()
-    needs = FORMATS[suffix].needs
-    if needs is not None and util.find_spec(needs[0]) is None:
-        raise ValueError(f'{path}: {suffix} files need {needs[0]}: pip install "zoetrope[{needs[1]}]"; .npz needs none')
+    _expect_library(path)
     if target.is_dir():
         raise ValueError(f"{path}: expected a new name, got a folder")
     check_output(target.with_name("values.mp4"))  # whether its folder can be written
+
+
+def _expect_library(path: str | os.PathLike[str]) -> None:
+    suffix = Path(path).suffix.lower()
+    needs = FORMATS[suffix].needs
+    if needs is not None and util.find_spec(needs[0]) is None:
+        raise ValueError(f'{path}: {suffix} files need {needs[0]}: pip install "zoetrope[{needs[1]}]"; .npz needs none')
+
+
+def read_values(path: str | os.PathLike[str], channels: Sequence[Channel]) -> np.ndarray:
+    """The values (C, F, H, W) float32, in units, of a file with an array (F, H, W) or (H, W) for each channel.
+
+    Raises ValueError that names the channel for one that is missing, has another unit or another shape than the others.
+    """
+    if not holds_values(path):
+        raise ValueError(f"{path}: expected a file of values, {', '.join(sorted(FORMATS))}")
+    _expect_library(path)
+    if not Path(path).exists():
+        raise ValueError(f"{path}: no such file")
+    found = FORMATS[Path(path).suffix.lower()].read(Path(path), [channel.name for channel in channels])
+    made = list[np.ndarray]()
+    for channel in channels:
+        if channel.name not in found:
+            raise ValueError(f"{path}: expected an array {channel.name!r}, got none")
+        values, unit = found[channel.name]
+        if unit is not None and unit != (channel.unit or unit) and (unit, channel.unit) != ("1", ""):
+            raise ValueError(f"{path}: {channel.name}: expected the unit {channel.unit!r}, got {unit!r}")
+        values = values[None] if values.ndim == 2 else values
+        if values.ndim != 3 or (made and values.shape != made[0].shape):
+            wanted = made[0].shape if made else "(frames, rows, columns)"
+            raise ValueError(f"{path}: {channel.name}: expected the shape {wanted}, got {values.shape}")
+        made.append(values.astype(np.float32))
+    return np.stack(made)
 
 
 def expect_names(path: str | os.PathLike[str], channels: Mapping[Channel, np.ndarray]) -> None:
@@ -95,8 +127,7 @@ def tags_in(path: str) -> dict[str, str]:
     if not holds_values(path):
         return read_tags(path)
     how, target = FORMATS[Path(path).suffix.lower()], Path(path)
-    if how.needs is not None:
-        import_module(how.needs[0])
+    _expect_library(path)
     if not target.exists():
         raise FileNotFoundError(2, "No such file or directory", path)
     found = parse_json(how.tags(target))

@@ -1,6 +1,6 @@
 """Values in zarr folders of format 2, which most tools read, with the names of their axes as xarray expects them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,17 @@ def write_zarr(path: Path, values: Mapping[Channel, np.ndarray], times: np.ndarr
     for channel, array in values.items():
         put(channel.name, array, ("time", "y", "x"), channel.unit or "1")
     zarr.consolidate_metadata(str(path))
+
+
+def read_zarr(path: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray, str | None]]:
+    """The arrays of these names that the folder has, each with its unit. Raises ValueError for another folder."""
+    import zarr
+
+    try:
+        group: Any = zarr.open_group(str(path), mode="r")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: expected a zarr folder") from error
+    return {name: (np.asarray(group[name][...]), group[name].attrs.get("units")) for name in names if name in group}
 
 
 def read_zarr_tags(path: Path) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from zoetrope.channels import RGB, Channel
 from zoetrope.data.toybox.scene import Script
 from zoetrope.metrics.features import ClipNetwork, FeatureNetwork
 from zoetrope.shapes import VideoShape
@@ -16,14 +17,16 @@ class Clips:
     """`count` videos of one shape.
 
     Attributes:
-        read: number to video (3, F, H, W) in [-1, 1], the same at every call.
+        read: number to video (C, F, H, W) in [-1, 1], the same at every call.
         origin: where they come from, in words.
+        channels: of the videos; of others than RGB they are as networks see them.
     """
 
     shape: VideoShape
     count: int
     read: Callable[[int], Tensor]
     origin: str = ""
+    channels: tuple[Channel, ...] = RGB
 
     def __len__(self) -> int:
         return self.count

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.start import Start
+from zoetrope.channels import clipped
 from zoetrope.metrics.reference import Reference
 from zoetrope.metrics.shelf import Shelf
 from zoetrope.models.cascade import Cascade
@@ -104,4 +105,4 @@ def _generated(cascade: Cascade, wanted: Wanted, numbers: range) -> Tensor:
             last = now.x_hat
         del now
     assert last is not None
-    return last.clamp(-1, 1).float().cpu()
+    return clipped(last.float().cpu(), cascade.spec.channels, axis=1)

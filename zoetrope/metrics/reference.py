@@ -8,9 +8,10 @@ from typing import Literal
 
 import torch
 
+from zoetrope.channels import RGB, Channel
 from zoetrope.config import unknown
 from zoetrope.config.errors import expect_path
-from zoetrope.data import Dataset, Example
+from zoetrope.data import Dataset, Example, Source
 from zoetrope.data.folder import Folder
 from zoetrope.data.shards import is_shards
 from zoetrope.data.toybox.captions import caption
@@ -34,6 +35,7 @@ class Reference:
         script: number -> the clip's toybox script; None for other data.
         files: how many files they are cut from; None if each is a separate clip.
         unused: messages about unused data.
+        channels: of the clips.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Reference:
     script: Callable[[int], Script] | None = None
     files: int | None = None
     unused: tuple[str, ...] = ()
+    channels: tuple[Channel, ...] = RGB
 
     def note(self, count: int) -> str | None:
         """A note about the first `count` clips, if one is necessary."""
@@ -52,12 +55,16 @@ class Reference:
 def open_reference(data: str, split: str | None = None, short: Literal["hold", "slow", "drop"] = "hold") -> Reference:
     """The clips that `data` names: "toybox", or a folder, of which metadata may mark a `split`.
 
+    It may also be any `zoetrope.data.Source`, as JSON that begins with "{", such as a recipe's "data".
+
     `short` is what becomes of a folder's videos that are too short for a clip, see `zoetrope.data._clips.ClipSource`.
     Toybox has two splits: "held_out", the default, are clips that training never saw, every second of which combines
     what training never shows together; "training" are the things and captions of training.
     Raises ValueError if there is no such split, or if nothing in the folder is usable.
     """
     expect_path("data", data, "a folder or toybox")
+    if data.lstrip().startswith("{"):
+        return _described(data, split)
     if data != "toybox" or Path(data).is_dir():
         if is_shards(data):
             raise ValueError(f"--data {data}: expected the folder of clips, got shards, which have no splits")
@@ -71,6 +78,19 @@ def open_reference(data: str, split: str | None = None, short: Literal["hold", "
     if split == "training":
         return Reference("toybox, as in training", _training, numbered_script)
     raise ValueError("--split: " + unknown("split of toybox", str(split), TOYBOX_SPLITS))
+
+
+def _described(data: str, split: str | None) -> Reference:
+    """The clips of a source in JSON."""
+    if split is not None:
+        raise ValueError(f"--split {split}: expected without, for --data describes the source; say it there")
+    try:
+        source = Source.from_json(data)
+    except ValueError as error:
+        raise ValueError(f"--data: {str(error).removeprefix('Source: ')}") from None
+    clips = source.open()
+    unused = tuple(line for item in clips.unused() for line in item.lines())
+    return Reference(f"data of {source.kind()}", _logging(clips), unused=unused, channels=clips.channels())
 
 
 def _logging(clips: Dataset) -> Callable[[int, VideoShape], Example]:

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from zoetrope.channels import RGB, Channel, are_rgb
 from zoetrope.config.errors import reason
+from zoetrope.fields import video_of
 from zoetrope.files import whole
 from zoetrope.metrics.clips import Clips
 from zoetrope.shapes import VideoShape
@@ -16,35 +19,44 @@ from zoetrope.video import Video
 class Shelf:
     """A folder of numbered clips of one shape with their texts.
 
-    The pictures are kept without loss, in 8-bit levels; a file appears whole or not at all.
+    Pictures are kept without loss, in 8-bit levels, and other channels in float32, as networks see them; a file appears
+    whole or not at all.
     """
 
-    def __init__(self, folder: Path, shape: VideoShape) -> None:
-        self.folder, self.shape = folder, shape
+    def __init__(self, folder: Path, shape: VideoShape, channels: tuple[Channel, ...] = RGB) -> None:
+        self.folder, self.shape, self.channels = folder, shape, channels
 
     def has(self, number: int) -> bool:
         """Whether this clip is there."""
         return self._path(number).is_file()
 
     def put(self, number: int, video: Tensor, text: str, skipped: Sequence[str] = ()) -> None:
-        """Store a clip (3, F, H, W) in [-1, 1]; `skipped` names unreadable clips that it replaces.
+        """Store a clip (C, F, H, W); `skipped` names unreadable clips that it replaces.
 
         Raises ValueError for one of another shape.
         """
         shape = self.shape
-        if tuple(video.shape) != (3, shape.frames, shape.height, shape.width):
+        if tuple(video.shape) != (len(self.channels), *shape.sizes):
             raise ValueError(f"{self._path(number)}: expected a clip of {shape}, got shape {tuple(video.shape)}")
         self.folder.mkdir(parents=True, exist_ok=True)
-        frames = Video.from_tensor(video, shape.fps).frames
+        kept = {"frames": Video.from_tensor(video, shape.fps).frames} if self._pictured else {"x": video.numpy()}
         with whole(self._path(number)) as partial, partial.open("wb") as file:
-            np.savez_compressed(file, frames=frames, text=np.array(text), skipped=np.array(skipped, dtype=str))
+            np.savez_compressed(file, text=np.array(text), skipped=np.array(skipped, dtype=str), **kept)
 
     def read(self, number: int) -> Tensor:
-        """The clip (3, F, H, W) in [-1, 1]. Raises ValueError if its file is damaged."""
-        return self.video(number).to_tensor()
+        """The clip (C, F, H, W), in [-1, 1] where bounded. Raises ValueError if its file is damaged."""
+        if self._pictured:
+            return self.video(number).to_tensor()
+        return torch.from_numpy(self._field(number, "x"))
+
+    @property
+    def _pictured(self) -> bool:
+        return are_rgb(self.channels)
 
     def video(self, number: int) -> Video:
         """The clip as a video."""
+        if not self._pictured:
+            return video_of(self.read(number), self.channels, self.shape.fps)
         return Video(self._field(number, "frames"), self.shape.fps)
 
     def text(self, number: int) -> str:
@@ -57,7 +69,7 @@ class Shelf:
 
     def clips(self, count: int, origin: str) -> Clips:
         """The first `count` clips."""
-        return Clips(self.shape, count, self.read, origin)
+        return Clips(self.shape, count, self.read, origin, self.channels)
 
     def _field(self, number: int, name: str) -> np.ndarray:
         path = self._path(number)

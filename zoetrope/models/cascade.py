@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.colour import ColourShift
 from zoetrope.cascade.execution.cost import differentiates
 from zoetrope.cascade.execution.layout import expect_memory
 from zoetrope.cascade.finite import expect_finite
@@ -26,6 +25,7 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.cascade.windows import windows_told
+from zoetrope.channels import are_rgb
 from zoetrope.conditioning import Conditioning
 from zoetrope.config.errors import shown
 from zoetrope.config.foreign import trusting
@@ -38,7 +38,7 @@ from zoetrope.models.long import Beginning, Long, pictures_of
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.options import Options, checked, integer, listed, with_picture
 from zoetrope.models.places import device_named, expect_dtype, memory_told
-from zoetrope.models.progress import Progress
+from zoetrope.models.progress import Progress, colour_shifts
 from zoetrope.models.texts import encoded
 from zoetrope.models.weights import Origin
 from zoetrope.networks import Network
@@ -162,18 +162,20 @@ class Cascade:
         write_model(folder, self.spec, networks, self.card or f"# {self.spec.name}\n", teachers, teacher_dtype)
 
     @overload
-    def generate(self, prompts: str | None, **options: Unpack[Options]) -> Video: ...
+    def generate(self, prompts: str | None = None, **options: Unpack[Options]) -> Video: ...
 
     @overload
-    def generate(self, prompts: str | None, *, count: int, **options: Unpack[Options]) -> list[Video]: ...
+    def generate(self, prompts: str | None = None, *, count: int, **options: Unpack[Options]) -> list[Video]: ...
 
     @overload
     def generate(self, prompts: Prompts, *, count: int | None = None, **options: Unpack[Options]) -> list[Video]: ...
 
     def generate(
-        self, prompts: str | Prompts | None, *, count: int | None = None, **options: Unpack[Options]
+        self, prompts: str | Prompts | None = None, *, count: int | None = None, **options: Unpack[Options]
     ) -> Video | list[Video]:
         """The video for a prompt, or for None, without text; for a list of prompts, or with a `count`, a list.
+
+        Of a model whose channels are not red, green and blue, each is a `zoetrope.fields.Fields`, with values in units.
 
         `count` is the number of videos per prompt, consecutive in the list. The other options, all by keyword, are
         those of `zoetrope.models.options.Options`: negative, steps, guidance, sampler, seed, size, frames, fps,
@@ -211,7 +213,12 @@ class Cascade:
         )
         stages = stages_after(self.spec, None if start is None else start.stage, asked.until, asked.given)
         expect_videos(stages)
-        ways = {"method": asked.known_method, "weight": asked.known_weight, "fit": asked.fit}
+        ways = {
+            "method": asked.known_method,
+            "weight": asked.known_weight,
+            "fit": asked.fit,
+            "channels": self.spec.channels,
+        }
         return known_frames(stages, asked.known, low_res=asked.low_res, mask=asked.mask, **ways)
 
     def _generated_batch(
@@ -350,10 +357,14 @@ class Cascade:
         """Sample one stage; its network is in memory only meanwhile. One of which all is known is not run."""
         if draw.known is not None and draw.known.complete:
             x_hat = draw.known.values.to(self.device)
-            yield Progress(stage=stage.name, step=1, steps=1, shape=stage.shape, x_hat=x_hat)
+            channels = self.spec.channels
+            yield Progress(stage=stage.name, step=1, steps=1, shape=stage.shape, x_hat=x_hat, channels=channels)
             return
         with memory_told(f"stage {stage.name!r} ({stage.shape})"):
-            running = sample_stage(stage, self._network(stage), given, video, draw)
+            running, pictured = (
+                sample_stage(stage, self._network(stage), given, video, draw),
+                are_rgb(self.spec.channels),
+            )
             for number in range(1, stage.sampling.length + 1):  # `enumerate` would keep one alive meanwhile
                 x_hat = next(running)
                 last = number == stage.sampling.length
@@ -365,7 +376,8 @@ class Cascade:
                     steps=stage.sampling.length,
                     shape=stage.shape,
                     x_hat=x_hat,
-                    colours=self._colours(stage, video, x_hat) if last and video is not None else (),
+                    colours=colour_shifts(stage.name, video, x_hat, self._drifted) if last and pictured else (),
+                    channels=self.spec.channels,
                 )
                 del x_hat
 
@@ -376,17 +388,6 @@ class Cascade:
         except ValueError as error:
             raise ValueError(f"stage {stage.name!r}: {error}") from None
         return network.requires_grad_(False) if differentiates(stage) else fused(network, channels_last=True)
-
-    def _colours(self, stage: StageSpec, given: Tensor, made: Tensor) -> list[ColourShift]:
-        """How a stage changed the colours of each video; also logged, as a warning once per stage if they drift."""
-        colours = [ColourShift.between(*pair) for pair in zip(given, made, strict=True)]
-        for colour in colours:
-            if colour.drifts and stage.name not in self._drifted:
-                self._drifted.add(stage.name)
-                log.warning("%s: its colours drift from those it was given by %s of the range", stage.name, colour)
-            else:
-                log.debug("%s: colours against those it was given: %s", stage.name, colour)
-        return colours
 
     def cut(self, prompt: str) -> str:
         """The end of a prompt that is too long for the text encoder, which cuts it off; "" if all of it fits."""

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from torch.nn import functional
 from zoetrope.cascade.sample import without_known
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.start import SAME_RATE, UNTOLD_RATE, Fit
+from zoetrope.channels import RGB, Channel, are_rgb
 from zoetrope.inputs.region import REGION
 from zoetrope.known import Known, Method
 from zoetrope.known.replacement import Replacement
+from zoetrope.models.known_fields import expect_own, field_frames, known_tensor
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video, probe, read
 from zoetrope.video.decoding import cover, cut
@@ -39,7 +42,7 @@ class GivenFrames:
     Attributes:
         shape: of the last stage's videos.
         places: the numbers of the known frames of these, in order.
-        pictures: the frames, (n, H, W, 3) uint8.
+        pictures: the frames, (n, H, W, 3) uint8; of other channels (n, H, W, C) float32, as networks see them.
         low_res: the first stage's videos at a lower resolution, if that is known.
         mask: which pixels of the known frames are known, (n, H, W) bool; None: all.
         method: how the first stage is made to agree with it; None: as it has learnt it.
@@ -101,9 +104,8 @@ class GivenFrames:
 
     def _values(self, places: list[int], shape: VideoShape) -> Tensor:
         if not places:
-            return torch.empty(1, 3, 0, shape.height, shape.width)
-        video = Video(self.pictures[places], shape.fps).to_tensor()[None]
-        return resize(video, shape.height, shape.width)
+            return torch.empty(1, self.pictures.shape[-1], 0, shape.height, shape.width)
+        return resize(known_tensor(self.pictures[places], shape.fps), shape.height, shape.width)
 
     def _offer(self, stage: StageSpec, teachers: Sequence[StageSpec]) -> str:
         """The message that a stage has no method, and how to give it one."""
@@ -132,11 +134,13 @@ def known_frames(
     method: str | None = None,
     weight: float | None = None,
     fit: Fit = "exact",
+    channels: Sequence[Channel] = RGB,
 ) -> GivenFrames | None:
     """What is known of the videos that `stages` make, None if nothing is.
 
     `known` maps each `Place` to a picture or a clip: a `Video`, an array (H, W, 3) or (n, H, W, 3) uint8, anything that
-    NumPy reads as such, such as an image of Pillow, or a file. `method` is the name of a `zoetrope.known.Method` for
+    NumPy reads as such, such as an image of Pillow, or a file; of other `channels` than RGB what
+    `zoetrope.models.known_fields.field_frames` takes. `method` is the name of a `zoetrope.known.Method` for
     the first stage, `weight` its weight.
 
     `mask` is white where known frames are made anew, and black where they are known: one picture for all frames of the
@@ -156,13 +160,14 @@ def known_frames(
         if chosen is not None:
             raise ValueError("known_method: expected known frames that it is about; give some (known, --known)")
         return None
-    shape = stages[-1].shape
+    shape, rgb = stages[-1].shape, are_rgb(channels)
+    frames_at = _pictures if rgb else partial(field_frames, channels=channels)
     found: dict[int, np.ndarray] = {}
     if known is not None and not known:
         raise ValueError("known: expected at least one frame, got none")
     for place, value in (known or {}).items():
         numbers = numbers_of(place, shape.frames)
-        pictures = _pictures(f"known {_named(place)}", value, numbers, stages[-1], fit, still=mask is not None)
+        pictures = frames_at(f"known {_named(place)}", value, numbers, stages[-1], fit, still=mask is not None)
         for number, picture in zip(numbers, pictures, strict=True):
             if number in found:
                 raise ValueError(f"known {_named(place)}: frame {number} is given twice")
@@ -172,12 +177,14 @@ def known_frames(
     if len(found) == shape.frames and (holes is None or not holes.any()):
         raise ValueError(f"known: expected a frame that is not known, for the model to make, got all {shape.frames}")
     if low_res is not None:
+        expect_own("low_res", low_res, channels)
         _expect_low_res(low_res, next(stage for stage in stages if not stage.makes_vectors))
-    given = np.stack([found[number] for number in numbers]) if found else np.empty((0, shape.height, shape.width, 3))
+    nothing = np.empty((0, shape.height, shape.width, len(channels)), np.uint8 if rgb else np.float32)
+    given = np.stack([found[number] for number in numbers]) if found else nothing
     return GivenFrames(
         shape=shape,
         places=tuple(numbers),
-        pictures=given.astype(np.uint8) if holes is None else _without(given, holes),
+        pictures=given if holes is None else _without(given, holes),
         low_res=low_res,
         mask=None if holes is None else ~holes,
         method=chosen,
@@ -323,11 +330,12 @@ def _holes(mask: object, stage: StageSpec, fit: Fit) -> np.ndarray:
 
 
 def _without(pictures: np.ndarray, holes: np.ndarray) -> np.ndarray:
-    """The pictures (n, H, W, 3) without what is in holes (n, H, W): the mean colour of what is known in their place."""
-    cleared = pictures.astype(np.uint8)
+    """The pictures (n, H, W, C) without what is in holes (n, H, W): the mean colour of what is known in their place."""
+    cleared, levels = pictures.copy(), pictures.dtype == np.uint8
     for picture, hole in zip(cleared, holes, strict=True):
         if hole.any():
-            picture[hole] = 128 if hole.all() else picture[~hole].mean(0).round()
+            mean = (128 if levels else 0) if hole.all() else picture[~hole].mean(0)
+            picture[hole] = np.round(mean) if levels else mean
     return cleared
 
 

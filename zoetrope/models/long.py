@@ -23,10 +23,13 @@ from zoetrope.cascade.long.journal import Journal, alone
 from zoetrope.cascade.sample import Draw, text_length
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import stages_after
+from zoetrope.channels import RGB, Channel, are_rgb
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Config
+from zoetrope.fields import Fields, Look, read_values
 from zoetrope.known import Method
 from zoetrope.models.asking import askable, conditioning_of, expect_askable
+from zoetrope.models.known_fields import expect_own, known_tensor
 from zoetrope.models.places import memory_told
 from zoetrope.networks import Network
 from zoetrope.schemes import SamplingScheme
@@ -81,10 +84,17 @@ class OpeningFrames(NamedTuple):
     digest: str = ""
 
     @classmethod
-    def of(cls, source: Beginning | None, shape: VideoShape) -> "OpeningFrames":
-        """Those of a video, at the size and rate of `shape`. Raises ValueError if it cannot be read."""
+    def of(cls, source: Beginning | None, shape: VideoShape, channels: Sequence[Channel] = RGB) -> "OpeningFrames":
+        """Those of a video, at the size and rate of `shape`. Raises ValueError if it cannot be read.
+
+        Of other channels than RGB it is a `Fields`, or a file of values at the rate of `shape`.
+        """
         if source is None:
             return cls(None)
+        if not are_rgb(channels) and isinstance(source, str | os.PathLike):
+            source = Fields(read_values(source, channels), channels, shape.fps)
+        if isinstance(source, Video):
+            expect_own("video", source, channels)
         found, count = hashlib.blake2b(digest_size=8), 0
         for picture in _pictures_of(source, shape):
             found.update(np.ascontiguousarray(picture).tobytes())
@@ -92,10 +102,10 @@ class OpeningFrames(NamedTuple):
         return cls(source, count, found.hexdigest())
 
     def tensors(self, shape: VideoShape) -> Iterator[torch.Tensor]:
-        """The frames (C, H, W) in [-1, 1], one by one."""
+        """The frames (C, H, W), as networks see them, one by one."""
         assert self.source is not None
         for picture in _pictures_of(self.source, shape):
-            yield Video(picture[None], shape.fps).to_tensor()[:, 0]
+            yield known_tensor(picture[None], shape.fps)[0, :, 0]
 
 
 @dataclass(frozen=True)
@@ -105,6 +115,7 @@ class LongRun:
     Attributes:
         film: how; footage: its known frames; made: everything that it depends on, as JSON values.
         imagined: makes the vectors that stages of the film read, by the stage that makes them.
+        channels: of the video.
     """
 
     film: Film
@@ -112,6 +123,7 @@ class LongRun:
     made: dict[str, Any]
     network: Callable[[StageSpec], Network]
     imagined: Callable[[], Mapping[str, torch.Tensor]]
+    channels: tuple[Channel, ...] = RGB
 
     @property
     def video(self) -> Frames:
@@ -140,11 +152,21 @@ class LongRun:
             with memory_told(f"the long video of {told}"):
                 yield from film.run(self.network, journal)
 
-    def pictures(self) -> Iterator[np.ndarray]:
-        """The pictures (H, W, 3) uint8 of the finished video, read one by one."""
-        video = self.video
+    def pictures(self, look: Look | None = None) -> Iterator[np.ndarray]:
+        """The pictures (H, W, 3) uint8 of the finished video, read one by one; of other channels than RGB as by `look`.
+
+        Raises ValueError, with the nearest name, for an unknown channel.
+        """
+        video, rgb = self.video, are_rgb(self.channels)
         for number in range(video.shape.frames):
-            yield from pictures(video.read([number]))
+            frame = video.read([number])
+            shown = None if rgb else Fields.of_model(frame, self.channels, video.shape.fps).pictured(look or Look())
+            yield from pictures(frame) if shown is None else shown.frames
+
+    def fields(self) -> Fields:
+        """The values of the whole finished video, in units; all of it is in memory."""
+        video = self.video
+        return Fields.of_model(video.read(range(video.shape.frames)), self.channels, video.shape.fps)
 
 
 def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Beginning | None = None) -> LongRun:
@@ -164,7 +186,7 @@ def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Beginning |
     expect_askable(every, wanted.given)
     for stage in every:
         stage.check_sampling()
-    total, footage = _lengths(stages[0].shape, wanted, source)
+    total, footage = _lengths(stages[0].shape, wanted, source, spec.channels)
     text, against = cascade._encode([wanted.prompt], wanted.negative)
     if wanted.memory is not None:
         if cascade._texts is not None:
@@ -191,10 +213,12 @@ def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Beginning |
         conditioning=conditioning,
         folder=folder,
         given=footage.frames,
+        pictured=are_rgb(spec.channels),
     )
     film.check()
     imagined = partial(_imagined, cascade, priors, wanted)
-    return LongRun(film, footage, _identity(cascade, every, wanted, footage), cascade._network, imagined)
+    made_of = _identity(cascade, every, wanted, footage)
+    return LongRun(film, footage, made_of, cascade._network, imagined, spec.channels)
 
 
 def _imagined(cascade: "Cascade", priors: Sequence[StageSpec], wanted: Long) -> dict[str, torch.Tensor]:
@@ -251,9 +275,11 @@ def _folder(folder: str | Path | None) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def _lengths(shape: VideoShape, wanted: Long, source: Beginning | None) -> tuple[int, OpeningFrames]:
+def _lengths(
+    shape: VideoShape, wanted: Long, source: Beginning | None, channels: Sequence[Channel]
+) -> tuple[int, OpeningFrames]:
     """How many frames the first stage's video has, and those that are known."""
-    total, footage = frames_in(wanted.seconds, shape.fps), OpeningFrames.of(source, shape)
+    total, footage = frames_in(wanted.seconds, shape.fps), OpeningFrames.of(source, shape, channels)
     if footage.frames >= total:
         raise ValueError(
             f"seconds: expected more than {footage.frames / shape.fps:g}, which the given video lasts, for all of the "
@@ -263,7 +289,7 @@ def _lengths(shape: VideoShape, wanted: Long, source: Beginning | None) -> tuple
 
 
 def _pictures_of(source: Beginning, shape: VideoShape) -> Iterator[np.ndarray]:
-    """The pictures of a source at a size and rate."""
+    """The pictures (H, W, 3) uint8 of a source at a size and rate, or frames (H, W, C) as networks see them."""
     if not isinstance(source, Video):
         yield from stream(source, fps=shape.fps, size=(shape.height, shape.width))
         return
@@ -272,7 +298,7 @@ def _pictures_of(source: Beginning, shape: VideoShape) -> Iterator[np.ndarray]:
         raise ValueError(
             f"video: expected {shape.height}x{shape.width} at {shape.fps:g} fps, got {height}x{width} at {source.fps:g}"
         )
-    yield from source.frames
+    yield from source.to_tensor().permute(1, 2, 3, 0).numpy() if isinstance(source, Fields) else source.frames
 
 
 def digest_of(spec: CascadeSpec, stages: Sequence[StageSpec]) -> str:
@@ -280,6 +306,8 @@ def digest_of(spec: CascadeSpec, stages: Sequence[StageSpec]) -> str:
     names = {stage.name for stage in stages}
     description = {name: value for name, value in spec.to_json().items() if name not in ("teachers", "default_until")}
     description["stages"] = [stage for stage in description["stages"] if stage["name"] in names]
+    if are_rgb(spec.channels):  # unknown to earlier versions
+        del description["channels"]
     return hashlib.blake2b(json.dumps(description, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 

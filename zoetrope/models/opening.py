@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.channels import difference
 from zoetrope.config.errors import shown
 from zoetrope.models.files import read_card
 from zoetrope.models.finding import FoundModel, FoundRun, find
@@ -105,7 +106,7 @@ def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
 
     Runs replace a model's stages of the same name, or follow them.
     Raises ValueError if one does not exist, if two runs or two models have the same stage, if they use different text
-    encoders, or if the stages do not fit each other.
+    encoders or channels, or if the stages do not fit each other.
     """
     names = [names] if isinstance(names, str | Path) else names
     if not names or not isinstance(names, Sequence):
@@ -117,6 +118,9 @@ def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
     for part in reading:
         if part.spec.text != reading[0].spec.text:
             raise ValueError(f"{part.name}: reads text with another encoder than {reading[0].name}")
+    for part in parts.values():
+        if (wrong := difference(lead.spec.channels, part.spec.channels)) is not None:
+            raise ValueError(f"{part.name}: {wrong}; those of {lead.name}")
     by_stage = {**_by_stage(parts, trained=False), **_by_stage(parts, trained=True)}  # runs take precedence
     stages = _in_a_row([part.spec.stage(stage) for stage, part in by_stage.items()])
     first = next((stage for stage in stages if not stage.makes_vectors), stages[0])

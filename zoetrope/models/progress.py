@@ -1,13 +1,18 @@
 """Progress reports of a cascade that samples."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from zoetrope.cascade.colour import ColourShift
+from zoetrope.channels import RGB, Channel
+from zoetrope.fields import video_of
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +25,7 @@ class Progress:
         x_hat: the estimate so far, (B, C, F, H, W), in [-1, 1] where the stage has a threshold; on the last step, the
             stage's video.
         colours: on the last step of a stage with an input video, how it changed each sample's colours.
+        channels: of x_hat.
         place: position of the first of these among all videos of `Cascade.generate`; 0 in `Cascade.stream`.
     """
 
@@ -29,6 +35,7 @@ class Progress:
     shape: VideoShape
     x_hat: Tensor = field(repr=False)
     colours: Sequence[ColourShift] = ()
+    channels: tuple[Channel, ...] = field(default=RGB, repr=False)
     place: int = 0
 
     @property
@@ -37,5 +44,22 @@ class Progress:
         return self.step == self.steps
 
     def videos(self) -> list[Video]:
-        """The estimate as videos, one for each sample."""
-        return [Video.from_tensor(x, self.shape.fps) for x in self.x_hat]
+        """The estimate as videos, one for each sample; `zoetrope.fields.Fields` of other channels than RGB."""
+        return [video_of(x, self.channels, self.shape.fps) for x in self.x_hat]
+
+
+def colour_shifts(stage: str, given: Tensor | None, made: Tensor, drifted: set[str]) -> list[ColourShift]:
+    """How a stage changed the colours of each video that it was given; logged, as a warning once if they drift.
+
+    `drifted` are the stages that were warned about, to which it is added.
+    """
+    if given is None:
+        return []
+    colours = [ColourShift.between(*pair) for pair in zip(given, made, strict=True)]
+    for colour in colours:
+        if colour.drifts and stage not in drifted:
+            drifted.add(stage)
+            log.warning("%s: its colours drift from those it was given by %s of the range", stage, colour)
+        else:
+            log.debug("%s: colours against those it was given: %s", stage, colour)
+    return colours

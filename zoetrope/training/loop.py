@@ -32,6 +32,7 @@ from zoetrope.training.loading import Loader, encoded
 from zoetrope.training.lock import Lock
 from zoetrope.training.meters import Interval, Outcome, peak_memory
 from zoetrope.training.objectives import STUDENT
+from zoetrope.training.opened_data import open_data
 from zoetrope.training.packed import PackedBatch
 from zoetrope.training.players import players_of
 from zoetrope.training.preview import Subjects, sample_sheet, subjects
@@ -180,7 +181,7 @@ class Run:
         state, spec = self.state, self.spec
         if not self.ranks.leads:
             self.ranks.meet()  # so that the others find the indices and text features that the leading process makes
-        dataset = spec.data.open()
+        dataset = open_data(self.recipe, self.stage.name)
         encoder = self.recipe.cascade.text
         texts = None if encoder is None else encoded(dataset, EmbeddingCache(encoder, cache), _tell_encoding)
         if self.ranks.leads:
@@ -330,7 +331,7 @@ class Run:
 
     def _sheet(self, seen: Subjects) -> None:
         average: Network = self.state.average
-        sheet = sample_sheet(self.stage, seen, average, self.device, self.dtype)
+        sheet = sample_sheet(self.stage, seen, average, self.device, self.dtype, self.recipe.cascade.channels)
         if not self.ranks.leads:
             return
         picture = self.folder / f"samples/{self.state.examples:09d}.png"

@@ -1,5 +1,6 @@
 """Sheets of samples during training: look at frames before you trust a loss."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,14 +9,16 @@ from torch import Tensor
 
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.channels import RGB, Channel, are_rgb
 from zoetrope.conditioning import Conditioning
+from zoetrope.fields import views
 from zoetrope.inputs.text import text_given
 from zoetrope.models.asking import conditioning_of
 from zoetrope.networks import Network
 from zoetrope.shapes import VideoShape
 from zoetrope.training.batch import Batches
 from zoetrope.training.grids import clip_shapes
-from zoetrope.video import Video, contact_sheet
+from zoetrope.video import contact_sheet
 from zoetrope.video.resample import degrade
 
 COUNT = 8
@@ -57,12 +60,20 @@ def _of_picture(batches: Batches, shape: VideoShape, number: int) -> str:
 
 
 def sample_sheet(
-    stage: StageSpec, seen: Subjects, network: Network, device: torch.device, dtype: torch.dtype
+    stage: StageSpec,
+    seen: Subjects,
+    network: Network,
+    device: torch.device,
+    dtype: torch.dtype,
+    channels: Sequence[Channel] = RGB,
 ) -> np.ndarray:
-    """Sample these subjects, one row of frames each, into a picture (H, W, 3) uint8."""
+    """Sample these subjects, one row of frames each, into a picture (H, W, 3) uint8.
+
+    Of channels other than red, green and blue each has a row of its own.
+    """
     shape, given = seen.shape, seen.given.to(device, torch.float32)
     low = None if seen.low_res is None else seen.low_res.to(device)
     draw = Draw(seed=0, samples=range(COUNT), device=device, dtype=dtype)
     x_hat = stage_video(stage.with_(shape=shape), network, given, low, draw)
-    videos = [Video.from_tensor(x.float().cpu(), shape.fps) for x in x_hat]
-    return np.asarray(contact_sheet(videos, columns=4 if shape.frames == 1 else 1))
+    videos = [view for x in x_hat for view in views(x.float().cpu(), channels, shape.fps)]
+    return np.asarray(contact_sheet(videos, columns=4 if shape.frames == 1 and are_rgb(channels) else 1))

@@ -56,6 +56,7 @@ class Film:
         stages: those that run, on the grids of one call.
         frames: how many the first stage makes, given ones included.
         given: how many of them are known, from the first on.
+        pictured: whether the videos are pictures, whose last stage is stored as video files do.
         scheme: the order in which the first stage makes frames.
         draw: of the one video.
         conditioning: the stage, at the rate of the frames that it makes -> what it is told, such as the text.
@@ -69,14 +70,15 @@ class Film:
     conditioning: Callable[[StageSpec], Conditioning]
     folder: Path
     given: int = 0
+    pictured: bool = True
 
     def made(self) -> list[Frames]:
-        """The frames of every stage; those of the last one are stored as video files store them."""
+        """The frames of every stage; pictures of the last one are stored as video files store them."""
         shape = self.stages[0].shape.with_(frames=self.frames)
         found = list[Frames]()
         for place, stage in enumerate(self.stages):
             shape = shape if place == 0 else enlarged(stage, shape)
-            last = 0 < place == len(self.stages) - 1
+            last = self.pictured and 0 < place == len(self.stages) - 1
             path, channels = self.folder / f"{stage.name}.raw", stage.network.channels
             found.append(Frames(path=path, shape=shape, channels=channels, coarse=last))
         return found

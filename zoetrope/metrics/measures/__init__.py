@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import PositiveInt
 
+from zoetrope.channels import are_bounded, are_rgb, listed
 from zoetrope.config import Config, Kind
 from zoetrope.metrics.clips import Clips, Material
 from zoetrope.metrics.features import ClipNetwork, Extractor, FeatureNetwork, Missing
@@ -83,6 +84,7 @@ class Measure(Kind, ABC):
     Attributes:
         title: a short name for people; better: which way is good.
         extractors: the kinds of network that it can use, the default first; none if it needs none.
+        takes: the videos that it applies to: of "rgb" alone, of channels that are all "bounded", or of "any".
         needs: what it compares the videos with; least: the fewest clips in each set.
         extractor: the network to use; None if there is none, or none was named.
         window: how many frames of each clip, from the first on, a network of clips uses; None for as many as it can.
@@ -92,6 +94,7 @@ class Measure(Kind, ABC):
     title: ClassVar[str]
     better: ClassVar[Better]
     extractors: ClassVar[tuple[str, ...]] = ()
+    takes: ClassVar[Literal["rgb", "bounded", "any"]] = "rgb"
     needs: ClassVar[frozenset[Literal["real", "pairs", "prompts", "scripts"]]] = frozenset()
     least: ClassVar[int] = 1
     extractor: Extractor | None = None
@@ -113,6 +116,11 @@ class Measure(Kind, ABC):
             "scripts": "prompts of toybox, of which is known what they should show (--data toybox)",
             "pairs": "videos made from reduced real ones, so that each has a truth (--after STAGE)",
         }
+        channels = material.made.channels
+        fits = self.takes == "any" or are_rgb(channels) or (self.takes == "bounded" and are_bounded(channels))
+        if not fits:
+            wanted = "in red, green and blue" if self.takes == "rgb" else "whose channels all have bounds"
+            raise ValueError(f"{self.name}: expected videos {wanted}, got {listed(channels)}")
         for need in sorted(self.needs):
             if not (material.real is not None if need == "real" else has[need]):
                 raise ValueError(f"{self.name}: expected {wants[need]}, got none")

@@ -13,12 +13,13 @@ from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result
 class ColourDrift(Measure):
     """How far the mean colour moves from the first quarter of a video to its last, in percent of the range.
 
-    The largest of the three channels, the mean over the videos. Details tell the mean and deviation of each channel of
+    The largest of the channels, the mean over the videos. Details tell the mean and deviation of each channel of
     all videos, and by how much they differ from those of the real ones.
     """
 
     title: ClassVar[str] = "Colour drift"
     better: ClassVar[Better] = "nearer 0"
+    takes = "bounded"
 
     def expect(self, material: Material) -> None:
         """See `Measure`; a single frame cannot drift."""

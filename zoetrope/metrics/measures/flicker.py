@@ -12,6 +12,7 @@ class Flicker(Measure):
 
     title: ClassVar[str] = "Flicker"
     better: ClassVar[Better] = "lower"
+    takes = "bounded"
     needs = frozenset({"pairs"})
 
     def expect(self, material: Material) -> None:

@@ -15,6 +15,7 @@ class PSNR(Measure):
 
     title: ClassVar[str] = "PSNR"
     better: ClassVar[Better] = "higher"
+    takes = "bounded"
     needs = frozenset({"pairs"})
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:

@@ -14,6 +14,7 @@ class SSIM(Measure):
 
     title: ClassVar[str] = "SSIM"
     better: ClassVar[Better] = "higher"
+    takes = "bounded"
     needs = frozenset({"pairs"})
 
     def expect(self, material: Material) -> None:
