@@ -53,7 +53,7 @@ ROWS = (
 @pytest.mark.parametrize("name", ["index.csv", "index.tsv", "index.json", "index.jsonl"])
 def test_an_index_names_parts_of_files_and_what_is_known_of_them(folder: Path, name: str) -> None:
     path = index(folder, name, *ROWS)
-    opened = source(path, numbers=("ef",), labels=("view",)).open()
+    opened = source(path, told={"ef": "number", "view": "label"}).open()
     spans = [(one.start, one.frames, one.text, dict(one.told)) for one in opened.survey.recordings]
     assert spans == [
         (0, 6, "a heart", {"ef": 0.55, "view": "apical"}),
@@ -65,7 +65,7 @@ def test_an_index_names_parts_of_files_and_what_is_known_of_them(folder: Path, n
         opened.example(number, CLIP).name: opened.example(number, CLIP).told for number in range(opened.count(CLIP))
     }
     assert told[f"{folder / 'b.nc'} from frame 1"] == {"ef": 0.4}
-    assert opened.contents() != source(path, numbers=("ef",)).open().contents()
+    assert opened.contents() != source(path, told={"ef": "number"}).open().contents()
     train = source(path, split="train").open()
     assert [one.start for one in train.survey.recordings] == [0, 1] and not train.survey.recordings[0].told
     assert train.count(CLIP) == 4 + 1
@@ -358,13 +358,13 @@ BAD: dict[str, tuple[Callable[[Path], None], str, dict[str, Any], str]] = {
     "no such column": (
         indexed({"file": "a.npy", "ef": 1}),
         "index.csv",
-        {"numbers": ("fe",)},
-        r"index\.csv: numbers: unknown column 'fe'; did you mean 'ef'",
+        {"told": {"fe": "number"}},
+        r"index\.csv: told: unknown column 'fe'; did you mean 'ef'",
     ),
     "no number": (
         indexed({"file": "a.npy", "ef": "high"}),
         "index.csv",
-        {"numbers": ("ef",)},
+        {"told": {"ef": "number"}},
         r"index\.csv:2: ef: expected a number, got 'high'",
     ),
     "no entry": (

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Arrays"]
 
-Place = Annotated[int, Field(ge=0)] | str
+FramePlace = Annotated[int, Field(ge=0)] | str
 """A frame by its number, or a date such as 1979-01-31T12:00, of files that have times as the CF conventions say."""
 
 
@@ -44,7 +44,7 @@ class Arrays(Source):
         stride: clips begin at every n-th frame of a recording.
         start, stop: the part of each recording that is used, stop not included, unless the index says otherwise.
         split: use only lines of the index with this in the column "split"; None: all.
-        numbers, labels: columns of the index that examples are told.
+        told: columns of the index that examples are told, and what each is: {"ef": "number", "view": "label"}.
         missing: what NaN and missing values are: an error that names them ("refuse"), or places without a loss
             ("mask"), in which the network sees 0.
         fill: stored values that stand for no value, beside those that the files name.
@@ -62,11 +62,10 @@ class Arrays(Source):
     rate: FramesPerSecond | None = None
     step: PositiveInt | None = None
     stride: PositiveInt = 1
-    start: Place | None = None
-    stop: Place | None = None
+    start: FramePlace | None = None
+    stop: FramePlace | None = None
     split: str | None = None
-    numbers: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
+    told: dict[str, Literal["number", "label"]] = Field(default_factory=dict)
     missing: Literal["refuse", "mask"] = "refuse"
     fill: tuple[float, ...] = ()
     short: Literal["drop", "mask"] = "drop"

@@ -17,7 +17,7 @@ _DATE = re.compile(r"(-?\d{1,6})-(\d\d?)(?:-(\d\d?)(?:[T ](\d\d?)(?::(\d\d?)(?::
 EVEN = 1e-3  # of a step by which steps may differ
 
 
-class Clock(NamedTuple):
+class FrameTimes(NamedTuple):
     """The times of frames.
 
     Attributes:
@@ -97,13 +97,15 @@ class Clock(NamedTuple):
             return f"{value:g} {self.unit}"
 
 
-def clock_of(values: np.ndarray, unit: object, calendar: object) -> Clock | None:
+def clock_of(values: np.ndarray, unit: object, calendar: object) -> FrameTimes | None:
     """A clock from what a file stores of its times; None if their unit is neither "... since ..." nor one of time."""
     if not isinstance(unit, str) or values.ndim != 1 or values.dtype.kind not in "iuf":
         return None
     if not _dated(unit) and _word(unit) not in SECONDS:
         return None
-    return Clock(values.astype(np.float64), unit, calendar if isinstance(calendar, str) and calendar else "standard")
+    return FrameTimes(
+        values.astype(np.float64), unit, calendar if isinstance(calendar, str) and calendar else "standard"
+    )
 
 
 def _dated(unit: str) -> bool:

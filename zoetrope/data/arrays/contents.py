@@ -10,7 +10,7 @@ import numpy as np
 
 from zoetrope.config import unknown
 from zoetrope.data.arrays.axes import CHANNEL, COLUMN, ROW, TIME, Axes
-from zoetrope.data.arrays.clock import Clock
+from zoetrope.data.arrays.clock import FrameTimes
 from zoetrope.data.arrays.reading import Field, Reader, called, expect_numbers
 
 _ENTRY = re.compile(r"(.*)\[(\d+)\]")
@@ -27,7 +27,7 @@ CALENDARS = {
 }
 
 
-class Wanted(NamedTuple):
+class ChannelPlace(NamedTuple):
     """Where a channel is in a file: in which array, with which axes, and which entry of it along "c"."""
 
     variable: str
@@ -47,12 +47,12 @@ class Held(NamedTuple):
         units: of the channels, as the file says.
     """
 
-    wanted: tuple[Wanted, ...]
+    wanted: tuple[ChannelPlace, ...]
     frames: int
     height: int
     width: int
     apart: Mapping[str, int]
-    clock: Clock | None
+    clock: FrameTimes | None
     units: tuple[str | None, ...]
 
 
@@ -73,7 +73,7 @@ def held(reader: Reader, variables: Sequence[str], axes: Axes) -> Held:
     return Held(wanted, size[TIME], size[ROW], size[COLUMN], apart, clock, units)
 
 
-def _wanted(reader: Reader, variables: Sequence[str], axes: Axes) -> list[Wanted]:
+def _wanted(reader: Reader, variables: Sequence[str], axes: Axes) -> list[ChannelPlace]:
     if set(reader.fields) == {""}:
         return _of_one(reader, variables, axes)
     found = []
@@ -94,11 +94,11 @@ def _wanted(reader: Reader, variables: Sequence[str], axes: Axes) -> list[Wanted
         if entry is not None and (CHANNEL not in own.names or entry >= entries):
             where = f"{called(reader.path, variable)}: expected an entry below {entries} along the axis 'c'"
             raise ValueError(f"{where} of axes {','.join(axes.names)!r}")
-        found.append(Wanted(variable, array, own, entry or 0))
+        found.append(ChannelPlace(variable, array, own, entry or 0))
     return found
 
 
-def _of_one(reader: Reader, variables: Sequence[str], axes: Axes) -> list[Wanted]:
+def _of_one(reader: Reader, variables: Sequence[str], axes: Axes) -> list[ChannelPlace]:
     """The channels of a file whose only array has no name."""
     field = reader.fields[""]
     _expect_axes(reader, "", field, axes)
@@ -114,7 +114,7 @@ def _of_one(reader: Reader, variables: Sequence[str], axes: Axes) -> list[Wanted
         )
     if max(places) >= entries:
         raise ValueError(f"{reader.path}: expected entries below {entries} along 'c', got {max(places)}")
-    return [Wanted(name, "", axes, place) for name, place in zip(variables, places, strict=True)]
+    return [ChannelPlace(name, "", axes, place) for name, place in zip(variables, places, strict=True)]
 
 
 def _expect_axes(reader: Reader, variable: str, field: Field, axes: Axes) -> None:
@@ -134,7 +134,7 @@ def _expect_axes(reader: Reader, variable: str, field: Field, axes: Axes) -> Non
         )
 
 
-def _sizes(reader: Reader, one: Wanted, axes: Axes) -> dict[str, int]:
+def _sizes(reader: Reader, one: ChannelPlace, axes: Axes) -> dict[str, int]:
     shape = reader.fields[one.array].shape
     return {name: one.axes.size(shape, name) for name in (TIME, ROW, COLUMN, *axes.apart)}
 
@@ -143,7 +143,7 @@ def _worded(sizes: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {size}" for name, size in sizes.items())
 
 
-def _clock(reader: Reader, one: Wanted) -> Clock | None:
+def _clock(reader: Reader, one: ChannelPlace) -> FrameTimes | None:
     """The times of a file's frames, if they are known and increase."""
     try:
         clock = reader.clock(one.array, one.axes.names.index(TIME))
@@ -159,7 +159,7 @@ def _clock(reader: Reader, one: Wanted) -> Clock | None:
 
 def read_box(
     reader: Reader,
-    wanted: Sequence[Wanted],
+    wanted: Sequence[ChannelPlace],
     entry: Mapping[str, int],
     frames: slice,
     rows: slice,

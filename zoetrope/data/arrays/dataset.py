@@ -1,4 +1,4 @@
-"""Clips of recordings on disk, of any number of frames, as a training asks for them by number."""
+"""ClipCounts of recordings on disk, of any number of frames, as a training asks for them by number."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from zoetrope.data import Contents, Dataset, Dropped, Example, Unused, expect_fr
 from zoetrope.data.arrays.contents import read_box
 from zoetrope.data.arrays.listing import Recording, Survey
 from zoetrope.data.arrays.order import Orders
-from zoetrope.data.arrays.reading import Shelf, called
+from zoetrope.data.arrays.reading import OpenReaders, called
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.wording import counted
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _PRESENT = 0.5  # of a block of pixels that must have values, for its mean to be one
 
 
-class Clips(NamedTuple):
+class ClipCounts(NamedTuple):
     """The clips of a number of frames.
 
     Attributes:
@@ -56,8 +56,8 @@ class ArraysDataset(Dataset):
 
     def __init__(self, source: "Arrays", survey: Survey) -> None:
         self.source, self.survey = source, survey
-        self._shelf, self._orders = Shelf(), Orders(source.seed)
-        self._clips: dict[VideoShape, Clips | str] = {}
+        self._shelf, self._orders = OpenReaders(), Orders(source.seed)
+        self._clips: dict[VideoShape, ClipCounts | str] = {}
 
     def channels(self) -> tuple[Channel, ...]:
         """See `Dataset`."""
@@ -65,7 +65,7 @@ class ArraysDataset(Dataset):
 
     def gives(self, shape: VideoShape) -> bool:
         """See `Dataset`."""
-        return isinstance(self._fitting(shape), Clips)
+        return isinstance(self._fitting(shape), ClipCounts)
 
     def count(self, shape: VideoShape) -> int:
         """How many clips it has on a grid. Raises ValueError, with the reason, if there is none."""
@@ -101,19 +101,19 @@ class ArraysDataset(Dataset):
             digest.update(json.dumps([one.name, one.text, dict(one.told), *size]).encode())
         return Contents(len(self.survey.recordings), digest.hexdigest()[:16])
 
-    def _expected(self, shape: VideoShape) -> Clips:
+    def _expected(self, shape: VideoShape) -> ClipCounts:
         found = self._fitting(shape)
         if isinstance(found, str):
             raise ValueError(f"{self.source.path}: {found}")
         return found
 
-    def _fitting(self, shape: VideoShape) -> Clips | str:
+    def _fitting(self, shape: VideoShape) -> ClipCounts | str:
         """The clips on a grid, or why there are none."""
         if shape not in self._clips:
             self._clips[shape] = self._counted(shape)
         return self._clips[shape]
 
-    def _counted(self, shape: VideoShape) -> Clips | str:
+    def _counted(self, shape: VideoShape) -> ClipCounts | str:
         for path, held in self.survey.files:
             if fault := unfit((held.height, held.width), shape, self.source.fit):
                 return f"{path.name}: {fault}"
@@ -129,7 +129,7 @@ class ArraysDataset(Dataset):
             most = int((frames.max() - 1) // step + 1)
             way_out = '; short="mask" takes those of at least half' if self.source.short == "drop" else ""
             return f"no recording has {shape.frames} frames at {shape.fps:g} fps; the most that fit is {most}{way_out}"
-        return Clips(step, np.cumsum(counts, dtype=np.int64))
+        return ClipCounts(step, np.cumsum(counts, dtype=np.int64))
 
     def _step(self, shape: VideoShape) -> int | str:
         """Frames of a recording from one of a clip to the next, or why there is no such number."""

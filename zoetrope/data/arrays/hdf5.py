@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from zoetrope.data.arrays.attributes import attribute_text, described
-from zoetrope.data.arrays.clock import Clock, clock_of
+from zoetrope.data.arrays.clock import FrameTimes, clock_of
 from zoetrope.data.arrays.reading import Box, Reader, library
 
 
@@ -29,7 +29,7 @@ class Hdf5(Reader):
         """See `Reader`."""
         return self._file[name][box]
 
-    def clock(self, name: str, axis: int) -> Clock | None:
+    def clock(self, name: str, axis: int) -> FrameTimes | None:
         """See `Reader`: the scale that is attached to the axis, or else a data set called "time" beside it."""
         scales = list(self._file[name].dims[axis].values())
         folder = name.rpartition("/")[0]

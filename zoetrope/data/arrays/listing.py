@@ -105,7 +105,7 @@ def _named(source: "Arrays") -> tuple[list[Path], list[tuple[Path, IndexRow]], l
     if place.suffix.lower() in INDEXES:
         rows = _lines(source, place)
         return list(dict.fromkeys(path for path, _ in rows)), rows, []
-    for name in ("split", "numbers", "labels"):
+    for name in ("split", "told"):
         if getattr(source, name):
             raise ValueError(f"{name}: expected an index file as the path, got {source.path}")
     if any(sign in source.path for sign in "*?["):
@@ -157,8 +157,7 @@ def files_in(folder: Path) -> tuple[list[Path], Counter[str]]:
 def _lines(source: "Arrays", place: Path) -> list[tuple[Path, IndexRow]]:
     """The lines of the index of the split, each with its file. Raises ValueError for files that are not there."""
     rows = index_rows(place)
-    expect_columns(place, rows, source.numbers, "numbers")
-    expect_columns(place, rows, source.labels, "labels")
+    expect_columns(place, rows, source.told, "told")
     if source.split is not None:
         splits = {row.text("split") or "" for row in rows}
         rows = [row for row in rows if row.text("split") == source.split]
@@ -228,8 +227,8 @@ def _recordings(source: "Arrays", file: int, path: Path, own: Held, row: IndexRo
 
 def _told(source: "Arrays", row: IndexRow) -> dict[str, float | str]:
     """The numbers and labels of a line of an index, those that are known."""
-    found: dict[str, float | str | None] = {name: row.number(name) for name in source.numbers}
-    found |= {name: row.label(name) for name in source.labels}
+    kinds = source.told.items()
+    found = {name: row.number(name) if kind == "number" else row.label(name) for name, kind in kinds}
     return {name: value for name, value in found.items() if value is not None}
 
 

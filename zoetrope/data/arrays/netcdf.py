@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from zoetrope.data.arrays.attributes import attribute_text
-from zoetrope.data.arrays.clock import Clock, clock_of
+from zoetrope.data.arrays.clock import FrameTimes, clock_of
 from zoetrope.data.arrays.reading import Box, Field, Reader, library
 
 
@@ -31,7 +31,7 @@ class NetCdf(Reader):
         """See `Reader`."""
         return np.asarray(self._data.variables[name][box].values)
 
-    def clock(self, name: str, axis: int) -> Clock | None:
+    def clock(self, name: str, axis: int) -> FrameTimes | None:
         """See `Reader`: the variable that is called like the axis."""
         dim = self.fields[name].dims[axis]
         if dim not in self.fields or self.fields[dim].shape != (self.fields[name].shape[axis],):

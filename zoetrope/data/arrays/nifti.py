@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from zoetrope.data.arrays.clock import Clock
+from zoetrope.data.arrays.clock import FrameTimes
 from zoetrope.data.arrays.reading import Box, Field, Reader, library
 
 _SECONDS = {"sec": "seconds", "msec": "milliseconds", "usec": "microseconds"}
@@ -30,10 +30,10 @@ class Nifti(Reader):
         """See `Reader`."""
         return np.asarray(self._image.dataobj[box])
 
-    def clock(self, name: str, axis: int) -> Clock | None:
+    def clock(self, name: str, axis: int) -> FrameTimes | None:
         """See `Reader`: from the time step in the header."""
         header = self._image.header
         unit, zooms = _SECONDS.get(header.get_xyzt_units()[1]), header.get_zooms()
         if axis != _TIME or unit is None or len(zooms) <= _TIME or not zooms[_TIME] > 0:
             return None
-        return Clock(np.arange(self._image.shape[_TIME]) * float(zooms[_TIME]), f"{unit} since 1970-01-01")
+        return FrameTimes(np.arange(self._image.shape[_TIME]) * float(zooms[_TIME]), f"{unit} since 1970-01-01")

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from zoetrope.config.errors import reason
-from zoetrope.data.arrays.clock import Clock
+from zoetrope.data.arrays.clock import FrameTimes
 
 Box = tuple[slice, ...]
 """A part of an array: for each axis a slice with a start, a stop and a positive step."""
@@ -77,7 +77,7 @@ class Reader(ABC):
     def raw(self, name: str, box: Box) -> np.ndarray:
         """A box of an array as it is stored."""
 
-    def clock(self, name: str, axis: int) -> Clock | None:
+    def clock(self, name: str, axis: int) -> FrameTimes | None:
         """The times of an array's entries along an axis, as far as the file tells them; None: it does not."""
         return None
 
@@ -172,7 +172,7 @@ def library(module: str, extra: str, path: Path) -> Any:
         raise ValueError(f"{message} 'zoetrope[{extra}]'") from None
 
 
-class Shelf:
+class OpenReaders:
     """Opened files by path: the last few, separately in each process."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from zoetrope.channels import Channel
 from zoetrope.data.arrays.contents import read_box
 from zoetrope.data.arrays.dataset import ArraysDataset
 from zoetrope.data.arrays.listing import Recording
-from zoetrope.data.arrays.reading import Shelf, called
+from zoetrope.data.arrays.reading import OpenReaders, called
 from zoetrope.scales import Scale
 from zoetrope.scales.deviation import Deviation
 from zoetrope.scales.log import Log
@@ -122,7 +122,7 @@ def statistics(
     total = sum(one.frames for one in survey.recordings)
     step = 1 if most is None else max(1, -(-total // most))
     tallies = [_Tally(np.random.default_rng((_SEED, number))) for number in range(len(source.variables))]
-    shelf, before, done, wanted = Shelf(), 0, 0, -(-total // step)
+    shelf, before, done, wanted = OpenReaders(), 0, 0, -(-total // step)
     for one in survey.recordings:
         path, held = survey.files[one.file]
         first = -before % step

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from zoetrope.data.arrays.attributes import attribute_text, described
-from zoetrope.data.arrays.clock import Clock, clock_of
+from zoetrope.data.arrays.clock import FrameTimes, clock_of
 from zoetrope.data.arrays.reading import Box, Reader, library
 
 _NAMES = "_ARRAY_DIMENSIONS"  # where xarray keeps the names of axes in format 2
@@ -35,7 +35,7 @@ class Zarr(Reader):
         """See `Reader`."""
         return np.asarray(self._arrays[name][box])
 
-    def clock(self, name: str, axis: int) -> Clock | None:
+    def clock(self, name: str, axis: int) -> FrameTimes | None:
         """See `Reader`: the array that is called like the axis, or else "time", beside it."""
         dims = self.fields[name].dims
         folder = name.rpartition("/")[0]
