@@ -220,7 +220,7 @@ def test_times_of_files_say_the_rate(tmp_path: Path) -> None:
     model_years = source(tmp_path / "days.nc", "u", rate=None, start="1850-02-30", stop="1850-03-05").open()
     assert model_years.survey.rate == pytest.approx(1 / 86400)
     assert [(one.start, one.frames) for one in model_years.survey.recordings] == [(0, 5)]
-    dataset({"u": u}).to_zarr(tmp_path / "hours.zarr")
+    dataset({"u": u}).to_zarr(tmp_path / "hours.zarr", consolidated=False)
     assert source(tmp_path / "hours.zarr", "u", rate=None).open().survey.rate == pytest.approx(1 / 3600)
     assert HOURLY.startswith("hours")
 
@@ -234,7 +234,7 @@ def test_packed_values_and_missing_ones_are_decoded(tmp_path: Path) -> None:
     made.to_netcdf(tmp_path / "a.nc", encoding=packing)
     made.to_netcdf(tmp_path / "b.h5", encoding=packing)
     for kind in (2, 3):
-        made.to_zarr(tmp_path / f"c{kind}.zarr", encoding=packing, zarr_format=kind)
+        made.to_zarr(tmp_path / f"c{kind}.zarr", encoding=packing, zarr_format=kind, consolidated=False)
     for name in ("a.nc", "b.h5", "c2.zarr", "c3.zarr"):
         reader = open_reader(tmp_path / name)
         read = reader.read("u", (slice(0, 7, 1), slice(0, 4, 1), slice(0, 6, 1)))
@@ -250,8 +250,22 @@ def test_a_data_set_travels_to_other_processes(tmp_path: Path) -> None:
     there = pickle.loads(pickle.dumps(opened))
     assert torch.equal(there.example(4, CLIP).video, here.video)
     assert there.contents() == opened.contents() and opened.contents().clips == 1
-    moved = source(tmp_path / "one.npy", axes="tcyx").located()
-    assert Path(moved.path).is_absolute()
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "one.npy").rename(tmp_path / "moved/one.npy")
+    moved = source(tmp_path / "moved/one.npy", axes="tcyx").located()
+    assert Path(moved.path).is_absolute() and moved.open().contents() == opened.contents()
+
+
+def test_whole_numbers_beside_one_that_stands_for_none(tmp_path: Path) -> None:
+    values = np.arange(12 * 24).reshape(12, 4, 6)
+    values[0, 0, 0] = np.iinfo(np.int64).min
+    np.save(tmp_path / "one.npy", values)
+    reader = open_reader(tmp_path / "one.npy")
+    box = (slice(0, 2, 1), slice(0, 4, 1), slice(0, 6, 1))
+    with pytest.raises(ValueError, match="expected whole numbers up to"):
+        reader.read("", box)
+    read = reader.read("", box, (float(np.iinfo(np.int64).min),))
+    assert np.isnan(read[0, 0, 0]) and np.array_equal(read.flatten()[1:], np.arange(1.0, 48))
 
 
 READ = """

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -95,10 +96,11 @@ class ArraysDataset(Dataset):
     def contents(self) -> Contents:
         """See `Dataset`."""
         digest = hashlib.sha256(json.dumps(self.source.to_json()["variables"], sort_keys=True).encode())
+        above = os.path.commonpath([path.parent for path, _ in self.survey.files])
         for one in self.survey.recordings:
             held = self.survey.files[one.file][1]
             size = (one.start, one.frames, held.height, held.width)
-            digest.update(json.dumps([one.name, one.text, dict(one.told), *size]).encode())
+            digest.update(json.dumps([os.path.relpath(one.name, above), one.text, dict(one.told), *size]).encode())
         return Contents(len(self.survey.recordings), digest.hexdigest()[:16])
 
     def _expected(self, shape: VideoShape) -> ClipCounts:

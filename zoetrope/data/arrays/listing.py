@@ -108,7 +108,7 @@ def _named(source: "Arrays") -> tuple[list[Path], list[tuple[Path, IndexRow]], l
     for name in ("split", "told"):
         if getattr(source, name):
             raise ValueError(f"{name}: expected an index file as the path, got {source.path}")
-    if any(sign in source.path for sign in "*?["):
+    if any(sign in source.path for sign in "*?[") and not place.exists():
         matched = sorted(Path(name) for name in glob.glob(str(place), recursive=True))
         found = [path for path in matched if ending(path)]
         if not found:

@@ -93,17 +93,21 @@ class Reader(ABC):
         field = self.fields[name]
         try:
             stored = np.asarray(self.raw(name, box))
+        except MemoryError:
+            raise
         except Exception as error:  # whatever a format's library raises for a file that is damaged
             raise ValueError(f"{called(self.path, name)}: cannot be read ({reason(error)})") from error
-        if stored.dtype.kind in "iu" and stored.dtype.itemsize == 8 and stored.size:
-            reach = max(abs(int(stored.min())), abs(int(stored.max())))
-            if reach > _EXACT and not field.missing and not fill:
+        absent = np.zeros(stored.shape, dtype=bool)
+        for gap in (*field.missing, *fill):
+            absent |= stored == gap
+        if stored.dtype.kind in "iu" and stored.dtype.itemsize == 8 and not absent.all():
+            there = stored[~absent]
+            reach = max(abs(int(there.min())), abs(int(there.max())))
+            if reach > _EXACT:
                 raise ValueError(
                     f"{called(self.path, name)}: expected whole numbers up to 2^53, got {reach}, which would be rounded"
                 )
-        values = stored.astype(np.float64)
-        for gap in (*field.missing, *fill):
-            values[stored == gap] = np.nan
+        values = np.where(absent, np.nan, stored.astype(np.float64))
         if field.factor != 1:
             values *= field.factor
         if field.offset:
