@@ -1,6 +1,9 @@
 """Models of other channels than red, green and blue, from a recipe to values in units; without text."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +102,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_pictures_of_a_channel_in_colours(model: str, cli: Cli) -> None:
+    assert "channels: u [K] (deviation), v [K] (deviation)" in cli("show", model).out
     command = ("generate", "--model", model, "--device", "cpu", "--quiet")
     assert cli(*command, "-o", "a.npz", "--save-stages", "kept").code == 0
     shown = ("--channel", "p", "--colours", "grey", "--range", "262", "282")
@@ -118,6 +122,28 @@ def test_pictures_of_a_channel_in_colours(model: str, cli: Cli) -> None:
     ):
         done = cli(*command, "-o", "c.mp4", *words)
         assert done.code == 2 and told in done.err, done.err
+
+
+NOTHING_HEAVY = """
+import sys
+from zoetrope.__main__ import main
+sys.argv = ["zoetrope", *sys.argv[1:]]
+assert not main()
+print(sorted({"transformers", "tokenizers", "zoetrope.text.t5", "zoetrope.text.minilm"} & set(sys.modules)))
+"""
+
+
+def test_no_language_model_is_loaded(model: str, tmp_path: Path) -> None:
+    words = ("generate", "--model", model, "-o", "a.npz", "--device", "cpu", "--quiet")
+    path = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", NOTHING_HEAVY, *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
 
 
 def test_a_model_in_red_green_and_blue_has_no_looks(cli: Cli) -> None:

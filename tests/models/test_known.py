@@ -12,7 +12,8 @@ from zoetrope.known.learnt import Learnt
 from zoetrope.known.reconstruction import Reconstruction
 from zoetrope.known.replacement import Replacement
 from zoetrope.models.cascade import Cascade, Progress
-from zoetrope.models.known import known_frames, numbers_of
+from zoetrope.models.known import known_frames
+from zoetrope.models.known_places import numbers_of
 from zoetrope.video import Video
 from zoetrope.video.resample import resize
 

@@ -3,12 +3,13 @@
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from zoetrope.commands._ending import interrupted_saying
-from zoetrope.commands._jobs import Job, jobs_of
+from zoetrope.commands._jobs import Count, Job, Negative, Prompts, Samples, Text, jobs_of
 from zoetrope.commands._known import (
     KnownAsked,
     KnownFiles,
@@ -69,9 +70,6 @@ if TYPE_CHECKING:
     from zoetrope.models.cascade import Cascade
     from zoetrope.models.known import GivenFrames
 
-Text = Annotated[
-    list[str] | None, typer.Argument(metavar="PROMPT...", help="What the videos show.", show_default=False)
-]
 Out = Annotated[
     str | None,
     typer.Option(
@@ -85,15 +83,6 @@ Out = Annotated[
 From = Annotated[
     str | None,
     typer.Option("--from", metavar="VIDEO", help="A video to start from; it replaces the output of a stage."),
-]
-Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="What guidance leads away from.")]
-Count = Annotated[int, typer.Option(help="Videos of each prompt.")]
-Samples = Annotated[
-    list[int] | None,
-    typer.Option("--sample", metavar="N", help="Only this one of the videos that --count makes, from 0. Repeatable."),
-]
-Prompts = Annotated[
-    str | None, typer.Option("--prompts", metavar="FILE", help="More prompts, one a line; # begins a comment.")
 ]
 Given = Annotated[
     list[str] | None,
@@ -206,14 +195,7 @@ def generate(
     target = Target(out and os.path.expanduser(out), save_stages, resume, (channel, colours, limits))
     told = KnownAsked(known, low_res, known_method, known_weight, fit, mask)
     work = Work(model, until, bytes_named(memory) if memory else None, values_of(given, picture), told)
-
-    def make(talk: Talk, asked: SamplingOptions, out: str | None) -> None:
-        clip = None if seconds is None or scheme is not None else in_one_go(talk, model, asked, seconds)
-        if clip is None and (seconds is not None or scheme is not None):
-            _generate_long(talk, work, asked, begin, jobs, target._replace(out=out), (seconds, scheme))
-        else:
-            _generate(talk, work, clip or asked, begin, jobs, target._replace(out=out))
-
+    make = partial(_make, work, (begin, jobs, target), (seconds, scheme))
     in_sizes(Talk(json, quiet), size, model, asked, target.out, make)
 
 
@@ -225,6 +207,23 @@ class Work(NamedTuple):
     memory: int | None
     given: dict[str, Any]
     known: KnownAsked
+
+
+def _make(
+    work: Work,
+    what: tuple[Begin, Sequence[Job], Target],
+    how: tuple[float | None, str | None],
+    talk: Talk,
+    asked: SamplingOptions,
+    out: str | None,
+) -> None:
+    """Make the videos, in one go if that can be; `how` says their seconds and the scheme."""
+    (begin, jobs, target), (seconds, scheme) = what, how
+    clip = None if seconds is None or scheme is not None else in_one_go(talk, work.model, asked, seconds)
+    if clip is None and (seconds is not None or scheme is not None):
+        _generate_long(talk, work, asked, begin, jobs, target._replace(out=out), how)
+    else:
+        _generate(talk, work, clip or asked, begin, jobs, target._replace(out=out))
 
 
 def _generate(

@@ -13,7 +13,7 @@ from zoetrope.commands._talk import Talk
 from zoetrope.wording import counted, one_line
 
 if TYPE_CHECKING:
-    from zoetrope.cascade.spec import StageSpec
+    from zoetrope.cascade.spec import CascadeSpec, StageSpec
     from zoetrope.networks import NetworkConfig
     from zoetrope.text import TextEncoder
     from zoetrope.training.spec import Recipe
@@ -74,6 +74,7 @@ def _model(folder: Path) -> tuple[dict[str, Any], list[str]]:
     }
     lines = [
         one_line(f"{spec.name}, a model in {folder}"),
+        *_channels(spec),
         _text(spec.text),
         *_table(spec.stages, sizes),
     ]
@@ -84,8 +85,17 @@ def _text(encoder: "TextEncoder | None") -> str:
     return "text: none" if encoder is None else f"text: {js.dumps(encoder.to_json())}"
 
 
+def _channels(spec: "CascadeSpec") -> list[str]:
+    """The channels of the videos with their scales; nothing of red, green and blue."""
+    from zoetrope.channels import are_rgb
+
+    if are_rgb(spec.channels):
+        return []
+    return [f"channels: {', '.join(f'{one} ({one.scale.kind()})' for one in spec.channels)}"]
+
+
 def _recipe(recipe: "Recipe") -> list[str]:
-    lines = [one_line(f"{recipe.name}, a recipe"), _text(recipe.cascade.text)]
+    lines = [one_line(f"{recipe.name}, a recipe"), *_channels(recipe.cascade), _text(recipe.cascade.text)]
     lines += [*_table(recipe.cascade.stages, {}), "", "training:"]
     for name, spec in recipe.training.items():
         phases = [f"{p.examples} x {p.frames or 'all'} frames, batch {p.batch}" for p in spec.phases]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,9 @@ class Shelf:
         if tuple(video.shape) != (len(self.channels), *shape.sizes):
             raise ValueError(f"{self._path(number)}: expected a clip of {shape}, got shape {tuple(video.shape)}")
         self.folder.mkdir(parents=True, exist_ok=True)
-        kept = {"frames": Video.from_tensor(video, shape.fps).frames} if self._pictured else {"x": video.numpy()}
+        kept: dict[str, Any] = (
+            {"frames": Video.from_tensor(video, shape.fps).frames} if self._pictured else {"x": video.numpy()}
+        )
         with whole(self._path(number)) as partial, partial.open("wb") as file:
             np.savez_compressed(file, text=np.array(text), skipped=np.array(skipped, dtype=str), **kept)
 

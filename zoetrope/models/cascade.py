@@ -178,9 +178,7 @@ class Cascade:
         Of a model whose channels are not red, green and blue, each is a `zoetrope.fields.Fields`, with values in units.
 
         `count` is the number of videos per prompt, consecutive in the list. The other options, all by keyword, are
-        those of `zoetrope.models.options.Options`: negative, steps, guidance, sampler, seed, size, frames, fps,
-        windows, until, video, after, picture, known, mask, low_res, known_method, known_weight, fit, memory, batch and
-        progress.
+        those of `zoetrope.models.options.Options`.
 
             cascade.generate("a red star moving down", steps=4, guidance=2.0, seed=3)
             cascade.generate(["fog", "rain"], count=2, until="ssr1", progress=lambda now: print(now.stage, now.step))
@@ -355,29 +353,24 @@ class Cascade:
 
     def _run(self, stage: StageSpec, given: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
         """Sample one stage; its network is in memory only meanwhile. One of which all is known is not run."""
+        told = partial(Progress, stage=stage.name, shape=stage.shape, channels=self.spec.channels)
+        coloured = video if are_rgb(self.spec.channels) else None
         if draw.known is not None and draw.known.complete:
             x_hat = draw.known.values.to(self.device)
-            channels = self.spec.channels
-            yield Progress(stage=stage.name, step=1, steps=1, shape=stage.shape, x_hat=x_hat, channels=channels)
+            yield told(step=1, steps=1, x_hat=x_hat)
             return
         with memory_told(f"stage {stage.name!r} ({stage.shape})"):
-            running, pictured = (
-                sample_stage(stage, self._network(stage), given, video, draw),
-                are_rgb(self.spec.channels),
-            )
+            running = sample_stage(stage, self._network(stage), given, video, draw)
             for number in range(1, stage.sampling.length + 1):  # `enumerate` would keep one alive meanwhile
                 x_hat = next(running)
                 last = number == stage.sampling.length
                 if last:  # fail before the stages after it run
                     expect_finite(stage, x_hat, self.dtype)
-                yield Progress(
-                    stage=stage.name,
+                yield told(
                     step=number,
                     steps=stage.sampling.length,
-                    shape=stage.shape,
                     x_hat=x_hat,
-                    colours=colour_shifts(stage.name, video, x_hat, self._drifted) if last and pictured else (),
-                    channels=self.spec.channels,
+                    colours=colour_shifts(stage.name, coloured, x_hat, self._drifted) if last else (),
                 )
                 del x_hat
 

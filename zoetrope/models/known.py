@@ -1,8 +1,7 @@
 """Known frames of a cascade's videos: pictures and clips by the numbers of their frames, for every stage."""
 
 import os
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,14 +19,12 @@ from zoetrope.inputs.region import REGION
 from zoetrope.known import Known, Method
 from zoetrope.known.replacement import Replacement
 from zoetrope.models.known_fields import expect_own, field_frames, known_tensor
+from zoetrope.models.known_places import named, numbers_of
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video, probe, read
 from zoetrope.video.decoding import cover, cut
 from zoetrope.video.naming import sequence_pattern
 from zoetrope.video.resample import resize
-
-Place = int | range | str
-"""Which frames: a number, -1 the last; a range of numbers; or text, such as "0", "-1", "0:8" or "-8:"."""
 
 PRICE = "it takes more than twice the time of a step, and the memory of a training step"
 WHITE = 128  # of a mask, from here on
@@ -138,10 +135,10 @@ def known_frames(
 ) -> GivenFrames | None:
     """What is known of the videos that `stages` make, None if nothing is.
 
-    `known` maps each `Place` to a picture or a clip: a `Video`, an array (H, W, 3) or (n, H, W, 3) uint8, anything that
-    NumPy reads as such, such as an image of Pillow, or a file; of other `channels` than RGB what
-    `zoetrope.models.known_fields.field_frames` takes. `method` is the name of a `zoetrope.known.Method` for
-    the first stage, `weight` its weight.
+    `known` maps each `zoetrope.models.known_places.Place` to a picture or a clip: a `Video`, an array (H, W, 3) or
+    (n, H, W, 3) uint8, anything that NumPy reads as such, such as an image of Pillow, or a file; of other `channels`
+    than RGB, what `zoetrope.models.known_fields.field_frames` takes. `method` is the name of a `zoetrope.known.Method`
+    for the first stage, `weight` its weight.
 
     `mask` is white where known frames are made anew, and black where they are known: one picture for all frames of the
     video, or as many as it has, in any of these forms or as an array (H, W) or (F, H, W) of bool or uint8. With a mask,
@@ -160,18 +157,11 @@ def known_frames(
         if chosen is not None:
             raise ValueError("known_method: expected known frames that it is about; give some (known, --known)")
         return None
-    shape, rgb = stages[-1].shape, are_rgb(channels)
-    frames_at = _pictures if rgb else partial(field_frames, channels=channels)
-    found: dict[int, np.ndarray] = {}
+    shape = stages[-1].shape
     if known is not None and not known:
         raise ValueError("known: expected at least one frame, got none")
-    for place, value in (known or {}).items():
-        numbers = numbers_of(place, shape.frames)
-        pictures = frames_at(f"known {_named(place)}", value, numbers, stages[-1], fit, still=mask is not None)
-        for number, picture in zip(numbers, pictures, strict=True):
-            if number in found:
-                raise ValueError(f"known {_named(place)}: frame {number} is given twice")
-            found[number] = picture
+    frames_at = _pictures if are_rgb(channels) else partial(field_frames, channels=channels)
+    found = _found(known or {}, partial(frames_at, stage=stages[-1], fit=fit, still=mask is not None), shape.frames)
     numbers = sorted(found)
     holes = None if mask is None else _holes(mask, stages[-1], fit)[numbers]
     if len(found) == shape.frames and (holes is None or not holes.any()):
@@ -179,7 +169,7 @@ def known_frames(
     if low_res is not None:
         expect_own("low_res", low_res, channels)
         _expect_low_res(low_res, next(stage for stage in stages if not stage.makes_vectors))
-    nothing = np.empty((0, shape.height, shape.width, len(channels)), np.uint8 if rgb else np.float32)
+    nothing = np.empty((0, shape.height, shape.width, len(channels)), np.uint8 if are_rgb(channels) else np.float32)
     given = np.stack([found[number] for number in numbers]) if found else nothing
     return GivenFrames(
         shape=shape,
@@ -191,45 +181,16 @@ def known_frames(
     )
 
 
-def numbers_of(place: Place, frames: int) -> list[int]:
-    """The numbers, from 0, of the frames at a place in a video; negative ones count from its end.
-
-    Raises ValueError for a place that is none, and for one out of range.
-    """
-    where = f"known {_named(place)}"
-    if isinstance(place, str):
-        match = re.fullmatch(r"\s*(?:(-?\d{1,9})|(-?\d{1,9})?:(-?\d{1,9})?)\s*", place)
-        if match is None:
-            raise ValueError(f"{where}: expected the number of a frame, or of frames such as 0:8 or -8:, got {place!r}")
-        if match[1] is None:
-            first, last = _within(where, match[2] or "0", frames), frames
-            if match[3] is not None:
-                last = frames if int(match[3]) == frames else _within(where, match[3], frames)
-            if last <= first:
-                raise ValueError(f"{where}: expected a last frame after the first, got {place!r}")
-            return list(range(first, last))
-        place = int(match[1])
-    if isinstance(place, range):
-        numbers = [_within(where, number, frames) for number in place]
-        if not numbers:
-            raise ValueError(f"{where}: expected at least one frame, got none")
-        return numbers
-    if isinstance(place, bool) or not isinstance(place, int | np.integer):
-        raise ValueError(f"{where}: expected the number of a frame, a range, or text such as '0:8', got {place!r}")
-    return [_within(where, int(place), frames)]
-
-
-def _within(where: str, number: int | str, frames: int) -> int:
-    number = int(number)
-    if not -frames <= number < frames:
-        raise ValueError(
-            f"{where}: expected a frame from 0 to {frames - 1}, or from the end, -{frames} to -1, got {number}"
-        )
-    return number % frames
-
-
-def _named(place: object) -> str:
-    return f"{place.start}:{place.stop}" if isinstance(place, range) and place.step == 1 else str(place)
+def _found(known: Mapping[Any, Any], frames_at: Callable[..., np.ndarray], frames: int) -> dict[int, np.ndarray]:
+    """The known frames of a video of so many by number. Raises ValueError for one that is given twice."""
+    found: dict[int, np.ndarray] = {}
+    for place, value in known.items():
+        numbers, where = numbers_of(place, frames), f"known {named(place)}"
+        for number, picture in zip(numbers, frames_at(where, value, numbers), strict=True):
+            if number in found:
+                raise ValueError(f"{where}: frame {number} is given twice")
+            found[number] = picture
+    return found
 
 
 def _with_method(stage: StageSpec, method: Method) -> StageSpec:
