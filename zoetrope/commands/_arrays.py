@@ -148,7 +148,8 @@ def tell_statistics(talk: Talk, source: "Arrays", most: int | None) -> None:
     for one in found:
         if not one.constant and one.present:
             lines += [f"{one.variable}: scales for its channel, of which one is to be chosen:"]
-            lines += [f"  {json_text.dumps(scale.to_json())}" for scale in one.scales()]
+            channels = [{"unit": one.unit, "scale": scale.to_json()} for scale in one.scales()]
+            lines += [f"  {json_text.dumps({one.variable: channel})[1:-1]}" for channel in channels]
     value = {"frames": frames, "of": total, "variables": [_as_json(one) for one in found]}
     talk.result(value, "" if talk.quiet else "\n".join(lines))
     expect_varied(opened, found)
@@ -164,8 +165,9 @@ def _table(found: "list[Statistics]", of: str, quantiles: bool = False) -> list[
             continue
         bars = "".join(BARS[round(share / one.histogram().max() * (len(BARS) - 1))] for share in one.histogram())
         beyond = f", {100 * one.beyond():.3g} % beyond the ends of its scale" if one.beyond() else ""
+        named = f"{one.variable} [{one.unit}]" if one.unit else one.variable
         lines.append(
-            f"  {one.variable}: {one.lowest:.6g} |{bars}| {one.highest:.6g}; mean {one.mean:.6g}, deviation "
+            f"  {named}: {one.lowest:.6g} |{bars}| {one.highest:.6g}; mean {one.mean:.6g}, deviation "
             f"{one.deviation:.6g}, {100 * one.gaps:.3g} % missing{beyond}{', constant' if one.constant else ''}"
         )
         if quantiles:
@@ -181,7 +183,7 @@ def _as_json(one: "Statistics") -> dict[str, Any]:
     quantiles = {f"{share:g}": one.quantile(share) for share in QUANTILES} if known else {}
     scales = [scale.to_json() for scale in one.scales()] if known and not one.constant else []
     return {
-        "variable": one.variable, "channel": one.channel.name, "unit": one.channel.unit, "count": one.present,
+        "variable": one.variable, "channel": one.channel.name, "unit": one.unit, "count": one.present,
         "missing": one.missing, **numbers, "quantiles": quantiles, "histogram": one.histogram().tolist(),
         "beyond": one.beyond() if known else 0.0, "scales": scales,
     }  # fmt: skip

@@ -32,6 +32,7 @@ class Statistics(NamedTuple):
 
     Attributes:
         variable: its name in the source; channel: the one that it is.
+        unit: as the files say, or else as the channel does.
         present: how many values there are; missing: how many are missing.
         mean, deviation: of them, the deviation that of a population.
         lowest, highest: of them.
@@ -40,6 +41,7 @@ class Statistics(NamedTuple):
 
     variable: str
     channel: Channel
+    unit: str
     present: int
     missing: int
     mean: float
@@ -137,8 +139,11 @@ def statistics(
                 if progress is not None:
                     progress(done, wanted)
     shelf.close()
-    named = zip(source.variables.items(), tallies, strict=True)
-    return [tally.told(name, channel) for (name, channel), tally in named], done
+    told = list[Statistics]()
+    for place, ((name, channel), tally) in enumerate(zip(source.variables.items(), tallies, strict=True)):
+        units = [held.units[place] for _, held in survey.files]
+        told.append(tally.told(name, channel, next((unit for unit in units if unit), channel.unit)))
+    return told, done
 
 
 def expect_varied(dataset: ArraysDataset, found: list[Statistics]) -> None:
@@ -192,13 +197,13 @@ class _Tally:
     def _some(self, values: np.ndarray, share: float) -> np.ndarray:
         return values if share == 1 else values[self.draw.random(values.size) < share]
 
-    def told(self, variable: str, channel: Channel) -> Statistics:
+    def told(self, variable: str, channel: Channel, unit: str) -> Statistics:
         """The statistics of all values so far."""
         sample = np.sort(np.concatenate(self.kept)) if self.kept else np.empty(0)
         deviation = math.sqrt(self.squares / self.count) if self.count else math.nan
         mean = self.mean if self.count else math.nan
         return Statistics(
-            variable, channel, self.count, self.missing, mean, deviation, self.lowest, self.highest, sample
+            variable, channel, unit, self.count, self.missing, mean, deviation, self.lowest, self.highest, sample
         )
 
 
