@@ -171,5 +171,8 @@ def test_a_training_on_arrays(cli: Cli, weather: Path) -> None:
     described = json.dumps(data | {"path": "made.nc", "missing": "refuse"})
     told = json.loads(cli("data", "check", described, "--json").out)
     assert (told["frames"], told["rate"], told["dropped"]) == (2, pytest.approx(2), [])
+    judged = ("evaluate", "whole", "--count", "8", "--metrics", "values", "--out", "report", "--data")
+    done = cli(*judged, json.dumps(data))
+    assert done.code == 2 and "expected clips without missing values" in done.err, done.err
     refused = cli(*words[:-1], json.dumps(data | {"missing": "refuse"}), "--out", "refused")
     assert refused.code == 2 and "weather.nc: rain: expected values everywhere, got 1 missing value" in refused.err
