@@ -6,6 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoetrope.commands._arrays import (
+    Axes,
+    Variables,
+    check_arrays,
+    expect_said,
+    preview_arrays,
+    source_named,
+    tell_statistics,
+    told_inventory,
+)
 from zoetrope.commands._options import (
     MOST_MADE,
     Device,
@@ -36,10 +46,10 @@ data = typer.Typer(help="Look at training data, shard it, encode its captions.",
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="A folder of captioned videos and images.")]
 Files = Annotated[
     str,
-    typer.Argument(metavar="DATA", help="A folder of captioned videos and images, or shards: folder, pattern, URL."),
+    typer.Argument(metavar="DATA", help="A folder of captioned media, shards by folder, pattern or URL, or arrays."),
 ]
 Source = Annotated[
-    str, typer.Argument(metavar="DATA|toybox", help="A folder of captioned videos and images, shards, or toybox.")
+    str, typer.Argument(metavar="DATA|toybox", help="A folder of captioned media, shards, arrays, or toybox.")
 ]
 Shape = Annotated[
     str | None, typer.Option(metavar="FxHxW@FPS", help="The grid of clips, such as 16x24x40@3. [that of --stage]")
@@ -66,6 +76,8 @@ def check(
     stage: Stage = None,
     recipe: Recipe = "mini",
     short: Short = "hold",
+    variables: Variables = None,
+    axes: Axes = None,
     trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -78,7 +90,13 @@ def check(
 
     talk = Talk(json, quiet)
     grid = _grid(shape, recipe, stage) if shape or stage else None
-    stored = _short(_stored(folder), short)
+    if (stored := source_named(folder, variables, axes)) is None:
+        if told_inventory(talk, folder):
+            return
+        stored = _stored(folder)
+    if isinstance(stored, _arrays()):
+        return check_arrays(talk, stored, grid)
+    stored = _short(stored, short)
     report = _scan(stored, grid)
     kept: list[dict[str, Any]] = [
         {"name": one_line(clip.name), "text": clip.text, "frames": clip.info.frames, "fps": clip.info.fps}
@@ -109,6 +127,8 @@ def preview(
     recipe: Recipe = "mini",
     count: Count = 8,
     short: Short = "hold",
+    variables: Variables = None,
+    axes: Axes = None,
     trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -127,13 +147,38 @@ def preview(
     talk = Talk(json, quiet)
     check_output(out, 1)
     grid = _grid(shape, recipe, stage)
-    opened = _short(AnySource.from_json(source_json(source)), short).open()
+    asked = source_named(source, variables, axes) or AnySource.from_json(source_json(source))
+    opened = _short(asked, short).open()
     _say_unused(talk, opened)
+    if isinstance(asked, _arrays()):
+        return preview_arrays(talk, opened, grid, count, out)
     sheet, captions = drawn(opened, grid, count)
     save_image(out, sheet)
     lines = [f"{out}: {counted(count, 'clip')} of {grid}, in rows", *(f"  {text}" for text in captions)]
     value = {"path": out, "shape": grid.to_json(), "captions": captions}
     talk.result(value, "" if quiet else "\n".join(lines))
+
+
+@data.command()
+def statistics(
+    source: Annotated[str, typer.Argument(metavar="DATA", help="Arrays: a path, or a source as JSON.")],
+    variables: Variables = None,
+    axes: Axes = None,
+    most: Annotated[int | None, typer.Option(metavar="N", help="The most frames that are read. [all]")] = None,
+    trust: Trust = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Tell what the values of arrays are like.
+
+    Means, deviations, ends, quantiles and gaps of every variable, and scales for its channel.
+    """
+    if most is not None:
+        at_least("--most", most, 1)
+    asked = source_named(source, variables, axes)
+    if not isinstance(asked, _arrays()):
+        raise ValueError(f"{source}: expected arrays, with --variables and --axes, or a source of them as JSON")
+    tell_statistics(Talk(json, quiet), asked, most)
 
 
 @data.command()
@@ -288,25 +333,36 @@ def _long_captions(recipe: str, captions: list[str]) -> list[str]:
 
 
 def _scan(source: Any, grid: Any) -> Any:
-    """The report of a folder or of shards."""
+    """The report of a folder or of shards. Raises ValueError for another source."""
     from zoetrope.data import folder, shards
 
+    if not isinstance(source, folder.Folder | shards.Shards):
+        raise ValueError(f"expected a folder, shards or arrays, got a source {source.kind()!r}")
     return shards.scan(source, grid) if isinstance(source, shards.Shards) else folder.scan(source, grid)
 
 
+def _arrays() -> Any:
+    """The source of arrays."""
+    from zoetrope.data.arrays import Arrays
+
+    return Arrays
+
+
 def _stored(data: str) -> Any:
-    """The source of a folder or of shards."""
+    """The source of a folder or of shards. Raises ValueError for arrays of which nothing else is said."""
     from zoetrope.data import folder, shards
 
+    expect_said(data)
     return shards.Shards(path=data) if shards.is_shards(data) else folder.Folder(path=data)
 
 
 def _short(source: Any, how: str) -> Any:
-    """The source with this treatment of short videos; toybox has none. Raises ValueError for an unknown one."""
+    """The source of media files with this treatment of short ones. Raises ValueError for an unknown one."""
     from zoetrope.config import override
-    from zoetrope.data.toybox import Toybox
+    from zoetrope.data import folder, shards
 
-    return source if isinstance(source, Toybox) else override(source, "short", short_named(how))
+    media = isinstance(source, folder.Folder | shards.Shards)
+    return override(source, "short", short_named(how)) if media else source
 
 
 def _encoder(text: str | None, recipe: str | None) -> Any:

@@ -150,7 +150,15 @@ def train(
 
 
 def source_json(data: str) -> dict[str, Any]:
-    """The data source that `--data` names, as JSON: toybox, tar shards by folder, pattern or URL, or a folder."""
+    """The data source that `--data` names, as JSON: toybox, tar shards by folder, pattern or URL, or a folder.
+
+    Any source may be given as JSON itself, or in a .json file.
+    """
+    from zoetrope.commands._arrays import expect_said, source_named
+
+    if (described := source_named(data)) is not None:
+        return described.located().to_json()
+    expect_said(data)
     from zoetrope.data.folder import Folder
     from zoetrope.data.shards import Shards, is_shards
     from zoetrope.data.toybox import Toybox

@@ -24,6 +24,7 @@ MOVED = {  # fields that went to another part of a description
 ELSEWHERE = {  # what a field is called in other libraries
     "batch_size": "batch",
     "ema_decay": "half_life",
+    "every": "stride",
     "guidance_scale": "guidance",
     "learning_rate": "peak",
     "lr": "peak",

@@ -2,11 +2,12 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from zoetrope.channels import RGB, Channel
@@ -27,6 +28,7 @@ __all__ = [
     "Source",
     "Unused",
     "expect_frames",
+    "joined",
     "pack",
     "preview",
 ]
@@ -35,19 +37,38 @@ _log = logging.getLogger(__name__)
 
 
 class Example(NamedTuple):
-    """A clip: its video (C, F, H, W) float32 in [-1, 1], its caption, "" for none, and its name in messages.
+    """A clip: its video (C, F, H, W) float32, its caption, "" for none, and its name in messages.
 
-    `skipped` are clips that it replaces because they can no longer be read, with the reasons.
+    Attributes:
+        video: in [-1, 1], or in the scales of its channels.
+        skipped: clips that it replaces because they can no longer be read, with the reasons.
+        present: where the video has values, like it, bool; elsewhere it is 0, and has no loss. None: everywhere.
+        told: numbers and labels of the clip by name; one that is unknown is absent.
     """
 
     video: Tensor
     text: str
     name: str
     skipped: tuple[Dropped, ...] = ()
+    present: Tensor | None = None
+    told: Mapping[str, float | str] = {}
 
     def replaced(self) -> list[str]:
         """Messages about the clips that it replaces."""
         return [f"{one_line(name)}: {reason}; another clip stands in for it" for name, reason in self.skipped]
+
+    def cut(self, part: Callable[[Tensor], Tensor]) -> "Example":
+        """The example with a part of its video, and of what is present in it."""
+        return self._replace(video=part(self.video), present=None if self.present is None else part(self.present))
+
+
+def joined(examples: Sequence[Example]) -> Example:
+    """The first of several examples, with the frames of all of them one after the other."""
+    present = None
+    if any(one.present is not None for one in examples):
+        full = (torch.ones_like(e.video, dtype=torch.bool) if e.present is None else e.present for e in examples)
+        present = torch.cat(list(full), dim=1)
+    return examples[0]._replace(video=torch.cat([one.video for one in examples], dim=1), present=present)
 
 
 class Features(NamedTuple):
@@ -82,7 +103,7 @@ class Dataset(ABC):
     def part(self, index: int, shape: VideoShape, window: Window) -> Example:
         """`example` cropped to a window; override it where a part costs less than the whole."""
         whole = self.example(index, shape)
-        return whole._replace(video=window.of(whole.video))
+        return whole.cut(window.of)
 
     def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
         """These frames of `example`, in this order; override it where some frames cost less than all.
@@ -91,7 +112,7 @@ class Dataset(ABC):
         """
         expect_frames(numbers, shape)
         whole = self.example(index, shape)
-        return whole._replace(video=whole.video[:, list(numbers)])
+        return whole.cut(lambda video: video[:, list(numbers)])
 
     def gives(self, shape: VideoShape) -> bool:
         """Whether there is anything on that grid: a set of images has no clips."""

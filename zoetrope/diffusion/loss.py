@@ -40,7 +40,11 @@ def output_weight(kind: LossWeight, prediction: Prediction, level: NoiseLevel) -
 
 
 def squared_error(
-    output: Tensor, target: Tensor, weight: Tensor | None = None, counted: Tensor | None = None
+    output: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    counted: Tensor | None = None,
+    present: Tensor | None = None,
 ) -> Tensor:
     """Mean squared error of each example, (B,), in float32.
 
@@ -49,22 +53,37 @@ def squared_error(
         target: of the same shape.
         weight: of each example's error, (B,), or of each frame's, (B, F); None is 1.
         counted: frames that have a loss, (B, F) bool; None: all. The mean is over these, and 0 if there are none.
+        present: values that have a loss, (B, C, F, H, W) bool; None: all. The mean is over those of counted frames.
     """
-    if counted is None and (weight is None or weight.ndim == 1):
+    if counted is None and present is None and (weight is None or weight.ndim == 1):
         errors = (output.float() - target.float()).square().flatten(1).mean(1)
         return errors if weight is None else weight.float() * errors
-    return mean_over_frames(frame_errors(output, target, weight, counted), counted)
+    return mean_over_frames(frame_errors(output, target, weight, counted, present), counted)
 
 
-def frame_errors(output: Tensor, target: Tensor, weight: Tensor | None = None, counted: Tensor | None = None) -> Tensor:
+def frame_errors(
+    output: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    counted: Tensor | None = None,
+    present: Tensor | None = None,
+) -> Tensor:
     """Mean squared error of each frame, (B, F), in float32; see `squared_error` for the arguments.
 
-    Frames that do not count have the error 0, and no gradient, even where their target is not finite.
+    Frames that do not count, and values that are not present, have the error 0 and no gradient, even where their target
+    is not finite. With values that are not present, a frame's error is the sum over its present ones, divided by how
+    many these are in the mean over the frames that count: so `mean_over_frames` is the mean over the values.
     """
     differences = output.float() - target.float()
     if counted is not None:
         differences = torch.where(counted[:, None, :, None, None], differences, 0)
-    errors = differences.square().transpose(1, 2).flatten(2).mean(2)
+    if present is None:
+        errors = differences.square().transpose(1, 2).flatten(2).mean(2)
+    else:
+        squares = torch.where(present, differences, 0).square().transpose(1, 2).flatten(2)
+        values = present.transpose(1, 2).flatten(2).sum(2).float()
+        usual = mean_over_frames(values, counted).clamp(min=torch.finfo(torch.float32).tiny)
+        errors = squares.sum(2) / usual[:, None]
     if weight is None:
         return errors
     shares = weight.float() if weight.ndim == 2 else weight.float()[:, None]

@@ -14,7 +14,7 @@ from torch import Tensor
 from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning, Tokens
-from zoetrope.data import Dataset, Dropped, Example
+from zoetrope.data import Dataset, Dropped, Example, joined
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs import Examples
 from zoetrope.shapes import VideoShape, Window
@@ -56,6 +56,7 @@ class Batch:
             None: all.
         counted: frames that have a loss, (b, F) bool; None: all.
         skipped: clips that can no longer be read, and why; others of the same data set replace them.
+        present: values of x that have a loss, like x, bool; None: all.
     """
 
     x: Tensor
@@ -69,6 +70,7 @@ class Batch:
     one_level: Tensor | None = None
     counted: Tensor | None = None
     skipped: tuple[Dropped, ...] = ()
+    present: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -107,6 +109,7 @@ class Batch:
             known=_of_rows(self.known, rows),
             frame_times=_of_rows(self.frame_times, rows),
             counted=_of_rows(self.counted, rows),
+            present=_of_rows(self.present, rows),
         )
 
     def blank(self) -> "Batch":
@@ -116,7 +119,7 @@ class Batch:
         part = torch.zeros(1, dtype=torch.int64)
         blank = replace(self, x=zeros, conditioning=given, eps=zeros, part=part, names=("",), counted=None)
         known = None if self.known is None else self.known.new_zeros(1, self.known.shape[1])
-        return replace(blank, known=known, frame_times=None)
+        return replace(blank, known=known, frame_times=None, present=None)
 
 
 def _of_rows(values: Tensor | None, rows: Tensor) -> Tensor | None:
@@ -131,12 +134,14 @@ class _Loaded(NamedTuple):
         samples: the data samples in it: one clip, or one for each frame.
         draw: a generator for its random choices.
         roles: of its frames, where some may be known or from elsewhere.
+        present: values that are not missing, like the video, bool; None: all.
     """
 
     video: Tensor
     samples: list[Example]
     draw: torch.Generator
     roles: "_Roles | None" = None
+    present: Tensor | None = None
 
 
 class _Roles(NamedTuple):
@@ -222,6 +227,7 @@ class Batches:
             part=part,
             names=tuple(_name(one) for one in loaded[own]),
             skipped=tuple(item for one in loaded for sample in one.samples for item in sample.skipped),
+            present=_present(loaded[own]),
         )
         if self.spec.grids:
             batch = _timed(batch, whole.items[rows[0]].shape)
@@ -247,38 +253,36 @@ class Batches:
         shape = item.shape
         window = self._window(shape, draw)
         if item.pack:
-            loaded = _Loaded(*self._pictures(item.number, len(window.frames), window, shape), draw)
+            samples = self._pictures(item.number, len(window.frames), window, shape)
+            clip = joined(samples)
         elif shown is None or self.stage.source is not None:
             clip = self.dataset.part(item.number, shape, window)
-            loaded = _Loaded(clip.video, [clip], draw)
+            samples = [clip]
         else:
-            video, clip = self._frames(item, shown, len(window.frames))
-            loaded = _Loaded(video, [clip], draw)
-        frames = loaded.video.shape[1]
+            clip = self._frames(item, shown, len(window.frames))
+            samples = [clip]
+        frames = clip.video.shape[1]
         if phase.appended:
-            video, pictures = self._pictures(item.pictures, phase.appended, window, shape)
-            clips = loaded.samples * frames if len(loaded.samples) == 1 else loaded.samples
-            loaded = loaded._replace(video=torch.cat([loaded.video, video], dim=1), samples=[*clips, *pictures])
+            pictures = self._pictures(item.pictures, phase.appended, window, shape)
+            clips = samples * frames if len(samples) == 1 else samples
+            clip, samples = joined([clip, *pictures]), [*clips, *pictures]
+        loaded = _Loaded(clip.video, samples, draw, present=clip.present)
         if shown is None and not phase.appended:
             return loaded
         return loaded._replace(roles=self._roles(shown, item, frames, phase, draw))
 
-    def _pictures(self, first: int, count: int, window: Window, shape: VideoShape) -> tuple[Tensor, list[Example]]:
-        """Consecutive pictures of the data set as the frames of a video (C, count, h, w)."""
+    def _pictures(self, first: int, count: int, window: Window, shape: VideoShape) -> list[Example]:
+        """Consecutive pictures (C, 1, h, w) of the data set."""
         still = VideoShape(frames=1, height=shape.height, width=shape.width, fps=shape.fps)
         one = window._replace(frames=range(1))
-        pictures = [self.dataset.part(number, still, one) for number in range(first, first + count)]
-        return torch.cat([picture.video for picture in pictures], dim=1), pictures
+        return [self.dataset.part(number, still, one) for number in range(first, first + count)]
 
-    def _frames(self, item: Item, shown: Shown, room: int) -> tuple[Tensor, Example]:
-        """The shown frames (C, room, H, W) of a clip, filled up with frames of the next one; and the clip."""
+    def _frames(self, item: Item, shown: Shown, room: int) -> Example:
+        """The shown frames (C, room, H, W) of a clip, filled up with frames of the next one."""
         shape = self._own(item).with_(frames=shown.length)
         clip = self.dataset.frames(item.number, shape, shown.frames.tolist())
         more = room - len(shown.frames)
-        if not more:
-            return clip.video, clip
-        other = self.dataset.frames(item.number + 1, shape, list(range(more)))
-        return torch.cat([clip.video, other.video], dim=1), clip
+        return joined([clip, self.dataset.frames(item.number + 1, shape, list(range(more)))]) if more else clip
 
     def _roles(self, shown: Shown | None, item: Item, frames: int, phase: Phase, draw: torch.Generator) -> _Roles:
         """The roles of the frames of an example: `frames` of a clip or a pack, then appended images."""
@@ -375,6 +379,14 @@ def _timed(batch: Batch, shape: VideoShape) -> Batch:
     """The batch with the times of its clips' frames, those of appended images after them."""
     seconds = torch.arange(batch.x.shape[2]) / shape.fps
     return replace(batch, conditioning=replace(batch.conditioning, times=seconds.expand(batch.count, -1)))
+
+
+def _present(loaded: Sequence[_Loaded]) -> Tensor | None:
+    """Which values of several examples are present, (b, C, F, H, W) bool; None: all are."""
+    if all(one.present is None for one in loaded):
+        return None
+    full = (torch.ones_like(one.video, dtype=torch.bool) if one.present is None else one.present for one in loaded)
+    return torch.stack(list(full))
 
 
 def _name(loaded: _Loaded) -> str:

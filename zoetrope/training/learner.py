@@ -137,7 +137,9 @@ def lesson_of(batch: Batch, spec: TrainSpec, device: torch.device) -> Lesson:
     known = None if batch.known is None else batch.known.to(device)
     given = batch.conditioning.to(device, torch.float32)
     counted = None if batch.counted is None or bool(batch.counted.all()) else batch.counted.to(device)
-    return Lesson(x, eps, u, given, spec.times, spec.weight, counted, known)
+    present = None if batch.present is None else batch.present.to(device)
+    x = x if present is None else torch.where(present, x, 0)
+    return Lesson(x, eps, u, given, spec.times, spec.weight, counted, known, present)
 
 
 def computing(network: Call, dtype: torch.dtype, *, learns: bool = False) -> Call:

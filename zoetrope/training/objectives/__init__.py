@@ -44,6 +44,7 @@ class Lesson(NamedTuple):
         weight: which error is minimised.
         counted: frames that have a loss, (B, F) bool; None: all.
         known: frames that are given clean, (B, F) bool; None: none are.
+        present: values that have a loss, like x, bool; None: all. x is 0 elsewhere.
     """
 
     x: Tensor
@@ -54,6 +55,7 @@ class Lesson(NamedTuple):
     weight: LossWeight = "eps"
     counted: Tensor | None = None
     known: Tensor | None = None
+    present: Tensor | None = None
 
     def level(self, schedule: Schedule) -> NoiseLevel:
         """The noise level of each example, or, with known frames, of each frame."""
@@ -81,12 +83,12 @@ class Question(NamedTuple):
     def errors(self, stage: StageSpec, lesson: Lesson, output: Tensor) -> Tensor:
         """The squared error of an output, weighted as the lesson says: (B, F) at levels (B, F), 0 where none counts.
 
-        At levels (B,) it is (B,), over the frames that count.
+        At levels (B,) it is (B,), over the frames that count and the values that are present.
         """
         weight = output_weight(lesson.weight, stage.prediction, self.level).float()
         if self.level.per_frame:
-            return frame_errors(output, self.answer, weight, lesson.counted)
-        return squared_error(output, self.answer, weight, lesson.counted)
+            return frame_errors(output, self.answer, weight, lesson.counted, lesson.present)
+        return squared_error(output, self.answer, weight, lesson.counted, lesson.present)
 
 
 class Teacher(Config):

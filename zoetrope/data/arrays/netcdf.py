@@ -1,0 +1,45 @@
+"""NetCDF files, read through xarray, which decodes missing values and packing as the CF conventions say."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoetrope.data.arrays.attributes import attribute_text
+from zoetrope.data.arrays.clock import FrameTimes, clock_of
+from zoetrope.data.arrays.reading import Box, Field, Reader, library
+
+
+class NetCdf(Reader):
+    """Every variable of the file, by name; those of groups are not read."""
+
+    def __init__(self, path: Path) -> None:
+        xarray = library("xarray", "netcdf", path)
+        library("netCDF4", "netcdf", path)
+        self.path = path
+        self._data: Any = xarray.open_dataset(
+            path, engine="netcdf4", decode_times=False, decode_timedelta=False, decode_coords=False, cache=False
+        )
+        self.fields = {}
+        for name, variable in self._data.variables.items():
+            if variable.ndim:
+                dims = tuple(map(str, variable.dims))
+                unit = attribute_text(variable.attrs.get("units"))
+                self.fields[str(name)] = Field(tuple(variable.shape), np.dtype(variable.dtype), unit, dims)
+
+    def raw(self, name: str, box: Box) -> np.ndarray:
+        """See `Reader`."""
+        return np.asarray(self._data.variables[name][box].values)
+
+    def clock(self, name: str, axis: int) -> FrameTimes | None:
+        """See `Reader`: the variable that is called like the axis."""
+        dim = self.fields[name].dims[axis]
+        if dim not in self.fields or self.fields[dim].shape != (self.fields[name].shape[axis],):
+            return None
+        found = self._data.variables[dim]
+        unit, calendar = (attribute_text(found.attrs.get(key)) for key in ("units", "calendar"))
+        return clock_of(np.asarray(found.values), unit, calendar)
+
+    def close(self) -> None:
+        """See `Reader`."""
+        self._data.close()
