@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import zoetrope
 from zoetrope.commands._talk import Talk
+from zoetrope.files.store import checksum
 from zoetrope.video import Video, probe, read, read_tags
 
 from .conftest import Cli, start
@@ -110,7 +111,8 @@ def test_a_file_tells_how_it_was_made(cli: Cli, model: Path) -> None:
     )
     assert all(Path(origin["file"]).is_file() for origin in told["weights"].values())
     assert comment["weights"] == {
-        stage: {"from": str(model), "id": origin["id"]} for stage, origin in told["weights"].items()
+        stage: {"from": str(model), "id": origin["id"], "sha256": checksum(Path(origin["file"]))}
+        for stage, origin in told["weights"].items()
     }
     assert read_tags("stages/a-tsr1.mp4")["stage"] == "tsr1"
     again = [str(word) for word in ("--seed", comment["seed"], "--sample", comment["sample"])]
