@@ -84,10 +84,11 @@ class Recording:
         found: dict[str, Any] = {}
         for param in self.context.command.params:
             name, value = str(param.name), self.context.params.get(str(param.name))
-            if name in UNRECORDED or not _given(self.context, name):
+            if name == "model":
+                value = value or ["mini"]
+            elif name in UNRECORDED or not _given(self.context, name):
                 continue
             found[_spelt(param)] = list(value) if isinstance(value, list | tuple) else value
-        found.setdefault("model", ["mini"])
         if len(sizes := found.get("size") or []) > 1 and isinstance(sizes, list):
             found["size"] = [size for size in sizes if _is_size(size, settings)]
         return found
@@ -114,7 +115,7 @@ class Recording:
         self._expect_texts(self.record)
         names = [f"{option} {name}" for option, name in self._models()]
         names += [f"{option}={path}" if " " in option else f"{option} {path}" for option, path in self._files()]
-        said = f"{self.record.path}: made by `zoetrope {self.record.command}`, with {', '.join(names)}"
+        said = f"{self.record.path}: `zoetrope {self.record.command}` again, with {', '.join(names)}"
         Talk(json=False, quiet=False).say(one_line(said))
         self._expect_here(self.record)
         self._expect_files(self.record)
@@ -158,7 +159,7 @@ class Recording:
         for text in record.left_out:
             name = "prompts" if text == "prompt" and "prompts" in names else text
             if not self.context.params.get(name):
-                where = "before --again" if name == "prompts" else f"as --{name} TEXT"
+                where = 'as `zoetrope generate "PROMPT" --again FILE`' if name == "prompts" else f"as --{name} TEXT"
                 raise ValueError(f"{record.path}: its {text} was left out of it; give it {where}")
             if name == "prompts" and len(self.context.params[name]) > 1:
                 raise ValueError(f"PROMPT: expected the one of {record.path}, got {len(self.context.params[name])}")
@@ -181,7 +182,9 @@ class Recording:
         here, problems = self.inputs, list[str]()
         for name, path in self._files():
             if name not in here:
-                raise ValueError(f"{record.path}: was made from {name} {path!r}, which is not here; --{name} gives it")
+                raise ValueError(
+                    f"{record.path}: was made with {name} {path!r}, which is not here; give it beside --again"
+                )
         for name, told in record.inputs.items():
             if here.get(name) != told:
                 problems.append(f"{name} is another file than it was made from" if name in here else f"{name} is gone")
@@ -269,7 +272,7 @@ def _filled(record: "Record", context: typer.Context) -> dict[str, Any]:
     if record.command != context.command.name:
         verb = one_line(record.command)[:40]
         raise ValueError(f"{record.path}: was made by `zoetrope {verb}`; `zoetrope {verb} --again` makes it again")
-    if "stage" in record.value:
+    if record.stage is not None:
         raise ValueError(f"{record.path}: is what a stage made on the way to a video; expected that video")
     params = {_spelt(param): param for param in context.command.params if str(param.name) not in UNRECORDED}
     found: dict[str, Any] = {"seed": record.value["seed"], "device": record.value["device"]}
@@ -277,7 +280,7 @@ def _filled(record: "Record", context: typer.Context) -> dict[str, Any]:
     for name, value in record.options.items():
         if name not in params or _many(params[name]) != isinstance(value, list):
             raise ValueError(
-                f"{record.path}: options: got {one_line(name)[:40]!r}, which `{record.command}` has not so"
+                f"{record.path}: options: got '{one_line(name)[:40]}', which is no option of `{record.command}`"
             )
         found[str(params[name].name)] = value
     every = {str(param.name): param for param in context.command.params}

@@ -202,10 +202,7 @@ def ready(model: "OpenModel", stages: "Sequence[StageSpec]", asked: SamplingOpti
 
     model.check(stages)
     place = device_named(asked.device)
-    cascade = Cascade.of(model, device=place, dtype=dtype_named(asked.dtype, place))
-    if (running := recording()) is not None:
-        running.expect(about(cascade, stages, asked.seed))
-    return cascade
+    return Cascade.of(model, device=place, dtype=dtype_named(asked.dtype, place))
 
 
 def expect_text(what: str, text: str) -> None:
@@ -255,11 +252,14 @@ def finished(bars: Bars, label: str, stream: "Iterator[Progress]") -> Iterator[F
 
 
 def about(cascade: "Cascade", stages: "Sequence[StageSpec]", seed: int) -> dict[str, Any]:
-    """How the videos were made, for `--json`: what ran, and the origin of each stage's weights."""
+    """How the videos were made, for `--json`: what ran, and the origin of each stage's weights.
+
+    Raises ValueError if the video of a file is to be made again, and this is not how it was made.
+    """
     from zoetrope.models.long import digest_of
     from zoetrope.models.provenance import of_weights
 
-    return {
+    told = {
         "seed": seed,
         "model": cascade.spec.name,
         "device": str(cascade.device),
@@ -278,6 +278,9 @@ def about(cascade: "Cascade", stages: "Sequence[StageSpec]", seed: int) -> dict[
         "cascade": digest_of(cascade.spec, stages),
         **({} if cascade.spec.text is None else {"text": cascade.spec.text.identity}),
     }
+    if (running := recording()) is not None:
+        running.expect(told)
+    return told
 
 
 def _named(origin: "Origin") -> str:

@@ -41,20 +41,23 @@ class Record:
 
     Attributes:
         path: the file; value: all of the record.
+        stage: the stage that made the file, where it is not the last one.
     """
 
     path: str
     value: Mapping[str, Any]
+    stage: str | None = None
 
     @classmethod
-    def of(cls, path: str, text: str) -> "Record":
-        """The record in a text. Raises ValueError, with the path, for anything else."""
+    def of(cls, path: str, tags: Mapping[str, str]) -> "Record":
+        """The record in the tags of a file. Raises ValueError, with the path, if there is none that can be read."""
+        text = tags.get(TAG, "")
         try:
             value = parse_json(text, longest=LONGEST)
             _expect_record(value)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
-        return cls(path, value)
+        return cls(path, value, tags.get("stage"))
 
     @property
     def command(self) -> str:
@@ -100,7 +103,7 @@ def read_record(path: str) -> Record:
     tags = read_tags(path)
     if TAG not in tags:
         raise ValueError(f"{path}: expected a file that says how it was made, got one that does not")
-    return Record.of(path, tags[TAG])
+    return Record.of(path, tags)
 
 
 def of_weights(origin: Origin) -> dict[str, Any]:
