@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import zoetrope
 from zoetrope.commands import application
-from zoetrope.models.provenance import LONGEST, of_input
+from zoetrope.models.provenance import LONGEST, Provenance, of_input
 from zoetrope.video import Video, read, read_tags
 
 from .conftest import Cli, Done
@@ -256,7 +256,7 @@ def option(**options: Any) -> Callable[[dict[str, Any]], Any]:
         (changed(inputs={"from": 3}), "inputs.from"),
         (changed(left_out=["all"]), "left_out"),
         (changed(command="train"), "was made by `zoetrope train`"),
-        (changed(prompt="x" * LONGEST), "expected JSON of at most"),
+        (changed(device="cuda:77"), "was made on device 'cuda:77', which is not here"),
         (option(steps={"a": 1}), "options.steps"),
         (option(steps=[1]), "options: got 'steps'"),
         (option(model="mini"), "options: got 'model'"),
@@ -270,6 +270,10 @@ def option(**options: Any) -> Callable[[dict[str, Any]], Any]:
         (option(style="//server/share"), "names style '//server/share', which is not here"),
         (option(**{"from": "//server/share/a.mp4"}), "from '//server/share/a.mp4': expected a file on this machine"),
         (option(**{"from": "https://example.org/a.mp4"}), "expected a file on this machine"),
+        (option(given=["picture=absent.png"]), "was made with given picture 'absent.png', which is not here"),
+        (option(given=['picture="absent.png"']), "was made with given picture 'absent.png', which is not here"),
+        (option(picture="absent.png"), "was made with picture 'absent.png', which is not here"),
+        (option(known=["0=absent.png"]), "was made with known 0 'absent.png', which is not here"),
         (option(**{"from": "absent.mp4"}), "was made with from 'absent.mp4', which is not here"),
     ],
 )
@@ -283,12 +287,17 @@ def test_records_of_other_people(cli: Cli, made: Path, change: Any, message: str
     assert shown.code == 0 and "\x1b" not in shown.out
 
 
+def test_a_record_of_too_many_letters() -> None:
+    with pytest.raises(ValueError, match="expected JSON of at most"):
+        Provenance.of("a.gif", {"comment": json.dumps({"prompt": "x" * LONGEST})})
+
+
 def test_a_file_from_elsewhere_that_it_names_is_compared_before_it_is_decoded(cli: Cli, made: Path) -> None:
     Path("secret").write_text("not a video")
     record = option(**{"from": "secret"})(comment(str(made)))
     Video(np.zeros((2, 8, 8, 3), np.uint8), 2).save("x.gif", tags={"comment": json.dumps(record)})
     done = cli("generate", "--again", "x.gif", "-q")
-    refused(done, "from was not told")
+    refused(done, "of from no sha256 is told")
     assert done.err.index("from secret") < done.err.index("error:")
 
 

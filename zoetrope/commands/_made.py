@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from zoetrope.wording import one_line
 
 if TYPE_CHECKING:
-    from zoetrope.models.provenance import Record
+    from zoetrope.models.provenance import Provenance
 
 LONGEST = 400
 """Characters of a text that are shown; --json has all of them."""
@@ -30,7 +30,7 @@ def is_video(what: str) -> bool:
 
 def described(what: str) -> tuple[dict[str, Any], list[str]]:
     """What made a video, as a value and as lines. Raises ValueError for a file without tags."""
-    from zoetrope.models.provenance import Record
+    from zoetrope.models.provenance import Provenance
     from zoetrope.video import read_tags
 
     path = os.path.expanduser(what)
@@ -38,7 +38,7 @@ def described(what: str) -> tuple[dict[str, Any], list[str]]:
     if not tags:
         raise ValueError(f"{path}: expected a file that says how it was made, got one that says nothing")
     try:
-        record = Record.of(path, tags)
+        record = Provenance.of(path, tags)
     except ValueError as error:
         lines = [f"{key}: {_short(text)}" for key, text in tags.items()]
         why = str(error).removeprefix(f"{path}: ")
@@ -47,7 +47,7 @@ def described(what: str) -> tuple[dict[str, Any], list[str]]:
     return {"file": path, "record": dict(record.value), "tags": tags}, lines
 
 
-def _lines(record: "Record") -> Iterator[str]:
+def _lines(record: "Provenance") -> Iterator[str]:
     """A record for people."""
     value = record.value
     yield f"{record.path}: made by `zoetrope {record.command}` {value['zoetrope']}"
@@ -64,8 +64,8 @@ def _lines(record: "Record") -> Iterator[str]:
         guidance = settings.get("guidance")
         kind, weight = (guidance.get("type"), guidance.get("weight")) if isinstance(guidance, dict) else (guidance, "")
         sampler = settings.get("sampler")
-        name = sampler.get("type") if isinstance(sampler, dict) else sampler
-        yield _short(f"  {stage}: {settings.get('shape')}, {name}, steps {settings.get('steps')}, "
+        way = sampler.get("type") if isinstance(sampler, dict) else sampler
+        yield _short(f"  {stage}: {settings.get('shape')}, {way}, steps {settings.get('steps')}, "
                      f"guidance {kind} {weight}")  # fmt: skip
     yield "weights, sha256:"
     for stage, one in value["weights"].items():

@@ -1,7 +1,7 @@
 """What made a file, in the file; and `--again`, which makes it again.
 
 `recorded` gives a verb the options for both. What a file names is untrusted: it fills in options, never `--trust`, an
-output or a device of another kind, and what it lets the command open is printed first.
+output, and what it lets the command open is printed first.
 """
 
 import inspect
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoetrope import __version__
+from zoetrope.commands._options import device_named, values_named
 from zoetrope.commands._talk import Talk
 from zoetrope.wording import one_line
 
 if TYPE_CHECKING:
-    from zoetrope.models.provenance import Record
+    from zoetrope.models.provenance import Provenance
 
 UNRECORDED = {
     "again", "accept_changes", "no_prompt_in_file", "out", "save_stages", "resume", "json", "quiet", "trust", "device",
@@ -70,7 +71,7 @@ class Recording:
 
     def __init__(self, context: typer.Context, accept: bool, private: bool) -> None:
         self.context, self.accept, self.private = context, accept, private
-        self.record: Record | None = context.obj
+        self.record: Provenance | None = context.obj
 
     @cached_property
     def inputs(self) -> dict[str, str]:
@@ -113,6 +114,7 @@ class Recording:
             return
         self._expect_alone(self.record)
         self._expect_texts(self.record)
+        self._expect_device(self.record)
         names = [f"{option} {name}" for option, name in self._models()]
         names += [f"{option}={path}" if " " in option else f"{option} {path}" for option, path in self._files()]
         said = f"{self.record.path}: `zoetrope {self.record.command}` again, with {', '.join(names)}"
@@ -143,7 +145,7 @@ class Recording:
             raise ValueError(f"{said}. --accept-changes makes another video with what is here")
         Talk(json=False, quiet=True).warn(f"{said}; the video will be another one")
 
-    def _expect_alone(self, record: "Record") -> None:
+    def _expect_alone(self, record: "Provenance") -> None:
         """Raise ValueError for options that the file says."""
         left = {"prompts" if name == "prompt" else name for name in record.left_out} | set(record.left_out)
         for param in self.context.command.params:
@@ -153,7 +155,7 @@ class Recording:
             spelt = "PROMPT" if name == "prompts" else f"--{_spelt(param)}"
             raise ValueError(f"{spelt}: expected without --again, which takes it from {record.path}")
 
-    def _expect_texts(self, record: "Record") -> None:
+    def _expect_texts(self, record: "Provenance") -> None:
         """Raise ValueError for texts that the file does not tell, and the user neither; and for too many."""
         names = {str(param.name) for param in self.context.command.params}
         for text in record.left_out:
@@ -164,7 +166,17 @@ class Recording:
             if name == "prompts" and len(self.context.params[name]) > 1:
                 raise ValueError(f"PROMPT: expected the one of {record.path}, got {len(self.context.params[name])}")
 
-    def _expect_here(self, record: "Record") -> None:
+    def _expect_device(self, record: "Provenance") -> None:
+        """Raise ValueError if the device in the file is none of this machine's."""
+        if not _given(self.context, "device", "COMMANDLINE"):
+            try:
+                device_named(self.context.params["device"])
+            except ValueError:
+                name = one_line(record.value["device"])[:40]
+                more = "--device NAME makes the video on another, perhaps with other bits"
+                raise ValueError(f"{record.path}: was made on device '{name}', which is not here; {more}") from None
+
+    def _expect_here(self, record: "Provenance") -> None:
         """Raise ValueError for names in the file that only another machine can answer."""
         from zoetrope.models.provenance import is_here, is_remote
 
@@ -178,7 +190,7 @@ class Recording:
             if is_remote(path):
                 raise ValueError(f"{record.path}: {option} {path!r}: expected a file on this machine")
 
-    def _expect_files(self, record: "Record") -> None:
+    def _expect_files(self, record: "Provenance") -> None:
         here, problems = self.inputs, list[str]()
         for name, path in self._files():
             if name not in here:
@@ -188,7 +200,7 @@ class Recording:
         for name, told in record.inputs.items():
             if here.get(name) != told:
                 problems.append(f"{name} is another file than it was made from" if name in here else f"{name} is gone")
-        problems += [f"{name} was not told" for name in here if name not in record.inputs]
+        problems += [f"of {name} no sha256 is told" for name in here if name not in record.inputs]
         self._refuse(problems)
 
     def _models(self) -> Iterator[tuple[str, str]]:
@@ -203,13 +215,13 @@ class Recording:
         for param in self.context.command.params:
             value = self.context.params.get(str(param.name))
             if value and _is_file(param):
-                for number, text in enumerate(value if isinstance(value, list | tuple) else [value], start=1):
-                    place, sign, path = text.partition("=") if "=" in str(param.metavar) else ("", "", text)
-                    which = place.strip() if sign else str(number) if number > 1 else ""
+                for number, text in enumerate(value if _many(param) else [value], start=1):
+                    place, path = _parted(param, text)
+                    which = place or (str(number) if number > 1 else "")
                     yield f"{_spelt(param)} {which}".rstrip(), os.path.expanduser(path)
-        for text in self.context.params.get("given") or ():
-            if text.startswith("picture=") and not text.startswith('picture="'):
-                yield "given picture", os.path.expanduser(text.removeprefix("picture="))
+        for name, value in values_named("--given", self.context.params.get("given")).items():
+            if isinstance(value, str) and (name == "picture" or os.path.isfile(os.path.expanduser(value))):
+                yield f"given {name}", os.path.expanduser(value)
 
 
 _active: ContextVar[Recording | None] = ContextVar("recording", default=None)
@@ -267,7 +279,7 @@ def recorded(verb: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _filled(record: "Record", context: typer.Context) -> dict[str, Any]:
+def _filled(record: "Provenance", context: typer.Context) -> dict[str, Any]:
     """The values of parameters that a record says. Raises ValueError for a record of another verb or of odd options."""
     if record.command != context.command.name:
         verb = one_line(record.command)[:40]
@@ -319,6 +331,13 @@ def _spelt(param: Any) -> str:
 def _is_file(param: Any) -> bool:
     """Whether an option names a file to make videos from."""
     return param.name not in UNRECORDED and str(param.metavar or "").rpartition("=")[2] in FILES
+
+
+def _parted(param: Any, text: str) -> tuple[str, str]:
+    """The place, or name, and the path in the value of an option: PLACE=FILE, or FILE that may be NAME=FILE."""
+    named = "=" in str(param.metavar) or (_many(param) and not os.path.exists(os.path.expanduser(text)))
+    place, sign, path = text.partition("=")
+    return (place.strip(), path) if sign and named else ("", text)
 
 
 def _many(param: Any) -> bool:

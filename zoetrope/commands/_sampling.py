@@ -295,7 +295,7 @@ def tags_of(title: str | None, own: dict[str, Any], about: dict[str, Any]) -> di
     made = {stage: {name: part for name, part in one.items() if name != "file"} for stage, one in weights}
     running = recording()
     tags = {"seed": str(about["seed"]), "model": about["model"]}
-    tags["comment"] = js.dumps(record_of(own, {**about, "weights": made}))
+    tags["comment"] = js.dumps(record_of(own, {**about, "weights": made}), allow_nan=False)
     return tags if title is None or (running is not None and running.private) else {"title": title, **tags}
 
 

@@ -4,6 +4,7 @@ The record is written by whoever made the file, so it is read as data alone: of 
 and nothing that it names is opened here.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from zoetrope.video.naming import is_address, sequence_files, sequence_pattern
 FORMAT = 1
 TAG = "comment"
 """The tag that holds the record."""
-LONGEST = 2**20
+LONGEST = 2**22
 """Characters of a record."""
 TEXTS = ("prompt", "negative", "caption")
 """Fields and options that hold what a user wrote, which a record may leave out."""
@@ -36,7 +37,7 @@ _SCALARS = (str, int, float, bool)
 
 
 @dataclass(frozen=True)
-class Record:
+class Provenance:
     """What made a file.
 
     Attributes:
@@ -49,7 +50,7 @@ class Record:
     stage: str | None = None
 
     @classmethod
-    def of(cls, path: str, tags: Mapping[str, str]) -> "Record":
+    def of(cls, path: str, tags: Mapping[str, str]) -> "Provenance":
         """The record in the tags of a file. Raises ValueError, with the path, if there is none that can be read."""
         text = tags.get(TAG, "")
         try:
@@ -98,12 +99,12 @@ class Record:
         return found
 
 
-def read_record(path: str) -> Record:
+def read_record(path: str) -> Provenance:
     """What a file says that made it. Raises ValueError if it says nothing, or nothing that can be read."""
     tags = read_tags(path)
     if TAG not in tags:
         raise ValueError(f"{path}: expected a file that says how it was made, got one that does not")
-    return Record.of(path, tags)
+    return Provenance.of(path, tags)
 
 
 def of_weights(origin: Origin) -> dict[str, Any]:
@@ -139,7 +140,7 @@ def is_here(model: str) -> bool:
         return False
     head, sign, tail = model.rpartition("@")
     names = [model, head] if sign and tail.isdigit() else [model]
-    return model.replace("-", "_") in shipped() or any(Path(name).expanduser().exists() for name in names)
+    return model.replace("-", "_") in shipped() or any(os.path.isdir(os.path.expanduser(name)) for name in names)
 
 
 def is_remote(path: str) -> bool:
