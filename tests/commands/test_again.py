@@ -257,6 +257,12 @@ def option(**options: Any) -> Callable[[dict[str, Any]], Any]:
         (changed(left_out=["all"]), "left_out"),
         (changed(command="train"), "was made by `zoetrope train`"),
         (changed(device="cuda:77"), "was made on device 'cuda:77', which is not here"),
+        (changed(weights={}), "stage 'base' has weights in one of them alone"),
+        (changed(settings={"base": {}}), "stage 'base' had shape None"),
+        (changed(settings={}), "stage 'base' did not run, and would now"),
+        (changed(cascade=""), "the description of model 'tiny' is another one"),
+        (changed(text="other"), "the text encoder is another one"),
+        (changed(dtype="float16"), "networks computed in float16, and would in"),
         (option(steps={"a": 1}), "options.steps"),
         (option(steps=[1]), "options: got 'steps'"),
         (option(model="mini"), "options: got 'model'"),
@@ -285,6 +291,14 @@ def test_records_of_other_people(cli: Cli, made: Path, change: Any, message: str
     assert sorted(path.name for path in Path().iterdir()) == ["x.gif"]
     shown = cli("show", "x.gif")
     assert shown.code == 0 and "\x1b" not in shown.out
+
+
+@pytest.mark.parametrize("settings", [{"x": None}, {"x": []}, {"steps": None}])
+def test_settings_of_any_form_are_compared(made: Path, settings: dict[str, Any]) -> None:
+    told = Provenance.of("a.gif", read_tags(made))
+    base = told.value["settings"]["base"]
+    odd = Provenance("a.gif", {**told.value, "settings": {"base": base | settings}})
+    assert odd.changes(told.value) and not told.changes(told.value)
 
 
 def test_a_record_of_too_many_letters() -> None:

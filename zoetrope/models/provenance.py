@@ -4,6 +4,7 @@ The record is written by whoever made the file, so it is read as data alone: of 
 and nothing that it names is opened here.
 """
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -85,6 +86,7 @@ class Provenance:
 
         `now` are the same fields: settings, weights, text, cascade, dtype.
         """
+        now = json.loads(json.dumps(now))  # as it would be read: lists instead of tuples
         found = _weights_changed(self.value["weights"], now["weights"])
         if self.value.get("text") != now.get("text"):
             found.append("the text encoder is another one")
@@ -212,5 +214,8 @@ def _difference(own: Any, now: Any) -> str:
     """The first field in which two settings differ."""
     if own is None or now is None:
         return "ran, and would not now" if now is None else "did not run, and would now"
-    name = next(name for name in dict.fromkeys([*own, *now]) if own.get(name) != now.get(name))
+    names = dict.fromkeys([*own, *now])
+    name = next((name for name in names if own.get(name, "") != now.get(name, "")), None)
+    if name is None:
+        return "had other settings"
     return f"had {name} {shown(own.get(name))}, and would have {shown(now.get(name))}"
