@@ -19,7 +19,7 @@ from zoetrope.commands.upscale import upscale
 
 def application() -> typer.Typer:
     """The typer application of all verbs."""
-    app = typer.Typer(name="zoetrope", add_completion=False, rich_markup_mode=None, invoke_without_command=True)
+    app = typer.Typer(name="zoetrope", rich_markup_mode=None, invoke_without_command=True)
     app.callback()(_root)
     for verb in (recorded(generate), recorded(extend), recorded(upscale)):
         app.command()(verb)
