@@ -223,6 +223,8 @@ def test_what_is_said_by_the_file_is_not_said_again(made: Path, cli: Cli) -> Non
     for option in (["--seed", "3"], ["--count", "2"], ["--steps", "2"], ["--prompts", "p.txt"], ["--size", "8x8"]):
         refused(cli("generate", "--again", made, *option), f"{option[0]}: expected without --again")
     refused(cli("generate", "fog", "--again", made), "PROMPT: expected without --again")
+    assert cli("generate", "--again", made, "--set", "base.sampling.threshold=0.9", "-o", "c.mp4").code == 0
+    refused(cli("generate", "--again", made, "--set", "base.sampling.threshold=0.8"), "had threshold 0.9, and would")
     refused(cli("generate", "fog", "--accept-changes"), "--accept-changes: expected with --again")
 
 
@@ -273,6 +275,10 @@ def option(**options: Any) -> Callable[[dict[str, Any]], Any]:
         (option(steps="many"), "'--steps'"),
         (option(model=["owner/name"]), "names model 'owner/name', which is not here"),
         (option(model=["https://example.org/mini"]), "names model"),
+        (option(set=["text.model=owner/name"]), "--set 'text.model=owner/name'; give every --set yourself"),
+        (option(set=["base.sampling.steps=1", "base.inputs.picture.encoder.model=owner/name"]), "give every --set"),
+        (option(set=["stages=[]"]), "give every --set yourself"),
+        (option(set=["base.sampling.steps=2"]), "stage 'base' had "),
         (option(style="//server/share"), "names style '//server/share', which is not here"),
         (option(**{"from": "//server/share/a.mp4"}), "from '//server/share/a.mp4': expected a file on this machine"),
         (option(**{"from": "https://example.org/a.mp4"}), "expected a file on this machine"),

@@ -6,6 +6,7 @@ output, and what it lets the command open is printed first.
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cached_property
@@ -28,12 +29,14 @@ UNRECORDED = {
 """Parameters that are of an output or a machine, or that a record says in fields of their own."""
 OVER_AGAIN = {
     "again", "accept_changes", "no_prompt_in_file", "out", "save_stages", "resume", "json", "quiet", "trust", "device",
-    "dtype", "memory", "model", "style",
+    "dtype", "memory", "model", "style", "sets",
 }  # fmt: skip
 """Parameters that may be given beside --again; so may files, which have to be the same, and texts left out."""
 FILES = ("FILE", "VIDEO", "IN")
 """How metavars of options that name a file end."""
 MODELS = ("model", "style")
+HARMLESS = re.compile(r"(stages\.)?[^.=]+\.(sampling|shape|inputs\.low_res)(\.[^=]*)?=")
+"""The fields that a file may set: others may name encoders and so what is downloaded."""
 DTYPES = {"float32": "fp32", "bfloat16": "bf16"}
 
 
@@ -186,6 +189,10 @@ class Recording:
                     f"{record.path}: names {option} {name!r}, which is not here; --{option} says where it is, and "
                     "only a hub id that you give yourself is downloaded"
                 )
+        for item in () if _given(self.context, "sets", "COMMANDLINE") else self.context.params.get("sets") or ():
+            if not HARMLESS.match(item):
+                said = f"'{one_line(item)[:60]}'"
+                raise ValueError(f"{record.path}: was made with --set {said}; give every --set yourself if you agree")
         for option, path in self._files():
             if is_remote(path):
                 raise ValueError(f"{record.path}: {option} {path!r}: expected a file on this machine")
