@@ -16,6 +16,9 @@ from zoetrope.config.errors import nearest, unknown
 USAGE_ERROR: type[BaseException] = typer.BadParameter.__mro__[2]
 """Base of what typer raises for a wrong command line, which has moved between versions of typer and click."""
 
+COMPLETE = "_ZOETROPE_COMPLETE"
+"""The variable in which shells say that they complete a command line."""
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # the names of glibc's mallopt
 
 
@@ -60,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     command = typer.main.get_command(application())
+    if COMPLETE in os.environ:  # a shell asks for completions, or for its script
+        command.main(words, prog_name="zoetrope", complete_var=COMPLETE)
+        return 0
     try:
         with command.make_context("zoetrope", words) as context:
             command.invoke(context)

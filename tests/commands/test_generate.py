@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import zoetrope
 from zoetrope.commands._talk import Talk
+from zoetrope.files.store import checksum
 from zoetrope.video import Video, probe, read, read_tags
 
 from .conftest import Cli, start
@@ -110,7 +111,8 @@ def test_a_file_tells_how_it_was_made(cli: Cli, model: Path) -> None:
     )
     assert all(Path(origin["file"]).is_file() for origin in told["weights"].values())
     assert comment["weights"] == {
-        stage: {"from": str(model), "id": origin["id"]} for stage, origin in told["weights"].items()
+        stage: {"from": str(model), "id": origin["id"], "sha256": checksum(Path(origin["file"]))}
+        for stage, origin in told["weights"].items()
     }
     assert read_tags("stages/a-tsr1.mp4")["stage"] == "tsr1"
     again = [str(word) for word in ("--seed", comment["seed"], "--sample", comment["sample"])]
@@ -238,7 +240,7 @@ def test_which_run_ran_is_told_whatever_the_order(cli: Cli, model: Path, recipe:
         options = [word for name in order for word in ("--model", name)]
         done = cli("generate", "fog", *options, "--until", "base", "-o", "a.gif", "--json")
         told = json.loads(done.out)
-        made.append((told["model"], told["weights"]["base"]["from"], Path("a.gif").read_bytes()))
+        made.append((told["model"], told["weights"]["base"]["from"], read("a.gif").frames.tobytes()))
     assert made[0] == made[1] and made[0][:2] == ("mine + tiny", "mine")
     assert "checkpoints" in told["weights"]["base"]["file"]
     assert cli("generate", "fog", "--model", "mine", "-o", "b.gif").code == 0

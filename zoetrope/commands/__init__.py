@@ -3,6 +3,7 @@
 import typer
 
 from zoetrope import __version__
+from zoetrope.commands._provenance import recorded
 from zoetrope.commands.data import data
 from zoetrope.commands.distill import distill
 from zoetrope.commands.doctor import doctor
@@ -19,9 +20,11 @@ from zoetrope.commands.upscale import upscale
 
 def application() -> typer.Typer:
     """The typer application of all verbs."""
-    app = typer.Typer(name="zoetrope", add_completion=False, rich_markup_mode=None, invoke_without_command=True)
+    app = typer.Typer(name="zoetrope", rich_markup_mode=None, invoke_without_command=True)
     app.callback()(_root)
-    for verb in (generate, extend, edit, upscale, train, status, distill, evaluate, plan, show, doctor):
+    for verb in (recorded(generate), recorded(extend), recorded(upscale)):
+        app.command()(verb)
+    for verb in (edit, train, status, distill, evaluate, plan, show, doctor):
         app.command()(verb)
     app.add_typer(data, name="data")
     return app

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from zoetrope import __version__
 from zoetrope.commands._options import at_least, changes, device_named, dtype_named, size_named
+from zoetrope.commands._provenance import record_of, recording
 from zoetrope.commands._talk import Bars, Talk
 from zoetrope.wording import counted
 
@@ -262,19 +262,35 @@ def finished(bars: Bars, label: str, stream: "Iterator[Progress]") -> Iterator[F
 
 
 def about(cascade: "Cascade", stages: "Sequence[StageSpec]", seed: int) -> dict[str, Any]:
-    """How the videos were made, for `--json`: what ran, and the origin of each stage's weights."""
-    return {
+    """How the videos were made, for `--json`: what ran, and the origin of each stage's weights.
+
+    Raises ValueError if the video of a file is to be made again, and this is not how it was made.
+    """
+    from zoetrope.models.long import digest_of
+    from zoetrope.models.provenance import of_weights
+
+    told = {
         "seed": seed,
         "model": cascade.spec.name,
         "device": str(cascade.device),
         "dtype": str(cascade.dtype).removeprefix("torch."),
         "settings": {stage.name: {"shape": str(stage.shape), **stage.sampling.to_json()} for stage in stages},
         "weights": {
-            stage.name: {"from": _named(origin), "file": str(origin.file), "id": origin.fingerprint()}
+            stage.name: {
+                "from": _named(origin),
+                "file": str(origin.file),
+                "id": origin.fingerprint(),
+                **of_weights(origin),
+            }
             for stage in stages
             if (origin := cascade.origins.get(stage.name)) is not None
         },
+        "cascade": digest_of(cascade.spec, stages),
+        **({} if cascade.spec.text is None else {"text": cascade.spec.text.identity}),
     }
+    if (running := recording()) is not None:
+        running.expect(told)
+    return told
 
 
 def _named(origin: "Origin") -> str:
@@ -284,15 +300,13 @@ def _named(origin: "Origin") -> str:
 
 
 def tags_of(title: str | None, own: dict[str, Any], about: dict[str, Any]) -> dict[str, str]:
-    """The tags of a file: how it was made, but not the device or the paths of weights."""
-    made = {name: value for name, value in about.items() if name != "device"}
-    if "weights" in made:
-        made["weights"] = {
-            stage: {"from": origin["from"], "id": origin["id"]} for stage, origin in made["weights"].items()
-        }
+    """The tags of a file: what made it, but not the paths of weights, and a `title` if the file may tell it."""
+    weights = about.get("weights", {}).items()
+    made = {stage: {name: part for name, part in one.items() if name != "file"} for stage, one in weights}
+    running = recording()
     tags = {"seed": str(about["seed"]), "model": about["model"]}
-    tags["comment"] = js.dumps({"zoetrope": __version__, **own, **made})
-    return tags if title is None else {"title": title, **tags}
+    tags["comment"] = js.dumps(record_of(own, {**about, "weights": made}), allow_nan=False)
+    return tags if title is None or (running is not None and running.private) else {"title": title, **tags}
 
 
 def about_start(path: str, footage: "Footage", fit: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from zoetrope.commands._options import (
     at_least,
     bytes_named,
 )
+from zoetrope.commands._provenance import is_same
 from zoetrope.commands._sampling import (
     After,
     DType,
@@ -138,8 +139,8 @@ class Making(NamedTuple):
 
         try:
             own, other = (parse_json(t["comment"]) for t in (self.tags(self.jobs[number]), tags_in(path)))
-            return bool({**own, "zoetrope": None} == {**other, "zoetrope": None})
-        except (ValueError, OSError, KeyError, TypeError):
+            return is_same(own, other)
+        except (ValueError, OSError, KeyError, TypeError, AttributeError):
             return False
 
 
@@ -234,7 +235,6 @@ def _generate(
     from zoetrope.cascade.graph import expect_videos
     from zoetrope.cascade.start import stages_after
     from zoetrope.commands._outputs import Kept, Outputs, StageOutputs
-    from zoetrope.models.long import digest_of
 
     model = opened(work.model, asked, talk)
     _expect_prompts(model.spec, jobs)
@@ -250,7 +250,7 @@ def _generate(
     negative = jobs[0].negative
     expect_guided(stages, negative, asked.guidance if footage else None)
     cascade = ready(model, stages, asked)
-    told = {**about(cascade, stages, asked.seed), "cascade": digest_of(model.spec, stages)}
+    told = about(cascade, stages, asked.seed)
     if begin.source and footage:
         content = hashlib.blake2b(footage.video.frames.tobytes(), digest_size=8).hexdigest()
         told["from"] = {**about_start(begin.source, footage, begin.fit), "id": content}

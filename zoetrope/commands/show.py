@@ -1,4 +1,4 @@
-"""`zoetrope show`: describe a model, a recipe or a run."""
+"""`zoetrope show`: describe a model, a recipe, a run, or a video by what made it."""
 
 import json as js
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from zoetrope.commands._card import readable
+from zoetrope.commands._made import described, is_video
 from zoetrope.commands._options import Json, Quiet, Trust
 from zoetrope.commands._talk import Talk
 from zoetrope.wording import counted, one_line
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 What = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL|RECIPE|RUN",
-        help="A shipped name, a folder, a hub id, a recipe.json, or a recipe.py, which is run.",
+        metavar="MODEL|RECIPE|RUN|VIDEO",
+        help="A shipped name, a folder, a hub id, a recipe.json, a recipe.py, which is run, or a video that was made.",
     ),
 ]
 
 
 def show(what: What, trust: Trust = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Tell what a model, a recipe or a run is.
+    """Tell what a model, a recipe or a run is, and what made a video.
 
     Of a recipe, --json prints the complete recipe.json, to start from.
     """
@@ -36,7 +37,9 @@ def show(what: What, trust: Trust = None, json: Json = False, quiet: Quiet = Fal
     from zoetrope.models.finding import FoundRun, find, find_run, shipped
 
     talk = Talk(json, quiet)
-    if (run := find_run(what)) is not None:
+    if is_video(what):
+        value, lines = described(what)
+    elif (run := find_run(what)) is not None:
         value, lines = _run(run.folder)
     elif recipes.is_recipe(what):
         if Path(what).suffix == ".py":

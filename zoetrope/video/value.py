@@ -38,6 +38,12 @@ class Video:
         frames, height, width, _ = self.frames.shape
         return f"Video({frames} frames of {height}x{width} at {self.fps:g} fps)"
 
+    def _repr_html_(self) -> str:
+        """The video in a notebook, see `zoetrope.video.notebook`."""
+        from zoetrope.video.notebook import as_html
+
+        return as_html(self)
+
     @property
     def seconds(self) -> float:
         """How long the video lasts."""
