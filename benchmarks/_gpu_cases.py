@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -30,6 +30,16 @@ from zoetrope.shapes import VideoShape
 TEXT, TOKENS, FRAMES, SIDE = 32, 8, 4, 16
 SHAPE = VideoShape(frames=FRAMES, height=SIDE, width=SIDE, fps=4)
 SMALL = VideoShape(frames=FRAMES, height=SIDE // 2, width=SIDE // 2, fps=4)
+
+
+class Sampled(NamedTuple):
+    """A stage, the known frames, the layout (None: as planned) and how many videos are sampled."""
+
+    stage: StageSpec
+    known: Known | None = None
+    layout: Layout | None = None
+    count: int = 2
+
 
 unet = partial(VideoUNetConfig, text_width=TEXT, embedding=32, head=16)
 dit = partial(DiTConfig, text_width=TEXT, patch=(1, 4, 4), width=32, depth=2, head=16)
@@ -122,26 +132,26 @@ def stage(network: NetworkConfig | None = None, shape: VideoShape = SHAPE, **fie
     return StageSpec(name="stage", shape=shape, inputs=tuple(inputs), network=network, sampling=sampling)
 
 
-def stages() -> dict[str, tuple[StageSpec, Known | None, Layout | None, int]]:
-    """Name -> a stage, the known frames, the layout (None: as planned) and the number of videos to sample."""
+def stages() -> dict[str, Sampled]:
+    """Everything that is sampled, by name."""
     fully = unet(levels=FULLY, low_res=True)
     frames = torch.tensor([True] + [False] * (FRAMES - 1))
     known = Known(frames, torch.rand(2, 3, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(3)) * 2 - 1)
     picture = unet(levels=levels(), picture_width=SmallPictures().width)
-    found: dict[str, tuple[StageSpec, Known | None, Layout | None, int]] = {}
+    found: dict[str, Sampled] = {}
     for sampler in Sampler.every():
-        found[f"sampler {sampler.kind()}"] = stage(sampler=sampler()), None, None, 2
+        found[f"sampler {sampler.kind()}"] = Sampled(stage(sampler=sampler()))
     for guidance in Guidance.every():
         own = picture if guidance.kind() == "picture" else None
-        found[f"guidance {guidance.kind()}"] = stage(own, guidance=guidance()), None, None, 2
+        found[f"guidance {guidance.kind()}"] = Sampled(stage(own, guidance=guidance()))
     for schedule in Schedule.every():
-        found[f"schedule {schedule.kind()}"] = stage().with_(schedule=schedule()), None, None, 2
+        found[f"schedule {schedule.kind()}"] = Sampled(stage().with_(schedule=schedule()))
     for prediction in ("x", "eps", "v", "flow"):
-        found[f"prediction {prediction}"] = stage().with_(prediction=prediction), None, None, 2
+        found[f"prediction {prediction}"] = Sampled(stage().with_(prediction=prediction))
     for threshold in ("static", 0.9, None):
-        found[f"threshold {threshold}"] = stage(threshold=threshold, sampler="ancestral"), None, None, 2
+        found[f"threshold {threshold}"] = Sampled(stage(threshold=threshold, sampler="ancestral"))
     for method in Method.every():
-        found[f"known {method.kind()}"] = stage(known=method()), known, None, 2
+        found[f"known {method.kind()}"] = Sampled(stage(known=method()), known)
     for name, layout in (
         ("at once", None),
         ("a frame at a time", Layout([*whole()], part=1)),
@@ -149,9 +159,9 @@ def stages() -> dict[str, tuple[StageSpec, Known | None, Layout | None, int]]:
         ("tiles", Layout([*tiles_of(SHAPE, (FRAMES, SIDE // 2, SIDE), fully.reach())])),
         ("one by one", Layout([*whole()], one_at_a_time=True)),
     ):
-        found[f"layout {name}"] = stage(fully, threshold=0.9, sampler="ancestral"), None, layout, 2
-    found["windows"] = stage(windows=Windows(frames=2, overlap=1)), None, None, 2
-    found["shared noise"] = stage(shared_noise=True), None, None, 2
+        found[f"layout {name}"] = Sampled(stage(fully, threshold=0.9, sampler="ancestral"), layout=layout)
+    found["windows"] = Sampled(stage(windows=Windows(frames=2, overlap=1)))
+    found["shared noise"] = Sampled(stage(shared_noise=True))
     return found
 
 

@@ -1,7 +1,7 @@
 """Forward passes of networks as they are, replayed as CUDA graphs, and with compiled blocks: what launching costs.
 
-A small network on a large GPU waits for its launches; a graph replays all of them at once. A pass that synchronises with
-the host cannot be captured, so that a captured one is also a proof that it does not.
+A small network on a large GPU waits for its launches; a graph replays all of them at once. A pass that synchronises
+with the host cannot be captured, so that a captured one is also a proof that it does not.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A training on the GPU that is killed and resumed, against one that is not: every weight, average and loss, bit by bit.
+"""A training on the GPU that is killed and resumed, against one that is not: weights, averages and losses, bit by bit.
 
 What is compared is only worth something where two undisturbed trainings are equal; that is tried first. Where they are
 not, kernels add in no fixed order, and everything is repeated with PyTorch's deterministic algorithms.

@@ -10,15 +10,12 @@ from typing import Any
 
 import torch
 from _gpu_bench import Bench
-from _gpu_cases import FRAMES, NETWORKS, SIDE, given, stages, z_of
+from _gpu_cases import FRAMES, NETWORKS, SIDE, Sampled, given, stages, z_of
 from torch import Tensor
 
-from zoetrope.cascade.execution.layout import Layout
 from zoetrope.cascade.sample import Draw, stage_video
-from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.quantile import quantile
-from zoetrope.known import Known
 from zoetrope.layers.fused import fused
 from zoetrope.networks import ClipBatch, FrameChunk, Network, NetworkConfig
 
@@ -39,7 +36,7 @@ def run(bench: Bench) -> None:
                 bench.case(f"{name}, {told(dtype)}", lambda c=config, d=dtype: network_case(c, device, d))
         for name, case in stages().items():
             if not bench.rehearse or (name in FEW_STAGES and dtype == torch.float32):
-                bench.case(f"{name}, {told(dtype)}", lambda c=case, d=dtype: stage_case(*c, device=device, dtype=d))
+                bench.case(f"{name}, {told(dtype)}", lambda c=case, d=dtype: stage_case(c, device, d))
     bench.case("quantile", lambda: quantile_case(device, 2**14 if bench.rehearse else 2**27))
 
 
@@ -145,16 +142,9 @@ def images_error(config: NetworkConfig, twin: Network, right: Network, device: t
     return away([twin(*there)], [right(*clip)])
 
 
-def stage_case(
-    stage: StageSpec,
-    known: Known | None,
-    layout: Layout | None,
-    count: int,
-    *,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> dict[str, Any]:
+def stage_case(case: Sampled, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
     """A stage's videos, as they are sampled there."""
+    stage, known, layout, count = case
     torch.manual_seed(0)
     right = weighty(stage.network.build()).eval().requires_grad_(False)
     draw = torch.Generator().manual_seed(1)

@@ -10,10 +10,10 @@ recorded with its error, and the next goes on; one whose GPU fails is begun agai
 
 | part | what it does |
 |---|---|
-| same | every network, sampler, guidance, method for known frames, threshold and layout: the GPU's results and gradients against the CPU's in float32 |
+| same | every network and way of sampling: the GPU's results and gradients against the CPU's in float32 |
 | resume | a training of 24 steps, killed by itself and resumed, against one that is not: bit by bit |
-| networks | ours beside the peers that are installed: forward, backward, memory, part of the measured matmul peak |
-| paper | the cascade of the paper's size, 8 steps, bfloat16: seconds and memory by stage, part of the peak, largest kernels |
+| networks | ours beside the peers that are installed: time, memory, part of the measured matmul peak |
+| paper | the cascade of the paper's size, 8 steps, bfloat16: time, memory, part of the peak, largest kernels |
 | planned | what `zoetrope plan` says against what is measured, and the numbers of its device table |
 | graphs | forward passes as they are, as CUDA graphs, and with compiled blocks |
 | train | mini's base, from given weights, with toybox drawn by worker processes; weights and curve are brought back |
@@ -40,7 +40,7 @@ os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = (
 
 import torch
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import _gpu_graphs
 import _gpu_networks
@@ -194,9 +194,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--minilm", type=Path, help="the folder of all-MiniLM-L6-v2 [the package, or the hub]")
     parser.add_argument("--workers", type=int, default=16, help="that draw toybox for the training [16]")
     parser.add_argument("--counted", type=Path, help="a file of --count: without it no part of the peak in `paper`")
-    parser.add_argument(
-        "--count", type=Path, help="only count the operations of `paper` into this file: minutes, no GPU"
-    )
+    parser.add_argument("--count", type=Path, help="only count the operations of `paper` into a file: minutes, no GPU")
     parser.add_argument("--part", choices=NAMES, help=argparse.SUPPRESS)
     parser.add_argument("--left", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -221,7 +219,7 @@ def main() -> None:
     """Run the parts one after the other, or count."""
     options = arguments()
     if options.count is not None:
-        counted = importlib.import_module(_gpu_paper).counted(options.rehearse)
+        counted = _gpu_paper.counted(options.rehearse)
         options.count.write_text(json.dumps(counted, indent=1) + "\n")
         return
     options.out.mkdir(parents=True, exist_ok=True)
