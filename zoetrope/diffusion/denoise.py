@@ -98,10 +98,13 @@ def _numbers(levels: Sequence[NoiseLevel], starts: Tensor) -> dict[int, tuple[Te
 
     To look a step up would make a GPU's host wait, in every call, for all that it has asked for.
     """
-    if starts.ndim > 1 or not has_data(starts):
+    if starts.ndim > 1:
         return {}
-    logsnr = torch.stack([level.logsnr[0] for level in levels])
-    steps = ((starts <= logsnr[:, None]).sum(1) - 1).clamp(min=0).tolist()
+    if has_data(starts):
+        logsnr = torch.stack([level.logsnr[0] for level in levels])
+        steps = ((starts <= logsnr[:, None]).sum(1) - 1).clamp(min=0).tolist()
+    else:  # in a dry run
+        steps = [min(step, len(starts) - 1) for step in range(len(levels))]
     return {id(level.logsnr): (level.logsnr, step) for level, step in zip(levels, steps, strict=True)}
 
 

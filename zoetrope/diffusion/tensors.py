@@ -12,7 +12,7 @@ def has_data(tensor: Tensor) -> bool:
 
 def sent(value: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
     """A tensor on a device, and in a dtype. This process does not wait for a copy to a GPU, nor for its work before."""
-    return value.to(device, dtype, non_blocking=device.type == "cuda")
+    return value.to(device, dtype, non_blocking=device.type not in ("cpu", "mps"))
 
 
 def aligned(x: Tensor, like: Tensor) -> Tensor:
