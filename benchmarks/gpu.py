@@ -78,7 +78,7 @@ NAMES = [part.name for part in PARTS]
 def run_part(part: Part, options: argparse.Namespace, seconds: float) -> None:
     """Run a part in processes of its own until it ends by itself or its time is over."""
     end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) >= min(LEAST, seconds):
+    while (left := end - time.monotonic()) >= min(LEAST, seconds / 2):
         known = len(lines(options.out))
         status = waited(begin(part, options, left), left + GRACE)
         if status == 0:
@@ -112,7 +112,8 @@ def begin(part: Part, options: argparse.Namespace, left: float) -> int:
             work(part, options, left)
             status = 0
         except BaseException:
-            traceback.print_exc()
+            traceback.print_exc(file=log)
+            log.flush()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
