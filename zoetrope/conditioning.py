@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from zoetrope.diffusion.tensors import sent
 from zoetrope.shapes import Window
 
 V = TypeVar("V")
@@ -116,7 +117,7 @@ class Conditioning:
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Self:
         """The same on a device; masks keep their type."""
-        return self.each(lambda value: value.to(device, dtype if value.is_floating_point() else None))
+        return self.each(lambda value: sent(value, device, dtype if value.is_floating_point() else None))
 
     def blank(self, count: int) -> Self:
         """Zeros of the same shapes for `count` examples."""

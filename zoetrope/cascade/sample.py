@@ -19,6 +19,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping, per_step
 from zoetrope.diffusion.level import NoiseLevel
+from zoetrope.diffusion.tensors import sent
 from zoetrope.inputs import WindowNoise
 from zoetrope.inputs.text import TEXT
 from zoetrope.known import Known, Method, Task, keeping_known
@@ -106,12 +107,12 @@ def ready(stage: StageSpec, network: Network, given: Conditioning, video: Tensor
     if differentiates(stage):
         _expect_gradients(stage, network, layout)
     whole, levels = Window.whole(stage.shape), sampling_levels(stage, draw)
+    of = partial(_denoiser, stage, network, given, video, draw, levels, layout.one_at_a_time)
     holds = stage.sampling.known is not None and stage.sampling.known.holds
     if draw.known is not None and holds:
         clean = NoiseLevel.clean(len(draw.samples), device=draw.device)
         levels = [draw.known.level(clean, level) for level in levels]
     thresholded = partial(_thresholded, stage, video=video, draw=draw)
-    of = partial(_denoiser, stage, network, given, video, draw, layout.one_at_a_time)
     return Ready(
         denoise=thresholded(of(lambda calls: denoiser_of(calls, layout))),
         levels=levels,
@@ -183,18 +184,25 @@ def stage_video(stage: StageSpec, network: Network, given: Conditioning, video: 
 def sampling_levels(stage: StageSpec, draw: Draw) -> list[NoiseLevel]:
     """The noise levels (B,) that a stage steps through, from noise to data."""
     times = torch.linspace(1, 0, stage.sampling.steps + 1, dtype=torch.float64)
-    return [stage.schedule(t.expand(len(draw.samples)).to(draw.device)) for t in times]
+    return [stage.schedule(sent(t.expand(len(draw.samples)), draw.device)) for t in times]
 
 
-def calls_of(stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw) -> Calls:
-    """The network calls of `sample_stage`, for the whole batch."""
+def calls_of(
+    stage: StageSpec,
+    network: Network,
+    given: Conditioning,
+    video: Tensor | None,
+    draw: Draw,
+    levels: Sequence[NoiseLevel] | None = None,
+) -> Calls:
+    """The network calls of `sample_stage`, for the whole batch; `levels` (B,) are those that it will be called with."""
     return Calls(
         stage=stage,
         network=network,
         given=given if stage.input(TEXT) is not None else given.lacking(TEXT),
         video=video,
         noise=lambda purpose, window: _noise(stage, draw, purpose, window),
-        step=per_step(sampling_levels(stage, draw), range(stage.sampling.steps)),
+        step=per_step(levels or sampling_levels(stage, draw), range(stage.sampling.steps)),
         negative=draw.negative,
         device=draw.device.type,
         dtype=draw.dtype,
@@ -218,18 +226,20 @@ def _denoiser(
     given: Conditioning,
     video: Tensor | None,
     draw: Draw,
+    levels: Sequence[NoiseLevel],
     one_at_a_time: bool,
     make: Callable[[Calls], Denoise],
 ) -> Denoise:
     """The denoiser that `make` makes, of the whole batch or of each of its videos, which knows the known frames."""
 
     def of(given: Conditioning, video: Tensor | None, draw: Draw) -> Denoise:
-        denoise = make(calls_of(stage, network, given, video, draw))
+        own = levels if len(levels[0].logsnr) == len(draw.samples) else sampling_levels(stage, draw)
+        denoise = make(calls_of(stage, network, given, video, draw, own))
         if stage.sampling.known is None or draw.known is None:
             return denoise
-        noise, levels = partial(_noise_of_frames, stage, draw), sampling_levels(stage, draw)
+        noise = partial(_noise_of_frames, stage, draw)
         reduced = _reduction(stage, draw.known.low_res)
-        task = Task(stage=stage.name, known=draw.known, levels=levels, noise=noise, reduced=reduced)
+        task = Task(stage=stage.name, known=draw.known, levels=own, noise=noise, reduced=reduced)
         return stage.sampling.known.denoiser(denoise, task)
 
     if not one_at_a_time:
@@ -273,10 +283,11 @@ def _largest(tiles: Sequence[Tile]) -> str:
 
 def _noise(stage: StageSpec, draw: Draw, purpose: str, window: Window) -> Tensor:
     if draw.noise is not None:
-        return draw.noise(purpose, window).to(draw.device, torch.float32)
+        return sent(draw.noise(purpose, window), draw.device, torch.float32)
     what, channels = f"{stage.name} {purpose}", stage.network.channels
     own = window._replace(frames=range(1)) if stage.sampling.shared_noise else window
-    noise = window_noise(draw.seed, draw.samples, what, stage.shape, channels, own, draw.scheme).to(draw.device)
+    noise = window_noise(draw.seed, draw.samples, what, stage.shape, channels, own, draw.scheme)
+    noise = sent(noise, draw.device)
     return noise if own is window else noise.repeat(1, 1, len(window.frames), 1, 1)
 
 

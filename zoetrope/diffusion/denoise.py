@@ -8,7 +8,7 @@ from torch import Tensor
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import Prediction, x_from
 from zoetrope.diffusion.quantile import quantile
-from zoetrope.diffusion.tensors import expand_like
+from zoetrope.diffusion.tensors import expand_like, has_data
 
 Denoise = Callable[[Tensor, NoiseLevel], Tensor]
 StepFunction = Callable[[NoiseLevel], float | Tensor]
@@ -77,9 +77,12 @@ def per_step(levels: Sequence[NoiseLevel], values: Sequence[float]) -> StepFunct
     """
     starts = _starts(levels[: len(values)])
     table = torch.tensor(values, dtype=torch.float64, device=starts.device)
+    own = _numbers(levels, starts)
 
     def value(level: NoiseLevel) -> float | Tensor:
         if starts.ndim == 1 and not level.per_frame:
+            if (found := own.get(id(level.logsnr))) is not None:
+                return values[found[1]]
             return values[max(0, int((starts <= level.logsnr[0]).sum()) - 1)]
         frames = level.logsnr.shape[-1]
         if not level.per_frame or (starts.ndim == 2 and starts.shape[1] != frames):
@@ -88,6 +91,21 @@ def per_step(levels: Sequence[NoiseLevel], values: Sequence[float]) -> StepFunct
         return table[((starts.reshape(len(starts), 1, -1) <= level.logsnr).sum(0) - 1).clamp(min=0)]
 
     return value
+
+
+def _numbers(levels: Sequence[NoiseLevel], starts: Tensor) -> dict[int, tuple[Tensor, int]]:
+    """The identity of each level's logsnr (B,) -> that tensor, so that it remains, and the number of its step.
+
+    To look a step up would make a GPU's host wait, in every call, for all that it has asked for.
+    """
+    if starts.ndim > 1:
+        return {}
+    if has_data(starts):
+        logsnr = torch.stack([level.logsnr[0] for level in levels])
+        steps = ((starts <= logsnr[:, None]).sum(1) - 1).clamp(min=0).tolist()
+    else:  # in a dry run
+        steps = [min(step, len(starts) - 1) for step in range(len(levels))]
+    return {id(level.logsnr): (level.logsnr, step) for level, step in zip(levels, steps, strict=True)}
 
 
 def _starts(levels: Sequence[NoiseLevel]) -> Tensor:

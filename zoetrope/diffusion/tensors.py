@@ -10,6 +10,11 @@ def has_data(tensor: Tensor) -> bool:
     return type(tensor) in (Tensor, Parameter) and not tensor.is_meta
 
 
+def sent(value: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """A tensor on a device, and in a dtype. This process does not wait for a copy to a GPU, nor for its work before."""
+    return value.to(device, dtype, non_blocking=device.type not in ("cpu", "mps"))
+
+
 def aligned(x: Tensor, like: Tensor) -> Tensor:
     """Values per example (B,) or per frame (B, F) as a view that broadcasts over `like`, (B, ...) or (B, C, F, ...)."""
     if x.shape == like.shape[:1]:

@@ -68,7 +68,12 @@ class Known:
     @cached_property
     def values(self) -> Tensor:
         """The known frames alone, (B, C, n, H, W)."""
-        return self.video if self._alone else self.video[:, :, self.places]
+        return self.video if self._alone else self.video[:, :, self.index]
+
+    @cached_property
+    def index(self) -> Tensor:
+        """`places` (n,), where the video is: a list would be copied to a GPU again each time that it selects."""
+        return torch.tensor(self.places, dtype=torch.long, device=self.video.device)
 
     @property
     def complete(self) -> bool:
@@ -77,7 +82,7 @@ class Known:
 
     def differences(self, video: Tensor) -> Tensor:
         """The known frames less those of a video (B, C, F, H, W), (B, C, n, H, W), 0 where nothing is known."""
-        away = self.values.to(video) - video[:, :, self.places]
+        away = self.values.to(video) - video[:, :, self.index]
         return away if self.mask is None else away * self.mask
 
     @property
@@ -116,8 +121,8 @@ class Known:
         """
         own = (self.values if values is None else values).to(video)
         if self.mask is not None:
-            own = torch.where(self.mask, own, video[:, :, self.places])
-        video[:, :, self.places] = own
+            own = torch.where(self.mask, own, video[:, :, self.index])
+        video[:, :, self.index] = own
         return video
 
     def level(self, known: NoiseLevel, level: NoiseLevel) -> NoiseLevel:

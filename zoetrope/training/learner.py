@@ -9,6 +9,7 @@ from torch import Tensor
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.loss import mean_over_frames
+from zoetrope.diffusion.tensors import sent
 from zoetrope.networks import ClipBatch
 from zoetrope.processes.ranks import ALONE, Ranks
 from zoetrope.training.batch import Batch
@@ -133,11 +134,11 @@ def per_example(errors: Tensor, counted: Tensor | None) -> Tensor:
 
 def lesson_of(batch: Batch, spec: TrainSpec, device: torch.device) -> Lesson:
     """The examples of a batch on the device, as objectives take them."""
-    x, eps, u = (value.to(device) for value in (batch.x, batch.eps, batch.t if batch.known is None else batch.frame_t))
-    known = None if batch.known is None else batch.known.to(device)
+    x, eps, u = (sent(each, device) for each in (batch.x, batch.eps, batch.t if batch.known is None else batch.frame_t))
+    known = None if batch.known is None else sent(batch.known, device)
     given = batch.conditioning.to(device, torch.float32)
-    counted = None if batch.counted is None or bool(batch.counted.all()) else batch.counted.to(device)
-    present = None if batch.present is None else batch.present.to(device)
+    counted = None if batch.counted is None or bool(batch.counted.all()) else sent(batch.counted, device)
+    present = None if batch.present is None else sent(batch.present, device)
     x = x if present is None else torch.where(present, x, 0)
     return Lesson(x, eps, u, given, spec.times, spec.weight, counted, known, present)
 

@@ -12,6 +12,7 @@ from zoetrope.conditioning import Conditioning, stacked
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import x_from
+from zoetrope.diffusion.tensors import sent
 from zoetrope.guidance import Share, combined
 from zoetrope.inputs import WindowNoise
 from zoetrope.networks import Network
@@ -123,9 +124,16 @@ def _value_at(step: float | Tensor, values: Sequence[Share]) -> Share:
     """The value of a step; for the steps (B, F) of frames, that of each frame, (B, F)."""
     if not isinstance(step, Tensor):
         return values[int(step)]
-    each = [torch.as_tensor(value, dtype=torch.float64, device=step.device) for value in values]
+    each = [_number(value, step.device) for value in values]
     table = torch.stack([value.expand(step.shape) for value in each])
     return table.gather(0, step.long()[None])[0]
+
+
+def _number(value: Share, device: torch.device) -> Tensor:
+    """A share in float64 on a device, which a plain number is filled in there: it need not be copied."""
+    if isinstance(value, Tensor):
+        return sent(value, device, torch.float64)
+    return torch.full((), value, dtype=torch.float64, device=device)
 
 
 def in_one_call(calls: Calls, window: Window) -> Denoise:

@@ -82,7 +82,10 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
             break
     if part is None:
         return Layout(list(tiles), one_at_a_time=together < batch)
-    room = min(KEPT, (available() - needed + twice) // 2) if memory is None else memory - needed
+    if memory is None:  # on a GPU half of it is a tile's, and half of the rest may be for maps
+        room = _spare(device) // 2 if device.type == "cuda" else min(KEPT, (available() - needed + twice) // 2)
+    else:
+        room = memory - needed
     keep = stage.sampling.length > 1 and len(tiles) == windows == 1 and batch * video < room
     return Layout(list(tiles), part, keep=keep, one_at_a_time=together < batch)
 
@@ -152,5 +155,6 @@ def _cost(stage: StageSpec, batch: int, together: int, tokens: int, part: int | 
 def _spare(device: torch.device) -> int:
     """Bytes that a tile may take without a budget."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] // 2
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # PyTorch keeps what it freed
+        return (torch.cuda.mem_get_info(device)[0] + idle) // 2
     return min(LARGEST, available() // 4)
