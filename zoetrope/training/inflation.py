@@ -88,13 +88,16 @@ def other_size(theirs: NetworkConfig, stage: StageSpec, fields: Collection[str] 
 
     `fields` are those that are compared; None: all that may change the tensors of an image network.
     """
-    ours = stage.network
+    ours, where = stage.network, f"{stage.name}.network"
+    if ours.kind() != theirs.kind() and (ours.inner is not ours or theirs.inner is not theirs):
+        where = where if ours.inner is ours else f"{where}.network"
+        ours, theirs = ours.inner, theirs.inner
     if ours.kind() != theirs.kind():
         return f"network: expected {theirs.kind()!r}, as the weights are of, got {ours.kind()!r}"
     for path, own, other in _differences(ours.to_json(), theirs.to_json()):
         field = [part for part in path.split(".") if not part.isdecimal()][-1]
         if field not in _FREE if fields is None else field in fields:
-            return f"{stage.name}.network.{path}: expected {shown(other)}, as the weights have, got {shown(own)}"
+            return f"{where}.{path}: expected {shown(other)}, as the weights have, got {shown(own)}"
     return None
 
 
