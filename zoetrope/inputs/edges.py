@@ -28,7 +28,7 @@ class Edges(Input):
         dropout: share of training examples whose edges are unknown, to learn beside other controls.
     """
 
-    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.2
     dropout: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     @property

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from zoetrope.conditioning import Conditioning
