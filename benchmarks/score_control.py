@@ -5,7 +5,8 @@
 Each sample takes the edges of a true picture or clip of one flat object, and a prompt that tells the same shape, and of
 clips the same motion, in other colours, before another background. Silhouettes are what the recogniser takes for the
 object, in the control's picture and in what the model makes, and their overlap is intersection over union (IoU), of all
-frames of a clip together. A colour is right if the recogniser names that of the prompt.
+frames of a clip together. A colour is right if the recogniser names that of the prompt, and so is a background where
+the prompt tells it.
 
 Rows: "controlled"; "half strength"; "without control", the same prompts and noise, which say what overlaps by chance;
 "true", the control's own scene in the prompt's colours, the most that can be measured so. "another's control" is the
@@ -32,7 +33,7 @@ from zoetrope.data.toybox.captions import caption, image_caption
 from zoetrope.data.toybox.prompts import SEED
 from zoetrope.data.toybox.render import render
 from zoetrope.data.toybox.scene import SECONDS, Script, held_out_pairs, scene, script
-from zoetrope.data.toybox.vocabulary import FLAT_SHAPES
+from zoetrope.data.toybox.vocabulary import BACKGROUNDS, FLAT_SHAPES
 from zoetrope.inputs.edges import Edges, edges_of
 from zoetrope.metrics.intervals import Mean, Proportion
 from zoetrope.metrics.recogniser import foreground, recognise
@@ -55,12 +56,19 @@ class Recoloured(NamedTuple):
 
     Attributes:
         source, told: their scripts; seed: of both scenes; start: in seconds.
+        text: the prompt.
     """
 
     source: Script
     told: Script
     seed: int
     start: float
+    text: str
+
+    @property
+    def tells_background(self) -> bool:
+        """Whether the prompt does."""
+        return any(phrase in self.text for phrase in BACKGROUNDS[self.told.background].words.train)
 
     def drawn(self, shape: VideoShape, told: bool) -> Frames:
         """One of the two as toybox draws it, (F, H, W, 3)."""
@@ -82,7 +90,8 @@ def _samples(frames: int) -> Iterator[Recoloured]:
             continue
         rng = np.random.default_rng(np.random.SeedSequence([SEED, place]))
         start = float(rng.uniform(0, SECONDS)) if frames == 1 else 0.0
-        yield Recoloured(source, told, int(rng.integers(2**63)), start)
+        text = image_caption(told) if frames == 1 else caption(told)
+        yield Recoloured(source, told, int(rng.integers(2**63)), start, text)
 
 
 def _single(one: Script) -> bool:
@@ -105,11 +114,10 @@ def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 def made(cascade: Cascade, each: Sequence[Recoloured], scale: float) -> list[Frames]:
     """The model's videos of these samples, controlled by the edges of their sources."""
     found = []
-    shape = cascade.spec.stages[-1].shape
+    own = controlled_stage(cascade).shape
     for number, one in enumerate(each):
-        text = image_caption(one.told) if shape.frames == 1 else caption(one.told)
-        source = Video(one.drawn(controlled_stage(cascade).shape, told=False), controlled_stage(cascade).shape.fps)
-        video = cascade.generate(text, control_from=source, control_scale=scale, seed=number)
+        source = Video(one.drawn(own, told=False), own.fps)
+        video = cascade.generate(one.text, control_from=source, control_scale=scale, seed=number)
         found.append(video.frames)
     return found
 
@@ -126,13 +134,15 @@ def judged(
     each: Sequence[Recoloured], videos: Sequence[Frames], controls: Sequence[NDArray[np.bool_]]
 ) -> dict[str, Any]:
     """The overlap with these silhouettes, and the share of right colours and backgrounds."""
-    pairs = [(recognise(video, FPS), one.told) for video, one in zip(videos, each, strict=True)]
+    seen = [recognise(video, FPS) for video in videos]
     overlaps = [overlap(silhouette(video), mask) for video, mask in zip(videos, controls, strict=True)]
     right = {
-        "colour": [seen.colour == told.things[0].colour for seen, told in pairs],
-        "background": [seen.background == told.background for seen, told in pairs],
+        "colour": [s.colour == one.told.things[0].colour for s, one in zip(seen, each, strict=True)],
+        "background": [
+            s.background == one.told.background for s, one in zip(seen, each, strict=True) if one.tells_background
+        ],
     }
-    shares = {what: Proportion.of(hits).to_json() for what, hits in right.items()}
+    shares = {what: Proportion.of(hits).to_json() for what, hits in right.items() if hits}
     return {"samples": len(videos), "iou": Mean.of(overlaps).to_json(), **shares}
 
 
