@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from zoetrope.commands._control import ControlAsked, ControlFiles, ControlScales, ControlSources
 from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._jobs import Count, Job, Negative, Prompts, Samples, Text, jobs_of
 from zoetrope.commands._known import (
@@ -155,6 +156,9 @@ def generate(
     known: KnownFiles = None,
     mask: Mask = None,
     picture: PictureFile = None,
+    control: ControlFiles = None,
+    control_from: ControlSources = None,
+    control_scale: ControlScales = None,
     low_res: LowRes = None,
     known_method: MethodName = None,
     known_weight: MethodWeight = None,
@@ -197,19 +201,21 @@ def generate(
     begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume, (channel, colours, limits))
     told = KnownAsked(known, low_res, known_method, known_weight, fit, mask)
-    work = Work(model, until, bytes_named(memory) if memory else None, values_of(given, picture), told)
+    values, controls = values_of(given, picture), ControlAsked(control, control_from, control_scale, fit)
+    work = Work(model, until, bytes_named(memory) if memory else None, values, told, controls)
     make = partial(_make, work, (begin, jobs, target), (seconds, scheme))
     in_sizes(Talk(json, quiet), size, model, asked, target.out, make)
 
 
 class Work(NamedTuple):
-    """The models to run, the last stage, the memory limit, values for inputs, and what is known of the videos."""
+    """The models to run, the last stage, the memory limit, values for inputs, known frames, and controls."""
 
     model: list[str] | None
     until: str | None
     memory: int | None
     given: dict[str, Any]
     known: KnownAsked
+    control: ControlAsked
 
 
 def _make(
@@ -242,6 +248,7 @@ def _generate(
     stages = stages_after(model.spec, footage.stage.name if footage else None, work.until, work.given)
     expect_videos(stages)
     known = work.known.frames(stages, model.spec.teachers, model.spec.channels)
+    controls = work.control.clips(stages)
     kept = Kept(model.spec.channels, look_of(model.spec, *target.shown))
     stage_outputs = StageOutputs(target.save_stages, kept)
     prompts = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
@@ -261,7 +268,10 @@ def _generate(
         told["known"] = work.known.about(known)
     if kept.look is not None:
         told["look"] = kept.look.to_json()
-    making = Making(cascade, jobs, asked.seed, work.until, start, work.memory, work.given, known, told)
+    if controls:
+        told["control"] = work.control.about(controls)
+    given = {**work.given, **controls}
+    making = Making(cascade, jobs, asked.seed, work.until, start, work.memory, given, known, told)
     if target.resume:
         outputs = Outputs(target.out, prompts, stages[-1].shape.frames, making.finished, kept)
     stage_outputs.expect_apart(outputs.paths, [(stage.name, stage.shape.frames) for stage in stages])
@@ -291,6 +301,8 @@ def _generate_long(
     if seconds is None:
         raise ValueError("--scheme: expected a video longer than the model's clips; give --seconds S")
     at_least("--seconds", seconds, 0)
+    if work.control.given:
+        raise ValueError("--control: expected without --seconds, for it controls the frames of one clip")
     if begin.source is not None or begin.after is not None or begin.fit != "exact" or work.known.given:
         name = "--from" if begin.source is not None else "--known"
         raise ValueError(f"{name}: expected without --seconds; `zoetrope extend VIDEO --seconds S` continues a video")
@@ -321,9 +333,9 @@ def _footage(spec: "CascadeSpec", begin: Begin, work: Work) -> "Footage | None":
         return read_start(begin.source, spec, after=begin.after, until=work.until, fit=how)
     if begin.after is not None:
         raise ValueError("--after: expected a video that it is about; give --from VIDEO")
-    if how != "exact" and not work.known.given:
+    if how != "exact" and not work.known.given and not work.control.given:
         raise ValueError(
-            "--fit: expected a video or pictures that it is about; give --from VIDEO or --known PLACE=FILE"
+            "--fit: expected a video or pictures that it is about; give --from VIDEO, --known PLACE=FILE or --control"
         )
     return None
 

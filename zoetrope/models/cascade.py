@@ -36,7 +36,7 @@ from zoetrope.models.folder import expect_readable, write_model
 from zoetrope.models.known import GivenFrames, known_frames, known_of
 from zoetrope.models.long import Beginning, Long, pictures_of
 from zoetrope.models.opening import OpenModel, open_model
-from zoetrope.models.options import Options, checked, integer, listed, with_picture
+from zoetrope.models.options import Options, checked, integer, listed, with_control, with_picture
 from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress, colour_shifts
 from zoetrope.models.texts import encoded
@@ -199,15 +199,15 @@ class Cascade:
                 log.warning("the text encoder reads %d tokens; cut off: %r", limit, lost)
         grid = {name: getattr(asked, name) for name in ("size", "frames", "fps", "windows", "routine")}
         cascade = self.tuned(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, **grid)
-        known = cascade._known(asked)
+        known, asked = cascade._given(asked)
         jobs = [(text, number) for text in texts for number in range(asked.count or 1)]
         videos: list[Video] = []
         while len(videos) < len(jobs):
             videos += cascade._generated_batch(jobs[len(videos) :][: asked.batch], len(videos), asked, known)
         return videos[0] if count is None and (prompts is None or isinstance(prompts, str)) else videos
 
-    def _known(self, asked: Any) -> GivenFrames | None:
-        """What is known of the videos that are asked for."""
+    def _given(self, asked: Any) -> tuple[GivenFrames | None, Any]:
+        """What is known of the videos that are asked for, and the options with their controls among the values."""
         start = (
             None if asked.video is None else start_from(self.spec, asked.video, after=asked.after, until=asked.until)
         )
@@ -219,7 +219,8 @@ class Cascade:
             "fit": asked.fit,
             "channels": self.spec.channels,
         }
-        return known_frames(stages, asked.known, low_res=asked.low_res, mask=asked.mask, **ways)
+        known = known_frames(stages, asked.known, low_res=asked.low_res, mask=asked.mask, **ways)
+        return known, with_control(asked, stages)
 
     def _generated_batch(
         self, jobs: Sequence[tuple[str | None, int]], place: int, asked: Any, known: GivenFrames | None
