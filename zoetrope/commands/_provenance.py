@@ -69,7 +69,7 @@ NoPrompt = Annotated[
 ]
 
 
-class Recording:
+class RecordedCommand:
     """A command that runs: the options that it was given, and the file that it makes again, if any."""
 
     def __init__(self, context: typer.Context, accept: bool, private: bool) -> None:
@@ -231,16 +231,16 @@ class Recording:
                 yield f"given {name}", os.path.expanduser(value)
 
 
-_active: ContextVar[Recording | None] = ContextVar("recording", default=None)
+_active: ContextVar[RecordedCommand | None] = ContextVar("recording", default=None)
 
 
-def recording() -> Recording | None:
+def recording() -> RecordedCommand | None:
     """The command that runs; None for one that does not record what it makes."""
     return _active.get()
 
 
 def record_of(own: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
-    """The record of a file, see `Recording.told`."""
+    """The record of a file, see `RecordedCommand.told`."""
     running = recording()
     return {"zoetrope": __version__, **own, **about} if running is None else running.told(own, about)
 
@@ -265,7 +265,7 @@ def recorded(verb: Callable[..., None]) -> Callable[..., None]:
     def command(
         context: typer.Context, again: str | None, accept_changes: bool, no_prompt_in_file: bool, **options: Any
     ) -> None:
-        running = Recording(context, accept_changes, no_prompt_in_file)
+        running = RecordedCommand(context, accept_changes, no_prompt_in_file)
         running.prepare()
         token = _active.set(running)
         try:

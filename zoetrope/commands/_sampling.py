@@ -49,6 +49,11 @@ Guidance = Annotated[
     float | None,
     typer.Option(help="Weight of the text, 0 for none, in every stage that is guided. [the model's]"),
 ]
+Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="What guidance leads away from.")]
+Given = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", help="A value for another input of the model, a number or JSON. Repeatable."),
+]
 SamplerName = Annotated[str | None, typer.Option("--sampler", metavar="NAME", help="For every stage. [the model's]")]
 SaveStages = Annotated[str | None, typer.Option(metavar="DIR", help="Keep what every stage made in this folder.")]
 TeacherFlag = Annotated[

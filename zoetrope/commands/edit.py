@@ -18,6 +18,7 @@ from zoetrope.commands._sampling import (
     Guidance,
     Memory,
     Models,
+    Negative,
     Rate,
     SamplingOptions,
     Seed,
@@ -58,7 +59,6 @@ Tuned = Annotated[
 Examples = Annotated[
     int | None, typer.Option("--tuning-steps", metavar="N", help="Steps of tuning. [500]", show_default=False)
 ]
-Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="What guidance leads away from.")]
 
 
 MOST = 16  # frames, where an image model does not say how many

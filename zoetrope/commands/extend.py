@@ -11,9 +11,11 @@ from zoetrope.commands._long import LongJob, SchemeName, make, method_named, sch
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, at_least, bytes_named, values_named
 from zoetrope.commands._sampling import (
     DType,
+    Given,
     Guidance,
     Memory,
     Models,
+    Negative,
     SamplerName,
     SamplingOptions,
     Seed,
@@ -39,12 +41,7 @@ Out = Annotated[
     ),
 ]
 Prompt = Annotated[str | None, typer.Option(metavar="TEXT", help="What the video shows. [nothing is said]")]
-Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="What guidance leads away from.")]
 Sample = Annotated[int, typer.Option(metavar="N", help="Another of the videos that go on from VIDEO.")]
-Given = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help="A value for another input of the model, a number or JSON. Repeatable."),
-]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on after an interruption: what is there is not made again.")]
 
 

@@ -38,6 +38,7 @@ from zoetrope.commands._sampling import (
     DType,
     FitName,
     Frames,
+    Given,
     Guidance,
     Memory,
     Models,
@@ -86,10 +87,6 @@ Out = Annotated[
 From = Annotated[
     str | None,
     typer.Option("--from", metavar="VIDEO", help="A video to start from; it replaces the output of a stage."),
-]
-Given = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help="A value for another input of the model, a number or JSON. Repeatable."),
 ]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Go on after an interruption: what is there already is not made again.")
@@ -201,8 +198,8 @@ def generate(
     begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume, (channel, colours, limits))
     told = KnownAsked(known, low_res, known_method, known_weight, fit, mask)
-    values, controls = values_of(given, picture), ControlAsked(control, control_from, control_scale, fit)
-    work = Work(model, until, bytes_named(memory) if memory else None, values, told, controls)
+    controls = ControlAsked(control, control_from, control_scale, fit)
+    work = Work(model, until, bytes_named(memory) if memory else None, values_of(given, picture), told, controls)
     make = partial(_make, work, (begin, jobs, target), (seconds, scheme))
     in_sizes(Talk(json, quiet), size, model, asked, target.out, make)
 
