@@ -6,7 +6,7 @@ from torch import Tensor
 
 from zoetrope.codecs import Codec, CodecNetwork, Posterior, measure
 from zoetrope.codecs.autoencoder import Autoencoder, AutoencoderNetwork, tiled
-from zoetrope.codecs.pixels import Pixels
+from zoetrope.codecs.pixels import PixelCodec
 
 SMALL = Autoencoder(f=4, channels=3, width=4, blocks=1)
 
@@ -102,7 +102,7 @@ def test_the_scale_gives_latents_the_deviation_one_and_is_stored() -> None:
     assert torch.equal(fresh.encode(batches[0]), network.encode(batches[0]))
     for nothing in ([], [torch.zeros(1, 3, 1, 2, 2)]):
         with pytest.raises(ValueError, match="scale: expected latents that differ"):
-            measure(Pixels().build(), nothing)
+            measure(PixelCodec().build(), nothing)
 
 
 def test_the_divergence_is_that_of_normal_distributions() -> None:

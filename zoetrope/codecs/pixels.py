@@ -9,7 +9,7 @@ from zoetrope.codecs import Codec, CodecNetwork, Posterior
 from zoetrope.shapes import expect_shape
 
 
-class Pixels(Codec):
+class PixelCodec(Codec):
     """Latents are the pixels themselves.
 
     Attributes:
@@ -32,7 +32,7 @@ class Pixels(Codec):
 
 
 class Unchanged(CodecNetwork):
-    """The module of `Pixels`."""
+    """The module of `PixelCodec`."""
 
     def posterior(self, x: Tensor) -> Posterior:
         """A point: the pixels, with no variance."""
