@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,13 @@ def table(scores: Scores) -> str:
     """All tables, of sets, stages and what was seen."""
     there = {aspect for stages in scores.values() for told in stages.values() for aspect in told["aspects"]}
     aspects = tuple(aspect for aspect in ASPECTS if aspect in there)
-    parts = [_table(("prompts", "after", "number", *aspects), _shares(scores, aspects))]
+    parts = [lines(("prompts", "after", "number", *aspects), _shares(scores, aspects))]
     if rows := list(_aims(scores)):
-        parts.append(_table(("prompts", "after", "aim", "measured", "reached"), rows))
+        parts.append(lines(("prompts", "after", "aim", "measured", "reached"), rows))
     for name, stages in scores.items():
         if kind := _kind(next(iter(stages.values()))):
             heads = (TOLD[name], "prompts", *(f"after {stage}" for stage in stages))
-            parts.append(_table(heads, _each(stages, kind)))
+            parts.append(lines(heads, _each(stages, kind)))
     return "\n\n".join(parts)
 
 
@@ -63,7 +63,7 @@ def _kind(told: Mapping[str, Any]) -> str:
 def _shares(scores: Scores, aspects: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     for name, stages in scores.items():
         for stage, told in stages.items():
-            cells = [_share(told["aspects"].get(aspect), told["videos"]) for aspect in aspects]
+            cells = [share_told(told["aspects"].get(aspect), told["videos"]) for aspect in aspects]
             yield TOLD[name], stage, f"{told['prompts']} x {told['videos'] // told['prompts']}", *cells
 
 
@@ -73,7 +73,7 @@ def _aims(scores: Scores) -> Iterator[tuple[str, ...]]:
             for stage, told in stages.items():
                 if (share := told["aspects"].get(aspect)) is None:
                     continue
-                yield TOLD[name], stage, f"{aspect} {100 * aim:.0f} %", _share(share), reached(share, aim)
+                yield TOLD[name], stage, f"{aspect} {100 * aim:.0f} %", share_told(share), reached(share, aim)
 
 
 def reached(share: Mapping[str, Any], aim: float) -> str:
@@ -90,7 +90,7 @@ def _each(stages: Mapping[str, Mapping[str, Any]], kind: str) -> Iterator[tuple[
             yield f"{aspect} {name}", str(share["clusters"]), *(f"{c['right']} of {c['samples']}" for c in cells)
 
 
-def _share(share: Mapping[str, Any] | None, videos: int | None = None) -> str:
+def share_told(share: Mapping[str, Any] | None, videos: int | None = None) -> str:
     """ "88.3 % (82 to 93)", or "88.3 % of 60 (82 to 93)" where not all `videos` are judged."""
     if share is None:
         return "-"
@@ -99,9 +99,10 @@ def _share(share: Mapping[str, Any] | None, videos: int | None = None) -> str:
     return f"{100 * value:.1f} %{count} ({100 * share['low']:.0f} to {100 * share['high']:.0f})"
 
 
-def _table(heads: tuple[str, ...], rows: Any) -> str:
-    lines = [heads, ("---",) * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def lines(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table in Markdown."""
+    every = [heads, ("---",) * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in every)
 
 
 def weights_of(model: OpenModel, stage: StageSpec) -> str:

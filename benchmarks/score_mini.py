@@ -23,31 +23,22 @@ stopped, those of the first stage as they were passed on: where only later stage
 """
 
 import argparse
-import hashlib
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from _judging import summary, verdicts
-from _scores import table, weights_of, write_scores, write_whole
+from _making import key, videos_of
+from _scores import table, write_scores, write_whole
 
-from zoetrope.cascade.spec import StageSpec
-from zoetrope.cascade.start import Start
-from zoetrope.data.toybox.prompts import SETS, Prompt
-from zoetrope.models.cascade import Cascade, Progress
-from zoetrope.models.opening import OpenModel, open_model
+from zoetrope.data.toybox.prompts import SETS
+from zoetrope.models.cascade import Cascade
+from zoetrope.models.opening import open_model
 from zoetrope.models.precision import compute_dtype
-from zoetrope.shapes import VideoShape
-from zoetrope.video import Video, contact_sheet, save_image
-from zoetrope.video.resample import degrade
+from zoetrope.video import contact_sheet, save_image
 
 NUMBERS = {"combinations": 128, "wordings": 192, "familiar": 128, "hues": 32, "pairs": 32,
            "letters": 32, "solids": 32, "styles": 32}  # fmt: skip
-BATCH, TOGETHER = 8, 2**24  # videos that are made together: so many, or fewer whose last stage has so many pixels
-FRAMES, HEIGHT = 32, 192
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -64,85 +55,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = open_model([options.model])
     cascade = Cascade.of(model, device=device, dtype=compute_dtype(device))
     stages = model.spec.until(options.until)
-    judged = {stage.name: _key(model, cascade, stage.name) for stage in stages}
+    judged = {stage.name: key(model, cascade, stage.name) for stage in stages}
     options.out.mkdir(parents=True, exist_ok=True)
     scores: dict[str, dict[str, dict[str, object]]] = {}
     for name in options.sets:
         prompts = SETS[name](min(NUMBERS[name], options.limit or NUMBERS[name]))
-        videos = _videos(cascade, prompts, options, {stage: f"{name}-{key}" for stage, key in judged.items()})
+        names = {stage: f"{name}-{own}" for stage, own in judged.items()}
+        videos = videos_of(cascade, [prompt.text for prompt in prompts], options, names)
         scores[name] = {stage: summary(verdicts(name, prompts, made)) for stage, made in videos.items()}
         print(table({name: scores[name]}), flush=True)
         last = videos[stages[-1].name]
         save_image(options.out / f"{name}.png", contact_sheet([one[0] for one in last[:12]], 1))
     every = write_scores(options.out, model, cascade.dtype, scores)
     write_whole(options.out / "table.md", table(every) + "\n")
-
-
-def _key(model: OpenModel, cascade: Cascade, until: str | None) -> str:
-    """A name for all that decides what videos become, but the prompts and seeds: weights, settings, where it runs."""
-    stages = model.spec.until(until)
-    settings = [model.spec.text.to_json(), *(stage.to_json() for stage in stages)]
-    told = hashlib.sha256(json.dumps([settings, str(cascade.device), str(cascade.dtype)]).encode())
-    for stage in stages:
-        told.update(bytes.fromhex(weights_of(model, stage)))
-    return told.hexdigest()[:12]
-
-
-def _videos(
-    cascade: Cascade, prompts: list[Prompt], options: argparse.Namespace, names: dict[str, str]
-) -> dict[str, list[list[Video]]]:
-    """options.noises videos of each prompt, as the stages in `names` made them.
-
-    `names` begins, for each stage, the names of the files that its videos are kept in.
-    """
-    made: dict[str, list[list[Video]]] = {stage: [[] for _ in prompts] for stage in names}
-    first = next(iter(names))
-    batch = _batch(cascade.spec.until(options.until)[-1])
-    for noise in range(options.noises):
-        for start in range(0, len(prompts), batch):
-            part = range(start, min(start + batch, len(prompts)))
-            texts = [prompts[i].text for i in part]
-            asked = hashlib.sha256(json.dumps([texts, noise, *part]).encode()).hexdigest()[:12]
-            files = {stage: options.out / f"{name}-{asked}.npz" for stage, name in names.items()}
-            if not all(file.exists() for file in files.values()):
-                given = _passed_on(first, files[first]) if len(files) > 1 else None
-                for now in cascade.stream(texts, seed=noise, samples=part, until=options.until, start=given):
-                    if now.done:
-                        _keep(files[now.stage], now, whole=now.stage == first)
-            for stage, file in files.items():
-                stored = np.load(file)
-                for i, frames in zip(part, stored["frames"], strict=True):
-                    made[stage][i].append(Video(frames, float(stored["fps"])))
-    return made
-
-
-def _batch(last: StageSpec) -> int:
-    """How many videos are made together."""
-    pixels = last.shape.frames * last.shape.height * last.shape.width
-    return min(BATCH, max(1, TOGETHER // pixels))
-
-
-def _passed_on(stage: str, file: Path) -> Start | None:
-    """What the stage handed to the next one, if it was kept."""
-    if not file.exists():
-        return None
-    with np.load(file) as stored:
-        return Start(stage=stage, video=torch.from_numpy(stored["x"]))
-
-
-def _keep(file: Path, progress: Progress, whole: bool) -> None:
-    """Write what a stage made, reduced to what is judged, and `whole` as well; the file appears whole or not at all."""
-    shape = progress.shape
-    less = max(1, shape.frames // FRAMES)
-    height = min(shape.height, HEIGHT)
-    size = VideoShape(
-        frames=shape.frames // less, height=height, width=shape.width * height // shape.height, fps=shape.fps / less
-    )
-    videos = [Video.from_tensor(x, size.fps) for x in degrade(progress.x_hat.clamp(-1, 1).float().cpu(), size)]
-    partial = file.with_name(f".{file.stem}.partial.npz")
-    also = {"x": progress.x_hat.clamp(-1, 1).float().cpu().numpy()} if whole else {}
-    np.savez_compressed(partial, frames=np.stack([video.frames for video in videos]), fps=np.asarray(size.fps), **also)
-    os.replace(partial, file)
 
 
 if __name__ == "__main__":

@@ -250,6 +250,8 @@ STUDY = Study(
         "the best, and claims are about the distance from the clip's.",
         "Could it come from noise?": "All ways share prompts, clips and noises, and intervals are over prompts. Each "
         "prompt has a single noise: prompts were worth more than noises for the same time.",
+        "How many of so many claims are shown by chance?": "Of 24 about one. That reconstruction guidance "
+        "is nearer to the clip than replacement is shown in all six comparisons.",
         "Why not Fréchet distances, as in the paper?": "They need thousands of clips, which take days on a core.",
     },
     moves="more prompts: four times as many halve the intervals; more steps for reconstruction guidance; a world whose "

@@ -25,7 +25,7 @@ RANKS = [
     {"codecs", "conditioning", "known", "pretrained", "video"},
     {"guidance", "networks", "pictures", "routines", "text"},
     {"data", "embeddings", "inputs"},
-    {"cascade"},
+    {"cascade", "curation"},
     {"models"},
     {"metrics", "training"},
     {"planning", "recipes"},

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from zoetrope.models.finding import shipped
 from zoetrope.models.opening import open_model
 from zoetrope.models.weights import read_network
 
@@ -29,6 +30,7 @@ def test_arms_differ_in_the_weights_that_they_begin_with_alone() -> None:
     assert scratch.init is None and inherited.init == study().MODEL
 
 
+@pytest.mark.skipif("mini_image" not in shipped(), reason="no image model ships to begin with")
 def test_both_are_trained_and_judged_from_what_they_begin_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

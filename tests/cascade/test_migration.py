@@ -1,6 +1,7 @@
 """Descriptions of older versions mean what they meant, and so do the paths of fields that are elsewhere now.
 
-The folder `older` holds the `cascade.json` of format 2 that mini shipped with, and the shipped recipes of that time.
+The folder `older` holds the `cascade.json` that an earlier mini shipped with, in formats 2 and 4, and the recipes that
+shipped in the time of format 2.
 """
 
 import json
@@ -38,7 +39,8 @@ def test_a_model_of_each_format(written: int, tmp_path: Path) -> None:
     told = {**older("cascade-2"), "format": written}
     (tmp_path / FILE).write_text(json.dumps(told))
     found = read_spec(tmp_path)
-    assert found == read_spec(shipped()["mini"]) and found.noise == "mersenne"
+    (tmp_path / FILE).write_text(json.dumps(older("cascade-4")))
+    assert found == read_spec(tmp_path) and found.noise == "mersenne"
     assert [stage.source for stage in found.stages] == [None, *(stage.shape for stage in found.stages[:-1])]
     (tmp_path / FILE).write_text(json.dumps({**told, "noise": "philox"}))
     assert read_spec(tmp_path).noise == "philox"

@@ -215,7 +215,7 @@ def test_the_noise_of_a_cascade_is_part_of_its_json() -> None:
     spec = recipe().to_json()
     del spec["cascade"]["noise"]
     assert Recipe.from_json(spec).cascade.noise == Recipe.from_json(json.dumps(spec)).cascade.noise == "mersenne"
-    assert read_spec(shipped()["mini"]).noise == "mersenne"
+    assert read_spec(shipped()["mini"]).noise == "philox"
 
 
 def test_types_that_networks_cannot_compute_in() -> None:

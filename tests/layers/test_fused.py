@@ -12,10 +12,10 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.attention import TextAttention
 from zoetrope.layers.convolution import Merge, TemporalConv, Upsample
-from zoetrope.layers.elementwise import GELU, Modulated, SiLU, Sum, SumOfProduct
+from zoetrope.layers.elementwise import Modulated, SiLU, Sum, SumOfProduct
 from zoetrope.layers.fused import FAST, fused
+from zoetrope.layers.linear import Linear
 from zoetrope.layers.patches import Enter, Leave
-from zoetrope.layers.tokens import ScaledNorm
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 
 CPU = torch.device("cpu")
@@ -39,6 +39,7 @@ H = (1, 3, 4, 6, 64)
 MASK = torch.ones(1, 8, dtype=torch.bool)
 MASK[0, 5:] = False
 NORM = awake(nn.LayerNorm(64), 3)
+MAP = awake(Linear(64, 16), 5)
 MERGE = awake(Merge(16), 4)
 
 
@@ -49,14 +50,9 @@ def runs(side: int, patch: int, channels: int = 3) -> Tensor:
 # For each layer of the textbook: one of it, and calls with fresh arguments, as a fast form may write into them.
 CALLS: dict[type[nn.Module], tuple[Callable[[], Any], list[Callable[[Any], Tensor]]]] = {
     SiLU: (SiLU, [lambda f: f(randn(*H))]),
-    GELU: (GELU, [lambda f: f(randn(*H))]),
     Sum: (Sum, [lambda f: f(randn(*H), randn(*H, seed=1)), lambda f: f(randn(*H), randn(*H, seed=1).bfloat16())]),
     SumOfProduct: (SumOfProduct, [lambda f: f(randn(*H), randn(1, 3, 1, 1, 1, seed=1), randn(*H, seed=2))]),
     Modulated: (Modulated, [lambda f, n=n: f(NORM, randn(*H), randn(1, n, 128, seed=1)) for n in (1, 3)]),
-    ScaledNorm: (
-        ScaledNorm,
-        [lambda f, n=n, m=m: f(randn(n, 3, *H[2:]), randn(n, m, 128, seed=1)) for n, m in ((1, 1), (1, 3), (2, 1))],
-    ),
     TextAttention: (
         lambda: awake(TextAttention(64, 2, 16)),
         [

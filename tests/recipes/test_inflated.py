@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from zoetrope import Cascade
 from zoetrope.__main__ import main
+from zoetrope.cascade.long.film import Made
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.upscaling import upscaling
 from zoetrope.commands._stages import GridOptions
@@ -169,6 +170,10 @@ def test_a_small_one_learns_goes_on_and_makes_videos(
     assert main([*more, "--until", "base", "--quiet"]) == 0
 
 
+def stop(made: Made) -> None:
+    raise KeyboardInterrupt
+
+
 def test_sixteen_frames_are_interpolated(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe, runs = small("make_a_video", tmp_path, 16), tmp_path / "runs"
     words = ["train", str(recipe), "--init", str(image), "--out", str(runs), "--stages", "prior,base"]
@@ -178,11 +183,16 @@ def test_sixteen_frames_are_interpolated(image: Path, tmp_path: Path, capsys: py
     words = ["generate", "a red star", "--model", str(runs), "--fps", "15", "--seconds", str(76 / 15), "--quiet"]
     assert main([*words, "--scheme", "interpolation", "-o", str(out)]) == 0
     assert (probe(out).frames, probe(out).fps) == (76, 15)
-    # Equal with each run, as after a kill; a picture instead of what the prior imagines makes another video.
+    # Stopped after a block it goes on to the same video, for the prior imagines the same; a picture makes another.
     model = Cascade.from_pretrained(runs)
     longer: dict[str, Any] = {"seconds": 24 / model.spec.stage("base").shape.fps, "prompt": "a star"}
     Video(np.full((1, 8, 16, 3), 200, np.uint8), 1).save(tmp_path / "grey.png")
-    imagined = [np.stack(list(model.extend(None, **longer))) for _ in range(2)]
+    folder, opening = tmp_path / "unfinished", Video(np.full((3, 8, 16, 3), 90, np.uint8), 3)
+    with pytest.raises(KeyboardInterrupt):
+        list(model.extend(None, **longer, folder=folder, progress=stop))
+    again = Cascade.from_pretrained(runs).extend(None, **longer, folder=folder, resume=True)
+    imagined = [np.stack(list(model.extend(None, **longer))), np.stack(list(again))]
+    assert (next(model.extend(opening, **longer)) == opening.frames[0]).all()
     shown = np.stack(list(model.extend(None, **longer, given={"picture": tmp_path / "grey.png"})))
     assert len(shown) == 24 and (imagined[0] == imagined[1]).all() and (imagined[0] != shown).any()
     spec, small_video = load_recipe(recipe).cascade, VideoShape(frames=16, height=8, width=16, fps=3)

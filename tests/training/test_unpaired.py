@@ -18,7 +18,9 @@ from zoetrope.data.mixture import Mixture, Part
 from zoetrope.data.toybox import Toybox
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs import Examples
+from zoetrope.inputs.picture import Picture
 from zoetrope.inputs.text import Text
+from zoetrope.pictures import embed
 from zoetrope.shapes import VideoShape
 from zoetrope.training.batch import Batch, Batches
 from zoetrope.training.known import KnownFrames
@@ -77,6 +79,29 @@ def test_clips_are_told_no_text_and_pictures_their_own(cache: Path, tmp_path: Pa
             assert images is not None and torch.equal(known, images) and images.sum(1).tolist() == [2] * 4
         assert not text.values[~text.mask].any()
     assert packs == whole == 12
+
+
+def test_clips_are_told_one_of_their_frames_and_pictures_themselves(cache: Path, tmp_path: Path) -> None:
+    """As in sampling a clip has one embedding, beside packs of pictures and appended ones too."""
+    made, seen = of(cache, unpaired(clips(tmp_path / "films", "a secret", "another secret"))), Picture(dropout=0.0)
+    network = stage("base").network.with_(picture_width=seen.vector)
+    own = made.stage.with_(network=network, inputs=(*made.stage.inputs, seen))
+    made, chosen = replace(made, stage=own), set[int]()
+    for position in range(16, 64, 4):
+        batch = made.at(position)
+        assert isinstance(batch, Batch)
+        told, images = batch.conditioning.tokens[seen.name].values[:, :, 0], batch.conditioning.images
+        every = embed(seen.encoder, batch.x.transpose(1, 2).flatten(0, 1)).unflatten(0, batch.x.shape[:3:2])
+        assert images is not None
+        alone = images[:, None].expand(told.shape[:2]) if images.ndim == 1 else images
+        torch.testing.assert_close(told[alone], every[alone])
+        for row in (~alone.all(1)).nonzero().flatten().tolist():
+            clip = ~alone[row]
+            assert (told[row, clip] == told[row, 0]).all()
+            near = (every[row, clip] - told[row, 0]).norm(dim=-1)
+            assert near.min() < 1e-3
+            chosen |= {int(near.argmin())}
+    assert len(chosen) > 1
 
 
 def test_no_caption_of_a_clip_reaches_the_network(cache: Path, tmp_path: Path) -> None:

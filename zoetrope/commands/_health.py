@@ -62,10 +62,11 @@ def _models() -> Iterator[Finding]:
     """The weights of every shipped model, and the encoder that reads its prompts."""
     from zoetrope.models.finding import shipped
     from zoetrope.models.opening import open_model
+    from zoetrope.text import TextEncoder
 
     if not shipped():
         yield Finding("no model comes with this installation; install the package again")
-    encoders = {}
+    encoders: dict[TextEncoder, str] = {}
     for name in shipped():
         model = open_model(name)
         model.check(model.spec.stages)

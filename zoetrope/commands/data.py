@@ -28,6 +28,7 @@ from zoetrope.commands.train import source_json
 if TYPE_CHECKING:
     from zoetrope.data import Dataset
 
+MOST_TOLD = 20  # scenes that are left out, on the terminal; the page has all
 SMALL = ("minilm", "words")  # encoders that may be loaded to see how much they read of a caption
 
 data = typer.Typer(help="Look at training data, shard it, encode its captions.", rich_markup_mode=None)
@@ -208,6 +209,59 @@ def encode(
         talk.warn(f"{source}: {long}")
     message = f"{cache.folder}: {counted(len(captions), 'caption')} by {encoder.kind()}, {new} of them new"
     talk.result(value, "" if quiet else message)
+
+
+@data.command()
+def curate(
+    folder: Folder,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="A new folder, or one to resume.")],
+    spec: Annotated[str, typer.Option(metavar="JSON", help="Thresholds that differ from the defaults.")] = "{}",
+    captioner: Annotated[
+        list[str] | None, typer.Option(metavar="MODEL", help="Hub id or folder of a model that captions. Repeatable.")
+    ] = None,
+    captions: Annotated[
+        str, typer.Option(metavar="HOW", help="Captions that exist: keep them, add another, or replace them.")
+    ] = "keep",
+    clip: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="A CLIP, to measure alignment and aesthetics.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="How many processes.")] = 1,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Cut videos into scenes and keep the good ones.
+
+    OUT is a folder to train on. What was measured, and why a scene was left out, is in OUT/index.html and
+    OUT/table.jsonl.
+    """
+    at_least("--workers", workers, 1)
+    out = new_folder(out)
+
+    from zoetrope.curation import asked_for
+    from zoetrope.curation import curate as curated
+    from zoetrope.wording import counted, one_line
+
+    talk = Talk(json, quiet)
+    asked = asked_for(spec, captioner or [], captions, clip)
+    with talk.bars() as bars:
+        begun = set[str]()
+
+        def progress(what: str, done: int, of: int) -> None:
+            if what not in begun:
+                begun.add(what)
+                bars.begin(what, of)
+            bars.advance(done)
+
+        scenes = curated(Path(os.path.expanduser(folder)), out, asked, workers, progress)
+    left = [scene for scene in scenes if scene.reason is not None]
+    lines = [f"{out}: {counted(len(scenes) - len(left), 'scene')} kept, {len(left)} left out"]
+    lines += [
+        f"  {one_line(item.name)} at {item.start:.2f} s: {one_line(item.reason or '')}" for item in left[:MOST_TOLD]
+    ]
+    lines += [f"  and {len(left) - MOST_TOLD} more"] if len(left) > MOST_TOLD else []
+    lines.append(f"{out / 'index.html'} shows them")
+    value = {"folder": str(out), "kept": len(scenes) - len(left), "left_out": len(left)}
+    talk.result(value | {"page": str(out / "index.html")}, "" if quiet else "\n".join(lines))
 
 
 def _say_unused(talk: Talk, dataset: "Dataset") -> None:

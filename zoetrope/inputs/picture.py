@@ -47,15 +47,16 @@ class Picture(Input):
         return self.of
 
     def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
-        """The embedding of a random frame of each video; if any is a pack of images, of every frame of all of them."""
-        frames = examples.x.shape[2]
-        if examples.packed is None:
-            chosen = (examples.uniform() * frames).long()
-            pictures = torch.stack([x[:, frame] for x, frame in zip(examples.x, chosen.tolist(), strict=True)])
-            values = embed(self.encoder, pictures)[:, None]
-        else:
-            pictures = examples.x.transpose(1, 2).flatten(0, 1)
-            values = embed(self.encoder, pictures).unflatten(0, (-1, frames))[:, :, None]
+        """Of a clip the embedding of a random frame of it; of images, packed or appended to a clip, of each its own.
+
+        One per video; if any example of the whole batch is a pack of images, one per frame, equal in all of a clip.
+        """
+        places = _told_of(examples)
+        told = places[:, :1] if examples.packed is None else places
+        flat = torch.arange(len(told))[:, None] * places.shape[1] + told
+        some, back = flat.unique(return_inverse=True)
+        values = embed(self.encoder, examples.x.transpose(1, 2).flatten(0, 1)[some])[back]
+        values = values if examples.packed is None else values[:, :, None]
         given = Conditioning(tokens={NAME: Tokens.real(values)})
         return given.without(NAME, examples.uniform() < self.dropout)
 
@@ -80,6 +81,16 @@ class Picture(Input):
         """One embedding of zeros for each video, or for each frame of a pack."""
         each = (extent.videos, extent.grid[0]) if extent.packed else (extent.videos,)
         return Conditioning(tokens={NAME: Tokens.real(torch.zeros(*each, 1, self.vector))})
+
+
+def _told_of(examples: Examples) -> Tensor:
+    """Which frame of its video each frame is told the embedding of, (b, F) int64: in a clip one of the clip's."""
+    own = torch.arange(examples.x.shape[2]).expand(len(examples.x), -1).clone()
+    for row, (samples, draw) in enumerate(zip(examples.samples, examples.uniform().tolist(), strict=True)):
+        if examples.packed is None or not examples.packed[row]:
+            clip = own.shape[1] if len(samples) == 1 else sum(one is samples[0] for one in samples)
+            own[row, :clip] = int(draw * clip)
+    return own
 
 
 def _picture(value: Any) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from zoetrope.layers.dot_product import attention
-from zoetrope.layers.elementwise import GELU, Modulated
+from zoetrope.layers.elementwise import MappedGELU, Modulated
 from zoetrope.layers.linear import Linear
 from zoetrope.layers.positions import RelativePositions, bias_at, distance_buckets
 from zoetrope.layers.zero import zero
@@ -175,8 +175,8 @@ class FeedForward(nn.Module):
         self.modulation = zero(nn.Linear(embedding, 2 * width))
         self.into = Linear(width, expansion * width)
         self.out = zero(Linear(expansion * width, width))
-        self.modulated, self.gelu = Modulated(), GELU()
+        self.modulated, self.mapped_gelu = Modulated(), MappedGELU()
 
     def forward(self, h: Tensor, e: Tensor) -> Tensor:
         h = self.modulated(self.norm, h, self.modulation(e))
-        return self.out(self.gelu(self.into(h)))
+        return self.mapped_gelu(self.out, self.into(h))

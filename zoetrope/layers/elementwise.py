@@ -6,6 +6,9 @@ Where a docstring says "own", pass only a tensor that nothing else references: a
 import torch
 from torch import Tensor, nn
 
+from zoetrope.layers.lean import gelu_linear
+from zoetrope.layers.linear import Linear
+
 
 class SiLU(nn.Module):
     """own h -> h sigmoid(h)."""
@@ -14,11 +17,14 @@ class SiLU(nn.Module):
         return nn.functional.silu(h)
 
 
-class GELU(nn.Module):
-    """own h -> the exact GELU of h."""
+class MappedGELU(nn.Module):
+    """own h -> out of the exact GELU of h, where out is a map of features (B, F, H, W, D), such as `Linear`."""
 
-    def forward(self, h: Tensor) -> Tensor:
-        return nn.functional.gelu(h)
+    def forward(self, out: nn.Module, h: Tensor) -> Tensor:
+        if type(out) is Linear and out.bias is not None and h.requires_grad:
+            return gelu_linear(h, out.weight, out.bias)
+        mapped: Tensor = out(nn.functional.gelu(h) if h.requires_grad else torch.ops.aten.gelu_(h))
+        return mapped
 
 
 class Sum(nn.Module):

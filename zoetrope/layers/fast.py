@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from zoetrope.layers.attention import TextAttention
 from zoetrope.layers.convolution import PaddedPart, TemporalConv, Upsample, convolved, shuffle
-from zoetrope.layers.elementwise import GELU, Modulated, SiLU, Sum, SumOfProduct
+from zoetrope.layers.elementwise import Modulated, SiLU, Sum, SumOfProduct
 from zoetrope.layers.linear import is_convolved, linear
 from zoetrope.layers.patches import Enter, Leave, blocks
-from zoetrope.layers.tokens import EPSILON, ScaledNorm
 
 _RUNS = {2: torch.complex64, 4: torch.complex128}
 
@@ -25,14 +24,6 @@ class SiLUInPlace(SiLU):
 
     def forward(self, h: Tensor) -> Tensor:
         return nn.functional.silu(h, inplace=True)
-
-
-class GELUInPlace(GELU):
-    """In the memory of h."""
-
-    def forward(self, h: Tensor) -> Tensor:
-        own: Tensor = torch.ops.aten.gelu_(h)
-        return own
 
 
 class SumInPlace(Sum):
@@ -58,17 +49,6 @@ class ModulatedNorm(Modulated):
         scale, shift = scale_shift.to(norm.weight.dtype).flatten().chunk(2)
         weight, bias = norm.weight * (1 + scale), torch.addcmul(shift, norm.bias, 1 + scale)
         return nn.functional.layer_norm(h, norm.normalized_shape, weight, bias, norm.eps)
-
-
-class FoldedNorm(ScaledNorm):
-    """Makes scale and shift the norm's weights where all frames share them, and works in one tensor otherwise."""
-
-    def forward(self, h: Tensor, scale_shift: Tensor) -> Tensor:
-        scale, shift = scale_shift.to(h.dtype)[:, :, None, None].chunk(2, dim=-1)
-        if scale_shift.shape[:2] == (1, 1):
-            return nn.functional.layer_norm(h, h.shape[-1:], 1 + scale.flatten(), shift.flatten(), EPSILON)
-        h = nn.functional.layer_norm(h, h.shape[-1:], eps=EPSILON)
-        return h.mul_(1 + scale).add_(shift)
 
 
 class AbsorbedTextAttention(TextAttention):

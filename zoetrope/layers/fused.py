@@ -7,12 +7,10 @@ from torch import nn
 
 from zoetrope.layers.attention import TextAttention
 from zoetrope.layers.convolution import TemporalConv, Upsample
-from zoetrope.layers.elementwise import GELU, Modulated, SiLU, Sum, SumOfProduct
+from zoetrope.layers.elementwise import Modulated, SiLU, Sum, SumOfProduct
 from zoetrope.layers.fast import (
     AbsorbedTextAttention,
     EnterByRuns,
-    FoldedNorm,
-    GELUInPlace,
     LeaveByRuns,
     MappedUpsample,
     ModulatedNorm,
@@ -22,15 +20,12 @@ from zoetrope.layers.fast import (
     TemporalConvInPlace,
 )
 from zoetrope.layers.patches import Enter, Leave
-from zoetrope.layers.tokens import ScaledNorm
 
 FAST: dict[type[nn.Module], type[nn.Module]] = {
     SiLU: SiLUInPlace,
-    GELU: GELUInPlace,
     Sum: SumInPlace,
     SumOfProduct: SumOfProductInPlace,
     Modulated: ModulatedNorm,
-    ScaledNorm: FoldedNorm,
     TextAttention: AbsorbedTextAttention,
     TemporalConv: TemporalConvInPlace,
     Upsample: MappedUpsample,

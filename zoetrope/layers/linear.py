@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
 
 
 class Linear(nn.Linear):
@@ -20,9 +21,22 @@ def linear(h: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The function of `Linear`, with weights (D', D) and bias (D') as arguments."""
     if not is_convolved(h):
         return nn.functional.linear(h, weight, bias)
-    frames = h.flatten(0, 1).permute(0, 3, 1, 2)  # (BF, D, H, W), a channels_last view
-    out = nn.functional.conv2d(frames, weight[:, :, None, None], bias)
+    out = nn.functional.conv2d(_frames(h), weight[:, :, None, None], bias)
     return out.permute(0, 2, 3, 1).unflatten(0, h.shape[:2])
+
+
+def weight_gradient(h: Tensor, g: Tensor) -> Tensor:
+    """The gradient (D', D) of the weights of `linear` of h (B, F, H, W, D), from that of its output, g (..., D')."""
+    if not is_convolved(h):
+        return g.flatten(0, -2).mT @ h.flatten(0, -2)
+    shape = (g.shape[-1], h.shape[-1], 1, 1)
+    made: Tensor = conv2d_weight(_frames(h), shape, _frames(g))
+    return made[:, :, 0, 0]
+
+
+def _frames(h: Tensor) -> Tensor:
+    """(B, F, H, W, D) -> (BF, D, H, W), a view that is laid out channels last."""
+    return h.flatten(0, 1).permute(0, 3, 1, 2)
 
 
 def is_convolved(h: Tensor) -> bool:

@@ -20,8 +20,14 @@ def phases(places: Tensor, pairs: int, slowest: float) -> Tensor:
 def rotated(x: Tensor, by: Tensor) -> Tensor:
     """x (..., d), each neighbouring pair of channels turned by the phases (..., d / 2); in float32 for narrower x."""
     wide = x if x.dtype == torch.float64 else x.float()
-    turned = torch.view_as_complex(wide.unflatten(-1, (-1, 2))) * by
+    turned = torch.view_as_complex(wide.contiguous().unflatten(-1, (-1, 2))) * by
     return torch.view_as_real(turned).flatten(-2).to(x.dtype)
+
+
+def rotate(x: Tensor, by: Tensor) -> Tensor:
+    """`rotated` in the memory of x, which is in float32 or float64."""
+    torch.view_as_complex(x.unflatten(-1, (-1, 2))).mul_(by)
+    return x
 
 
 def shares_of_pairs(head: int, axes: int) -> tuple[int, ...]:

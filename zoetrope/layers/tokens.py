@@ -4,27 +4,27 @@ Features of a clip are h (B, F, H, W, D): one token for each patch. Linear maps 
 sequence, and attention sees those of one clip.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from zoetrope.layers.dot_product import attention
-from zoetrope.layers.elementwise import GELU
+from zoetrope.layers.dot_product import attention, attention_by_length, takes_lengths
+from zoetrope.layers.elementwise import MappedGELU
+from zoetrope.layers.lean import scaled_norm, turned_norm
 from zoetrope.layers.linear import Linear, is_convolved
-from zoetrope.layers.rotary import rotated
 
 Over = Literal["space", "time", "both"]
 EPSILON = 1e-6  # as in DiT
 
 
-def mapped(linear: nn.Linear, clips: Sequence[Tensor]) -> list[Tensor]:
-    """A linear map of features (..., D) of several clips, as one product where that is faster."""
+def mapped(linear: Callable[[Tensor], Tensor], clips: Sequence[Tensor]) -> list[Tensor]:
+    """A map of features (..., D) of several clips, token by token, as one product where that is faster."""
     if len(clips) == 1 or is_convolved(clips[0]):  # convolutions are as fast for each, and need no copies
         return [linear(clip) for clip in clips]
     rows = torch.cat([clip.flatten(0, -2) for clip in clips])
-    out = linear(rows[None, :, None, None] if isinstance(linear, Linear) else rows).flatten(0, -2)
+    out = linear(rows[None, :, None, None]).flatten(0, -2)
     parts = out.split([clip.shape[:-1].numel() for clip in clips])
     return [part.view(*clip.shape[:-1], -1) for part, clip in zip(parts, clips, strict=True)]
 
@@ -54,9 +54,8 @@ class ScaledNorm(nn.Module):
     """The norm of h over channels, times 1 + scale, plus shift; both concatenated in scale_shift (B, F or 1, 2 D)."""
 
     def forward(self, h: Tensor, scale_shift: Tensor) -> Tensor:
-        h = nn.functional.layer_norm(h, h.shape[-1:], eps=EPSILON)
         scale, shift = scale_shift.to(h.dtype)[:, :, None, None].chunk(2, dim=-1)
-        return torch.addcmul(shift, h, 1 + scale)
+        return scaled_norm(h, scale, shift, EPSILON)
 
 
 class Past:
@@ -107,27 +106,54 @@ class TokenAttention(nn.Module):
             seen: which frames (B, F, F) each frame may look at, True at least for itself; None: at all.
             past: earlier frames of a single clip, which is causal.
         """
-        made = []
-        maps = zip(mapped(self.query, clips), mapped(self.key_value, clips), phases, seen, strict=True)
-        for query, key_value, turns, frames in maps:
+        given = []
+        for query, key_value, turns in zip(
+            mapped(self.query, clips), mapped(self.key_value, clips), phases, strict=True
+        ):
             q = query.unflatten(-1, (self.heads, -1))
             k, v = key_value.unflatten(-1, (2, self.heads, -1)).unbind(-3)
-            q = rotated(self.norm_query(q), turns).to(v.dtype)
-            k = rotated(self.norm_key(k), turns).to(v.dtype)
+            q = turned_norm(q, self.norm_query.weight, turns, EPSILON).to(v.dtype)
+            k = turned_norm(k, self.norm_key.weight, turns, EPSILON).to(v.dtype)
             if past is not None and self.over != "space":
                 k, v = past.extended(k, v)
-            made.append(self._attended(q, k, v, frames).flatten(-2))
-        return mapped(self.out, made)
+            given.append((q, k, v))
+        if len(given) > 1 and takes_lengths(given[0][2]) and self.sees_all(seen):
+            mixed = self.together(given)
+        else:
+            mixed = [self._attended(*each, frames) for each, frames in zip(given, seen, strict=True)]
+        return mapped(self.out, [each.flatten(-2) for each in mixed])
+
+    def sees_all(self, seen: Sequence[Tensor | None]) -> bool:
+        """Whether every token sees all others of its frame, place or clip."""
+        return not self.causal and (self.over == "space" or all(frames is None for frames in seen))
+
+    def together(self, given: Sequence[tuple[Tensor, Tensor, Tensor]]) -> list[Tensor]:
+        """What queries, keys and values (B, F, H, W, heads, d) of clips that see all make, as one sequence."""
+        rows = [[self._rows(x) for x in each] for each in given]  # (N, L, heads, d) of each clip
+        lengths = [q.shape[1] for q, _, _ in rows for _ in range(len(q))]
+        q, k, v = (torch.cat([x.flatten(0, 1) for x in each]) for each in zip(*rows, strict=True))
+        parts = attention_by_length(q, k, v, lengths).split([x.shape[:2].numel() for x, _, _ in rows])
+        return [self._clip(part, each[0]) for part, each in zip(parts, given, strict=True)]
+
+    def _rows(self, x: Tensor) -> Tensor:
+        """(B, F, H, W, heads, d) in sequences of tokens that see each other: (N, L, heads, d)."""
+        if self.over == "time":
+            return x.flatten(2, 3).transpose(1, 2).flatten(0, 1)
+        return x.flatten(2, 3).flatten(0, 1) if self.over == "space" else x.flatten(1, 3)
+
+    def _clip(self, rows: Tensor, like: Tensor) -> Tensor:
+        """The inverse of `_rows`, also of (N L, heads, d), for a clip `like` this one."""
+        if self.over != "time":
+            return rows.reshape(like.shape)
+        b, f, height, width = like.shape[:4]
+        return rows.reshape(b, height, width, f, *like.shape[4:]).movedim(3, 1)
 
     def _attended(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
         """From queries (B, F, H, W, heads, d), and keys and values of as many or more frames, features like q."""
         if self.over == "time":
             return self._over_time(q, k, v, seen)
-        if self.over == "space":
-            inside = [x.flatten(2, 3).flatten(0, 1) for x in (q, k, v)]
-            return _attended(inside).view(q.shape)
-        if seen is None and not self.causal:
-            return _attended([x.flatten(1, 3) for x in (q, k, v)]).view(q.shape)
+        if self.sees_all([seen]):
+            return self._clip(_attended([self._rows(x) for x in (q, k, v)]), q)
         return torch.stack([self._of_frame(index, q, k, v, seen) for index in range(q.shape[1])], dim=1)
 
     def _of_frame(self, index: int, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
@@ -140,7 +166,7 @@ class TokenAttention(nn.Module):
         return _attended(rows, mask).view(q[:, index].shape)
 
     def _over_time(self, q: Tensor, k: Tensor, v: Tensor, seen: Tensor | None) -> Tensor:
-        b, f, height, width = q.shape[:4]
+        f, places = q.shape[1], q.shape[2] * q.shape[3]
         if k.shape[1] == 1:
             return v  # a softmax over a single key is 1
         mask = seen
@@ -148,10 +174,10 @@ class TokenAttention(nn.Module):
             earlier = torch.ones(f, k.shape[1], dtype=torch.bool, device=q.device).tril(k.shape[1] - f)
             mask = earlier[None] if seen is None else seen & earlier
         if mask is not None and len(mask) > 1:
-            mask = mask.repeat_interleave(height * width, dim=0)
-        rows = [x.flatten(2, 3).transpose(1, 2).flatten(0, 1) for x in (q, k, v)]  # (B HW, F, heads, d)
+            mask = mask.repeat_interleave(places, dim=0)
+        rows = [self._rows(x) for x in (q, k, v)]
         mixed = _attended(rows, None if mask is None else mask[:, None], causal=self.causal and mask is None)
-        return mixed.unflatten(0, (b, height, width)).movedim(3, 1)
+        return self._clip(mixed, q)
 
 
 def _attended(q_k_v: Sequence[Tensor], mask: Tensor | None = None, causal: bool = False) -> Tensor:
@@ -167,8 +193,8 @@ class TokenFeedForward(nn.Module):
         super().__init__()
         self.into = glorot(Linear(width, expansion * width))
         self.out = glorot(Linear(expansion * width, width))
-        self.gelu = GELU()
+        self.mapped_gelu = MappedGELU()
 
     def forward(self, clips: Sequence[Tensor]) -> list[Tensor]:
         """Branches like the clips (B, F, H, W, D)."""
-        return mapped(self.out, [self.gelu(h) for h in mapped(self.into, clips)])
+        return mapped(lambda h: self.mapped_gelu(self.out, self.into(h)), clips)

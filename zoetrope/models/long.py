@@ -201,8 +201,8 @@ def _imagined(cascade: "Cascade", priors: Sequence[StageSpec], wanted: Long) -> 
     if priors:
         known = askable(priors)
         given = {name: value for name, value in wanted.given.items() if name in known}
-        draw = {"seed": wanted.seed, "samples": [wanted.sample], "negative": wanted.negative, "memory": wanted.memory}
-        for now in cascade.run(priors, [wanted.prompt], given=given, **draw):
+        run = partial(cascade.run, priors, [wanted.prompt], seed=wanted.seed, samples=[wanted.sample])
+        for now in run(negative=wanted.negative, memory=wanted.memory, given=given):
             if now.done:
                 made[now.stage] = now.x_hat
     return made

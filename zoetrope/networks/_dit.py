@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from zoetrope.conditioning import Conditioning, Tokens
-from zoetrope.diffusion.anchor import anchor, departure
 from zoetrope.diffusion.tensors import has_data
 from zoetrope.layers.elementwise import SumOfProduct
 from zoetrope.layers.embedding import GuidanceEmbedding, LogSNREmbedding
@@ -20,8 +19,9 @@ from zoetrope.networks import ClipBatch, Network
 from zoetrope.networks._beside import Beside
 from zoetrope.networks._checkpointing import called
 from zoetrope.networks._dit_block import TokenBlock, Told, outputs_of
-from zoetrope.networks._dit_text import TextInput
-from zoetrope.networks._given import embedded, lone_frames, number, per_frame
+from zoetrope.networks._given import embedded, lone_frames, videos_given, with_numbers
+from zoetrope.networks._passing import anchored, passed
+from zoetrope.networks._text import TextInput
 from zoetrope.networks.dit import DiTConfig
 from zoetrope.shapes import expect_shape
 
@@ -54,7 +54,6 @@ class DiT(Network):
         self.layers = nn.ModuleList(TokenBlock(config) for _ in range(config.depth))
         self.last_modulation = zero(nn.Linear(told, 2 * width))
         self.leave = zero(Linear(width, rows * outside))
-        # As in the U-Net: at low noise v is mostly the noise in z, and a super-resolved video is mostly low_res.
         self.gain = zero(nn.Linear(told, 2 if config.low_res else 1))
         self.norm, self.sum_of_product = ScaledNorm(), SumOfProduct()
 
@@ -106,7 +105,8 @@ class DiT(Network):
         for video in videos:
             self.config.check(*video.z.shape[2:])
         clips = [_still(video, patch[0]) for video in videos]
-        given = [self._videos(clip) for clip in clips]
+        maps = {"low_res": self.config.channels} if self.config.low_res else {}
+        given = [videos_given(clip.z, clip.conditioning.maps, maps) for clip in clips]
         told = [self._told(clip, start) for clip in clips]
         vectors = [each.e for each in told]
         h = mapped(self.enter, [torch.cat([patches(x, patch) for x in each], dim=-1) for each in given])
@@ -121,16 +121,6 @@ class DiT(Network):
         made = [self._answer(*each) for each in ends]
         return [out if several else out.mean(2, keepdim=True) for out, several in zip(made, many, strict=True)]
 
-    def _videos(self, clip: ClipBatch) -> list[Tensor]:
-        """The videos to concatenate: z, and low_res in a network for super-resolution."""
-        if not self.config.low_res:
-            return [clip.z]
-        low_res = clip.conditioning.maps.get("low_res")
-        if low_res is None:
-            raise ValueError("maps: expected 'low_res', the previous stage's video, got none")
-        expect_shape("maps['low_res']", low_res, *clip.z.shape)
-        return [clip.z, low_res.to(clip.z.dtype)]
-
     def _told(self, clip: ClipBatch, start: int) -> Told:
         """The conditioning of the blocks. Raises ValueError for missing, misshapen or unsupported inputs."""
         z, logsnr, conditioning = clip
@@ -141,12 +131,7 @@ class DiT(Network):
             if every > 1 and pooled.shape[1] > 1:
                 tokens, mask = (x.unflatten(0, (len(z), -1))[:, ::every].flatten(0, 1) for x in (tokens, mask))
             e = e + pooled
-        if self.low_res_logsnr is not None:
-            level = number(conditioning, "low_res_logsnr", "the noise level of low_res")
-            e = e + embedded("numbers['low_res_logsnr']", level, z, self.low_res_logsnr)
-        if self.guidance is not None:
-            weight = number(conditioning, "guidance", "the weight of guidance")
-            e = e + embedded("numbers['guidance']", weight, z, self.guidance)
+        e = with_numbers(e, z, conditioning, self.low_res_logsnr, self.guidance)
         if self.beside is not None:
             e = e + self.beside(z, conditioning)
         if every > 1 and e.shape[1] > 1:
@@ -196,18 +181,13 @@ class DiT(Network):
         out, leaving = video_of(h, self.config.patch).to(clip.z.dtype), None
         if self.config.anchored:
             out, leaving = out[:, :-1], out[:, -1:]
-        gains = self.gain(e).to(out.dtype)
+        gains = self.gain(e)
         if gains.shape[1] > 1:
             gains = gains.repeat_interleave(self.config.patch[0], dim=1)
-        for gain, video in zip(gains.unbind(-1), given, strict=True):  # each (B, F or 1)
-            out = self.sum_of_product(out, gain[:, None, :, None, None], video)
+        out = passed(out, gains, given, self.sum_of_product)
         if leaving is None:
             return out
-        logsnr, of_low_res = clip.logsnr, clip.conditioning.numbers["low_res_logsnr"]
-        if logsnr.ndim != of_low_res.ndim:
-            logsnr, of_low_res = (per_frame(level, clip.z.shape[2]) for level in (logsnr, of_low_res))
-        known = anchor(given[0], given[1], logsnr, of_low_res)
-        return known + departure(self.sum_of_product(out, leaving, known))
+        return anchored(out, leaving, given, clip.logsnr, clip.conditioning, self.sum_of_product)
 
 
 def _still(clip: ClipBatch, frames: int) -> ClipBatch:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from zoetrope.conditioning import Conditioning
 from zoetrope.layers.picture_tower import PictureTower
 from zoetrope.networks import Network
-from zoetrope.networks._dit_text import TextInput
+from zoetrope.networks._text import TextInput
 from zoetrope.networks.towers import TowersConfig
 from zoetrope.shapes import expect_shape
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from zoetrope.conditioning import Conditioning
-from zoetrope.diffusion.anchor import anchor, departure
 from zoetrope.diffusion.tensors import has_data
 from zoetrope.layers.attention import SpatialAttention, TemporalAttention
 from zoetrope.layers.convolution import Downsample, KeepFrames, Merge, RepeatFrames, Upsample
@@ -20,10 +19,12 @@ from zoetrope.layers.zero import zero
 from zoetrope.networks import Former, FrameChunk, Network
 from zoetrope.networks._beside import Beside
 from zoetrope.networks._checkpointing import called
+from zoetrope.networks._given import embedded_beyond, lone_or_last, videos_given, with_numbers
+from zoetrope.networks._passing import anchored, passed
+from zoetrope.networks._text import text_tokens
 from zoetrope.networks._unet_block import Block, BlockContext, Level
 from zoetrope.networks._unet_stream import streamed
 from zoetrope.networks.video_unet import VideoUNetConfig
-from zoetrope.shapes import expect_shape
 
 SKIP_SCALE = 1 / math.sqrt(2)
 
@@ -63,9 +64,7 @@ class VideoUNet(Network):
         self.norm = nn.LayerNorm(levels[0].width)
         self.modulation = zero(nn.Linear(width, 2 * levels[0].width))
         self.leave = zero(Leave(levels[0].width, config.channels + config.anchored, config.patch))
-        # At low noise v is mostly the noise in z, and a super-resolved video is mostly low_res. Passing z and low_res
-        # through, with gains that depend on the noise levels, spares the blocks from carrying noise, and training
-        # starts faster. The mask of a region, the last of the maps, does not pass.
+        # The mask of a region, the last of the maps, does not pass.
         self.gain = zero(nn.Linear(width, 1 + len(config.maps) - config.region))
         self.modulated, self.silu, self.sum_of_product = Modulated(), SiLU(), SumOfProduct()
 
@@ -87,22 +86,20 @@ class VideoUNet(Network):
 
     def context(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> BlockContext:
         """The conditioning of the blocks. Raises ValueError for missing, misshapen or unsupported inputs."""
-        images, frames = _images(conditioning.images, z), z.shape[2]
+        images, frames = lone_or_last(conditioning.images, z), z.shape[2]
         if self.config.strides[-1] > 1:
             if images is not None and images.any():
                 raise ValueError("images: expected none, the frames of a pack cannot cross the strides of `every`")
             self.config.check(*z.shape[2:])
-        tokens, mask = (None, None) if self.config.text_width is None else self._text(z, conditioning)
+        tokens, mask = None, None
+        if self.config.text_width is not None:
+            text = conditioning.tokens.get("text")
+            tokens, mask = text_tokens(text, self.config.text_width, self.text_in, self.null_text, (len(z), frames))
         distances, even = self._distances(conditioning.times, images, frames)
-        e = _frame_embedding("logsnr", logsnr, z, self.logsnr)
+        e = embedded_beyond("logsnr", logsnr, z, self.logsnr)
         if tokens is not None:
             e = e + self.text_pool(tokens, mask).unflatten(0, (len(z), -1))
-        if self.low_res_logsnr is not None:
-            level = _number(conditioning, "low_res_logsnr", "the noise level of low_res")
-            e = e + _frame_embedding("numbers['low_res_logsnr']", level, z, self.low_res_logsnr)
-        if self.guidance is not None:
-            weight = _number(conditioning, "guidance", "the weight of guidance")
-            e = e + _frame_embedding("numbers['guidance']", weight, z, self.guidance)
+        e = with_numbers(e, z, conditioning, self.low_res_logsnr, self.guidance, embedded_beyond)
         if self.beside is not None:
             e = e + self.beside(z, conditioning)
         if self.frame_position is not None and frames > 1:
@@ -115,15 +112,7 @@ class VideoUNet(Network):
 
     def videos(self, part: FrameChunk) -> list[Tensor]:
         """The videos to concatenate: z, and maps, such as low_res in a network for super-resolution."""
-        videos = [part.z]
-        for name, channels in self.config.maps.items():
-            video = part.maps.get(name)
-            if video is None:
-                what = ", the previous stage's video" if name == "low_res" else ""
-                raise ValueError(f"maps: expected {name!r}{what}, got none")
-            expect_shape(f"maps[{name!r}]", video, len(part.z), channels, *part.z.shape[2:])
-            videos.append(video.to(part.z.dtype))
-        return videos
+        return videos_given(part.z, part.maps, self.config.maps)
 
     def descend(self, h: Tensor, context: BlockContext) -> tuple[Tensor, list[Tensor]]:
         """From the finest level to the coarsest: the coarsest features, and a skip from each level before it.
@@ -162,13 +151,8 @@ class VideoUNet(Network):
         h, like = self.modulated(self.norm, h, self.modulation(e)), videos[0].dtype
         out = self.leave(self.silu(h)).to(like)
         out, leaving = (out[:, :-1], out[:, -1:]) if self.config.anchored else (out, None)
-        gains = self.gain(e).to(like).unbind(-1)  # each (B, F or 1)
-        for gain, video in zip(gains, videos[: len(gains)], strict=True):
-            out = self.sum_of_product(out, gain[:, None, :, None, None], video)
-        if leaving is None:
-            return out
-        known = anchor(videos[0], videos[1], *_same_shape(logsnr, conditioning.numbers["low_res_logsnr"]))
-        return known + departure(self.sum_of_product(out, leaving, known))
+        out = passed(out, self.gain(e), videos, self.sum_of_product)
+        return out if leaving is None else anchored(out, leaving, videos, logsnr, conditioning, self.sum_of_product)
 
     def matrices(self) -> Iterator[Tensor]:
         """The weights of linear maps and convolutions, except for the first and the last."""
@@ -211,27 +195,6 @@ class VideoUNet(Network):
             h = called(block, h, context, checkpointing=self.config.checkpointing)
         return h
 
-    def _text(self, z: Tensor, conditioning: Conditioning) -> tuple[Tensor, Tensor]:
-        """Tokens (N, L', E) and mask: one text per video (N = B), or per frame (N = B F) where text is (B, F, L, D).
-
-        Without text the first token is a learned null token. L' is L rounded up to a multiple of 16, which attention
-        processes just as fast.
-        """
-        given = conditioning.tokens.get("text")
-        if given is None:
-            null = self.null_text.expand(len(z), 1, -1)
-            return null, torch.ones(null.shape[:2], dtype=torch.bool, device=z.device)
-        text, mask = given.values, given.mask
-        if text.shape[-1] != self.config.text_width:
-            raise ValueError(f"text: expected width {self.config.text_width}, got {text.shape[-1]}: another encoder?")
-        text, mask = text.flatten(0, -3), mask.flatten(0, -2)
-        if len(text) not in (len(z), len(z) * z.shape[2]):
-            raise ValueError(f"text: expected {len(z)} texts or one for each frame, got {len(text)}")
-        more = -mask.shape[1] % 16 if mask.shape[1] else 16
-        tokens, mask = self.text_in(nn.functional.pad(text, (0, 0, 0, more))), nn.functional.pad(mask, (0, more))
-        null = nn.functional.pad(~mask.any(-1, keepdim=True), (0, mask.shape[1] - 1))
-        return torch.where(null[..., None], self.null_text.to(tokens.dtype), tokens), mask | null
-
     def _distances(self, times: Tensor | None, images: Tensor | None, frames: int) -> tuple[Tensor | None, bool]:
         """Distances between frames, None where each is 1 from the next; and whether the frames are evenly spaced.
 
@@ -253,42 +216,3 @@ class VideoUNet(Network):
 
 def _blocks(level: Level, config: VideoUNetConfig) -> nn.ModuleList:
     return nn.ModuleList(Block(level, config.head, config.embedding, config.relative) for _ in range(level.blocks))
-
-
-def _frame_embedding(name: str, values: Tensor, z: Tensor, embedding: nn.Module) -> Tensor:
-    """The embedding (B, F or 1, E) of values (B,) or (B, F). Raises ValueError for any other shape."""
-    if values.ndim not in (1, 2) or len(values) != len(z):
-        raise ValueError(
-            f"{name}: expected one for each of {len(z)} videos, or of their frames, got {tuple(values.shape)}"
-        )
-    embedded: Tensor = embedding(values)
-    return embedded if values.ndim == 2 else embedded[:, None]
-
-
-def _same_shape(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Both as (B,), or both as (B, F) if one is."""
-    if a.ndim == b.ndim:
-        return a, b
-    return (a, b[:, None].expand_as(a)) if a.ndim == 2 else (a[:, None].expand_as(b), b)
-
-
-def _images(images: Tensor | None, z: Tensor) -> Tensor | None:
-    """Which frames are independent images, (B, F or 1): also a frame without any other that is not. None: none.
-
-    Raises ValueError for any other shape than (B,) or (B, F).
-    """
-    if images is None:
-        return None
-    if images.ndim not in (1, 2) or len(images) != len(z):
-        got = tuple(images.shape)
-        raise ValueError(f"images: expected one for each of {len(z)} videos, or of their frames, got {got}")
-    if images.ndim == 1:
-        return images[:, None]
-    return images | ((~images).sum(1, keepdim=True) == 1)
-
-
-def _number(conditioning: Conditioning, name: str, what: str) -> Tensor:
-    """A required number of the conditioning. Raises ValueError if it is missing."""
-    if name not in conditioning.numbers:
-        raise ValueError(f"numbers: expected {name!r}, {what} (B,), got none")
-    return conditioning.numbers[name]

@@ -7,8 +7,8 @@ from zoetrope.layers.embedding import GuidanceEmbedding, LogSNREmbedding
 from zoetrope.layers.zero import zero
 from zoetrope.networks import Network
 from zoetrope.networks._beside import Beside
-from zoetrope.networks._dit_text import TextInput
-from zoetrope.networks._given import embedded, number
+from zoetrope.networks._given import embedded, with_numbers
+from zoetrope.networks._text import TextInput
 from zoetrope.networks.vector import VectorConfig
 from zoetrope.shapes import expect_shape
 
@@ -62,9 +62,7 @@ class VectorNetwork(Network):
         e = embedded("logsnr", logsnr, z, self.logsnr)
         if self.text is not None:
             e = e + self.text(conditioning.tokens.get("text"), len(z), 1)[2]
-        if self.guidance is not None:
-            weight = number(conditioning, "guidance", "the weight of guidance")
-            e = e + embedded("numbers['guidance']", weight, z, self.guidance)
+        e = with_numbers(e, z, conditioning, None, self.guidance)
         if self.beside is not None:
             e = e + self.beside(z, conditioning)
         return nn.functional.silu(e[:, 0])

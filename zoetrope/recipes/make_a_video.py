@@ -16,7 +16,8 @@ the share of pictures and the rates of frames; steps and guidance.
 
 make_a_video@mini begins as mini_image and learns on toybox: 16 frames of 24x40, enlarged to 48x80. A prior imagines the
 embedding of a picture from the text, and `--picture` gives that of another one. The base is told captions with pictures
-alone; with pictures and clips the embedding of one of their own frames, and the rate.
+alone; with a picture its own embedding, with a clip that of one of its frames, for all of them; and the rate. So text
+and an embedding are learnt together from pictures, and motion with an embedding from clips.
 
     zoetrope train make_a_video@mini --init runs/mini_image --out runs/mav
     zoetrope generate "a red star" --model runs/mav

@@ -83,7 +83,7 @@ def rollout(
 
     frames = Frames(path=folder / "line.raw", shape=shape.with_(frames=total), channels=total)
     draw = Draw(seed=0, samples=[0], noise=noise)
-    return Rollout(stage=stage, given=Conditioning(), draw=draw, scheme=scheme, frames=frames)
+    return Rollout(stage=stage, given=lambda _: Conditioning(), draw=draw, scheme=scheme, frames=frames)
 
 
 def made_covariance(own: Rollout) -> Tensor:

@@ -13,6 +13,8 @@ from zoetrope.cascade.long.blocks import Rollout, numbered_noise
 from zoetrope.cascade.long.journal import Journal
 from zoetrope.cascade.noise import video_noise
 from zoetrope.cascade.sample import Draw, stage_video
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.conditioning import Conditioning
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
@@ -23,6 +25,7 @@ from zoetrope.schemes import LongVideo, SamplingScheme
 from zoetrope.schemes.adaptive import Adaptive
 from zoetrope.schemes.autoregressive import Autoregressive
 from zoetrope.schemes.hierarchy import Hierarchy
+from zoetrope.schemes.interpolation import Interpolation
 from zoetrope.schemes.long_range import LongRange
 from zoetrope.schemes.pyramid import Pyramid, places
 
@@ -51,6 +54,18 @@ def test_every_scheme_reaches_the_law_of_an_autoregression(tmp_path: Path, schem
         folder.mkdir()
         errors.append(error(made_covariance(rollout(folder, "ar1", scheme, T, steps=steps)), true("ar1")))
     assert errors[0] < 0.13 and errors[1] < 0.034 and 3.4 < errors[0] / errors[1] < 4.4, errors
+
+
+def test_networks_are_told_the_rate_of_a_blocks_frames(tmp_path: Path) -> None:
+    """Key frames are apart: a network that is told frames per second is told theirs, as in training."""
+    own, rates = rollout(tmp_path, "ar1", Interpolation(skip=5), 36, steps=2), list[float]()
+
+    def told(stage: StageSpec) -> Conditioning:
+        rates.append(stage.shape.fps)
+        return Conditioning()
+
+    made_covariance(replace(own, given=told))
+    assert rates == [FPS / 5] + [FPS] * 7
 
 
 @pytest.mark.parametrize("scheme", IN_ONE_GO, ids=repr)
@@ -140,7 +155,9 @@ def test_the_first_block_is_what_the_stage_makes_by_itself(tmp_path: Path) -> No
     own = ordinary(tmp_path / "a", Autoregressive(), Ancestral())
     run(own, most=1)
     times = torch.arange(8, dtype=torch.float64)[None] / 8
-    alone = stage_video(own.stage, own.stage.network.build(), replace(own.given, times=times), None, own.draw)
+    alone = stage_video(
+        own.stage, own.stage.network.build(), replace(own.given(own.stage), times=times), None, own.draw
+    )
     assert torch.equal(own.frames.read(range(8)), alone[0].float())
 
 
@@ -169,7 +186,7 @@ def test_networks_that_mix_neighbours_are_given_even_frames_alone(tmp_path: Path
     network = config.build()
 
     def answer() -> None:
-        network(torch.randn(1, 3, 4, 4, 4), torch.zeros(1), replace(own.given, times=times))
+        network(torch.randn(1, 3, 4, 4, 4), torch.zeros(1), replace(own.given(own.stage), times=times))
 
     if config.needs_even_frames:
         with pytest.raises(ValueError, match="times: expected frames at equal distances"):

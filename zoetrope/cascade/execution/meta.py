@@ -22,7 +22,8 @@ WHOLE = {aten.abs, aten.add, aten.clamp, aten.mul, aten.sub}  # integers in, int
 COMPARED = {aten.eq, aten.ge, aten.gt, aten.le, aten.lt}
 LIKE = {aten.empty_like.default, aten.ones_like.default, aten.zeros_like.default}
 IN_PLACE = {
-    *(aten.add_.Tensor, aten.addcmul_.default, aten.gelu_.default, aten.sigmoid_.default, aten.silu_.default),
+    *(aten.add_.Tensor, aten.addcmul_.default, aten.gelu_.default, aten.mul_.Tensor, aten.sigmoid_.default),
+    *(aten.silu_.default,),
     *(aten.copy_.default, aten.fill_.Scalar, aten.masked_fill_.Scalar),
     *(aten.normal_.default, aten.uniform_.default, aten.zero_.default),
 }

@@ -43,7 +43,7 @@ class Rollout:
 
     Attributes:
         stage: on the grid of one call; its frames are the most that the network sees.
-        given: the conditioning of the one video, without times.
+        given: the stage, at the rate of a block's frames -> the conditioning of the one video, without times.
         draw: of the one video; noise is drawn by the number of the frame in the long video.
         scheme: in which order frames are made.
         frames: where they go, on the grid of the long video.
@@ -51,7 +51,7 @@ class Rollout:
     """
 
     stage: StageSpec
-    given: Conditioning
+    given: Callable[[StageSpec], Conditioning]
     draw: Draw
     scheme: SamplingScheme
     frames: Frames
@@ -132,7 +132,7 @@ class Rollout:
         """Sample a block, store the frames that it finishes, and return the z of the others, by number."""
         stage, draw = on_frames(self.stage, len(block.frames)), self._draw(block)
         times = torch.tensor([block.frames], dtype=torch.float64) / self.frames.shape.fps
-        given = replace(self.given, times=times.to(draw.device))
+        given = replace(self.given(_at_rate(stage, block, self.frames.shape.fps)), times=times.to(draw.device))
         if block.places is None:
             for x_hat in sample_stage(stage, network, given, None, draw):
                 z = x_hat
@@ -164,6 +164,14 @@ class Rollout:
 def on_frames(stage: StageSpec, frames: int) -> StageSpec:
     """The stage on its grid, with so many frames. Raises ValueError if its network cannot process them."""
     return stage if frames == stage.shape.frames else stage.on(stage.shape.with_(frames=frames), stage.source)
+
+
+def _at_rate(stage: StageSpec, block: FrameBlock, fps: float) -> StageSpec:
+    """The stage at the rate of a block's frames, which are some of those of a video of `fps`; as in training."""
+    if len(block.frames) < 2:
+        return stage
+    gap = torch.tensor(block.frames).diff().median().item()
+    return stage.with_(shape=stage.shape.with_(fps=fps / gap))
 
 
 def numbered_noise(

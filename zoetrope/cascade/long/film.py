@@ -58,7 +58,7 @@ class Film:
         given: how many of them are known, from the first on.
         scheme: the order in which the first stage makes frames.
         draw: of the one video.
-        conditioning: the stage -> what it is told of the video, such as its text.
+        conditioning: the stage, at the rate of the frames that it makes -> what it is told, such as the text.
         folder: where the frames of all stages go, `STAGE.raw`.
     """
 
@@ -128,7 +128,7 @@ class Film:
         made = self.made()
         first = Rollout(
             stage=self.stages[0],
-            given=self.conditioning(self.stages[0]),
+            given=self.conditioning,
             draw=self.draw,
             scheme=self.scheme,
             frames=made[0],

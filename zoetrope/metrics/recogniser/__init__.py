@@ -3,16 +3,17 @@
 It knows only toybox's palette, outlines and laws of motion; what it cannot recognise is None, never a guess.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zoetrope.config import Config
+from zoetrope.config import Config, unknown
 from zoetrope.data.toybox.framing import Framing
-from zoetrope.data.toybox.vocabulary import COLOURS
+from zoetrope.data.toybox.vocabulary import COLOURS, FLAT_SHAPES
 from zoetrope.metrics.recogniser import course, foreground, silhouette
-from zoetrope.metrics.recogniser.foreground import Array, Backdrop, Blob, Mask
+from zoetrope.metrics.recogniser.course import ObjectPath
+from zoetrope.metrics.recogniser.foreground import Array, Backdrop, Blob, Mask, Paint
 from zoetrope.shapes import VideoShape
 
 # An object covers at least this many squared frame heights, and this share of all that differs from the backdrop.
@@ -91,6 +92,25 @@ def recognise_pair(frames: NDArray[Any], fps: float) -> tuple[Recognised, Recogn
     return _in_order(first, second)
 
 
+def follow(frames: NDArray[Any], fps: float, shape: str = "") -> tuple[ObjectPath, Array]:
+    """The path of a clip's one object, and how far a flat `shape` is turned in each frame that shows it.
+
+    The turn is in [0, 1), a share of the angle after which the shape is the same again; 0 for round shapes and none.
+    A clip without an object has an empty path. Raises ValueError as `recognise` does, and for an unknown shape.
+    """
+    if shape and shape not in FLAT_SHAPES:
+        raise ValueError("shape: " + unknown("flat shape", shape, FLAT_SHAPES))
+    video = _working(frames, fps)
+    behind = foreground.backdrop(video)
+    found = _locate(video, behind, foreground.largest_blob(foreground.foreground(video, behind)), fps)
+    turns = np.zeros(len(found.path.times))
+    if shape and len(turns) and silhouette.PERIODS[shape]:
+        share, _, margin, cut = found.looks()
+        error = silhouette.match(share, margin, cut)[shape]
+        turns = error.argmin(1) / error.shape[1]
+    return found.path, turns
+
+
 def _in_order(first: Recognised, second: Recognised) -> tuple[Recognised, Recognised, str | None]:
     across, along = second.x - first.x, second.y - first.y
     sideways = abs(across) >= abs(along)
@@ -114,9 +134,26 @@ def _unit(height: int, width: int) -> float:
     return Framing.whole(VideoShape(frames=1, height=height, width=width, fps=1)).unit
 
 
-def _describe(video: Array, behind: Backdrop, blob: Blob, fps: float) -> Recognised:
-    """Tell what one blob is and does."""
-    background = foreground.backdrop_name(behind)
+class _Located(NamedTuple):
+    """A blob through a clip (F, H, W): its coverage, in which frames (F,) an object is seen, and its path in these."""
+
+    colour: Paint
+    share: Array
+    near: Blob
+    track: silhouette.BlobTrack
+    there: Mask
+    path: ObjectPath
+
+    def looks(self) -> tuple[Array, Mask, Mask, silhouette.BlobTrack]:
+        """Coverage, core, margin and track of the frames that show it."""
+        there, seen = self.there, self.track
+        x, y, radius, filled = (one[there] for one in (seen.x, seen.y, seen.radius, seen.filled))
+        track = silhouette.BlobTrack(x, y, radius, filled, seen.cut[there])
+        return self.share[there], self.near.core[there], self.near.margin[there], track
+
+
+def _locate(video: Array, behind: Backdrop, blob: Blob, fps: float) -> _Located:
+    """Where one blob is, frame by frame."""
     colour = foreground.paint(video, behind, blob.core)
     share = foreground.coverage(video, behind, colour.rgb)
     clear = share if behind.spread < 0.03 else foreground.smooth(share)
@@ -125,16 +162,24 @@ def _describe(video: Array, behind: Backdrop, blob: Blob, fps: float) -> Recogni
     height, width = video.shape[1:3]
     area = np.pi * np.square(seen.radius / height)
     there = (area > _LEAST_AREA) & (blob.share > _LEAST_SHARE) & (seen.filled > _LEAST_FILLED)
-    if there.mean() < _SEEN_AT_ALL:
-        return Recognised(background=background, seen=float(there.mean()))
-    place = course.ObjectPath(
+    path = ObjectPath(
         (seen.x[there] - width / 2) / height,
         (seen.y[there] - height / 2) / height,
         seen.radius[there] / height,
         np.flatnonzero(there) / fps,
     )
-    cut = silhouette.BlobTrack(*(value[there] for value in seen))
-    shape, sure, spin = _shape(share[there], near.core[there], near.margin[there], cut, place.times)
+    return _Located(colour, share, near, seen, there, path)
+
+
+def _describe(video: Array, behind: Backdrop, blob: Blob, fps: float) -> Recognised:
+    """Tell what one blob is and does."""
+    background = foreground.backdrop_name(behind)
+    found = _locate(video, behind, blob, fps)
+    colour, there, place = found.colour, found.there, found.path
+    if there.mean() < _SEEN_AT_ALL:
+        return Recognised(background=background, seen=float(there.mean()))
+    height, width = video.shape[1:3]
+    shape, sure, spin = _shape(*found.looks(), place.times)
     moved = place.times_as_long(height / _unit(height, width))
     moves, steady = course.motion(moved, spin) if there.mean() >= _SEEN_THROUGHOUT else (None, 0.0)
     agreed = colour.name if colour.share >= _AGREE else None

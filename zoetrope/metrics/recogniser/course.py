@@ -95,6 +95,18 @@ def _scale(course: ObjectPath) -> Found:
     )
 
 
+def unexplained(course: ObjectPath) -> float:
+    """How far from its course an object is (root mean square, heights), if it rests, travels, orbits or bounces.
+
+    The least that any of these laws leaves of its positions: of a true clip, only what measuring them is off by.
+    Raises ValueError for fewer than six frames, which some law always explains.
+    """
+    if len(course.times) < 6:
+        raise ValueError(f"course: expected at least 6 frames that show the object, got {len(course.times)}")
+    rest = math.sqrt(float(course.x.var() + course.y.var()))
+    return min(rest, *(law(course).error for law in (_travel, _orbit, _bounce)))
+
+
 def motion(course: ObjectPath, spin: float | None) -> tuple[str | None, float]:
     """The motion and a confidence in [0, 1]. `spin`: how surely it turns, in [0, 1]; None if that cannot be told.
 

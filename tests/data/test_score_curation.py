@@ -1,0 +1,55 @@
+"""What the benchmark of curation counts: cuts one by one, static clips and text by file."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cv2", reason="the packages of the extra `curate` are not here")
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+    return importlib.import_module("score_curation")
+
+
+def row(file: str, cuts: list[int], told_cuts: list[int], **more: bool) -> dict[str, Any]:
+    flags = {"static": False, "told_static": False, "text": False, "told_text": False}
+    return {"file": file, "cuts": cuts, "told_cuts": told_cuts, **flags, **more}
+
+
+def test_precision_and_recall(benchmark: ModuleType) -> None:
+    rows = [
+        row("a", [10, 20], [11]),
+        row("b", [], [7], static=True, told_static=True),
+        row("c", [5], [5, 8], told_static=True, text=True),
+        row("d", [], [], text=True, told_text=True),
+    ]
+    found = benchmark.scores(rows)
+    assert {fault: (both["precision"].value, both["recall"].value) for fault, both in found.items()} == {
+        "cuts": (0.5, pytest.approx(2 / 3)),
+        "static": (0.5, 1.0),
+        "text": (1.0, 0.5),
+    }
+    assert "| text | 2 | 1 | 1.000 (" in benchmark.table(found)
+
+
+def test_faults_are_what_they_are_called(benchmark: ModuleType) -> None:
+    clips = benchmark.clips_of(None, 3)
+    made = list(benchmark.planted(clips, 8, 3))
+    again = list(benchmark.planted(clips, 8, 3))
+    assert [clip.fault for clip in made] == [*benchmark.FAULTS] * 2
+    for clip, same in zip(made, again, strict=True):
+        np.testing.assert_array_equal(clip.frames, same.frames)
+        assert bool(clip.cuts) == (clip.fault == "cut") and all(0 < cut < len(clip.frames) for cut in clip.cuts)
+        assert clip.static or clip.fault != "static"
+        for cut in clip.cuts:
+            assert (clip.frames[cut] != clip.frames[cut - 1]).any()
+    bare = benchmark.Planted(np.zeros((8, 96, 160, 3), np.uint8), 8, "none")
+    assert bare.static
+    written = benchmark.written(bare.frames, np.random.default_rng(0))
+    assert (written[0] == written[-1]).all() and 0 < (written[0] > 0).any(-1).mean() < 0.5
