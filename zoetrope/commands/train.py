@@ -24,6 +24,8 @@ from zoetrope.config import packages_of
 from zoetrope.config.foreign import trusting
 
 if TYPE_CHECKING:
+    import torch
+
     from zoetrope.training.spec import Recipe
 
 BEGUN = ("recipe.json", "run.json", "lock.json", "data.json", "base.safetensors", "codec")
@@ -173,6 +175,8 @@ def train(
                 last = follow(talk, run, "train", out)
             results.append(run_summary(part.folder, part.stage, run.state.examples, last))
             del run  # its network makes room for the next
+        if ranks.leads and is_finished(part.folder, part.recipe, part.stage):
+            _end(talk, part, place)
     ranks.leave()
     if ranks.leads:
         value = {"runs": str(out), "stages": results} if together else results[0]
@@ -204,6 +208,14 @@ def trackers_json(known: Sequence[dict[str, Any]], tensorboard: bool, wandb: str
         new.append({"type": "wandb", "project": wandb})
     types = {one["type"] for one in new}
     return [*(one for one in known if one["type"] not in types), *new]
+
+
+def _end(talk: Talk, part: StageTraining, place: "torch.device") -> None:
+    """Do what is left once a training has seen all of its examples: a codec is written."""
+    from zoetrope.training.codecs import write_codec
+
+    if (codec := write_codec(part.recipe, part.stage, part.folder, place)) is not None:
+        talk.say(str(codec))
 
 
 def _one_training(talk: Talk, asked: TrainingOptions) -> StageTraining:
