@@ -184,13 +184,16 @@ def train(
 
 
 def source_json(data: str) -> dict[str, Any]:
-    """The data source that `--data` names, as JSON: toybox, tar shards by folder, pattern or URL, or a folder."""
+    """The data source that `--data` names, as JSON: toybox, latents, tar shards (folder, pattern, URL), or a folder."""
+    from zoetrope.data.encoded import Encoded, is_encoded
     from zoetrope.data.folder import Folder
     from zoetrope.data.shards import Shards, is_shards
     from zoetrope.data.toybox import Toybox
 
     if data == "toybox" and not Path(data).is_dir():
         return Toybox().to_json()
+    if is_encoded(data):
+        return Encoded(path=data).located().to_json()
     return (Shards(path=data) if is_shards(data) else Folder(path=data)).located().to_json()
 
 
