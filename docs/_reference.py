@@ -24,6 +24,9 @@ MODULES = (
     "zoetrope.models.opening",
     "zoetrope.video",
     "zoetrope.video.resample",
+    "zoetrope.channels",
+    "zoetrope.scales",
+    "zoetrope.fields",
     "zoetrope.cascade.spec",
     "zoetrope.cascade.tuning",
     "zoetrope.cascade.start",
@@ -200,7 +203,7 @@ def type_of(annotation: Any, metadata: Iterable[Any] = ()) -> str:
 
 def plain_number(number: float) -> str:
     """A bound, without an exponent."""
-    return str(int(number)) if number == int(number) else f"{number:g}"
+    return str(int(number)) if number == int(number) and abs(number) < 1e16 else f"{number:g}"
 
 
 def unpacked(metadata: Iterable[Any]) -> Iterator[Any]:

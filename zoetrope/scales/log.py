@@ -13,8 +13,8 @@ from zoetrope.scales import Finite, Scale
 class Log(Scale):
     """x = 2 ln(1 + value / floor) / ln(1 + hi / floor) - 1: from 0..hi to [-1, 1].
 
-    The logarithm is that of FourCastNet's precipitation [Pathak et al. 2022, arXiv:2202.11214, Sec. 3.2]: about
-    linear below the floor, so that 0 is a value like others, and a logarithm far above it.
+    The logarithm is that of FourCastNet's precipitation [Pathak et al. 2022, arXiv:2202.11214]: about linear below
+    the floor, so that 0 is a value like others, and a logarithm far above it.
 
     Attributes:
         floor: the amount below which differences hardly matter, in units, above 0.
