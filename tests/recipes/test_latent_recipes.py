@@ -10,6 +10,7 @@ import torch
 from zoetrope.__main__ import main
 from zoetrope.codecs import load_codec
 from zoetrope.conditioning import Conditioning
+from zoetrope.data.toybox import Toybox
 from zoetrope.inputs.text import text_given
 from zoetrope.models.weights import read_weights, write_weights
 from zoetrope.networks._unet_block import Mix
@@ -90,6 +91,7 @@ def small(name: str, folder: Path) -> str:
         network = {**stage.network.to_json(), "text_width": 8, "embedding": 32, "levels": [{**level, **fields}]}
         text = Words(width=8, limit=16).to_json()
         changes |= {f"{stage.name}.network": network, "cascade.text": text, f"{stage.name}.codec": narrow.to_json()}
+        changes[f"{where}.data.source"] = Toybox(scripts=3).to_json()
     else:
         temporal = stage.network.to_json()["codec"]["temporal"]
         changes[f"{stage.name}.network.codec"] = narrow.with_(temporal=temporal).to_json()

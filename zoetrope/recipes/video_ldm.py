@@ -31,7 +31,7 @@ from zoetrope.text.minilm import MiniLM
 from zoetrope.training.spec import Phase, Recipe, TrainSpec
 
 BASE = VideoShape(frames=16, height=24, width=40, fps=3)  # mini's
-NEW = ("*temporal*", "*mix*")
+NEW = ("*temporal*", "*mix.logit")
 """The layers that an image network does not have."""
 IMAGE = VideoUNetConfig(
     channels=CODEC.channels,
