@@ -22,7 +22,7 @@ NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 RANKS = [
     {"config", "diffusion", "layers", "processes", "wording"},
     {"files", "interpolators", "samplers", "scales", "schedules", "schemes", "shapes"},
-    {"channels", "conditioning", "known", "pretrained", "video"},
+    {"channels", "codecs", "conditioning", "known", "pretrained", "video"},
     {"fields", "guidance", "networks", "pictures", "routines", "text"},
     {"data", "embeddings", "inputs"},
     {"cascade", "curation"},

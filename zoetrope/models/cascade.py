@@ -26,6 +26,7 @@ from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, routine_told, tuned
 from zoetrope.cascade.windows import windows_told
 from zoetrope.channels import are_rgb
+from zoetrope.codecs import CodecNetwork, decoded
 from zoetrope.conditioning import Conditioning
 from zoetrope.config.errors import shown
 from zoetrope.config.foreign import trusting
@@ -65,18 +66,23 @@ class Cascade:
         load: Callable[[StageSpec], Network],
         *,
         card: str = "",
+        codec: Callable[[], CodecNetwork] | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         origins: Mapping[str, Origin] = MappingProxyType({}),
     ):
-        """`load` gives a stage's network with its weights; `dtype` is what networks compute in.
+        """`load` gives a stage's network with its weights, `codec` the codec of stages that make latents; `dtype` is
+        what networks compute in, codecs in float32.
 
-        Raises ValueError for a device that is not here, and for a type other than float32, bfloat16 and float16.
+        Raises ValueError for a device that is not here, for a type other than float32, bfloat16 and float16, and for
+        stages of latents without a codec.
         """
         expect_dtype(dtype)
+        if spec.codec is not None and codec is None:
+            raise ValueError(f"{spec.name}: codec: expected the codec that its latents are of, got none")
         self.spec, self.card, self.origins = spec, card, origins
         self.device, self.dtype = device_named(device), dtype
-        self._load = load
+        self._load, self._codec = load, codec
         self._drifted: set[str] = set()  # stages whose colours were warned about
         # On a CPU text is always encoded in float32: that is fast there, and every run then gets the same features.
         reading = torch.float32 if self.device.type == "cpu" else dtype
@@ -119,7 +125,8 @@ class Cascade:
     @classmethod
     def of(cls, model: OpenModel, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Self:
         """The cascade of a model that was opened, see `from_pretrained`."""
-        return cls(model.spec, model.network, card=model.card, device=device, dtype=dtype, origins=model.origins())
+        known = partial(cls, card=model.card, codec=model.codec, origins=model.origins())
+        return known(model.spec, model.network, device=device, dtype=dtype)
 
     def tuned(
         self,
@@ -161,7 +168,8 @@ class Cascade:
         networks = {stage.name: self._load(stage) for stage in self.spec.stages}
         teachers = {stage.name: self._load(stage) for stage in self.spec.teachers}
         folder = Path(os.path.expanduser(path))
-        write_model(folder, self.spec, networks, self.card or f"# {self.spec.name}\n", teachers, teacher_dtype)
+        codec, card = None if self._codec is None else self._codec(), self.card or f"# {self.spec.name}\n"
+        write_model(folder, self.spec, networks, card, teachers, teacher_dtype, codec)
 
     @overload
     def generate(self, prompts: str | None = None, **options: Unpack[Options]) -> Video: ...
@@ -356,25 +364,25 @@ class Cascade:
 
     def _run(self, stage: StageSpec, given: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
         """Sample one stage; its network is in memory only meanwhile. One of which all is known is not run."""
-        told = partial(Progress, stage=stage.name, shape=stage.shape, channels=self.spec.channels)
+        told = partial(Progress, stage=stage.name, shape=stage.made, channels=self.spec.channels)
         coloured = video if are_rgb(self.spec.channels) else None
         if draw.known is not None and draw.known.complete:
             x_hat = draw.known.values.to(self.device)
             yield told(step=1, steps=1, x_hat=x_hat)
             return
-        with memory_told(f"stage {stage.name!r} ({stage.shape})"):
+        codec = self._codec if stage.codec.encodes else None
+        decode = None if codec is None else partial(decoded, codec().to(self.device))
+        with memory_told(f"stage {stage.name!r} ({stage.made})"):
             running = sample_stage(stage, self._network(stage), given, video, draw)
             for number in range(1, stage.sampling.length + 1):  # `enumerate` would keep one alive meanwhile
                 x_hat = next(running)
                 last = number == stage.sampling.length
                 if last:  # fail before the stages after it run
                     expect_finite(stage, x_hat, self.dtype)
-                yield told(
-                    step=number,
-                    steps=stage.sampling.length,
-                    x_hat=x_hat,
-                    colours=colour_shifts(stage.name, coloured, x_hat, self._drifted) if last else (),
-                )
+                    x_hat = x_hat if decode is None else decode(x_hat)
+                steps, later = stage.sampling.length, None if last else decode
+                colours = colour_shifts(stage.name, coloured, x_hat, self._drifted) if last else ()
+                yield told(step=number, steps=steps, x_hat=x_hat, decode=later, colours=colours)
                 del x_hat
 
     def _network(self, stage: StageSpec) -> Network:

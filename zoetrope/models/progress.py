@@ -1,7 +1,7 @@
 """Progress reports of a cascade that samples."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -21,9 +21,10 @@ class Progress:
 
     Attributes:
         stage: its name; step: from 1 to steps.
-        shape: the grid of x_hat.
+        shape: the grid of the videos.
         x_hat: the estimate so far, (B, C, F, H, W), in [-1, 1] where the stage has a threshold; on the last step, the
-            stage's video.
+            stage's video. Of a stage of latents it is the latents before the last step.
+        decode: latents -> videos, where x_hat is latents; None: it is videos.
         colours: on the last step of a stage with an input video, how it changed each sample's colours.
         channels: of x_hat.
         place: position of the first of these among all videos of `Cascade.generate`; 0 in `Cascade.stream`.
@@ -37,6 +38,7 @@ class Progress:
     colours: Sequence[ColourShift] = ()
     channels: tuple[Channel, ...] = field(default=RGB, repr=False)
     place: int = 0
+    decode: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
 
     @property
     def done(self) -> bool:
@@ -45,7 +47,8 @@ class Progress:
 
     def videos(self) -> list[Video]:
         """The estimate as videos, one for each sample; `zoetrope.fields.Fields` of other channels than RGB."""
-        return [video_of(x, self.channels, self.shape.fps) for x in self.x_hat]
+        videos = self.x_hat if self.decode is None else self.decode(self.x_hat)
+        return [video_of(x, self.channels, self.shape.fps) for x in videos]
 
 
 def colour_shifts(stage: str, given: Tensor | None, made: Tensor, drifted: set[str]) -> list[ColourShift]:

@@ -91,6 +91,9 @@ class Network(nn.Module, ABC):
         Called once these have been read, for parts that begin as copies of others.
         """
         return
+    def last(self) -> Tensor | None:
+        """The weights of the last layer, for objectives that weigh errors by their gradients there; None by default."""
+        return None
 
     def blocks(self) -> Iterator[nn.Module]:
         """The modules, in the order of their calls, that are compiled or sharded one by one; none by default."""
@@ -125,6 +128,7 @@ class NetworkConfig(Kind, ABC):
             unguided network's, and at initialisation both agree.
         packs: whether its `Network.pack` computes videos of different sizes together.
         denoises: whether it is a denoiser; if not, it is trained beside the diffusion models, and no stage samples it.
+        objective: the objective that trains it, where it does not denoise; None: it is trained beside another network.
         vectors: whether it makes vectors of so many `channels`, as videos of one pixel, instead of videos.
     """
 
@@ -132,6 +136,7 @@ class NetworkConfig(Kind, ABC):
     packs: ClassVar[bool] = False
     vectors: ClassVar[bool] = False
     denoises: ClassVar[bool] = True
+    objective: ClassVar[str | None] = None
 
     channels: Annotated[int, Field(ge=1, le=64)] = 3
     low_res: bool = False

@@ -57,6 +57,7 @@ class Batch:
         counted: frames that have a loss, (b, F) bool; None: all.
         skipped: clips that can no longer be read, and why; others of the same data set replace them.
         present: values of x that have a loss, like x, bool; None: all.
+        position: examples of the training before the batch.
     """
 
     x: Tensor
@@ -71,6 +72,7 @@ class Batch:
     counted: Tensor | None = None
     skipped: tuple[Dropped, ...] = ()
     present: Tensor | None = None
+    position: int = 0
 
     @property
     def size(self) -> int:
@@ -228,6 +230,7 @@ class Batches:
             names=tuple(_name(one) for one in loaded[own]),
             skipped=tuple(item for one in loaded for sample in one.samples for item in sample.skipped),
             present=_present(loaded[own]),
+            position=whole.examples,
         )
         if self.spec.grids:
             batch = _timed(batch, whole.items[rows[0]].shape)

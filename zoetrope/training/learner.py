@@ -15,7 +15,7 @@ from zoetrope.processes.ranks import ALONE, Ranks
 from zoetrope.training.batch import Batch
 from zoetrope.training.objectives import AVERAGE, STUDENT, Lesson, Players, packed_errors_of
 from zoetrope.training.packed import PackedBatch
-from zoetrope.training.parallel import Call, Pack, PackingCall
+from zoetrope.training.parallel import Call, LastLayerCall, Pack, PackingCall
 from zoetrope.training.players import Player
 from zoetrope.training.spec import TrainSpec
 from zoetrope.training.state import TypicalError
@@ -83,6 +83,8 @@ class Learner:
         calls[player] = computing(self._synced[player].call, self.dtype, learns=True)
         if len(lessons) > 1 and (pack := self._synced[player].pack) is not None:
             calls[player] = PackingCall(calls[player], packing(pack, self.device, self.dtype))
+        if (last := self.players[player].network.last()) is not None:
+            calls[player] = LastLayerCall(calls[player], last)
         found = packed_errors_of(self.spec.objective, player, self.stage, lessons, calls)
         for lesson, errors in zip(lessons, found, strict=True):
             if errors.shape not in ((len(lesson.x),), (len(lesson.x), lesson.x.shape[2])):
@@ -140,7 +142,7 @@ def lesson_of(batch: Batch, spec: TrainSpec, device: torch.device) -> Lesson:
     counted = None if batch.counted is None or bool(batch.counted.all()) else sent(batch.counted, device)
     present = None if batch.present is None else sent(batch.present, device)
     x = x if present is None else torch.where(present, x, 0)
-    return Lesson(x, eps, u, given, spec.times, spec.weight, counted, known, present)
+    return Lesson(x, eps, u, given, spec.times, spec.weight, counted, known, present, batch.position)
 
 
 def computing(network: Call, dtype: torch.dtype, *, learns: bool = False) -> Call:

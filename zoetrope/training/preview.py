@@ -10,6 +10,7 @@ from torch import Tensor
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.channels import RGB, Channel, are_rgb
+from zoetrope.codecs import CodecNetwork, decoded
 from zoetrope.conditioning import Conditioning
 from zoetrope.fields import views
 from zoetrope.inputs.text import text_given
@@ -69,9 +70,10 @@ def sample_sheet(
     network: Network,
     device: torch.device,
     dtype: torch.dtype,
+    codec: CodecNetwork | None = None,
     channels: Sequence[Channel] = RGB,
 ) -> np.ndarray:
-    """Sample these subjects, one row of frames each, into a picture (H, W, 3) uint8.
+    """Sample these subjects, one row of frames each, into a picture (H, W, 3) uint8; `codec` decodes latents.
 
     Of channels other than red, green and blue each has a row of its own.
     """
@@ -79,5 +81,6 @@ def sample_sheet(
     low = None if seen.low_res is None else seen.low_res.to(device)
     draw = Draw(seed=0, samples=range(COUNT), device=device, dtype=dtype)
     x_hat = stage_video(stage.with_(shape=shape), network, given, low, draw)
+    x_hat = x_hat if codec is None else decoded(codec.to(device), x_hat)
     videos = [view for x in x_hat for view in views(x.float().cpu(), channels, shape.fps)]
     return np.asarray(contact_sheet(videos, columns=4 if shape.frames == 1 and are_rgb(channels) else 1))

@@ -45,6 +45,7 @@ class Lesson(NamedTuple):
         counted: frames that have a loss, (B, F) bool; None: all.
         known: frames that are given clean, (B, F) bool; None: none are.
         present: values that have a loss, like x, bool; None: all. x is 0 elsewhere.
+        position: examples of the training before this batch.
     """
 
     x: Tensor
@@ -56,6 +57,7 @@ class Lesson(NamedTuple):
     counted: Tensor | None = None
     known: Tensor | None = None
     present: Tensor | None = None
+    position: int = 0
 
     def level(self, schedule: Schedule) -> NoiseLevel:
         """The noise level of each example, or, with known frames, of each frame."""

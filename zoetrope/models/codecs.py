@@ -1,0 +1,28 @@
+"""Finding a codec by name: its own folder, or that of a model or a run which has one."""
+
+import os
+from pathlib import Path
+
+from zoetrope.codecs import DESCRIPTION, FOLDER
+from zoetrope.config.errors import expect_path
+from zoetrope.models.finding import shipped
+
+
+def find_codec(name: str | Path) -> Path:
+    """The folder of a codec: itself, or in a folder of a model of latents, or of a run that trained a codec or on one.
+
+    A name of a shipped model works too. Raises ValueError, with the reason, if there is none.
+    """
+    expect_path("codec", name, "a folder or a shipped name")
+    path = Path(os.path.expanduser(name))
+    known = [path, path / FOLDER, *(inner / FOLDER for inner in sorted(path.glob("*/")))]
+    if (own := shipped().get(str(name).replace("-", "_"))) is not None and not path.exists():
+        known = [own / FOLDER]
+    found = [folder for folder in known if (folder / DESCRIPTION).is_file()]
+    if len(found) > 1 and found[0] not in known[:2]:
+        raise ValueError(f"{name}: expected the folder of one codec, got several, {found[0]} and {found[1]}; name one")
+    if found:
+        return found[0]
+    why = f"no {DESCRIPTION} in it or in its {FOLDER}/" if path.exists() else "nothing of this name"
+    unfinished = "; the training of a codec writes it at its end" if (path / "recipe.json").exists() else ""
+    raise ValueError(f"{name}: expected a codec, or a model or run with one, got {why}{unfinished}")
