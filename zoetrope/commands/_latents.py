@@ -16,20 +16,20 @@ class LatentsOptions(NamedTuple):
     shape: str | None
     recipe: str | None
     stage: str | None
-    count: int | None
+    clips: int | None
     device: str | None
 
 
 def encode_latents(talk: Talk, asked: LatentsOptions, *, quiet: bool) -> None:
     """Encode clips into a new folder, or go on with one. Raises ValueError for options that do not fit."""
-    at_least("--count", asked.count, 1)
+    at_least("--count", asked.clips, 1)
     if asked.out is None:
         raise ValueError("--out: expected a folder for the latents, got none")
     if (asked.shape is None) == (asked.recipe is None):
         raise ValueError("expected either --shape or --recipe, with --stage, to say which clips")
     out, place = new_folder(asked.out), device_named(asked.device)
 
-    from zoetrope.commands.train import source_json
+    from zoetrope.commands._sources import source_json
     from zoetrope.data import Source
     from zoetrope.data.encoded import encode
     from zoetrope.models.codecs import find_codec
@@ -52,6 +52,6 @@ def encode_latents(talk: Talk, asked: LatentsOptions, *, quiet: bool) -> None:
                 begun = True
             bars.advance(done)
 
-        made = encode(source, codec, clips, asked.count, out, progress, place)
+        made = encode(source, codec, clips, asked.clips, out, progress, place)
     value = {"folder": str(out), "clips": made.count, "shape": made.shape.to_json(), "codec": made.codec}
     talk.result(value, "" if quiet else f"{out}: {counted(made.count, 'clip')} as latents of {made.shape}")

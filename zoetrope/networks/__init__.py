@@ -91,6 +91,7 @@ class Network(nn.Module, ABC):
         Called once these have been read, for parts that begin as copies of others.
         """
         return
+
     def last(self) -> Tensor | None:
         """The weights of the last layer, for objectives that weigh errors by their gradients there; None by default."""
         return None
