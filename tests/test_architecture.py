@@ -22,7 +22,7 @@ NAMES = [str(path.relative_to(PACKAGE)) for path in FILES]
 RANKS = [
     {"config", "diffusion", "layers", "processes", "wording"},
     {"files", "samplers", "schedules", "schemes", "shapes"},
-    {"conditioning", "known", "pretrained", "video"},
+    {"codecs", "conditioning", "known", "pretrained", "video"},
     {"guidance", "networks", "pictures", "routines", "text"},
     {"data", "embeddings", "inputs"},
     {"cascade", "curation"},

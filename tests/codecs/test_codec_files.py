@@ -1,0 +1,54 @@
+"""A codec in a folder: written and read bitwise, and refused in one line where it is not whole."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from zoetrope.codecs import Codec, measure
+from zoetrope.codecs.autoencoder import Autoencoder
+from zoetrope.models.codecs import DESCRIPTION, WEIGHTS, identity, load_codec, save_codec
+
+SMALL = Autoencoder(f=2, channels=2, width=4, blocks=1)
+
+
+@pytest.mark.parametrize("name", Codec.names())
+def test_a_codec_comes_back_bitwise(name: str, tmp_path: Path) -> None:
+    network = Codec.named(name)().build()
+    x = torch.rand(1, 3, 2, 8, 16)
+    measure(network, [x])
+    save_codec(network, tmp_path / "codec")
+    read = load_codec(tmp_path / "codec")
+    assert read.codec == network.codec and read.scale == network.scale != 1
+    assert identity(read) == identity(network)
+    assert torch.equal(read.decode(read.encode(x)), network.decode(network.encode(x)))
+    assert not any(value.requires_grad for value in read.parameters())
+
+
+def test_the_identity_is_of_all_that_latents_depend_on() -> None:
+    network = SMALL.build()
+    before = identity(network)
+    network.scale.fill_(2)
+    scaled = identity(network)
+    with torch.no_grad():
+        next(network.parameters()).view(-1)[0] += 1
+    assert len({before, scaled, identity(network), identity(SMALL.build())}) == 4
+
+
+def test_what_is_not_a_whole_codec_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "codec"
+    with pytest.raises(ValueError, match=f"{DESCRIPTION}: expected a file of a codec"):
+        load_codec(folder)
+    save_codec(SMALL.build(), folder)
+    tensors = load_file(folder / WEIGHTS)
+    save_file({name: value for name, value in tensors.items() if not name.startswith("encoder")}, folder / WEIGHTS)
+    with pytest.raises(ValueError, match=f"{WEIGHTS}: expected decoder, encoder, scale, but encoder is missing"):
+        load_codec(folder)
+    save_codec(SMALL.with_(width=8).build(), folder, over=True)
+    (folder / DESCRIPTION).write_text(SMALL.model_dump_json(), "utf-8")
+    with pytest.raises(ValueError, match=r"expected decoder.* of shape .*, got .*: not the weights"):
+        load_codec(folder)
+    (folder / WEIGHTS).write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=f"{WEIGHTS}: expected a file of a codec"):
+        load_codec(folder)
