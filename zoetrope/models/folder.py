@@ -38,7 +38,8 @@ def read_spec(folder: Path) -> CascadeSpec:
         raise ValueError(f"{file}: written by a newer version of zoetrope (this one reads format {FORMAT}); upgrade")
     value.pop("requires", None)  # informative only
     try:
-        return described(CascadeSpec, value)
+        spec = described(CascadeSpec, value)
+        return spec if spec.text is None else spec.with_(text=spec.text.located(folder))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
 
