@@ -71,9 +71,9 @@ class Discrete(Schedule):
 
     def times(self, steps: int) -> Tensor:
         """See `Schedule`. Raises ValueError for more steps than there are timesteps to begin at."""
-        most = self.count - self.offset if self.spacing == "leading" else self.count - 1
+        most = self.count - self.offset if self.spacing == "leading" else max(1, 2 * self.count // 3)
         if steps > most:
-            raise ValueError(f"steps: expected at most {most}, the timesteps of the schedule, got {steps}")
+            raise ValueError(f"steps: expected at most {most}, for a schedule of {self.count} timesteps, got {steps}")
         if self.spacing == "leading":
             starts = torch.arange(steps - 1, -1, -1, dtype=torch.float64) * (self.count // steps) + self.offset
         else:
