@@ -6,9 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from zoetrope.codecs import Codec, measure
+from zoetrope.codecs import DESCRIPTION, WEIGHTS, Codec, identity, load_codec, measure, save_codec
 from zoetrope.codecs.autoencoder import Autoencoder
-from zoetrope.models.codecs import DESCRIPTION, WEIGHTS, identity, load_codec, save_codec
 
 SMALL = Autoencoder(f=2, channels=2, width=4, blocks=1)
 

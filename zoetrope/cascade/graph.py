@@ -23,8 +23,8 @@ def expect_graph(stages: Sequence["StageSpec"]) -> None:
         if stage.makes_vectors:
             continue
         maker = next((named.get(each.name) for each in stage.inputs if each.source is not None), None) or previous
-        if stage.source != (maker.shape if maker else None):
-            made = f"{maker.name!r} makes {maker.shape}" if maker else "it is the first stage"
+        if stage.source != (maker.made if maker else None):
+            made = f"{maker.name!r} makes {maker.made}" if maker else "it is the first stage"
             raise ValueError(f"stage {stage.name!r} expects {stage.source or 'nothing'}, but {made}")
         previous = stage
 
@@ -87,6 +87,8 @@ def expect_videos(stages: Sequence["StageSpec"]) -> None:
 def expect_chain(stages: Sequence["StageSpec"], what: str, given: Collection[str] = ()) -> None:
     """Raise ValueError unless each stage reads the previous one's video alone, and what is `given`, as `what` does."""
     for stage in stages:
+        if stage.codec.encodes:
+            raise ValueError(f"{what}: expected stages of pixels, got {stage.name!r}, which makes latents")
         named = [each.name for each in stage.inputs if each.stage is not None and each.name not in given]
         if stage.makes_vectors or named:
             reads = (

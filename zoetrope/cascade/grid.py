@@ -20,7 +20,7 @@ def on_grid(
     """
     if not spec.videos:
         return spec
-    first = spec.videos[0].shape
+    first = spec.videos[0].made
     height, width = (first.height, first.width) if size is None else size
     begun = VideoShape(
         frames=first.frames if frames is None else frames,
@@ -49,8 +49,9 @@ def far_from(trained: CascadeSpec, asked: CascadeSpec) -> str:
     """
     if not trained.videos:
         return ""
-    stage, new = trained.videos[0], asked.videos[0].seen
-    known, differences = stage.grids or (stage.shape,), list[str]()
+    stage, now = trained.videos[0], asked.videos[0]
+    new = now.codec.pixels(now.seen)
+    known, differences = [stage.codec.pixels(shape) for shape in stage.grids or (stage.shape,)], list[str]()
     names = {"frames": "frames", "height": "pixels high", "width": "pixels wide", "fps": "frames a second"}
     for field, what in names.items():
         differences += _beyond(what, getattr(new, field), [getattr(shape, field) for shape in known], FAR)
@@ -70,9 +71,9 @@ def _beyond(what: str, now: float, known: Sequence[float], factor: float) -> Ite
 def _refusal(spec: CascadeSpec, first: VideoShape, begun: VideoShape) -> str | None:
     """Why a stage cannot process its grid if the cascade begins with `begun`; None if all stages can."""
     for stage in spec.videos:
-        shape = _grown(stage.shape, first, begun)
+        shape = _grown(stage.made, first, begun)
         try:
-            stage.network.check(*stage.sampling.seen(shape).sizes)
+            stage.network.check(*stage.sampling.seen(stage.codec.latents(shape)).sizes)
         except ValueError as error:
             return f"stage {stage.name!r} would make {shape}: {str(error).partition(';')[0]}"
     return None
@@ -88,7 +89,8 @@ def _grown(shape: VideoShape, first: VideoShape, begun: VideoShape) -> VideoShap
 def _moved(stage: StageSpec, moved: Callable[[VideoShape], VideoShape]) -> StageSpec:
     if stage.makes_vectors:
         return stage
-    return stage.on(moved(stage.shape), None if stage.source is None else moved(stage.source))
+    shape = stage.codec.latents(moved(stage.made))
+    return stage.on(shape, None if stage.source is None else moved(stage.source))
 
 
 def _sizes_around(shape: VideoShape) -> Iterator[VideoShape]:

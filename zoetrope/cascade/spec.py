@@ -6,9 +6,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from zoetrope.cascade.graph import expect_graph
+from zoetrope.cascade.latents import expect_latents, expect_one_codec
 from zoetrope.cascade.migration import cascade_of_today, guidance_of, stage_of_today
 from zoetrope.cascade.noise import Scheme
 from zoetrope.cascade.windows import Windows
+from zoetrope.codecs import Codec
+from zoetrope.codecs.pixels import PixelCodec
 from zoetrope.conditioning import Weight
 from zoetrope.config import Config, parse_json, unknown
 from zoetrope.diffusion.prediction import Prediction
@@ -123,9 +126,10 @@ class StageSpec(Config):
 
     Attributes:
         name: as in options and folders: a lower-case letter, then lower-case letters, digits, "_" and "-".
-        shape: of the stage's videos.
+        shape: of z: of the stage's videos, or of their latents.
         inputs: what conditions its network beside z.
         network: the architecture.
+        codec: between z and the videos: by default they are the same. Its weights lie beside the networks'.
         sampling: how it is sampled by default.
         schedule: the noise level at each time, in training and in sampling.
         prediction: what the network's output means: the clean video x, the noise eps, v = alpha eps - sigma x,
@@ -138,6 +142,7 @@ class StageSpec(Config):
     shape: VideoShape
     inputs: Annotated[tuple[Input, ...], Field(max_length=64)] = (Text(),)
     network: NetworkConfig
+    codec: Codec = PixelCodec()
     sampling: SamplingSpec = SamplingSpec()
     schedule: Annotated[Schedule, BeforeValidator(with_type)] = Cosine()
     prediction: Prediction = "v"
@@ -148,6 +153,16 @@ class StageSpec(Config):
     @classmethod
     def _as_today(cls, value: Any) -> Any:
         return stage_of_today(value)
+
+    @property
+    def made(self) -> VideoShape:
+        """The grid of the videos that it makes, in pixels."""
+        return self.codec.pixels(self.shape)
+
+    @property
+    def channels(self) -> int:
+        """Channels of the videos that it makes."""
+        return 3 if self.codec.encodes else self.network.channels
 
     @property
     def source(self) -> VideoShape | None:
@@ -210,11 +225,12 @@ class StageSpec(Config):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        if (pixels := math.prod(self.shape.sizes)) > MOST_PIXELS:
+        if (pixels := math.prod(self.made.sizes)) > MOST_PIXELS:
             raise ValueError(f"stage {self.name!r}: expected at most {MOST_PIXELS:,} pixels, got {pixels:,}")
         self.network.check(*self.seen.sizes)
         self._expect_inputs()
         self._expect_windows()
+        expect_latents(self)
         if self.makes_vectors and self.sampling.threshold is not None:
             got = self.sampling.threshold
             raise ValueError(
@@ -295,10 +311,11 @@ class CascadeSpec(Config):
         if len(set(names)) < len(names):
             raise ValueError(f"stages: names must differ, got {names}")
         for stage in self.stages:
-            if stage.network.channels != 3 and not stage.makes_vectors:
+            if stage.channels != 3 and not stage.makes_vectors:
                 where = f"stages.{stage.name}.network.channels"
                 raise ValueError(f"{where}: expected 3, for videos are RGB pictures, got {stage.network.channels}")
             self._expect_text(stage)
+        expect_one_codec(self.stages)
         expect_graph(self.stages)
         for teacher in self.teachers:
             stage = self.stage(teacher.name)
@@ -332,6 +349,11 @@ class CascadeSpec(Config):
         teachers = {teacher.name: teacher for teacher in self.teachers}
         stages = tuple(teachers.get(stage.name, stage) for stage in self.stages)
         return self.with_(stages=stages, teachers=())
+
+    @property
+    def codec(self) -> Codec | None:
+        """The codec of the stages that make latents; None: none does."""
+        return next((stage.codec for stage in self.stages if stage.codec.encodes), None)
 
     @property
     def videos(self) -> tuple[StageSpec, ...]:

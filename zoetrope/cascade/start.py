@@ -37,9 +37,9 @@ class Start:
     def check(self, spec: CascadeSpec, count: int) -> None:
         """Raise ValueError unless these are `count` videos of the stage's shape."""
         stage = spec.stage(self.stage)
-        grid = stage.shape
+        grid = stage.made
         name = f"a start after {self.stage!r}"
-        expect_shape(name, self.video, count, stage.network.channels, grid.frames, grid.height, grid.width)
+        expect_shape(name, self.video, count, stage.channels, grid.frames, grid.height, grid.width)
 
 
 class Footage(NamedTuple):
@@ -94,7 +94,7 @@ def start_from(spec: CascadeSpec, video: Video, *, after: str | None = None, unt
     own = shape_of(video)
     stages = entries(spec, after, until)
     for stage in stages:
-        if _size(stage.shape) == _size(own) and stage.shape.frames == own.frames and _same_rate(stage.shape, own):
+        if _size(stage.made) == _size(own) and stage.made.frames == own.frames and _same_rate(stage.made, own):
             return Start(stage=stage.name, video=video.to_tensor()[None])
     raise ValueError(f"video: {_expected(stages, own)}")
 
@@ -117,7 +117,7 @@ def read_start(
     stage = _chosen(stages, own, named=after is not None, fit=fit)
     if stage is None or (fit == "exact" and round(info.seconds * stage.shape.fps) != stage.shape.frames):
         raise ValueError(f"{path}: {_expected(stages, own)}")
-    shape = stage.shape
+    shape = stage.made
     if round(info.seconds * shape.fps) < shape.frames:
         raise ValueError(f"{path}: expected {shape.seconds:.2f} s or more, got {info.seconds:.2f} s")
     video = read(path, fps=shape.fps, frames=shape.frames, size=_size(shape) if fit == "crop" else None)
@@ -151,7 +151,7 @@ def nearest_stage(stages: Sequence[StageSpec], own: VideoShape) -> StageSpec:
     """The stage nearest to a video, in doublings of height, width and frame rate; of equally near ones the last."""
 
     def distance(stage: StageSpec) -> float:
-        ratios = (own.height / stage.shape.height, own.width / stage.shape.width, own.fps / stage.shape.fps)
+        ratios = (own.height / stage.made.height, own.width / stage.made.width, own.fps / stage.made.fps)
         return sum(abs(math.log2(ratio)) for ratio in ratios)
 
     return min(reversed(stages), key=distance)
@@ -166,7 +166,7 @@ def fit_named(name: str) -> Fit:
 
 
 def _chosen(stages: Sequence[StageSpec], own: VideoShape, *, named: bool, fit: Fit) -> StageSpec | None:
-    fitting = [stage for stage in stages if _size(stage.shape) == _size(own)]
+    fitting = [stage for stage in stages if _size(stage.made) == _size(own)]
     if not named:
         fitting = [stage for stage in fitting if stage.shape.fps <= own.fps * (1 + SAME_RATE)]
     if fitting:
@@ -176,8 +176,8 @@ def _chosen(stages: Sequence[StageSpec], own: VideoShape, *, named: bool, fit: F
 
 def _expected(stages: Sequence[StageSpec], own: VideoShape) -> str:
     """The message: which shapes are legal, which one was given, the nearest, and the remedies."""
-    legal = ", or ".join(f"{stage.shape} (what {stage.name} makes)" for stage in stages)
-    near = nearest_stage(stages, own).shape
+    legal = ", or ".join(f"{stage.made} (what {stage.name} makes)" for stage in stages)
+    near = nearest_stage(stages, own).made
     which = "" if len(stages) == 1 else f"; the nearest is {near}"
     mends = []
     if _size(near) != _size(own):

@@ -2,18 +2,32 @@
 
 To add one, add a file with a frozen value that subclasses `Codec`. Its `build` makes a module with an encoder, which
 sees each frame alone, and a decoder, which may see neighbouring frames as well.
+
+A codec on disk is a folder with `codec.json`, its description, and `model.safetensors`, its weights with their scale.
 """
 
+import hashlib
+import json
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from pydantic import Field
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from zoetrope.config import Kind
-from zoetrope.shapes import expect_shape
+from zoetrope.files import whole_folder
+from zoetrope.layers.bare import bare
+from zoetrope.shapes import VideoShape, expect_shape
+
+FOLDER, DESCRIPTION, WEIGHTS = "codec", "codec.json", "model.safetensors"
+AT_ONCE = 2**20
+"""The most pixels that are decoded at a time, unless a single frame has more."""
 
 
 class Posterior(NamedTuple):
@@ -71,12 +85,14 @@ class Codec(Kind, ABC):
     """The description of a codec; `build` makes the module with fresh weights.
 
     Attributes:
+        encodes: whether latents are something else than the pixels.
         channels: of the latents.
         margin: latents on each side that one latent's pixels depend on, and that a latent depends on: the overlap
             with which tiles equal the whole.
     """
 
     folder: ClassVar[str] = "zoetrope.codecs"
+    encodes: ClassVar[bool] = True
 
     channels: Annotated[int, Field(ge=1, le=64)] = 3
 
@@ -105,6 +121,33 @@ class Codec(Kind, ABC):
                     f"nearest: {' or '.join(near)}"
                 )
 
+    def pixels(self, shape: VideoShape) -> VideoShape:
+        """The grid of the videos whose latents have the grid `shape`."""
+        if self.factor == 1:
+            return shape
+        return shape.with_(height=self.factor * shape.height, width=self.factor * shape.width)
+
+    def latents(self, shape: VideoShape) -> VideoShape:
+        """The grid of the latents of videos of the grid `shape`. Raises ValueError as `check` does."""
+        self.check(shape.height, shape.width)
+        if self.factor == 1:
+            return shape
+        return shape.with_(height=shape.height // self.factor, width=shape.width // self.factor)
+
+
+def decoded(network: CodecNetwork, z: Tensor) -> Tensor:
+    """The videos (B, 3, F, H, W) of scaled latents (B, C, F, h, w), clipped to [-1, 1]; without a graph.
+
+    One video after the other, a few frames at a time, so that it takes little more memory than the videos.
+    """
+    grid = network.codec.factor**2 * z.shape[3] * z.shape[4]
+    frames = max(1, AT_ONCE // grid)
+    with torch.no_grad():
+        unscaled = z.float() / network.scale
+        videos = [torch.cat([part.clamp_(-1, 1) for part in network.stream(one.split(frames, dim=2))], dim=2)
+                  for one in unscaled.split(1)]  # fmt: skip
+    return torch.cat(videos)
+
 
 def measure(network: CodecNetwork, videos: Iterable[Tensor]) -> float:
     """Set and return the network's `scale`: 1 / the standard deviation of the unscaled latents of all the videos.
@@ -125,3 +168,73 @@ def measure(network: CodecNetwork, videos: Iterable[Tensor]) -> float:
         raise ValueError(f"scale: expected latents that differ, got {count} equal ones: it cannot be measured")
     network.scale.fill_(variance**-0.5)
     return float(network.scale)
+
+
+def identity(network: CodecNetwork) -> str:
+    """What latents depend on, as a checksum: the description, the weights and the scale.
+
+    Latents of one codec are noise to another of the same shape.
+    """
+    made = hashlib.sha256(json.dumps(network.codec.to_json(), sort_keys=True).encode())
+    for name, value in sorted(network.state_dict().items()):
+        made.update(name.encode())
+        made.update(value.detach().cpu().float().contiguous().flatten().numpy().tobytes())
+    return made.hexdigest()
+
+
+def save_codec(network: CodecNetwork, folder: Path, *, over: bool = False) -> None:
+    """Write the codec into the folder, whole or not at all; with `over` in place of what is there.
+
+    Weights that bfloat16 holds exactly are stored in it.
+    """
+    with whole_folder(folder, over=over) as partial:
+        (partial / DESCRIPTION).write_text(json.dumps(network.codec.to_json(), indent=2) + "\n", "utf-8")
+        tensors = {name: _short(value.detach().cpu().contiguous()) for name, value in network.state_dict().items()}
+        save_file(tensors, partial / WEIGHTS)
+
+
+def _short(value: Tensor) -> Tensor:
+    """The values in bfloat16 where that is exact."""
+    short = value.to(torch.bfloat16)
+    return short if torch.equal(short.to(value.dtype), value) else value
+
+
+def copy_codec(source: Path, folder: Path) -> None:
+    """Copy a codec's folder, whole or not at all. Raises ValueError as `load_codec` does."""
+    load_codec(source)
+    with whole_folder(folder) as partial:
+        for name in (DESCRIPTION, WEIGHTS):
+            shutil.copyfile(source / name, partial / name)
+
+
+def load_codec(folder: Path) -> CodecNetwork:
+    """The codec in a folder, on the CPU, frozen, in float32.
+
+    Raises ValueError, in one line, if a file is missing or damaged, or if the weights are not of the codec that is
+    described: a decoder without its encoder, say.
+    """
+    path = folder / DESCRIPTION
+    try:
+        codec = Codec.from_json(path.read_text("utf-8"))
+        path = folder / WEIGHTS
+        tensors = {name: value.float() for name, value in load_file(path).items()}
+    except (SafetensorError, OSError, UnicodeDecodeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(f"{path}: expected a file of a codec, {DESCRIPTION} and {WEIGHTS} ({reason})") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    with bare():
+        network = codec.build()
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    parts = {name.partition(".")[0] for name in wanted}
+    if lacking := sorted(parts - {name.partition(".")[0] for name in tensors}):
+        raise ValueError(f"{path}: expected {', '.join(sorted(parts))}, but {', '.join(lacking)} is missing")
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            raise ValueError(
+                f"{path}: expected {name} of shape {wanted.get(name, 'none')}, got {found.get(name, 'none')}: "
+                f"not the weights of the codec that {DESCRIPTION} describes"
+            )
+    network.load_state_dict(tensors, assign=True)
+    return network.eval().requires_grad_(False)

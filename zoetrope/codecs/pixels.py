@@ -1,6 +1,7 @@
 """The identity: latents are pixels."""
 
 from collections.abc import Iterable, Iterator
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ class PixelCodec(Codec):
     Attributes:
         channels: of the videos.
     """
+
+    encodes: ClassVar[bool] = False
 
     @property
     def factor(self) -> int:

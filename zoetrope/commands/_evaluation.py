@@ -61,7 +61,7 @@ class Model(NamedTuple):
     @property
     def shape(self) -> "VideoShape":
         """The grid of its videos."""
-        return self.stages[-1].shape
+        return self.stages[-1].made
 
 
 class Plan(NamedTuple):
@@ -235,7 +235,7 @@ def report(plan: Plan, found: Sequence[Judged]) -> "Report":
             name=one.model.name,
             shape=one.model.shape,
             stages=tuple(
-                StageEntry(name=stage.name, shape=str(stage.shape), sampling=stage.sampling.to_json())
+                StageEntry(name=stage.name, shape=str(stage.made), sampling=stage.sampling.to_json())
                 for stage in one.model.stages
             ),
             device=str(one.model.cascade.device),

@@ -258,7 +258,7 @@ def about(cascade: "Cascade", stages: "Sequence[StageSpec]", seed: int) -> dict[
         "model": cascade.spec.name,
         "device": str(cascade.device),
         "dtype": str(cascade.dtype).removeprefix("torch."),
-        "settings": {stage.name: {"shape": str(stage.shape), **stage.sampling.to_json()} for stage in stages},
+        "settings": {stage.name: {"shape": str(stage.made), **stage.sampling.to_json()} for stage in stages},
         "weights": {
             stage.name: {"from": _named(origin), "file": str(origin.file), "id": origin.fingerprint()}
             for stage in stages
@@ -287,7 +287,7 @@ def tags_of(title: str | None, own: dict[str, Any], about: dict[str, Any]) -> di
 
 def about_start(path: str, footage: "Footage", fit: str) -> dict[str, Any]:
     """The video to start from, for `--json`."""
-    own, read = footage.own.to_json(), footage.stage.shape
+    own, read = footage.own.to_json(), footage.stage.made
     return {
         "path": path,
         **own,

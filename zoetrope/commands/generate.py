@@ -255,7 +255,7 @@ def _generate(
     warn_of_cuts(talk, cascade, [text for text in (*(job.prompt for job in jobs), negative) if text is not None])
     if footage is not None:
         talk.say(
-            f"{begin.source}: {footage.own}, in the place of what {footage.stage.name} makes, {footage.stage.shape}"
+            f"{begin.source}: {footage.own}, in the place of what {footage.stage.name} makes, {footage.stage.made}"
         )
     files = _run(talk, making, outputs, stage_outputs)
     talk.result({"files": files, **told}, "" if talk.quiet else "\n".join(file["path"] for file in files))

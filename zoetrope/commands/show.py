@@ -143,7 +143,7 @@ def _table(stages: "Sequence[StageSpec]", sizes: dict[str, int | None] | dict[st
             (
                 one_line(stage.name),
                 stage.kind,
-                str(stage.shape),
+                str(stage.made),
                 f"{parameters(stage.network):,}",
                 f"{plan.sampler.kind()} {counted(plan.steps, 'step')}, guidance {guidance}",
                 f"{size / 1e6:.2f} MB" if size is not None else "-",

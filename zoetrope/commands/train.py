@@ -26,7 +26,7 @@ from zoetrope.config.foreign import trusting
 if TYPE_CHECKING:
     from zoetrope.training.spec import Recipe
 
-BEGUN = ("recipe.json", "run.json", "lock.json", "data.json", "base.safetensors")
+BEGUN = ("recipe.json", "run.json", "lock.json", "data.json", "base.safetensors", "codec")
 
 RecipeName = Annotated[
     str | None, typer.Argument(metavar="RECIPE", help="A shipped name, a recipe.json, or a .py file with recipe().")
@@ -43,6 +43,14 @@ Out = Annotated[
 Data = Annotated[
     str | None,
     typer.Option(metavar="DIR", help="A folder of captioned videos and images, shards, or toybox. [the recipe's]"),
+]
+CodecName = Annotated[
+    str | None,
+    typer.Option(
+        "--codec",
+        metavar="CODEC",
+        help="The codec of stages of latents: a run that trained one, or a model with one. [the recipe's]",
+    ),
 ]
 Init = Annotated[
     str | None,
@@ -78,17 +86,38 @@ class TrainingOptions(NamedTuple):
     tensorboard: bool
     wandb: str | None
     grid: GridOptions = GridOptions()
+    codec: str | None = None
 
     def applied(self, recipe: "Recipe", stage: str) -> "Recipe":
         """The recipe with all changes that the options make for a stage. Raises ValueError if it is then invalid."""
         recipe = self.grid.of(recipe)
         found, at = dict[str, Any](), f"training.{stage}"
-        if self.data is not None:
-            found[f"{at}.data"] = source_json(self.data)
+        if self.data is not None or self.codec is not None:
+            found[f"{at}.data"] = data_json(self, recipe, stage)
         if self.tensorboard or self.wandb:
             known = [one.to_json() for one in recipe.train_spec(stage).trackers]
             found[f"{at}.trackers"] = trackers_json(known, self.tensorboard, self.wandb)
         return recipe.overridden({**found, **dict(self.fields)})
+
+
+def data_json(asked: TrainingOptions, recipe: "Recipe", stage: str) -> dict[str, Any]:
+    """The data of a stage that the options name, as JSON: as latents if it learns from these."""
+    from zoetrope.data.latents import Latents
+    from zoetrope.models.codecs import find_codec
+
+    own = recipe.train_spec(stage).data
+    named = own.to_json() if asked.data is None else source_json(asked.data)
+    if own.codec_folder is None:
+        if asked.codec is not None and not any(one.codec.encodes for one in recipe.cascade.stages):
+            raise ValueError(f"--codec: expected none, for no stage of {recipe.name} makes latents")
+        return named
+    if named["type"] == "encoded":
+        if asked.codec is not None:
+            raise ValueError("--codec: expected none, for latents on disk lie beside their codec")
+        return named
+    codec = find_codec(asked.codec or own.codec_folder)
+    videos = named if asked.data is not None or not isinstance(own, Latents) else own.source.to_json()
+    return {"type": "latents", "source": videos, "codec": str(codec)}
 
 
 def train(
@@ -101,6 +130,7 @@ def train(
     frames: Frames = None,
     fps: Fps = None,
     sets: Sets = None,
+    codec: CodecName = None,
     init: Init = None,
     resume: Resume = False,
     accept_changes: Accept = False,
@@ -118,7 +148,7 @@ def train(
         raise ValueError("--stages: expected either this or --stage, got both")
     grid = GridOptions(size, frames, fps)
     asked = TrainingOptions(
-        out, recipe, stage, stages, data, fields, init, resume, accept_changes, tensorboard, wandb, grid
+        out, recipe, stage, stages, data, fields, init, resume, accept_changes, tensorboard, wandb, grid, codec
     )
     place = device_named(device)
 
@@ -300,6 +330,7 @@ def _loaded(recipe: str | None) -> "Recipe":
 def _expect_free(out: Path) -> None:
     """Raise ValueError unless a new run may go to `out`."""
     from zoetrope.training.lock import holder
+    from zoetrope.training.writing import remove
 
     if (out / "metrics.jsonl").exists() or any((out / "checkpoints").glob("*")):
         raise ValueError(f"{out}: already holds a run; go on with it by --resume, or choose another --out")
@@ -310,7 +341,7 @@ def _expect_free(out: Path) -> None:
     if (who := holder(out)) is not None:
         raise ValueError(f"{out}: process {who.pid} on {who.host} is training here; choose another --out")
     for name in BEGUN:  # of a run that ended before it had learnt anything
-        (out / name).unlink(missing_ok=True)
+        remove(out / name)
 
 
 def _weights(talk: Talk, init: str, recipe: "Recipe", stage: str) -> Path | None:
@@ -333,10 +364,11 @@ def expect_data(recipe: "Recipe", stage: str) -> None:
     from zoetrope.shapes import Window
     from zoetrope.training.grids import at_rates, clip_shapes
     from zoetrope.training.known import fitted_to
+    from zoetrope.training.latents import codec_of
 
-    spec = recipe.train_spec(stage)
+    spec, own = recipe.train_spec(stage), recipe.cascade.stage(stage)
+    codec_of(own, spec.data)
     dataset = spec.data.open()
-    own = recipe.cascade.stage(stage)
     channels = own.network.channels
     grids = [(phase, shape) for phase in spec.phases for shape in clip_shapes(own, spec, phase)]
     shapes = [shape for phase, grid in grids for shape in at_rates(own, grid, phase)]

@@ -125,6 +125,11 @@ class Source(Kind, ABC):
 
     folder: ClassVar[str] = "zoetrope.data"
 
+    @property
+    def codec_folder(self) -> Path | None:
+        """The folder of the codec that its examples are latents of; None: they are no latents."""
+        return None
+
     @abstractmethod
     def open(self) -> Dataset:
         """The data set. Raises ValueError, with reasons, if nothing in it is usable."""

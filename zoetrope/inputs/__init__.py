@@ -71,9 +71,14 @@ class Extent(NamedTuple):
 
 
 class Input(Kind, ABC):
-    """One input of a stage's network; its parameters are its fields."""
+    """One input of a stage's network; its parameters are its fields.
+
+    Attributes:
+        of_pixels: whether it is made from the stage's own videos in pixels.
+    """
 
     folder: ClassVar[str] = "zoetrope.inputs"
+    of_pixels: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

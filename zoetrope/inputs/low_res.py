@@ -1,7 +1,7 @@
 """The previous stage's video, the input of super-resolution [Ho et al. 2022, arXiv:2210.02303, Sec. 2.2 and 2.5]."""
 
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -33,6 +33,8 @@ class LowRes(Input):
             ones are less sharp than true ones; 0.5 in Cascaded Diffusion Models [arXiv:2106.15282, Sec. 4]. Sampling
             never blurs.
     """
+
+    of_pixels: ClassVar[bool] = True
 
     shape: VideoShape
     of: str | None = None

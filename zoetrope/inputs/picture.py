@@ -6,7 +6,7 @@ frame, (B, F, 1, D), and may be unknown, as text may be.
 """
 
 import os
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ class Picture(Input):
         of: the stage that makes the embedding in sampling where no picture is given; None: it is unknown then.
         dropout: share of training examples whose embedding is unknown, for guidance.
     """
+
+    of_pixels: ClassVar[bool] = True
 
     encoder: PictureEncoder = SmallPictures()
     of: str | None = None

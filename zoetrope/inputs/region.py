@@ -1,6 +1,6 @@
 """Known regions: masked video and mask beside z, <J, C, M> [Bar-Tal et al. 2024, arXiv:2401.12945, Sec. 4]."""
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import torch
 from pydantic import Field
@@ -28,6 +28,8 @@ class Region(Input):
         tasks: what is known of training examples, all equally likely.
         dropout: share of training examples of which nothing is known.
     """
+
+    of_pixels: ClassVar[bool] = True
 
     tasks: Annotated[tuple[RegionTask, ...], Field(min_length=1, max_length=64)] = get_args(RegionTask)
     dropout: Annotated[float, Field(ge=0, le=1)] = 0.1

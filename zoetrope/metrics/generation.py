@@ -89,7 +89,7 @@ def _generated(cascade: Cascade, wanted: Wanted, numbers: range) -> Tensor:
     start = None
     if wanted.after is not None and wanted.real is not None:
         real = torch.stack([wanted.real(number) for number in numbers])
-        start = Start(stage=wanted.after, video=degrade(real, cascade.spec.stage(wanted.after).shape))
+        start = Start(stage=wanted.after, video=degrade(real, cascade.spec.stage(wanted.after).made))
     stream = cascade.stream(
         [None if cascade.spec.text is None else wanted.prompts[number] for number in numbers],
         seed=wanted.seed,

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.colour import ColourShift
 from zoetrope.cascade.execution.cost import differentiates
 from zoetrope.cascade.execution.layout import expect_memory
 from zoetrope.cascade.finite import expect_finite
@@ -26,6 +25,7 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.cascade.windows import windows_told
+from zoetrope.codecs import CodecNetwork, decoded
 from zoetrope.conditioning import Conditioning
 from zoetrope.config.errors import shown
 from zoetrope.config.foreign import trusting
@@ -38,7 +38,7 @@ from zoetrope.models.long import Beginning, Long, pictures_of
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.options import Options, checked, integer, listed, with_picture
 from zoetrope.models.places import device_named, expect_dtype, memory_told
-from zoetrope.models.progress import Progress
+from zoetrope.models.progress import Progress, colour_shifts
 from zoetrope.models.texts import encoded
 from zoetrope.models.weights import Origin
 from zoetrope.networks import Network
@@ -65,18 +65,23 @@ class Cascade:
         load: Callable[[StageSpec], Network],
         *,
         card: str = "",
+        codec: Callable[[], CodecNetwork] | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         origins: Mapping[str, Origin] = MappingProxyType({}),
     ):
-        """`load` gives a stage's network with its weights; `dtype` is what networks compute in.
+        """`load` gives a stage's network with its weights, `codec` the codec of stages that make latents; `dtype` is
+        what networks compute in, codecs in float32.
 
-        Raises ValueError for a device that is not here, and for a type other than float32, bfloat16 and float16.
+        Raises ValueError for a device that is not here, for a type other than float32, bfloat16 and float16, and for
+        stages of latents without a codec.
         """
         expect_dtype(dtype)
+        if spec.codec is not None and codec is None:
+            raise ValueError(f"{spec.name}: codec: expected the codec that its latents are of, got none")
         self.spec, self.card, self.origins = spec, card, origins
         self.device, self.dtype = device_named(device), dtype
-        self._load = load
+        self._load, self._codec = load, codec
         self._drifted: set[str] = set()  # stages whose colours were warned about
         # On a CPU text is always encoded in float32: that is fast there, and every run then gets the same features.
         reading = torch.float32 if self.device.type == "cpu" else dtype
@@ -119,7 +124,8 @@ class Cascade:
     @classmethod
     def of(cls, model: OpenModel, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Self:
         """The cascade of a model that was opened, see `from_pretrained`."""
-        return cls(model.spec, model.network, card=model.card, device=device, dtype=dtype, origins=model.origins())
+        known = partial(cls, card=model.card, codec=model.codec, origins=model.origins())
+        return known(model.spec, model.network, device=device, dtype=dtype)
 
     def tuned(
         self,
@@ -159,7 +165,8 @@ class Cascade:
         networks = {stage.name: self._load(stage) for stage in self.spec.stages}
         teachers = {stage.name: self._load(stage) for stage in self.spec.teachers}
         folder = Path(os.path.expanduser(path))
-        write_model(folder, self.spec, networks, self.card or f"# {self.spec.name}\n", teachers, teacher_dtype)
+        codec, card = None if self._codec is None else self._codec(), self.card or f"# {self.spec.name}\n"
+        write_model(folder, self.spec, networks, card, teachers, teacher_dtype, codec)
 
     @overload
     def generate(self, prompts: str | None, **options: Unpack[Options]) -> Video: ...
@@ -350,22 +357,26 @@ class Cascade:
         """Sample one stage; its network is in memory only meanwhile. One of which all is known is not run."""
         if draw.known is not None and draw.known.complete:
             x_hat = draw.known.values.to(self.device)
-            yield Progress(stage=stage.name, step=1, steps=1, shape=stage.shape, x_hat=x_hat)
+            yield Progress(stage=stage.name, step=1, steps=1, shape=stage.made, x_hat=x_hat)
             return
-        with memory_told(f"stage {stage.name!r} ({stage.shape})"):
+        codec = self._codec if stage.codec.encodes else None
+        decode = None if codec is None else partial(decoded, codec().to(self.device))
+        with memory_told(f"stage {stage.name!r} ({stage.made})"):
             running = sample_stage(stage, self._network(stage), given, video, draw)
             for number in range(1, stage.sampling.length + 1):  # `enumerate` would keep one alive meanwhile
                 x_hat = next(running)
                 last = number == stage.sampling.length
                 if last:  # fail before the stages after it run
                     expect_finite(stage, x_hat, self.dtype)
+                    x_hat = x_hat if decode is None else decode(x_hat)
                 yield Progress(
                     stage=stage.name,
                     step=number,
                     steps=stage.sampling.length,
-                    shape=stage.shape,
+                    shape=stage.made,
                     x_hat=x_hat,
-                    colours=self._colours(stage, video, x_hat) if last and video is not None else (),
+                    decode=None if last else decode,
+                    colours=colour_shifts(stage.name, video, x_hat, self._drifted) if last else (),
                 )
                 del x_hat
 
@@ -376,17 +387,6 @@ class Cascade:
         except ValueError as error:
             raise ValueError(f"stage {stage.name!r}: {error}") from None
         return network.requires_grad_(False) if differentiates(stage) else fused(network, channels_last=True)
-
-    def _colours(self, stage: StageSpec, given: Tensor, made: Tensor) -> list[ColourShift]:
-        """How a stage changed the colours of each video; also logged, as a warning once per stage if they drift."""
-        colours = [ColourShift.between(*pair) for pair in zip(given, made, strict=True)]
-        for colour in colours:
-            if colour.drifts and stage.name not in self._drifted:
-                self._drifted.add(stage.name)
-                log.warning("%s: its colours drift from those it was given by %s of the range", stage.name, colour)
-            else:
-                log.debug("%s: colours against those it was given: %s", stage.name, colour)
-        return colours
 
     def cut(self, prompt: str) -> str:
         """The end of a prompt that is too long for the text encoder, which cuts it off; "" if all of it fits."""

@@ -5,6 +5,8 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
+from zoetrope.codecs import DESCRIPTION
+from zoetrope.codecs import FOLDER as CODEC
 from zoetrope.config import unknown
 from zoetrope.config.errors import expect_path
 from zoetrope.models.folder import FILE, TEACHER_WEIGHTS, WEIGHTS
@@ -104,7 +106,7 @@ def _download(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    patterns = [FILE, "README.md", f"*/{WEIGHTS}", f"*/{TEACHER_WEIGHTS}"]
+    patterns = [FILE, "README.md", f"*/{WEIGHTS}", f"*/{TEACHER_WEIGHTS}", f"{CODEC}/{DESCRIPTION}", "text/*.json", "text/*.txt"]
     try:
         folder = Path(snapshot_download(name, allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

@@ -1,5 +1,7 @@
 """A cascade on disk: `cascade.json` and `<stage>/model.safetensors`, beside a README.md that is its card.
 
+Where stages make latents, `codec/` holds their codec, see `zoetrope.codecs`.
+
 Where a stage is distilled, `<stage>/teacher.safetensors` holds the weights of the original, which may be in 8 bits.
 """
 
@@ -12,6 +14,8 @@ from typing import Any
 import torch
 
 from zoetrope.cascade.spec import CascadeSpec
+from zoetrope.codecs import FOLDER as CODEC
+from zoetrope.codecs import CodecNetwork, save_codec
 from zoetrope.config import expect_importable, packages_of
 from zoetrope.config.foreign import trusting
 from zoetrope.files import whole_folder
@@ -59,16 +63,21 @@ def write_model(
     card: str,
     teachers: Mapping[str, Network] = MappingProxyType({}),
     teacher_dtype: torch.dtype = torch.bfloat16,
+    codec: CodecNetwork | None = None,
 ) -> None:
     """Write a whole model. It appears complete or not at all; an older one at its path is replaced at the end.
 
     `networks` and `teachers` hold the networks of spec.stages and spec.teachers by name. Weights are stored in
-    bfloat16, those of teachers in `teacher_dtype`, see `zoetrope.models.weights.write_weights`.
+    bfloat16, those of teachers in `teacher_dtype`, see `zoetrope.models.weights.write_weights`. `codec` is that of
+    stages that make latents.
 
-    Raises ValueError if `folder` is a file, has no name of its own, or holds something that is not a model, and if
-    `read_spec` would not give the description back; OSError if it cannot be written.
+    Raises ValueError if `folder` is a file, has no name of its own, or holds something that is not a model, if
+    `codec` is not the one that is described, and if `read_spec` would not give the description back; OSError if it
+    cannot be written.
     """
     expect_readable(spec)
+    if (None if codec is None else codec.codec) != spec.codec:
+        raise ValueError(f"{spec.name}: codec: expected {spec.codec!r}, got {codec and codec.codec!r}")
     if folder.name in ("", ".."):
         raise ValueError(f"{folder}: expected the name of a folder for the model, got one that cannot be replaced")
     folder = folder.resolve()  # a link is kept, and the model is written to its target
@@ -80,6 +89,8 @@ def write_model(
         for stage in spec.stages:
             (partial / stage.name).mkdir()
             write_weights(networks[stage.name], partial / stage.name / WEIGHTS)
+        if codec is not None:
+            save_codec(codec, partial / CODEC)
         for stage in spec.teachers:
             write_weights(teachers[stage.name], partial / stage.name / TEACHER_WEIGHTS, teacher_dtype)
         (partial / FILE).write_text(json.dumps(_description(spec), indent=1) + "\n")

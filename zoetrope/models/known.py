@@ -119,6 +119,8 @@ def known_of(known: GivenFrames | None, stages: Sequence[StageSpec], teachers: S
     """The stages, those that make videos with a method for what is known, see `GivenFrames.stages`, if anything is."""
     if known is None:
         return [without_known(stage) for stage in stages]
+    if latent := next((stage.name for stage in stages if stage.codec.encodes), None):
+        raise ValueError(f"known: expected stages of pixels, as known frames are, got {latent!r}, which makes latents")
     vectors = [stage for stage in stages if stage.makes_vectors]
     return [*vectors, *known.stages([stage for stage in stages if not stage.makes_vectors], teachers)]
 
@@ -156,7 +158,7 @@ def known_frames(
         if chosen is not None:
             raise ValueError("known_method: expected known frames that it is about; give some (known, --known)")
         return None
-    shape = stages[-1].shape
+    shape = stages[-1].made
     found: dict[int, np.ndarray] = {}
     if known is not None and not known:
         raise ValueError("known: expected at least one frame, got none")

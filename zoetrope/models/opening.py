@@ -1,13 +1,16 @@
 """Opening a model by name: its description, combined from models and runs, and the files of its weights."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.codecs import DESCRIPTION, WEIGHTS, Codec, CodecNetwork, identity, load_codec
+from zoetrope.codecs import FOLDER as CODEC
 from zoetrope.config.errors import shown
-from zoetrope.models.files import read_card
+from zoetrope.models.files import inside, read_card
 from zoetrope.models.finding import FoundModel, FoundRun, find
 from zoetrope.models.folder import read_spec, weights_file
 from zoetrope.models.runs import original_of, read_cascade, read_run
@@ -23,6 +26,7 @@ class OpenModel(NamedTuple):
         card: the model's README.md; "" for runs.
         sources: the given name of the model or run that each stage comes from.
         styles: what the weights of a stage are interpolated with, by its name.
+        codec_folder: that of the codec of stages that make latents; None: none does.
     """
 
     spec: CascadeSpec
@@ -31,11 +35,17 @@ class OpenModel(NamedTuple):
     teacher_weights: Mapping[str, Path] = MappingProxyType({})
     sources: Mapping[str, str] = MappingProxyType({})
     styles: Mapping[str, Style] = MappingProxyType({})
+    codec_folder: Path | None = None
+
+    @property
+    def codec(self) -> Callable[[], CodecNetwork] | None:
+        """What loads the codec of stages that make latents; None: none does."""
+        return None if self.codec_folder is None else partial(load_codec, self.codec_folder)
 
     def originals(self) -> "OpenModel":
         """The same with teachers instead of distilled stages. Raises ValueError if there are none."""
         weights = {**self.weights, **self.teacher_weights}
-        return OpenModel(self.spec.originals(), weights, self.card, sources=self.sources, styles=self.styles)
+        return self._replace(spec=self.spec.originals(), weights=weights, teacher_weights=MappingProxyType({}))
 
     def file(self, stage: StageSpec) -> Path:
         """The file with the weights of one of `spec.stages` or `spec.teachers`, on whatever grid it is."""
@@ -59,6 +69,8 @@ class OpenModel(NamedTuple):
         Likewise for a distilled stage that is sampled in a way that it was not distilled for. Only the headers of files
         are read, so that faults of late stages show before the first one runs.
         """
+        if self.codec_folder is not None and any(stage.codec.encodes for stage in stages):
+            expect_codec(self.codec_folder, self.spec.codec)
         for stage in stages:
             stage.check_sampling()
             check_weights(stage.network.bare(), self.file(stage))
@@ -75,6 +87,7 @@ class ModelContents(NamedTuple):
         weights, teacher_weights: the files of the stages and teachers that it holds, by stage name.
         teachers: the originals of its distilled stages.
         trained: whether it is a run, which replaces a model's stage.
+        codec: the folder of the codec of stages that make latents, which may be missing where none does.
     """
 
     name: str
@@ -84,6 +97,7 @@ class ModelContents(NamedTuple):
     teacher_weights: Mapping[str, Path] = MappingProxyType({})
     card: str = ""
     trained: bool = False
+    codec: Path = Path(CODEC)
 
 
 def contents(found: FoundModel | FoundRun) -> ModelContents:
@@ -92,12 +106,20 @@ def contents(found: FoundModel | FoundRun) -> ModelContents:
         folder, spec = found.folder, read_spec(found.folder)
         weights = {stage.name: weights_file(folder, stage.name) for stage in spec.stages}
         taught = {stage.name: weights_file(folder, stage.name, teacher=True) for stage in spec.teachers}
-        return ModelContents(found.name, spec, weights, spec.teachers, taught, read_card(folder))
+        card, codec = read_card(folder), _codec_in(folder)
+        return ModelContents(found.name, spec, weights, spec.teachers, taught, card, codec=codec)
     run = read_run(found.folder)
     spec, weights = read_cascade(run), {run.stage: run.average_file(found.half_life)}
     original = original_of(run.folder)
     teachers, taught = ((), {}) if original is None else ((original[0],), {run.stage: original[1]})
-    return ModelContents(found.name, spec, weights, teachers, taught, trained=True)
+    return ModelContents(found.name, spec, weights, teachers, taught, trained=True, codec=_codec_in(run.folder))
+
+
+def _codec_in(folder: Path) -> Path:
+    """Where the folder of a model or a run keeps a codec. Raises ValueError if links lead out of it."""
+    for name in (DESCRIPTION, WEIGHTS):
+        inside(folder, Path(CODEC) / name)
+    return folder / CODEC
 
 
 def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
@@ -153,7 +175,31 @@ def _together(lead: ModelContents, used: Mapping[str, ModelContents], stages: tu
         card=lead.card,
         teacher_weights={stage: used[stage].teacher_weights[stage] for stage in teachers},
         sources={stage: part.name for stage, part in used.items()},
+        codec_folder=_codec_of([part for name, part in used.items() if part.spec.stage(name).codec.encodes]),
     )
+
+
+def _codec_of(parts: Sequence[ModelContents]) -> Path | None:
+    """The folder of the codec of these parts, whose stages make latents; None for no parts.
+
+    Raises ValueError if they have several: to the one, latents of the other are noise.
+    """
+    folders = {part.codec: part.name for part in parts}
+    first, *others = folders or [None]
+    for other in others:
+        assert first is not None and other is not None
+        if identity(load_codec(first)) != identity(load_codec(other)):
+            raise ValueError(
+                f"{folders[other]}: expected stages that make latents of one codec, got those of another codec than "
+                f"that of {folders[first]}"
+            )
+    return first
+
+
+def expect_codec(folder: Path, codec: Codec | None) -> None:
+    """Raise ValueError unless the folder holds a whole codec of this description."""
+    if (got := load_codec(folder).codec) != codec:
+        raise ValueError(f"{folder}: expected {codec!r}, the codec of the model's latents, got {got!r}")
 
 
 def _by_stage(parts: Mapping[str, ModelContents], *, trained: bool) -> dict[str, ModelContents]:

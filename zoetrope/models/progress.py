@@ -1,6 +1,7 @@
 """Progress reports of a cascade that samples."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -9,6 +10,8 @@ from zoetrope.cascade.colour import ColourShift
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
@@ -16,9 +19,10 @@ class Progress:
 
     Attributes:
         stage: its name; step: from 1 to steps.
-        shape: the grid of x_hat.
+        shape: the grid of the videos.
         x_hat: the estimate so far, (B, C, F, H, W), in [-1, 1] where the stage has a threshold; on the last step, the
-            stage's video.
+            stage's video. Of a stage of latents it is the latents before the last step.
+        decode: latents -> videos, where x_hat is latents; None: it is videos.
         colours: on the last step of a stage with an input video, how it changed each sample's colours.
         place: position of the first of these among all videos of `Cascade.generate`; 0 in `Cascade.stream`.
     """
@@ -30,6 +34,7 @@ class Progress:
     x_hat: Tensor = field(repr=False)
     colours: Sequence[ColourShift] = ()
     place: int = 0
+    decode: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
 
     @property
     def done(self) -> bool:
@@ -38,4 +43,22 @@ class Progress:
 
     def videos(self) -> list[Video]:
         """The estimate as videos, one for each sample."""
-        return [Video.from_tensor(x, self.shape.fps) for x in self.x_hat]
+        videos = self.x_hat if self.decode is None else self.decode(self.x_hat)
+        return [Video.from_tensor(x, self.shape.fps) for x in videos]
+
+
+def colour_shifts(stage: str, given: Tensor | None, made: Tensor, drifted: set[str]) -> list[ColourShift]:
+    """How a stage changed the colours of each video that it was given; logged, as a warning once if they drift.
+
+    `drifted` are the stages that were warned about, to which it is added.
+    """
+    if given is None:
+        return []
+    colours = [ColourShift.between(*pair) for pair in zip(given, made, strict=True)]
+    for colour in colours:
+        if colour.drifts and stage not in drifted:
+            drifted.add(stage)
+            log.warning("%s: its colours drift from those it was given by %s of the range", stage, colour)
+        else:
+            log.debug("%s: colours against those it was given: %s", stage, colour)
+    return colours

@@ -116,7 +116,7 @@ def plan_stage(
     made = StagePlan(
         name=stage.name,
         kind=stage.kind,
-        shape=str(stage.shape),
+        shape=str(stage.made),
         parameters=work.parameters,
         weight_bytes=work.weight_bytes,
         steps=steps,

@@ -27,6 +27,7 @@ from zoetrope.training.compiling import compile_blocks
 from zoetrope.training.data_notes import log_notes
 from zoetrope.training.faults import FOLDER as FAULTS
 from zoetrope.training.faults import all_names, write_fault
+from zoetrope.training.latents import keep_codec
 from zoetrope.training.learner import Learner
 from zoetrope.training.loading import Loader, encoded
 from zoetrope.training.lock import Lock
@@ -112,6 +113,7 @@ class Run:
             known = read_record(folder, recipe, self.stage)
             # A resumed run keeps the dtype that it has always computed in; a new one takes it from the recipe.
             self.dtype = getattr(torch, known["dtype"]) if known else compute_dtype(device, self.spec.precision)
+            self._codec = keep_codec(self.stage, self.spec.data, folder, leads=ranks.leads)
             self.state = self._begin(init)
             self._go_on()
             self.learner = self._learner()
@@ -330,7 +332,7 @@ class Run:
 
     def _sheet(self, seen: Subjects) -> None:
         average: Network = self.state.average
-        sheet = sample_sheet(self.stage, seen, average, self.device, self.dtype)
+        sheet = sample_sheet(self.stage, seen, average, self.device, self.dtype, self._codec)
         if not self.ranks.leads:
             return
         picture = self.folder / f"samples/{self.state.examples:09d}.png"

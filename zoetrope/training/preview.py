@@ -8,6 +8,7 @@ from torch import Tensor
 
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.codecs import CodecNetwork, decoded
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs.text import text_given
 from zoetrope.models.asking import conditioning_of
@@ -57,12 +58,18 @@ def _of_picture(batches: Batches, shape: VideoShape, number: int) -> str:
 
 
 def sample_sheet(
-    stage: StageSpec, seen: Subjects, network: Network, device: torch.device, dtype: torch.dtype
+    stage: StageSpec,
+    seen: Subjects,
+    network: Network,
+    device: torch.device,
+    dtype: torch.dtype,
+    codec: CodecNetwork | None = None,
 ) -> np.ndarray:
-    """Sample these subjects, one row of frames each, into a picture (H, W, 3) uint8."""
+    """Sample these subjects, one row of frames each, into a picture (H, W, 3) uint8; `codec` decodes latents."""
     shape, given = seen.shape, seen.given.to(device, torch.float32)
     low = None if seen.low_res is None else seen.low_res.to(device)
     draw = Draw(seed=0, samples=range(COUNT), device=device, dtype=dtype)
     x_hat = stage_video(stage.with_(shape=shape), network, given, low, draw)
+    x_hat = x_hat if codec is None else decoded(codec.to(device), x_hat)
     videos = [Video.from_tensor(x.float().cpu(), shape.fps) for x in x_hat]
     return np.asarray(contact_sheet(videos, columns=4 if shape.frames == 1 else 1))

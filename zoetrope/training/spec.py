@@ -16,6 +16,7 @@ from zoetrope.shapes import FramesPerSecond, VideoShape
 from zoetrope.training.adapters import Lora
 from zoetrope.training.grids import Grid, batches_before, check_grids, with_grids
 from zoetrope.training.known import KnownFrames
+from zoetrope.training.latents import check_latents
 from zoetrope.training.objectives import Objective
 from zoetrope.training.objectives.denoise import Denoising
 from zoetrope.training.optimizers import OptimizerName
@@ -264,6 +265,7 @@ class Recipe(Config):
         for name, spec in self.training.items():
             _check_training(self.cascade.stage(name), spec)
         check_vectors(self.cascade, self.training)
+        check_latents(self.cascade, self.training)
         # What models are told that they were trained on is what the training says.
         object.__setattr__(self, "cascade", with_grids(self.cascade, self.training))
         return self

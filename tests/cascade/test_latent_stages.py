@@ -1,0 +1,209 @@
+"""Stages of latents: their grids, their videos, their training, and what does not fit them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from zoetrope.cascade.grid import on_grid
+from zoetrope.cascade.sample import Draw, stage_video
+from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.cascade.start import Start, start_from
+from zoetrope.codecs import decoded, identity, load_codec, save_codec
+from zoetrope.data.toybox import Toybox
+from zoetrope.inputs.low_res import usual_inputs
+from zoetrope.inputs.picture import Picture
+from zoetrope.inputs.text import Text
+from zoetrope.known.replacement import Replacement
+from zoetrope.models.cascade import Cascade
+from zoetrope.models.folder import write_model
+from zoetrope.models.opening import open_model
+from zoetrope.training.loop import Run
+from zoetrope.training.spec import Recipe
+from zoetrope.video import Video
+
+from .latent import BASE, CODEC, LARGE, MADE, SPEC, SSR, Z, codec, network, random_network, recipe
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cascade on disk."""
+    folder = tmp_path_factory.mktemp("models") / "latent"
+    networks = {stage.name: random_network(stage) for stage in SPEC.stages}
+    write_model(folder, SPEC, networks, "# latent\n", codec=codec())
+    return folder
+
+
+def test_the_grids_of_a_stage() -> None:
+    assert (BASE.shape, BASE.made, BASE.channels) == (Z, MADE, 3)
+    assert (SSR.shape, SSR.made, SSR.channels) == (LARGE, LARGE, 3)
+    assert SPEC.codec == CODEC and SPEC.with_(stages=(SSR.on(LARGE), BASE)[1:]).codec == CODEC
+    assert CascadeSpec.from_json(SPEC.to_json()) == SPEC
+    assert CODEC.latents(MADE) == Z and CODEC.pixels(Z) == MADE
+
+
+def test_a_cascade_whose_base_is_latent_decodes_it_and_nothing_else(model: Path) -> None:
+    cascade = Cascade.from_pretrained(model)
+    steps = list(cascade.stream(["a red ball", None], seed=3, samples=[0, 1]))
+    assert [(now.stage, now.step, now.shape) for now in steps] == [
+        ("base", 1, MADE), ("base", 2, MADE), ("ssr1", 1, LARGE), ("ssr1", 2, LARGE)
+    ]  # fmt: skip
+    assert steps[0].x_hat.shape == (2, 2, *Z.sizes)  # latents, until they are complete
+    assert steps[0].videos()[1].frames.shape == (2, 8, 12, 3)
+    base = steps[1].x_hat
+    assert base.shape == (2, 3, *MADE.sizes) and base.abs().max() <= 1
+    # As the stage samples its latents, and the codec decodes them; the stage after it reads the decoded video.
+    text, _ = cascade._encode(["a red ball", None], None)
+    stored = load_codec(model / "codec")
+    assert identity(stored) == identity(codec())
+    draw = Draw(seed=3, samples=[0, 1])
+    z = stage_video(BASE, cascade._network(BASE), text, None, draw)
+    torch.testing.assert_close(base, stored.decode(z).clamp(-1, 1), rtol=1e-5, atol=1e-6)
+    assert not (base - z.mean()).eq(0).all() and z.std() > 0.05
+    again = stage_video(SSR, cascade._network(SSR), text, base, draw)
+    torch.testing.assert_close(steps[3].x_hat, again, rtol=1e-5, atol=1e-6)
+
+
+def test_a_start_replaces_the_decoded_video(model: Path) -> None:
+    cascade = Cascade.from_pretrained(model)
+    whole = cascade.generate("fog", seed=1)
+    base = cascade.generate("fog", seed=1, until="base")
+    assert base.frames.shape == (2, 8, 12, 3)
+    assert start_from(cascade.spec, base).stage == "base"
+    after = cascade.generate("fog", seed=1, video=base, after="base")
+    assert after.frames.shape == whole.frames.shape and after.fps == whole.fps
+    with pytest.raises(ValueError, match=r"expected shape \(1, 3, 2, 8, 12\), got \(1, 2, 2, 4, 6\)"):
+        Start(stage="base", video=torch.zeros(1, 2, *Z.sizes)).check(cascade.spec, 1)
+
+
+def test_other_sizes_are_in_pixels() -> None:
+    larger = on_grid(SPEC, size=(12, 16), frames=4)
+    assert [stage.made.sizes for stage in larger.stages] == [(4, 12, 16), (4, 24, 32)]
+    assert larger.stages[0].shape.sizes == (4, 6, 8)
+    with pytest.raises(
+        ValueError, match=r"size 9x12 .*: stage 'base' .* height: .* factor 2, got 9; the nearest .* 8x12|10x12"
+    ):
+        on_grid(SPEC, size=(9, 12))
+
+
+def test_decoding_in_parts_is_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, z = codec(codec=CODEC.with_(temporal=True)), torch.randn(2, 2, 5, 3, 4)
+    whole = network.decode(z).clamp(-1, 1)
+    for most in (1, 2 * 4 * 12, 10**9):
+        monkeypatch.setattr("zoetrope.codecs.AT_ONCE", most)
+        torch.testing.assert_close(decoded(network, z), whole, rtol=1e-5, atol=1e-6)
+
+
+def test_training_reads_latents_and_keeps_their_codec(tmp_path: Path) -> None:
+    made = recipe(tmp_path / "codec")
+    data = made.train_spec("base").data.open()
+    one, pixels = data.example(5, Z), Toybox(scripts=3).open().example(5, MADE)
+    expected = codec().encode(pixels.video[None])[0]
+    assert torch.equal(one.video, expected) and one.text == pixels.text
+    torch.testing.assert_close(data.frames(5, Z, [1]).video, expected[:, 1:], rtol=1e-5, atol=1e-6)
+    run = Run(made, "base", tmp_path / "run", CPU)
+    list(run.train(tmp_path / "cache"))
+    assert sorted(path.name for path in (tmp_path / "run/samples").iterdir()) == ["000000016.png"]
+    from PIL import Image
+
+    with Image.open(tmp_path / "run/samples/000000016.png") as sheet:  # of pixels: 8 rows of 2 frames of 8 x 12
+        assert sheet.height >= 8 * 8 and sheet.width >= 2 * 12
+    opened = open_model(tmp_path / "run")
+    opened.check(opened.spec.stages)
+    video = Cascade.of(opened).generate("fog")
+    assert isinstance(video, Video) and video.frames.shape == (2, 8, 12, 3)
+    saved = tmp_path / "saved"
+    Cascade.of(opened).save_pretrained(saved)
+    assert identity(load_codec(saved / "codec")) == identity(codec())
+
+
+def test_a_killed_training_on_latents_goes_on_bitwise(tmp_path: Path) -> None:
+    made = recipe(tmp_path / "codec")
+    list(Run(made, "base", tmp_path / "whole", CPU).train(tmp_path / "cache"))
+    reports = Run(made, "base", tmp_path / "parts", CPU).train(tmp_path / "cache")
+    next(reports)
+    reports.close()  # type: ignore[attr-defined]
+    list(Run(made, "base", tmp_path / "parts", CPU).train(tmp_path / "cache"))
+    names = ("model", "average", "optimizer")
+    one, two = (
+        [(tmp_path / run / f"checkpoints/000000024/{name}.safetensors").read_bytes() for name in names]
+        for run in ("whole", "parts")
+    )
+    assert one == two
+
+
+def test_latents_of_another_codec_are_refused(tmp_path: Path, model: Path) -> None:
+    made = recipe(tmp_path / "codec")
+    list(Run(made, "base", tmp_path / "run", CPU).train(tmp_path / "cache"))
+    save_codec(codec(seed=7), tmp_path / "other")
+    other = made.override("base.training.data.codec", str(tmp_path / "other"))
+    with pytest.raises(ValueError, match="expected the codec that this run has learnt from so far"):
+        Run(other, "base", tmp_path / "run", CPU)
+    save_codec(codec(codec=CODEC.with_(width=8)), tmp_path / "wide")
+    wide = made.override("base.training.data.codec", str(tmp_path / "wide"))
+    with pytest.raises(ValueError, match=r"wide: expected the codec of stage 'base', .*'width': 4.*, got .*'width': 8"):
+        Run(wide, "base", tmp_path / "second", CPU)
+
+
+def test_models_without_their_codec_are_refused(tmp_path: Path, model: Path) -> None:
+    networks = {stage.name: random_network(stage) for stage in SPEC.stages}
+    with pytest.raises(ValueError, match=r"latent: codec: expected Autoencoder.*, got None"):
+        write_model(tmp_path / "model", SPEC, networks, "")
+    with pytest.raises(ValueError, match="codec: expected the codec that its latents are of, got none"):
+        Cascade(SPEC, random_network)
+    write_model(tmp_path / "model", SPEC, networks, "", codec=codec())
+    (tmp_path / "model/codec/model.safetensors").unlink()
+    opened = open_model(tmp_path / "model")
+    with pytest.raises(ValueError, match=r"codec/model.safetensors: expected a file of a codec"):
+        opened.check(opened.spec.stages)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"network": network(4, False)}, "network.channels: expected 2, those of its codec's latents, got 4"),
+        ({"sampling": SamplingSpec(steps=2)}, "sampling.threshold: expected null, latents have no range, got 'static'"),
+        (
+            {"sampling": SamplingSpec(threshold=None, known=Replacement())},
+            "sampling.known: expected null, known frames are pixels, got 'replacement'",
+        ),
+        (
+            {"inputs": (Text(), Picture()), "network": network(2, False).with_(picture_width=128)},
+            r"inputs: expected none that are made from pixels, for z is latents, got \['picture'\]",
+        ),
+    ],
+)
+def test_stages_that_cannot_make_latents(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BASE.with_(**fields)
+
+
+def test_cascades_that_do_not_fit_their_codec(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"'ssr1' expects 2x4x6@3fps, but 'base' makes 2x8x12@3fps"):
+        SPEC.with_(stages=(BASE, SSR.with_(inputs=usual_inputs(Z))))
+    named = StageSpec(**{**dict(SSR), "name": "codec"})
+    with pytest.raises(ValueError, match="expected another name than 'codec'"):
+        SPEC.with_(stages=(BASE, named))
+    made = recipe(tmp_path / "codec")
+    pixels = {"training.base.data": Toybox().to_json()}
+    with pytest.raises(ValueError, match=r"training.base.data: expected latents .*, got videos in pixels, 'toybox'"):
+        made.overridden(pixels)
+    latents = made.train_spec("base").data
+    with pytest.raises(ValueError, match=r"training.ssr1.data: expected videos in pixels, got latents, 'latents'"):
+        Recipe(name="r", cascade=SPEC, training={"ssr1": made.train_spec("base").with_(data=latents)})
+    (tmp_path / "codec/codec.json").unlink()
+    with pytest.raises(
+        ValueError, match=r"training.base.data: .*codec.json: expected a file of a codec.*; name .*--codec"
+    ):
+        Run(made, "base", tmp_path / "run", CPU)
+
+
+def test_known_frames_and_long_videos_are_of_pixels(model: Path) -> None:
+    cascade = Cascade.from_pretrained(model)
+    picture = torch.zeros(16, 24, 3, dtype=torch.uint8).numpy()
+    with pytest.raises(ValueError, match="known: expected stages of pixels, as known frames are, got 'base'"):
+        cascade.generate("fog", known={0: picture})
+    with pytest.raises(ValueError, match="expected stages of pixels, got 'base', which makes latents"):
+        next(iter(cascade.extend(None, seconds=4, prompt="fog")))

@@ -1,0 +1,64 @@
+"""Models of latents on the command line: trained, resumed, planned, sampled, and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from cascade.latent import CODEC, codec, recipe
+
+from zoetrope.codecs import identity, load_codec, save_codec
+from zoetrope.video import probe
+
+from .conftest import Cli
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe.json whose data name a codec that is not there."""
+    folder = tmp_path_factory.mktemp("recipes")
+    made = recipe(folder / "codec")
+    shutil.rmtree(folder / "codec")
+    (folder / "recipe.json").write_text(json.dumps(made.to_json()))
+    return folder / "recipe.json"
+
+
+def test_a_model_of_latents_is_trained_resumed_planned_and_sampled(cli: Cli, told: Path, tmp_path: Path) -> None:
+    save_codec(codec(), tmp_path / "mine/codec")  # as the run of a codec has it
+    train = ("train", told, "--stage", "base", "--out", "run")
+    lost = cli(*train)
+    assert lost.code == 2 and "codec.json: expected a file of a codec" in lost.err and "--codec" in lost.err
+    none = cli(*train, "--codec", tmp_path / "nowhere")
+    assert none.code == 2 and "expected a codec, or a model or run with one, got nothing of this name" in none.err
+    assert not (tmp_path / "run").exists()
+    assert cli(*train, "--codec", "mine", "--set", "base.training.phases.0.examples=16").code == 0
+    assert identity(load_codec(tmp_path / "run/codec")) == identity(codec())
+    longer = ("--set", "base.training.phases.0.examples=24")
+    gone_on = cli("train", "--resume", "--stage", "base", "--out", "run", *longer)
+    assert gone_on.code == 0, gone_on.err
+    save_codec(codec(seed=3), tmp_path / "other")
+    other = cli("train", "--resume", "--stage", "base", "--out", "run", "--codec", "other", *longer, "--accept-changes")
+    assert other.code == 2 and "expected the codec that this run has learnt from so far" in other.err
+    plan = cli("plan", told, "--json")
+    assert plan.code == 0 and "2x8x12@3fps" in plan.out
+    made = cli("generate", "fog", "--model", "run", "--out", "fog.mp4", "--seed", "2")
+    assert made.code == 0, made.err
+    info = probe(tmp_path / "fog.mp4")
+    assert (info.frames, info.height, info.width, info.fps) == (2, 8, 12, 3)
+    sized = cli("generate", "fog", "--model", "run", "--out", "wide.mp4", "--size", "8x16")
+    assert sized.code == 0 and probe(tmp_path / "wide.mp4").width == 16
+    odd = cli("generate", "fog", "--model", "run", "--out", "odd.mp4", "--size", "9x16")
+    assert odd.code == 2 and "codec's factor 2, got 9" in odd.err
+    assert cli("show", "run").code == 0
+
+
+def test_codecs_that_are_no_use(cli: Cli, told: Path, tmp_path: Path) -> None:
+    save_codec(codec(codec=CODEC.with_(f=4)), tmp_path / "four")
+    done = cli("train", told, "--stage", "base", "--out", "run", "--codec", "four")
+    assert done.code == 2 and "expected the codec of stage 'base'" in done.err and "'f': 4" in done.err
+    for name in ("one", "two"):
+        save_codec(codec(), tmp_path / "both" / name / "codec")
+    both = cli("train", told, "--stage", "base", "--out", "run", "--codec", "both")
+    assert both.code == 2 and "expected the folder of one codec, got several" in both.err
+    needless = cli("train", "mini", "--stage", "base", "--out", "run", "--codec", "four")
+    assert needless.code == 2 and "--codec: expected none, for no stage of mini makes latents" in needless.err

@@ -1,0 +1,82 @@
+"""Latents instead of pixels: what a stage with a codec learns from, encoded example by example."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from zoetrope.codecs import CodecNetwork, load_codec
+from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused
+from zoetrope.shapes import VideoShape
+
+
+class Latents(Source):
+    """The latents of the videos of a source, with their captions. `zoetrope data encode` keeps them on disk.
+
+    Attributes:
+        source: of the videos, in pixels.
+        codec: the folder of the codec.
+    """
+
+    source: Source
+    codec: str
+
+    @property
+    def codec_folder(self) -> Path:
+        """See `Source`."""
+        return Path(self.codec).expanduser()
+
+    def open(self) -> "LatentsDataset":
+        """Open the source. Raises ValueError if it has nothing usable, and as `zoetrope.codecs.load_codec` does."""
+        return LatentsDataset(load_codec(self.codec_folder), self.source.open())
+
+    def located(self) -> Self:
+        """See `Source`."""
+        return self.with_(source=self.source.located(), codec=str(self.codec_folder.absolute()))
+
+
+class LatentsDataset(Dataset):
+    """The examples of another data set as scaled latents (C, F, h, w); shapes are those of latents."""
+
+    def __init__(self, codec: CodecNetwork, videos: Dataset):
+        self.codec, self.videos = codec, videos
+
+    def example(self, index: int, shape: VideoShape) -> Example:
+        """The latents of example `index`."""
+        whole = self.videos.example(index, self.codec.codec.pixels(shape))
+        return whole._replace(video=self._encoded(whole.video))
+
+    def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
+        """See `Dataset`: encoders see each frame alone."""
+        some = self.videos.frames(index, self.codec.codec.pixels(shape), numbers)
+        return some._replace(video=self._encoded(some.video))
+
+    def _encoded(self, video: Tensor) -> Tensor:
+        with torch.no_grad():
+            return self.codec.encode(video[None])[0]
+
+    def gives(self, shape: VideoShape) -> bool:
+        """See `Dataset`."""
+        return self.videos.gives(self.codec.codec.pixels(shape))
+
+    def features(self) -> list[Features]:
+        """See `Dataset`."""
+        return self.videos.features()
+
+    def unused(self) -> list[Unused]:
+        """See `Dataset`."""
+        return self.videos.unused()
+
+    def contents(self) -> Contents | None:
+        """See `Dataset`."""
+        return self.videos.contents()
+
+    def listing(self) -> str | None:
+        """See `Dataset`."""
+        return self.videos.listing()
+
+    def captions(self) -> list[str]:
+        """See `Dataset`."""
+        return self.videos.captions()
