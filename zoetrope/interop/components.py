@@ -101,7 +101,7 @@ class Settings(NamedTuple):
         try:
             return kind.from_json(fields)
         except ValueError as error:
-            raise ValueError(f"{self.part.path}: {error}") from None
+            raise ValueError(f"{self.part.path}: {str(error).removeprefix(f'{kind.__name__}: ')}") from None
 
 
 def unet_of(pipeline: Pipeline) -> HubUNet2DConfig:
@@ -148,11 +148,14 @@ def hint_of(part: Part, unet: HubUNet2DConfig, name: str) -> Hint:
     return made
 
 
-def codec_of(pipeline: Pipeline) -> HubKL:
-    """The autoencoder. Raises ValueError for one that we cannot read."""
+def codec_of(pipeline: Pipeline, unet: HubUNet2DConfig) -> HubKL:
+    """The autoencoder of a U-Net. Raises ValueError for one that we cannot read, and for one of another U-Net."""
     own = {"latent_channels", "scaling_factor"}
     told = Settings.of(pipeline.part("vae"), "AutoencoderKL", SIZES | PRECISION | own)
     widths = told.listed("block_out_channels")
+    if (count := told.values["latent_channels"]) != unet.channels:
+        wanted = f"expected {unet.channels}, those of the U-Net"
+        raise ValueError(f"{told.part.path}: latent_channels: {wanted}, got {shown(count)}")
     told.expect("in_channels", 3)
     told.expect("out_channels", 3)
     told.expect("down_block_types", ["DownEncoderBlock2D"] * len(widths))

@@ -61,13 +61,13 @@ def import_pipeline(source: str | Path, out: str | Path) -> Imported:
 
 def _described(pipeline: Pipeline) -> tuple[CascadeSpec, list[str]]:
     """The description of the model, and notes. Raises ValueError for what cannot be read."""
-    rules, text, codec = rules_of(pipeline), text_of(pipeline, TEXT), codec_of(pipeline)
+    rules, text, unet = rules_of(pipeline), text_of(pipeline, TEXT), unet_of(pipeline)
     height, width = size_of(pipeline)
     stage = StageSpec(
         name=STAGE,
         shape=VideoShape(frames=1, height=height, width=width, fps=FPS),
-        network=unet_of(pipeline).with_(timesteps=rules.schedule, null=text.limit),
-        codec=codec,
+        network=unet.with_(timesteps=rules.schedule, null=text.limit),
+        codec=codec_of(pipeline, unet),
         sampling=SamplingSpec(sampler=rules.sampler, steps=STEPS, guidance=GUIDANCE, threshold=None),
         schedule=rules.schedule,
         prediction=rules.prediction,
