@@ -1,10 +1,25 @@
 """The videos that `zoetrope generate` is asked for."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
+
+import typer
 
 from zoetrope.commands._options import MOST_MADE, at_least, prompts_in
 from zoetrope.commands._sampling import expect_text
+
+Text = Annotated[
+    list[str] | None, typer.Argument(metavar="PROMPT...", help="What the videos show.", show_default=False)
+]
+Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="What guidance leads away from.")]
+Count = Annotated[int, typer.Option(help="Videos of each prompt.")]
+Samples = Annotated[
+    list[int] | None,
+    typer.Option("--sample", metavar="N", help="Only this one of the videos that --count makes, from 0. Repeatable."),
+]
+Prompts = Annotated[
+    str | None, typer.Option("--prompts", metavar="FILE", help="More prompts, one a line; # begins a comment.")
+]
 
 
 class Job(NamedTuple):

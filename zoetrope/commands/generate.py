@@ -3,12 +3,14 @@
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from zoetrope.commands._control import ControlAsked, ControlFiles, ControlScales, ControlSources
 from zoetrope.commands._ending import interrupted_saying
-from zoetrope.commands._jobs import Job, jobs_of
+from zoetrope.commands._jobs import Count, Job, Negative, Prompts, Samples, Text, jobs_of
 from zoetrope.commands._known import (
     KnownAsked,
     KnownFiles,
@@ -68,9 +70,6 @@ if TYPE_CHECKING:
     from zoetrope.models.cascade import Cascade
     from zoetrope.models.known import GivenFrames
 
-Text = Annotated[
-    list[str] | None, typer.Argument(metavar="PROMPT...", help="What the videos show.", show_default=False)
-]
 Out = Annotated[
     str | None,
     typer.Option(
@@ -80,15 +79,6 @@ Out = Annotated[
 From = Annotated[
     str | None,
     typer.Option("--from", metavar="VIDEO", help="A video to start from; it replaces the output of a stage."),
-]
-Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="What guidance leads away from.")]
-Count = Annotated[int, typer.Option(help="Videos of each prompt.")]
-Samples = Annotated[
-    list[int] | None,
-    typer.Option("--sample", metavar="N", help="Only this one of the videos that --count makes, from 0. Repeatable."),
-]
-Prompts = Annotated[
-    str | None, typer.Option("--prompts", metavar="FILE", help="More prompts, one a line; # begins a comment.")
 ]
 Given = Annotated[
     list[str] | None,
@@ -158,6 +148,9 @@ def generate(
     known: KnownFiles = None,
     mask: Mask = None,
     picture: PictureFile = None,
+    control: ControlFiles = None,
+    control_from: ControlSources = None,
+    control_scale: ControlScales = None,
     low_res: LowRes = None,
     known_method: MethodName = None,
     known_weight: MethodWeight = None,
@@ -196,26 +189,38 @@ def generate(
     begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume)
     told = KnownAsked(known, low_res, known_method, known_weight, fit, mask)
-    work = Work(model, until, bytes_named(memory) if memory else None, values_of(given, picture), told)
-
-    def make(talk: Talk, asked: SamplingOptions, out: str | None) -> None:
-        clip = None if seconds is None or scheme is not None else in_one_go(talk, model, asked, seconds)
-        if clip is None and (seconds is not None or scheme is not None):
-            _generate_long(talk, work, asked, begin, jobs, target._replace(out=out), (seconds, scheme))
-        else:
-            _generate(talk, work, clip or asked, begin, jobs, target._replace(out=out))
-
+    values, controls = values_of(given, picture), ControlAsked(control, control_from, control_scale, fit)
+    work = Work(model, until, bytes_named(memory) if memory else None, values, told, controls)
+    make = partial(_make, work, (begin, jobs, target), (seconds, scheme))
     in_sizes(Talk(json, quiet), size, model, asked, target.out, make)
 
 
 class Work(NamedTuple):
-    """The models to run, the last stage, the memory limit, values for inputs, and what is known of the videos."""
+    """The models to run, the last stage, the memory limit, values for inputs, known frames, and controls."""
 
     model: list[str] | None
     until: str | None
     memory: int | None
     given: dict[str, Any]
     known: KnownAsked
+    control: ControlAsked
+
+
+def _make(
+    work: Work,
+    what: tuple[Begin, Sequence[Job], Target],
+    how: tuple[float | None, str | None],
+    talk: Talk,
+    asked: SamplingOptions,
+    out: str | None,
+) -> None:
+    """Make the videos, in one go if that can be; `how` says their seconds and the scheme."""
+    (begin, jobs, target), (seconds, scheme) = what, how
+    clip = None if seconds is None or scheme is not None else in_one_go(talk, work.model, asked, seconds)
+    if clip is None and (seconds is not None or scheme is not None):
+        _generate_long(talk, work, asked, begin, jobs, target._replace(out=out), how)
+    else:
+        _generate(talk, work, clip or asked, begin, jobs, target._replace(out=out))
 
 
 def _generate(
@@ -231,7 +236,7 @@ def _generate(
     footage = _footage(model.spec, begin, work)
     stages = stages_after(model.spec, footage.stage.name if footage else None, work.until, work.given)
     expect_videos(stages)
-    known = work.known.frames(stages, model.spec.teachers)
+    known, controls = work.known.frames(stages, model.spec.teachers), work.control.clips(stages)
     stage_outputs = StageOutputs(target.save_stages)
     prompts = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
     if not target.resume:  # report unwritable names before checking weights
@@ -248,7 +253,10 @@ def _generate(
         told["given"] = work.given
     if known is not None:
         told["known"] = work.known.about(known)
-    making = Making(cascade, jobs, asked.seed, work.until, start, work.memory, work.given, known, told)
+    if controls:
+        told["control"] = work.control.about(controls)
+    given = {**work.given, **controls}
+    making = Making(cascade, jobs, asked.seed, work.until, start, work.memory, given, known, told)
     if target.resume:
         outputs = Outputs(target.out, prompts, stages[-1].shape.frames, making.finished)
     stage_outputs.expect_apart(outputs.paths, [(stage.name, stage.shape.frames) for stage in stages])
@@ -278,6 +286,8 @@ def _generate_long(
     if seconds is None:
         raise ValueError("--scheme: expected a video longer than the model's clips; give --seconds S")
     at_least("--seconds", seconds, 0)
+    if work.control.given:
+        raise ValueError("--control: expected without --seconds, for it controls the frames of one clip")
     if begin.source is not None or begin.after is not None or begin.fit != "exact" or work.known.given:
         name = "--from" if begin.source is not None else "--known"
         raise ValueError(f"{name}: expected without --seconds; `zoetrope extend VIDEO --seconds S` continues a video")
@@ -308,9 +318,9 @@ def _footage(spec: "CascadeSpec", begin: Begin, work: Work) -> "Footage | None":
         return read_start(begin.source, spec, after=begin.after, until=work.until, fit=how)
     if begin.after is not None:
         raise ValueError("--after: expected a video that it is about; give --from VIDEO")
-    if how != "exact" and not work.known.given:
+    if how != "exact" and not work.known.given and not work.control.given:
         raise ValueError(
-            "--fit: expected a video or pictures that it is about; give --from VIDEO or --known PLACE=FILE"
+            "--fit: expected a video or pictures that it is about; give --from VIDEO, --known PLACE=FILE or --control"
         )
     return None
 

@@ -70,6 +70,24 @@ class Extent(NamedTuple):
     channels: int = 3
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ControlClip:
+    """A clip that controls videos, frame by frame and pixel by pixel.
+
+    Attributes:
+        video: (C, F, H, W) in [-1, 1]; a single frame controls all.
+        derive: whether the control, such as edges, is computed from the clip; otherwise the clip shows the control.
+        scale: how strongly it acts: 1 as in training, 0 not at all.
+        crop: whether a clip of any size is resized until it covers the grid, and its middle cut out, and of a longer
+            one the first frames are taken; otherwise it must have the grid's frames, and its size or a multiple of it.
+    """
+
+    video: Tensor
+    derive: bool = False
+    scale: float = 1.0
+    crop: bool = False
+
+
 class Input(Kind, ABC):
     """One input of a stage's network; its parameters are its fields.
 
@@ -99,6 +117,25 @@ class Input(Kind, ABC):
     def stage(self) -> str | None:
         """The name of the other stage; None: for a `source` the previous one that makes videos, else there is none."""
         return None
+
+    @property
+    def aligned(self) -> bool:
+        """Whether it is a control: made from a clip on the stage's grid in training, from a `ControlClip` in sampling.
+
+        Its map in the conditioning has its name, and a number "<name>_scale" says how strongly it acts.
+        """
+        return False
+
+    def fitted(self, value: Any, shape: VideoShape) -> Any:
+        """A requested value as `of_request` takes it for a stage of this shape; a `ControlClip` on its grid.
+
+        Raises ValueError, with both sizes or lengths, for a clip that does not fit.
+        """
+        return value
+
+    def of_clips(self, videos: Tensor) -> Conditioning:
+        """The conditioning of clips (B, C, F, H, W) on the stage's grid, where it is `aligned`; nothing is dropped."""
+        raise ValueError(f"{self.name}: cannot be made from clips")
 
     def check(self, shape: VideoShape) -> None:
         """Raise ValueError if it cannot be given to a stage that makes videos of this shape."""

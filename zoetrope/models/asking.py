@@ -48,5 +48,8 @@ def conditioning_of(
     for name, each in askable([stage]).items():
         value = told.get(name)
         value = each.usual(stage.shape) if value is None else value
-        given = given | (each.unknown(extent) if value is None else each.of_request(value, count))
+        if value is None:
+            given = given | each.unknown(extent)
+        else:
+            given = given | each.of_request(each.fitted(value, stage.shape), count)
     return given

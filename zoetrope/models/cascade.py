@@ -36,7 +36,7 @@ from zoetrope.models.folder import expect_readable, write_model
 from zoetrope.models.known import GivenFrames, known_frames, known_of
 from zoetrope.models.long import Beginning, Long, pictures_of
 from zoetrope.models.opening import OpenModel, open_model
-from zoetrope.models.options import Options, checked, integer, listed, with_picture
+from zoetrope.models.options import Options, checked, integer, listed, with_control, with_picture
 from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress, colour_shifts
 from zoetrope.models.texts import encoded
@@ -184,8 +184,8 @@ class Cascade:
 
         `count` is the number of videos per prompt, consecutive in the list. The other options, all by keyword, are
         those of `zoetrope.models.options.Options`: negative, steps, guidance, sampler, seed, size, frames, fps,
-        windows, until, video, after, picture, known, mask, low_res, known_method, known_weight, fit, memory, batch and
-        progress.
+        windows, until, video, after, picture, control, control_from, control_scale, known, mask, low_res, known_method,
+        known_weight, fit, memory, given, batch and progress.
 
             cascade.generate("a red star moving down", steps=4, guidance=2.0, seed=3)
             cascade.generate(["fog", "rain"], count=2, until="ssr1", progress=lambda now: print(now.stage, now.step))
@@ -204,22 +204,23 @@ class Cascade:
                 log.warning("the text encoder reads %d tokens; cut off: %r", limit, lost)
         grid = {"size": asked.size, "frames": asked.frames, "fps": asked.fps, "windows": asked.windows}
         cascade = self.tuned(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, **grid)
-        known = cascade._known(asked)
+        known, asked = cascade._given(asked)
         jobs = [(text, number) for text in texts for number in range(asked.count or 1)]
         videos: list[Video] = []
         while len(videos) < len(jobs):
             videos += cascade._generated_batch(jobs[len(videos) :][: asked.batch], len(videos), asked, known)
         return videos[0] if count is None and (prompts is None or isinstance(prompts, str)) else videos
 
-    def _known(self, asked: Any) -> GivenFrames | None:
-        """What is known of the videos that are asked for."""
+    def _given(self, asked: Any) -> tuple[GivenFrames | None, Any]:
+        """What is known of the videos that are asked for, and the options with their controls among the values."""
         start = (
             None if asked.video is None else start_from(self.spec, asked.video, after=asked.after, until=asked.until)
         )
         stages = stages_after(self.spec, None if start is None else start.stage, asked.until, asked.given)
         expect_videos(stages)
         ways = {"method": asked.known_method, "weight": asked.known_weight, "fit": asked.fit}
-        return known_frames(stages, asked.known, low_res=asked.low_res, mask=asked.mask, **ways)
+        known = known_frames(stages, asked.known, low_res=asked.low_res, mask=asked.mask, **ways)
+        return known, with_control(asked, stages)
 
     def _generated_batch(
         self, jobs: Sequence[tuple[str | None, int]], place: int, asked: Any, known: GivenFrames | None

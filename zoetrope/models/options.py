@@ -1,13 +1,15 @@
 """The options of `Cascade.generate` beside prompts, and their checks."""
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, Literal, SupportsIndex, TypedDict, cast, get_type_hints
 
 from pydantic import ConfigDict, Field, InstanceOf, NonNegativeInt, PositiveFloat, PositiveInt, create_model
 
+from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.windows import Windows
 from zoetrope.config import Config
+from zoetrope.models.control import control_clips
 from zoetrope.models.progress import Progress
 from zoetrope.video import Video
 
@@ -30,6 +32,11 @@ class Options(TypedDict, total=False):
         video: a video to start from, of the shape of a stage's output: only the stages after it run. after: that stage.
         picture: a picture that models with such an input show, instead of one that their prior imagines: a `Video` of
             one frame, an array (H, W, 3) uint8, or a file.
+        control: what controls the videos, such as a clip of edges, white on black, for a model that has learnt that: a
+            picture for all frames or a clip, of the size of a controlled stage's videos or a multiple of it; or
+            {"edges": clip, "luma": clip} for a model with several. control_from: clips that controls are computed from.
+            control_scale: how strongly they act, 1 as in training, or one for each. `fit` is about them too. See
+            `zoetrope.models.control.control_clips`.
         known: pictures and clips that frames of the videos are, which come back exactly: {0: picture, -1: picture,
             "0:8": clip}. Numbers count the frames of the video that comes out, negative ones from its end. A picture is
             a `Video`, an array (H, W, 3) uint8 or a file, see `zoetrope.models.known.known_frames`.
@@ -58,6 +65,9 @@ class Options(TypedDict, total=False):
     video: InstanceOf[Video] | None
     after: str | None
     picture: Any
+    control: Any
+    control_from: Any
+    control_scale: Any
     known: dict[Any, Any] | None
     mask: Any
     low_res: InstanceOf[Video] | None
@@ -101,6 +111,18 @@ def with_picture(asked: Any) -> Any:
     if "picture" in asked.given:
         raise ValueError("picture: expected once, got it in given too")
     return asked.with_(given={**asked.given, "picture": asked.picture}, picture=None)
+
+
+def with_control(asked: Any, stages: Sequence[StageSpec]) -> Any:
+    """The options with what controls the videos of these stages among the values for inputs.
+
+    Raises ValueError as `zoetrope.models.control.control_clips` does, and if one is given twice.
+    """
+    told = {"source": asked.control_from, "scale": asked.control_scale, "fit": asked.fit}
+    clips = control_clips(stages, asked.control, **told)
+    if twice := sorted(clips.keys() & asked.given.keys()):
+        raise ValueError(f"control: expected {twice[0]!r} once, got it in given too")
+    return asked.with_(given={**asked.given, **clips}) if clips else asked
 
 
 def integer(name: str, value: object, least: int = 0) -> int:

@@ -4,7 +4,7 @@ A network maps (z, logsnr, conditioning) to an output shaped like z. It knows no
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -84,6 +84,13 @@ class Network(nn.Module, ABC):
         """
         return None
 
+    def follow(self, fresh: Collection[str]) -> None:
+        """Set tensors that weights of another network lack, by name, from those that it has; by default none.
+
+        Called once these have been read, for parts that begin as copies of others.
+        """
+        return
+
     def blocks(self) -> Iterator[nn.Module]:
         """The modules, in the order of their calls, that are compiled or sharded one by one; none by default."""
         yield from ()
@@ -157,6 +164,11 @@ class NetworkConfig(Kind, ABC):
     def takes_packs(self) -> bool:
         """Whether frames can be independent images, which a stride in time would mix."""
         return True
+
+    @property
+    def inner(self) -> "NetworkConfig":
+        """The network whose weights are among its own, by the same names: itself, or one that it extends."""
+        return self
 
     def framewise(self) -> "NetworkConfig | None":
         """The network of single frames that this one begins as when it takes its weights and all others are fresh.

@@ -68,6 +68,12 @@ def videos_given(z: Tensor, maps: Mapping[str, Tensor], wanted: Mapping[str, int
     return videos
 
 
+def frames_given(name: str, values: Tensor, z: Tensor) -> Tensor:
+    """Values (B,) or (B, F) for z (B, C, F, H, W) as (B, F or 1). Raises ValueError for any other shape."""
+    _expect_each(name, values, z, z.shape[2])
+    return values if values.ndim == 2 else values[:, None]
+
+
 def per_frame(values: Tensor, frames: int) -> Tensor:
     """Values (B,) or (B, F) as (B, F)."""
     return values[:, None].expand(-1, frames) if values.ndim == 1 else values

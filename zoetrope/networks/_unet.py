@@ -70,10 +70,7 @@ class VideoUNet(Network):
 
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
         """Output like z (B, C, F, H, W) at noise level logsnr, (B,) or (B, F)."""
-        context = self.context(z, logsnr, conditioning)
-        for name, value in (("logsnr, numbers", context.e), ("images", context.images)):
-            if value is not None and value.shape[1] not in (1, z.shape[2]):
-                raise ValueError(f"{name}: expected one for each of {z.shape[2]} frames, got {value.shape[1]}")
+        context = self.whole_context(z, logsnr, conditioning)
         videos = self.videos(FrameChunk(z, conditioning.maps))
         h, skips = self.descend(self.enter(videos), context)
         return self.answer(self.ascend(h, skips, context), context.e, videos, logsnr, conditioning)
@@ -83,6 +80,14 @@ class VideoUNet(Network):
         if not self.config.reach().streams:
             return super().stream(parts, logsnr, conditioning)
         return streamed(self, parts, logsnr, conditioning)
+
+    def whole_context(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> BlockContext:
+        """`context` for a whole video. Raises ValueError also for values of another number of frames."""
+        context = self.context(z, logsnr, conditioning)
+        for name, value in (("logsnr, numbers", context.e), ("images", context.images)):
+            if value is not None and value.shape[1] not in (1, z.shape[2]):
+                raise ValueError(f"{name}: expected one for each of {z.shape[2]} frames, got {value.shape[1]}")
+        return context
 
     def context(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> BlockContext:
         """The conditioning of the blocks. Raises ValueError for missing, misshapen or unsupported inputs."""

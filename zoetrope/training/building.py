@@ -30,8 +30,10 @@ def begin_networks(
     networks = _others(stage, spec, folder, device)
     torch.manual_seed(seeded(spec.seed, "weights", stage.name))
     student = stage.network.build().to(device)
-    if init is not None and (fresh := read_weights(student, init, missing=spec.init_missing)) and ranks.leads:
-        log_beginning(student, stage, fresh, str(init))
+    if init is not None and (fresh := read_weights(student, init, missing=spec.init_missing)):
+        student.follow(fresh)
+        if ranks.leads:
+            log_beginning(student, stage, fresh, str(init))
     if TEACHER in networks:
         student.load_state_dict({**student.state_dict(), **networks[TEACHER].state_dict()})
     freeze(student, spec.freeze, spec.learn)

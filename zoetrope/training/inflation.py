@@ -19,15 +19,17 @@ NAMED = 5  # of the tensors that begin fresh
 
 
 class BeginsAs(NamedTuple):
-    """How a network begins beside that of single frames which its weights are of.
+    """How a network begins beside that which its weights are of: one of single frames, or one that it extends.
 
     Attributes:
         every: the frames 0, n, 2n and so on are compared.
         distance: the largest difference of their outputs, relative to the largest output; 0: bitwise equal.
+        extended: whether the other network is the one that it extends, see `NetworkConfig.inner`.
     """
 
     every: int
     distance: float
+    extended: bool = False
 
     @property
     def near(self) -> bool:
@@ -38,25 +40,31 @@ class BeginsAs(NamedTuple):
         """In words."""
         n = self.every
         begins = "its output begins" if n == 1 else f"frames 0, {n}, {2 * n} and so on of its output begin"
+        other = "that of the network that it extends" if self.extended else "the image network's"
         if not self.near:
-            return f"{begins} otherwise than the image network's, whose weights it has: by {self.distance:.1e}"
+            return f"{begins} otherwise than {other}, whose weights it has: by {self.distance:.1e}"
         exactly = "exactly as" if self.distance == 0 else "up to rounding as"
-        return f"{begins} {exactly} the image network's, frame by frame"
+        return f"{begins} {exactly} {other}" + ("" if self.extended else ", frame by frame")
 
 
 def beginning_of(network: Network, config: NetworkConfig, stage: StageSpec, fresh: Iterable[str]) -> BeginsAs | None:
-    """How a network of this stage begins, measured on noise; None for one that begins as no network of single frames.
+    """How a network of this stage begins, measured on noise; None for one that begins as no other.
 
-    `fresh` are the names of its tensors that are of no other network: the one compared with is without their effect.
+    It is compared with the network that it extends, if all tensors of that are given, and else with one of single
+    frames. `fresh` are the names of its tensors that are of no other network: the one compared with is without their
+    effect.
     """
-    image = config.framewise()
-    if image is None:
+    own, new = network.state_dict(), set(fresh)
+    extended = config.inner is not config and new.isdisjoint(config.inner.bare().state_dict())
+    other = config.inner if extended else config.framewise()
+    if other is None:
         return None
-    still, own, new = image.bare(), network.state_dict(), set(fresh)
+    still = other.bare()
     weights = {name: torch.zeros_like(own[name]) if name in new else own[name] for name in still.state_dict()}
     still.load_state_dict(weights, assign=True)
     reach = config.reach()
     frames = 2 * reach.every if reach.every > 1 else 3
+    every = 1 if extended else reach.every
     draw = torch.Generator().manual_seed(0)
     device = next(network.parameters()).device
     extent = Extent(2, (frames, 2 * reach.grid, 2 * reach.grid), 4, config.text_width or 1, channels=config.channels)
@@ -68,8 +76,8 @@ def beginning_of(network: Network, config: NetworkConfig, stage: StageSpec, fres
     z = torch.randn(2, config.channels, *extent.grid, generator=draw).to(device)
     logsnr = torch.tensor([-2.0, 3.0], device=device)
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-        ours, theirs = (one(z, logsnr, given)[:, :, :: reach.every] for one in (network, still))
-    return BeginsAs(reach.every, float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-30)))
+        ours, theirs = (one(z, logsnr, given)[:, :, ::every] for one in (network, still))
+    return BeginsAs(every, float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-30)), extended)
 
 
 def log_beginning(network: Network, stage: StageSpec, fresh: list[str], where: str) -> None:
@@ -88,13 +96,16 @@ def other_size(theirs: NetworkConfig, stage: StageSpec, fields: Collection[str] 
 
     `fields` are those that are compared; None: all that may change the tensors of an image network.
     """
-    ours = stage.network
+    ours, where = stage.network, f"{stage.name}.network"
+    if ours.kind() != theirs.kind() and (ours.inner is not ours or theirs.inner is not theirs):
+        where = where if ours.inner is ours else f"{where}.network"
+        ours, theirs = ours.inner, theirs.inner
     if ours.kind() != theirs.kind():
         return f"network: expected {theirs.kind()!r}, as the weights are of, got {ours.kind()!r}"
     for path, own, other in _differences(ours.to_json(), theirs.to_json()):
         field = [part for part in path.split(".") if not part.isdecimal()][-1]
         if field not in _FREE if fields is None else field in fields:
-            return f"{stage.name}.network.{path}: expected {shown(other)}, as the weights have, got {shown(own)}"
+            return f"{where}.{path}: expected {shown(other)}, as the weights have, got {shown(own)}"
     return None
 
 

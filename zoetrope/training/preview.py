@@ -26,7 +26,7 @@ FIRST = 10**9  # number of a sheet's first example; only a training this long wo
 class Subjects(NamedTuple):
     """The subjects of a sheet: the grid of its clips, their conditioning, and their low-res videos, if any.
 
-    The conditioning is the text of each; other inputs are unknown.
+    The conditioning is the text and the controls of each; other inputs are unknown.
     """
 
     shape: VideoShape
@@ -47,7 +47,11 @@ def subjects(batches: Batches, examples: int) -> Subjects:
         texts = [example.text or _of_picture(batches, shape, FIRST + index) for index, example in enumerate(real)]
         if all(texts):
             given = given | text_given(*batches.texts.encode(texts))
-    low = None if stage.source is None else degrade(torch.stack([example.video for example in real]), stage.source)
+    videos = torch.stack([example.video for example in real])
+    for each in stage.inputs:
+        if each.aligned:
+            given = given | each.of_clips(videos)
+    low = None if stage.source is None else degrade(videos, stage.source)
     return Subjects(shape, given, low)
 
 
