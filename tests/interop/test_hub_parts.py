@@ -322,5 +322,7 @@ def test_impossible_sizes_texts_and_controls_are_refused(network: Any) -> None:
 @pytest.mark.parametrize("part", [SMALL, CODEC, HubControlNetConfig(unet=SMALL)])
 def test_a_missing_package_is_named_with_its_extra(part: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "diffusers", None)
-    with pytest.raises(ValueError, match=r"hub_.*: expected the package diffusers .*pip install 'zoetrope\[diffusers\]'"):
+    with pytest.raises(
+        ValueError, match=r"hub_.*: expected the package diffusers .*pip install 'zoetrope\[diffusers\]'"
+    ):
         part.build()

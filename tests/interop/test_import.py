@@ -127,9 +127,15 @@ def test_several_frames_are_as_many_pictures(model: Path) -> None:
 
 def halve(folder: Path) -> None:
     """Store a pipeline in 16 bits, as the variant "fp16" of the hub."""
-    for part, stem in (("unet", "diffusion_pytorch_model"), ("vae", "diffusion_pytorch_model"), ("text_encoder", "model")):
+    for part, stem in (
+        ("unet", "diffusion_pytorch_model"),
+        ("vae", "diffusion_pytorch_model"),
+        ("text_encoder", "model"),
+    ):
         file = folder / part / f"{stem}.safetensors"
-        save_file({name: value.half() for name, value in load_file(file).items()}, file.with_name(f"{stem}.fp16.safetensors"))
+        save_file(
+            {name: value.half() for name, value in load_file(file).items()}, file.with_name(f"{stem}.fp16.safetensors")
+        )
         file.unlink()
 
 
@@ -231,25 +237,49 @@ def sharded(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (index(_class_name="StableDiffusionXLPipeline"), "expected a pipeline of Stable Diffusion 1 or 2.*got 'StableD"),
-        (index(unet=["diffusers", "SD3Transformer2DModel"]), "unet: expected UNet2DConditionModel, got SD3Transformer2D"),
+        (
+            index(_class_name="StableDiffusionXLPipeline"),
+            "expected a pipeline of Stable Diffusion 1 or 2.*got 'StableD",
+        ),
+        (
+            index(unet=["diffusers", "SD3Transformer2DModel"]),
+            "unet: expected UNet2DConditionModel, got SD3Transformer2D",
+        ),
         (index(unet=[None, None]), "unet: expected UNet2DConditionModel, got none"),
         (index(adapter=["diffusers", "T2IAdapter"]), "adapter: a component that cannot be read, T2IAdapter"),
-        (index(unet=["my_unet", "Mine"]), "unet: .* got Mine of 'my_unet': a component with code of its own, which is ne"),
+        (
+            index(unet=["my_unet", "Mine"]),
+            "unet: .* got Mine of 'my_unet': a component with code of its own, which is ne",
+        ),
         (index(unet=["diffusers"]), r"unet: expected \[library, class\], got \['diffusers'\]"),
-        (settings("unet/config.json", class_embed_type="timestep"), "class_embed_type: expected None, others cannot be"),
-        (settings("unet/config.json", novelty=3), "unet/config.json: novelty: expected None, others cannot be read, got 3"),
+        (
+            settings("unet/config.json", class_embed_type="timestep"),
+            "class_embed_type: expected None, others cannot be",
+        ),
+        (
+            settings("unet/config.json", novelty=3),
+            "unet/config.json: novelty: expected None, others cannot be read, got 3",
+        ),
         (settings("unet/config.json", in_channels=9), "unet/config.json: out_channels: expected 9, got 4"),
         (settings("unet/config.json", down_block_types=["Odd", "DownBlock2D"]), "down_block_types: .* got 'Odd'"),
         (settings("unet/config.json", block_out_channels=[10**9, 16]), "unet/config.json: widths.0"),
         (settings("unet/config.json", sample_size="big"), "sample_size: expected a height and a width up to 4096"),
-        (settings("vae/config.json", latent_channels=16), "vae/config.json: latent_channels: expected 4, those of the U"),
-        (settings("vae/config.json", layers_per_block=2), "vae/.*safetensors: decoder.*: expected .*, got none: not the "),
+        (
+            settings("vae/config.json", latent_channels=16),
+            "vae/config.json: latent_channels: expected 4, those of the U",
+        ),
+        (
+            settings("vae/config.json", layers_per_block=2),
+            "vae/.*safetensors: decoder.*: expected .*, got none: not the ",
+        ),
         (settings("vae/config.json", use_quant_conv=False), "vae/config.json: use_quant_conv: expected True"),
         (settings("scheduler/scheduler_config.json", beta_schedule="squaredcos_cap_v2"), "beta_schedule: expected"),
         (settings("scheduler/scheduler_config.json", rescale_betas_zero_snr=True), "rescale_betas_zero_snr: expected"),
         (index(scheduler=["diffusers", "LCMScheduler"]), "scheduler: expected one of DDIMScheduler.*got LCMScheduler"),
-        (pickled, r"unet: expected the weights of unet in .*only pickled weights \(diffusion_pytorch_model.bin\), which"),
+        (
+            pickled,
+            r"unet: expected the weights of unet in .*only pickled weights \(diffusion_pytorch_model.bin\), which",
+        ),
         (pickled_text, r"only pickled weights \(pytorch_model.bin\), which can run code and are never read"),
         (cut, "vae/diffusion_pytorch_model.safetensors: not a whole safetensors file"),
         (not_finite, "expected finite weights, got NaN or infinity in 'conv_in.bias'"),
@@ -261,9 +291,7 @@ def sharded(folder: Path) -> None:
         (settings("text_encoder/config.json", hidden_size=32), "text"),
     ],
 )
-def test_what_cannot_be_read_is_named(
-    copy: Path, tmp_path: Path, spoil: Callable[[Path], Any], message: str
-) -> None:
+def test_what_cannot_be_read_is_named(copy: Path, tmp_path: Path, spoil: Callable[[Path], Any], message: str) -> None:
     spoil(copy)
     with pytest.raises(ValueError, match=message) as error:
         import_pipeline(copy, tmp_path / "model")
@@ -275,7 +303,9 @@ def test_where_a_model_may_be_written(folder: Path, model: Path, tmp_path: Path)
     (tmp_path / "mine").write_text("a text")
     with pytest.raises(ValueError, match="expected a new folder or one with a model, got one with other files"):
         import_pipeline(folder, tmp_path)
-    with pytest.raises(ValueError, match="expected a folder or an id on the Hugging Face hub, got no such folder, and "):
+    with pytest.raises(
+        ValueError, match="expected a folder or an id on the Hugging Face hub, got no such folder, and "
+    ):
         import_pipeline("nothing/here/at/all", tmp_path / "model")
     with pytest.raises(ValueError, match="expected a folder of diffusers, got a file"):
         import_pipeline(tmp_path / "mine", tmp_path / "model")
@@ -302,3 +332,77 @@ def test_the_missing_package_is_named(folder: Path, tmp_path: Path, monkeypatch:
 def test_the_limit_of_texts_is_the_tokenizers(model: Path) -> None:
     spec = open_model(model).spec
     assert spec.text is not None and (spec.text.limit, spec.text.width) == (LIMIT, WIDTH)
+
+
+@pytest.fixture(scope="module")
+def hints(controlled: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Folders of ControlNets alone."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("one", "other")]
+    for net, folder in zip(controlled.controlnet.nets, folders, strict=True):
+        net.save_pretrained(folder)
+    return folders
+
+
+def test_controls_of_an_imported_pipeline(
+    folder: Path, hints: list[Path], controlled: Any, theirs: Any, tmp_path: Path
+) -> None:
+    made = import_pipeline(folder, tmp_path / "sd", controlnets={"edges": hints[0], "pose": hints[1]})
+    cascade = Cascade.from_pretrained(made.folder)
+    assert "--control edges=FILE" in cascade.card
+    shown = torch.randint(0, 256, (2, 16, 16, 3), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    told = {"control": {"edges": shown[0].numpy(), "pose": shown[1].numpy()}, "steps": STEPS, "seed": 3}
+    video = cascade.generate("a red cat", control_scale={"edges": 0.8, "pose": 0.5}, **told)
+    with torch.no_grad():
+        own, _ = (text.half().float() for text in theirs.encode_prompt("a red cat", "cpu", 1, True))
+        null = theirs.encode_prompt("", "cpu", 1, False)[0]
+    wanted = controlled(
+        image=[one.permute(2, 0, 1)[None] / 255 for one in shown],
+        controlnet_conditioning_scale=[0.8, 0.5],
+        prompt_embeds=own,
+        negative_prompt_embeds=null,
+        latents=start_noise(cascade, seed=3),
+        num_inference_steps=STEPS,
+        guidance_scale=SCALE,
+        output_type="pt",
+    ).images[0]
+    picture = torch.from_numpy(video.frames[0]).permute(2, 0, 1) / 255
+    torch.testing.assert_close(picture, wanted, rtol=0, atol=0.5 / 255 + 1e-4)
+    plain = cascade.generate("a red cat", steps=STEPS, seed=3)
+    one = cascade.generate("a red cat", steps=STEPS, seed=3, control={"edges": shown[0].numpy()}, control_scale=0.0)
+    assert (plain.frames == one.frames).all() and (plain.frames != video.frames).any()
+    with pytest.raises(ValueError, match=r"control edges: expected a size of 16x16 or a multiple of it.*base' makes 1x16"):
+        cascade.generate("a red cat", control={"edges": shown[0, :8].numpy()})
+    with pytest.raises(ValueError, match=r"control_from edges: expected what the control reads itself"):
+        cascade.generate("a red cat", control_from={"edges": shown[0].numpy()})
+
+
+def test_a_pipeline_with_controls(controlled: Any, folder: Path, tmp_path: Path) -> None:
+    controlled.save_pretrained(tmp_path / "pipeline")
+    shutil.copytree(folder / "tokenizer", tmp_path / "pipeline" / "tokenizer", dirs_exist_ok=True)
+    made = import_pipeline(tmp_path / "pipeline", tmp_path / "sd")
+    assert [each.name for each in made.spec.stages[0].inputs] == ["text", "hint", "hint_1"]
+    with pytest.raises(ValueError, match="controlnets: expected another name, for the pipeline has one itself, got 'hint'"):
+        import_pipeline(tmp_path / "pipeline", tmp_path / "sd", controlnets={"hint": tmp_path})
+
+
+def test_controls_that_do_not_fit_are_refused(folder: Path, hints: list[Path], tmp_path: Path) -> None:
+    spoilt = Path(shutil.copytree(hints[0], tmp_path / "spoilt"))
+    for values, message in (
+        ({"norm_num_groups": 2}, "expected a ControlNet of the pipeline's U-Net, groups 4, got 2"),
+        ({"conditioning_embedding_out_channels": [4, 8, 8]}, "conditioning_embedding_out_channels: expected 2, the pix"),
+        ({"global_pool_conditions": True}, "global_pool_conditions: expected False, others cannot be read, got True"),
+        ({"_class_name": "T2IAdapter"}, "expected a ControlNetModel, got 'T2IAdapter'"),
+    ):
+        shutil.copyfile(hints[0] / "config.json", spoilt / "config.json")
+        change(spoilt / "config.json", **values)
+        with pytest.raises(ValueError, match=message):
+            import_pipeline(folder, tmp_path / "sd", controlnets={"edges": spoilt})
+    assert not (tmp_path / "sd").exists()
+
+
+@pytest.mark.parametrize("values", [["a"], ["=x"], ["A=x"], ["a="], ["a=x", "a=y"]])
+def test_controls_have_names_on_the_command_line(values: list[str], folder: Path, tmp_path: Path) -> None:
+    from zoetrope.commands.importing import import_
+
+    with pytest.raises(ValueError, match="--controlnet .*: expected"):
+        import_(str(folder), str(tmp_path / "sd"), values)

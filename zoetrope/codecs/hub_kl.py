@@ -4,7 +4,7 @@ Weights come from a pipeline, see `zoetrope.interop`.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -34,6 +34,8 @@ class HubKL(Codec):
         groups: of each normalisation.
         scaling: the scale of latents before it is measured or read from a file.
     """
+
+    wrapped: ClassVar[bool] = True
 
     channels: Annotated[int, Field(ge=1, le=64)] = 4
     widths: Annotated[tuple[Annotated[int, Field(ge=1, le=8192)], ...], Field(min_length=1, max_length=6)] = (

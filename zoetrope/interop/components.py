@@ -13,7 +13,7 @@ from zoetrope.config import Config
 from zoetrope.config.errors import shown
 from zoetrope.config.extras import of_diffusers
 from zoetrope.diffusion.prediction import Prediction
-from zoetrope.interop.folder import Part, Pipeline
+from zoetrope.interop.folder import Component, Pipeline
 from zoetrope.networks.hub_controlnet import Hint
 from zoetrope.networks.hub_unet2d import HubUNet2DConfig
 from zoetrope.samplers import Sampler
@@ -67,18 +67,20 @@ class Rules(NamedTuple):
 class Settings(NamedTuple):
     """A component's settings, those that are not said with the value that they have then."""
 
-    part: Part
+    part: Component
     values: Mapping[str, Any]
 
     @classmethod
-    def of(cls, part: Part, kind: str, known: Collection[str]) -> "Settings":
+    def of(cls, part: Component, kind: str, known: Collection[str]) -> "Settings":
         """Those of a component of this class. Raises ValueError for a setting beyond `known` of another value."""
         named = inspect.signature(of_diffusers(kind, "import").__init__).parameters.values()
         usual = {each.name: each.default for each in named if each.name not in ("self", "kwargs")}
         for name, value in part.config.items():
             wanted = usual.get(name)
             if not name.startswith("_") and name not in known and _plain(value) != _plain(wanted):
-                raise ValueError(f"{part.path}: {name}: expected {shown(wanted)}, others cannot be read, got {shown(value)}")
+                raise ValueError(
+                    f"{part.path}: {name}: expected {shown(wanted)}, others cannot be read, got {shown(value)}"
+                )
         return cls(part, {**usual, **part.config})
 
     def expect(self, name: str, *legal: Any) -> None:
@@ -121,7 +123,9 @@ def _levels(told: Settings) -> dict[str, Any]:
     legal = ("CrossAttnDownBlock2D", "DownBlock2D")
     if wrong := [name for name in down if name not in legal]:
         wanted = " or ".join(legal)
-        raise ValueError(f"{told.part.path}: down_block_types: expected {wanted}, others cannot be read, got {wrong[0]!r}")
+        raise ValueError(
+            f"{told.part.path}: down_block_types: expected {wanted}, others cannot be read, got {wrong[0]!r}"
+        )
     return {
         "channels": told.values["in_channels"],
         "text_width": told.values["cross_attention_dim"],
@@ -135,16 +139,21 @@ def _levels(told: Settings) -> dict[str, Any]:
     }
 
 
-def hint_of(part: Part, unet: HubUNet2DConfig, name: str) -> Hint:
-    """A ControlNet for a U-Net, as the control of that name. Raises ValueError for one that we cannot read."""
+def hint_of(part: Component, unet: HubUNet2DConfig, codec: HubKL, name: str) -> Hint:
+    """A ControlNet for a U-Net and a codec, as the control of that name. Raises ValueError for one of others."""
     hints = {"conditioning_channels", "conditioning_embedding_out_channels"}
     told = Settings.of(part, "ControlNetModel", SIZES | PRECISION | hints)
     for field, value in _levels(told).items():
         own = getattr(unet, field)
         if _plain(own) != _plain(value):
             raise ValueError(f"{part.path}: expected a ControlNet of the pipeline's U-Net, {field} {own}, got {value}")
-    fields = {"name": name, "channels": told.values["conditioning_channels"]}
-    made: Hint = told.made(Hint, **fields, widths=told.listed("conditioning_embedding_out_channels"))
+    told.expect("conditioning_channels", 3)
+    made: Hint = told.made(Hint, name=name, widths=told.listed("conditioning_embedding_out_channels"))
+    if made.factor != codec.factor:
+        what = "the pixels of a latent, by as many halvings"
+        raise ValueError(
+            f"{part.path}: conditioning_embedding_out_channels: expected {codec.factor}, {what}, got {made.factor}"
+        )
     return made
 
 
@@ -180,7 +189,11 @@ def rules_of(pipeline: Pipeline) -> Rules:
     if solver not in SCHEDULERS:
         raise ValueError(f"{part.path}: scheduler: expected one of {', '.join(SCHEDULERS)}, got {solver}")
     usual = {"trained_betas": None, "rescale_betas_zero_snr": False, "thresholding": False}
-    usual |= {"prediction_type": "epsilon", "timestep_spacing": "leading", "set_alpha_to_one": solver != "PNDMScheduler"}
+    usual |= {
+        "prediction_type": "epsilon",
+        "timestep_spacing": "leading",
+        "set_alpha_to_one": solver != "PNDMScheduler",
+    }
     named = inspect.signature(of_diffusers(solver, "import").__init__).parameters
     for name in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule"):
         usual[name] = named[name].default

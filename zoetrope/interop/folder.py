@@ -34,7 +34,7 @@ PATTERNS = (
 )
 
 
-class Part(NamedTuple):
+class Component(NamedTuple):
     """A component: what it is called in messages, its folder below a `root` that no link may leave, its configuration.
 
     Attributes:
@@ -59,7 +59,7 @@ class Part(NamedTuple):
 
 
 class Pipeline(NamedTuple):
-    """A pipeline: what it is called, its folder and its class, the class of each component, and those that are unused."""
+    """A pipeline: what it is called, its folder and class, the class of each component, and those that are unused."""
 
     name: str
     folder: Path
@@ -67,12 +67,12 @@ class Pipeline(NamedTuple):
     classes: Mapping[str, str]
     unused: Sequence[str]
 
-    def part(self, name: str, file: str = CONFIG) -> Part:
+    def part(self, name: str, file: str = CONFIG) -> Component:
         """A component with its configuration. Raises ValueError, with the path, if that cannot be read."""
         return read_part(self.folder, name, name, file)
 
     @property
-    def controlnets(self) -> list[Part]:
+    def controlnets(self) -> list[Component]:
         """The ControlNets of the pipeline: one, or several in folders with numbers."""
         kind = self.classes.get("controlnet")
         names = ["controlnet"] if kind == CONTROL else []
@@ -100,7 +100,9 @@ def find_pipeline(source: str | Path) -> Pipeline:
     classes = {name: _class(folder, name, value) for name, value in index.items() if _is_there(value)}
     for name, legal in CLASSES.items():
         if classes.get(name) not in legal:
-            raise ValueError(f"{folder / INDEX}: {name}: expected {' or '.join(legal)}, got {classes.get(name, 'none')}")
+            raise ValueError(
+                f"{folder / INDEX}: {name}: expected {' or '.join(legal)}, got {classes.get(name, 'none')}"
+            )
     if classes.get("controlnet") not in (None, CONTROL, "MultiControlNetModel"):
         raise ValueError(f"{folder / INDEX}: controlnet: expected {CONTROL}, got {classes['controlnet']}")
     if unknown := sorted(classes.keys() - {*CLASSES, *UNUSED, "scheduler", "controlnet"}):
@@ -109,7 +111,7 @@ def find_pipeline(source: str | Path) -> Pipeline:
     return Pipeline(name, folder, kind, classes, [name for name in UNUSED if name in classes])
 
 
-def find_controlnet(source: str | Path) -> Part:
+def find_controlnet(source: str | Path) -> Component:
     """A ControlNet alone, in a folder or of an id on the hub. Raises ValueError if it is none."""
     folder = _find(source, (CONFIG, "diffusion_pytorch_model.safetensors"))
     part = read_part(folder, ".", str(source), CONFIG)
@@ -118,7 +120,7 @@ def find_controlnet(source: str | Path) -> Part:
     return part
 
 
-def read_part(root: Path, below: str, name: str, file: str) -> Part:
+def read_part(root: Path, below: str, name: str, file: str) -> Component:
     """The component in a folder. Raises ValueError if its configuration is missing, damaged or no object."""
     path = Path(below) / file
     if not inside(root, path).is_file():
@@ -126,7 +128,7 @@ def read_part(root: Path, below: str, name: str, file: str) -> Part:
     config = read_json_of(root, str(path))
     if not isinstance(config, dict):
         raise ValueError(f"{root / path}: expected an object, got {type(config).__name__}")
-    return Part(name, root, below, file, config)
+    return Component(name, root, below, file, config)
 
 
 def _find(source: str | Path, patterns: Sequence[str]) -> Path:

@@ -7,7 +7,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from zoetrope.interop.folder import Part
+from zoetrope.interop.folder import Component
 from zoetrope.models.weights import FLOATS, PICKLES
 
 FORMER = re.compile(r"(attentions\.\d+\.)(query|key|value|proj_attn)(\.)")
@@ -15,7 +15,7 @@ FORMER = re.compile(r"(attentions\.\d+\.)(query|key|value|proj_attn)(\.)")
 TODAY = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
 
-def weights_in(part: Part, stem: str = "diffusion_pytorch_model") -> Path:
+def weights_in(part: Component, stem: str = "diffusion_pytorch_model") -> Path:
     """The file of a component's weights, in 32 or in 16 bits.
 
     Raises ValueError, with what is there instead, if there is none: pickles are never read.

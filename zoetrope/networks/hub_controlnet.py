@@ -4,7 +4,7 @@ Weights come from a pipeline, see `zoetrope.interop`.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -45,6 +45,8 @@ class HubControlNetConfig(NetworkConfig):
         unet: the U-Net.
         hints: what controls it; several add up.
     """
+
+    wrapped: ClassVar[bool] = True
 
     channels: Annotated[int, Field(ge=1, le=64)] = 4
     low_res: Literal[False] = False

@@ -3,7 +3,7 @@
 A network of pictures: each frame of a video is one. Weights come from a pipeline, see `zoetrope.interop`.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -40,6 +40,8 @@ class HubUNet2DConfig(NetworkConfig):
             `zoetrope.layers.attention.SpatialAttention`. It has no parameters: "own" is what the weights learnt.
         timesteps: the schedule that the network was trained on. It is told the timestep with the noise level's logsnr.
     """
+
+    wrapped: ClassVar[bool] = True
 
     channels: Annotated[int, Field(ge=1, le=64)] = 4
     low_res: Literal[False] = False
