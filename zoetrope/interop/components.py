@@ -188,7 +188,7 @@ def rules_of(pipeline: Pipeline) -> Rules:
     part, solver = pipeline.part("scheduler", "scheduler_config.json"), pipeline.classes.get("scheduler", "none")
     if solver not in SCHEDULERS:
         raise ValueError(f"{part.path}: scheduler: expected one of {', '.join(SCHEDULERS)}, got {solver}")
-    usual = {"trained_betas": None, "rescale_betas_zero_snr": False, "thresholding": False}
+    usual: dict[str, Any] = {"trained_betas": None, "rescale_betas_zero_snr": False, "thresholding": False}
     usual |= {
         "prediction_type": "epsilon",
         "timestep_spacing": "leading",

@@ -12,6 +12,7 @@ from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.codecs import FOLDER as CODEC
 from zoetrope.codecs import CodecNetwork, save_codec
 from zoetrope.files import whole_folder
+from zoetrope.guidance.text import TextGuidance
 from zoetrope.inputs.hint import HintInput
 from zoetrope.inputs.text import Text
 from zoetrope.interop.components import codec_of, hint_of, rules_of, size_of, text_of, unet_of
@@ -88,7 +89,7 @@ def _described(pipeline: Pipeline, controls: Mapping[str, Component]) -> tuple[C
         inputs=(Text(), *(HintInput(label=hint.name, factor=codec.factor) for hint in hints)),
         network=HubControlNetConfig(unet=unet, hints=tuple(hints)) if hints else unet,
         codec=codec,
-        sampling=SamplingSpec(sampler=rules.sampler, steps=STEPS, guidance=GUIDANCE, threshold=None),
+        sampling=SamplingSpec(sampler=rules.sampler, steps=STEPS, guidance=TextGuidance(weight=GUIDANCE), threshold=None),
         schedule=rules.schedule,
         prediction=rules.prediction,
     )

@@ -18,7 +18,13 @@ from zoetrope.shapes import expect_shape
 
 
 class HubControlNet(Network):
-    """A `diffusers.UNet2DConditionModel` with several `diffusers.ControlNetModel`, on the frames of a video."""
+    """A `diffusers.UNet2DConditionModel` with several `diffusers.ControlNetModel`, on the frames of a video.
+
+    Attributes:
+        null: the tokens of the empty text, (L, D).
+    """
+
+    null: Tensor
 
     def __init__(self, config: HubControlNetConfig):
         super().__init__()

@@ -15,11 +15,17 @@ from zoetrope.networks._given import lone_frames, per_frame
 from zoetrope.networks.hub_unet2d import HubUNet2DConfig
 from zoetrope.shapes import expect_shape
 
-Parts = dict[str, Any]
+Arguments = dict[str, Any]
 
 
 class HubUNet2D(Network):
-    """A `diffusers.UNet2DConditionModel` on the frames of a video, with the tokens of the empty text, (L, D)."""
+    """A `diffusers.UNet2DConditionModel` on the frames of a video.
+
+    Attributes:
+        null: the tokens of the empty text, (L, D).
+    """
+
+    null: Tensor
 
     def __init__(self, config: HubUNet2DConfig):
         super().__init__()
@@ -49,7 +55,7 @@ def unet2d(config: HubUNet2DConfig) -> Any:
     return unet
 
 
-def frames_of(config: HubUNet2DConfig, null: Tensor, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Parts:
+def frames_of(config: HubUNet2DConfig, null: Tensor, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Arguments:
     """The arguments of a network of pictures, one for each frame (B F, ...) of z (B, C, F, H, W).
 
     Raises ValueError for misshapen inputs.
@@ -58,7 +64,7 @@ def frames_of(config: HubUNet2DConfig, null: Tensor, z: Tensor, logsnr: Tensor, 
     videos, frames = len(z), z.shape[2]
     expect_shape("logsnr", logsnr, *((videos,) if logsnr.ndim == 1 else (videos, frames)))
     steps = per_frame(config.timesteps.timestep(logsnr), frames)
-    named = {"sample": z.movedim(2, 1).flatten(0, 1), "timestep": steps.flatten().to(torch.float32)}
+    named: Arguments = {"sample": z.movedim(2, 1).flatten(0, 1), "timestep": steps.flatten().to(torch.float32)}
     named["encoder_hidden_states"] = text_of(conditioning.tokens.get("text"), null, videos, frames).to(z.dtype)
     if config.looks != "own" and frames > 1:
         images = lone_frames(conditioning.images, z)
