@@ -1,5 +1,6 @@
 # make demo   a first video, demo.mp4, from the model that ships with the package
 # make test   everything that continuous integration checks
+# make docs   the documentation as a site, site/index.html
 # make bench  speed and memory, beside other packages, into runs/bench; `make bench BENCH=--quick` takes about a minute
 # make carried  what benchmarks need beside torch, transformers and safetensors, for a machine that has these and no network
 # make clean  remove what these made
@@ -18,7 +19,7 @@ CARRIED = .carried
 CARRIED_PYTHON = 3.12
 INSTALL_PEERS = $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test bench carried clean
+.PHONY: demo test docs bench carried clean
 
 demo: $(VENV)/ready
 	$(BIN)/zoetrope generate "$(PROMPT)" -o demo.mp4
@@ -28,6 +29,9 @@ test: $(VENV)/ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+docs: $(VENV)/ready-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 bench: $(PEERS)/ready
 	$(PEERS)/bin/python benchmarks/suite.py $(BENCH)
@@ -39,7 +43,7 @@ carried: $(VENV)/made
 	  --platform manylinux2014_x86_64 -c constraints.txt pydantic
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(CARRIED) build zoetrope.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.mp4
+	rm -rf $(VENV) $(PEERS) $(CARRIED) build site zoetrope.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo.mp4
 
 $(VENV)/made $(PEERS)/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -62,3 +62,22 @@ def test_codecs_that_are_no_use(cli: Cli, told: Path, tmp_path: Path) -> None:
     assert both.code == 2 and "expected the folder of one codec, got several" in both.err
     needless = cli("train", "mini", "--stage", "base", "--out", "run", "--codec", "four")
     assert needless.code == 2 and "--codec: expected none, for no stage of mini makes latents" in needless.err
+
+
+def test_latents_are_encoded_and_trained_on(cli: Cli, told: Path, films: Path, tmp_path: Path) -> None:
+    save_codec(codec(), tmp_path / "mine/codec")
+    done = cli("data", "encode", films, "--codec", "mine", "--recipe", told, "--out", "latents", "--json")
+    assert done.code == 0 and json.loads(done.out)["clips"] == 3, done.err
+    assert cli("train", told, "--stage", "base", "--out", "run", "--data", "latents").code == 0
+    assert identity(load_codec(tmp_path / "run/codec")) == identity(codec())
+    both = cli("train", told, "--stage", "base", "--out", "two", "--data", "latents", "--codec", "mine")
+    assert both.code == 2 and "latents on disk lie beside their codec" in both.err
+    for words, message in (
+        ((films, "--codec", "mine", "--out", "x"), "expected either --shape or --recipe"),
+        ((films, "--codec", "mine", "--shape", "2x8x12@3"), "--out: expected a folder for the latents"),
+        ((films, "--out", "x", "--text", "minilm"), "--out: is for clips; name their --codec"),
+        ((films, "--codec", "mine", "--text", "minilm"), "--text: captions and clips are encoded one after the other"),
+        (("toybox", "--codec", "mine", "--shape", "2x8x12@3", "--out", "x"), "--count: expected how many clips"),
+    ):
+        refused = cli("data", "encode", *words)
+        assert refused.code == 2 and message in refused.err

@@ -11,16 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
-from zoetrope.curation import Curation, JudgedScene, curate
+from zoetrope.curation import Curation, JudgedScene, curate, scenes
 from zoetrope.curation.clips import ENCODED, FILE, PACKETS
+from zoetrope.curation.duplicates import SeenScenes
 from zoetrope.curation.measures import SceneMeasure
 from zoetrope.curation.spec import asked_for
 from zoetrope.data.folder import Folder, scan
 from zoetrope.data.toybox import Toybox
 from zoetrope.shapes import VideoShape
-from zoetrope.video import Video, read
+from zoetrope.video import Video, probe, read
 
 cv2 = pytest.importorskip("cv2", reason="the packages of the extra `curate` are not here")
 pytest.importorskip("scenedetect", reason="the packages of the extra `curate` are not here")
@@ -181,6 +184,34 @@ def test_duplicates_and_the_worst_are_left_out(tmp_path: Path) -> None:
     worst = [scene for scene in scenes.values() if (scene.reason or "").startswith("worst: among the 34 % by motion")]
     assert len(worst) == 2
     assert max(s.measures["motion"] for s in worst) < min(s.measures["motion"] for s in kept)
+
+
+@given(st.integers(-1, 64), st.data())
+@settings(max_examples=60, deadline=None)
+def test_duplicates_are_those_of_a_look_at_each(near: int, data: st.DataObject) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    first = [int(value) for value in rng.integers(0, 2**63, 3)]
+    seen, before = SeenScenes(near), list[list[int]]()
+    for _ in range(12):
+        flips = [rng.choice(64, size=rng.integers(0, 2 * max(near, 0) + 2) % 65, replace=False) for _ in first]
+        now = [value ^ sum(1 << int(bit) for bit in bits) for value, bits in zip(first, flips, strict=True)]
+        alike = [
+            n for n, old in enumerate(before) if max((a ^ b).bit_count() for a, b in zip(now, old, strict=True)) <= near
+        ]
+        assert seen.original(now) == (alike[0] if alike else None)
+        seen.add(now)
+        before.append(now)
+
+
+def test_scenes_of_less_than_half_a_second_are_judged_by_two_pictures(tmp_path: Path) -> None:
+    toy = Toybox().open().example(3, VideoShape(frames=12, height=64, width=64, fps=24))
+    Video(pixels(toy.video), 24).save(tmp_path / "in.mp4")
+    info = probe(tmp_path / "in.mp4")
+    for frames in (2, 3, 6, 12):
+        found = scenes._pictures(tmp_path / "in.mp4", info, 0.0, frames / 24)
+        every = read(tmp_path / "in.mp4").frames
+        assert len(found) == 2
+        assert (found == every[[0, frames - 1]]).all()
 
 
 def test_equal_scenes_are_not_all_the_worst(tmp_path: Path) -> None:

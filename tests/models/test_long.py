@@ -253,6 +253,16 @@ def test_what_has_no_finished_block_is_no_beginning(cascade: Cascade, tmp_path: 
         made(cascade, folder=tmp_path / "film")
 
 
+def test_only_one_process_makes_a_video_in_a_folder(cascade: Cascade, tmp_path: Path) -> None:
+    run = long_run(cascade, Long(seconds=9, prompt="fog"), tmp_path / "film")
+    first = run.run(resume=False)
+    next(first)
+    with pytest.raises(ValueError, match="film: another process is making this video; wait for it, or end it"):
+        next(run.run(resume=True))
+    first.close()
+    assert len(list(run.run(resume=True))) > 0
+
+
 def test_too_little_memory_is_told_before_anything_is_made(cascade: Cascade, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"memory: stage 'ssr1' .* needs .* MB even in its smallest tiles, got 1 MB"):
         made(cascade, folder=tmp_path / "film", memory=10**6)

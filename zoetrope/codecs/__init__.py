@@ -71,6 +71,10 @@ class CodecNetwork(nn.Module, ABC):
         Equal to the whole, whatever the parts are.
         """
 
+    def last(self) -> Tensor | None:
+        """The weights of the decoder's last layer; None: there are none."""
+        return None
+
     def encode(self, x: Tensor) -> Tensor:
         """The scaled latents of x, (B, channels, F, H / factor, W / factor): means, without noise."""
         return self.posterior(x).mean * self.scale

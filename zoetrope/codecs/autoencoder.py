@@ -92,6 +92,10 @@ class AutoencoderNetwork(CodecNetwork):
         """See `CodecNetwork`. Each temporal layer holds one part and computes no frame twice."""
         yield from (x.movedim(-1, 1) for x in self.decoder.stream(z.movedim(1, -1) for z in parts))
 
+    def last(self) -> Tensor:
+        """See `CodecNetwork`."""
+        return self.decoder.last.conv.weight
+
     def temporal_parameters(self) -> Iterator[nn.Parameter]:
         """The weights of the layers along time."""
         yield from chain.from_iterable(m.parameters() for m in self.modules() if isinstance(m, TemporalConv))
@@ -170,6 +174,12 @@ class _Decoder(nn.Module):
                 self.layers.append(_Block(width))
         self.layers.append(_Last(widths[-1], 3))
         self.sum = Sum()
+
+    @property
+    def last(self) -> SpatialConv:
+        """The layer whose output is frames."""
+        made: _Last = self.layers[-1]  # type: ignore[assignment]
+        return made.conv
 
     def stream(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
         """The frames of latents that arrive in parts: layer by layer, each a map of a stream of parts."""

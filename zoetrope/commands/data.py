@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from zoetrope.commands._latents import LatentsOptions, encode_latents
 from zoetrope.commands._options import (
     MOST_MADE,
     Device,
@@ -175,19 +176,37 @@ def shard(
 
 @data.command()
 def encode(
-    source: Files,
+    source: Source,
     text: Text = None,
     recipe: OfRecipe = None,
+    codec: Annotated[
+        str | None, typer.Option(metavar="CODEC", help="Encode clips instead: a run that trained a codec, or a model.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="OUT", help="The folder of their latents.")] = None,
+    shape: Annotated[
+        str | None, typer.Option(metavar="FxHxW@FPS", help="Their grid in pixels. [that of --recipe's --stage]")
+    ] = None,
+    stage: Annotated[str | None, typer.Option(metavar="NAME", help="A stage of --recipe. [the first]")] = None,
+    count: Annotated[int | None, typer.Option(help="How many clips. [all]", show_default=False)] = None,
     device: Device = None,
     dtype: DType = "auto",
     trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Encode all captions beforehand.
+    """Encode all captions beforehand, or with --codec the clips.
 
-    Their features are written beside the data; training then needs no text encoder in memory.
+    Features of captions are written beside the data; training then needs no text encoder in memory. Latents of clips
+    are written to OUT, which --data of a model of latents names; an encoding that was interrupted goes on.
     """
+    if codec is not None:
+        if text is not None:
+            raise ValueError("--text: captions and clips are encoded one after the other; leave out --codec or --text")
+        asked = LatentsOptions(source, codec, out, shape, recipe, stage, count, device)
+        return encode_latents(Talk(json, quiet), asked, quiet=quiet)
+    for option, given in (("--out", out), ("--shape", shape), ("--stage", stage), ("--count", count)):
+        if given is not None:
+            raise ValueError(f"{option}: is for clips; name their --codec")
     encoder = _encoder(text, recipe)
     place = device_named(device)
 

@@ -24,6 +24,8 @@ from zoetrope.config import packages_of
 from zoetrope.config.foreign import trusting
 
 if TYPE_CHECKING:
+    import torch
+
     from zoetrope.training.spec import Recipe
 
 BEGUN = ("recipe.json", "run.json", "lock.json", "data.json", "base.safetensors", "codec")
@@ -173,6 +175,8 @@ def train(
                 last = follow(talk, run, "train", out)
             results.append(run_summary(part.folder, part.stage, run.state.examples, last))
             del run  # its network makes room for the next
+        if ranks.leads and is_finished(part.folder, part.recipe, part.stage):
+            _end(talk, part, place)
     ranks.leave()
     if ranks.leads:
         value = {"runs": str(out), "stages": results} if together else results[0]
@@ -180,13 +184,16 @@ def train(
 
 
 def source_json(data: str) -> dict[str, Any]:
-    """The data source that `--data` names, as JSON: toybox, tar shards by folder, pattern or URL, or a folder."""
+    """The data source that `--data` names, as JSON: toybox, latents, tar shards (folder, pattern, URL), or a folder."""
+    from zoetrope.data.encoded import Encoded, is_encoded
     from zoetrope.data.folder import Folder
     from zoetrope.data.shards import Shards, is_shards
     from zoetrope.data.toybox import Toybox
 
     if data == "toybox" and not Path(data).is_dir():
         return Toybox().to_json()
+    if is_encoded(data):
+        return Encoded(path=data).located().to_json()
     return (Shards(path=data) if is_shards(data) else Folder(path=data)).located().to_json()
 
 
@@ -204,6 +211,14 @@ def trackers_json(known: Sequence[dict[str, Any]], tensorboard: bool, wandb: str
         new.append({"type": "wandb", "project": wandb})
     types = {one["type"] for one in new}
     return [*(one for one in known if one["type"] not in types), *new]
+
+
+def _end(talk: Talk, part: StageTraining, place: "torch.device") -> None:
+    """Do what is left once a training has seen all of its examples: a codec is written."""
+    from zoetrope.training.codecs import write_codec
+
+    if (codec := write_codec(part.recipe, part.stage, part.folder, place)) is not None:
+        talk.say(str(codec))
 
 
 def _one_training(talk: Talk, asked: TrainingOptions) -> StageTraining:

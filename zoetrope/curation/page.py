@@ -21,7 +21,7 @@ p { margin: 6px 0; } .soft, small { color: var(--soft); } small { font-size: 12.
 .card { background: var(--card); border: 1px solid var(--rule); border-radius: 10px; overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; vertical-align: top; padding: 10px 14px; }
 thead th { font-size: 12.5px; color: var(--soft); border-bottom: 1px solid var(--rule); }
-tbody tr + tr > * { border-top: 1px solid var(--rule); } td { overflow-wrap: anywhere; }
+tbody tr + tr > * { border-top: 1px solid var(--rule); } td { overflow-wrap: anywhere; min-width: 110px; }
 td.n { font-variant-numeric: tabular-nums; white-space: nowrap; font-size: 13px; }
 img { display: block; height: 72px; border-radius: 4px; } .kept { color: var(--good); } .out { color: var(--bad); }
 """

@@ -45,9 +45,11 @@ class JudgedScene(NamedTuple):
     reason: str | None
 
 
-def unread(name: str, texts: Sequence[str], reason: str, start: float = 0.0, seconds: float = 0.0) -> JudgedScene:
-    """A file, or a scene of it, of which no picture is judged."""
-    return JudgedScene(name, list(texts), start, seconds, not start, {}, [], "", reason)
+def unread(
+    name: str, texts: Sequence[str], reason: str, start: float = 0.0, seconds: float = 0.0, whole: bool = True
+) -> JudgedScene:
+    """A file, or a scene of it, of which no picture is judged; `whole`: the scene is all of the file."""
+    return JudgedScene(name, list(texts), start, seconds, whole, {}, [], "", reason)
 
 
 def judged(folder: Path, name: str, texts: list[str], spec: Curation) -> list[JudgedScene]:
@@ -63,26 +65,27 @@ def judged(folder: Path, name: str, texts: list[str], spec: Curation) -> list[Ju
         return [unread(name, texts, str(error).removeprefix(f"{path}: "))]
     scenes = []
     for first, end in pairwise([0, *found, count]):
-        start, seconds = first / info.fps, (end - first) / info.fps
+        start, seconds, whole = first / info.fps, (end - first) / info.fps, (first, end) == (0, count)
         if seconds < spec.shortest:
             short = f"short: {seconds:.2f} s, expected at least {spec.shortest:g}"
-            scenes.append(unread(name, texts, short, start, seconds))
+            scenes.append(unread(name, texts, short, start, seconds, whole))
             continue
         try:
             pictures = _pictures(path, info, start, seconds)
         except (ValueError, OSError) as error:
-            scenes.append(unread(name, texts, str(error).removeprefix(f"{path}: "), start, seconds))
+            why = str(error).removeprefix(f"{path}: ")
+            scenes.append(unread(name, texts, why, start, seconds, whole))
         else:
             measures, told, reason = _judged(pictures, texts, spec)
-            whole = (first, end) == (0, count)
             strip = _strip(pictures)
             scenes.append(JudgedScene(name, told, start, seconds, whole, measures, hashed(pictures), strip, reason))
     return scenes
 
 
 def _pictures(path: Path, info: Info, start: float, seconds: float) -> np.ndarray:
-    """The pictures (N, H, W, 3) of a scene that are judged, no taller than 540 pixels."""
-    rate = min(_RATE, info.fps)
+    """The pictures (N, H, W, 3) of a scene that are judged, no taller than 540 pixels; at least its first and last."""
+    last = seconds - 1 / info.fps
+    rate = min(max(_RATE, 1 / last) if last > 0.5 / info.fps else _RATE, info.fps)
     frames = min(_MOST, max(1, int((seconds - 0.5 / info.fps) * rate) + 1))
     size = (_TALLEST, max(1, round(info.width * _TALLEST / info.height))) if info.height > _TALLEST else None
     return np.stack(list(stream(path, fps=rate, start=start, frames=frames, size=size)))

@@ -15,7 +15,7 @@ from typing import Any
 
 from zoetrope.curation.captioners import expect_captioner
 from zoetrope.curation.clips import Written, write_clips
-from zoetrope.curation.duplicates import original
+from zoetrope.curation.duplicates import SeenScenes
 from zoetrope.curation.measures import imported, opencv
 from zoetrope.curation.page import page
 from zoetrope.curation.scenes import JudgedScene, judged, unread
@@ -154,12 +154,13 @@ def _end_with_the_first() -> None:
 def _against_each_other(scenes: list[JudgedScene], spec: Curation) -> list[JudgedScene]:
     """The scenes with what only a comparison tells: duplicates, and the worst percentages."""
     result: list[JudgedScene] = []
-    kept: list[JudgedScene] = []
+    kept, seen = list[JudgedScene](), SeenScenes(spec.near)
     for scene in scenes:
         if scene.reason is None:
-            twin = original(scene.hashes, [other.hashes for other in kept], spec.near)
+            twin = seen.original(scene.hashes)
             if twin is None:
                 kept.append(scene)
+                seen.add(scene.hashes)
             else:
                 scene = scene._replace(reason=f"duplicate: of {kept[twin].name} at {kept[twin].start:.2f} s")
         result.append(scene)

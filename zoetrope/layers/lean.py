@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import gelu, layer_norm
 
 from zoetrope.layers.linear import linear, weight_gradient
@@ -50,6 +51,7 @@ class _ScaledNorm(Function):
         return torch.addcmul(shift.to(norm.dtype), norm, 1 + scale.to(norm.dtype), out=norm)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         g, h, mean, rstd, scale = _wide(g, *ctx.saved_tensors)
         of_scale = (h - mean).mul_(rstd).mul_(g).sum_to_size(scale.shape)
@@ -64,6 +66,7 @@ class _GELULinear(Function):
         return linear(gelu(h), weight, bias)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         h, weight = ctx.saved_tensors
         needs_weight, needs_bias = ctx.needs_input_grad[1:]
@@ -80,6 +83,7 @@ class _TurnedNorm(Function):
         return rotate(norm if norm.dtype == torch.float64 else norm.float(), phases)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, phases, mean, rstd = ctx.saved_tensors
         g, x, weight, mean, rstd = _wide(g, x, weight, mean, rstd)

@@ -19,7 +19,7 @@ from zoetrope.cascade.execution.layout import expect_memory
 from zoetrope.cascade.graph import expect_chain, expect_videos, vectors_for
 from zoetrope.cascade.long.film import Film, Made, frames_in
 from zoetrope.cascade.long.frames import Frames
-from zoetrope.cascade.long.journal import Journal
+from zoetrope.cascade.long.journal import Journal, alone
 from zoetrope.cascade.sample import Draw, text_length
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.start import stages_after
@@ -126,17 +126,19 @@ class LongRun:
         """Make it in the film's folder, with one Made after each block of each stage.
 
         With `resume` what the folder holds already is not made again. Raises ValueError if the folder holds a video, or
-        another one than this, or if the disk has no room; OSError where the disk is full later.
+        another one than this, if another process makes one there, or if the disk has no room; OSError where the disk is
+        full later.
         """
         self.film.expect_room()
-        journal = Journal.begin(self.film.folder, self.made, resume=resume)
-        first = self.film.made()[0].shape
-        if self.footage.source is not None:
-            self.film.give(self.footage.tensors(first), journal)
-        film = replace(self.film, conditioning=_told(self.film.conditioning, self.imagined()))
-        told = ", ".join(stage.name for stage in self.film.stages)
-        with memory_told(f"the long video of {told}"):
-            yield from film.run(self.network, journal)
+        with alone(self.film.folder):
+            journal = Journal.begin(self.film.folder, self.made, resume=resume)
+            first = self.film.made()[0].shape
+            if self.footage.source is not None:
+                self.film.give(self.footage.tensors(first), journal)
+            film = replace(self.film, conditioning=_told(self.film.conditioning, self.imagined()))
+            told = ", ".join(stage.name for stage in self.film.stages)
+            with memory_told(f"the long video of {told}"):
+                yield from film.run(self.network, journal)
 
     def pictures(self) -> Iterator[np.ndarray]:
         """The pictures (H, W, 3) uint8 of the finished video, read one by one."""

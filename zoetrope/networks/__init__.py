@@ -91,6 +91,10 @@ class Network(nn.Module, ABC):
         """
         return
 
+    def last(self) -> Tensor | None:
+        """The weights of the last layer, for objectives that weigh errors by their gradients there; None by default."""
+        return None
+
     def blocks(self) -> Iterator[nn.Module]:
         """The modules, in the order of their calls, that are compiled or sharded one by one; none by default."""
         yield from ()
@@ -125,6 +129,7 @@ class NetworkConfig(Kind, ABC):
         packs: whether its `Network.pack` computes videos of different sizes together.
         denoises: whether it is a denoiser; if not, it is trained beside the diffusion models, and no stage samples it.
         wrapped: whether it is another library's network, told no more than that is told there.
+        objective: the objective that trains it, where it does not denoise; None: it is trained beside another network.
         vectors: whether it makes vectors of so many `channels`, as videos of one pixel, instead of videos.
     """
 
@@ -133,6 +138,7 @@ class NetworkConfig(Kind, ABC):
     wrapped: ClassVar[bool] = False
     vectors: ClassVar[bool] = False
     denoises: ClassVar[bool] = True
+    objective: ClassVar[str | None] = None
 
     channels: Annotated[int, Field(ge=1, le=64)] = 3
     low_res: bool = False

@@ -24,6 +24,7 @@ class TowersConfig(NetworkConfig):
     """
 
     denoises: ClassVar[bool] = False
+    objective: ClassVar[str | None] = "contrastive"
 
     channels: Literal[3] = 3
     low_res: Literal[False] = False

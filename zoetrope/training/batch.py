@@ -56,6 +56,7 @@ class Batch:
             None: all.
         counted: frames that have a loss, (b, F) bool; None: all.
         skipped: clips that can no longer be read, and why; others of the same data set replace them.
+        position: examples of the training before the batch.
     """
 
     x: Tensor
@@ -69,6 +70,7 @@ class Batch:
     one_level: Tensor | None = None
     counted: Tensor | None = None
     skipped: tuple[Dropped, ...] = ()
+    position: int = 0
 
     @property
     def size(self) -> int:
@@ -222,6 +224,7 @@ class Batches:
             part=part,
             names=tuple(_name(one) for one in loaded[own]),
             skipped=tuple(item for one in loaded for sample in one.samples for item in sample.skipped),
+            position=whole.examples,
         )
         if self.spec.grids:
             batch = _timed(batch, whole.items[rows[0]].shape)

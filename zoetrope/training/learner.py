@@ -14,7 +14,7 @@ from zoetrope.processes.ranks import ALONE, Ranks
 from zoetrope.training.batch import Batch
 from zoetrope.training.objectives import AVERAGE, STUDENT, Lesson, Players, packed_errors_of
 from zoetrope.training.packed import PackedBatch
-from zoetrope.training.parallel import Call, Pack, PackingCall
+from zoetrope.training.parallel import Call, LastLayerCall, Pack, PackingCall
 from zoetrope.training.players import Player
 from zoetrope.training.spec import TrainSpec
 from zoetrope.training.state import TypicalError
@@ -82,6 +82,8 @@ class Learner:
         calls[player] = computing(self._synced[player].call, self.dtype, learns=True)
         if len(lessons) > 1 and (pack := self._synced[player].pack) is not None:
             calls[player] = PackingCall(calls[player], packing(pack, self.device, self.dtype))
+        if (last := self.players[player].network.last()) is not None:
+            calls[player] = LastLayerCall(calls[player], last)
         found = packed_errors_of(self.spec.objective, player, self.stage, lessons, calls)
         for lesson, errors in zip(lessons, found, strict=True):
             if errors.shape not in ((len(lesson.x),), (len(lesson.x), lesson.x.shape[2])):
@@ -137,7 +139,7 @@ def lesson_of(batch: Batch, spec: TrainSpec, device: torch.device) -> Lesson:
     known = None if batch.known is None else batch.known.to(device)
     given = batch.conditioning.to(device, torch.float32)
     counted = None if batch.counted is None or bool(batch.counted.all()) else batch.counted.to(device)
-    return Lesson(x, eps, u, given, spec.times, spec.weight, counted, known)
+    return Lesson(x, eps, u, given, spec.times, spec.weight, counted, known, batch.position)
 
 
 def computing(network: Call, dtype: torch.dtype, *, learns: bool = False) -> Call:

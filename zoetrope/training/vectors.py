@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.data.pictured import Pictured
 from zoetrope.inputs.picture import Picture
-from zoetrope.training.objectives.contrastive import Contrastive
+from zoetrope.networks import NetworkConfig
 
 if TYPE_CHECKING:
     from zoetrope.training.spec import TrainSpec
@@ -16,16 +16,25 @@ def check_vectors(cascade: CascadeSpec, training: Mapping[str, "TrainSpec"]) -> 
     """Raise ValueError unless priors learn the embeddings that their decoders read, and each network its objective."""
     for name, spec in training.items():
         stage, where = cascade.stage(name), f"training.{name}"
-        if isinstance(spec.objective, Contrastive) == stage.network.denoises:
-            legal = "another, for its network denoises" if stage.network.denoises else "'contrastive', for its network"
-            what = "" if stage.network.denoises else f" {stage.network.kind()!r} does not denoise"
-            raise ValueError(f"{where}.objective: expected {legal}{what}, got {spec.objective.kind()!r}")
+        _check_objective(where, stage, spec)
         if stage.makes_vectors:
             _check_prior(cascade, stage, spec)
         elif isinstance(spec.data, Pictured):
             raise ValueError(
                 f"{where}.data: expected pictures or clips, got embeddings ('pictured'), which are vectors"
             )
+
+
+def _check_objective(where: str, stage: StageSpec, spec: "TrainSpec") -> None:
+    network, got = stage.network, spec.objective.kind()
+    if network.denoises:
+        if got in {kind.objective for kind in NetworkConfig.every()}:
+            raise ValueError(f"{where}.objective: expected another, for its network denoises, got {got!r}")
+    elif network.objective is None:
+        raise ValueError(f"{where}: expected no training, for {network.kind()!r} is trained beside another network")
+    elif got != network.objective:
+        wanted = f"{network.objective!r}, for its network {network.kind()!r} does not denoise"
+        raise ValueError(f"{where}.objective: expected {wanted}, got {got!r}")
 
 
 def _check_prior(cascade: CascadeSpec, stage: StageSpec, spec: "TrainSpec") -> None:

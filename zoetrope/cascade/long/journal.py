@@ -1,10 +1,12 @@
 """The journal of a long video: what it is made from, and how much of it is finished."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from filelock import FileLock, Timeout
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -13,6 +15,7 @@ from zoetrope.files import whole, write_text
 from zoetrope.files.plain import read_json
 
 NAME = "journal.json"
+LOCK = "lock"
 FORMAT = 1
 
 
@@ -46,7 +49,7 @@ class Journal:
                 raise ValueError(f"{folder}: its video was begun with other settings: now {', '.join(told)}")
             if done:
                 return cls(folder, made, done)
-        elif folder.is_dir() and any(folder.iterdir()):
+        elif _occupied(folder):
             raise ValueError(f"{folder}: expected a new or empty folder, got one with files")
         folder.mkdir(exist_ok=True)
         journal = cls(folder, made, {})
@@ -79,6 +82,30 @@ class Journal:
     def _write(self) -> None:
         content = {"format": FORMAT, "made": self.made, "done": self._done}
         write_text(self.folder / NAME, json.dumps(content, indent=1))
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """The right to make a video in a folder, which is created. The system takes it back from a process that ends.
+
+    Raises ValueError if another process makes one there, or if the folder holds something else than a video.
+    """
+    if not (folder / NAME).exists() and _occupied(folder):
+        raise ValueError(f"{folder}: expected a new or empty folder, got one with files")
+    folder.mkdir(exist_ok=True)
+    lock = FileLock(folder / LOCK, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(f"{folder}: another process is making this video; wait for it, or end it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _occupied(folder: Path) -> bool:
+    return folder.is_dir() and any(path.name != LOCK for path in folder.iterdir())
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, int]]:

@@ -44,6 +44,7 @@ class Lesson(NamedTuple):
         weight: which error is minimised.
         counted: frames that have a loss, (B, F) bool; None: all.
         known: frames that are given clean, (B, F) bool; None: none are.
+        position: examples of the training before this batch.
     """
 
     x: Tensor
@@ -54,6 +55,7 @@ class Lesson(NamedTuple):
     weight: LossWeight = "eps"
     counted: Tensor | None = None
     known: Tensor | None = None
+    position: int = 0
 
     def level(self, schedule: Schedule) -> NoiseLevel:
         """The noise level of each example, or, with known frames, of each frame."""

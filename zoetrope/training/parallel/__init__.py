@@ -35,6 +35,18 @@ class PackingCall:
         return self.call(z, logsnr, given)
 
 
+@dataclass(frozen=True)
+class LastLayerCall:
+    """A call of a learning network, with the weights of its last layer, see `zoetrope.networks.Network.last`."""
+
+    call: Call
+    last: Tensor
+
+    def __call__(self, z: Tensor, logsnr: Tensor, given: Conditioning) -> Tensor:
+        """The output."""
+        return self.call(z, logsnr, given)
+
+
 class Synced(NamedTuple):
     """A network that synchronises gradients.
 

@@ -1,0 +1,123 @@
+"""Latents on disk: those that training would encode, whole, resumable, and of their codec alone."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from cascade.latent import BASE, CODEC, MADE, Z, codec, recipe
+
+from zoetrope.codecs import identity, load_codec, save_codec
+from zoetrope.data import Source
+from zoetrope.data import encoded as encoding
+from zoetrope.data.encoded import Encoded, encode, is_encoded
+from zoetrope.data.folder import Folder
+from zoetrope.data.latents import Latents
+from zoetrope.data.toybox import Toybox
+from zoetrope.training.loop import Run
+from zoetrope.video import Video
+
+CPU = torch.device("cpu")
+CLIPS = Toybox(scripts=3)
+
+
+def quiet(done: int, total: int) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A codec on disk; files of latents hold four clips."""
+    monkeypatch.setattr(encoding, "PART", 4)
+    save_codec(codec(), tmp_path / "mine")
+    return tmp_path / "mine"
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """Three captioned films of a second."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for number in range(3):
+        frames = np.full((4, 8, 12, 3), 60 * number, np.uint8)
+        Video(frames, 4).save(folder / f"{number}.mp4")
+        (folder / f"{number}.txt").write_text(f"film {number}")
+    return folder
+
+
+def test_they_are_the_latents_that_training_would_encode(mine: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    told: list[tuple[int, int]] = []
+    made = encode(CLIPS, mine, MADE, 10, out, lambda *how: told.append(how), CPU)
+    assert made.shape == Z and told == [(4, 10), (8, 10), (10, 10)] and is_encoded(out) and not is_encoded(tmp_path)
+    source = Encoded(path=str(out))
+    assert Source.from_json(source.to_json()) == source and source.located().path == str(out)
+    assert identity(load_codec(source.codec_folder)) == identity(codec())
+    stored, live = source.open(), Latents(source=CLIPS, codec=str(mine)).open()
+    for index in (0, 5, 9):
+        one, two = stored.example(index, Z), live.example(index, Z)
+        assert torch.equal(one.video, two.video) and (one.text, one.name) == (two.text, two.name)
+    assert torch.equal(stored.example(13, Z).video, stored.example(3, Z).video)  # over and over
+    assert stored.captions() == sorted({live.example(index, Z).text for index in range(10)})
+    # Fewer frames of the same seconds, and every frame as a picture.
+    half = Z.with_(frames=1, fps=Z.fps / 2)
+    pictures = [stored.example(index, half).video for index in range(20)]
+    assert torch.equal(torch.cat([pictures[3], pictures[13]], dim=1), stored.example(3, Z).video)
+    assert stored.gives(half) and not stored.gives(MADE) and not stored.gives(Z.with_(fps=9))
+    with pytest.raises(ValueError, match=r"holds latents of 2x4x6@3fps, .*, not of 2x8x12@3fps"):
+        stored.example(0, MADE)
+
+
+def test_an_encoding_that_was_interrupted_goes_on(mine: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    encode(CLIPS, mine, MADE, 10, whole, quiet, CPU)
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode(CLIPS, mine, MADE, 10, parts, interrupt, CPU)
+    with pytest.raises(ValueError, match=r"00002.safetensors: expected latents, got none; go on with their encoding"):
+        Encoded(path=str(parts)).open()
+    before = (parts / "00000.safetensors").stat().st_mtime_ns
+    encode(CLIPS, mine, MADE, 10, parts, quiet, CPU)
+    assert (parts / "00000.safetensors").stat().st_mtime_ns == before
+    assert {path.name: path.read_bytes() for path in parts.iterdir() if path.is_file()} == {
+        path.name: path.read_bytes() for path in whole.iterdir() if path.is_file()
+    }
+
+
+def test_a_training_on_them_is_that_on_the_clips(mine: Path, tmp_path: Path) -> None:
+    encode(CLIPS, mine, MADE, 24, tmp_path / "out", quiet, CPU)
+    live = recipe(mine)
+    stored = live.override("base.training.data", Encoded(path=str(tmp_path / "out")).to_json())
+    found = []
+    for name, made in (("live", live), ("stored", stored)):
+        list(Run(made, "base", tmp_path / name, CPU).train(tmp_path / "cache"))
+        found.append((tmp_path / name / "checkpoints/000000024/average.safetensors").read_bytes())
+    assert found[0] == found[1] and BASE.codec == CODEC
+
+
+def test_what_cannot_be_encoded_or_read(mine: Path, tmp_path: Path, films: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(ValueError, match="height: expected a multiple of the codec's factor 2, got 9"):
+        encode(CLIPS, mine, MADE.with_(height=9), 4, out, quiet, CPU)
+    with pytest.raises(ValueError, match="--count: expected how many clips to encode, for these data have no end"):
+        encode(CLIPS, mine, MADE, None, out, quiet, CPU)
+    assert not out.exists()
+    made = encode(Folder(path=str(films)), mine, MADE, None, out, quiet, CPU)
+    assert made.count == 3 and len(Encoded(path=str(out)).open().captions()) == 3
+    with pytest.raises(ValueError, match=r"holds other latents, 3 of 2x4x6@3fps; choose another folder"):
+        encode(CLIPS, mine, MADE, 3, out, quiet, CPU)
+    with pytest.raises(ValueError, match="got one with other files"):
+        encode(CLIPS, mine, MADE, 3, films, quiet, CPU)
+    save_codec(codec(seed=4), out / "codec", over=True)
+    with pytest.raises(ValueError, match="expected latents of the codec in codec/, got latents of another codec"):
+        Encoded(path=str(out)).open()
+    (out / "00000.jsonl").write_text(json.dumps({"name": "x"}) + "\n")
+    with pytest.raises(ValueError, match=r"00000.jsonl: expected a line of JSON for each clip"):
+        Encoded(path=str(out)).open()
+    with pytest.raises(ValueError, match=r"latents.json: expected the description of latents \(No such file"):
+        Encoded(path=str(tmp_path / "nowhere")).open()

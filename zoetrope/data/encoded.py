@@ -1,0 +1,203 @@
+"""Latents on disk, as `zoetrope data encode` writes them: a folder with their codec, so that training decodes nothing.
+
+`latents.json` describes them; `00000.safetensors` and so on hold the latents (N, C, F, h, w) of up to `PART` examples
+each, and `00000.jsonl` their names and captions.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import torch
+from pydantic import Field
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from zoetrope.codecs import FOLDER, CodecNetwork, copy_codec, identity, load_codec
+from zoetrope.config import Config
+from zoetrope.data import Contents, Dataset, Example, Source
+from zoetrope.files import whole, write_text
+from zoetrope.shapes import VideoShape
+
+DESCRIPTION, PART = "latents.json", 256
+
+
+class EncodedClips(Config):
+    """What a folder of latents holds.
+
+    Attributes:
+        shape: of the latents of each clip.
+        count: of clips.
+        codec: the identity of the codec, see `zoetrope.codecs.identity`.
+        source: what was encoded, as JSON.
+    """
+
+    shape: VideoShape
+    count: Annotated[int, Field(ge=1, le=10**9)]
+    codec: str
+    source: str
+
+    @property
+    def parts(self) -> int:
+        """How many files they are in."""
+        return -(-self.count // PART)
+
+
+class Encoded(Source):
+    """A folder of latents.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: str
+
+    @property
+    def codec_folder(self) -> Path:
+        """See `Source`: in the same folder."""
+        return Path(self.path).expanduser() / FOLDER
+
+    def open(self) -> "EncodedDataset":
+        """The latents. Raises ValueError if some are missing, or are of another codec than the one beside them."""
+        return EncodedDataset(Path(self.path).expanduser())
+
+    def located(self) -> Self:
+        """See `Source`."""
+        return self.with_(path=str(Path(self.path).expanduser().absolute()))
+
+
+class EncodedDataset(Dataset):
+    """Clips of scaled latents (C, F, h, w), over and over; also every one of their frames as a picture."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.clips = folder, _description(folder)
+        self.named: list[tuple[str, str]] = []
+        for number in range(self.clips.parts):
+            self.named += _names(folder, number)
+        if len(self.named) != self.clips.count:
+            raise ValueError(f"{folder}: expected {self.clips.count} clips, got captions of {len(self.named)}")
+        if identity(load_codec(folder / FOLDER)) != self.clips.codec:
+            raise ValueError(f"{folder}: expected latents of the codec in {FOLDER}/, got latents of another codec")
+
+    def gives(self, shape: VideoShape) -> bool:
+        """See `Dataset`: clips with all frames, or with every n-th, and pictures, all of the stored size."""
+        own = self.clips.shape
+        if (shape.height, shape.width) != (own.height, own.width):
+            return False
+        return shape.frames == 1 or (
+            own.frames % shape.frames == 0 and math.isclose(shape.seconds, own.seconds, rel_tol=1e-6)
+        )
+
+    def example(self, index: int, shape: VideoShape) -> Example:
+        """Clip number `index`, or, for single pictures, the next frame of each clip in turn."""
+        own = self.clips.shape
+        if not self.gives(shape):
+            raise ValueError(f"{self.folder}: holds latents of {own}, or of every n-th of its frames, not of {shape}")
+        turn, number = divmod(index, self.clips.count)
+        if shape.frames == 1:
+            first = turn % own.frames
+            frames = slice(first, first + 1)
+        else:
+            frames = slice(0, own.frames, own.frames // shape.frames)
+        name, text = self.named[number]
+        path = self.folder / f"{number // PART:05d}.safetensors"
+        try:
+            with safe_open(path, framework="pt") as file:
+                video = file.get_slice("latents")[number % PART]
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{path}: expected latents ({error}); encode them again") from None
+        return Example(video[:, frames].clone(), text, name)
+
+    def contents(self) -> Contents:
+        """See `Dataset`."""
+        digest = hashlib.sha256(json.dumps([self.clips.to_json(), self.named]).encode()).hexdigest()
+        return Contents(self.clips.count, digest)
+
+    def captions(self) -> list[str]:
+        """See `Dataset`."""
+        return sorted({text for _, text in self.named})
+
+
+def is_encoded(path: str | Path) -> bool:
+    """Whether this is a folder of latents."""
+    return (Path(path).expanduser() / DESCRIPTION).is_file()
+
+
+def encode(
+    source: Source,
+    codec_folder: Path,
+    clips: VideoShape,
+    count: int | None,
+    out: Path,
+    progress: Callable[[int, int], None],
+    device: torch.device,
+) -> EncodedClips:
+    """Write the latents of the first examples of a source on the grid `clips` of pixels into a folder.
+
+    `count` is by default as many as the source has clips. Files that are there already are kept, so that an encoding
+    that was interrupted goes on. `progress(done, total)` is called after every file.
+
+    Raises ValueError for a grid that the codec cannot encode, for a source without an end where no `count` is given,
+    and for a folder with other latents.
+    """
+    network, dataset = load_codec(codec_folder), source.open()
+    contents = dataset.contents()
+    if count is None and contents is None:
+        raise ValueError("--count: expected how many clips to encode, for these data have no end")
+    what = json.dumps(source.to_json()) if contents is None else contents.digest
+    number = count if count is not None else contents.clips if contents else 0
+    made = EncodedClips(shape=network.codec.latents(clips), count=number, codec=identity(network), source=what)
+    if is_encoded(out):
+        if (known := _description(out)) != made:
+            raise ValueError(f"{out}: holds other latents, {known.count} of {known.shape}; choose another folder")
+    else:
+        if out.exists() and any(out.iterdir()):
+            raise ValueError(f"{out}: expected a new folder, or one of these latents, got one with other files")
+        out.mkdir(parents=True, exist_ok=True)
+        copy_codec(codec_folder, out / FOLDER)
+        write_text(out / DESCRIPTION, json.dumps(made.to_json(), indent=1) + "\n")
+    network = network.to(device)
+    for part in range(made.parts):
+        if not (out / f"{part:05d}.safetensors").is_file():
+            _write(network, dataset, clips, range(part * PART, min(made.count, (part + 1) * PART)), out)
+        progress(min(made.count, (part + 1) * PART), made.count)
+    return made
+
+
+def _write(network: CodecNetwork, dataset: Dataset, clips: VideoShape, numbers: range, out: Path) -> None:
+    """Write one file of latents, after that of their captions."""
+    device, rows, latents = network.scale.device, list[dict[str, Any]](), list[torch.Tensor]()
+    for number in numbers:
+        example = dataset.example(number, clips)
+        rows.append({"name": example.name, "text": example.text})
+        with torch.no_grad():
+            latents.append(network.encode(example.video[None].to(device)).cpu())
+    stem = f"{numbers.start // PART:05d}"
+    write_text(out / f"{stem}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    with whole(out / f"{stem}.safetensors") as partial:
+        save_file({"latents": torch.cat(latents).contiguous()}, partial)
+
+
+def _description(folder: Path) -> EncodedClips:
+    path = folder / DESCRIPTION
+    try:
+        return EncodedClips.from_json(path.read_text("utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: expected the description of latents ({error.strerror})") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _names(folder: Path, part: int) -> list[tuple[str, str]]:
+    """The names and captions in one file. Raises ValueError unless it and its latents are there."""
+    path = folder / f"{part:05d}.jsonl"
+    if not path.with_suffix(".safetensors").is_file():
+        raise ValueError(f"{path.with_suffix('.safetensors')}: expected latents, got none; go on with their encoding")
+    try:
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        return [(str(row["name"]), str(row["text"])) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: expected a line of JSON for each clip, with name and text ({error})") from None

@@ -1,0 +1,108 @@
+"""The end of a codec's training: its scale is measured, and the run's folder then holds the codec itself."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.codecs import FOLDER, CodecNetwork, decoded, measure, save_codec
+from zoetrope.models.checkpoints import FOLDER as CHECKPOINTS
+from zoetrope.models.checkpoints import find_checkpoints
+from zoetrope.models.weights import read_network
+from zoetrope.networks.reconstruction import ReconstructionConfig
+from zoetrope.training.grids import clip_shapes
+from zoetrope.training.preview import FIRST
+from zoetrope.training.spec import Recipe
+from zoetrope.training.writing import unneeded
+from zoetrope.video import Video, contact_sheet, save_image
+
+log = logging.getLogger(__name__)
+MEASURED = 256
+"""Examples of the training that the scale is measured on, and others that quality is measured on."""
+SHOWN = 8
+
+
+class MeasuredCodec(NamedTuple):
+    """What a finished codec is like.
+
+    Attributes:
+        folder: where it is.
+        scale: of its latents, see `zoetrope.codecs.CodecNetwork`.
+        psnr: of videos that it was not trained on, in dB, the mean over videos.
+        spread: the standard deviation of their scaled latents, 1 at best.
+        flicker: the mean error of their changes from frame to frame, on pixels in [-1, 1]; None of single pictures.
+    """
+
+    folder: Path
+    scale: float
+    psnr: float
+    spread: float
+    flicker: float | None
+
+    def __str__(self) -> str:
+        flicker = "" if self.flicker is None else f", flicker {self.flicker:.4f}"
+        what = f"scale {self.scale:.4f}; on other examples {self.psnr:.2f} dB, deviation {self.spread:.3f}{flicker}"
+        return f"{self.folder}: {what}"
+
+
+def write_codec(recipe: Recipe, stage: str, run: Path, device: torch.device) -> MeasuredCodec | None:
+    """Write `codec/` into the folder of a finished run of a codec; None: it trained no codec.
+
+    The weights are the first moving average, in bfloat16, and the scale is measured with these. A sheet of pictures
+    beside their reconstructions goes to `samples/codec.png`.
+    """
+    own, spec = recipe.cascade.stage(stage), recipe.train_spec(stage)
+    if not isinstance(own.network, ReconstructionConfig):
+        return None
+    newest = find_checkpoints(run / CHECKPOINTS)[-1]
+    network = _rounded(own, newest / "average.safetensors").to(device)
+    dataset, shape = spec.data.open(), clip_shapes(own, spec, spec.phases[-1])[0]
+
+    def videos(first: int) -> Iterator[Tensor]:
+        return (dataset.example(first + number, shape).video[None].to(device) for number in range(MEASURED))
+
+    scale = measure(network, videos(0))
+    found = _measured(network, videos(FIRST))
+    save_codec(network, run / FOLDER, over=True)
+    shown = [x for x, _ in zip(videos(FIRST), range(SHOWN), strict=False)]
+    with unneeded(run / "samples/codec.png"):
+        (run / "samples").mkdir(exist_ok=True)
+        save_image(run / "samples/codec.png", _sheet(network, shown, shape.fps))
+    return MeasuredCodec(run / FOLDER, scale, *found)
+
+
+def _rounded(stage: StageSpec, file: Path) -> CodecNetwork:
+    """The codec in a file of a reconstruction's weights, all but the scale in bfloat16's precision."""
+    network = read_network(stage, file).coder
+    assert isinstance(network, CodecNetwork)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.copy_(weight.to(torch.bfloat16))
+    return network
+
+
+@torch.no_grad()
+def _measured(network: CodecNetwork, videos: Iterator[Tensor]) -> tuple[float, float, float | None]:
+    """PSNR, the deviation of the latents, and flicker."""
+    decibels, moments, flicker = list[float](), list[tuple[float, float]](), list[float]()
+    for x in videos:
+        z = network.encode(x)
+        made = decoded(network, z)
+        decibels.append(float(-10 * ((made - x).square().mean() / 4).clamp(min=1e-10).log10()))
+        moments.append((float(z.mean()), float(z.square().mean())))
+        if x.shape[2] > 1:
+            flicker.append(float((made.diff(dim=2) - x.diff(dim=2)).abs().mean()))
+    mean, square = np.mean(moments, axis=0)
+    spread = float((square - mean**2) ** 0.5)
+    return float(np.mean(decibels)), spread, float(np.mean(flicker)) if flicker else None
+
+
+def _sheet(network: CodecNetwork, videos: list[Tensor], fps: float) -> np.ndarray:
+    """Each video above its reconstruction."""
+    rows = [row for x in videos for row in (x, decoded(network, network.encode(x)))]
+    return np.asarray(contact_sheet([Video.from_tensor(row[0].cpu(), fps) for row in rows], columns=2))
