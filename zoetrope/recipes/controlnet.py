@@ -52,9 +52,9 @@ def recipe(size: str | None = None) -> Recipe:
     if size not in (None, *SIZES):
         raise ValueError(unknown("size", str(size), SIZES))
     if size == "mini_image":
-        made = controlled(mini_image.recipe(), "base", (Edges(),), **_briefly(32_000, 32))
+        made = controlled(mini_image.recipe(), "base", (Edges(),), **_briefly(64_000, 32, 2e-3))
     elif size == "mini":
-        made = controlled(mini.recipe(), "base", (Edges(),), **_briefly(4_000, 4), known=None)
+        made = controlled(mini.recipe(), "base", (Edges(),), **_briefly(8_000, 4, 1.2e-3), known=None)
     else:
         phases = (Phase(examples=BATCH * 50_000, batch=BATCH, peak=1e-5),)
         more: dict[str, Any] = {"warm_up": BATCH * 1000, "half_life": BATCH * 2000, "accumulate": 16}
@@ -86,10 +86,10 @@ def controlled(recipe: Recipe, stage: str, controls: Sequence[Input], **fields: 
     )
 
 
-def _briefly(examples: int, batch: int) -> dict[str, Any]:
-    """The training of copies of a small network."""
+def _briefly(examples: int, batch: int, peak: float) -> dict[str, Any]:
+    """The training of copies of a small network, at the rate that it learnt with itself."""
     return {
-        "phases": (Phase(examples=examples, batch=batch, peak=5e-4),),
+        "phases": (Phase(examples=examples, batch=batch, peak=peak),),
         "warm_up": examples // 20,
         "cool_down": examples // 2,
         "half_life": examples // 40,
