@@ -370,7 +370,9 @@ def test_controls_of_an_imported_pipeline(
     plain = cascade.generate("a red cat", steps=STEPS, seed=3)
     one = cascade.generate("a red cat", steps=STEPS, seed=3, control={"edges": shown[0].numpy()}, control_scale=0.0)
     assert (plain.frames == one.frames).all() and (plain.frames != video.frames).any()
-    with pytest.raises(ValueError, match=r"control edges: expected a size of 16x16 or a multiple of it.*base' makes 1x16"):
+    with pytest.raises(
+        ValueError, match=r"control edges: expected a size of 16x16 or a multiple of it.*base' makes 1x16"
+    ):
         cascade.generate("a red cat", control={"edges": shown[0, :8].numpy()})
     with pytest.raises(ValueError, match=r"control_from edges: expected what the control reads itself"):
         cascade.generate("a red cat", control_from={"edges": shown[0].numpy()})
@@ -381,7 +383,9 @@ def test_a_pipeline_with_controls(controlled: Any, folder: Path, tmp_path: Path)
     shutil.copytree(folder / "tokenizer", tmp_path / "pipeline" / "tokenizer", dirs_exist_ok=True)
     made = import_pipeline(tmp_path / "pipeline", tmp_path / "sd")
     assert [each.name for each in made.spec.stages[0].inputs] == ["text", "hint", "hint_1"]
-    with pytest.raises(ValueError, match="controlnets: expected another name, for the pipeline has one itself, got 'hint'"):
+    with pytest.raises(
+        ValueError, match="controlnets: expected another name, for the pipeline has one itself, got 'hint'"
+    ):
         import_pipeline(tmp_path / "pipeline", tmp_path / "sd", controlnets={"hint": tmp_path})
 
 
@@ -389,7 +393,10 @@ def test_controls_that_do_not_fit_are_refused(folder: Path, hints: list[Path], t
     spoilt = Path(shutil.copytree(hints[0], tmp_path / "spoilt"))
     for values, message in (
         ({"norm_num_groups": 2}, "expected a ControlNet of the pipeline's U-Net, groups 4, got 2"),
-        ({"conditioning_embedding_out_channels": [4, 8, 8]}, "conditioning_embedding_out_channels: expected 2, the pix"),
+        (
+            {"conditioning_embedding_out_channels": [4, 8, 8]},
+            "conditioning_embedding_out_channels: expected 2, the pix",
+        ),
         ({"global_pool_conditions": True}, "global_pool_conditions: expected False, others cannot be read, got True"),
         ({"_class_name": "T2IAdapter"}, "expected a ControlNetModel, got 'T2IAdapter'"),
     ):
@@ -404,5 +411,5 @@ def test_controls_that_do_not_fit_are_refused(folder: Path, hints: list[Path], t
 def test_controls_have_names_on_the_command_line(values: list[str], folder: Path, tmp_path: Path) -> None:
     from zoetrope.commands.importing import import_
 
-    with pytest.raises(ValueError, match="--controlnet .*: expected"):
+    with pytest.raises(ValueError, match=r"--controlnet .*: expected"):
         import_(str(folder), str(tmp_path / "sd"), values)

@@ -89,7 +89,9 @@ def _described(pipeline: Pipeline, controls: Mapping[str, Component]) -> tuple[C
         inputs=(Text(), *(HintInput(label=hint.name, factor=codec.factor) for hint in hints)),
         network=HubControlNetConfig(unet=unet, hints=tuple(hints)) if hints else unet,
         codec=codec,
-        sampling=SamplingSpec(sampler=rules.sampler, steps=STEPS, guidance=TextGuidance(weight=GUIDANCE), threshold=None),
+        sampling=SamplingSpec(
+            sampler=rules.sampler, steps=STEPS, guidance=TextGuidance(weight=GUIDANCE), threshold=None
+        ),
         schedule=rules.schedule,
         prediction=rules.prediction,
     )

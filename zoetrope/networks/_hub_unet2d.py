@@ -55,7 +55,9 @@ def unet2d(config: HubUNet2DConfig) -> Any:
     return unet
 
 
-def frames_of(config: HubUNet2DConfig, null: Tensor, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Arguments:
+def frames_of(
+    config: HubUNet2DConfig, null: Tensor, z: Tensor, logsnr: Tensor, conditioning: Conditioning
+) -> Arguments:
     """The arguments of a network of pictures, one for each frame (B F, ...) of z (B, C, F, H, W).
 
     Raises ValueError for misshapen inputs.
