@@ -15,7 +15,7 @@ from zoetrope.networks._given import lone_frames, per_frame
 from zoetrope.networks.hub_unet2d import HubUNet2DConfig
 from zoetrope.shapes import expect_shape
 
-Arguments = dict[str, Any]
+PictureInputs = dict[str, Any]
 
 
 class HubUNet2D(Network):
@@ -57,7 +57,7 @@ def unet2d(config: HubUNet2DConfig) -> Any:
 
 def frames_of(
     config: HubUNet2DConfig, null: Tensor, z: Tensor, logsnr: Tensor, conditioning: Conditioning
-) -> Arguments:
+) -> PictureInputs:
     """The arguments of a network of pictures, one for each frame (B F, ...) of z (B, C, F, H, W).
 
     Raises ValueError for misshapen inputs.
@@ -66,7 +66,7 @@ def frames_of(
     videos, frames = len(z), z.shape[2]
     expect_shape("logsnr", logsnr, *((videos,) if logsnr.ndim == 1 else (videos, frames)))
     steps = per_frame(config.timesteps.timestep(logsnr), frames)
-    named: Arguments = {"sample": z.movedim(2, 1).flatten(0, 1), "timestep": steps.flatten().to(torch.float32)}
+    named: PictureInputs = {"sample": z.movedim(2, 1).flatten(0, 1), "timestep": steps.flatten().to(torch.float32)}
     named["encoder_hidden_states"] = text_of(conditioning.tokens.get("text"), null, videos, frames).to(z.dtype)
     if config.looks != "own" and frames > 1:
         images = lone_frames(conditioning.images, z)
