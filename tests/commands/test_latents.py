@@ -61,7 +61,7 @@ def test_codecs_that_are_no_use(cli: Cli, told: Path, tmp_path: Path) -> None:
     both = cli("train", told, "--stage", "base", "--out", "run", "--codec", "both")
     assert both.code == 2 and "expected the folder of one codec, got several" in both.err
     needless = cli("train", "mini", "--stage", "base", "--out", "run", "--codec", "four")
-    assert needless.code == 2 and "--codec: expected none, for no stage of mini makes latents" in needless.err
+    assert needless.code == 2 and "--codec: expected none, for no stage of the recipe makes latents" in needless.err
 
 
 def test_latents_are_encoded_and_trained_on(cli: Cli, told: Path, films: Path, tmp_path: Path) -> None:

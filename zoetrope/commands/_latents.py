@@ -29,7 +29,7 @@ def encode_latents(talk: Talk, asked: LatentsOptions, *, quiet: bool) -> None:
         raise ValueError("expected either --shape or --recipe, with --stage, to say which clips")
     out, place = new_folder(asked.out), device_named(asked.device)
 
-    from zoetrope.commands.train import source_json
+    from zoetrope.commands._sources import source_json
     from zoetrope.data import Source
     from zoetrope.data.encoded import encode
     from zoetrope.models.codecs import find_codec

@@ -23,8 +23,8 @@ from zoetrope.commands._options import (
     short_named,
 )
 from zoetrope.commands._sampling import DType
+from zoetrope.commands._sources import source_json
 from zoetrope.commands._talk import Talk
-from zoetrope.commands.train import source_json
 
 if TYPE_CHECKING:
     from zoetrope.data import Dataset

@@ -8,6 +8,7 @@ import typer
 
 from zoetrope.commands._following import follow, naming
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, at_least, changes, device_named, new_folder
+from zoetrope.commands._sources import data_json, source_json
 from zoetrope.commands._talk import Talk
 from zoetrope.commands.train import (
     Data,
@@ -15,7 +16,6 @@ from zoetrope.commands.train import (
     Wandb,
     expect_data,
     located,
-    source_json,
     trackers_json,
 )
 
@@ -134,7 +134,8 @@ def _teacher(source: str | None, stage: str | None, recipe: str | None, data: st
     else:
         made, name = _of_model(source, stage, recipe, data)
     if data is not None:
-        made = made.override(f"training.{name}.data", source_json(data))
+        named = data_json(made.train_spec(name).data, data, None, latents=True)
+        made = made.override(f"training.{name}.data", named)
     first = None if run is None else original_of(run.folder)
     return Taught(made, name, averaged_weights(source, made.cascade.stage(name)), first)
 

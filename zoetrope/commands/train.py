@@ -8,6 +8,7 @@ import typer
 
 from zoetrope.commands._following import follow, naming
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, changes, device_named, new_folder
+from zoetrope.commands._sources import data_json
 from zoetrope.commands._stages import (
     FILE,
     GridOptions,
@@ -95,31 +96,12 @@ class TrainingOptions(NamedTuple):
         recipe = self.grid.of(recipe)
         found, at = dict[str, Any](), f"training.{stage}"
         if self.data is not None or self.codec is not None:
-            found[f"{at}.data"] = data_json(self, recipe, stage)
+            own, latents = recipe.train_spec(stage).data, recipe.cascade.codec is not None
+            found[f"{at}.data"] = data_json(own, self.data, self.codec, latents=latents)
         if self.tensorboard or self.wandb:
             known = [one.to_json() for one in recipe.train_spec(stage).trackers]
             found[f"{at}.trackers"] = trackers_json(known, self.tensorboard, self.wandb)
         return recipe.overridden({**found, **dict(self.fields)})
-
-
-def data_json(asked: TrainingOptions, recipe: "Recipe", stage: str) -> dict[str, Any]:
-    """The data of a stage that the options name, as JSON: as latents if it learns from these."""
-    from zoetrope.data.latents import Latents
-    from zoetrope.models.codecs import find_codec
-
-    own = recipe.train_spec(stage).data
-    named = own.to_json() if asked.data is None else source_json(asked.data)
-    if own.codec_folder is None:
-        if asked.codec is not None and not any(one.codec.encodes for one in recipe.cascade.stages):
-            raise ValueError(f"--codec: expected none, for no stage of {recipe.name} makes latents")
-        return named
-    if named["type"] == "encoded":
-        if asked.codec is not None:
-            raise ValueError("--codec: expected none, for latents on disk lie beside their codec")
-        return named
-    codec = find_codec(asked.codec or own.codec_folder)
-    videos = named if asked.data is not None or not isinstance(own, Latents) else own.source.to_json()
-    return {"type": "latents", "source": videos, "codec": str(codec)}
 
 
 def train(
@@ -181,20 +163,6 @@ def train(
     if ranks.leads:
         value = {"runs": str(out), "stages": results} if together else results[0]
         talk.result(value, "" if quiet else summary(results))
-
-
-def source_json(data: str) -> dict[str, Any]:
-    """The data source that `--data` names, as JSON: toybox, latents, tar shards (folder, pattern, URL), or a folder."""
-    from zoetrope.data.encoded import Encoded, is_encoded
-    from zoetrope.data.folder import Folder
-    from zoetrope.data.shards import Shards, is_shards
-    from zoetrope.data.toybox import Toybox
-
-    if data == "toybox" and not Path(data).is_dir():
-        return Toybox().to_json()
-    if is_encoded(data):
-        return Encoded(path=data).located().to_json()
-    return (Shards(path=data) if is_shards(data) else Folder(path=data)).located().to_json()
 
 
 def located(recipe: "Recipe") -> "Recipe":

@@ -10,7 +10,7 @@ from zoetrope.networks.reconstruction import ReconstructionConfig
 from zoetrope.shapes import expect_shape
 
 
-class Reconstruction(Network):
+class ReconstructionNetwork(Network):
     """A codec whose latents are drawn from the encoder's distribution.
 
     Attributes:

@@ -8,7 +8,7 @@ from zoetrope.codecs import Codec
 from zoetrope.networks import NetworkConfig
 
 if TYPE_CHECKING:
-    from zoetrope.networks._reconstruction import Reconstruction
+    from zoetrope.networks._reconstruction import ReconstructionNetwork
 
 
 class ReconstructionConfig(NetworkConfig):
@@ -39,11 +39,11 @@ class ReconstructionConfig(NetworkConfig):
             )
         return self
 
-    def build(self) -> "Reconstruction":
+    def build(self) -> "ReconstructionNetwork":
         """The network with fresh weights."""
-        from zoetrope.networks._reconstruction import Reconstruction
+        from zoetrope.networks._reconstruction import ReconstructionNetwork
 
-        return Reconstruction(self)
+        return ReconstructionNetwork(self)
 
     def check(self, frames: int, height: int, width: int) -> None:
         """Raise ValueError, with the nearest legal size, for one that the codec's factor does not divide."""

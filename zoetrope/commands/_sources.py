@@ -1,0 +1,43 @@
+"""The data that options name, as JSON."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoetrope.data import Source
+
+
+def source_json(data: str) -> dict[str, Any]:
+    """The data source that `--data` names, as JSON: toybox, latents, tar shards (folder, pattern, URL), or a folder."""
+    from zoetrope.data.encoded import Encoded, is_encoded
+    from zoetrope.data.folder import Folder
+    from zoetrope.data.shards import Shards, is_shards
+    from zoetrope.data.toybox import Toybox
+
+    if data == "toybox" and not Path(data).is_dir():
+        return Toybox().to_json()
+    if is_encoded(data):
+        return Encoded(path=data).located().to_json()
+    return (Shards(path=data) if is_shards(data) else Folder(path=data)).located().to_json()
+
+
+def data_json(own: "Source", data: str | None, codec: str | None, *, latents: bool) -> dict[str, Any]:
+    """The data of a stage that `--data` and `--codec` name, as JSON, instead of its `own`: as latents if these are.
+
+    Raises ValueError for a codec that it has no use for; `latents` is whether any stage of the recipe makes latents.
+    """
+    from zoetrope.data.latents import Latents
+    from zoetrope.models.codecs import find_codec
+
+    named = own.to_json() if data is None else source_json(data)
+    if own.codec_folder is None:
+        if codec is not None and not latents:
+            raise ValueError("--codec: expected none, for no stage of the recipe makes latents")
+        return named
+    if named["type"] == "encoded":
+        if codec is not None:
+            raise ValueError("--codec: expected none, for latents on disk lie beside their codec")
+        return named
+    folder = find_codec(codec or own.codec_folder)
+    videos = named if data is not None or not isinstance(own, Latents) else own.source.to_json()
+    return {"type": "latents", "source": videos, "codec": str(folder)}
