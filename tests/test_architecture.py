@@ -27,7 +27,7 @@ RANKS = [
     {"data", "embeddings", "inputs"},
     {"cascade", "curation"},
     {"models"},
-    {"metrics", "training"},
+    {"interop", "metrics", "training"},
     {"planning", "recipes"},
     {"commands"},
     {"__main__"},

@@ -41,6 +41,19 @@ def find_folder(model: str, revision: str | None = None) -> Path:
     raise ValueError(f"{model}{at}: expected a local folder or a model of the Hugging Face hub, got {reason}")
 
 
+def located(model: str, folder: Path) -> str:
+    """The name of a model, or its path if it is one relative to `folder`: "./" and a path below it.
+
+    Raises ValueError for a path that leads out of the folder: a description may come from anyone.
+    """
+    if not model.startswith("./"):
+        return model
+    path = (folder / model).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ValueError(f"{folder}: expected a text encoder inside it, got {model!r}, which leads out of it")
+    return str(path)
+
+
 def fingerprint(model: str, revision: str | None = None) -> str:
     """A string that identifies a model without loading it: its name on the hub, or a digest of its files.
 

@@ -12,7 +12,7 @@ from zoetrope.codecs.autoencoder import Autoencoder
 SMALL = Autoencoder(f=2, channels=2, width=4, blocks=1)
 
 
-@pytest.mark.parametrize("name", Codec.names())
+@pytest.mark.parametrize("name", [kind.kind() for kind in Codec.every() if not kind.wrapped])
 def test_a_codec_comes_back_bitwise(name: str, tmp_path: Path) -> None:
     network = Codec.named(name)().build()
     x = torch.rand(1, 3, 2, 8, 16)

@@ -25,7 +25,7 @@ def video(*shape: int) -> Tensor:
     return torch.rand(*shape, dtype=torch.float64) * 2 - 1
 
 
-@pytest.mark.parametrize("name", Codec.names())
+@pytest.mark.parametrize("name", [kind.kind() for kind in Codec.every() if not kind.wrapped])
 def test_every_codec_has_the_shapes_that_it_states_and_survives_json(name: str) -> None:
     codec = Codec.named(name)()
     assert Codec.from_json(codec.to_json()) == codec

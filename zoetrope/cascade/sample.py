@@ -183,7 +183,7 @@ def stage_video(stage: StageSpec, network: Network, given: Conditioning, video: 
 
 def sampling_levels(stage: StageSpec, draw: Draw) -> list[NoiseLevel]:
     """The noise levels (B,) that a stage steps through, from noise to data."""
-    times = torch.linspace(1, 0, stage.sampling.steps + 1, dtype=torch.float64)
+    times = stage.schedule.times(stage.sampling.steps)
     return [stage.schedule(sent(t.expand(len(draw.samples)), draw.device)) for t in times]
 
 

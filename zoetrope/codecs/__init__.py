@@ -90,6 +90,7 @@ class Codec(Kind, ABC):
 
     Attributes:
         encodes: whether latents are something else than the pixels.
+        wrapped: whether it is another library's.
         channels: of the latents.
         margin: latents on each side that one latent's pixels depend on, and that a latent depends on: the overlap
             with which tiles equal the whole.
@@ -97,6 +98,7 @@ class Codec(Kind, ABC):
 
     folder: ClassVar[str] = "zoetrope.codecs"
     encodes: ClassVar[bool] = True
+    wrapped: ClassVar[bool] = False
 
     channels: Annotated[int, Field(ge=1, le=64)] = 3
 

@@ -11,6 +11,7 @@ from zoetrope.commands.edit import edit
 from zoetrope.commands.evaluate import evaluate
 from zoetrope.commands.extend import extend
 from zoetrope.commands.generate import generate
+from zoetrope.commands.importing import import_
 from zoetrope.commands.plan import plan
 from zoetrope.commands.show import show
 from zoetrope.commands.status import status
@@ -26,6 +27,7 @@ def application() -> typer.Typer:
         app.command()(verb)
     for verb in (edit, train, status, distill, evaluate, plan, show, doctor):
         app.command()(verb)
+    app.command("import")(import_)
     app.add_typer(data, name="data")
     return app
 

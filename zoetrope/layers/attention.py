@@ -48,7 +48,7 @@ class SpatialAttention(nn.Module):
         if self.looks == "own" or f == 1:
             k_v = k_v.flatten(0, 1)
         else:
-            seen = self._frames_seen(b, f, images, h.device)  # (B, F, n)
+            seen = frames_seen(self.looks, b, f, images, h.device)  # (B, F, n)
             k_v = k_v[torch.arange(b, device=h.device)[:, None, None], seen].flatten(2, 3).flatten(0, 1)
             bias = bias.repeat(1, 1, 1, seen.shape[-1])
             if images is not None and self.looks == "all":
@@ -58,24 +58,28 @@ class SpatialAttention(nn.Module):
         mixed = scaled_dot_product_attention(q, k, v, attn_mask=bias)
         return self.out(mixed.transpose(1, 2).reshape(h.shape))
 
-    def _frames_seen(self, b: int, f: int, images: Tensor | None, device: torch.device) -> Tensor:
-        """The indices (B, F, n) of the frames that each frame looks at; for "all", of all frames."""
-        own = torch.arange(f, device=device)
-        if self.looks == "all":
-            return own.expand(b, f, f)
-        alone = torch.zeros(b, f, dtype=torch.bool, device=device) if images is None else images.expand(b, f)
-        first = (~alone).long().argmax(-1, keepdim=True).expand(b, f)
-        latest = torch.where(alone, -1, own).cummax(-1).values
-        previous = torch.maximum(nn.functional.pad(latest[:, :-1], (1, 0), value=-1), first)
-        seen = torch.stack([first] if self.looks == "first" else [first, previous], dim=-1)
-        return torch.where(alone[..., None], own[:, None], seen)
-
     def _bias(self, height: int, width: int, like: Tensor) -> Tensor:
         """(1, heads, HW, HW)."""
         down = self.bias_down(distance_buckets(height, like.device))[:, None, :, None]  # (H, 1, H, 1, heads)
         across = self.bias_across(distance_buckets(width, like.device))[None, :, None, :]  # (1, W, 1, W, heads)
         bias = (down + across).flatten(2, 3).flatten(0, 1)  # (HW, HW, heads)
         return bias.permute(2, 0, 1)[None].to(like.dtype)
+
+
+def frames_seen(looks: Looks, b: int, f: int, images: Tensor | None, device: torch.device) -> Tensor:
+    """The indices (B, F, n) of the frames that each frame looks at; for "all", of all frames.
+
+    Frames with images (B, F or 1) True are independent images, which look at themselves alone, but for "all".
+    """
+    own = torch.arange(f, device=device)
+    if looks == "all":
+        return own.expand(b, f, f)
+    alone = torch.zeros(b, f, dtype=torch.bool, device=device) if images is None else images.expand(b, f)
+    first = (~alone).long().argmax(-1, keepdim=True).expand(b, f)
+    latest = torch.where(alone, -1, own).cummax(-1).values
+    previous = torch.maximum(nn.functional.pad(latest[:, :-1], (1, 0), value=-1), first)
+    seen = torch.stack([first] if looks == "first" else [first, previous], dim=-1)
+    return torch.where(alone[..., None], own[:, None], seen)
 
 
 class TextAttention(nn.Module):

@@ -91,7 +91,7 @@ def _expect_fit(name: str, clip: ControlClip, stages: Sequence[StageSpec]) -> No
         try:
             each.fitted(clip, stage.shape)
         except ValueError as error:
-            raise ValueError(f"{error} (stage {stage.name!r} makes {stage.shape})") from None
+            raise ValueError(f"{error} (stage {stage.name!r} makes {stage.made})") from None
 
 
 def _video(value: Any, shape: VideoShape, fit: Fit) -> Tensor:

@@ -106,7 +106,15 @@ def _download(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    patterns = [FILE, "README.md", f"*/{WEIGHTS}", f"*/{TEACHER_WEIGHTS}", f"{CODEC}/{DESCRIPTION}"]
+    patterns = [
+        FILE,
+        "README.md",
+        f"*/{WEIGHTS}",
+        f"*/{TEACHER_WEIGHTS}",
+        f"{CODEC}/{DESCRIPTION}",
+        "text/*.json",
+        "text/*.txt",
+    ]
     try:
         folder = Path(snapshot_download(name, allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

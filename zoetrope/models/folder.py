@@ -42,7 +42,8 @@ def read_spec(folder: Path) -> CascadeSpec:
         raise ValueError(f"{file}: written by a newer version of zoetrope (this one reads format {FORMAT}); upgrade")
     value.pop("requires", None)  # informative only
     try:
-        return described(CascadeSpec, value)
+        spec = described(CascadeSpec, value)
+        return spec if spec.text is None else spec.with_(text=spec.text.located(folder))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
 
@@ -77,13 +78,7 @@ def write_model(
     expect_readable(spec)
     if (None if codec is None else codec.codec) != spec.codec:
         raise ValueError(f"{spec.name}: codec: expected {spec.codec!r}, got {codec and codec.codec!r}")
-    if folder.name in ("", ".."):
-        raise ValueError(f"{folder}: expected the name of a folder for the model, got one that cannot be replaced")
-    folder = folder.resolve()  # a link is kept, and the model is written to its target
-    if folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder}: expected a new folder or one with a model, got a file")
-    if folder.exists() and any(folder.iterdir()) and not (folder / FILE).exists():
-        raise ValueError(f"{folder}: expected a new folder or one with a model, got one with other files")
+    folder = replaceable(folder)
     with whole_folder(folder, over=True) as partial:
         for stage in spec.stages:
             (partial / stage.name).mkdir()
@@ -92,8 +87,28 @@ def write_model(
             save_codec(codec, partial / CODEC)
         for stage in spec.teachers:
             write_weights(teachers[stage.name], partial / stage.name / TEACHER_WEIGHTS, teacher_dtype)
-        (partial / FILE).write_text(json.dumps(_description(spec), indent=1) + "\n")
-        (partial / "README.md").write_text(card)
+        describe(partial, spec, card)
+
+
+def replaceable(folder: Path) -> Path:
+    """Where a model is written whose name is `folder`. Raises ValueError unless it is a new or empty one, or a model's.
+
+    A link is kept: it is that of its target.
+    """
+    if folder.name in ("", ".."):
+        raise ValueError(f"{folder}: expected the name of a folder for the model, got one that cannot be replaced")
+    folder = folder.resolve()
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: expected a new folder or one with a model, got a file")
+    if folder.exists() and any(folder.iterdir()) and not (folder / FILE).exists():
+        raise ValueError(f"{folder}: expected a new folder or one with a model, got one with other files")
+    return folder
+
+
+def describe(folder: Path, spec: CascadeSpec, card: str) -> None:
+    """Write the description and the card of a model."""
+    (folder / FILE).write_text(json.dumps(_description(spec), indent=1) + "\n")
+    (folder / "README.md").write_text(card)
 
 
 def expect_readable(spec: CascadeSpec) -> None:

@@ -129,12 +129,14 @@ class NetworkConfig(Kind, ABC):
             unguided network's, and at initialisation both agree.
         packs: whether its `Network.pack` computes videos of different sizes together.
         denoises: whether it is a denoiser; if not, it is trained beside the diffusion models, and no stage samples it.
+        wrapped: whether it is another library's network, told no more than that is told there.
         objective: the objective that trains it, where it does not denoise; None: it is trained beside another network.
         vectors: whether it makes vectors of so many `channels`, as videos of one pixel, instead of videos.
     """
 
     folder: ClassVar[str] = "zoetrope.networks"
     packs: ClassVar[bool] = False
+    wrapped: ClassVar[bool] = False
     vectors: ClassVar[bool] = False
     denoises: ClassVar[bool] = True
     objective: ClassVar[str | None] = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,14 +19,22 @@ class DDIM(Sampler):
 
     z_s = alpha_s x_hat + sigma_s eps_hat, with eps_hat read off the (guided, thresholded) x_hat
     [Ho et al. 2022, arXiv:2210.02303, Sec. 2.1].
+
+    Attributes:
+        sample: what the sample is: the last "x_hat", or "z" at the last level, with the little noise that there is at
+            the end of a discrete schedule, as in Stable Diffusion (`set_alpha_to_one` = false).
     """
+
+    sample: Literal["x_hat", "z"] = "x_hat"
 
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
         last = len(levels) - 2
         for index, step in enumerate(transitions(levels)):
+            goes_on = index < last or self.sample == "z"
             with torch.no_grad():
                 x_hat = step.denoised(denoise, z)
                 move = partial(onward, z, x_hat, step.level_t, step.level_s, into=z)
-                z = move() if index < last else z
-            yield Step(z if index < last else move, x_hat)
+                z = move() if goes_on else z
+                x_hat = z if index == last and self.sample == "z" else x_hat
+            yield Step(z if goes_on else move, x_hat)
             del move, x_hat

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from zoetrope.config import Kind
@@ -29,6 +30,13 @@ class Schedule(Kind, ABC):
 
         Below 0 or above 1 for a logsnr beyond the ends of the schedule.
         """
+
+    def times(self, steps: int) -> Tensor:
+        """The times at which a sampler's steps begin and end, (steps + 1,), in float64, from noise to data.
+
+        From 1 to 0 in equal steps, unless a schedule has a spacing of its own.
+        """
+        return torch.linspace(1, 0, steps + 1, dtype=torch.float64)
 
 
 def with_type(schedule: Any) -> Any:

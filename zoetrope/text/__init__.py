@@ -7,7 +7,8 @@ called; only then are weights found, checked and read, and only from safetensors
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, NamedTuple, Protocol
+from pathlib import Path
+from typing import Annotated, ClassVar, NamedTuple, Protocol, Self
 
 import torch
 from pydantic import Field
@@ -57,6 +58,13 @@ class TextEncoder(Kind, ABC):
         It covers weights, tokenizer, settings and limit, by their content or a required checksum. Any change to how an
         encoder computes features must change its identity.
         """
+
+    def located(self, folder: Path) -> Self:
+        """The same, with files that it names relative to the `folder` of a model ("./text") found there.
+
+        Raises ValueError for a path that leads out of the folder.
+        """
+        return self
 
     @abstractmethod
     def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Encode:

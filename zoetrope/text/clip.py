@@ -1,11 +1,12 @@
 """The text side of CLIP (Radford et al. 2021, arXiv:2103.00020): narrower, and trained on what pictures show."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Self
 
 import torch
 from pydantic import Field
 
-from zoetrope.pretrained import find_folder, fingerprint, read, tokenizer
+from zoetrope.pretrained import find_folder, fingerprint, located, read, tokenizer
 from zoetrope.text import Encode, TextEncoder
 from zoetrope.text._frozen import Frozen
 
@@ -20,17 +21,24 @@ class CLIPText(TextEncoder):
         revision: branch, tag or commit on the hub; None is its main branch. Of no meaning for a folder.
         width: features of a token: 512 for ViT-B, 768 for ViT-L.
         limit: most tokens of a text, including the two that mark its begin and end.
+        padded: whether every text is padded to the limit and all its tokens count, as Stable Diffusion has it.
     """
 
     model: str = "openai/clip-vit-large-patch14"
     revision: str | None = None
     width: Annotated[int, Field(ge=1, le=2**19)] = 768
     limit: Annotated[int, Field(ge=3, le=77)] = 77
+    padded: bool = False
 
     @property
     def identity(self) -> str:
         """See `TextEncoder`."""
-        return f"clip {fingerprint(self.model, self.revision)} {self.limit}"
+        padded = " padded" if self.padded else ""
+        return f"clip {fingerprint(self.model, self.revision)} {self.limit}{padded}"
+
+    def located(self, folder: Path) -> Self:
+        """See `TextEncoder`."""
+        return self.with_(model=located(self.model, folder))
 
     def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Encode:
         """See `TextEncoder`."""
@@ -38,4 +46,4 @@ class CLIPText(TextEncoder):
 
         folder = find_folder(self.model, self.revision)
         network = read(CLIPTextModel, folder, self.width, device, dtype)
-        return Frozen(tokenizer(folder, ("tokenizer.json", "vocab.json")), network, self.limit)
+        return Frozen(tokenizer(folder, ("tokenizer.json", "vocab.json")), network, self.limit, self.padded)

@@ -167,8 +167,7 @@ def calls(stage: StageSpec) -> int:
         return z.clone()
 
     one = torch.zeros(1, 1, 1, 1, 1)
-    times = torch.linspace(1, 0, stage.sampling.steps + 1, dtype=torch.float64)
-    ladder = [stage.schedule(t.expand(1)) for t in times]
+    ladder = [stage.schedule(t.expand(1)) for t in stage.schedule.times(stage.sampling.steps)]
     prepared = Ready(denoise=counting, levels=ladder, noise=lambda purpose: one.clone(), sampler=stage.sampling.sampler)
     for _ in stage.sampling.routine(prepared):
         pass
