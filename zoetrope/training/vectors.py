@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.data.pictured import Pictured
 from zoetrope.inputs.picture import Picture
-from zoetrope.networks import NetworkConfig
 
 if TYPE_CHECKING:
     from zoetrope.training.spec import TrainSpec
@@ -28,7 +27,7 @@ def check_vectors(cascade: CascadeSpec, training: Mapping[str, "TrainSpec"]) -> 
 def _check_objective(where: str, stage: StageSpec, spec: "TrainSpec") -> None:
     network, got = stage.network, spec.objective.kind()
     if network.denoises:
-        if got in {kind.objective for kind in NetworkConfig.every()}:
+        if not spec.objective.denoises:
             raise ValueError(f"{where}.objective: expected another, for its network denoises, got {got!r}")
     elif network.objective is None:
         raise ValueError(f"{where}: expected no training, for {network.kind()!r} is trained beside another network")

@@ -141,10 +141,12 @@ class Objective(Kind, ABC):
     """What a network learns; its parameters are its fields.
 
     Attributes:
+        denoises: whether it is for networks that denoise.
         teacher: the network to learn from; None: learn from data alone.
     """
 
     folder: ClassVar[str] = "zoetrope.training.objectives"
+    denoises: ClassVar[bool] = True
 
     teacher: Teacher | None = None
 

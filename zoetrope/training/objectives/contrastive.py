@@ -1,5 +1,7 @@
 """Learn which text belongs to which picture [Radford et al. 2021, arXiv:2103.00020, Fig. 3], for a picture encoder."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -14,6 +16,8 @@ class Contrastive(Objective):
     For the network `towers`, and batches as large as memory allows: with `accumulate`, and in each of several
     processes, examples are compared only with those of their part.
     """
+
+    denoises: ClassVar[bool] = False
 
     def __call__(self, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
         """The error of each example, (B,)."""

@@ -1,6 +1,6 @@
 """Learn to reconstruct videos from few numbers, against a critic [Rombach et al. 2022, arXiv:2112.10752, App. G]."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from pydantic import Field, NonNegativeInt
@@ -28,6 +28,8 @@ class Reconstruct(Objective):
         strength: of the critic, relative to the absolute error.
         warm_up: examples before the critic begins to learn and to count.
     """
+
+    denoises: ClassVar[bool] = False
 
     divergence: Annotated[float, Field(ge=0)] = 1e-6
     critic: PatchCriticConfig | None = PatchCriticConfig()
