@@ -28,6 +28,7 @@ _BT709 = 1
 _LIMITED = 1
 _EXACT = 0x4 | 0x2000 | 0x40000 | 0x80000  # bicubic, whole chroma, rounded, the same on every processor
 _THREADS = 4
+_WORTH_THREADS = 640 * 360  # pixels; fewer are encoded in one thread, whose bytes are the same every time
 
 
 class Output(NamedTuple):
@@ -139,7 +140,8 @@ def _stream(container: "OutputContainer", output: Output, pad: tuple[int, int]) 
     stream.pix_fmt = codec.pix_fmt
     if output.suffix != ".gif":
         context = stream.codec_context
-        context.thread_count, context.thread_type = _THREADS, "FRAME"
+        context.thread_count = _THREADS if stream.width * stream.height >= _WORTH_THREADS else 1
+        context.thread_type = "FRAME"
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
     return stream
