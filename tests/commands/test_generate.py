@@ -30,7 +30,7 @@ def test_a_video_of_a_prompt(cli: Cli, model: Path) -> None:
     assert [(stage["name"], stage["steps"]) for stage in file["stages"]] == [("base", 3), ("tsr1", 2), ("ssr1", 2)]
     assert all(stage["seconds"] > 0 for stage in file["stages"])
     assert told["settings"]["base"]["guidance"] == {"type": "text", "weight": 1.0}
-    assert told["settings"]["ssr1"]["sampler"] == {"type": "ddim"}
+    assert told["settings"]["ssr1"]["sampler"] == {"type": "ddim", "sample": "x_hat"}
     info = probe("a.mp4")
     assert (info.frames, info.height, info.width, info.fps) == (8, 16, 16, 4)
     assert sorted(p.name for p in Path("stages").iterdir()) == ["a-base.mp4", "a-ssr1.mp4", "a-tsr1.mp4"]
