@@ -140,7 +140,7 @@ def test_what_is_given_whole_can_be_changed_further() -> None:
         ("sampling.guidance", {"high": 3, "lo": 2}, "Oscillating: unknown field 'lo'; did you mean 'low'?"),
         ("sampling.threshold", "dynamic", "threshold: expected 'static' or a number, got 'dynamic'"),
         ("sampling.threshold", 3, "threshold: expected above 0 and at most 1, got 3"),
-        ("sampling.sampler", {"type": "ddim", "eta": 1}, "DDIM: unknown field 'eta'; there are none"),
+        ("sampling.sampler", {"type": "heun", "eta": 1}, "Heun: unknown field 'eta'; there are none"),
         ("training.half_life", [1, 0], "half_life.1: expected above 0, got 0"),
         ("training.half_life", "x", "half_life: expected an integer or a list, got 'x'"),
         ("training.lr", 1, "training.base: unknown field 'lr'; did you mean 'phases.0.peak'?"),

@@ -99,7 +99,7 @@ def test_dotted_names_are_classes_and_modules(lab: Path) -> None:
         assert (
             SamplingSpec.from_json(spec.to_json()) == spec and SamplingSpec(sampler="their_lab.one").sampler == sharp()
         )
-    assert spec.to_json()["sampler"] == {"type": "their_lab.one.Sharp", "eta": 0.5}
+    assert spec.to_json()["sampler"] == {"type": "their_lab.one.Sharp", "sample": "x_hat", "eta": 0.5}
     assert packages_of(spec) == ("their_lab",) and packages_of(recipe(), {"a": [spec]}) == ("their_lab",)
     expect_importable(spec)
     changed = recipe().override("base.sampling.sampler", sharp(eta=0.25))
@@ -200,7 +200,7 @@ def test_entry_points_are_short_names(lab: Path) -> None:
     with trusting("their_lab"):
         made = Sampler.from_json({"type": "sharp", "eta": 1})
         assert Sampler.named("by_module") is type(made)
-    assert made.to_json() == {"type": "their_lab.one.Sharp", "eta": 1.0}
+    assert made.to_json() == {"type": "their_lab.one.Sharp", "sample": "x_hat", "eta": 1.0}
 
 
 def test_entry_points_that_clash_are_errors_that_name_both(lab: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_rehearsal_goes_through_every_part(tmp_path: Path) -> None:
 
 def test_every_network_and_way_of_sampling_is_compared(gpu: ModuleType) -> None:
     cases = importlib.import_module("_gpu_cases")
-    assert {config.kind() for config in cases.NETWORKS.values()} == set(NetworkConfig.names())
+    assert {config.kind() for config in cases.NETWORKS.values()} == set(NetworkConfig.names()) - set(cases.LEFT_OUT)
     names = cases.stages()
     for kind in (Sampler, Method):
         word = "sampler" if kind is Sampler else "known"

@@ -5,12 +5,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from zoetrope.cascade.fitting import expect_channels
 from zoetrope.cascade.graph import expect_graph
 from zoetrope.cascade.latents import expect_latents, expect_one_codec
 from zoetrope.cascade.migration import cascade_of_today, guidance_of, stage_of_today
 from zoetrope.cascade.noise import Scheme
 from zoetrope.cascade.windows import Windows
-from zoetrope.channels import RGB, Channels, are_rgb, listed
+from zoetrope.channels import RGB, Channels
 from zoetrope.codecs import Codec
 from zoetrope.codecs.pixels import PixelCodec
 from zoetrope.conditioning import Weight
@@ -324,7 +325,7 @@ class CascadeSpec(Config):
         if len(set(names)) < len(names):
             raise ValueError(f"stages: names must differ, got {names}")
         for stage in self.stages:
-            self._expect_channels(stage)
+            expect_channels(stage, self.channels)
             self._expect_text(stage)
         expect_one_codec(self.stages)
         expect_graph(self.stages)
@@ -335,28 +336,6 @@ class CascadeSpec(Config):
             if (stage.shape, stage.source) != (teacher.shape, teacher.source):
                 raise ValueError(f"teachers: {teacher.name!r} makes another shape than the stage that it taught")
         return self
-
-    def _expect_channels(self, stage: StageSpec) -> None:
-        """Raise ValueError if a stage makes videos of another number of channels, or bounds such as have no bounds."""
-        if stage.makes_vectors:
-            return
-        if stage.codec.encodes:
-            if not are_rgb(self.channels):
-                where = f"stages.{stage.name}.codec"
-                raise ValueError(
-                    f"{where}: expected none, for codecs are of RGB pictures, not of {listed(self.channels)}"
-                )
-            return
-        if stage.network.channels != (count := len(self.channels)):
-            where = f"stages.{stage.name}.network.channels"
-            why = "videos are RGB pictures" if are_rgb(self.channels) else f"the channels are {listed(self.channels)}"
-            raise ValueError(f"{where}: expected {count}, for {why}, got {stage.network.channels}")
-        free = [channel for channel in self.channels if not channel.scale.bounded]
-        if free and stage.sampling.threshold is not None:
-            where, got = f"stages.{stage.name}.sampling.threshold", stage.sampling.threshold
-            raise ValueError(f"{where}: expected null, for {listed(free)} has no bounds, got {got!r}")
-        if not are_rgb(self.channels) and any(each.vector is not None for each in stage.inputs):
-            raise ValueError(f"stages.{stage.name}.inputs: expected no picture, for the videos are of other channels")
 
     def _expect_text(self, stage: StageSpec) -> None:
         """Raise ValueError if a stage reads text of another width than the encoder's."""

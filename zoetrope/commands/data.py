@@ -16,6 +16,7 @@ from zoetrope.commands._arrays import (
     tell_statistics,
     told_inventory,
 )
+from zoetrope.commands._datasets import encoder_named, grid_named, treating_short
 from zoetrope.commands._latents import LatentsOptions, encode_latents
 from zoetrope.commands._options import (
     MOST_MADE,
@@ -29,8 +30,6 @@ from zoetrope.commands._options import (
     device_named,
     dtype_named,
     new_folder,
-    shape_named,
-    short_named,
 )
 from zoetrope.commands._sampling import DType
 from zoetrope.commands._sources import source_json
@@ -90,14 +89,14 @@ def check(
     from zoetrope.wording import counted, one_line
 
     talk = Talk(json, quiet)
-    grid = _grid(shape, recipe, stage) if shape or stage else None
+    grid = grid_named(shape, recipe, stage) if shape or stage else None
     if (stored := source_named(folder, variables, axes)) is None:
         if told_inventory(talk, folder):
             return
         stored = _stored(folder)
     if isinstance(stored, _arrays()):
         return check_arrays(talk, stored, grid)
-    stored = _short(stored, short)
+    stored = treating_short(stored, short)
     report = _scan(stored, grid)
     kept: list[dict[str, Any]] = [
         {"name": one_line(clip.name), "text": clip.text, "frames": clip.info.frames, "fps": clip.info.fps}
@@ -147,9 +146,9 @@ def preview(
 
     talk = Talk(json, quiet)
     check_output(out, 1)
-    grid = _grid(shape, recipe, stage)
+    grid = grid_named(shape, recipe, stage)
     asked = source_named(source, variables, axes) or AnySource.from_json(source_json(source))
-    opened = _short(asked, short).open()
+    opened = treating_short(asked, short).open()
     _say_unused(talk, opened)
     if isinstance(asked, _arrays()):
         return preview_arrays(talk, opened, grid, count, out)
@@ -252,7 +251,7 @@ def encode(
     for option, given in (("--out", out), ("--shape", shape), ("--stage", stage), ("--count", count)):
         if given is not None:
             raise ValueError(f"{option}: is for clips; name their --codec")
-    encoder = _encoder(text, recipe)
+    encoder = encoder_named(text, recipe)
     place = device_named(device)
 
     from zoetrope.embeddings.cache import EmbeddingCache
@@ -373,38 +372,3 @@ def _stored(data: str) -> Any:
 
     expect_said(data)
     return shards.Shards(path=data) if shards.is_shards(data) else folder.Folder(path=data)
-
-
-def _short(source: Any, how: str) -> Any:
-    """The source of media files with this treatment of short ones. Raises ValueError for an unknown one."""
-    from zoetrope.config import override
-    from zoetrope.data import folder, shards
-
-    media = isinstance(source, folder.Folder | shards.Shards)
-    return override(source, "short", short_named(how)) if media else source
-
-
-def _encoder(text: str | None, recipe: str | None) -> Any:
-    """The requested encoder: by its kind, as JSON, or that of a recipe."""
-    from zoetrope.recipes import load_recipe
-    from zoetrope.text import TextEncoder
-
-    if (text is None) == (recipe is None):
-        raise ValueError("expected either --text or --recipe to say which encoder")
-    if recipe is not None:
-        encoder = load_recipe(recipe).cascade.text
-        if encoder is None:
-            raise ValueError(f"--recipe: {recipe} is told no text")
-        return encoder
-    assert text is not None
-    return TextEncoder.from_json(text if text.lstrip().startswith("{") else {"type": text})
-
-
-def _grid(shape: str | None, recipe: str, stage: str | None) -> Any:
-    """The requested grid: a shape, or that of a recipe's stage, by default the first."""
-    if shape is not None:
-        return shape_named(shape)
-    from zoetrope.recipes import load_recipe
-
-    cascade = load_recipe(recipe).cascade
-    return ((cascade.videos or cascade.stages)[0] if stage is None else cascade.stage(stage)).shape

@@ -195,13 +195,12 @@ def generate(
     jobs = jobs_of(prompts, prompts_file, negative, (count, sample))
     asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, None, frames, fps)
     asked = asked._replace(style=style, style_weight=style_weight, windows=windows, routine=routine)
-    begin = Begin(source and os.path.expanduser(source), after, fit)
     target = Target(out and os.path.expanduser(out), save_stages, resume, (channel, colours, limits))
     told = KnownAsked(known, low_res, known_method, known_weight, fit, mask)
     controls = ControlAsked(control, control_from, control_scale, fit)
     work = Work(model, until, bytes_named(memory) if memory else None, values_of(given, picture), told, controls)
-    make = partial(_make, work, (begin, jobs, target), (seconds, scheme))
-    in_sizes(Talk(json, quiet), size, model, asked, target.out, make)
+    what = (Begin(source and os.path.expanduser(source), after, fit), jobs, target)
+    in_sizes(Talk(json, quiet), size, model, asked, target.out, partial(_make, work, what, (seconds, scheme)))
 
 
 class Work(NamedTuple):

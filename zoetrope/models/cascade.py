@@ -221,13 +221,9 @@ class Cascade:
         )
         stages = stages_after(self.spec, None if start is None else start.stage, asked.until, asked.given)
         expect_videos(stages)
-        ways = {
-            "method": asked.known_method,
-            "weight": asked.known_weight,
-            "fit": asked.fit,
-            "channels": self.spec.channels,
-        }
-        known = known_frames(stages, asked.known, low_res=asked.low_res, mask=asked.mask, **ways)
+        ways = {"method": asked.known_method, "weight": asked.known_weight, "fit": asked.fit}
+        ways |= {"low_res": asked.low_res, "mask": asked.mask, "channels": self.spec.channels}
+        known = known_frames(stages, asked.known, **ways)
         return known, with_control(asked, stages)
 
     def _generated_batch(

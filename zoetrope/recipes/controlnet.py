@@ -13,8 +13,8 @@ weights of the copies, as of all of our networks; batches and lengths.
 controlnet is for the base of imagen, controlnet@mini_image for that of mini_image, and controlnet@mini for the shipped
 model, whose clips follow a clip of edges. Only the base is controlled: what enlarges its videos follows them.
 
-    zoetrope train controlnet@mini_image --init runs/mini_image --out runs/control
-    zoetrope generate "a red star" --model runs/control/base --model runs/mini_image/ssr --control edges.png
+    zoetrope train controlnet@mini_image --init mini_image --out runs/control
+    zoetrope generate "a red star" --model runs/control/base --model mini_image --control edges.png
 
 Other models, and other controls, by a recipe of your own:
 

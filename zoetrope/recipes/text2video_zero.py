@@ -2,7 +2,7 @@
 
 arXiv:2303.13439. A model of pictures is all that it takes; routine `zero_shot` makes a video of it:
 
-    zoetrope generate "a red star" --model runs/mini_image --frames 8 --fps 4 --routine zero_shot \\
+    zoetrope generate "a red star" --model mini_image --frames 8 --fps 4 --routine zero_shot \\
         --set base.sampling.routine.motion=[0,2] --set base.sampling.routine.moved_at=0.4 \\
         --set base.sampling.routine.noised_to=0.44
 

@@ -1,0 +1,29 @@
+"""Whether stages make videos of the channels that their cascade says."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from zoetrope.channels import Channel, are_rgb, listed
+
+if TYPE_CHECKING:
+    from zoetrope.cascade.spec import StageSpec
+
+
+def expect_channels(stage: "StageSpec", channels: Sequence[Channel]) -> None:
+    """Raise ValueError if a stage makes videos of another number of channels, or bounds such as have no bounds."""
+    if stage.makes_vectors:
+        return
+    at = f"stages.{stage.name}"
+    if stage.codec.encodes:
+        if not are_rgb(channels):
+            raise ValueError(f"{at}.codec: expected none, for codecs are of RGB pictures, not of {listed(channels)}")
+        return
+    if stage.network.channels != (count := len(channels)):
+        why = "videos are RGB pictures" if are_rgb(channels) else f"the channels are {listed(channels)}"
+        raise ValueError(f"{at}.network.channels: expected {count}, for {why}, got {stage.network.channels}")
+    free = [channel for channel in channels if not channel.scale.bounded]
+    if free and stage.sampling.threshold is not None:
+        got = stage.sampling.threshold
+        raise ValueError(f"{at}.sampling.threshold: expected null, for {listed(free)} has no bounds, got {got!r}")
+    if not are_rgb(channels) and any(each.vector is not None for each in stage.inputs):
+        raise ValueError(f"{at}.inputs: expected no picture, for the videos are of other channels")
