@@ -4,9 +4,11 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from cascade.latent import BASE, network
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
@@ -51,6 +53,16 @@ def files(run: Path) -> dict[str, bytes]:
     return {str(path.relative_to(run)): path.read_bytes() for path in found}
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As many threads as `start` gives: sums of more are rounded in another order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 def test_a_killed_codec_goes_on_bitwise_and_a_model_is_made_of_its_latents(
     cli: Cli, told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
