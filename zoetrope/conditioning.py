@@ -150,8 +150,13 @@ class Conditioning:
     def without(self, name: str, rows: Tensor | None = None) -> Self:
         """Hide the tokens of an input in the examples where rows (B,) is True; for None, in all of them.
 
-        For text this is the null prompt of classifier-free guidance. Without such an input nothing changes.
+        For text this is the null prompt of classifier-free guidance. A map becomes zeros. Without such an input nothing
+        changes.
         """
+        if name in self.maps:
+            video = self.maps[name]
+            kept = torch.zeros_like(video) if rows is None else video.masked_fill(rows[:, None, None, None, None], 0)
+            return replace(self, maps={**self.maps, name: kept})
         if name not in self.tokens:
             return self
         return replace(self, tokens={**self.tokens, name: self.tokens[name].hidden(rows)})

@@ -12,7 +12,7 @@ from zoetrope.cascade.start import Start, start_from
 from zoetrope.codecs import decoded, identity, load_codec, save_codec
 from zoetrope.data.toybox import Toybox
 from zoetrope.inputs.low_res import usual_inputs
-from zoetrope.inputs.picture import Picture
+from zoetrope.inputs.region import Region
 from zoetrope.inputs.text import Text
 from zoetrope.known.replacement import Replacement
 from zoetrope.models.cascade import Cascade
@@ -170,8 +170,8 @@ def test_models_without_their_codec_are_refused(tmp_path: Path, model: Path) -> 
             "sampling.known: expected null, known frames are pixels, got 'replacement'",
         ),
         (
-            {"inputs": (Text(), Picture()), "network": network(2, False).with_(picture_width=128)},
-            r"inputs: expected none that are made from pixels, for z is latents, got \['picture'\]",
+            {"inputs": (Text(), Region()), "network": network(2, False).with_(region=True)},
+            r"inputs: expected none that are made from pixels, for z is latents, got \['region'\]",
         ),
     ],
 )

@@ -121,6 +121,9 @@ class Distilled(Config):
     def check(self, where: str, sampling: SamplingSpec) -> None:
         """Raise ValueError, with the legal values, for sampling that it was not distilled for."""
         low, high = self.weights
+        if high and sampling.guidance.varies:
+            got = sampling.guidance.to_json()
+            raise ValueError(f"{where}: guidance: expected one weight for all frames, as it was distilled, got {got}")
         if wrong := [weight for weight in sampling.weights() if not low <= weight <= high]:
             legal = f"a weight from {low:g} to {high:g}" if high else "0"
             raise ValueError(f"{where}: guidance: expected {legal}, which it was distilled for, got {wrong[0]:g}")

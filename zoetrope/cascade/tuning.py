@@ -20,8 +20,8 @@ class Tuning:
 
     Attributes:
         steps: denoising steps of every stage.
-        guidance: weight w of the first stage, and of all others that are already guided. To guide an unguided stage
-            would double its time, and it was not tuned for that.
+        guidance: weight w of the first stage, and of all others that are already guided; of the last frame where it
+            rises over frames. To guide an unguided stage would double its time, and it was not tuned for that.
         sampler: the name of every stage's sampler.
         windows: what the first stage's network sees at once; the others see as much, in their own frames and pixels.
         routine: of the first stage that makes videos, see `zoetrope.cascade.framewise.with_routine`.
@@ -47,8 +47,9 @@ def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
         if tuning.steps is not None:
             changes[f"{path}.steps"] = tuning.steps
         if tuning.guidance is not None and (number == 0 or stage.sampling.guided):
-            own = "weight" in type(stage.sampling.guidance).model_fields
-            changes[f"{path}.guidance.weight" if own else f"{path}.guidance"] = tuning.guidance
+            fields = type(stage.sampling.guidance).model_fields
+            own = next((f".{name}" for name in ("weight", "last") if name in fields), "")
+            changes[f"{path}.guidance{own}"] = tuning.guidance
         if sampler is not None:
             changes[f"{path}.sampler"] = sampler.to_json()
         if tuning.windows is not None:

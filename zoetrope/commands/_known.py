@@ -56,7 +56,10 @@ MethodWeight = Annotated[
 PictureFile = Annotated[
     str | None,
     typer.Option(
-        "--picture", metavar="FILE", help="A picture to show, instead of one that the model's prior imagines."
+        "--picture",
+        metavar="FILE",
+        help="A picture to show, instead of one that the model's prior imagines; the one to begin with, where the "
+        "model makes videos of pictures.",
     ),
 ]
 

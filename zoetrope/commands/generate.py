@@ -239,7 +239,7 @@ def _generate(
     from zoetrope.commands._outputs import Kept, Outputs, StageOutputs
 
     model = opened(work.model, asked, talk)
-    _expect_prompts(model.spec, jobs)
+    _expect_prompts(model.spec, jobs, work.given)
     footage = _footage(model.spec, begin, work)
     stages = stages_after(model.spec, footage.stage.name if footage else None, work.until, work.given)
     expect_videos(stages)
@@ -305,7 +305,7 @@ def _generate_long(
     if target.save_stages is not None:
         raise ValueError("--save-stages: expected without --seconds; the frames of long videos are kept once")
     model = opened(work.model, asked, talk)
-    _expect_prompts(model.spec, jobs)
+    _expect_prompts(model.spec, jobs, work.given)
     stages = stages_after(model.spec, None, work.until)
     expect_guided(stages, jobs[0].negative, None)
     cascade = ready(model, stages, asked)
@@ -336,10 +336,10 @@ def _footage(spec: "CascadeSpec", begin: Begin, work: Work) -> "Footage | None":
     return None
 
 
-def _expect_prompts(spec: "CascadeSpec", jobs: Sequence[Job]) -> None:
-    """Raise ValueError for a missing prompt, or for a prompt if the model takes no text."""
+def _expect_prompts(spec: "CascadeSpec", jobs: Sequence[Job], values: dict[str, Any]) -> None:
+    """Raise ValueError for a prompt that is missing, where no picture is given, or that the model does not take."""
     given = next((text for job in jobs for text in (job.prompt, job.negative) if text is not None), None)
-    if spec.text is not None and jobs[0].prompt is None:
+    if spec.text is not None and jobs[0].prompt is None and "picture" not in values:
         raise ValueError('expected a prompt, such as: zoetrope generate "a red ball rolls to the left"')
     if spec.text is None and given is not None:
         raise ValueError(f"{spec.name} is told no text; expected no prompt, got {given!r}")

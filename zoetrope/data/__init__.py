@@ -118,6 +118,10 @@ class Dataset(ABC):
         """Whether there is anything on that grid: a set of images has no clips."""
         return True
 
+    def pixels(self, videos: Tensor) -> Tensor:
+        """Videos (B, C, F, H, W) like those of its examples, in pixels: themselves, or what latents decode to."""
+        return videos
+
     def features(self) -> list["Features"]:
         """The folders of text features stored with the data."""
         return []

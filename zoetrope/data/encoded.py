@@ -15,8 +15,9 @@ import torch
 from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
-from zoetrope.codecs import FOLDER, CodecNetwork, copy_codec, identity, load_codec
+from zoetrope.codecs import FOLDER, CodecNetwork, copy_codec, decoded, identity, load_codec
 from zoetrope.config import Config
 from zoetrope.data import Contents, Dataset, Example, Source
 from zoetrope.files import whole, write_text
@@ -79,8 +80,13 @@ class EncodedDataset(Dataset):
             self.named += _names(folder, number)
         if len(self.named) != self.clips.count:
             raise ValueError(f"{folder}: expected {self.clips.count} clips, got captions of {len(self.named)}")
-        if identity(load_codec(folder / FOLDER)) != self.clips.codec:
+        self.codec = load_codec(folder / FOLDER)
+        if identity(self.codec) != self.clips.codec:
             raise ValueError(f"{folder}: expected latents of the codec in {FOLDER}/, got latents of another codec")
+
+    def pixels(self, videos: Tensor) -> Tensor:
+        """See `Dataset`: decoded."""
+        return decoded(self.codec, videos)
 
     def gives(self, shape: VideoShape) -> bool:
         """See `Dataset`: clips with all frames, or with every n-th, and pictures, all of the stored size."""

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from zoetrope.codecs import CodecNetwork, load_codec
+from zoetrope.codecs import CodecNetwork, decoded, load_codec
 from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused
 from zoetrope.shapes import VideoShape
 
@@ -56,6 +56,10 @@ class LatentsDataset(Dataset):
     def _encoded(self, video: Tensor) -> Tensor:
         with torch.no_grad():
             return self.codec.encode(video[None])[0]
+
+    def pixels(self, videos: Tensor) -> Tensor:
+        """See `Dataset`: decoded."""
+        return decoded(self.codec, videos)
 
     def gives(self, shape: VideoShape) -> bool:
         """See `Dataset`."""

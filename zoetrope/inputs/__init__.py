@@ -22,6 +22,11 @@ WindowNoise = Callable[[str, Window], Tensor]
 The purpose is such as "start", "step 3" or "augment"."""
 
 
+def as_it_is(videos: Tensor) -> Tensor:
+    """Videos unchanged."""
+    return videos
+
+
 @dataclass(frozen=True, kw_only=True)
 class Examples:
     """A training batch as inputs see it.
@@ -33,6 +38,7 @@ class Examples:
         packed: True where the frames are independent images, (b,); None: nowhere.
         encode: texts -> their tokens (N, L, D); "" has no real tokens: the text is unknown.
         rates: frames per second of each video, (b,); of a pack of images it means nothing. None: those of the stage.
+        pixels: videos like x, (n, C, f, H, W), -> in pixels: themselves, or what latents decode to.
     """
 
     x: Tensor
@@ -41,6 +47,7 @@ class Examples:
     packed: Tensor | None
     encode: Callable[[Sequence[str]], Tokens]
     rates: Tensor | None = None
+    pixels: Callable[[Tensor], Tensor] = as_it_is
 
     def uniform(self) -> Tensor:
         """A number (b,) in [0, 1) for each video, from its own generator."""
@@ -68,6 +75,28 @@ class Extent(NamedTuple):
     width: int
     packed: bool = False
     channels: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """The sampling that a request is for.
+
+    Attributes:
+        shape: of z.
+        made: of the stage's videos, in pixels.
+        channels: of z.
+        count: of videos.
+        noise: of these videos, on z's grid or on that of pixels: (purpose, shape, channels) -> standard normal
+            (count, channels, F, H, W), on the CPU.
+        encode: videos in pixels (B, 3, F, H, W) -> what z is of them: themselves, or their latents.
+    """
+
+    shape: VideoShape
+    made: VideoShape
+    channels: int
+    count: int
+    noise: Callable[[str, VideoShape, int], Tensor]
+    encode: Callable[[Tensor], Tensor] = as_it_is
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -159,6 +188,10 @@ class Input(Kind, ABC):
         Raises ValueError for a value that makes no sense.
         """
         raise ValueError(f"{self.name}: cannot be asked for by a value")
+
+    def answer(self, value: Any, setting: Setting) -> Conditioning:
+        """The conditioning in sampling for a requested value; raises what `fitted` and `of_request` raise."""
+        return self.of_request(self.fitted(value, setting.shape), setting.count)
 
     def unknown(self, extent: Extent) -> Conditioning:
         """The conditioning of videos in sampling for which no value is requested; see `of_request`."""

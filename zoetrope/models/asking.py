@@ -1,17 +1,24 @@
 """Requests beside the prompt: values for the inputs of a model's stages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from zoetrope.cascade.noise import window_noise
+from zoetrope.cascade.sample import Draw
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.codecs import CodecNetwork
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import unknown
-from zoetrope.inputs import Extent, Input
+from zoetrope.inputs import Extent, Input, Setting
+from zoetrope.inputs.first_frame import NAME as FIRST_FRAME
+from zoetrope.inputs.picture import NAME as PICTURE
 from zoetrope.inputs.region import REGION
 from zoetrope.inputs.text import TEXT
 from zoetrope.known import Known
+from zoetrope.shapes import VideoShape, Window
 
 
 def askable(stages: Sequence[StageSpec]) -> dict[str, Input]:
@@ -24,16 +31,17 @@ def expect_askable(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> No
     """Raise ValueError, with the nearest name, for a value that no stage has an input for."""
     known = askable(stages)
     for name in values:
-        if name not in known:
+        if name not in known and not (name == PICTURE and FIRST_FRAME in known):
             raise ValueError("given: " + unknown("input", name, known))
 
 
 def conditioning_of(
-    stage: StageSpec, values: Mapping[str, Any], count: int, known: Known | None = None
+    stage: StageSpec, values: Mapping[str, Any], count: int, known: Known | None = None, setting: Setting | None = None
 ) -> Conditioning:
     """The conditioning of a stage's network in `count` videos from these values; inputs without one are unknown.
 
-    `known` is what is known of the stage's videos, for the inputs that it is told by.
+    `known` is what is known of the stage's videos, for the inputs that it is told by. `setting` is the sampling that
+    the values are for; None: without noise.
 
     A network that was trained on several grids is told when the frames are seen, as it was in training.
 
@@ -44,12 +52,44 @@ def conditioning_of(
         seconds = torch.arange(stage.shape.frames) / stage.shape.fps
         given = Conditioning(times=seconds.expand(count, -1))
     extent = Extent(count, stage.shape.sizes, 0, 0, channels=stage.network.channels)
-    told = {REGION: known, **values}
+    told = {REGION: known, FIRST_FRAME: shown_first(values), **values}
+    setting = silent_setting(stage, count) if setting is None else setting
     for name, each in askable([stage]).items():
         value = told.get(name)
         value = each.usual(stage.shape) if value is None else value
         if value is None:
             given = given | each.unknown(extent)
         else:
-            given = given | each.of_request(each.fitted(value, stage.shape), count)
+            given = given | each.answer(value, setting)
     return given
+
+
+def shown_first(values: Mapping[str, Any]) -> Any:
+    """The picture that videos begin with, where their picture is no mere embedding; None: there is none."""
+    picture = values.get(PICTURE)
+    return None if isinstance(picture, torch.Tensor) else picture
+
+
+def setting_of(stage: StageSpec, draw: Draw, codec: Callable[[], CodecNetwork] | None) -> Setting:
+    """The sampling of a stage, for the values that are requested of it; `codec` gives the codec of its latents."""
+
+    def noise(purpose: str, shape: VideoShape, channels: int) -> torch.Tensor:
+        what = f"{stage.name} {purpose}"
+        return window_noise(draw.seed, draw.samples, what, shape, channels, Window.whole(shape), draw.scheme)
+
+    def encode(videos: torch.Tensor) -> torch.Tensor:
+        assert codec is not None  # a cascade of latents has one
+        network = codec().to(draw.device)
+        return network.encode(videos.to(draw.device).float())
+
+    own = silent_setting(stage, len(draw.samples))
+    return replace(own, noise=noise, encode=encode if stage.codec.encodes else own.encode)
+
+
+def silent_setting(stage: StageSpec, count: int) -> Setting:
+    """The sampling of so many videos without noise and without a codec."""
+
+    def none(purpose: str, shape: VideoShape, channels: int) -> torch.Tensor:
+        return torch.zeros(count, channels, *shape.sizes)
+
+    return Setting(shape=stage.shape, made=stage.made, channels=stage.network.channels, count=count, noise=none)

@@ -32,7 +32,7 @@ from zoetrope.config.errors import shown
 from zoetrope.config.foreign import trusting
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.layers.fused import fused
-from zoetrope.models.asking import conditioning_of, expect_askable
+from zoetrope.models.asking import conditioning_of, expect_askable, setting_of
 from zoetrope.models.folder import expect_readable, write_model
 from zoetrope.models.known import GivenFrames, known_frames, known_of
 from zoetrope.models.long import Beginning, Long, pictures_of
@@ -345,7 +345,7 @@ class Cascade:
         first = next((stage for stage in stages if not stage.makes_vectors), None)
         for stage in stages:
             frames = known.of(stage, len(prompts), first=stage is first) if known and not stage.makes_vectors else None
-            asked = conditioning_of(stage, given, len(prompts), frames)
+            asked = conditioning_of(stage, given, len(prompts), frames, setting_of(stage, draw, self._codec))
             for each in vectors_for(stage, given):
                 asked = asked | each.of_output(made[str(each.stage)])
             asked, source = asked.to(self.device, torch.float32), video_for(stage, made, previous, video)

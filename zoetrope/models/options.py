@@ -33,8 +33,9 @@ class Options(TypedDict, total=False):
             of a model of pictures, or a `zoetrope.routines.Routine` with its fields.
         until: the last stage to run.
         video: a video to start from, of the shape of a stage's output: only the stages after it run. after: that stage.
-        picture: a picture that models with such an input show, instead of one that their prior imagines: a `Video` of
-            one frame, an array (H, W, 3) uint8, or a file.
+        picture: a picture that models with such an input show, instead of one that their prior imagines, or that
+            videos begin with, see `zoetrope.inputs.first_frame`: a `Video` of one frame, an array (H, W, 3) uint8, or a
+            file.
         control: what controls the videos, such as a clip of edges, white on black, for a model that has learnt that: a
             picture for all frames or a clip, of the size of a controlled stage's videos or a multiple of it; or
             {"edges": clip, "luma": clip} for a model with several. control_from: clips that controls are computed from.

@@ -337,6 +337,7 @@ class Batches:
             packed=packed,
             encode=self._tokens,
             rates=torch.tensor([self._rate(*one) for one in taken]),
+            pixels=self.dataset.pixels,
         )
         given = Conditioning(images=packed)
         for each in self.stage.all_inputs:
