@@ -1,4 +1,4 @@
-"""Guidance that rises linearly over the frames of a video: image-to-video models hold the first frames by themselves."""
+"""Guidance that rises linearly over frames, for image to video: the first frames need hardly any."""
 
 import torch
 
@@ -14,8 +14,8 @@ TOLD = (TEXT, PICTURE, FIRST_FRAME)
 class OverFrames(Guidance):
     """(1 + w) f(z, text, picture, first frame) - w f(z), whose w rises linearly from the first frame to the last.
 
-    Stable Video Diffusion [Blattmann et al. 2023, arXiv:2311.15127, Sec. 4.3]: of one weight for all frames, a small one
-    leaves the picture and a large one saturates colours. Its scale, 1 + w, rises from 1 to 3.
+    Stable Video Diffusion [Blattmann et al. 2023, arXiv:2311.15127, Sec. 4.3]: with one weight for all frames, a small
+    one leaves the picture, and a large one saturates colours. Its scale, 1 + w, rises from 1 to 3.
 
     Attributes:
         first: w of the first frame.

@@ -57,10 +57,7 @@ def conditioning_of(
     for name, each in askable([stage]).items():
         value = told.get(name)
         value = each.usual(stage.shape) if value is None else value
-        if value is None:
-            given = given | each.unknown(extent)
-        else:
-            given = given | each.answer(value, setting)
+        given = given | (each.unknown(extent) if value is None else each.answer(value, setting))
     return given
 
 

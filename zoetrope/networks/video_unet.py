@@ -33,8 +33,8 @@ class VideoUNetConfig(NetworkConfig):
 
     Attributes:
         low_res: whether low_res is concatenated to z, with its noise level embedded.
-        first_frame: whether the picture that a video begins with is concatenated to z, in each frame, with its noise level
-            embedded, see `zoetrope.inputs.first_frame`. Weights that have learnt without begin as they were.
+        first_frame: whether the picture that a video begins with is concatenated to each frame of z, with its noise
+            level embedded, see `zoetrope.inputs.first_frame`. Weights that have learnt without begin as they were.
         region: whether what is known of the video is concatenated to z, with its mask, see `zoetrope.inputs.region`.
         patch: each patch x patch block of pixels becomes channels at the input: cheaper full resolution.
         embedding: width of the conditioning vector; head: channels of an attention head.

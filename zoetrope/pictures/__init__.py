@@ -28,10 +28,12 @@ class PictureEncoder(Kind, ABC):
     """The description of a frozen picture encoder, usable without loading it.
 
     Attributes:
+        unit: whether `embed` gives embeddings one length; otherwise they keep their own.
         width: D, of an embedding.
     """
 
     folder: ClassVar[str] = "zoetrope.pictures"
+    unit: ClassVar[bool] = True
 
     width: Annotated[int, Field(ge=1, le=2**19)]
 
@@ -48,7 +50,7 @@ class PictureEncoder(Kind, ABC):
 def embed(encoder: PictureEncoder, pictures: Tensor) -> Tensor:
     """The embeddings (B, D) of pictures (B, 3, H, W) in [-1, 1], float32 on the CPU, each of the length sqrt(D).
 
-    Then numbers are of about the size 1, as diffusion expects [Ramesh et al. 2022, arXiv:2204.06125]. Each picture is
+    Unless the encoder's keep their own (`unit` false). Then numbers are of about the size 1, as diffusion expects [Ramesh et al. 2022, arXiv:2204.06125]. Each picture is
     encoded alone, so that its embedding does not depend on the batch.
 
     Raises ValueError for pictures of another shape, and if the encoder cannot be loaded.
@@ -58,7 +60,7 @@ def embed(encoder: PictureEncoder, pictures: Tensor) -> Tensor:
     with torch.no_grad():
         features = [encode(one.float().cpu()[None])[0].float() for one in pictures]
     made = torch.stack(features) if features else torch.zeros(0, encoder.width)
-    return torch.nn.functional.normalize(made, dim=-1) * encoder.width**0.5
+    return torch.nn.functional.normalize(made, dim=-1) * encoder.width**0.5 if encoder.unit else made
 
 
 @lru_cache(maxsize=2)

@@ -23,11 +23,14 @@ class Karras(Schedule):
         sigma_min: sigma / alpha at t = 0, where there is least noise; below sigma_max.
         sigma_max: the same at t = 1. Stable Video Diffusion has 700.
         rho: larger values spend more of t at low noise; 1 is uniform sigma / alpha.
+        reaches_least: whether the last step of a sampler begins at sigma_min, and ends without noise, as in the paper;
+            otherwise it ends at sigma_min.
     """
 
     sigma_min: NoiseToSignal = 0.002
     sigma_max: NoiseToSignal = 80.0
     rho: Annotated[float, Field(ge=1, le=100)] = 7.0
+    reaches_least: bool = False
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -44,6 +47,15 @@ class Karras(Schedule):
     def time(self, logsnr: Tensor) -> Tensor:
         low, high = self._roots()
         return (torch.exp(logsnr.double() / (-2 * self.rho)) - low) / (high - low)
+
+    def times(self, steps: int) -> Tensor:
+        """See `Schedule`. Steps that begin at t = 1, ..., 0 [Karras et al. 2022, Eq. 5]; what the last one makes is x_hat.
+
+        A single one begins at t = 1.
+        """
+        if not self.reaches_least:
+            return super().times(steps)
+        return torch.cat([torch.linspace(1, 0, steps, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)])
 
     def _roots(self) -> tuple[float, float]:
         """(sigma / alpha)^(1 / rho) at t = 0 and t = 1."""
