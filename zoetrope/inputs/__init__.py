@@ -7,6 +7,7 @@ without values, from shapes alone for plans and memory budgets.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -165,6 +166,13 @@ class Input(Kind, ABC):
     def of_clips(self, videos: Tensor) -> Conditioning:
         """The conditioning of clips (B, C, F, H, W) on the stage's grid, where it is `aligned`; nothing is dropped."""
         raise ValueError(f"{self.name}: cannot be made from clips")
+
+    def located(self, folder: Path) -> "Input":
+        """The input with what is named relative to a model's folder, such as an encoder, by its path.
+
+        Raises ValueError for a path that leads out of the folder.
+        """
+        return self
 
     def check(self, shape: VideoShape) -> None:
         """Raise ValueError if it cannot be given to a stage that makes videos of this shape."""

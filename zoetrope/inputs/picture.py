@@ -6,7 +6,8 @@ frame, (B, F, 1, D), and may be unknown, as text may be.
 """
 
 import os
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
@@ -40,6 +41,11 @@ class Picture(Input):
     def vector(self) -> int:
         """D of the embedding."""
         return self.encoder.width
+
+    def located(self, folder: Path) -> Self:
+        """See `Input`."""
+        encoder = self.encoder.located(folder)
+        return self if encoder == self.encoder else self.with_(encoder=encoder)
 
     @property
     def stage(self) -> str | None:

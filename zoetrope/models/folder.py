@@ -42,10 +42,17 @@ def read_spec(folder: Path) -> CascadeSpec:
         raise ValueError(f"{file}: written by a newer version of zoetrope (this one reads format {FORMAT}); upgrade")
     value.pop("requires", None)  # informative only
     try:
-        spec = described(CascadeSpec, value)
-        return spec if spec.text is None else spec.with_(text=spec.text.located(folder))
+        return _located(described(CascadeSpec, value), folder)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
+
+
+def _located(spec: CascadeSpec, folder: Path) -> CascadeSpec:
+    """The cascade whose encoders in the folder are named by their paths. Raises ValueError for links out of it."""
+    inputs = {stage.name: tuple(each.located(folder) for each in stage.inputs) for stage in spec.stages}
+    if any(inputs[stage.name] != stage.inputs for stage in spec.stages):
+        spec = spec.with_(stages=tuple(stage.with_(inputs=inputs[stage.name]) for stage in spec.stages))
+    return spec if spec.text is None else spec.with_(text=spec.text.located(folder))
 
 
 def weights_file(folder: Path, stage: str, *, teacher: bool = False) -> Path:

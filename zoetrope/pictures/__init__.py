@@ -6,7 +6,8 @@ weights are read, only from safetensors files.
 
 from abc import ABC, abstractmethod
 from functools import lru_cache
-from typing import Annotated, ClassVar, Protocol
+from pathlib import Path
+from typing import Annotated, ClassVar, Protocol, Self
 
 import torch
 from pydantic import Field
@@ -41,6 +42,13 @@ class PictureEncoder(Kind, ABC):
     def size(self) -> tuple[int, int]:
         """The height and width in pixels at which it sees pictures best; others are resized."""
         return 24, 40
+
+    def located(self, folder: Path) -> Self:
+        """The encoder in a model's folder, where it is named relative to that, by its path.
+
+        Raises ValueError for a path that leads out of the folder.
+        """
+        return self
 
     @abstractmethod
     def load(self) -> EncodePictures:

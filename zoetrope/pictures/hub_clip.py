@@ -4,14 +4,15 @@ Pictures are resized as in diffusers' pipeline, with its own antialiasing, and w
 """
 
 import importlib
-from typing import Annotated, Any, ClassVar
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from pydantic import Field
 
 from zoetrope.config.extras import of_diffusers
 from zoetrope.pictures import EncodePictures, PictureEncoder
-from zoetrope.pretrained import expect_usable, find_folder, read, reading
+from zoetrope.pretrained import expect_usable, find_folder, located, read, reading
 
 PIPELINE = "diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion"
 Channels = tuple[float, float, float]
@@ -43,6 +44,10 @@ class HubCLIPPictures(PictureEncoder):
     def size(self) -> tuple[int, int]:
         """See `PictureEncoder`."""
         return self.pixels, self.pixels
+
+    def located(self, folder: Path) -> Self:
+        """See `PictureEncoder`."""
+        return self.with_(model=located(self.model, folder))
 
     def load(self) -> EncodePictures:
         """See `PictureEncoder`."""

@@ -1,5 +1,6 @@
 """The schedule of EDM and Stable Video Diffusion [Karras et al. 2022, arXiv:2206.00364, Eq. 5]."""
 
+import math
 from typing import Annotated, Self
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.schedules import Schedule
 
+NOTHING = 1e-13
+"""Sigma / alpha of no noise."""
 NoiseToSignal = Annotated[float, Field(ge=1e-13, le=1e13)]  # a logsnr of -60 to 60
 
 
@@ -49,13 +52,14 @@ class Karras(Schedule):
         return (torch.exp(logsnr.double() / (-2 * self.rho)) - low) / (high - low)
 
     def times(self, steps: int) -> Tensor:
-        """See `Schedule`. Steps that begin at t = 1, ..., 0 [Karras et al. 2022, Eq. 5]; what the last one makes is x_hat.
+        """See `Schedule`. With `reaches_least`, steps begin from t = 1 to t = 0, a single one at t = 1.
 
-        A single one begins at t = 1.
+        The last one ends below t = 0, where noise is negligible [Karras et al. 2022, Eq. 5].
         """
         if not self.reaches_least:
             return super().times(steps)
-        return torch.cat([torch.linspace(1, 0, steps, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)])
+        end = self.time(torch.tensor([-2 * math.log(NOTHING)], dtype=torch.float64))
+        return torch.cat([torch.linspace(1, 0, steps, dtype=torch.float64), end])
 
     def _roots(self) -> tuple[float, float]:
         """(sigma / alpha)^(1 / rho) at t = 0 and t = 1."""
