@@ -122,6 +122,10 @@ class Dataset(ABC):
         """Videos (B, C, F, H, W) like those of its examples, in pixels: themselves, or what latents decode to."""
         return videos
 
+    def tells(self) -> Mapping[str, str]:
+        """What its examples may be told by name, see `Example.told`, and what each is: "number" or "label"."""
+        return {}
+
     def features(self) -> list["Features"]:
         """The folders of text features stored with the data."""
         return []

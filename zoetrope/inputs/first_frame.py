@@ -6,6 +6,7 @@ of videos and pictures that are not quite like them. In a stage of pixels it is 
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import torch
@@ -57,6 +58,13 @@ class FirstFrame(Input):
         of_clip = torch.arange(x.shape[2]) < frames_of_clips(examples)[:, None]
         given = first_frame_given(torch.where(of_clip[:, None, :, None, None], still, 0), self.logsnr(sigma))
         return given.without(NAME, examples.uniform() < self.dropout)
+
+    def of_told(self, samples: Sequence[Any]) -> Conditioning:
+        """The first frame of each sample, as in sampling."""
+        x = torch.stack([one.video for one in samples])
+        noise = torch.randn(x[:, :, :1].shape, generator=torch.Generator().manual_seed(0))
+        still = x[:, :, :1] + self.sigma * noise
+        return first_frame_given(still.expand_as(x), self._level(len(x)))
 
     @staticmethod
     def logsnr(sigma: Tensor) -> Tensor:

@@ -79,9 +79,7 @@ def video_spec(pipeline: Pipeline) -> CascadeSpec:
         ),
         network=unet,
         codec=codec,
-        sampling=SamplingSpec(
-            sampler=DDIM(), steps=STEPS, guidance=OverFrames(first=first, last=last), threshold=None
-        ),
+        sampling=SamplingSpec(sampler=DDIM(), steps=STEPS, guidance=OverFrames(first=first, last=last), threshold=None),
         schedule=video_schedule_of(pipeline),
         prediction="v",
     )

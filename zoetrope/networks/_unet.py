@@ -110,7 +110,7 @@ class VideoUNet(Network):
             level = number(conditioning, "first_frame_logsnr", "the noise level of first_frame")
             e = e + embedded_beyond("numbers['first_frame_logsnr']", level, z, self.first_frame_logsnr)
         if self.beside is not None:
-            e = e + self.beside(z, conditioning)
+            e = e + self.beside(z, conditioning, embedded_beyond)
         if self.frame_position is not None and frames > 1:
             alone = None if images is None or images.shape[1] == 1 else images
             times = conditioning.times if alone is not None or not even else None

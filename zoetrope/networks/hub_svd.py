@@ -46,6 +46,7 @@ class HubSVDConfig(NetworkConfig):
     text_width: None = None
     picture_width: Width = 1024
     rate: Literal[True] = True
+    numbers: tuple[()] = ()
     guided: Literal[False] = False
     widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)] = (320, 640, 1280, 1280)
     attends: Annotated[tuple[bool, ...], Field(min_length=1, max_length=8)] = (True, True, True, False)
