@@ -201,9 +201,9 @@ def _card(pipeline: Pipeline, stage: StageSpec) -> str:
     lines = [
         f"# {pipeline.name}",
         "",
-        f"A picture to a video of {made.frames} frames of {made.width}x{made.height}, imported by `zoetrope import` from",
-        f"`{pipeline.name}`, a {pipeline.kind} of diffusers. The weights are the same, and so is their licence: see",
-        "where they come from.",
+        f"A picture to a video of {made.frames} frames of {made.width}x{made.height}, imported by `zoetrope import`",
+        f"from `{pipeline.name}`, a {pipeline.kind} of diffusers. The weights are the same, and so is their licence:",
+        "see where they come from.",
         "",
         "- `--picture FILE`: the picture that the video begins with",
         f"- `--given {BUCKET}=127`: how much moves, from 0 to {MOST:g}",

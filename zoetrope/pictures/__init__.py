@@ -58,8 +58,9 @@ class PictureEncoder(Kind, ABC):
 def embed(encoder: PictureEncoder, pictures: Tensor) -> Tensor:
     """The embeddings (B, D) of pictures (B, 3, H, W) in [-1, 1], float32 on the CPU, each of the length sqrt(D).
 
-    Unless the encoder's keep their own (`unit` false). Then numbers are of about the size 1, as diffusion expects [Ramesh et al. 2022, arXiv:2204.06125]. Each picture is
-    encoded alone, so that its embedding does not depend on the batch.
+    Then numbers are of about the size 1, as diffusion expects [Ramesh et al. 2022, arXiv:2204.06125]. Those of an
+    encoder that is not `unit` keep their length. Each picture is encoded alone, so that its embedding does not depend
+    on the batch.
 
     Raises ValueError for pictures of another shape, and if the encoder cannot be loaded.
     """
