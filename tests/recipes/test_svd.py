@@ -47,10 +47,10 @@ def small(name: str, folder: Path) -> str:
     return str(path)
 
 
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    """The last weights of a run."""
+def weights(run: Path, what: str = "model") -> dict[str, torch.Tensor]:
+    """The last weights of a run, or their average, which others begin with."""
     [*_, last] = sorted((run / "base/checkpoints").iterdir())
-    return load_file(last / "model.safetensors")
+    return load_file(last / f"{what}.safetensors")
 
 
 def test_three_phases_and_videos_of_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,13 +65,9 @@ def test_three_phases_and_videos_of_a_picture(tmp_path: Path, monkeypatch: pytes
     before, after = weights(tmp_path / "video"), weights(tmp_path / "svd")
     new = {name.partition(".")[0] for name in after.keys() - before.keys()}
     assert new == {"beside", "first_frame_logsnr"} and before.keys() < after.keys()
-    assert (
-        not torch.equal(before["down.0.0.norm.weight"], after["down.0.0.norm.weight"])
-        if ("down.0.0.norm.weight" in before)
-        else any(
-            not torch.equal(before[name], after[name]) for name in before if before[name].shape == after[name].shape
-        )
-    )
+    shared = [name for name in before if before[name].shape == after[name].shape]
+    assert len(shared) > len(before) - 5
+    assert sum(torch.equal(before[name], after[name]) for name in shared) < len(shared) / 10  # all weights learn
     longer = ["--set", "base.training.phases.0.examples=16"]
     assert main(["train", "--resume", "--out", "svd", *longer]) == 0
 
@@ -90,7 +86,26 @@ def test_three_phases_and_videos_of_a_picture(tmp_path: Path, monkeypatch: pytes
     assert all(np.abs(one - other).max() > 2 for one in videos for other in videos if one is not other)
 
 
-def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_camera_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It learns alone, from clips that have the motion, and the model that it is merged into makes videos."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    save_codec(NARROW.build(), tmp_path / "codec")
+    own = small("svd", tmp_path)
+    assert main(["train", own, "--codec", "codec", "--out", "svd", "--set", "base.training.sample_every=0"]) == 0
+    panned = '{"type": "camera", "move": "right", "source": {"type": "toybox", "scripts": 3}}'
+    words = ["--codec", "codec", "--init", "svd", "--out", "pan", "--data", panned]
+    assert main(["train", own, *words, "--set", 'base.training.lora={"rank": 2}']) == 0
+    before, after = weights(tmp_path / "svd", "average"), weights(tmp_path / "pan")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed and all("attention" in name for name in changed)
+    Image.fromarray(np.full((24, 40, 3), 90, dtype=np.uint8)).save("grey.png")
+    style = ["--style", "pan", "--style-weight", "0.5"]
+    made = ["generate", "--picture", "grey.png", "--model", "svd", "--frames", "2", "--steps", "1"]
+    assert main([*made, *style, "-o", "half.mp4"]) == 0
+
+
+def test_what_is_refused() -> None:
     with pytest.raises(ValueError, match=r"unknown size 'imag'; did you mean 'image'"):
         load_recipe("svd@imag")
     made = load_recipe("svd")

@@ -209,7 +209,7 @@ def _description(folder: Path) -> EncodedClips:
 
 
 def _names(folder: Path, part: int) -> list[Row]:
-    """The names and captions in one file, and what else clips tell. Raises ValueError unless it and its latents are there."""
+    """Names, captions and what else clips tell, in one file. Raises ValueError unless it and its latents are there."""
     path = folder / f"{part:05d}.jsonl"
     if not path.with_suffix(".safetensors").is_file():
         raise ValueError(f"{path.with_suffix('.safetensors')}: expected latents, got none; go on with their encoding")
