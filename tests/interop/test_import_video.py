@@ -267,8 +267,10 @@ def test_what_cannot_be_read_is_named(
 
 
 def test_controls_are_for_other_pipelines(folder: Path, theirs: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="expected a folder or an id"):
-        import_pipeline(folder, tmp_path / "out", controlnets={"edges": tmp_path / "nowhere"})
+    (tmp_path / "edges").mkdir()
+    (tmp_path / "edges/config.json").write_text('{"_class_name": "ControlNetModel"}')
+    with pytest.raises(ValueError, match="controlnets: expected none for StableVideoDiffusionPipeline, got 'edges'"):
+        import_pipeline(folder, tmp_path / "out", controlnets={"edges": tmp_path / "edges"})
 
 
 def test_the_last_step_begins_at_the_least_noise() -> None:

@@ -25,7 +25,7 @@ from zoetrope.files import whole, write_text
 from zoetrope.shapes import VideoShape
 
 DESCRIPTION, PART = "latents.json", 256
-Row = tuple[str, str, dict[str, float | str]]
+_Row = tuple[str, str, dict[str, float | str]]
 """The name and the caption of a clip, and numbers and labels of it."""
 
 
@@ -78,7 +78,7 @@ class EncodedDataset(Dataset):
 
     def __init__(self, folder: Path):
         self.folder, self.clips = folder, _description(folder)
-        self.named: list[Row] = []
+        self.named: list[_Row] = []
         for number in range(self.clips.parts):
             self.named += _names(folder, number)
         if len(self.named) != self.clips.count:
@@ -208,7 +208,7 @@ def _description(folder: Path) -> EncodedClips:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _names(folder: Path, part: int) -> list[Row]:
+def _names(folder: Path, part: int) -> list[_Row]:
     """Names, captions and what else clips tell, in one file. Raises ValueError unless it and its latents are there."""
     path = folder / f"{part:05d}.jsonl"
     if not path.with_suffix(".safetensors").is_file():

@@ -15,7 +15,7 @@ from zoetrope.pictures import EncodePictures, PictureEncoder
 from zoetrope.pretrained import expect_usable, find_folder, located, read, reading
 
 PIPELINE = "diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion"
-Channels = tuple[float, float, float]
+_Channels = tuple[float, float, float]
 
 
 class HubCLIPPictures(PictureEncoder):
@@ -37,8 +37,8 @@ class HubCLIPPictures(PictureEncoder):
     revision: str | None = None
     width: Annotated[int, Field(ge=1, le=2**19)] = 1024
     pixels: Annotated[int, Field(ge=1, le=4096)] = 224
-    mean: Channels = (0.48145466, 0.4578275, 0.40821073)
-    deviation: Channels = (0.26862954, 0.26130258, 0.27577711)
+    mean: _Channels = (0.48145466, 0.4578275, 0.40821073)
+    deviation: _Channels = (0.26862954, 0.26130258, 0.27577711)
 
     @property
     def size(self) -> tuple[int, int]:
