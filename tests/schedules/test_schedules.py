@@ -106,7 +106,8 @@ def stage(**changed: object) -> StageSpec:
 def test_stages_have_any_schedule() -> None:
     assert stage().schedule == Cosine()
     made = stage(schedule=Karras(sigma_max=700))
-    assert made.to_json()["schedule"] == {"type": "karras", "sigma_min": 0.002, "sigma_max": 700.0, "rho": 7.0}
+    wanted = {"type": "karras", "sigma_min": 0.002, "sigma_max": 700.0, "rho": 7.0, "reaches_least": False}
+    assert made.to_json()["schedule"] == wanted
     assert StageSpec.from_json(made.to_json()) == made
     assert stage(schedule="karras").schedule == Karras()
 
