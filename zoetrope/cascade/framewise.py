@@ -32,7 +32,7 @@ def with_routine(spec: CascadeSpec, routine: Routine) -> CascadeSpec:
 def _looking(stage: StageSpec, routine: Routine) -> NetworkConfig:
     assert routine.looks is not None
     try:
-        own = stage.network.looking("own")
+        own = stage.network.looking("own").inner
         if own.framewise() != own:
             raise ValueError("network: expected one of single pictures, got one that mixes frames")
         return stage.network.looking(routine.looks)
