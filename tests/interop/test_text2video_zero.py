@@ -115,7 +115,7 @@ def test_imported_networks_look_at_other_frames_with_the_same_weights() -> None:
     unet = HubUNet2DConfig(widths=(8, 16), attends=(True, False), heads=(2, 2), groups=4, text_width=8)
     for network in (unet, HubControlNetConfig(unet=unet)):
         looking = network.looking("first")
-        assert looking != network and looking.framewise() == network
+        assert looking != network and looking.looking("own") == network
         assert looking.bare().state_dict().keys() == network.bare().state_dict().keys()
     with pytest.raises(ValueError, match="expected true for some level, whose attention can look"):
         unet.with_(attends=(False, False)).looking("first")

@@ -91,12 +91,8 @@ class HubControlNetConfig(NetworkConfig):
         """See `NetworkConfig`."""
         return self.unet.takes_packs
 
-    def framewise(self) -> "HubControlNetConfig":
-        """The network each of whose frames looks at itself."""
-        return self.with_(unet=self.unet.framewise())
-
     def looking(self, looks: Looks) -> "HubControlNetConfig":
-        """See `NetworkConfig.looking`: attention of the U-Net looks at these frames, that of the ControlNets at its own."""
+        """See `NetworkConfig.looking`: attention in the U-Net looks at these frames, in the ControlNets at its own."""
         return self.with_(unet=self.unet.looking(looks))
 
     def build(self) -> "Network":

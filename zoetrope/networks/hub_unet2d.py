@@ -79,10 +79,6 @@ class HubUNet2DConfig(NetworkConfig):
         """Unless each frame looks at all others."""
         return self.looks != "all"
 
-    def framewise(self) -> "HubUNet2DConfig":
-        """The network each of whose frames looks at itself."""
-        return self.with_(looks="own")
-
     def looking(self, looks: Looks) -> "HubUNet2DConfig":
         """See `NetworkConfig.looking`. Raises ValueError for a network without attention."""
         if not any(self.attends):
