@@ -17,14 +17,13 @@ Videos are kept one by one, so that the same command goes on after an interrupti
 """
 
 import argparse
-import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _kept import kept, settings_of
 from _moving import above, cascade_of, mean_told
 from _scores import lines, reached, share_told, weights_of, write_whole
 from score_control import AIM, Frames, Recoloured, controlled_stage, overlap, samples, silhouette
@@ -77,19 +76,14 @@ def ways_of(options: argparse.Namespace) -> dict[str, tuple[Routine, float]]:
 
 def made(model: OpenModel, cascade: Cascade, one: Recoloured, number: int, scale: float, folder: Path) -> Frames:
     """The video of a sample; one that was made before is read."""
-    stages = [[stage.to_json(), weights_of(model, stage)] for stage in cascade.spec.stages]
-    asked = [stages, one.source.to_json(), one.told.to_json(), one.seed, one.text, number, scale]
-    file = folder / f"{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]}.npz"
-    if not file.exists():
+    asked = [one.source.to_json(), one.told.to_json(), one.seed, one.text, number, scale]
+
+    def make() -> Frames:
         own = controlled_stage(cascade).shape
         source = Video(one.drawn(own, told=False), own.fps)
-        video = cascade.generate(one.text, control_from=source, control_scale=scale, seed=number)
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = file.with_name(f".{file.stem}.partial.npz")
-        np.savez_compressed(partial, frames=video.frames)
-        os.replace(partial, file)
-    with np.load(file) as stored:
-        return np.asarray(stored["frames"])
+        return cascade.generate(one.text, control_from=source, control_scale=scale, seed=number).frames
+
+    return kept(folder, [settings_of(model, cascade.spec.stages), *asked], make)
 
 
 def unsteady(frames: Frames) -> float:

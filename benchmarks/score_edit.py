@@ -21,9 +21,7 @@ Edits are kept one by one, so that the same command goes on after an interruptio
 """
 
 import argparse
-import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, islice
 from pathlib import Path
@@ -31,9 +29,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from _kept import Frames, digest, kept, settings_of
 from _moving import cascade_of, mean_told
 from _scores import lines, reached, share_told, weights_of, write_whole
-from numpy.typing import NDArray
 
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.data.clip import OneClip, digest_of, frames_of
@@ -80,8 +78,7 @@ class Edit(NamedTuple):
     @property
     def name(self) -> str:
         """Letters that name it in files."""
-        told = [self.source.to_json(), self.told.to_json(), self.seed, self.caption, self.prompt]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
+        return digest([self.source.to_json(), self.told.to_json(), self.seed, self.caption, self.prompt])
 
     def drawn(self, shape: VideoShape, told: bool) -> Video:
         """One of the two as toybox draws it."""
@@ -196,31 +193,22 @@ def made(model: OpenModel, one: Edit, row: str, options: argparse.Namespace) -> 
     recipe = prepared(model, clip, one, options)
     spec = tuned(recipe.cascade, Tuning(steps=options.steps, guidance=options.guidance))
     first = spec.stages[0]
-    asked = [spec.to_json(), recipe.train_spec(first.name).to_json(), [weights_of(model, s) for s in model.spec.stages]]
-    key = hashlib.sha256(json.dumps([asked, row, options.until]).encode()).hexdigest()[:12]
-    file = options.out / "edits" / f"{one.name}-{key}.npz"
-    if not file.exists():
-        work = options.out / "runs" / f"{one.name}-{key}"
+    asked = [one.name, row, options.until, spec.to_json(), recipe.train_spec(first.name).to_json()]
+    asked += settings_of(model, model.spec.stages)
+
+    def make() -> Frames:
+        work = options.out / "runs" / digest(asked)
         weights = (tuned_weights if row == TUNED else untuned_weights)(model, recipe, work)
         own = {**model.weights, first.name: weights}
         cascade = cascade_of(model._replace(spec=spec, weights=own, teacher_weights={}))
         video = frames_of(str(clip), first.shape).to_tensor()[None]
-        for now in edited(cascade, video, one.prompt, caption=one.caption, until=options.until):
-            shown = now.x_hat if now.done else None
-        assert shown is not None
-        _keep(file, Video.from_tensor(shown[0].float().cpu(), now.shape.fps))
-    with np.load(file) as stored:
-        video_made = Video(stored["frames"], float(stored["fps"]))
-    height, width = video_made.frames.shape[1:3]
-    return video_made, one.drawn(last.with_(height=height, width=width), told=False)
+        *_, last = edited(cascade, video, one.prompt, caption=one.caption, until=options.until)
+        return Video.from_tensor(last.x_hat[0].float().cpu(), last.shape.fps).frames
 
-
-def _keep(file: Path, video: Video) -> None:
-    """Write a video that appears whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.stem}.partial.npz")
-    np.savez_compressed(partial, frames=video.frames, fps=np.asarray(video.fps))
-    os.replace(partial, file)
+    frames = kept(options.out / "edits", asked, make)
+    fps, (height, width) = len(frames) / first.shape.seconds, frames.shape[1:3]
+    shape = VideoShape(frames=len(frames), height=height, width=width, fps=fps)
+    return Video(frames, fps), one.drawn(shape, told=False)
 
 
 def summary(found: Sequence[Judged], every: Sequence[Edit]) -> dict[str, Any]:
@@ -287,7 +275,7 @@ def scored(model: OpenModel, options: argparse.Namespace) -> tuple[dict[str, Any
     return rows, shown
 
 
-def sheet(shown: Sequence[Sequence[Video]]) -> NDArray[np.uint8]:
+def sheet(shown: Sequence[Sequence[Video]]) -> Frames:
     """In each row some frames of each video, with white between them."""
     rows = []
     for videos in shown:

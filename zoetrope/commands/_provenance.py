@@ -37,7 +37,7 @@ FILES = ("FILE", "VIDEO", "IN", "CLIP")
 MODELS = ("model", "style")
 USUAL_MODELS = {"edit": "mini_image"}
 """The model of a verb where none is given, if it is not mini."""
-HARMLESS = re.compile(r"(stages\.)?[^.=]+\.(sampling|shape|inputs\.low_res)(\.[^=]*)?=")
+HARMLESS = re.compile(r"(stages\.)?[^.=]+\.(sampling|shape|inputs\.(low_res|structure))(\.[^=]*)?=")
 """The fields that a file may set: others may name encoders and so what is downloaded."""
 DTYPES = {"float32": "fp32", "bfloat16": "bf16"}
 

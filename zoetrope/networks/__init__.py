@@ -13,12 +13,23 @@ from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from zoetrope.conditioning import NONE, Conditioning
-from zoetrope.config import Kind
+from zoetrope.config import Config, Kind
 from zoetrope.diffusion.prediction import Prediction
 from zoetrope.layers.attention import Looks
 from zoetrope.layers.bare import bare
 
 Width = Annotated[int, Field(ge=1, le=2**19)]  # 128 times what the paper's networks have
+
+
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64)]
+
+
+class SizedInput(Config):
+    """Something that a network is told by name, and its size: classes of a label, entries of an action, channels of
+    a map."""
+
+    name: _Name
+    size: Annotated[int, Field(ge=1, le=65_536)]
 
 
 def _once(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -27,8 +38,13 @@ def _once(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-_Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64)]
+def _named_once(several: tuple[SizedInput, ...]) -> tuple[SizedInput, ...]:
+    _once(tuple(one.name for one in several))
+    return several
+
+
 ToldNames = Annotated[tuple[_Name, ...], Field(max_length=64), AfterValidator(_once)]
+SizedInputs = Annotated[tuple[SizedInput, ...], Field(max_length=64), AfterValidator(_named_once)]
 
 
 class FrameChunk(NamedTuple):
@@ -169,7 +185,12 @@ class NetworkConfig(Kind, ABC):
             "picture": self.picture_width is not None,
             "fps": self.rate,
         }
-        return {name for name, does in read.items() if does} | {*self.numbers}
+        return {name for name, does in read.items() if does} | {*self.numbers, *self.sizes}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes of its inputs that have one, by name: classes of labels, entries of actions, channels of maps."""
+        return {}
 
     @property
     def predicts(self) -> Prediction | None:

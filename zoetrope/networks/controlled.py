@@ -93,6 +93,11 @@ class ControlledConfig(NetworkConfig):
         return self.network.reads | {control.name for control in self.controls}
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """See `NetworkConfig`."""
+        return self.network.sizes
+
+    @property
     def predicts(self) -> Prediction | None:
         """What the controlled network predicts."""
         return self.network.predicts
