@@ -6,10 +6,10 @@ A network maps (z, logsnr, conditioning) to an output shaped like z. It knows no
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple, Self
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 
 from zoetrope.conditioning import NONE, Conditioning
@@ -152,6 +152,9 @@ class NetworkConfig(Kind, ABC):
         picture_width: D of the embedding of a picture that it is told; None: it takes none.
         rate: whether it is told the frames per second.
         numbers: the names of numbers that it is told, such as "ef", see `zoetrope.inputs.number`. Each may be unknown.
+        labels: labels that it is told, such as "view", with their number of classes, see `zoetrope.inputs.label`.
+        actions: vectors of each frame that it is told, with their number of entries, see `zoetrope.inputs.action`.
+            Where frames see no later ones, they see no later actions either.
         guided: whether it takes the guidance weight as input and outputs guided estimates. Its state dict extends the
             unguided network's, and at initialisation both agree.
         packs: whether its `Network.pack` computes videos of different sizes together.
@@ -174,7 +177,15 @@ class NetworkConfig(Kind, ABC):
     picture_width: Width | None = None
     rate: bool = False
     numbers: ToldNames = ()
+    labels: SizedInputs = ()
+    actions: SizedInputs = ()
     guided: bool = False
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        names = [*self.numbers, *(one.name for one in (*self.labels, *self.actions))]
+        _once(tuple(names))
+        return self
 
     @property
     def reads(self) -> set[str]:
@@ -190,7 +201,7 @@ class NetworkConfig(Kind, ABC):
     @property
     def sizes(self) -> dict[str, int]:
         """The sizes of its inputs that have one, by name: classes of labels, entries of actions, channels of maps."""
-        return {}
+        return {one.name: one.size for one in (*self.labels, *self.actions)}
 
     @property
     def predicts(self) -> Prediction | None:

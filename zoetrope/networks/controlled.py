@@ -68,7 +68,7 @@ class ControlledConfig(NetworkConfig):
         return {**value, **{name: getattr(network, name) for name in NetworkConfig.model_fields}, "network": network}
 
     @model_validator(mode="after")
-    def _told_apart(self) -> Self:
+    def _controlled_apart(self) -> Self:
         names = [control.name for control in self.controls]
         if len({*names}) < len(names):
             raise ValueError(f"controls: expected different names, got {names}")
