@@ -29,14 +29,17 @@ CHANNELS = 1 + 2 * len(WAVES)
 class Structure(Input):
     """A map of six channels: the blurred estimate, the four of t_s, and 1 where it is known.
 
-    In training it is computed from the clip, frame by frame, and t_s is any from 0 to `most`, each as likely. In
-    sampling a clip is given that shows it or that it is computed from. Unknown structure is zeros in all channels.
+    In training it is computed from the clip, frame by frame; t_s is 0 in some examples, and in the others any from 0 to
+    `most`, each as likely. In sampling a clip is given that shows it or that it is computed from. Unknown structure is
+    zeros in all channels.
 
     Attributes:
         estimate: what is taken for structure: "edges", as `zoetrope.inputs.edges` finds them, 0 or 1, or "luma", from
             -1 to 1. The paper's are depths of a network; a new kind of input can read them.
         threshold: of edges, a step of a colour, from 0 to 1 of its range.
         most: the largest t_s, 7 in the paper. Each step reduces height and width to three quarters.
+        sharp: share of training examples with t_s = 0; the others have any. The paper has 25 of 35 thousand steps with
+            t_s = 0, first, and then others.
         blur: t_s in sampling; 0 follows the structure most closely.
         dropout: share of training examples whose structure is unknown, for videos without any; the paper has none.
 
@@ -46,6 +49,7 @@ class Structure(Input):
     estimate: Literal["edges", "luma"] = "edges"
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.2
     most: Annotated[int, Field(ge=0, le=15)] = 7
+    sharp: Annotated[float, Field(ge=0, le=1)] = 0.7
     blur: Annotated[int, Field(ge=0, le=15)] = 0
     dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
 
@@ -71,8 +75,9 @@ class Structure(Input):
         return self._given(self._estimated(videos), steps, videos.new_ones(len(videos)))
 
     def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
-        """The structure of each video, blurred in a random number of steps, unknown in some."""
-        steps = (examples.uniform() * (self.most + 1)).long()
+        """The structure of each video, sharp or blurred in a random number of steps, unknown in some."""
+        sharp = examples.uniform() < self.sharp
+        steps = (examples.uniform() * (self.most + 1)).long().masked_fill(sharp, 0)
         return self._given(self._estimated(examples.x), steps, dropped(self.dropout, examples.uniform()))
 
     def fitted(self, value: Any, shape: VideoShape) -> ControlClip:

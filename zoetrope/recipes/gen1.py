@@ -14,9 +14,10 @@ video, away from the frames as single pictures.
 
 Our choices: 16 frames of 24x40 pixels of toybox, enlarged to 48x80, instead of latents of 448x256; edges as structure,
 for a depth network is not at hand, and luma tells colours; content added to the embedding of the noise level, as in
-unCLIP, instead of by cross-attention; all of it learnt at once instead of one after the other; structure is unknown in
-a tenth of the examples, and content in another, so that either can be left out; a prior of the picture encoder that is
-used here, and super-resolution, both those of make_a_video@mini, whose runs can be used as they are.
+unCLIP, instead of by cross-attention; pictures first and then clips, as there, but content and structure at once, which
+is sharp in most examples; structure is unknown in a tenth of them, and content in another, so that either can be left
+out; a prior of the picture encoder that is used here, and super-resolution, both those of make_a_video@mini, whose
+runs can be used as they are.
 """
 
 from typing import Any
@@ -87,13 +88,14 @@ def _train(data: Source) -> TrainSpec:
         weight="v",
         balance=True,
         phases=(
-            Phase(examples=19_200, batch=16, frames=4, images=0.125, peak=1e-3),
+            Phase(examples=38_400, batch=32, frames=1, peak=2e-3),
+            Phase(examples=12_800, batch=16, frames=4, images=0.125, peak=1e-3),
             Phase(examples=6_400, batch=4, images=0.125, peak=7e-4),
         ),
         init_missing="fresh",
         optimizer="muon",
         clip=10.0,
-        warm_up=800,
+        warm_up=1600,
         cool_down=6_400,
         half_life=400,
         checkpoint_every=3200,
