@@ -89,7 +89,7 @@ class HubUNet2DConfig(NetworkConfig):
         return self.with_(looks=looks)
 
     @property
-    def sizes(self) -> dict[str, Any]:
+    def hub_sizes(self) -> dict[str, Any]:
         """What diffusers' networks and their encoders alone are told of the sizes, by its names."""
         down = ["CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in self.attends]
         return {
