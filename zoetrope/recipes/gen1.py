@@ -88,7 +88,7 @@ def _train(data: Source) -> TrainSpec:
         weight="v",
         balance=True,
         phases=(
-            Phase(examples=38_400, batch=32, frames=1, peak=2e-3),
+            Phase(examples=76_800, batch=32, frames=1, peak=2e-3),
             Phase(examples=12_800, batch=16, frames=4, images=0.125, peak=1e-3),
             Phase(examples=6_400, batch=4, images=0.125, peak=7e-4),
         ),
