@@ -113,7 +113,7 @@ def video_unet_of(pipeline: Pipeline, codec: HubTemporalKL) -> HubSVDConfig:
         told=numbers,
         scaling=codec.scaling,
     )
-    told.expect("up_block_types", made.sizes["up_block_types"])
+    told.expect("up_block_types", made.hub_sizes["up_block_types"])
     told.expect("projection_class_embeddings_input_dim", 3 * made.told)
     return made
 

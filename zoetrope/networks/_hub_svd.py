@@ -20,7 +20,7 @@ class HubSVD(Network):
     def __init__(self, config: HubSVDConfig):
         super().__init__()
         self.config = config
-        self.unet = of_diffusers("UNetSpatioTemporalConditionModel", "network hub_svd")(**config.sizes)
+        self.unet = of_diffusers("UNetSpatioTemporalConditionModel", "network hub_svd")(**config.hub_sizes)
 
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
         """Output like z (B, C, F, H, W) at noise level logsnr (B,). Raises ValueError for misshapen inputs."""

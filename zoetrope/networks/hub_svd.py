@@ -47,6 +47,8 @@ class HubSVDConfig(NetworkConfig):
     picture_width: Width = 1024
     rate: Literal[True] = True
     numbers: tuple[()] = ()
+    labels: tuple[()] = ()
+    actions: tuple[()] = ()
     guided: Literal[False] = False
     widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)] = (320, 640, 1280, 1280)
     attends: Annotated[tuple[bool, ...], Field(min_length=1, max_length=8)] = (True, True, True, False)
@@ -92,7 +94,7 @@ class HubSVDConfig(NetworkConfig):
         return HubSVD(self)
 
     @property
-    def sizes(self) -> dict[str, Any]:
+    def hub_sizes(self) -> dict[str, Any]:
         """What diffusers' network is told of the sizes, by its names."""
         down = [("CrossAttn" if attends else "") + "DownBlockSpatioTemporal" for attends in self.attends]
         up = [("CrossAttn" if attends else "") + "UpBlockSpatioTemporal" for attends in reversed(self.attends)]
