@@ -14,7 +14,6 @@ from zoetrope.data.toybox import Toybox
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.inputs.picture import Picture
 from zoetrope.inputs.text import Text
-from zoetrope.known.replacement import Replacement
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.folder import write_model
 from zoetrope.models.opening import open_model
@@ -166,10 +165,6 @@ def test_models_without_their_codec_are_refused(tmp_path: Path, model: Path) -> 
         ({"network": network(4, False)}, "network.channels: expected 2, those of its codec's latents, got 4"),
         ({"sampling": SamplingSpec(steps=2)}, "sampling.threshold: expected null, latents have no range, got 'static'"),
         (
-            {"sampling": SamplingSpec(threshold=None, known=Replacement())},
-            "sampling.known: expected null, known frames are pixels, got 'replacement'",
-        ),
-        (
             {"inputs": (Text(), Picture()), "network": network(2, False).with_(picture_width=128)},
             r"inputs: expected none that are made from pixels, for z is latents, got \['picture'\]",
         ),
@@ -200,10 +195,7 @@ def test_cascades_that_do_not_fit_their_codec(tmp_path: Path) -> None:
         Run(made, "base", tmp_path / "run", CPU)
 
 
-def test_known_frames_and_long_videos_are_of_pixels(model: Path) -> None:
+def test_long_videos_are_of_pixels(model: Path) -> None:
     cascade = Cascade.from_pretrained(model)
-    picture = torch.zeros(16, 24, 3, dtype=torch.uint8).numpy()
-    with pytest.raises(ValueError, match="known: expected stages of pixels, as known frames are, got 'base'"):
-        cascade.generate("fog", known={0: picture})
     with pytest.raises(ValueError, match="expected stages of pixels, got 'base', which makes latents"):
         next(iter(cascade.extend(None, seconds=4, prompt="fog")))

@@ -26,13 +26,14 @@ from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, routine_told, tuned
 from zoetrope.cascade.windows import windows_told
 from zoetrope.channels import are_rgb
-from zoetrope.codecs import CodecNetwork, decoded
+from zoetrope.codecs import CodecNetwork
 from zoetrope.conditioning import Conditioning
 from zoetrope.config.errors import shown
 from zoetrope.config.foreign import trusting
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.layers.fused import fused
 from zoetrope.models.asking import conditioning_of, expect_askable
+from zoetrope.models.coding import Coding
 from zoetrope.models.folder import expect_readable, write_model
 from zoetrope.models.known import GivenFrames, known_frames, known_of
 from zoetrope.models.long import Beginning, Long, pictures_of
@@ -345,11 +346,12 @@ class Cascade:
         first = next((stage for stage in stages if not stage.makes_vectors), None)
         for stage in stages:
             frames = known.of(stage, len(prompts), first=stage is first) if known and not stage.makes_vectors else None
-            asked = conditioning_of(stage, given, len(prompts), frames)
+            coding = Coding.of(stage, self._codec, frames, self.device)
+            asked = conditioning_of(stage, given, len(prompts), coding.known_z)
             for each in vectors_for(stage, given):
                 asked = asked | each.of_output(made[str(each.stage)])
             asked, source = asked.to(self.device, torch.float32), video_for(stage, made, previous, video)
-            for now in self._run(stage, text | asked, source, replace(draw, known=frames)):
+            for now in self._run(coding, text | asked, source, replace(draw, known=coding.known_z)):
                 yield now
                 if now.done:
                     made[stage.name] = now.x_hat
@@ -358,16 +360,14 @@ class Cascade:
             drop_unread(made, stages, stage)
             del source
 
-    def _run(self, stage: StageSpec, given: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
+    def _run(self, coding: Coding, given: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
         """Sample one stage; its network is in memory only meanwhile. One of which all is known is not run."""
+        stage, decode = coding.stage, coding.decode
         told = partial(Progress, stage=stage.name, shape=stage.made, channels=self.spec.channels)
         coloured = video if are_rgb(self.spec.channels) else None
-        if draw.known is not None and draw.known.complete:
-            x_hat = draw.known.values.to(self.device)
-            yield told(step=1, steps=1, x_hat=x_hat)
+        if coding.known is not None and coding.known.complete:
+            yield told(step=1, steps=1, x_hat=coding.known.values)
             return
-        codec = self._codec if stage.codec.encodes else None
-        decode = None if codec is None else partial(decoded, codec().to(self.device))
         with memory_told(f"stage {stage.name!r} ({stage.made})"):
             running = sample_stage(stage, self._network(stage), given, video, draw)
             for number in range(1, stage.sampling.length + 1):  # `enumerate` would keep one alive meanwhile
