@@ -166,7 +166,7 @@ class Cascade:
         Raises ValueError if `from_pretrained` could not read it, as for a network whose class is local to a function.
         """
         expect_readable(self.spec)
-        networks = {stage.name: self._load(stage) for stage in self.spec.stages}
+        networks = {stage.name: self._load(stage) for stage in self.spec.stages if stage.weights_of is None}
         teachers = {stage.name: self._load(stage) for stage in self.spec.teachers}
         folder = Path(os.path.expanduser(path))
         codec, card = None if self._codec is None else self._codec(), self.card or f"# {self.spec.name}\n"
@@ -342,7 +342,7 @@ class Cascade:
             if self._texts is not None:
                 self._texts.release()
             expect_memory(stages, len(prompts), text_length(text), memory, self.device)
-        made, previous = dict[str, Tensor](), video
+        made, previous, latents = dict[str, Tensor](), video, None
         first = next((stage for stage in stages if not stage.makes_vectors), None)
         for stage in stages:
             frames = known.of(stage, len(prompts), first=stage is first) if known and not stage.makes_vectors else None
@@ -350,21 +350,22 @@ class Cascade:
             asked = conditioning_of(stage, given, len(prompts), coding.known_z)
             for each in vectors_for(stage, given):
                 asked = asked | each.of_output(made[str(each.stage)])
-            asked, source = asked.to(self.device, torch.float32), video_for(stage, made, previous, video)
+            source = coding.source(video_for(stage, made, previous, video), latents)
+            asked = asked.to(self.device, torch.float32)
             for now in self._run(coding, text | asked, source, replace(draw, known=coding.known_z)):
                 yield now
                 if now.done:
                     made[stage.name] = now.x_hat
-                    previous = previous if stage.makes_vectors else now.x_hat
+                    if not stage.makes_vectors:
+                        previous, latents = now.x_hat, now.latents
                 del now  # free this step's x_hat before the next is made
             drop_unread(made, stages, stage)
-            del source
 
     def _run(self, coding: Coding, given: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
         """Sample one stage; its network is in memory only meanwhile. One of which all is known is not run."""
         stage, decode = coding.stage, coding.decode
         told = partial(Progress, stage=stage.name, shape=stage.made, channels=self.spec.channels)
-        coloured = video if are_rgb(self.spec.channels) else None
+        coloured = video if are_rgb(self.spec.channels) and decode is None else None
         if coding.known is not None and coding.known.complete:
             yield told(step=1, steps=1, x_hat=coding.known.values)
             return
@@ -375,11 +376,11 @@ class Cascade:
                 last = number == stage.sampling.length
                 if last:  # fail before the stages after it run
                     expect_finite(stage, x_hat, self.dtype)
-                    x_hat = x_hat if decode is None else decode(x_hat)
+                z, x_hat = (x_hat, decode(x_hat)) if last and decode is not None else (None, x_hat)
                 steps, later = stage.sampling.length, None if last else decode
                 colours = colour_shifts(stage.name, coloured, x_hat, self._drifted) if last else ()
-                yield told(step=number, steps=steps, x_hat=x_hat, decode=later, colours=colours)
-                del x_hat
+                yield told(step=number, steps=steps, x_hat=x_hat, decode=later, colours=colours, latents=z)
+                del x_hat, z
 
     def _network(self, stage: StageSpec) -> Network:
         """A stage's network with its weights, on the device."""

@@ -44,6 +44,12 @@ class Coding:
         mask = None if self.known.mask is None else mask_at(self.known.mask, self.stage.shape)
         return replace(self.known, video=values, mask=mask)
 
+    def source(self, video: Tensor | None, z: Tensor | None) -> Tensor | None:
+        """What the stage reads of another's `video`, of which `z` are the latents, if that one made some."""
+        if video is None or self.codec is None:
+            return video
+        return encoded(self.codec, video) if z is None else z
+
     def video(self, z: Tensor) -> Tensor:
         """The videos of z, in which known frames are exactly as they were given."""
         if self.codec is None:

@@ -69,6 +69,8 @@ class GivenFrames:
                 f"stage {first.name!r}: mask: expected none, for it has learnt to be given whole frames alone; "
                 f"--known-method reconstruction (known_method) takes parts; {PRICE}"
             )
+        if self.mask is not None and (filling := next((each.name for each in stages if each.fills), None)):
+            raise ValueError(f"stage {filling!r}: mask: expected none, for it makes frames between whole ones")
         return [
             _with_method(first, own),
             *(_with_method(each, self._following(each.sampling.known)) for each in others),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoetrope.cascade.between import every_nth, source_grid
 from zoetrope.cascade.execution.call import Calls
 from zoetrope.cascade.execution.cost import blank_request, whole_tile
 from zoetrope.cascade.execution.layout import Layout, layout_bytes, plan_layout
@@ -84,13 +85,15 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
     short = shortened(stage, 2)
     layout = plan_layout(short, 1, TOKENS, memory, device)
     whole = Layout([whole_tile(short)])
-    draw = Draw(seed=0, samples=[0], dtype=dtype, layout=whole)
+    draw, source = Draw(seed=0, samples=[0], dtype=dtype, layout=whole), source_grid(stage)
+    if stage.fills is not None:
+        every_nth(stage.shape.frames, stage.shape.frames // stage.fills.frames)
     with dry() as meter:
         network = fused(stage.network.build().eval())
         parameters, weight_bytes = _size(network)
         given, video = blank_request(stage, 1, TOKENS), None
-        if stage.source is not None:
-            video = torch.zeros(1, stage.network.channels, *stage.source.sizes)
+        if source is not None:
+            video = torch.zeros(1, stage.network.channels, *source.sizes)
         meter.restart()
         calls = calls_of(short, network, given, video, draw)
         made, call = _call(calls, whole, meter, whole.tiles[0].seen)

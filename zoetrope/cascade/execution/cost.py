@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from zoetrope.cascade.between import source_grid
 from zoetrope.cascade.execution.call import Calls, in_one_call
 from zoetrope.cascade.execution.meter import Meter, dry
 from zoetrope.cascade.execution.overlap import overlapping
@@ -214,7 +215,8 @@ def _without_data(stage: StageSpec, batch: int, tokens: int) -> Calls:
     network = _built(stage.network, textbook=differentiates(stage))
     with dry():
         given = blank_request(stage, batch, tokens)
-        video = None if stage.source is None else torch.empty(batch, stage.network.channels, *stage.source.sizes)
+        grid = source_grid(stage)
+        video = None if grid is None else torch.empty(batch, stage.network.channels, *grid.sizes)
     return Calls(
         stage=stage,
         network=network,
