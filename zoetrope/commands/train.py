@@ -337,7 +337,7 @@ def _weights(talk: Talk, init: str, recipe: "Recipe", stage: str) -> Path | None
     if begins_fresh(init, recipe, stage):
         talk.say(f"{stage}: begins with random weights, for {init} has no such stage")
         return None
-    weights = initial_weights(init, stage)
+    weights = initial_weights(init, stage, recipe.train_spec(stage).begins_as)
     weights.check(recipe, stage)
     return weights.file
 

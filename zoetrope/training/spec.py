@@ -91,6 +91,7 @@ class TrainSpec(Config):
         learn: patterns over the names of the only parameters that learn, such as "*temporal*"; () is all.
         init_missing: how to treat tensors that the initial weights (`--init`) lack: "refuse" such weights, or
             initialise them "fresh", as when an image network becomes a video network.
+        begins_as: the stage whose initial weights (`--init`) are taken where there are none of the stage's own name.
         lora: train low-rank adapters, and merge them into the weights of checkpoints.
         accumulate: number of parts that each batch is split into, to save memory.
         clip: largest norm of the gradient.
@@ -130,6 +131,7 @@ class TrainSpec(Config):
     freeze: tuple[str, ...] = ()
     learn: tuple[str, ...] = ()
     init_missing: IfMissing = "refuse"
+    begins_as: str | None = None
     lora: Lora | None = None
     accumulate: PositiveInt = 1
     clip: PositiveFloat = 1.0
