@@ -327,7 +327,7 @@ def test_without_the_weights_it_says_what_to_do(judge: Path, tmp_path: Path) -> 
     with pytest.raises(ValueError, match=r"objective\.perceptual: expected the file of its weights.*--set clips\.train"):
         Run(lost, "clips", tmp_path / "run", CPU)
     stage = lost.cascade.stages[0]
-    assert "perceptual.weights=FILE" in str(Reconstruct().remark(stage)) and perceiving(judge) is not None
+    assert 'perceptual={"weights": "FILE"}' in str(Reconstruct().remark(stage)) and perceiving(judge) is not None
     assert lost.training["clips"].objective.remark(stage) is None
     with pytest.raises(ValueError, match="height: expected 16 or more for MobileNetV2's features, got 8"):
         Run(recipe(objective=lost.training["clips"].objective), "clips", tmp_path / "small", CPU)

@@ -84,7 +84,7 @@ class Reconstruct(Objective):
             return None
         return (
             "learns without a perceptual distance, for no weights of MobileNetV2 are named; "
-            f"--set {stage.name}.training.objective.perceptual.weights=FILE names them"
+            f"""--set '{stage.name}.training.objective.perceptual={{"weights": "FILE"}}' names them"""
         )
 
     def __call__(self, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:
