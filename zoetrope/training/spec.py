@@ -341,6 +341,8 @@ def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
             f"{where}.phases: packs of independent images cannot cross a stride of {every} frames, which mixes them; "
             "set images and appended to 0, or train on single pictures before the network has the stride"
         )
+    if spec.objective.weighs_last and spec.parallel.kind() == "sharded":
+        raise ValueError(f"{where}.parallel: expected 'replicated' for an objective with a critic, got 'sharded'")
     if stage.weights_of is not None:
         raise ValueError(f"{where}: expected none, for its network is that of {stage.weights_of!r}")
     if stage.fills is not None and spec.known is None:

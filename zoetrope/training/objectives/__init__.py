@@ -161,6 +161,11 @@ class Objective(Kind, ABC):
             return {}
         return {TEACHER: PlayerSpec(network=self.teacher.network, weights=self.teacher.weights, learns=False)}
 
+    @property
+    def weighs_last(self) -> bool:
+        """Whether it weighs errors by their gradients at the student's last layer, which must then be whole."""
+        return False
+
     def located(self) -> Self:
         """The objective with absolute paths to what users name, so that a training can resume from any folder."""
         return self

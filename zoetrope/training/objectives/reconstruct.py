@@ -71,6 +71,11 @@ class Reconstruct(Objective):
             )
         return players
 
+    @property
+    def weighs_last(self) -> bool:
+        """See `Objective`: where there is a critic."""
+        return self.critic is not None
+
     def located(self) -> Self:
         """See `Objective`."""
         if self.perceptual is None:
