@@ -22,6 +22,8 @@ from zoetrope.models.cascade import Cascade, Progress
 from zoetrope.models.folder import write_model
 from zoetrope.models.opening import open_model
 from zoetrope.networks import Network
+from zoetrope.planning.devices import gpu
+from zoetrope.planning.plan import plan_stage, totals
 from zoetrope.planning.work import sampling
 from zoetrope.video import Video
 
@@ -32,9 +34,7 @@ FINE = SamplingSpec(steps=2, threshold=None, known=Learnt(), windows=Windows(fra
 NETWORK = network(2, False).with_(rate=True)
 TELL = (Text(), FrameRate())
 TSR1 = BASE.with_(name="tsr1", shape=Z.with_(frames=4, fps=6), network=NETWORK, inputs=TELL, sampling=FINE, fills=MADE)
-TSR2 = TSR1.with_(
-    name="tsr2", shape=Z.with_(frames=8, fps=12), fills=MADE.with_(frames=4, fps=6), weights_of="tsr1"
-)
+TSR2 = TSR1.with_(name="tsr2", shape=Z.with_(frames=8, fps=12), fills=MADE.with_(frames=4, fps=6), weights_of="tsr1")
 WHOLE = SPEC.with_(stages=(BASE, TSR1, TSR2))
 
 
@@ -127,6 +127,9 @@ def test_grids_plans_and_json() -> None:
     assert [stage.made.sizes for stage in longer.stages] == [(6, 12, 16), (12, 12, 16), (24, 12, 16)]
     assert longer.stages[2].fills == longer.stages[1].made and TSR1.kind == "tsr"
     assert stage_cost(TSR1, 1, 4).fixed > 0
+    device = gpu("t4")
+    plans = [plan_stage(stage, device, None, 10**9) for stage in WHOLE.stages]
+    assert totals(plans, 10**9)["parameters"] == plans[0].parameters + plans[1].parameters
     work = sampling(TSR1, torch.float32, 10**9)
     assert work.parameters == sum(weight.numel() for weight in random_network(TSR1).parameters())
 

@@ -110,8 +110,8 @@ def test_a_perceptual_distance_needs_a_file_of_weights(
     cli: Cli, told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("zoetrope.training.codecs.MEASURED", 4)
-    sized = [word for axis, size in (("height", 16), ("width", 24)) for word in ("--set", f"pictures.shape.{axis}={size}")]
-    short = ("--set", "pictures.training.phases.0.examples=8", "--set", "pictures.training.objective.critic=null", *sized)
+    fields = ("shape.height=16", "shape.width=24", "training.phases.0.examples=8", "training.objective.critic=null")
+    short = [word for field in fields for word in ("--set", f"pictures.{field}")]
     named = ("--set", 'pictures.training.objective.perceptual={"weights": "judge.safetensors"}')
     lost = cli("train", told, "--stage", "pictures", "--out", "run", *short, *named)
     assert lost.code == 2 and "expected the file of its weights" in lost.err and "perceptual=null" in lost.err

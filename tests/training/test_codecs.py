@@ -324,7 +324,7 @@ def test_gradients_reach_the_codec_through_the_perceptual_distance(judge: Path, 
 
 def test_without_the_weights_it_says_what_to_do(judge: Path, tmp_path: Path) -> None:
     lost = perceiving(judge).override("clips.training.objective.perceptual.weights", str(tmp_path / "none.safetensors"))
-    with pytest.raises(ValueError, match=r"objective\.perceptual: expected the file of its weights.*--set clips\.train"):
+    with pytest.raises(ValueError, match=r"objective\.perceptual: expected the file of its weights.*--set clips"):
         Run(lost, "clips", tmp_path / "run", CPU)
     stage = lost.cascade.stages[0]
     assert 'perceptual={"weights": "FILE"}' in str(Reconstruct().remark(stage)) and perceiving(judge) is not None

@@ -29,12 +29,13 @@ def expect_between(stage: "StageSpec") -> None:
         return
     where, made = f"stage {stage.name!r}: fills", stage.made
     if reads := [each.name for each in stage.inputs if each.source is not None]:
-        raise ValueError(f"{where}: expected null, for its input {reads[0]!r} is made from the previous video, got {own}")
+        raise ValueError(f"{where}: expected null, for input {reads[0]!r} is made from the previous video, got {own}")
     if stage.sampling.known is None:
         raise ValueError(f"{where}: expected a method for known frames, sampling.known, such as 'learnt', got none")
     whole = made.with_(frames=own.frames, fps=own.fps)
     if whole != own or made.frames % own.frames or made.frames == own.frames:
-        raise ValueError(f"{where}: expected {made.height}x{made.width}, and a divisor of {made.frames} frames, got {own}")
+        legal = f"{made.height}x{made.width}, and a divisor of {made.frames} frames"
+        raise ValueError(f"{where}: expected {legal}, got {own}")
     if not math.isclose(made.seconds, own.seconds, rel_tol=1e-6):
         raise ValueError(f"{where}: expected a video of {made.seconds:g} s, as {made} lasts, got {own}")
 

@@ -164,7 +164,9 @@ def drawn(stage: StageSpec, draw: Draw) -> StageSpec:
 
 def without_known(stage: StageSpec) -> StageSpec:
     """The stage without a method for known frames, except where another stage gives it some."""
-    return stage if stage.sampling.known is None or stage.fills is not None else stage.with_(sampling=stage.sampling.with_(known=None))
+    if stage.sampling.known is None or stage.fills is not None:
+        return stage
+    return stage.with_(sampling=stage.sampling.with_(known=None))
 
 
 def _thresholded(stage: StageSpec, denoise: Denoise, video: Tensor | None, draw: Draw) -> Denoise:

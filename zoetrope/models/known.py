@@ -99,7 +99,8 @@ class GivenFrames:
         known = torch.tensor([frame in chosen for frame in range(shape.frames)])
         places = list(chosen.values())
         values = self._values(places, shape).expand(count, -1, -1, -1, -1)
-        return Known(known, values, low_res, None if self.mask is None else mask_at(torch.from_numpy(self.mask[places]), shape))
+        mask = None if self.mask is None else mask_at(torch.from_numpy(self.mask[places]), shape)
+        return Known(known, values, low_res, mask)
 
     def _values(self, places: list[int], shape: VideoShape) -> Tensor:
         if not places:

@@ -39,7 +39,7 @@ class Reconstruct(Objective):
     critic finds.
 
     The critic learns the hinge loss. Its part in the error is weighed so that at the decoder's last layer its gradient
-    is as large as that of error and perceptual distance [Esser et al. 2021, arXiv:2012.09841, Eq. 7]; several processes,
+    is as large as that of error and distance together [Esser et al. 2021, arXiv:2012.09841, Eq. 7]; several processes,
     and parts of a batch, each weigh their own. Where that layer is frozen, it is not weighed.
 
     Attributes:
