@@ -8,11 +8,9 @@ from torch.nn.functional import interpolate, pad
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.networks import Network
-from zoetrope.networks.mobilenet_v2 import MobileNetV2Config
+from zoetrope.networks.mobilenet_v2 import SIZE, WIDTH, MobileNetV2Config
 from zoetrope.shapes import expect_shape
 
-SIZE = 224
-WIDTH = 1280
 # Of each group of blocks: expansion, channels, blocks, and the stride of the first.
 _GROUPS = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
 _COMPARED = (0, 2, 5, 12)

@@ -11,6 +11,8 @@ from zoetrope.networks import NetworkConfig
 if TYPE_CHECKING:
     from zoetrope.networks._mobilenet_v2 import MobileNetV2Network
 
+SIZE, WIDTH = 224, 1280
+"""Of the pictures that the network is made for, and of its features before the classifier."""
 LEAST = 16
 
 

@@ -24,8 +24,8 @@ alone.
     zoetrope generate "a red star moving down" --model runs/video
     zoetrope generate "a red star moving down" --model runs/video --known 0=star.png --until base
 
-`video_ldm@image` is the image model; `train --stage base` trains the first stage of videos alone. Where a training reads
-the same clips often, encode them once:
+`video_ldm@image` is the image model; `train --stage base` trains the first stage of videos alone. Where a training
+reads the same clips often, encode them once:
 
     zoetrope data encode toybox --count 20000 --recipe video_ldm --codec runs/codec --out latents
     zoetrope train video_ldm --stage base --data latents --init runs/image --out runs/video/base

@@ -11,8 +11,7 @@ import torch
 
 from zoetrope.metrics.features import Extractor, FeatureNetwork, Missing
 from zoetrope.models.weights import read_weights
-from zoetrope.networks._mobilenet_v2 import SIZE, WIDTH
-from zoetrope.networks.mobilenet_v2 import MobileNetV2Config
+from zoetrope.networks.mobilenet_v2 import SIZE, WIDTH, MobileNetV2Config
 
 
 class MobileNetV2(Extractor):
