@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from zoetrope.__main__ import main
 from zoetrope.cascade.between import filled, source_of
 from zoetrope.cascade.execution.cost import stage_cost
 from zoetrope.cascade.grid import on_grid
@@ -25,7 +26,7 @@ from zoetrope.networks import Network
 from zoetrope.planning.devices import gpu
 from zoetrope.planning.plan import plan_stage, totals
 from zoetrope.planning.work import sampling
-from zoetrope.video import Video
+from zoetrope.video import Video, probe
 
 from .latent import BASE, MADE, SPEC, Z, codec, network, random_network
 
@@ -93,6 +94,16 @@ def test_a_start_from_a_video_is_encoded() -> None:
     z = next(now.latents for now in steps if now.done and now.stage == "tsr1")
     assert z is not None
     torch.testing.assert_close(z[:, :, ::2], encoded(codec(), start.to_tensor()[None]))
+
+
+def test_frames_of_a_file_are_added(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 8, 12, 3), dtype=np.uint8)
+    Video(pictures, 3).save("long.mp4")
+    words = ["--model", str(model), "--caption", "fog", "--add-frames", "--compare", "-o", "more.mp4"]
+    assert main(["upscale", "long.mp4", *words]) == 0
+    info = probe("more.mp4")
+    assert (info.frames, info.height, info.width, info.fps) == (12, 8, 12, 12)
 
 
 def test_frames_that_a_user_gives_are_known_too() -> None:

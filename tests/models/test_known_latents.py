@@ -63,7 +63,7 @@ def test_a_mask_is_of_latents_all_of_whose_pixels_are_known() -> None:
     known[:, :, :7] = True
     video = torch.rand(1, 3, 1, 8, 12) * 2 - 1
     own = Known(torch.tensor([True, False]), video.expand(3, -1, -1, -1, -1), mask=known)
-    coding = Coding.of(BASE, codec, own, CPU)
+    coding = Coding.of(BASE, codec, own, (None, None), CPU)
     z = coding.known_z
     assert z is not None and z.mask is not None and z.video.shape == (3, CODEC.channels, 1, 4, 6)
     assert z.mask[0, 0].tolist() == [True, True, False, False, False, False]  # one hole, and one beside it

@@ -346,13 +346,13 @@ class Cascade:
         first = next((stage for stage in stages if not stage.makes_vectors), None)
         for stage in stages:
             frames = known.of(stage, len(prompts), first=stage is first) if known and not stage.makes_vectors else None
-            coding = Coding.of(stage, self._codec, frames, self.device)
+            read = (video_for(stage, made, previous, video), latents)
+            coding = Coding.of(stage, self._codec, frames, read, self.device)
             asked = conditioning_of(stage, given, len(prompts), coding.known_z)
             for each in vectors_for(stage, given):
                 asked = asked | each.of_output(made[str(each.stage)])
-            source = coding.source(video_for(stage, made, previous, video), latents)
             asked = asked.to(self.device, torch.float32)
-            for now in self._run(coding, text | asked, source, replace(draw, known=coding.known_z)):
+            for now in self._run(coding, text | asked, replace(draw, known=coding.known_z)):
                 yield now
                 if now.done:
                     made[stage.name] = now.x_hat
@@ -361,16 +361,16 @@ class Cascade:
                 del now  # free this step's x_hat before the next is made
             drop_unread(made, stages, stage)
 
-    def _run(self, coding: Coding, given: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
+    def _run(self, coding: Coding, given: Conditioning, draw: Draw) -> Iterator[Progress]:
         """Sample one stage; its network is in memory only meanwhile. One of which all is known is not run."""
         stage, decode = coding.stage, coding.decode
         told = partial(Progress, stage=stage.name, shape=stage.made, channels=self.spec.channels)
-        coloured = video if are_rgb(self.spec.channels) and decode is None else None
+        coloured = coding.seen if are_rgb(self.spec.channels) else None
         if coding.known is not None and coding.known.complete:
             yield told(step=1, steps=1, x_hat=coding.known.values)
             return
         with memory_told(f"stage {stage.name!r} ({stage.made})"):
-            running = sample_stage(stage, self._network(stage), given, video, draw)
+            running = sample_stage(stage, self._network(stage), given, coding.source, draw)
             for number in range(1, stage.sampling.length + 1):  # `enumerate` would keep one alive meanwhile
                 x_hat = next(running)
                 last = number == stage.sampling.length

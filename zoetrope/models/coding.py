@@ -16,24 +16,34 @@ from zoetrope.models.known import mask_at
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Coding:
-    """A stage's codec, and what is known of its videos.
+    """A stage's codec, what is known of its videos, and what it reads.
 
     Attributes:
         codec: on the device; None: z is videos.
         known: frames of the videos that are given, in pixels, on the device; None: none are.
+        seen: the video of another stage that this one reads, in pixels; None: it reads none.
+        latents: of `seen`, if that stage made some.
     """
 
     stage: StageSpec
     codec: CodecNetwork | None
     known: Known | None
+    seen: Tensor | None = None
+    latents: Tensor | None = None
 
     @classmethod
     def of(
-        cls, stage: StageSpec, load: Callable[[], CodecNetwork] | None, known: Known | None, device: torch.device
+        cls,
+        stage: StageSpec,
+        load: Callable[[], CodecNetwork] | None,
+        known: Known | None,
+        read: tuple[Tensor | None, Tensor | None],
+        device: torch.device,
     ) -> Self:
-        """That of a stage, whose codec `load` loads where it has one."""
+        """That of a stage, whose codec `load` loads where it has one; `read` are `seen` and its latents."""
         codec = load().to(device) if stage.codec.encodes and load is not None else None
-        return cls(stage=stage, codec=codec, known=None if known is None else known.to(device, torch.float32))
+        given = None if known is None else known.to(device, torch.float32)
+        return cls(stage=stage, codec=codec, known=given, seen=read[0], latents=read[1])
 
     @cached_property
     def known_z(self) -> Known | None:
@@ -44,11 +54,12 @@ class Coding:
         mask = None if self.known.mask is None else mask_at(self.known.mask, self.stage.shape)
         return replace(self.known, video=values, mask=mask)
 
-    def source(self, video: Tensor | None, z: Tensor | None) -> Tensor | None:
-        """What the stage reads of another's `video`, of which `z` are the latents, if that one made some."""
-        if video is None or self.codec is None:
-            return video
-        return encoded(self.codec, video) if z is None else z
+    @cached_property
+    def source(self) -> Tensor | None:
+        """What the stage is given of `seen`: the latents where it makes latents."""
+        if self.seen is None or self.codec is None:
+            return self.seen
+        return encoded(self.codec, self.seen) if self.latents is None else self.latents
 
     def video(self, z: Tensor) -> Tensor:
         """The videos of z, in which known frames are exactly as they were given."""
