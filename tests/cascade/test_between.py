@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from zoetrope.__main__ import main
-from zoetrope.cascade.between import filled, source_of
+from zoetrope.cascade.between import expect_alone, filled, source_of
 from zoetrope.cascade.execution.cost import stage_cost
 from zoetrope.cascade.grid import on_grid
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.cascade.windows import Windows
 from zoetrope.codecs import encoded
 from zoetrope.conditioning import Conditioning
@@ -138,6 +139,11 @@ def test_grids_plans_and_json() -> None:
     assert [stage.made.sizes for stage in longer.stages] == [(6, 12, 16), (12, 12, 16), (24, 12, 16)]
     assert longer.stages[2].fills == longer.stages[1].made and TSR1.kind == "tsr"
     assert stage_cost(TSR1, 1, 4).fixed > 0
+    told = tuned(WHOLE, Tuning(windows=Windows(frames=1, overlap=0)))
+    assert [stage.sampling.windows for stage in told.stages[1:]] == [FINE.windows] * 2
+    for stage, other in (("tsr1", "tsr2"), ("tsr2", "tsr1")):
+        with pytest.raises(ValueError, match=f"stage '{stage}': expected one with a network of its .*'{other}' runs"):
+            expect_alone(WHOLE, stage)
     device = gpu("t4")
     plans = [plan_stage(stage, device, None, 10**9) for stage in WHOLE.stages]
     assert totals(plans, 10**9)["parameters"] == plans[0].parameters + plans[1].parameters

@@ -20,7 +20,7 @@ from zoetrope.video.resample import degrade
 
 if TYPE_CHECKING:
     from zoetrope.cascade.sample import Draw
-    from zoetrope.cascade.spec import StageSpec
+    from zoetrope.cascade.spec import CascadeSpec, StageSpec
 
 
 def expect_between(stage: "StageSpec") -> None:
@@ -55,6 +55,14 @@ def expect_shared(stages: Sequence["StageSpec"]) -> None:
         for field in ("network", "codec", "prediction", "distilled"):
             if getattr(stage, field) != getattr(owner, field):
                 raise ValueError(f"stages.{stage.name}.{field}: expected that of {owner.name!r}, whose weights it has")
+
+
+def expect_alone(cascade: "CascadeSpec", stage: str) -> None:
+    """Raise ValueError for a stage that shares its network, which becomes another when the stage is distilled."""
+    own = cascade.stage(stage).weights_of
+    sharing = own if own is not None else next((one.name for one in cascade.stages if one.weights_of == stage), None)
+    if sharing is not None:
+        raise ValueError(f"stage {stage!r}: expected one with a network of its own, got one that {sharing!r} runs too")
 
 
 def source_grid(stage: "StageSpec") -> VideoShape | None:
