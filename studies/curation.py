@@ -7,6 +7,7 @@ trainings of about 6.5 minutes of a core and nine measurements of about 40 secon
 it was.
 """
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -202,5 +203,6 @@ STUDY = Study(
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    prepare(DATA, COUNT)
+    if not {"--rewrite", "--help", "-h"} & set(sys.argv):
+        prepare(DATA, COUNT)
     main(STUDY)
