@@ -1,9 +1,11 @@
 """Requests beside the prompt: values for the inputs of a model's stages."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
@@ -20,12 +22,32 @@ def askable(stages: Sequence[StageSpec]) -> dict[str, Input]:
     return {each.name: each for each in every if each.name != TEXT and each.source is None}
 
 
-def expect_askable(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> None:
-    """Raise ValueError, with the nearest name, for a value that no stage has an input for."""
+def expect_askable(stages: Sequence[StageSpec], values: Mapping[str, Any], count: int = 1) -> None:
+    """Raise ValueError, with the nearest name, for a value that no stage has an input for.
+
+    Also for a value of `count` videos that an input of what data tell, such as a number, refuses.
+    """
     known = askable(stages)
     for name in values:
         if name not in known:
             raise ValueError("given: " + unknown("input", name, known))
+    for stage in stages:
+        for each in stage.inputs:
+            if each.tells and values.get(each.name) is not None:
+                each.of_request(each.fitted(values[each.name], stage.shape), count)
+
+
+def about_values(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values for records: of a file also 16 letters that identify what it gives."""
+    told = dict(values)
+    for stage in stages:
+        for each in stage.inputs:
+            if each.tells and isinstance(value := values.get(each.name), str):
+                given = each.fitted(value, stage.shape)
+                if isinstance(given, Tensor):
+                    content = hashlib.blake2b(given.contiguous().numpy().tobytes(), digest_size=8).hexdigest()
+                    told[each.name] = {"file": value, "id": content}
+    return told
 
 
 def conditioning_of(
