@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoetrope.codecs import CodecNetwork, decoded, load_codec
 from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
 from zoetrope.video.motion import motion_strength
 
 MOTION = "motion_strength"
@@ -58,6 +58,15 @@ class LatentsDataset(Dataset):
         """The latents of example `index`, which tells how much moves in its clip."""
         whole = self.videos.example(index, self.codec.codec.pixels(shape))
         return with_motion(whole, shape.fps)._replace(video=self._encoded(whole.video))
+
+    def part(self, index: int, shape: VideoShape, window: Window) -> Example:
+        """See `Dataset`: whole frames, of which the encoder sees the surroundings too."""
+        pixels = self.codec.codec.pixels(shape)
+        rows = Window.whole(pixels)._replace(frames=window.frames)
+        some = self.videos.part(index, pixels, rows)
+        z = self._encoded(some.video)
+        cut = window._replace(frames=range(len(window.frames)))
+        return with_motion(some, shape.fps)._replace(video=cut.of(z))
 
     def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
         """See `Dataset`: encoders see each frame alone."""
