@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from zoetrope.cascade.between import expect_between, expect_shared, source_grid
-from zoetrope.cascade.fitting import expect_channels
+from zoetrope.cascade.fitting import expect_channels, expect_one_weight
 from zoetrope.cascade.graph import expect_graph
 from zoetrope.cascade.latents import expect_latents, expect_one_codec
 from zoetrope.cascade.migration import cascade_of_today, guidance_of, stage_of_today
@@ -122,9 +122,7 @@ class Distilled(Config):
     def check(self, where: str, sampling: SamplingSpec) -> None:
         """Raise ValueError, with the legal values, for sampling that it was not distilled for."""
         low, high = self.weights
-        if high and sampling.guidance.varies:
-            got = sampling.guidance.to_json()
-            raise ValueError(f"{where}: guidance: expected one weight for all frames, as it was distilled, got {got}")
+        expect_one_weight(where, high, sampling.guidance)
         if wrong := [weight for weight in sampling.weights() if not low <= weight <= high]:
             legal = f"a weight from {low:g} to {high:g}" if high else "0"
             raise ValueError(f"{where}: guidance: expected {legal}, which it was distilled for, got {wrong[0]:g}")
