@@ -4,18 +4,27 @@ Batches and noise depend only on the numbers of videos: neither the number of pr
 video.
 """
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.start import Start
+from zoetrope.cascade.spec import StageSpec
+from zoetrope.cascade.start import Start, stages_after
 from zoetrope.channels import clipped
+from zoetrope.fields import video_of
+from zoetrope.known import Method
 from zoetrope.metrics.reference import Reference
 from zoetrope.metrics.shelf import Shelf
 from zoetrope.models.cascade import Cascade
+from zoetrope.models.known import GivenFrames
+from zoetrope.models.long import Long, long_run
+from zoetrope.schemes import SamplingScheme
 from zoetrope.shapes import VideoShape
 from zoetrope.video.resample import degrade
 
@@ -30,6 +39,14 @@ class WorkShare(NamedTuple):
 
 
 @dataclass(frozen=True)
+class RolledOut:
+    """Videos longer than the network's, made in blocks: how long, and in which order; see `zoetrope.schemes`."""
+
+    seconds: float
+    scheme: SamplingScheme
+
+
+@dataclass(frozen=True)
 class Wanted:
     """The videos to make.
 
@@ -37,7 +54,12 @@ class Wanted:
         prompts: one per video; a cascade without text is given none of them.
         seed: of their noise, together with their numbers; until: the last stage.
         after: the stage whose output the reduced real clips of `real` replace; None to start from noise.
+        real: the number of a case to its real clip (C, F, H, W), of the shape of what is made.
         memory: the largest peak of the process, in bytes.
+        members: how many videos are made of each case, one after the other.
+        known: the numbers of the frames of the real clips that are given.
+        method: how the first stage is made to agree with these; None: as it has learnt it.
+        rollout: of videos longer than the network's; these begin with the known frames.
     """
 
     prompts: Sequence[str]
@@ -46,6 +68,15 @@ class Wanted:
     after: str | None = None
     real: Callable[[int], Tensor] | None = None
     memory: int | None = None
+    members: int = 1
+    known: tuple[int, ...] = ()
+    method: Method | None = None
+    rollout: RolledOut | None = None
+
+    def clips(self, numbers: Sequence[int]) -> Tensor:
+        """The real clips of the cases of these videos, (B, C, F, H, W)."""
+        assert self.real is not None
+        return torch.stack([self.real(number // self.members) for number in numbers])
 
 
 def keep_reference(reference: Reference, shelf: Shelf, count: int, share: WorkShare) -> Iterator[int]:
@@ -55,7 +86,7 @@ def keep_reference(reference: Reference, shelf: Shelf, count: int, share: WorkSh
         if not shelf.has(number):
             example = reference.example(number, shelf.shape)
             skipped = [one.name for one in example.skipped]
-            shelf.put(number, example.video, example.text, skipped)
+            shelf.put(number, example.video, example.text, skipped, example.present)
         yield done
 
 
@@ -87,10 +118,11 @@ def generate(cascade: Cascade, shelf: Shelf, wanted: Wanted, share: WorkShare) -
 
 def _generated(cascade: Cascade, wanted: Wanted, numbers: range) -> Tensor:
     """One batch of videos (B, C, F, H, W)."""
+    if wanted.rollout is not None:
+        return torch.stack([_rolled_out(cascade, wanted, wanted.rollout, number) for number in numbers])
     start = None
-    if wanted.after is not None and wanted.real is not None:
-        real = torch.stack([wanted.real(number) for number in numbers])
-        start = Start(stage=wanted.after, video=degrade(real, cascade.spec.stage(wanted.after).made))
+    if wanted.after is not None:
+        start = Start(stage=wanted.after, video=degrade(wanted.clips(numbers), cascade.spec.stage(wanted.after).made))
     stream = cascade.stream(
         [None if cascade.spec.text is None else wanted.prompts[number] for number in numbers],
         seed=wanted.seed,
@@ -98,6 +130,7 @@ def _generated(cascade: Cascade, wanted: Wanted, numbers: range) -> Tensor:
         until=wanted.until,
         start=start,
         memory=wanted.memory,
+        known=given_frames(wanted, wanted.clips(numbers)) if wanted.known else None,
     )
     last: Tensor | None = None
     for now in stream:
@@ -106,3 +139,45 @@ def _generated(cascade: Cascade, wanted: Wanted, numbers: range) -> Tensor:
         del now
     assert last is not None
     return clipped(last.float().cpu(), cascade.spec.channels, axis=1)
+
+
+def given_frames(wanted: Wanted, clips: Tensor) -> GivenFrames:
+    """What is known of videos like these clips (B, C, F, H, W), as networks see them."""
+    _, channels, frames, height, width = clips.shape
+    none = np.empty((len(wanted.known), height, width, channels), np.float32)
+    shape = VideoShape(frames=frames, height=height, width=width, fps=1)
+    return GivenFrames(
+        shape=shape, places=wanted.known, pictures=none, each=clips[:, :, list(wanted.known)], method=wanted.method
+    )
+
+
+def rollout_shape(stages: Sequence[StageSpec], frames: int) -> VideoShape:
+    """The shape of videos of which the first of these stages makes so many frames."""
+    first, last = stages[0].shape, stages[-1].made
+    return last.with_(frames=frames * last.frames // first.frames)
+
+
+def _rolled_out(cascade: Cascade, wanted: Wanted, rollout: RolledOut, number: int) -> Tensor:
+    """One long video (C, F, H, W) that begins as its real clip does."""
+    stages = [stage for stage in stages_after(cascade.spec, None, wanted.until) if not stage.makes_vectors]
+    channels, first = cascade.spec.channels, stages[0].shape
+    source = None
+    if wanted.known:
+        begun = wanted.clips([number])[:, :, : len(wanted.known)]
+        frames = max(1, len(wanted.known) * first.frames // stages[-1].made.frames)
+        source = video_of(degrade(begun, first.with_(frames=frames))[0], channels, first.fps)
+    long = Long(
+        seconds=rollout.seconds,
+        prompt=None if cascade.spec.text is None else wanted.prompts[number],
+        scheme=rollout.scheme,
+        known=wanted.method,
+        seed=wanted.seed,
+        sample=number,
+        until=wanted.until,
+        memory=wanted.memory,
+    )
+    with tempfile.TemporaryDirectory(prefix="zoetrope-") as folder:
+        run = long_run(cascade, long, Path(folder), source)
+        for _ in run.run(resume=True):
+            pass
+        return clipped(run.video.read(range(run.video.shape.frames)).float(), channels)

@@ -31,8 +31,12 @@ class Shelf:
         """Whether this clip is there."""
         return self._path(number).is_file()
 
-    def put(self, number: int, video: Tensor, text: str, skipped: Sequence[str] = ()) -> None:
+    def put(
+        self, number: int, video: Tensor, text: str, skipped: Sequence[str] = (), present: Tensor | None = None
+    ) -> None:
         """Store a clip (C, F, H, W); `skipped` names unreadable clips that it replaces.
+
+        `present` is where it has values, like it, bool; None: everywhere.
 
         Raises ValueError for one of another shape.
         """
@@ -43,6 +47,7 @@ class Shelf:
         kept: dict[str, Any] = (
             {"frames": Video.from_tensor(video, shape.fps).frames} if self._pictured else {"x": video.numpy()}
         )
+        kept |= {} if present is None else {"present": present.numpy()}
         with whole(self._path(number)) as partial, partial.open("wb") as file:
             np.savez_compressed(file, text=np.array(text), skipped=np.array(skipped, dtype=str), **kept)
 
@@ -70,15 +75,20 @@ class Shelf:
         """The unreadable clips that this one replaces."""
         return tuple(map(str, self._field(number, "skipped")))
 
+    def present(self, number: int) -> Tensor | None:
+        """Where the clip has values, (C, F, H, W) bool; None: everywhere."""
+        found = self._field(number, "present", optional=True)
+        return None if found is None else torch.from_numpy(found)
+
     def clips(self, count: int, origin: str) -> Clips:
         """The first `count` clips."""
-        return Clips(self.shape, count, self.read, origin, self.channels)
+        return Clips(self.shape, count, self.read, origin, self.channels, self.present)
 
-    def _field(self, number: int, name: str) -> np.ndarray:
+    def _field(self, number: int, name: str, optional: bool = False) -> Any:
         path = self._path(number)
         try:
             with np.load(path, allow_pickle=False) as file:
-                return file[name]
+                return None if optional and name not in file.files else file[name]
         except (ValueError, KeyError, OSError, EOFError) as error:
             raise ValueError(
                 f"{path}: not a clip of this report ({reason(error, path)}); delete the file to have it made again"
