@@ -1,4 +1,4 @@
-"""`zoetrope evaluate` on forecasts: known first frames of real clips, ensembles, rollouts, gaps, and reports of them."""
+"""`zoetrope evaluate` on forecasts: known frames of real clips, ensembles, rollouts, gaps, and reports of them."""
 
 import json
 from pathlib import Path

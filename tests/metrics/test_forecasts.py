@@ -126,8 +126,8 @@ def test_maps_are_means_at_each_place() -> None:
     own = material()
     taken(["rmse", "crps"], own)
     error = (MADE.mean(1) - TRUTH)[:, :, NEW].square().mean(0).sqrt()
-    assert torch.allclose(own.seen.maps["rmse"]["u"].double(), error[1], rtol=1e-4)
-    assert own.seen.maps["crps"]["t"].shape == (3, 6, 8)
+    assert torch.allclose(own.seen.places["rmse"]["u"].double(), error[1], rtol=1e-4)
+    assert own.seen.places["crps"]["t"].shape == (3, 6, 8)
 
 
 def test_values_that_are_missing_change_nothing() -> None:

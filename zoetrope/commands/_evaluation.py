@@ -140,7 +140,7 @@ class Judged(NamedTuple):
     model: Model
     prompts: tuple[str, ...]
     results: "tuple[Result | Unavailable, ...]"
-    maps: "Mapping[str, Mapping[str, torch.Tensor]]"
+    places: "Mapping[str, Mapping[str, torch.Tensor]]"
 
 
 def planned(options: EvaluationOptions, reference: "Reference", asked: SamplingOptions) -> Plan:
@@ -262,7 +262,7 @@ def judged(talk: Talk, plan: Plan, measures: "Sequence[PreparedMeasure]") -> lis
                 results.append(result)
                 bars.advance(number)
             bars.end(f"measures of {model.label}: {len(results)}")
-            found.append(Judged(model, prompts, tuple(results), seen.maps))
+            found.append(Judged(model, prompts, tuple(results), seen.places))
     return found
 
 

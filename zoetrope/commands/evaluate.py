@@ -199,7 +199,7 @@ def _run(
         if not ranks.leads:
             return
         results = judged(talk, plan, ready)
-    written = write_report(out, report(plan, results), plan.shelves(), {one.model.label: one.maps for one in results})
+    written = write_report(out, report(plan, results), plan.shelves(), {one.model.label: one.places for one in results})
     talk.result(written, "" if talk.quiet else summary(results) + f"\n{out / 'index.html'}")
 
 

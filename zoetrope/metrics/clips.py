@@ -67,10 +67,10 @@ class Seen:
     Networks' features are kept, so that several measures compute them only once.
 
     Attributes:
-        maps: what a measure found at each place, by its name: for each channel (F, H, W), in its unit.
+        places: what a measure found at each place, by its name: for each channel (F, H, W), in its unit.
     """
 
-    maps: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    places: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     _features: dict[tuple[object, ...], tuple[Clips, Tensor]] = field(default_factory=dict)
 
     def frames(self, network: FeatureNetwork, clips: Clips, stride: int) -> Tensor:

@@ -94,8 +94,8 @@ def measured(
 ) -> list[Result | Unavailable]:
     """The numbers of videos in memory, or the reasons why there are none, in the order of the measures.
 
-        material = Material(Clips.of(members), Clips.of(truth), paired=True, members=16, known=(0, 1, 2, 3))
-        crps, spectrum = measured(choose(["crps", "spectrum"], {}), material)
+    material = Material(Clips.of(members), Clips.of(truth), paired=True, members=16, known=(0, 1, 2, 3))
+    crps, spectrum = measured(choose(["crps", "spectrum"], {}), material)
     """
     return list(take(prepare(measures, [material], strict=False, device=device), material))
 

@@ -108,18 +108,18 @@ def reader(clips: Clips) -> Callable[[int], Tensor]:
 
 
 @dataclass(eq=False)
-class Tally:
+class CaseSums:
     """Sums of some quantities over the pixels of each case, and their means over the cases at each place."""
 
     rows: list[Tensor] = field(default_factory=list)
-    _map: Tensor | None = None
+    _whole: Tensor | None = None
 
     def add(self, quantities: Tensor, present: Tensor | None = None) -> None:
         """Add a case: quantities (Q, C, F, H, W); of their values only those `present`, (1, C, F, H, W)."""
         there = torch.ones_like(quantities[:1]) if present is None else present.double()
         both = torch.cat([torch.where(there > 0, quantities, 0), there])
         self.rows.append(both.sum((3, 4)))
-        self._map = both if self._map is None else self._map + both
+        self._whole = both if self._whole is None else self._whole + both
 
     @property
     def total(self) -> Tensor:
@@ -143,11 +143,11 @@ class Tally:
         total = self.total
         return of(total), jackknife([of(total - row) for row in self.rows])
 
-    def maps(self, number: OfSums) -> Tensor:
+    def at_places(self, number: OfSums) -> Tensor:
         """The number at each place, (C, F, H, W); NaN where no case has a value."""
-        assert self._map is not None
-        height, width = self._map.shape[3:]
-        return number(self._map.flatten(2)).unflatten(1, (-1, height, width))
+        assert self._whole is not None
+        height, width = self._whole.shape[3:]
+        return number(self._whole.flatten(2)).unflatten(1, (-1, height, width))
 
 
 def mean_of_sums(sums: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ def root_of_sums(sums: Tensor) -> Tensor:
 
 def deviations(cases: Cases) -> Tensor:
     """The deviation of the true values of each channel, (C,). Raises ValueError for a channel that does not vary."""
-    tally = Tally()
+    tally = CaseSums()
     for case in cases:
         truth = case[""].truth
         tally.add(torch.cat([truth, truth.square()]), case[""].present)
@@ -174,7 +174,7 @@ def deviations(cases: Cases) -> Tensor:
     return found
 
 
-def described(cases: Cases, tallies: Mapping[str, Tally], number: OfSums, units: bool = True) -> dict[str, Any]:
+def described(cases: Cases, tallies: Mapping[str, CaseSums], number: OfSums, units: bool = True) -> dict[str, Any]:
     """A number as fields of a `zoetrope.metrics.measures.Result`: value, interval, unit, details.
 
     `tallies` are those of what was made, under "", and of plain ways. In `units` it is that of a single channel; of
@@ -208,7 +208,7 @@ def described(cases: Cases, tallies: Mapping[str, Tally], number: OfSums, units:
     }
 
 
-def _row(tally: Tally, number: OfSums, place: int) -> dict[str, Any]:
+def _row(tally: CaseSums, number: OfSums, place: int) -> dict[str, Any]:
     return {
         "value": finite(float(tally.of_channels(number)[place])),
         "by_frame": [finite(one) for one in tally.by_frame(number)[place].tolist()],

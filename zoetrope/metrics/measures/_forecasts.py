@@ -5,18 +5,18 @@ from typing import Any
 
 from torch import Tensor
 
-from zoetrope.metrics.forecasts import Case, Cases, OfSums, Tally, described
+from zoetrope.metrics.forecasts import Case, Cases, CaseSums, OfSums, described
 from zoetrope.metrics.measures import Measure
 
 
 def errors_told(measure: Measure, cases: Cases, error: Callable[[Case], Tensor], number: OfSums) -> dict[str, Any]:
-    """The fields of a result: the number of the errors (1, C, F, H, W) of all cases, also as maps, and of plain ways."""
-    tallies = {"": Tally()} | {way: Tally() for way in cases.ways}
+    """The fields of a result: the number of the errors (1, C, F, H, W) of all cases and of plain ways."""
+    tallies = {"": CaseSums()} | {way: CaseSums() for way in cases.ways}
     for case in cases:
         for way, one in case.items():
             tallies[way].add(error(one), one.present)
     told = described(cases, tallies, number)
-    maps = tallies[""].maps(number)
+    found = tallies[""].at_places(number)
     channels = cases.real.channels
-    cases.material.seen.maps[measure.name] = {one.name: maps[k] for k, one in enumerate(channels)}
+    cases.material.seen.places[measure.name] = {one.name: found[k] for k, one in enumerate(channels)}
     return told

@@ -10,7 +10,7 @@ from zoetrope.channels import place_of
 from zoetrope.metrics.clips import Material
 from zoetrope.metrics.csi import events_of
 from zoetrope.metrics.features import Missing
-from zoetrope.metrics.forecasts import Case, Cases, Tally, finite
+from zoetrope.metrics.forecasts import Case, Cases, CaseSums, finite
 from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result
 
 
@@ -51,7 +51,7 @@ class CriticalSuccess(Measure):
         cases = Cases(material)
         channels = cases.real.channels
         place = 0 if self.channel is None else place_of(channels, self.channel)
-        tallies = {"": Tally()} | {way: Tally() for way in cases.ways if way != "climatology"}
+        tallies = {"": CaseSums()} | {way: CaseSums() for way in cases.ways if way != "climatology"}
         for case in cases:
             for way, tally in tallies.items():
                 tally.rows.append(self._events(case[way], place))
@@ -88,7 +88,7 @@ class CriticalSuccess(Measure):
         """The mean over the thresholds that have events, (1, F)."""
         return (sums[::2] / sums[1::2]).nanmean(0)
 
-    def _rows(self, tally: Tally) -> dict[str, Any]:
+    def _rows(self, tally: CaseSums) -> dict[str, Any]:
         total = tally.total
         by_frame, whole = total[::2] / total[1::2], total[::2].sum(-1) / total[1::2].sum(-1)
         return {

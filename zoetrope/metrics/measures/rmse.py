@@ -9,7 +9,7 @@ from zoetrope.metrics.measures._forecasts import errors_told
 
 
 class RootMeanSquaredError(Measure):
-    """The root of the mean squared error, in units, of a forecast or of the mean of an ensemble, in the frames not given.
+    """The root of the mean squared error, in units, of a forecast or of an ensemble's mean, in the frames not given.
 
     Of several channels it is the mean in deviations of their true values. Details tell each channel and frame, and what
     persistence and climatology reach.

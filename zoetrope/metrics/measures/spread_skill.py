@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.metrics.clips import Material
-from zoetrope.metrics.forecasts import Cases, Tally, described
+from zoetrope.metrics.forecasts import Cases, CaseSums, described
 from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result
 
 
@@ -25,7 +25,7 @@ class SpreadOverSkill(Measure):
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
-        cases, tally = Cases(material), Tally()
+        cases, tally = Cases(material), CaseSums()
         for case in cases:
             own = case[""]
             error = (own.members.mean(0) - own.truth).square()
