@@ -155,9 +155,10 @@ def test_one_that_is_told_guidance_begins_as_one_that_is_not(kind: type[NetworkC
 
 
 def told(z: Tensor) -> Conditioning:
-    """A picture and a frame rate, beside text."""
+    """A picture, a frame rate and a number, beside text."""
     picture = Tokens.real(torch.randn(len(z), 1, 8, generator=torch.Generator().manual_seed(2)))
-    return everything(z, False) | Conditioning(tokens={"picture": picture}, numbers={"fps": torch.full((len(z),), 8.0)})
+    numbers = {"fps": torch.full((len(z),), 8.0), "ef": torch.full((len(z),), 0.3)}
+    return everything(z, False) | Conditioning(tokens={"picture": picture}, numbers=numbers)
 
 
 @every_network
@@ -169,8 +170,9 @@ def test_one_that_is_told_a_picture_and_a_rate_begins_as_one_that_is_not_and_lea
         for parameter in plain.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     value = {"type": kind.kind(), "channels": 3, "text_width": 12, "picture_width": 8, "rate": True}
+    value |= {"numbers": ["ef"]}
     network = NetworkConfig.from_json(value).build()
-    assert NetworkConfig.from_json(value).reads == {"text", "picture", "fps"}
+    assert NetworkConfig.from_json(value).reads == {"text", "picture", "fps", "ef"}
     own = network.state_dict()
     network.load_state_dict({**own, **plain.state_dict()})
     z, levels = noise(kind, 2), torch.tensor([-1.0, 1.0])
@@ -191,6 +193,8 @@ def test_one_that_is_told_a_picture_and_a_rate_begins_as_one_that_is_not_and_lea
             given.without("picture"),
             given | unknown,
             given | Conditioning(numbers={"fps": torch.full((2,), 9.0)}),
+            given | Conditioning(numbers={"ef": torch.full((2,), 0.32)}),
+            given.without("ef"),
         ]
         for other in others:
             changed = network(z, levels, other)

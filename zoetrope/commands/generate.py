@@ -237,12 +237,14 @@ def _generate(
     from zoetrope.cascade.graph import expect_videos
     from zoetrope.cascade.start import stages_after
     from zoetrope.commands._outputs import Kept, Outputs, StageOutputs
+    from zoetrope.models.asking import expect_askable
 
     model = opened(work.model, asked, talk)
     _expect_prompts(model.spec, jobs)
     footage = _footage(model.spec, begin, work)
     stages = stages_after(model.spec, footage.stage.name if footage else None, work.until, work.given)
     expect_videos(stages)
+    expect_askable(stages, work.given)
     known = work.known.frames(stages, model.spec.teachers, model.spec.channels)
     controls = work.control.clips(stages)
     kept = Kept(model.spec.channels, look_of(model.spec, *target.shown))

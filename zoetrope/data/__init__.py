@@ -118,6 +118,10 @@ class Dataset(ABC):
         """Whether there is anything on that grid: a set of images has no clips."""
         return True
 
+    def tells(self) -> Mapping[str, str]:
+        """What its examples may be told by name, see `Example.told`, and what each is: "number" or "label"."""
+        return {}
+
     def features(self) -> list["Features"]:
         """The folders of text features stored with the data."""
         return []

@@ -1,6 +1,6 @@
 """Latents instead of pixels: what a stage with a codec learns from, encoded example by example."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -60,6 +60,10 @@ class LatentsDataset(Dataset):
     def gives(self, shape: VideoShape) -> bool:
         """See `Dataset`."""
         return self.videos.gives(self.codec.codec.pixels(shape))
+
+    def tells(self) -> Mapping[str, str]:
+        """See `Dataset`."""
+        return self.videos.tells()
 
     def features(self) -> list[Features]:
         """See `Dataset`."""

@@ -126,6 +126,21 @@ class Input(Kind, ABC):
         """
         return False
 
+    @property
+    def tells(self) -> dict[str, str]:
+        """What it is made from of that which data tell of their examples: name -> "number", "label"; {}: nothing."""
+        return {}
+
+    @property
+    def description(self) -> str:
+        """It in a few words, for people: by default its name."""
+        return self.name
+
+    @property
+    def size(self) -> int | None:
+        """How many of what it gives, which its network must be made for, see `NetworkConfig.sizes`; None: any."""
+        return None
+
     def fitted(self, value: Any, shape: VideoShape) -> Any:
         """A requested value as `of_request` takes it for a stage of this shape; a `ControlClip` on its grid.
 
@@ -148,6 +163,13 @@ class Input(Kind, ABC):
     @abstractmethod
     def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
         """The conditioning of training examples; `shape` is that of the stage's whole videos."""
+
+    def of_told(self, samples: Sequence[Any]) -> Conditioning:
+        """What samples of a data set tell of it, one for each video; nothing is dropped. By default they tell nothing.
+
+        For videos that are like real ones: sheets of samples, evaluations.
+        """
+        return Conditioning()
 
     def usual(self, shape: VideoShape) -> Any:
         """The requested value where a user says none, for a stage of this shape; None: unknown."""

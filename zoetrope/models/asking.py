@@ -20,12 +20,19 @@ def askable(stages: Sequence[StageSpec]) -> dict[str, Input]:
     return {each.name: each for each in every if each.name != TEXT and each.source is None}
 
 
-def expect_askable(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> None:
-    """Raise ValueError, with the nearest name, for a value that no stage has an input for."""
+def expect_askable(stages: Sequence[StageSpec], values: Mapping[str, Any], count: int = 1) -> None:
+    """Raise ValueError, with the nearest name, for a value that no stage has an input for.
+
+    Also for a value of `count` videos that an input of what data tell, such as a number, refuses.
+    """
     known = askable(stages)
     for name in values:
         if name not in known:
             raise ValueError("given: " + unknown("input", name, known))
+    for stage in stages:
+        for each in stage.inputs:
+            if each.tells and values.get(each.name) is not None:
+                each.of_request(each.fitted(values[each.name], stage.shape), count)
 
 
 def conditioning_of(

@@ -325,7 +325,7 @@ class Cascade:
         `video` (B, C, f, h, w) in [-1, 1] is the input of the first stage; None if it starts from noise alone.
         `zoetrope.cascade.upscaling` makes such stages for videos of other shapes. Raises what `stream` raises.
         """
-        expect_askable(stages, given)
+        expect_askable(stages, given, len(prompts))
         stages = known_of(known, stages, self.spec.teachers)
         for stage in stages:
             stage.check_sampling()

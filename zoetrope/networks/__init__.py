@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Annotated, ClassVar, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from zoetrope.conditioning import NONE, Conditioning
@@ -19,6 +19,16 @@ from zoetrope.layers.attention import Looks
 from zoetrope.layers.bare import bare
 
 Width = Annotated[int, Field(ge=1, le=2**19)]  # 128 times what the paper's networks have
+
+
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise ValueError(f"expected every name once, got {twice[0]!r} twice")
+    return names
+
+
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64)]
+ToldNames = Annotated[tuple[_Name, ...], Field(max_length=64), AfterValidator(_once)]
 
 
 class FrameChunk(NamedTuple):
@@ -125,6 +135,7 @@ class NetworkConfig(Kind, ABC):
         text_width: D of its text embeddings; None: it takes no text.
         picture_width: D of the embedding of a picture that it is told; None: it takes none.
         rate: whether it is told the frames per second.
+        numbers: the names of numbers that it is told, such as "ef", see `zoetrope.inputs.number`. Each may be unknown.
         guided: whether it takes the guidance weight as input and outputs guided estimates. Its state dict extends the
             unguided network's, and at initialisation both agree.
         packs: whether its `Network.pack` computes videos of different sizes together.
@@ -146,6 +157,7 @@ class NetworkConfig(Kind, ABC):
     text_width: Width | None = 384
     picture_width: Width | None = None
     rate: bool = False
+    numbers: ToldNames = ()
     guided: bool = False
 
     @property
@@ -157,7 +169,7 @@ class NetworkConfig(Kind, ABC):
             "picture": self.picture_width is not None,
             "fps": self.rate,
         }
-        return {name for name, does in read.items() if does}
+        return {name for name, does in read.items() if does} | {*self.numbers}
 
     @property
     def predicts(self) -> Prediction | None:

@@ -1,5 +1,7 @@
-"""What networks may be told beside text: the embedding of a picture, and the frame rate."""
+"""What networks may be told beside text: the embedding of a picture, the frame rate, numbers by name."""
 
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Optional
 
 import torch
@@ -8,39 +10,43 @@ from torch import Tensor, nn
 from zoetrope.conditioning import Conditioning, Tokens
 from zoetrope.layers.embedding import sinusoid
 from zoetrope.layers.zero import zero
-from zoetrope.networks._given import embedded, number
+from zoetrope.networks._given import Embed, embedded, number
 
 if TYPE_CHECKING:
     from zoetrope.networks import NetworkConfig
 
 
 class Beside(nn.Module):
-    """Adds to the conditioning vector what a network is told of a picture and of the frame rate.
+    """Adds to the conditioning vector what a network is told of a picture, of the frame rate, and numbers by name.
 
     As in unCLIP's decoder the picture's embedding is mapped and added to that of the noise level [Ramesh et al. 2022,
     arXiv:2204.06125, Sec. 2.1]. The maps start at zero: a network that has learnt without starts as it was.
     """
 
-    def __init__(self, picture_width: int | None, rate: bool, width: int):
+    def __init__(self, config: "NetworkConfig", width: int):
         super().__init__()
-        self.picture = None if picture_width is None else PictureEmbedding(picture_width, width)
-        self.rate = RateEmbedding(width) if rate else None
+        self.picture = None if config.picture_width is None else PictureEmbedding(config.picture_width, width)
+        self.rate = RateEmbedding(width) if config.rate else None
+        self.numbers = nn.ModuleDict({f"number_{name}": NumberEmbedding(width) for name in config.numbers})
 
     @classmethod
     def of(cls, config: "NetworkConfig", width: int) -> Optional["Beside"]:
-        """What the network of a config is told, as vectors of `width`; None if neither."""
-        wanted = config.picture_width is not None or config.rate
-        return cls(config.picture_width, config.rate, width) if wanted else None
+        """What the network of a config is told, as vectors of `width`; None if nothing of it."""
+        wanted = config.picture_width is not None or config.rate or config.numbers
+        return cls(config, width) if wanted else None
 
-    def forward(self, z: Tensor, conditioning: Conditioning) -> Tensor:
-        """(B, F or 1, E) for z (B, C, F, H, W). Raises ValueError for a missing rate and misshapen inputs."""
+    def forward(self, z: Tensor, conditioning: Conditioning, embed: Embed = embedded) -> Tensor:
+        """(B, F or 1, E) for z (B, C, F, H, W). Raises ValueError for a missing number and misshapen inputs."""
         parts = list[Tensor]()
         if self.picture is not None:
             parts.append(self.picture(conditioning.tokens.get("picture"), z))
         if self.rate is not None:
             fps = number(conditioning, "fps", "the frames per second, NaN if unknown,")
-            parts.append(embedded("numbers['fps']", fps, z, self.rate))
-        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+            parts.append(embed("numbers['fps']", fps, z, self.rate))
+        for key, embedding in self.numbers.items():
+            name = key.partition("_")[2]
+            parts.append(embed(f"numbers[{name!r}]", number(conditioning, name, "NaN if unknown,"), z, embedding))
+        return reduce(add, parts)
 
 
 class PictureEmbedding(nn.Module):
@@ -78,5 +84,22 @@ class RateEmbedding(nn.Module):
     def forward(self, fps: Tensor) -> Tensor:
         unknown = fps.isnan()
         waves = sinusoid(10 * torch.log(fps.float().masked_fill(unknown, 1)), self.features, slowest=100.0)
+        h = torch.where(unknown[..., None], self.null, self.enter(waves.to(self.null.dtype)))
+        return self.leave(nn.functional.silu(h))
+
+
+class NumberEmbedding(nn.Module):
+    """Numbers (...) of about -1 to 1 -> (..., D); NaN is unknown, with a learnt vector."""
+
+    def __init__(self, width: int, features: int = 64):
+        super().__init__()
+        self.features = features
+        self.enter = nn.Linear(features, width)
+        self.null = nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02))
+        self.leave = zero(nn.Linear(width, width))
+
+    def forward(self, values: Tensor) -> Tensor:
+        unknown = values.isnan()
+        waves = sinusoid(10 * values.float().masked_fill(unknown, 0), self.features, slowest=100.0)
         h = torch.where(unknown[..., None], self.null, self.enter(waves.to(self.null.dtype)))
         return self.leave(nn.functional.silu(h))

@@ -106,7 +106,7 @@ class VideoUNet(Network):
             e = e + self.text_pool(tokens, mask).unflatten(0, (len(z), -1))
         e = with_numbers(e, z, conditioning, self.low_res_logsnr, self.guidance, embedded_beyond)
         if self.beside is not None:
-            e = e + self.beside(z, conditioning)
+            e = e + self.beside(z, conditioning, embedded_beyond)
         if self.frame_position is not None and frames > 1:
             alone = None if images is None or images.shape[1] == 1 else images
             times = conditioning.times if alone is not None or not even else None

@@ -53,6 +53,7 @@ class HubControlNetConfig(NetworkConfig):
     text_width: Width = 768
     picture_width: None = None
     rate: Literal[False] = False
+    numbers: tuple[()] = ()
     guided: Literal[False] = False
     unet: HubUNet2DConfig = HubUNet2DConfig()
     hints: Annotated[tuple[Hint, ...], Field(min_length=1, max_length=8)] = (Hint(),)

@@ -48,6 +48,7 @@ class HubUNet2DConfig(NetworkConfig):
     text_width: Width = 768
     picture_width: None = None
     rate: Literal[False] = False
+    numbers: tuple[()] = ()
     guided: Literal[False] = False
     widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)] = (320, 640, 1280, 1280)
     attends: Annotated[tuple[bool, ...], Field(min_length=1, max_length=8)] = (True, True, True, False)

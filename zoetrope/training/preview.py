@@ -29,7 +29,7 @@ FIRST = 10**9  # number of a sheet's first example; only a training this long wo
 class Subjects(NamedTuple):
     """The subjects of a sheet: the grid of its clips, their conditioning, and their low-res videos, if any.
 
-    The conditioning is the text and the controls of each; other inputs are unknown.
+    The conditioning is the text, the controls, and what the data tell of each; other inputs are unknown.
     """
 
     shape: VideoShape
@@ -52,6 +52,7 @@ def subjects(batches: Batches, examples: int) -> Subjects:
             given = given | text_given(*batches.texts.encode(texts))
     videos = torch.stack([example.video for example in real])
     for each in stage.inputs:
+        given = given | each.of_told(real)
         if each.aligned:
             given = given | each.of_clips(videos)
     low = None if stage.source is None else degrade(videos, stage.source)

@@ -60,6 +60,10 @@ class ArraysDataset(Dataset):
         self._shelf, self._orders = OpenReaders(), Orders(source.seed)
         self._clips: dict[VideoShape, ClipCounts | str] = {}
 
+    def tells(self) -> dict[str, str]:
+        """See `Dataset`: the columns of the index that the source lists."""
+        return dict(self.source.told)
+
     def channels(self) -> tuple[Channel, ...]:
         """See `Dataset`."""
         return self.source.channels
