@@ -181,7 +181,8 @@ def test_masks_of_known_pixels() -> None:
     made = cascade.generate(count=count, batch=count, known={"0:2": given}, mask=holes, seed=1)
     values = np.stack([one.values for one in made])  # type: ignore[attr-defined]
     known = ~np.broadcast_to(holes, (2, SIZE, SIZE))
-    np.testing.assert_allclose(values[..., known], np.broadcast_to(given.values[..., known], (count, 2, known.sum())), rtol=1e-5)  # fmt: skip
+    kept = np.broadcast_to(given.values[..., known], (count, 2, known.sum()))
+    np.testing.assert_allclose(values[..., known], kept, rtol=1e-5)
     k, told = whole_covariance(2), torch.from_numpy(known.flatten())
     gain = torch.linalg.solve(k[told][:, told], k[told][:, ~told])
     spread = (k[~told][:, ~told] - k[~told][:, told] @ gain).diagonal().sqrt()

@@ -90,8 +90,8 @@ def whole_covariance(frames: int) -> Tensor:
 class TorusConfig(NetworkConfig):
     """The exact denoiser E[x | z] of such fields, one in each channel, in x; what else is known it is told.
 
-    "frames": frames at the level of clean data; "pixels": the known pixels of the input `region`; "coarse": the waves of
-    a coarse grid, of fields that are not stirred, by the input `low_res`.
+    "frames": frames at the level of clean data; "pixels": the known pixels of the input `region`; "coarse": the waves
+    of a coarse grid, of fields that are not stirred, by the input `low_res`.
     """
 
     text_width: int | None = None

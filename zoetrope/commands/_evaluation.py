@@ -239,6 +239,7 @@ def _wanted(plan: Plan, model: Model, prompts: Sequence[str]) -> "Wanted":
         until=told.until,
         after=told.after,
         real=real.read,
+        told=real.told,
         memory=told.memory,
         members=told.forecast.members,
         known=model.known,

@@ -1,7 +1,8 @@
 """Sets of clips to evaluate, read one at a time, and the features that networks found in them."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ class Clips:
         origin: where they come from, in words.
         channels: of the videos; of others than RGB they are as networks see them.
         present: number to where that video has values, like it, bool; None: everywhere.
+        told: number to what the data tell of that video by name.
     """
 
     shape: VideoShape
@@ -31,6 +33,7 @@ class Clips:
     origin: str = ""
     channels: tuple[Channel, ...] = RGB
     present: Callable[[int], Tensor | None] = lambda _: None
+    told: Callable[[int], Mapping[str, Any]] = lambda _: {}
 
     @classmethod
     def of(cls, videos: Sequence[Video], origin: str = "") -> "Clips":

@@ -4,11 +4,12 @@ Batches and noise depend only on the numbers of videos: neither the number of pr
 video.
 """
 
+import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -55,6 +56,7 @@ class Wanted:
         seed: of their noise, together with their numbers; until: the last stage.
         after: the stage whose output the reduced real clips of `real` replace; None to start from noise.
         real: the number of a case to its real clip (C, F, H, W), of the shape of what is made.
+        told: the number of a case to what the data tell of its real clip, which inputs of such things are given.
         memory: the largest peak of the process, in bytes.
         members: how many videos are made of each case, one after the other.
         known: the numbers of the frames of the real clips that are given.
@@ -67,6 +69,7 @@ class Wanted:
     until: str | None = None
     after: str | None = None
     real: Callable[[int], Tensor] | None = None
+    told: Callable[[int], Mapping[str, Any]] = lambda _: {}
     memory: int | None = None
     members: int = 1
     known: tuple[int, ...] = ()
@@ -86,7 +89,7 @@ def keep_reference(reference: Reference, shelf: Shelf, count: int, share: WorkSh
         if not shelf.has(number):
             example = reference.example(number, shelf.shape)
             skipped = [one.name for one in example.skipped]
-            shelf.put(number, example.video, example.text, skipped, example.present)
+            shelf.put(number, example.video, example.text, skipped, example.present, example.told)
         yield done
 
 
@@ -120,6 +123,45 @@ def _generated(cascade: Cascade, wanted: Wanted, numbers: range) -> Tensor:
     """One batch of videos (B, C, F, H, W)."""
     if wanted.rollout is not None:
         return torch.stack([_rolled_out(cascade, wanted, wanted.rollout, number) for number in numbers])
+    made = dict[int, Tensor]()
+    for own, given in _by_given(_stages(cascade, wanted), wanted, numbers):
+        made |= zip(own, _sampled(cascade, wanted, own, given), strict=True)
+    return torch.stack([made[number] for number in numbers])
+
+
+def _stages(cascade: Cascade, wanted: Wanted) -> Sequence[StageSpec]:
+    return stages_after(cascade.spec, wanted.after, wanted.until)
+
+
+def _by_given(
+    stages: Sequence[StageSpec], wanted: Wanted, numbers: Sequence[int]
+) -> list[tuple[list[int], dict[str, Any]]]:
+    """The numbers of videos that can be made together, and the values of their inputs that the data tell.
+
+    Numbers and labels are a list, with a value for each video; a video of which another thing is told stands alone, and
+    so do those of which less is told.
+    """
+    inputs = {each.name: next(iter(each.tells)) for stage in stages for each in stage.inputs if each.tells}
+    groups = dict[str, list[int]]()
+    values = dict[int, dict[str, Any]]()
+    for number in numbers:
+        told = wanted.told(number // wanted.members) if inputs else {}
+        values[number] = {name: told[key] for name, key in inputs.items() if key in told}
+        alike = {name: None if isinstance(one, int | float | str) else one for name, one in values[number].items()}
+        groups.setdefault(json.dumps(alike, sort_keys=True), []).append(number)
+    return [(own, _together([values[number] for number in own])) for own in groups.values()]
+
+
+def _together(values: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The values of several videos by name: lists of numbers and labels, and of other things that of all of them."""
+    return {
+        name: [one[name] for one in values] if isinstance(first, int | float | str) else first
+        for name, first in values[0].items()
+    }
+
+
+def _sampled(cascade: Cascade, wanted: Wanted, numbers: Sequence[int], given: Mapping[str, Any]) -> Tensor:
+    """The videos of these numbers, (B, C, F, H, W), in one batch."""
     start = None
     if wanted.after is not None:
         start = Start(stage=wanted.after, video=degrade(wanted.clips(numbers), cascade.spec.stage(wanted.after).made))
@@ -130,6 +172,7 @@ def _generated(cascade: Cascade, wanted: Wanted, numbers: range) -> Tensor:
         until=wanted.until,
         start=start,
         memory=wanted.memory,
+        given=given,
         known=given_frames(wanted, wanted.clips(numbers)) if wanted.known else None,
     )
     last: Tensor | None = None
@@ -159,7 +202,8 @@ def rollout_shape(stages: Sequence[StageSpec], frames: int) -> VideoShape:
 
 def _rolled_out(cascade: Cascade, wanted: Wanted, rollout: RolledOut, number: int) -> Tensor:
     """One long video (C, F, H, W) that begins as its real clip does."""
-    stages = [stage for stage in stages_after(cascade.spec, None, wanted.until) if not stage.makes_vectors]
+    stages = [stage for stage in _stages(cascade, wanted) if not stage.makes_vectors]
+    [(_, given)] = _by_given(stages, wanted, [number])
     channels, first = cascade.spec.channels, stages[0].shape
     source = None
     if wanted.known:
@@ -175,6 +219,7 @@ def _rolled_out(cascade: Cascade, wanted: Wanted, rollout: RolledOut, number: in
         sample=number,
         until=wanted.until,
         memory=wanted.memory,
+        given=given,
     )
     with tempfile.TemporaryDirectory(prefix="zoetrope-") as folder:
         run = long_run(cascade, long, Path(folder), source)

@@ -1,7 +1,9 @@
 """Clips on disk, lossless, one file each, so that an interrupted evaluation can continue."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -32,11 +34,17 @@ class Shelf:
         return self._path(number).is_file()
 
     def put(
-        self, number: int, video: Tensor, text: str, skipped: Sequence[str] = (), present: Tensor | None = None
+        self,
+        number: int,
+        video: Tensor,
+        text: str,
+        skipped: Sequence[str] = (),
+        present: Tensor | None = None,
+        told: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         """Store a clip (C, F, H, W); `skipped` names unreadable clips that it replaces.
 
-        `present` is where it has values, like it, bool; None: everywhere.
+        `present` is where it has values, like it, bool; None: everywhere. `told` is what the data tell of it by name.
 
         Raises ValueError for one of another shape.
         """
@@ -48,6 +56,7 @@ class Shelf:
             {"frames": Video.from_tensor(video, shape.fps).frames} if self._pictured else {"x": video.numpy()}
         )
         kept |= {} if present is None else {"present": present.numpy()}
+        kept |= {"told": np.array(json.dumps(dict(told), default=_listed))} if told else {}
         with whole(self._path(number)) as partial, partial.open("wb") as file:
             np.savez_compressed(file, text=np.array(text), skipped=np.array(skipped, dtype=str), **kept)
 
@@ -80,9 +89,14 @@ class Shelf:
         found = self._field(number, "present", optional=True)
         return None if found is None else torch.from_numpy(found)
 
+    def told(self, number: int) -> dict[str, Any]:
+        """What the data tell of the clip by name: numbers, labels, lists."""
+        found = self._field(number, "told", optional=True)
+        return {} if found is None else dict(json.loads(str(found)))
+
     def clips(self, count: int, origin: str) -> Clips:
         """The first `count` clips."""
-        return Clips(self.shape, count, self.read, origin, self.channels, self.present)
+        return Clips(self.shape, count, self.read, origin, self.channels, self.present, self.told)
 
     def _field(self, number: int, name: str, optional: bool = False) -> Any:
         path = self._path(number)
@@ -96,3 +110,8 @@ class Shelf:
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:05d}.npz"
+
+
+def _listed(value: Any) -> Any:
+    """An array or tensor as lists, for JSON."""
+    return value.tolist()
