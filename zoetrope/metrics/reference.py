@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -19,6 +19,7 @@ from zoetrope.data.toybox.held_out import held_out, held_out_script
 from zoetrope.data.toybox.render import render
 from zoetrope.data.toybox.scene import Script, scene
 from zoetrope.data.toybox.world import numbered_script
+from zoetrope.files.plain import read_json
 from zoetrope.shapes import VideoShape
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,8 @@ class Reference:
 def open_reference(data: str, split: str | None = None, short: Literal["hold", "slow", "drop"] = "hold") -> Reference:
     """The clips that `data` names: "toybox", or a folder, of which metadata may mark a `split`.
 
-    It may also be any `zoetrope.data.Source`, as JSON that begins with "{", such as a recipe's "data".
+    It may also be any `zoetrope.data.Source`, as JSON that begins with "{", such as a recipe's "data", or a .json file
+    of that.
 
     `short` is what becomes of a folder's videos that are too short for a clip, see `zoetrope.data._clips.ClipSource`.
     Toybox has two splits: "held_out", the default, are clips that training never saw, every second of which combines
@@ -63,6 +65,8 @@ def open_reference(data: str, split: str | None = None, short: Literal["hold", "
     Raises ValueError if there is no such split, or if nothing in the folder is usable.
     """
     expect_path("data", data, "a folder or toybox")
+    if data.endswith(".json") and Path(data).is_file():
+        return _described(read_json(Path(data)), split)
     if data.lstrip().startswith("{"):
         return _described(data, split)
     if data != "toybox" or Path(data).is_dir():
@@ -80,7 +84,7 @@ def open_reference(data: str, split: str | None = None, short: Literal["hold", "
     raise ValueError("--split: " + unknown("split of toybox", str(split), TOYBOX_SPLITS))
 
 
-def _described(data: str, split: str | None) -> Reference:
+def _described(data: Any, split: str | None) -> Reference:
     """The clips of a source in JSON."""
     if split is not None:
         raise ValueError(f"--split {split}: expected without, for --data describes the source; say it there")

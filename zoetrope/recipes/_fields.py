@@ -1,0 +1,80 @@
+"""What the small recipes of fields share: a network and a training that two cores finish in less than an hour."""
+
+from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.channels import Channel
+from zoetrope.data.arrays import Arrays
+from zoetrope.guidance import Guidance
+from zoetrope.guidance.text import TextGuidance
+from zoetrope.inputs import Input
+from zoetrope.known.learnt import Learnt
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.samplers.heun import Heun
+from zoetrope.shapes import VideoShape
+from zoetrope.training.known.mixture import KnownMixture, KnownPart
+from zoetrope.training.known.none import NoKnown
+from zoetrope.training.known.prefix import Prefix
+from zoetrope.training.spec import Phase, Recipe, TrainSpec
+
+BATCH = 8
+
+
+def fields_recipe(
+    name: str, shape: VideoShape, data: Arrays, examples: int, inputs: tuple[Input, ...] = (), guidance: float = 0.0
+) -> Recipe:
+    """A single stage that makes clips of a source's channels, from noise alone or from their first frames.
+
+    `inputs` are numbers that the data tell; `guidance` is the weight over them in sampling.
+    """
+    from zoetrope.guidance.inputs import InputGuidance
+
+    channels = data.channels
+    own: Guidance = InputGuidance(weight=guidance) if inputs else TextGuidance()
+    stage = StageSpec(
+        name="base",
+        shape=shape,
+        inputs=inputs,
+        network=_network(channels, inputs, shape.fps),
+        sampling=SamplingSpec(
+            sampler=Heun(), steps=16, guidance=own, known=Learnt(), threshold=_threshold(channels)
+        ),
+    )
+    cascade = CascadeSpec(name=name, channels=channels, text=None, stages=(stage,))
+    return Recipe(name=name, cascade=cascade, training={"base": _training(data, examples, shape.frames)})
+
+
+def _network(channels: tuple[Channel, ...], inputs: tuple[Input, ...], fps: float) -> VideoUNetConfig:
+    """Patches of 2 x 2 pixels; attention over whole frames, for what leaves a frame on one side and enters elsewhere."""
+    both = {"spatial_attention": True, "temporal": ("attention",)}
+    return VideoUNetConfig(
+        channels=len(channels),
+        text_width=None,
+        numbers=tuple(each.name for each in inputs),
+        patch=2,
+        embedding=128,
+        positions=True,
+        fps=fps,
+        levels=(Level(width=64, **both), Level(width=128, blocks=2, **both)),
+    )
+
+
+def _threshold(channels: tuple[Channel, ...]) -> str | None:
+    return "static" if all(channel.scale.bounded for channel in channels) else None
+
+
+def _training(data: Arrays, examples: int, frames: int) -> TrainSpec:
+    """Mostly with known first frames, up to two thirds of the clip, as forecasts and rollouts give them."""
+    known = (KnownPart(known=Prefix(most=2 * frames // 3), weight=3), KnownPart(known=NoKnown()))
+    return TrainSpec(
+        data=data,
+        weight="v",
+        known=KnownMixture(parts=known),
+        phases=(Phase(examples=examples, batch=BATCH, peak=2e-3),),
+        optimizer="muon",
+        clip=10.0,
+        warm_up=min(1000, examples // 10),
+        cool_down=examples // 2,
+        half_life=400,
+        checkpoint_every=2000,
+        sample_every=examples // 4,
+        log_every=80,
+    )
