@@ -63,7 +63,9 @@ def test_left_out_is_what_a_fit_to_the_others_reads() -> None:
     _, away, _ = Regressor._left_out(values, vectors, y, ridge)
     for left in range(12):
         rest = [k for k in range(12) if k != left]
-        weights = torch.linalg.solve(x[rest].T @ x[rest] + ridge * torch.eye(3, dtype=torch.float64), x[rest].T @ y[rest])
+        weights = torch.linalg.solve(
+            x[rest].T @ x[rest] + ridge * torch.eye(3, dtype=torch.float64), x[rest].T @ y[rest]
+        )
         assert float(y[left] - x[left] @ weights) == pytest.approx(float(away[left]), abs=1e-9)
 
 

@@ -205,8 +205,11 @@ def prepare_folder(plan: Plan) -> None:
     write_text(file, json.dumps(settings, indent=1) + "\n")
 
 
-def make(talk: Talk, plan: Plan, ranks: "Ranks") -> None:
-    """Read the real clips, then generate this process's share of the missing videos."""
+def make(talk: Talk, plan: Plan, ranks: "Ranks", *, gaps: bool) -> None:
+    """Read the real clips, then generate this process's share of the missing videos.
+
+    Raises ValueError for clips with missing values, unless these are `gaps` that a measure takes.
+    """
     from zoetrope.metrics.generation import WorkShare, generate, keep_reference
 
     told, share = plan.options, WorkShare(ranks.rank, ranks.world)
@@ -216,6 +219,8 @@ def make(talk: Talk, plan: Plan, ranks: "Ranks") -> None:
             steps = keep_reference(plan.reference, plan.real_shelf(shape), count, share)
             _shown(bars, f"clips of {plan.reference.name}, {shape}", count, steps)
         ranks.meet()
+        if not gaps:
+            _expect_values(plan)
         if (lost := _lost(plan)) and ranks.leads:
             talk.warn(lost)
         prompts = _prompts(plan)
@@ -224,6 +229,14 @@ def make(talk: Talk, plan: Plan, ranks: "Ranks") -> None:
             steps = generate(model.cascade, plan.shelf(model), wanted, share)
             _shown(bars, f"videos of {model.label}, {model.shape}", told.made, steps)
         ranks.meet()
+
+
+def _expect_values(plan: Plan) -> None:
+    for shape in dict.fromkeys(model.shape for model in plan.models):
+        real = plan.real_shelf(shape)
+        for number in range(max(plan.options.videos, plan.options.real)):
+            if real.present(number) is not None:
+                raise ValueError(f"--data: clip {number}: expected clips without missing values, for these measures")
 
 
 def _wanted(plan: Plan, model: Model, prompts: Sequence[str]) -> "Wanted":

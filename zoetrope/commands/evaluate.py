@@ -194,7 +194,7 @@ def _run(
         prepare_folder(plan)
     ranks.meet()
     with interrupted_saying(lambda: f"interrupted: {out} keeps what was made; the same command goes on with it"):
-        make(talk, plan, ranks)
+        make(talk, plan, ranks, gaps=any(one.masks for one in measures))
         ranks.leave()
         if not ranks.leads:
             return

@@ -34,9 +34,7 @@ def fields_recipe(
         shape=shape,
         inputs=inputs,
         network=_network(channels, inputs, shape.fps),
-        sampling=SamplingSpec(
-            sampler=Heun(), steps=16, guidance=own, known=Learnt(), threshold=_threshold(channels)
-        ),
+        sampling=SamplingSpec(sampler=Heun(), steps=16, guidance=own, known=Learnt(), threshold=_threshold(channels)),
     )
     cascade = CascadeSpec(name=name, channels=channels, text=None, stages=(stage,))
     return Recipe(name=name, cascade=cascade, training={"base": _training(data, examples, shape.frames)})

@@ -19,5 +19,7 @@ RAIN = Channel(name="rain", unit="mm h-1", scale=Log(floor=0.1, hi=100))
 
 def recipe() -> Recipe:
     """One stage of 12 frames of 24x24 pixels; a frame is five minutes, which count as a second."""
-    data = Arrays(path="radar/index.csv", split="train", axes="n,t,y,x", variables={"rain": RAIN}, rate=1, missing="mask")
+    data = Arrays(
+        path="radar/index.csv", split="train", axes="n,t,y,x", variables={"rain": RAIN}, rate=1, missing="mask"
+    )
     return fields_recipe("nowcasting", SHAPE, data, examples=24_000)
