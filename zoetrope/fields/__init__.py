@@ -4,6 +4,6 @@
 """
 
 from zoetrope.fields.value import Fields, Look, video_of, views
-from zoetrope.fields.writing import check_file, holds_values, read_values, tags_in
+from zoetrope.fields.writing import check_file, holds_values, read_maps, read_values, tags_in
 
-__all__ = ["Fields", "Look", "check_file", "holds_values", "read_values", "tags_in", "video_of", "views"]
+__all__ = ["Fields", "Look", "check_file", "holds_values", "read_maps", "read_values", "tags_in", "video_of", "views"]

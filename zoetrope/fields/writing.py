@@ -100,6 +100,17 @@ def read_values(path: str | os.PathLike[str], channels: Sequence[Channel]) -> np
     return np.stack(made)
 
 
+def read_maps(path: str | os.PathLike[str], name: str) -> np.ndarray:
+    """The array of that name in a file of values, float64. Raises ValueError if there is none."""
+    _expect_library(path)
+    if not Path(path).exists():
+        raise ValueError(f"{path}: no such file")
+    found = FORMATS[Path(path).suffix.lower()].read(Path(path), [name])
+    if name not in found:
+        raise ValueError(f"{path}: expected an array {name!r}, got none")
+    return np.asarray(found[name][0], dtype=np.float64)
+
+
 def expect_names(path: str | os.PathLike[str], channels: Mapping[Channel, np.ndarray]) -> None:
     """Raise ValueError for a channel called like an axis."""
     if taken := [channel.name for channel in channels if channel.name in AXES]:

@@ -1,10 +1,11 @@
-"""What data tell of their examples by name: numbers, labels."""
+"""What data tell of their examples by name: numbers, labels, and what belongs to their frames."""
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import torch
 from pydantic import AfterValidator, Field
+from torch import Tensor
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs import Examples, Extent
@@ -45,3 +46,23 @@ def blank_numbers(name: str, extent: Extent) -> Conditioning:
     """A zero for each video, or for each frame of packs."""
     sizes = (extent.videos, extent.grid[0]) if extent.packed else (extent.videos,)
     return Conditioning(numbers={name: torch.zeros(sizes)})
+
+
+def frames_beside(name: str, samples: Sequence[Any], frames: int, axis: int) -> Tensor | None:
+    """What lies beside the frames of one video, along `axis`: of a clip, of pictures, or of a clip and then pictures.
+
+    None: nothing. Raises ValueError that names the sample for another number of frames.
+    """
+    parts = list[Tensor | None]()
+    for place, one in enumerate(samples):
+        value = one.beside.get(name)
+        if value is not None and len(samples) > 1:  # a clip is there once for each of its frames
+            value = value.narrow(axis, place if one is samples[0] and value.shape[axis] > 1 else 0, 1)
+        parts.append(value)
+    known = next((part for part in parts if part is not None), None)
+    if known is None:
+        return None
+    whole = torch.cat([torch.full_like(known, torch.nan) if part is None else part for part in parts], axis)
+    if whole.shape[axis] != frames:
+        raise ValueError(f"{samples[0].name}: {name}: expected {frames} frames, got {whole.shape[axis]}")
+    return whole

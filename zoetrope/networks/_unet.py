@@ -64,8 +64,8 @@ class VideoUNet(Network):
         self.norm = nn.LayerNorm(levels[0].width)
         self.modulation = zero(nn.Linear(width, 2 * levels[0].width))
         self.leave = zero(Leave(levels[0].width, config.channels + config.anchored, config.patch))
-        # The mask of a region, the last of the maps, does not pass.
-        self.gain = zero(nn.Linear(width, 1 + len(config.maps) - config.region))
+        # Videos pass, the mask of a region and maps of other quantities do not.
+        self.gain = zero(nn.Linear(width, 1 + config.low_res + config.region))
         self.modulated, self.silu, self.sum_of_product = Modulated(), SiLU(), SumOfProduct()
 
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:

@@ -67,7 +67,7 @@ class ControlledConfig(NetworkConfig):
         return {**value, **{name: getattr(network, name) for name in NetworkConfig.model_fields}, "network": network}
 
     @model_validator(mode="after")
-    def _told_apart(self) -> Self:
+    def _controlled_apart(self) -> Self:
         names = [control.name for control in self.controls]
         if len({*names}) < len(names):
             raise ValueError(f"controls: expected different names, got {names}")
@@ -90,6 +90,11 @@ class ControlledConfig(NetworkConfig):
     def reads(self) -> set[str]:
         """See `NetworkConfig`."""
         return self.network.reads | {control.name for control in self.controls}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """See `NetworkConfig`."""
+        return self.network.sizes
 
     @property
     def predicts(self) -> Prediction | None:

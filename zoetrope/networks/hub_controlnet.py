@@ -54,6 +54,8 @@ class HubControlNetConfig(NetworkConfig):
     picture_width: None = None
     rate: Literal[False] = False
     numbers: tuple[()] = ()
+    labels: tuple[()] = ()
+    actions: tuple[()] = ()
     guided: Literal[False] = False
     unet: HubUNet2DConfig = HubUNet2DConfig()
     hints: Annotated[tuple[Hint, ...], Field(min_length=1, max_length=8)] = (Hint(),)

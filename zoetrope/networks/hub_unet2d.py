@@ -49,6 +49,8 @@ class HubUNet2DConfig(NetworkConfig):
     picture_width: None = None
     rate: Literal[False] = False
     numbers: tuple[()] = ()
+    labels: tuple[()] = ()
+    actions: tuple[()] = ()
     guided: Literal[False] = False
     widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)] = (320, 640, 1280, 1280)
     attends: Annotated[tuple[bool, ...], Field(min_length=1, max_length=8)] = (True, True, True, False)

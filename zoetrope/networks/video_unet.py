@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from zoetrope.diffusion.prediction import Prediction
 from zoetrope.layers.attention import Looks
-from zoetrope.networks import NetworkConfig, Reach, Width
+from zoetrope.networks import NetworkConfig, Reach, SizedInputs, Width
 from zoetrope.networks._unet_block import Level, Relative
 from zoetrope.shapes import FramesPerSecond
 
@@ -34,6 +34,7 @@ class VideoUNetConfig(NetworkConfig):
     Attributes:
         low_res: whether low_res is concatenated to z, with its noise level embedded.
         region: whether what is known of the video is concatenated to z, with its mask, see `zoetrope.inputs.region`.
+        aligned: maps on the videos' grid that are concatenated to z, with their channels, see `zoetrope.inputs.map`.
         patch: each patch x patch block of pixels becomes channels at the input: cheaper full resolution.
         embedding: width of the conditioning vector; head: channels of an attention head.
         positions: whether frames and pixels get absolute positions in clip and frame, beside the relative positions of
@@ -51,6 +52,7 @@ class VideoUNetConfig(NetworkConfig):
     """
 
     region: bool = False
+    aligned: SizedInputs = ()
     patch: Annotated[int, Field(ge=1, le=256)] = 1
     embedding: Width = 256
     head: Width = 32
@@ -79,7 +81,13 @@ class VideoUNetConfig(NetworkConfig):
     def maps(self) -> dict[str, int]:
         """The maps that are concatenated to z, in order, with their channels."""
         low_res = {"low_res": self.channels} if self.low_res else {}
-        return low_res | ({"region": self.channels, "region_mask": 1} if self.region else {})
+        region = {"region": self.channels, "region_mask": 1} if self.region else {}
+        return low_res | region | {one.name: one.size + 1 for one in self.aligned}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """See `NetworkConfig`."""
+        return super().sizes | {one.name: one.size for one in self.aligned}
 
     @property
     def predicts(self) -> Prediction | None:
