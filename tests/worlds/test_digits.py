@@ -1,8 +1,8 @@
 """Handwritten digits that travel on a torus: what they show, and where they go, is read back exactly.
 
-The networks are exact denoisers, E[x | z] over all digits, places and velocities, in closed form. With both ends given, and
-a velocity that they leave open, every velocity that is allowed has to come out as often as the others. The same examples
-come from files of every format.
+The networks are exact denoisers, E[x | z] over all digits, places and velocities, in closed form. With both ends given,
+which leave the velocity open, each that is allowed has to come out as often as the others. The same examples come from
+files of every format.
 """
 
 from pathlib import Path

@@ -4,7 +4,6 @@ Batches and noise depend only on the numbers of videos: neither the number of pr
 video.
 """
 
-import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -89,7 +88,8 @@ def keep_reference(reference: Reference, shelf: Shelf, count: int, share: WorkSh
         if not shelf.has(number):
             example = reference.example(number, shelf.shape)
             skipped = [one.name for one in example.skipped]
-            shelf.put(number, example.video, example.text, skipped, example.present, example.told)
+            told = {**example.told, **example.beside}
+            shelf.put(number, example.video, example.text, skipped, example.present, told)
         yield done
 
 
@@ -138,26 +138,25 @@ def _by_given(
 ) -> list[tuple[list[int], dict[str, Any]]]:
     """The numbers of videos that can be made together, and the values of their inputs that the data tell.
 
-    Numbers and labels are a list, with a value for each video; a video of which another thing is told stands alone, and
-    so do those of which less is told.
+    Numbers and labels are a list, with a value for each video. Actions and maps are those of all of them.
     """
     inputs = {each.name: next(iter(each.tells)) for stage in stages for each in stage.inputs if each.tells}
-    groups = dict[str, list[int]]()
+    groups = dict[tuple[tuple[str, bytes], ...], list[int]]()
     values = dict[int, dict[str, Any]]()
     for number in numbers:
         told = wanted.told(number // wanted.members) if inputs else {}
         values[number] = {name: told[key] for name, key in inputs.items() if key in told}
-        alike = {name: None if isinstance(one, int | float | str) else one for name, one in values[number].items()}
-        groups.setdefault(json.dumps(alike, sort_keys=True), []).append(number)
+        alike = {name: b"" if _is_word(one) else one.tobytes() for name, one in values[number].items()}
+        groups.setdefault(tuple(sorted(alike.items())), []).append(number)
     return [(own, _together([values[number] for number in own])) for own in groups.values()]
 
 
 def _together(values: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The values of several videos by name: lists of numbers and labels, and of other things that of all of them."""
-    return {
-        name: [one[name] for one in values] if isinstance(first, int | float | str) else first
-        for name, first in values[0].items()
-    }
+    return {name: [one[name] for one in values] if _is_word(first) else first for name, first in values[0].items()}
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, int | float | str)
 
 
 def _sampled(cascade: Cascade, wanted: Wanted, numbers: Sequence[int], given: Mapping[str, Any]) -> Tensor:

@@ -52,7 +52,7 @@ class Regressor:
 
     @classmethod
     def fitted(cls, clips: Sequence[Tensor], numbers: Sequence[float]) -> Self:
-        """Fit to the `features` of clips and the number of each. Raises ValueError for fewer than 8, or equal numbers."""
+        """Fit to the `features` of clips and their numbers. Raises ValueError for fewer than 8, and for equal ones."""
         y = torch.tensor(numbers, dtype=torch.float64)
         if len(clips) < LEAST or len(clips) != len(numbers):
             raise ValueError(f"clips: expected at least {LEAST}, each with its number, got {len(clips)}")

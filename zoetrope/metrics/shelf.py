@@ -1,7 +1,8 @@
 """Clips on disk, lossless, one file each, so that an interrupted evaluation can continue."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,8 @@ from zoetrope.files import whole
 from zoetrope.metrics.clips import Clips
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
+
+_BESIDE = "beside "
 
 
 class Shelf:
@@ -40,7 +43,7 @@ class Shelf:
         text: str,
         skipped: Sequence[str] = (),
         present: Tensor | None = None,
-        told: Mapping[str, Any] = MappingProxyType({}),
+        told: Mapping[str, float | str | Tensor] = MappingProxyType({}),
     ) -> None:
         """Store a clip (C, F, H, W); `skipped` names unreadable clips that it replaces.
 
@@ -56,7 +59,9 @@ class Shelf:
             {"frames": Video.from_tensor(video, shape.fps).frames} if self._pictured else {"x": video.numpy()}
         )
         kept |= {} if present is None else {"present": present.numpy()}
-        kept |= {"told": np.array(json.dumps(dict(told), default=_listed))} if told else {}
+        kept |= {f"{_BESIDE}{name}": one.numpy() for name, one in told.items() if isinstance(one, Tensor)}
+        words = {name: one for name, one in told.items() if not isinstance(one, Tensor)}
+        kept |= {"told": np.array(json.dumps(words))} if words else {}
         with whole(self._path(number)) as partial, partial.open("wb") as file:
             np.savez_compressed(file, text=np.array(text), skipped=np.array(skipped, dtype=str), **kept)
 
@@ -86,23 +91,31 @@ class Shelf:
 
     def present(self, number: int) -> Tensor | None:
         """Where the clip has values, (C, F, H, W) bool; None: everywhere."""
-        found = self._field(number, "present", optional=True)
-        return None if found is None else torch.from_numpy(found)
+        with self._opened(number) as file:
+            return torch.from_numpy(file["present"]) if "present" in file.files else None
 
     def told(self, number: int) -> dict[str, Any]:
-        """What the data tell of the clip by name: numbers, labels, lists."""
-        found = self._field(number, "told", optional=True)
-        return {} if found is None else dict(json.loads(str(found)))
+        """What the data tell of the clip by name: numbers and labels, and arrays of actions and maps."""
+        with self._opened(number) as file:
+            words = dict(json.loads(str(file["told"]))) if "told" in file.files else {}
+            return words | {name.removeprefix(_BESIDE): file[name] for name in file.files if name.startswith(_BESIDE)}
 
     def clips(self, count: int, origin: str) -> Clips:
         """The first `count` clips."""
         return Clips(self.shape, count, self.read, origin, self.channels, self.present, self.told)
 
-    def _field(self, number: int, name: str, optional: bool = False) -> Any:
+    def _field(self, number: int, name: str) -> np.ndarray:
+        with self._opened(number) as file:
+            found: np.ndarray = file[name]
+            return found
+
+    @contextmanager
+    def _opened(self, number: int) -> Iterator[Any]:
+        """The file of a clip. Raises ValueError if it is damaged."""
         path = self._path(number)
         try:
             with np.load(path, allow_pickle=False) as file:
-                return None if optional and name not in file.files else file[name]
+                yield file
         except (ValueError, KeyError, OSError, EOFError) as error:
             raise ValueError(
                 f"{path}: not a clip of this report ({reason(error, path)}); delete the file to have it made again"
@@ -110,8 +123,3 @@ class Shelf:
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:05d}.npz"
-
-
-def _listed(value: Any) -> Any:
-    """An array or tensor as lists, for JSON."""
-    return value.tolist()

@@ -41,7 +41,7 @@ def fields_recipe(
 
 
 def _network(channels: tuple[Channel, ...], inputs: tuple[Input, ...], fps: float) -> VideoUNetConfig:
-    """Patches of 2 x 2 pixels; attention over whole frames, for what leaves a frame on one side and enters elsewhere."""
+    """Patches of 2 x 2 pixels; attention over whole frames, for what leaves on one side and enters on another."""
     both = {"spatial_attention": True, "temporal": ("attention",)}
     return VideoUNetConfig(
         channels=len(channels),

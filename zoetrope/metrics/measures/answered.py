@@ -63,7 +63,7 @@ class NumberAnswered(Measure):
 
     def _named(self, real: Clips) -> str:
         every = (real.told(number) for number in range(len(real)))
-        names = sorted({name for told in every for name, value in told.items() if not isinstance(value, str | list)})
+        names = sorted({name for told in every for name, value in told.items() if isinstance(value, int | float)})
         if self.number is not None:
             return self.number
         if len(names) != 1:
