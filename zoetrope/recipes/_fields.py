@@ -1,7 +1,7 @@
 """What the small recipes of fields share: a network and a training that two cores finish in less than an hour."""
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
-from zoetrope.channels import Channel
+from zoetrope.channels import Channel, are_bounded
 from zoetrope.data.arrays import Arrays
 from zoetrope.guidance import Guidance
 from zoetrope.guidance.text import TextGuidance
@@ -34,7 +34,7 @@ def fields_recipe(
         shape=shape,
         inputs=inputs,
         network=_network(channels, inputs, shape.fps),
-        sampling=SamplingSpec(sampler=Heun(), steps=16, guidance=own, known=Learnt(), threshold=_threshold(channels)),
+        sampling=SamplingSpec(sampler=Heun(), steps=16, guidance=own, known=Learnt(), threshold="static" if are_bounded(channels) else None),
     )
     cascade = CascadeSpec(name=name, channels=channels, text=None, stages=(stage,))
     return Recipe(name=name, cascade=cascade, training={"base": _training(data, examples, shape.frames)})
@@ -42,7 +42,7 @@ def fields_recipe(
 
 def _network(channels: tuple[Channel, ...], inputs: tuple[Input, ...], fps: float) -> VideoUNetConfig:
     """Patches of 2 x 2 pixels; attention over whole frames, for what leaves on one side and enters on another."""
-    both = {"spatial_attention": True, "temporal": ("attention",)}
+    fine = Level(width=64, spatial_attention=True, temporal=("attention",))
     return VideoUNetConfig(
         channels=len(channels),
         text_width=None,
@@ -51,12 +51,8 @@ def _network(channels: tuple[Channel, ...], inputs: tuple[Input, ...], fps: floa
         embedding=128,
         positions=True,
         fps=fps,
-        levels=(Level(width=64, **both), Level(width=128, blocks=2, **both)),
+        levels=(fine, fine.with_(width=128, blocks=2)),
     )
-
-
-def _threshold(channels: tuple[Channel, ...]) -> str | None:
-    return "static" if all(channel.scale.bounded for channel in channels) else None
 
 
 def _training(data: Arrays, examples: int, frames: int) -> TrainSpec:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -73,9 +74,9 @@ def write_maps(out: Path, maps: Mapping[str, Mapping[str, Mapping[str, Tensor]]]
         for measure, channels in measures.items():
             folder = out / "maps" / label
             folder.mkdir(parents=True, exist_ok=True)
-            values = {channel: found.numpy() for channel, found in channels.items()}
+            values: dict[str, Any] = {channel: found.float().numpy() for channel, found in channels.items()}
             with whole(folder / f"{measure}.npz") as partial, partial.open("wb") as file:
-                np.savez_compressed(file, **{name: one.astype(np.float32) for name, one in values.items()})
+                np.savez_compressed(file, **values)
             for channel, one in values.items():
                 path = folder / f"{measure}-{channel}.png"
                 told = _pictured(one, path)
