@@ -21,4 +21,4 @@ TRACER = Channel(name="tracer", unit="mg l-1", scale=Deviation(mean=20, deviatio
 def recipe() -> Recipe:
     """One stage of 12 frames of 16x16 pixels."""
     data = Arrays(path="flow/train.npy", axes="n,t,y,x", variables={"tracer": TRACER}, rate=1)
-    return fields_recipe("flow", SHAPE, data, examples=40_000)
+    return fields_recipe("flow", SHAPE, data, examples=80_000)

@@ -22,4 +22,4 @@ def recipe() -> Recipe:
     data = Arrays(
         path="radar/index.csv", split="train", axes="n,t,y,x", variables={"rain": RAIN}, rate=1, missing="mask"
     )
-    return fields_recipe("nowcasting", SHAPE, data, examples=24_000)
+    return fields_recipe("nowcasting", SHAPE, data, examples=40_000)

@@ -23,4 +23,4 @@ def recipe() -> Recipe:
     """One stage of 12 frames of 24x24 pixels, a second, which is told the ejection fraction."""
     data = Arrays(path="hearts/index.csv", split="train", variables={"grey": GREY}, rate=12, told={"ef": "number"})
     ef = Number(told="ef", lo=0.1, hi=0.8)
-    return fields_recipe("ultrasound", SHAPE, data, examples=24_000, inputs=(ef,), guidance=0.5)
+    return fields_recipe("ultrasound", SHAPE, data, examples=40_000, inputs=(ef,), guidance=0.5)
