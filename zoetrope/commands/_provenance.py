@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 UNRECORDED = {
     "again", "accept_changes", "no_prompt_in_file", "out", "save_stages", "resume", "json", "quiet", "trust", "device",
-    "dtype", "seed", "prompts", "prompts_file", "count", "sample",
+    "dtype", "seed", "prompts", "prompts_file", "count", "sample", "members",
 }  # fmt: skip
 """Parameters that are of an output or a machine, or that a record says in fields of their own."""
 OVER_AGAIN = {
@@ -306,6 +306,8 @@ def _filled(record: "Provenance", context: typer.Context) -> dict[str, Any]:
     if "sample" in record.value and "sample" in every:
         number = record.value["sample"]
         found["sample"] = [number] if _many(every["sample"]) else number
+    if "members" in record.value and "members" in every:
+        found["members"] = record.value["members"]
     if record.value.get("prompt") is not None and "prompts" in every:
         found["prompts"] = [record.value["prompt"]]
     return found

@@ -1,9 +1,11 @@
 """Requests beside the prompt: values for the inputs of a model's stages."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
@@ -33,6 +35,19 @@ def expect_askable(stages: Sequence[StageSpec], values: Mapping[str, Any], count
         for each in stage.inputs:
             if each.tells and values.get(each.name) is not None:
                 each.of_request(each.fitted(values[each.name], stage.shape), count)
+
+
+def about_values(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values for records: of a file also 16 letters that identify what it gives."""
+    told = dict(values)
+    for stage in stages:
+        for each in stage.inputs:
+            if each.tells and isinstance(value := values.get(each.name), str):
+                given = each.fitted(value, stage.shape)
+                if isinstance(given, Tensor):
+                    content = hashlib.blake2b(given.contiguous().numpy().tobytes(), digest_size=8).hexdigest()
+                    told[each.name] = {"file": value, "id": content}
+    return told
 
 
 def conditioning_of(

@@ -17,7 +17,7 @@ from torch import Tensor
 from zoetrope.cascade.execution.cost import differentiates
 from zoetrope.cascade.execution.layout import expect_memory
 from zoetrope.cascade.finite import expect_finite
-from zoetrope.cascade.graph import drop_unread, expect_videos, vectors_for, video_for
+from zoetrope.cascade.graph import drop_unread, vectors_for, video_for
 from zoetrope.cascade.grid import far_from, on_grid
 from zoetrope.cascade.long.film import Made
 from zoetrope.cascade.sample import Draw, sample_stage, text_length
@@ -31,13 +31,14 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.config.errors import shown
 from zoetrope.config.foreign import trusting
 from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.fields import Ensemble
 from zoetrope.layers.fused import fused
 from zoetrope.models.asking import conditioning_of, expect_askable
 from zoetrope.models.folder import expect_readable, write_model
-from zoetrope.models.known import GivenFrames, known_frames, known_of
+from zoetrope.models.known import GivenFrames, known_of
 from zoetrope.models.long import Beginning, Long, pictures_of
 from zoetrope.models.opening import OpenModel, open_model
-from zoetrope.models.options import Options, checked, integer, listed, with_control, with_picture
+from zoetrope.models.options import Options, checked, integer, known_and_asked, listed, with_picture
 from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress, colour_shifts
 from zoetrope.models.texts import encoded
@@ -180,14 +181,23 @@ class Cascade:
     @overload
     def generate(self, prompts: Prompts, *, count: int | None = None, **options: Unpack[Options]) -> list[Video]: ...
 
+    @overload
+    def generate(self, prompts: str | None = None, *, members: int, **options: Unpack[Options]) -> Ensemble: ...
+
     def generate(
-        self, prompts: str | Prompts | None = None, *, count: int | None = None, **options: Unpack[Options]
-    ) -> Video | list[Video]:
+        self,
+        prompts: str | Prompts | None = None,
+        *,
+        count: int | None = None,
+        members: int | None = None,
+        **options: Unpack[Options],
+    ) -> Video | list[Video] | Ensemble:
         """The video for a prompt, or for None, without text; for a list of prompts, or with a `count`, a list.
 
         Of a model whose channels are not red, green and blue, each is a `zoetrope.fields.Fields`, with values in units.
 
-        `count` is the number of videos per prompt, consecutive in the list. The other options, all by keyword, are
+        `count` is the number of videos per prompt, consecutive in the list; so many `members` of one prompt, the same
+        videos, are a `zoetrope.fields.Ensemble`. The other options, all by keyword, are
         those of `zoetrope.models.options.Options`.
 
             cascade.generate("a red star moving down", steps=4, guidance=2.0, seed=3)
@@ -198,7 +208,7 @@ class Cascade:
         unknown stage, a size that the networks cannot process, a video of a shape that no stage accepts, or too little
         `memory`, see `stream`; MemoryError that names the stage if memory does not suffice.
         """
-        asked, texts = with_picture(checked(options, count)), listed(prompts)
+        asked, texts = with_picture(checked(options, count, members)), listed(prompts, members)
         if asked.video is None and asked.after is not None:
             raise ValueError(f"after: expected a video that stage {asked.after!r} would have made, got none")
         for text in {text: None for text in [*texts, asked.negative] if text is not None}:
@@ -207,24 +217,14 @@ class Cascade:
                 log.warning("the text encoder reads %d tokens; cut off: %r", limit, lost)
         grid = {name: getattr(asked, name) for name in ("size", "frames", "fps", "windows", "routine")}
         cascade = self.tuned(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, **grid)
-        known, asked = cascade._given(asked)
-        jobs = [(text, number) for text in texts for number in range(asked.count or 1)]
+        known, asked = known_and_asked(cascade.spec, asked)
+        jobs = [(text, number) for text in texts for number in range(asked.members or asked.count or 1)]
         videos: list[Video] = []
         while len(videos) < len(jobs):
             videos += cascade._generated_batch(jobs[len(videos) :][: asked.batch], len(videos), asked, known)
+        if members is not None:
+            return Ensemble(tuple(videos))
         return videos[0] if count is None and (prompts is None or isinstance(prompts, str)) else videos
-
-    def _given(self, asked: Any) -> tuple[GivenFrames | None, Any]:
-        """What is known of the videos that are asked for, and the options with their controls among the values."""
-        start = (
-            None if asked.video is None else start_from(self.spec, asked.video, after=asked.after, until=asked.until)
-        )
-        stages = stages_after(self.spec, None if start is None else start.stage, asked.until, asked.given)
-        expect_videos(stages)
-        ways = {"method": asked.known_method, "weight": asked.known_weight, "fit": asked.fit}
-        ways |= {"low_res": asked.low_res, "mask": asked.mask, "channels": self.spec.channels}
-        known = known_frames(stages, asked.known, **ways)
-        return known, with_control(asked, stages)
 
     def _generated_batch(
         self, jobs: Sequence[tuple[str | None, int]], place: int, asked: Any, known: GivenFrames | None
