@@ -18,6 +18,7 @@ import argparse
 import csv
 import json
 import math
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,14 @@ import torch
 from scipy.stats import binomtest, chisquare
 from torch import Tensor
 
-from zoetrope.channels import Channel
+from zoetrope.channels import Channel, to_model, to_units
 from zoetrope.data.arrays import Arrays
 from zoetrope.data.arrays.beside import BesideArray
-from zoetrope.fields import Fields
 from zoetrope.inputs.action import Action
 from zoetrope.inputs.label import Label
+from zoetrope.metrics.generation import Wanted, WorkShare, generate
 from zoetrope.metrics.intervals import Proportion
+from zoetrope.metrics.shelf import Shelf
 from zoetrope.models.cascade import Cascade
 from zoetrope.recipes._fields import fields_recipe
 from zoetrope.scales.range import Range
@@ -97,7 +99,7 @@ def make_digits(folder: Path, count: int) -> Recipe:
         path=str(folder / "index.csv"), axes="n,t,y,x", variables={"ink": INK}, rate=1, told={"digit": "label"}
     )
     label = Label(told="digit", classes=CLASSES)
-    return fields_recipe("digits", OF_DIGITS, data, 60_000, inputs=(label,), guidance=0.5, known=KNOWN)
+    return fields_recipe("digits", OF_DIGITS, data, 150_000, inputs=(label,), guidance=0.5, known=KNOWN)
 
 
 def make_ball(folder: Path, count: int) -> Recipe:
@@ -109,7 +111,7 @@ def make_ball(folder: Path, count: int) -> Recipe:
         path=str(folder / "ball.npz"), axes="n,t,y,x", variables={"light": LIGHT}, rate=1, beside=beside
     )  # fmt: skip
     action = Action(entries=2, dropout=0.25)
-    return fields_recipe("ball", OF_BALL, data, 60_000, inputs=(action,), known=KNOWN)
+    return fields_recipe("ball", OF_BALL, data, 100_000, inputs=(action,), known=KNOWN)
 
 
 def rolling(count: int, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -144,16 +146,21 @@ Sampled = Callable[[Tensor, Sequence[int], dict[str, Any]], Tensor]
 def sampler_of(model: Path) -> Sampled:
     """What a trained model makes."""
     cascade, seeds = Cascade.from_pretrained(model), iter(range(10**9))
+    stage, channels = cascade.spec.stages[0], cascade.spec.channels
 
     def sampled(truth: Tensor, known: Sequence[int], given: dict[str, Any]) -> Tensor:
-        made = list[Tensor]()
-        for row in range(len(truth)):
-            own = {number: truth[row, None, number].numpy() for number in known}
-            values = {name: one[row] if isinstance(one, Tensor | list) else one for name, one in given.items()}
-            video = cascade.generate(known=own or None, given=values, seed=next(seeds))
-            assert isinstance(video, Fields)
-            made.append(torch.from_numpy(video.values[0]))
-        return torch.stack(made)
+        x = to_model(truth[:, None].double(), channels, axis=1).float()
+        told = {name: one.numpy() if isinstance(one, Tensor) else one for name, one in given.items()}
+        wanted = Wanted(
+            prompts=[""] * len(x), seed=next(seeds), real=x.__getitem__, known=tuple(known),
+            told=lambda row: {name: one[row] for name, one in told.items()},
+        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            shelf = Shelf(Path(folder), stage.made, channels)
+            for _ in generate(cascade, shelf, wanted, WorkShare()):
+                pass
+            made = torch.stack([shelf.read(row) for row in range(len(x))])
+        return to_units(made.double(), channels, axis=1)[:, 0]
 
     return sampled
 
@@ -197,12 +204,15 @@ def read_classes(frames: Tensor) -> list[str]:
 
 
 def read_velocity(video: Tensor) -> tuple[int, int]:
-    """Pixels a frame, down and across, by which the first frame of a video (F, 12, 12) gives the others best."""
+    """Pixels a frame, down and across, by which the first frame of a video (F, 12, 12) gives best those after it.
+
+    The last frame does not count.
+    """
     steps = range(-FASTEST, FASTEST + 1)
     places = torch.zeros(1, 2, dtype=torch.long)
 
     def away(speed: tuple[int, int]) -> float:
-        return float((moved(video[:1], places, torch.tensor([speed]))[0] - video).square().sum())
+        return float((moved(video[:1], places, torch.tensor([speed]))[0] - video)[:-1].square().sum())
 
     return min(((down, across) for down in steps for across in steps), key=away)
 

@@ -6,6 +6,7 @@ step is as likely as any other.
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.fields import Fields
 from zoetrope.inputs.action import Action
 from zoetrope.known.learnt import Learnt
+from zoetrope.metrics.generation import Wanted, WorkShare, generate
+from zoetrope.metrics.shelf import Shelf
 from zoetrope.models.cascade import Cascade
 from zoetrope.networks import Network, NetworkConfig, SizedInput
 from zoetrope.samplers.heun import Heun
@@ -95,17 +98,20 @@ class BallNetwork(Network):
         return torch.einsum("bn,nfp->bfp", share, self.every).view(z.shape).to(z.dtype)
 
 
-def made_by(causal: bool, action: np.ndarray | None, count: int = 1) -> Tensor:
-    """Videos (B, F, 9, 9) that begin with a ball at (2, 7)."""
+def cascade_of(causal: bool) -> Cascade:
     sampling = SamplingSpec(sampler=Heun(), steps=16, threshold=None, known=Learnt())
     network = BallConfig(causal=causal)
     stage = StageSpec(
         name="base", shape=SHAPE, inputs=(Action(entries=2),), network=network, sampling=sampling, prediction="x"
     )
-    cascade = Cascade(CascadeSpec(name="ball", channels=(LIGHT,), stages=(stage,)), lambda _: network.build())
+    return Cascade(CascadeSpec(name="ball", channels=(LIGHT,), stages=(stage,)), lambda _: network.build())
+
+
+def made_by(causal: bool, action: np.ndarray | None, count: int = 1) -> Tensor:
+    """Videos (B, F, 9, 9) that begin with a ball at (2, 7)."""
     first = ball(torch.tensor([2, 7]))[None].numpy()
     given = {} if action is None else {"action": action}
-    made = cascade.generate(count=count, batch=count, known={0: first}, given=given, seed=3)
+    made = cascade_of(causal).generate(count=count, batch=count, known={0: first}, given=given, seed=3)
     return torch.stack([torch.from_numpy(one.values[0]) for one in made if isinstance(one, Fields)])
 
 
@@ -140,3 +146,20 @@ def test_without_actions_every_step_is_as_likely_as_any_other() -> None:
         counts = torch.bincount(nearest.indices[:, frame], minlength=len(STEPS))
         expected = count / len(STEPS)
         assert float((counts - expected).square().sum() / expected) < chi2.ppf(1 - 1e-5, len(STEPS) - 1)
+
+
+def test_evaluations_tell_each_case_its_own_actions(tmp_path: Path) -> None:
+    """Ensembles of three cases of which the data tell actions, made together, and of a fourth without."""
+    actions = torch.tensor([[(0, 0), (1, 0), (0, -1)], [(0, 0), (-1, 1), (1, 1)], [(0, 0), (0, 0), (1, -1)]])
+    places = (torch.tensor([2, 7]) + DELTA * actions.cumsum(1)) % SIZE
+    places = torch.cat([places, torch.tensor([[[2, 7]] * FRAMES])])
+    real, made = (Shelf(tmp_path / name, SHAPE, (LIGHT,)) for name in ("real", "made"))
+    for number, video in enumerate(LIGHT.scale.to_model(ball(places)).float()):
+        told = {"action": actions[number].float()} if number < 3 else {}
+        real.put(number, video[None], "", told=told)
+    assert real.told(3) == {} and np.array_equal(real.told(1)["action"], actions[1])
+    wanted = Wanted(prompts=[""] * 8, real=real.read, told=real.told, members=2, known=(0,))
+    list(generate(cascade_of(causal=False), made, wanted, WorkShare()))
+    found = place_of(torch.stack([LIGHT.scale.to_units(made.read(number))[0] for number in range(8)]))
+    assert float(apart(found[:6], places[:3].repeat_interleave(2, 0)).max()) < 0.05
+    assert float(apart(found[6:, 0], places[3:, 0]).max()) < 0.05

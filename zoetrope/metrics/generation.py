@@ -138,7 +138,7 @@ def _by_given(
 ) -> list[tuple[list[int], dict[str, Any]]]:
     """The numbers of videos that can be made together, and the values of their inputs that the data tell.
 
-    Numbers and labels are a list, with a value for each video. Actions and maps are those of all of them.
+    Numbers, labels and actions are those of each video, maps those of all of them.
     """
     inputs = {each.name: next(iter(each.tells)) for stage in stages for each in stage.inputs if each.tells}
     groups = dict[tuple[tuple[str, bytes], ...], list[int]]()
@@ -146,13 +146,19 @@ def _by_given(
     for number in numbers:
         told = wanted.told(number // wanted.members) if inputs else {}
         values[number] = {name: told[key] for name, key in inputs.items() if key in told}
-        alike = {name: b"" if _is_word(one) else one.tobytes() for name, one in values[number].items()}
+        own = values[number].items()
+        alike = {name: b"" if _is_word(one) or one.ndim == 2 else one.tobytes() for name, one in own}
         groups.setdefault(tuple(sorted(alike.items())), []).append(number)
     return [(own, _together([values[number] for number in own])) for own in groups.values()]
 
 
 def _together(values: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {name: [one[name] for one in values] if _is_word(first) else first for name, first in values[0].items()}
+    """The values of several videos by name: those of each of them, and of other things that of all."""
+    found = dict[str, Any]()
+    for name, first in values[0].items():
+        each = [one[name] for one in values]
+        found[name] = each if _is_word(first) else np.stack(each) if first.ndim == 2 else first
+    return found
 
 
 def _is_word(value: object) -> bool:
