@@ -137,7 +137,7 @@ def test_a_changed_last_action_changes_no_earlier_frame() -> None:
 
 
 def test_without_actions_every_step_is_as_likely_as_any_other() -> None:
-    count = 216
+    count = 135
     places = place_of(made_by(False, None, count))
     steps = torch.stack([apart(places[:, 1:], places[:, :-1] + DELTA * torch.tensor(one)) for one in STEPS], -1)
     nearest = steps.min(-1)

@@ -39,7 +39,7 @@ CHANNELS = (
 )
 DEVIATIONS = np.array([5, 0.5])
 SHAPE = VideoShape(frames=4, height=SIZE, width=SIZE, fps=1)
-CASES, MEMBERS = 12, 16
+CASES, MEMBERS = 10, 12
 SAMPLING = SamplingSpec(sampler=Heun(), steps=24, threshold=None, known=Learnt())
 
 
@@ -133,7 +133,7 @@ def rolled(folder: Path, config: TorusConfig, truth: Tensor, known: int, members
 
 
 def test_rollouts_by_context_keep_the_law_of_the_future(tmp_path: Path) -> None:
-    truth = truth_of(8, True)[:6]
+    truth = truth_of(8, True)[:5]
     _, material = rolled(tmp_path, TorusConfig(channels=2), truth, 2, 6)
     names = ["crps", "spread_skill"]
     results = {one.name: one for one in measured(choose(names, {}), material) if isinstance(one, Result)}

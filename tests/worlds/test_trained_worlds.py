@@ -77,7 +77,7 @@ def test_a_model_is_made_trained_and_scored(
     changes = [*narrow, 'base.training.phases=[{"examples": 8, "batch": 4}]', "base.training.sample_every=0"]
     sets = [word for change in (*changes, "base.sampling.steps=2") for word in ("--set", change)]
     assert main(["train", str(folder / "recipe.json"), "--out", str(folder / "run"), "--quiet", *sets]) == 0
-    words = ["score", world, str(folder), "--count", "4", "--json", str(folder / "scores.json")]
+    words = ["score", world, str(folder), "--count", "2", "--json", str(folder / "scores.json")]
     monkeypatch.setattr(sys, "argv", ["score_worlds.py", *words])
     worlds.main()
     assert 0 <= json.loads((folder / "scores.json").read_text())[share] <= 1
