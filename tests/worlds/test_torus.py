@@ -6,6 +6,7 @@ The score of a perfect ensemble is sigma / sqrt(pi).
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,20 +63,20 @@ def truth_of(frames: int, stirred: bool) -> Tensor:
     return sampled(CASES * 2, frames, stirred, seed=3).unflatten(0, (CASES, 2))
 
 
-def judged(made: Sequence[Fields], truth: Tensor, known: tuple[int, ...] = ()) -> dict[str, Result]:
-    material = Material(
-        Clips.of(made), Clips.of([fields(one) for one in truth]), paired=True, members=MEMBERS, known=known
-    )
+def material_of(made: Sequence[Fields], truth: Tensor, known: tuple[int, ...] = ()) -> Material:
+    true = Clips.of([fields(one) for one in truth])
+    return Material(Clips.of(made), true, paired=True, members=len(made) // len(truth), known=known)
+
+
+def judged(material: Material) -> dict[str, Result]:
     names = ["crps", "spread_skill", "rmse"]
     found = dict(zip(names, measured(choose(names, {}), material), strict=True))
     return {name: one for name, one in found.items() if isinstance(one, Result)}
 
 
-def expect_scores(results: dict[str, Result], sigma: Tensor) -> None:
+def expect_scores(material: Material, sigma: Tensor) -> None:
     """Scores, spreads and skills by frame are those of deviations (F,), within what samples scatter."""
-    details = results["crps"].details
-    members, cases = details["members"], results["crps"].samples
-    assert cases is not None
+    results, cases, members = judged(material), material.cases, material.members
     far = 4 / math.sqrt(2 * cases * SIZE**2 / 8)  # neighbouring pixels are alike: an eighth of them are independent
     for channel, deviation in zip(CHANNELS, DEVIATIONS, strict=True):
         wanted = deviation * sigma.numpy()
@@ -84,11 +85,25 @@ def expect_scores(results: dict[str, Result], sigma: Tensor) -> None:
         np.testing.assert_allclose(row["skill"], wanted * math.sqrt(1 + 1 / members), rtol=far)
         crps = results["crps"].details["channels"][channel.name]["by_frame"]
         np.testing.assert_allclose(crps, wanted / math.sqrt(math.pi), rtol=1.5 * far)
-    crps = results["crps"]
-    assert crps.error is not None
-    found = [details["channels"][one.name]["value"] / own for one, own in zip(CHANNELS, DEVIATIONS, strict=True)]
-    wanted = float(sigma.mean()) / math.sqrt(math.pi)
-    assert abs(np.mean(found) / wanted - 1) < 1.6 * crps.error / crps.value  # so much are 3 standard errors
+    single = [
+        replace(material, made=_case(material.made, k, members), real=_case(material.real, k, 1)) for k in range(cases)
+    ]
+    scores = np.array(
+        [
+            judged(one)["crps"].details["channels"][channel.name]["value"] / deviation
+            for one in single
+            for channel, deviation in zip(CHANNELS, DEVIATIONS, strict=True)
+        ]
+    )
+    error = scores.std(ddof=1) / math.sqrt(len(scores))
+    assert abs(scores.mean() - float(sigma.mean()) / math.sqrt(math.pi)) < 3.5 * error
+
+
+def _case(clips: Clips | None, number: int, count: int) -> Clips:
+    """The clips of one case alone."""
+    assert clips is not None
+    read = clips.read
+    return replace(clips, count=count, read=lambda own: read(number * count + own))
 
 
 def ahead(lags: int) -> Tensor:
@@ -105,8 +120,9 @@ def test_forecasts_from_known_frames() -> None:
     for number, one in enumerate(truth):
         given = fields(one).values[:, :2]
         made += cascade.generate(count=MEMBERS, batch=MEMBERS, known={"0:2": given}, seed=number)  # type: ignore[arg-type]
-    results = judged(made, truth, (0, 1))
-    expect_scores(results, ahead(2))
+    material = material_of(made, truth, (0, 1))
+    expect_scores(material, ahead(2))
+    results = judged(material)
     assert results["rmse"].value < 0.8 * results["rmse"].plain["persistence"]
     mean = torch.from_numpy(np.stack([one.values for one in made])).unflatten(0, (CASES, MEMBERS)).double().mean(1)
     x = torch.stack([channel.scale.to_model(mean[:, k]) for k, channel in enumerate(CHANNELS)], 1)
@@ -135,9 +151,7 @@ def rolled(folder: Path, config: TorusConfig, truth: Tensor, known: int, members
 def test_rollouts_by_context_keep_the_law_of_the_future(tmp_path: Path) -> None:
     truth = truth_of(8, True)[:5]
     _, material = rolled(tmp_path, TorusConfig(channels=2), truth, 2, 6)
-    names = ["crps", "spread_skill"]
-    results = {one.name: one for one in measured(choose(names, {}), material) if isinstance(one, Result)}
-    expect_scores(results, ahead(6))
+    expect_scores(material, ahead(6))
 
 
 def test_without_stirring_the_first_frame_determines_all(tmp_path: Path) -> None:
@@ -161,7 +175,7 @@ def test_downscaling_keeps_what_is_seen_and_spreads_what_is_not() -> None:
         made += cascade.generate(count=MEMBERS, batch=MEMBERS, video=given, after="base", seed=number)  # type: ignore[arg-type]
     unseen = torch.where(seen(), 0, variances())
     sigma = torch.stack([(unseen * factors().abs() ** (2 * t)).sum() for t in range(4)]).sqrt() / SIZE
-    expect_scores(judged(made, truth), sigma)
+    expect_scores(material_of(made, truth), sigma)
     for number in (0, CASES - 1):
         for member in (0, MEMBERS - 1):
             x = made[number * MEMBERS + member].to_tensor().double()
