@@ -14,7 +14,6 @@ from zoetrope.recipes import load_recipe
 
 DOCS = Path(__file__).parents[2] / "docs"
 FENCE = re.compile(r"^```(python|sh)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-FILE = re.compile(r"^cat > (\S+) <<'END'\n(.*?)^END$", re.MULTILINE | re.DOTALL)
 SMALLER = {"--count": "2", "--members": "2", "--seconds": "14"}
 SMALL = ['base.training.phases=[{"examples": 8, "batch": 4}]', "base.training.sample_every=0"]
 SMALL += ["base.training.warm_up=0", "base.training.cool_down=0", "base.training.log_every=4"]
@@ -31,11 +30,11 @@ def miniature(words: list[str]) -> list[str]:
     """A command with small numbers."""
     made = [SMALLER.get(before, word) for before, word in zip(["", *words], words, strict=False)]
     if words[0] == "train":
-        return [*made, "--device", "cpu", *(word for change in SMALL for word in ("--set", change))]
+        return [*made, "--device", "cpu", "--quiet", *(word for change in SMALL for word in ("--set", change))]
     if words[0] == "evaluate" and "answered" in " ".join(words):
         made[made.index("--count") + 1] = "8"
     steps = ["--steps", "1"] if words[0] in ("generate", "extend", "evaluate") else []
-    return [*made, *steps, *(["--device", "cpu"] if steps else [])]
+    return [*made, *steps, *(["--device", "cpu", "--quiet"] if steps else [])]
 
 
 def run(page: str) -> list[list[str]]:
@@ -45,14 +44,11 @@ def run(page: str) -> list[list[str]]:
         if language == "python":
             exec(compile(text, page, "exec"), {"__name__": page})
             continue
-        for name, content in FILE.findall(text):
-            Path(name).write_text(content)
-        for line in FILE.sub("", text).replace("\\\n", " ").splitlines():
-            if line.strip():
-                program, *words = shlex.split(line)
-                assert program == "zoetrope", line
-                done.append(miniature(words))
-                assert main([*done[-1], "--quiet"] if words[0] != "data" else done[-1]) == 0, line
+        for line in text.replace("\\\n", " ").splitlines():
+            program, *words = shlex.split(line)
+            assert program == "zoetrope", line
+            done.append(miniature(words))
+            assert main(done[-1]) == 0, line
     return done
 
 
