@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -147,9 +148,10 @@ def test_names_tell_the_network() -> None:
 def test_every_measure_survives_json_and_wants_its_network(measure: type[Measure]) -> None:
     made = measure()
     assert Measure.from_json(made.to_json()) == made
-    video, other = (clips(2 * torch.rand(4, 3, 6, 24, 40) - 1) for _ in range(2))
+    video, other = (clips(2 * torch.rand(8, 3, 6, 24, 40) - 1) for _ in range(2))
+    other = replace(other, told=lambda number: {"length": float(number)})
     members = 2 if "members" in measure.needs else 1
-    material = Material(video, other, tuple("abcd"), (held_out_script(0),) * 4, True, members)
+    material = Material(video, other, tuple("abcdefgh"), (held_out_script(0),) * 8, True, members)
     (ready,) = prepare([made], [material], strict=True)
     wanted = "--thresholds" if measure.kind() == "csi" else next(iter(measure.extractors), None)
     if wanted is not None:
