@@ -21,7 +21,7 @@ from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.tensors import sent
 from zoetrope.inputs import WindowNoise
-from zoetrope.inputs.text import TEXT
+from zoetrope.inputs.text import TEXT, tells_text
 from zoetrope.known import Known, Method, Task, keeping_known
 from zoetrope.layers.fused import is_fused
 from zoetrope.networks import Network
@@ -199,7 +199,7 @@ def calls_of(
     return Calls(
         stage=stage,
         network=network,
-        given=given if stage.input(TEXT) is not None else given.lacking(TEXT),
+        given=given if tells_text(stage.inputs) else given.lacking(TEXT),
         video=video,
         noise=lambda purpose, window: _noise(stage, draw, purpose, window),
         step=per_step(levels or sampling_levels(stage, draw), range(stage.sampling.steps)),

@@ -97,13 +97,13 @@ class Begin(NamedTuple):
 
 
 class Target(NamedTuple):
-    """The requested outputs, whether existing videos are kept, how pictures show a channel, if it is an ensemble."""
+    """The requested outputs, whether existing videos are kept, how pictures show a channel, and the ensemble's size."""
 
     out: str | None
     save_stages: str | None
     resume: bool
     shown: tuple[str | None, str | None, tuple[float, float] | None] = (None, None, None)
-    members: bool = False
+    members: int | None = None
 
 
 def generate(
@@ -135,9 +135,7 @@ def generate(
     routine: RoutineName = None,
     seconds: Seconds = None,
     scheme: SchemeName = None,
-    channel: ChannelName = None,
-    colours: Colours = None,
-    limits: Limits = None,
+    channel: ChannelName = None, colours: Colours = None, limits: Limits = None,
     count: Count = 1,
     members: Members = None,
     sample: Samples = None,
@@ -156,14 +154,12 @@ def generate(
     trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
-) -> None:
+) -> None:  # fmt: skip
     """Make videos of prompts."""
     jobs = jobs_asked(prompts, prompts_file, negative, (count, sample), members)
     asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, None, frames, fps)
     asked = asked._replace(style=style, style_weight=style_weight, windows=windows, routine=routine)
-    target = Target(
-        out and os.path.expanduser(out), save_stages, resume, (channel, colours, limits), members is not None
-    )
+    target = Target(out and os.path.expanduser(out), save_stages, resume, (channel, colours, limits), members)
     told = KnownAsked(known, low_res, known_method, known_weight, fit, mask)
     controls = ControlAsked(control, control_from, control_scale, fit)
     work = Work(model, until, bytes_named(memory) if memory else None, values_of(given, picture, maps), told, controls)
@@ -219,7 +215,7 @@ def _generate(
     kept = Kept(model.spec.channels, look_of(model.spec, *target.shown))
     stage_outputs = StageOutputs(target.save_stages, kept)
     prompts = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
-    to = partial(outputs_of, target.out, prompts, stages[-1].shape.frames, kept, members=target.members)
+    to = partial(outputs_of, target.out, prompts, stages[-1].shape.frames, kept, members=target.members is not None)
     if not target.resume:  # report unwritable names before checking weights
         outputs = to(done=None)
     negative = jobs[0].negative
@@ -271,7 +267,7 @@ def _generate_long(
     if seconds is None:
         raise ValueError("--scheme: expected a video longer than the model's clips; give --seconds S")
     at_least("--seconds", seconds, 0)
-    if target.members:
+    if target.members is not None:
         raise ValueError("--members: expected without --seconds; --count makes several long videos")
     if work.control.given:
         raise ValueError("--control: expected without --seconds, for it controls the frames of one clip")

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from zoetrope.config import Config
 from zoetrope.diffusion.prediction import Prediction
+from zoetrope.layers.attention import Looks
 from zoetrope.networks import NetworkConfig, Reach, Width
 from zoetrope.networks.video_unet import VideoUNetConfig
 
@@ -114,6 +115,10 @@ class ControlledConfig(NetworkConfig):
     def framewise(self) -> NetworkConfig:
         """The controlled network's network of single frames, as which this one begins too."""
         return self.network.framewise()
+
+    def looking(self, looks: Looks) -> "ControlledConfig":
+        """See `NetworkConfig.looking`: attention of the controlled network and of the copies looks at these frames."""
+        return self.with_(network=self.network.looking(looks))
 
     def check(self, frames: int, height: int, width: int) -> None:
         """Raise ValueError, with the nearest legal size, for a size that the controlled network cannot process."""

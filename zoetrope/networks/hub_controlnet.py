@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from zoetrope.config import Config
+from zoetrope.layers.attention import Looks
 from zoetrope.networks import NetworkConfig, Reach, Width
 from zoetrope.networks.hub_unet2d import HubUNet2DConfig
 
@@ -92,6 +93,10 @@ class HubControlNetConfig(NetworkConfig):
     def takes_packs(self) -> bool:
         """See `NetworkConfig`."""
         return self.unet.takes_packs
+
+    def looking(self, looks: Looks) -> "HubControlNetConfig":
+        """See `NetworkConfig.looking`: attention in the U-Net looks at these frames, in the ControlNets at its own."""
+        return self.with_(unet=self.unet.looking(looks))
 
     def build(self) -> "Network":
         """The network with fresh weights. Raises ValueError without the package diffusers."""

@@ -82,8 +82,14 @@ class HubUNet2DConfig(NetworkConfig):
         """Unless each frame looks at all others."""
         return self.looks != "all"
 
+    def looking(self, looks: Looks) -> "HubUNet2DConfig":
+        """See `NetworkConfig.looking`. Raises ValueError for a network without attention."""
+        if not any(self.attends):
+            raise ValueError("network.attends: expected true for some level, whose attention can look at other frames")
+        return self.with_(looks=looks)
+
     @property
-    def sizes(self) -> dict[str, Any]:
+    def hub_sizes(self) -> dict[str, Any]:
         """What diffusers' networks and their encoders alone are told of the sizes, by its names."""
         down = ["CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in self.attends]
         return {
