@@ -93,6 +93,7 @@ def test_an_ensemble_from_known_frames_is_measured(folder: Path, cli: Cli) -> No
     row = results["crps"]["details"]["channels"]["wind"]
     assert row["by_frame"] == pytest.approx(wanted[1].tolist(), rel=1e-4) and row["unit"] == "m s-1"
     assert results["crps"]["details"]["frames"] == [2, 3] and results["crps"]["samples"] == 4
+    assert results["crps"]["protocol"]["frames"] == 2 and "the first 4 real videos" in results["crps"]["notes"][0]
     assert set(results["rmse"]["plain"]) == {"persistence", "climatology"}
     first = done.out.splitlines()[0].split()
     assert first == ["storms", "persistence", "climatology"]
@@ -165,3 +166,35 @@ def test_bad_input(folder: Path, cli: Cli, words: list[str], why: str) -> None:
     done = cli("evaluate", folder / "storms", "--data", data(folder), "--device", "cpu", *own, *words, *usual)
     assert done.code == 2 and why in done.err, done.err
     assert not Path("report").exists() and "Traceback" not in done.err
+
+
+def test_numbers_that_the_data_tell_reach_the_model_and_others_are_warned_about(folder: Path, cli: Cli) -> None:
+    level = {"width": 8, "temporal": ["attention"]}
+    own = {"type": "video_unet", "channels": 2, "text_width": None, "embedding": 8, "head": 8, "numbers": ["gauge"]}
+    stage = {
+        "name": "base", "shape": SHAPE, "inputs": [{"type": "number", "told": "gauge", "lo": 0, "hi": 4}],
+        "network": own | {"levels": [level]}, "sampling": {"steps": 2, "threshold": None},
+    }  # fmt: skip
+    channels = [channel.to_json() for channel in CHANNELS]
+    spec = CascadeSpec.from_json({"name": "told", "channels": channels, "text": None, "stages": [stage]})
+    torch.manual_seed(0)
+    network = spec.stages[0].network.build()
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    write_model(Path("told"), spec, {"base": network}, "# told\n")
+    rows = [f"{folder}/full{number}.npz,{gauge}" for number, gauge in ((0, 1), (1, 3), (2, ""))]
+    Path("index.csv").write_text("\n".join(["file,gauge", *rows]) + "\n")
+    words = ("evaluate", "told", "--count", "4", "--members", "2", "--metrics", "values", "--device", "cpu", "--quiet")
+    told_ = data(Path(), str(Path("index.csv").absolute()), told={"gauge": "number"}, stride=8)
+    assert cli(*words, "--data", told_, "--out", "with") == (0, "", "")
+    silent = data(Path(), str(Path("index.csv").absolute()), stride=8)
+    done = cli(*words, "--data", silent, "--out", "without")
+    assert done.code == 0 and "warning: told: the data tell no number 'gauge'" in done.err
+    one, other = (Shelf(Path(report, "samples/told"), None, CHANNELS) for report in ("with", "without"))  # type: ignore[arg-type]
+    real = Shelf(Path("with/samples/real-4x4x6@1fps"), None, CHANNELS)  # type: ignore[arg-type]
+    gauges = [real.told(case).get("gauge") for case in range(4)]
+    assert set(gauges[:3]) == {1, 3, None}
+    for case, gauge in enumerate(gauges):
+        for member in (2 * case, 2 * case + 1):
+            same = torch.allclose(one.read(member), other.read(member), atol=1e-6)
+            assert same == (gauge is None), (case, gauge)

@@ -1,6 +1,6 @@
 """The options of `evaluate` for forecasts and ensembles, and what they mean for the models."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -136,6 +136,16 @@ def _named(numbers_of: Any, place: str, frames: int) -> list[int]:
     except ValueError as error:
         raise ValueError(f"--{error}") from None
     return found
+
+
+def untold(label: str, stages: "Sequence[StageSpec]", tells: Mapping[str, str]) -> list[str]:
+    """Warnings about what the model of that label can be told and the data do not tell."""
+    wanted = {name: kind for stage in stages for each in stage.inputs for name, kind in each.tells.items()}
+    return [
+        f"{label}: the data tell no {kind} {name!r}, which is therefore unknown to it"
+        for name, kind in wanted.items()
+        if name not in tells
+    ]
 
 
 def with_events(measures: "list[Measure]", thresholds: list[str] | None, pool: int) -> "list[Measure]":

@@ -23,6 +23,7 @@ from zoetrope.commands._forecasts import (
     Pool,
     RolloutSeconds,
     Thresholds,
+    untold,
     with_events,
 )
 from zoetrope.commands._known import MethodName, MethodWeight
@@ -189,6 +190,9 @@ def _run(
     if found.unused and ranks.leads:
         talk.warn("\n".join(found.unused))
     plan = planned(options, found, asked)
+    for model in plan.models if ranks.leads else ():
+        for line in untold(model.label, model.stages, found.tells):
+            talk.warn(line)
     ready = expect(plan, measures, strict=strict, device=place) if ranks.leads else []
     if ranks.leads:
         prepare_folder(plan)

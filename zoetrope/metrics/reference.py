@@ -1,8 +1,8 @@
 """Real clips to compare generated videos with: captioned clips of a folder, or of toybox, on any grid."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ class Reference:
         files: how many files they are cut from; None if each is a separate clip.
         unused: messages about unused data.
         channels: of the clips.
+        tells: what is told of clips by name, see `zoetrope.data.Dataset.tells`.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Reference:
     files: int | None = None
     unused: tuple[str, ...] = ()
     channels: tuple[Channel, ...] = RGB
+    tells: Mapping[str, str] = field(default_factory=dict)
 
     def note(self, count: int) -> str | None:
         """A note about the first `count` clips, if one is necessary."""
@@ -94,7 +96,9 @@ def _described(data: Any, split: str | None) -> Reference:
         raise ValueError(f"--data: {str(error).removeprefix('Source: ')}") from None
     clips = source.open()
     unused = tuple(line for item in clips.unused() for line in item.lines())
-    return Reference(f"data of {source.kind()}", _logging(clips), unused=unused, channels=clips.channels())
+    return Reference(
+        f"data of {source.kind()}", _logging(clips), unused=unused, channels=clips.channels(), tells=clips.tells()
+    )
 
 
 def _logging(clips: Dataset) -> Callable[[int, VideoShape], Example]:

@@ -175,7 +175,7 @@ class Measure(Kind, ABC):
 
     def result(self, material: Material, network: OpenedExtractor | None, value: float, **told: Any) -> Result:
         """A result with its protocol; `told` are the other fields of `Result`."""
-        frames = material.made.frames(material.stride)
+        frames = len(material.foretold) if self.masks else material.made.frames(material.stride)
         if isinstance(network, ClipNetwork):
             frames = min(frames, network.most or frames, self.window or frames)
         protocol = Protocol(
@@ -219,6 +219,8 @@ def _differences(material: Material) -> list[str]:
     notes = []
     if made.shape != real.shape:
         notes.append(f"generated videos are {made.shape}, real ones {real.shape}; each is resized as the protocol says")
-    if len(made) != len(real) * material.members:
+    if material.paired and len(real) > material.cases:
+        notes.append(f"the first {material.cases} real videos are the truth, the others a climatology alone")
+    elif len(made) != len(real) * material.members:
         notes.append(f"{len(made)} generated and {len(real)} real videos: all of both are used")
     return notes
