@@ -121,8 +121,11 @@ class Conditioning:
         return self.each(lambda value: sent(value, device, dtype if value.is_floating_point() else None))
 
     def blank(self, count: int) -> Self:
-        """Zeros of the same shapes for `count` examples."""
-        return self.each(lambda value: value.new_zeros(count, *value.shape[1:]))
+        """Zeros of the same shapes for `count` examples; frames that are seen at some times are seen a second apart."""
+        blank = self.each(lambda value: value.new_zeros(count, *value.shape[1:]))
+        if blank.times is None:
+            return blank
+        return replace(blank, times=blank.times + torch.arange(blank.times.shape[1], device=blank.times.device))
 
     def window(self, window: Window) -> Self:
         """The part that belongs to a box of the video: maps are cut in space and time, values per frame in time."""

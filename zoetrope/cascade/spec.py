@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from zoetrope.cascade.between import expect_between, expect_shared, source_grid
 from zoetrope.cascade.fitting import expect_channels
 from zoetrope.cascade.graph import expect_graph
 from zoetrope.cascade.latents import expect_latents, expect_one_codec
@@ -148,6 +149,9 @@ class StageSpec(Config):
             or flow = eps - x.
         distilled: what its network was distilled for; None: it was not distilled.
         grids: the grids that its network was trained on, if there were others than `shape`; (): that one alone.
+        fills: the grid of the previous stage's video whose frames are every n-th of its own: it makes those between,
+            and is given these as known frames; None: it does not.
+        weights_of: the stage whose network it runs too, say at another frame rate; None: it has a network of its own.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=64)]
@@ -160,6 +164,8 @@ class StageSpec(Config):
     prediction: Prediction = "v"
     distilled: Distilled | None = None
     grids: Annotated[tuple[VideoShape, ...], Field(max_length=64)] = ()
+    fills: VideoShape | None = None
+    weights_of: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -179,7 +185,7 @@ class StageSpec(Config):
     @property
     def source(self) -> VideoShape | None:
         """The grid of the video that the stage enlarges; None: it starts from noise and its other inputs alone."""
-        return next((each.source for each in self.inputs if each.source is not None), None)
+        return next((each.source for each in self.inputs if each.source is not None), self.fills)
 
     @property
     def seen(self) -> VideoShape:
@@ -214,7 +220,8 @@ class StageSpec(Config):
 
     def on(self, shape: VideoShape, source: VideoShape | None = None) -> Self:
         """The stage on another grid, with a source video of shape `source`."""
-        return self.with_(shape=shape, inputs=tuple(each.on(shape, source) for each in self.inputs))
+        fills = None if self.fills is None else source or self.fills
+        return self.with_(shape=shape, inputs=tuple(each.on(shape, source) for each in self.inputs), fills=fills)
 
     def check_sampling(self) -> None:
         """Raise ValueError, with the legal values, if the stage is sampled in a way that it was not distilled for."""
@@ -232,7 +239,7 @@ class StageSpec(Config):
 
     @property
     def _adds_frames_alone(self) -> bool:
-        size = (self.shape.height, self.shape.width)
+        size = (self.made.height, self.made.width)
         return self.kind == "tsr" and self.source is not None and size == (self.source.height, self.source.width)
 
     @model_validator(mode="after")
@@ -243,6 +250,7 @@ class StageSpec(Config):
         self._expect_inputs()
         self._expect_windows()
         expect_latents(self)
+        expect_between(self)
         if self.makes_vectors and self.sampling.threshold is not None:
             got = self.sampling.threshold
             raise ValueError(
@@ -265,7 +273,7 @@ class StageSpec(Config):
         if self.sampling.windows is None:
             return
         try:
-            self.sampling.windows.check(self.shape, self.source)
+            self.sampling.windows.check(self.shape, source_grid(self))
         except ValueError as error:
             raise ValueError(f"stage {self.name!r}: sampling.{error}") from None
 
@@ -331,6 +339,7 @@ class CascadeSpec(Config):
             expect_channels(stage, self.channels)
             self._expect_text(stage)
         expect_one_codec(self.stages)
+        expect_shared(self.stages)
         expect_graph(self.stages)
         for teacher in self.teachers:
             stage = self.stage(teacher.name)

@@ -53,7 +53,7 @@ def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
             changes |= _guided(stage, f"{path}.guidance", tuning.guidance)
         if sampler is not None:
             changes[f"{path}.sampler"] = sampler.to_json()
-        if tuning.windows is not None:
+        if tuning.windows is not None and (stage.fills is None or stage.sampling.windows is None):
             changes[f"{path}.windows"] = tuning.windows.scaled(spec.stages[0].shape, stage.shape).to_json()
     for path, value in tuning.fields:
         full = full_path(spec, path)

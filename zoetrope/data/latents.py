@@ -9,7 +9,7 @@ from torch import Tensor
 
 from zoetrope.codecs import CodecNetwork, load_codec
 from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
 
 
 class Latents(Source):
@@ -47,6 +47,15 @@ class LatentsDataset(Dataset):
         """The latents of example `index`."""
         whole = self.videos.example(index, self.codec.codec.pixels(shape))
         return whole._replace(video=self._encoded(whole.video))
+
+    def part(self, index: int, shape: VideoShape, window: Window) -> Example:
+        """See `Dataset`: whole frames, of which the encoder sees the surroundings too."""
+        pixels = self.codec.codec.pixels(shape)
+        rows = Window.whole(pixels)._replace(frames=window.frames)
+        some = self.videos.part(index, pixels, rows)
+        z = self._encoded(some.video)
+        cut = window._replace(frames=range(len(window.frames)))
+        return some._replace(video=cut.of(z))
 
     def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
         """See `Dataset`: encoders see each frame alone."""

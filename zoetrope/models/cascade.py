@@ -26,7 +26,7 @@ from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, routine_told, tuned
 from zoetrope.cascade.windows import windows_told
 from zoetrope.channels import are_rgb
-from zoetrope.codecs import CodecNetwork, decoded
+from zoetrope.codecs import CodecNetwork
 from zoetrope.conditioning import Conditioning
 from zoetrope.config.errors import shown
 from zoetrope.config.foreign import trusting
@@ -34,6 +34,7 @@ from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.fields import Ensemble
 from zoetrope.layers.fused import fused
 from zoetrope.models.asking import conditioning_of, expect_askable
+from zoetrope.models.coding import Coding
 from zoetrope.models.folder import expect_readable, write_model
 from zoetrope.models.known import GivenFrames, known_of
 from zoetrope.models.long import Beginning, Long, pictures_of
@@ -166,7 +167,7 @@ class Cascade:
         Raises ValueError if `from_pretrained` could not read it, as for a network whose class is local to a function.
         """
         expect_readable(self.spec)
-        networks = {stage.name: self._load(stage) for stage in self.spec.stages}
+        networks = {stage.name: self._load(stage) for stage in self.spec.stages if stage.weights_of is None}
         teachers = {stage.name: self._load(stage) for stage in self.spec.teachers}
         folder = Path(os.path.expanduser(path))
         codec, card = None if self._codec is None else self._codec(), self.card or f"# {self.spec.name}\n"
@@ -341,45 +342,45 @@ class Cascade:
             if self._texts is not None:
                 self._texts.release()
             expect_memory(stages, len(prompts), text_length(text), memory, self.device)
-        made, previous = dict[str, Tensor](), video
+        made, previous, latents = dict[str, Tensor](), video, None
         first = next((stage for stage in stages if not stage.makes_vectors), None)
         for stage in stages:
             frames = known.of(stage, len(prompts), first=stage is first) if known and not stage.makes_vectors else None
-            asked = conditioning_of(stage, given, len(prompts), frames)
+            read = (video_for(stage, made, previous, video), latents)
+            coding = Coding.of(stage, self._codec, frames, read, self.device)
+            asked = conditioning_of(stage, given, len(prompts), coding.known_z)
             for each in vectors_for(stage, given):
                 asked = asked | each.of_output(made[str(each.stage)])
-            asked, source = asked.to(self.device, torch.float32), video_for(stage, made, previous, video)
-            for now in self._run(stage, text | asked, source, replace(draw, known=frames)):
+            asked = asked.to(self.device, torch.float32)
+            for now in self._run(coding, text | asked, replace(draw, known=coding.known_z)):
                 yield now
                 if now.done:
                     made[stage.name] = now.x_hat
-                    previous = previous if stage.makes_vectors else now.x_hat
+                    if not stage.makes_vectors:
+                        previous, latents = now.x_hat, now.latents
                 del now  # free this step's x_hat before the next is made
             drop_unread(made, stages, stage)
-            del source
 
-    def _run(self, stage: StageSpec, given: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
+    def _run(self, coding: Coding, given: Conditioning, draw: Draw) -> Iterator[Progress]:
         """Sample one stage; its network is in memory only meanwhile. One of which all is known is not run."""
+        stage, decode = coding.stage, coding.decode
         told = partial(Progress, stage=stage.name, shape=stage.made, channels=self.spec.channels)
-        coloured = video if are_rgb(self.spec.channels) else None
-        if draw.known is not None and draw.known.complete:
-            x_hat = draw.known.values.to(self.device)
-            yield told(step=1, steps=1, x_hat=x_hat)
+        coloured = coding.seen if are_rgb(self.spec.channels) else None
+        if coding.known is not None and coding.known.complete:
+            yield told(step=1, steps=1, x_hat=coding.known.values)
             return
-        codec = self._codec if stage.codec.encodes else None
-        decode = None if codec is None else partial(decoded, codec().to(self.device))
         with memory_told(f"stage {stage.name!r} ({stage.made})"):
-            running = sample_stage(stage, self._network(stage), given, video, draw)
+            running = sample_stage(stage, self._network(stage), given, coding.source, draw)
             for number in range(1, stage.sampling.length + 1):  # `enumerate` would keep one alive meanwhile
                 x_hat = next(running)
                 last = number == stage.sampling.length
                 if last:  # fail before the stages after it run
                     expect_finite(stage, x_hat, self.dtype)
-                    x_hat = x_hat if decode is None else decode(x_hat)
+                z, x_hat = (x_hat, decode(x_hat)) if last and decode is not None else (None, x_hat)
                 steps, later = stage.sampling.length, None if last else decode
                 colours = colour_shifts(stage.name, coloured, x_hat, self._drifted) if last else ()
-                yield told(step=number, steps=steps, x_hat=x_hat, decode=later, colours=colours)
-                del x_hat
+                yield told(step=number, steps=steps, x_hat=x_hat, decode=later, colours=colours, latents=z)
+                del x_hat, z
 
     def _network(self, stage: StageSpec) -> Network:
         """A stage's network with its weights, on the device."""

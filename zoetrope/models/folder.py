@@ -67,7 +67,8 @@ def write_model(
 ) -> None:
     """Write a whole model. It appears complete or not at all; an older one at its path is replaced at the end.
 
-    `networks` and `teachers` hold the networks of spec.stages and spec.teachers by name. Weights are stored in
+    `networks` and `teachers` hold the networks of spec.stages and spec.teachers by name, those that stages share once,
+    by the name of the stage that they are of. Weights are stored in
     bfloat16, those of teachers in `teacher_dtype`, see `zoetrope.models.weights.write_weights`. `codec` is that of
     stages that make latents.
 
@@ -80,7 +81,7 @@ def write_model(
         raise ValueError(f"{spec.name}: codec: expected {spec.codec!r}, got {codec and codec.codec!r}")
     folder = replaceable(folder)
     with whole_folder(folder, over=True) as partial:
-        for stage in spec.stages:
+        for stage in (each for each in spec.stages if each.weights_of is None):
             (partial / stage.name).mkdir()
             write_weights(networks[stage.name], partial / stage.name / WEIGHTS)
         if codec is not None:

@@ -30,8 +30,9 @@ class Options(TypedDict, total=False):
         size: (height, width) of the first stage's videos, in pixels; frames: their number; fps: frames per second. The
             stages after it multiply these by their usual factors.
         windows: frames, or (frames, overlap), that the first stage's network sees at once of a longer video, and the
-            other stages' in proportion: windows agree at every step [Bar-Tal et al. 2023, arXiv:2302.08113]. Or a
-            `zoetrope.cascade.windows.Windows`, which divides pictures too.
+            other stages' in proportion, but for those of stages of frames between: windows agree at every step
+            [Bar-Tal et al. 2023, arXiv:2302.08113]. Or a `zoetrope.cascade.windows.Windows`, which divides pictures
+            too.
         routine: what the first stage of videos does from start to end: a name, such as "zero_shot", which makes a video
             of a model of pictures, or a `zoetrope.routines.Routine` with its fields.
         until: the last stage to run.

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 import torch
 
+from zoetrope.cascade.between import expect_alone
 from zoetrope.cascade.spec import Distilled, SamplingSpec, StageSpec
 from zoetrope.config.errors import reason
 from zoetrope.diffusion.distillation import expect_distillable
@@ -116,6 +117,7 @@ def plan(recipe: Recipe, stage: str) -> list[tuple[str, Recipe]]:
     """
     teacher, spec = recipe.cascade.stage(stage), recipe.distil_spec(stage)
     expect_distillable(f"stage {stage!r}", teacher.prediction)
+    expect_alone(recipe.cascade, stage)
     weights, counts = _weights(teacher, spec), _counts(teacher, spec)
     _expect_equal_steps(teacher, counts)
     rounds: list[tuple[str, Recipe]] = []
