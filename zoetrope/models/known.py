@@ -43,6 +43,7 @@ class GivenFrames:
         low_res: the first stage's videos at a lower resolution, if that is known.
         mask: which pixels of the known frames are known, (n, H, W) bool; None: all.
         method: how the first stage is made to agree with it; None: as it has learnt it.
+        each: the frames of every video of its own, (B, C, n, H, W) as networks see them, instead of `pictures`.
     """
 
     shape: VideoShape
@@ -51,6 +52,7 @@ class GivenFrames:
     low_res: Video | None = None
     mask: np.ndarray | None = None
     method: Method | None = None
+    each: Tensor | None = None
 
     def stages(self, stages: Sequence[StageSpec], teachers: Sequence[StageSpec] = ()) -> list[StageSpec]:
         """The stages, each with a method for what is known; `teachers` are named where these have learnt it.
@@ -105,7 +107,8 @@ class GivenFrames:
     def _values(self, places: list[int], shape: VideoShape) -> Tensor:
         if not places:
             return torch.empty(1, self.pictures.shape[-1], 0, shape.height, shape.width)
-        return resize(known_tensor(self.pictures[places], shape.fps), shape.height, shape.width)
+        frames = known_tensor(self.pictures[places], shape.fps) if self.each is None else self.each[:, :, places]
+        return resize(frames, shape.height, shape.width)
 
     def _offer(self, stage: StageSpec, teachers: Sequence[StageSpec]) -> str:
         """The message that a stage has no method, and how to give it one."""
