@@ -135,7 +135,11 @@ def test_what_is_given_whole_can_be_changed_further() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "told"),
     [
-        ("sampling.guidance", "high", "guidance: unknown guidance 'high'; known: oscillating, picture, text"),
+        (
+            "sampling.guidance",
+            "high",
+            "guidance: unknown guidance 'high'; known: inputs, oscillating, over_frames, picture, temporal, text",
+        ),
         ("sampling.guidance", -1, "guidance: weight: expected at least 0"),
         ("sampling.guidance", {"high": 3, "lo": 2}, "Oscillating: unknown field 'lo'; did you mean 'low'?"),
         ("sampling.threshold", "dynamic", "threshold: expected 'static' or a number, got 'dynamic'"),

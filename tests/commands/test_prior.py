@@ -125,7 +125,7 @@ def test_it_trains_goes_on_and_samples(cli: Cli, unclip: Path) -> None:
     [
         (("--until", "prior"), "stage 'prior' makes vectors for other stages, and no videos"),
         (("--picture", "none.png"), "none.png"),
-        (("--picture", "a.png", "--given", "picture=3"), "--picture: expected once, got it in --given too"),
+        (("--picture", "a.png", "--given", "picture=3"), "--picture: expected picture once, got it in --given too"),
         (("--given", "picture=3"), "picture: expected one picture"),
         (("--given", "fps=-2"), "fps: expected a positive number of frames per second, got -2"),
         (("--seconds", "30"), "stage 'base': expected a network that learnt to continue known frames"),

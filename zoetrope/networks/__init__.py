@@ -25,8 +25,12 @@ _Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64)
 
 
 class SizedInput(Config):
-    """Something that a network is told by name, and its size: classes of a label, entries of an action, channels of
-    a map."""
+    """Something that a network is told by name, with its size.
+
+    Attributes:
+        name: of the input.
+        size: classes of a label, entries of an action, or channels of a map.
+    """
 
     name: _Name
     size: Annotated[int, Field(ge=1, le=65_536)]
