@@ -18,7 +18,7 @@ from zoetrope.config.foreign import trusting
 
 if TYPE_CHECKING:
     from zoetrope.commands.serve import WorkerOptions
-    from zoetrope.serving.worker import Ended, Place
+    from zoetrope.serving.worker import Ended, WorkPlace
 
 USAGE_ERROR: type[BaseException] = typer.BadParameter.__mro__[2]
 """Base of what typer raises for a wrong command line."""
@@ -45,11 +45,11 @@ def _described(own: "WorkerOptions", name: str, target: str) -> dict[str, Any]:
         return {"offer": name, "error": str(error).replace(target, name)}
 
 
-def _place(own: "WorkerOptions", device: str | None) -> "Place":
-    from zoetrope.serving.worker import Place
+def _place(own: "WorkerOptions", device: str | None) -> "WorkPlace":
+    from zoetrope.serving.worker import WorkPlace
 
     here = device_named(device)
-    return Place(here, dtype_named(own.dtype, here))
+    return WorkPlace(here, dtype_named(own.dtype, here))
 
 
 def _run(everywhere: Sequence[str], words: Sequence[str]) -> "Ended":
@@ -77,7 +77,7 @@ def _status(words: Sequence[str]) -> tuple[int, str | None]:
     except KeyboardInterrupt:
         return 130, None
     except USAGE_ERROR as error:
-        return 2, getattr(error, "format_message", lambda: str(error))()
+        return 2, str(getattr(error, "message", error))
     except Exception as error:
         message = explained(error, words[0])
         if message is not None:

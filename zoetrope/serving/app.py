@@ -15,11 +15,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
+from starlette.types import Receive, Scope, Send
 
 from zoetrope import __version__
 from zoetrope.config.strict_json import parse_json
 from zoetrope.serving.downloads import FORMATS, Downloads
-from zoetrope.serving.engine import Engine
+from zoetrope.serving.engine import Engine, Listener
 from zoetrope.serving.guard import Application, Guard
 from zoetrope.serving.jobs import JOB_ID, ServedJob
 from zoetrope.serving.requests import JobRequest
@@ -28,7 +29,7 @@ from zoetrope.serving.views import Views
 
 PAGE = 50
 """Jobs of one answer, by default; at most four times as many."""
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds that a question about models waits for the first process."""
 DRAWN = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; media-src 'self'; frame-ancestors 'none'"
 """What the pages of evaluations may do: they have styles of their own, and no scripts."""
@@ -144,19 +145,7 @@ class Interface:
     async def events(self, request: Request) -> Response:
         """Follow one job, or all, as server-sent events [WHATWG, HTML, Sec. 9.2]."""
         name = self._named(request).id if "job" in request.path_params else None
-        self.engine.expect_listener()
-
-        async def lines() -> AsyncIterator[str]:
-            yield ": here\n\n"
-            async for news in self.engine.follow(name):
-                if news is None:
-                    yield ": still here\n\n"
-                elif isinstance(news, str):
-                    yield f"event: removed\ndata: {json.dumps(news)}\n\n"
-                else:
-                    yield f"event: job\ndata: {json.dumps(told(news))}\n\n"
-
-        return StreamingResponse(lines(), media_type="text/event-stream", headers={"cache-control": "no-store"})
+        return Events(self.engine, name)
 
     async def video(self, request: Request) -> Response:
         """What a job has made, in one of the formats."""
@@ -221,8 +210,34 @@ class Interface:
             raise Refusal(408, f"body: expected it within {self.engine.limits.patience} s") from None
 
 
+class Events(Response):
+    """News of jobs as server-sent events, for as long as the client listens."""
+
+    def __init__(self, engine: Engine, name: str | None) -> None:
+        """`name` is the job; None: all."""
+        super().__init__(media_type="text/event-stream")
+        self.engine, self.name = engine, name
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take part in the listening while answering, not before and not longer."""
+        with self.engine.listening() as mine:
+            headers = {"cache-control": "no-store"}
+            stream = StreamingResponse(self._lines(mine), media_type=self.media_type, headers=headers)
+            await stream(scope, receive, send)
+
+    async def _lines(self, mine: Listener) -> AsyncIterator[str]:
+        yield ": here\n\n"
+        async for news in self.engine.follow(mine, self.name):
+            if news is None:
+                yield ": still here\n\n"
+            elif isinstance(news, str):
+                yield f"event: removed\ndata: {json.dumps(news)}\n\n"
+            else:
+                yield f"event: job\ndata: {json.dumps(told(news))}\n\n"
+
+
 def application(engine: Engine, views: Views, *, token: str | None, loopback: bool, page: bool) -> Application:
-    """The server as an ASGI application: the interface, and with `page` the page too. It starts and stops the engine."""
+    """The server as an ASGI application: the interface, and with `page` the page; it starts and stops the engine."""
 
     @asynccontextmanager
     async def life(app: Starlette) -> AsyncIterator[None]:

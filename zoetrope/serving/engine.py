@@ -5,8 +5,8 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from zoetrope.serving.uploads import Refusal, Uploads
 log = logging.getLogger(__name__)
 AGAIN = 5.0
 """Seconds until a process that could not start is tried again."""
+Listener = asyncio.Queue[ServedJob | str | None]
+"""News of jobs: a job as it stands now, the id of one that was removed, and None at the end."""
 QUIET = 15.0
 """Seconds without news after which those who follow are told that the server is there."""
 
@@ -50,7 +52,7 @@ class Engine:
         self._running: dict[str, WorkerProcess] = {}
         self._wanted: set[str] = set()  # running jobs that were cancelled
         self._changed = asyncio.Condition()
-        self._listeners: list[asyncio.Queue[ServedJob | str | None]] = []
+        self._listeners: list[Listener] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._ready = asyncio.Event()
         for job in list(self.history.jobs.values()):
@@ -135,42 +137,43 @@ class Engine:
         """The files that jobs name."""
         return {file for job in self.history.jobs.values() for _, file in job.request.files()}
 
-    def expect_listener(self) -> None:
-        """Raise Refusal where as many follow as may."""
+    @contextmanager
+    def listening(self) -> Iterator[Listener]:
+        """What hears all news while the block runs, for `follow`. Raises Refusal where as many follow as may."""
         if len(self._listeners) >= self.limits.listeners:
             raise Refusal(429, f"events: {len(self._listeners)} connections follow, as many as may")
+        mine: Listener = asyncio.Queue()
+        self._listeners.append(mine)
+        try:
+            yield mine
+        finally:
+            self._listeners.remove(mine)
 
-    async def follow(self, name: str | None = None) -> AsyncIterator[ServedJob | str | None]:
+    async def follow(self, mine: Listener, name: str | None = None) -> AsyncIterator[ServedJob | str | None]:
         """Every change of a job, beginning with how it stands and ending as it does; of None, of all, without end.
 
         A job that was removed is told by its id. None comes when nothing has come for `QUIET` seconds. Raises Refusal
-        as `expect_listener` does, and for an unknown job.
+        for an unknown job.
         """
-        self.expect_listener()
-        mine: asyncio.Queue[ServedJob | str | None] = asyncio.Queue()
-        self._listeners.append(mine)
-        try:
-            if name is not None:
-                yield (job := self.job(name))
-                if job.state in ENDED:
+        if name is not None:
+            yield (job := self.job(name))
+            if job.state in ENDED:
+                return
+        while True:
+            try:
+                async with asyncio.timeout(QUIET):
+                    news = [await mine.get()]
+            except TimeoutError:
+                yield None
+                continue
+            news += [mine.get_nowait() for _ in range(mine.qsize())]
+            for key, one in _latest(news).items():
+                if one is None:
                     return
-            while True:
-                try:
-                    async with asyncio.timeout(QUIET):
-                        news = [await mine.get()]
-                except TimeoutError:
-                    yield None
-                    continue
-                news += [mine.get_nowait() for _ in range(mine.qsize())]
-                for key, one in _latest(news).items():
-                    if one is None:
+                if name in (None, key):
+                    yield one
+                    if name is not None and (isinstance(one, str) or one.state in ENDED):
                         return
-                    if name in (None, key):
-                        yield one
-                        if name is not None and (isinstance(one, str) or one.state in ENDED):
-                            return
-        finally:
-            self._listeners.remove(mine)
 
     async def _serve(self, worker: WorkerProcess) -> None:
         """Let a process work on what waits, for ever."""
@@ -231,7 +234,7 @@ class Engine:
             path = self.uploads.path(file)
             if path is None:
                 raise OSError(f"{name}: the file that was sent is no longer there")
-            names[name] = f"{name}{path.suffix}"
+            names[name] = f"given_{name}{path.suffix}"
             shutil.copyfile(path, place / names[name])
         offer = self.offers.get(job.request.model)
         if offer is None:
@@ -241,7 +244,7 @@ class Engine:
 
     def _tidy(self, job: ServedJob) -> None:
         """Remove what was laid into a job's folder, and remains of files that were not finished."""
-        place, laid = self.history.place(job.id), [name for name, _ in job.request.files()]
+        place, laid = self.history.place(job.id), [f"given_{name}" for name, _ in job.request.files()]
         for path in [*place.iterdir(), *place.rglob(".*.part*")]:
             if path.is_symlink() or path.stem in laid or ".part" in path.suffix:
                 path.unlink(missing_ok=True)

@@ -55,7 +55,7 @@ class Offer(NamedTuple):
 
 def _is_taken(name: str) -> bool:
     """Whether a name may be that of something else in a job's folder."""
-    return name.startswith(("job.", "stages", "video", "preview-", "known_", "control_"))
+    return name.startswith(("job.", "stages", "video", "preview-", "given_"))
 
 
 def _head(path: str) -> str | None:

@@ -16,7 +16,7 @@ LONGEST = 2**22  # bytes of a line
 GRACE = 10.0
 """Seconds for a job to end by itself once it is cancelled; then its process is ended, and another one begins."""
 
-Told = Callable[[Mapping[str, Any]], None]
+OnEvent = Callable[[Mapping[str, Any]], None]
 
 
 class Lost(Exception):
@@ -56,7 +56,9 @@ class WorkerProcess:
             told = await self._next()
         self.models = list(told["models"])
 
-    async def run(self, job: str, folder: Path, words: Sequence[str], told: Told, seconds: float) -> Mapping[str, Any]:
+    async def run(
+        self, job: str, folder: Path, words: Sequence[str], told: OnEvent, seconds: float
+    ) -> Mapping[str, Any]:
         """Work on a job and return the event of its end; the others go to `told`.
 
         Raises TimeoutError after so many `seconds`, and Lost if the process ends; it is then started anew.

@@ -18,7 +18,7 @@ MOST_SEED = 2**53 - 1  # the largest whole number that every reader of JSON keep
 FileId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Word = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
 Said = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
-Place = Annotated[str, StringConstraints(pattern=r"^-?\d{1,4}(:-?\d{1,4})?$")]
+_At = Annotated[str, StringConstraints(pattern=r"^-?\d{1,4}(:-?\d{1,4})?$")]
 Side = Annotated[int, Field(ge=1, le=4096)]
 
 
@@ -51,9 +51,9 @@ class JobRequest(Config):
     size: tuple[Side, Side] | None = None
     frames: Annotated[int, Field(ge=1, le=1024)] | None = None
     fps: Annotated[float, Field(gt=0, le=240)] | None = None
-    known: Annotated[dict[Place, FileId], Field(max_length=8)] = {}
-    control: Annotated[dict[Word, FileId], Field(max_length=4)] = {}
-    control_from: Annotated[dict[Word, FileId], Field(max_length=4)] = {}
+    known: Annotated[dict[_At, FileId], Field(max_length=8, default_factory=dict)]
+    control: Annotated[dict[Word, FileId], Field(max_length=4, default_factory=dict)]
+    control_from: Annotated[dict[Word, FileId], Field(max_length=4, default_factory=dict)]
     video: FileId | None = None
     add_frames: bool = False
     teacher: bool = False

@@ -37,11 +37,11 @@ class Ended(NamedTuple):
     notes: list[str]
 
 
-Run = Callable[[Sequence[str]], Ended]
+RunCommand = Callable[[Sequence[str]], Ended]
 """Runs one command of Zoetrope, given its words, in the current folder."""
 
 
-class Place(NamedTuple):
+class WorkPlace(NamedTuple):
     """What the process computes on, for predictions: a device and a type, as `zoetrope.models.places` names them."""
 
     device: Any
@@ -51,7 +51,7 @@ class Place(NamedTuple):
 class JobWatcher(Watcher):
     """Tells of a job's progress, and ends it once it is cancelled."""
 
-    def __init__(self, job: str, folder: Path, place: Callable[[], Place], tell: Callable[..., None]) -> None:
+    def __init__(self, job: str, folder: Path, place: Callable[[], WorkPlace], tell: Callable[..., None]) -> None:
         self.job, self.place, self.tell = job, place, tell
         self.cancelled = threading.Event()
         self.previews = Previews(folder)
@@ -105,7 +105,7 @@ class JobWatcher(Watcher):
 class Desk:
     """Works on the jobs that come in, one after the other."""
 
-    def __init__(self, run: Run, place: Callable[[], Place], source: Iterable[str], sink: TextIO) -> None:
+    def __init__(self, run: RunCommand, place: Callable[[], WorkPlace], source: Iterable[str], sink: TextIO) -> None:
         self.run, self.place, self.source, self.sink = run, place, source, sink
         self.waiting: SimpleQueue[dict[str, Any]] = SimpleQueue()
         self.current: JobWatcher | None = None
