@@ -102,8 +102,9 @@ def test_queue_cancel_and_a_picture_dropped_in(page: Any, server: Server, tmp_pa
     ] == ["seed 41", "seed 42", "seed 43", "seed 44"]
     for number in range(4):
         page.locator(".screens.many .frame").nth(number).click()
-        page.click("#viewer >> text=Cancel")
-        page.wait_for_selector("#viewer .below >> text=It was cancelled.")
+        page.click("#viewer button:text-is('Cancel')")
+        page.wait_for_selector(f".screens.many .screen:nth-child({number + 1}) .state-cancelled")
+    assert "It was cancelled." in page.inner_text("#viewer .below")
     page.wait_for_selector("#standing:has-text('Ready')")
     choose(page, "mini", "base")
     picture = np.full((24, 40, 3), 30, np.uint8)

@@ -37,6 +37,7 @@ const label = (job) => `${job.request.model}, seed ${job.request.seed}`;
 
 function refresh(job) {
   const own = parts.screens.get(job.id);
+  if (own.caption) own.caption.lastChild.className = `state-${job.state}`;
   if (own.caption) own.caption.lastChild.textContent = job.state === "running" && job.progress.share ? `${Math.round(job.progress.share * 100)} %` : STATES[job.state];
   if (job.state === "done") {
     if (own.video === null) {
@@ -69,41 +70,49 @@ function made(job) {
   return film(address, { controls: true, className: sharp });
 }
 
-// What is known of the job, and its buttons.
+// What is known of the job, and its buttons. While it goes on only what changes is replaced, so that a click meets its button.
 function below(job, queue) {
-  const made = [make("p", { class: "told" }, job.request.prompt ?? (job.request.kind === "upscale" ? "An upscaled clip" : "A video without text"))];
+  const key = [job.id, job.state, job.stages.length, job.notes.length].join();
+  if (parts.drawn !== key) {
+    const open = parts.below.querySelector("details")?.open;
+    parts.drawn = key;
+    parts.live = { bar: make("i", {}), told: make("span", { class: "soft grow" }), row: make("div", { class: "steps", "aria-label": "Stages" }) };
+    parts.below.replaceChildren(...lines(job));
+    if (open) parts.below.querySelector("details").open = true;
+  }
+  const { bar, told, row } = parts.live;
+  const { share = 0, left, stage = 0, step = 0, steps = 0 } = job.progress;
+  bar.style.width = `${(share ?? 0) * 100}%`;
+  bar.parentElement?.setAttribute("aria-valuenow", Math.round((share ?? 0) * 100));
   if (job.state === "queued") {
     const before = queue.indexOf(job.id);
-    made.push(line(make("span", { class: "soft grow" }, before > 0 ? `Waits for ${before} more` : "Waits; it is the next one"), button("Cancel", () => cancel(job.id), "danger")));
-  } else if (job.state === "running") {
-    const { share = 0, left, stage = 0, step = 0, steps = 0 } = job.progress;
-    const now = job.stages[stage]?.name;
-    const told = left === undefined || left === null ? "Prepares" : `${now}: step ${step} of ${steps}, about ${seconds(left)} left`;
-    made.push(make("div", { class: "bar", role: "progressbar", "aria-valuenow": Math.round(share * 100), "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "Progress" }, make("i", { style: { width: `${share * 100}%` } })));
-    made.push(line(make("span", { class: "soft grow" }, told), button("Cancel", () => cancel(job.id), "danger")));
-  } else if (job.state === "failed") {
-    made.push(make("p", { class: "bad-text" }, `It failed: ${job.error || "for an unknown reason"}`));
-  } else if (job.state === "cancelled") {
-    made.push(make("p", { class: "soft" }, "It was cancelled."));
+    told.textContent = before > 0 ? `Waits for ${before} more` : "Waits; it is the next one";
+  } else {
+    const known = left !== undefined && left !== null;
+    told.textContent = known ? `${job.stages[stage]?.name}: step ${step} of ${steps}, about ${seconds(left)} left` : "Prepares";
   }
+  if (job.stages.length > 1) row.replaceChildren(...figures(job));
+}
+
+function lines(job) {
+  const { bar, told, row } = parts.live;
+  const made = [make("p", { class: "told" }, job.request.prompt ?? (job.request.kind === "upscale" ? "An upscaled clip" : "A video without text"))];
+  if (job.state === "running") made.push(make("div", { class: "bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "Progress" }, bar));
+  if (!ENDED.includes(job.state)) made.push(line(told, button("Cancel", () => cancel(job.id), "danger")));
+  if (job.state === "failed") made.push(make("p", { class: "bad-text" }, `It failed: ${job.error || "for an unknown reason"}`));
+  if (job.state === "cancelled") made.push(make("p", { class: "soft" }, "It was cancelled."));
   for (const note of job.notes) made.push(make("p", { class: "soft" }, note));
-  if (job.stages.length > 1) made.push(steps(job));
+  if (job.stages.length > 1) made.push(row);
   if (ENDED.includes(job.state)) made.push(actions(job));
-  made.push(settings(job));
-  const kept = parts.below.querySelector("details")?.open;
-  const scrolled = parts.below.querySelector(".steps")?.scrollLeft ?? 0;
-  parts.below.replaceChildren(...made);
-  if (kept) parts.below.querySelector("details").open = true;
-  const row = parts.below.querySelector(".steps");
-  if (row) row.scrollLeft = scrolled;
+  return [...made, settings(job)];
 }
 
 // Every stage with its last preview. Strips stay, so that they go on playing.
-function steps(job) {
+function figures(job) {
   parts.strips ??= new Map();
   const number = job.progress.stage ?? (job.state === "done" ? job.stages.length : -1);
-  const figures = job.stages.map((stage, place) => {
-    let frame = make("div", { class: "frame" });
+  return job.stages.map((stage, place) => {
+    const frame = make("div", { class: "frame" });
     if (stage.preview) {
       if (!parts.strips.has(place)) parts.strips.set(place, new Strip());
       const strip = parts.strips.get(place);
@@ -115,7 +124,6 @@ function steps(job) {
     const shape = stage.shape.split("@")[0].split("x");
     return make("figure", { class: state }, frame, make("figcaption", {}, make("b", {}, stage.name), ` ${shape[2]}×${shape[1]}, ${shape[0]} frames`));
   });
-  return make("div", { class: "steps", "aria-label": "Stages" }, ...figures);
 }
 
 function actions(job) {
