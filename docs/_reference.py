@@ -196,6 +196,8 @@ def type_of(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         text = " or ".join(type_of(part) for part in parts)
     elif origin is Literal:
         text = " or ".join(f"`{part!r}`".replace("'", '"') for part in parts)
+    elif origin is tuple and not parts:
+        text = "empty list"
     elif origin is tuple:
         text = f"list of {type_of(parts[0])}" if parts[1:] == (...,) else f"list of {len(parts)}: {type_of(parts[0])}"
     elif origin is dict:

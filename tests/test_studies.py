@@ -156,7 +156,7 @@ def test_tables_that_do_not_belong_together_are_refused() -> None:
         intervals().over_clips(torch.sub, [[1.0, 2.0]], [[1.0, 2.0, 3.0]])
 
 
-NOT_RUN = {"image_prior", "network"}
+NOT_RUN = {"curation", "image_prior", "network"}
 """Studies without a page yet."""
 
 
@@ -176,6 +176,7 @@ def test_page_says_what_its_numbers_say(name: str) -> None:
 
 DIFFER = {
     "conditioning_augmentation": {"cascade.stages.1.inputs.1.augment"},
+    "curation": {"training.base.data.path"},
     "image_prior": set[str](),  # but for the weights that they begin with
     "joint_training": {"training.base.data.parts.1.source.scripts", "training.base.phases.0.images"},
     "language": {"cascade.text.type", "cascade.text.limit"},  # no caption is as long as either limit

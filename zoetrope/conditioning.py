@@ -1,5 +1,6 @@
 """What conditions a network beside z, by family: tokens, maps, numbers. Operations are written once, over families."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -120,8 +121,11 @@ class Conditioning:
         return self.each(lambda value: sent(value, device, dtype if value.is_floating_point() else None))
 
     def blank(self, count: int) -> Self:
-        """Zeros of the same shapes for `count` examples."""
-        return self.each(lambda value: value.new_zeros(count, *value.shape[1:]))
+        """Zeros of the same shapes for `count` examples; frames that are seen at some times are seen a second apart."""
+        blank = self.each(lambda value: value.new_zeros(count, *value.shape[1:]))
+        if blank.times is None:
+            return blank
+        return replace(blank, times=blank.times + torch.arange(blank.times.shape[1], device=blank.times.device))
 
     def window(self, window: Window) -> Self:
         """The part that belongs to a box of the video: maps are cut in space and time, values per frame in time."""
@@ -148,13 +152,28 @@ class Conditioning:
         )
 
     def without(self, name: str, rows: Tensor | None = None) -> Self:
-        """Hide the tokens of an input in the examples where rows (B,) is True; for None, in all of them.
+        """Hide an input in the examples where rows (B,) is True; for None, in all of them: it is unknown there.
 
-        For text this is the null prompt of classifier-free guidance. Without such an input nothing changes.
+        For text this is the null prompt of classifier-free guidance. Tokens are no longer real, numbers are NaN, and
+        maps are 0, with the scale of one that has one. Without such an input nothing changes.
         """
-        if name not in self.tokens:
-            return self
-        return replace(self, tokens={**self.tokens, name: self.tokens[name].hidden(rows)})
+        tokens, maps, numbers = dict(self.tokens), dict(self.maps), dict(self.numbers)
+        if name in tokens:
+            tokens[name] = tokens[name].hidden(rows)
+        if name in numbers:
+            numbers[name] = _filled(numbers[name], math.nan, rows)
+        if name in maps:
+            maps[name] = _filled(maps[name], 0.0, rows)
+            scale = f"{name}_scale"
+            numbers |= {scale: _filled(numbers[scale], 0.0, rows)} if scale in numbers else {}
+        return replace(self, tokens=tokens, maps=maps, numbers=numbers) if name in self.names else self
+
+
+def _filled(values: Tensor, fill: float, rows: Tensor | None) -> Tensor:
+    """Values (B, ...) with another one in the examples where rows (B,) is True; for None, in all of them."""
+    if rows is None:
+        return torch.full_like(values, fill)
+    return values.masked_fill(rows.to(values.device).reshape(-1, *[1] * (values.ndim - 1)), fill)
 
 
 def stacked(several: Iterable[Conditioning]) -> Conditioning:

@@ -50,7 +50,7 @@ def located(model: str, folder: Path) -> str:
         return model
     path = (folder / model).resolve()
     if not path.is_relative_to(folder.resolve()):
-        raise ValueError(f"{folder}: expected a text encoder inside it, got {model!r}, which leads out of it")
+        raise ValueError(f"{folder}: expected an encoder inside it, got {model!r}, which leads out of it")
     return str(path)
 
 

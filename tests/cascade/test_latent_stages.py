@@ -5,19 +5,25 @@ from pathlib import Path
 import pytest
 import torch
 
+from zoetrope.cascade.execution.cost import codec_bytes
+from zoetrope.cascade.execution.layout import expect_memory, least_memory
+from zoetrope.cascade.execution.meter import peak_bytes
 from zoetrope.cascade.grid import on_grid
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.cascade.start import Start, start_from
 from zoetrope.codecs import decoded, identity, load_codec, save_codec
+from zoetrope.codecs.autoencoder import Autoencoder
+from zoetrope.codecs.pixels import PixelCodec
 from zoetrope.data.toybox import Toybox
 from zoetrope.inputs.low_res import usual_inputs
-from zoetrope.inputs.picture import Picture
+from zoetrope.inputs.region import Region
 from zoetrope.inputs.text import Text
-from zoetrope.known.replacement import Replacement
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.folder import write_model
 from zoetrope.models.opening import open_model
+from zoetrope.planning.count import flops_of
+from zoetrope.planning.work import sampling
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Recipe
 from zoetrope.video import Video
@@ -166,12 +172,8 @@ def test_models_without_their_codec_are_refused(tmp_path: Path, model: Path) -> 
         ({"network": network(4, False)}, "network.channels: expected 2, those of its codec's latents, got 4"),
         ({"sampling": SamplingSpec(steps=2)}, "sampling.threshold: expected null, latents have no range, got 'static'"),
         (
-            {"sampling": SamplingSpec(threshold=None, known=Replacement())},
-            "sampling.known: expected null, known frames are pixels, got 'replacement'",
-        ),
-        (
-            {"inputs": (Text(), Picture()), "network": network(2, False).with_(picture_width=128)},
-            r"inputs: expected none that are made from pixels, for z is latents, got \['picture'\]",
+            {"inputs": (Text(), Region()), "network": network(2, False).with_(region=True)},
+            r"inputs: expected none that are made from pixels, for z is latents, got \['region'\]",
         ),
     ],
 )
@@ -200,10 +202,34 @@ def test_cascades_that_do_not_fit_their_codec(tmp_path: Path) -> None:
         Run(made, "base", tmp_path / "run", CPU)
 
 
-def test_known_frames_and_long_videos_are_of_pixels(model: Path) -> None:
+def test_long_videos_are_of_pixels(model: Path) -> None:
     cascade = Cascade.from_pretrained(model)
-    picture = torch.zeros(16, 24, 3, dtype=torch.uint8).numpy()
-    with pytest.raises(ValueError, match="known: expected stages of pixels, as known frames are, got 'base'"):
-        cascade.generate("fog", known={0: picture})
     with pytest.raises(ValueError, match="expected stages of pixels, got 'base', which makes latents"):
         next(iter(cascade.extend(None, seconds=4, prompt="fog")))
+
+
+def test_plans_and_budgets_count_the_decoder() -> None:
+    wide = BASE.with_(codec=CODEC.with_(width=64, temporal=True), shape=Z.with_(frames=6, height=16, width=24))
+    pixels = wide.with_(codec=PixelCodec(channels=2))
+    network, z = codec(codec=wide.codec), torch.randn(2, 2, *wide.shape.sizes)  # type: ignore[arg-type]
+    weights = sum(value.nbytes for value in network.state_dict().values())
+    counted, held = codec_bytes(wide, 2)
+    measured = peak_bytes(lambda: decoded(network, z))  # views of weights among it
+    assert counted == weights and held == pytest.approx(measured + z.nbytes, rel=0.02)
+    assert codec_bytes(pixels, 2) == (0, 0)
+    one, other = (sampling(stage, torch.float32, 10**10) for stage in (pixels, wide))
+    own = convolutions(wide.codec, wide.shape.sizes)  # type: ignore[arg-type]
+    assert flops_of(other.whole) - flops_of(one.whole) == own and other.peak - one.peak > weights
+    least = least_memory(wide, 1, 4, CPU)
+    assert least >= least_memory(pixels, 1, 4, CPU) + weights
+    with pytest.raises(ValueError, match=r"memory: stage 'base' \(6x32x48@3fps\) needs \d+ MB"):
+        expect_memory([wide], 1, 4, least - 1, CPU)
+    expect_memory([wide], 1, 4, least, CPU)
+
+
+def convolutions(codec: Autoencoder, latents: tuple[int, int, int]) -> int:
+    """The operations of the convolutions of a decoder with layers along time, by hand; f = 2 and one block a level."""
+    frames, height, width = latents
+    fine, coarse = codec.levels
+    spatial = coarse * (codec.channels + 2 * coarse) + 4 * fine * (2 * fine + 3)
+    return 2 * frames * height * width * (9 * spatial + 3 * (coarse**2 + 4 * fine**2) + 4 * coarse * fine)

@@ -77,6 +77,25 @@ def test_channels_are_trained_resumed_sampled_and_planned(count: int, outside: P
         for channel in again.channels:
             np.testing.assert_allclose(file[channel.name], again[channel.name], rtol=1e-5)
             assert channel.unit == "K" and 200 < again[channel.name].mean() < 350
+    waves = json.dumps({"type": "my_lab.waves.Waves", "count": count})
+    assert cli("data", "preview", waves, "--shape", "2x4x6@2", "--count", "3", "-o", "sheet.png", *TRUST).code == 0
+    assert read("sheet.png").frames[0].shape == (3 * count * (4 + 4) + 4, 2 * 7 - 1 + 8, 3)
+    judged = (
+        "--known",
+        "0",
+        "--known-method",
+        "replacement",
+        "--members",
+        "2",
+        "--count",
+        "3",
+        "--metrics",
+        "crps,mae",
+    )
+    done = cli("evaluate", "runs/base", "--data", waves, *judged, "--device", "cpu", "--json", *TRUST)
+    assert done.code == 0, done.err
+    score = json.loads(done.out)["entries"][0]["results"][0]
+    assert [row["unit"] for row in score["details"]["channels"].values()] == ["K"] * count and score["value"] > 0
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +260,7 @@ def test_it_is_judged_by_what_makes_sense_of_its_channels(outside: Path, cli: Cl
     assert done.code == 0, done.err
     (entry,) = json.loads(Path("report/results.json").read_text())["entries"]
     taken = {result["name"]: result for result in entry["results"] if "value" in result}
-    assert list(taken) == ["values"] and taken["values"]["details"]["a1"]["real_mean"] == pytest.approx(271, abs=2)
+    assert list(taken) == ["spectrum", "values"]
+    assert taken["values"]["details"]["a1"]["real_mean"] == pytest.approx(271, abs=2)
     refused = cli(*command, "--data", data.replace("2", "3"))
     assert refused.code == 2 and "--data: expected the channels a0 [K], a1 [K], got" in refused.err

@@ -15,6 +15,8 @@ from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.codecs.autoencoder import Autoencoder
 from zoetrope.data.latents import Latents
 from zoetrope.data.toybox import Toybox
+from zoetrope.models.weights import write_weights
+from zoetrope.networks.mobilenet_v2 import MobileNetV2Config
 from zoetrope.networks.patch_critic import PatchCriticConfig
 from zoetrope.networks.reconstruction import ReconstructionConfig
 from zoetrope.text.words import Words
@@ -102,3 +104,25 @@ def test_a_killed_codec_goes_on_bitwise_and_a_model_is_made_of_its_latents(
     assert cli("train", "ldm.json", "--stage", "base", "--out", "ldm", "--codec", "whole").code == 0
     assert cli("generate", "fog", "--model", "ldm", "--out", "fog.mp4").code == 0
     assert probe(tmp_path / "fog.mp4").width == 12
+
+
+def test_a_perceptual_distance_needs_a_file_of_weights(
+    cli: Cli, told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoetrope.training.codecs.MEASURED", 4)
+    fields = ("shape.height=16", "shape.width=24", "training.phases.0.examples=8", "training.objective.critic=null")
+    short = [word for field in fields for word in ("--set", f"pictures.{field}")]
+    named = ("--set", 'pictures.training.objective.perceptual={"weights": "judge.safetensors"}')
+    lost = cli("train", told, "--stage", "pictures", "--out", "run", *short, *named)
+    assert lost.code == 2 and "expected the file of its weights" in lost.err and "perceptual=null" in lost.err
+    torch.manual_seed(0)
+    judge = MobileNetV2Config().build()
+    write_weights(judge, tmp_path / "judge.safetensors", torch.float32)
+    done = cli("train", told, "--stage", "pictures", "--out", "run", *short, *named)
+    assert done.code == 0 and "without a perceptual distance" not in done.err, done.err
+    kept = json.loads((tmp_path / "run/recipe.json").read_text())["training"]["pictures"]["objective"]
+    assert kept["perceptual"]["weights"] == str(tmp_path / "judge.safetensors")
+    longer = ("--set", "pictures.training.phases.0.examples=16")
+    assert cli("train", "--resume", "--stage", "pictures", "--out", "run", *longer).code == 0
+    without = cli("train", told, "--stage", "pictures", "--out", "two", *short)
+    assert without.code == 0 and "learns without a perceptual distance" in without.err

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.cascade.spec import CascadeSpec, Distilled, SamplingSpec, StageSpec
 from zoetrope.data.clip import OneClip
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.models.cascade import Cascade
@@ -15,6 +15,7 @@ from zoetrope.models.editing import edited
 from zoetrope.models.folder import write_model
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.recipes.tune_a_video import tuning
+from zoetrope.samplers.ddim import DDIM
 from zoetrope.shapes import VideoShape
 from zoetrope.text.t5 import T5
 from zoetrope.video import Video, read, read_tags
@@ -125,3 +126,45 @@ def test_a_picture_a_distilled_and_an_enlarging_model_are_refused(image_model: P
     Video(np.zeros((16, 16, 16, 3), np.uint8), 3).save("still.mp4")
     done = cli("edit", "still.mp4", *ARGUMENTS, "--model", "mini")
     assert done.code == 2 and "--teacher" in done.err
+
+
+def test_the_original_of_a_distilled_model_is_tuned(encoder: T5, films: Path, cli: Cli) -> None:
+    """A model of videos, distilled to two steps: its teacher can be inverted, and edits with the teacher's steps."""
+    shape = VideoShape(frames=4, height=8, width=8, fps=2)
+    level = Level(width=16, spatial_attention=True, text_attention=True, temporal=("attention",))
+    network = VideoUNetConfig(text_width=16, embedding=16, head=8, levels=(level,))
+    teacher = StageSpec(name="base", shape=shape, network=network, sampling=SamplingSpec(steps=4, guidance=1.0))
+    few = SamplingSpec(sampler=DDIM(), steps=2, guidance=0.0)
+    student = teacher.with_(sampling=few, distilled=Distilled(steps=2))
+    spec = CascadeSpec(name="quick", text=encoder, stages=(student,), teachers=(teacher,))
+    torch.manual_seed(0)
+    write_model(Path("quick"), spec, {"base": network.build()}, "# quick\n", {"base": network.build()})
+    words = ("edit", films / "film0.mp4", *ARGUMENTS, "--model", "quick", "-o", "a.mp4")
+    done = cli(*words)
+    assert done.code == 2 and "can be used with --teacher" in done.err
+    done = cli(*words, "--teacher", "--tuned", "tuned", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["settings"]["base"]["steps"] == 4
+    assert read("a.mp4").frames.shape == (4, 8, 8, 3)
+
+
+def test_again_edits_the_same_clip(image_model: Path, films: Path, cli: Cli) -> None:
+    """Without the tuned network: the tuning, too, is made again, bit for bit."""
+    Path("own").symlink_to(image_model)
+    words = ("edit", films / "film0.mp4", *ARGUMENTS, "--model", "own", "--seed", 3, "--steps", 3, "-o", "a.mp4")
+    assert cli(*words, "--tuned", "tuned").code == 0
+    told = json.loads(read_tags("a.mp4")["comment"])
+    assert set(told["inputs"]) == {"source"} and "tuned" not in told["options"]
+    done = cli("edit", "--again", "a.mp4", "-o", "b.mp4")
+    assert done.code == 0 and f"source {films / 'film0.mp4'}" in done.err, done.err
+    assert Path("b.mp4").read_bytes() == Path("a.mp4").read_bytes()
+    done = cli("edit", "--again", "a.mp4", "--tuned", "tuned", "-o", "c.mp4")
+    assert done.code == 0 and "tuned to" not in done.err
+    assert Path("c.mp4").read_bytes() == Path("a.mp4").read_bytes()
+    other = cli("edit", films / "film1.mp4", "--again", "a.mp4", "-o", "d.mp4")
+    assert other.code == 2 and "source is another file than it was made from" in other.err
+    assert "--steps: expected without --again" in cli("edit", "--again", "a.mp4", "--steps", 2).err
+    assert "was made by `zoetrope edit`" in cli("generate", "--again", "a.mp4").err
+    assert "again: zoetrope edit --again a.mp4" in cli("show", "a.mp4").out
+    assert cli(*words, "--no-prompt-in-file").code == 0 and b"a blue square" not in Path("a.mp4").read_bytes()
+    assert "Missing argument 'PROMPT'" in cli("edit", "--again", "a.mp4").err

@@ -4,11 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cascade.latent import CODEC, codec, recipe
 
 from zoetrope.codecs import identity, load_codec, save_codec
-from zoetrope.video import probe
+from zoetrope.video import probe, read, save_image
 
 from .conftest import Cli
 
@@ -17,7 +18,9 @@ from .conftest import Cli
 def told(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe.json whose data name a codec that is not there."""
     folder = tmp_path_factory.mktemp("recipes")
-    made = recipe(folder / "codec")
+    known = {"type": "mixture", "parts": [{"known": {"type": "prefix"}}, {"known": {"type": "none"}}]}
+    changes = {"base.training.known": known, "base.sampling.known": {"type": "learnt", "without": "noised"}}
+    made = recipe(folder / "codec").overridden(changes)
     shutil.rmtree(folder / "codec")
     (folder / "recipe.json").write_text(json.dumps(made.to_json()))
     return folder / "recipe.json"
@@ -45,6 +48,11 @@ def test_a_model_of_latents_is_trained_resumed_planned_and_sampled(cli: Cli, tol
     assert made.code == 0, made.err
     info = probe(tmp_path / "fog.mp4")
     assert (info.frames, info.height, info.width, info.fps) == (2, 8, 12, 3)
+    picture = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    save_image(tmp_path / "a.png", picture)
+    guided = ("--known", "0=a.png", "--set", "base.sampling.known.history=0.5")
+    known = cli("generate", "fog", "--model", "run", "--out", "a/", *guided)
+    assert known.code == 0 and np.array_equal(read(tmp_path / "a", fps=3).frames[0], picture), known.err
     sized = cli("generate", "fog", "--model", "run", "--out", "wide.mp4", "--size", "8x16")
     assert sized.code == 0 and probe(tmp_path / "wide.mp4").width == 16
     odd = cli("generate", "fog", "--model", "run", "--out", "odd.mp4", "--size", "9x16")

@@ -10,6 +10,7 @@ from zoetrope.conditioning import Conditioning, Tokens, stacked
 from zoetrope.data import Example
 from zoetrope.inputs import Examples, Extent, Input
 from zoetrope.inputs.fps import FrameRate
+from zoetrope.inputs.label import Label
 from zoetrope.shapes import VideoShape, Window
 
 SHAPE = VideoShape(frames=4, height=8, width=16, fps=4)
@@ -18,9 +19,12 @@ COUNT, L, D = 3, 5, 6
 every_input = pytest.mark.parametrize("kind", Input.every(), ids=Input.names())
 
 
+REQUIRED = {"shape": SMALL, "told": "ef", "lo": 0.0, "hi": 2.0, "classes": ("0.0", "0.5", "1.0"), "entries": 2}
+
+
 def made(kind: type[Input]) -> Input:
-    """An input of that kind; what it must be told is the shape of another stage's video."""
-    return kind(**{name: SMALL for name, field in kind.model_fields.items() if field.is_required()})
+    """An input of that kind, with the fields that it must be told."""
+    return kind(**{name: REQUIRED[name] for name, field in kind.model_fields.items() if field.is_required()})
 
 
 def encode(texts: Any) -> Tokens:
@@ -28,11 +32,14 @@ def encode(texts: Any) -> Tokens:
     return Tokens.real(torch.stack([torch.full((L, D), float(len(text))) for text in texts]))
 
 
-def examples(*rows: int, packed: bool = False) -> Examples:
+def examples(*rows: int, packed: bool = False, labels: bool = False) -> Examples:
     """Some examples of a training; each has its own random choices, wherever in a batch it is."""
     draws = [torch.Generator().manual_seed(row) for row in rows]
     x = torch.stack([torch.rand(3, *SHAPE.sizes, generator=draw) for draw in draws])
-    samples = [[Example(one, "a" * (row + 1), str(row))] for row, one in zip(rows, x, strict=True)]
+    told = [{"ef": 0.5 * row} if row else {} for row in rows]
+    if labels:
+        told = [{name: str(value) for name, value in one.items()} for one in told]
+    samples = [[Example(one, "a" * (row + 1), str(row), told=t)] for row, one, t in zip(rows, x, told, strict=True)]
     images = torch.tensor([packed] * len(rows)) if packed else None
     return Examples(x=x, samples=samples, draws=draws, packed=images, encode=encode)
 
@@ -49,7 +56,8 @@ def leaves(given: Conditioning) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_blank_one_has_the_shapes_of_training(kind: type[Input], packed: bool) -> None:
     one = made(kind)
-    told = leaves(one.of_examples(SHAPE, examples(0, 1, 2, packed=packed)))
+    labels = {"labels": kind is Label}
+    told = leaves(one.of_examples(SHAPE, examples(0, 1, 2, packed=packed, **labels)))
     blank = leaves(one.blank(Extent(COUNT, SHAPE.sizes, L, D, packed=packed)))
     assert told and {name: (v.shape, v.dtype) for name, v in told.items()} == {
         n: (v.shape, v.dtype) for n, v in blank.items()
@@ -59,9 +67,11 @@ def test_a_blank_one_has_the_shapes_of_training(kind: type[Input], packed: bool)
 @every_input
 def test_an_example_is_told_the_same_in_any_batch(kind: type[Input]) -> None:
     one = made(kind)
-    together = one.of_examples(SHAPE, examples(0, 1, 2))
-    alone = stacked([one.of_examples(SHAPE, examples(row)) for row in range(3)])
-    assert all(torch.equal(value, leaves(alone)[name]) for name, value in leaves(together).items())
+    labels = {"labels": kind is Label}
+    together = one.of_examples(SHAPE, examples(0, 1, 2, **labels))
+    alone = stacked([one.of_examples(SHAPE, examples(row, **labels)) for row in range(3)])
+    for name, value in leaves(together).items():
+        torch.testing.assert_close(value, leaves(alone)[name], rtol=0, atol=0, equal_nan=True)
 
 
 @every_input

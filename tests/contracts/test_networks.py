@@ -155,9 +155,11 @@ def test_one_that_is_told_guidance_begins_as_one_that_is_not(kind: type[NetworkC
 
 
 def told(z: Tensor) -> Conditioning:
-    """A picture and a frame rate, beside text."""
+    """A picture, a frame rate, a number, a label and actions, beside text."""
     picture = Tokens.real(torch.randn(len(z), 1, 8, generator=torch.Generator().manual_seed(2)))
-    return everything(z, False) | Conditioning(tokens={"picture": picture}, numbers={"fps": torch.full((len(z),), 8.0)})
+    numbers = {"fps": torch.full((len(z),), 8.0), "ef": torch.full((len(z),), 0.3), "view": torch.ones(len(z))}
+    actions = Tokens.real(torch.randn(len(z), z.shape[2], 1, 2, generator=torch.Generator().manual_seed(3)))
+    return everything(z, False) | Conditioning(tokens={"picture": picture, "action": actions}, numbers=numbers)
 
 
 @every_network
@@ -169,14 +171,16 @@ def test_one_that_is_told_a_picture_and_a_rate_begins_as_one_that_is_not_and_lea
         for parameter in plain.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     value = {"type": kind.kind(), "channels": 3, "text_width": 12, "picture_width": 8, "rate": True}
+    value |= {"numbers": ["ef"], "labels": [{"name": "view", "size": 3}], "actions": [{"name": "action", "size": 2}]}
     network = NetworkConfig.from_json(value).build()
-    assert NetworkConfig.from_json(value).reads == {"text", "picture", "fps"}
+    assert NetworkConfig.from_json(value).reads == {"text", "picture", "fps", "ef", "view", "action"}
     own = network.state_dict()
     network.load_state_dict({**own, **plain.state_dict()})
     z, levels = noise(kind, 2), torch.tensor([-1.0, 1.0])
     given = told(z)
     with torch.no_grad():
-        torch.testing.assert_close(network(z, levels, given), plain(z, levels, given), rtol=0, atol=0)
+        # Actions make the conditioning one of each frame, which is computed in other shapes.
+        torch.testing.assert_close(network(z, levels, given), plain(z, levels, given), rtol=0, atol=1e-4)
     network(z, levels, given).square().mean().backward()
     assert all(
         p.grad is not None and p.grad.abs().max() > 0 for n, p in network.named_parameters() if "leave.weight" in n
@@ -191,6 +195,15 @@ def test_one_that_is_told_a_picture_and_a_rate_begins_as_one_that_is_not_and_lea
             given.without("picture"),
             given | unknown,
             given | Conditioning(numbers={"fps": torch.full((2,), 9.0)}),
+            given | Conditioning(numbers={"ef": torch.full((2,), 0.32)}),
+            given.without("ef"),
+            given | Conditioning(numbers={"view": torch.full((2,), 2.0)}),
+            given.without("view"),
+            given
+            | Conditioning(
+                tokens={"action": given.tokens["action"].each(lambda x: x * -1 if x.is_floating_point() else x)}
+            ),
+            given.without("action"),
         ]
         for other in others:
             changed = network(z, levels, other)

@@ -81,7 +81,7 @@ def test_names_of_files(fields: Fields, tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(ValueError, match="does not exist"):
         check_file(tmp_path / "none" / "a.npz")
     odd = Fields(fields.values[:1], [Channel(name="x", scale=Range(lo=0, hi=1))], 1)
-    with pytest.raises(ValueError, match="other names than time, y and x, its axes, got 'x'"):
+    with pytest.raises(ValueError, match="other names than member, time, y and x, its axes, got 'x'"):
         odd.save(tmp_path / "b.npz")
     monkeypatch.setattr("zoetrope.fields.writing.util.find_spec", lambda name: None)
     for name, library, extra in (("a.nc", "netCDF4", "netcdf"), ("b.zarr", "zarr", "zarr")):

@@ -102,7 +102,7 @@ def test_a_model_stays_whole_where_it_is_moved(model: Path, tmp_path: Path) -> N
     assert spec.text is not None and Path(spec.text.to_json()["model"]) == moved.resolve() / "text"
     assert json.loads((model / "cascade.json").read_text())["text"]["model"] == "./text"
     change(moved / "cascade.json", text={**json.loads((model / "cascade.json").read_text())["text"], "model": "./../x"})
-    with pytest.raises(ValueError, match=r"expected a text encoder inside it, got './../x', which leads out of it"):
+    with pytest.raises(ValueError, match=r"expected an encoder inside it, got './../x', which leads out of it"):
         open_model(moved)
 
 

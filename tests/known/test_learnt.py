@@ -108,6 +108,31 @@ def test_history_guidance_is_that_of_the_closed_form(weight: float) -> None:
     assert made == pytest.approx(trace, rel=0.2) if weight == 0 else made < trace
 
 
+def test_context_guidance_is_that_of_the_closed_form() -> None:
+    """x_none is the mean given a z all of whose frames have one level, x_known that given the known frames as well."""
+    known, k, weight = list(AUTOREGRESSION), ar1().double(), 1.5
+    spec = stage_of(FRAMES, 1, DDIM(), 8, Learnt(history=weight, without="noised"))
+    draw = Draw(seed=3, samples=[0], known=known_of(FRAMES, 1, AUTOREGRESSION))
+    prepared = ready(spec, spec.network.build(), Conditioning(), None, draw)
+    level, free = prepared.levels[4], unknown(AUTOREGRESSION)
+    torch.manual_seed(0)
+    z = torch.randn(1, 1, FRAMES, 1, 1)
+    values = torch.tensor(list(AUTOREGRESSION.values()))
+    z[0, 0, known, 0, 0] = values
+    made = prepared.denoise(z, level)[0, 0, :, 0, 0]
+    a, s = float(level.alpha[0, free[0]]), float(level.sigma[0, free[0]])
+    noised, unit = z[0, 0, :, 0, 0].double(), torch.eye(FRAMES, dtype=torch.float64)
+    noised[known] = a * values.double() + s * prepared.noise("start")[0, 0, known, 0, 0].double()
+    without = a * k @ torch.linalg.solve(a**2 * k + s**2 * unit, noised)
+    alphas, sigmas = unit[0] * 0 + a, unit[0] * 0 + s
+    alphas[known], sigmas[known] = 1, 0
+    seen = alphas[:, None] * k * alphas + torch.diag(sigmas**2)
+    with_frames = (k * alphas) @ torch.linalg.solve(seen, z[0, 0, :, 0, 0].double())
+    expected = without + (1 + weight) * (with_frames - without)
+    torch.testing.assert_close(made[free].double(), expected[free], rtol=1e-4, atol=1e-4)
+    assert (without - with_frames)[free].abs().max() > 0.05 and torch.equal(made[known], values)
+
+
 SHAPE = VideoShape(frames=10, height=8, width=16, fps=8)
 LEVELS = (Level(width=16, blocks=1, temporal=("convolution",)), Level(width=16, blocks=1, temporal=("convolution",)))
 CONV = VideoUNetConfig(levels=LEVELS, text_width=None, embedding=32, head=16)

@@ -13,8 +13,9 @@ from torch.nn.functional import interpolate
 
 from zoetrope.data.toybox.held_out import held_out
 from zoetrope.metrics.features import Extractor, feature_distance, frame_distances
-from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2, _Network
+from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
 from zoetrope.models.weights import write_weights
+from zoetrope.networks.mobilenet_v2 import MobileNetV2Config
 from zoetrope.shapes import VideoShape
 
 
@@ -22,7 +23,7 @@ from zoetrope.shapes import VideoShape
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights of the right shapes, at random, large enough for features to be far from zero."""
     torch.manual_seed(0)
-    network = _Network()
+    network = MobileNetV2Config().build()
     for name, value in network.named_parameters():
         torch.nn.init.normal_(value, std=0.3 if name.endswith("bias") else math.sqrt(2 / value[0].numel()))
     path = tmp_path_factory.mktemp("weights") / "mobilenet_v2.safetensors"

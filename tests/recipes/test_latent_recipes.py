@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from zoetrope.__main__ import main
 from zoetrope.codecs import load_codec
@@ -18,7 +20,7 @@ from zoetrope.recipes import load_recipe
 from zoetrope.recipes.toybox_codec import CODEC
 from zoetrope.recipes.video_ldm import IMAGE, NEW, inflated
 from zoetrope.text.words import Words
-from zoetrope.video import probe
+from zoetrope.video import probe, read, save_image
 
 
 def test_alpha_of_one_is_the_image_model_exactly(tmp_path: Path) -> None:
@@ -73,28 +75,32 @@ def test_their_grids() -> None:
 
 
 def small(name: str, folder: Path) -> str:
-    """The recipe with narrow networks, for two steps, as a file."""
-    made = load_recipe(name)
-    [stage] = made.cascade.stages
-    narrow = CODEC.with_(width=4, blocks=1)
-    where = f"{stage.name}.training"
-    changes: dict[str, Any] = {
-        f"{where}.phases": [{"examples": 8, "batch": 4}],
-        f"{where}.warm_up": 0,
-        f"{where}.cool_down": 0,
-        f"{where}.sample_every": 0,
-        f"{where}.precision": "fp32",
-    }
-    if stage.codec.encodes:
-        level = stage.network.to_json()["levels"][0]
-        fields = {"width": 32, "blocks": 1}
-        network = {**stage.network.to_json(), "text_width": 8, "embedding": 32, "levels": [{**level, **fields}]}
-        text = Words(width=8, limit=16).to_json()
-        changes |= {f"{stage.name}.network": network, "cascade.text": text, f"{stage.name}.codec": narrow.to_json()}
-        changes[f"{where}.data.source"] = Toybox(scripts=3).to_json()
-    else:
-        temporal = stage.network.to_json()["codec"]["temporal"]
-        changes[f"{stage.name}.network.codec"] = narrow.with_(temporal=temporal).to_json()
+    """The recipe with narrow networks, for two steps of each stage, as a file."""
+    made, narrow, changes = load_recipe(name), CODEC.with_(width=4, blocks=1), dict[str, Any]()
+    for stage in made.cascade.stages:
+        network = stage.network.to_json()
+        if network["type"] == "reconstruction":
+            changes[f"{stage.name}.network.codec"] = narrow.with_(temporal=network["codec"]["temporal"]).to_json()
+        else:
+            levels = [{**level, "width": 32 if stage.codec.encodes else 8, "blocks": 1} for level in network["levels"]]
+            fields = {"text_width": 8, "embedding": 32, "levels": levels, "head": 32 if stage.codec.encodes else 8}
+            changes[f"{stage.name}.network"] = network | fields
+            changes["cascade.text"] = Words(width=8, limit=16).to_json()
+        if stage.codec.encodes:
+            changes[f"{stage.name}.codec"] = narrow.to_json()
+    for name_of, spec in made.training.items():
+        where, [phase, *_] = f"{name_of}.training", spec.phases
+        changes |= {
+            f"{where}.phases": [{"examples": 8, "batch": 4, "rates": phase.rates}],
+            f"{where}.warm_up": 0,
+            f"{where}.cool_down": 0,
+            f"{where}.sample_every": 8 if name_of == "tsr1" else 0,
+            f"{where}.precision": "fp32",
+        }
+        if spec.data.codec_folder is not None:
+            changes[f"{where}.data.source"] = Toybox(scripts=3, pictures=name.endswith("image")).to_json()
+        elif made.cascade.text is not None:
+            changes[f"{where}.data"] = Toybox(scripts=3).to_json()
     path = folder / f"{name}.json"
     path.write_text(json.dumps(made.overridden(changes).to_json()))
     return str(path)
@@ -113,8 +119,22 @@ def test_codec_to_video_on_the_command_line(tmp_path: Path, monkeypatch: pytest.
     for name, weight in stills.state_dict().items():
         assert not name.startswith("encoder") or torch.equal(weight, clips.state_dict()[name])
     assert main(["train", image, "--codec", "codec", "--out", "image"]) == 0
-    assert main(["train", video, "--codec", "codec", "--init", "image", "--out", "video"]) == 0
-    words = ["--model", "video", "--out", "star.mp4", "--steps", "1", "--frames", "4"]
-    assert main(["generate", "a red star moving down", *words]) == 0
+    first = ["--set", "tsr1.training.phases.0.examples=4"]
+    assert main(["train", video, "--codec", "codec", "--init", "image", "--out", "video", *first]) == 0
+    assert sorted(path.name for path in (tmp_path / "video").iterdir() if path.is_dir()) == ["base", "ssr1", "tsr1"]
+    assert main(["train", "--resume", "--stage", "tsr1", "--out", "video/tsr1", "--set", f"{first[1][:-1]}8"]) == 0
+    assert len(list((tmp_path / "video/tsr1/samples").glob("*.png"))) == 1
+    begun, learnt = (
+        load_file(next((tmp_path / run / "checkpoints").glob(f"*{number}")) / "average.safetensors")
+        for run, number in (("image/base", 8), ("video/tsr1", 8))
+    )
+    frozen = [name for name in begun if name in learnt and "text" not in name and "frame_position" not in name]
+    assert frozen and all(torch.equal(begun[name], learnt[name]) for name in frozen)
+    save_image(tmp_path / "star.png", np.zeros((48, 80, 3), np.uint8))
+    words = ["--model", "video", "--steps", "1", "--frames", "4"]
+    assert main(["generate", "a red star moving down", *words, "--out", "star/", "--known", "0=star.png"]) == 0
+    made = read(tmp_path / "star", fps=48).frames
+    assert made.shape == (64, 48, 80, 3) and not made[0].any() and made[1].any()
+    assert main(["generate", "a red star moving down", *words, "--until", "tsr1", "--out", "star.mp4"]) == 0
     info = probe(tmp_path / "star.mp4")
-    assert (info.frames, info.height, info.width) == (4, 24, 40)
+    assert (info.frames, info.height, info.width, info.fps) == (16, 24, 40, 12)

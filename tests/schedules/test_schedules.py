@@ -12,6 +12,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import x_from
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.samplers import Sampler
 from zoetrope.schedules import Schedule
 from zoetrope.schedules.cosine import Cosine
 from zoetrope.schedules.karras import Karras
@@ -105,7 +106,8 @@ def stage(**changed: object) -> StageSpec:
 def test_stages_have_any_schedule() -> None:
     assert stage().schedule == Cosine()
     made = stage(schedule=Karras(sigma_max=700))
-    assert made.to_json()["schedule"] == {"type": "karras", "sigma_min": 0.002, "sigma_max": 700.0, "rho": 7.0}
+    wanted = {"type": "karras", "sigma_min": 0.002, "sigma_max": 700.0, "rho": 7.0, "reaches_least": False}
+    assert made.to_json()["schedule"] == wanted
     assert StageSpec.from_json(made.to_json()) == made
     assert stage(schedule="karras").schedule == Karras()
 
@@ -124,3 +126,17 @@ def test_a_level_is_that_of_its_noise_to_signal() -> None:
     got = Karras()(times(0.3))
     expected = NoiseLevel.variance_preserving(got.logsnr)
     assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+@pytest.mark.parametrize("sampler", [kind() for kind in Sampler.every()], ids=Sampler.names())
+def test_every_sampler_takes_a_last_step_from_the_least_noise_to_none(sampler: Sampler) -> None:
+    """Of data N(0, 1), whose denoiser is alpha z, x_hat is finite and of about that variance."""
+    schedule = Karras(sigma_min=0.002, sigma_max=80.0, reaches_least=True)
+    levels = [schedule(t.expand(1)) for t in schedule.times(40)]
+    shape, draw = (1, 3, 2, 20, 20), torch.Generator().manual_seed(0)
+
+    def noise(step: int) -> Tensor:
+        return torch.randn(shape, generator=draw, dtype=torch.float64)
+
+    *_, last = sampler(lambda z, level: float(level.alpha) * z, noise(0), levels, noise=noise)
+    assert last.x_hat.isfinite().all() and 0.7 < float(last.x_hat.std()) < 1.4

@@ -14,16 +14,19 @@ from zoetrope.codecs.pixels import PixelCodec
 from zoetrope.conditioning import Conditioning
 from zoetrope.data.toybox import Toybox
 from zoetrope.layers.fused import fused
+from zoetrope.models.weights import read_weights, write_weights
 from zoetrope.networks import Network
+from zoetrope.networks.mobilenet_v2 import MobileNetV2Config
 from zoetrope.networks.patch_critic import PatchCriticConfig
 from zoetrope.networks.reconstruction import ReconstructionConfig
 from zoetrope.recipes import load_recipe
 from zoetrope.shapes import VideoShape
 from zoetrope.training.codecs import write_codec
+from zoetrope.training.learner import Learner
 from zoetrope.training.loop import Run
 from zoetrope.training.objectives import Lesson
 from zoetrope.training.objectives.denoise import Denoising
-from zoetrope.training.objectives.reconstruct import CRITIC, Reconstruct
+from zoetrope.training.objectives.reconstruct import CRITIC, Perceptual, Reconstruct
 from zoetrope.training.parallel import LastLayerCall
 from zoetrope.training.spec import Phase, Recipe, TrainSpec
 
@@ -249,3 +252,82 @@ def test_learning_makes_reconstructions_better() -> None:
         adam.step()
         found.append(float(error.detach()))
     assert found[-1] < found[0] / 2
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights of MobileNetV2 at random."""
+    torch.manual_seed(0)
+    network = MobileNetV2Config().build()
+    for name, value in network.named_parameters():
+        torch.nn.init.normal_(value, std=0.1 if name.endswith("bias") else (2 / value[0].numel()) ** 0.5)
+    path = tmp_path_factory.mktemp("weights") / "mobilenet_v2.safetensors"
+    write_weights(network, path, torch.float32)
+    return path
+
+
+def test_the_perceptual_distance_is_that_of_unit_vectors(judge: Path) -> None:
+    network = MobileNetV2Config().build()
+    read_weights(network, judge)
+    x, y = torch.rand(2, 2, 3, 2, 24, 16) * 2 - 1
+    one, other = (network(each, torch.zeros(2), NONE) for each in (x, y))
+    made = (one - other).square().sum(1)[..., 0, 0]
+    total = torch.zeros(2, 2)
+    pictures = [each.transpose(1, 2).flatten(0, 1) for each in (x, y)]
+    layers = [[network.get_submodule("stem")(torch.nn.functional.pad(p, (0, 1, 0, 1))).clamp(0, 6)] for p in pictures]
+    for found in layers:
+        for number in range(13):
+            found.append(network.get_submodule(f"block{number}")(found[-1]))
+    for number, size in ((0, (12, 8)), (2, (6, 4)), (5, (3, 2)), (12, (1, 1))):
+        a, b = (found[number + 1] for found in layers)
+        assert a.shape[2:] == size
+        total += (1 - torch.cosine_similarity(a, b)).mean((1, 2)).unflatten(0, (2, 2)) * 2 / 4
+    torch.testing.assert_close(made, total, rtol=1e-4, atol=1e-5)
+    assert made.min() > 0.01 and torch.equal(network(x, torch.zeros(2), NONE), one)
+    with pytest.raises(ValueError, match="height: expected 16 or more for MobileNetV2's features, got 8"):
+        network(torch.zeros(1, 3, 1, 8, 16), torch.zeros(1), NONE)
+
+
+def perceiving(judge: Path, **fields: Any) -> Recipe:
+    """A codec of pictures that learns by the perceptual distance too."""
+    objective = Reconstruct(critic=None, perceptual=Perceptual(weights=str(judge)), **fields)
+    made = recipe(objective=objective, phases=(Phase(examples=16, batch=4, peak=2e-3),))
+    return made.override("clips.shape", CLIP.with_(frames=1, height=16, width=16).to_json())
+
+
+def test_gradients_reach_the_codec_through_the_perceptual_distance(judge: Path, tmp_path: Path) -> None:
+    run = Run(perceiving(judge), "clips", tmp_path / "run", CPU)
+    x = torch.rand(2, 3, 1, 16, 16) * 2 - 1
+    one = Lesson(x, torch.randn_like(x), torch.zeros(2), NONE)
+    with torch.no_grad():
+        for weight in run.state.network.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+    found, weighed = list[Tensor](), run.spec.objective
+    assert isinstance(weighed, Reconstruct) and weighed.perceptual is not None
+    for strength in (1e-9, 1.0):
+        objective = weighed.with_(perceptual=weighed.perceptual.with_(strength=strength), divergence=0)
+        learner = Learner(run.stage, run.spec.with_(objective=objective), run.state.players, CPU)
+        learner.errors("student", one).sum().backward()
+        last = run.state.network.last()
+        assert last is not None and last.grad is not None
+        found.append(last.grad.clone())
+        run.state.players["student"].forget()
+    assert float((found[1] - found[0]).norm() / found[0].norm()) > 0.05
+    judging = run.state.players["perceptual"].network
+    assert all(weight.grad is None and not weight.requires_grad for weight in judging.parameters())
+    before = [weight.clone() for weight in judging.parameters()]
+    list(run.train(tmp_path / "cache"))
+    assert all(torch.equal(a, b) for a, b in zip(before, judging.parameters(), strict=True))
+    newest = tmp_path / "run/checkpoints/000000016"
+    assert not any("perceptual" in path.name for path in newest.iterdir())
+
+
+def test_without_the_weights_it_says_what_to_do(judge: Path, tmp_path: Path) -> None:
+    lost = perceiving(judge).override("clips.training.objective.perceptual.weights", str(tmp_path / "none.safetensors"))
+    with pytest.raises(ValueError, match=r"objective\.perceptual: expected the file of its weights.*--set clips"):
+        Run(lost, "clips", tmp_path / "run", CPU)
+    stage = lost.cascade.stages[0]
+    assert 'perceptual={"weights": "FILE"}' in str(Reconstruct().remark(stage)) and perceiving(judge) is not None
+    assert lost.training["clips"].objective.remark(stage) is None
+    with pytest.raises(ValueError, match="height: expected 16 or more for MobileNetV2's features, got 8"):
+        Run(recipe(objective=lost.training["clips"].objective), "clips", tmp_path / "small", CPU)

@@ -35,6 +35,7 @@ from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.stochastic import Stochastic
 from zoetrope.schedules.cosine import Cosine
+from zoetrope.schedules.discrete import Discrete
 from zoetrope.shapes import VideoShape
 from zoetrope.text import TextEncoder
 from zoetrope.training.distil import Distillation, Round, plan
@@ -377,6 +378,7 @@ def test_sampling_it_was_not_distilled_for_is_refused(fields: dict[str, Any], me
             {"prediction": "eps"},
             "'base': expected a network that predicts v, x or flow, .* divides by an alpha",
         ),
+        ({}, {"schedule": Discrete()}, "'base': expected a schedule whose samplers take equal steps .* got 'discrete'"),
     ],
 )
 def test_what_cannot_be_distilled(tmp_path: Path, fields: dict[str, Any], stage: dict[str, Any], message: str) -> None:

@@ -1,9 +1,10 @@
-"""Whether stages make videos of the channels that their cascade says."""
+"""Whether stages make videos of the channels that their cascade says, and are guided as they can be."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from zoetrope.channels import Channel, are_rgb, listed
+from zoetrope.guidance import Guidance
 
 if TYPE_CHECKING:
     from zoetrope.cascade.spec import StageSpec
@@ -27,3 +28,10 @@ def expect_channels(stage: "StageSpec", channels: Sequence[Channel]) -> None:
         raise ValueError(f"{at}.sampling.threshold: expected null, for {listed(free)} has no bounds, got {got!r}")
     if not are_rgb(channels) and any(each.vector is not None for each in stage.inputs):
         raise ValueError(f"{at}.inputs: expected no picture, for the videos are of other channels")
+
+
+def expect_one_weight(where: str, most: float, guidance: Guidance) -> None:
+    """Raise ValueError for weights that vary over frames, where a network was distilled for weights up to `most`."""
+    if most and guidance.varies:
+        got = guidance.to_json()
+        raise ValueError(f"{where}: guidance: expected one weight for all frames, as it was distilled, got {got}")

@@ -32,8 +32,8 @@ def with_routine(spec: CascadeSpec, routine: Routine) -> CascadeSpec:
 def _looking(stage: StageSpec, routine: Routine) -> NetworkConfig:
     assert routine.looks is not None
     try:
-        own = stage.network.looking("own")
-        if own.framewise() != own:
+        own = stage.network.looking("own").inner
+        if own.framewise() not in (own, None):  # None: a wrapped network of pictures
             raise ValueError("network: expected one of single pictures, got one that mixes frames")
         return stage.network.looking(routine.looks)
     except ValueError as error:

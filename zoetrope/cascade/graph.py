@@ -84,10 +84,15 @@ def expect_videos(stages: Sequence["StageSpec"]) -> None:
         )
 
 
-def expect_chain(stages: Sequence["StageSpec"], what: str, given: Collection[str] = ()) -> None:
-    """Raise ValueError unless each stage reads the previous one's video alone, and what is `given`, as `what` does."""
+def expect_chain(
+    stages: Sequence["StageSpec"], what: str, given: Collection[str] = (), *, latents: bool = False
+) -> None:
+    """Raise ValueError unless each stage reads the previous one's video alone, and what is `given`, as `what` does.
+
+    Stages of `latents` are refused, unless `what` takes them.
+    """
     for stage in stages:
-        if stage.codec.encodes:
+        if stage.codec.encodes and not latents:
             raise ValueError(f"{what}: expected stages of pixels, got {stage.name!r}, which makes latents")
         named = [each.name for each in stage.inputs if each.stage is not None and each.name not in given]
         if stage.makes_vectors or named:

@@ -21,9 +21,6 @@ def expect_latents(stage: "StageSpec") -> None:
         raise ValueError(f"{where}: network.channels: {wanted}, got {stage.network.channels}")
     if (threshold := stage.sampling.threshold) is not None:
         raise ValueError(f"{where}: sampling.threshold: expected null, latents have no range, got {threshold!r}")
-    if stage.sampling.known is not None:
-        got = stage.sampling.known.kind()
-        raise ValueError(f"{where}: sampling.known: expected null, known frames are pixels, got {got!r}")
     if wrong := [each.name for each in stage.inputs if each.of_pixels]:
         raise ValueError(f"{where}: inputs: expected none that are made from pixels, for z is latents, got {wrong}")
 

@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from zoetrope.cascade.between import filled
 from zoetrope.cascade.execution.call import Calls, of_frames
 from zoetrope.cascade.execution.cost import differentiates
 from zoetrope.cascade.execution.layout import Layout, layout_here
@@ -21,7 +22,7 @@ from zoetrope.diffusion.denoise import Denoise, dynamically_thresholded, keeping
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.tensors import sent
 from zoetrope.inputs import WindowNoise
-from zoetrope.inputs.text import TEXT
+from zoetrope.inputs.text import TEXT, tells_text
 from zoetrope.known import Known, Method, Task, keeping_known
 from zoetrope.layers.fused import is_fused
 from zoetrope.networks import Network
@@ -96,6 +97,8 @@ def sample_stage(
 def ready(stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw) -> Ready:
     """The stage, ready for its routine. Raises what `sample_stage` raises."""
     log.debug("stage %s", stage.name)
+    draw = filled(stage, video, draw)
+    video = None if stage.fills is not None else video  # its frames are known now
     stage, draw = drawn(stage, draw), _on_device(draw)
     layout = draw.layout or layout_here(stage, len(draw.samples), text_length(given), draw.memory, draw.device)
     if len(layout.tiles) > 1:
@@ -160,8 +163,10 @@ def drawn(stage: StageSpec, draw: Draw) -> StageSpec:
 
 
 def without_known(stage: StageSpec) -> StageSpec:
-    """The stage without a method for known frames."""
-    return stage if stage.sampling.known is None else stage.with_(sampling=stage.sampling.with_(known=None))
+    """The stage without a method for known frames, except where another stage gives it some."""
+    if stage.sampling.known is None or stage.fills is not None:
+        return stage
+    return stage.with_(sampling=stage.sampling.with_(known=None))
 
 
 def _thresholded(stage: StageSpec, denoise: Denoise, video: Tensor | None, draw: Draw) -> Denoise:
@@ -199,7 +204,7 @@ def calls_of(
     return Calls(
         stage=stage,
         network=network,
-        given=given if stage.input(TEXT) is not None else given.lacking(TEXT),
+        given=given if tells_text(stage.inputs) else given.lacking(TEXT),
         video=video,
         noise=lambda purpose, window: _noise(stage, draw, purpose, window),
         step=per_step(levels or sampling_levels(stage, draw), range(stage.sampling.steps)),

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from zoetrope.cascade.fitting import expect_channels
+from zoetrope.cascade.between import expect_between, expect_shared, source_grid
+from zoetrope.cascade.fitting import expect_channels, expect_one_weight
 from zoetrope.cascade.graph import expect_graph
 from zoetrope.cascade.latents import expect_latents, expect_one_codec
 from zoetrope.cascade.migration import cascade_of_today, guidance_of, stage_of_today
@@ -121,6 +122,7 @@ class Distilled(Config):
     def check(self, where: str, sampling: SamplingSpec) -> None:
         """Raise ValueError, with the legal values, for sampling that it was not distilled for."""
         low, high = self.weights
+        expect_one_weight(where, high, sampling.guidance)
         if wrong := [weight for weight in sampling.weights() if not low <= weight <= high]:
             legal = f"a weight from {low:g} to {high:g}" if high else "0"
             raise ValueError(f"{where}: guidance: expected {legal}, which it was distilled for, got {wrong[0]:g}")
@@ -148,6 +150,9 @@ class StageSpec(Config):
             or flow = eps - x.
         distilled: what its network was distilled for; None: it was not distilled.
         grids: the grids that its network was trained on, if there were others than `shape`; (): that one alone.
+        fills: the grid of the previous stage's video whose frames are every n-th of its own: it makes those between,
+            and is given these as known frames; None: it does not.
+        weights_of: the stage whose network it runs too, say at another frame rate; None: it has a network of its own.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$", max_length=64)]
@@ -160,6 +165,8 @@ class StageSpec(Config):
     prediction: Prediction = "v"
     distilled: Distilled | None = None
     grids: Annotated[tuple[VideoShape, ...], Field(max_length=64)] = ()
+    fills: VideoShape | None = None
+    weights_of: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -179,7 +186,7 @@ class StageSpec(Config):
     @property
     def source(self) -> VideoShape | None:
         """The grid of the video that the stage enlarges; None: it starts from noise and its other inputs alone."""
-        return next((each.source for each in self.inputs if each.source is not None), None)
+        return next((each.source for each in self.inputs if each.source is not None), self.fills)
 
     @property
     def seen(self) -> VideoShape:
@@ -214,7 +221,8 @@ class StageSpec(Config):
 
     def on(self, shape: VideoShape, source: VideoShape | None = None) -> Self:
         """The stage on another grid, with a source video of shape `source`."""
-        return self.with_(shape=shape, inputs=tuple(each.on(shape, source) for each in self.inputs))
+        fills = None if self.fills is None else source or self.fills
+        return self.with_(shape=shape, inputs=tuple(each.on(shape, source) for each in self.inputs), fills=fills)
 
     def check_sampling(self) -> None:
         """Raise ValueError, with the legal values, if the stage is sampled in a way that it was not distilled for."""
@@ -232,7 +240,7 @@ class StageSpec(Config):
 
     @property
     def _adds_frames_alone(self) -> bool:
-        size = (self.shape.height, self.shape.width)
+        size = (self.made.height, self.made.width)
         return self.kind == "tsr" and self.source is not None and size == (self.source.height, self.source.width)
 
     @model_validator(mode="after")
@@ -243,6 +251,7 @@ class StageSpec(Config):
         self._expect_inputs()
         self._expect_windows()
         expect_latents(self)
+        expect_between(self)
         if self.makes_vectors and self.sampling.threshold is not None:
             got = self.sampling.threshold
             raise ValueError(
@@ -265,7 +274,7 @@ class StageSpec(Config):
         if self.sampling.windows is None:
             return
         try:
-            self.sampling.windows.check(self.shape, self.source)
+            self.sampling.windows.check(self.shape, source_grid(self))
         except ValueError as error:
             raise ValueError(f"stage {self.name!r}: sampling.{error}") from None
 
@@ -283,6 +292,9 @@ class StageSpec(Config):
                 got = self.network.picture_width
                 where = f"stage {self.name!r}: network.picture_width"
                 raise ValueError(f"{where}: expected {each.vector}, the width of its input {each.name!r}, got {got}")
+            if each.size is not None and each.size != (got := self.network.sizes[each.name]):
+                where = f"stage {self.name!r}: network: {each.name}"
+                raise ValueError(f"{where}: expected the size {each.size}, that of its input, got {got}")
             try:
                 each.check(self.shape)
             except ValueError as error:
@@ -328,6 +340,7 @@ class CascadeSpec(Config):
             expect_channels(stage, self.channels)
             self._expect_text(stage)
         expect_one_codec(self.stages)
+        expect_shared(self.stages)
         expect_graph(self.stages)
         for teacher in self.teachers:
             stage = self.stage(teacher.name)

@@ -6,10 +6,13 @@ from typing import Any
 
 from zoetrope.cascade.framewise import with_routine
 from zoetrope.cascade.migration import cascade_path_of_today, path_of_today
-from zoetrope.cascade.spec import CascadeSpec
+from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.windows import Windows
 from zoetrope.config import overridden
 from zoetrope.config.errors import shown
+from zoetrope.guidance.inputs import InputGuidance
+from zoetrope.guidance.text import TextGuidance
+from zoetrope.inputs.text import TEXT
 from zoetrope.routines import Routine
 from zoetrope.samplers import Sampler
 
@@ -21,7 +24,8 @@ class Tuning:
     Attributes:
         steps: denoising steps of every stage.
         guidance: weight w of the first stage, and of all others that are already guided. To guide an unguided stage
-            would double its time, and it was not tuned for that.
+            would double its time, and it was not tuned for that. Of a stage that is told no text it is over its inputs;
+            where weights rise over frames it is that of the last frame.
         sampler: the name of every stage's sampler.
         windows: what the first stage's network sees at once; the others see as much, in their own frames and pixels.
         routine: of the first stage that makes videos, see `zoetrope.cascade.framewise.with_routine`.
@@ -47,17 +51,29 @@ def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
         if tuning.steps is not None:
             changes[f"{path}.steps"] = tuning.steps
         if tuning.guidance is not None and (number == 0 or stage.sampling.guided):
-            own = "weight" in type(stage.sampling.guidance).model_fields
-            changes[f"{path}.guidance.weight" if own else f"{path}.guidance"] = tuning.guidance
+            changes |= _guided(stage, f"{path}.guidance", tuning.guidance)
         if sampler is not None:
             changes[f"{path}.sampler"] = sampler.to_json()
-        if tuning.windows is not None:
+        if tuning.windows is not None and (stage.fills is None or stage.sampling.windows is None):
             changes[f"{path}.windows"] = tuning.windows.scaled(spec.stages[0].shape, stage.shape).to_json()
     for path, value in tuning.fields:
         full = full_path(spec, path)
         changes.pop(full, None)  # these are applied last
         changes[full] = value
     return overridden(spec, changes)
+
+
+def _guided(stage: StageSpec, path: str, weight: float) -> dict[str, Any]:
+    """The changes that give a stage's guidance a weight."""
+    own = stage.sampling.guidance
+    if (
+        isinstance(own, TextGuidance)
+        and stage.input(TEXT) is None
+        and any(each.source is None for each in stage.inputs)
+    ):
+        return {path: InputGuidance(weight=weight).to_json()}
+    field = next((f".{name}" for name in ("weight", "last") if name in type(own).model_fields), "")
+    return {f"{path}{field}": weight}
 
 
 def routine_told(value: Any) -> Routine | None:

@@ -53,13 +53,13 @@ def upscaling(
     entry = _entry(stages, own, fit)
     if entry is None:
         raise ValueError(_expected(stages, own))
-    expect_chain(entries[entry.name], "enlarging a video")
-    size = own if fit == "own" else entry.shape
-    given = VideoShape(frames=entry.shape.frames, height=size.height, width=size.width, fps=own.fps)
+    expect_chain(entries[entry.name], "enlarging a video", latents=True)
+    size = own if fit == "own" else entry.made
+    given = VideoShape(frames=entry.made.frames, height=size.height, width=size.width, fps=own.fps)
     try:
         return Upscaling(entry, given, tuple(chain(entries[entry.name], given)))
     except ValueError as error:
-        near = _smaller(entries[entry.name], entry.shape, given) if fit == "own" else None
+        near = _smaller(entries[entry.name], entry.made, given) if fit == "own" else None
         raise ValueError(f"{error}; cut to {near} the video itself fits" if near else str(error)) from None
 
 
@@ -88,7 +88,7 @@ def chain(stages: Sequence[StageSpec], given: VideoShape) -> list[StageSpec]:
     for stage in stages:
         shape = enlarged(stage, given)
         try:
-            made.append(stage.on(shape, given))
+            made.append(stage.on(stage.codec.latents(shape), given))
         except ValueError as error:
             reason = str(error).removeprefix(f"{type(stage).__name__}: ")
             raise ValueError(f"stage {stage.name!r}, which would make {shape}: {reason}") from None
@@ -99,7 +99,7 @@ def chain(stages: Sequence[StageSpec], given: VideoShape) -> list[StageSpec]:
 def enlarged(stage: StageSpec, given: VideoShape) -> VideoShape:
     """The shape that a super-resolution stage makes of an input of another shape."""
     assert stage.source is not None
-    times = {axis: getattr(stage.shape, axis) // getattr(stage.source, axis) for axis in ("frames", "height", "width")}
+    times = {axis: getattr(stage.made, axis) // getattr(stage.source, axis) for axis in ("frames", "height", "width")}
     grown = {axis: factor * getattr(given, axis) for axis, factor in times.items()}
     return VideoShape(**grown, fps=given.fps * times["frames"])
 
@@ -123,7 +123,7 @@ def _following(spec: CascadeSpec, entry: StageSpec, until: str | None, temporal:
 
 
 def _entry(stages: Sequence[StageSpec], own: VideoShape, fit: UpscalingFit) -> StageSpec | None:
-    same = [stage for stage in stages if (stage.shape.height, stage.shape.width) == (own.height, own.width)]
+    same = [stage for stage in stages if (stage.made.height, stage.made.width) == (own.height, own.width)]
     if same:
         slower = [stage for stage in same if stage.shape.fps <= own.fps * (1 + SAME_RATE)]
         return (slower or same[:1])[-1]
@@ -141,14 +141,14 @@ def _nothing(spec: CascadeSpec, after: str | None, until: str | None, temporal: 
 
 def _expected(stages: Sequence[StageSpec], own: VideoShape) -> str:
     """The message: which sizes are legal, which one was given, the nearest, and the remedies."""
-    sizes = dict.fromkeys(f"{stage.shape.height}x{stage.shape.width}" for stage in stages)
+    sizes = dict.fromkeys(f"{stage.made.height}x{stage.made.width}" for stage in stages)
     legal = " or ".join(f"{size} (what {_makers(stages, size)})" for size in sizes)
-    near = nearest_stage(stages, own).shape
+    near = nearest_stage(stages, own).made
     which = f"; the nearest is {near.height}x{near.width}" if len(sizes) > 1 else ""
     mends = f"; --fit crop resizes and crops it to {near.height}x{near.width}, --fit own enlarges it as it is"
     return f"expected a size of {legal}, got {own.height}x{own.width}{which}{mends}"
 
 
 def _makers(stages: Sequence[StageSpec], size: str) -> str:
-    names = [stage.name for stage in stages if f"{stage.shape.height}x{stage.shape.width}" == size]
+    names = [stage.name for stage in stages if f"{stage.made.height}x{stage.made.width}" == size]
     return f"{names[0]} makes" if len(names) == 1 else f"{' and '.join(names)} make"

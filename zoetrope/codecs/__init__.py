@@ -155,6 +155,16 @@ def decoded(network: CodecNetwork, z: Tensor) -> Tensor:
     return torch.cat(videos)
 
 
+def encoded(network: CodecNetwork, x: Tensor) -> Tensor:
+    """The scaled latents (B, C, F, h, w) of videos (B, 3, F, H, W) in [-1, 1]; without a graph.
+
+    A few frames at a time, which is the same, for encoders see each frame alone.
+    """
+    frames = max(1, AT_ONCE // (len(x) * x.shape[3] * x.shape[4]))
+    with torch.no_grad():
+        return torch.cat([network.encode(part) for part in x.float().split(frames, dim=2)], dim=2)
+
+
 def measure(network: CodecNetwork, videos: Iterable[Tensor]) -> float:
     """Set and return the network's `scale`: 1 / the standard deviation of the unscaled latents of all the videos.
 

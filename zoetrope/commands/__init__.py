@@ -24,9 +24,9 @@ def application() -> typer.Typer:
     """The typer application of all verbs."""
     app = typer.Typer(name="zoetrope", rich_markup_mode=None, invoke_without_command=True)
     app.callback()(_root)
-    for verb in (recorded(generate), recorded(extend), recorded(upscale)):
+    for verb in (recorded(generate), recorded(extend), recorded(upscale), recorded(edit)):
         app.command()(verb)
-    for verb in (edit, train, status, distill, evaluate, plan, show, serve, doctor):
+    for verb in (train, status, distill, evaluate, plan, show, serve, doctor):
         app.command()(verb)
     app.command("import")(import_)
     app.add_typer(data, name="data")

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoetrope import __version__
+from zoetrope.commands._forecasts import ForecastOptions
 from zoetrope.commands._sampling import SamplingOptions, opened, ready
 from zoetrope.commands._talk import Talk
 from zoetrope.files import write_text
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from zoetrope.cascade.spec import StageSpec
     from zoetrope.metrics.clips import Material, Seen
     from zoetrope.metrics.evaluation import PreparedMeasure
+    from zoetrope.metrics.generation import Wanted
     from zoetrope.metrics.measures import Measure, Result, Unavailable
     from zoetrope.metrics.reference import Reference
     from zoetrope.metrics.report import Report
@@ -47,21 +49,30 @@ class EvaluationOptions(NamedTuple):
     stride: int
     seed: int
     memory: int | None
+    forecast: ForecastOptions = ForecastOptions()
+
+    @property
+    def made(self) -> int:
+        """How many videos each model makes."""
+        return self.videos * self.forecast.members
 
 
 class Model(NamedTuple):
-    """A model to evaluate: its label in the report, its stages, and a hash of all that determines its videos."""
+    """A model to evaluate.
+
+    Attributes:
+        label: its name in the report; name: as it was asked for.
+        key: a hash of all that determines its videos.
+        shape: the grid of its videos; known: the frames of these that it is given.
+    """
 
     label: str
     name: str
     stages: "tuple[StageSpec, ...]"
     cascade: "Cascade"
     key: str
-
-    @property
-    def shape(self) -> "VideoShape":
-        """The grid of its videos."""
-        return self.stages[-1].made
+    shape: "VideoShape"
+    known: tuple[int, ...] = ()
 
 
 class Plan(NamedTuple):
@@ -97,7 +108,8 @@ class Plan(NamedTuple):
             "after": o.after,
             "seed": o.seed,
         }
-        own |= {"short": o.short} if o.short != "hold" else {}  # unknown to earlier versions
+        own |= o.forecast.settings()  # as those below, without what earlier versions did not know
+        own |= {"short": o.short} if o.short != "hold" else {}
         models = {model.label: model.key for model in self.models}
         return {"format": 1, **own, "count": o.videos, "reference": o.real, "models": models}
 
@@ -106,12 +118,16 @@ class Plan(NamedTuple):
         from zoetrope.metrics.clips import Material
 
         told, script = self.options, self.reference.script
+        of_case = [text for text in prompts for _ in range(told.forecast.members)]
+        cases = [number // told.forecast.members for number in range(told.made)]
         return Material(
-            made=self.shelf(model).clips(told.videos, model.name),
+            made=self.shelf(model).clips(told.made, model.name),
             real=self.real_shelf(model.shape).clips(told.real, self.reference.name),
-            prompts=tuple(prompts),
-            scripts=tuple(script(number) for number in range(told.videos)) if script is not None else (),
-            paired=told.after is not None,
+            prompts=tuple(of_case),
+            scripts=tuple(script(case) for case in cases) if script is not None else (),
+            paired=told.after is not None or bool(model.known),
+            members=told.forecast.members,
+            known=model.known,
             stride=told.stride,
             seed=told.seed,
             seen=seen,
@@ -119,11 +135,12 @@ class Plan(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A model, the prompts of its videos, and their results."""
+    """A model, the prompts of its cases, their results, and what measures found at each place, by their names."""
 
     model: Model
     prompts: tuple[str, ...]
     results: "tuple[Result | Unavailable, ...]"
+    places: "Mapping[str, Mapping[str, torch.Tensor]]"
 
 
 def planned(options: EvaluationOptions, reference: "Reference", asked: SamplingOptions) -> Plan:
@@ -138,8 +155,10 @@ def planned(options: EvaluationOptions, reference: "Reference", asked: SamplingO
         if (wrong := difference(model.spec.channels, reference.channels)) is not None:
             raise ValueError(f"--data: {wrong}; {name} makes these")
         cascade = ready(model, stages, asked)
+        options.forecast.expect(stages, model.spec.teachers)
+        shape, known = options.forecast.shape(stages), options.forecast.places(stages)
         label = _label(name, [model.label for model in models])
-        models.append(Model(label, name, tuple(stages), cascade, _key(model, stages, cascade)))
+        models.append(Model(label, name, tuple(stages), cascade, _key(model, stages, cascade), shape, known))
     return Plan(options, tuple(models), reference)
 
 
@@ -186,9 +205,12 @@ def prepare_folder(plan: Plan) -> None:
     write_text(file, json.dumps(settings, indent=1) + "\n")
 
 
-def make(talk: Talk, plan: Plan, ranks: "Ranks") -> None:
-    """Read the real clips, then generate this process's share of the missing videos."""
-    from zoetrope.metrics.generation import Wanted, WorkShare, generate, keep_reference
+def make(talk: Talk, plan: Plan, ranks: "Ranks", *, gaps: bool) -> None:
+    """Read the real clips, then generate this process's share of the missing videos.
+
+    Raises ValueError for clips with missing values, unless these are `gaps` that a measure takes.
+    """
+    from zoetrope.metrics.generation import WorkShare, generate, keep_reference
 
     told, share = plan.options, WorkShare(ranks.rank, ranks.world)
     with talk.bars() as bars:
@@ -197,15 +219,46 @@ def make(talk: Talk, plan: Plan, ranks: "Ranks") -> None:
             steps = keep_reference(plan.reference, plan.real_shelf(shape), count, share)
             _shown(bars, f"clips of {plan.reference.name}, {shape}", count, steps)
         ranks.meet()
+        if not gaps:
+            _expect_values(plan)
         if (lost := _lost(plan)) and ranks.leads:
             talk.warn(lost)
         prompts = _prompts(plan)
         for model in plan.models:
-            real = plan.real_shelf(model.shape).read if told.after else None
-            wanted = Wanted(prompts, told.seed, told.until, told.after, real, told.memory)
+            wanted = _wanted(plan, model, prompts)
             steps = generate(model.cascade, plan.shelf(model), wanted, share)
-            _shown(bars, f"videos of {model.label}, {model.shape}", told.videos, steps)
+            _shown(bars, f"videos of {model.label}, {model.shape}", told.made, steps)
         ranks.meet()
+
+
+def _expect_values(plan: Plan) -> None:
+    for shape in dict.fromkeys(model.shape for model in plan.models):
+        real = plan.real_shelf(shape)
+        for number in range(max(plan.options.videos, plan.options.real)):
+            if real.present(number) is not None:
+                raise ValueError(f"--data: clip {number}: expected clips without missing values, for these measures")
+
+
+def _wanted(plan: Plan, model: Model, prompts: Sequence[str]) -> "Wanted":
+    """The videos of a model. Raises ValueError for reduced clips with missing values."""
+    from zoetrope.metrics.generation import Wanted
+
+    told, real = plan.options, plan.real_shelf(model.shape)
+    if told.after is not None and any(real.present(number) is not None for number in range(told.videos)):
+        raise ValueError("--after: expected clips without missing values, to be reduced")
+    return Wanted(
+        prompts=[text for text in prompts for _ in range(told.forecast.members)],
+        seed=told.seed,
+        until=told.until,
+        after=told.after,
+        real=real.read,
+        told=real.told,
+        memory=told.memory,
+        members=told.forecast.members,
+        known=model.known,
+        method=told.forecast.way,
+        rollout=told.forecast.rollout(),
+    )
 
 
 def judged(talk: Talk, plan: Plan, measures: "Sequence[PreparedMeasure]") -> list[Judged]:
@@ -217,12 +270,13 @@ def judged(talk: Talk, plan: Plan, measures: "Sequence[PreparedMeasure]") -> lis
     with talk.bars() as bars:
         for model in plan.models:
             results: list[Result | Unavailable] = []
+            seen = Seen()
             bars.begin(f"measures of {model.label}", len(measures))
-            for number, result in enumerate(take(measures, plan.material(model, prompts, Seen())), start=1):
+            for number, result in enumerate(take(measures, plan.material(model, prompts, seen)), start=1):
                 results.append(result)
                 bars.advance(number)
             bars.end(f"measures of {model.label}: {len(results)}")
-            found.append(Judged(model, prompts, tuple(results)))
+            found.append(Judged(model, prompts, tuple(results), seen.places))
     return found
 
 
@@ -260,11 +314,12 @@ def report(plan: Plan, found: Sequence[Judged]) -> "Report":
 
 def summary(found: Sequence[Judged]) -> str:
     """The results as a table for a terminal."""
+    ways = list(dict.fromkeys(way for one in found[0].results for way in getattr(one, "plain", {})))
     lines = []
     for number, one in enumerate(found[0].results):
         cells = [_cell(judged.results[number]) for judged in found]
-        lines.append((one.name, *cells))
-    rows = [("", *(judged.model.label for judged in found)), *lines]
+        lines.append((one.name, *cells, *(_plain(one, way) for way in ways)))
+    rows = [("", *(judged.model.label for judged in found), *ways), *lines]
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -278,6 +333,11 @@ def _cell(result: "Result | Unavailable") -> str:
     if isinstance(result, Unavailable):
         return f"unavailable: {result.reason}" + (f" ({result.remedy})" if result.remedy else "")
     return number(result)
+
+
+def _plain(result: "Result | Unavailable", way: str) -> str:
+    value = getattr(result, "plain", {}).get(way)
+    return "" if value is None else f"{value:.3g}"
 
 
 def _shown(bars: Any, name: str, total: int, steps: Iterator[int]) -> None:

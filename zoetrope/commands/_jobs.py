@@ -17,6 +17,14 @@ Samples = Annotated[
     list[int] | None,
     typer.Option("--sample", metavar="N", help="Only this one of the videos that --count makes, from 0. Repeatable."),
 ]
+Members = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="An ensemble of so many videos, apart in chance alone: one file with an axis of members of .npz, .zarr or "
+        ".nc, and else a file for each. They are the first of --count.",
+    ),
+]
 Prompts = Annotated[
     str | None, typer.Option("--prompts", metavar="FILE", help="More prompts, one a line; # begins a comment.")
 ]
@@ -42,6 +50,29 @@ def jobs_of(
     for text in [*texts, *([] if negative is None else [negative])]:
         expect_text("prompt", text)
     return [Job(text, number, negative) for text in (texts or (None,)) for number in numbers]
+
+
+def jobs_asked(
+    prompts: Sequence[str] | None,
+    file: str | None,
+    negative: str | None,
+    which: tuple[int, list[int] | None],
+    members: int | None,
+) -> list[Job]:
+    """The videos that are asked for, see `jobs_of`; of an ensemble all members of one prompt.
+
+    Raises ValueError for an ensemble beside --count, --sample or several prompts.
+    """
+    if members is None:
+        return jobs_of(prompts, file, negative, which)
+    at_least("--members", members, 1, MOST_MADE)
+    if which[0] != 1 or which[1]:
+        name = "--count" if which[0] != 1 else "--sample"
+        raise ValueError(f"{name}: expected without --members, which are so many videos of one prompt")
+    jobs = jobs_of(prompts, file, negative, (members, None))
+    if len(jobs) != members:
+        raise ValueError(f"--members: expected one prompt, whose ensemble they are, got {len(jobs) // members}")
+    return jobs
 
 
 def _numbers(count: int, samples: list[int] | None) -> Sequence[int]:

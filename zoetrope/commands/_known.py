@@ -56,7 +56,21 @@ MethodWeight = Annotated[
 PictureFile = Annotated[
     str | None,
     typer.Option(
-        "--picture", metavar="FILE", help="A picture to show, instead of one that the model's prior imagines."
+        "--picture",
+        metavar="FILE",
+        help="A picture to show, instead of one that the model's prior imagines; the one to begin with, where the "
+        "model makes videos of pictures.",
+    ),
+]
+
+
+Maps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="NAME=FILE",
+        help="A map that the model is told, by name: .npy, or .npz, .nc or .zarr with an array of that name. "
+        "Repeatable.",
     ),
 ]
 
@@ -134,11 +148,21 @@ def _places(given: list[str]) -> dict[str, str]:
     return found
 
 
-def values_of(given: list[str] | None, picture: str | None) -> dict[str, Any]:
-    """The values for inputs that `--given` says, and the file of `--picture` among them. Raises ValueError for both."""
+def values_of(given: list[str] | None, picture: str | None, maps: list[str] | None = None) -> dict[str, Any]:
+    """The values for inputs that `--given` says, and the files of `--picture` and `--map` among them.
+
+    Raises ValueError for one that is there twice.
+    """
     values = values_named("--given", given)
-    if picture is None:
-        return values
-    if "picture" in values:
-        raise ValueError("--picture: expected once, got it in --given too")
-    return {**values, "picture": os.path.expanduser(picture)}
+    files = {} if picture is None else {"picture": ("--picture", picture)}
+    for item in maps or []:
+        name, sign, path = item.partition("=")
+        if not (sign and name.strip() and path.strip()):
+            raise ValueError(f"--map {item}: expected NAME=FILE, such as land=mask.npy")
+        if name.strip() in files:
+            raise ValueError(f"--map {item}: expected one file for {name.strip()}, got two")
+        files[name.strip()] = ("--map", path)
+    for name, (option, _) in files.items():
+        if name in values:
+            raise ValueError(f"{option}: expected {name} once, got it in --given too")
+    return {**values, **{name: os.path.expanduser(path) for name, (_, path) in files.items()}}

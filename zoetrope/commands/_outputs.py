@@ -79,7 +79,7 @@ class Outputs:
         path = self.paths[number]
         if is_folder(path):
             Path(path).parent.mkdir(exist_ok=True)
-        _write(made, fps, path, tags, self.kept)
+        write_video(made, fps, path, tags, self.kept)
         return path
 
 
@@ -113,7 +113,7 @@ class StageOutputs:
         """Write a stage's video (C, F, H, W), as networks see it, named after its final video at `path`."""
         file = self.path(path, stage, made.shape[1])
         if file is not None:
-            _write(made, fps, file, tags, self.kept)
+            write_video(made, fps, file, tags, self.kept)
         return file
 
     def path(self, path: str, stage: str, frames: int) -> str | None:
@@ -167,7 +167,8 @@ def slug(prompt: str) -> str:
     return words[:60].rstrip("-_") or "video"
 
 
-def _write(made: Tensor, fps: float, path: str, tags: Mapping[str, str], kept: Kept) -> None:
+def write_video(made: Tensor, fps: float, path: str, tags: Mapping[str, str], kept: Kept) -> None:
+    """Write a video (C, F, H, W), as networks see it, with its tags."""
     with named(path):
         if holds_values(path):
             Fields.of_model(made, kept.channels, fps).save(path, tags=tags)

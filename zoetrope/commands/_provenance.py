@@ -24,18 +24,20 @@ if TYPE_CHECKING:
 
 UNRECORDED = {
     "again", "accept_changes", "no_prompt_in_file", "out", "save_stages", "resume", "json", "quiet", "trust", "device",
-    "dtype", "seed", "prompts", "prompts_file", "count", "sample",
+    "dtype", "seed", "prompts", "prompts_file", "count", "sample", "tuned", "members",
 }  # fmt: skip
 """Parameters that are of an output or a machine, or that a record says in fields of their own."""
 OVER_AGAIN = {
     "again", "accept_changes", "no_prompt_in_file", "out", "save_stages", "resume", "json", "quiet", "trust", "device",
-    "dtype", "memory", "model", "style", "sets",
+    "dtype", "memory", "model", "style", "sets", "tuned",
 }  # fmt: skip
 """Parameters that may be given beside --again; so may files, which have to be the same, and texts left out."""
-FILES = ("FILE", "VIDEO", "IN")
+FILES = ("FILE", "VIDEO", "IN", "CLIP")
 """How metavars of options that name a file end."""
 MODELS = ("model", "style")
-HARMLESS = re.compile(r"(stages\.)?[^.=]+\.(sampling|shape|inputs\.low_res)(\.[^=]*)?=")
+USUAL_MODELS = {"edit": "mini_image"}
+"""The model of a verb where none is given, if it is not mini."""
+HARMLESS = re.compile(r"(stages\.)?[^.=]+\.(sampling|shape|inputs\.(low_res|structure))(\.[^=]*)?=")
 """The fields that a file may set: others may name encoders and so what is downloaded."""
 DTYPES = {"float32": "fp32", "bfloat16": "bf16"}
 
@@ -89,7 +91,7 @@ class RecordedCommand:
         for param in self.context.command.params:
             name, value = str(param.name), self.context.params.get(str(param.name))
             if name == "model":
-                value = value or ["mini"]
+                value = value or [USUAL_MODELS.get(str(self.context.command.name), "mini")]
             elif name in UNRECORDED or not _given(self.context, name):
                 continue
             found[_spelt(param)] = list(value) if isinstance(value, list | tuple) else value
@@ -306,6 +308,8 @@ def _filled(record: "Provenance", context: typer.Context) -> dict[str, Any]:
     if "sample" in record.value and "sample" in every:
         number = record.value["sample"]
         found["sample"] = [number] if _many(every["sample"]) else number
+    if "members" in record.value and "members" in every:
+        found["members"] = record.value["members"]
     if record.value.get("prompt") is not None and "prompts" in every:
         found["prompts"] = [record.value["prompt"]]
     return found

@@ -53,7 +53,11 @@ Guidance = Annotated[
 Negative = Annotated[str | None, typer.Option(metavar="TEXT", help="What guidance leads away from.")]
 Given = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help="A value for another input of the model, a number or JSON. Repeatable."),
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="A value for an input of the model, which `zoetrope show` lists: a number, a label, or a file of actions. "
+        "Repeatable.",
+    ),
 ]
 SamplerName = Annotated[str | None, typer.Option("--sampler", metavar="NAME", help="For every stage. [the model's]")]
 SaveStages = Annotated[str | None, typer.Option(metavar="DIR", help="Keep what every stage made in this folder.")]

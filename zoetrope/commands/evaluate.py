@@ -16,6 +16,18 @@ from zoetrope.commands._evaluation import (
     report,
     summary,
 )
+from zoetrope.commands._forecasts import (
+    ForecastOptions,
+    KnownPlaces,
+    Members,
+    Pool,
+    RolloutSeconds,
+    Thresholds,
+    untold,
+    with_events,
+)
+from zoetrope.commands._known import MethodName, MethodWeight
+from zoetrope.commands._long import SchemeName
 from zoetrope.commands._options import (
     MOST_MADE,
     Device,
@@ -113,10 +125,18 @@ def evaluate(
     short: Short = "hold",
     until: Until = None,
     after: AfterStage = None,
+    known: KnownPlaces = None,
+    known_method: MethodName = None,
+    known_weight: MethodWeight = None,
+    members: Members = 1,
+    seconds: RolloutSeconds = None,
+    scheme: SchemeName = None,
     count: Count = 64,
     reference: Real = None,
     stride: Stride = 1,
     window: Window = None,
+    thresholds: Thresholds = None,
+    pool: Pool = 1,
     seed: Seed = 0,
     steps: Steps = None,
     guidance: Guidance = None,
@@ -132,21 +152,27 @@ def evaluate(
 ) -> None:
     """Measure models on the captions and clips of DATA.
 
-    Makes videos of the captions, compares them with the clips, and writes a report.
+    Makes videos of the captions, or of some --known frames of the clips, compares them with the clips, and writes a
+    report.
     """
+    _expect_numbers(count, reference, stride, window, after)
+    own = ForecastOptions(tuple(known or ()), known_method, known_weight, members, seconds, scheme)
+    own.check(after)
+    measures = with_events(_measures(metrics, _extractors(features or []), window), thresholds, pool)
+    options = EvaluationOptions(
+        tuple(models), new_folder(out), data, split, short_named(short), until, after, count, reference or count,
+        stride, seed, bytes_named(memory) if memory else None, own,
+    )  # fmt: skip
+    asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher)
+    _run(Talk(json, quiet), options, asked, measures, strict=metrics is not None)
+
+
+def _expect_numbers(count: int, reference: int | None, stride: int, window: int | None, after: str | None) -> None:
+    """Raise ValueError for numbers out of range."""
     for option, value in (("--count", count), ("--reference", reference), ("--stride", stride), ("--window", window)):
         at_least(option, value, 1, MOST_MADE)
     if after is not None and reference not in (None, count):
         raise ValueError(f"--reference: expected as many as --count with --after, {count}, got {reference}")
-    budget = bytes_named(memory) if memory else None
-
-    measures = _measures(metrics, _extractors(features or []), window)
-    real = reference or count
-    options = EvaluationOptions(
-        tuple(models), new_folder(out), data, split, short_named(short), until, after, count, real, stride, seed, budget
-    )
-    asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher)
-    _run(Talk(json, quiet), options, asked, measures, strict=metrics is not None)
 
 
 def _run(
@@ -164,17 +190,20 @@ def _run(
     if found.unused and ranks.leads:
         talk.warn("\n".join(found.unused))
     plan = planned(options, found, asked)
+    for model in plan.models if ranks.leads else ():
+        for line in untold(model.label, model.stages, found.tells):
+            talk.warn(line)
     ready = expect(plan, measures, strict=strict, device=place) if ranks.leads else []
     if ranks.leads:
         prepare_folder(plan)
     ranks.meet()
     with interrupted_saying(lambda: f"interrupted: {out} keeps what was made; the same command goes on with it"):
-        make(talk, plan, ranks)
+        make(talk, plan, ranks, gaps=any(one.masks for one in measures))
         ranks.leave()
         if not ranks.leads:
             return
         results = judged(talk, plan, ready)
-    written = write_report(out, report(plan, results), plan.shelves())
+    written = write_report(out, report(plan, results), plan.shelves(), {one.model.label: one.places for one in results})
     talk.result(written, "" if talk.quiet else summary(results) + f"\n{out / 'index.html'}")
 
 

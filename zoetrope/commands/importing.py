@@ -26,7 +26,7 @@ Out = Annotated[str, typer.Option("--out", "-o", metavar="MODEL", help="The fold
 
 
 def import_(source: Source, out: Out, controlnet: ControlNets = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Make a model of a pipeline of Stable Diffusion.
+    """Make a model of a pipeline of Stable Diffusion or Stable Video Diffusion.
 
     Reads safetensors alone, and runs no code of the pipeline. An older model in the folder is replaced.
     """
@@ -40,7 +40,9 @@ def import_(source: Source, out: Out, controlnet: ControlNets = None, json: Json
     [stage] = made.spec.stages
     grid = stage.made
     value = {"path": str(made.folder), "notes": list(made.notes), "cascade": made.spec.to_json()}
-    line = one_line(f"{made.folder}: text to pictures of {grid.width}x{grid.height}, {stage.sampling.steps} steps")
+    size = f"{grid.width}x{grid.height}, {stage.sampling.steps} steps"
+    what = "text to pictures of" if made.spec.text else f"a picture to a video of {grid.frames} frames of"
+    line = one_line(f"{made.folder}: {what} {size}")
     talk.result(value, "" if quiet else line)
 
 

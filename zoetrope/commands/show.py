@@ -80,6 +80,7 @@ def _model(folder: Path) -> tuple[dict[str, Any], list[str]]:
         *_channels(spec),
         _text(spec.text),
         *_table(spec.stages, sizes),
+        *_inputs(spec.stages),
     ]
     return value, [*lines, "", readable(card) if card.strip() else "It has no card."]
 
@@ -99,7 +100,7 @@ def _channels(spec: "CascadeSpec") -> list[str]:
 
 def _recipe(recipe: "Recipe") -> list[str]:
     lines = [one_line(f"{recipe.name}, a recipe"), *_channels(recipe.cascade), _text(recipe.cascade.text)]
-    lines += [*_table(recipe.cascade.stages, {}), "", "training:"]
+    lines += [*_table(recipe.cascade.stages, {}), *_inputs(recipe.cascade.stages), "", "training:"]
     for name, spec in recipe.training.items():
         phases = [f"{p.examples} x {p.frames or 'all'} frames, batch {p.batch}" for p in spec.phases]
         text = f"{spec.data.kind()}, {counted(spec.examples, 'example')} ({'; '.join(phases)})"
@@ -132,7 +133,7 @@ def _run(path: Path) -> tuple[dict[str, Any], list[str]]:
         "recipe": recipe.to_json(),
     }
     head = one_line(f"{path}, a run of stage {name} of {recipe.name}: {examples} of {counted(total, 'example')}")
-    lines = [head, *_table([stage], sizes)]
+    lines = [head, *_table([stage], sizes), *_inputs([stage])]
     return value, [*lines, *([_last(last)] if last else [])]
 
 
@@ -142,6 +143,12 @@ def _last(metrics: dict[str, Any]) -> str:
     text = ["loss unknown" if loss is None else f"loss {loss:.4f}"]
     text += [] if speed is None else [f"{speed:.1f} examples/s"]
     return f"after {counted(metrics['examples'], 'example')}: {', '.join(text)}"
+
+
+def _inputs(stages: "Sequence[StageSpec]") -> list[str]:
+    """What each stage is told beside other stages' videos, where it is told something."""
+    told = {stage.name: [each.description for each in stage.inputs if each.source is None] for stage in stages}
+    return [one_line(f"{name} is told: {', '.join(words)}") for name, words in told.items() if words]
 
 
 def _table(stages: "Sequence[StageSpec]", sizes: dict[str, int | None] | dict[str, int]) -> list[str]:

@@ -166,9 +166,11 @@ def train(
 
 
 def located(recipe: "Recipe") -> "Recipe":
-    """The recipe with absolute paths to its data, so that a run can be resumed from any folder."""
+    """The recipe with absolute paths to its data and to files of objectives, so that a run resumes from any folder."""
     for stage, spec in recipe.training.items():
         recipe = recipe.override(f"training.{stage}.data", spec.data.located().to_json())
+        if (objective := spec.objective.located()) != spec.objective:
+            recipe = recipe.override(f"training.{stage}.objective", objective.to_json())
     return recipe
 
 
@@ -244,6 +246,8 @@ def _begun(
     recipe = located(asked.applied(recipe, stage))
     expect_data(recipe, stage)
     weights = None if init is None else _weights(talk, init, recipe, stage)
+    if (remark := recipe.train_spec(stage).objective.remark(recipe.cascade.stage(stage))) is not None:
+        talk.say(f"{stage}: {remark}")
     return StageTraining(stage, folder, recipe, weights, False)
 
 
@@ -337,7 +341,7 @@ def _weights(talk: Talk, init: str, recipe: "Recipe", stage: str) -> Path | None
     if begins_fresh(init, recipe, stage):
         talk.say(f"{stage}: begins with random weights, for {init} has no such stage")
         return None
-    weights = initial_weights(init, stage)
+    weights = initial_weights(init, stage, recipe.train_spec(stage).begins_as)
     weights.check(recipe, stage)
     return weights.file
 

@@ -192,7 +192,7 @@ def _unguided(spec: "CascadeSpec") -> "CascadeSpec":
 
 def _say_plan(talk: Talk, job: UpscalingJob, own: "VideoShape", notes: Sequence[str]) -> None:
     """Report how the file is converted for the first stage, and what the stages were trained on."""
-    given, last = job.how.given, job.how.stages[-1].shape
+    given, last = job.how.given, job.how.stages[-1].made
     names = ", ".join(stage.name for stage in job.how.stages)
     size = f"{given.height}x{given.width}"
     resized = f", resized and cropped to {size}" if job.size not in (None, (own.height, own.width)) else ""
@@ -240,7 +240,7 @@ def _run(talk: Talk, job: UpscalingJob) -> dict[str, Any]:
     with ExitStack() as stack:
         writers: list[tuple[str, str, Writer]] = []
         for stage, path, sound in _targets(job):
-            shape = stage.shape
+            shape = stage.made
             stack.enter_context(named(path))
             opened = open_writer(path, shape.fps, shape.height, shape.width, sound_of=sound, tags=tags)
             writers.append((stage.name, path, stack.enter_context(opened)))
@@ -252,7 +252,7 @@ def _run(talk: Talk, job: UpscalingJob) -> dict[str, Any]:
                     with named(path):
                         writer.write(frame)
             del frames  # free this segment before the next is made
-    written, last = writers[0][2], job.how.stages[-1].shape
+    written, last = writers[0][2], job.how.stages[-1].made
     for note in written.notes:
         talk.warn(f"{job.path}: {note}")
     if written.frames < job.total * job.how.frames:

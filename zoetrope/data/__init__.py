@@ -44,6 +44,8 @@ class Example(NamedTuple):
         skipped: clips that it replaces because they can no longer be read, with the reasons.
         present: where the video has values, like it, bool; elsewhere it is 0, and has no loss. None: everywhere.
         told: numbers and labels of the clip by name; one that is unknown is absent.
+        beside: what belongs to its frames, by name, float32, NaN where unknown: vectors (F, K), such as actions, and
+            maps (C', F, H, W) on the grid of the video.
     """
 
     video: Tensor
@@ -52,14 +54,18 @@ class Example(NamedTuple):
     skipped: tuple[Dropped, ...] = ()
     present: Tensor | None = None
     told: Mapping[str, float | str] = {}
+    beside: Mapping[str, Tensor] = {}
 
     def replaced(self) -> list[str]:
         """Messages about the clips that it replaces."""
         return [f"{one_line(name)}: {reason}; another clip stands in for it" for name, reason in self.skipped]
 
-    def cut(self, part: Callable[[Tensor], Tensor]) -> "Example":
-        """The example with a part of its video, and of what is present in it."""
-        return self._replace(video=part(self.video), present=None if self.present is None else part(self.present))
+    def cut(self, part: Callable[[Tensor], Tensor], frames: Sequence[int]) -> "Example":
+        """The example with a part of its video, and of what is present in it and beside it; `frames` are the part's."""
+        chosen = list(frames)
+        beside = {name: value[chosen] if value.ndim == 2 else part(value) for name, value in self.beside.items()}
+        present = None if self.present is None else part(self.present)
+        return self._replace(video=part(self.video), present=present, beside=beside)
 
 
 def joined(examples: Sequence[Example]) -> Example:
@@ -68,7 +74,13 @@ def joined(examples: Sequence[Example]) -> Example:
     if any(one.present is not None for one in examples):
         full = (torch.ones_like(e.video, dtype=torch.bool) if e.present is None else e.present for e in examples)
         present = torch.cat(list(full), dim=1)
-    return examples[0]._replace(video=torch.cat([one.video for one in examples], dim=1), present=present)
+    names = set.intersection(*({*one.beside} for one in examples))
+    beside = {name: [one.beside[name] for one in examples] for name in sorted(names)}
+    return examples[0]._replace(
+        video=torch.cat([one.video for one in examples], dim=1),
+        present=present,
+        beside={name: torch.cat(values, dim=0 if values[0].ndim == 2 else 1) for name, values in beside.items()},
+    )
 
 
 class Features(NamedTuple):
@@ -103,7 +115,7 @@ class Dataset(ABC):
     def part(self, index: int, shape: VideoShape, window: Window) -> Example:
         """`example` cropped to a window; override it where a part costs less than the whole."""
         whole = self.example(index, shape)
-        return whole.cut(window.of)
+        return whole.cut(window.of, window.frames)
 
     def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
         """These frames of `example`, in this order; override it where some frames cost less than all.
@@ -112,11 +124,22 @@ class Dataset(ABC):
         """
         expect_frames(numbers, shape)
         whole = self.example(index, shape)
-        return whole.cut(lambda video: video[:, list(numbers)])
+        return whole.cut(lambda video: video[:, list(numbers)], numbers)
 
     def gives(self, shape: VideoShape) -> bool:
         """Whether there is anything on that grid: a set of images has no clips."""
         return True
+
+    def pixels(self, videos: Tensor) -> Tensor:
+        """Videos (B, C, F, H, W) like those of its examples, in pixels: themselves, or what latents decode to."""
+        return videos
+
+    def tells(self) -> Mapping[str, str]:
+        """What its examples may be told by name, and what each is: "number", "label", "action" or "map".
+
+        See `Example.told` and `Example.beside`.
+        """
+        return {}
 
     def features(self) -> list["Features"]:
         """The folders of text features stored with the data."""

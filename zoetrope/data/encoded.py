@@ -15,14 +15,18 @@ import torch
 from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
-from zoetrope.codecs import FOLDER, CodecNetwork, copy_codec, identity, load_codec
+from zoetrope.codecs import FOLDER, CodecNetwork, copy_codec, decoded, identity, load_codec
 from zoetrope.config import Config
 from zoetrope.data import Contents, Dataset, Example, Source
+from zoetrope.data.latents import MOTION, with_motion
 from zoetrope.files import whole, write_text
 from zoetrope.shapes import VideoShape
 
 DESCRIPTION, PART = "latents.json", 256
+_Row = tuple[str, str, dict[str, float | str]]
+"""The name and the caption of a clip, and numbers and labels of it."""
 
 
 class EncodedClips(Config):
@@ -74,13 +78,18 @@ class EncodedDataset(Dataset):
 
     def __init__(self, folder: Path):
         self.folder, self.clips = folder, _description(folder)
-        self.named: list[tuple[str, str]] = []
+        self.named: list[_Row] = []
         for number in range(self.clips.parts):
             self.named += _names(folder, number)
         if len(self.named) != self.clips.count:
             raise ValueError(f"{folder}: expected {self.clips.count} clips, got captions of {len(self.named)}")
-        if identity(load_codec(folder / FOLDER)) != self.clips.codec:
+        self.codec = load_codec(folder / FOLDER)
+        if identity(self.codec) != self.clips.codec:
             raise ValueError(f"{folder}: expected latents of the codec in {FOLDER}/, got latents of another codec")
+
+    def pixels(self, videos: Tensor) -> Tensor:
+        """See `Dataset`: decoded."""
+        return decoded(self.codec, videos)
 
     def gives(self, shape: VideoShape) -> bool:
         """See `Dataset`: clips with all frames, or with every n-th, and pictures, all of the stored size."""
@@ -102,23 +111,30 @@ class EncodedDataset(Dataset):
             frames = slice(first, first + 1)
         else:
             frames = slice(0, own.frames, own.frames // shape.frames)
-        name, text = self.named[number]
+        name, text, told = self.named[number]
         path = self.folder / f"{number // PART:05d}.safetensors"
         try:
             with safe_open(path, framework="pt") as file:
                 video = file.get_slice("latents")[number % PART]
         except (SafetensorError, OSError) as error:
             raise ValueError(f"{path}: expected latents ({error}); encode them again") from None
-        return Example(video[:, frames].clone(), text, name)
+        told = {what: value for what, value in told.items() if what != MOTION or shape.frames > 1}
+        return Example(video[:, frames].clone(), text, name, told=told)
+
+    def tells(self) -> dict[str, str]:
+        """See `Dataset`: what the clips told when they were encoded."""
+        kinds = {False: "number", True: "label"}
+        return {name: kinds[isinstance(value, str)] for *_, told in self.named for name, value in told.items()}
 
     def contents(self) -> Contents:
         """See `Dataset`."""
-        digest = hashlib.sha256(json.dumps([self.clips.to_json(), self.named]).encode()).hexdigest()
+        rows = [row if row[2] else row[:2] for row in self.named]
+        digest = hashlib.sha256(json.dumps([self.clips.to_json(), rows]).encode()).hexdigest()
         return Contents(self.clips.count, digest)
 
     def captions(self) -> list[str]:
         """See `Dataset`."""
-        return sorted({text for _, text in self.named})
+        return sorted({text for _, text, _ in self.named})
 
 
 def is_encoded(path: str | Path) -> bool:
@@ -172,7 +188,8 @@ def _write(network: CodecNetwork, dataset: Dataset, clips: VideoShape, numbers: 
     device, rows, latents = network.scale.device, list[dict[str, Any]](), list[torch.Tensor]()
     for number in numbers:
         example = dataset.example(number, clips)
-        rows.append({"name": example.name, "text": example.text})
+        told = with_motion(example, clips.fps).told
+        rows.append({"name": example.name, "text": example.text, "told": dict(told)})
         with torch.no_grad():
             latents.append(network.encode(example.video[None].to(device)).cpu())
     stem = f"{numbers.start // PART:05d}"
@@ -191,13 +208,13 @@ def _description(folder: Path) -> EncodedClips:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _names(folder: Path, part: int) -> list[tuple[str, str]]:
-    """The names and captions in one file. Raises ValueError unless it and its latents are there."""
+def _names(folder: Path, part: int) -> list[_Row]:
+    """Names, captions and what else clips tell, in one file. Raises ValueError unless it and its latents are there."""
     path = folder / f"{part:05d}.jsonl"
     if not path.with_suffix(".safetensors").is_file():
         raise ValueError(f"{path.with_suffix('.safetensors')}: expected latents, got none; go on with their encoding")
     try:
         rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        return [(str(row["name"]), str(row["text"])) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [(str(row["name"]), str(row["text"]), dict(row.get("told", {}))) for row in rows]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: expected a line of JSON for each clip, with name and text ({error})") from None

@@ -1,15 +1,19 @@
 """Latents instead of pixels: what a stage with a codec learns from, encoded example by example."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 import torch
 from torch import Tensor
 
-from zoetrope.codecs import CodecNetwork, load_codec
+from zoetrope.codecs import CodecNetwork, decoded, load_codec
 from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
+from zoetrope.video.motion import motion_strength
+
+MOTION = "motion_strength"
+"""The name by which latents tell the motion strength of their clips."""
 
 
 class Latents(Source):
@@ -37,6 +41,13 @@ class Latents(Source):
         return self.with_(source=self.source.located(), codec=str(self.codec_folder.absolute()))
 
 
+def with_motion(example: Example, fps: float) -> Example:
+    """An example of a clip in pixels, at so many frames per second, that tells its motion strength."""
+    if example.video.shape[1] < 2:
+        return example
+    return example._replace(told={**example.told, MOTION: float(motion_strength(example.video[None], fps))})
+
+
 class LatentsDataset(Dataset):
     """The examples of another data set as scaled latents (C, F, h, w); shapes are those of latents."""
 
@@ -44,9 +55,18 @@ class LatentsDataset(Dataset):
         self.codec, self.videos = codec, videos
 
     def example(self, index: int, shape: VideoShape) -> Example:
-        """The latents of example `index`."""
+        """The latents of example `index`, which tells how much moves in its clip."""
         whole = self.videos.example(index, self.codec.codec.pixels(shape))
-        return whole._replace(video=self._encoded(whole.video))
+        return with_motion(whole, shape.fps)._replace(video=self._encoded(whole.video))
+
+    def part(self, index: int, shape: VideoShape, window: Window) -> Example:
+        """See `Dataset`: whole frames, of which the encoder sees the surroundings too."""
+        pixels = self.codec.codec.pixels(shape)
+        rows = Window.whole(pixels)._replace(frames=window.frames)
+        some = self.videos.part(index, pixels, rows)
+        z = self._encoded(some.video)
+        cut = window._replace(frames=range(len(window.frames)))
+        return with_motion(some, shape.fps)._replace(video=cut.of(z))
 
     def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
         """See `Dataset`: encoders see each frame alone."""
@@ -57,9 +77,17 @@ class LatentsDataset(Dataset):
         with torch.no_grad():
             return self.codec.encode(video[None])[0]
 
+    def pixels(self, videos: Tensor) -> Tensor:
+        """See `Dataset`: decoded."""
+        return decoded(self.codec, videos)
+
     def gives(self, shape: VideoShape) -> bool:
         """See `Dataset`."""
         return self.videos.gives(self.codec.codec.pixels(shape))
+
+    def tells(self) -> Mapping[str, str]:
+        """See `Dataset`: also the motion strength."""
+        return {**self.videos.tells(), MOTION: "number"}
 
     def features(self) -> list[Features]:
         """See `Dataset`."""

@@ -88,6 +88,10 @@ class MixtureDataset(Dataset):
         """Those of all sources."""
         return self.datasets[0].channels()
 
+    def tells(self) -> dict[str, str]:
+        """What examples of any source are told."""
+        return {name: kind for dataset in self.datasets for name, kind in dataset.tells().items()}
+
     def listing(self) -> str | None:
         """See `Dataset`."""
         names = {dataset.listing() for dataset in self._captioned}

@@ -1,5 +1,6 @@
 """Embeddings of pictures instead of pictures: what a prior learns from."""
 
+from collections.abc import Mapping
 from typing import Self
 
 from torch import Tensor
@@ -52,6 +53,10 @@ class PicturedDataset(Dataset):
     def part(self, index: int, shape: VideoShape, window: Window) -> Example:
         """See `Dataset`: a vector has no parts."""
         return self.example(index, shape)
+
+    def tells(self) -> Mapping[str, str]:
+        """See `Dataset`."""
+        return self.pictures.tells()
 
     def features(self) -> list[Features]:
         """See `Dataset`."""

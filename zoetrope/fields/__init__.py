@@ -3,7 +3,19 @@
 `value` has the `Fields`; `colours` the colour maps; `writing` says which files hold them, one format a file beside it.
 """
 
+from zoetrope.fields.ensemble import Ensemble
 from zoetrope.fields.value import Fields, Look, video_of, views
-from zoetrope.fields.writing import check_file, holds_values, read_values, tags_in
+from zoetrope.fields.writing import check_file, holds_values, read_maps, read_values, tags_in
 
-__all__ = ["Fields", "Look", "check_file", "holds_values", "read_values", "tags_in", "video_of", "views"]
+__all__ = [
+    "Ensemble",
+    "Fields",
+    "Look",
+    "check_file",
+    "holds_values",
+    "read_maps",
+    "read_values",
+    "tags_in",
+    "video_of",
+    "views",
+]

@@ -10,19 +10,25 @@ from zoetrope.channels import Channel
 
 
 def write_netcdf(path: Path, values: Mapping[Channel, np.ndarray], times: np.ndarray, tags: str) -> None:
-    """Write values (F, H, W) by channel, and the times of frames in seconds."""
+    """Write values (F, H, W) or (M, F, H, W) by channel, and the times of frames in seconds."""
     from netCDF4 import Dataset
 
     file: Any
     with Dataset(path, "w", format="NETCDF4") as file:
         file.setncatts({"Conventions": "CF-1.11", "zoetrope": tags})
-        for name, size in zip(("time", "y", "x"), next(iter(values.values())).shape, strict=True):
+        shape = next(iter(values.values())).shape
+        axes = ("member", "time", "y", "x")[-len(shape) :]
+        for name, size in zip(axes, shape, strict=True):
             file.createDimension(name, size)
+        if "member" in axes:
+            member = file.createVariable("member", "i4", ("member",))
+            member.setncatts({"standard_name": "realization", "units": "1"})
+            member[:] = np.arange(shape[0])
         time = file.createVariable("time", "f8", ("time",))
         time.setncatts({"units": "s", "axis": "T", "long_name": "time since the first frame"})
         time[:] = times
         for channel, array in values.items():
-            variable = file.createVariable(channel.name, "f4", ("time", "y", "x"), zlib=True, complevel=1)
+            variable = file.createVariable(channel.name, "f4", axes, zlib=True, complevel=1)
             variable.setncatts({"units": channel.unit or "1", "long_name": channel.name})
             variable[:] = array
 

@@ -1,4 +1,7 @@
-"""Values in .npz files: an array (F, H, W) for each channel, "time", and a JSON text "about" with units and tags."""
+"""Values in .npz files: an array for each channel, "time", and a JSON text "about" with units and tags.
+
+The arrays are (F, H, W), or (M, F, H, W) of M members.
+"""
 
 import json
 import zipfile
@@ -13,7 +16,7 @@ ABOUT = "about.json"
 
 
 def write_npz(path: Path, values: Mapping[Channel, np.ndarray], times: np.ndarray, tags: str) -> None:
-    """Write values (F, H, W) by channel, and the times of frames in seconds."""
+    """Write values (F, H, W) or (M, F, H, W) by channel, and the times of frames in seconds."""
     about = {"channels": [channel.to_json() for channel in values], "time": "s", "tags": json.loads(tags)}
     arrays = {**{channel.name: array for channel, array in values.items()}, "time": times}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:

@@ -1,6 +1,7 @@
 """Files of values: .npz of NumPy, .zarr folders and .nc files of netCDF, read, and written whole or not at all.
 
 They hold one array (time, y, x) for each channel, under its name, with its unit, and the frames' times in seconds.
+Those of ensembles hold arrays (member, time, y, x).
 """
 
 import json
@@ -21,7 +22,7 @@ from zoetrope.files import whole, whole_folder
 from zoetrope.video.tags import read_tags
 from zoetrope.video.writing import check_output
 
-AXES = ("time", "y", "x")
+AXES = ("member", "time", "y", "x")
 
 
 class Format(NamedTuple):
@@ -93,6 +94,9 @@ def read_values(path: str | os.PathLike[str], channels: Sequence[Channel]) -> np
         if unit is not None and unit != (channel.unit or unit) and (unit, channel.unit) != ("1", ""):
             raise ValueError(f"{path}: {channel.name}: expected the unit {channel.unit!r}, got {unit!r}")
         values = values[None] if values.ndim == 2 else values
+        if values.ndim == 4 and len(values) > 1:
+            raise ValueError(f"{path}: {channel.name}: expected one video, got an ensemble of {len(values)} members")
+        values = values[0] if values.ndim == 4 else values
         if values.ndim != 3 or (made and values.shape != made[0].shape):
             wanted = made[0].shape if made else "(frames, rows, columns)"
             raise ValueError(f"{path}: {channel.name}: expected the shape {wanted}, got {values.shape}")
@@ -100,20 +104,36 @@ def read_values(path: str | os.PathLike[str], channels: Sequence[Channel]) -> np
     return np.stack(made)
 
 
+def read_maps(path: str | os.PathLike[str], name: str) -> np.ndarray:
+    """The array of that name in a file of values, float64. Raises ValueError if there is none."""
+    _expect_library(path)
+    if not Path(path).exists():
+        raise ValueError(f"{path}: no such file")
+    found = FORMATS[Path(path).suffix.lower()].read(Path(path), [name])
+    if name not in found:
+        raise ValueError(f"{path}: expected an array {name!r}, got none")
+    return np.asarray(found[name][0], dtype=np.float64)
+
+
 def expect_names(path: str | os.PathLike[str], channels: Mapping[Channel, np.ndarray]) -> None:
     """Raise ValueError for a channel called like an axis."""
     if taken := [channel.name for channel in channels if channel.name in AXES]:
-        raise ValueError(f"{path}: expected channels of other names than time, y and x, its axes, got {taken[0]!r}")
+        raise ValueError(
+            f"{path}: expected channels of other names than member, time, y and x, its axes, got {taken[0]!r}"
+        )
 
 
 def write(
     path: str | os.PathLike[str], values: Mapping[Channel, np.ndarray], fps: float, tags: Mapping[str, str]
 ) -> None:
-    """Write values (F, H, W) of each channel, in units. Raises ValueError for what `check_file` refuses."""
+    """Write values (F, H, W), or (M, F, H, W) of M members, of each channel, in units.
+
+    Raises ValueError for what `check_file` refuses.
+    """
     check_file(path)
     expect_names(path, values)
     target, how = Path(path), FORMATS[Path(path).suffix.lower()]
-    times = np.arange(len(next(iter(values.values())))) / fps
+    times = np.arange(next(iter(values.values())).shape[-3]) / fps
     if target.suffix.lower() == ".zarr":
         with whole_folder(target) as folder:
             how.write(folder, values, times, json.dumps(dict(tags)))

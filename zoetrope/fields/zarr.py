@@ -10,7 +10,7 @@ from zoetrope.channels import Channel
 
 
 def write_zarr(path: Path, values: Mapping[Channel, np.ndarray], times: np.ndarray, tags: str) -> None:
-    """Write values (F, H, W) by channel, and the times of frames in seconds, into an empty folder."""
+    """Write values (F, H, W) or (M, F, H, W) by channel, and the times of frames in seconds, into an empty folder."""
     import zarr
 
     group: Any = zarr.open_group(str(path), mode="w", zarr_format=2, attributes={"zoetrope": tags})
@@ -18,13 +18,16 @@ def write_zarr(path: Path, values: Mapping[Channel, np.ndarray], times: np.ndarr
     def put(name: str, array: np.ndarray, axes: tuple[str, ...], unit: str) -> None:
         chunks = tuple(min(size, 2**20 if len(axes) == 1 else 256) for size in array.shape)
         about = {"_ARRAY_DIMENSIONS": list(axes), "units": unit}
-        how = {"shape": array.shape, "chunks": chunks, "dtype": array.dtype, "fill_value": float("nan")}
+        fill = float("nan") if array.dtype.kind == "f" else -1  # which readers take for missing
+        how = {"shape": array.shape, "chunks": chunks, "dtype": array.dtype, "fill_value": fill}
         made = group.create_array(name, attributes=about, **how)
         made[...] = array
 
     put("time", times, ("time",), "s")
     for channel, array in values.items():
-        put(channel.name, array, ("time", "y", "x"), channel.unit or "1")
+        if array.ndim == 4 and "member" not in group:
+            put("member", np.arange(len(array), dtype=np.int32), ("member",), "1")
+        put(channel.name, array, ("member", "time", "y", "x")[-array.ndim :], channel.unit or "1")
     zarr.consolidate_metadata(str(path))
 
 

@@ -39,6 +39,15 @@ class Guidance(Kind, ABC):
     def shares(self, step: int, steps: int) -> Sequence[Share]:
         """The share of each variant's output in a step, counted from 0; they sum to 1."""
 
+    @property
+    def varies(self) -> bool:
+        """Whether frames of a video have different shares, see `shares_of_frames`."""
+        return False
+
+    def shares_of_frames(self, step: int, steps: int, frames: int) -> Sequence[Share]:
+        """`shares` in a video of so many frames: those of each frame, (F,), where they differ."""
+        return self.shares(step, steps)
+
     def active(self, steps: int) -> bool:
         """Whether any step is guided. If none is, the network runs with `given` alone."""
         return any(self.weights(steps))

@@ -7,6 +7,7 @@ without values, from shapes alone for plans and memory budgets.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -22,6 +23,11 @@ WindowNoise = Callable[[str, Window], Tensor]
 The purpose is such as "start", "step 3" or "augment"."""
 
 
+def as_it_is(videos: Tensor) -> Tensor:
+    """Videos unchanged."""
+    return videos
+
+
 @dataclass(frozen=True, kw_only=True)
 class Examples:
     """A training batch as inputs see it.
@@ -33,6 +39,7 @@ class Examples:
         packed: True where the frames are independent images, (b,); None: nowhere.
         encode: texts -> their tokens (N, L, D); "" has no real tokens: the text is unknown.
         rates: frames per second of each video, (b,); of a pack of images it means nothing. None: those of the stage.
+        pixels: videos like x, (n, C, f, H, W), -> in pixels: themselves, or what latents decode to.
     """
 
     x: Tensor
@@ -41,6 +48,7 @@ class Examples:
     packed: Tensor | None
     encode: Callable[[Sequence[str]], Tokens]
     rates: Tensor | None = None
+    pixels: Callable[[Tensor], Tensor] = as_it_is
 
     def uniform(self) -> Tensor:
         """A number (b,) in [0, 1) for each video, from its own generator."""
@@ -68,6 +76,28 @@ class Extent(NamedTuple):
     width: int
     packed: bool = False
     channels: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """The sampling that a request is for.
+
+    Attributes:
+        shape: of z.
+        made: of the stage's videos, in pixels.
+        channels: of z.
+        count: of videos.
+        noise: of these videos, on z's grid or on that of pixels: (purpose, shape, channels) -> standard normal
+            (count, channels, F, H, W), on the CPU.
+        encode: videos in pixels (B, 3, F, H, W) -> what z is of them: themselves, or their latents.
+    """
+
+    shape: VideoShape
+    made: VideoShape
+    channels: int
+    count: int
+    noise: Callable[[str, VideoShape, int], Tensor]
+    encode: Callable[[Tensor], Tensor] = as_it_is
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -126,6 +156,21 @@ class Input(Kind, ABC):
         """
         return False
 
+    @property
+    def tells(self) -> dict[str, str]:
+        """What it is made from of that which data tell of their examples: name -> "number", "label"; {}: nothing."""
+        return {}
+
+    @property
+    def description(self) -> str:
+        """It in a few words, for people: by default its name."""
+        return self.name
+
+    @property
+    def size(self) -> int | None:
+        """How many of what it gives, which its network must be made for, see `NetworkConfig.sizes`; None: any."""
+        return None
+
     def fitted(self, value: Any, shape: VideoShape) -> Any:
         """A requested value as `of_request` takes it for a stage of this shape; a `ControlClip` on its grid.
 
@@ -136,6 +181,13 @@ class Input(Kind, ABC):
     def of_clips(self, videos: Tensor) -> Conditioning:
         """The conditioning of clips (B, C, F, H, W) on the stage's grid, where it is `aligned`; nothing is dropped."""
         raise ValueError(f"{self.name}: cannot be made from clips")
+
+    def located(self, folder: Path) -> "Input":
+        """The input with what is named relative to a model's folder, such as an encoder, by its path.
+
+        Raises ValueError for a path that leads out of the folder.
+        """
+        return self
 
     def check(self, shape: VideoShape) -> None:
         """Raise ValueError if it cannot be given to a stage that makes videos of this shape."""
@@ -149,6 +201,13 @@ class Input(Kind, ABC):
     def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
         """The conditioning of training examples; `shape` is that of the stage's whole videos."""
 
+    def of_told(self, samples: Sequence[Any]) -> Conditioning:
+        """What samples of a data set tell of it, one for each video; nothing is dropped. By default they tell nothing.
+
+        For videos that are like real ones: sheets of samples, evaluations.
+        """
+        return Conditioning()
+
     def usual(self, shape: VideoShape) -> Any:
         """The requested value where a user says none, for a stage of this shape; None: unknown."""
         return None
@@ -159,6 +218,10 @@ class Input(Kind, ABC):
         Raises ValueError for a value that makes no sense.
         """
         raise ValueError(f"{self.name}: cannot be asked for by a value")
+
+    def answer(self, value: Any, setting: Setting) -> Conditioning:
+        """The conditioning in sampling for a requested value; raises what `fitted` and `of_request` raise."""
+        return self.of_request(self.fitted(value, setting.shape), setting.count)
 
     def unknown(self, extent: Extent) -> Conditioning:
         """The conditioning of videos in sampling for which no value is requested; see `of_request`."""

@@ -54,7 +54,7 @@ class Edges(Input):
         """The edges that a clip shows or has, for all videos. Raises ValueError for anything else."""
         clip = expect_clip(self.name, value)
         video = clip.video[None]
-        edges = edges_of(video, self.threshold) if clip.derive else _drawn(video)
+        edges = edges_of(video, self.threshold) if clip.derive else drawn_edges(video)
         scale = torch.full((count,), float(clip.scale), device=video.device)
         return control_given(self.name, edges.expand(count, -1, -1, -1, -1), scale)
 
@@ -79,6 +79,6 @@ def edges_of(videos: Tensor, threshold: float) -> Tensor:
     return (steepest > threshold).float().unflatten(0, (len(videos), -1)).transpose(1, 2)
 
 
-def _drawn(video: Tensor) -> Tensor:
+def drawn_edges(video: Tensor) -> Tensor:
     """The edges (B, 1, F, H, W) of a drawing (B, C, F, H, W), bright on dark."""
     return ((video.mean(1, keepdim=True) + 1) / 2 > DRAWN).float()

@@ -6,7 +6,8 @@ frame, (B, F, 1, D), and may be unknown, as text may be.
 """
 
 import os
-from typing import Annotated, Any, ClassVar
+from pathlib import Path
+from typing import Annotated, Any, Self
 
 import numpy as np
 import torch
@@ -32,8 +33,6 @@ class Picture(Input):
         dropout: share of training examples whose embedding is unknown, for guidance.
     """
 
-    of_pixels: ClassVar[bool] = True
-
     encoder: PictureEncoder = SmallPictures()
     of: str | None = None
     dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -42,6 +41,11 @@ class Picture(Input):
     def vector(self) -> int:
         """D of the embedding."""
         return self.encoder.width
+
+    def located(self, folder: Path) -> Self:
+        """See `Input`."""
+        encoder = self.encoder.located(folder)
+        return self if encoder == self.encoder else self.with_(encoder=encoder)
 
     @property
     def stage(self) -> str | None:
@@ -57,7 +61,8 @@ class Picture(Input):
         told = places[:, :1] if examples.packed is None else places
         flat = torch.arange(len(told))[:, None] * places.shape[1] + told
         some, back = flat.unique(return_inverse=True)
-        values = embed(self.encoder, examples.x.transpose(1, 2).flatten(0, 1)[some])[back]
+        shown = examples.x.transpose(1, 2).flatten(0, 1)[some][:, :, None]
+        values = embed(self.encoder, examples.pixels(shown)[:, :, 0])[back]
         values = values if examples.packed is None else values[:, :, None]
         given = Conditioning(tokens={NAME: Tokens.real(values)})
         return given.without(NAME, examples.uniform() < self.dropout)
@@ -69,7 +74,7 @@ class Picture(Input):
         """
         if value is None:
             return self.blank(Extent(count, (1, 1, 1), 0, 0)).without(NAME)
-        values = value.float() if isinstance(value, Tensor) else embed(self.encoder, _picture(value))[0]
+        values = value.float() if isinstance(value, Tensor) else embed(self.encoder, picture_told(value))[0]
         if values.shape not in ((self.vector,), (count, self.vector)):
             got = tuple(values.shape)
             raise ValueError(f"{NAME}: expected an embedding of width {self.vector}, or {count} of them, got {got}")
@@ -85,18 +90,29 @@ class Picture(Input):
         return Conditioning(tokens={NAME: Tokens.real(torch.zeros(*each, 1, self.vector))})
 
 
+def frames_of_clips(examples: Examples) -> Tensor:
+    """How many frames of each video are of a clip, (b,) int64, none of a pack; images may be appended to them."""
+    frames = examples.x.shape[2]
+    packed = [False] * len(examples.x) if examples.packed is None else examples.packed.tolist()
+    counts = [
+        0 if pack else frames if len(samples) < 2 else sum(one is samples[0] for one in samples)
+        for pack, samples in zip(packed, examples.samples, strict=True)
+    ]
+    return torch.tensor(counts)
+
+
 def _told_of(examples: Examples) -> Tensor:
     """Which frame of its video each frame is told the embedding of, (b, F) int64: in a clip one of the clip's."""
     own = torch.arange(examples.x.shape[2]).expand(len(examples.x), -1).clone()
-    for row, (samples, draw) in enumerate(zip(examples.samples, examples.uniform().tolist(), strict=True)):
-        if examples.packed is None or not examples.packed[row]:
-            clip = own.shape[1] if len(samples) == 1 else sum(one is samples[0] for one in samples)
-            own[row, :clip] = int(draw * clip)
+    for row, (clip, draw) in enumerate(
+        zip(frames_of_clips(examples).tolist(), examples.uniform().tolist(), strict=True)
+    ):
+        own[row, :clip] = int(draw * clip)
     return own
 
 
-def _picture(value: Any) -> Tensor:
-    """The picture (1, 3, H, W) in [-1, 1] that a request names."""
+def picture_told(value: Any) -> Tensor:
+    """The picture (1, 3, H, W) in [-1, 1] that a request names. Raises ValueError for anything else."""
     if isinstance(value, str | os.PathLike):
         value = read(value, frames=1)
     frames = value.frames if isinstance(value, Video) else np.asarray(value)

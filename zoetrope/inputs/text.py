@@ -1,5 +1,6 @@
 """Text: tokens of a frozen language model [Ho et al. 2022, arXiv:2210.02303, Sec. 2.2]."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import torch
@@ -17,7 +18,8 @@ class Text(Input):
     """The caption of each video, or of each picture of a pack.
 
     Attributes:
-        dropout: share of training examples whose text is dropped, for classifier-free guidance.
+        dropout: share of training examples whose text is dropped, for classifier-free guidance. With 1 a network that
+            could read text learns without any, and is told none in sampling either.
     """
 
     dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -38,6 +40,11 @@ class Text(Input):
         each = (extent.videos, extent.grid[0]) if extent.packed else (extent.videos,)
         values = torch.zeros(*each, extent.tokens, extent.width)
         return text_given(values, torch.ones(values.shape[:-1], dtype=torch.bool))
+
+
+def tells_text(inputs: Iterable[Input]) -> bool:
+    """Whether there is a text among the inputs of a stage, and its network has been told some in training."""
+    return any(each.name == TEXT and not (isinstance(each, Text) and each.dropout == 1) for each in inputs)
 
 
 def text_given(values: Tensor, mask: Tensor | None = None) -> Conditioning:

@@ -25,12 +25,21 @@ CLASSES = {
 CONTROL = "ControlNetModel"
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
 """Components that take no part in making pictures of text."""
+VIDEO_FAMILY = "StableVideoDiffusionPipeline"
+"""The pipeline whose components are those of Stable Video Diffusion, from a picture to a video."""
+VIDEO_CLASSES = {
+    "unet": ("UNetSpatioTemporalConditionModel",),
+    "vae": ("AutoencoderKLTemporalDecoder",),
+    "image_encoder": ("CLIPVisionModelWithProjection",),
+    "feature_extractor": ("CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil"),
+}
 PATTERNS = (
     INDEX,
     "*/*.json",
     "tokenizer/*.txt",
     *(f"{part}/{name}.safetensors" for part in ("unet", "vae", "controlnet*") for name in ("diffusion_pytorch_model",)),
     "text_encoder/model.safetensors",
+    "image_encoder/model.safetensors",
 )
 
 
@@ -94,21 +103,22 @@ def find_pipeline(source: str | Path) -> Pipeline:
         raise ValueError(f"{folder}: expected the folder of a pipeline of diffusers, with {INDEX}, got none{more}")
     index = read_json_of(folder, INDEX)
     kind = index.get("_class_name") if isinstance(index, dict) else None
-    if kind not in FAMILIES:
-        wanted = f"expected a pipeline of Stable Diffusion 1 or 2 ({', '.join(FAMILIES)})"
+    if kind not in (*FAMILIES, VIDEO_FAMILY):
+        wanted = f"expected a pipeline of Stable Diffusion 1 or 2 ({', '.join(FAMILIES)}) or {VIDEO_FAMILY}"
         raise ValueError(f"{folder / INDEX}: {wanted}, got {kind!r}")
+    wanted_classes, unused = (VIDEO_CLASSES, ()) if kind == VIDEO_FAMILY else (CLASSES, UNUSED)
     classes = {name: _class(folder, name, value) for name, value in index.items() if _is_there(value)}
-    for name, legal in CLASSES.items():
+    for name, legal in wanted_classes.items():
         if classes.get(name) not in legal:
             raise ValueError(
                 f"{folder / INDEX}: {name}: expected {' or '.join(legal)}, got {classes.get(name, 'none')}"
             )
     if classes.get("controlnet") not in (None, CONTROL, "MultiControlNetModel"):
         raise ValueError(f"{folder / INDEX}: controlnet: expected {CONTROL}, got {classes['controlnet']}")
-    if unknown := sorted(classes.keys() - {*CLASSES, *UNUSED, "scheduler", "controlnet"}):
+    if unknown := sorted(classes.keys() - {*wanted_classes, *unused, "scheduler", "controlnet"}):
         raise ValueError(f"{folder / INDEX}: {unknown[0]}: a component that cannot be read, {classes[unknown[0]]}")
     name = str(source) if not Path(source).expanduser().is_dir() else folder.resolve().name
-    return Pipeline(name, folder, kind, classes, [name for name in UNUSED if name in classes])
+    return Pipeline(name, folder, kind, classes, [name for name in unused if name in classes])
 
 
 def find_controlnet(source: str | Path) -> Component:

@@ -1,4 +1,4 @@
-"""Pipelines of Stable Diffusion as models of one stage, from text to pictures."""
+"""Pipelines of diffusers as models of one stage: from text to pictures, or from a picture to a video."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,9 @@ from zoetrope.guidance.text import TextGuidance
 from zoetrope.inputs.hint import HintInput
 from zoetrope.inputs.text import Text
 from zoetrope.interop.components import codec_of, hint_of, rules_of, size_of, text_of, unet_of
-from zoetrope.interop.folder import CONFIG, Component, Pipeline, find_controlnet, find_pipeline
+from zoetrope.interop.folder import CONFIG, VIDEO_FAMILY, Component, Pipeline, find_controlnet, find_pipeline
 from zoetrope.interop.tensors import filled, weights_in
+from zoetrope.interop.videos import video_spec, write_video_model
 from zoetrope.layers.bare import bare
 from zoetrope.models.folder import WEIGHTS, describe, expect_readable, replaceable
 from zoetrope.models.weights import write_weights
@@ -56,6 +57,13 @@ def import_pipeline(
     folder = replaceable(Path(out).expanduser())
     pipeline = find_pipeline(source)
     controls = _controls(pipeline, controlnets)
+    if pipeline.kind == VIDEO_FAMILY:
+        if controls:
+            raise ValueError(f"{source}: controlnets: expected none for {VIDEO_FAMILY}, got {sorted(controls)[0]!r}")
+        spec = video_spec(pipeline)
+        with whole_folder(folder, over=True) as partial:
+            write_video_model(pipeline, spec, partial)
+        return Imported(folder, spec, [])
     spec, notes = _described(pipeline, controls)
     files = {name: weights_in(pipeline.part(name)) for name in ("unet", "vae")}
     files |= {f"controls.{name}": weights_in(part) for name, part in controls.items()}

@@ -1,6 +1,6 @@
 """Known frames of a network that has learnt them: frames at the level of clean data among noisy ones."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -8,6 +8,7 @@ from torch import Tensor
 
 from zoetrope.diffusion.denoise import Denoise, extrapolated
 from zoetrope.diffusion.level import LogSNR, NoiseLevel
+from zoetrope.diffusion.process import diffuse
 from zoetrope.known import Known, Method, Task
 
 MOST_WEIGHT = 10_000
@@ -22,6 +23,10 @@ class Learnt(Method):
     Attributes:
         history: weight w of history guidance, x_none + (1 + w) (x_known - x_none), where x_none is the estimate with
             known frames at pure noise [Song et al. 2025, arXiv:2502.06764]; 0 is none. It takes twice the time.
+        without: what known frames are in x_none: "noise", or "noised", as noisy as the others. That is what a network
+            has seen that learnt clips with known frames and clips without any, by the known frames `mixture` of
+            `prefix` and `none`: it is then the context guidance of Video LDM, whose s is 1 + w [Blattmann et al. 2023,
+            arXiv:2304.08818, Sec. 3.2].
         level: logsnr at which the network is told that the known frames are, though no noise is added: it then relies
             less on the details of frames that were made before [Chen et al. 2024, arXiv:2407.01392]; None: clean.
     """
@@ -29,6 +34,7 @@ class Learnt(Method):
     holds: ClassVar[bool] = True
 
     history: Annotated[float, Field(ge=0, le=MOST_WEIGHT)] = 0.0
+    without: Literal["noise", "noised"] = "noise"
     level: LogSNR | None = None
 
     def denoiser(self, denoise: Denoise, task: Task) -> Denoise:
@@ -40,10 +46,19 @@ class Learnt(Method):
         lost = task.noise("start", known.places)
 
         def run(z: Tensor, level: NoiseLevel) -> Tensor:
-            without = denoise(known.put_into(z.clone(), lost), known.level(levels[0], level))
+            rest = levels[0] if self.without == "noise" else _noisiest(level, ~known.frames)
+            frames = lost if self.without == "noise" else diffuse(known.values.to(z), lost.to(z), rest)
+            without = denoise(known.put_into(z.clone(), frames), known.level(rest, level))
             return extrapolated(without, with_frames(z, level), self.history)
 
         return run
+
+
+def _noisiest(level: NoiseLevel, frames: Tensor) -> NoiseLevel:
+    """The level (B,) of the noisiest of some frames, (F,) bool, at a level per frame."""
+    some = [value[:, frames] for value in level]
+    row = some[2].argmin(1, keepdim=True)
+    return NoiseLevel(*(value.gather(1, row)[:, 0] for value in some))
 
 
 def _told(denoise: Denoise, known: Known, logsnr: float) -> Denoise:

@@ -1,15 +1,18 @@
 """Sets of clips to evaluate, read one at a time, and the features that networks found in them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from zoetrope.channels import RGB, Channel
+from zoetrope.channels import RGB, Channel, difference
 from zoetrope.data.toybox.scene import Script
+from zoetrope.fields import Fields
 from zoetrope.metrics.features import ClipNetwork, FeatureNetwork
 from zoetrope.shapes import VideoShape
+from zoetrope.video import Video
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +23,8 @@ class Clips:
         read: number to video (C, F, H, W) in [-1, 1], the same at every call.
         origin: where they come from, in words.
         channels: of the videos; of others than RGB they are as networks see them.
+        present: number to where that video has values, like it, bool; None: everywhere.
+        told: number to what the data tell of that video by name.
     """
 
     shape: VideoShape
@@ -27,6 +32,25 @@ class Clips:
     read: Callable[[int], Tensor]
     origin: str = ""
     channels: tuple[Channel, ...] = RGB
+    present: Callable[[int], Tensor | None] = lambda _: None
+    told: Callable[[int], Mapping[str, Any]] = lambda _: {}
+
+    @classmethod
+    def of(cls, videos: Sequence[Video], origin: str = "") -> "Clips":
+        """Videos in memory, such as `zoetrope.fields.Fields`. Raises ValueError unless they are of one kind."""
+        if not videos:
+            raise ValueError("videos: expected at least one, got none")
+        channels = [one.channels if isinstance(one, Fields) else RGB for one in videos]
+        shapes = [
+            VideoShape(frames=len(one.frames), height=one.frames.shape[1], width=one.frames.shape[2], fps=one.fps)
+            for one in videos
+        ]
+        for shape, own in zip(shapes, channels, strict=True):
+            if (wrong := difference(channels[0], own)) is not None:
+                raise ValueError(f"videos: {wrong}")
+            if shape != shapes[0]:
+                raise ValueError(f"videos: expected all of one shape, got {shapes[0]} and {shape}")
+        return cls(shapes[0], len(videos), lambda number: videos[number].to_tensor(), origin, channels[0])
 
     def __len__(self) -> int:
         return self.count
@@ -41,8 +65,15 @@ class Clips:
 
 @dataclass
 class Seen:
-    """A cache of networks' features of sets of clips, so that several measures compute them only once."""
+    """What measures found in sets of clips.
 
+    Networks' features are kept, so that several measures compute them only once.
+
+    Attributes:
+        places: what a measure found at each place, by its name: for each channel (F, H, W), in its unit.
+    """
+
+    places: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     _features: dict[tuple[object, ...], tuple[Clips, Tensor]] = field(default_factory=dict)
 
     def frames(self, network: FeatureNetwork, clips: Clips, stride: int) -> Tensor:
@@ -80,7 +111,9 @@ class Material:
         made: the generated clips; real: the clips to compare them with, if any.
         prompts: of the generated clips.
         scripts: of the prompts, if they are toybox's.
-        paired: whether clip n of `real` is the ground truth of clip n of `made`.
+        paired: whether clip n of `real` is the ground truth of those made of case n.
+        members: how many were made of each case; those of case n are `made` from n * members on.
+        known: the numbers of the frames of the real clips that were given, in order.
         stride: only every `stride`-th frame is used.
         seed: of the noise that `made` was sampled from.
     """
@@ -90,14 +123,35 @@ class Material:
     prompts: tuple[str, ...] = ()
     scripts: tuple[Script, ...] = ()
     paired: bool = False
+    members: int = 1
+    known: tuple[int, ...] = ()
     stride: int = 1
     seed: int = 0
     seen: Seen = field(default_factory=Seen)
 
     @property
     def clusters(self) -> tuple[str, ...] | None:
-        """The cluster, its prompt, of each generated clip; None if all are independent.
+        """The cluster, its prompt or its case, of each generated clip; None if all are independent.
 
         Videos of one prompt resemble each other. With a single prompt, only the scatter of its own videos matters.
         """
+        if 1 < len(set(self.prompts)) < len(self.prompts) // self.members:
+            return self.prompts
+        if self.members > 1 and self.cases > 1:
+            return tuple(str(number // self.members) for number in range(len(self.made)))
         return self.prompts if 1 < len(set(self.prompts)) < len(self.prompts) else None
+
+    @property
+    def cases(self) -> int:
+        """How many cases the generated clips are of."""
+        return len(self.made) // self.members
+
+    @property
+    def new_frames(self) -> list[int]:
+        """The numbers of the frames that were not given."""
+        return [number for number in range(self.made.shape.frames) if number not in self.known]
+
+    @property
+    def foretold(self) -> list[int]:
+        """Every `stride`-th frame, of those that were not given."""
+        return [number for number in self.new_frames if number % self.stride == 0]

@@ -21,12 +21,17 @@ def crps(members: Tensor, truth: Tensor, fair: bool = True, present: Tensor | No
 
     Raises ValueError for shapes that do not fit, and for a fair score of fewer than two members.
     """
+    return mean_of(crps_of_pixels(members, truth, fair), present)
+
+
+def crps_of_pixels(members: Tensor, truth: Tensor, fair: bool = True) -> Tensor:
+    """The score of each value of the truth, (B, C, F, H, W) float64; see `crps`."""
     count = expect_ensemble(members, truth, 2 if fair else 1)
     error = (members.double() - truth.double()).abs().mean(0)
     # With sorted members, the sum of |x_i - x_j| over all pairs is 2 sum_i (2 i - M - 1) x_(i).
     weights = 2 * torch.arange(1, count + 1, dtype=torch.float64, device=members.device) - count - 1
     apart = 2 * torch.einsum("m,m...->...", weights, members.double().sort(0).values)
-    return mean_of(error - apart / (2 * count * (count - 1 if fair else count)), present)
+    return error - apart / (2 * count * (count - 1 if fair else count))
 
 
 def expect_ensemble(members: Tensor, truth: Tensor, least: int = 2) -> int:

@@ -26,6 +26,14 @@ def csi(
 
     Raises ValueError for different shapes, no thresholds, and blocks larger than the frames.
     """
+    hits, events = events_of(made, truth, thresholds, pool, present)
+    return hits.double() / events
+
+
+def events_of(
+    made: Tensor, truth: Tensor, thresholds: Sequence[float], pool: int = 1, present: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Hits, and events that were made or were there, (T, C, F) int64 each; see `csi`."""
     expect_pair(made, truth)
     if not len(thresholds):
         raise ValueError("thresholds: expected at least one, got none")
@@ -42,6 +50,6 @@ def csi(
     found = []
     for threshold in thresholds:
         ours, theirs = (video >= threshold for video in highest)
-        hits, all_events = ((event).sum((0, 3, 4)) for event in (ours & theirs, ours | theirs))
-        found.append(hits.double() / all_events)
-    return torch.stack(found)
+        found.append(torch.stack([event.sum((0, 3, 4)) for event in (ours & theirs, ours | theirs)]))
+    hits, events = torch.stack(found, 1)
+    return hits, events

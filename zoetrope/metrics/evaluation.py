@@ -68,6 +68,8 @@ def _opened(
 def _fitting() -> Iterator[None]:
     try:
         yield
+    except Missing:
+        raise
     except ValueError as error:
         raise _Unfit(str(error)) from None
 
@@ -80,10 +82,22 @@ def take(ready: Sequence[PreparedMeasure], material: Material) -> Iterator[Resul
             continue
         try:
             one.measure.expect(material)
+            one.measure.expect_values(material)
             with torch.no_grad():
                 yield one.measure.measure(material, one.network)
         except ValueError as error:  # what is known only of the videos themselves, such as one prompt for all
             yield _unavailable(one.measure, str(error))
+
+
+def measured(
+    measures: Sequence[Measure], material: Material, *, device: torch.device | str = "cpu"
+) -> list[Result | Unavailable]:
+    """The numbers of videos in memory, or the reasons why there are none, in the order of the measures.
+
+    material = Material(Clips.of(members), Clips.of(truth), paired=True, members=16, known=(0, 1, 2, 3))
+    crps, spectrum = measured(choose(["crps", "spectrum"], {}), material)
+    """
+    return list(take(prepare(measures, [material], strict=False, device=device), material))
 
 
 def _unavailable(measure: Measure, reason: str, remedy: str = "") -> Unavailable:

@@ -83,6 +83,20 @@ def wilson(share: float, count: float, quantile: float = NORMAL) -> tuple[float,
     return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))  # rounding aside
 
 
+def jackknife(without: Sequence[float]) -> float | None:
+    """The half-width of the interval of a number of several independent samples, such as a root or a ratio of means.
+
+    `without` is the same number of all samples but each one [Efron & Stein 1981, Ann. Stat. 9], times Student's
+    quantile; of a mean it is the usual interval. None for a single sample, and where a number is not finite.
+    """
+    count = len(without)
+    if count < 2 or not all(map(math.isfinite, without)):
+        return None
+    middle = fmean(without)
+    variance = (count - 1) / count * sum((value - middle) ** 2 for value in without)
+    return student(count - 1) * math.sqrt(variance)
+
+
 def student(freedom: int) -> float:
     """The 97.5 % quantile of Student's t, right to 0.2 % [Abramowitz and Stegun, 26.7.5; exact for 1 and 2]."""
     if freedom < 1:

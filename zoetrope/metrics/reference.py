@@ -1,10 +1,10 @@
 """Real clips to compare generated videos with: captioned clips of a folder, or of toybox, on any grid."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -19,6 +19,7 @@ from zoetrope.data.toybox.held_out import held_out, held_out_script
 from zoetrope.data.toybox.render import render
 from zoetrope.data.toybox.scene import Script, scene
 from zoetrope.data.toybox.world import numbered_script
+from zoetrope.files.plain import read_json
 from zoetrope.shapes import VideoShape
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Reference:
         files: how many files they are cut from; None if each is a separate clip.
         unused: messages about unused data.
         channels: of the clips.
+        tells: what is told of clips by name, see `zoetrope.data.Dataset.tells`.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Reference:
     files: int | None = None
     unused: tuple[str, ...] = ()
     channels: tuple[Channel, ...] = RGB
+    tells: Mapping[str, str] = field(default_factory=dict)
 
     def note(self, count: int) -> str | None:
         """A note about the first `count` clips, if one is necessary."""
@@ -55,7 +58,8 @@ class Reference:
 def open_reference(data: str, split: str | None = None, short: Literal["hold", "slow", "drop"] = "hold") -> Reference:
     """The clips that `data` names: "toybox", or a folder, of which metadata may mark a `split`.
 
-    It may also be any `zoetrope.data.Source`, as JSON that begins with "{", such as a recipe's "data".
+    It may also be any `zoetrope.data.Source`, as JSON that begins with "{", such as a recipe's "data", or a .json file
+    of that.
 
     `short` is what becomes of a folder's videos that are too short for a clip, see `zoetrope.data._clips.ClipSource`.
     Toybox has two splits: "held_out", the default, are clips that training never saw, every second of which combines
@@ -63,6 +67,8 @@ def open_reference(data: str, split: str | None = None, short: Literal["hold", "
     Raises ValueError if there is no such split, or if nothing in the folder is usable.
     """
     expect_path("data", data, "a folder or toybox")
+    if data.endswith(".json") and Path(data).is_file():
+        return _described(read_json(Path(data)), split)
     if data.lstrip().startswith("{"):
         return _described(data, split)
     if data != "toybox" or Path(data).is_dir():
@@ -80,7 +86,7 @@ def open_reference(data: str, split: str | None = None, short: Literal["hold", "
     raise ValueError("--split: " + unknown("split of toybox", str(split), TOYBOX_SPLITS))
 
 
-def _described(data: str, split: str | None) -> Reference:
+def _described(data: Any, split: str | None) -> Reference:
     """The clips of a source in JSON."""
     if split is not None:
         raise ValueError(f"--split {split}: expected without, for --data describes the source; say it there")
@@ -90,20 +96,17 @@ def _described(data: str, split: str | None) -> Reference:
         raise ValueError(f"--data: {str(error).removeprefix('Source: ')}") from None
     clips = source.open()
     unused = tuple(line for item in clips.unused() for line in item.lines())
-    return Reference(f"data of {source.kind()}", _logging(clips), unused=unused, channels=clips.channels())
+    return Reference(
+        f"data of {source.kind()}", _logging(clips), unused=unused, channels=clips.channels(), tells=clips.tells()
+    )
 
 
 def _logging(clips: Dataset) -> Callable[[int, VideoShape], Example]:
-    """The clips of a data set; those that can no longer be read are logged, once each.
-
-    Raises ValueError for one with missing values, which measures would take for values.
-    """
+    """The clips of a data set; those that can no longer be read are logged, once each."""
     logged = set[str]()
 
     def example(number: int, shape: VideoShape) -> Example:
         found = clips.example(number, shape)
-        if found.present is not None:
-            raise ValueError(f"--data: {found.name}: expected clips without missing values to measure with")
         for line in found.replaced():
             if line not in logged:
                 logged.add(line)

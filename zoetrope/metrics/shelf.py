@@ -1,7 +1,10 @@
 """Clips on disk, lossless, one file each, so that an interrupted evaluation can continue."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,8 @@ from zoetrope.files import whole
 from zoetrope.metrics.clips import Clips
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
+
+_BESIDE = "beside "
 
 
 class Shelf:
@@ -31,8 +36,18 @@ class Shelf:
         """Whether this clip is there."""
         return self._path(number).is_file()
 
-    def put(self, number: int, video: Tensor, text: str, skipped: Sequence[str] = ()) -> None:
+    def put(
+        self,
+        number: int,
+        video: Tensor,
+        text: str,
+        skipped: Sequence[str] = (),
+        present: Tensor | None = None,
+        told: Mapping[str, float | str | Tensor] = MappingProxyType({}),
+    ) -> None:
         """Store a clip (C, F, H, W); `skipped` names unreadable clips that it replaces.
+
+        `present` is where it has values, like it, bool; None: everywhere. `told` is what the data tell of it by name.
 
         Raises ValueError for one of another shape.
         """
@@ -43,6 +58,10 @@ class Shelf:
         kept: dict[str, Any] = (
             {"frames": Video.from_tensor(video, shape.fps).frames} if self._pictured else {"x": video.numpy()}
         )
+        kept |= {} if present is None else {"present": present.numpy()}
+        kept |= {f"{_BESIDE}{name}": one.numpy() for name, one in told.items() if isinstance(one, Tensor)}
+        words = {name: one for name, one in told.items() if not isinstance(one, Tensor)}
+        kept |= {"told": np.array(json.dumps(words))} if words else {}
         with whole(self._path(number)) as partial, partial.open("wb") as file:
             np.savez_compressed(file, text=np.array(text), skipped=np.array(skipped, dtype=str), **kept)
 
@@ -70,15 +89,33 @@ class Shelf:
         """The unreadable clips that this one replaces."""
         return tuple(map(str, self._field(number, "skipped")))
 
+    def present(self, number: int) -> Tensor | None:
+        """Where the clip has values, (C, F, H, W) bool; None: everywhere."""
+        with self._opened(number) as file:
+            return torch.from_numpy(file["present"]) if "present" in file.files else None
+
+    def told(self, number: int) -> dict[str, Any]:
+        """What the data tell of the clip by name: numbers and labels, and arrays of actions and maps."""
+        with self._opened(number) as file:
+            words = dict(json.loads(str(file["told"]))) if "told" in file.files else {}
+            return words | {name.removeprefix(_BESIDE): file[name] for name in file.files if name.startswith(_BESIDE)}
+
     def clips(self, count: int, origin: str) -> Clips:
         """The first `count` clips."""
-        return Clips(self.shape, count, self.read, origin, self.channels)
+        return Clips(self.shape, count, self.read, origin, self.channels, self.present, self.told)
 
     def _field(self, number: int, name: str) -> np.ndarray:
+        with self._opened(number) as file:
+            found: np.ndarray = file[name]
+            return found
+
+    @contextmanager
+    def _opened(self, number: int) -> Iterator[Any]:
+        """The file of a clip. Raises ValueError if it is damaged."""
         path = self._path(number)
         try:
             with np.load(path, allow_pickle=False) as file:
-                return file[name]
+                yield file
         except (ValueError, KeyError, OSError, EOFError) as error:
             raise ValueError(
                 f"{path}: not a clip of this report ({reason(error, path)}); delete the file to have it made again"

@@ -126,7 +126,7 @@ def _fidelity(measured: Mapping[str, Tensor]) -> Fidelity:
 
 def plain(stage: StageSpec) -> dict[str, Upsampling]:
     """Plain ways to bring the stage's source (B, C, f, h, w) to its shape, by name: what the stage has to beat."""
-    shape, source = stage.shape, stage.source
+    shape, source = stage.made, stage.source
     if source is None:
         raise ValueError(f"stage {stage.name!r}: expected one with a source, got one that makes videos from noise")
     ways: dict[str, Upsampling] = {"": lambda video: video}

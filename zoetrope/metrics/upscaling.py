@@ -59,7 +59,7 @@ def _reduced(stage: StageSpec, own: VideoShape) -> VideoShape:
     assert stage.source is not None
     sizes = {}
     for axis in ("frames", "height", "width"):
-        factor = getattr(stage.shape, axis) // getattr(stage.source, axis)
+        factor = getattr(stage.made, axis) // getattr(stage.source, axis)
         sizes[axis], rest = divmod(getattr(own, axis), factor)
         if rest:
             raise ValueError(f"{axis}: expected a multiple of {factor}, by which {stage.name!r} enlarges, got {own}")

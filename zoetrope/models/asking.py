@@ -1,17 +1,26 @@
 """Requests beside the prompt: values for the inputs of a model's stages."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from zoetrope.cascade.noise import window_noise
+from zoetrope.cascade.sample import Draw
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.codecs import CodecNetwork
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import unknown
-from zoetrope.inputs import Extent, Input
+from zoetrope.inputs import Extent, Input, Setting
+from zoetrope.inputs.first_frame import NAME as FIRST_FRAME
+from zoetrope.inputs.picture import NAME as PICTURE
 from zoetrope.inputs.region import REGION
 from zoetrope.inputs.text import TEXT
 from zoetrope.known import Known
+from zoetrope.shapes import VideoShape, Window
 
 
 def askable(stages: Sequence[StageSpec]) -> dict[str, Input]:
@@ -20,20 +29,41 @@ def askable(stages: Sequence[StageSpec]) -> dict[str, Input]:
     return {each.name: each for each in every if each.name != TEXT and each.source is None}
 
 
-def expect_askable(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> None:
-    """Raise ValueError, with the nearest name, for a value that no stage has an input for."""
+def expect_askable(stages: Sequence[StageSpec], values: Mapping[str, Any], count: int = 1) -> None:
+    """Raise ValueError, with the nearest name, for a value that no stage has an input for.
+
+    Also for a value of `count` videos that an input of what data tell, such as a number, refuses.
+    """
     known = askable(stages)
     for name in values:
-        if name not in known:
+        if name not in known and not (name == PICTURE and FIRST_FRAME in known):
             raise ValueError("given: " + unknown("input", name, known))
+    for stage in stages:
+        for each in stage.inputs:
+            if each.tells and values.get(each.name) is not None:
+                each.of_request(each.fitted(values[each.name], stage.shape), count)
+
+
+def about_values(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values for records: of a file also 16 letters that identify what it gives."""
+    told = dict(values)
+    for stage in stages:
+        for each in stage.inputs:
+            if each.tells and isinstance(value := values.get(each.name), str):
+                given = each.fitted(value, stage.shape)
+                if isinstance(given, Tensor):
+                    content = hashlib.blake2b(given.contiguous().numpy().tobytes(), digest_size=8).hexdigest()
+                    told[each.name] = {"file": value, "id": content}
+    return told
 
 
 def conditioning_of(
-    stage: StageSpec, values: Mapping[str, Any], count: int, known: Known | None = None
+    stage: StageSpec, values: Mapping[str, Any], count: int, known: Known | None = None, setting: Setting | None = None
 ) -> Conditioning:
     """The conditioning of a stage's network in `count` videos from these values; inputs without one are unknown.
 
-    `known` is what is known of the stage's videos, for the inputs that it is told by.
+    `known` is what is known of the stage's videos, for the inputs that it is told by. `setting` is the sampling that
+    the values are for; None: without noise.
 
     A network that was trained on several grids is told when the frames are seen, as it was in training.
 
@@ -44,12 +74,41 @@ def conditioning_of(
         seconds = torch.arange(stage.shape.frames) / stage.shape.fps
         given = Conditioning(times=seconds.expand(count, -1))
     extent = Extent(count, stage.shape.sizes, 0, 0, channels=stage.network.channels)
-    told = {REGION: known, **values}
+    told = {REGION: known, FIRST_FRAME: shown_first(values), **values}
+    setting = silent_setting(stage, count) if setting is None else setting
     for name, each in askable([stage]).items():
         value = told.get(name)
         value = each.usual(stage.shape) if value is None else value
-        if value is None:
-            given = given | each.unknown(extent)
-        else:
-            given = given | each.of_request(each.fitted(value, stage.shape), count)
+        given = given | (each.unknown(extent) if value is None else each.answer(value, setting))
     return given
+
+
+def shown_first(values: Mapping[str, Any]) -> Any:
+    """The picture that videos begin with, where their picture is no mere embedding; None: there is none."""
+    picture = values.get(PICTURE)
+    return None if isinstance(picture, torch.Tensor) else picture
+
+
+def setting_of(stage: StageSpec, draw: Draw, codec: Callable[[], CodecNetwork] | None) -> Setting:
+    """The sampling of a stage, for the values that are requested of it; `codec` gives the codec of its latents."""
+
+    def noise(purpose: str, shape: VideoShape, channels: int) -> torch.Tensor:
+        what = f"{stage.name} {purpose}"
+        return window_noise(draw.seed, draw.samples, what, shape, channels, Window.whole(shape), draw.scheme)
+
+    def encode(videos: torch.Tensor) -> torch.Tensor:
+        assert codec is not None  # a cascade of latents has one
+        network = codec().to(draw.device)
+        return network.encode(videos.to(draw.device).float())
+
+    own = silent_setting(stage, len(draw.samples))
+    return replace(own, noise=noise, encode=encode if stage.codec.encodes else own.encode)
+
+
+def silent_setting(stage: StageSpec, count: int) -> Setting:
+    """The sampling of so many videos without noise and without a codec."""
+
+    def none(purpose: str, shape: VideoShape, channels: int) -> torch.Tensor:
+        return torch.zeros(count, channels, *shape.sizes)
+
+    return Setting(shape=stage.shape, made=stage.made, channels=stage.network.channels, count=count, noise=none)

@@ -17,7 +17,7 @@ from torch import Tensor
 from zoetrope.cascade.execution.cost import differentiates
 from zoetrope.cascade.execution.layout import expect_memory
 from zoetrope.cascade.finite import expect_finite
-from zoetrope.cascade.graph import drop_unread, expect_videos, vectors_for, video_for
+from zoetrope.cascade.graph import drop_unread, vectors_for, video_for
 from zoetrope.cascade.grid import far_from, on_grid
 from zoetrope.cascade.long.film import Made
 from zoetrope.cascade.sample import Draw, sample_stage, text_length
@@ -26,18 +26,20 @@ from zoetrope.cascade.start import Start, stages_after, start_from
 from zoetrope.cascade.tuning import Tuning, routine_told, tuned
 from zoetrope.cascade.windows import windows_told
 from zoetrope.channels import are_rgb
-from zoetrope.codecs import CodecNetwork, decoded
+from zoetrope.codecs import CodecNetwork
 from zoetrope.conditioning import Conditioning
 from zoetrope.config.errors import shown
 from zoetrope.config.foreign import trusting
 from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.fields import Ensemble
 from zoetrope.layers.fused import fused
-from zoetrope.models.asking import conditioning_of, expect_askable
+from zoetrope.models.asking import conditioning_of, expect_askable, setting_of
+from zoetrope.models.coding import Coding
 from zoetrope.models.folder import expect_readable, write_model
-from zoetrope.models.known import GivenFrames, known_frames, known_of
+from zoetrope.models.known import GivenFrames, known_of
 from zoetrope.models.long import Beginning, Long, pictures_of
 from zoetrope.models.opening import OpenModel, open_model
-from zoetrope.models.options import Options, checked, integer, listed, with_control, with_picture
+from zoetrope.models.options import Options, checked, integer, known_and_asked, listed, with_picture
 from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress, colour_shifts
 from zoetrope.models.texts import encoded
@@ -165,7 +167,7 @@ class Cascade:
         Raises ValueError if `from_pretrained` could not read it, as for a network whose class is local to a function.
         """
         expect_readable(self.spec)
-        networks = {stage.name: self._load(stage) for stage in self.spec.stages}
+        networks = {stage.name: self._load(stage) for stage in self.spec.stages if stage.weights_of is None}
         teachers = {stage.name: self._load(stage) for stage in self.spec.teachers}
         folder = Path(os.path.expanduser(path))
         codec, card = None if self._codec is None else self._codec(), self.card or f"# {self.spec.name}\n"
@@ -180,14 +182,23 @@ class Cascade:
     @overload
     def generate(self, prompts: Prompts, *, count: int | None = None, **options: Unpack[Options]) -> list[Video]: ...
 
+    @overload
+    def generate(self, prompts: str | None = None, *, members: int, **options: Unpack[Options]) -> Ensemble: ...
+
     def generate(
-        self, prompts: str | Prompts | None = None, *, count: int | None = None, **options: Unpack[Options]
-    ) -> Video | list[Video]:
+        self,
+        prompts: str | Prompts | None = None,
+        *,
+        count: int | None = None,
+        members: int | None = None,
+        **options: Unpack[Options],
+    ) -> Video | list[Video] | Ensemble:
         """The video for a prompt, or for None, without text; for a list of prompts, or with a `count`, a list.
 
         Of a model whose channels are not red, green and blue, each is a `zoetrope.fields.Fields`, with values in units.
 
-        `count` is the number of videos per prompt, consecutive in the list. The other options, all by keyword, are
+        `count` is the number of videos per prompt, consecutive in the list; so many `members` of one prompt, the same
+        videos, are a `zoetrope.fields.Ensemble`. The other options, all by keyword, are
         those of `zoetrope.models.options.Options`.
 
             cascade.generate("a red star moving down", steps=4, guidance=2.0, seed=3)
@@ -198,7 +209,7 @@ class Cascade:
         unknown stage, a size that the networks cannot process, a video of a shape that no stage accepts, or too little
         `memory`, see `stream`; MemoryError that names the stage if memory does not suffice.
         """
-        asked, texts = with_picture(checked(options, count)), listed(prompts)
+        asked, texts = with_picture(checked(options, count, members)), listed(prompts, members)
         if asked.video is None and asked.after is not None:
             raise ValueError(f"after: expected a video that stage {asked.after!r} would have made, got none")
         for text in {text: None for text in [*texts, asked.negative] if text is not None}:
@@ -207,24 +218,14 @@ class Cascade:
                 log.warning("the text encoder reads %d tokens; cut off: %r", limit, lost)
         grid = {name: getattr(asked, name) for name in ("size", "frames", "fps", "windows", "routine")}
         cascade = self.tuned(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, **grid)
-        known, asked = cascade._given(asked)
-        jobs = [(text, number) for text in texts for number in range(asked.count or 1)]
+        known, asked = known_and_asked(cascade.spec, asked)
+        jobs = [(text, number) for text in texts for number in range(asked.members or asked.count or 1)]
         videos: list[Video] = []
         while len(videos) < len(jobs):
             videos += cascade._generated_batch(jobs[len(videos) :][: asked.batch], len(videos), asked, known)
+        if members is not None:
+            return Ensemble(tuple(videos))
         return videos[0] if count is None and (prompts is None or isinstance(prompts, str)) else videos
-
-    def _given(self, asked: Any) -> tuple[GivenFrames | None, Any]:
-        """What is known of the videos that are asked for, and the options with their controls among the values."""
-        start = (
-            None if asked.video is None else start_from(self.spec, asked.video, after=asked.after, until=asked.until)
-        )
-        stages = stages_after(self.spec, None if start is None else start.stage, asked.until, asked.given)
-        expect_videos(stages)
-        ways = {"method": asked.known_method, "weight": asked.known_weight, "fit": asked.fit}
-        ways |= {"low_res": asked.low_res, "mask": asked.mask, "channels": self.spec.channels}
-        known = known_frames(stages, asked.known, **ways)
-        return known, with_control(asked, stages)
 
     def _generated_batch(
         self, jobs: Sequence[tuple[str | None, int]], place: int, asked: Any, known: GivenFrames | None
@@ -325,7 +326,7 @@ class Cascade:
         `video` (B, C, f, h, w) in [-1, 1] is the input of the first stage; None if it starts from noise alone.
         `zoetrope.cascade.upscaling` makes such stages for videos of other shapes. Raises what `stream` raises.
         """
-        expect_askable(stages, given)
+        expect_askable(stages, given, len(prompts))
         stages = known_of(known, stages, self.spec.teachers)
         for stage in stages:
             stage.check_sampling()
@@ -341,45 +342,45 @@ class Cascade:
             if self._texts is not None:
                 self._texts.release()
             expect_memory(stages, len(prompts), text_length(text), memory, self.device)
-        made, previous = dict[str, Tensor](), video
+        made, previous, latents = dict[str, Tensor](), video, None
         first = next((stage for stage in stages if not stage.makes_vectors), None)
         for stage in stages:
             frames = known.of(stage, len(prompts), first=stage is first) if known and not stage.makes_vectors else None
-            asked = conditioning_of(stage, given, len(prompts), frames)
+            read = (video_for(stage, made, previous, video), latents)
+            coding = Coding.of(stage, self._codec, frames, read, self.device)
+            asked = conditioning_of(stage, given, len(prompts), coding.known_z, setting_of(stage, draw, self._codec))
             for each in vectors_for(stage, given):
                 asked = asked | each.of_output(made[str(each.stage)])
-            asked, source = asked.to(self.device, torch.float32), video_for(stage, made, previous, video)
-            for now in self._run(stage, text | asked, source, replace(draw, known=frames)):
+            asked = asked.to(self.device, torch.float32)
+            for now in self._run(coding, text | asked, replace(draw, known=coding.known_z)):
                 yield now
                 if now.done:
                     made[stage.name] = now.x_hat
-                    previous = previous if stage.makes_vectors else now.x_hat
+                    if not stage.makes_vectors:
+                        previous, latents = now.x_hat, now.latents
                 del now  # free this step's x_hat before the next is made
             drop_unread(made, stages, stage)
-            del source
 
-    def _run(self, stage: StageSpec, given: Conditioning, video: Tensor | None, draw: Draw) -> Iterator[Progress]:
+    def _run(self, coding: Coding, given: Conditioning, draw: Draw) -> Iterator[Progress]:
         """Sample one stage; its network is in memory only meanwhile. One of which all is known is not run."""
+        stage, decode = coding.stage, coding.decode
         told = partial(Progress, stage=stage.name, shape=stage.made, channels=self.spec.channels)
-        coloured = video if are_rgb(self.spec.channels) else None
-        if draw.known is not None and draw.known.complete:
-            x_hat = draw.known.values.to(self.device)
-            yield told(step=1, steps=1, x_hat=x_hat)
+        coloured = coding.seen if are_rgb(self.spec.channels) else None
+        if coding.known is not None and coding.known.complete:
+            yield told(step=1, steps=1, x_hat=coding.known.values)
             return
-        codec = self._codec if stage.codec.encodes else None
-        decode = None if codec is None else partial(decoded, codec().to(self.device))
         with memory_told(f"stage {stage.name!r} ({stage.made})"):
-            running = sample_stage(stage, self._network(stage), given, video, draw)
+            running = sample_stage(stage, self._network(stage), given, coding.source, draw)
             for number in range(1, stage.sampling.length + 1):  # `enumerate` would keep one alive meanwhile
                 x_hat = next(running)
                 last = number == stage.sampling.length
                 if last:  # fail before the stages after it run
                     expect_finite(stage, x_hat, self.dtype)
-                    x_hat = x_hat if decode is None else decode(x_hat)
+                z, x_hat = (x_hat, decode(x_hat)) if last and decode is not None else (None, x_hat)
                 steps, later = stage.sampling.length, None if last else decode
                 colours = colour_shifts(stage.name, coloured, x_hat, self._drifted) if last else ()
-                yield told(step=number, steps=steps, x_hat=x_hat, decode=later, colours=colours)
-                del x_hat
+                yield told(step=number, steps=steps, x_hat=x_hat, decode=later, colours=colours, latents=z)
+                del x_hat, z
 
     def _network(self, stage: StageSpec) -> Network:
         """A stage's network with its weights, on the device."""

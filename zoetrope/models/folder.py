@@ -42,10 +42,17 @@ def read_spec(folder: Path) -> CascadeSpec:
         raise ValueError(f"{file}: written by a newer version of zoetrope (this one reads format {FORMAT}); upgrade")
     value.pop("requires", None)  # informative only
     try:
-        spec = described(CascadeSpec, value)
-        return spec if spec.text is None else spec.with_(text=spec.text.located(folder))
+        return _located(described(CascadeSpec, value), folder)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
+
+
+def _located(spec: CascadeSpec, folder: Path) -> CascadeSpec:
+    """The cascade whose encoders in the folder are named by their paths. Raises ValueError for links out of it."""
+    inputs = {stage.name: tuple(each.located(folder) for each in stage.inputs) for stage in spec.stages}
+    if any(inputs[stage.name] != stage.inputs for stage in spec.stages):
+        spec = spec.with_(stages=tuple(stage.with_(inputs=inputs[stage.name]) for stage in spec.stages))
+    return spec if spec.text is None else spec.with_(text=spec.text.located(folder))
 
 
 def weights_file(folder: Path, stage: str, *, teacher: bool = False) -> Path:
@@ -67,7 +74,8 @@ def write_model(
 ) -> None:
     """Write a whole model. It appears complete or not at all; an older one at its path is replaced at the end.
 
-    `networks` and `teachers` hold the networks of spec.stages and spec.teachers by name. Weights are stored in
+    `networks` and `teachers` hold the networks of spec.stages and spec.teachers by name, those that stages share once,
+    by the name of the stage that they are of. Weights are stored in
     bfloat16, those of teachers in `teacher_dtype`, see `zoetrope.models.weights.write_weights`. `codec` is that of
     stages that make latents.
 
@@ -80,7 +88,7 @@ def write_model(
         raise ValueError(f"{spec.name}: codec: expected {spec.codec!r}, got {codec and codec.codec!r}")
     folder = replaceable(folder)
     with whole_folder(folder, over=True) as partial:
-        for stage in spec.stages:
+        for stage in (each for each in spec.stages if each.weights_of is None):
             (partial / stage.name).mkdir()
             write_weights(networks[stage.name], partial / stage.name / WEIGHTS)
         if codec is not None:

@@ -43,6 +43,7 @@ class GivenFrames:
         low_res: the first stage's videos at a lower resolution, if that is known.
         mask: which pixels of the known frames are known, (n, H, W) bool; None: all.
         method: how the first stage is made to agree with it; None: as it has learnt it.
+        each: the frames of every video of its own, (B, C, n, H, W) as networks see them, instead of `pictures`.
     """
 
     shape: VideoShape
@@ -51,6 +52,7 @@ class GivenFrames:
     low_res: Video | None = None
     mask: np.ndarray | None = None
     method: Method | None = None
+    each: Tensor | None = None
 
     def stages(self, stages: Sequence[StageSpec], teachers: Sequence[StageSpec] = ()) -> list[StageSpec]:
         """The stages, each with a method for what is known; `teachers` are named where these have learnt it.
@@ -69,6 +71,8 @@ class GivenFrames:
                 f"stage {first.name!r}: mask: expected none, for it has learnt to be given whole frames alone; "
                 f"--known-method reconstruction (known_method) takes parts; {PRICE}"
             )
+        if self.mask is not None and (filling := next((each.name for each in stages if each.fills), None)):
+            raise ValueError(f"stage {filling!r}: mask: expected none, for it makes frames between whole ones")
         return [
             _with_method(first, own),
             *(_with_method(each, self._following(each.sampling.known)) for each in others),
@@ -79,12 +83,12 @@ class GivenFrames:
         return FOLLOWING if own is None or (self.mask is not None and not own.in_part) else own
 
     def of(self, stage: StageSpec, count: int, *, first: bool = False) -> Known | None:
-        """What is known of `count` videos of a stage, at its size and frame rate; None: nothing.
+        """What is known of `count` videos of a stage, in pixels, at its size and frame rate; None: nothing.
 
         A stage with k times fewer frames takes for its frame j the known frame j k, or else the next known one before
         (j + 1) k. A smaller stage knows the pixels all of whose parts, and those around them, are known.
         """
-        shape = stage.shape
+        shape = stage.made
         low_res = None
         if first and self.low_res is not None:
             low_res = self.low_res.to_tensor().expand(count, -1, -1, -1, -1)
@@ -97,12 +101,14 @@ class GivenFrames:
         known = torch.tensor([frame in chosen for frame in range(shape.frames)])
         places = list(chosen.values())
         values = self._values(places, shape).expand(count, -1, -1, -1, -1)
-        return Known(known, values, low_res, None if self.mask is None else _mask_at(self.mask[places], shape))
+        mask = None if self.mask is None else mask_at(torch.from_numpy(self.mask[places]), shape)
+        return Known(known, values, low_res, mask)
 
     def _values(self, places: list[int], shape: VideoShape) -> Tensor:
         if not places:
             return torch.empty(1, self.pictures.shape[-1], 0, shape.height, shape.width)
-        return resize(known_tensor(self.pictures[places], shape.fps), shape.height, shape.width)
+        frames = known_tensor(self.pictures[places], shape.fps) if self.each is None else self.each[:, :, places]
+        return resize(frames, shape.height, shape.width)
 
     def _offer(self, stage: StageSpec, teachers: Sequence[StageSpec]) -> str:
         """The message that a stage has no method, and how to give it one."""
@@ -118,8 +124,6 @@ def known_of(known: GivenFrames | None, stages: Sequence[StageSpec], teachers: S
     """The stages, those that make videos with a method for what is known, see `GivenFrames.stages`, if anything is."""
     if known is None:
         return [without_known(stage) for stage in stages]
-    if latent := next((stage.name for stage in stages if stage.codec.encodes), None):
-        raise ValueError(f"known: expected stages of pixels, as known frames are, got {latent!r}, which makes latents")
     vectors = [stage for stage in stages if stage.makes_vectors]
     return [*vectors, *known.stages([stage for stage in stages if not stage.makes_vectors], teachers)]
 
@@ -242,7 +246,7 @@ def _pictures(
         frames = frames.repeat(len(numbers), 0)
     if len(frames) != len(numbers):
         raise ValueError(f"{where}: expected {_counted(len(numbers))}, got {len(frames)}")
-    size = (stage.shape.height, stage.shape.width)
+    size = (stage.made.height, stage.made.width)
     if frames.shape[1:3] == size:
         return frames
     _expect_fit(where, frames.shape[1:3], stage, fit)
@@ -252,7 +256,7 @@ def _pictures(
 
 def _read(where: str, path: Any, count: int, stage: StageSpec, fit: Fit) -> np.ndarray:
     """The first pictures of a file."""
-    info, shape = probe(path), stage.shape
+    info, shape = probe(path), stage.made
     size = (shape.height, shape.width)
     if (info.height, info.width) != size:
         _expect_fit(where, (info.height, info.width), stage, fit)
@@ -302,9 +306,8 @@ def _without(pictures: np.ndarray, holes: np.ndarray) -> np.ndarray:
     return cleared
 
 
-def _mask_at(mask: np.ndarray, shape: VideoShape) -> Tensor:
-    """A mask (n, H, W) at a stage's size: resized pictures mix neighbours, so that holes grow by a pixel."""
-    known = torch.from_numpy(mask)
+def mask_at(known: Tensor, shape: VideoShape) -> Tensor:
+    """Which pixels are known, (n, H, W) bool, at a stage's size: pictures and codecs mix neighbours, so holes grow."""
     if known.shape[1:] == (shape.height, shape.width):
         return known
     holes = functional.adaptive_max_pool2d((~known).float(), (shape.height, shape.width))
@@ -322,7 +325,7 @@ def _expect_rate(where: str, fps: float, stage: StageSpec, *, drops: bool = Fals
 def _expect_fit(where: str, size: tuple[int, ...], stage: StageSpec, fit: Fit) -> None:
     if fit == "crop":
         return
-    (height, width), wanted = size, (stage.shape.height, stage.shape.width)
+    (height, width), wanted = size, (stage.made.height, stage.made.width)
     large = "x".join(map(str, cover((height, width), wanted)))
     raise ValueError(
         f"{where}: expected a size of {wanted[0]}x{wanted[1]}, as {stage.name} makes, got {height}x{width}; the fit "
@@ -332,6 +335,8 @@ def _expect_fit(where: str, size: tuple[int, ...], stage: StageSpec, fit: Fit) -
 
 def _expect_low_res(low_res: Video, stage: StageSpec) -> None:
     """Raise ValueError unless the first stage's videos can be reduced to this one."""
+    if stage.codec.encodes:
+        raise ValueError(f"low_res: expected none, for {stage.name!r} makes latents, which cannot be reduced to pixels")
     frames, height, width = low_res.frames.shape[:3]
     for axis, small, large in zip(
         ("frames", "height", "width"), (frames, height, width), stage.shape.sizes, strict=True

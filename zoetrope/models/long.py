@@ -310,10 +310,15 @@ def digest_of(spec: CascadeSpec, stages: Sequence[StageSpec]) -> str:
     """16 letters that identify everything in a cascade that determines the videos of these stages."""
     names = {stage.name for stage in stages}
     description = {name: value for name, value in spec.to_json().items() if name not in ("teachers", "default_until")}
-    description["stages"] = [stage for stage in description["stages"] if stage["name"] in names]
+    description["stages"] = [_known_before(stage) for stage in description["stages"] if stage["name"] in names]
     if are_rgb(spec.channels):  # unknown to earlier versions
         del description["channels"]
     return hashlib.blake2b(json.dumps(description, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def _known_before(stage: dict[str, Any]) -> dict[str, Any]:
+    """A stage's description without the fields that earlier versions did not know, where they say nothing."""
+    return {name: value for name, value in stage.items() if name not in ("fills", "weights_of") or value is not None}
 
 
 def _identity(cascade: "Cascade", stages: Sequence[StageSpec], wanted: Long, footage: OpeningFrames) -> dict[str, Any]:

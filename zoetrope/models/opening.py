@@ -105,12 +105,13 @@ def contents(found: FoundModel | FoundRun) -> ModelContents:
     """The contents of a model or run. Raises ValueError if they cannot be read, or if a run has no checkpoint yet."""
     if isinstance(found, FoundModel):
         folder, spec = found.folder, read_spec(found.folder)
-        weights = {stage.name: weights_file(folder, stage.name) for stage in spec.stages}
+        weights = {stage.name: weights_file(folder, stage.weights_of or stage.name) for stage in spec.stages}
         taught = {stage.name: weights_file(folder, stage.name, teacher=True) for stage in spec.teachers}
         card, codec = read_card(folder), _codec_in(folder)
         return ModelContents(found.name, spec, weights, spec.teachers, taught, card, codec=codec)
     run = read_run(found.folder)
-    spec, weights = read_cascade(run), {run.stage: run.average_file(found.half_life)}
+    spec, file = read_cascade(run), run.average_file(found.half_life)
+    weights = {stage.name: file for stage in spec.stages if run.stage in (stage.name, stage.weights_of)}
     original = original_of(run.folder)
     teachers, taught = ((), {}) if original is None else ((original[0],), {run.stage: original[1]})
     return ModelContents(found.name, spec, weights, teachers, taught, trained=True, codec=_codec_in(run.folder))
@@ -222,7 +223,7 @@ def _in_a_row(stages: list[StageSpec]) -> tuple[StageSpec, ...]:
     vectors = [stage for stage in stages if stage.makes_vectors]
     stages = [stage for stage in stages if not stage.makes_vectors]
     row: list[StageSpec] = []
-    while fitting := [stage for stage in stages if stage.source == (row[-1].shape if row else None)]:
+    while fitting := [stage for stage in stages if stage.source == (row[-1].made if row else None)]:
         row.append(fitting[0])
         stages.remove(fitting[0])
     return (*vectors, *row, *stages)

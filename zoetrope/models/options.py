@@ -6,10 +6,13 @@ from typing import Annotated, Any, Literal, SupportsIndex, TypedDict, cast, get_
 
 from pydantic import ConfigDict, Field, InstanceOf, NonNegativeInt, PositiveFloat, PositiveInt, create_model
 
-from zoetrope.cascade.spec import StageSpec
+from zoetrope.cascade.graph import expect_videos
+from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.cascade.start import stages_after, start_from
 from zoetrope.cascade.windows import Windows
 from zoetrope.config import Config
 from zoetrope.models.control import control_clips
+from zoetrope.models.known import GivenFrames, known_frames
 from zoetrope.models.progress import Progress
 from zoetrope.routines import Routine
 from zoetrope.video import Video
@@ -27,14 +30,16 @@ class Options(TypedDict, total=False):
         size: (height, width) of the first stage's videos, in pixels; frames: their number; fps: frames per second. The
             stages after it multiply these by their usual factors.
         windows: frames, or (frames, overlap), that the first stage's network sees at once of a longer video, and the
-            other stages' in proportion: windows agree at every step [Bar-Tal et al. 2023, arXiv:2302.08113]. Or a
-            `zoetrope.cascade.windows.Windows`, which divides pictures too.
+            other stages' in proportion, but for those of stages of frames between: windows agree at every step
+            [Bar-Tal et al. 2023, arXiv:2302.08113]. Or a `zoetrope.cascade.windows.Windows`, which divides pictures
+            too.
         routine: what the first stage of videos does from start to end: a name, such as "zero_shot", which makes a video
             of a model of pictures, or a `zoetrope.routines.Routine` with its fields.
         until: the last stage to run.
         video: a video to start from, of the shape of a stage's output: only the stages after it run. after: that stage.
-        picture: a picture that models with such an input show, instead of one that their prior imagines: a `Video` of
-            one frame, an array (H, W, 3) uint8, or a file.
+        picture: a picture that models with such an input show, instead of one that their prior imagines, or that
+            videos begin with, see `zoetrope.inputs.first_frame`: a `Video` of one frame, an array (H, W, 3) uint8, or a
+            file.
         control: what controls the videos, such as a clip of edges, white on black, for a model that has learnt that: a
             picture for all frames or a clip, of the size of a controlled stage's videos or a multiple of it; or
             {"edges": clip, "luma": clip} for a model with several. control_from: clips that controls are computed from.
@@ -95,17 +100,32 @@ _DEFAULTS: dict[str, Any] = {"seed": 0, "batch": 1, "given": {}, "fit": "exact"}
 _FIELDS: dict[str, Any] = {
     name: (kind, _DEFAULTS.get(name)) for name, kind in get_type_hints(Options, include_extras=True).items()
 }
-_CHECKED: Any = create_model(
-    "generate", __base__=_Values, count=(Annotated[int, Field(gt=0, le=MOST_VIDEOS)] | None, None), **_FIELDS
-)
+_Number = Annotated[int, Field(gt=0, le=MOST_VIDEOS)] | None
+_CHECKED: Any = create_model("generate", __base__=_Values, count=(_Number, None), members=(_Number, None), **_FIELDS)
 
 
-def checked(options: Options, count: int | None) -> Any:
-    """The options and the count as validated attributes.
+def checked(options: Options, count: int | None, members: int | None = None) -> Any:
+    """The options, and how many videos or members, as validated attributes.
 
-    Raises ValueError that names the parameter and what is legal, or the nearest name for an unknown one.
+    Raises ValueError that names the parameter and what is legal, or the nearest name for an unknown one; also for both
+    numbers.
     """
-    return _CHECKED(count=count, **options)
+    if count is not None and members is not None:
+        raise ValueError(
+            f"members: expected without count, which is the number of videos of each prompt, got {members}"
+        )
+    return _CHECKED(count=count, members=members, **options)
+
+
+def known_and_asked(spec: CascadeSpec, asked: Any) -> tuple[GivenFrames | None, Any]:
+    """What is known of the videos that are asked for, and the options with their controls among the values."""
+    start = None if asked.video is None else start_from(spec, asked.video, after=asked.after, until=asked.until)
+    stages = stages_after(spec, None if start is None else start.stage, asked.until, asked.given)
+    expect_videos(stages)
+    ways = {"method": asked.known_method, "weight": asked.known_weight, "fit": asked.fit}
+    ways |= {"low_res": asked.low_res, "mask": asked.mask, "channels": spec.channels}
+    known = known_frames(stages, asked.known, **ways)
+    return known, with_control(asked, stages)
 
 
 def with_picture(asked: Any) -> Any:
@@ -140,14 +160,19 @@ def integer(name: str, value: object, least: int = 0) -> int:
     return number
 
 
-def listed(prompts: object) -> list[str | None]:
-    """One prompt, None for no text, or several, as a list. Raises ValueError for anything else, and for blank ones."""
+def listed(prompts: object, members: int | None = None) -> list[str | None]:
+    """One prompt, None for no text, or several, as a list.
+
+    Raises ValueError for anything else, for blank ones, and for several where an ensemble is of one.
+    """
     alone = prompts is None or isinstance(prompts, str)
     if not alone and (not isinstance(prompts, Iterable) or isinstance(prompts, bytes)):
         raise ValueError(f"prompts: expected a text, None, or a list of them, got {type(prompts).__name__}")
     found: list[Any] = [prompts] if alone else list(cast(Iterable[Any], prompts))
     if not found:
         raise ValueError("prompts: expected at least one, got none")
+    if members is not None and not alone:
+        raise ValueError(f"members: expected one prompt, whose ensemble they are, got a list of {len(found)}")
     for place, text in enumerate(found):
         where = "prompt" if alone else f"prompts[{place}]"
         if text is not None and not isinstance(text, str):

@@ -27,6 +27,7 @@ class Progress:
         decode: latents -> videos, where x_hat is latents; None: it is videos.
         colours: on the last step of a stage with an input video, how it changed each sample's colours.
         channels: of x_hat.
+        latents: of a stage's video, where it made latents, on its last step.
         place: position of the first of these among all videos of `Cascade.generate`; 0 in `Cascade.stream`.
     """
 
@@ -39,6 +40,7 @@ class Progress:
     channels: tuple[Channel, ...] = field(default=RGB, repr=False)
     place: int = 0
     decode: Callable[[Tensor], Tensor] | None = field(default=None, repr=False)
+    latents: Tensor | None = field(default=None, repr=False)
 
     @property
     def done(self) -> bool:

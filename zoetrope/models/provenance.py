@@ -14,6 +14,7 @@ from typing import Any
 
 from zoetrope.config import parse_json, unknown
 from zoetrope.config.errors import shown
+from zoetrope.fields import holds_values, tags_in
 from zoetrope.files import cache_folder
 from zoetrope.files.store import Store
 from zoetrope.models.finding import shipped
@@ -103,7 +104,10 @@ class Provenance:
 
 def read_record(path: str) -> Provenance:
     """What a file says that made it. Raises ValueError if it says nothing, or nothing that can be read."""
-    tags = read_tags(path)
+    try:
+        tags = tags_in(path) if holds_values(path) else read_tags(path)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
     if TAG not in tags:
         raise ValueError(f"{path}: expected a file that says how it was made, got one that does not")
     return Provenance.of(path, tags)
@@ -170,8 +174,9 @@ def _expect_record(value: Any) -> None:
     _expect_each("options", value["options"], _is_plain)
     if not (value.get("prompt") is None or isinstance(value["prompt"], str)):
         raise ValueError(f"prompt: expected a text, got {shown(value['prompt'])}")
-    if "sample" in value and (type(value["sample"]) is not int or value["sample"] < 0):
-        raise ValueError(f"sample: expected a whole number, got {shown(value['sample'])}")
+    for name in ("sample", "members"):
+        if name in value and (type(value[name]) is not int or value[name] < 0):
+            raise ValueError(f"{name}: expected a whole number, got {shown(value[name])}")
     left = value.get("left_out", [])
     if not isinstance(left, list):
         raise ValueError(f"left_out: expected a list, got {shown(left)}")

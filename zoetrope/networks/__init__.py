@@ -6,19 +6,45 @@ A network maps (z, logsnr, conditioning) to an output shaped like z. It knows no
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple, Self
 
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 from torch import Tensor, nn
 
 from zoetrope.conditioning import NONE, Conditioning
-from zoetrope.config import Kind
+from zoetrope.config import Config, Kind
 from zoetrope.diffusion.prediction import Prediction
 from zoetrope.layers.attention import Looks
 from zoetrope.layers.bare import bare
 
 Width = Annotated[int, Field(ge=1, le=2**19)]  # 128 times what the paper's networks have
+
+
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64)]
+
+
+class SizedInput(Config):
+    """Something that a network is told by name, and its size: classes of a label, entries of an action, channels of
+    a map."""
+
+    name: _Name
+    size: Annotated[int, Field(ge=1, le=65_536)]
+
+
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise ValueError(f"expected every name once, got {twice[0]!r} twice")
+    return names
+
+
+def _named_once(several: tuple[SizedInput, ...]) -> tuple[SizedInput, ...]:
+    _once(tuple(one.name for one in several))
+    return several
+
+
+ToldNames = Annotated[tuple[_Name, ...], Field(max_length=64), AfterValidator(_once)]
+SizedInputs = Annotated[tuple[SizedInput, ...], Field(max_length=64), AfterValidator(_named_once)]
 
 
 class FrameChunk(NamedTuple):
@@ -125,6 +151,10 @@ class NetworkConfig(Kind, ABC):
         text_width: D of its text embeddings; None: it takes no text.
         picture_width: D of the embedding of a picture that it is told; None: it takes none.
         rate: whether it is told the frames per second.
+        numbers: the names of numbers that it is told, such as "ef", see `zoetrope.inputs.number`. Each may be unknown.
+        labels: labels that it is told, such as "view", with their number of classes, see `zoetrope.inputs.label`.
+        actions: vectors of each frame that it is told, with their number of entries, see `zoetrope.inputs.action`.
+            Where frames see no later ones, they see no later actions either.
         guided: whether it takes the guidance weight as input and outputs guided estimates. Its state dict extends the
             unguided network's, and at initialisation both agree.
         packs: whether its `Network.pack` computes videos of different sizes together.
@@ -146,7 +176,16 @@ class NetworkConfig(Kind, ABC):
     text_width: Width | None = 384
     picture_width: Width | None = None
     rate: bool = False
+    numbers: ToldNames = ()
+    labels: SizedInputs = ()
+    actions: SizedInputs = ()
     guided: bool = False
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        names = [*self.numbers, *(one.name for one in (*self.labels, *self.actions))]
+        _once(tuple(names))
+        return self
 
     @property
     def reads(self) -> set[str]:
@@ -157,7 +196,12 @@ class NetworkConfig(Kind, ABC):
             "picture": self.picture_width is not None,
             "fps": self.rate,
         }
-        return {name for name, does in read.items() if does}
+        return {name for name, does in read.items() if does} | {*self.numbers, *self.sizes}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The sizes of its inputs that have one, by name: classes of labels, entries of actions, channels of maps."""
+        return {one.name: one.size for one in (*self.labels, *self.actions)}
 
     @property
     def predicts(self) -> Prediction | None:

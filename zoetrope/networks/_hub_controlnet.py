@@ -63,7 +63,7 @@ class HubControlNet(Network):
 def controlnet(config: HubUNet2DConfig, hint: Hint) -> Any:
     """The module of diffusers for a U-Net of these sizes. Raises ValueError without the package."""
     return of_diffusers("ControlNetModel", "network hub_controlnet")(
-        **config.sizes, conditioning_channels=hint.channels, conditioning_embedding_out_channels=hint.widths
+        **config.hub_sizes, conditioning_channels=hint.channels, conditioning_embedding_out_channels=hint.widths
     )
 
 

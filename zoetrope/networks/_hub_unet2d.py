@@ -46,7 +46,7 @@ def unet2d(config: HubUNet2DConfig) -> Any:
     """The module of diffusers, of these sizes. Raises ValueError without the package."""
     up = ["CrossAttnUpBlock2D" if attends else "UpBlock2D" for attends in reversed(config.attends)]
     kind = of_diffusers("UNet2DConditionModel", "network hub_unet2d")
-    unet = kind(**config.sizes, out_channels=config.channels, up_block_types=tuple(up))
+    unet = kind(**config.hub_sizes, out_channels=config.channels, up_block_types=tuple(up))
     if config.looks != "own":
         own = unet.attn_processors
         unet.set_attn_processor(

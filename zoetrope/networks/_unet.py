@@ -19,7 +19,7 @@ from zoetrope.layers.zero import zero
 from zoetrope.networks import Former, FrameChunk, Network
 from zoetrope.networks._beside import Beside
 from zoetrope.networks._checkpointing import called
-from zoetrope.networks._given import embedded_beyond, lone_or_last, videos_given, with_numbers
+from zoetrope.networks._given import embedded_beyond, lone_or_last, number, videos_given, with_numbers
 from zoetrope.networks._passing import anchored, passed
 from zoetrope.networks._text import text_tokens
 from zoetrope.networks._unet_block import Block, BlockContext, Level
@@ -42,6 +42,7 @@ class VideoUNet(Network):
         width, levels = config.embedding, config.levels
         self.logsnr = LogSNREmbedding(width)
         self.low_res_logsnr = LogSNREmbedding(width) if config.low_res else None
+        self.first_frame_logsnr = _from_zero(LogSNREmbedding(width), width) if config.first_frame else None
         self.guidance = GuidanceEmbedding(width) if config.guided else None
         # Noise level, text and frame position are summed, then mixed: the effect of the text may depend on the frame.
         self.mix = nn.Sequential(nn.Linear(width, width), nn.SiLU(), zero(nn.Linear(width, width)))
@@ -64,8 +65,8 @@ class VideoUNet(Network):
         self.norm = nn.LayerNorm(levels[0].width)
         self.modulation = zero(nn.Linear(width, 2 * levels[0].width))
         self.leave = zero(Leave(levels[0].width, config.channels + config.anchored, config.patch))
-        # The mask of a region, the last of the maps, does not pass.
-        self.gain = zero(nn.Linear(width, 1 + len(config.maps) - config.region))
+        # Videos pass, the mask of a region and maps of other quantities do not.
+        self.gain = zero(nn.Linear(width, 1 + config.low_res + config.first_frame + config.region))
         self.modulated, self.silu, self.sum_of_product = Modulated(), SiLU(), SumOfProduct()
 
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
@@ -105,8 +106,11 @@ class VideoUNet(Network):
         if tokens is not None:
             e = e + self.text_pool(tokens, mask).unflatten(0, (len(z), -1))
         e = with_numbers(e, z, conditioning, self.low_res_logsnr, self.guidance, embedded_beyond)
+        if self.first_frame_logsnr is not None:
+            level = number(conditioning, "first_frame_logsnr", "the noise level of first_frame")
+            e = e + embedded_beyond("numbers['first_frame_logsnr']", level, z, self.first_frame_logsnr)
         if self.beside is not None:
-            e = e + self.beside(z, conditioning)
+            e = e + self.beside(z, conditioning, embedded_beyond)
         if self.frame_position is not None and frames > 1:
             alone = None if images is None or images.shape[1] == 1 else images
             times = conditioning.times if alone is not None or not even else None
@@ -217,6 +221,11 @@ class VideoUNet(Network):
             )
         plain = are_consecutive(distances, alone) if alone is not None else even and (distances[:, 0, 1] == 1).all()
         return (None if plain else distances), even
+
+
+def _from_zero(embedding: nn.Module, width: int) -> nn.Module:
+    """An embedding that begins as zeros."""
+    return nn.Sequential(embedding, nn.SiLU(), zero(nn.Linear(width, width)))
 
 
 def _blocks(level: Level, config: VideoUNetConfig) -> nn.ModuleList:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from zoetrope.config import Config
 from zoetrope.diffusion.prediction import Prediction
+from zoetrope.layers.attention import Looks
 from zoetrope.networks import NetworkConfig, Reach, Width
 from zoetrope.networks.video_unet import VideoUNetConfig
 
@@ -67,7 +68,7 @@ class ControlledConfig(NetworkConfig):
         return {**value, **{name: getattr(network, name) for name in NetworkConfig.model_fields}, "network": network}
 
     @model_validator(mode="after")
-    def _told_apart(self) -> Self:
+    def _controlled_apart(self) -> Self:
         names = [control.name for control in self.controls]
         if len({*names}) < len(names):
             raise ValueError(f"controls: expected different names, got {names}")
@@ -92,6 +93,11 @@ class ControlledConfig(NetworkConfig):
         return self.network.reads | {control.name for control in self.controls}
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """See `NetworkConfig`."""
+        return self.network.sizes
+
+    @property
     def predicts(self) -> Prediction | None:
         """What the controlled network predicts."""
         return self.network.predicts
@@ -109,6 +115,10 @@ class ControlledConfig(NetworkConfig):
     def framewise(self) -> NetworkConfig:
         """The controlled network's network of single frames, as which this one begins too."""
         return self.network.framewise()
+
+    def looking(self, looks: Looks) -> "ControlledConfig":
+        """See `NetworkConfig.looking`: attention of the controlled network and of the copies looks at these frames."""
+        return self.with_(network=self.network.looking(looks))
 
     def check(self, frames: int, height: int, width: int) -> None:
         """Raise ValueError, with the nearest legal size, for a size that the controlled network cannot process."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple,
 from pydantic import Field, model_validator
 
 from zoetrope.diffusion.prediction import Prediction
-from zoetrope.networks import NetworkConfig, Reach, Width
+from zoetrope.networks import NetworkConfig, Reach, SizedInputs, Width
 from zoetrope.shapes import FramesPerSecond
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class DiTConfig(NetworkConfig):
 
     Attributes:
         low_res: whether low_res is concatenated to z, with its noise level embedded.
+        aligned: maps on the videos' grid that are concatenated to z, with their channels, see `zoetrope.inputs.map`.
         patch: frames, rows and columns of a patch, which is one token. An image is one frame also where patches have
             several: it is seen as a still clip.
         width: channels of a token; depth: number of blocks; head: channels of an attention head.
@@ -73,6 +74,7 @@ class DiTConfig(NetworkConfig):
 
     packs: ClassVar[bool] = True
 
+    aligned: SizedInputs = ()
     patch: tuple[
         Annotated[int, Field(ge=1, le=64)], Annotated[int, Field(ge=1, le=256)], Annotated[int, Field(ge=1, le=256)]
     ] = (1, 2, 2)
@@ -107,6 +109,16 @@ class DiTConfig(NetworkConfig):
     def told(self) -> int:
         """The width of the conditioning vector."""
         return self.width if self.embedding is None else self.embedding
+
+    @property
+    def maps(self) -> dict[str, int]:
+        """The maps that are concatenated to z, in order, with their channels."""
+        return ({"low_res": self.channels} if self.low_res else {}) | {one.name: one.size + 1 for one in self.aligned}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """See `NetworkConfig`."""
+        return super().sizes | {one.name: one.size for one in self.aligned}
 
     @property
     def predicts(self) -> Prediction | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from zoetrope.config import Config
+from zoetrope.layers.attention import Looks
 from zoetrope.networks import NetworkConfig, Reach, Width
 from zoetrope.networks.hub_unet2d import HubUNet2DConfig
 
@@ -53,6 +54,9 @@ class HubControlNetConfig(NetworkConfig):
     text_width: Width = 768
     picture_width: None = None
     rate: Literal[False] = False
+    numbers: tuple[()] = ()
+    labels: tuple[()] = ()
+    actions: tuple[()] = ()
     guided: Literal[False] = False
     unet: HubUNet2DConfig = HubUNet2DConfig()
     hints: Annotated[tuple[Hint, ...], Field(min_length=1, max_length=8)] = (Hint(),)
@@ -89,6 +93,10 @@ class HubControlNetConfig(NetworkConfig):
     def takes_packs(self) -> bool:
         """See `NetworkConfig`."""
         return self.unet.takes_packs
+
+    def looking(self, looks: Looks) -> "HubControlNetConfig":
+        """See `NetworkConfig.looking`: attention in the U-Net looks at these frames, in the ControlNets at its own."""
+        return self.with_(unet=self.unet.looking(looks))
 
     def build(self) -> "Network":
         """The network with fresh weights. Raises ValueError without the package diffusers."""

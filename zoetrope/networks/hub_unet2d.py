@@ -48,6 +48,9 @@ class HubUNet2DConfig(NetworkConfig):
     text_width: Width = 768
     picture_width: None = None
     rate: Literal[False] = False
+    numbers: tuple[()] = ()
+    labels: tuple[()] = ()
+    actions: tuple[()] = ()
     guided: Literal[False] = False
     widths: Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)] = (320, 640, 1280, 1280)
     attends: Annotated[tuple[bool, ...], Field(min_length=1, max_length=8)] = (True, True, True, False)
@@ -79,8 +82,14 @@ class HubUNet2DConfig(NetworkConfig):
         """Unless each frame looks at all others."""
         return self.looks != "all"
 
+    def looking(self, looks: Looks) -> "HubUNet2DConfig":
+        """See `NetworkConfig.looking`. Raises ValueError for a network without attention."""
+        if not any(self.attends):
+            raise ValueError("network.attends: expected true for some level, whose attention can look at other frames")
+        return self.with_(looks=looks)
+
     @property
-    def sizes(self) -> dict[str, Any]:
+    def hub_sizes(self) -> dict[str, Any]:
         """What diffusers' networks and their encoders alone are told of the sizes, by its names."""
         down = ["CrossAttnDownBlock2D" if attends else "DownBlock2D" for attends in self.attends]
         return {

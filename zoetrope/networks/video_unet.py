@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from zoetrope.diffusion.prediction import Prediction
 from zoetrope.layers.attention import Looks
-from zoetrope.networks import NetworkConfig, Reach, Width
+from zoetrope.networks import NetworkConfig, Reach, SizedInputs, Width
 from zoetrope.networks._unet_block import Level, Relative
 from zoetrope.shapes import FramesPerSecond
 
@@ -33,7 +33,10 @@ class VideoUNetConfig(NetworkConfig):
 
     Attributes:
         low_res: whether low_res is concatenated to z, with its noise level embedded.
+        first_frame: whether the picture that a video begins with is concatenated to each frame of z, with its noise
+            level embedded, see `zoetrope.inputs.first_frame`. Weights that have learnt without begin as they were.
         region: whether what is known of the video is concatenated to z, with its mask, see `zoetrope.inputs.region`.
+        aligned: maps on the videos' grid that are concatenated to z, with their channels, see `zoetrope.inputs.map`.
         patch: each patch x patch block of pixels becomes channels at the input: cheaper full resolution.
         embedding: width of the conditioning vector; head: channels of an attention head.
         positions: whether frames and pixels get absolute positions in clip and frame, beside the relative positions of
@@ -50,7 +53,9 @@ class VideoUNetConfig(NetworkConfig):
         levels: resolutions, the finest first; each has half the height and width of the one before it.
     """
 
+    first_frame: bool = False
     region: bool = False
+    aligned: SizedInputs = ()
     patch: Annotated[int, Field(ge=1, le=256)] = 1
     embedding: Width = 256
     head: Width = 32
@@ -73,13 +78,21 @@ class VideoUNetConfig(NetworkConfig):
     @property
     def reads(self) -> set[str]:
         """See `NetworkConfig`."""
-        return super().reads | ({"region"} if self.region else set())
+        own = {"first_frame": self.first_frame, "region": self.region}
+        return super().reads | {name for name, does in own.items() if does}
 
     @property
     def maps(self) -> dict[str, int]:
         """The maps that are concatenated to z, in order, with their channels."""
-        low_res = {"low_res": self.channels} if self.low_res else {}
-        return low_res | ({"region": self.channels, "region_mask": 1} if self.region else {})
+        videos = {"low_res": self.low_res, "first_frame": self.first_frame}
+        own = {name: self.channels for name, has in videos.items() if has}
+        region = {"region": self.channels, "region_mask": 1} if self.region else {}
+        return own | region | {one.name: one.size + 1 for one in self.aligned}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """See `NetworkConfig`."""
+        return super().sizes | {one.name: one.size for one in self.aligned}
 
     @property
     def predicts(self) -> Prediction | None:
@@ -129,6 +142,8 @@ class VideoUNetConfig(NetworkConfig):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if self.first_frame and (self.region or self.aligned):
+            raise ValueError("first_frame: expected false with region, whose task first_frame is the same, or aligned")
         if self.anchored and not self.low_res:
             raise ValueError("anchored: expected false without low_res, which is the anchor")
         for index, level in enumerate(self.levels):

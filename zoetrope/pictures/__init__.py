@@ -6,7 +6,8 @@ weights are read, only from safetensors files.
 
 from abc import ABC, abstractmethod
 from functools import lru_cache
-from typing import Annotated, ClassVar, Protocol
+from pathlib import Path
+from typing import Annotated, ClassVar, Protocol, Self
 
 import torch
 from pydantic import Field
@@ -28,10 +29,12 @@ class PictureEncoder(Kind, ABC):
     """The description of a frozen picture encoder, usable without loading it.
 
     Attributes:
+        unit: whether `embed` gives embeddings one length; otherwise they keep their own.
         width: D, of an embedding.
     """
 
     folder: ClassVar[str] = "zoetrope.pictures"
+    unit: ClassVar[bool] = True
 
     width: Annotated[int, Field(ge=1, le=2**19)]
 
@@ -39,6 +42,13 @@ class PictureEncoder(Kind, ABC):
     def size(self) -> tuple[int, int]:
         """The height and width in pixels at which it sees pictures best; others are resized."""
         return 24, 40
+
+    def located(self, folder: Path) -> Self:
+        """The encoder in a model's folder, where it is named relative to that, by its path.
+
+        Raises ValueError for a path that leads out of the folder.
+        """
+        return self
 
     @abstractmethod
     def load(self) -> EncodePictures:
@@ -48,8 +58,9 @@ class PictureEncoder(Kind, ABC):
 def embed(encoder: PictureEncoder, pictures: Tensor) -> Tensor:
     """The embeddings (B, D) of pictures (B, 3, H, W) in [-1, 1], float32 on the CPU, each of the length sqrt(D).
 
-    Then numbers are of about the size 1, as diffusion expects [Ramesh et al. 2022, arXiv:2204.06125]. Each picture is
-    encoded alone, so that its embedding does not depend on the batch.
+    Then numbers are of about the size 1, as diffusion expects [Ramesh et al. 2022, arXiv:2204.06125]. Those of an
+    encoder that is not `unit` keep their length. Each picture is encoded alone, so that its embedding does not depend
+    on the batch.
 
     Raises ValueError for pictures of another shape, and if the encoder cannot be loaded.
     """
@@ -58,7 +69,7 @@ def embed(encoder: PictureEncoder, pictures: Tensor) -> Tensor:
     with torch.no_grad():
         features = [encode(one.float().cpu()[None])[0].float() for one in pictures]
     made = torch.stack(features) if features else torch.zeros(0, encoder.width)
-    return torch.nn.functional.normalize(made, dim=-1) * encoder.width**0.5
+    return torch.nn.functional.normalize(made, dim=-1) * encoder.width**0.5 if encoder.unit else made
 
 
 @lru_cache(maxsize=2)

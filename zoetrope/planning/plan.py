@@ -67,6 +67,7 @@ class StagePlan(NamedTuple):
         flops_per_forward: of the network on one video, once; guidance runs it twice in a step.
         peak_bytes: weights, videos and activations when sampling.
         learning, distilling: the training and the distillation of the stage, if the recipe says how.
+        weights_of: the stage whose network it runs, where it has none of its own.
     """
 
     name: str
@@ -82,6 +83,7 @@ class StagePlan(NamedTuple):
     seconds: float
     learning: TrainingPlan | None
     distilling: DistillationPlan | None
+    weights_of: str | None = None
 
     def to_json(self, memory: int) -> dict[str, Any]:
         """Plain values, with whether the stage fits into so many bytes."""
@@ -127,6 +129,7 @@ def plan_stage(
         seconds=seconds,
         learning=None if spec is None else _learning(stage, device, spec, measured),
         distilling=None,
+        weights_of=stage.weights_of,
     )
     return made._replace(distilling=_distilling(made, device, rounds, measured)) if rounds else made
 
@@ -143,8 +146,8 @@ def totals(stages: Sequence[StagePlan], memory: int) -> dict[str, Any]:
     """Sums over the stages; the peak is the largest, because stages run one at a time."""
     learning = [stage.learning for stage in stages if stage.learning is not None]
     value: dict[str, Any] = {
-        "parameters": sum(stage.parameters for stage in stages),
-        "weight_bytes": sum(stage.weight_bytes for stage in stages),
+        "parameters": sum(stage.parameters for stage in stages if stage.weights_of is None),
+        "weight_bytes": sum(stage.weight_bytes for stage in stages if stage.weights_of is None),
         "flops": sum(stage.flops for stage in stages),
         "peak_bytes": max(stage.peak_bytes for stage in stages),
         "seconds": sum(stage.seconds for stage in stages),

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoetrope.cascade.between import every_nth, source_grid
 from zoetrope.cascade.execution.call import Calls
 from zoetrope.cascade.execution.cost import blank_request, whole_tile
 from zoetrope.cascade.execution.layout import Layout, layout_bytes, plan_layout
@@ -14,6 +15,7 @@ from zoetrope.cascade.execution.meter import Meter
 from zoetrope.cascade.execution.run import of_window
 from zoetrope.cascade.sample import CPU, Draw, calls_of, sample_stage
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.codecs import decoded
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs import Extent
 from zoetrope.layers.fused import fused
@@ -38,8 +40,8 @@ class Sampling(NamedTuple):
         parameters, weight_bytes: of the network, in memory.
         flops_per_forward: of the network on one video, once.
         flops_per_step: of a denoising step with all its network calls; guidance doubles them.
-        whole: all operations from text, noise and the previous stage's video to this stage's.
-        peak: bytes of weights, videos and activations that are alive at one time.
+        whole: all operations from text, noise and the previous stage's video to this stage's, decoding included.
+        peak: bytes of weights, a codec's among them, videos and activations that are alive at one time.
     """
 
     parameters: int
@@ -84,13 +86,15 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
     short = shortened(stage, 2)
     layout = plan_layout(short, 1, TOKENS, memory, device)
     whole = Layout([whole_tile(short)])
-    draw = Draw(seed=0, samples=[0], dtype=dtype, layout=whole)
+    draw, source = Draw(seed=0, samples=[0], dtype=dtype, layout=whole), source_grid(stage)
+    if stage.fills is not None:
+        every_nth(stage.shape.frames, stage.shape.frames // stage.fills.frames)
     with dry() as meter:
         network = fused(stage.network.build().eval())
         parameters, weight_bytes = _size(network)
         given, video = blank_request(stage, 1, TOKENS), None
-        if stage.source is not None:
-            video = torch.zeros(1, stage.network.channels, *stage.source.sizes)
+        if source is not None:
+            video = torch.zeros(1, stage.network.channels, *source.sizes)
         meter.restart()
         calls = calls_of(short, network, given, video, draw)
         made, call = _call(calls, whole, meter, whole.tiles[0].seen)
@@ -109,11 +113,25 @@ def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, de
             if (not layout.keep or len(layout.tiles) > 1) and len(stage.windows) == 1:
                 begun = begun - made
             peak = min(peak, held)
+        decoding, codec, most = _decoding(stage, meter)
+    begun, peak = begun + decoding, max(peak + codec, most)
     every = begun + tallies[-1]
     for operation, count in tallies[0].items():
         every[operation] += count * (stage.sampling.length - 1)
     forward = flops_of(call) / calls.variants
     return Sampling(parameters, weight_bytes, forward, flops_of(tallies[0]), every, peak)
+
+
+def _decoding(stage: StageSpec, meter: Meter[Operation]) -> tuple[Tally, int, int]:
+    """The operations of decoding a video, the bytes of the codec's weights, and those that are then alive."""
+    if not stage.codec.encodes:
+        return Counter(), 0, 0
+    codec = stage.codec.build().eval().requires_grad_(False)
+    weights = sum(value.nbytes for value in codec.state_dict().values())
+    z = torch.zeros(1, stage.network.channels, *stage.shape.sizes)
+    meter.restart()
+    decoded(codec, z)
+    return meter.tally, weights, meter.live.peak
 
 
 def shortened(stage: StageSpec, steps: int) -> StageSpec:

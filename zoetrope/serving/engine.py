@@ -287,8 +287,7 @@ def _latest(news: "list[ServedJob | str | None]") -> "dict[str, ServedJob | str 
 def _changed(job: ServedJob, event: Mapping[str, Any]) -> ServedJob:
     """A job after an event of its process."""
     if event["event"] == "stages":
-        stages = tuple({**stage, "preview": None} for stage in event["stages"])
-        return replace(job, stages=stages)
+        return replace(job, stages=tuple({**stage, "preview": None} for stage in event["stages"]))
     number, stages = int(event["stage"]), list(job.stages)
     if event["preview"] is not None and number < len(stages):
         stages[number] = {**stages[number], "preview": event["preview"]}

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoetrope.cascade.between import source_grid
 from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning, Tokens
@@ -337,6 +338,7 @@ class Batches:
             packed=packed,
             encode=self._tokens,
             rates=torch.tensor([self._rate(*one) for one in taken]),
+            pixels=self.dataset.pixels,
         )
         given = Conditioning(images=packed)
         for each in self.stage.all_inputs:
@@ -366,7 +368,7 @@ class Batches:
     def _window(self, shape: VideoShape, draw: torch.Generator) -> Window:
         """The random crop of a clip, aligned with the source's pixels and frames."""
         whole = (shape.frames, shape.height, shape.width)
-        source = self.stage.source
+        source = source_grid(self.stage)
         if source is None:
             return Window.whole(shape)
         sizes = (self.spec.span or shape.frames, *(self.spec.crop or whole[1:]))

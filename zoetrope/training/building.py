@@ -55,5 +55,9 @@ def _others(stage: StageSpec, spec: TrainSpec, folder: Path, device: torch.devic
         made[name] = config.build().to(device)
         weights = players[name].weights
         if weights is not None and not (begun and players[name].learns):
-            read_weights(made[name], (folder / weights).resolve())
+            file, remedy = (folder / weights).resolve(), players[name].remedy
+            if remedy and not file.is_file():
+                where = f"training.{stage.name}.objective.{name}"
+                raise ValueError(f"{where}: expected the file of its weights, got no file {file}; {remedy}")
+            read_weights(made[name], file)
     return made

@@ -13,6 +13,9 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
+import torch
+
+from zoetrope.cascade.between import expect_alone
 from zoetrope.cascade.spec import Distilled, SamplingSpec, StageSpec
 from zoetrope.config.errors import reason
 from zoetrope.diffusion.distillation import expect_distillable
@@ -114,7 +117,9 @@ def plan(recipe: Recipe, stage: str) -> list[tuple[str, Recipe]]:
     """
     teacher, spec = recipe.cascade.stage(stage), recipe.distil_spec(stage)
     expect_distillable(f"stage {stage!r}", teacher.prediction)
+    expect_alone(recipe.cascade, stage)
     weights, counts = _weights(teacher, spec), _counts(teacher, spec)
+    _expect_equal_steps(teacher, counts)
     rounds: list[tuple[str, Recipe]] = []
     source = Teacher(network=teacher.network, weights=f"../{TEACHER}")
     network = teacher.network.with_(guided=weights[1] > 0)
@@ -154,6 +159,18 @@ def _weights(teacher: StageSpec, spec: DistilSpec) -> tuple[float, float]:
             f"got {low:g} to {high:g}"
         )
     return low, high
+
+
+def _expect_equal_steps(teacher: StageSpec, counts: list[int]) -> None:
+    """Raise ValueError for a schedule with a spacing of its own: students learn steps of equal length in t."""
+    for steps in (2 * counts[0], *counts):
+        equal = torch.linspace(1, 0, steps + 1, dtype=torch.float64)
+        if not torch.allclose(teacher.schedule.times(steps), equal, rtol=0, atol=1e-9):
+            raise ValueError(
+                f"stage {teacher.name!r}: expected a schedule whose samplers take equal steps from t = 1 to 0, such as "
+                f'"cosine", got {teacher.schedule.to_json()["type"]!r}, which spaces its {steps} steps by itself. A '
+                "student halves the teacher's steps, and these would not meet"
+            )
 
 
 def _counts(teacher: StageSpec, spec: DistilSpec) -> list[int]:

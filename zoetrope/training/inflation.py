@@ -113,7 +113,18 @@ SILENT = {"levels", "head"}
 """Fields of networks whose other values may leave all tensors as they are and yet mean another network."""
 
 _TIME = {"temporal", "join", "looks", "every", "positions", "fps", "relative"}
-_FREE = _TIME | {"guided", "checkpointing", "rate", "picture_width", "region"}
+_FREE = _TIME | {
+    "guided",
+    "checkpointing",
+    "rate",
+    "picture_width",
+    "region",
+    "first_frame",
+    "numbers",
+    "labels",
+    "actions",
+    "aligned",
+}
 
 
 def _differences(ours: Any, theirs: Any, path: str = "") -> Iterable[tuple[str, Any, Any]]:

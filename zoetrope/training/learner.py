@@ -79,7 +79,8 @@ class Learner:
         average = self.players[STUDENT].averages.networks[0]
         calls = {AVERAGE: frozen(average, self.dtype)}
         for name, other in self.players.items():
-            calls[name] = (frozen if other.learning is None else computing)(other.network, self.dtype)
+            still = other.learning is None and not other.passes
+            calls[name] = (frozen if still else computing)(other.network, self.dtype)
         calls[player] = computing(self._synced[player].call, self.dtype, learns=True)
         if len(lessons) > 1 and (pack := self._synced[player].pack) is not None:
             calls[player] = PackingCall(calls[player], packing(pack, self.device, self.dtype))

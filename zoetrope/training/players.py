@@ -57,6 +57,7 @@ class Player:
 
     Attributes:
         learning: how it learns; None if it does not, like a teacher.
+        passes: whether gradients pass through it to z although it does not learn.
         averages: of its weights.
         parameters: those that learn.
     """
@@ -67,10 +68,16 @@ class Player:
         learning: Learning | None,
         dtype: torch.dtype = torch.float32,
         spread: Callable[[Network], None] | None = None,
+        *,
+        passes: bool = False,
     ):
-        """`dtype` is what the training computes in; `spread` shards a network over processes, in place."""
-        self.network = network = fused(network.eval()) if learning is None else network
-        self.learning = learning
+        """`dtype` is what the training computes in; `spread` shards a network over processes, in place.
+
+        A network that does not learn has gradients with respect to z if it `passes`.
+        """
+        if learning is None:
+            network = network.eval().requires_grad_(False) if passes else fused(network.eval())
+        self.network, self.learning, self.passes = network, learning, passes
         self.averages = Averages(network, () if learning is None else learning.half_lives)
         if spread is not None:
             for module in (network, *self.averages.networks):
@@ -218,7 +225,8 @@ def players_of(
     """The players of a stage's training, with networks built from `networks_of`; `spread` as for `Player`."""
     made = {STUDENT: Player(networks[STUDENT], Learning.of_student(spec), dtype, spread)}
     for name, player in spec.objective.players(stage).items():
-        made[name] = Player(networks[name], Learning.of_player(player, spec), dtype, spread)
+        learning = Learning.of_player(player, spec)
+        made[name] = Player(networks[name], learning, dtype, spread, passes=player.passes)
     return made
 
 

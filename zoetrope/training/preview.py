@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from zoetrope.cascade.between import source_of
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.channels import RGB, Channel, are_rgb
@@ -20,7 +21,6 @@ from zoetrope.shapes import VideoShape
 from zoetrope.training.batch import Batches
 from zoetrope.training.grids import clip_shapes
 from zoetrope.video import contact_sheet
-from zoetrope.video.resample import degrade
 
 COUNT = 8
 FIRST = 10**9  # number of a sheet's first example; only a training this long would learn from it
@@ -29,7 +29,7 @@ FIRST = 10**9  # number of a sheet's first example; only a training this long wo
 class Subjects(NamedTuple):
     """The subjects of a sheet: the grid of its clips, their conditioning, and their low-res videos, if any.
 
-    The conditioning is the text and the controls of each; other inputs are unknown.
+    The conditioning is the text, the controls, and what the data tell of each; other inputs are unknown.
     """
 
     shape: VideoShape
@@ -52,9 +52,10 @@ def subjects(batches: Batches, examples: int) -> Subjects:
             given = given | text_given(*batches.texts.encode(texts))
     videos = torch.stack([example.video for example in real])
     for each in stage.inputs:
+        given = given | each.of_told(real)
         if each.aligned:
             given = given | each.of_clips(videos)
-    low = None if stage.source is None else degrade(videos, stage.source)
+    low = None if stage.source is None else source_of(stage, videos)
     return Subjects(shape, given, low)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from zoetrope.cascade.between import source_grid
 from zoetrope.cascade.migration import path_of_today, recipe_of_today, recipe_path_of_today
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.conditioning import Weight
@@ -90,6 +91,7 @@ class TrainSpec(Config):
         learn: patterns over the names of the only parameters that learn, such as "*temporal*"; () is all.
         init_missing: how to treat tensors that the initial weights (`--init`) lack: "refuse" such weights, or
             initialise them "fresh", as when an image network becomes a video network.
+        begins_as: the stage whose initial weights (`--init`) are taken where there are none of the stage's own name.
         lora: train low-rank adapters, and merge them into the weights of checkpoints.
         accumulate: number of parts that each batch is split into, to save memory.
         clip: largest norm of the gradient.
@@ -129,6 +131,7 @@ class TrainSpec(Config):
     freeze: tuple[str, ...] = ()
     learn: tuple[str, ...] = ()
     init_missing: IfMissing = "refuse"
+    begins_as: str | None = None
     lora: Lora | None = None
     accumulate: PositiveInt = 1
     clip: PositiveFloat = 1.0
@@ -338,6 +341,12 @@ def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
             f"{where}.phases: packs of independent images cannot cross a stride of {every} frames, which mixes them; "
             "set images and appended to 0, or train on single pictures before the network has the stride"
         )
+    if spec.objective.weighs_last and spec.parallel.kind() == "sharded":
+        raise ValueError(f"{where}.parallel: expected 'replicated' for an objective with a critic, got 'sharded'")
+    if stage.weights_of is not None:
+        raise ValueError(f"{where}: expected none, for its network is that of {stage.weights_of!r}")
+    if stage.fills is not None and spec.known is None:
+        raise ValueError(f"{where}.known: expected 'every', for it makes frames between known ones, got null")
     if spec.known is not None:
         try:
             spec.known.check(stage.shape.frames, stage.source is not None)
@@ -356,7 +365,7 @@ def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
     height, width = spec.crop or (stage.shape.height, stage.shape.width)
     parts = (("span", "frames", spec.span or stage.shape.frames), ("crop", "height", height), ("crop", "width", width))
     for field, axis, size in parts:
-        whole, source = getattr(stage.shape, axis), getattr(stage.source, axis)
+        whole, source = getattr(stage.shape, axis), getattr(source_grid(stage), axis)
         if size > whole or size % (whole // source):
             raise ValueError(f"{where}.{field}: {axis} {size} is no multiple of {whole // source} up to {whole}")
     try:

@@ -68,8 +68,10 @@ def _fit(network: Network, file: Path) -> bool:
     return True
 
 
-def initial_weights(name: str | Path, stage: str) -> InitialWeights:
+def initial_weights(name: str | Path, stage: str, other: str | None = None) -> InitialWeights:
     """A stage's weights to begin with: of a model, a run, a folder of runs, or in a safetensors file; see `weights_of`.
+
+    Where there are none of that name, those of the `other` stage are taken.
 
     Raises ValueError if there is no such stage.
     """
@@ -77,6 +79,7 @@ def initial_weights(name: str | Path, stage: str) -> InitialWeights:
     if path.suffix == ".safetensors" and path.is_file():
         return InitialWeights(str(name), path)
     found = _stages_of(name)
+    stage = stage if stage in found or other not in found else str(other)
     if stage not in found:
         raise ValueError(f"{name}: " + unknown("stage", stage, found))
     return found[stage]
@@ -88,7 +91,8 @@ def begins_fresh(name: str | Path, recipe: Recipe, stage: str) -> bool:
     if recipe.train_spec(stage).init_missing != "fresh" or path.suffix == ".safetensors":
         return False
     found = _stages_of(name)
-    return stage not in found and any(own.name in found for own in recipe.cascade.stages)
+    known = stage in found or recipe.train_spec(stage).begins_as in found
+    return not known and any(own.name in found for own in recipe.cascade.stages)
 
 
 def _stages_of(name: str | Path) -> dict[str, InitialWeights]:

@@ -3,6 +3,7 @@
 import math
 from typing import Literal
 
+import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -65,3 +66,17 @@ def resize(video: Tensor, height: int, width: int) -> Tensor:
     shrinks = height < video.shape[3] or width < video.shape[4]
     frames = interpolate(frames, (height, width), mode="bilinear", align_corners=False, antialias=shrinks)
     return frames.unflatten(0, (len(video), -1)).transpose(1, 2)
+
+
+def resize_present(maps: Tensor, height: int, width: int) -> Tensor:
+    """Maps (C, F, h, w) at another size, as `resize` does it, of the values that are not NaN.
+
+    A pixel is NaN where less than half of what it is made from has values.
+    """
+    if maps.shape[2:] == (height, width):
+        return maps
+    there = ~maps.isnan()
+    if bool(there.all()):
+        return resize(maps[None], height, width)[0]
+    values, weight = (resize(part[None], height, width)[0] for part in (maps.nan_to_num(0.0), there.to(maps)))
+    return torch.where(weight >= 0.5, values / weight.clamp(min=0.5), torch.nan)

@@ -97,8 +97,9 @@ class Calls:
 
     def _shares(self, level: NoiseLevel, frames: Sequence[int]) -> list[Share]:
         """The share of each variant's output in these frames at a level."""
-        steps, guidance = self.stage.sampling.steps, self.stage.sampling.guidance
-        every = [[_of_frames(share, frames) for share in guidance.shares(step, steps)] for step in range(steps)]
+        sampling, count = self.stage.sampling, self.stage.shape.frames
+        told = (sampling.guidance.shares_of_frames(step, sampling.steps, count) for step in range(sampling.steps))
+        every = [[_of_frames(share, frames) for share in shares] for shares in told]
         return [_value_at(self.step(level), [shares[variant] for shares in every]) for variant in range(self.variants)]
 
     def _in_window(self, window: Window) -> Conditioning:

@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from zoetrope.cascade.between import source_grid
 from zoetrope.cascade.execution.call import Calls, in_one_call
 from zoetrope.cascade.execution.meter import Meter, dry
 from zoetrope.cascade.execution.overlap import overlapping
 from zoetrope.cascade.execution.streamed import streamed
 from zoetrope.cascade.execution.tiles import Tile, Tiling, best_tiles
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.codecs import decoded
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.inputs import Extent
@@ -36,9 +38,10 @@ class Cost(NamedTuple):
     """Bytes of memory that sampling a stage holds.
 
     Attributes:
-        fixed: the process, the weights and the source video.
+        fixed: the process, the weights, a codec's among them, and the source video.
         state: the stage's videos between network calls; resting: those that stay in memory while the network runs.
         call, pixel: a network call on a window takes `call`, plus `pixel` for each pixel of each frame.
+        decoding: latents, the videos that a codec makes of them, and what it holds meanwhile; 0 for a stage of pixels.
     """
 
     fixed: int
@@ -46,10 +49,11 @@ class Cost(NamedTuple):
     resting: int
     call: float
     pixel: float
+    decoding: int = 0
 
     def peak(self, volume: int) -> int:
         """Peak bytes if the largest window has `volume` pixels over all its frames."""
-        return self.fixed + max(self.state, self.resting + self.window(volume))
+        return self.fixed + max(self.state, self.resting + self.window(volume), self.decoding)
 
     def window(self, volume: int) -> int:
         """Bytes that a network call on a window of `volume` pixels holds."""
@@ -104,13 +108,31 @@ def stage_cost(stage: StageSpec, batch: int, tokens: int, part: int | None = Non
     calls = _without_data(stage, batch, tokens)
     weights = sum(parameter.nbytes for parameter in calls.network.parameters())
     state, resting = sampler_bytes(stage, batch)
+    codec, decoding = codec_bytes(stage, batch)
     return Cost(
-        fixed=PROCESS + weights + (0 if calls.video is None else calls.video.nbytes),
+        fixed=PROCESS + weights + codec + (0 if calls.video is None else calls.video.nbytes),
         state=state,
         resting=resting,
         call=small - pixel * volumes[0] if pixel else small,
         pixel=pixel or 1.0,
+        decoding=decoding,
     )
+
+
+@lru_cache(maxsize=64)
+def codec_bytes(stage: StageSpec, batch: int) -> tuple[int, int]:
+    """Bytes of the weights of a stage's codec, and those that decoding its videos holds, their latents included."""
+    if not stage.codec.encodes:
+        return 0, 0
+    meter: Meter[Any]
+    with dry() as meter:
+        codec = stage.codec.build().eval().requires_grad_(False)
+        weights = sum(value.nbytes for value in codec.state_dict().values())
+        before = meter.live.now
+        z = _video(stage, batch, Window.whole(stage.shape))
+        meter.restart()
+        decoded(codec, z)
+        return weights, meter.live.peak - before
 
 
 @lru_cache(maxsize=64)
@@ -214,7 +236,8 @@ def _without_data(stage: StageSpec, batch: int, tokens: int) -> Calls:
     network = _built(stage.network, textbook=differentiates(stage))
     with dry():
         given = blank_request(stage, batch, tokens)
-        video = None if stage.source is None else torch.empty(batch, stage.network.channels, *stage.source.sizes)
+        grid = source_grid(stage)
+        video = None if grid is None else torch.empty(batch, stage.network.channels, *grid.sizes)
     return Calls(
         stage=stage,
         network=network,

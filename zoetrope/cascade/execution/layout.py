@@ -116,7 +116,7 @@ def layout_bytes(stage: StageSpec, batch: int, tokens: int, layout: Layout, call
     cost = _cost(stage, batch, 1 if layout.one_at_a_time else batch, tokens, layout.part)
     if call is None:
         call = cost.window(largest_call(layout.tiles, layout.part))
-    return cost.fixed - PROCESS + max(cost.state, cost.resting + call) + more
+    return cost.fixed - PROCESS + max(max(cost.state, cost.resting + call) + more, cost.decoding)
 
 
 def least_memory(stage: StageSpec, batch: int, tokens: int, device: torch.device) -> int:
@@ -134,7 +134,7 @@ def expect_memory(stages: Iterable[StageSpec], batch: int, tokens: int, memory: 
             "one video at a time, whole for its gradient" if differentiates(stage) else "in its smallest tiles"
         )
         raise ValueError(
-            f"memory: stage {stage.name!r} ({stage.shape}) needs {math.ceil(needed / 1e6)} MB even {least_parts}, "
+            f"memory: stage {stage.name!r} ({stage.made}) needs {math.ceil(needed / 1e6)} MB even {least_parts}, "
             f"got {memory // 10**6} MB{_hint(stage)}"
         )
 

@@ -17,6 +17,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 from zoetrope.channels import MOST, Channel
 from zoetrope.data import Source
 from zoetrope.data._fetch import expect_local
+from zoetrope.data.arrays.beside import BesideArray
 from zoetrope.shapes import FramesPerSecond
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Arrays(Source):
         start, stop: the part of each recording that is used, stop not included, unless the index says otherwise.
         split: use only lines of the index with this in the column "split"; None: all.
         told: columns of the index that examples are told, and what each is: {"ef": "number", "view": "label"}.
+        beside: arrays that belong to the frames, by the name that examples have them under: actions and maps.
         missing: what NaN and missing values are: an error that names them ("refuse"), or places without a loss
             ("mask"), in which the network sees 0.
         fill: stored values that stand for no value, beside those that the files name.
@@ -66,6 +68,7 @@ class Arrays(Source):
     stop: FramePlace | None = None
     split: str | None = None
     told: dict[str, Literal["number", "label"]] = Field(default_factory=dict)
+    beside: dict[str, BesideArray] = Field(default_factory=dict)
     missing: Literal["refuse", "mask"] = "refuse"
     fill: tuple[float, ...] = ()
     short: Literal["drop", "mask"] = "drop"

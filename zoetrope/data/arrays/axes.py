@@ -1,5 +1,6 @@
 """What the axes of arrays are: time, channels, rows, columns, and any others, whose entries are recordings apart."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Self
 
 from zoetrope.data.arrays.reading import Box
@@ -20,10 +21,10 @@ class Axes(NamedTuple):
     names: tuple[str, ...]
 
     @classmethod
-    def parsed(cls, text: str) -> Self:
+    def parsed(cls, text: str, needed: Sequence[str] = (ROW, COLUMN)) -> Self:
         """The axes that a text such as "time,y,x" or "tyx" names.
 
-        Raises ValueError unless rows and columns are among them, and each is there once.
+        Raises ValueError unless those that are needed are among them, and each is there once.
         """
         words = [word.strip() for word in text.split(",")] if "," in text else list(text.strip())
         names = tuple(_LONG.get(word.lower(), word) for word in words)
@@ -32,7 +33,7 @@ class Axes(NamedTuple):
             raise ValueError(where)
         if len(set(names)) < len(names):
             raise ValueError(f"{where}, which has an axis twice")
-        if missing := [name for name in (ROW, COLUMN) if name not in names]:
+        if missing := [name for name in needed if name not in names]:
             raise ValueError(f"{where}, which has no axis {missing[0]!r}")
         return cls(names)
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from zoetrope.channels import Channel, to_model
 from zoetrope.data import Contents, Dataset, Dropped, Example, Unused, expect_frames
+from zoetrope.data.arrays.beside import beside_clip, read_beside
 from zoetrope.data.arrays.contents import read_box
 from zoetrope.data.arrays.listing import Recording, Survey
 from zoetrope.data.arrays.order import Orders
@@ -59,6 +61,10 @@ class ArraysDataset(Dataset):
         self.source, self.survey = source, survey
         self._shelf, self._orders = OpenReaders(), Orders(source.seed)
         self._clips: dict[VideoShape, ClipCounts | str] = {}
+
+    def tells(self) -> dict[str, str]:
+        """See `Dataset`: the columns of the index that the source lists, and arrays beside the videos."""
+        return {**self.source.told, **{name: one.kind for name, one in self.source.beside.items()}}
 
     def channels(self) -> tuple[Channel, ...]:
         """See `Dataset`."""
@@ -188,7 +194,25 @@ class ArraysDataset(Dataset):
             values[:, done : done + count] = means(box, factors)
             done += count
         name = f"{own.name} from frame {cut.first}"
-        return self._made(values, name, own)
+        beside = self._beside(cut, there, len(wanted), shape, window) if self.source.beside else {}
+        return self._made(values, name, own)._replace(beside=beside)
+
+    def _beside(self, cut: Cut, there: list[int], frames: int, shape: VideoShape, window: Window) -> dict[str, Tensor]:
+        """The arrays beside frames of a clip, of which those `there` are not after its end."""
+        path, held = self.survey.files[cut.recording.file]
+        grid, top, left = (shape.height, shape.width), 0, 0
+        if self.source.fit == "crop":
+            grid, top, left = (held.height, held.width), cut.top, cut.left
+        rows, columns = (
+            range(begin + part.start, begin + part.stop) for begin, part in ((top, window.rows), (left, window.columns))
+        )
+        found = dict[str, Tensor]()
+        for name, one in self.source.beside.items():
+            place = path if one.column is None else cut.recording.beside.get(name)
+            if place is not None:
+                value = read_beside(self._shelf.reader(place), one, cut.recording.entry, there)
+                found[name] = beside_clip(value, one.kind, frames, grid, (rows, columns))
+        return found
 
     def _made(self, values: np.ndarray, name: str, own: Recording) -> Example:
         present = torch.from_numpy(~np.isnan(values))

@@ -13,6 +13,7 @@ from zoetrope.config.errors import nearest
 from zoetrope.data._fetch import expect_local
 from zoetrope.data._unused import Dropped
 from zoetrope.data.arrays.axes import Axes
+from zoetrope.data.arrays.beside import expect_beside
 from zoetrope.data.arrays.clock import EVEN
 from zoetrope.data.arrays.contents import Held, expect_same_units, held
 from zoetrope.data.arrays.index import ENDINGS as INDEXES
@@ -34,6 +35,7 @@ class Recording(NamedTuple):
         start, frames: its first frame in the file, and how many it has.
         text: its caption; "": none.
         told: numbers and labels of it.
+        beside: the files of arrays beside it that are not in its own, by name.
     """
 
     file: int
@@ -43,6 +45,7 @@ class Recording(NamedTuple):
     frames: int
     text: str = ""
     told: Mapping[str, float | str] = {}
+    beside: Mapping[str, Path] = {}
 
 
 class Survey(NamedTuple):
@@ -105,8 +108,9 @@ def _named(source: "Arrays") -> tuple[list[Path], list[tuple[Path, IndexRow]], l
     if place.suffix.lower() in INDEXES:
         rows = _lines(source, place)
         return list(dict.fromkeys(path for path, _ in rows)), rows, []
-    for name in ("split", "told"):
-        if getattr(source, name):
+    columns = [one.column for one in source.beside.values() if one.column is not None]
+    for name, asked in (("split", source.split), ("told", source.told), ("beside", columns)):
+        if asked:
             raise ValueError(f"{name}: expected an index file as the path, got {source.path}")
     if any(sign in source.path for sign in "*?[") and not place.exists():
         matched = sorted(Path(name) for name in glob.glob(str(place), recursive=True))
@@ -158,6 +162,7 @@ def _lines(source: "Arrays", place: Path) -> list[tuple[Path, IndexRow]]:
     """The lines of the index of the split, each with its file. Raises ValueError for files that are not there."""
     rows = index_rows(place)
     expect_columns(place, rows, source.told, "told")
+    expect_columns(place, rows, (one.column for one in source.beside.values() if one.column), "beside")
     if source.split is not None:
         splits = {row.text("split") or "" for row in rows}
         rows = [row for row in rows if row.text("split") == source.split]
@@ -216,13 +221,14 @@ def _recordings(source: "Arrays", file: int, path: Path, own: Held, row: IndexRo
     start = _frame(where, "start", source.start if first is None else first, own, 0)
     stop = _frame(where, "stop", source.stop if last is None else last, own, own.frames)
     told = _told(source, row) if row else {}
+    beside = _beside(source, path, own, row)
     text = (row.text("text") if row else None) or ""
     pieces = _pieces(source, own, start, stop)
     for entry in product(*(_entries(where, name, size, row) for name, size in own.apart.items())):
         named = dict(zip(own.apart, entry, strict=True))
         name = " ".join([str(path), *(f"{axis}={number}" for axis, number in named.items())])
         for first, last in pieces:
-            yield Recording(file, name, named, first, last - first, " ".join(text.split()), told)
+            yield Recording(file, name, named, first, last - first, " ".join(text.split()), told, beside)
 
 
 def _told(source: "Arrays", row: IndexRow) -> dict[str, float | str]:
@@ -230,6 +236,25 @@ def _told(source: "Arrays", row: IndexRow) -> dict[str, float | str]:
     kinds = source.told.items()
     found = {name: row.number(name) if kind == "number" else row.label(name) for name, kind in kinds}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _beside(source: "Arrays", path: Path, own: Held, row: IndexRow | None) -> dict[str, Path]:
+    """The files of arrays beside a recording that are not in its own. Raises ValueError for arrays that do not fit."""
+    found = dict[str, Path]()
+    for name, one in source.beside.items():
+        place = path
+        if one.column is not None:
+            told = row.text(one.column) if row else None
+            if told is None:
+                continue
+            place = found[name] = Path(os.path.normpath(source.place.parent / told))
+        try:
+            reader = open_reader(place)
+            expect_beside(reader, one, own.frames, own.apart)
+        except ValueError as error:
+            raise ValueError(f"{row.where if row else path}: beside {name!r}: {error}") from None
+        reader.close()
+    return found
 
 
 def _frame(where: str, name: str, place: int | str | None, own: Held, usual: int) -> int:

@@ -5,7 +5,7 @@ caption in one of many wordings. Some combinations and words are held out of tra
 """
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt, field_validator, model_validator
@@ -108,21 +108,22 @@ class ToyboxClips(Dataset):
                 f"toybox: its clips last up to {SECONDS:.2f} s, not {shape.seconds:.2f} s as {shape} does; "
                 "Toybox(long=True) has longer ones"
             )
-        from zoetrope.data.toybox.world import example
+        from zoetrope.data.toybox.world import example, told
 
         world = self.source
-        drawn, text = example(
-            index,
-            shape,
-            window,
-            frames,
-            scripts=world.scripts,
-            seed=world.seed,
-            motions=frozenset(world.motions),
-            whole=world.framing == "whole",
-        )
+        which: dict[str, Any] = {
+            "scripts": world.scripts, "seed": world.seed, "motions": frozenset(world.motions)
+        }  # fmt: skip
+        drawn, text = example(index, shape, window, frames, **which, whole=world.framing == "whole")
         video = torch.from_numpy(drawn).permute(3, 0, 1, 2).float() * 2 - 1
-        return Example(video, text, f"clip {index} of toybox")
+        return Example(video, text, f"clip {index} of toybox", told=told(index, shape, **which))
+
+    def tells(self) -> dict[str, str]:
+        """See `Dataset`: of pictures neither motion nor speed."""
+        return {
+            **dict.fromkeys(("shape", "colour", "background", "motion"), "label"),
+            **dict.fromkeys(("size", "speed"), "number"),
+        }
 
     def captions(self) -> list[str]:
         """The captions of every script, of its clips and of its pictures."""

@@ -104,6 +104,19 @@ def pose(item: Object, time: float) -> Pose:
     return Pose(x, y, radius, angle)
 
 
+def path_length(item: Object) -> float:
+    """How far an object's centre travels in a clip, in frame heights."""
+    match item.motion:
+        case "left" | "right" | "up" | "down":
+            return item.amount
+        case "orbit":
+            return 2 * math.pi * item.amount * abs(item.turns)
+        case "bounce":
+            return 2 * item.amount * abs(item.turns)
+        case _:
+            return 0.0
+
+
 def script(seed: int, held_out: bool = False) -> Script:
     """The script of this seed: without any held-out combination, or, if `held_out`, with at least one."""
     rng = np.random.default_rng(seed)

@@ -8,7 +8,7 @@ import numpy as np
 from zoetrope.data.toybox.captions import caption, image_caption
 from zoetrope.data.toybox.framing import Framing
 from zoetrope.data.toybox.render import Pictures, render
-from zoetrope.data.toybox.scene import SECONDS, Script, scene, script
+from zoetrope.data.toybox.scene import SECONDS, Scene, Script, path_length, scene, script
 from zoetrope.shapes import VideoShape, Window
 
 
@@ -31,15 +31,41 @@ def example(
     all scripts that move otherwise. `whole` frames the whole world, see `zoetrope.data.toybox.framing`.
     """
     framing = Framing.whole(shape) if whole else None
-    rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
-    acted_script = numbered_script(int(rng.integers(scripts)), seed)
-    while motions and acted_script.motion not in motions:
-        acted_script = numbered_script(int(rng.integers(scripts)), seed)
-    acted = scene(acted_script, int(rng.integers(2**63)))
+    acted_script, acted, rng = _acted(index, scripts, seed, motions)
     if shape.frames == 1:
         start = float(rng.uniform(0, SECONDS))
         return render(acted, shape, start, window, frames, framing), image_caption(acted_script)
     return render(acted, shape, 0.0, window, frames, framing), caption(acted_script)
+
+
+def told(
+    index: int, shape: VideoShape, *, scripts: int, seed: int = 0, motions: frozenset[str] = frozenset()
+) -> dict[str, float | str]:
+    """The labels and numbers of clip number `index`, of its first thing: shape, colour, background and size.
+
+    Of clips of several frames also the motion and the speed. The size is the diameter at the start, in frame heights;
+    the speed that of the centre, the mean over the clip, in frame heights a second.
+    """
+    acted_script, acted, _ = _acted(index, scripts, seed, motions)
+    thing, item = acted_script.things[0], acted.objects[0]
+    still: dict[str, float | str] = {
+        "shape": thing.shape,
+        "colour": thing.colour,
+        "background": acted_script.background,
+        "size": item.diameter,
+    }
+    if shape.frames == 1:
+        return still
+    return {**still, "motion": acted_script.motion, "speed": path_length(item) / SECONDS}
+
+
+def _acted(index: int, scripts: int, seed: int, motions: frozenset[str]) -> tuple[Script, Scene, np.random.Generator]:
+    """The script and the scene of clip number `index`, and the generator that drew them."""
+    rng = np.random.default_rng(np.random.SeedSequence([seed, index]))
+    acted_script = numbered_script(int(rng.integers(scripts)), seed)
+    while motions and acted_script.motion not in motions:
+        acted_script = numbered_script(int(rng.integers(scripts)), seed)
+    return acted_script, scene(acted_script, int(rng.integers(2**63))), rng
 
 
 def script_captions(scripts: int, seed: int = 0) -> list[str]:

@@ -6,6 +6,7 @@ with the reason and the remedy.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -17,7 +18,7 @@ from zoetrope.metrics.clips import Clips, Material
 from zoetrope.metrics.features import ClipNetwork, Extractor, FeatureNetwork, Missing
 from zoetrope.metrics.intervals import Mean
 
-Better = Literal["lower", "higher", "nearer 0"]
+Better = Literal["lower", "higher", "nearer 0", "nearer 1"]
 OpenedExtractor = FeatureNetwork | ClipNetwork
 
 
@@ -52,6 +53,7 @@ class Result(Config):
         interval: of 95 %, see `zoetrope.metrics.intervals`, if the measure has one; error: its half-width, if the
             number lies in the middle; samples: the number of videos.
         reference: the same measure of real clips, or between halves of them: what a perfect model would get.
+        plain: what plain ways get, by name, such as persistence.
         details: further measurements; notes: what a reader of the number must know.
     """
 
@@ -63,6 +65,7 @@ class Result(Config):
     interval: tuple[float, float] | None = None
     samples: int | None = None
     reference: float | None = None
+    plain: dict[str, float] = {}  # noqa: RUF012 - pydantic copies it
     better: Better
     protocol: Protocol
     details: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
@@ -85,6 +88,7 @@ class Measure(Kind, ABC):
         title: a short name for people; better: which way is good.
         extractors: the kinds of network that it can use, the default first; none if it needs none.
         takes: the videos that it applies to: of "rgb" alone, of channels that are all "bounded", or of "any".
+        masks: whether it takes real clips with missing values.
         needs: what it compares the videos with; least: the fewest clips in each set.
         extractor: the network to use; None if there is none, or none was named.
         window: how many frames of each clip, from the first on, a network of clips uses; None for as many as it can.
@@ -95,7 +99,8 @@ class Measure(Kind, ABC):
     better: ClassVar[Better]
     extractors: ClassVar[tuple[str, ...]] = ()
     takes: ClassVar[Literal["rgb", "bounded", "any"]] = "rgb"
-    needs: ClassVar[frozenset[Literal["real", "pairs", "prompts", "scripts"]]] = frozenset()
+    masks: ClassVar[bool] = False
+    needs: ClassVar[frozenset[Literal["real", "pairs", "members", "prompts", "scripts"]]] = frozenset()
     least: ClassVar[int] = 1
     extractor: Extractor | None = None
     window: PositiveInt | None = None
@@ -109,12 +114,18 @@ class Measure(Kind, ABC):
 
     def expect(self, material: Material) -> None:
         """Raise ValueError if this measure does not apply to these videos, before any network is opened."""
-        has = {"prompts": material.prompts, "scripts": material.scripts, "pairs": material.paired}
+        has = {
+            "prompts": material.prompts,
+            "scripts": material.scripts,
+            "pairs": material.paired,
+            "members": material.members > 1,
+        }
         wants = {
             "real": "videos to compare with",
             "prompts": "the prompts of the videos",
             "scripts": "prompts of toybox, of which is known what they should show (--data toybox)",
-            "pairs": "videos made from reduced real ones, so that each has a truth (--after STAGE)",
+            "pairs": "videos made from real ones, so that each has a truth (--known FRAMES, --after STAGE)",
+            "members": "several videos of each case (--members N)",
         }
         channels = material.made.channels
         fits = self.takes == "any" or are_rgb(channels) or (self.takes == "bounded" and are_bounded(channels))
@@ -127,6 +138,13 @@ class Measure(Kind, ABC):
         for which, clips in (("generated", material.made), ("real", material.real if "real" in self.needs else None)):
             if clips is not None and len(clips) < self.least:
                 raise ValueError(f"{self.name}: expected at least {self.least} {which} videos, got {len(clips)}")
+
+    def expect_values(self, material: Material) -> None:
+        """Raise ValueError for real clips with missing values, unless it takes them. Clips have to be there."""
+        if self.masks or material.real is None or not self.needs & {"real", "pairs"}:
+            return
+        if any(material.real.present(number) is not None for number in range(len(material.real))):
+            raise ValueError(f"{self.name}: expected real clips without missing values")
 
     def expect_network(self, network: OpenedExtractor | None, material: Material) -> None:
         """Raise ValueError if the network cannot process these videos."""
@@ -157,7 +175,7 @@ class Measure(Kind, ABC):
 
     def result(self, material: Material, network: OpenedExtractor | None, value: float, **told: Any) -> Result:
         """A result with its protocol; `told` are the other fields of `Result`."""
-        frames = material.made.frames(material.stride)
+        frames = len(material.foretold) if self.masks else material.made.frames(material.stride)
         if isinstance(network, ClipNetwork):
             frames = min(frames, network.most or frames, self.window or frames)
         protocol = Protocol(
@@ -184,12 +202,13 @@ class Measure(Kind, ABC):
         return self.result(material, network, mean.value, error=mean.half, interval=interval, **told)
 
 
-def expect_pairs(made: Clips, real: Clips | None) -> Clips:
-    """The truth of each made video. Raises ValueError unless both sets have one shape and length."""
-    if real is None or made.shape != real.shape or len(made) != len(real):
+def expect_pairs(made: Clips, real: Clips | None, members: int = 1) -> Clips:
+    """The truth of each made video, of which `members` have the same. Raises ValueError unless all fit."""
+    if real is None or made.shape != real.shape or len(made) > members * len(real):
         got = "none" if real is None else f"{len(made)} of {made.shape} and {len(real)} of {real.shape}"
         raise ValueError(f"pairs of videos: expected as many of one shape, got {got}")
-    return real
+    truth = real.read
+    return replace(real, count=len(made), read=lambda number: truth(number // members))
 
 
 def _differences(material: Material) -> list[str]:
@@ -200,6 +219,8 @@ def _differences(material: Material) -> list[str]:
     notes = []
     if made.shape != real.shape:
         notes.append(f"generated videos are {made.shape}, real ones {real.shape}; each is resized as the protocol says")
-    if len(made) != len(real):
+    if material.paired and len(real) > material.cases:
+        notes.append(f"the first {material.cases} real videos are the truth, the others a climatology alone")
+    elif len(made) != len(real) * material.members:
         notes.append(f"{len(made)} generated and {len(real)} real videos: all of both are used")
     return notes

@@ -23,7 +23,7 @@ class Flicker(Measure):
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
-        real = expect_pairs(material.made, material.real)
+        real = expect_pairs(material.made, material.real, material.members)
         pairs = zip(material.made, real, strict=True)
         values = [100 * float(flicker(made[None], truth[None])[0]) for made, truth in pairs]
         return self.averaged(material, None, values, unit="%")

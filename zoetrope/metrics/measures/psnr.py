@@ -11,7 +11,10 @@ from zoetrope.metrics.psnr import decibels, squared_error_of_frames
 
 
 class PSNR(Measure):
-    """Decibels of the mean squared error over all videos. Where nothing differs from the truth there is no number."""
+    """Decibels of the mean squared error over all videos, in frames that were not given.
+
+    Where nothing differs from the truth there is no number.
+    """
 
     title: ClassVar[str] = "PSNR"
     better: ClassVar[Better] = "higher"
@@ -20,9 +23,10 @@ class PSNR(Measure):
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
-        real = expect_pairs(material.made, material.real)
+        real = expect_pairs(material.made, material.real, material.members)
         pairs = zip(material.made, real, strict=True)
-        errors = [squared_error_of_frames(made[None], truth[None])[0] for made, truth in pairs]
+        new = material.new_frames
+        errors = [squared_error_of_frames(made[None, :, new], truth[None, :, new])[0] for made, truth in pairs]
         by_frame = [fmean(map(float, frame)) for frame in zip(*errors, strict=True)]
         squared = fmean(by_frame)
         if squared == 0:

@@ -10,7 +10,7 @@ from zoetrope.metrics.ssim import WINDOW, ssim
 
 
 class SSIM(Measure):
-    """The mean over all frames of all videos, see `zoetrope.metrics.ssim`."""
+    """The mean over all frames of all videos that were not given, see `zoetrope.metrics.ssim`."""
 
     title: ClassVar[str] = "SSIM"
     better: ClassVar[Better] = "higher"
@@ -26,8 +26,9 @@ class SSIM(Measure):
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
-        real = expect_pairs(material.made, material.real)
+        real = expect_pairs(material.made, material.real, material.members)
         pairs = zip(material.made, real, strict=True)
-        values = torch.cat([ssim(made[None], truth[None]) for made, truth in pairs])  # (N, F)
+        new = material.new_frames
+        values = torch.cat([ssim(made[None, :, new], truth[None, :, new]) for made, truth in pairs])  # (N, F)
         by_frame = values.mean(0).tolist()
         return self.averaged(material, None, values.mean(1).tolist(), details={"by_frame": by_frame})

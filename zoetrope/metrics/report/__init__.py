@@ -1,11 +1,13 @@
 """The report of an evaluation: `results.json` for machines, `index.html` with plots and videos for people."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from zoetrope.config import Config
 from zoetrope.files import write_text
@@ -14,6 +16,7 @@ from zoetrope.metrics.shelf import Shelf
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
 
+REAL = "real"  # the label of the real clips
 SHOWN = 12  # prompts whose videos the page shows
 _HEIGHT = 180  # videos are enlarged to about this many rows, because players blur small ones
 
@@ -60,26 +63,39 @@ class Report(Config):
     entries: tuple[ModelEntry, ...]
 
 
-def write_report(out: Path, report: Report, shelves: Mapping[str, Shelf]) -> dict[str, Any]:
+FoundMaps = Mapping[str, Mapping[str, Mapping[str, Tensor]]]
+"""What measures found at each place, by model, measure and channel: (F, H, W), in units."""
+
+
+def write_report(
+    out: Path, report: Report, shelves: Mapping[str, Shelf], maps: FoundMaps = MappingProxyType({})
+) -> dict[str, Any]:
     """Write results.json, the videos that are shown, and index.html into `out`; gives what results.json holds.
 
-    `shelves` hold the clips by label; that of the real ones, "real", comes first. Files appear whole or not at all.
+    `shelves` hold the clips by label; that of the real ones, "real", comes first. Of ensembles the first member is
+    shown. Files appear whole or not at all.
     """
+    from zoetrope.metrics.report.forecasts import write_maps
     from zoetrope.metrics.report.page import page
 
     content = report.to_json()
     write_text(out / "results.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-    videos = {label: _videos(out, label, shelf, min(SHOWN, len(report.prompts))) for label, shelf in shelves.items()}
-    write_text(out / "index.html", page(report, videos))
+    count, members = min(SHOWN, len(report.prompts)), report.settings.get("members", 1)
+    videos = {
+        label: _videos(out, label, shelf, range(0, count * step, step))
+        for label, shelf in shelves.items()
+        for step in [1 if label == REAL else members]
+    }
+    write_text(out / "index.html", page(report, videos, write_maps(out, maps)))
     return content
 
 
-def _videos(out: Path, label: str, shelf: Shelf, count: int) -> list[str]:
-    """Write the first videos of a shelf, enlarged; gives their names relative to the report."""
+def _videos(out: Path, label: str, shelf: Shelf, numbers: Iterable[int]) -> list[str]:
+    """Write these videos of a shelf, enlarged; gives their names relative to the report."""
     folder = out / "videos" / label
     folder.mkdir(parents=True, exist_ok=True)
     names = []
-    for number in range(count):
+    for number in numbers:
         suffix = ".png" if shelf.shape.frames == 1 else ".mp4"
         path = folder / f"{number:05d}{suffix}"
         _enlarged(shelf.video(number)).save(path)

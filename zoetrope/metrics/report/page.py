@@ -7,14 +7,18 @@ from typing import Any
 from zoetrope.metrics.measures import Result, Unavailable
 from zoetrope.metrics.report import ModelEntry, Report
 from zoetrope.metrics.report._style import STYLE
+from zoetrope.metrics.report.forecasts import forecast_plots, maps_shown
 from zoetrope.metrics.report.plain import brief, number, places
 from zoetrope.metrics.report.plots import bars, lines
 
 _ASPECTS = ("colour", "shape", "motion", "relation")
 
 
-def page(report: Report, videos: Mapping[str, Sequence[str]]) -> str:
-    """The whole page; `videos` are file names by label, those of the real clips under "real"."""
+def page(report: Report, videos: Mapping[str, Sequence[str]], maps: Sequence[tuple[str, str]] = ()) -> str:
+    """The whole page; `videos` are file names by label, those of the real clips under "real".
+
+    `maps` are captions and names of pictures, see `zoetrope.metrics.report.forecasts.write_maps`.
+    """
     names = " and ".join(entry.label for entry in report.entries)
     title = f"{names} on {report.reference}"
     body = [
@@ -25,6 +29,7 @@ def page(report: Report, videos: Mapping[str, Sequence[str]]) -> str:
         _numbers(report),
         _missing(report),
         _plots(report),
+        maps_shown(maps),
         _sheet(report, videos),
         "<h2>How the videos were made</h2>",
         _making(report),
@@ -43,8 +48,13 @@ def _about(report: Report) -> str:
     how = report.settings
     shapes = ", ".join(dict.fromkeys(str(entry.shape) for entry in report.entries))
     start = f"Made from reduced real clips in the place of stage {how['after']}. " if how["after"] else ""
+    members = how.get("members", 1)
+    given = f"Given were the frames {', '.join(how['known'])} of real clips. " if how.get("known") else ""
+    rolled = f"Made in blocks by {how.get('scheme') or 'autoregressive'}. " if how.get("seconds") else ""
+    start = f"{start}{given}{rolled}"
+    each = "one for each caption" if members == 1 else f"{members} for each of {how['count']} cases"
     return escape(
-        f"{how['count']} videos of each model, {shapes}, one for each caption of {report.reference}; "
+        f"{how['count'] * members} videos of each model, {shapes}, {each} of {report.reference}; "
         f"{how['reference']} real clips to compare with. {start}Seed {how['seed']}. zoetrope {report.version}."
     )
 
@@ -82,6 +92,7 @@ def _row(results: Sequence[Result | Unavailable]) -> str:
         for result in results
     )
     real = "" if first.reference is None else f"{first.reference:.{places(first.reference)}f} {first.unit}".strip()
+    real += "".join(f"<small>{escape(way)} {value:.{places(value)}f}</small>" for way, value in first.plain.items())
     how = "".join(_protocol(result) for result in there[: 1 if _same_protocol(there) else None])
     name = f"<small class='mono'>{escape(first.name)}</small><small>{first.better} is better</small>"
     ends = f'<td class="n real">{real}</td><td class="protocol">{how}</td>'
@@ -90,6 +101,7 @@ def _row(results: Sequence[Result | Unavailable]) -> str:
 
 def _best(results: Sequence[Result]) -> Result:
     key = {"lower": lambda r: r.value, "higher": lambda r: -r.value, "nearer 0": lambda r: abs(r.value)}
+    key["nearer 1"] = lambda r: abs(r.value - 1)
     return min(results, key=key[results[0].better])
 
 
@@ -139,6 +151,8 @@ def _plots(report: Report) -> str:
 
 def _plots_of(results: Mapping[str, Result]) -> list[tuple[str, str]]:
     first = next(iter(results.values()))
+    if drawn := forecast_plots(results):
+        return drawn
     if any(len(result.details.get("by_frame", ())) > 1 for result in results.values()):
         curves = {label: result.details["by_frame"] for label, result in results.items()}
         return [("frame by frame, the mean over the videos", lines(curves, first.unit))]

@@ -30,7 +30,8 @@ Players = Mapping[str, Call]
 
 "student" and "average", the student's own moving average, are always there. The gradient of an error reaches only the
 weights of the player that learns from it. Another learning player, such as a critic, passes gradients on to z, but not
-to its own weights. Give players that do not learn, and the average, a z without a graph.
+to its own weights; so does one that does not learn if it `passes`. Give the others, and the average, a z without a
+graph.
 """
 
 
@@ -119,6 +120,8 @@ class PlayerSpec(Config):
         optimizer: None: the student's.
         betas: of its optimizer; None: the student's.
         half_life: of each moving average of its weights, in examples.
+        passes: whether it passes gradients on to z although it does not learn: a judge of what the student makes.
+        remedy: what a user can do where the file of its weights is not there.
     """
 
     network: NetworkConfig
@@ -129,6 +132,8 @@ class PlayerSpec(Config):
     optimizer: OptimizerName | None = None
     betas: tuple[Annotated[float, Field(ge=0, le=1)], Annotated[float, Field(ge=0, le=1)]] | None = None
     half_life: tuple[PositiveInt, ...] = ()
+    passes: bool = False
+    remedy: str = ""
 
     @model_validator(mode="after")
     def _has_weights(self) -> Self:
@@ -155,6 +160,19 @@ class Objective(Kind, ABC):
         if self.teacher is None:
             return {}
         return {TEACHER: PlayerSpec(network=self.teacher.network, weights=self.teacher.weights, learns=False)}
+
+    @property
+    def weighs_last(self) -> bool:
+        """Whether it weighs errors by their gradients at the student's last layer, which must then be whole."""
+        return False
+
+    def located(self) -> Self:
+        """The objective with absolute paths to what users name, so that a training can resume from any folder."""
+        return self
+
+    def remark(self, stage: StageSpec) -> str | None:
+        """What a user should know before a new training, and can do about it; None: nothing."""
+        return None
 
     @abstractmethod
     def __call__(self, stage: StageSpec, lesson: Lesson, players: Players) -> Tensor:

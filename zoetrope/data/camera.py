@@ -1,0 +1,132 @@
+"""Clips of another source, seen by a camera that moves: for adapters that learn one motion of the camera.
+
+Stable Video Diffusion learns pans and zooms as adapters (LoRA) from clips that have them [Blattmann et al. 2023,
+arXiv:2311.15127, Sec. 4.4]. Here any clips are given them: drawn larger, and seen through a window that moves.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+
+from zoetrope.channels import Channel
+from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused, expect_frames
+from zoetrope.shapes import VideoShape
+
+Move = Literal["left", "right", "up", "down", "in", "out"]
+"""Where the camera goes: "right" lets what is shown go left, "in" lets it grow."""
+PANS: dict[str, tuple[int, int]] = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
+
+
+class Camera(Source):
+    """The clips of a source of videos in pixels, evenly panned or zoomed from the first frame to the last.
+
+    Captions stay: an adapter makes the camera move whatever the prompt.
+
+    Attributes:
+        source: of the clips, which it must be able to give larger.
+        move: where the camera goes.
+        amount: how far, as a share of the frame's width or height; a zoom grows the picture by this share.
+    """
+
+    source: Source
+    move: Move = "right"
+    amount: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+    @model_validator(mode="after")
+    def _of_pixels(self) -> Self:
+        if self.source.codec_folder is not None:
+            raise ValueError(
+                f"source: expected videos in pixels, got {self.source.kind()!r}: let latents be of this source"
+            )
+        return self
+
+    def open(self) -> Dataset:
+        """Open the source. Raises ValueError if it has nothing usable."""
+        return CameraDataset(self, self.source.open())
+
+    def located(self) -> Self:
+        """See `Source`."""
+        return self.with_(source=self.source.located())
+
+
+class CameraDataset(Dataset):
+    """The examples of another data set, through a window that moves; pictures are those of the middle."""
+
+    def __init__(self, camera: Camera, videos: Dataset):
+        self.camera, self.videos = camera, videos
+
+    def channels(self) -> tuple[Channel, ...]:
+        """See `Dataset`."""
+        return self.videos.channels()
+
+    def example(self, index: int, shape: VideoShape) -> Example:
+        """Example `index`, drawn larger and seen through the window."""
+        return self._seen(self.videos.example(index, self._larger(shape)), shape, list(range(shape.frames)))
+
+    def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
+        """See `Dataset`."""
+        expect_frames(numbers, shape)
+        return self._seen(self.videos.frames(index, self._larger(shape), numbers), shape, list(numbers))
+
+    def _larger(self, shape: VideoShape) -> VideoShape:
+        """The grid that the window moves in."""
+        height, width = (round(size * (1 + self.camera.amount)) for size in (shape.height, shape.width))
+        return shape.with_(height=height, width=width)
+
+    def _seen(self, whole: Example, shape: VideoShape, numbers: Sequence[int]) -> Example:
+        """What the window shows in these frames of a clip."""
+
+        def through(video: Tensor) -> Tensor:
+            views = [self._view(video, frame, shape) for frame in numbers]
+            grid = affine_grid(torch.stack(views), [len(views), len(video), shape.height, shape.width], False)
+            shown = grid_sample(
+                video.transpose(0, 1).float(), grid, mode="bilinear", padding_mode="border", align_corners=False
+            )
+            return shown.transpose(0, 1)
+
+        seen = whole._replace(video=through(whole.video))
+        return seen if whole.present is None else seen._replace(present=through(whole.present.float()) > 0.5)
+
+    def _view(self, video: Tensor, frame: int, shape: VideoShape) -> Tensor:
+        """The window in a frame as an affine map (2, 3) from [-1, 1] to the larger frame, likewise from -1 to 1."""
+        done = frame / (shape.frames - 1) if shape.frames > 1 else 0.5
+        height, width = shape.height / video.shape[2], shape.width / video.shape[3]
+        move = self.camera.move
+        if move in PANS:
+            x, y = ((2 * done - 1) * side for side in PANS[move])
+            return torch.tensor([[width, 0.0, x * (1 - width)], [0.0, height, y * (1 - height)]])
+        near = done if move == "in" else 1 - done
+        grown = (1 + self.camera.amount) ** -near * (1 + self.camera.amount)
+        return torch.tensor([[width * grown, 0.0, 0.0], [0.0, height * grown, 0.0]])
+
+    def gives(self, shape: VideoShape) -> bool:
+        """See `Dataset`."""
+        return self.videos.gives(self._larger(shape))
+
+    def tells(self) -> Mapping[str, str]:
+        """See `Dataset`."""
+        return self.videos.tells()
+
+    def features(self) -> list[Features]:
+        """See `Dataset`."""
+        return self.videos.features()
+
+    def unused(self) -> list[Unused]:
+        """See `Dataset`."""
+        return self.videos.unused()
+
+    def contents(self) -> Contents | None:
+        """See `Dataset`."""
+        return self.videos.contents()
+
+    def listing(self) -> str | None:
+        """See `Dataset`."""
+        return self.videos.listing()
+
+    def captions(self) -> list[str]:
+        """See `Dataset`."""
+        return self.videos.captions()
