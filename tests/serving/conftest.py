@@ -74,9 +74,11 @@ def serve(folder: Path, *words: str | Path) -> Server:
     )
     assert process.stderr is not None
     stderr, printed = process.stderr, [process.stderr.readline()]
+    while printed[-1].startswith("warning: "):
+        printed.append(stderr.readline())
+    assert printed[-1].startswith("http://"), printed
+    address = printed[-1].split()[0].partition("?")[0].removesuffix("api")
     threading.Thread(target=lambda: printed.extend(stderr), daemon=True).start()
-    assert printed[0].startswith("http://"), printed
-    address = printed[0].split()[0].partition("?")[0].removesuffix("api")
     return Server(process, httpx.Client(base_url=address, timeout=WAIT), folder, printed)
 
 

@@ -66,7 +66,7 @@ class JobWatcher(Watcher):
         here = self.place()
         seconds = predicted(stages, here.device, here.dtype)
         told = [
-            {"name": stage.name, "shape": str(stage.made), "steps": stage.sampling.length, "seconds": round(each, 3)}
+            {"name": stage.name, "shape": str(stage.made), "steps": stage.sampling.length, "seconds": round(each, 6)}
             for stage, each in zip(stages, seconds, strict=True)
         ]
         self.tell(event="stages", job=self.job, stages=told)
