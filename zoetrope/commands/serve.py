@@ -84,7 +84,7 @@ def serve(
     if worker:
         from zoetrope.commands._working import work
 
-        work(own, (device or [None])[0])
+        work(own, device[0] if device else None)
         return
     at_least("--port", port, 0, 65535)
     at_least("--most-waiting", most_waiting, 1)
@@ -101,7 +101,7 @@ def serve(
     limits = Limits(queue=most_waiting, seconds=most_seconds, **sizes)
     views = Views(*([path.expanduser() for path in paths or []] for paths in (runs, reports)))
     address = Address(host, port, _token(token, host))
-    commands = [own.words(name) for name in device or [None]]
+    commands = [own.words(name) for name in device or []] or [own.words(None)]
     _serve(address, _engine(folder.expanduser(), own, commands, limits), views, page=not api)
 
 

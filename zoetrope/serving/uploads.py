@@ -4,12 +4,13 @@ Nothing here decodes them: the process that works on a job does, as `zoetrope.vi
 """
 
 import hashlib
-import os
 import secrets
+import shutil
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import NamedTuple
 
+from zoetrope.files import whole
 from zoetrope.serving.limits import Limits
 from zoetrope.serving.requests import FILE_ID
 
@@ -108,7 +109,8 @@ class Uploads:
             kinds = ", ".join(suffix.removeprefix(".") for suffix in TYPES)
             raise Refusal(415, f"file: expected a picture or a video ({kinds}), got something else")
         name = found.hexdigest()
-        os.replace(part, self.folder / (name + suffix))
+        with whole(self.folder / (name + suffix)) as target:
+            shutil.copyfile(part, target)
         return SentFile(name, suffix, TYPES[suffix], size)
 
     def _expect_room(self, more: int, used: Collection[str]) -> None:

@@ -69,7 +69,7 @@ class Views:
             name: [[line["examples"], line[name]] for line in chosen if isinstance(line.get(name), int | float)]
             for name in CURVES
         }
-        by_time = next((line["loss_by_time"] for line in reversed(lines) if line.get("loss_by_time")), [])
+        by_time: list[float] = next((line["loss_by_time"] for line in reversed(lines) if line.get("loss_by_time")), [])
         shown = {name: points for name, points in curves.items() if points}
         return {"curves": shown, "loss_by_time": by_time, "samples": _sheets(run)}
 
