@@ -163,7 +163,11 @@ class Interface:
         """The last preview of a stage: its frames, one below the other."""
         job = self._named(request)
         path = self.engine.history.place(job.id) / f"preview-{request.path_params['number']}.png"
-        return _present(path, "image/png")
+        try:
+            content = path.read_bytes()  # whole: the next preview may take the file's place meanwhile
+        except FileNotFoundError:
+            raise Refusal(404, "preview: there is none of this stage, or not yet") from None
+        return Response(content, media_type="image/png", headers={"cache-control": "no-cache"})
 
     async def stage(self, request: Request) -> Response:
         """What a stage has made on the way."""
