@@ -29,6 +29,7 @@ RANKS = [
     {"models"},
     {"interop", "metrics", "training"},
     {"planning", "recipes"},
+    {"serving"},
     {"commands"},
     {"__main__"},
 ]

@@ -13,6 +13,7 @@ from zoetrope.commands.extend import extend
 from zoetrope.commands.generate import generate
 from zoetrope.commands.importing import import_
 from zoetrope.commands.plan import plan
+from zoetrope.commands.serve import serve
 from zoetrope.commands.show import show
 from zoetrope.commands.status import status
 from zoetrope.commands.train import train
@@ -25,7 +26,7 @@ def application() -> typer.Typer:
     app.callback()(_root)
     for verb in (recorded(generate), recorded(extend), recorded(upscale), recorded(edit)):
         app.command()(verb)
-    for verb in (train, status, distill, evaluate, plan, show, doctor):
+    for verb in (train, status, distill, evaluate, plan, show, serve, doctor):
         app.command()(verb)
     app.command("import")(import_)
     app.add_typer(data, name="data")

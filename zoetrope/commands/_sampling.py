@@ -10,6 +10,7 @@ import typer
 from zoetrope.commands._options import at_least, changes, device_named, dtype_named, size_named
 from zoetrope.commands._provenance import record_of, recording
 from zoetrope.commands._talk import Bars, Talk
+from zoetrope.serving.watching import watching
 from zoetrope.wording import counted
 
 if TYPE_CHECKING:
@@ -257,8 +258,10 @@ def warn_of_cuts(talk: Talk, cascade: "Cascade", texts: Iterable[str]) -> None:
 
 def finished(bars: Bars, label: str, stream: "Iterator[Progress]") -> Iterator[Finished]:
     """Sample one video with a progress bar, and yield each stage when it is finished."""
-    start = time.perf_counter()
+    start, watcher = time.perf_counter(), watching()
     for now in stream:
+        if watcher is not None:
+            watcher.step(now)
         if now.step == 1:
             bars.begin(label + now.stage, now.steps)
         bars.advance(now.step)
@@ -299,6 +302,8 @@ def about(cascade: "Cascade", stages: "Sequence[StageSpec]", seed: int) -> dict[
     }
     if (running := recording()) is not None:
         running.expect(told)
+    if (watcher := watching()) is not None:
+        watcher.begin(stages)
     return told
 
 

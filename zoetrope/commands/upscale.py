@@ -32,6 +32,7 @@ from zoetrope.commands._sampling import (
     warn_of_cuts,
 )
 from zoetrope.commands._talk import Talk
+from zoetrope.serving.watching import watching
 
 if TYPE_CHECKING:
     import numpy as np
@@ -285,6 +286,8 @@ def _sampled(talk: Talk, job: UpscalingJob) -> "Iterator[tuple[Record, Iterator[
 
     given, stages = job.how.given, job.how.stages
     total = -(-job.total // given.frames)
+    if (watcher := watching()) is not None:
+        watcher.repeat(total)
     with talk.bars() as bars:
         for number, stretch in enumerate(job.stretches(), start=1):
             clip, own = _filled(stretch, given.frames)

@@ -1,0 +1,148 @@
+"""The page of `zoetrope serve` in a browser without a window, as a person uses it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("uvicorn", reason="the packages of the extra `ui` are not here")
+pytest.importorskip("starlette", reason="the packages of the extra `ui` are not here")
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright, which drives the browser, is not here")
+
+from zoetrope.metrics.recogniser import recognise  # noqa: E402
+from zoetrope.video import read, save_image  # noqa: E402
+
+from .conftest import WAIT, Server  # noqa: E402
+
+PROMPT = "a red star moving down on a black background"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, as the system has it."""
+    found = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+    )
+    if found is None:
+        pytest.skip("no Chromium is installed")
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Any, server: Server) -> Iterator[Any]:
+    """The page, of which nothing goes wrong: no script fails, and nothing is refused."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 800}, accept_downloads=True)
+    opened.set_default_timeout(WAIT * 1000)
+    wrong: list[str] = []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    opened.goto(str(server.http.base_url))
+    opened.wait_for_selector("#model option", state="attached")
+    yield opened
+    opened.close()
+    assert wrong == []
+
+
+def choose(page: Any, model: str, until: str) -> None:
+    """Choose a model and the last stage."""
+    page.select_option("#model", model)
+    page.check(f"[name=until][value={until}]", force=True)
+
+
+def test_a_prompt_becomes_a_video_before_ones_eyes(page: Any, server: Server, tmp_path: Path) -> None:
+    choose(page, "mini", "base")
+    page.fill("#prompt", PROMPT)
+    page.click("#go")
+    shown = "#viewer .screens canvas"
+    page.wait_for_selector(f"{shown}[data-version]")
+    first = page.get_attribute(shown, "data-version")
+    page.wait_for_selector(f"{shown}:not([data-version='{first}']), #viewer video")  # it changes while it runs
+    assert page.locator("#viewer").get_by_text("about").or_(page.locator("#viewer video")).count()
+    page.wait_for_selector("#viewer video")
+    page.wait_for_selector("#viewer .steps, #viewer dl", state="attached")
+    film = page.locator("#viewer video")
+    film.evaluate(
+        """async (film) => {
+            await film.play();
+            while (film.currentTime < 0.3) await new Promise((done) => setTimeout(done, 50));
+        }"""
+    )
+    assert film.evaluate("(film) => film.videoWidth") == 40 and film.evaluate("(film) => film.error") is None
+    with page.expect_download() as taken:
+        page.click("a[download$='.mp4']")
+    taken.value.save_as(tmp_path / "video.mp4")
+    video = read(tmp_path / "video.mp4")
+    judged = recognise(video.frames, video.fps)
+    assert (judged.colour, judged.shape) == ("red", "star"), judged
+    page.reload()  # the history is on the disk
+    page.wait_for_selector(".card")
+    assert PROMPT in page.inner_text("#history") and page.locator("#viewer video").count() == 1
+    page.click("text=Use these settings")
+    assert page.input_value("#prompt") == PROMPT and page.input_value("#model") == "mini"
+
+
+def test_queue_cancel_and_a_picture_dropped_in(page: Any, server: Server, tmp_path: Path) -> None:
+    choose(page, "tiny", "base")
+    page.click("#more summary")
+    page.fill("#steps", "1000")
+    page.fill("#seed", "41")
+    page.select_option("#grid", "4")
+    page.click("#go")
+    page.wait_for_selector(".card .state-running")
+    page.wait_for_selector(".screens.many .screen >> nth=3")
+    assert page.locator(".card .state-queued").count() >= 2 and "waiting" in page.inner_text("#standing")
+    assert [
+        text.split(", ")[1] for text in page.locator(".screens figcaption > span:first-child").all_inner_texts()
+    ] == ["seed 41", "seed 42", "seed 43", "seed 44"]
+    for number in range(4):
+        page.locator(".screens.many .frame").nth(number).click()
+        page.click("#viewer button:text-is('Cancel')")
+        page.wait_for_selector(f".screens.many .screen:nth-child({number + 1}) .state-cancelled")
+    assert "It was cancelled." in page.inner_text("#viewer .below")
+    page.wait_for_selector("#standing:has-text('Ready')")
+    choose(page, "mini", "base")
+    picture = np.full((24, 40, 3), 30, np.uint8)
+    picture[6:16, 12:24] = (220, 30, 30)
+    save_image(tmp_path / "first.png", picture)
+    dropped(page, "[data-drop=first]", (tmp_path / "first.png").read_bytes())
+    page.wait_for_selector("[data-drop=first] img")
+    page.fill("#steps", "")
+    page.fill("#prompt", "a red square")
+    page.select_option("#grid", "1")
+    page.click("#go")
+    page.wait_for_selector("#viewer video")
+    job = server.http.get("/api/jobs").json()["jobs"][0]
+    assert list(job["request"]["known"]) == ["0"] and job["state"] == "done", job
+    (tmp_path / "known.mp4").write_bytes(server.http.get(f"/api/jobs/{job['id']}/video.mp4").content)
+    first = read(tmp_path / "known.mp4").frames[0].astype(int)
+    assert np.abs(first - picture).mean() < 12, "the first frame is the picture, as exactly as the codec keeps it"
+
+
+def dropped(page: Any, where: str, content: bytes) -> None:
+    """Drop a file, as a person does with the mouse."""
+    page.locator(where).evaluate(
+        """(place, bytes) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], "first.png", { type: "image/png" }));
+            place.dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }));
+        }""",
+        list(content),
+    )
+
+
+def test_it_fits_a_phone(browser: Any, server: Server) -> None:
+    opened = browser.new_page(viewport={"width": 360, "height": 740})
+    opened.set_default_timeout(WAIT * 1000)
+    opened.goto(str(server.http.base_url))
+    opened.wait_for_selector("#model option", state="attached")
+    for view in ("make", "trainings", "evaluations"):
+        opened.click(f"nav button[data-view={view}]")
+        opened.wait_for_selector(f"#{view} > *")
+        assert opened.locator("html").evaluate("(page) => page.scrollWidth") <= 360, view
+    opened.close()
