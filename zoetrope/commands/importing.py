@@ -26,7 +26,7 @@ Out = Annotated[str, typer.Option("--out", "-o", metavar="MODEL", help="The fold
 
 
 def import_(source: Source, out: Out, controlnet: ControlNets = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Make a model of a pipeline of Stable Diffusion or Stable Video Diffusion.
+    """Make a model of a pipeline of Stable (Video) Diffusion.
 
     Reads safetensors alone, and runs no code of the pipeline. An older model in the folder is replaced.
     """

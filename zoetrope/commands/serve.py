@@ -79,7 +79,10 @@ def serve(
     trust: Trust = None,
     worker: Annotated[bool, typer.Option("--worker", hidden=True)] = False,
 ) -> None:
-    """Make videos in a browser, or by JSON over HTTP: a queue, previews while they are made, and a history."""
+    """Make videos in a browser, or by JSON over HTTP.
+
+    With a queue, previews while they are made, and a history.
+    """
     own = WorkerOptions(model, dtype, memory, trust)
     if worker:
         from zoetrope.commands._working import work
