@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zoetrope.serving.describing import describe
 from zoetrope.serving.offers import Offer, shipped_names
 from zoetrope.serving.remaining import TRUST, Remaining
 from zoetrope.serving.requests import JobRequest
@@ -104,3 +105,9 @@ def test_types_are_told_by_how_files_begin() -> None:
     assert [
         suffix_of(head) for head in (b"", b"#EXTM3U", b"ffconcat version 1.0", b"<svg>", b"RIFF\0\0\0\0WAVEfmt ")
     ] == [None] * 5
+
+
+def test_a_model_stops_by_default_where_the_command_line_stops_it() -> None:
+    told = describe("mini")
+    assert told["until"] == "ssr2" and told["stages"][-1]["name"] == "ssr3"
+    assert describe("mini_image")["until"] == "ssr"

@@ -23,7 +23,7 @@ def describe(name: str) -> dict[str, Any]:
         "text": spec.text is not None,
         "rgb": are_rgb(spec.channels),
         "trained_on": spec.trained_on,
-        "until": spec.until(None)[-1].name,
+        "until": spec.until(spec.default_until)[-1].name,
         "stages": [_stage(stage) for stage in stages],
         "controls": sorted({each.name for stage in spec.stages for each in stage.inputs if each.aligned}),
         "known": any(stage.sampling.known is not None for stage in (*stages, *spec.teachers)),
