@@ -78,8 +78,8 @@ NETWORKS: dict[str, NetworkConfig] = {
     "vector": VectorConfig(channels=16, text_width=TEXT, width=32, depth=2),
     "towers": TowersConfig(text_width=TEXT, width=16),
 }
-LEFT_OUT = ("controlled", "hub_controlnet", "hub_unet2d", "patch_critic", "reconstruction")
-"""Networks that are not compared: those of controls, codecs and other libraries."""
+LEFT_OUT = ("controlled", "hub_controlnet", "hub_svd", "hub_unet2d", "mobilenet_v2", "patch_critic", "reconstruction")
+"""Networks that are not compared: those of controls, codecs, measures and other libraries."""
 
 
 def narrow(stage: StageSpec) -> StageSpec:

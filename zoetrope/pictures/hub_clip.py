@@ -3,14 +3,13 @@
 Pictures are resized as in diffusers' pipeline, with its own antialiasing, and whatever their shape to a square.
 """
 
-import importlib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import torch
 from pydantic import Field
 
-from zoetrope.config.extras import of_diffusers
+from zoetrope.config.extras import needed, of_diffusers
 from zoetrope.pictures import EncodePictures, PictureEncoder
 from zoetrope.pretrained import expect_usable, find_folder, located, read, reading
 
@@ -53,8 +52,9 @@ class HubCLIPPictures(PictureEncoder):
         """See `PictureEncoder`."""
         from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
-        of_diffusers("StableVideoDiffusionPipeline", "picture encoder hub_clip")
-        sized: Any = importlib.import_module(PIPELINE)._resize_with_antialiasing
+        what = "picture encoder hub_clip"
+        of_diffusers("StableVideoDiffusionPipeline", what)
+        sized: Any = needed(PIPELINE, "diffusers", what)._resize_with_antialiasing
         folder = find_folder(self.model, self.revision)
         expect_usable(folder)
         with reading(folder):
