@@ -66,7 +66,7 @@ class Server(NamedTuple):
 def serve(folder: Path, *words: str | Path) -> Server:
     """Start a server, and wait until it listens."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "zoetrope", "serve", "--port=0", "--folder", str(folder), *map(str, words)],
+        [sys.executable, "-m", "zoetrope", "serve", "--port=0", "--folder", folder.name, *map(str, words)],
         cwd=folder.parent,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])},
         stderr=subprocess.PIPE,

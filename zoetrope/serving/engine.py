@@ -42,7 +42,7 @@ class Engine:
     ) -> None:
         """`commands` start a worker each. Jobs of an earlier server that had not ended wait again."""
         self.limits = limits or Limits()
-        self.folder = folder
+        self.folder = folder = folder.absolute()  # workers stand elsewhere
         self.history = History(folder / "jobs")
         self.uploads = Uploads(folder / "files", self.limits)
         self.offers = {offer.name: offer for offer in offers}
