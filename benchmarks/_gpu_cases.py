@@ -11,14 +11,18 @@ from zoetrope.cascade.execution.layout import Layout
 from zoetrope.cascade.execution.tiles import tiles_of
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.cascade.windows import Windows
+from zoetrope.codecs.autoencoder import Autoencoder
 from zoetrope.conditioning import Conditioning, Tokens
 from zoetrope.guidance import Guidance
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.inputs.picture import Picture
 from zoetrope.inputs.text import Text
 from zoetrope.known import Known, Method
-from zoetrope.networks import NetworkConfig
+from zoetrope.networks import NetworkConfig, SizedInput
+from zoetrope.networks.controlled import Control, ControlledConfig
 from zoetrope.networks.dit import DiTConfig
+from zoetrope.networks.patch_critic import PatchCriticConfig
+from zoetrope.networks.reconstruction import ReconstructionConfig
 from zoetrope.networks.towers import TowersConfig
 from zoetrope.networks.vector import VectorConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -43,6 +47,13 @@ class Sampled(NamedTuple):
 
 unet = partial(VideoUNetConfig, text_width=TEXT, embedding=32, head=16)
 dit = partial(DiTConfig, text_width=TEXT, patch=(1, 4, 4), width=32, depth=2, head=16)
+CONTROLS = (Control(name="edges"), Control(name="luma", channels=2, width=16))
+INPUTS: dict[str, Any] = {
+    "numbers": ("ef",),
+    "labels": (SizedInput(name="view", size=3),),
+    "actions": (SizedInput(name="keys", size=2),),
+    "aligned": (SizedInput(name="land", size=2),),
+}
 
 
 def levels(*fine: str, coarse: Sequence[str] = ("attention",), **fields: Any) -> tuple[Level, ...]:
@@ -66,6 +77,7 @@ NETWORKS: dict[str, NetworkConfig] = {
     "video_unet, region": unet(levels=levels(), region=True),
     "video_unet, guided": unet(levels=levels(), guided=True),
     "video_unet, picture, rate": unet(levels=levels(), picture_width=SmallPictures().width, rate=True),
+    "video_unet, number, label, action, map": unet(levels=levels(), **INPUTS),
     "video_unet, checkpointing": unet(levels=levels("convolution"), checkpointing=True),
     "video_unet, no text": unet(levels=(Level(width=16, temporal=("convolution", "attention")),), text_width=None),
     "dit, factorised": dit(attention="factorised"),
@@ -74,12 +86,18 @@ NETWORKS: dict[str, NetworkConfig] = {
     "dit, shared maps, patches of 2 frames": dit(modulation="shared", patch=(2, 4, 4)),
     "dit, anchored": dit(low_res=True, anchored=True),
     "dit, guided, picture, rate": dit(guided=True, picture_width=SmallPictures().width, rate=True),
+    "dit, number, label, action, map": dit(causal=True, **INPUTS),
     "dit, checkpointing": dit(checkpointing=True),
     "vector": VectorConfig(channels=16, text_width=TEXT, width=32, depth=2),
     "towers": TowersConfig(text_width=TEXT, width=16),
+    "controlled": ControlledConfig(network=unet(levels=levels("convolution")), controls=CONTROLS, adaptive=True),
+    "reconstruction": ReconstructionConfig(codec=Autoencoder(width=16, blocks=1)),
+    "reconstruction, temporal": ReconstructionConfig(codec=Autoencoder(width=16, blocks=1, temporal=True)),
+    "patch_critic": PatchCriticConfig(width=16),
+    "patch_critic, temporal": PatchCriticConfig(width=16, temporal=True),
 }
-LEFT_OUT = ("controlled", "hub_controlnet", "hub_svd", "hub_unet2d", "mobilenet_v2", "patch_critic", "reconstruction")
-"""Networks that are not compared: those of controls, codecs, measures and other libraries."""
+LEFT_OUT = ("hub_controlnet", "hub_svd", "hub_unet2d", "mobilenet_v2")
+"""Networks that are not compared: those of measures and of other libraries."""
 
 
 def narrow(stage: StageSpec) -> StageSpec:
@@ -120,7 +138,26 @@ def given(config: NetworkConfig, z: Tensor, draw: torch.Generator) -> Conditioni
         told |= Conditioning(numbers={"fps": torch.tensor([3.0, float("nan")])[:count]})
     if config.guided:
         told |= Conditioning(numbers={"guidance": torch.linspace(0, 4, count)})
+    for name in config.numbers:
+        told |= Conditioning(numbers={name: torch.tensor([0.4, float("nan")])[:count]})
+    for label in config.labels:
+        told |= Conditioning(numbers={label.name: torch.arange(float(count)) % label.size})
+    for action in config.actions:
+        values = torch.randn(count, z.shape[2], 1, action.size, generator=draw)
+        told |= Conditioning(tokens={action.name: Tokens.real(values)})
+    if isinstance(config, ControlledConfig):
+        told |= Conditioning(numbers={f"{name}_scale": torch.tensor([1.0, 0.5])[:count] for name in maps_of(config)})
+    for name, channels in maps_of(config).items():
+        told |= Conditioning(maps={name: torch.rand(count, channels, *z.shape[2:], generator=draw)})
     return told
+
+
+def maps_of(config: NetworkConfig) -> dict[str, int]:
+    """The channels of aligned maps, with that of what is known, and of controls."""
+    if isinstance(config, ControlledConfig):
+        return {control.name: control.channels for control in config.controls}
+    aligned = config.aligned if isinstance(config, VideoUNetConfig | DiTConfig) else ()
+    return {one.name: one.size + 1 for one in aligned}
 
 
 def stage(network: NetworkConfig | None = None, shape: VideoShape = SHAPE, **fields: Any) -> StageSpec:

@@ -22,7 +22,14 @@ from zoetrope.networks import ClipBatch, FrameChunk, Network, NetworkConfig
 MOST = {"float32": {"output": 1e-4, "gradient": 1e-3, "video": 1e-3}}
 MOST["bfloat16"] = {"output": 0.03, "gradient": 0.1, "video": 0.2}
 DTYPES = (torch.float32, torch.bfloat16)
-FEW = ("video_unet", "video_unet, anchored", "dit, factorised", "vector")  # in a rehearsal
+FEW = (
+    "video_unet",
+    "video_unet, anchored",
+    "dit, factorised",
+    "vector",
+    "controlled",
+    "reconstruction, temporal",
+)  # in a rehearsal
 FEW_STAGES = ("sampler ancestral", "guidance picture", "threshold 0.9", "known learnt", "layout a frame at a time")
 
 
