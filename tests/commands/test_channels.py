@@ -228,7 +228,7 @@ def test_known_frames_in_units_come_back(model: str, cli: Cli) -> None:
     refused = cli(*command, "--known", "0=other.npz")
     assert refused.code == 2 and "other.npz: expected an array 'v', got none" in refused.err
     refused = cli(*command, "--from", "a.mp4")
-    assert refused.code == 2 and "expected no video to start from, for waves makes u [K]" in refused.err
+    assert refused.code == 2 and "expected a file of values, such as .npz, for waves makes u [K]" in refused.err
     low = Fields(made.values[..., ::2, ::2], made.channels, 2)
     assert isinstance(cascade.generate(video=low, after="base"), Fields)
 

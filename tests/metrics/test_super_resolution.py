@@ -34,16 +34,16 @@ def clip(shape: VideoShape) -> Tensor:
 @pytest.mark.parametrize(
     ("shape", "names"),
     [
-        (LONG, {"repeat", "linear"}),
-        (LARGE, {"bilinear", "bicubic"}),
-        (BOTH, {"repeat bilinear", "repeat bicubic", "linear bilinear", "linear bicubic"}),
+        (LONG, ("linear", "repeat")),
+        (LARGE, ("bicubic", "bilinear")),
+        (BOTH, ("linear bicubic", "linear bilinear", "repeat bicubic", "repeat bilinear")),
     ],
     ids=str,
 )
-def test_plain_ways_make_what_the_stage_makes(shape: VideoShape, names: set[str]) -> None:
+def test_plain_ways_make_what_the_stage_makes(shape: VideoShape, names: tuple[str, ...]) -> None:
     truth = clip(shape)
     made = {name: way(degrade(truth, SMALL)) for name, way in plain(stage(shape)).items()}
-    assert set(made) == names
+    assert tuple(sorted(made)) == names
     for name, video in made.items():
         assert video.shape == truth.shape, name
         assert video.abs().max() <= 1

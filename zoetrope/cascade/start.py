@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+import numpy as np
 from torch import Tensor
 
 from zoetrope.cascade.graph import with_vectors
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.channels import RGB, are_rgb, difference, listed
 from zoetrope.config import unknown
-from zoetrope.fields import Fields
+from zoetrope.fields import Fields, holds_values, read_values
 from zoetrope.shapes import VideoShape, expect_shape
 from zoetrope.video import Info, Video, probe, read
 from zoetrope.video.naming import sequence_pattern
@@ -117,9 +118,9 @@ def read_start(
     Raises ValueError for an unreadable file, for an unknown stage, and for a shape that no stage accepts: it lists the
     legal shapes, the nearest of them and the remedies.
     """
-    if not are_rgb(spec.channels):
-        raise ValueError(f"{path}: expected no video to start from, for {spec.name} makes {listed(spec.channels)}")
     stages = entries(spec, after, until)
+    if not are_rgb(spec.channels):
+        return _read_values(path, spec, stages)
     info, own = probed(path, None if after is None else stages[0])
     stage = _chosen(stages, own, named=after is not None, fit=fit)
     if stage is None or (fit == "exact" and round(info.seconds * stage.shape.fps) != stage.shape.frames):
@@ -131,6 +132,26 @@ def read_start(
     if len(video.frames) < shape.frames:
         raise ValueError(f"{path}: damaged, decodes to {video.seconds:.2f} s of {info.seconds:.2f} s")
     return Footage(stage, video, own, info.seconds)
+
+
+def _read_values(path: str | Path, spec: CascadeSpec, stages: Sequence[StageSpec]) -> Footage:
+    """A file of values in units as the output of the stage of its size, at that stage's rate."""
+    if not holds_values(path):
+        raise ValueError(
+            f"{path}: expected a file of values, such as .npz, for {spec.name} makes {listed(spec.channels)}"
+        )
+    values = read_values(path, spec.channels)
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"{path}: expected values everywhere, got {int((~np.isfinite(values)).sum())} that are not finite"
+        )
+    fitting = [stage for stage in stages if values.shape[1:] == stage.made.sizes]
+    if not fitting:
+        legal = ", or ".join(f"{stage.made.sizes} (what {stage.name} makes)" for stage in stages)
+        raise ValueError(f"{path}: expected frames, rows and columns {legal}, got {values.shape[1:]}")
+    stage = fitting[-1]
+    video = Fields(values, spec.channels, stage.made.fps)
+    return Footage(stage, video, stage.made, stage.made.seconds)
 
 
 def probed(path: str | Path, stage: StageSpec | None) -> tuple[Info, VideoShape]:

@@ -140,12 +140,26 @@ def _named(numbers_of: Any, place: str, frames: int) -> list[int]:
 
 def untold(label: str, stages: "Sequence[StageSpec]", tells: Mapping[str, str]) -> list[str]:
     """Warnings about what the model of that label can be told and the data do not tell."""
-    wanted = {name: kind for stage in stages for each in stage.inputs for name, kind in each.tells.items()}
+    told_of = [each for stage in stages for each in stage.inputs if each.source is None]
+    wanted = {name: kind for each in told_of for name, kind in each.tells.items()}
     return [
         f"{label}: the data tell no {kind} {name!r}, which is therefore unknown to it"
         for name, kind in wanted.items()
         if name not in tells
     ]
+
+
+def expect_beside(after: str | None, stages: "Sequence[StageSpec]", tells: Mapping[str, str]) -> None:
+    """Raise ValueError for data without the videos that the stage after `after` is told in its place."""
+    from zoetrope.inputs.low_res import paired
+
+    low = None if after is None else paired(stages[0].inputs)
+    if low is not None and tells.get(str(low.told)) != "video":
+        known = ", ".join(sorted(tells)) or "nothing"
+        raise ValueError(
+            f"--data: expected a video {low.told!r} beside its clips, which {stages[0].name} is told in the place of "
+            f"what {after} makes; the data tell {known}"
+        )
 
 
 def with_events(measures: "list[Measure]", thresholds: list[str] | None, pool: int) -> "list[Measure]":

@@ -23,6 +23,7 @@ from zoetrope.commands._forecasts import (
     Pool,
     RolloutSeconds,
     Thresholds,
+    expect_beside,
     untold,
     with_events,
 )
@@ -191,6 +192,7 @@ def _run(
         talk.warn("\n".join(found.unused))
     plan = planned(options, found, asked)
     for model in plan.models if ranks.leads else ():
+        expect_beside(options.after, model.stages, found.tells)
         for line in untold(model.label, model.stages, found.tells):
             talk.warn(line)
     ready = expect(plan, measures, strict=strict, device=place) if ranks.leads else []

@@ -367,6 +367,6 @@ def expect_data(recipe: "Recipe", stage: str) -> None:
             lengths = fitted_to(spec.known, dataset, clip).lengths(clip.frames)
             shapes += [clip.with_(frames=length) for length in lengths]
     for shape in dict.fromkeys(shapes):
-        first = dataset.part(0, shape, Window(range(1), range(1), range(1)))
+        first = dataset.part(0, shape, Window.whole(shape)._replace(frames=range(1)))
         if len(first.video) != channels:
             raise ValueError(f"{stage}.network.channels: expected {len(first.video)}, as the data have, got {channels}")

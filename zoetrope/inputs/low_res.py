@@ -1,6 +1,7 @@
 """The previous stage's video, the input of super-resolution [Ho et al. 2022, arXiv:2210.02303, Sec. 2.2 and 2.5]."""
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
@@ -11,6 +12,7 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.augmentation import augment, augmentation_logsnr, blur, blur_sigma
 from zoetrope.diffusion.level import LogSNR
 from zoetrope.inputs import Examples, Extent, Input, WindowNoise
+from zoetrope.inputs._told import ToldName, frames_beside
 from zoetrope.inputs.text import Text
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video.resample import degrade, upsample
@@ -32,6 +34,8 @@ class LowRes(Input):
         blur: the share of training examples whose videos are blurred a little before they are resized, as generated
             ones are less sharp than true ones; 0.5 in Cascaded Diffusion Models [arXiv:2106.15282, Sec. 4]. Sampling
             never blurs.
+        told: the name, in the data, of videos that lie beside the examples at the resolution of `shape`, such as a
+            coarse simulation of the same days; None: training reduces the examples themselves.
     """
 
     of_pixels: ClassVar[bool] = True
@@ -42,6 +46,7 @@ class LowRes(Input):
     logsnr: LogSNR | None = None
     augment: Annotated[float, Field(ge=0, le=1)] = 1.0
     blur: Annotated[float, Field(ge=0, le=1)] = 0.0
+    told: ToldName | None = None
 
     @model_validator(mode="after")
     def _as_in_training(self) -> Self:
@@ -60,6 +65,11 @@ class LowRes(Input):
     def source(self) -> VideoShape:
         """The grid of the other stage's video."""
         return self.shape
+
+    @property
+    def tells(self) -> dict[str, str]:
+        """See `Input`."""
+        return {} if self.told is None else {self.told: "video"}
 
     @property
     def stage(self) -> str | None:
@@ -93,11 +103,31 @@ class LowRes(Input):
             width=own.width * self.shape.width // shape.width,
             fps=self.shape.fps,
         )
-        low_res = upsample(self._blurred(degrade(examples.x, small), examples), own, self.fill)
+        if self.told is None:
+            reduced = degrade(examples.x, small)
+        else:
+            reduced = torch.stack([self.beside(samples, small, own.frames) for samples in examples.samples])
+        low_res = upsample(self._blurred(reduced, examples), own, self.fill)
         if self.augment == 0:
             return low_res_given(low_res, augmentation_logsnr(torch.zeros(len(low_res))).float())
         logsnr = augmentation_logsnr(self.augment * examples.uniform())
         return low_res_given(augment(low_res, examples.normal(), logsnr), logsnr.float())
+
+    def beside(self, samples: Sequence[Any], small: VideoShape, frames: int) -> Tensor:
+        """The video (C, f, h, w) of shape `small` that the data have beside `frames` frames of one example.
+
+        One of a multiple of its height and width is reduced. Raises ValueError that names the example for any other,
+        and if there is none.
+        """
+        assert self.told is not None
+        name, value = samples[0].name, frames_beside(self.told, samples, frames, 1)
+        wanted = f"{self.told}: expected a video of {small.height}x{small.width} pixels or a multiple of both"
+        if value is None:
+            raise ValueError(f"{name}: {wanted}, got none")
+        height, width = value.shape[2:]
+        if height % small.height or width % small.width or height * small.width != width * small.height:
+            raise ValueError(f"{name}: {wanted}, got {height}x{width}")
+        return degrade(value[None], small)[0]
 
     def _blurred(self, video: Tensor, examples: Examples) -> Tensor:
         """The video (B, C, f, h, w) with some of its examples blurred, each by its own random choice."""
@@ -122,6 +152,11 @@ class LowRes(Input):
     def blank(self, extent: Extent) -> Conditioning:
         """A video on the stage's grid, and its level."""
         return low_res_given(torch.zeros(extent.videos, extent.channels, *extent.grid), torch.zeros(extent.videos))
+
+
+def paired(inputs: Iterable[Input]) -> LowRes | None:
+    """The one of these inputs whose videos lie beside the data; None: there is none."""
+    return next((each for each in inputs if isinstance(each, LowRes) and each.told is not None), None)
 
 
 def low_res_given(low_res: Tensor, logsnr: Tensor) -> Conditioning:

@@ -17,7 +17,9 @@ from torch import Tensor
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.start import Start, stages_after
 from zoetrope.channels import clipped
+from zoetrope.data import Example
 from zoetrope.fields import video_of
+from zoetrope.inputs.low_res import paired
 from zoetrope.known import Method
 from zoetrope.metrics.reference import Reference
 from zoetrope.metrics.shelf import Shelf
@@ -140,7 +142,8 @@ def _by_given(
 
     Numbers, labels and actions are those of each video, maps those of all of them.
     """
-    inputs = {each.name: next(iter(each.tells)) for stage in stages for each in stage.inputs if each.tells}
+    told_of = (each for stage in stages for each in stage.inputs if each.tells and each.source is None)
+    inputs = {each.name: next(iter(each.tells)) for each in told_of}
     groups = dict[tuple[tuple[str, bytes], ...], list[int]]()
     values = dict[int, dict[str, Any]]()
     for number in numbers:
@@ -169,7 +172,7 @@ def _sampled(cascade: Cascade, wanted: Wanted, numbers: Sequence[int], given: Ma
     """The videos of these numbers, (B, C, F, H, W), in one batch."""
     start = None
     if wanted.after is not None:
-        start = Start(stage=wanted.after, video=degrade(wanted.clips(numbers), cascade.spec.stage(wanted.after).made))
+        start = Start(stage=wanted.after, video=_in_place(cascade, wanted, numbers, wanted.after))
     stream = cascade.stream(
         [None if cascade.spec.text is None else wanted.prompts[number] for number in numbers],
         seed=wanted.seed,
@@ -187,6 +190,24 @@ def _sampled(cascade: Cascade, wanted: Wanted, numbers: Sequence[int], given: Ma
         del now
     assert last is not None
     return clipped(last.float().cpu(), cascade.spec.channels, axis=1)
+
+
+def _in_place(cascade: Cascade, wanted: Wanted, numbers: Sequence[int], after: str) -> Tensor:
+    """Videos (B, C, f, h, w) in the place of what a stage makes: real clips reduced, or what the data have beside them.
+
+    Raises ValueError for data without the videos that the next stage is told.
+    """
+    made, stages = cascade.spec.stage(after).made, _stages(cascade, wanted)
+    beside = paired(stages[0].inputs)
+    if beside is None:
+        return degrade(wanted.clips(numbers), made)
+    found = list[Tensor]()
+    for number in numbers:
+        told = wanted.told(number // wanted.members)
+        own = {name: torch.from_numpy(value) for name, value in told.items() if isinstance(value, np.ndarray)}
+        one = Example(torch.empty(0), "", f"case {number // wanted.members}", beside=own)
+        found.append(beside.beside([one], made, stages[-1].made.frames))
+    return torch.stack(found)
 
 
 def given_frames(wanted: Wanted, clips: Tensor) -> GivenFrames:

@@ -7,13 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoetrope.cascade.between import source_of
+from zoetrope.cascade.between import source_grid, source_of
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.channels import RGB, Channel, are_rgb
 from zoetrope.codecs import CodecNetwork, decoded
 from zoetrope.conditioning import Conditioning
+from zoetrope.data import Example
 from zoetrope.fields import views
+from zoetrope.inputs.low_res import paired
 from zoetrope.inputs.text import text_given
 from zoetrope.models.asking import conditioning_of
 from zoetrope.networks import Network
@@ -55,8 +57,17 @@ def subjects(batches: Batches, examples: int) -> Subjects:
         given = given | each.of_told(real)
         if each.aligned:
             given = given | each.of_clips(videos)
-    low = None if stage.source is None else source_of(stage, videos)
-    return Subjects(shape, given, low)
+    return Subjects(shape, given, _low_res(stage, real, videos))
+
+
+def _low_res(stage: StageSpec, real: Sequence[Example], videos: Tensor) -> Tensor | None:
+    """What the stage reads of another one, made of these examples, whose `videos` are; None: it reads nothing."""
+    grid, beside = source_grid(stage), paired(stage.inputs)
+    if grid is None:
+        return None
+    if beside is None:
+        return source_of(stage, videos)
+    return torch.stack([beside.beside([one], grid, one.video.shape[1]) for one in real])
 
 
 def _of_picture(batches: Batches, shape: VideoShape, number: int) -> str:

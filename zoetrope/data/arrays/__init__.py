@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from zoetrope.channels import MOST, Channel
 from zoetrope.data import Source
@@ -46,7 +46,8 @@ class Arrays(Source):
         start, stop: the part of each recording that is used, stop not included, unless the index says otherwise.
         split: use only lines of the index with this in the column "split"; None: all.
         told: columns of the index that examples are told, and what each is: {"ef": "number", "view": "label"}.
-        beside: arrays that belong to the frames, by the name that examples have them under: actions and maps.
+        beside: arrays that belong to the frames, by the name that examples have them under: actions, maps, and
+            videos of a lower resolution.
         missing: what NaN and missing values are: an error that names them ("refuse"), or places without a loss
             ("mask"), in which the network sees 0.
         fill: stored values that stand for no value, beside those that the files name.
@@ -102,6 +103,13 @@ class Arrays(Source):
         if twice := [name for number, name in enumerate(names) if name in names[:number]]:
             raise ValueError(f"expected channels of different names, got {twice[0]!r} twice")
         return variables
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Self:
+        for name, one in self.beside.items():
+            if one.kind == "video" and self.fit == "crop":
+                raise ValueError(f'fit: expected "mean", for parts of any place cut pixels of {name!r}, got "crop"')
+        return self
 
     @property
     def channels(self) -> tuple[Channel, ...]:

@@ -211,8 +211,26 @@ class ArraysDataset(Dataset):
             place = path if one.column is None else cut.recording.beside.get(name)
             if place is not None:
                 value = read_beside(self._shelf.reader(place), one, cut.recording.entry, there)
-                found[name] = beside_clip(value, one.kind, frames, grid, (rows, columns))
+                where = f"{place}: beside {name!r}"
+                if one.kind == "video":
+                    value = self._in_model(value, where)
+                try:
+                    found[name] = beside_clip(value, one.kind, frames, grid, (rows, columns))
+                except ValueError as error:
+                    raise ValueError(f"{where}: {error}") from None
         return found
+
+    def _in_model(self, values: Tensor, where: str) -> Tensor:
+        """A video (C, F, H, W) in units as networks see it, 0 where it is missing. Raises ValueError."""
+        there = values.isfinite()
+        if self.source.missing == "refuse" and not bool(there.all()):
+            gaps = counted(int((~there).sum()), "missing value")
+            raise ValueError(f'{where}: expected values everywhere, got {gaps}; missing="mask" learns around them')
+        try:
+            made = to_model(values.nan_to_num(0.0).double(), self.source.channels).float()
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        return torch.where(there, made, 0)
 
     def _made(self, values: np.ndarray, name: str, own: Recording) -> Example:
         present = torch.from_numpy(~np.isnan(values))

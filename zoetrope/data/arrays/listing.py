@@ -250,7 +250,7 @@ def _beside(source: "Arrays", path: Path, own: Held, row: IndexRow | None) -> di
             place = found[name] = Path(os.path.normpath(source.place.parent / told))
         try:
             reader = open_reader(place)
-            expect_beside(reader, one, own.frames, own.apart)
+            expect_beside(reader, one, own.frames, own.apart, len(source.variables))
         except ValueError as error:
             raise ValueError(f"{row.where if row else path}: beside {name!r}: {error}") from None
         reader.close()
