@@ -6,9 +6,10 @@
 # make clean  remove what these made
 #
 # The environment is made once, in .venv, and that with the other packages in .venv-peers; another Python is chosen with
-# `make test PYTHON=python3.12`.
+# `make test PYTHON=python3.12`. Tests run in two processes of one thread each, or in as many as `make test JOBS=8` says.
 
 PYTHON ?= python3
+JOBS ?= 2
 PROMPT ?= a blue circle moving to the right on a white background
 VENV = .venv
 BIN = $(VENV)/bin
@@ -28,7 +29,7 @@ test: $(VENV)/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 docs: $(VENV)/ready-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
