@@ -2,9 +2,9 @@
 
     make docs
 
-The README becomes the first page, and each model's card and each notebook a page of its own. Links of Markdown files are
-those of the repository, so that they work there too: here they are turned into those of the site. A link to a file of
-the repository that is no page becomes its text; one to nothing is left, and mkdocs refuses it.
+The README becomes the first page, and each model's card and each notebook a page of its own. Links of Markdown files
+are those of the repository, so that they work there too: here they are turned into those of the site. A link to a file
+of the repository that is no page becomes its text; one to nothing is left, and mkdocs refuses it.
 """
 
 import json
