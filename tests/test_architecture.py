@@ -184,9 +184,6 @@ def test_only_commands_print(name: str) -> None:
 LACKING = {"curses", "fcntl", "grp", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty"}
 """Modules, and below signals and functions, that not all systems have."""
 ABSENT = {"AF_UNIX", "SIGALRM", "SIGHUP", "SIGKILL", "SIGSTOP", "SIGUSR1", "mkfifo", "sysconf"}
-ABSENT |= {"fork", "forkpty", "getgid", "geteuid", "getloadavg", "getuid", "killpg", "nice", "posix_fadvise", "pread"}
-ABSENT |= {"pwrite", "sched_getaffinity", "setsid", "statvfs", "SIGCHLD", "SIGCONT", "SIGPIPE", "SIGQUIT", "SIGUSR2"}
-ABSENT |= {"O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "clock_gettime", "setitimer", "WNOHANG"}
 
 
 def at_collection(node: ast.AST) -> Iterator[ast.AST]:
@@ -211,6 +208,11 @@ def test_tests_can_be_collected_on_every_system() -> None:
     assert found == []
 
 
+RARER = ABSENT | {"fork", "forkpty", "getgid", "geteuid", "getloadavg", "getuid", "killpg", "nice", "posix_fadvise"}
+RARER |= {"pread", "pwrite", "sched_getaffinity", "setsid", "statvfs", "O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW"}
+RARER |= {"O_NONBLOCK", "SIGCHLD", "SIGCONT", "SIGPIPE", "SIGQUIT", "SIGUSR2", "clock_gettime", "setitimer", "WNOHANG"}
+
+
 def unguarded(node: ast.AST, guarded: bool = False, near: str = "") -> Iterator[tuple[int, str]]:
     """What a system may lack and code takes for given, with its line.
 
@@ -220,9 +222,10 @@ def unguarded(node: ast.AST, guarded: bool = False, near: str = "") -> Iterator[
     if isinstance(node, ast.Import | ast.ImportFrom):
         names = [str(node.module)] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
         yield from ((node.lineno, name) for name in LACKING.intersection(names) if not guarded)
-    of_module = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in ABSENT
-    if of_module and f"hasattr({node.value.id}, {node.attr!r})" not in near:
-        yield node.lineno, ast.unparse(node)
+    elif isinstance(node, ast.Attribute) and node.attr in RARER:
+        owner = ast.unparse(node.value)
+        if owner in ("os", "signal", "socket", "time") and f"hasattr({owner}, {node.attr!r})" not in near:
+            yield node.lineno, f"{owner}.{node.attr}"
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         near = ast.unparse(node)
     handlers = node.handlers if isinstance(node, ast.Try) else []

@@ -14,8 +14,9 @@ PROGRAM = """
 import importlib, json, os, pkgutil, signal, sys
 
 lacking, model, recipe = json.loads(sys.argv[1]), *sys.argv[2:]
+import psutil, torch  # whose authors ask for the system by name
+from transformers import PreTrainedTokenizerFast, T5EncoderModel
 sys.modules.update(dict.fromkeys(lacking))
-import numpy, torch, transformers, av  # of other people, who ask what the system is, and were told a Unix
 for owner, names in ((os, OF_OS), (signal, OF_SIGNAL)):
     for name in names:
         delattr(owner, name)
