@@ -23,7 +23,7 @@ from zoetrope.video.tags import as_json, beside, check_tags
 SUFFIXES = (".gif", ".mp4", ".png", ".webm")
 
 Seal = Callable[[Path, Path, Mapping[str, str]], None]
-"""Changes a finished file in its place, given the name that it gets, and its tags; as `zoetrope.models.signing` does."""
+"""Changes a finished file in its place, given its coming name and its tags, as `zoetrope.models.signing` does."""
 
 
 def check_output(path: str | os.PathLike[str], frames: int | None = None) -> None:
