@@ -162,9 +162,9 @@ def _temporary_name(name: str) -> str:
 def _check_grid(path: str | os.PathLike[str], suffix: str, fps: float, height: int, width: int) -> None:
     if height < 1 or width < 1:
         raise ValueError(f"{path}: expected a height and width of at least 1, got {height} x {width}")
-    highest = 50 if suffix == ".gif" else 1000
-    if not (math.isfinite(fps) and 0.001 <= fps <= highest):
-        raise ValueError(f"{path}: expected from 0.001 to {highest} pictures a second for {suffix}, got {fps:g}")
+    lowest, highest = (0.002, 50) if suffix == ".gif" else (0.001, 1000)  # a GIF shows a picture for 655 s at most
+    if not (math.isfinite(fps) and lowest <= fps <= highest):
+        raise ValueError(f"{path}: expected from {lowest:g} to {highest} pictures a second for {suffix}, got {fps:g}")
 
 
 def _files(part: Path, target: Path, sequence: bool) -> list[tuple[Path, Path]]:
