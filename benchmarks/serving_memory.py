@@ -36,10 +36,10 @@ def resident(process: int) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
 
 
-def held(server: int) -> list[int]:
-    """The bytes of the server and of its workers."""
+def processes(server: int) -> list[int]:
+    """The server and its workers."""
     children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-    return [resident(server), *(resident(int(child)) for child in children)]
+    return [server, *map(int, children)]
 
 
 def prompt(number: int) -> str:
@@ -69,13 +69,13 @@ def main() -> None:
             while not all(asked(address)["ready"]):
                 time.sleep(0.2)
             name = asked(f"{address}/models")[0]["name"]
-            measure(address, process.pid, {"model": name, "until": words.until}, words.jobs)
+            measure(address, processes(process.pid), {"model": name, "until": words.until}, words.jobs)
         finally:
             process.terminate()
             process.wait()
 
 
-def measure(address: str, process: int, job: dict[str, Any], jobs: int) -> None:
+def measure(address: str, every: list[int], job: dict[str, Any], jobs: int) -> None:
     """Run the jobs, and tell what the processes hold."""
     began, early = time.perf_counter(), list[int]()
     for number in range(1, jobs + 1):
@@ -84,9 +84,9 @@ def measure(address: str, process: int, job: dict[str, Any], jobs: int) -> None:
             time.sleep(0.05)
             made = asked(f"{address}/jobs/{made['id']}")
         assert made["state"] == "done", made
-        if number in (1, EARLY, jobs // 2, jobs):
-            now = held(process)
-            early = now if number == EARLY else early
+        if number in (EARLY, jobs // 2, jobs):
+            now = [resident(process) for process in every]
+            early = early or now
             grown = [f"{after / before - 1:+.1%}" for before, after in zip(early, now, strict=True)]
             told = ", ".join(f"{size / 2**20:.1f} MiB" for size in now)
             print(f"after {number} jobs, {time.perf_counter() - began:.0f} s: {told} {' '.join(grown)}", flush=True)
