@@ -43,12 +43,9 @@ def by_another_reader(path: str) -> Any:
         return json.loads(tags["comment"])
     if path.endswith("/"):
         return json.loads(json.loads(Path(path, "frame.tags.json").read_text())["comment"])
-    if path.endswith(".gif"):  # Pillow reads no comments behind the pictures
-        content = Path(path).read_bytes()
-        at, text = content.rindex(b"\x21\xfe") + 2, b""
-        while size := content[at]:
-            text, at = text + content[at + 1 : at + 1 + size], at + 1 + size
-        return json.loads(json.loads(text)["comment"])
+    if path.endswith(".gif"):
+        with Image.open(path) as film:
+            return json.loads(json.loads(film.info["comment"])["comment"])
     with Image.open(path) as picture:
         return json.loads(str(picture.info["comment"]))
 

@@ -3,7 +3,10 @@
 import json
 import random
 import socket
+import struct
+import time
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +176,61 @@ def test_two_hundred_hostile_requests(server: Server) -> None:
     now, after = held(server)
     assert now <= files + 2 and after < before * 1.05
     assert not list((server.folder / "files").glob(".*")), "remains of files that were refused"
+    assert server.until(server.submit()["id"])["state"] == "done"
+
+
+def png_of(height: int, width: int) -> bytes:
+    """A PNG that says that it is so large, and holds little."""
+    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = ((b"IHDR", head), (b"IDAT", zlib.compress(b"\0" * 2**20)), (b"IEND", b""))
+    chunks = (
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in parts
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_files_that_begin_as_videos_and_are_none(server: Server, clip: bytes) -> None:
+    """Sent and used: the job fails with one line, and its process goes on."""
+    chance = random.Random(1)
+    gif = (
+        b"GIF89a"
+        + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0)
+        + b"\x2c"
+        + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0)
+    )
+    damaged = bytearray(clip)
+    for _ in range(200):
+        damaged[chance.randrange(40, len(damaged))] = chance.randrange(256)
+    playlist = b"\0\0\0\x20ftypisom" + b"#EXTM3U\nfile:///etc/passwd\n" * 20
+    files = [png_of(60000, 60000), gif + b"\x08\xff" * 99, clip[: len(clip) // 2], bytes(damaged), clip[:40], playlist]
+    files += [b"\x1aE\xdf\xa3" + chance.randbytes(5000), b"\0\0\0\x20ftypisom" + b"\xff" * 5000]
+    at_first = held(server)[0]
+    for content in files:
+        sent = server.http.post("/api/files", content=content)
+        assert sent.status_code in (200, 201), sent.text
+        job = server.until(server.submit(kind="upscale", video=sent.json()["id"], until="ssr1")["id"])
+        assert job["state"] == "failed" and job["error"] and "\n" not in job["error"], job
+        assert "Traceback" not in job["error"] and str(server.folder) not in json.dumps(job), job
+    assert server.until(server.submit()["id"])["state"] == "done"
+    assert held(server)[0] <= at_first + 2
+
+
+def test_clients_that_say_nothing_or_leave(server: Server) -> None:
+    """Two hundred lines that stay open, some in the middle of a file: others are answered, and nothing is left."""
+    files, before = held(server)
+    begun = b"POST /api/files HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5000\r\n\r\n\x89PNG\r\n\x1a\n"
+    place = (server.http.base_url.host, server.http.base_url.port or 80)
+    lines = [socket.create_connection(place, timeout=60) for _ in range(200)]
+    for number, line in enumerate(lines):
+        line.sendall((b"", b"GET / HT", begun, begun + b"\0" * 3000)[number % 4])
+    assert server.http.get("/api").status_code == 200
+    for line in lines:
+        line.close()
+    end = time.monotonic() + 60
+    while held(server)[0] > files + 2 or list((server.folder / "files").glob(".*")):
+        assert time.monotonic() < end, "lines or remains of files are left"
+        time.sleep(0.05)
+    assert held(server)[1] < before * 1.05 + 2**23
     assert server.until(server.submit()["id"])["state"] == "done"
 
 

@@ -79,7 +79,10 @@ def test_tags_are_what_other_programs_read(tmp_path: Path) -> None:
         assert image.text == {"fps": "5", **TAGS}
     Video(numbered(3), 5).save(tmp_path / "a.gif", tags=TAGS)
     with Image.open(tmp_path / "a.gif") as image:
+        assert json.loads(image.info["comment"]) == TAGS
         assert image.n_frames == 3
+    with av.open(str(tmp_path / "a.gif")) as container:  # no picture more, as FFmpeg makes of a comment behind them
+        assert container.duration == pytest.approx(3 / 5 * av.time_base)
     Video(numbered(3), 5).save(f"{tmp_path}/pictures/", tags=TAGS)
     assert json.loads((tmp_path / "pictures" / "frame.tags.json").read_text()) == TAGS
     assert Image.open(tmp_path / "a.png").size == (64, 48)

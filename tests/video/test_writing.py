@@ -11,8 +11,22 @@ import numpy as np
 import pytest
 import torch
 from conftest import number_of, numbered, picture_clip
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from zoetrope.video import Video, check_output, contact_sheet, open_writer, probe, read, save_image, save_tensor
+from zoetrope.video import (
+    Video,
+    check_output,
+    contact_sheet,
+    open_writer,
+    probe,
+    read,
+    read_tags,
+    save_image,
+    save_tensor,
+)
+from zoetrope.video.tags import gif_comment
+from zoetrope.video.writing import exact_rate
 
 RATES = [24.0, 3.0, 5.3]
 
@@ -236,3 +250,39 @@ def test_contact_sheet_and_image(tmp_path: Path) -> None:
         contact_sheet([Video(numbered(2, 8, 8), 24), Video(numbered(2, 8, 9), 24)])
     with pytest.raises(ValueError, match=r"one \.png file"):
         save_image(tmp_path / "sheet.jpg", sheet)
+
+
+@given(
+    suffix=st.sampled_from([".gif", ".mp4", ".webm", "/"]),
+    frames=st.integers(1, 24),
+    fps=st.floats(0.02, 50) | st.sampled_from([1, 2, 3, 24, 24000 / 1001, 30000 / 1001, 50]),
+    said=st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_as_many_pictures_for_as_long(
+    tmp_path_factory: pytest.TempPathFactory, suffix: str, frames: int, fps: float, said: bool
+) -> None:
+    """Of every length and rate, with tags or without; a GIF counts hundredths of a second."""
+    path = f"{tmp_path_factory.mktemp('long')}/a{suffix}"
+    Video(numbered(frames, 8, 8), fps).save(path, tags={"comment": "a word"} if said else None)
+    found = probe(path)
+    assert (found.frames, len(read(path).frames), found.variable_rate) == (frames, frames, False)
+    assert found.seconds == pytest.approx(frames / float(exact_rate(fps)), abs=0.0101)
+
+
+@pytest.mark.parametrize("fps", [0.002, 0.015])
+@pytest.mark.parametrize("suffix", [".gif", ".mp4", ".webm", "/"])
+def test_pictures_that_stand_for_minutes(tmp_path: Path, suffix: str, fps: float) -> None:
+    Video(numbered(3, 8, 8), fps).save(f"{tmp_path}/a{suffix}")
+    found = probe(f"{tmp_path}/a{suffix}")
+    assert (found.frames, found.fps, found.seconds) == (3, pytest.approx(fps), pytest.approx(3 / fps))
+
+
+def test_remarks_behind_the_last_picture_of_a_gif(tmp_path: Path) -> None:
+    """As other programs write them, and we did."""
+    for frames in (1, 4):
+        path = tmp_path / "a.gif"
+        Video(numbered(frames), 2).save(path)
+        path.write_bytes(path.read_bytes()[:-1] + gif_comment({"comment": "x" * 700}) + b"\x21\xff\x01a\x02bc\0;")
+        assert (probe(path).frames, len(read(path).frames), probe(path).seconds) == (frames, frames, frames / 2)
+        assert read_tags(path) == {"comment": "x" * 700}

@@ -12,6 +12,7 @@ import typer
 
 from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._options import at_least
+from zoetrope.commands._provenance import sealing
 from zoetrope.commands._sampling import about, tags_of, warn_of_cuts
 from zoetrope.commands._talk import Bars, Talk
 from zoetrope.config import parse_json
@@ -166,7 +167,8 @@ def _write(talk: Talk, outputs: "Outputs", number: int, run: "LongRun", job: Lon
             run.fields().save(path, tags=tags)
         shutil.rmtree(run.film.folder)
         return
-    with named(path), open_writer(path, shape.fps, shape.height, shape.width, tags=tags, sound_of=sound) as writer:
+    told: dict[str, Any] = {"tags": tags, "sound_of": sound, "seal": sealing()}
+    with named(path), open_writer(path, shape.fps, shape.height, shape.width, **told) as writer:
         for picture in run.pictures(outputs.kept.look):
             writer.write(picture)
     for note in writer.notes:

@@ -1,4 +1,4 @@
-"""What `zoetrope show` tells about a video: what made it, as its tags say."""
+"""What `zoetrope show` tells about a video: what made it, as its tags say, and who signed it."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from zoetrope.wording import one_line
 
 if TYPE_CHECKING:
     from zoetrope.models.provenance import Provenance
+    from zoetrope.models.signatures import Signature
 
 LONGEST = 400
 """Characters of a text that are shown; --json has all of them."""
@@ -28,23 +29,65 @@ def is_video(what: str) -> bool:
     return beside(pattern).is_file() if pattern is not None else Path(path).suffix.lower() in VIDEOS
 
 
-def described(what: str) -> tuple[dict[str, Any], list[str]]:
-    """What made a video, as a value and as lines. Raises ValueError for a file without tags."""
+def described(what: str, authorities: str | None = None) -> tuple[dict[str, Any], list[str]]:
+    """What made a video and who signed it, as a value and as lines. Raises ValueError for a file that says neither.
+
+    `authorities` is a file of the certificates of those who are believed about signers.
+    """
     from zoetrope.models.provenance import Provenance
+    from zoetrope.models.signatures import authorities_in
     from zoetrope.video import read_tags
 
     path = os.path.expanduser(what)
-    tags = read_tags(path)
-    if not tags:
+    trusted = None if authorities is None else authorities_in(Path(os.path.expanduser(authorities)))
+    tags, signature = read_tags(path), _signature(path, trusted)
+    value = {"file": path, "record": None, "tags": tags, "signature": signature and signature.to_json()}
+    signed = [_short(line) for line in _signed(signature, believed=trusted is not None)]
+    if not tags and signature is None:
         raise ValueError(f"{path}: expected a file that says how it was made, got one that says nothing")
     try:
         record = Provenance.of(path, tags)
     except ValueError as error:
         lines = [f"{key}: {_short(text)}" for key, text in tags.items()]
-        why = str(error).removeprefix(f"{path}: ")
-        return {"file": path, "record": None, "tags": tags}, [one_line(f"{path}: {why}; its tags:"), *lines]
+        why = str(error).removeprefix(f"{path}: ") if tags else "says nothing but its signature"
+        return value, [one_line(f"{path}: {why}" + ("; its tags:" if tags else "")), *lines, *signed]
     lines = [one_line(line) for line in _lines(record)]
-    return {"file": path, "record": dict(record.value), "tags": tags}, lines
+    if signature is not None and signature.record is not None and dict(signature.record) != record.value:
+        signed.append("  the record in the tags is another one than the one that is signed")
+    return {**value, "record": dict(record.value)}, [*lines, *signed]
+
+
+def _signature(path: str, trusted: str | None) -> "Signature | None":
+    """The signature of a file, or of a sequence the worst of its pictures."""
+    from zoetrope.models.signatures import read_signature, worst
+    from zoetrope.video.naming import sequence_files, sequence_pattern
+
+    pattern = sequence_pattern(path)
+    files = [Path(path)] if pattern is None else sequence_files(pattern)
+    return worst([read_signature(file, trusted) for file in files])
+
+
+def _signed(signature: "Signature | None", *, believed: bool) -> Iterator[str]:
+    """A signature for people."""
+    if signature is None:
+        yield "signature: none"
+        return
+    by = f"signed by {signature.signer} of {signature.organization}"
+    authority = "none of the --authorities vouches for that" if believed else "--authorities FILE tells whom to believe"
+    yield (
+        "signature: "
+        + {
+            "valid": f"valid, {by}",
+            "untrusted": f"untrusted: {by}, they say, and unchanged since; {authority}",
+            "tampered": "TAMPERED: the file is not what was signed",
+            "invalid": f"invalid, {by}, they say",
+            "unchecked": "there is one, not checked: pip install 'zoetrope[sign]'",
+        }[signature.state]
+    )
+    yield from (f"  {problem}" for problem in signature.problems)
+    yield from (f"  says: {text}" for text in signature.says)
+    if signature.sources:
+        yield f"  made from: {', '.join(signature.sources)}"
 
 
 def _lines(record: "Provenance") -> Iterator[str]:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from zoetrope.channels import RGB, Channel
+from zoetrope.commands._provenance import sealing
+from zoetrope.commands._signing import expect_signable
 from zoetrope.fields import Fields, Look, check_file, holds_values
 from zoetrope.video import check_output, save_tensor
 from zoetrope.video.naming import sequence_files, sequence_pattern
@@ -59,6 +61,8 @@ class Outputs:
         self.finished = [
             done is not None and _is_whole(path, frames) and done(path, n) for n, path in enumerate(self.paths)
         ]
+        if sealing() is not None:
+            expect_signable(self.paths, self.finished)
         if out is not None and not all(self.finished):
             check_file(out, frames)
         for path, prompt, finished in zip(self.paths, prompts, self.finished, strict=True):
@@ -173,9 +177,9 @@ def write_video(made: Tensor, fps: float, path: str, tags: Mapping[str, str], ke
         if holds_values(path):
             Fields.of_model(made, kept.channels, fps).save(path, tags=tags)
         elif kept.look is None:
-            save_tensor(made, fps, path, tags=tags)
+            save_tensor(made, fps, path, tags=tags, seal=sealing())
         else:
-            Fields.of_model(made, kept.channels, fps).pictured(kept.look).save(path, tags=tags)
+            Fields.of_model(made, kept.channels, fps).pictured(kept.look).save(path, tags=tags, seal=sealing())
 
 
 @contextmanager

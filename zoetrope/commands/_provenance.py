@@ -16,20 +16,22 @@ import typer
 
 from zoetrope import __version__
 from zoetrope.commands._options import device_named, values_named
+from zoetrope.commands._signing import Certificate, Sign, signer_of
 from zoetrope.commands._talk import Talk
 from zoetrope.wording import one_line
 
 if TYPE_CHECKING:
     from zoetrope.models.provenance import Provenance
+    from zoetrope.models.signing import Signer
 
 UNRECORDED = {
     "again", "accept_changes", "no_prompt_in_file", "out", "save_stages", "resume", "json", "quiet", "trust", "device",
-    "dtype", "seed", "prompts", "prompts_file", "count", "sample", "tuned", "members",
+    "dtype", "seed", "prompts", "prompts_file", "count", "sample", "tuned", "members", "sign", "certificate",
 }  # fmt: skip
 """Parameters that are of an output or a machine, or that a record says in fields of their own."""
 OVER_AGAIN = {
     "again", "accept_changes", "no_prompt_in_file", "out", "save_stages", "resume", "json", "quiet", "trust", "device",
-    "dtype", "memory", "model", "style", "sets", "tuned",
+    "dtype", "memory", "model", "style", "sets", "tuned", "sign", "certificate",
 }  # fmt: skip
 """Parameters that may be given beside --again; so may files, which have to be the same, and texts left out."""
 FILES = ("FILE", "VIDEO", "IN", "CLIP")
@@ -77,6 +79,7 @@ class RecordedCommand:
     def __init__(self, context: typer.Context, accept: bool, private: bool) -> None:
         self.context, self.accept, self.private = context, accept, private
         self.record: Provenance | None = context.obj
+        self.signer: Signer | None = None
 
     @cached_property
     def inputs(self) -> dict[str, str]:
@@ -109,8 +112,12 @@ class RecordedCommand:
         value |= {"torch": torch.__version__, "options": self.options(about["settings"]), "inputs": self.inputs}
         return _without_texts(value) if self.private else value
 
-    def prepare(self) -> None:
-        """Raise ValueError, before a model or a file is opened, where the file cannot be made again."""
+    def prepare(self, key: str | None = None, chain: str | None = None) -> None:
+        """Raise ValueError, before a model is opened, where the file cannot be made again, or not be signed."""
+        self._expect_repeatable()
+        self.signer = signer_of(key, chain, (path for _, path in self._files()))
+
+    def _expect_repeatable(self) -> None:
         if self.record is None:
             if self.accept:
                 raise ValueError("--accept-changes: expected with --again FILE, got it alone")
@@ -241,6 +248,12 @@ def recording() -> RecordedCommand | None:
     return _active.get()
 
 
+def sealing() -> "Signer | None":
+    """What signs the files of the command that runs; None if they are not signed."""
+    running = recording()
+    return None if running is None else running.signer
+
+
 def record_of(own: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:
     """The record of a file, see `RecordedCommand.told`."""
     running = recording()
@@ -262,13 +275,19 @@ def is_same(own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def recorded(verb: Callable[..., None]) -> Callable[..., None]:
-    """The verb with --again, --accept-changes and --no-prompt-in-file, whose files say what made them."""
+    """The verb, whose files say what made them, with --again, --no-prompt-in-file, --sign and what belongs to them."""
 
     def command(
-        context: typer.Context, again: str | None, accept_changes: bool, no_prompt_in_file: bool, **options: Any
+        context: typer.Context,
+        again: str | None,
+        accept_changes: bool,
+        no_prompt_in_file: bool,
+        sign: str | None,
+        certificate: str | None,
+        **options: Any,
     ) -> None:
         running = RecordedCommand(context, accept_changes, no_prompt_in_file)
-        running.prepare()
+        running.prepare(sign, certificate)
         token = _active.set(running)
         try:
             verb(**options)
@@ -281,6 +300,8 @@ def recorded(verb: Callable[..., None]) -> Callable[..., None]:
         inspect.Parameter("again", keyword, default=None, annotation=Again),
         inspect.Parameter("accept_changes", keyword, default=False, annotation=Accept),
         inspect.Parameter("no_prompt_in_file", keyword, default=False, annotation=NoPrompt),
+        inspect.Parameter("sign", keyword, default=None, annotation=Sign),
+        inspect.Parameter("certificate", keyword, default=None, annotation=Certificate),
     ]
     every = [first, *signature.parameters.values(), *own]
     vars(command)["__signature__"] = signature.replace(parameters=every)

@@ -28,8 +28,19 @@ What = Annotated[
 ]
 
 
-def show(what: What, trust: Trust = None, json: Json = False, quiet: Quiet = False) -> None:
-    """Tell what a model, a recipe or a run is, and what made a video.
+Authorities = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Certificates, PEM, of those who are believed about who signed a video.",
+    ),
+]
+
+
+def show(
+    what: What, authorities: Authorities = None, trust: Trust = None, json: Json = False, quiet: Quiet = False
+) -> None:
+    """Tell what a model, a recipe or a run is, and what made a video and who signed it.
 
     Of a recipe, --json prints the complete recipe.json, to start from.
     """
@@ -38,7 +49,9 @@ def show(what: What, trust: Trust = None, json: Json = False, quiet: Quiet = Fal
 
     talk = Talk(json, quiet)
     if is_video(what):
-        value, lines = described(what)
+        value, lines = described(what, authorities)
+    elif authorities is not None:
+        raise ValueError(f"--authorities: expected a video, whose signature they are about, got {what}")
     elif (run := find_run(what)) is not None:
         value, lines = _run(run.folder)
     elif recipes.is_recipe(what):

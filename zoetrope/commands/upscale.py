@@ -11,6 +11,7 @@ import typer
 from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._look import expect_pictures
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, bytes_named
+from zoetrope.commands._provenance import sealing
 from zoetrope.commands._sampling import (
     DType,
     Memory,
@@ -242,7 +243,8 @@ def _run(talk: Talk, job: UpscalingJob) -> dict[str, Any]:
         for stage, path, sound in _targets(job):
             shape = stage.made
             stack.enter_context(named(path))
-            opened = open_writer(path, shape.fps, shape.height, shape.width, sound_of=sound, tags=tags)
+            grid = (shape.fps, shape.height, shape.width)
+            opened = open_writer(path, *grid, sound_of=sound, tags=tags, seal=sealing())
             writers.append((stage.name, path, stack.enter_context(opened)))
         for record, frames in _sampled(talk, job):
             records[record.name].append(record)

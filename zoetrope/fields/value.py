@@ -14,6 +14,7 @@ from zoetrope.channels import Channel, are_rgb, clipped, listed, place_of, to_mo
 from zoetrope.fields.colours import coloured, expect_map
 from zoetrope.fields.writing import holds_values, write
 from zoetrope.video import Video, expect_finite
+from zoetrope.video.writing import Seal
 
 FAR = 3.0  # deviations to either side of the mean that a picture of an unbounded channel shows
 
@@ -123,15 +124,18 @@ class Fields(Video):
         *,
         tags: Mapping[str, str] | None = None,
         sound_of: str | os.PathLike[str] | None = None,
+        seal: Seal | None = None,
     ) -> None:
         """Write the values to a .npz, .zarr or .nc file; to files of other names, pictures of the first channel.
 
-        Raises ValueError for an impossible name, and where the library of a format is missing.
+        Raises ValueError for an impossible name, where the library of a format is missing, and for a `seal` of values.
         """
+        if holds_values(path) and seal is not None:
+            raise ValueError(f"{path}: expected no seal, for files of values have none")
         if holds_values(path):
             write(path, dict(zip(self.channels, self.values, strict=True)), self.fps, tags or {})
         else:
-            super().save(path, tags=tags, sound_of=sound_of)
+            super().save(path, tags=tags, sound_of=sound_of, seal=seal)
 
 
 def video_of(x: Tensor, channels: Sequence[Channel], fps: float) -> Video:

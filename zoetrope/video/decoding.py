@@ -45,13 +45,26 @@ def scan(container: "InputContainer", stream: "av.VideoStream") -> list[Packet]:
     found: list[Packet] = []
     try:
         for packet in container.demux(stream):
-            if packet.size and not packet.is_discard:
+            if packet.size and not packet.is_discard and not _is_remark(stream, packet):
                 found.append(Packet(packet.pts, packet.duration or 0))
             if len(found) >= SCANNED_PACKETS:
                 break
     except (av.FFmpegError, OSError):
         return found  # what was found is what the file holds; decoding reports damage
     return found
+
+
+def _is_remark(stream: "av.VideoStream", packet: "av.Packet[av.VideoStream]") -> bool:
+    """Whether a packet of a GIF holds no picture: FFmpeg makes one of comments behind the last picture."""
+    if stream.codec_context.name != "gif":
+        return False
+    content, at = bytes(packet), 0
+    while content[at : at + 1] == b"\x21":  # an extension: its kind, then parts with their lengths, up to an empty one
+        at += 2
+        while content[at : at + 1].strip(b"\0"):
+            at += 1 + content[at]
+        at += 1
+    return content[at : at + 1] in (b"", b"\x3b")
 
 
 def decoded(path: PathLike, container: "InputContainer", stream: "av.VideoStream") -> "Iterator[av.VideoFrame]":

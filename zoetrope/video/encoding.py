@@ -5,6 +5,7 @@ the work; random identifiers in containers; and B-frames of x264, whose decision
 processors with AVX-512. Without them crf is half a step higher, which keeps the quality.
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from zoetrope.files import whole
 from zoetrope.video.opening import PathLike
 from zoetrope.video.sound import Sound, has_sound, no_sound, sound_of
-from zoetrope.video.tags import COMMON, gif_comment, png_chunks
+from zoetrope.video.tags import COMMON, gif_comment, gif_head, png_chunks
 
 if TYPE_CHECKING:
     import av
@@ -92,7 +94,7 @@ def encoder(part: Path, output: Output) -> Iterator[Sink]:
             container.mux(stream.encode(ready))
         sound.finish()
     if output.suffix == ".gif" and output.tags:
-        _append_comment(part, output.tags)
+        _put_comment(part, output.tags)
 
 
 @contextmanager
@@ -147,13 +149,13 @@ def _stream(container: "OutputContainer", output: Output, pad: tuple[int, int]) 
     return stream
 
 
-def _append_comment(part: Path, tags: Mapping[str, str]) -> None:
-    """Put a comment before the last byte of a GIF, which marks its end."""
-    with part.open("r+b") as file:
-        end = file.seek(-1, 2)
-        assert file.read(1) == b";"
-        file.seek(end)
-        file.write(gif_comment(tags) + b";")
+def _put_comment(part: Path, tags: Mapping[str, str]) -> None:
+    """Put a comment before the first picture of a GIF: of one behind the last, FFmpeg makes another picture."""
+    with whole(part) as made, part.open("rb") as source, made.open("wb") as file:
+        head = gif_head(source)
+        source.seek(0)
+        file.write(source.read(head) + gif_comment(tags))
+        shutil.copyfileobj(source, file)
 
 
 def _png(picture: np.ndarray, texts: Mapping[str, str]) -> bytes:

@@ -153,7 +153,7 @@ def _length(packets: list[Packet], ticks: list[int], tick: Fraction, rate: Timin
     if not ticks:
         return len(packets) / rate.fps
     last = next(packet for packet in packets if packet.pts == ticks[-1])
-    tail = min(float(last.duration * tick), 60.0) or 1 / rate.fps
+    tail = min(float(last.duration * tick), max(60.0, 1 / rate.fps)) or 1 / rate.fps
     exact = len(ticks) / rate.fps
     length = float((ticks[-1] - ticks[0]) * tick) + tail
     return exact if rate.constant and abs(length - exact) <= 2 * float(tick) else length

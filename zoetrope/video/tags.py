@@ -89,6 +89,18 @@ def gif_comment(tags: Mapping[str, str]) -> bytes:
     return b"\x21\xfe" + b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
 
 
+def gif_head(file: BinaryIO) -> int:
+    """The bytes of a GIF before its first comment or picture: its size, its palette, and how often it repeats."""
+    file.seek(6)
+    _skip_palette(file, file.read(7)[4:5])
+    while True:
+        end = file.tell()
+        if file.read(2) != b"\x21\xff":
+            return end
+        while size := file.read(1).strip(b"\0"):
+            file.seek(size[0], os.SEEK_CUR)
+
+
 def _named(texts: Any) -> dict[str, str]:
     return {key.lower(): value for key, value in texts if key.lower() not in _OF_CONTAINERS}
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zoetrope.video.writing import Writer, check_output, open_writer
+from zoetrope.video.writing import Seal, Writer, check_output, open_writer
 
 _log = logging.getLogger(__name__)
 
@@ -70,13 +70,14 @@ class Video:
         *,
         tags: Mapping[str, str] | None = None,
         sound_of: str | os.PathLike[str] | None = None,
+        seal: Seal | None = None,
     ) -> None:
         """Write the video; the name says how, see `zoetrope.video.check_output`, which raises for an impossible one.
 
-        `tags` and `sound_of` are those of `zoetrope.video.open_writer`; what of the sound is not kept is logged.
+        `tags`, `sound_of` and `seal` are those of `zoetrope.video.open_writer`; what is lost of the sound is logged.
         """
         check_output(path, len(self.frames))
-        with open_writer(path, self.fps, *self.frames.shape[1:3], tags=tags, sound_of=sound_of) as writer:
+        with open_writer(path, self.fps, *self.frames.shape[1:3], tags=tags, sound_of=sound_of, seal=seal) as writer:
             writer.write(self.frames)
         _log_notes(path, writer)
 
@@ -111,11 +112,12 @@ def save_tensor(
     *,
     tags: Mapping[str, str] | None = None,
     sound_of: str | os.PathLike[str] | None = None,
+    seal: Seal | None = None,
 ) -> None:
     """Write what `Video.from_tensor(x, fps).save(path)` would, picture by picture while others are made."""
     made = pictures(x)
     check_output(path, x.shape[1])
-    with open_writer(path, fps, *x.shape[2:], tags=tags, sound_of=sound_of) as writer:
+    with open_writer(path, fps, *x.shape[2:], tags=tags, sound_of=sound_of, seal=seal) as writer:
         for picture in made:
             writer.write(picture)
     _log_notes(path, writer)

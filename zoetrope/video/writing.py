@@ -7,7 +7,7 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +21,9 @@ from zoetrope.video.opening import PathLike
 from zoetrope.video.tags import as_json, beside, check_tags
 
 SUFFIXES = (".gif", ".mp4", ".png", ".webm")
+
+Seal = Callable[[Path, Path, Mapping[str, str]], None]
+"""Changes a finished file in its place, given its coming name and its tags, as `zoetrope.models.signing` does."""
 
 
 def check_output(path: str | os.PathLike[str], frames: int | None = None) -> None:
@@ -89,6 +92,7 @@ def open_writer(
     *,
     tags: Mapping[str, str] | None = None,
     sound_of: PathLike | None = None,
+    seal: Seal | None = None,
 ) -> Iterator[Writer]:
     """A `Writer` to `path`; the file appears when the block ends, and after any error in it there is no file.
 
@@ -96,7 +100,7 @@ def open_writer(
     does not handle them, end the block as errors do (`zoetrope.video.ending`).
 
     `tags` are stored with the video, as `zoetrope.video.tags` tells. The sound of the file `sound_of` goes along in mp4
-    and webm, cut where the pictures end: time 0 is that file's first picture.
+    and webm, cut where the pictures end: time 0 is that file's first picture. `seal` is called last, with each file.
 
     Raises ValueError for what `check_output` refuses, an impossible rate, size or tag, and a block that wrote nothing;
     OSError where the disk is full.
@@ -123,6 +127,9 @@ def open_writer(
                     raise ValueError(f"{path}: no pictures were written")
                 if suffix == ".png" and pattern is None and writer.frames > 1:
                     raise ValueError(f"{path}: one .png holds one picture, not {writer.frames}; name a folder")
+            if seal is not None:
+                for file, name in _files(part, target, pattern is not None):
+                    seal(file, name, tags or {})
             _publish(part, target, pattern is not None, tags or {})
         except av.FFmpegError as error:
             raise OSError(error.errno, f"cannot write the video ({error.strerror})", os.fspath(path)) from error
@@ -155,9 +162,18 @@ def _temporary_name(name: str) -> str:
 def _check_grid(path: str | os.PathLike[str], suffix: str, fps: float, height: int, width: int) -> None:
     if height < 1 or width < 1:
         raise ValueError(f"{path}: expected a height and width of at least 1, got {height} x {width}")
-    highest = 50 if suffix == ".gif" else 1000
-    if not (math.isfinite(fps) and 0.001 <= fps <= highest):
-        raise ValueError(f"{path}: expected from 0.001 to {highest} pictures a second for {suffix}, got {fps:g}")
+    lowest, highest = (0.002, 50) if suffix == ".gif" else (0.001, 1000)  # a GIF shows a picture for 655 s at most
+    if not (math.isfinite(fps) and lowest <= fps <= highest):
+        raise ValueError(f"{path}: expected from {lowest:g} to {highest} pictures a second for {suffix}, got {fps:g}")
+
+
+def _files(part: Path, target: Path, sequence: bool) -> list[tuple[Path, Path]]:
+    """What is written, and the names that the files get."""
+    if not part.is_dir():
+        return [(part, target)]
+    if not sequence:
+        return [(part / "0", target)]
+    return [(part / str(number), target.parent / (target.name % number)) for number in range(len(os.listdir(part)))]
 
 
 def _publish(part: Path, target: Path, sequence: bool, tags: Mapping[str, str]) -> None:
@@ -166,14 +182,10 @@ def _publish(part: Path, target: Path, sequence: bool, tags: Mapping[str, str]) 
     One file takes its place in one step, and so does each picture of a sequence; the sequence as a whole does not. If
     its renaming is cut off, the pictures up to there, all whole, stay in the folder.
     """
-    if not part.is_dir():
-        part.replace(target)
-    elif not sequence:
-        (part / "0").replace(target)
-    else:
+    if sequence:
         target.parent.mkdir(exist_ok=True)
-        for number in range(len(list(part.iterdir()))):
-            (part / str(number)).rename(target.parent / (target.name % number))
-        if tags:
-            (part / "tags").write_bytes(as_json(tags))
-            (part / "tags").replace(beside(target))
+    for file, name in _files(part, target, sequence):
+        file.replace(name)
+    if sequence and tags:
+        (part / "tags").write_bytes(as_json(tags))
+        (part / "tags").replace(beside(target))
