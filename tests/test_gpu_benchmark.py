@@ -19,6 +19,8 @@ from zoetrope.known import Method
 from zoetrope.networks import NetworkConfig
 from zoetrope.samplers import Sampler
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[1]
 PARTS = ["same", "resume", "networks", "paper", "planned", "graphs", "train"]
 

@@ -19,6 +19,8 @@ from zoetrope.training.state import read_metrics
 from .conftest import Cli
 from .test_train import appears
 
+pytestmark = pytest.mark.long
+
 PHASES = '[{"examples": 8, "batch": 4, "frames": 1}, {"examples": 10, "batch": 5, "images": 0.4}]'
 STEPS = [
     "--set", f"base.training.phases={PHASES}", "--set", "base.training.optimizer=muon",

@@ -265,8 +265,9 @@ def test_the_same_level_in_every_frame_is_a_level_for_all(
         patch.setattr(process, "PIECE", 30 if pieces else process.PIECE)
         expected = walked(sampler, looking_around, drawn(0, dtype), whole)
         got = walked(sampler, looking_around, drawn(0, dtype), [level.expand(5) for level in whole])
+    rounding = 16 * torch.finfo(dtype).eps  # some processors round sums over expanded levels otherwise
     for one, other in zip(got, expected, strict=True):
-        assert torch.equal(one[0], other[0]) and torch.equal(one[1], other[1])
+        torch.testing.assert_close(one, other, rtol=0, atol=rounding)
 
 
 @every_sampler

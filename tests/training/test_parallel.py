@@ -21,6 +21,8 @@ from zoetrope.training.state import read_metrics
 
 from .conftest import Tiny
 
+pytestmark = pytest.mark.long
+
 PARTS = ("model", "average", "average-9", "optimizer", "errors")
 CPU = torch.device("cpu")
 # Uneven shares, images alone, packs, and at the end a batch of one example for two processes.

@@ -29,6 +29,8 @@ from .conftest import Tiny
 from .stages import batches
 from .test_parallel import FIELDS, entry, losses, together
 
+pytestmark = pytest.mark.long
+
 CPU = torch.device("cpu")
 FILES = ["average", "critic", "critic-average", "critic-optimizer", "errors", "model", "optimizer"]
 
