@@ -50,7 +50,9 @@ class Coding:
         """What is known of z. A latent is known where all its pixels, and those around them, are."""
         if self.codec is None or self.known is None:
             return self.known
-        values = encoded(self.codec, self.known.values[:1]).expand(len(self.known.video), -1, -1, -1, -1)
+        pixels = self.known.values
+        alike = bool((pixels == pixels[:1]).all())  # mostly: the same frames for all videos
+        values = encoded(self.codec, pixels[:1] if alike else pixels).expand(len(pixels), -1, -1, -1, -1)
         mask = None if self.known.mask is None else mask_at(self.known.mask, self.stage.shape)
         return replace(self.known, video=values, mask=mask)
 
