@@ -14,9 +14,10 @@ from zoetrope.data import encoded as encoding
 from zoetrope.data.encoded import Encoded, encode, is_encoded
 from zoetrope.data.folder import Folder
 from zoetrope.data.latents import Latents
+from zoetrope.data.mixture import Mixture, Part
 from zoetrope.data.toybox import Toybox
 from zoetrope.training.loop import Run
-from zoetrope.video import Video
+from zoetrope.video import Video, save_image
 
 CPU = torch.device("cpu")
 CLIPS = Toybox(scripts=3)
@@ -121,3 +122,31 @@ def test_what_cannot_be_encoded_or_read(mine: Path, tmp_path: Path, films: Path)
         Encoded(path=str(out)).open()
     with pytest.raises(ValueError, match=r"latents.json: expected the description of latents \(No such file"):
         Encoded(path=str(tmp_path / "nowhere")).open()
+
+
+def test_all_clips_are_those_of_the_grid(
+    mine: Path, tmp_path: Path, films: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each once: pictures and films that are too short are no clips, and what cannot be used is said."""
+    save_image(films / "still.png", np.zeros((8, 12, 3), np.uint8))
+    (films / "still.txt").write_text("a picture")
+    (films / "broken.mp4").write_bytes(b"none")
+    (films / "broken.txt").write_text("broken")
+    made = encode(Folder(path=str(films)), mine, MADE, None, tmp_path / "out", quiet, CPU)
+    assert made.count == 3 and "broken.mp4" in caplog.text
+    stored = Encoded(path=str(tmp_path / "out")).open()
+    assert sorted(name for name, *_ in stored.named) == ["0.mp4", "1.mp4", "2.mp4"]
+    stills = encode(Folder(path=str(films)), mine, MADE.with_(frames=1), None, tmp_path / "stills", quiet, CPU)
+    assert stills.count == 4
+    both = Mixture(parts=(Part(source=Folder(path=str(films))), Part(source=CLIPS)))
+    with pytest.raises(ValueError, match="--count: expected how many clips to encode, for these data have no end"):
+        encode(both, mine, MADE, None, tmp_path / "both", quiet, CPU)
+
+
+def test_an_encoding_that_had_only_copied_the_codec_goes_on(mine: Path, tmp_path: Path) -> None:
+    save_codec(codec(), tmp_path / "out/codec")
+    (tmp_path / "out/.latents.json.partial").write_text("")
+    assert encode(CLIPS, mine, MADE, 2, tmp_path / "out", quiet, CPU).count == 2
+    save_codec(codec(seed=4), tmp_path / "other/codec")
+    with pytest.raises(ValueError, match="got one with other files"):
+        encode(CLIPS, mine, MADE, 2, tmp_path / "other", quiet, CPU)

@@ -6,6 +6,7 @@ each, and `00000.jsonl` their names and captions.
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from zoetrope.data.latents import MOTION, with_motion
 from zoetrope.files import whole, write_text
 from zoetrope.shapes import VideoShape
 
+log = logging.getLogger(__name__)
 DESCRIPTION, PART = "latents.json", 256
 _Row = tuple[str, str, dict[str, float | str]]
 """The name and the caption of a clip, and numbers and labels of it."""
@@ -153,27 +155,31 @@ def encode(
 ) -> EncodedClips:
     """Write the latents of the first examples of a source on the grid `clips` of pixels into a folder.
 
-    `count` is by default as many as the source has clips. Files that are there already are kept, so that an encoding
-    that was interrupted goes on. `progress(done, total)` is called after every file.
+    `count` is by default as many as the source has clips of that grid. Files that are there already are kept, so that
+    an encoding that was interrupted goes on. `progress(done, total)` is called after every file. What gives no clip,
+    and what stands in for one that can no longer be read, is logged.
 
     Raises ValueError for a grid that the codec cannot encode, for a source without an end where no `count` is given,
     and for a folder with other latents.
     """
     network, dataset = load_codec(codec_folder), source.open()
-    contents = dataset.contents()
-    if count is None and contents is None:
+    for line in (line for item in dataset.unused() for line in item.lines()):
+        log.warning("%s", line)
+    contents, shape = dataset.contents(), network.codec.latents(clips)
+    number = dataset.count(clips) if count is None else count
+    if number is None:
         raise ValueError("--count: expected how many clips to encode, for these data have no end")
     what = json.dumps(source.to_json()) if contents is None else contents.digest
-    number = count if count is not None else contents.clips if contents else 0
-    made = EncodedClips(shape=network.codec.latents(clips), count=number, codec=identity(network), source=what)
+    made = EncodedClips(shape=shape, count=number, codec=identity(network), source=what)
     if is_encoded(out):
         if (known := _description(out)) != made:
             raise ValueError(f"{out}: holds other latents, {known.count} of {known.shape}; choose another folder")
     else:
-        if out.exists() and any(out.iterdir()):
+        if _others(out, made.codec):
             raise ValueError(f"{out}: expected a new folder, or one of these latents, got one with other files")
         out.mkdir(parents=True, exist_ok=True)
-        copy_codec(codec_folder, out / FOLDER)
+        if not (out / FOLDER).exists():
+            copy_codec(codec_folder, out / FOLDER)
         write_text(out / DESCRIPTION, json.dumps(made.to_json(), indent=1) + "\n")
     network = network.to(device)
     for part in range(made.parts):
@@ -183,11 +189,19 @@ def encode(
     return made
 
 
+def _others(out: Path, codec: str) -> bool:
+    """Whether a folder holds anything but this codec, with which an encoding begins, and remains of killed ones."""
+    there = {path.name for path in out.iterdir() if not path.name.startswith(".")} if out.exists() else set[str]()
+    return bool(there - {FOLDER}) or (FOLDER in there and identity(load_codec(out / FOLDER)) != codec)
+
+
 def _write(network: CodecNetwork, dataset: Dataset, clips: VideoShape, numbers: range, out: Path) -> None:
     """Write one file of latents, after that of their captions."""
     device, rows, latents = network.scale.device, list[dict[str, Any]](), list[torch.Tensor]()
     for number in numbers:
         example = dataset.example(number, clips)
+        for line in example.replaced():
+            log.warning("%s", line)
         told = with_motion(example, clips.fps).told
         rows.append({"name": example.name, "text": example.text, "told": dict(told)})
         with torch.no_grad():

@@ -101,6 +101,10 @@ class LatentsDataset(Dataset):
         """See `Dataset`."""
         return self.videos.contents()
 
+    def count(self, shape: VideoShape) -> int | None:
+        """See `Dataset`."""
+        return self.videos.count(self.codec.codec.pixels(shape))
+
     def listing(self) -> str | None:
         """See `Dataset`."""
         return self.videos.listing()
