@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -18,12 +18,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zoetrope.codecs import FOLDER, CodecNetwork, copy_codec, decoded, identity, load_codec
+from zoetrope.codecs import FOLDER, CodecNetwork, copy_codec, decoded, encoded, identity, load_codec
 from zoetrope.config import Config
 from zoetrope.data import Contents, Dataset, Example, Source
-from zoetrope.data.latents import MOTION, with_motion
+from zoetrope.data.latents import MOTION, expect_pictures, with_motion
 from zoetrope.files import whole, write_text
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
 
 log = logging.getLogger(__name__)
 DESCRIPTION, PART = "latents.json", 256
@@ -106,7 +106,11 @@ class EncodedDataset(Dataset):
         """Clip number `index`, or, for single pictures, the next frame of each clip in turn."""
         own = self.clips.shape
         if not self.gives(shape):
-            raise ValueError(f"{self.folder}: holds latents of {own}, or of every n-th of its frames, not of {shape}")
+            made = self.codec.codec.pixels(shape)
+            raise ValueError(
+                f"{self.folder}: holds latents of {own}, or of every n-th of its frames, not of {shape}; encode clips of "
+                f"{made}, or train at the one rate (training.phases.N.rates=[])"
+            )
         turn, number = divmod(index, self.clips.count)
         if shape.frames == 1:
             first = turn % own.frames
@@ -120,8 +124,18 @@ class EncodedDataset(Dataset):
                 video = file.get_slice("latents")[number % PART]
         except (SafetensorError, OSError) as error:
             raise ValueError(f"{path}: expected latents ({error}); encode them again") from None
-        told = {what: value for what, value in told.items() if what != MOTION or shape.frames > 1}
-        return Example(video[:, frames].clone(), text, name, told=told)
+        made = Example(video[:, frames].clone(), text, name, told=told)
+        return made if shape.frames == own.frames else _untold(made)
+
+    def part(self, index: int, shape: VideoShape, window: Window) -> Example:
+        """See `Dataset`."""
+        some = super().part(index, shape, window)
+        return some if len(window.frames) == shape.frames else _untold(some)
+
+    def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
+        """See `Dataset`."""
+        some = super().frames(index, shape, numbers)
+        return some if list(numbers) == list(range(shape.frames)) else _untold(some)
 
     def tells(self) -> dict[str, str]:
         """See `Dataset`: what the clips told when they were encoded."""
@@ -137,6 +151,11 @@ class EncodedDataset(Dataset):
     def captions(self) -> list[str]:
         """See `Dataset`."""
         return sorted({text for _, text, _ in self.named})
+
+
+def _untold(example: Example) -> Example:
+    """An example of some of a clip's frames without the motion strength, which is that of all of them."""
+    return example._replace(told={what: value for what, value in example.told.items() if what != MOTION})
 
 
 def is_encoded(path: str | Path) -> bool:
@@ -163,8 +182,11 @@ def encode(
     and for a folder with other latents.
     """
     network, dataset = load_codec(codec_folder), source.open()
+    expect_pictures(dataset)
     for line in (line for item in dataset.unused() for line in item.lines()):
         log.warning("%s", line)
+    if lost := sorted(name for name, kind in dataset.tells().items() if kind in ("action", "map")):
+        log.warning("%s: latents are kept without what lies beside clips, %s", out, ", ".join(lost))
     contents, shape = dataset.contents(), network.codec.latents(clips)
     number = dataset.count(clips) if count is None else count
     if number is None:
@@ -204,8 +226,7 @@ def _write(network: CodecNetwork, dataset: Dataset, clips: VideoShape, numbers: 
             log.warning("%s", line)
         told = with_motion(example, clips.fps).told
         rows.append({"name": example.name, "text": example.text, "told": dict(told)})
-        with torch.no_grad():
-            latents.append(network.encode(example.video[None].to(device)).cpu())
+        latents.append(encoded(network, example.video[None].to(device)).cpu())
     stem = f"{numbers.start // PART:05d}"
     write_text(out / f"{stem}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     with whole(out / f"{stem}.safetensors") as partial:

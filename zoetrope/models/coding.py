@@ -1,5 +1,6 @@
 """Between a stage's z and its videos: what is known of the videos is encoded, and z is decoded."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,6 +13,8 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.codecs import CodecNetwork, decoded, encoded
 from zoetrope.known import Known
 from zoetrope.models.known import mask_at
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,6 +57,10 @@ class Coding:
         alike = bool((pixels == pixels[:1]).all())  # mostly: the same frames for all videos
         values = encoded(self.codec, pixels[:1] if alike else pixels).expand(len(pixels), -1, -1, -1, -1)
         mask = None if self.known.mask is None else mask_at(self.known.mask, self.stage.shape)
+        if mask is not None and not mask.any():
+            log.warning("stage %r: no latent is known whole, of %dx%d pixels and those around them: what is known is put "
+                        "into the videos, and they do not follow it", self.stage.name,
+                        *[self.codec.codec.factor] * 2)  # fmt: skip
         return replace(self.known, video=values, mask=mask)
 
     @cached_property
