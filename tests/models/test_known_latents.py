@@ -91,7 +91,7 @@ def test_a_mask_that_leaves_no_latent_is_said(caplog: pytest.LogCaptureFixture) 
     hole = np.ones((16, 24), bool)
     hole[0, :3] = False
     made = CASCADE.generate("fog", known={0: picture}, mask=hole, known_method="replacement")
-    assert "stage 'base': no latent is known whole" in caplog.text
+    assert "stage 'base': no latent of 2x2 pixels is known whole" in caplog.text
     assert np.array_equal(made.frames[0, 0, :3], picture[0, :3])
 
 

@@ -108,8 +108,8 @@ class EncodedDataset(Dataset):
         if not self.gives(shape):
             made = self.codec.codec.pixels(shape)
             raise ValueError(
-                f"{self.folder}: holds latents of {own}, or of every n-th of its frames, not of {shape}; encode clips of "
-                f"{made}, or train at the one rate (training.phases.N.rates=[])"
+                f"{self.folder}: holds latents of {own}, or of every n-th of its frames, not of {shape}; encode clips "
+                f"of {made}, or train at the one rate (training.phases.N.rates=[])"
             )
         turn, number = divmod(index, self.clips.count)
         if shape.frames == 1:

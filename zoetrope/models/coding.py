@@ -15,6 +15,10 @@ from zoetrope.known import Known
 from zoetrope.models.known import mask_at
 
 log = logging.getLogger(__name__)
+UNFOLLOWED = (
+    "stage %r: no latent of %dx%d pixels is known whole, with its neighbours: what is known is put into the videos, and "
+    "they do not follow it"
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,9 +62,8 @@ class Coding:
         values = encoded(self.codec, pixels[:1] if alike else pixels).expand(len(pixels), -1, -1, -1, -1)
         mask = None if self.known.mask is None else mask_at(self.known.mask, self.stage.shape)
         if mask is not None and not mask.any():
-            log.warning("stage %r: no latent is known whole, of %dx%d pixels and those around them: what is known is put "
-                        "into the videos, and they do not follow it", self.stage.name,
-                        *[self.codec.codec.factor] * 2)  # fmt: skip
+            side = self.codec.codec.factor
+            log.warning(UNFOLLOWED, self.stage.name, side, side)
         return replace(self.known, video=values, mask=mask)
 
     @cached_property
