@@ -185,7 +185,7 @@ def test_clips_are_encoded_a_few_frames_at_a_time(mine: Path, monkeypatch: pytes
 
 def test_codecs_are_of_pictures_alone(mine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("zoetrope.data.toybox.ToyboxClips.channels", lambda _: RGB[:1])
-    with pytest.raises(ValueError, match="expected the channels .*: codecs are of RGB pictures"):
+    with pytest.raises(ValueError, match=r"expected the channels .*: codecs are of RGB pictures"):
         Latents(source=CLIPS, codec=str(mine)).open()
     with pytest.raises(ValueError, match="codecs are of RGB pictures"):
         encode(CLIPS, mine, MADE, 2, tmp_path / "out", quiet, CPU)

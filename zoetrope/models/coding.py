@@ -16,8 +16,8 @@ from zoetrope.models.known import mask_at
 
 log = logging.getLogger(__name__)
 UNFOLLOWED = (
-    "stage %r: no latent of %dx%d pixels is known whole, with its neighbours: what is known is put into the videos, and "
-    "they do not follow it"
+    "stage %r: no latent of %dx%d pixels is known whole, with its neighbours: what is known is put into the videos, "
+    "and they do not follow it"
 )
 
 
