@@ -106,10 +106,10 @@ class EncodedDataset(Dataset):
         """Clip number `index`, or, for single pictures, the next frame of each clip in turn."""
         own = self.clips.shape
         if not self.gives(shape):
-            made = self.codec.codec.pixels(shape)
+            wanted = self.codec.codec.pixels(shape)
             raise ValueError(
                 f"{self.folder}: holds latents of {own}, or of every n-th of its frames, not of {shape}; encode clips "
-                f"of {made}, or train at the one rate (training.phases.N.rates=[])"
+                f"of {wanted}, or train at the one rate (training.phases.N.rates=[])"
             )
         turn, number = divmod(index, self.clips.count)
         if shape.frames == 1:
