@@ -8,6 +8,7 @@ from zoetrope.cascade.grid import far_from, on_grid
 from zoetrope.cascade.spec import CascadeSpec
 from zoetrope.models.finding import locate
 from zoetrope.models.folder import read_spec
+from zoetrope.recipes import load_recipe
 from zoetrope.shapes import VideoShape
 
 MINI = read_spec(locate("mini"))
@@ -61,6 +62,8 @@ def test_what_is_far_from_training() -> None:
     told = far_from(MINI, on_grid(MINI, size=(40, 24), frames=64))
     assert told == "64 frames instead of 16, 40 pixels high instead of 24, 24 pixels wide instead of 40"
     assert far_from(MINI, on_grid(MINI, fps=1.5)) == "1.5 frames a second instead of 3"
+    told = load_recipe("svd").cascade  # which learns at 6 frames a second as well, and is told them
+    assert far_from(told, on_grid(told, fps=6)) == ""
 
 
 def test_a_model_of_several_grids_knows_what_is_between_them() -> None:

@@ -9,6 +9,7 @@ from zoetrope.cascade.execution.cost import codec_bytes
 from zoetrope.cascade.execution.layout import expect_memory, least_memory
 from zoetrope.cascade.execution.meter import peak_bytes
 from zoetrope.cascade.grid import on_grid
+from zoetrope.cascade.latents import expect_latents
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.cascade.start import Start, start_from
@@ -16,8 +17,13 @@ from zoetrope.codecs import decoded, identity, load_codec, save_codec
 from zoetrope.codecs.autoencoder import Autoencoder
 from zoetrope.codecs.pixels import PixelCodec
 from zoetrope.data.toybox import Toybox
+from zoetrope.inputs import Input
+from zoetrope.inputs.edges import Edges
+from zoetrope.inputs.hint import HintInput
 from zoetrope.inputs.low_res import usual_inputs
+from zoetrope.inputs.luma import Luma
 from zoetrope.inputs.region import Region
+from zoetrope.inputs.structure import Structure
 from zoetrope.inputs.text import Text
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.folder import write_model
@@ -200,6 +206,15 @@ def test_cascades_that_do_not_fit_their_codec(tmp_path: Path) -> None:
         ValueError, match=r"training.base.data: .*codec.json: expected a file of a codec.*; name .*--codec"
     ):
         Run(made, "base", tmp_path / "run", CPU)
+
+
+@pytest.mark.parametrize("each", [Edges(), Luma(), Structure(), Structure(estimate="luma")])
+def test_controls_are_computed_from_pixels(each: Input) -> None:
+    """In training they would be of the latents, and in sampling of pictures."""
+    stage = BASE.model_copy(update={"inputs": (each,)})
+    with pytest.raises(ValueError, match=f"expected none that are made from pixels, .* got .'{each.name}'"):
+        expect_latents(stage)
+    expect_latents(BASE.model_copy(update={"inputs": (HintInput(),)}))  # which has as many pixels as videos
 
 
 def test_long_videos_are_of_pixels(model: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from cascade.latent import CODEC, codec, recipe
 
 from zoetrope.codecs import identity, load_codec, save_codec
+from zoetrope.models.codecs import find_codec
 from zoetrope.video import probe, read, save_image
 
 from .conftest import Cli
@@ -64,8 +65,10 @@ def test_codecs_that_are_no_use(cli: Cli, told: Path, tmp_path: Path) -> None:
     save_codec(codec(codec=CODEC.with_(f=4)), tmp_path / "four")
     done = cli("train", told, "--stage", "base", "--out", "run", "--codec", "four")
     assert done.code == 2 and "expected the codec of stage 'base'" in done.err and "'f': 4" in done.err
-    for name in ("one", "two"):
-        save_codec(codec(), tmp_path / "both" / name / "codec")
+    for seed, name in enumerate(("one", "two")):
+        save_codec(codec(seed), tmp_path / "both" / name / "codec")
+        save_codec(codec(), tmp_path / "alike" / name / "codec")  # as the stages of a training keep it
+    assert find_codec(tmp_path / "alike") == tmp_path / "alike/one/codec"
     both = cli("train", told, "--stage", "base", "--out", "run", "--codec", "both")
     assert both.code == 2 and "expected the folder of one codec, got several" in both.err
     needless = cli("train", "mini", "--stage", "base", "--out", "run", "--codec", "four")

@@ -8,15 +8,18 @@ import pytest
 import torch
 from cascade.latent import BASE, CODEC, MADE, Z, codec, recipe
 
-from zoetrope.codecs import identity, load_codec, save_codec
+from zoetrope.channels import RGB
+from zoetrope.codecs import CodecNetwork, Posterior, identity, load_codec, save_codec
 from zoetrope.data import Source
 from zoetrope.data import encoded as encoding
 from zoetrope.data.encoded import Encoded, encode, is_encoded
 from zoetrope.data.folder import Folder
-from zoetrope.data.latents import Latents
+from zoetrope.data.latents import MOTION, Latents
+from zoetrope.data.mixture import Mixture, Part
 from zoetrope.data.toybox import Toybox
+from zoetrope.shapes import Window
 from zoetrope.training.loop import Run
-from zoetrope.video import Video
+from zoetrope.video import Video, save_image
 
 CPU = torch.device("cpu")
 CLIPS = Toybox(scripts=3)
@@ -121,3 +124,68 @@ def test_what_cannot_be_encoded_or_read(mine: Path, tmp_path: Path, films: Path)
         Encoded(path=str(out)).open()
     with pytest.raises(ValueError, match=r"latents.json: expected the description of latents \(No such file"):
         Encoded(path=str(tmp_path / "nowhere")).open()
+
+
+def test_all_clips_are_those_of_the_grid(
+    mine: Path, tmp_path: Path, films: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each once: pictures and films that are too short are no clips, and what cannot be used is said."""
+    save_image(films / "still.png", np.zeros((8, 12, 3), np.uint8))
+    (films / "still.txt").write_text("a picture")
+    (films / "broken.mp4").write_bytes(b"none")
+    (films / "broken.txt").write_text("broken")
+    made = encode(Folder(path=str(films)), mine, MADE, None, tmp_path / "out", quiet, CPU)
+    assert made.count == 3 and "broken.mp4" in caplog.text
+    stored = Encoded(path=str(tmp_path / "out")).open()
+    assert sorted(name for name, *_ in stored.named) == ["0.mp4", "1.mp4", "2.mp4"]
+    stills = encode(Folder(path=str(films)), mine, MADE.with_(frames=1), None, tmp_path / "stills", quiet, CPU)
+    assert stills.count == 4
+    both = Mixture(parts=(Part(source=Folder(path=str(films))), Part(source=CLIPS)))
+    with pytest.raises(ValueError, match="--count: expected how many clips to encode, for these data have no end"):
+        encode(both, mine, MADE, None, tmp_path / "both", quiet, CPU)
+
+
+def test_an_encoding_that_had_only_copied_the_codec_goes_on(mine: Path, tmp_path: Path) -> None:
+    save_codec(codec(), tmp_path / "out/codec")
+    (tmp_path / "out/.latents.json.partial").write_text("")
+    assert encode(CLIPS, mine, MADE, 2, tmp_path / "out", quiet, CPU).count == 2
+    save_codec(codec(seed=4), tmp_path / "other/codec")
+    with pytest.raises(ValueError, match="got one with other files"):
+        encode(CLIPS, mine, MADE, 2, tmp_path / "other", quiet, CPU)
+
+
+def test_some_frames_of_a_clip_do_not_tell_how_much_moves_in_all(mine: Path, tmp_path: Path) -> None:
+    """Every n-th frame changes otherwise in a second: it is measured of these, as on clips that are encoded live."""
+    clips, four = MADE.with_(frames=4, fps=6), Z.with_(frames=4, fps=6)
+    encode(CLIPS, mine, clips, 2, tmp_path / "out", quiet, CPU)
+    stored, live = Encoded(path=str(tmp_path / "out")).open(), Latents(source=CLIPS, codec=str(mine)).open()
+    whole = Window.whole(four)
+    assert stored.part(0, four, whole).told == live.part(0, four, whole).told == stored.example(0, four).told != {}
+    some = (
+        stored.example(0, four.with_(frames=2, fps=3)),
+        stored.frames(0, four, [0, 2]),
+        stored.part(0, four, whole._replace(frames=range(2))),
+    )
+    assert all(MOTION not in one.told for one in some) and MOTION in stored.frames(0, four, range(4)).told
+
+
+def test_clips_are_encoded_a_few_frames_at_a_time(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    live = Latents(source=CLIPS, codec=str(mine)).open()
+    seen, own = list[int](), type(live.codec).posterior
+
+    def watched(network: CodecNetwork, x: torch.Tensor) -> Posterior:
+        seen.append(x.shape[2])
+        return own(network, x)
+
+    monkeypatch.setattr(type(live.codec), "posterior", watched)
+    monkeypatch.setattr("zoetrope.codecs.AT_ONCE", 2 * 8 * 12)
+    live.example(0, Z.with_(frames=5))
+    assert seen == [2, 2, 1]
+
+
+def test_codecs_are_of_pictures_alone(mine: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("zoetrope.data.toybox.ToyboxClips.channels", lambda _: RGB[:1])
+    with pytest.raises(ValueError, match=r"expected the channels .*: codecs are of RGB pictures"):
+        Latents(source=CLIPS, codec=str(mine)).open()
+    with pytest.raises(ValueError, match="codecs are of RGB pictures"):
+        encode(CLIPS, mine, MADE, 2, tmp_path / "out", quiet, CPU)

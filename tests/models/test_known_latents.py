@@ -78,6 +78,23 @@ def test_a_mask_is_of_latents_all_of_whose_pixels_are_known() -> None:
     assert not np.array_equal(video_made.frames[0, :, 14:], picture[:, 14:])
 
 
+def test_each_video_is_given_its_own_known_frames() -> None:
+    """`evaluate` continues a clip of its own in each video of a batch."""
+    video = torch.rand(3, 3, 1, 8, 12) * 2 - 1
+    coding = Coding.of(BASE, codec, Known(torch.tensor([True, False]), video), (None, None), CPU)
+    assert coding.known_z is not None
+    torch.testing.assert_close(coding.known_z.video, encoded(codec(), video))
+
+
+def test_a_mask_that_leaves_no_latent_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    [picture] = noise(1)
+    hole = np.ones((16, 24), bool)
+    hole[0, :3] = False
+    made = CASCADE.generate("fog", known={0: picture}, mask=hole, known_method="replacement")
+    assert "stage 'base': no latent of 2x2 pixels is known whole" in caplog.text
+    assert np.array_equal(made.frames[0, 0, :3], picture[0, :3])
+
+
 def test_encoding_in_parts_is_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     network, x = codec(), torch.rand(2, 3, 5, 8, 12) * 2 - 1
     whole = network.encode(x)

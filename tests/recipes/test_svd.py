@@ -53,14 +53,18 @@ def weights(run: Path, what: str = "model") -> dict[str, torch.Tensor]:
     return load_file(last / f"{what}.safetensors")
 
 
-def test_three_phases_and_videos_of_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_phases_and_videos_of_a_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     save_codec(NARROW.build(), tmp_path / "codec")
     image, video, last = (small(name, tmp_path) for name in PHASES)
     assert main(["train", image, "--codec", "codec", "--out", "image"]) == 0
     assert main(["train", video, "--codec", "codec", "--init", "image", "--out", "video"]) == 0
+    assert "begins exactly as the image network's" in capsys.readouterr().err
     assert main(["train", last, "--codec", "codec", "--init", "video", "--out", "svd"]) == 0
+    assert "image network" not in capsys.readouterr().err  # it begins as a video network
     assert list((tmp_path / "svd/base/samples").glob("*.png"))
     before, after = weights(tmp_path / "video"), weights(tmp_path / "svd")
     new = {name.partition(".")[0] for name in after.keys() - before.keys()}

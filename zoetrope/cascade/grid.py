@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.inputs.fps import NUMBER
 from zoetrope.shapes import VideoShape
 
 FAR = 1.25
@@ -45,7 +46,8 @@ def far_from(trained: CascadeSpec, asked: CascadeSpec) -> str:
     """How the first stage's grid differs from its grids in training, where by more than a factor of `FAR`; else "".
 
     What its network sees at once counts, so a longer video in windows does not differ.
-    The frames of a network of single pictures are as many as its routine makes.
+    The frames of a network of single pictures are as many as its routine makes, and one that is told the frame rate has
+    learnt several.
     With several grids it may lie anywhere between them, but its frames should not have many more pixels than theirs.
     """
     if not trained.videos:
@@ -56,6 +58,8 @@ def far_from(trained: CascadeSpec, asked: CascadeSpec) -> str:
     names = {"frames": "frames", "height": "pixels high", "width": "pixels wide", "fps": "frames a second"}
     if asked.videos[0].sampling.routine.looks is not None:  # of single pictures
         del names["frames"], names["fps"]
+    elif NUMBER in now.network.reads:
+        del names["fps"]
     for field, what in names.items():
         differences += _beyond(what, getattr(new, field), [getattr(shape, field) for shape in known], FAR)
     if len(known) > 1 and not differences:

@@ -153,6 +153,14 @@ class Dataset(ABC):
         """The identity of the data, to detect changes; None if they cannot change."""
         return None
 
+    def count(self, shape: VideoShape) -> int | None:
+        """How many examples it has on that grid before they repeat; None: they have no end.
+
+        Raises ValueError if there are none.
+        """
+        contents = self.contents()
+        return None if contents is None else contents.clips
+
     def listing(self) -> str | None:
         """A unique name of this set of captions, if it is cheaper than `captions`; else None."""
         return None

@@ -123,6 +123,10 @@ class CameraDataset(Dataset):
         """See `Dataset`."""
         return self.videos.contents()
 
+    def count(self, shape: VideoShape) -> int | None:
+        """See `Dataset`."""
+        return self.videos.count(self._larger(shape))
+
     def listing(self) -> str | None:
         """See `Dataset`."""
         return self.videos.listing()

@@ -6,8 +6,9 @@ each, and `00000.jsonl` their names and captions.
 
 import hashlib
 import json
+import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -17,13 +18,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from zoetrope.codecs import FOLDER, CodecNetwork, copy_codec, decoded, identity, load_codec
+from zoetrope.codecs import FOLDER, CodecNetwork, copy_codec, decoded, encoded, identity, load_codec
 from zoetrope.config import Config
 from zoetrope.data import Contents, Dataset, Example, Source
-from zoetrope.data.latents import MOTION, with_motion
+from zoetrope.data.latents import MOTION, expect_pictures, with_motion
 from zoetrope.files import whole, write_text
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import VideoShape, Window
 
+log = logging.getLogger(__name__)
 DESCRIPTION, PART = "latents.json", 256
 _Row = tuple[str, str, dict[str, float | str]]
 """The name and the caption of a clip, and numbers and labels of it."""
@@ -104,7 +106,11 @@ class EncodedDataset(Dataset):
         """Clip number `index`, or, for single pictures, the next frame of each clip in turn."""
         own = self.clips.shape
         if not self.gives(shape):
-            raise ValueError(f"{self.folder}: holds latents of {own}, or of every n-th of its frames, not of {shape}")
+            wanted = self.codec.codec.pixels(shape)
+            raise ValueError(
+                f"{self.folder}: holds latents of {own}, or of every n-th of its frames, not of {shape}; encode clips "
+                f"of {wanted}, or train at the one rate (training.phases.N.rates=[])"
+            )
         turn, number = divmod(index, self.clips.count)
         if shape.frames == 1:
             first = turn % own.frames
@@ -118,8 +124,18 @@ class EncodedDataset(Dataset):
                 video = file.get_slice("latents")[number % PART]
         except (SafetensorError, OSError) as error:
             raise ValueError(f"{path}: expected latents ({error}); encode them again") from None
-        told = {what: value for what, value in told.items() if what != MOTION or shape.frames > 1}
-        return Example(video[:, frames].clone(), text, name, told=told)
+        made = Example(video[:, frames].clone(), text, name, told=told)
+        return made if shape.frames == own.frames else _untold(made)
+
+    def part(self, index: int, shape: VideoShape, window: Window) -> Example:
+        """See `Dataset`."""
+        some = super().part(index, shape, window)
+        return some if len(window.frames) == shape.frames else _untold(some)
+
+    def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
+        """See `Dataset`."""
+        some = super().frames(index, shape, numbers)
+        return some if list(numbers) == list(range(shape.frames)) else _untold(some)
 
     def tells(self) -> dict[str, str]:
         """See `Dataset`: what the clips told when they were encoded."""
@@ -135,6 +151,11 @@ class EncodedDataset(Dataset):
     def captions(self) -> list[str]:
         """See `Dataset`."""
         return sorted({text for _, text, _ in self.named})
+
+
+def _untold(example: Example) -> Example:
+    """An example of some of a clip's frames without the motion strength, which is that of all of them."""
+    return example._replace(told={what: value for what, value in example.told.items() if what != MOTION})
 
 
 def is_encoded(path: str | Path) -> bool:
@@ -153,27 +174,34 @@ def encode(
 ) -> EncodedClips:
     """Write the latents of the first examples of a source on the grid `clips` of pixels into a folder.
 
-    `count` is by default as many as the source has clips. Files that are there already are kept, so that an encoding
-    that was interrupted goes on. `progress(done, total)` is called after every file.
+    `count` is by default as many as the source has clips of that grid. Files that are there already are kept, so that
+    an encoding that was interrupted goes on. `progress(done, total)` is called after every file. What gives no clip,
+    and what stands in for one that can no longer be read, is logged.
 
     Raises ValueError for a grid that the codec cannot encode, for a source without an end where no `count` is given,
     and for a folder with other latents.
     """
     network, dataset = load_codec(codec_folder), source.open()
-    contents = dataset.contents()
-    if count is None and contents is None:
+    expect_pictures(dataset)
+    for line in (line for item in dataset.unused() for line in item.lines()):
+        log.warning("%s", line)
+    if lost := sorted(name for name, kind in dataset.tells().items() if kind in ("action", "map")):
+        log.warning("%s: latents are kept without what lies beside clips, %s", out, ", ".join(lost))
+    contents, shape = dataset.contents(), network.codec.latents(clips)
+    number = dataset.count(clips) if count is None else count
+    if number is None:
         raise ValueError("--count: expected how many clips to encode, for these data have no end")
     what = json.dumps(source.to_json()) if contents is None else contents.digest
-    number = count if count is not None else contents.clips if contents else 0
-    made = EncodedClips(shape=network.codec.latents(clips), count=number, codec=identity(network), source=what)
+    made = EncodedClips(shape=shape, count=number, codec=identity(network), source=what)
     if is_encoded(out):
         if (known := _description(out)) != made:
             raise ValueError(f"{out}: holds other latents, {known.count} of {known.shape}; choose another folder")
     else:
-        if out.exists() and any(out.iterdir()):
+        if _others(out, made.codec):
             raise ValueError(f"{out}: expected a new folder, or one of these latents, got one with other files")
         out.mkdir(parents=True, exist_ok=True)
-        copy_codec(codec_folder, out / FOLDER)
+        if not (out / FOLDER).exists():
+            copy_codec(codec_folder, out / FOLDER)
         write_text(out / DESCRIPTION, json.dumps(made.to_json(), indent=1) + "\n")
     network = network.to(device)
     for part in range(made.parts):
@@ -183,15 +211,22 @@ def encode(
     return made
 
 
+def _others(out: Path, codec: str) -> bool:
+    """Whether a folder holds anything but this codec, with which an encoding begins, and remains of killed ones."""
+    there = {path.name for path in out.iterdir() if not path.name.startswith(".")} if out.exists() else set[str]()
+    return bool(there - {FOLDER}) or (FOLDER in there and identity(load_codec(out / FOLDER)) != codec)
+
+
 def _write(network: CodecNetwork, dataset: Dataset, clips: VideoShape, numbers: range, out: Path) -> None:
     """Write one file of latents, after that of their captions."""
     device, rows, latents = network.scale.device, list[dict[str, Any]](), list[torch.Tensor]()
     for number in numbers:
         example = dataset.example(number, clips)
+        for line in example.replaced():
+            log.warning("%s", line)
         told = with_motion(example, clips.fps).told
         rows.append({"name": example.name, "text": example.text, "told": dict(told)})
-        with torch.no_grad():
-            latents.append(network.encode(example.video[None].to(device)).cpu())
+        latents.append(encoded(network, example.video[None].to(device)).cpu())
     stem = f"{numbers.start // PART:05d}"
     write_text(out / f"{stem}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     with whole(out / f"{stem}.safetensors") as partial:

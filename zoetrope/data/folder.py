@@ -113,6 +113,10 @@ class FolderDataset(Dataset):
         """See `Dataset`."""
         return contents_of(self.report.kept)
 
+    def count(self, shape: VideoShape) -> int:
+        """See `Dataset`."""
+        return len(self._fit(shape))
+
     def example(self, index: int, shape: VideoShape) -> Example:
         """A clip on the grid: each pass over the fitting clips has its own order, start times and windows.
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-import torch
 from torch import Tensor
 
-from zoetrope.codecs import CodecNetwork, decoded, load_codec
+from zoetrope.channels import RGB, difference
+from zoetrope.codecs import CodecNetwork, decoded, encoded, load_codec
 from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video.motion import motion_strength
@@ -41,6 +41,12 @@ class Latents(Source):
         return self.with_(source=self.source.located(), codec=str(self.codec_folder.absolute()))
 
 
+def expect_pictures(videos: Dataset) -> None:
+    """Raise ValueError for data whose channels are not red, green and blue: codecs are of pictures."""
+    if (wrong := difference(RGB, videos.channels())) is not None:
+        raise ValueError(f"{wrong}: codecs are of RGB pictures")
+
+
 def with_motion(example: Example, fps: float) -> Example:
     """An example of a clip in pixels, at so many frames per second, that tells its motion strength."""
     if example.video.shape[1] < 2:
@@ -52,6 +58,7 @@ class LatentsDataset(Dataset):
     """The examples of another data set as scaled latents (C, F, h, w); shapes are those of latents."""
 
     def __init__(self, codec: CodecNetwork, videos: Dataset):
+        expect_pictures(videos)
         self.codec, self.videos = codec, videos
 
     def example(self, index: int, shape: VideoShape) -> Example:
@@ -74,8 +81,7 @@ class LatentsDataset(Dataset):
         return some._replace(video=self._encoded(some.video))
 
     def _encoded(self, video: Tensor) -> Tensor:
-        with torch.no_grad():
-            return self.codec.encode(video[None])[0]
+        return encoded(self.codec, video[None])[0]
 
     def pixels(self, videos: Tensor) -> Tensor:
         """See `Dataset`: decoded."""
@@ -100,6 +106,10 @@ class LatentsDataset(Dataset):
     def contents(self) -> Contents | None:
         """See `Dataset`."""
         return self.videos.contents()
+
+    def count(self, shape: VideoShape) -> int | None:
+        """See `Dataset`."""
+        return self.videos.count(self.codec.codec.pixels(shape))
 
     def listing(self) -> str | None:
         """See `Dataset`."""

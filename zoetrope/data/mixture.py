@@ -111,6 +111,11 @@ class MixtureDataset(Dataset):
         digest = hashlib.sha256("".join(one.digest for one in found).encode()).hexdigest()[:16]
         return Contents(sum(one.clips for one in found), digest) if found else None
 
+    def count(self, shape: VideoShape) -> int | None:
+        """See `Dataset`: the sum of all sources that give something, for each has its share of the examples."""
+        counts = [self.datasets[place].count(shape) for place in self._giving(shape)]
+        return None if None in counts or not counts else sum(one for one in counts if one is not None)
+
     def gives(self, shape: VideoShape) -> bool:
         """See `Dataset`."""
         return bool(self._giving(shape))

@@ -160,6 +160,10 @@ class ShardsDataset(Dataset):
             Clip(f"{shard.name}/{one.name}", one.text, one.info) for shard in self.shards for one in shard.samples
         )
 
+    def count(self, shape: VideoShape) -> int:
+        """See `Dataset`."""
+        return sum(map(len, self._fit(shape)))
+
     def example(self, index: int, shape: VideoShape) -> Example:
         """A clip on the grid: each pass over the fitting samples has its own order, start times and windows.
 
@@ -168,8 +172,7 @@ class ShardsDataset(Dataset):
         """
         if index < 0:
             raise ValueError(f"index: expected 0 or more, got {index}")
-        count = sum(map(len, self._fit(shape)))
-        return stand_in(self.cutter, lambda number: self._piece(number, shape), index, shape, count)
+        return stand_in(self.cutter, lambda number: self._piece(number, shape), index, shape, self.count(shape))
 
     def _piece(self, index: int, shape: VideoShape) -> MediaFile:
         shard, sample = self._sample_at(index, shape)

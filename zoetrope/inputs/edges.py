@@ -1,6 +1,6 @@
 """Edges that a video should have: a control, as ControlNet's of Canny edges [Zhang et al. 2023, arXiv:2302.05543]."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -27,6 +27,8 @@ class Edges(Input):
         threshold: the step of a colour, from 0 to 1 of its range, from which on there is an edge.
         dropout: share of training examples whose edges are unknown, to learn beside other controls.
     """
+
+    of_pixels: ClassVar[bool] = True
 
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.2
     dropout: Annotated[float, Field(ge=0, le=1)] = 0.0

@@ -1,6 +1,6 @@
 """The brightness that a video should have: a control, for colouring and restyling."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
@@ -23,6 +23,8 @@ class Luma(Input):
     Attributes:
         dropout: share of training examples in which it is unknown, to learn beside other controls.
     """
+
+    of_pixels: ClassVar[bool] = True
 
     dropout: Annotated[float, Field(ge=0, le=1)] = 0.0
 

@@ -5,7 +5,7 @@ in t_s steps, is concatenated to z, with four channels that say t_s. The more it
 """
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -45,6 +45,8 @@ class Structure(Input):
 
     Raises ValueError for a blur that training does not have.
     """
+
+    of_pixels: ClassVar[bool] = True
 
     estimate: Literal["edges", "luma"] = "edges"
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.2

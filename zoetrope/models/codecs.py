@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from zoetrope.codecs import DESCRIPTION, FOLDER
+from zoetrope.codecs import DESCRIPTION, FOLDER, identity, load_codec
 from zoetrope.config.errors import expect_path
 from zoetrope.models.finding import shipped
 
@@ -11,7 +11,8 @@ from zoetrope.models.finding import shipped
 def find_codec(name: str | Path) -> Path:
     """The folder of a codec: itself, or in a folder of a model of latents, or of a run that trained a codec or on one.
 
-    A name of a shipped model works too. Raises ValueError, with the reason, if there is none.
+    A name of a shipped model works too. Stages of one folder may each keep it. Raises ValueError, with the reason, if
+    there is none, and if several differ.
     """
     expect_path("codec", name, "a folder or a shipped name")
     path = Path(os.path.expanduser(name))
@@ -19,7 +20,8 @@ def find_codec(name: str | Path) -> Path:
     if (own := shipped().get(str(name).replace("-", "_"))) is not None and not path.exists():
         known = [own / FOLDER]
     found = [folder for folder in known if (folder / DESCRIPTION).is_file()]
-    if len(found) > 1 and found[0] not in known[:2]:
+    several = found[0] not in known[:2] if found else False
+    if several and len({identity(load_codec(folder)) for folder in found}) > 1:
         raise ValueError(f"{name}: expected the folder of one codec, got several, {found[0]} and {found[1]}; name one")
     if found:
         return found[0]

@@ -1,5 +1,6 @@
 """Between a stage's z and its videos: what is known of the videos is encoded, and z is decoded."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,6 +13,12 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.codecs import CodecNetwork, decoded, encoded
 from zoetrope.known import Known
 from zoetrope.models.known import mask_at
+
+log = logging.getLogger(__name__)
+UNFOLLOWED = (
+    "stage %r: no latent of %dx%d pixels is known whole, with its neighbours: what is known is put into the videos, "
+    "and they do not follow it"
+)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -50,8 +57,13 @@ class Coding:
         """What is known of z. A latent is known where all its pixels, and those around them, are."""
         if self.codec is None or self.known is None:
             return self.known
-        values = encoded(self.codec, self.known.values[:1]).expand(len(self.known.video), -1, -1, -1, -1)
+        pixels = self.known.values
+        alike = bool((pixels == pixels[:1]).all())  # mostly: the same frames for all videos
+        values = encoded(self.codec, pixels[:1] if alike else pixels).expand(len(pixels), -1, -1, -1, -1)
         mask = None if self.known.mask is None else mask_at(self.known.mask, self.stage.shape)
+        if mask is not None and not mask.any():
+            side = self.codec.codec.factor
+            log.warning(UNFOLLOWED, self.stage.name, side, side)
         return replace(self.known, video=values, mask=mask)
 
     @cached_property

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.codecs import FOLDER, CodecNetwork, decoded, measure, save_codec
+from zoetrope.codecs import FOLDER, CodecNetwork, decoded, load_codec, measure, save_codec
 from zoetrope.models.checkpoints import FOLDER as CHECKPOINTS
 from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.models.weights import read_network
@@ -33,28 +33,32 @@ class MeasuredCodec(NamedTuple):
     Attributes:
         folder: where it is.
         scale: of its latents, see `zoetrope.codecs.CodecNetwork`.
-        psnr: of videos that it was not trained on, in dB, the mean over videos.
+        others: whether quality is of videos that it was not trained on; not of data that have an end.
+        psnr: of these videos, in dB, the mean over videos.
         spread: the standard deviation of their scaled latents, 1 at best.
         flicker: the mean error of their changes from frame to frame, on pixels in [-1, 1]; None of single pictures.
     """
 
     folder: Path
     scale: float
+    others: bool
     psnr: float
     spread: float
     flicker: float | None
 
     def __str__(self) -> str:
         flicker = "" if self.flicker is None else f", flicker {self.flicker:.4f}"
-        what = f"scale {self.scale:.4f}; on other examples {self.psnr:.2f} dB, deviation {self.spread:.3f}{flicker}"
+        seen = "other examples" if self.others else "examples of its training"
+        what = f"scale {self.scale:.4f}; on {seen} {self.psnr:.2f} dB, deviation {self.spread:.3f}{flicker}"
         return f"{self.folder}: {what}"
 
 
 def write_codec(recipe: Recipe, stage: str, run: Path, device: torch.device) -> MeasuredCodec | None:
     """Write `codec/` into the folder of a finished run of a codec; None: it trained no codec.
 
-    The weights are the first moving average, in bfloat16, and the scale is measured with these. A sheet of pictures
-    beside their reconstructions goes to `samples/codec.png`.
+    The weights are the first moving average, in bfloat16, and the scale is measured with these. A codec of these
+    weights that is there already stays as it is, for models have learnt from its latents. A sheet of pictures beside
+    their reconstructions goes to `samples/codec.png`.
     """
     own, spec = recipe.cascade.stage(stage), recipe.train_spec(stage)
     if not isinstance(own.network, ReconstructionConfig):
@@ -66,14 +70,27 @@ def write_codec(recipe: Recipe, stage: str, run: Path, device: torch.device) -> 
     def videos(first: int) -> Iterator[Tensor]:
         return (dataset.example(first + number, shape).video[None].to(device) for number in range(MEASURED))
 
-    scale = measure(network, videos(0))
+    if (scale := _scale_there(network, run / FOLDER)) is None:
+        scale = measure(network, videos(0))
+        save_codec(network, run / FOLDER, over=True)
+    network.scale.fill_(scale)
     found = _measured(network, videos(FIRST))
-    save_codec(network, run / FOLDER, over=True)
     shown = [x for x, _ in zip(videos(FIRST), range(SHOWN), strict=False)]
     with unneeded(run / "samples/codec.png"):
         (run / "samples").mkdir(exist_ok=True)
         save_image(run / "samples/codec.png", _sheet(network, shown, shape.fps))
-    return MeasuredCodec(run / FOLDER, scale, *found)
+    return MeasuredCodec(run / FOLDER, scale, dataset.count(shape) is None, *found)
+
+
+def _scale_there(network: CodecNetwork, folder: Path) -> float | None:
+    """The scale of the codec in a folder; None: there is none, or one of other weights."""
+    try:
+        there = load_codec(folder)
+    except ValueError:
+        return None
+    own, other = dict(network.named_parameters()), dict(there.named_parameters())
+    alike = there.codec == network.codec and all(torch.equal(own[name].cpu(), other[name]) for name in own)
+    return float(there.scale) if alike else None
 
 
 def _rounded(stage: StageSpec, file: Path) -> CodecNetwork:

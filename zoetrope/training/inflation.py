@@ -52,7 +52,7 @@ def beginning_of(network: Network, config: NetworkConfig, stage: StageSpec, fres
 
     It is compared with the network that it extends, if all tensors of that are given, and else with one of single
     frames. `fresh` are the names of its tensors that are of no other network: the one compared with is without their
-    effect.
+    effect. Where no layer of time begins fresh, the weights are a video network's, and say nothing of single frames.
     """
     own, new = network.state_dict(), set(fresh)
     extended = config.inner is not config and new.isdisjoint(config.inner.bare().state_dict())
@@ -60,6 +60,9 @@ def beginning_of(network: Network, config: NetworkConfig, stage: StageSpec, fres
     if other is None:
         return None
     still = other.bare()
+    times = own.keys() - still.state_dict().keys()
+    if times and times.isdisjoint(new):
+        return None
     weights = {name: torch.zeros_like(own[name]) if name in new else own[name] for name in still.state_dict()}
     still.load_state_dict(weights, assign=True)
     reach = config.reach()

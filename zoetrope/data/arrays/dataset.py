@@ -75,7 +75,7 @@ class ArraysDataset(Dataset):
         return isinstance(self._fitting(shape), ClipCounts)
 
     def count(self, shape: VideoShape) -> int:
-        """How many clips it has on a grid. Raises ValueError, with the reason, if there is none."""
+        """See `Dataset`. Raises ValueError, with the reason, if there is none."""
         return self._expected(shape).total
 
     def example(self, index: int, shape: VideoShape) -> Example:
