@@ -109,9 +109,16 @@ class Plan(NamedTuple):
             "seed": o.seed,
         }
         own |= o.forecast.settings()  # as those below, without what earlier versions did not know
+        own |= {} if self.reference.source is None else {"source": self.reference.source}
         own |= {"short": o.short} if o.short != "hold" else {}
         models = {model.label: model.key for model in self.models}
         return {"format": 1, **own, "count": o.videos, "reference": o.real, "models": models}
+
+    def notes(self) -> list[str]:
+        """What is to be known of the real clips."""
+        shapes, count = dict.fromkeys(model.shape for model in self.models), max(self.options.videos, self.options.real)
+        found = (self.reference.note(count, shape) for shape in shapes)
+        return list(dict.fromkeys(note for note in found if note is not None))
 
     def material(self, model: Model, prompts: Sequence[str], seen: "Seen") -> "Material":
         """The input of measures for a model. Clips are read on access."""
@@ -206,7 +213,7 @@ def prepare_folder(plan: Plan) -> None:
 
 
 def make(talk: Talk, plan: Plan, ranks: "Ranks", *, gaps: bool) -> None:
-    """Read the real clips, then generate this process's share of the missing videos.
+    """Read the real clips, then generate this process's share of the missing videos; what is to be known is warned of.
 
     Raises ValueError for clips with missing values, unless these are `gaps` that a measure takes.
     """
@@ -221,8 +228,9 @@ def make(talk: Talk, plan: Plan, ranks: "Ranks", *, gaps: bool) -> None:
         ranks.meet()
         if not gaps:
             _expect_values(plan)
-        if (lost := _lost(plan)) and ranks.leads:
-            talk.warn(lost)
+        for note in (*plan.notes(), _lost(plan)) if ranks.leads else ():
+            if note is not None:
+                talk.warn(note)
         prompts = _prompts(plan)
         for model in plan.models:
             wanted = _wanted(plan, model, prompts)
@@ -241,10 +249,12 @@ def _expect_values(plan: Plan) -> None:
 
 def _wanted(plan: Plan, model: Model, prompts: Sequence[str]) -> "Wanted":
     """The videos of a model. Raises ValueError for reduced clips with missing values."""
+    from zoetrope.inputs.low_res import paired
     from zoetrope.metrics.generation import Wanted
 
     told, real = plan.options, plan.real_shelf(model.shape)
-    if told.after is not None and any(real.present(number) is not None for number in range(told.videos)):
+    reduced = told.after is not None and paired(model.stages[0].inputs) is None
+    if reduced and any(real.present(number) is not None for number in range(told.videos)):
         raise ValueError("--after: expected clips without missing values, to be reduced")
     return Wanted(
         prompts=[text for text in prompts for _ in range(told.forecast.members)],
@@ -285,7 +295,7 @@ def report(plan: Plan, found: Sequence[Judged]) -> "Report":
     from zoetrope.metrics.report import ModelEntry, Report, StageEntry
 
     options = plan.options
-    notes = (plan.reference.note(max(options.real, options.videos)), _lost(plan))
+    notes = (*plan.notes(), _lost(plan))
     entries = [
         ModelEntry(
             label=one.model.label,
