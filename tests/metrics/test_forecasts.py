@@ -256,10 +256,9 @@ def test_a_value_of_the_threshold_is_an_event(scale: Scale) -> None:
     """Gauges and radars count in steps, and videos are kept in float32 on a scale."""
     channels = (Channel(name="rain", unit="mm", scale=scale),)
     steps = torch.arange(1, 31, dtype=torch.float64)
-    truth = steps.view(1, 1, 5, 6).expand(1, 1, 5, 6, 8).clone()[:, :, :, :6]
-    own = Material(
-        clips(truth.repeat(2, 1, 1, 1, 1), channels=channels), clips(truth, channels=channels), paired=True, members=2
-    )
+    truth = steps.view(1, 1, 5, 6, 1).expand(-1, -1, -1, -1, 8)
+    made, real = (clips(values, channels=channels) for values in (truth.repeat(2, 1, 1, 1, 1), truth))
+    own = Material(made, real, paired=True, members=2)
     for threshold in steps.tolist():
         (found,) = measured([CriticalSuccess(thresholds=(threshold,))], own)
         assert isinstance(found, Result) and found.value == 1

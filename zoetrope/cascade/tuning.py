@@ -24,8 +24,8 @@ class Tuning:
     Attributes:
         steps: denoising steps of every stage.
         guidance: weight w of the first stage, and of all others that are already guided. To guide an unguided stage
-            would double its time, and it was not tuned for that. Of a stage that is told no text it is over its inputs, but not over those that training never left out;
-            where weights rise over frames it is that of the last frame.
+            would double its time, and it was not tuned for that. Of a stage that is told no text it is over its inputs,
+            but not over those that training never left out; where weights rise over frames it is that of the last one.
         sampler: the name of every stage's sampler.
         windows: what the first stage's network sees at once; the others see as much, in their own frames and pixels.
         routine: of the first stage that makes videos, see `zoetrope.cascade.framewise.with_routine`.

@@ -294,7 +294,6 @@ def report(plan: Plan, found: Sequence[Judged]) -> "Report":
     """The report of all results."""
     from zoetrope.metrics.report import ModelEntry, Report, StageEntry
 
-    options = plan.options
     notes = (*plan.notes(), _lost(plan))
     entries = [
         ModelEntry(

@@ -84,8 +84,8 @@ class Action(Input):
         if bool((wrong := ~given.isfinite().all(-1) & ~lacking).any()):
             *row, frame = wrong.nonzero()[0].tolist()
             raise ValueError(
-                f"{self.told}: expected finite numbers, got {given[(*row, frame)].tolist()} in frame {frame}; NaN alone "
-                "where a frame's are unknown"
+                f"{self.told}: expected finite numbers, got {given[(*row, frame)].tolist()} in frame {frame}; NaN "
+                "alone where a frame's are unknown"
             )
         if bool(lacking.all()):
             raise ValueError(f"{self.told}: expected numbers, got NaN in every frame; leave it out where it is unknown")

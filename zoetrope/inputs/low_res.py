@@ -116,8 +116,8 @@ class LowRes(Input):
     def beside(self, samples: Sequence[Any], small: VideoShape, frames: int) -> Tensor:
         """The video (C, f, h, w) of shape `small` that the data have beside `frames` frames of one example.
 
-        One of a multiple of its height and width is reduced; where it has no values it is 0. Raises ValueError that names the example for any other,
-        and if there is none.
+        One of a multiple of its height and width is reduced; where it has no values it is 0. Raises ValueError that
+        names the example for any other, and if there is none.
         """
         assert self.told is not None
         name, value = samples[0].name, frames_beside(self.told, samples, frames, 1)
