@@ -135,6 +135,12 @@ def test_training_generating_and_judging(days: Path, cli: Cli) -> None:
     assert done.code == 0, done.err
     with np.load("made.npz") as file:
         assert file["rain"].shape == LARGE.sizes and np.isfinite(file["rain"]).all()
+    ensemble = (*words[:-1], "both.npz", "--members", "2", "--resume", "--from")
+    assert cli(*ensemble, "coarse.npz").code == 0
+    with np.load("coarse.npz") as file:
+        np.savez("windy.npz", rain=file["rain"], wind=file["wind"] + 1)  # pictures show rain
+    other = cli(*ensemble, "windy.npz")
+    assert other.code == 2 and "both.npz" in other.err
     refused = cli(*words, "--from", "fine.npz")
     assert refused.code == 2
     assert "expected frames, rows and columns (4, 4, 6) (what base makes), got (4, 8, 12)" in refused.err

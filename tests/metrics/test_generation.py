@@ -1,5 +1,6 @@
 """Real clips on the shelf: what stands in the place of a damaged one is kept with it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from zoetrope.data import Example
 from zoetrope.data._unused import Dropped
 from zoetrope.inputs.action import Action
 from zoetrope.metrics.generation import WorkShare, _known, keep_reference
-from zoetrope.metrics.reference import Reference
+from zoetrope.metrics.reference import Reference, open_reference
 from zoetrope.metrics.shelf import Shelf
 from zoetrope.shapes import VideoShape
 
@@ -33,6 +34,17 @@ def test_clips_that_come_again_are_noted() -> None:
     reference = Reference("some", lambda number, shape: Example(torch.zeros(1), "", ""), different=lambda shape: 5)
     note = reference.note(64, SHAPE)
     assert note is not None and note.startswith("64 clips asked for, 5 there") and reference.note(5, SHAPE) is None
+
+
+def test_a_source_in_a_file_is_told_with_what_it_says(tmp_path: Path) -> None:
+    """A report of other clips is another report."""
+    np.save(tmp_path / "a.npy", np.zeros((4, 4, 6)))
+    said = {"type": "arrays", "path": str(tmp_path / "a.npy"), "rate": 1}
+    said |= {"variables": {"u": {"scale": {"type": "range", "lo": 0, "hi": 1}}}}
+    (tmp_path / "a.json").write_text(json.dumps(said))
+    reference = open_reference(str(tmp_path / "a.json"))
+    assert reference.source == said and open_reference(json.dumps(said)).source is None
+    assert reference.different(SHAPE.with_(fps=1)) == 3
 
 
 def test_what_a_clip_stands_in_for_is_kept(tmp_path: Path) -> None:
