@@ -18,6 +18,7 @@ from zoetrope.inputs.label import Label
 from zoetrope.inputs.map import Map
 from zoetrope.inputs.number import Number
 from zoetrope.models.asking import conditioning_of
+from zoetrope.models.long import _expect_of_whole
 from zoetrope.networks import Network, SizedInput
 from zoetrope.networks.dit import DiTConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -302,3 +303,12 @@ def test_a_stage_has_inputs_of_the_sizes_of_its_network() -> None:
         unet(numbers=("a",), labels=(SizedInput(name="a", size=2),))
     one = Conditioning()
     assert one.without("nothing") is one
+
+
+def test_a_long_video_has_no_actions_of_each_frame() -> None:
+    """Every block would have the same ones."""
+    stages, keys = [causal()], np.zeros((4, 2))
+    _expect_of_whole(stages, {"action": keys})
+    keys[2] = 1
+    with pytest.raises(ValueError, match=r"action: expected the same in all frames, .* each of which would have these"):
+        _expect_of_whole(stages, {"action": keys})

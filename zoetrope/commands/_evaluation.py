@@ -101,7 +101,7 @@ class Plan(NamedTuple):
     def settings(self) -> dict[str, Any]:
         """All that determines the videos and the real clips, as JSON."""
         o = self.options
-        own = {
+        own: dict[str, Any] = {
             "data": o.data,
             "split": o.split,
             "until": o.until,
