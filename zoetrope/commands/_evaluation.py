@@ -101,24 +101,12 @@ class Plan(NamedTuple):
     def settings(self) -> dict[str, Any]:
         """All that determines the videos and the real clips, as JSON."""
         o = self.options
-        own: dict[str, Any] = {
-            "data": o.data,
-            "split": o.split,
-            "until": o.until,
-            "after": o.after,
-            "seed": o.seed,
-        }
+        own: dict[str, Any] = {"data": o.data, "split": o.split, "until": o.until, "after": o.after, "seed": o.seed}
         own |= o.forecast.settings()  # as those below, without what earlier versions did not know
         own |= {} if self.reference.source is None else {"source": self.reference.source}
         own |= {"short": o.short} if o.short != "hold" else {}
         models = {model.label: model.key for model in self.models}
         return {"format": 1, **own, "count": o.videos, "reference": o.real, "models": models}
-
-    def notes(self) -> list[str]:
-        """What is to be known of the real clips."""
-        shapes, count = dict.fromkeys(model.shape for model in self.models), max(self.options.videos, self.options.real)
-        found = (self.reference.note(count, shape) for shape in shapes)
-        return list(dict.fromkeys(note for note in found if note is not None))
 
     def material(self, model: Model, prompts: Sequence[str], seen: "Seen") -> "Material":
         """The input of measures for a model. Clips are read on access."""
@@ -228,9 +216,8 @@ def make(talk: Talk, plan: Plan, ranks: "Ranks", *, gaps: bool) -> None:
         ranks.meet()
         if not gaps:
             _expect_values(plan)
-        for note in (*plan.notes(), _lost(plan)) if ranks.leads else ():
-            if note is not None:
-                talk.warn(note)
+        for note in _notes(plan) if ranks.leads else ():
+            talk.warn(note)
         prompts = _prompts(plan)
         for model in plan.models:
             wanted = _wanted(plan, model, prompts)
@@ -294,7 +281,6 @@ def report(plan: Plan, found: Sequence[Judged]) -> "Report":
     """The report of all results."""
     from zoetrope.metrics.report import ModelEntry, Report, StageEntry
 
-    notes = (*plan.notes(), _lost(plan))
     entries = [
         ModelEntry(
             label=one.model.label,
@@ -315,7 +301,7 @@ def report(plan: Plan, found: Sequence[Judged]) -> "Report":
         version=__version__,
         settings=plan.settings(),
         reference=plan.reference.name,
-        notes=tuple(note for note in notes if note is not None),
+        notes=tuple(_notes(plan)),
         prompts=found[0].prompts,
         entries=tuple(entries),
     )
@@ -354,6 +340,13 @@ def _shown(bars: Any, name: str, total: int, steps: Iterator[int]) -> None:
     for done in steps:
         bars.advance(done)
     bars.end(f"{name}: {total}")
+
+
+def _notes(plan: Plan) -> list[str]:
+    """What is to be known of the real clips."""
+    shapes, count = {model.shape for model in plan.models}, max(plan.options.videos, plan.options.real)
+    found = {plan.reference.note(count, shape) for shape in shapes}
+    return [note for note in (*sorted(filter(None, found)), _lost(plan)) if note is not None]
 
 
 def _lost(plan: Plan) -> str | None:

@@ -222,9 +222,8 @@ class Cascade:
         jobs = [(text, number) for text in texts for number in range(asked.members or asked.count or 1)]
         videos: list[Video] = []
         while len(videos) < len(jobs):
-            batch = jobs[len(videos) :][: asked.batch]
-            given = of_batch(cascade.spec.stages, asked.given, len(videos), len(batch), len(jobs))
-            videos += cascade._generated_batch(batch, len(videos), asked.with_(given=given), known)
+            own = asked.with_(given=of_batch(cascade.spec.stages, asked.given, len(videos), asked.batch, len(jobs)))
+            videos += cascade._generated_batch(jobs[len(videos) :][: asked.batch], len(videos), own, known)
         if members is not None:
             return Ensemble(tuple(videos))
         return videos[0] if count is None and (prompts is None or isinstance(prompts, str)) else videos
