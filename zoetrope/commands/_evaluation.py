@@ -344,8 +344,7 @@ def _shown(bars: Any, name: str, total: int, steps: Iterator[int]) -> None:
 
 def _notes(plan: Plan) -> list[str]:
     """What is to be known of the real clips."""
-    shapes, count = {model.shape for model in plan.models}, max(plan.options.videos, plan.options.real)
-    found = {plan.reference.note(count, shape) for shape in shapes}
+    found = {plan.reference.note(max(plan.options.videos, plan.options.real), one.shape) for one in plan.models}
     return [note for note in (*sorted(filter(None, found)), _lost(plan)) if note is not None]
 
 

@@ -50,7 +50,6 @@ from zoetrope.video import Video
 __all__ = ["Cascade", "Progress"]
 
 Prompts = list[str] | list[str | None] | tuple[str | None, ...]
-
 log = logging.getLogger(__name__)
 
 
