@@ -29,6 +29,7 @@ from typing import NamedTuple
 import pytest
 from _pytest.mark import ParameterSet
 
+from zoetrope.cascade.spec import CascadeSpec
 from zoetrope.data.toybox import Toybox
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
@@ -73,6 +74,13 @@ def blocks() -> list[Block]:
 
 
 BLOCKS = blocks()
+
+
+def test_the_cascade_of_channels_can_be_built() -> None:
+    """A block that is the field of a recipe."""
+    found = next(FENCE.finditer((ROOT / "docs/channels.md").read_text("utf-8")))
+    spec = CascadeSpec.from_json(json.loads(f"{{{found['body']}}}")["cascade"])
+    spec.stages[0].network.build()
 
 
 def name_of(block: Block) -> str:

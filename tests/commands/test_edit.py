@@ -1,11 +1,13 @@
 """`edit`: a model is tuned to one clip, the clip is inverted, and another text makes it anew."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from zoetrope.cascade.spec import CascadeSpec, Distilled, SamplingSpec, StageSpec
 from zoetrope.data.clip import OneClip
@@ -67,6 +69,11 @@ def test_a_clip_is_edited_and_its_tuned_network_used_again(image_model: Path, fi
     assert (read("b.mp4").frames == made.frames).all()
     other = cli("edit", films / "film1.mp4", *ARGUMENTS, "--model", image_model, "--tuned", "tuned", "-o", "c.mp4")
     assert other.code == 2 and "tuned: was tuned to something else: base.training.data.path" in other.err
+    shutil.copytree(image_model, "alike")
+    weights = load_file("alike/base/model.safetensors")
+    save_file({name: 1.1 * value for name, value in weights.items()}, "alike/base/model.safetensors")
+    other = cli("edit", clip, *ARGUMENTS, "--model", "alike", "--tuned", "tuned", "-o", "d.mp4")
+    assert other.code == 2 and "tuned: was tuned from other weights than those of --model" in other.err
     assert not Path("c.mp4").exists()
 
 

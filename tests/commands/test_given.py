@@ -174,6 +174,20 @@ def test_of_pictures_each_member_has_a_file(hearts: Path, run: Path, cli: Cli, m
     assert made.code == 0 and Path("e-001.gif").is_file() and Path("e-002.gif").is_file(), made.err
 
 
+def test_a_value_for_each_video_in_batches_of_any_size(run: Path) -> None:
+    cascade = Cascade.from_pretrained(run)
+    actions = np.stack([np.full((2, 2), float(number)) for number in range(3)])
+    each = {"ef": [0.2, 0.5, 0.8], "view": ["apical", "parasternal", "apical"], "action": actions}
+    one, two, three = (cascade.generate(count=3, batch=batch, given=each) for batch in (1, 2, 3))
+    for first, second, third in zip(one, two, three, strict=True):
+        np.testing.assert_allclose(first["grey"], second["grey"], atol=1e-5)  # type: ignore[index]
+        np.testing.assert_allclose(first["grey"], third["grey"], atol=1e-5)  # type: ignore[index]
+    alone = cascade.generate(count=3, given={"ef": 0.8, "view": "apical", "action": actions[2]})
+    np.testing.assert_allclose(alone[2]["grey"], one[2]["grey"], atol=1e-5)  # type: ignore[index]
+    with pytest.raises(ValueError, match="ef: expected one for all, or one for each of 2 videos, got 3"):
+        cascade.generate(count=2, given={"ef": [0.2, 0.5, 0.8]})
+
+
 def test_an_ensemble_in_python_is_checked(run: Path) -> None:
     cascade = Cascade.from_pretrained(run)
     with pytest.raises(ValueError, match="members: expected without count"):

@@ -135,6 +135,12 @@ def test_training_generating_and_judging(days: Path, cli: Cli) -> None:
     assert done.code == 0, done.err
     with np.load("made.npz") as file:
         assert file["rain"].shape == LARGE.sizes and np.isfinite(file["rain"]).all()
+    ensemble = (*words[:-1], "both.npz", "--members", "2", "--resume", "--from")
+    assert cli(*ensemble, "coarse.npz").code == 0
+    with np.load("coarse.npz") as file:
+        np.savez("windy.npz", rain=file["rain"], wind=file["wind"] + 1)  # pictures show rain
+    other = cli(*ensemble, "windy.npz")
+    assert other.code == 2 and "both.npz" in other.err
     refused = cli(*words, "--from", "fine.npz")
     assert refused.code == 2
     assert "expected frames, rows and columns (4, 4, 6) (what base makes), got (4, 8, 12)" in refused.err
@@ -151,6 +157,13 @@ def test_training_generating_and_judging(days: Path, cli: Cli) -> None:
     words = ("evaluate", "run", "--device", "cpu", "--quiet", "--after", "base", "--members", "2", "--count", "2")
     judged = cli(*words, "--metrics", "crps", "--data", json.dumps(source(days, beside=PAIR)))
     assert judged.code == 0, judged.err
+    with np.load(days) as file:
+        arrays = dict(file)
+    arrays["rain"][:, :, 0, 0] = np.nan
+    np.savez("gaps.npz", **arrays)
+    gaps = json.dumps(source(Path("gaps.npz"), beside=PAIR, missing="mask"))
+    judged = cli(*words, "--metrics", "crps", "-o", "gaps", "--data", gaps)
+    assert judged.code == 0, judged.err  # the coarse ones are whole
     judged = cli(*words, "--metrics", "crps", "-o", "other", "--data", json.dumps(source(days)))
     assert judged.code == 2 and "--data: expected a video 'coarse' beside its clips, which ssr is told" in judged.err
     assert not Path("other").exists()
@@ -189,11 +202,24 @@ def test_other_sizes_and_missing_values(days: Path) -> None:
         Arrays.from_json({**source(days, beside=PAIR), "fit": "crop"})
     with np.load(days) as file:
         arrays = dict(file)
+    arrays["wind_coarse"][:] = 2
     arrays["wind_coarse"][:, :, 1, 2] = np.nan
     np.savez(days, **arrays)
     with pytest.raises(
         ValueError, match=r"beside 'coarse': expected values everywhere, got 4 missing values; missing="
     ):
         opened(days, beside=PAIR).example(0, LARGE)
-    told = opened(days, beside=PAIR, missing="mask").example(0, LARGE).beside["coarse"]
-    assert (told[1, :, 1, 2] == 0).all() and told.isfinite().all()
+    one = opened(days, beside=PAIR, missing="mask").example(0, LARGE)
+    seen = low.beside([one], SMALL, 4)
+    assert (seen[1, :, 1, 2] == 0).all() and int((seen == 0).sum()) == 4 and seen.isfinite().all()
+    half = low.beside([one], SMALL.with_(height=2, width=3), 4)  # of what is there, not of zeros beside it
+    assert half[1].flatten().tolist() == pytest.approx([2 / 3] * 24)
+
+
+def test_frames_after_the_end_of_a_recording(days: Path) -> None:
+    data = opened(days, beside=PAIR, missing="mask", short="mask")
+    longer, small = (one.with_(frames=12) for one in (LARGE, SMALL))
+    one = data.example(0, longer)
+    assert one.present is not None and not one.present[:, 8:].any()
+    seen = LowRes(shape=small, told="coarse").beside([one], small, 12)
+    assert seen.isfinite().all() and not seen[:, 8:].any() and seen[:, :8].all()

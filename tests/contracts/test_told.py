@@ -12,6 +12,7 @@ from zoetrope.data import Example
 from zoetrope.guidance.inputs import InputGuidance
 from zoetrope.inputs import Examples, Input
 from zoetrope.inputs.edges import Edges
+from zoetrope.inputs.fps import FrameRate
 from zoetrope.inputs.number import Number
 from zoetrope.inputs.text import text_given
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -128,6 +129,8 @@ def test_guidance_is_over_the_inputs_that_it_names_or_all_of_them() -> None:
 def test_a_weight_guides_over_the_inputs_of_a_model_without_text() -> None:
     spec = CascadeSpec(name="hearts", stages=(stage(EF, numbers=("ef",)),))
     assert tuned(spec, Tuning(guidance=2.0)).stages[0].sampling.guidance == InputGuidance(weight=2.0)
+    rated = spec.with_(stages=(stage(EF.with_(dropout=0.1), FrameRate(), numbers=("ef", "fps")),))
+    assert tuned(rated, Tuning(guidance=2.0)).stages[0].sampling.guidance == InputGuidance(weight=2.0, over=("ef",))
     guided = InputGuidance(weight=1.0, over=("ef",))
     own = spec.with_(stages=(spec.stages[0].with_(sampling=SamplingSpec(guidance=guided)),))
     assert tuned(own, Tuning(guidance=2.0)).stages[0].sampling.guidance == guided.with_(weight=2.0)

@@ -16,7 +16,9 @@ from zoetrope.inputs import Examples, Extent, Input
 from zoetrope.inputs.action import Action
 from zoetrope.inputs.label import Label
 from zoetrope.inputs.map import Map
+from zoetrope.inputs.number import Number
 from zoetrope.models.asking import conditioning_of
+from zoetrope.models.long import _expect_of_whole
 from zoetrope.networks import Network, SizedInput
 from zoetrope.networks.dit import DiTConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -100,6 +102,8 @@ def test_actions_are_asked_for_by_arrays_lists_and_files(tmp_path: Path) -> None
         (np.zeros((3, 2)), r"action: expected 4 frames of 2 numbers, \(4, 2\), got \(3, 2\)"),
         (np.zeros((4, 3)), r"got \(4, 3\)"),
         ([[0, 1], [0, 1], [0, NAN], [0, 0]], r"action: expected finite numbers, got \[0.0, nan\] in frame 2"),
+        (np.full((4, 2), NAN), "got NaN in every frame; leave it out"),
+        ([[0, 1], [0, np.inf], [0, 1], [0, 0]], r"got \[0.0, inf\] in frame 1"),
         ("none.npy", "action=none.npy: cannot be read"),
         ("a.txt", "action=a.txt: expected numbers .*got .txt"),
         ("fast", "action=fast: expected numbers"),
@@ -109,6 +113,29 @@ def test_actions_are_asked_for_by_arrays_lists_and_files(tmp_path: Path) -> None
 def test_other_actions_are_refused(value: object, told: str) -> None:
     with pytest.raises(ValueError, match=told):
         ACTION.fitted(value, SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"), [((2, 4), True), ((3, 5), True), ((2, 2), False), ((1, 4), False), ((4, 6), False)]
+)
+def test_maps_have_the_proportions_of_the_videos(size: tuple[int, int], fits: bool) -> None:
+    if fits:
+        assert LAND.fitted(np.zeros(size), SHAPE).shape == (1, *SHAPE.sizes)
+        return
+    with pytest.raises(ValueError, match="or others of these proportions"):
+        LAND.fitted(np.zeros(size), SHAPE)
+
+
+def test_labels_and_numbers_of_numpy() -> None:
+    assert VIEW.of_request(np.array(["3", "apical"]), 2).numbers["view"].tolist() == [2, 0]
+    assert VIEW.of_request(np.int64(3), 1).numbers["view"].tolist() == [2]
+    size = Number(told="size", lo=0, hi=1)
+    assert size.of_request(np.array([0.0, 1.0]), 2).numbers["size"].tolist() == [-1, 1]
+
+
+def test_frames_may_be_without_an_action() -> None:
+    seen = ACTION.of_request(ACTION.fitted([[0, 1], [NAN, NAN], [0, 1], [0, 0]], SHAPE), 1).tokens["action"]
+    assert seen.mask[0, :, 0].tolist() == [True, False, True, True] and seen.values.isfinite().all()
 
 
 def test_a_map_is_resized_scaled_and_known_where_it_has_numbers() -> None:
@@ -276,3 +303,12 @@ def test_a_stage_has_inputs_of_the_sizes_of_its_network() -> None:
         unet(numbers=("a",), labels=(SizedInput(name="a", size=2),))
     one = Conditioning()
     assert one.without("nothing") is one
+
+
+def test_a_long_video_has_no_actions_of_each_frame() -> None:
+    """Every block would have the same ones."""
+    stages, keys = [causal()], np.zeros((4, 2))
+    _expect_of_whole(stages, {"action": keys})
+    keys[2] = 1
+    with pytest.raises(ValueError, match=r"action: expected the same in all frames, .* each of which would have these"):
+        _expect_of_whole(stages, {"action": keys})

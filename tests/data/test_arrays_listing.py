@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import nibabel
 import numpy as np
 import pytest
 import xarray
@@ -361,6 +362,12 @@ BAD: dict[str, tuple[Callable[[Path], None], str, dict[str, Any], str]] = {
         {"told": {"fe": "number"}},
         r"index\.csv: told: unknown column 'fe'; did you mean 'ef'",
     ),
+    "a column twice": (
+        lambda at: (save("a.npy", U)(at), (at / "index.csv").write_text("file,ef,ef\na.npy,1,2\n")),
+        "index.csv",
+        {"told": {"ef": "number"}},
+        r"index\.csv: expected every column once, got 'ef' twice",
+    ),
     "no number": (
         indexed({"file": "a.npy", "ef": "high"}),
         "index.csv",
@@ -411,6 +418,28 @@ def test_values_that_stand_for_none(tmp_path: Path) -> None:
     assert sorted(absent) == [f"{tmp_path / 'a.npy'} from frame {start}" for start in (0, 1)]
     with pytest.raises(ValueError, match="expected values everywhere"):
         [made.with_(missing="refuse").open().example(number, CLIP) for number in range(10)]
+
+
+@pytest.mark.parametrize("kind", ["nc", "h5", "nii"])
+def test_a_stored_value_that_stands_for_none_is_that_before_it_is_unpacked(tmp_path: Path, kind: str) -> None:
+    stored = np.arange(6 * 4 * 6, dtype=np.int16).reshape(6, 4, 6)
+    stored[1, 2, 3] = -999
+    packing, path, axes = {"scale_factor": 0.1, "add_offset": 5.0}, tmp_path / f"a.{kind}", "t,y,x"
+    if kind == "nc":
+        xarray.Dataset({"u": (("t", "y", "x"), stored, packing)}).to_netcdf(path)
+    elif kind == "h5":
+        with h5py.File(path, "w") as file:
+            file["u"] = stored
+            file["u"].attrs.update(packing)
+    else:
+        picture, axes = nibabel.Nifti1Image(stored.transpose(2, 1, 0), np.eye(4)), "x,y,t"
+        picture.header.set_slope_inter(0.1, 5.0)
+        nibabel.save(picture, path)
+    made = source(path, "u", fill=(-999,), missing="mask", axes=axes).open()
+    clips = [made.example(number, CLIP) for number in range(4)]
+    absent = [clip.present for clip in clips if clip.present is not None]
+    assert absent and all(int((~one).sum()) == 1 for one in absent)
+    assert all(float(made.channels()[0].scale.to_units(one.video).min()) > 0 for one in clips)
 
 
 def test_fields_that_make_no_sense() -> None:

@@ -69,6 +69,33 @@ def test_left_out_is_what_a_fit_to_the_others_reads() -> None:
         assert float(y[left] - x[left] @ weights) == pytest.approx(float(away[left]), abs=1e-9)
 
 
+@pytest.mark.parametrize("count", [12, 20, 90])
+def test_a_regressor_of_few_clips_does_not_claim_to_read_noise(count: int) -> None:
+    """Features and numbers that have nothing to do with each other, fewer clips than features and more."""
+    x, y = (torch.randn(count, *size, generator=DRAW, dtype=torch.float64) for size in ((58,), ()))
+    regressor = Regressor.fitted(list(x), y.tolist())
+    away = float((regressor.left_out - y).square().mean().sqrt())
+    assert 0.5 * float(y.std()) < away < 2 * float(y.std())
+
+
+def test_left_out_is_exact_with_the_mean_in_the_fit() -> None:
+    """At the ridge that is chosen, and the scales of all features."""
+    x = torch.randn(12, 3, generator=DRAW, dtype=torch.float64)
+    y = 5 + x @ torch.tensor([1.0, -2, 0.5], dtype=torch.float64)
+    y = y + 0.5 * torch.randn(12, generator=DRAW, dtype=torch.float64)
+    regressor = Regressor.fitted(list(x), y.tolist())
+    rows = (x - regressor.centre) / regressor.spread
+    # The normal equations give the ridge that was chosen.
+    ridge = (rows.T @ (y - y.mean()) - rows.T @ rows @ regressor.weights) / regressor.weights
+    for left in range(12):
+        rest = [k for k in range(12) if k != left]
+        own, mean, level = rows[rest], rows[rest].mean(0), y[rest].mean()
+        square = (own - mean).T @ (own - mean) + ridge.mean() * torch.eye(3, dtype=torch.float64)
+        weights = torch.linalg.solve(square, (own - mean).T @ (y[rest] - level))
+        wanted = float(level + (rows[left] - mean) @ weights)
+        assert float(regressor.left_out[left]) == pytest.approx(wanted, abs=1e-6)
+
+
 def test_videos_that_are_as_asked_and_others() -> None:
     good, bad = (
         measured([NumberAnswered()], material(beating(numbers.repeat_interleave(2)), REAL, TOLD, 2))[0]

@@ -15,14 +15,18 @@ from zoetrope.metrics.clips import Clips, Material
 from zoetrope.metrics.crps import crps
 from zoetrope.metrics.csi import csi
 from zoetrope.metrics.evaluation import measured
+from zoetrope.metrics.forecasts import Cases
 from zoetrope.metrics.intervals import Mean, jackknife
 from zoetrope.metrics.lead_time import mae, rmse
 from zoetrope.metrics.measures import Result, Unavailable
-from zoetrope.metrics.measures.csi import CriticalSuccess
+from zoetrope.metrics.measures.csi import CriticalSuccess, _lowest
 from zoetrope.metrics.rank_histogram import rank_histogram
 from zoetrope.metrics.spectrum import spectral_ratio
 from zoetrope.metrics.spread_skill import spread_skill
+from zoetrope.scales import Scale
 from zoetrope.scales.deviation import Deviation
+from zoetrope.scales.log import Log
+from zoetrope.scales.range import Range
 from zoetrope.shapes import VideoShape
 
 CHANNELS = (
@@ -219,6 +223,54 @@ def test_clips_of_videos_in_memory() -> None:
         Clips.of([videos[0], Fields(videos[1].values[:, :3], CHANNELS, 1)])
     with pytest.raises(ValueError, match="videos: expected at least one"):
         Clips.of([])
+
+
+def test_missing_values_of_videos_in_memory_count_in_nothing() -> None:
+    gap = torch.zeros(TRUTH.shape, dtype=torch.bool)
+    gap[0, :, 3, 1, 2] = True
+    lacking, made = ([Fields(one.numpy(), CHANNELS, 1) for one in x.float()] for x in (TRUTH, MADE.flatten(0, 1)))
+    lacking[0].values[gap[0].numpy()] = np.nan
+    own = Material(Clips.of(made), Clips.of(lacking), paired=True, members=MEMBERS, known=KNOWN)
+    found, wanted = taken(NAMES[:5], own), taken(NAMES[:5], material(present=~gap))
+    for name in NAMES[:5]:
+        assert found[name].value == pytest.approx(wanted[name].value, rel=1e-3), name
+    (refused,) = measured(choose(["spectrum"], {}), own)
+    assert isinstance(refused, Unavailable) and "real clips without missing values" in refused.reason
+    wrong = Material(Clips.of(lacking), Clips.of(lacking), paired=True, known=KNOWN)
+    (refused,) = measured(choose(["mae"], {}), wrong)
+    assert isinstance(refused, Unavailable) and "generated videos without missing values" in refused.reason
+
+
+def test_a_climatology_does_not_know_the_truth() -> None:
+    """Where clips come again, as they do when more are asked for than there are."""
+    twice = [TRUTH[:3], MADE[:3]]
+    once = taken(["mae"], material(*twice))["mae"].plain["climatology"]
+    again = taken(["mae"], material(*(torch.cat([one, one]) for one in twice)))["mae"].plain["climatology"]
+    assert again == pytest.approx(once, rel=1e-6)
+    still = taken(["mae"], material(TRUTH[:1].expand(3, -1, -1, -1, -1), MADE[:3]))["mae"]
+    assert set(still.plain) == {"persistence"}
+
+
+@pytest.mark.parametrize("scale", [Log(floor=0.1, hi=100), Deviation(mean=8, deviation=3), Range(lo=0, hi=70)])
+def test_a_value_of_the_threshold_is_an_event(scale: Scale) -> None:
+    """Gauges and radars count in steps, and videos are kept in float32 on a scale."""
+    channels = (Channel(name="rain", unit="mm", scale=scale),)
+    steps = torch.arange(1, 31, dtype=torch.float64)
+    truth = steps.view(1, 1, 5, 6, 1).expand(-1, -1, -1, -1, 8)
+    made, real = (clips(values, channels=channels) for values in (truth.repeat(2, 1, 1, 1, 1), truth))
+    own = Material(made, real, paired=True, members=2)
+    for threshold in steps.tolist():
+        (found,) = measured([CriticalSuccess(thresholds=(threshold,))], own)
+        assert isinstance(found, Result) and found.value == 1
+        measure = CriticalSuccess(thresholds=(threshold,))
+        counts = measure._events(next(iter(Cases(own)))[""], 0, [_lowest(channels[0], threshold)]).sum(-1)
+        assert int(counts[0]) == 2 * 8 * (31 - threshold)
+    assert _lowest(channels[0], -1.0) <= -1.0
+
+
+def test_events_of_several_channels_have_names_of_their_own() -> None:
+    measures = [CriticalSuccess(thresholds=(1.0,), channel=name) for name in ("t", "u")]
+    assert [one.name for one in measured(measures, material())] == ["csi[t]", "csi[u]"]
 
 
 def test_a_jackknife_of_a_mean_is_its_usual_interval() -> None:

@@ -12,6 +12,7 @@ from zoetrope.channels import Channel
 from zoetrope.conditioning import Conditioning
 from zoetrope.fields import Fields
 from zoetrope.models.cascade import Cascade
+from zoetrope.models.known_fields import field_frames
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers.heun import Heun
@@ -72,3 +73,16 @@ def test_bounded_channels_end_where_their_scale_does(made: Fields) -> None:
     values = made["cover"]
     assert values.min() >= 0 and values.max() == 1
     assert float((values == 1).mean()) == pytest.approx(0.1056, abs=0.02)
+
+
+def test_known_values_beyond_the_ends_of_a_scale_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """They come out as its ends."""
+    channels = (Channel(name="rain", unit="mm", scale=Range(lo=0, hi=50)),)
+    network = VideoUNetConfig(channels=1, text_width=None, levels=(Level(width=8),))
+    shape = VideoShape(frames=4, height=2, width=3, fps=1)
+    stage = StageSpec(name="base", shape=shape, inputs=(), network=network)
+    values = np.linspace(0, 50, 6, dtype=np.float32).reshape(1, 1, 2, 3)
+    field_frames("known 0", values, [0], stage, "exact", channels=channels)
+    assert not caplog.records
+    field_frames("known 0", values + 20, [0], stage, "exact", channels=channels)
+    assert caplog.messages == ["known 0: rain: 2 values beyond the ends of its scale, 0 and 50, will come out as these"]

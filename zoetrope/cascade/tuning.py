@@ -24,8 +24,8 @@ class Tuning:
     Attributes:
         steps: denoising steps of every stage.
         guidance: weight w of the first stage, and of all others that are already guided. To guide an unguided stage
-            would double its time, and it was not tuned for that. Of a stage that is told no text it is over its inputs;
-            where weights rise over frames it is that of the last frame.
+            would double its time, and it was not tuned for that. Of a stage that is told no text it is over its inputs,
+            but not over those that training never left out; where weights rise over frames it is that of the last one.
         sampler: the name of every stage's sampler.
         windows: what the first stage's network sees at once; the others see as much, in their own frames and pixels.
         routine: of the first stage that makes videos, see `zoetrope.cascade.framewise.with_routine`.
@@ -71,9 +71,17 @@ def _guided(stage: StageSpec, path: str, weight: float) -> dict[str, Any]:
         and stage.input(TEXT) is None
         and any(each.source is None for each in stage.inputs)
     ):
-        return {path: InputGuidance(weight=weight).to_json()}
+        return {path: InputGuidance(weight=weight, over=_left_out(stage)).to_json()}
     field = next((f".{name}" for name in ("weight", "last") if name in type(own).model_fields), "")
     return {f"{path}{field}": weight}
+
+
+def _left_out(stage: StageSpec) -> tuple[str, ...]:
+    """The names of the inputs that training sometimes leaves out, if it never does so with others; () otherwise."""
+    asked = [each for each in stage.inputs if each.source is None and each.name != TEXT]
+    never = [each.name for each in asked if getattr(each, "dropout", None) == 0]
+    some = tuple(each.name for each in asked if each.name not in never)
+    return some if never else ()
 
 
 def routine_told(value: Any) -> Routine | None:

@@ -101,14 +101,9 @@ class Plan(NamedTuple):
     def settings(self) -> dict[str, Any]:
         """All that determines the videos and the real clips, as JSON."""
         o = self.options
-        own = {
-            "data": o.data,
-            "split": o.split,
-            "until": o.until,
-            "after": o.after,
-            "seed": o.seed,
-        }
+        own: dict[str, Any] = {"data": o.data, "split": o.split, "until": o.until, "after": o.after, "seed": o.seed}
         own |= o.forecast.settings()  # as those below, without what earlier versions did not know
+        own |= {} if self.reference.source is None else {"source": self.reference.source}
         own |= {"short": o.short} if o.short != "hold" else {}
         models = {model.label: model.key for model in self.models}
         return {"format": 1, **own, "count": o.videos, "reference": o.real, "models": models}
@@ -206,7 +201,7 @@ def prepare_folder(plan: Plan) -> None:
 
 
 def make(talk: Talk, plan: Plan, ranks: "Ranks", *, gaps: bool) -> None:
-    """Read the real clips, then generate this process's share of the missing videos.
+    """Read the real clips, then generate this process's share of the missing videos; what is to be known is warned of.
 
     Raises ValueError for clips with missing values, unless these are `gaps` that a measure takes.
     """
@@ -221,8 +216,8 @@ def make(talk: Talk, plan: Plan, ranks: "Ranks", *, gaps: bool) -> None:
         ranks.meet()
         if not gaps:
             _expect_values(plan)
-        if (lost := _lost(plan)) and ranks.leads:
-            talk.warn(lost)
+        for note in _notes(plan) if ranks.leads else ():
+            talk.warn(note)
         prompts = _prompts(plan)
         for model in plan.models:
             wanted = _wanted(plan, model, prompts)
@@ -241,10 +236,12 @@ def _expect_values(plan: Plan) -> None:
 
 def _wanted(plan: Plan, model: Model, prompts: Sequence[str]) -> "Wanted":
     """The videos of a model. Raises ValueError for reduced clips with missing values."""
+    from zoetrope.inputs.low_res import paired
     from zoetrope.metrics.generation import Wanted
 
     told, real = plan.options, plan.real_shelf(model.shape)
-    if told.after is not None and any(real.present(number) is not None for number in range(told.videos)):
+    reduced = told.after is not None and paired(model.stages[0].inputs) is None
+    if reduced and any(real.present(number) is not None for number in range(told.videos)):
         raise ValueError("--after: expected clips without missing values, to be reduced")
     return Wanted(
         prompts=[text for text in prompts for _ in range(told.forecast.members)],
@@ -284,8 +281,6 @@ def report(plan: Plan, found: Sequence[Judged]) -> "Report":
     """The report of all results."""
     from zoetrope.metrics.report import ModelEntry, Report, StageEntry
 
-    options = plan.options
-    notes = (plan.reference.note(max(options.real, options.videos)), _lost(plan))
     entries = [
         ModelEntry(
             label=one.model.label,
@@ -306,7 +301,7 @@ def report(plan: Plan, found: Sequence[Judged]) -> "Report":
         version=__version__,
         settings=plan.settings(),
         reference=plan.reference.name,
-        notes=tuple(note for note in notes if note is not None),
+        notes=tuple(_notes(plan)),
         prompts=found[0].prompts,
         entries=tuple(entries),
     )
@@ -345,6 +340,12 @@ def _shown(bars: Any, name: str, total: int, steps: Iterator[int]) -> None:
     for done in steps:
         bars.advance(done)
     bars.end(f"{name}: {total}")
+
+
+def _notes(plan: Plan) -> list[str]:
+    """What is to be known of the real clips."""
+    found = {plan.reference.note(max(plan.options.videos, plan.options.real), one.shape) for one in plan.models}
+    return [note for note in (*sorted(filter(None, found)), _lost(plan)) if note is not None]
 
 
 def _lost(plan: Plan) -> str | None:

@@ -123,10 +123,12 @@ class KnownAsked(NamedTuple):
 
     def about(self, known: "GivenFrames") -> dict[str, Any]:
         """What is known, for `--json` and the tags of files."""
+        from zoetrope.fields import content_of
+
         content = hashlib.blake2b(known.pictures.tobytes(), digest_size=8)
         told: dict[str, Any] = {"frames": list(known.places), "files": self.known or [], "fit": self.fit}
         if known.low_res is not None:
-            content.update(known.low_res.frames.tobytes())
+            content.update(content_of(known.low_res))
             told["low_res"] = self.low_res
         if known.mask is not None:
             content.update(known.mask.tobytes())

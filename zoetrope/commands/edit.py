@@ -216,8 +216,10 @@ def _prepared(wish: EditAsked, model: "OpenModel") -> "tuple[Video, Recipe]":
 def _tuned(talk: Talk, wish: EditAsked, recipe: "Recipe", folder: Path, model: "OpenModel", device: str | None) -> Path:
     """The weights of the network that is tuned to the clip, in a run in `folder`; what is there is not made again.
 
-    Raises ValueError if the folder holds another training, as of another clip or caption.
+    Raises ValueError if the folder holds another training, as of another clip or caption, or of another model.
     """
+    from zoetrope.files.plain import read_json
+    from zoetrope.models.provenance import sha256_of
     from zoetrope.training.changes import changes_between
     from zoetrope.training.loop import Run
     from zoetrope.training.trained import averaged_weights, begun_recipe
@@ -228,6 +230,9 @@ def _tuned(talk: Talk, wish: EditAsked, recipe: "Recipe", folder: Path, model: "
         if changes:
             told = "; ".join(map(str, changes))
             raise ValueError(f"{folder}: was tuned to something else: {told}; choose another --tuned")
+        begun = read_json(folder / "run.json").get("init")
+        if begun is not None and begun != sha256_of(model.file(model.spec.stages[0])):
+            raise ValueError(f"{folder}: was tuned from other weights than those of --model; choose another --tuned")
     with naming(folder):
         run = Run(recipe, stage.name, folder, device_named(device), model.file(model.spec.stages[0]))
         if run.state.examples < run.spec.examples:

@@ -202,6 +202,7 @@ def _generate(
     from zoetrope.cascade.start import stages_after
     from zoetrope.commands._members import MemberOutputs, outputs_of
     from zoetrope.commands._outputs import Kept, StageOutputs
+    from zoetrope.fields import content_of
     from zoetrope.models.asking import about_values, expect_askable
 
     model = opened(work.model, asked, talk)
@@ -223,7 +224,7 @@ def _generate(
     cascade = ready(model, stages, asked)
     told = about(cascade, stages, asked.seed)
     if begin.source and footage:
-        content = hashlib.blake2b(footage.video.frames.tobytes(), digest_size=8).hexdigest()
+        content = hashlib.blake2b(content_of(footage.video), digest_size=8).hexdigest()
         told["from"] = {**about_start(begin.source, footage, begin.fit), "id": content}
     start = footage.start() if footage else None
     if work.given:

@@ -126,6 +126,10 @@ class Dataset(ABC):
         whole = self.example(index, shape)
         return whole.cut(lambda video: video[:, list(numbers)], numbers)
 
+    def count(self, shape: VideoShape) -> int | None:
+        """How many different examples it has on that grid, after which they come again; None: that is not known."""
+        return None
+
     def gives(self, shape: VideoShape) -> bool:
         """Whether there is anything on that grid: a set of images has no clips."""
         return True

@@ -4,7 +4,7 @@
 """
 
 from zoetrope.fields.ensemble import Ensemble
-from zoetrope.fields.value import Fields, Look, video_of, views
+from zoetrope.fields.value import Fields, Look, content_of, video_of, views
 from zoetrope.fields.writing import check_file, holds_values, read_maps, read_values, tags_in
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Fields",
     "Look",
     "check_file",
+    "content_of",
     "holds_values",
     "read_maps",
     "read_values",

@@ -149,3 +149,8 @@ def views(x: Tensor, channels: Sequence[Channel], fps: float) -> list[Video]:
         return [Video.from_tensor(x, fps)]
     fields = Fields.of_model(x, channels, fps)
     return [fields.pictured(Look(channel.name)) for channel in channels]
+
+
+def content_of(video: Video) -> bytes:
+    """What identifies a video: its pictures, or of `Fields` its values, of which pictures show a channel roughly."""
+    return video.values.tobytes() if isinstance(video, Fields) else video.frames.tobytes()

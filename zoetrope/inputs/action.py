@@ -71,7 +71,8 @@ class Action(Input):
     def fitted(self, value: Any, shape: VideoShape) -> Tensor:
         """The actions (F, K) of a request, or (B, F, K): an array, lists, or a file .npy or .csv with a line a frame.
 
-        Raises ValueError for another number of frames or entries, and for what is no number.
+        A vector of NaN alone is unknown. Raises ValueError for another number of frames or entries, for infinity, for a
+        vector of which some entries are NaN, and where all vectors are unknown.
         """
         given = torch.from_numpy(array_of(self.told, value))
         if given.ndim == 1 and self.entries == 1:
@@ -79,11 +80,15 @@ class Action(Input):
         wanted = f"{counted(shape.frames, 'frame')} of {counted(self.entries, 'number')}"
         if given.ndim not in (2, 3) or tuple(given.shape[-2:]) != (shape.frames, self.entries):
             raise ValueError(f"{self.told}: expected {wanted}, ({shape.frames}, {self.entries}), got {_sizes(given)}")
-        if bool(given.isnan().any()) or bool(given.isinf().any()):
-            frame = int((~given.isfinite()).any(-1).nonzero()[0, -1])
+        lacking = given.isnan().all(-1)
+        if bool((wrong := ~given.isfinite().all(-1) & ~lacking).any()):
+            *row, frame = wrong.nonzero()[0].tolist()
             raise ValueError(
-                f"{self.told}: expected finite numbers, got {given[..., frame, :].tolist()} in frame {frame}"
+                f"{self.told}: expected finite numbers, got {given[(*row, frame)].tolist()} in frame {frame}; NaN "
+                "alone where a frame's are unknown"
             )
+        if bool(lacking.all()):
+            raise ValueError(f"{self.told}: expected numbers, got NaN in every frame; leave it out where it is unknown")
         return given
 
     def of_request(self, value: Any, count: int) -> Conditioning:

@@ -6,6 +6,7 @@ As numbers have, every label has a vector of its own for the unknown [Ho & Salim
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from pydantic import AfterValidator, Field
 
@@ -81,7 +82,7 @@ class Label(Input):
         """
         if value is None:
             return Conditioning(numbers={self.told: torch.full((count,), torch.nan)})
-        each = list(value) if isinstance(value, list | tuple) else [value] * count
+        each = list(value) if isinstance(value, list | tuple | np.ndarray) else [value] * count
         if len(each) != count:
             raise ValueError(f"{self.told}: expected a label, or one for each of {count} videos, got {len(each)}")
         return Conditioning(numbers={self.told: torch.tensor([self._class(one) for one in each])})
@@ -93,7 +94,7 @@ class Label(Input):
     def _class(self, value: object, of: str = "") -> float:
         """The number of a label's class. Raises ValueError for an unknown one, with the clip that it is `of`."""
         where = f"{of}: {self.told}" if of else self.told
-        if not isinstance(value, str) and (isinstance(value, bool) or not isinstance(value, int)):
+        if not isinstance(value, str) and (isinstance(value, bool) or not isinstance(value, int | np.integer)):
             raise ValueError(f"{where}: expected a label, such as {self.classes[0]!r}, got {shown(value)}")
         label = str(value)
         if label not in self.classes:

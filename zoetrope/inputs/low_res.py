@@ -15,7 +15,7 @@ from zoetrope.inputs import Examples, Extent, Input, WindowNoise
 from zoetrope.inputs._told import ToldName, frames_beside
 from zoetrope.inputs.text import Text
 from zoetrope.shapes import VideoShape, Window
-from zoetrope.video.resample import degrade, upsample
+from zoetrope.video.resample import degrade, degrade_present, upsample
 
 MAP, LEVEL = "low_res", "low_res_logsnr"
 
@@ -116,8 +116,8 @@ class LowRes(Input):
     def beside(self, samples: Sequence[Any], small: VideoShape, frames: int) -> Tensor:
         """The video (C, f, h, w) of shape `small` that the data have beside `frames` frames of one example.
 
-        One of a multiple of its height and width is reduced. Raises ValueError that names the example for any other,
-        and if there is none.
+        One of a multiple of its height and width is reduced; where it has no values it is 0. Raises ValueError that
+        names the example for any other, and if there is none.
         """
         assert self.told is not None
         name, value = samples[0].name, frames_beside(self.told, samples, frames, 1)
@@ -127,7 +127,7 @@ class LowRes(Input):
         height, width = value.shape[2:]
         if height % small.height or width % small.width or height * small.width != width * small.height:
             raise ValueError(f"{name}: {wanted}, got {height}x{width}")
-        return degrade(value[None], small)[0]
+        return degrade_present(value[None], small)[0].nan_to_num(0.0)
 
     def _blurred(self, video: Tensor, examples: Examples) -> Tensor:
         """The video (B, C, f, h, w) with some of its examples blurred, each by its own random choice."""

@@ -20,7 +20,7 @@ from zoetrope.inputs._files import array_of
 from zoetrope.inputs._told import ToldName, frames_beside
 from zoetrope.scales import Scale
 from zoetrope.shapes import VideoShape
-from zoetrope.video.resample import resize_present
+from zoetrope.video.resample import proportioned, resize_present
 from zoetrope.wording import counted
 
 
@@ -114,8 +114,7 @@ class Map(Input):
             )
         if whole.ndim != 4 or len(whole) != self.channels or whole.shape[1] not in frames or 0 in whole.shape:
             raise ValueError(f"{legal}, got {tuple(given.shape)}")
-        height, width = whole.shape[2:]
-        if abs(height * shape.width - width * shape.height) > max(shape.height, shape.width):
+        if not proportioned((whole.shape[2], whole.shape[3]), (shape.height, shape.width)):
             raise ValueError(f"{legal}, got {tuple(given.shape)}")
         if bool(whole.isinf().any()):
             raise ValueError(f"{where}: expected finite numbers, or NaN where there are none, got infinity")

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
+import numpy as np
 import torch
 from pydantic import Field, model_validator
 
@@ -84,7 +85,7 @@ class Number(Input):
         """
         if value is None:
             return Conditioning(numbers={self.told: torch.full((count,), math.nan)})
-        each = value.tolist() if isinstance(value, torch.Tensor) and value.ndim else value
+        each = value.tolist() if isinstance(value, torch.Tensor | np.ndarray) and value.ndim else value
         if not isinstance(each, list | tuple):
             each = [each] * count
         if len(each) != count:

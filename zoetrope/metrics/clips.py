@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,7 +38,10 @@ class Clips:
 
     @classmethod
     def of(cls, videos: Sequence[Video], origin: str = "") -> "Clips":
-        """Videos in memory, such as `zoetrope.fields.Fields`. Raises ValueError unless they are of one kind."""
+        """Videos in memory, such as `zoetrope.fields.Fields`, in which NaN is a missing value.
+
+        Raises ValueError unless they are of one kind.
+        """
         if not videos:
             raise ValueError("videos: expected at least one, got none")
         channels = [one.channels if isinstance(one, Fields) else RGB for one in videos]
@@ -50,7 +54,13 @@ class Clips:
                 raise ValueError(f"videos: {wrong}")
             if shape != shapes[0]:
                 raise ValueError(f"videos: expected all of one shape, got {shapes[0]} and {shape}")
-        return cls(shapes[0], len(videos), lambda number: videos[number].to_tensor(), origin, channels[0])
+
+        def present(number: int) -> Tensor | None:
+            one = videos[number]
+            there = ~np.isnan(one.values) if isinstance(one, Fields) else np.ones(1, bool)
+            return None if there.all() else torch.from_numpy(there)
+
+        return cls(shapes[0], len(videos), lambda number: videos[number].to_tensor(), origin, channels[0], present)
 
     def __len__(self) -> int:
         return self.count

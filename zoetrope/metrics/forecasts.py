@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ class Cases:
     """The cases of a material whose real clips are the truth, and the same cases as plain ways foretell them.
 
     Persistence holds the last given frame. Climatology is an ensemble of other real clips, at most 32, at the same
-    places and frames.
+    places and frames; a clip that is there twice is no other one.
     """
 
     material: Material
@@ -84,7 +85,11 @@ class Cases:
                 kept = None if there is None or present is None else present & there[:, held][None]
                 cases[PERSISTENCE] = Case(whole[:, held][None, None], truth, kept)
             if CLIMATOLOGY in self.ways:
-                others = [(number + step) % len(self.real) for step in range(1, min(OTHERS, len(self.real) - 1) + 1)]
+                every = ((number + step) % len(self.real) for step in range(1, len(self.real)))
+                others = list(islice((own for own in every if not torch.equal(real(own), whole)), OTHERS))
+                if not others:
+                    yield cases
+                    continue
                 masks = [mask[:, frames][None] for own in others if (mask := self.real.present(own)) is not None]
                 ensemble = torch.stack([real(own)[:, frames] for own in others])[:, None]
                 cases[CLIMATOLOGY] = Case(ensemble, truth, _all_of([*masks, present]))
@@ -180,6 +185,7 @@ def described(cases: Cases, tallies: Mapping[str, CaseSums], number: OfSums, uni
     `tallies` are those of what was made, under "", and of plain ways. In `units` it is that of a single channel; of
     several channels it is the mean in deviations of their true values. Otherwise it is the mean over the channels.
     """
+    tallies = {name: one for name, one in tallies.items() if one.rows}
     channels = cases.real.channels
     weights, unit = torch.ones(len(channels), dtype=torch.float64), ""
     if units and len(channels) > 1:

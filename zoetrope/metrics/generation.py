@@ -148,7 +148,8 @@ def _by_given(
     values = dict[int, dict[str, Any]]()
     for number in numbers:
         told = wanted.told(number // wanted.members) if inputs else {}
-        values[number] = {name: told[key] for name, key in inputs.items() if key in told}
+        own_values = {name: _known(told[key]) for name, key in inputs.items() if key in told}
+        values[number] = {name: one for name, one in own_values.items() if one is not None}
         own = values[number].items()
         alike = {name: b"" if _is_word(one) or one.ndim == 2 else one.tobytes() for name, one in own}
         groups.setdefault(tuple(sorted(alike.items())), []).append(number)
@@ -162,6 +163,14 @@ def _together(values: Sequence[dict[str, Any]]) -> dict[str, Any]:
         each = [one[name] for one in values]
         found[name] = each if _is_word(first) else np.stack(each) if first.ndim == 2 else first
     return found
+
+
+def _known(value: Any) -> Any:
+    """What is known of a value: None for nothing; a vector that lacks an entry is unknown as a whole."""
+    if _is_word(value):
+        return value
+    found = np.where(np.isnan(value).any(-1, keepdims=True), np.nan, value) if value.ndim == 2 else value
+    return None if np.isnan(found).all() else found
 
 
 def _is_word(value: object) -> bool:

@@ -62,7 +62,10 @@ class Regressor:
         centre, spread, mean = x.mean(0), x.std(0), float(y.mean())
         spread = torch.where(spread > 1e-9, spread, torch.inf)
         rows = (x - centre) / spread
-        values, vectors = torch.linalg.eigh(rows @ rows.T)
+        # What is orthogonal to a constant: the mean belongs to the fit, and each left-out clip's goes with it.
+        apart = torch.linalg.qr(torch.eye(len(y), dtype=torch.float64) - 1 / len(y)).Q[:, :-1]
+        values, vectors = torch.linalg.eigh(apart.T @ rows @ rows.T @ apart)
+        vectors = apart @ vectors
         best = min((cls._left_out(values, vectors, y - mean, ridge) for ridge in _RIDGES), key=lambda one: one[0])
         _, away, answers = best
         return cls(centre, spread, rows.T @ answers, mean, y - away)

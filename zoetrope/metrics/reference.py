@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ from zoetrope.data.toybox.scene import Script, scene
 from zoetrope.data.toybox.world import numbered_script
 from zoetrope.files.plain import read_json
 from zoetrope.shapes import VideoShape
+from zoetrope.wording import counted
 
 log = logging.getLogger(__name__)
 TOYBOX_SPLITS = ("held_out", "training")
@@ -38,6 +39,8 @@ class Reference:
         unused: messages about unused data.
         channels: of the clips.
         tells: what is told of clips by name, see `zoetrope.data.Dataset.tells`.
+        source: the JSON of the data source that a file describes, which may change; None for other data.
+        different: grid -> how many different clips there are, after which they come again; None: that is not known.
     """
 
     name: str
@@ -47,9 +50,16 @@ class Reference:
     unused: tuple[str, ...] = ()
     channels: tuple[Channel, ...] = RGB
     tells: Mapping[str, str] = field(default_factory=dict)
+    source: Mapping[str, Any] | None = None
+    different: Callable[[VideoShape], int | None] = lambda _: None
 
-    def note(self, count: int) -> str | None:
-        """A note about the first `count` clips, if one is necessary."""
+    def note(self, count: int, shape: VideoShape) -> str | None:
+        """A note about the first `count` clips on a grid, if one is necessary."""
+        if (there := self.different(shape)) is not None and count > there:
+            return (
+                f"{counted(count, 'clip')} asked for, {there} there, which come again: intervals that take them for "
+                f"independent are too narrow; --count {there} shows each once"
+            )
         if self.files is None or count <= self.files:
             return None
         return f"{count} clips are cut from {self.files} files: some show the same at other times and places"
@@ -68,7 +78,7 @@ def open_reference(data: str, split: str | None = None, short: Literal["hold", "
     """
     expect_path("data", data, "a folder or toybox")
     if data.endswith(".json") and Path(data).is_file():
-        return _described(read_json(Path(data)), split)
+        return replace(_described(described := read_json(Path(data)), split), source=described)
     if data.lstrip().startswith("{"):
         return _described(data, split)
     if data != "toybox" or Path(data).is_dir():
@@ -97,8 +107,9 @@ def _described(data: Any, split: str | None) -> Reference:
     clips = source.open()
     unused = tuple(line for item in clips.unused() for line in item.lines())
     return Reference(
-        f"data of {source.kind()}", _logging(clips), unused=unused, channels=clips.channels(), tells=clips.tells()
-    )
+        f"data of {source.kind()}", _logging(clips),
+        unused=unused, channels=clips.channels(), tells=clips.tells(), different=clips.count,
+    )  # fmt: skip
 
 
 def _logging(clips: Dataset) -> Callable[[int, VideoShape], Example]:

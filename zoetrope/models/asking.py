@@ -1,10 +1,12 @@
 """Requests beside the prompt: values for the inputs of a model's stages."""
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +23,9 @@ from zoetrope.inputs.region import REGION
 from zoetrope.inputs.text import TEXT
 from zoetrope.known import Known
 from zoetrope.shapes import VideoShape, Window
+
+_EACH = {"number": 1, "label": 1, "action": 3}
+"""The axes of values that are given for each video, by what the data tell."""
 
 
 def askable(stages: Sequence[StageSpec]) -> dict[str, Input]:
@@ -42,6 +47,32 @@ def expect_askable(stages: Sequence[StageSpec], values: Mapping[str, Any], count
         for each in stage.inputs:
             if each.tells and values.get(each.name) is not None:
                 each.of_request(each.fitted(values[each.name], stage.shape), count)
+
+
+def of_batch(
+    stages: Sequence[StageSpec], values: Mapping[str, Any], place: int, count: int, total: int
+) -> dict[str, Any]:
+    """The values of `count` videos from number `place` on, of `total`: parts of those that are given one for each.
+
+    These are lists of numbers and labels, and actions (B, F, K). Raises ValueError for more or fewer than `total`.
+    """
+    kinds = {each.name: kind for stage in stages for each in stage.inputs for kind in each.tells.values()}
+    found = dict(values)
+    for name, value in values.items():
+        axes = _EACH.get(kinds.get(name, ""))
+        if axes is None or isinstance(value, str | bytes | os.PathLike) or _axes(value) != axes:
+            continue
+        if len(value) != total:
+            raise ValueError(f"{name}: expected one for all, or one for each of {total} videos, got {len(value)}")
+        found[name] = value[place : place + count]
+    return found
+
+
+def _axes(value: Any) -> int:
+    try:
+        return np.ndim(value)
+    except ValueError:  # of a ragged list, which its input refuses
+        return 0
 
 
 def about_values(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> dict[str, Any]:

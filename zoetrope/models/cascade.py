@@ -33,7 +33,7 @@ from zoetrope.config.foreign import trusting
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.fields import Ensemble
 from zoetrope.layers.fused import fused
-from zoetrope.models.asking import conditioning_of, expect_askable, setting_of
+from zoetrope.models.asking import conditioning_of, expect_askable, of_batch, setting_of
 from zoetrope.models.coding import Coding
 from zoetrope.models.folder import expect_readable, write_model
 from zoetrope.models.known import GivenFrames, known_of
@@ -50,7 +50,6 @@ from zoetrope.video import Video
 __all__ = ["Cascade", "Progress"]
 
 Prompts = list[str] | list[str | None] | tuple[str | None, ...]
-
 log = logging.getLogger(__name__)
 
 
@@ -222,7 +221,8 @@ class Cascade:
         jobs = [(text, number) for text in texts for number in range(asked.members or asked.count or 1)]
         videos: list[Video] = []
         while len(videos) < len(jobs):
-            videos += cascade._generated_batch(jobs[len(videos) :][: asked.batch], len(videos), asked, known)
+            own = asked.with_(given=of_batch(cascade.spec.stages, asked.given, len(videos), asked.batch, len(jobs)))
+            videos += cascade._generated_batch(jobs[len(videos) :][: asked.batch], len(videos), own, known)
         if members is not None:
             return Ensemble(tuple(videos))
         return videos[0] if count is None and (prompts is None or isinstance(prompts, str)) else videos

@@ -1,5 +1,6 @@
 """Known frames of other channels than red, green and blue: values in units, from memory or from files."""
 
+import logging
 import os
 from collections.abc import Sequence
 
@@ -13,6 +14,10 @@ from zoetrope.channels import Channel, are_rgb, difference, listed, to_model
 from zoetrope.fields import Fields, read_values
 from zoetrope.video import Video
 from zoetrope.wording import counted
+
+log = logging.getLogger(__name__)
+
+ROUNDING = 1e-6
 
 
 def field_frames(
@@ -45,6 +50,12 @@ def field_frames(
         x = to_model(torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)), channels)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
+    for channel, one in zip(channels, x, strict=True):
+        far = one.abs() > 1 + ROUNDING
+        if channel.scale.bounded and bool(far.any()):
+            count, ends = counted(int(far.sum()), "value"), channel.scale.to_units(torch.tensor([-1.0, 1.0])).tolist()
+            told = "%s: %s: %s beyond the ends of its scale, %g and %g, will come out as these"
+            log.warning(told, where, channel.name, count, *ends)
     return x.permute(1, 2, 3, 0).contiguous().numpy()
 
 

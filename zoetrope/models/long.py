@@ -184,6 +184,7 @@ def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Beginning |
     if wanted.known is not None:
         stages[0] = stages[0].with_(sampling=stages[0].sampling.with_(known=wanted.known))
     expect_askable(every, wanted.given)
+    _expect_of_whole(every, wanted.given)
     for stage in every:
         if stage.sampling.routine.in_parts:
             routine = stage.sampling.routine.kind()
@@ -291,6 +292,22 @@ def _lengths(
             f"longer one, got {wanted.seconds:g}"
         )
     return total, footage
+
+
+def _expect_of_whole(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> None:
+    """Raise ValueError for values that differ from frame to frame: every block would have the same ones."""
+    for stage in stages:
+        for each in stage.inputs:
+            if values.get(each.name) is None or not {"action", "map"} & {*each.tells.values()}:
+                continue
+            given = each.fitted(values[each.name], stage.shape)
+            axis = 1 if "map" in each.tells.values() else -2
+            first = given.narrow(axis, 0, 1).expand_as(given)
+            if not torch.equal(given.nan_to_num(), first.nan_to_num()):
+                raise ValueError(
+                    f"{each.name}: expected the same in all frames, for a long video is made of several clips, each of "
+                    f"which would have these {stage.shape.frames}"
+                )
 
 
 def _pictures_of(source: Beginning, shape: VideoShape) -> Iterator[np.ndarray]:

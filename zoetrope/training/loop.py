@@ -18,6 +18,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.config import expect_importable
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.models.precision import compute_dtype
+from zoetrope.models.provenance import sha256_of
 from zoetrope.networks import Network
 from zoetrope.processes.ranks import ALONE, Ranks
 from zoetrope.training.batch import Batch, Batches, BatchSlice
@@ -115,6 +116,7 @@ class Run:
             # A resumed run keeps the dtype that it has always computed in; a new one takes it from the recipe.
             self.dtype = getattr(torch, known["dtype"]) if known else compute_dtype(device, self.spec.precision)
             self._codec = keep_codec(self.stage, self.spec.data, folder, leads=ranks.leads)
+            self._init = known.get("init") if known else None if init is None else sha256_of(init)
             self.state = self._begin(init)
             self._go_on()
             self.learner = self._learner()
@@ -155,6 +157,7 @@ class Run:
         sweep(self.folder / "checkpoints")
         before = cut_metrics(self.folder / "metrics.jsonl", self.state.examples)
         about = {"stage": self.stage.name, "dtype": str(self.dtype).removeprefix("torch.")}
+        about |= {"init": self._init} if self._init is not None else {}
         now = {"device": str(self.device), "examples": self.state.examples}
         self._written = write_record(self.folder, self.recipe, about, now, known)
         return before

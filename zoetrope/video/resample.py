@@ -20,6 +20,12 @@ def degrade(video: Tensor, source: VideoShape) -> Tensor:
     return resize(video, source.height, source.width)
 
 
+def degrade_present(video: Tensor, source: VideoShape) -> Tensor:
+    """`degrade` of the values that are not NaN. A pixel is NaN where less than half of what it is made from has any."""
+    kept = video[:, :, :: video.shape[2] // source.frames]
+    return torch.stack([resize_present(one, source.height, source.width) for one in kept])
+
+
 def upsample(
     video: Tensor, shape: VideoShape, fill: Literal["repeat", "blank"] = "repeat", window: Window | None = None
 ) -> Tensor:
@@ -66,6 +72,12 @@ def resize(video: Tensor, height: int, width: int) -> Tensor:
     shrinks = height < video.shape[3] or width < video.shape[4]
     frames = interpolate(frames, (height, width), mode="bilinear", align_corners=False, antialias=shrinks)
     return frames.unflatten(0, (len(video), -1)).transpose(1, 2)
+
+
+def proportioned(size: tuple[int, int], grid: tuple[int, int]) -> bool:
+    """Whether a height and width are in the proportions of a grid's, up to half a pixel of the coarser one."""
+    (height, width), (own_height, own_width) = size, grid
+    return 2 * abs(height * own_width - width * own_height) <= max(*size, *grid)
 
 
 def resize_present(maps: Tensor, height: int, width: int) -> Tensor:

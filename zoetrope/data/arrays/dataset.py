@@ -221,7 +221,7 @@ class ArraysDataset(Dataset):
         return found
 
     def _in_model(self, values: Tensor, where: str) -> Tensor:
-        """A video (C, F, H, W) in units as networks see it, 0 where it is missing. Raises ValueError."""
+        """A video (C, F, H, W) in units as networks see it, NaN where it is missing. Raises ValueError."""
         there = values.isfinite()
         if self.source.missing == "refuse" and not bool(there.all()):
             gaps = counted(int((~there).sum()), "missing value")
@@ -230,7 +230,7 @@ class ArraysDataset(Dataset):
             made = to_model(values.nan_to_num(0.0).double(), self.source.channels).float()
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
-        return torch.where(there, made, 0)
+        return torch.where(there, made, torch.nan)
 
     def _made(self, values: np.ndarray, name: str, own: Recording) -> Example:
         present = torch.from_numpy(~np.isnan(values))

@@ -112,6 +112,8 @@ def _table_lines(path: Path) -> Iterator[IndexRow]:
                 raise ValueError(
                     f"{path}: expected a column 'file', got {', '.join(map(repr, header[:8])) or 'nothing'}"
                 )
+            if twice := [name for place, name in enumerate(header) if name and name in header[:place]]:
+                raise ValueError(f"{path}: expected every column once, got {twice[0]!r} twice")
             for row in reader:
                 where = f"{path}:{reader.line_num}"
                 if not any(field.strip() for field in row):

@@ -31,6 +31,13 @@ class NetCdf(Reader):
         """See `Reader`."""
         return np.asarray(self._data.variables[name][box].values)
 
+    def packed(self, name: str, box: Box) -> np.ndarray:
+        """See `Reader`."""
+        with library("netCDF4", "netcdf", self.path).Dataset(self.path) as file:
+            stored = file.variables[name]
+            stored.set_auto_maskandscale(False)
+            return np.asarray(stored[box])
+
     def clock(self, name: str, axis: int) -> FrameTimes | None:
         """See `Reader`: the variable that is called like the axis."""
         dim = self.fields[name].dims[axis]

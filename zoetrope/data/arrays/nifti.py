@@ -30,6 +30,13 @@ class Nifti(Reader):
         """See `Reader`."""
         return np.asarray(self._image.dataobj[box])
 
+    def packed(self, name: str, box: Box) -> np.ndarray:
+        """See `Reader`: what the values were before they were scaled."""
+        own, found = self._image.dataobj, self.raw(name, box)
+        if (own.slope, own.inter) == (1, 0) or self._image.get_data_dtype().kind not in "iu":
+            return found
+        return np.rint((found.astype(np.float64) - own.inter) / own.slope)
+
     def clock(self, name: str, axis: int) -> FrameTimes | None:
         """See `Reader`: from the time step in the header."""
         header = self._image.header

@@ -77,6 +77,10 @@ class Reader(ABC):
     def raw(self, name: str, box: Box) -> np.ndarray:
         """A box of an array as it is stored."""
 
+    def packed(self, name: str, box: Box) -> np.ndarray:
+        """A box of an array as its file holds it, which `raw` may have decoded."""
+        return np.asarray(self.raw(name, box))
+
     def clock(self, name: str, axis: int) -> FrameTimes | None:
         """The times of an array's entries along an axis, as far as the file tells them; None: it does not."""
         return None
@@ -98,8 +102,11 @@ class Reader(ABC):
         except Exception as error:  # whatever a format's library raises for a file that is damaged
             raise ValueError(f"{called(self.path, name)}: cannot be read ({reason(error)})") from error
         absent = np.zeros(stored.shape, dtype=bool)
-        for gap in (*field.missing, *fill):
+        for gap in field.missing:
             absent |= stored == gap
+        packed = self.packed(name, box) if fill else stored
+        for gap in fill:
+            absent |= packed == gap
         if stored.dtype.kind in "iu" and stored.dtype.itemsize == 8 and not absent.all():
             there = stored[~absent]
             reach = max(abs(int(there.min())), abs(int(there.max())))

@@ -140,7 +140,12 @@ class Measure(Kind, ABC):
                 raise ValueError(f"{self.name}: expected at least {self.least} {which} videos, got {len(clips)}")
 
     def expect_values(self, material: Material) -> None:
-        """Raise ValueError for real clips with missing values, unless it takes them. Clips have to be there."""
+        """Raise ValueError for missing values: of real clips unless it takes them, of generated ones in any case.
+
+        Clips have to be there.
+        """
+        if any(material.made.present(number) is not None for number in range(len(material.made))):
+            raise ValueError(f"{self.name}: expected generated videos without missing values")
         if self.masks or material.real is None or not self.needs & {"real", "pairs"}:
             return
         if any(material.real.present(number) is not None for number in range(len(material.real))):

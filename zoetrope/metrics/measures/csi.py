@@ -1,17 +1,20 @@
 """The critical success index of forecasts of events, by how far ahead they look."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from zoetrope.channels import place_of
+from zoetrope.channels import Channel, place_of
 from zoetrope.metrics.clips import Material
 from zoetrope.metrics.csi import events_of
 from zoetrope.metrics.features import Missing
 from zoetrope.metrics.forecasts import Case, Cases, CaseSums, finite
 from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result
+
+ROUNDING = 4 * torch.finfo(torch.float32).eps
 
 
 class CriticalSuccess(Measure):
@@ -35,6 +38,11 @@ class CriticalSuccess(Measure):
     pool: PositiveInt = 1
     channel: str | None = None
 
+    @property
+    def name(self) -> str:
+        """With the channel, if it is named: several are measured side by side."""
+        return self.kind() if self.channel is None else f"{self.kind()}[{self.channel}]"
+
     def expect(self, material: Material) -> None:
         """See `Measure`; its channel has to be there, and frames to hold a block."""
         if not self.thresholds:
@@ -51,10 +59,11 @@ class CriticalSuccess(Measure):
         cases = Cases(material)
         channels = cases.real.channels
         place = 0 if self.channel is None else place_of(channels, self.channel)
+        lowest = [_lowest(channels[place], threshold) for threshold in self.thresholds]
         tallies = {"": CaseSums()} | {way: CaseSums() for way in cases.ways if way != "climatology"}
         for case in cases:
             for way, tally in tallies.items():
-                tally.rows.append(self._events(case[way], place))
+                tally.rows.append(self._events(case[way], place, lowest))
         value, half = tallies[""].mean(self._mean, torch.ones(1, dtype=torch.float64))
         if finite(value) is None:
             raise ValueError(f"{self.name}: expected events of at least {min(self.thresholds):g}, got none")
@@ -74,12 +83,12 @@ class CriticalSuccess(Measure):
             details=details,
         )  # fmt: skip
 
-    def _events(self, case: Case, place: int) -> Tensor:
-        """Hits and events of each threshold, (2 T, 1, F)."""
+    def _events(self, case: Case, place: int, thresholds: Sequence[float]) -> Tensor:
+        """Hits and events of each of these thresholds, (2 T, 1, F)."""
         own = slice(place, place + 1)
         present = None if case.present is None else case.present[:, own]
         counts = [
-            torch.stack(events_of(member[:, own], case.truth[:, own], self.thresholds, self.pool, present))
+            torch.stack(events_of(member[:, own], case.truth[:, own], thresholds, self.pool, present))
             for member in case.members
         ]
         return torch.stack(counts).sum(0).double().transpose(0, 1).flatten(0, 1)
@@ -98,3 +107,13 @@ class CriticalSuccess(Measure):
             }
             for k, threshold in enumerate(self.thresholds)
         }
+
+
+def _lowest(channel: Channel, threshold: float) -> float:
+    """The smallest number that a value of the threshold may have become: videos are kept on the scale, in float32."""
+    value = torch.tensor(threshold, dtype=torch.float64)
+    try:
+        x = channel.scale.to_model(value)
+    except ValueError:  # a logarithm has none below 0
+        return threshold
+    return min(threshold, float(channel.scale.to_units(x - ROUNDING * x.abs().clamp(min=1))))
