@@ -9,7 +9,6 @@ from zoetrope.cascade.execution.cost import codec_bytes
 from zoetrope.cascade.execution.layout import expect_memory, least_memory
 from zoetrope.cascade.execution.meter import peak_bytes
 from zoetrope.cascade.grid import on_grid
-from zoetrope.cascade.latents import expect_latents
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.cascade.start import Start, start_from
@@ -28,6 +27,8 @@ from zoetrope.inputs.text import Text
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.folder import write_model
 from zoetrope.models.opening import open_model
+from zoetrope.networks import NetworkConfig, SizedInput
+from zoetrope.networks.controlled import Control, ControlledConfig
 from zoetrope.planning.count import flops_of
 from zoetrope.planning.work import sampling
 from zoetrope.training.loop import Run
@@ -208,13 +209,27 @@ def test_cascades_that_do_not_fit_their_codec(tmp_path: Path) -> None:
         Run(made, "base", tmp_path / "run", CPU)
 
 
+def controlled_by(each: Input) -> StageSpec:
+    """The stage with a network that also reads a control."""
+    network: NetworkConfig
+    if each.size is None:
+        network = ControlledConfig(network=BASE.network, controls=(Control(name=each.name),))
+    else:
+        network = BASE.network.with_(aligned=(SizedInput(name=each.name, size=each.size),))
+    return BASE.with_(network=network, inputs=(*BASE.inputs, each))
+
+
 @pytest.mark.parametrize("each", [Edges(), Luma(), Structure(), Structure(estimate="luma")])
 def test_controls_are_computed_from_pixels(each: Input) -> None:
     """In training they would be of the latents, and in sampling of pictures."""
-    stage = BASE.model_copy(update={"inputs": (each,)})
     with pytest.raises(ValueError, match=f"expected none that are made from pixels, .* got .'{each.name}'"):
-        expect_latents(stage)
-    expect_latents(BASE.model_copy(update={"inputs": (HintInput(),)}))  # which has as many pixels as videos
+        controlled_by(each)
+    with pytest.raises(ValueError, match="structure: expected the size 5, that of its input, got one without a size"):
+        BASE.with_(
+            network=ControlledConfig(network=BASE.network, controls=(Control(name="structure"),)),
+            inputs=(*BASE.inputs, Structure()),
+        )
+    controlled_by(HintInput())  # which has as many pixels as videos
 
 
 def test_long_videos_are_of_pixels(model: Path) -> None:

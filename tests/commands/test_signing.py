@@ -1,7 +1,6 @@
 """`--sign`: C2PA manifests in files, read back by c2pa-python itself, and `zoetrope show`, which checks them."""
 
 import json
-import resource
 import shutil
 import sys
 from collections.abc import Callable
@@ -303,6 +302,7 @@ def test_keys_of_all_sorts(papers: Papers, tmp_path: Path, kind: str) -> None:
 
 def test_a_full_disk_says_so(papers: Papers) -> None:
     """The file would fit, but not with its manifest."""
+    resource = pytest.importorskip("resource")
     seal, limits = signer(papers), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
     try:

@@ -292,9 +292,11 @@ class StageSpec(Config):
                 got = self.network.picture_width
                 where = f"stage {self.name!r}: network.picture_width"
                 raise ValueError(f"{where}: expected {each.vector}, the width of its input {each.name!r}, got {got}")
-            if each.size is not None and each.size != (got := self.network.sizes[each.name]):
+            if each.size is not None and each.size != (got := self.network.sizes.get(each.name)):
                 where = f"stage {self.name!r}: network: {each.name}"
-                raise ValueError(f"{where}: expected the size {each.size}, that of its input, got {got}")
+                raise ValueError(
+                    f"{where}: expected the size {each.size}, that of its input, got {got or 'one without a size'}"
+                )
             try:
                 each.check(self.shape)
             except ValueError as error:

@@ -126,10 +126,6 @@ class Dataset(ABC):
         whole = self.example(index, shape)
         return whole.cut(lambda video: video[:, list(numbers)], numbers)
 
-    def count(self, shape: VideoShape) -> int | None:
-        """How many different examples it has on that grid, after which they come again; None: that is not known."""
-        return None
-
     def gives(self, shape: VideoShape) -> bool:
         """Whether there is anything on that grid: a set of images has no clips."""
         return True
@@ -158,7 +154,7 @@ class Dataset(ABC):
         return None
 
     def count(self, shape: VideoShape) -> int | None:
-        """How many examples it has on that grid before they repeat; None: they have no end.
+        """How many different examples it has on that grid, after which they repeat; None: they have no end.
 
         Raises ValueError if there are none.
         """
