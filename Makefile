@@ -1,5 +1,6 @@
 # make demo   a first video, demo.mp4, from the model that ships with the package
 # make test   everything that continuous integration checks
+# make test-all  every test, also those that take minutes each
 # make docs   the documentation as a site, site/index.html
 # make bench  speed and memory, beside other packages, into runs/bench; `make bench BENCH=--quick` takes about a minute
 # make carried  what benchmarks need beside torch, transformers and safetensors, for a machine that has these and no network
@@ -15,12 +16,14 @@ VENV = .venv
 BIN = $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
 PEERS = .venv-peers
 CARRIED = .carried
 CARRIED_PYTHON = 3.12
 INSTALL_PEERS = $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test docs bench carried clean
+.PHONY: demo test test-all docs bench carried clean
 
 demo: $(VENV)/ready
 	$(BIN)/zoetrope generate "$(PROMPT)" -o demo.mp4
@@ -29,7 +32,10 @@ test: $(VENV)/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+	$(PYTEST) -m "not long"
+
+test-all: $(VENV)/ready-dev
+	$(PYTEST)
 
 docs: $(VENV)/ready-dev
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build

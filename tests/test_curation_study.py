@@ -30,6 +30,7 @@ def clips() -> Any:
     return importlib.import_module("_planted")
 
 
+@pytest.mark.long
 def test_faults_are_planted_found_and_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "studies"))  # for the process that judges clips
     made = list(clips().planted(COUNT))

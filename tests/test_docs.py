@@ -22,19 +22,17 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from _pytest.mark import ParameterSet
 
 from zoetrope.cascade.spec import CascadeSpec
 from zoetrope.data.toybox import Toybox
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.first
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -239,18 +237,12 @@ def test_the_documents_are_there() -> None:
     assert "zoetrope" in help_of(())
 
 
-def of_documents(blocks: Iterable[Block]) -> list[ParameterSet]:
-    """Blocks as parameters. Those of a document run in one process, one after the other."""
-    return [
-        pytest.param(block, id=name_of(block), marks=pytest.mark.xdist_group(block.document.name)) for block in blocks
-    ]
-
-
-@pytest.mark.parametrize("block", of_documents(block for block in BLOCKS if not block.long))
+@pytest.mark.parametrize("block", [block for block in BLOCKS if not block.long], ids=name_of)
 def test_block_runs(block: Block, folders: dict[Path, Path]) -> None:
     run_block(block, folders[block.document])
 
 
+@pytest.mark.long
 @pytest.mark.shared
 def test_the_guide_runs_on_real_clips(shared: Path, tmp_path: Path) -> None:
     source, clips = shared / "data/real_clips", tmp_path / "my_clips"

@@ -19,7 +19,7 @@ from zoetrope.known import Method
 from zoetrope.networks import NetworkConfig
 from zoetrope.samplers import Sampler
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.first
 
 ROOT = Path(__file__).parents[1]
 PARTS = ["same", "resume", "networks", "paper", "planned", "graphs", "train"]

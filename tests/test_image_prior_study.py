@@ -31,6 +31,7 @@ def test_arms_differ_in_the_weights_that_they_begin_with_alone() -> None:
 
 
 @pytest.mark.skipif("mini_image" not in shipped(), reason="no image model ships to begin with")
+@pytest.mark.long
 def test_both_are_trained_and_judged_from_what_they_begin_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

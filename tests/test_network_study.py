@@ -17,6 +17,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "studies"))
 
 
+@pytest.mark.long
 def test_pairs_are_equal_in_parameters_and_operations() -> None:
     measuring = importlib.import_module("_network")
     for size in measuring.SIZES:

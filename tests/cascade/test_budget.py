@@ -59,6 +59,7 @@ print(json.dumps([run(*case) for case in json.loads(sys.argv[1])]))
 
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the system does not count peaks anew")
+@pytest.mark.long
 def test_peaks_stay_within_the_plan() -> None:
     cases = list(product(Sampler.names(), [None, "static", 0.995], [False, True]))
     done = subprocess.run(

@@ -35,7 +35,7 @@ from zoetrope.schedules.cosine import Cosine
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video.resample import upsample
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.first
 
 CPU = torch.device("cpu")
 SHAPE = VideoShape(frames=9, height=48, width=64, fps=9)

@@ -19,7 +19,7 @@ from zoetrope.training.state import read_metrics
 from .conftest import Cli
 from .test_train import appears
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.first
 
 PHASES = '[{"examples": 8, "batch": 4, "frames": 1}, {"examples": 10, "batch": 5, "images": 0.4}]'
 STEPS = [
@@ -50,6 +50,7 @@ def ranks_of(launcher: int) -> dict[int, int]:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes as Linux tells them")
 @pytest.mark.parametrize("gone", ["rank 1", "torchrun"])
+@pytest.mark.long
 def test_all_processes_end_with_one_checkpoint(gone: str, cli: Cli, recipe: Path, tmp_path: Path) -> None:
     """Where a signal reaches another than the leading one, and where torchrun is killed."""
     endless = '[{"examples": 4000000, "batch": 4, "frames": 1}]'
@@ -98,6 +99,7 @@ def test_two_processes_learn_what_one_does(cli: Cli, recipe: Path) -> None:
     assert read_metrics(Path("alone/metrics.jsonl"))[-1]["examples"] == 30
 
 
+@pytest.mark.long
 def test_a_divided_distillation_and_what_it_makes(cli: Cli, recipe: Path) -> None:
     divided = ["--set", "base.training.parallel.type=sharded"]
     short = ["--set", 'base.training.phases=[{"examples": 4, "batch": 4}]']

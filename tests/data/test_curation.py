@@ -25,7 +25,7 @@ from zoetrope.data.toybox import Toybox
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video, probe, read
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.first
 
 cv2 = pytest.importorskip("cv2", reason="the packages of the extra `curate` are not here")
 pytest.importorskip("scenedetect", reason="the packages of the extra `curate` are not here")

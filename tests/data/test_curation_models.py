@@ -146,6 +146,7 @@ def test_options_become_a_spec(clip: Path) -> None:
         asked_for("{}", ["m"], "kep", None)
 
 
+@pytest.mark.long
 def test_the_command_describes_what_has_no_caption(
     blip: Path, clip: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,7 +21,7 @@ from zoetrope.video import probe, read, read_tags  # noqa: E402
 
 from .conftest import Server, events, ready, serve  # noqa: E402
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.first
 
 
 def test_a_job_from_start_to_end(server: Server, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from zoetrope.training.state import read_metrics
 
 from .conftest import Tiny
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.first
 
 PARTS = ("model", "average", "average-9", "optimizer", "errors")
 CPU = torch.device("cpu")

@@ -53,6 +53,7 @@ def latents(folder: Path, parallel: str) -> Recipe:
     return made.with_(training={"base": spec}).overridden(told | known)
 
 
+@pytest.mark.long
 def test_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One after another in one launch, for that is what takes the time."""
     monkeypatch.chdir(tmp_path)

@@ -38,6 +38,7 @@ def packed(parallel: Replicated | Sharded) -> Recipe:
     return made.overridden({f"base.training.{name}": value for name, value in fields.items()})
 
 
+@pytest.mark.long
 def test_two_processes_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)

@@ -29,7 +29,7 @@ from .conftest import Tiny
 from .stages import batches
 from .test_parallel import FIELDS, entry, losses, together
 
-pytestmark = pytest.mark.long
+pytestmark = pytest.mark.first
 
 CPU = torch.device("cpu")
 FILES = ["average", "critic", "critic-average", "critic-optimizer", "errors", "model", "optimizer"]
@@ -252,6 +252,7 @@ def beside(run: Path) -> list[float]:
     return [line["losses_beside"]["critic"] for line in lines if "losses_beside" in line]
 
 
+@pytest.mark.long
 def test_two_processes_with_two_players(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.set_num_threads(1)

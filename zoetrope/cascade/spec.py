@@ -284,19 +284,16 @@ class StageSpec(Config):
         if len(set(names)) < len(names):
             raise ValueError(f"stage {self.name!r}: expected every input once, got {names}")
         if (given := set(names)) != (read := self.network.reads):
-            raise ValueError(
-                f"stage {self.name!r}: expected the inputs that its network reads, {sorted(read)}, got {sorted(given)}"
-            )
+            wanted = f"expected the inputs that its network reads, {sorted(read)}"
+            raise ValueError(f"stage {self.name!r}: {wanted}, got {sorted(given)}")
         for each in self.inputs:
             if each.vector is not None and each.vector != self.network.picture_width:
                 got = self.network.picture_width
                 where = f"stage {self.name!r}: network.picture_width"
                 raise ValueError(f"{where}: expected {each.vector}, the width of its input {each.name!r}, got {got}")
             if each.size is not None and each.size != (got := self.network.sizes.get(each.name)):
-                where = f"stage {self.name!r}: network: {each.name}"
-                raise ValueError(
-                    f"{where}: expected the size {each.size}, that of its input, got {got or 'one without a size'}"
-                )
+                wanted = f"{each.name}: expected the size {each.size}, that of its input"
+                raise ValueError(f"stage {self.name!r}: network: {wanted}, got {got or 'one without a size'}")
             try:
                 each.check(self.shape)
             except ValueError as error:

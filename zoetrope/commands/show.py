@@ -40,7 +40,7 @@ Authorities = Annotated[
 def show(
     what: What, authorities: Authorities = None, trust: Trust = None, json: Json = False, quiet: Quiet = False
 ) -> None:
-    """Tell what a model, a recipe or a run is, and what made a video and who signed it.
+    """Tell what a model, a recipe, a run or a file is.
 
     Of a recipe, --json prints the complete recipe.json, to start from.
     """
