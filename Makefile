@@ -1,6 +1,6 @@
 # make demo   a first video, demo.mp4, from the model that ships with the package
 # make test   everything that continuous integration checks
-# make test-all  every test, also those that take minutes each
+# make test-all  every test, also those marked `long`
 # make docs   the documentation as a site, site/index.html
 # make bench  speed and memory, beside other packages, into runs/bench; `make bench BENCH=--quick` takes about a minute
 # make carried  what benchmarks need beside torch, transformers and safetensors, for a machine that has these and no network

@@ -114,7 +114,7 @@ def hostile(server: Server, number: int, chance: random.Random) -> int:
     """Make one request of bad will; its status, or 0 if the server hangs up on what it will not read to the end."""
     try:
         return refused(server, number % 5, chance)
-    except httpx.ReadError:
+    except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, ConnectionError):
         return 0
 
 
