@@ -76,6 +76,7 @@ def test_all_processes_end_with_one_checkpoint(gone: str, cli: Cli, recipe: Path
     assert json.loads(cli("status", "run", "--json").out)[0]["state"] == "stopped"
 
 
+@pytest.mark.long
 def test_two_processes_learn_what_one_does(cli: Cli, recipe: Path) -> None:
     assert cli("train", recipe, "--stage", "base", "--out", "alone", *STEPS).code == 0
     done = together("train", recipe, "--stage", "base", "--out", "both", *STEPS, "--json")

@@ -70,7 +70,7 @@ def test_pictures_come_from_all_and_clips_from_videos(stills: Folder, films: Fol
 
 
 def test_a_world_of_pictures_adds_to_a_world_of_clips() -> None:
-    pictures = Toybox(pictures=True)
+    pictures = Toybox(pictures=True, scripts=500)
     source = Mixture(parts=(Part(source=Toybox(scripts=1)), Part(source=pictures, weight=9)))
     dataset, few = source.open(), Toybox(scripts=1).open()
     assert {dataset.example(index, CLIP).text for index in range(20)} == {few.example(0, CLIP).text}

@@ -106,6 +106,7 @@ def test_a_model_stays_whole_where_it_is_moved(model: Path, tmp_path: Path) -> N
         open_model(moved)
 
 
+@pytest.mark.long
 def test_from_the_command_line_to_a_picture(folder: Path, tmp_path: Path) -> None:
     def zoetrope(*words: str) -> subprocess.CompletedProcess[str]:
         words = (sys.executable, "-m", "zoetrope", *words)

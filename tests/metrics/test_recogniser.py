@@ -53,11 +53,14 @@ def right(scripts: list[Script], size: VideoShape, noise: float = 0.0, blur: boo
     return {name: count / len(scripts) for name, count in hits.items()}
 
 
-@pytest.mark.parametrize(("size", "count"), [(BASE, 100), (LARGE, 50)], ids=["small", "large"])
 @pytest.mark.parametrize(
-    ("noise", "blur", "share"),
-    [(0.0, False, 0.98), (0.1, False, 0.95), (0.0, True, 0.95)],
-    ids=["clean", "noise", "blur"],
+    ("size", "count", "noise", "blur", "share"),
+    [
+        pytest.param(BASE, 100, 0.0, False, 0.98, id="clean"),
+        pytest.param(BASE, 100, 0.1, False, 0.95, id="noise"),
+        pytest.param(BASE, 100, 0.0, True, 0.95, id="blur"),
+        pytest.param(LARGE, 50, 0.1, False, 0.95, id="large, noise"),
+    ],
 )
 def test_clips_are_recognised(size: VideoShape, count: int, noise: float, blur: bool, share: float) -> None:
     told = right(flat_scripts(count), size, noise, blur)

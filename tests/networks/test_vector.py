@@ -69,8 +69,7 @@ def expect_moments(x: Tensor, sign: float, tolerance: float) -> None:
     torch.testing.assert_close(torch.cov(x.T), COVARIANCE, atol=tolerance * float(DEVIATION.max()) ** 2, rtol=0)
 
 
-@pytest.mark.parametrize("sampler", [Heun(), Ancestral(gamma=1.0)], ids=["heun", "ancestral"])
-@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize(("sampler", "sign"), [(Heun(), 1.0), (Ancestral(gamma=1.0), -1.0)], ids=["heun", "ancestral"])
 def test_the_exact_denoiser_reaches_mean_and_covariance(sampler: Sampler, sign: float) -> None:
     expect_moments(drawn(Exact(), stage(sampler, 96), sign, 1500), sign, 3 * (2 / 1500) ** 0.5)
 
