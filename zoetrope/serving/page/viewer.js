@@ -141,8 +141,14 @@ function actions(job) {
 function settings(job) {
   const was = job.request;
   const rows = [["model", was.model], ["seed", was.kind === "generate" ? was.seed : null], ["last stage", was.until]];
-  for (const name of ["negative", "steps", "guidance", "sampler", "frames", "fps"]) rows.push([name, was[name]]);
-  if (Object.keys(was.known).length) rows.push(["known frames", Object.keys(was.known).join(", ")]);
+  for (const name of ["negative", "steps", "guidance", "sampler", "frames", "fps", "channel", "colours"]) rows.push([name, was[name]]);
+  rows.push(["size", was.size && `${was.size[1]}×${was.size[0]}`], ["range", was.range?.join(" to ")]);
+  for (const [name, value] of Object.entries(was.given)) rows.push([name, Array.isArray(value) ? value.map((row) => row.map((one) => one ?? "nan").join(", ")).join("; ") : value]);
+  for (const name of Object.keys(was.maps)) rows.push([name, "a map"]);
+  if (was.picture) rows.push(["picture", "a file"]);
+  for (const [field, how] of [["control", "a file that shows it"], ["control_from", "computed from a file"]])
+    for (const name of Object.keys(was[field])) rows.push([name, `${how}, strength ${was.control_scale[name] ?? 1}`]);
+  if (Object.keys(was.known).length) rows.push(["known frames", `${Object.keys(was.known).join(", ")}${was.mask ? ", in part" : ""}`]);
   if (was.teacher) rows.push(["originals", "instead of distilled stages"]);
   if (job.result.frames) rows.push(["made", `${job.result.frames} frames of ${job.result.width}×${job.result.height} at ${job.result.fps} a second`]);
   if (job.state === "done") rows.push(["took", `${seconds(job.ended - job.started)} on ${job.result.device}, in ${job.result.dtype}`]);
