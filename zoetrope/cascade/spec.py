@@ -119,6 +119,13 @@ class Distilled(Config):
             raise ValueError(f"weights: expected the lowest and the highest, got {self.weights}")
         return self
 
+    @property
+    def ways(self) -> dict[str, int] | None:
+        """The steps that each sampler takes which it was distilled for; None: any take any."""
+        if self.steps is None:
+            return None
+        return {"ddim": self.steps} | ({"stochastic": 2 * self.steps} if self.stochastic else {})
+
     def check(self, where: str, sampling: SamplingSpec) -> None:
         """Raise ValueError, with the legal values, for sampling that it was not distilled for."""
         low, high = self.weights
@@ -126,12 +133,9 @@ class Distilled(Config):
         if wrong := [weight for weight in sampling.weights() if not low <= weight <= high]:
             legal = f"a weight from {low:g} to {high:g}" if high else "0"
             raise ValueError(f"{where}: guidance: expected {legal}, which it was distilled for, got {wrong[0]:g}")
-        if self.steps is None:
-            return
-        legal_steps = {"ddim": self.steps} | ({"stochastic": 2 * self.steps} if self.stochastic else {})
         name = sampling.sampler.kind()
-        if legal_steps.get(name) != sampling.steps:
-            known = " or ".join(f"{count} steps of {sampler}" for sampler, count in legal_steps.items())
+        if (legal := self.ways) is not None and legal.get(name) != sampling.steps:
+            known = " or ".join(f"{count} steps of {sampler}" for sampler, count in legal.items())
             raise ValueError(f"{where}: expected {known}, which it was distilled for, got {sampling.steps} of {name}")
 
 

@@ -13,7 +13,7 @@ def describe(name: str) -> dict[str, Any]:
     `stages` are those that make videos, in their order, and `until` is the one after which the model stops by default.
     `text` says whether it reads a prompt. `inputs` are those that take a value, see `asked`, and `controls` those that
     take clips. `known` says whether a stage, or a teacher, has learnt known frames, and `masks` whether the first takes
-    parts of them. `grids` are those of the first stage in training, `samplers` the names of all, and `channels` and
+    parts of them. A distilled stage has `ways`: the steps of each sampler that it was distilled for. `grids` are those of the first stage in training, `samplers` the names of all, and `channels` and
     `colours` how videos of other channels than red, green and blue can be shown. `teachers` says whether stages are
     distilled from others.
     """
@@ -76,6 +76,7 @@ def _stage(stage: "StageSpec") -> dict[str, Any]:
         "sampler": stage.sampling.sampler.kind(),
         "guidance": max(weights, default=0.0),
         "distilled": stage.distilled is not None,
+        "ways": None if stage.distilled is None else stage.distilled.ways,
     }
     return {"name": stage.name, "kind": stage.kind, **_size(stage.made), **told}
 

@@ -57,6 +57,7 @@ function usual(now, upscales) {
   const first = (upscales && now.stages.find((stage) => stage.kind === "ssr")) || base;
   at("steps").placeholder = first.steps;
   for (const name of ["guidance", "frames", "fps", "height", "width"]) at(name).placeholder = base[name];
+  at("ways").textContent = ways(now);
   choices("sampler", [["", `${first.sampler} (the model's)`], ...now.samplers.map((name) => [name, name])]);
   const sizes = [...new Set(now.grids.map((grid) => `${grid.height}x${grid.width}`))];
   const shown = (size) => size.split("x").reverse().join("×");
@@ -65,6 +66,18 @@ function usual(now, upscales) {
   at("frames").title = lengths.length > 1 ? `Trained on ${lengths.join(", ")}` : "";
   choices("channel", now.channels.map((one, place) => [place ? one.name : "", one.unit ? `${one.name} [${one.unit}]` : one.name]));
   choices("colours", [["", "viridis (usual)"], ...now.colours.filter((name) => name !== "viridis").map((name) => [name, name])]);
+}
+
+// The steps and samplers that distilled stages take.
+function ways(now) {
+  const told = new Map();
+  for (const stage of now.stages.filter((one) => one.ways)) {
+    const way = Object.entries(stage.ways).map(([name, steps]) => `${steps} steps of ${name}`).join(" or ");
+    told.set(way, [...(told.get(way) ?? []), stage.name]);
+  }
+  if (!told.size) return "";
+  const each = [...told].map(([way, names]) => `${names.join(", ")}: ${way}`);
+  return `Distilled stages take nothing else (${each.join("; ")}), unless you run their originals.`;
 }
 
 // Replace the options of a select, [value, text] each; what is chosen stays, if it can be.

@@ -64,7 +64,9 @@ function map(each) {
   return make("div", { class: "field" }, make("div", { class: "drops" }, place(`map ${each.name}`, `Map “${words(each.name)}” (.npy)`, ".npy")), make("p", { class: "hint" }, note));
 }
 
-const picture = () => make("div", { class: "drops" }, place("picture", "A picture to show", "image/*"));
+function picture() {
+  return make("div", { class: "drops" }, place("picture", "A picture to show", "image/*"));
+}
 
 function control(name) {
   const how = make("select", { "data-how": name }, make("option", { value: "control_from" }, "is what to compute it from"), make("option", { value: "control" }, "shows it, white on black"));
