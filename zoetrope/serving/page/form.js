@@ -50,7 +50,7 @@ export function adapt() {
 
 const guided = (of) => of.text || of.inputs.length > 0;
 
-// The settings of the model, in the fields that may replace them.
+// The settings of the model, in the fields that may replace them. Of each choice the first, "", is the model's own.
 function usual(now, upscales) {
   const base = now.stages[0];
   if (!base) return;
@@ -58,21 +58,21 @@ function usual(now, upscales) {
   at("steps").placeholder = first.steps;
   for (const name of ["guidance", "frames", "fps", "height", "width"]) at(name).placeholder = base[name];
   at("ways").textContent = ways(now);
-  choices("sampler", [["", `${first.sampler} (the model's)`], ...now.samplers.map((name) => [name, name])]);
+  choices("sampler", [["", first.sampler], ...now.samplers.filter((name) => name !== first.sampler).map((name) => [name, name])]);
   const sizes = [...new Set(now.grids.map((grid) => `${grid.height}x${grid.width}`))];
   const shown = (size) => size.split("x").reverse().join("×");
-  choices("size", [["", `${shown(sizes[0])} (the model's)`], ...sizes.slice(1).map((size) => [size, shown(size)]), ["other", "another…"]]);
+  choices("size", [["", shown(sizes[0])], ...sizes.slice(1).map((size) => [size, shown(size)]), ["other", "another…"]]);
   const lengths = [...new Set(now.grids.map((grid) => grid.frames))].sort((a, b) => a - b);
   at("frames").title = lengths.length > 1 ? `Trained on ${lengths.join(", ")}` : "";
   choices("channel", now.channels.map((one, place) => [place ? one.name : "", one.unit ? `${one.name} [${one.unit}]` : one.name]));
-  choices("colours", [["", "viridis (usual)"], ...now.colours.filter((name) => name !== "viridis").map((name) => [name, name])]);
+  choices("colours", [["", "viridis"], ...now.colours.filter((name) => name !== "viridis").map((name) => [name, name])]);
 }
 
 // The steps and samplers that distilled stages take.
 function ways(now) {
   const told = new Map();
   for (const stage of now.stages.filter((one) => one.ways)) {
-    const way = Object.entries(stage.ways).map(([name, steps]) => `${steps} steps of ${name}`).join(" or ");
+    const way = Object.entries(stage.ways).map(([name, steps]) => `${steps} ${steps === 1 ? "step" : "steps"} of ${name}`).join(" or ");
     told.set(way, [...(told.get(way) ?? []), stage.name]);
   }
   if (!told.size) return "";

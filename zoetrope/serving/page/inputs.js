@@ -64,8 +64,8 @@ function map(each) {
   return make("div", { class: "field" }, make("div", { class: "drops" }, place(`map ${each.name}`, `Map “${words(each.name)}” (.npy)`, ".npy")), make("p", { class: "hint" }, note));
 }
 
-function picture() {
-  return make("div", { class: "drops" }, place("picture", "A picture to show", "image/*"));
+function picture(each) {
+  return make("div", { class: "drops" }, place("picture", each.name === "first_frame" ? "A picture to begin with" : "A picture to show", "image/*"));
 }
 
 function control(name) {
@@ -74,7 +74,8 @@ function control(name) {
   return make(
     "div", { class: "control" },
     make("div", { class: "drops" }, place(`control ${name}`, `A clip or a picture for “${words(name)}”`, "image/*,video/*")),
-    make("div", { class: "row" }, make("label", { class: "field" }, "The file", how), make("label", { class: "field" }, "Strength, 0 to 10", scale)),
+    make("label", { class: "field" }, "The file", how),
+    make("label", { class: "field" }, "Strength, from 0 to 10", scale),
   );
 }
 

@@ -1,6 +1,6 @@
 // The chosen job, large: what it makes while it makes it, and what to do with it then.
 
-import { ENDED, STATES, cancel, film, make, remove, seconds, submit } from "./api.js";
+import { ENDED, STATES, cancel, film, make, remove, seconds, submit, title } from "./api.js";
 import { fill, wrong } from "./form.js";
 import { Strip, newest } from "./strips.js";
 
@@ -66,7 +66,7 @@ function made(job) {
   const suffix = job.file.split(".").pop();
   const address = `/api/jobs/${job.id}/video.${suffix}`;
   const sharp = job.result.width < 200 ? "pixelated" : "";
-  if (suffix === "png") return make("img", { src: address, alt: job.request.prompt ?? "", class: sharp });
+  if (suffix === "png") return make("img", { src: address, alt: title(job), class: sharp });
   return film(address, { controls: true, className: sharp });
 }
 
@@ -96,7 +96,7 @@ function below(job, queue) {
 
 function lines(job) {
   const { bar, told, row } = parts.live;
-  const made = [make("p", { class: "told" }, job.request.prompt ?? (job.request.kind === "upscale" ? "An upscaled clip" : "A video without text"))];
+  const made = [make("p", { class: "told" }, title(job))];
   if (job.state === "running") made.push(make("div", { class: "bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "Progress" }, bar));
   if (!ENDED.includes(job.state)) made.push(line(told, button("Cancel", () => cancel(job.id), "danger")));
   if (job.state === "failed") made.push(make("p", { class: "bad-text" }, `It failed: ${job.error || "for an unknown reason"}`));
