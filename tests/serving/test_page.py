@@ -139,7 +139,7 @@ def dropped(page: Any, where: str, content: bytes) -> None:
 def test_what_a_model_is_told_is_filled_in(page: Any, server: Server, tmp_path: Path) -> None:
     """Its fields come and go with the model, and come back with the settings of a job."""
     choose(page, "tiny", "base")
-    assert not page.is_visible("#inputs-part") and not page.is_visible("#control-part") and not page.is_visible("#prompt")
+    assert not any(page.is_visible(part) for part in ("#inputs-part", "#control-part", "#prompt"))
     choose(page, "drawn", "base")
     assert page.is_visible("[data-drop=picture]") and page.is_visible("[data-drop='control edges']")
     choose(page, "hearts", "base")
@@ -156,7 +156,7 @@ def test_what_a_model_is_told_is_filled_in(page: Any, server: Server, tmp_path: 
     page.click("#more summary")
     page.select_option("#sampler", "heun")
     page.select_option("#size", "16x8")
-    page.wait_for_selector("#stages :text('8×16')")
+    page.wait_for_selector("#stages :text('8\N{MULTIPLICATION SIGN}16')")
     page.select_option("#colours", "turbo")
     page.click("#go")
     page.wait_for_selector("#viewer video")

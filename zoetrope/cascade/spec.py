@@ -134,8 +134,8 @@ class Distilled(Config):
             legal = f"a weight from {low:g} to {high:g}" if high else "0"
             raise ValueError(f"{where}: guidance: expected {legal}, which it was distilled for, got {wrong[0]:g}")
         name = sampling.sampler.kind()
-        if (legal := self.ways) is not None and legal.get(name) != sampling.steps:
-            known = " or ".join(f"{count} steps of {sampler}" for sampler, count in legal.items())
+        if (ways := self.ways) is not None and ways.get(name) != sampling.steps:
+            known = " or ".join(f"{count} steps of {sampler}" for sampler, count in ways.items())
             raise ValueError(f"{where}: expected {known}, which it was distilled for, got {sampling.steps} of {name}")
 
 

@@ -180,7 +180,7 @@ class Input(Kind, ABC):
 
     @property
     def asked(self) -> Asked | None:
-        """What a value for it may be; None: it is asked for by an option of its own, such as a control, or not at all."""
+        """What a value for it may be; None: it is asked for in another way, as a control is, or not at all."""
         return None
 
     @property

@@ -11,11 +11,11 @@ def describe(name: str) -> dict[str, Any]:
     """A model by name, as plain values. Raises ValueError as `zoetrope.models.opening.open_model` does.
 
     `stages` are those that make videos, in their order, and `until` is the one after which the model stops by default.
-    `text` says whether it reads a prompt. `inputs` are those that take a value, see `asked`, and `controls` those that
-    take clips. `known` says whether a stage, or a teacher, has learnt known frames, and `masks` whether the first takes
-    parts of them. A distilled stage has `ways`: the steps of each sampler that it was distilled for. `grids` are those of the first stage in training, `samplers` the names of all, and `channels` and
-    `colours` how videos of other channels than red, green and blue can be shown. `teachers` says whether stages are
-    distilled from others.
+    A distilled one has `ways`: the steps of each sampler that it was distilled for. `text` says whether the model reads
+    a prompt. `inputs` are those that take a value, see `asked`, and `controls` those that take clips. `known` says
+    whether a stage, or a teacher, has learnt known frames, and `masks` whether the first takes parts of them. `grids`
+    are those of the first stage in training, `samplers` the names of all, and `channels` and `colours` how videos of
+    other channels than red, green and blue can be shown. `teachers` says whether stages are distilled from others.
     """
     from zoetrope.channels import are_rgb
     from zoetrope.fields.colours import TABLES

@@ -105,7 +105,8 @@ class JobRequest(Config):
             raise ValueError("fit: expected 'exact' or 'crop', got 'own', which is for upscaling")
         if self.mask is not None and not self.known:
             raise ValueError("mask: expected with known, the frames that it is about")
-        if lone := next((name for name in self.control_scale if name not in {**self.control, **self.control_from}), None):
+        controls = {*self.control, *self.control_from}
+        if lone := next((name for name in self.control_scale if name not in controls), None):
             raise ValueError(f"control_scale: {lone}: expected a file for it in control or control_from")
         if twice := next((name for name in self.maps if name in self.given), None):
             raise ValueError(f"maps: expected {twice} once, got it in given too")

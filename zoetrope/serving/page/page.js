@@ -152,6 +152,7 @@ begin((job, first) => {
   jobs.set(job.id, jobs.get(job.id) ?? job);
   followed = first.id;
   choose(first.id);
+  if (innerWidth < 920) at("viewer").scrollIntoView({ behavior: "smooth" }); // it is below the form there
 });
 chosen = location.hash.slice(1) || null;
 empty();
