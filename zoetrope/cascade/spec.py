@@ -120,11 +120,10 @@ class Distilled(Config):
         return self
 
     @property
-    def ways(self) -> dict[str, int] | None:
-        """The steps that each sampler takes which it was distilled for; None: any take any."""
-        if self.steps is None:
-            return None
-        return {"ddim": self.steps} | ({"stochastic": 2 * self.steps} if self.stochastic else {})
+    def ways(self) -> dict[str, int]:
+        """The steps that each sampler takes which it was distilled for; {}: any take any."""
+        steps = {"ddim": self.steps, "stochastic": 2 * self.steps if self.steps and self.stochastic else None}
+        return {name: count for name, count in steps.items() if count is not None}
 
     def check(self, where: str, sampling: SamplingSpec) -> None:
         """Raise ValueError, with the legal values, for sampling that it was not distilled for."""
@@ -133,9 +132,8 @@ class Distilled(Config):
         if wrong := [weight for weight in sampling.weights() if not low <= weight <= high]:
             legal = f"a weight from {low:g} to {high:g}" if high else "0"
             raise ValueError(f"{where}: guidance: expected {legal}, which it was distilled for, got {wrong[0]:g}")
-        name = sampling.sampler.kind()
-        if (ways := self.ways) is not None and ways.get(name) != sampling.steps:
-            known = " or ".join(f"{count} steps of {sampler}" for sampler, count in ways.items())
+        if self.ways and self.ways.get(name := sampling.sampler.kind()) != sampling.steps:
+            known = " or ".join(f"{count} steps of {sampler}" for sampler, count in self.ways.items())
             raise ValueError(f"{where}: expected {known}, which it was distilled for, got {sampling.steps} of {name}")
 
 

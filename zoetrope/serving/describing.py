@@ -76,7 +76,7 @@ def _stage(stage: "StageSpec") -> dict[str, Any]:
         "sampler": stage.sampling.sampler.kind(),
         "guidance": max(weights, default=0.0),
         "distilled": stage.distilled is not None,
-        "ways": None if stage.distilled is None else stage.distilled.ways,
+        "ways": {} if stage.distilled is None else stage.distilled.ways,
     }
     return {"name": stage.name, "kind": stage.kind, **_size(stage.made), **told}
 

@@ -71,7 +71,7 @@ function usual(now, upscales) {
 // The steps and samplers that distilled stages take.
 function ways(now) {
   const told = new Map();
-  for (const stage of now.stages.filter((one) => one.ways)) {
+  for (const stage of now.stages.filter((one) => Object.keys(one.ways).length)) {
     const way = Object.entries(stage.ways).map(([name, steps]) => `${steps} ${steps === 1 ? "step" : "steps"} of ${name}`).join(" or ");
     told.set(way, [...(told.get(way) ?? []), stage.name]);
   }

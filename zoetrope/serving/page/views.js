@@ -36,18 +36,18 @@ export async function trainings() {
 const empty = (text) => make("div", { class: "panel" }, make("p", { class: "empty" }, text));
 
 function table(runs) {
-  const head = ["run", "stage", "examples", "loss", "examples/s", "left", "state"];
+  const head = ["run", "stage", "state", "examples", "loss", "examples/s", "left"];
   const numbers = ["examples", "loss", "examples/s", "left"];
   const row = (run) => {
     const cells = [
-      run.name, run.stage ?? "", run.total ? `${run.examples.toLocaleString()} of ${run.total.toLocaleString()}` : "",
-      run.loss?.toFixed(4) ?? "", run.examples_per_second?.toFixed(1) ?? "", run.eta ? seconds(run.eta) : "", run.state,
+      run.name, run.stage ?? "", run.state, run.total ? `${run.examples.toLocaleString()} of ${run.total.toLocaleString()}` : "",
+      run.loss?.toFixed(4) ?? "", run.examples_per_second?.toFixed(1) ?? "", run.eta ? seconds(run.eta) : "",
     ];
     const choose = () => ((shown = run.number), trainings());
     const state = run.state === "running" ? "running" : run.state === "failed" ? "failed" : run.state === "finished" ? "done" : "";
     return make(
       "tr", { tabindex: "0", class: run.number === shown ? "chosen" : "", onclick: choose, onkeydown: (event) => event.key === "Enter" && choose() },
-      ...cells.map((text, k) => make("td", { class: numbers.includes(head[k]) ? "number" : k === 6 ? `state-${state}` : "" }, text)),
+      ...cells.map((text, k) => make("td", { class: numbers.includes(head[k]) ? "number" : head[k] === "state" ? `state-${state}` : "" }, text)),
     );
   };
   const heads = head.map((name) => make("th", { scope: "col", class: numbers.includes(name) ? "number" : "" }, name));
