@@ -68,7 +68,7 @@ def test_values_and_maps_make_what_the_command_line_makes(
     asked = {
         "model": "hearts", "given": {"ef": 0.55, "view": "apical", "action": ACTIONS}, "size": [16, 8],
         "sampler": "heun", "steps": 3, "colours": "turbo", "range": [-0.5, 1.5], "seed": 4, "guidance": 1.5,
-        "maps": {"land": send(server, array(np.repeat(LAND, 2, axis=0)))},
+        "map": {"land": send(server, array(np.repeat(LAND, 2, axis=0)))},
     }  # fmt: skip
     job = server.until(server.submit(**asked)["id"])
     served = record(server, job, tmp_path / "served.mp4")
@@ -136,17 +136,17 @@ HEARTS: list[tuple[dict[str, Any], str]] = [
     ({"given": {"action": [[None, None]] * 4}}, "got null alone"),
     ({"given": {"action": [[0]] * 1025}}, "at most 1024 rows"),
     ({"given": {"action": [[]]}}, "expected a list of numbers for each frame"),
-    ({"given": {"land": "/etc/passwd.npy"}}, "land: expected among maps, as a file"),
+    ({"given": {"land": "/etc/passwd.npy"}}, "land: expected in map, as a file"),
     ({"given": {"picture": "/etc/passwd"}}, "unknown input 'picture'"),
     ({"given": {"../x": 1}}, "text like the pattern"),
     ({"given": many(33)}, "at most 32"),
-    ({"maps": {"land": "/etc/passwd"}}, "text like the pattern"),
-    ({"maps": {"land": "0" * 64}}, "map_land: expected a file that was sent before"),
-    ({"maps": many(9)}, "maps"),
+    ({"map": {"land": "/etc/passwd"}}, "text like the pattern"),
+    ({"map": {"land": "0" * 64}}, "map_land: expected a file that was sent before"),
+    ({"map": many(9)}, "map"),
     ({"picture": "CLIP"}, "picture: expected none"),
-    ({"maps": {"land": "CLIP"}}, "map_land: expected an array, .npy, got a file .mp4"),
+    ({"map": {"land": "CLIP"}}, "map_land: expected an array, .npy, got a file .mp4"),
     ({"known": {"0": "MAP"}}, "known_0: expected a picture or a video, got a file .npy"),
-    ({"maps": {"sea": "MAP"}}, "maps: unknown map 'sea'"),
+    ({"map": {"sea": "MAP"}}, "map: unknown map 'sea'"),
     ({"mask": "CLIP"}, "mask: expected with known"),
     ({"control": {"edges": "CLIP"}}, "control: unknown control 'edges'"),
     ({"control_scale": {"edges": 1}}, "control_scale: edges: expected a file for it"),
@@ -183,7 +183,7 @@ def test_what_the_model_does_not_take_is_refused(server: Server, clip: bytes) ->
 
 def test_a_map_of_another_shape_fails_with_what_would_be_right(server: Server) -> None:
     for values, told in ((np.ones((3, 3, 3)), "land: expected"), (np.full((8, 8), np.inf), "got infinity")):
-        job = server.until(server.submit(model="hearts", maps={"land": send(server, array(values))})["id"])
+        job = server.until(server.submit(model="hearts", map={"land": send(server, array(values))})["id"])
         assert job["state"] == "failed" and told.partition(": ")[2] in job["error"], job
         assert "land" in job["error"] and str(server.folder) not in json.dumps(job)
 

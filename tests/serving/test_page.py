@@ -162,7 +162,7 @@ def test_what_a_model_is_told_is_filled_in(page: Any, server: Server, tmp_path: 
     page.wait_for_selector("#viewer video")
     made = server.http.get("/api/jobs").json()["jobs"][0]["request"]
     actions = [[1, 0], [0, -1], [None, None], [0.5, 2]]
-    assert made["given"] == {"ef": 0.25, "view": "parasternal", "action": actions} and list(made["maps"]) == ["land"]
+    assert made["given"] == {"ef": 0.25, "view": "parasternal", "action": actions} and list(made["map"]) == ["land"]
     assert (made["sampler"], made["size"], made["colours"], made["channel"]) == ("heun", [16, 8], "turbo", None)
     choose(page, "tiny", "base")
     page.click("text=Use these settings")

@@ -15,7 +15,7 @@ from zoetrope.wording import counted
 SLACK = 1e-6
 """Of the range of a number, for numbers that were rounded."""
 ASKING = (
-    "given", "maps", "picture", "sampler", "control", "control_from", "channel", "colours", "range",
+    "given", "map", "picture", "sampler", "control", "control_from", "channel", "colours", "range",
 )  # fmt: skip
 """The fields that are checked against what the model tells of itself."""
 
@@ -38,11 +38,11 @@ def expect_taken(request: JobRequest, told: Mapping[str, Any]) -> None:
     maps = [each["name"] for each in inputs.values() if each["kind"] == "map"]
     for name, value in request.given.items():
         if name in maps:
-            raise ValueError(f"given: {name}: expected among maps, as a file")
+            raise ValueError(f"given: {name}: expected in map, as a file")
         _expect_name("given", "input", name, [each["name"] for each in given])
         _expect_value(f"given: {name}", value, inputs[name], frames=request.frames is None)
-    for name in request.maps:
-        _expect_name("maps", "map", name, maps)
+    for name in request.map:
+        _expect_name("map", "map", name, maps)
     if request.picture is not None and not any(each["kind"] == "picture" for each in inputs.values()):
         raise ValueError("picture: expected none, for the model reads no picture")
     _expect_look(request, told)

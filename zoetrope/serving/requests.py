@@ -28,7 +28,7 @@ Strength = Annotated[float, Field(ge=0, le=10)]
 ChannelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}$")]
 UPSCALED_WITHOUT = (
     "negative", "guidance", "size", "frames", "fps", "known", "mask", "control", "control_from", "control_scale",
-    "given", "maps", "picture", "channel", "colours", "range",
+    "given", "map", "picture", "channel", "colours", "range",
 )  # fmt: skip
 """The fields of a video that is made, and not of one that is upscaled."""
 
@@ -47,7 +47,7 @@ class JobRequest(Config):
         control, control_from: files that control the video, or from which controls are computed, by the input's name.
         control_scale: how strongly these controls act, by the input's name.
         given: values of inputs by name: a number, a label, or rows of numbers, one a frame.
-        maps: files .npy of maps, by the input's name. picture: the file of a picture to show, or to begin with.
+        map: files .npy of maps, by the input's name. picture: the file of a picture to show, or to begin with.
         channel, colours, range: how a video of other channels than red, green and blue is shown.
         video: the file to upscale. add_frames: whether stages that add frames run too.
         teacher: run the originals of distilled stages. fit: how files of another size are taken.
@@ -71,7 +71,7 @@ class JobRequest(Config):
     control_from: Annotated[dict[Word, FileId], Field(max_length=4, default_factory=dict)]
     control_scale: Annotated[dict[Word, Strength], Field(max_length=8, default_factory=dict)]
     given: Annotated[dict[Word, GivenValue], Field(max_length=32, default_factory=dict)]
-    maps: Annotated[dict[Word, FileId], Field(max_length=8, default_factory=dict)]
+    map: Annotated[dict[Word, FileId], Field(max_length=8, default_factory=dict)]
     picture: FileId | None = None
     mask: FileId | None = None
     channel: ChannelName | None = None
@@ -108,8 +108,8 @@ class JobRequest(Config):
         controls = {*self.control, *self.control_from}
         if lone := next((name for name in self.control_scale if name not in controls), None):
             raise ValueError(f"control_scale: {lone}: expected a file for it in control or control_from")
-        if twice := next((name for name in self.maps if name in self.given), None):
-            raise ValueError(f"maps: expected {twice} once, got it in given too")
+        if twice := next((name for name in self.map if name in self.given), None):
+            raise ValueError(f"map: expected {twice} once, got it in given too")
         if self.range is not None and not self.range[0] < self.range[1]:
             raise ValueError(f"range: expected two numbers that rise, got {self.range[0]:g} and {self.range[1]:g}")
         return self
@@ -123,7 +123,7 @@ class JobRequest(Config):
         for field in ("mask", "picture"):
             if (one := getattr(self, field)) is not None:
                 yield field, one
-        for name, file in self.maps.items():
+        for name, file in self.map.items():
             yield f"map_{name}", file
         for field in ("control", "control_from"):
             for name, file in getattr(self, field).items():
@@ -149,7 +149,7 @@ class JobRequest(Config):
             options[field.replace("_", "-")] = files
         options["control-scale"] = [f"{name}={scale:.12g}" for name, scale in self.control_scale.items()]
         options["given"] = [f"{name}={_worded(value)}" for name, value in self.given.items()]
-        options["map"] = [f"{name}={names[f'map_{name}']}" for name in self.maps]
+        options["map"] = [f"{name}={names[f'map_{name}']}" for name in self.map]
         options |= {"picture": names.get("picture"), "mask": names.get("mask")}
         options |= {"channel": self.channel, "colours": self.colours}
         if self.range is not None:  # an option of two words, which are numbers

@@ -81,10 +81,10 @@ function control(name) {
 
 // The fields of a job for a model. Throws an Error that says what is no value.
 export function read(model, until) {
-  const job = { given: {}, maps: {}, control: {}, control_from: {}, control_scale: {} };
+  const job = { given: {}, map: {}, control: {}, control_from: {}, control_scale: {} };
   for (const each of read_by(model, until)) {
     const text = field(each.name)?.value.trim();
-    if (each.kind === "map" && files.has(`map ${each.name}`)) job.maps[each.name] = files.get(`map ${each.name}`).id;
+    if (each.kind === "map" && files.has(`map ${each.name}`)) job.map[each.name] = files.get(`map ${each.name}`).id;
     else if (each.kind === "picture" && files.has("picture")) job.picture = files.get("picture").id;
     else if (text) job.given[each.name] = each.kind === "number" ? Number(text) : each.kind === "label" ? text : rows(each.name, text);
   }
@@ -117,7 +117,7 @@ export function fill(was) {
   }
   for (const drop of document.querySelectorAll("#inputs .drop, #controls .drop")) {
     const [kind, name] = drop.dataset.drop.split(" ");
-    take(drop, kind === "picture" ? was.picture : kind === "map" ? was.maps[name] : (was.control[name] ?? was.control_from[name]));
+    take(drop, kind === "picture" ? was.picture : kind === "map" ? was.map[name] : (was.control[name] ?? was.control_from[name]));
   }
   for (const own of at("controls").querySelectorAll("[data-how]")) own.value = was.control[own.dataset.how] ? "control" : "control_from";
   for (const own of at("controls").querySelectorAll("[data-scale]")) own.value = was.control_scale[own.dataset.scale] ?? "";

@@ -144,7 +144,7 @@ function settings(job) {
   for (const name of ["negative", "steps", "guidance", "sampler", "frames", "fps", "channel", "colours"]) rows.push([name, was[name]]);
   rows.push(["size", was.size && `${was.size[1]}×${was.size[0]}`], ["range", was.range?.join(" to ")]);
   for (const [name, value] of Object.entries(was.given)) rows.push([name, Array.isArray(value) ? value.map((row) => row.map((one) => one ?? "nan").join(", ")).join("; ") : value]);
-  for (const name of Object.keys(was.maps)) rows.push([name, "a map"]);
+  for (const name of Object.keys(was.map)) rows.push([name, "a map"]);
   if (was.picture) rows.push(["picture", "a file"]);
   for (const [field, how] of [["control", "a file that shows it"], ["control_from", "computed from a file"]])
     for (const name of Object.keys(was[field])) rows.push([name, `${how}, strength ${was.control_scale[name] ?? 1}`]);
