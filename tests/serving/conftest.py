@@ -1,4 +1,4 @@
-"""A server in a process of its own, as a user starts it, with a very small model without text."""
+"""A server in a process of its own, as a user starts it, with very small models without text."""
 
 import json
 import math
@@ -18,8 +18,11 @@ import pytest
 import torch
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.inputs.edges import Edges
+from zoetrope.inputs.first_frame import FirstFrame
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.models.folder import write_model
+from zoetrope.networks.controlled import Control, ControlledConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
@@ -110,20 +113,59 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
             StageSpec(name="ssr1", shape=SSR, inputs=low_res, network=network(low_res=True), sampling=sampling),
         ),
     )
+    return written(tmp_path_factory.mktemp("secret-place") / "tiny", spec)
+
+
+def written(folder: Path, spec: CascadeSpec) -> Path:
+    """A model's folder, with random weights."""
     networks = {stage.name: stage.network.build() for stage in spec.stages}
     for built in networks.values():
         for weight in built.parameters():
             torch.nn.init.normal_(weight, std=0.3)
-    folder = tmp_path_factory.mktemp("secret-place") / "tiny"
-    write_model(folder, spec, networks, "# tiny\n\nFor tests.\n")
+    write_model(folder, spec, networks, f"# {spec.name}\n\nFor tests.\n")
     return folder
 
 
 @pytest.fixture(scope="module")
-def server(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of the small model and of `mini`, with the page."""
+def hearts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base of one channel in kelvin that is told a number, a label, actions and a map, and has learnt two sizes."""
+    torch.manual_seed(0)
+    level = {"width": 8, "temporal": ["convolution"]}
+    network = {
+        "type": "video_unet", "channels": 1, "text_width": None, "embedding": 8, "head": 8, "levels": [level],
+        "numbers": ["ef"], "labels": [{"name": "view", "size": 3}], "actions": [{"name": "action", "size": 2}],
+        "aligned": [{"name": "land", "size": 1}],
+    }  # fmt: skip
+    inputs = [
+        {"type": "number", "told": "ef", "lo": 0.1, "hi": 0.9}, {"type": "action", "entries": 2},
+        {"type": "label", "told": "view", "classes": ["apical", "parasternal", "3"]}, {"type": "map", "told": "land"},
+    ]  # fmt: skip
+    shape = BASE.to_json()
+    stage = {"name": "base", "shape": shape, "inputs": inputs, "network": network, "sampling": {"steps": 2}}
+    stage["grids"] = [shape, {**shape, "height": 16}]
+    grey = {"name": "grey", "unit": "K", "scale": {"type": "range", "lo": 0, "hi": 1}}
+    spec = CascadeSpec.from_json({"name": "hearts", "text": None, "channels": [grey], "stages": [stage]})
+    return written(tmp_path_factory.mktemp("secret-place") / "hearts", spec)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base that follows edges and begins with a picture."""
+    torch.manual_seed(0)
+    begun = network(low_res=False).with_(first_frame=True)
+    following = ControlledConfig(network=begun, controls=(Control(name="edges", channels=1),), text_width=None)
+    sampling = SamplingSpec(steps=2, guidance=0.0)
+    stage = StageSpec(name="base", shape=BASE, inputs=(FirstFrame(), Edges()), network=following, sampling=sampling)
+    spec = CascadeSpec(name="drawn", text=None, stages=(stage,))
+    return written(tmp_path_factory.mktemp("secret-place") / "drawn", spec)
+
+
+@pytest.fixture(scope="module")
+def server(tiny: Path, hearts: Path, drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of the small models and of `mini`, with the page."""
     folder = tmp_path_factory.mktemp("home") / "served"
-    made = serve(folder, "--model", tiny, "--model", "mini", "--most-waiting", "4", "--dtype", "fp32")
+    models = [word for name in (tiny, "mini", hearts, drawn) for word in ("--model", name)]
+    made = serve(folder, *models, "--most-waiting", "4", "--dtype", "fp32")
     try:
         yield ready(made)
     finally:

@@ -136,6 +136,44 @@ def dropped(page: Any, where: str, content: bytes) -> None:
     )
 
 
+def test_what_a_model_is_told_is_filled_in(page: Any, server: Server, tmp_path: Path) -> None:
+    """Its fields come and go with the model, and come back with the settings of a job."""
+    choose(page, "tiny", "base")
+    assert not any(page.is_visible(part) for part in ("#inputs-part", "#control-part", "#prompt"))
+    choose(page, "drawn", "base")
+    assert page.is_visible("[data-drop=picture]") and page.is_visible("[data-drop='control edges']")
+    choose(page, "hearts", "base")
+    assert page.is_visible("text=ef, from 0.1 to 0.9") and not page.is_visible("#control-part")
+    page.fill("[data-given=ef]", "0.25")
+    page.select_option("[data-given=view]", "parasternal")
+    page.fill("[data-given=action]", "1, 0\n0, x")
+    page.click("#go")
+    page.wait_for_selector("#wrong:has-text('action: expected numbers with commas between, got “x” in line 2')")
+    page.fill("[data-given=action]", "1, 0\n0, -1\nnan, nan\n0.5, 2")
+    np.save(tmp_path / "land.npy", np.eye(8, dtype=np.float32))
+    page.set_input_files("[data-drop='map land'] input", tmp_path / "land.npy")
+    page.wait_for_selector("[data-drop='map land']:has-text('land.npy')")
+    page.click("#more summary")
+    page.select_option("#sampler", "heun")
+    page.select_option("#size", "16x8")
+    page.wait_for_selector("#stages :text('8\N{MULTIPLICATION SIGN}16')")
+    page.select_option("#colours", "turbo")
+    page.click("#go")
+    page.wait_for_selector("#viewer video")
+    made = server.http.get("/api/jobs").json()["jobs"][0]["request"]
+    actions = [[1, 0], [0, -1], [None, None], [0.5, 2]]
+    assert made["given"] == {"ef": 0.25, "view": "parasternal", "action": actions} and list(made["map"]) == ["land"]
+    assert (made["sampler"], made["size"], made["colours"], made["channel"]) == ("heun", [16, 8], "turbo", None)
+    choose(page, "tiny", "base")
+    page.click("text=Use these settings")
+    page.wait_for_selector("[data-drop='map land'] .file")
+    cards = page.locator(".card").count()
+    page.click("#go")
+    page.wait_for_selector(f".card >> nth={cards}")
+    jobs = server.http.get("/api/jobs").json()["jobs"]
+    assert jobs[0]["request"] == jobs[1]["request"] == made
+
+
 def test_it_fits_a_phone(browser: Any, server: Server) -> None:
     opened = browser.new_page(viewport={"width": 360, "height": 740})
     opened.set_default_timeout(WAIT * 1000)

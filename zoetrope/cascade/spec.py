@@ -119,20 +119,21 @@ class Distilled(Config):
             raise ValueError(f"weights: expected the lowest and the highest, got {self.weights}")
         return self
 
+    @property
+    def ways(self) -> dict[str, int]:
+        """The steps that each sampler takes which it was distilled for; {}: any take any."""
+        steps = self.steps
+        return {} if steps is None else {"ddim": steps} | ({"stochastic": 2 * steps} if self.stochastic else {})
+
     def check(self, where: str, sampling: SamplingSpec) -> None:
         """Raise ValueError, with the legal values, for sampling that it was not distilled for."""
-        low, high = self.weights
-        expect_one_weight(where, high, sampling.guidance)
-        if wrong := [weight for weight in sampling.weights() if not low <= weight <= high]:
-            legal = f"a weight from {low:g} to {high:g}" if high else "0"
+        expect_one_weight(where, high := self.weights[1], sampling.guidance)
+        if wrong := [weight for weight in sampling.weights() if not self.weights[0] <= weight <= high]:
+            legal = f"a weight from {self.weights[0]:g} to {high:g}" if high else "0"
             raise ValueError(f"{where}: guidance: expected {legal}, which it was distilled for, got {wrong[0]:g}")
-        if self.steps is None:
-            return
-        legal_steps = {"ddim": self.steps} | ({"stochastic": 2 * self.steps} if self.stochastic else {})
-        name = sampling.sampler.kind()
-        if legal_steps.get(name) != sampling.steps:
-            known = " or ".join(f"{count} steps of {sampler}" for sampler, count in legal_steps.items())
-            raise ValueError(f"{where}: expected {known}, which it was distilled for, got {sampling.steps} of {name}")
+        if self.ways and self.ways.get(name := sampling.sampler.kind()) != sampling.steps:
+            legal = " or ".join(f"{count} steps of {sampler}" for sampler, count in self.ways.items())
+            raise ValueError(f"{where}: expected {legal}, which it was distilled for, got {sampling.steps} of {name}")
 
 
 class StageSpec(Config):

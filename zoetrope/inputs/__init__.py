@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -100,6 +100,23 @@ class Setting:
     encode: Callable[[Tensor], Tensor] = as_it_is
 
 
+class Asked(NamedTuple):
+    """What a value for an input may be, for forms, and for servers that check what clients send.
+
+    Attributes:
+        kind: "number", "label", "action", which is a vector for each frame, "map" or "picture".
+        lo, hi: the smallest and the largest number.
+        classes: the labels that there are.
+        size: entries of a vector, or channels of a map.
+    """
+
+    kind: Literal["number", "label", "action", "map", "picture"]
+    lo: float | None = None
+    hi: float | None = None
+    classes: tuple[str, ...] = ()
+    size: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ControlClip:
     """A clip that controls videos, frame by frame and pixel by pixel.
@@ -160,6 +177,11 @@ class Input(Kind, ABC):
     def tells(self) -> dict[str, str]:
         """What it is made from of that which data tell of their examples: name -> "number", "label"; {}: nothing."""
         return {}
+
+    @property
+    def asked(self) -> Asked | None:
+        """What a value for it may be; None: it is asked for in another way, as a control is, or not at all."""
+        return None
 
     @property
     def description(self) -> str:

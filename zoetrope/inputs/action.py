@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zoetrope.conditioning import Conditioning, Tokens
 from zoetrope.config.errors import shown
-from zoetrope.inputs import Examples, Extent, Input
+from zoetrope.inputs import Asked, Examples, Extent, Input
 from zoetrope.inputs._files import array_of
 from zoetrope.inputs._told import ToldName, frames_beside
 from zoetrope.scales import Scale
@@ -42,6 +42,11 @@ class Action(Input):
     def name(self) -> str:
         """The name in the data."""
         return self.told
+
+    @property
+    def asked(self) -> Asked:
+        """See `Input`."""
+        return Asked("action", size=self.entries)
 
     @property
     def description(self) -> str:

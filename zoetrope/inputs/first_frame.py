@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from zoetrope.conditioning import Conditioning
-from zoetrope.inputs import Examples, Extent, Input, Setting
+from zoetrope.inputs import Asked, Examples, Extent, Input, Setting
 from zoetrope.inputs.picture import frames_of_clips, picture_told
 from zoetrope.shapes import VideoShape
 from zoetrope.video.decoding import cover
@@ -47,6 +47,11 @@ class FirstFrame(Input):
     sigma: Annotated[float, Field(ge=1e-6, le=100)] = 0.02
     noised: Literal["z", "pixels"] = "z"
     dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    @property
+    def asked(self) -> Asked:
+        """See `Input`."""
+        return Asked("picture")
 
     def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
         """The first frame of each clip, with noise of a random level."""

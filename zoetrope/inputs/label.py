@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import unknown
 from zoetrope.config.errors import shown
-from zoetrope.inputs import Examples, Extent, Input
+from zoetrope.inputs import Asked, Examples, Extent, Input
 from zoetrope.inputs._told import ToldName, blank_numbers, told_numbers
 from zoetrope.shapes import VideoShape
 
@@ -46,6 +46,11 @@ class Label(Input):
     def name(self) -> str:
         """The name in the data."""
         return self.told
+
+    @property
+    def asked(self) -> Asked:
+        """See `Input`."""
+        return Asked("label", classes=self.classes)
 
     @property
     def description(self) -> str:

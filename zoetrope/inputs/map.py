@@ -15,7 +15,7 @@ from torch import Tensor
 from zoetrope.conditioning import Conditioning
 from zoetrope.config.errors import shown
 from zoetrope.fields import holds_values, read_maps
-from zoetrope.inputs import Examples, Extent, Input
+from zoetrope.inputs import Asked, Examples, Extent, Input
 from zoetrope.inputs._files import array_of
 from zoetrope.inputs._told import ToldName, frames_beside
 from zoetrope.scales import Scale
@@ -45,6 +45,11 @@ class Map(Input):
     def name(self) -> str:
         """The name in the data."""
         return self.told
+
+    @property
+    def asked(self) -> Asked:
+        """See `Input`."""
+        return Asked("map", size=self.channels)
 
     @property
     def description(self) -> str:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.config.errors import shown
-from zoetrope.inputs import Examples, Extent, Input
+from zoetrope.inputs import Asked, Examples, Extent, Input
 from zoetrope.inputs.picture import frames_of_clips
 from zoetrope.shapes import VideoShape
 from zoetrope.video.motion import motion_strength
@@ -38,6 +38,11 @@ class MotionStrength(Input):
 
     usual_value: Annotated[float, Field(ge=0, le=MOST)] | None = None
     dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    @property
+    def asked(self) -> Asked:
+        """See `Input`."""
+        return Asked("number", lo=0.0, hi=MOST)
 
     def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
         """That of each clip."""

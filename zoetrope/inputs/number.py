@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.config.errors import shown
-from zoetrope.inputs import Examples, Extent, Input
+from zoetrope.inputs import Asked, Examples, Extent, Input
 from zoetrope.inputs._told import ToldName, blank_numbers, told_numbers
 from zoetrope.scales import Finite, Scale
 from zoetrope.scales.range import Range
@@ -55,6 +55,11 @@ class Number(Input):
     def name(self) -> str:
         """The name in the data."""
         return self.told
+
+    @property
+    def asked(self) -> Asked:
+        """See `Input`."""
+        return Asked("number", lo=self.lo, hi=self.hi)
 
     @property
     def description(self) -> str:

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from zoetrope.conditioning import Conditioning, Tokens
-from zoetrope.inputs import Examples, Extent, Input
+from zoetrope.inputs import Asked, Examples, Extent, Input
 from zoetrope.pictures import PictureEncoder, embed
 from zoetrope.pictures.small import SmallPictures
 from zoetrope.shapes import VideoShape
@@ -41,6 +41,11 @@ class Picture(Input):
     def vector(self) -> int:
         """D of the embedding."""
         return self.encoder.width
+
+    @property
+    def asked(self) -> Asked:
+        """See `Input`."""
+        return Asked("picture")
 
     def located(self, folder: Path) -> Self:
         """See `Input`."""

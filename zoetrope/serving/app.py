@@ -29,8 +29,6 @@ from zoetrope.serving.views import Views
 
 PAGE = 50
 """Jobs of one answer, by default; at most four times as many."""
-PATIENCE = 60.0
-"""Seconds that a question about models waits for the first process."""
 DRAWN = "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; media-src 'self'; frame-ancestors 'none'"
 """What the pages of evaluations may do: they have styles of their own, and no scripts."""
 Answer = Callable[[Request], Awaitable[Response]]
@@ -77,10 +75,7 @@ class Interface:
 
     async def models(self, request: Request) -> Response:
         """The models that the server offers, and what each can be told."""
-        found = await self.engine.described(PATIENCE)
-        if found is None:
-            raise Refusal(503, self.engine.trouble or "models: the first process is still starting; ask again")
-        return JSONResponse(found)
+        return JSONResponse(await self.engine.described())
 
     async def send_file(self, request: Request) -> Response:
         """Keep a file that the client sends as the body."""

@@ -11,18 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from zoetrope.serving.checking import asks, expect_taken
 from zoetrope.serving.jobs import ENDED, History, ServedJob, said
 from zoetrope.serving.limits import Limits
 from zoetrope.serving.offers import Offer
 from zoetrope.serving.process import GRACE, Lost, WorkerProcess
 from zoetrope.serving.requests import JobRequest
-from zoetrope.serving.uploads import Refusal, Uploads
+from zoetrope.serving.uploads import ARRAY, Refusal, Uploads
 
 log = logging.getLogger(__name__)
 AGAIN = 5.0
 """Seconds until a process that could not start is tried again."""
 Listener = asyncio.Queue[ServedJob | str | None]
 """News of jobs: a job as it stands now, the id of one that was removed, and None at the end."""
+PATIENCE = 60.0
+"""Seconds that a question about models waits for the first process."""
 QUIET = 15.0
 """Seconds without news after which those who follow are told that the server is there."""
 
@@ -64,11 +67,13 @@ class Engine:
         """What is known of the models that are offered; None before the first process is ready."""
         return next((worker.models for worker in self.workers if worker.models is not None), None)
 
-    async def described(self, patience: float) -> list[dict[str, Any]] | None:
-        """The models, after at most so many seconds of waiting for them."""
+    async def described(self) -> list[dict[str, Any]]:
+        """The models, after some waiting for the first process. Raises Refusal where it has not told of them then."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(PATIENCE):
                 await self._ready.wait()
+        if self.models is None:
+            raise Refusal(503, self.trouble or "models: the first process is still starting; ask again")
         return self.models
 
     async def start(self) -> None:
@@ -93,8 +98,12 @@ class Engine:
         if request.model not in self.offers:
             raise Refusal(422, f"model: expected one of {', '.join(self.offers)}, got {request.model[:60]!r}")
         for name, file in request.files():
-            if self.uploads.path(file) is None:
-                raise Refusal(422, f"{name}: expected a file that was sent before, there is none of this id")
+            self._expect_file(name, file)
+        if asks(request):
+            try:
+                expect_taken(request, _offered(await self.described(), request.model))
+            except ValueError as error:
+                raise Refusal(422, str(error)[:1000]) from None
         if len(self.queue) >= self.limits.queue:
             raise Refusal(429, f"queue: {len(self.queue)} jobs wait, as many as may; try again later")
         if self.history.bytes() >= self.limits.disk:
@@ -103,6 +112,16 @@ class Engine:
         self.queue.append(job.id)
         await self._notify(job)
         return job
+
+    def _expect_file(self, name: str, file: str) -> None:
+        """Raise Refusal for a file that was not sent, or is of another type than what `JobRequest.files` names."""
+        path = self.uploads.path(file)
+        if path is None:
+            raise Refusal(422, f"{name}: expected a file that was sent before, there is none of this id")
+        is_map, is_array = name.startswith("map_"), path.suffix == ARRAY
+        if is_map != is_array:
+            wanted = f"an array, {ARRAY}" if is_map else "a picture or a video"
+            raise Refusal(422, f"{name}: expected {wanted}, got a file {path.suffix}")
 
     def job(self, name: str) -> ServedJob:
         """A job by id. Raises Refusal for an unknown one."""
@@ -239,7 +258,12 @@ class Engine:
         offer = self.offers.get(job.request.model)
         if offer is None:
             raise OSError(f"model: {job.request.model!r} is no longer offered here")
-        told = next((one for one in worker.models or [] if one.get("offer") == offer.name), {})
+        told = _offered(worker.models or [], offer.name)
+        if asks(job.request):  # again, for another model may have had this name when the job came
+            try:
+                expect_taken(job.request, told)
+            except ValueError as error:
+                raise OSError(str(error)) from None
         return job.request.words(offer.laid(place), names, _output(job.request, told))
 
     def _tidy(self, job: ServedJob) -> None:
@@ -282,6 +306,11 @@ class Engine:
 def _latest(news: "list[ServedJob | str | None]") -> "dict[str, ServedJob | str | None]":
     """The last news of each job, by id; None is the end of all."""
     return {one if isinstance(one, str) else "" if one is None else one.id: one for one in news}
+
+
+def _offered(models: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    """What is told of the model that is offered by this name; empty: nothing."""
+    return next((one for one in models if one.get("offer") == name), {})
 
 
 def _changed(job: ServedJob, event: Mapping[str, Any]) -> ServedJob:

@@ -1,9 +1,12 @@
-"""Files that clients send: kept under their sha256, and only if they begin as pictures and videos do.
+"""Files that clients send: kept under their sha256, and only if they begin as pictures, videos or arrays do.
 
-Nothing here decodes them: the process that works on a job does, as `zoetrope.video.opening` tells.
+Nothing here decodes them: the process that works on a job does, as `zoetrope.video.opening` tells. Of arrays the head
+is read, for it says how large they are.
 """
 
 import hashlib
+import math
+import re
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Collection
@@ -16,6 +19,9 @@ from zoetrope.serving.requests import FILE_ID
 
 HEAD = 16
 """Bytes from which the type of a file is told."""
+ARRAY = ".npy"
+ARRAY_HEAD, MOST_AXES, MOST_VALUES = 1024, 4, 2**24
+"""Bytes of the head of an array, its axes, and its numbers, at most."""
 
 
 class Refusal(Exception):
@@ -37,12 +43,12 @@ class SentFile(NamedTuple):
 
 TYPES = {
     ".png": "image/png", ".jpg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp", ".bmp": "image/bmp",
-    ".mp4": "video/mp4", ".webm": "video/webm", ".avi": "video/x-msvideo",
+    ".mp4": "video/mp4", ".webm": "video/webm", ".avi": "video/x-msvideo", ARRAY: "application/octet-stream",
 }  # fmt: skip
 
 
 def suffix_of(head: bytes) -> str | None:
-    """The ending of files that begin with these bytes; None: no picture or video of a type that is taken."""
+    """The ending of files that begin with these bytes; None: no picture, video or array of a type that is taken."""
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
         return ".png"
     if head.startswith(b"\xff\xd8\xff"):
@@ -55,7 +61,32 @@ def suffix_of(head: bytes) -> str | None:
         return ".webp" if head[8:12] == b"WEBP" else ".avi"
     if head[4:8] == b"ftyp":
         return ".mp4"
+    if head.startswith(b"\x93NUMPY"):
+        return ARRAY
     return ".webm" if head.startswith(b"\x1aE\xdf\xa3") else None
+
+
+def array_shape(head: bytes, size: int) -> tuple[int, ...]:
+    """The shape of an array of numbers in a file .npy of `size` bytes, of which `head` is the beginning.
+
+    Raises ValueError for one that holds anything else than numbers, or more or fewer than it says, and for a large one.
+    The format is that of numpy.lib.format, versions 1 to 3.
+    """
+    first = 10 if head[6:7] == b"\x01" else 12
+    length = first + int.from_bytes(head[8:first], "little")
+    if head[6:7] not in (b"\x01", b"\x02", b"\x03") or len(head) < first or length > min(ARRAY_HEAD, size):
+        raise ValueError("expected an array .npy as numpy.save writes it")
+    text = head[first:length].decode("latin-1")
+    fields = r"\{'descr': '[<>|=]([biuf])(\d)', 'fortran_order': (?:True|False), 'shape': \(([\d, ]{0,100})\),? ?\}\s*"
+    match = re.fullmatch(fields, text)
+    if match is None:
+        raise ValueError("expected an array .npy of whole or real numbers or of truth values")
+    shape = tuple(int(number) for number in re.findall(r"\d{1,18}", match[3]))
+    if len(shape) > MOST_AXES or math.prod(shape) > MOST_VALUES:
+        raise ValueError(f"expected an array of at most {MOST_AXES} axes and {MOST_VALUES:,} numbers, got {shape}")
+    if math.prod(shape) * int(match[2]) != size - length:
+        raise ValueError(f"expected {math.prod(shape) * int(match[2]):,} bytes of {shape}, got {size - length:,}")
+    return shape
 
 
 class Uploads:
@@ -107,7 +138,9 @@ class Uploads:
         suffix = suffix_of(head)
         if suffix is None:
             kinds = ", ".join(suffix.removeprefix(".") for suffix in TYPES)
-            raise Refusal(415, f"file: expected a picture or a video ({kinds}), got something else")
+            raise Refusal(415, f"file: expected a picture, a video or an array ({kinds}), got something else")
+        if suffix == ARRAY:
+            _expect_array(part, size)
         name = found.hexdigest()
         with whole(self.folder / (name + suffix)) as target:
             shutil.copyfile(part, target)
@@ -124,3 +157,13 @@ class Uploads:
                 path.unlink(missing_ok=True)
         if total > self.limits.files:
             raise Refusal(507, "file: expected room for it; remove jobs of the history, whose files are kept")
+
+
+def _expect_array(path: Path, size: int) -> None:
+    """Raise Refusal for an array that is not taken."""
+    with open(path, "rb") as file:
+        head = file.read(ARRAY_HEAD)
+    try:
+        array_shape(head, size)
+    except ValueError as error:
+        raise Refusal(415, f"file: {error}") from None

@@ -52,7 +52,7 @@ class Views:
 
     def _row(self, run: Path, folder: Path, now: "Standing") -> dict[str, Any]:
         names = ("stage", "state", "examples", "total", "loss", "examples_per_second", "eta")
-        name = folder.name if run == folder else str(run.relative_to(folder))
+        name = folder.name if run == folder else str(run.relative_to(folder if len(self._runs) < 2 else folder.parent))
         error = now.error and now.error.replace(str(run), run.name)
         told = {each: getattr(now, each) for each in names}
         return {"number": self.known.index(run), "name": name, "error": error, "samples": _sheets(run), **told}

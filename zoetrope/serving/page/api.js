@@ -47,5 +47,12 @@ export function seconds(number) {
   return minutes < 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+// What a job is called: its prompt, or else what its model is told.
+export function title(job) {
+  const was = job.request;
+  const told = Object.entries(was.given).filter(([, value]) => !Array.isArray(value)).map(([name, value]) => `${name} ${value}`);
+  return was.prompt ?? (was.kind === "upscale" ? "An upscaled clip" : told.length ? told.join(", ") : "A video without text");
+}
+
 export const ENDED = ["done", "failed", "cancelled"];
 export const STATES = { queued: "waits", running: "runs", done: "done", failed: "failed", cancelled: "cancelled" };

@@ -1,19 +1,24 @@
 // The form: what is to be made. `read` gives the jobs, `fill` takes one that was made before.
 
-import { ask, film, make, send } from "./api.js";
+import { ask, make } from "./api.js";
+import * as drops from "./drops.js";
+import * as inputs from "./inputs.js";
 
 const at = (id) => document.getElementById(id);
-const files = new Map(); // by place: { id, type }
+const { files } = drops;
 let models = [];
 
-export const model = () => models.find((one) => one.offer === at("model").value);
+const named = (name) => models.find((one) => one.offer === name);
+export const model = () => named(at("model").value);
 const kind = () => document.querySelector("[name=kind]:checked").value;
+const until = () => document.querySelector("[name=until]:checked")?.value ?? null;
+const options = (names) => names.map((name) => make("option", { value: name }, name));
 
 export function offer(found) {
   models = found.filter((one) => !one.error);
   const chosen = at("model").value;
-  at("model").replaceChildren(...models.map((one) => make("option", { value: one.offer }, one.offer)));
-  at("compare").replaceChildren(make("option", { value: "" }, "nothing"), ...models.map((one) => make("option", { value: one.offer }, one.offer)));
+  at("model").replaceChildren(...options(models.map((one) => one.offer)));
+  at("compare").replaceChildren(make("option", { value: "" }, "nothing"), ...options(models.map((one) => one.offer)));
   if (models.some((one) => one.offer === chosen)) at("model").value = chosen;
   at("compare-part").hidden = models.length < 2;
   adapt();
@@ -31,24 +36,68 @@ export function adapt() {
   at("go").disabled = !now;
   if (!now) return;
   at("model-note").textContent = now.trained_on ? `Trained on ${now.trained_on}.` : "";
-  at("prompt").parentElement.hidden = !now.text && !upscales;
+  at("prompt").parentElement.hidden = !now.text;
   at("teacher-part").hidden = !now.teachers;
-  at("control-part").hidden = upscales || now.controls.length === 0;
-  at("control-name").replaceChildren(...now.controls.map((name) => make("option", { value: name }, name)));
   at("known-part").hidden = upscales || !now.known;
-  const base = now.stages[0];
-  if (base) {
-    at("steps").placeholder = base.steps;
-    at("guidance").placeholder = base.guidance;
-    at("frames").placeholder = base.frames;
-    at("fps").placeholder = base.fps;
-  }
+  at("mask-part").hidden = !now.masks;
+  at("look-part").hidden = upscales || now.rgb;
+  at("guidance").parentElement.hidden = !guided(now);
+  at("negative").parentElement.hidden = upscales || !now.text;
+  usual(now, upscales);
   stages(now, upscales);
+  follow();
+}
+
+const guided = (of) => of.text || of.inputs.length > 0;
+
+// The settings of the model, in the fields that may replace them. Of each choice the first, "", is the model's own.
+function usual(now, upscales) {
+  const base = now.stages[0];
+  if (!base) return;
+  const first = (upscales && now.stages.find((stage) => stage.kind === "ssr")) || base;
+  at("steps").placeholder = first.steps;
+  for (const name of ["guidance", "frames", "fps", "height", "width"]) at(name).placeholder = base[name];
+  at("ways").textContent = ways(now);
+  choices("sampler", [["", first.sampler], ...now.samplers.filter((name) => name !== first.sampler).map((name) => [name, name])]);
+  const sizes = [...new Set(now.grids.map((grid) => `${grid.height}x${grid.width}`))];
+  const shown = (size) => size.split("x").reverse().join("×");
+  choices("size", [["", shown(sizes[0])], ...sizes.slice(1).map((size) => [size, shown(size)]), ["other", "another…"]]);
+  const lengths = [...new Set(now.grids.map((grid) => grid.frames))].sort((a, b) => a - b);
+  at("frames").title = lengths.length > 1 ? `Trained on ${lengths.join(", ")}` : "";
+  choices("channel", now.channels.map((one, place) => [place ? one.name : "", one.unit ? `${one.name} [${one.unit}]` : one.name]));
+  choices("colours", [["", "viridis"], ...now.colours.filter((name) => name !== "viridis").map((name) => [name, name])]);
+}
+
+// The steps and samplers that distilled stages take.
+function ways(now) {
+  const told = new Map();
+  for (const stage of now.stages.filter((one) => Object.keys(one.ways).length)) {
+    const way = Object.entries(stage.ways).map(([name, steps]) => `${steps} ${steps === 1 ? "step" : "steps"} of ${name}`).join(" or ");
+    told.set(way, [...(told.get(way) ?? []), stage.name]);
+  }
+  if (!told.size) return "";
+  const each = [...told].map(([way, names]) => `${names.join(", ")}: ${way}`);
+  return `Distilled stages take nothing else (${each.join("; ")}), unless you run their originals.`;
+}
+
+// Replace the options of a select, [value, text] each; what is chosen stays, if it can be.
+function choices(id, every) {
+  const chosen = at(id).value;
+  at(id).replaceChildren(...every.map(([value, text]) => make("option", { value }, text)));
+  if (every.some(([value]) => value === chosen)) at(id).value = chosen;
+}
+
+// What follows from the stage and the size that are chosen.
+function follow() {
+  at("size-part").hidden = at("size").value !== "other";
+  const now = model();
+  if (now && kind() === "generate") inputs.offer(now, until());
+  sizes();
 }
 
 function stages(now, upscales) {
   const shown = upscales ? now.stages.filter((stage) => stage.kind === "ssr" || (at("add-frames").checked && stage.kind === "tsr")) : now.stages;
-  const before = document.querySelector("[name=until]:checked")?.value;
+  const before = until();
   const wanted = [before, now.until, shown.at(-1)?.name].find((name) => shown.some((stage) => stage.name === name));
   at("stages").replaceChildren(
     ...shown.map((stage) =>
@@ -56,39 +105,85 @@ function stages(now, upscales) {
         "label",
         {},
         make("input", { type: "radio", name: "until", value: stage.name, ...(stage.name === wanted ? { checked: true } : {}) }),
-        make("span", {}, stage.name, make("small", {}, `${stage.width}×${stage.height}`, make("br"), stage.frames === 1 ? "1 picture" : `${stage.frames} frames`)),
+        make("span", {}, stage.name, make("small", { "data-stage": stage.name })),
       ),
     ),
   );
 }
 
+// The height and width that are asked for; null: the model's.
+function size() {
+  const chosen = at("size").value;
+  if (chosen !== "other") return chosen ? chosen.split("x").map(Number) : null;
+  const base = model().stages[0];
+  const asked = ["height", "width"].map((name) => Number(at(name).value || base[name]));
+  return asked[0] === base.height && asked[1] === base.width ? null : asked;
+}
+
+// What every stage makes, with the size and the frames that are asked for.
+function sizes() {
+  const now = model();
+  const base = now?.stages[0];
+  if (!base) return;
+  const grows = kind() === "generate";
+  const [height, width] = (grows && size()) || [base.height, base.width];
+  const frames = (grows && Number(at("frames").value)) || base.frames;
+  for (const small of at("stages").querySelectorAll("small")) {
+    const stage = now.stages.find((one) => one.name === small.dataset.stage);
+    const count = Math.round((stage.frames / base.frames) * frames);
+    const across = Math.round((stage.width / base.width) * width);
+    const down = Math.round((stage.height / base.height) * height);
+    small.replaceChildren(`${across}×${down}`, make("br"), count === 1 ? "1 picture" : `${count} frames`);
+  }
+}
+
 // What is to be made, as jobs for the server. Throws an Error that says what is missing.
 export function read() {
-  const upscales = kind() === "upscale";
-  const prompt = at("prompt").value.trim();
-  const text = (id) => at(id).value.trim() || null;
-  const number = (id) => (at(id).value === "" ? null : Number(at(id).value));
-  const job = { kind: kind(), model: at("model").value, until: document.querySelector("[name=until]:checked")?.value ?? null };
-  if (prompt && (upscales || model().text)) job.prompt = prompt;
-  if (at("teacher").checked && model().teachers) job.teacher = true;
-  if (upscales) {
+  const chosen = model();
+  if (kind() === "upscale") {
     if (!files.has("video")) throw new Error("Drop a clip, or choose one, to upscale it.");
-    return [{ ...job, video: files.get("video").id, add_frames: at("add-frames").checked }];
+    return [{ ...common(chosen), until: until(), video: files.get("video").id, add_frames: at("add-frames").checked }];
   }
-  if (model().text && !prompt) throw new Error("Say what the video shows: a prompt.");
-  Object.assign(job, { steps: number("steps"), guidance: number("guidance"), frames: number("frames"), fps: number("fps"), negative: text("negative") });
-  job.known = {};
-  if (files.has("first") && model().known) job.known["0"] = files.get("first").id;
-  if (files.has("last") && model().known) job.known["-1"] = files.get("last").id;
-  if (files.has("control") && model().controls.length) job.control_from = { [at("control-name").value]: files.get("control").id };
+  const other = named(at("compare").value);
+  const every = [made(chosen, until())];
+  if (other && other !== chosen) every.push(made(other, null));
   const seed = Number(at("seed").value);
   const count = Number(at("grid").value);
-  const named = at("compare").value && at("compare").value !== job.model ? [job.model, at("compare").value] : [job.model];
-  if (count * named.length > 1) job.group = `g${Date.now().toString(36)}`;
-  const every = [];
-  for (let k = 0; k < count; k++)
-    for (const name of named) every.push({ ...job, model: name, seed: seed + k, until: name === job.model ? job.until : null });
-  return every;
+  const group = count * every.length > 1 ? `g${Date.now().toString(36)}` : null;
+  return [...Array(count).keys()].flatMap((k) => every.map((job) => ({ ...job, group, seed: seed + k })));
+}
+
+const number = (id) => (at(id).value === "" ? null : Number(at(id).value));
+
+// What every job has.
+function common(of) {
+  const prompt = at("prompt").value.trim();
+  const job = { kind: kind(), model: of.offer, steps: number("steps"), sampler: at("sampler").value || null };
+  if (prompt && of.text) job.prompt = prompt;
+  if (at("teacher").checked && of.teachers) job.teacher = true;
+  return job;
+}
+
+// A job that makes a video by a model, whatever of the form the model takes.
+function made(of, last) {
+  const job = { ...common(of), ...inputs.read(of, last), until: last };
+  if (of.text && !job.prompt && !job.picture) throw new Error("Say what the video shows: a prompt.");
+  for (const name of ["frames", "fps"]) job[name] = number(name);
+  job.guidance = guided(of) ? number("guidance") : null;
+  job.negative = (of.text && at("negative").value.trim()) || null;
+  job.size = size();
+  job.known = {};
+  if (files.has("first") && of.known) job.known["0"] = files.get("first").id;
+  if (files.has("last") && of.known) job.known["-1"] = files.get("last").id;
+  if (files.has("mask") && of.masks && Object.keys(job.known).length) job.mask = files.get("mask").id;
+  if (of.channels.some((one) => one.name === at("channel").value)) job.channel = at("channel").value;
+  if (!of.rgb) job.colours = at("colours").value || null;
+  const range = [number("low"), number("high")];
+  if (!of.rgb && range.some((end) => end !== null)) {
+    if (range.includes(null)) throw new Error("Give the values of both the first and the last colour, or neither.");
+    job.range = range;
+  }
+  return job;
 }
 
 // Set the form to what made a job.
@@ -96,57 +191,33 @@ export function fill(job) {
   const was = job.request;
   document.querySelector(`[name=kind][value=${was.kind}]`).checked = true;
   at("prompt").value = was.prompt ?? "";
-  if (models.some((one) => one.offer === was.model)) at("model").value = was.model;
+  const here = named(was.model) !== undefined;
+  if (here) at("model").value = was.model;
   for (const name of ["steps", "guidance", "frames", "fps", "negative"]) at(name).value = was[name] ?? "";
+  [at("low").value, at("high").value] = was.range ?? ["", ""];
   at("seed").value = was.seed;
   at("grid").value = "1";
   at("compare").value = "";
   at("teacher").checked = was.teacher;
   at("add-frames").checked = was.add_frames;
   adapt();
-  const until = was.until && document.querySelector(`[name=until][value="${was.until}"]`);
-  if (until) until.checked = true;
-  const control = Object.entries(was.control_from)[0];
-  if (control) at("control-name").value = control[0];
-  const places = { first: was.known["0"], last: was.known["-1"], control: control?.[1], video: was.video };
-  for (const drop of document.querySelectorAll(".drop")) {
-    const id = places[drop.dataset.drop];
-    if (id) take(drop, id);
-    else clear(drop);
+  const last = was.until && document.querySelector(`[name=until][value="${was.until}"]`);
+  if (last) last.checked = true;
+  for (const name of ["sampler", "colours", "channel"]) {
+    const known = [...at(name).options].some((option) => option.value === was[name]);
+    at(name).value = known ? was[name] : ""; // of channels the first has no name here
   }
-}
-
-async function take(drop, id) {
-  const answer = await fetch(`/api/files/${id}`, { method: "GET" });
-  if (!answer.ok) return clear(drop);
-  show(drop, { id, type: answer.headers.get("content-type") ?? "" });
-}
-
-function clear(drop) {
-  files.delete(drop.dataset.drop);
-  const input = make("input", { type: "file", accept: drop.dataset.drop === "video" ? "video/*,image/gif" : "image/*,video/*", "aria-label": drop.dataset.name });
-  input.addEventListener("change", () => input.files[0] && accept(drop, input.files[0]));
-  drop.replaceChildren(make("span", {}, `${drop.dataset.name}: drop a file here, or choose one`), input);
-}
-
-function show(drop, file) {
-  files.set(drop.dataset.drop, file);
-  const address = `/api/files/${file.id}`;
-  const shown = file.type.startsWith("video/")
-    ? film(address)
-    : make("img", { src: address, alt: drop.dataset.name });
-  drop.replaceChildren(shown, make("button", { type: "button", "aria-label": `Remove ${drop.dataset.name}`, onclick: () => clear(drop) }, "×"));
-}
-
-async function accept(drop, file) {
-  drop.replaceChildren(make("span", {}, "Sending…"));
-  try {
-    show(drop, await send(file));
-    wrong("");
-  } catch (error) {
-    clear(drop);
-    wrong(error.message);
-  }
+  const asked = was.size?.join("x") ?? "";
+  const listed = [...at("size").options].some((option) => option.value === asked);
+  at("size").value = listed ? asked : "other";
+  [at("height").value, at("width").value] = listed ? ["", ""] : was.size;
+  follow();
+  inputs.fill(was);
+  const places = { first: was.known["0"], last: was.known["-1"], mask: was.mask, video: was.video };
+  for (const [name, id] of Object.entries(places)) drops.take(document.querySelector(`[data-drop=${name}]`), id);
+  const inner = Object.keys(was.known).filter((place) => !["0", "-1"].includes(place));
+  const lost = [here ? "" : `the model ${was.model}, which is no longer offered`, inner.length ? `the known frames at ${inner.join(", ")}` : ""].filter(Boolean);
+  wrong(lost.length ? `The form cannot show ${lost.join(", and ")}; “Make it again” keeps all settings.` : "");
 }
 
 export function wrong(message) {
@@ -155,25 +226,17 @@ export function wrong(message) {
 }
 
 export function begin(submitted) {
-  for (const drop of document.querySelectorAll(".drop")) {
-    clear(drop);
-    drop.addEventListener("dragover", (event) => (event.preventDefault(), drop.classList.add("over")));
-    drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-    drop.addEventListener("drop", (event) => {
-      event.preventDefault();
-      drop.classList.remove("over");
-      if (event.dataTransfer.files[0]) accept(drop, event.dataTransfer.files[0]);
-    });
-  }
-  addEventListener("dragover", (event) => event.preventDefault()); // a file dropped beside would open
-  addEventListener("drop", (event) => event.preventDefault());
+  drops.begin(wrong);
+  for (const drop of document.querySelectorAll(".drop")) drops.prepare(drop);
   for (const each of document.querySelectorAll("[name=kind]")) each.addEventListener("change", adapt);
   at("model").addEventListener("change", adapt);
   at("add-frames").addEventListener("change", adapt);
+  for (const id of ["stages", "size", "height", "width", "frames"]) at(id).addEventListener("input", follow);
   at("dice").addEventListener("click", () => (at("seed").value = Math.floor(Math.random() * 1e6)));
   at("prompt").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) at("form").requestSubmit();
   });
+  at("form").addEventListener("invalid", (event) => event.target.closest("details")?.setAttribute("open", ""), true); // what is folded away cannot be shown to be wrong
   at("form").addEventListener("submit", async (event) => {
     event.preventDefault();
     wrong("");

@@ -1,6 +1,6 @@
 // The page: the jobs that the server knows, kept up to date by its events.
 
-import { STATES, ask, make, seconds } from "./api.js";
+import { STATES, ask, make, seconds, title } from "./api.js";
 import { begin, offer, wrong } from "./form.js";
 import { Strip, newest } from "./strips.js";
 import { evaluations, trainings } from "./views.js";
@@ -57,9 +57,8 @@ function card(job) {
     const strip = new Strip();
     const frame = make("div", { class: "frame" }, strip.canvas, make("span", {}));
     const bar = make("div", { class: "bar" }, make("i", {}));
-    const text = job.request.prompt ?? (job.request.kind === "upscale" ? "An upscaled clip" : "Without text");
     const small = make("small", {}, make("span", {}, job.request.kind === "upscale" ? job.request.model : `${job.request.model}, seed ${job.request.seed}`), make("span", {}));
-    const whole = make("button", { type: "button", class: "card", onclick: () => (choose(job.id), innerWidth < 920 && at("viewer").scrollIntoView()) }, frame, bar, make("p", {}, text), small);
+    const whole = make("button", { type: "button", class: "card", onclick: () => (choose(job.id), innerWidth < 920 && at("viewer").scrollIntoView()) }, frame, bar, make("p", {}, title(job)), small);
     own = { whole, strip, frame, bar, small };
     cards.set(job.id, own);
   }
@@ -153,6 +152,7 @@ begin((job, first) => {
   jobs.set(job.id, jobs.get(job.id) ?? job);
   followed = first.id;
   choose(first.id);
+  if (innerWidth < 920) at("viewer").scrollIntoView({ behavior: "smooth" }); // it is below the form there
 });
 chosen = location.hash.slice(1) || null;
 empty();

@@ -1,6 +1,6 @@
 // The chosen job, large: what it makes while it makes it, and what to do with it then.
 
-import { ENDED, STATES, cancel, film, make, remove, seconds, submit } from "./api.js";
+import { ENDED, STATES, cancel, film, make, remove, seconds, submit, title } from "./api.js";
 import { fill, wrong } from "./form.js";
 import { Strip, newest } from "./strips.js";
 
@@ -66,7 +66,7 @@ function made(job) {
   const suffix = job.file.split(".").pop();
   const address = `/api/jobs/${job.id}/video.${suffix}`;
   const sharp = job.result.width < 200 ? "pixelated" : "";
-  if (suffix === "png") return make("img", { src: address, alt: job.request.prompt ?? "", class: sharp });
+  if (suffix === "png") return make("img", { src: address, alt: title(job), class: sharp });
   return film(address, { controls: true, className: sharp });
 }
 
@@ -96,7 +96,7 @@ function below(job, queue) {
 
 function lines(job) {
   const { bar, told, row } = parts.live;
-  const made = [make("p", { class: "told" }, job.request.prompt ?? (job.request.kind === "upscale" ? "An upscaled clip" : "A video without text"))];
+  const made = [make("p", { class: "told" }, title(job))];
   if (job.state === "running") made.push(make("div", { class: "bar", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": 100, "aria-label": "Progress" }, bar));
   if (!ENDED.includes(job.state)) made.push(line(told, button("Cancel", () => cancel(job.id), "danger")));
   if (job.state === "failed") made.push(make("p", { class: "bad-text" }, `It failed: ${job.error || "for an unknown reason"}`));
@@ -141,8 +141,14 @@ function actions(job) {
 function settings(job) {
   const was = job.request;
   const rows = [["model", was.model], ["seed", was.kind === "generate" ? was.seed : null], ["last stage", was.until]];
-  for (const name of ["negative", "steps", "guidance", "sampler", "frames", "fps"]) rows.push([name, was[name]]);
-  if (Object.keys(was.known).length) rows.push(["known frames", Object.keys(was.known).join(", ")]);
+  for (const name of ["negative", "steps", "guidance", "sampler", "frames", "fps", "channel", "colours"]) rows.push([name, was[name]]);
+  rows.push(["size", was.size && `${was.size[1]}×${was.size[0]}`], ["range", was.range?.join(" to ")]);
+  for (const [name, value] of Object.entries(was.given)) rows.push([name, Array.isArray(value) ? value.map((row) => row.map((one) => one ?? "nan").join(", ")).join("; ") : value]);
+  for (const name of Object.keys(was.map)) rows.push([name, "a map"]);
+  if (was.picture) rows.push(["picture", "a file"]);
+  for (const [field, how] of [["control", "a file that shows it"], ["control_from", "computed from a file"]])
+    for (const name of Object.keys(was[field])) rows.push([name, `${how}, strength ${was.control_scale[name] ?? 1}`]);
+  if (Object.keys(was.known).length) rows.push(["known frames", `${Object.keys(was.known).join(", ")}${was.mask ? ", in part" : ""}`]);
   if (was.teacher) rows.push(["originals", "instead of distilled stages"]);
   if (job.result.frames) rows.push(["made", `${job.result.frames} frames of ${job.result.width}×${job.result.height} at ${job.result.fps} a second`]);
   if (job.state === "done") rows.push(["took", `${seconds(job.ended - job.started)} on ${job.result.device}, in ${job.result.dtype}`]);

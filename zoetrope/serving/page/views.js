@@ -36,18 +36,18 @@ export async function trainings() {
 const empty = (text) => make("div", { class: "panel" }, make("p", { class: "empty" }, text));
 
 function table(runs) {
-  const head = ["run", "stage", "examples", "loss", "examples/s", "left", "state"];
+  const head = ["run", "stage", "state", "examples", "loss", "examples/s", "left"];
   const numbers = ["examples", "loss", "examples/s", "left"];
   const row = (run) => {
     const cells = [
-      run.name, run.stage ?? "", run.total ? `${run.examples.toLocaleString()} of ${run.total.toLocaleString()}` : "",
-      run.loss?.toFixed(4) ?? "", run.examples_per_second?.toFixed(1) ?? "", run.eta ? seconds(run.eta) : "", run.state,
+      run.name, run.stage ?? "", run.state, run.total ? `${run.examples.toLocaleString()} of ${run.total.toLocaleString()}` : "",
+      run.loss?.toFixed(4) ?? "", run.examples_per_second?.toFixed(1) ?? "", run.eta ? seconds(run.eta) : "",
     ];
     const choose = () => ((shown = run.number), trainings());
     const state = run.state === "running" ? "running" : run.state === "failed" ? "failed" : run.state === "finished" ? "done" : "";
     return make(
       "tr", { tabindex: "0", class: run.number === shown ? "chosen" : "", onclick: choose, onkeydown: (event) => event.key === "Enter" && choose() },
-      ...cells.map((text, k) => make("td", { class: numbers.includes(head[k]) ? "number" : k === 6 ? `state-${state}` : "" }, text)),
+      ...cells.map((text, k) => make("td", { class: numbers.includes(head[k]) ? "number" : head[k] === "state" ? `state-${state}` : "" }, text)),
     );
   };
   const heads = head.map((name) => make("th", { scope: "col", class: numbers.includes(name) ? "number" : "" }, name));
@@ -57,8 +57,8 @@ function table(runs) {
 function panels(run, detail) {
   const found = [];
   if (run.error) found.push(make("div", { class: "panel" }, make("p", { class: "bad-text" }, run.error)));
-  const drawn = Object.entries(detail.curves).map(([name, points]) => curve(NAMES[name], name === "peak_memory" ? points.map(([x, y]) => [x, y / 1e9]) : points, name === "loss"));
-  if (detail.loss_by_time.length) drawn.push(curve("Loss by diffusion time, from clean to noise", detail.loss_by_time.map((y, k, all) => [(k + 0.5) / all.length, y]), true));
+  const drawn = Object.entries(detail.curves).map(([name, points]) => curve(NAMES[name], name === "peak_memory" ? points.map(([x, y]) => [x, y / 1e9]) : points, "examples", name === "loss"));
+  if (detail.loss_by_time.length) drawn.push(curve("Loss by diffusion time, from clean to noise", detail.loss_by_time.map((y, k, all) => [(k + 0.5) / all.length, y]), "", true));
   if (drawn.length) found.push(make("div", { class: "panel curves" }, ...drawn));
   if (detail.samples.length) {
     const image = make("img", { src: sheet(run, detail.samples[0]), alt: "Samples", loading: "lazy" });
@@ -71,8 +71,8 @@ function panels(run, detail) {
 const sheet = (run, name) => `/api/runs/${run.number}/samples/${name}`;
 const brief = (value) => (value !== 0 && (Math.abs(value) < 0.001 || Math.abs(value) >= 1e6) ? value.toExponential(1) : Number(value.toPrecision(3)).toLocaleString());
 
-// A curve with its extremes; the loss on a logarithmic scale.
-function curve(title, points, logarithmic) {
+// A curve with its extremes over `unit`; the loss on a logarithmic scale.
+function curve(title, points, unit, logarithmic) {
   const [width, height, left, bottom] = [360, 170, 52, 20];
   const usable = logarithmic ? points.filter(([, y]) => y > 0) : points;
   const scale = logarithmic ? Math.log : (y) => y;
@@ -97,8 +97,9 @@ function curve(title, points, logarithmic) {
     add("line", { x1: left, x2: width - 8, y1: up(y), y2: up(y) });
     add("text", { x: left - 6, y: up(y) + 4, "text-anchor": "end" }, brief(back(y)));
   }
+  const whole = (x) => (unit ? `${x.toLocaleString()} ${unit}` : brief(x));
   add("text", { x: left, y: height - 5 }, brief(x0));
-  add("text", { x: width - 8, y: height - 5, "text-anchor": "end" }, brief(x1));
+  add("text", { x: width - 8, y: height - 5, "text-anchor": "end" }, whole(x1));
   add("path", { d: path });
   return make("section", {}, make("h3", {}, title), svg);
 }
