@@ -244,6 +244,35 @@ def test_what_is_not_asked_for_is_found() -> None:
     assert list(unguarded(ast.parse(wrong))) == [(1, "fcntl"), (3, "pwd"), (4, "os.sysconf")]
 
 
+STARTING = {"Process", "Pool", "Pipe", "Queue", "SimpleQueue", "Manager", "Lock", "Event", "Value", "Array"}
+"""What starts processes, or is made for them, in the way that a Python of that version and system prefers."""
+
+
+def started_somehow(node: ast.AST) -> Iterator[str]:
+    """Calls that leave to Python how a process is started: a fork on some systems and up to 3.13, none on others."""
+    for call in (node for node in ast.walk(node) if isinstance(node, ast.Call)):
+        owner, _, name = ast.unparse(call.func).rpartition(".")
+        words = {word.arg for word in call.keywords}
+        left = owner in ("multiprocessing", "torch.multiprocessing", "mp") and name in STARTING
+        left |= name == "get_context" and not call.args and not words
+        left |= name == "ProcessPoolExecutor" and "mp_context" not in words
+        left |= name == "DataLoader" and "num_workers" in words and "multiprocessing_context" not in words
+        if left:
+            yield f"{call.lineno}: {ast.unparse(call.func)}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_how_processes_start_is_said(name: str) -> None:
+    assert list(started_somehow(tree(PACKAGE / name))) == []
+
+
+def test_processes_that_start_somehow_are_found() -> None:
+    wrong = "multiprocessing.Pool(2)\nget_context()\nProcessPoolExecutor(2)\nDataLoader(x, num_workers=2)"
+    right = "get_context('spawn').Pool(2)\nProcessPoolExecutor(2, mp_context=spawn)\nqueue.SimpleQueue()\nDataLoader(x)"
+    assert [found[0] for found in started_somehow(ast.parse(wrong))] == list("1234")
+    assert list(started_somehow(ast.parse(right))) == []
+
+
 def test_importing_the_package_loads_nothing_heavy() -> None:
     program = "import json, sys, zoetrope; print(json.dumps(sorted(sys.modules)))"
     assert set(HEAVY).isdisjoint(python(program))

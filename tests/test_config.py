@@ -177,7 +177,7 @@ def test_values_in_errors_are_short() -> None:
 def test_json_is_strict_and_bounded(tmp_path: Path) -> None:
     assert parse_json('{"a": [1, 2.5, null, "\u00e9"]}') == parse_json(b'{"a":[1,2.5,null,"\xc3\xa9"]}')
     assert parse_json("[" * 64 + "]" * 64)
-    for text in ("[" * 65 + "]" * 65, "[" * 100_000, '{"a":[' * 50_000):
+    for text in ("[" * 65 + "]" * 65, "[" * 100_000 + "]" * 100_000, '{"a":[' * 50_000 + "]}" * 50_000):
         with pytest.raises(ValueError, match="nested at most 64 deep"):
             parse_json(text)
     wrong = [("9" * 5000, "300 digits"), ("1e999", "below 1e308"), ("[NaN]", "finite"), ("-Infinity", "finite")]

@@ -67,7 +67,8 @@ BAD_LINES = [
     (b'{"file_name": 7, "text": "a"}', "has the number 7 for 'file_name'; expected a string"),
     (b'{"video": "a.mp4", "text": "a"}', "has no 'file_name', only 'video', 'text'; is 'video' meant?"),
     (b"{}", "has no 'file_name', no fields at all"),
-    (b"[" * 200_000, "is not JSON that can be read (nested too deeply)"),
+    (b"[" * 500 + b"]" * 500, "is not JSON that can be read (nested too deeply)"),
+    (b"[" * 200_000 + b"]" * 200_000, "is not JSON that can be read (nested too deeply)"),
     (b'{"file_name": "a.mp4", "text": "a", "n": ' + b"1" * 9000 + b"}", "is not JSON that can be read (a number"),
     (b'{"file_name": "a.mp4", "text": "' + b"x" * 2_000_000 + b'"}', "is longer than 1 MB"),
 ]

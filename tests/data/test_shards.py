@@ -247,7 +247,7 @@ def test_a_shard_that_is_missing(folder: Path) -> None:
         ("b.json", b'{"caption": "x"}', "'b.json' has no 'text', only 'caption'; is 'caption' meant? Then rename it"),
         ("b.json", b"[]", "'b.json' is not a JSON object, but a list"),
         ("b.json", b"{", "'b.json' is not JSON (Expecting"),
-        ("b.json", b"[" * 100_000, "'b.json' is not JSON that can be read (nested too deeply)"),
+        ("b.json", b"[" * 100_000 + b"]" * 100_000, "'b.json' is not JSON that can be read (nested too deeply)"),
         ("b.json", b'{"text": "a", "n": ' + b"9" * 9999 + b"}", "'b.json' is not JSON that can be read (a number with"),
         ("b.json", b'{"text": "half \\ud83d"}', "'b.json' holds half of a surrogate pair (\\ud83d)"),
         ("b.txt", b"\xff\xfe\x00", "'b.txt' is not UTF-8 text"),

@@ -174,7 +174,7 @@ def test_pieces_make_a_whole(tmp_path: Path) -> None:
     ("head", "said"),
     [
         ("{", "does not tell where its pieces are"),
-        ("[" * 100_000, "does not tell where its pieces are .*nested"),
+        ("[" * 100_000 + "]" * 100_000, "does not tell where its pieces are .*nested"),
         ("[1]", "does not tell where its pieces are .*its parts are of other types"),
         ('{"w": {}}', "does not tell where its pieces are .*'saved_offsets' is missing"),
         ('{"w": {"saved_offsets": 3}}', "its parts are of other types"),

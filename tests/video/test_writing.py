@@ -278,6 +278,16 @@ def test_pictures_that_stand_for_minutes(tmp_path: Path, suffix: str, fps: float
     assert (found.frames, found.fps, found.seconds) == (3, pytest.approx(fps), pytest.approx(3 / fps))
 
 
+def test_a_remark_of_lists_in_each_other_is_text(tmp_path: Path) -> None:
+    """Written out it might take minutes, or be too deep for Python."""
+    path, lists = tmp_path / "a.gif", list[object]()
+    for _ in range(200):
+        lists = [lists]
+    Video(numbered(4), 2).save(path)
+    path.write_bytes(path.read_bytes()[:-1] + gif_comment({"a": lists}) + b";")  # type: ignore[dict-item]
+    assert list(read_tags(path)) == ["comment"]
+
+
 def test_remarks_behind_the_last_picture_of_a_gif(tmp_path: Path) -> None:
     """As other programs write them, and we did."""
     for frames in (1, 4):

@@ -10,6 +10,7 @@ import typer
 
 from zoetrope.config import unknown
 from zoetrope.config.foreign import trusting
+from zoetrope.config.strict_json import is_deep
 
 if TYPE_CHECKING:
     import torch
@@ -81,9 +82,15 @@ def _pairs(option: str, given: list[str] | None, expected: str) -> list[tuple[st
         except json.JSONDecodeError:
             value = text
         except (ValueError, RecursionError):
-            raise ValueError(f"{option} {path}: expected fewer digits or brackets, got {text[:20]}...") from None
+            raise ValueError(_too_much(option, path, text)) from None
+        if is_deep(value):
+            raise ValueError(_too_much(option, path, text))
         found.append((path.strip(), value))
     return found
+
+
+def _too_much(option: str, path: str, text: str) -> str:
+    return f"{option} {path}: expected fewer digits or brackets, got {text[:20]}..."
 
 
 def device_named(name: str | None) -> "torch.device":

@@ -33,7 +33,7 @@ def parse_json(text: str | bytes, *, longest: int = LONGEST) -> Any:
         ) from None
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
-    if _is_deep(value):
+    if is_deep(value):
         raise ValueError(TOO_DEEP)
     return value
 
@@ -55,7 +55,8 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"expected finite numbers, got {constant}")
 
 
-def _is_deep(value: Any) -> bool:
+def is_deep(value: Any) -> bool:
+    """Whether lists and objects are nested more than DEEPEST deep; what `json` gives up on differs among Pythons."""
     level = [value]
     for _ in range(DEEPEST):
         level = [

@@ -5,8 +5,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from zoetrope.config.strict_json import is_deep
+
 LONGEST = 2**20  # bytes of a caption, or of a line of metadata
 _SHOWN = 6
+_TOO_DEEP = "is not JSON that can be read (nested too deeply)"
 # Whitespace is not among them: it becomes blanks.
 _REFUSED = re.compile("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ud800-\udfff]")
 _MEANT = {
@@ -65,9 +68,11 @@ def object_in(text: str) -> dict[str, object]:
     except json.JSONDecodeError as error:
         raise ValueError(f"is not JSON ({error.msg})") from None
     except RecursionError:
-        raise ValueError("is not JSON that can be read (nested too deeply)") from None
+        raise ValueError(_TOO_DEEP) from None
     except ValueError:
         raise ValueError("is not JSON that can be read (a number with too many digits)") from None
+    if is_deep(value):
+        raise ValueError(_TOO_DEEP)
     if not isinstance(value, dict):
         raise ValueError(f"is not a JSON object, but {kind_of(value)}")
     return value

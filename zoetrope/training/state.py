@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.config.errors import reason
+from zoetrope.config.strict_json import is_deep
 from zoetrope.files import write_text
 from zoetrope.models.checkpoints import POSITION, Damaged, read_position
 from zoetrope.networks import Network
@@ -148,6 +149,8 @@ def _metrics_in(line: str) -> dict[str, Any]:
         value = json.loads(line)
     except RecursionError:
         raise ValueError("too deeply nested") from None
+    if is_deep(value):
+        raise ValueError("too deeply nested")
     if not isinstance(value, dict) or not isinstance(value.get("examples"), int):
         raise ValueError("it tells no number of examples")
     for name in ("loss", "examples_per_second", "seconds"):

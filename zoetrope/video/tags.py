@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from zoetrope.config import parse_json
 from zoetrope.files.plain import read_json
 from zoetrope.video.naming import sequence_pattern
 from zoetrope.video.opening import PathLike, file_of, opened_container
@@ -151,8 +152,8 @@ def _skip_palette(file: BinaryIO, flags: bytes) -> None:
 
 def _comment(text: str) -> Iterator[tuple[str, str]]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
+        value = parse_json(text)
+    except ValueError:
         value = text
     if isinstance(value, dict):
         yield from ((str(key), str(part)) for key, part in value.items())
