@@ -150,26 +150,31 @@ def test_what_a_model_is_told_is_filled_in(page: Any, server: Server, tmp_path: 
     page.click("#go")
     page.wait_for_selector("#wrong:has-text('action: expected numbers with commas between, got “x” in line 2')")
     page.fill("[data-given=action]", "1, 0\n0, -1\nnan, nan\n0.5, 2")
-    np.save(tmp_path / "land.npy", np.eye(8, dtype=np.float32))
+    np.save(tmp_path / "land.npy", np.ones((16, 8), np.float32))
     page.set_input_files("[data-drop='map land'] input", tmp_path / "land.npy")
     page.wait_for_selector("[data-drop='map land']:has-text('land.npy')")
     page.click("#more summary")
     page.select_option("#sampler", "heun")
     page.select_option("#size", "16x8")
     page.wait_for_selector("#stages :text('8\N{MULTIPLICATION SIGN}16')")
+    assert "16\N{MULTIPLICATION SIGN}8, or larger" in page.inner_text("#inputs")
     page.select_option("#colours", "turbo")
+    cards = page.locator(".card").count()
     page.click("#go")
-    page.wait_for_selector("#viewer video")
-    made = server.http.get("/api/jobs").json()["jobs"][0]["request"]
+    page.wait_for_selector(f".card >> nth={cards}")
+    job = server.until(server.http.get("/api/jobs").json()["jobs"][0]["id"])
+    assert job["state"] == "done" and job["result"]["height"] == 16, job
+    page.wait_for_selector(f"#viewer video[src*='{job['id']}']")
+    assert "ef 0.25, view parasternal" in page.inner_text("#viewer .told")
+    made = job["request"]
     actions = [[1, 0], [0, -1], [None, None], [0.5, 2]]
     assert made["given"] == {"ef": 0.25, "view": "parasternal", "action": actions} and list(made["map"]) == ["land"]
     assert (made["sampler"], made["size"], made["colours"], made["channel"]) == ("heun", [16, 8], "turbo", None)
     choose(page, "tiny", "base")
     page.click("text=Use these settings")
     page.wait_for_selector("[data-drop='map land'] .file")
-    cards = page.locator(".card").count()
     page.click("#go")
-    page.wait_for_selector(f".card >> nth={cards}")
+    page.wait_for_selector(f".card >> nth={cards + 1}")
     jobs = server.http.get("/api/jobs").json()["jobs"]
     assert jobs[0]["request"] == jobs[1]["request"] == made
 

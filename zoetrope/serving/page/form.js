@@ -135,6 +135,7 @@ function sizes() {
     const down = Math.round((stage.height / base.height) * height);
     small.replaceChildren(`${across}×${down}`, make("br"), count === 1 ? "1 picture" : `${count} frames`);
   }
+  if (grows) inputs.note(now, { frames: frames / base.frames, height: height / base.height, width: width / base.width });
 }
 
 // What is to be made, as jobs for the server. Throws an Error that says what is missing.

@@ -48,20 +48,32 @@ function label(each) {
 }
 
 function action(each) {
-  const many = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
   const id = `action-${each.name}`;
   const text = make("textarea", { id, rows: 4, spellcheck: "false", "data-given": each.name, placeholder: Array(2).fill(Array(Math.min(each.size, 4)).fill("0").join(", ")).join("\n"), "aria-describedby": `${id}-note` });
   const file = make("input", { type: "file", accept: ".csv,.txt,text/csv,text/plain", hidden: true });
   file.addEventListener("change", async () => file.files[0] && ((text.value = await file.files[0].text()), (file.value = "")));
   const pick = make("button", { type: "button", class: "quiet", onclick: () => file.click() }, "Fill from a file .csv");
-  const note = `${many(each.frames, "line")}, one a frame, of ${many(each.size, "number")} with commas between; nan where unknown.`;
-  return make("div", { class: "field" }, make("label", { for: id }, words(each.name)), text, make("p", { class: "hint", id: `${id}-note` }, note), make("div", {}, pick, file));
+  return make("div", { class: "field" }, make("label", { for: id }, words(each.name)), text, make("p", { class: "hint", id: `${id}-note`, "data-note": each.name }), make("div", {}, pick, file));
 }
 
 function map(each) {
-  const size = `${each.size > 1 ? `${each.size}×` : ""}${each.height}×${each.width}`;
-  const note = `${each.size > 1 ? "Channels × height × width" : "Height × width"} ${size}, or larger in these proportions; one for all frames${each.frames > 1 ? `, or one for each of ${each.frames}` : ""}.`;
-  return make("div", { class: "field" }, make("div", { class: "drops" }, place(`map ${each.name}`, `Map “${words(each.name)}” (.npy)`, ".npy")), make("p", { class: "hint" }, note));
+  return make("div", { class: "field" }, make("div", { class: "drops" }, place(`map ${each.name}`, `Map “${words(each.name)}” (.npy)`, ".npy")), make("p", { class: "hint", "data-note": each.name }));
+}
+
+const many = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
+
+// What a file or lines have to be, for a video of so many times the frames, the height and the width of the model's.
+const NOTES = {
+  action: (each, frames) => `${many(frames, "line")}, one a frame, of ${many(each.size, "number")} with commas between; nan where unknown.`,
+  map: (each, frames, height, width) =>
+    `${each.size > 1 ? `Channels × height × width ${each.size}×` : "Height × width "}${height}×${width}, or larger in these proportions; one for all frames${frames > 1 ? `, or one for each of ${frames}` : ""}.`,
+};
+
+export function note(model, times) {
+  for (const each of model.inputs.filter((one) => one.kind in NOTES)) {
+    const sizes = ["frames", "height", "width"].map((name) => Math.round(each[name] * times[name]));
+    at("inputs").querySelector(`[data-note="${each.name}"]`).textContent = NOTES[each.kind](each, ...sizes);
+  }
 }
 
 function picture(each) {
