@@ -14,6 +14,9 @@ frame, should be within the picture.
 
 Rows: "zero_shot"; the same weights whose attention keeps to its own frame; with a smoothed background; and pictures by
 themselves, of which each has noise of its own. Intervals hold 95 % and are clustered by prompt.
+
+Below the table: whether the shift is within 15 % of what was asked for, colours and shapes are right, and backgrounds
+steadier than where attention keeps to its own frame, pair by pair.
 """
 
 import argparse
@@ -24,8 +27,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from _moving import cascade_of, mean_told
-from _scores import lines, share_told, write_whole
+from _moving import above, cascade_of, mean_told
+from _scores import lines, reached, share_told, write_whole
 from numpy.typing import NDArray
 from score_image import BATCH, Asked, Picture, seen, sheet
 
@@ -44,7 +47,9 @@ from zoetrope.video import Video, save_image
 
 EDGE = 0.25  # frame heights from the edge of the picture within which a place does not count
 NEAR = 0.15  # of the shift
+AIM = 0.85  # of colours and shapes
 SHOWN = 6  # prompts on the sheets
+MOVED, OWN, UNSURE = "zero_shot", "own attention", "not decided"
 
 
 class Way(NamedTuple):
@@ -150,6 +155,34 @@ def summary(found: Sequence[Judged]) -> dict[str, Any]:
     return told
 
 
+def steadier(found: Sequence[Judged], other: Sequence[Judged]) -> dict[str, Any] | None:
+    """How much less steady the others' backgrounds are, of the same prompts and noises; None: no pair has one."""
+    pairs = [
+        (one.unsteady - two.unsteady, one.prompt)
+        for one, two in zip(found, other, strict=True)
+        if one.unsteady is not None and two.unsteady is not None
+    ]
+    return dict(Mean.of([value for value, _ in pairs], [own for _, own in pairs]).to_json()) if pairs else None
+
+
+def verdicts(scores: dict[str, dict[str, Any]]) -> str:
+    """Whether the aims are reached, a line each."""
+    if (told := scores.get(MOVED)) is None:
+        return ""
+    text = ""
+    if (shift := told.get("shift")) is not None:
+        half = shift["half"] or 0.0
+        low, high = shift["value"] - half, shift["value"] + half
+        near = "yes" if low >= 1 - NEAR and high <= 1 + NEAR else "no" if high < 1 - NEAR or low > 1 + NEAR else UNSURE
+        text += f"\n\nshift within 15 %: {near}"
+    for name in ("colour", "shape"):
+        if name in told:
+            text += f"\n\n{name} right in {100 * AIM:g} %: {reached(told[name], AIM)}"
+    if (apart := told.get("steadier")) is not None:
+        text += f"\n\nsteadier than with its own attention: {above(apart, -1)}, by {mean_told(apart, 3)} of the range"
+    return text
+
+
 SHARES = ("within 15 %", "found", "colour", "shape", "first frame: colour", "first frame: shape")
 
 
@@ -185,20 +218,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model, prompts = open_model(options.model), seen(options.prompts)
     plain = ZeroShot.from_json({"type": "zero_shot", **json.loads(options.fields)})
     ways = {
-        "zero_shot": Way(plain, "first"),
-        "own attention": Way(plain, "own"),
+        MOVED: Way(plain, "first"),
+        OWN: Way(plain, "own"),
         "smoothed": Way(plain.with_(smoothing=0.6), "first"),
         "pictures": Way(Straight(), "own"),
     }
-    scores = dict[str, dict[str, Any]]()
+    scores, every = dict[str, dict[str, Any]](), dict[str, list[Judged]]()
     for name, way in ways.items():
         if options.rows and name not in options.rows:
             continue
-        found, pictures = made(model, way, prompts, options)
-        scores[name] = summary(found)
+        every[name], pictures = made(model, way, prompts, options)
+        scores[name] = summary(every[name])
         save_image(options.out / f"{name.replace(' ', '_')}.png", sheet(pictures))
         print(table({name: scores[name]}), flush=True)
-    write_whole(options.out / "table.md", table(scores) + "\n")
+    if {MOVED, OWN} <= every.keys():
+        scores[MOVED]["steadier"] = steadier(every[MOVED], every[OWN])
+    print(verdicts(scores), flush=True)
+    write_whole(options.out / "table.md", table(scores) + verdicts(scores) + "\n")
     write_whole(options.out / "scores.json", json.dumps({"fields": plain.to_json(), "scores": scores}, indent=1) + "\n")
 
 

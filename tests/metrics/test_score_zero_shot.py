@@ -60,6 +60,26 @@ def test_less_motion_and_a_restless_background_are_told(score: ModuleType) -> No
     assert score.judged(Video(restless, 4), one, 0, 2 / SHAPE.height).unsteady > 0.1
 
 
+def test_aims_are_decided_by_intervals_and_steadiness_pair_by_pair(score: ModuleType) -> None:
+    right = [(True, True, True)] * 5
+
+    def judged(shift: float, unsteady: float | None) -> list[object]:
+        return [score.Judged(number // 2, shift, right, right[0], unsteady) for number in range(60)]
+
+    noise = np.random.default_rng(0).uniform(0, 1, 60)
+    found = [one._replace(unsteady=float(a)) for one, a in zip(judged(0.95, 0.0), noise, strict=True)]
+    other = [one._replace(unsteady=one.unsteady + 0.01) for one in found[:-1]] + judged(0.95, None)[-1:]
+    apart = score.steadier(found, other)
+    assert apart["value"] == pytest.approx(-0.01) and apart["samples"] == 59
+    told = score.verdicts({"zero_shot": score.summary(found) | {"steadier": apart}})
+    assert "shift within 15 %: yes" in told and "steadier than with its own attention: yes, by -0.01" in told
+    assert "colour right in 85 %: yes" in told and "shape right in 85 %: yes" in told
+    assert "shift within 15 %: no" in score.verdicts({"zero_shot": score.summary(judged(0.8, 0.1))})
+    unsure = [one._replace(shift=1 + 0.5 * (-1) ** one.prompt) for one in found]
+    assert "shift within 15 %: not decided" in score.verdicts({"zero_shot": score.summary(unsure)})
+    assert score.steadier(judged(1.0, None), found) is None and score.verdicts({}) == ""
+
+
 def test_the_rows_are_the_same_weights_that_look_elsewhere(score: ModuleType) -> None:
     spec: CascadeSpec = load_recipe("mini_image").cascade
     ways = {looks: score.way_of(spec, score.Way(ZeroShot(), looks), 8).stages[0] for looks in ("first", "own")}
