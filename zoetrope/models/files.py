@@ -21,6 +21,8 @@ def inside(folder: Path, name: str | Path) -> Path:
         real, root = path.resolve(), folder.resolve()
     except (OSError, RuntimeError) as error:  # circular links
         raise ValueError(f"{path}: cannot be followed ({reason(error, path)})") from None
+    if real.is_symlink():  # Python 3.13 leaves circular links as they are
+        raise ValueError(f"{path}: cannot be followed (links in a circle)")
     homes = [root, root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [root]
     if not any(real.is_relative_to(home) for home in homes):
         raise ValueError(f"{path}: expected a file in {folder}, got a link out of it; put a copy in its place")
