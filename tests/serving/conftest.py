@@ -21,6 +21,7 @@ from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.inputs.edges import Edges
 from zoetrope.inputs.first_frame import FirstFrame
 from zoetrope.inputs.low_res import usual_inputs
+from zoetrope.inputs.region import Region
 from zoetrope.models.folder import write_model
 from zoetrope.networks.controlled import Control, ControlledConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
@@ -161,10 +162,21 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(tiny: Path, hearts: Path, drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def holed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base that fills parts of known frames."""
+    torch.manual_seed(0)
+    filling = network(low_res=False).with_(region=True)
+    sampling = SamplingSpec(steps=2, guidance=0.0)
+    stage = StageSpec(name="base", shape=BASE, inputs=(Region(),), network=filling, sampling=sampling)
+    spec = CascadeSpec(name="holed", text=None, stages=(stage,))
+    return written(tmp_path_factory.mktemp("secret-place") / "holed", spec)
+
+
+@pytest.fixture(scope="module")
+def server(tiny: Path, hearts: Path, drawn: Path, holed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of the small models and of `mini`, with the page."""
     folder = tmp_path_factory.mktemp("home") / "served"
-    models = [word for name in (tiny, "mini", hearts, drawn) for word in ("--model", name)]
+    models = [word for name in (tiny, "mini", hearts, drawn, holed) for word in ("--model", name)]
     made = serve(folder, *models, "--most-waiting", "4", "--dtype", "fp32")
     try:
         yield ready(made)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ pytest.importorskip("starlette", reason="the packages of the extra `ui` are not 
 pytest.importorskip("httpx")
 
 from zoetrope.__main__ import main
-from zoetrope.video import read, read_tags
+from zoetrope.video import Video, read, read_tags
 
 from .conftest import Server
 
@@ -111,6 +112,24 @@ def test_a_picture_and_a_control_with_its_strength(server: Server, clip: bytes, 
         assert ("picture" in told["inputs"]) == (number == 2)
         videos.append(read(tmp_path / f"{number}.mp4").frames)
     assert not any(np.array_equal(videos[0], other) for other in videos[1:])
+
+
+def test_a_mask_says_which_parts_are_made(server: Server, clip: bytes, tmp_path: Path) -> None:
+    """The part that is known comes back as in the file; of the rest nothing is told."""
+    hole = np.zeros((8, 8), bool)
+    hole[2:6, 3:8] = True
+    Video(np.repeat(hole[None, ..., None], 3, -1).astype(np.uint8) * 255, 1).save(tmp_path / "hole.png")
+    (tmp_path / "clip.mp4").write_bytes(clip)
+    asked = {"model": "holed", "known": {"0:4": send(server, clip)}}
+    asked["mask"] = send(server, (tmp_path / "hole.png").read_bytes())
+    job = server.until(server.submit(**asked)["id"])
+    told = record(server, job, tmp_path / "filled.mp4")
+    assert told["known"]["frames"] == [0, 1, 2, 3] and "mask" in told["known"]
+    (tmp_path / "filled.zip").write_bytes(server.http.get(f"/api/jobs/{job['id']}/video.zip").content)
+    shutil.unpack_archive(tmp_path / "filled.zip", tmp_path / "filled")
+    made, given = read(tmp_path / "filled", fps=2).frames, read(tmp_path / "clip.mp4").frames
+    away = np.abs(made.astype(int) - given.astype(int))
+    assert away[:, ~hole].mean() < 8 < away[:, hole].mean()  # the server keeps videos as mp4
 
 
 def many(count: int) -> dict[str, float]:
