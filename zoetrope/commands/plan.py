@@ -198,7 +198,7 @@ def _lines(
         )
     elif device.name == "cpu":
         notes.append("Parameters, FLOPs and memory are counted. Times rest on what single operations take here, now.")
-    left_out = "The text encoder, making or reading examples, reading weights and writing files are not in these figures."
+    left_out = "The text encoder, examples, reading weights and writing files are not in these figures."
     return [*lines, "", *notes, left_out]
 
 
