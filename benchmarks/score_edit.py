@@ -86,9 +86,9 @@ class Edit(NamedTuple):
         return Video((frames * 255).round().astype(np.uint8), shape.fps)
 
 
-def edits(number: int, motion: bool) -> list[Edit]:
-    """So many edits, every second one a reshape; `motion` says whether texts tell how things move."""
-    return list(islice(_edits(caption if motion else image_caption), number))
+def edits(number: int, motion: bool, skip: int = 0) -> list[Edit]:
+    """So many edits after the first `skip`, every second one a reshape; `motion`: whether texts tell of it."""
+    return list(islice(_edits(caption if motion else image_caption), skip, skip + number))
 
 
 def _edits(text_of: Any) -> Iterator[Edit]:
@@ -253,7 +253,7 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
 def scored(model: OpenModel, options: argparse.Namespace) -> tuple[dict[str, Any], list[list[Video]]]:
     """The scores of every row, and the videos of the sheet: of each clip itself, its edit, and that without tuning."""
     told = model.spec.stages[0].shape.frames > 1
-    every = edits(options.number, told)
+    every = edits(options.number, told, options.skip)
     found: dict[str, list[Judged]] = {name: [] for name in (TUNED, UNTUNED, SOURCE, TRUE)}
     shown, sources, results = list[list[Video]](), list[Video](), list[Video]()
     for number, one in enumerate(every):
@@ -292,6 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", nargs="+", default=["mini_image"], help="a model, of pictures or of videos")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--number", type=int, default=16, help="clips, every second one reshaped")
+    parser.add_argument("--skip", type=int, default=0, help="leave out so many: others, to choose settings with")
     parser.add_argument("--tuning-steps", type=int, default=500)
     parser.add_argument("--steps", type=int, help="of sampling and of inversion")
     parser.add_argument("--guidance", type=float)
@@ -302,7 +303,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows, shown = scored(model, options)
     print(table(rows), flush=True)
     about = {"model": model.spec.name, "weights": {s.name: weights_of(model, s) for s in model.spec.stages}}
-    about |= {"tuning_steps": options.tuning_steps, "steps": options.steps, "guidance": options.guidance}
+    about |= {"skip": options.skip, "tuning_steps": options.tuning_steps, "steps": options.steps, "guidance": options.guidance}
     write_whole(options.out / "scores.json", json.dumps({**about, "rows": rows}, indent=1) + "\n")
     write_whole(options.out / "table.md", table(rows) + "\n")
     save_image(options.out / "sheet.png", sheet(shown))
