@@ -303,7 +303,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows, shown = scored(model, options)
     print(table(rows), flush=True)
     about = {"model": model.spec.name, "weights": {s.name: weights_of(model, s) for s in model.spec.stages}}
-    about |= {"skip": options.skip, "tuning_steps": options.tuning_steps, "steps": options.steps, "guidance": options.guidance}
+    about |= {
+        "skip": options.skip,
+        "tuning_steps": options.tuning_steps,
+        "steps": options.steps,
+        "guidance": options.guidance,
+    }
     write_whole(options.out / "scores.json", json.dumps({**about, "rows": rows}, indent=1) + "\n")
     write_whole(options.out / "table.md", table(rows) + "\n")
     save_image(options.out / "sheet.png", sheet(shown))
