@@ -221,7 +221,7 @@ def independent(sets: Json) -> str:
         one = sets[name][MADE]
         product = float(np.prod([mean(one[attribute]) for attribute in ATTRIBUTES]))
         told.append(f"{product:.1%} of {of}, where {mean(one['all']):.1%} are")
-    return f"If attributes were right independently of each other, all six would be in {' and in '.join(told)}."
+    return f"If attributes were right independently of each other, all six would be in {', and in '.join(told)}."
 
 
 def lacking(held_out: Json) -> str:
@@ -252,8 +252,8 @@ def draw(sets: Json, guessed: Json, axes: Any) -> None:
         for place, key in enumerate(keys):
             axis.plot([place - 0.4, place + 0.4], [guessed[key]] * 2, color="black", linestyle=":")
         axis.set_xticks(range(len(keys)), [key.replace("all", "all six") for key in keys])
-        axis.set(ylim=(0, 1.02), ylabel="share right; dotted: chance")
-    axes[0].legend(frameon=True, fontsize=7, loc="lower left")
+        axis.set(ylim=(0, 1.3), yticks=[0, 0.25, 0.5, 0.75, 1], ylabel="share right; dotted: chance")
+    axes[0].legend(frameon=False, fontsize=7, loc="upper left")
 
 
 def mean(table: Table) -> float:
@@ -279,9 +279,9 @@ STUDY = Study(
     name="sprites",
     title="Characters in combinations that training never showed",
     finding="diffusion models put together what they saw apart: a model that is told the attributes of pictures makes "
-    "combinations that no training picture has, once it makes each attribute right (Okawa et al. 2023, "
-    "arXiv:2310.09336). Generated videos of these characters were first judged by their attributes by Li and Mandt "
-    "(2018, arXiv:1803.02991), with a learnt classifier and no captions.",
+    "combinations that no training picture has, and is as good at them as the product of what it can do of each "
+    "attribute (Okawa et al. 2023, arXiv:2310.09336). Li and Mandt (2018, arXiv:1803.02991) made videos of these "
+    "characters first, without captions.",
     design={
         "characters": f"the Sprites data: a body ({COUNTS[0]}), hair ({COUNTS[1]}), clothes above ({COUNTS[2]}) and "
         f"below ({COUNTS[3]}), in {COUNTS[4]} actions seen from {COUNTS[5]} directions: {COMBINATIONS:,} combinations. "
@@ -294,7 +294,8 @@ STUDY = Study(
         + ", then ".join(f"{phase.examples:,} {lengths(phase)}" for phase in PHASES)
         + ". Muon, v prediction, weights averaged; text by all-MiniLM-L6-v2",
         "judged": f"{PROMPTS} combinations of each kind in which every layer is clearly seen (any other value of it is "
-        f"a squared error of {CLEAR:g} or more away, summed over the video), {NOISES} clips each, {STEPS} steps of DDIM, guidance 2",
+        f"a squared error of {CLEAR:g} or more away, summed over the video), {NOISES} clips each, {STEPS} steps of "
+        "DDIM, guidance 2",
         "reader": f"compares a video with all {COMBINATIONS:,} combinations, sharp and blurred, by squared error over "
         "all pixels of all frames, and says the nearest; nothing in it is learnt",
         "baselines": "the training clip that has most of the asked attributes (of several the first), which of a "
