@@ -3,8 +3,9 @@
 python studies/sprites.py SHEETS
 
 SHEETS is the folder of the Sprites data's sheets, with the folders body, shoes, bottomwear, topwear and hair
-(github.com/YingzhenLi/Sprites; CC BY-SA 3.0 or GPL 3.0). An interrupted study goes on where it was. Pictures in
-OUT/measured show generated videos, nearest training clips, true clips, and these blurred and noisy, side by side.
+(github.com/YingzhenLi/Sprites; CC BY-SA 3.0 or GPL 3.0). Training takes about 45 minutes of a core, measuring ten; an
+interrupted study goes on where it was. Pictures in OUT/measured show generated videos, nearest training clips, true
+clips, and these blurred and noisy, side by side.
 """
 
 from collections.abc import Sequence
@@ -51,9 +52,9 @@ from zoetrope.video import Video, contact_sheet, save_image
 CLIP = VideoShape(frames=FRAMES, height=SIDE // 2, width=SIDE // 2, fps=8)
 PHASES = (
     # What layers look like from pictures, how actions go from clips of four frames, then smooth motion.
-    Phase(examples=160_000, batch=64, frames=1, peak=2e-3),
-    Phase(examples=28_000, batch=16, frames=4, images=0.1, peak=2e-3),
-    Phase(examples=10_000, batch=8, images=0.1, peak=1.4e-3),
+    Phase(examples=128_000, batch=64, frames=1, peak=2e-3),
+    Phase(examples=20_000, batch=16, frames=4, images=0.1, peak=2e-3),
+    Phase(examples=8_000, batch=8, images=0.1, peak=1.4e-3),
 )
 PROMPTS, NOISES, STEPS = 96, 2, 16
 SETS = {"familiar": False, "held_out": True}
