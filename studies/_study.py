@@ -198,6 +198,7 @@ class Study(NamedTuple):
         page: from these numbers to what is told.
         doubts: what a reviewer would ask, and what the study has to say to it.
         moves: what would change the verdicts.
+        given: what the command names first: the folder of data that do not come with the package; "" for none.
     """
 
     name: str
@@ -210,6 +211,7 @@ class Study(NamedTuple):
     doubts: Mapping[str, str]
     moves: str
     seeds: Sequence[int] = SEEDS
+    given: str = ""
 
 
 class Kept(NamedTuple):
@@ -229,9 +231,14 @@ class Kept(NamedTuple):
         return json.loads(path.read_text())
 
 
-def main(study: Study) -> None:
-    """Train what is not trained yet, measure what is not measured yet, and write the page."""
+def main(study: Study, of: Callable[[Path], Study] | None = None) -> None:
+    """Train what is not trained yet, measure what is not measured yet, and write the page.
+
+    `of` makes the study of the folder that the command names, where it needs one.
+    """
     parser = argparse.ArgumentParser(description=study.title, epilog=study.finding)
+    if of is not None:
+        parser.add_argument("given", type=Path, metavar=study.given, help="folder of the data")
     parser.add_argument("--out", type=Path, help="folder of the runs; runs/studies/NAME, of a --scale runs/tried/NAME")
     parser.add_argument("--page", type=Path, help="folder of the page; docs/results, of a --scale runs/tried")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, of one thread each")
@@ -245,6 +252,7 @@ def main(study: Study) -> None:
         _publish(study, json.loads((options.page / f"{study.name}.json").read_text()), options.page)
         return
     torch.set_num_threads(1)
+    study = study if of is None else of(options.given)
     if options.train:
         name, seed = options.train
         study.arms[name].train(_folder(study, name, int(seed), options.out), options.scale, int(seed))
@@ -280,8 +288,9 @@ def _train_all(study: Study, options: argparse.Namespace) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     while True:
         while len(running) < options.jobs and (one := next(waiting, None)):
-            words = [sys.executable, sys.argv[0], "--train", one[0], str(one[1]), "--out", str(options.out)]
-            running[one] = subprocess.Popen([*words, "--scale", str(options.scale)], env=environment)
+            words = [sys.executable, sys.argv[0], *([str(options.given)] if study.given else [])]
+            words += ["--train", one[0], str(one[1]), "--out", str(options.out), "--scale", str(options.scale)]
+            running[one] = subprocess.Popen(words, env=environment)
         if not running:
             return
         one, process = next(iter(running.items()))
@@ -380,20 +389,33 @@ def _publish(study: Study, numbers: Json, out: Path) -> None:
 def written(study: Study, numbers: Json, page: Page) -> str:
     """The page as text; numbers of an earlier design say themselves how they came about."""
     design: Mapping[str, str] = numbers.get("design", study.design)
-    parts = [
-        f"# {study.title}",
-        f"**The paper**: {study.finding}",
+    found = [
         f"**Here**: {page.limit}" if page.limit else "**Here**:",
         markdown([["claim", "estimate", "95 % interval", "verdict"], *(claim.row() for claim in page.claims)]),
         f"![{study.title}]({study.name}.png)",
         markdown(page.table),
         *([page.notes] if page.notes else []),
-        "## How it was done",
-        markdown([["", ""], *([key, told] for key, told in design.items()), *_costs(study, numbers)]),
+    ]
+    return _told(study, found, "How it was done", {**design, **_costs(study, numbers)})
+
+
+def planned(study: Study) -> str:
+    """The page before anything is measured: what is asked, and how it is measured."""
+    return _told(study, ["**Here**: not measured yet."], "How it is done", study.design)
+
+
+def _told(study: Study, found: Sequence[str], how: str, design: Mapping[str, str]) -> str:
+    command = f"python studies/{study.name}.py {study.given}".rstrip()
+    parts = [
+        f"# {study.title}",
+        f"**The paper**: {study.finding}",
+        *found,
+        f"## {how}",
+        markdown([["", ""], *([key, told] for key, told in design.items())]),
         "## What a reviewer would ask",
         "\n".join(f"- *{question}* {answer}" for question, answer in study.doubts.items()),
         f"**What would change this**: {study.moves}",
-        f"`python studies/{study.name}.py` {'trains, measures' if study.arms else 'measures'} and writes this page.",
+        f"`{command}` {'trains, measures' if study.arms else 'measures'} and writes this page.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -413,9 +435,9 @@ def _rounded(value: Any) -> Any:
     return round(value, 5) if isinstance(value, float) else value
 
 
-def _costs(study: Study, numbers: Json) -> list[list[str]]:
+def _costs(study: Study, numbers: Json) -> dict[str, str]:
     if "minutes" not in numbers:
-        return []
+        return {}
     told = (f"{name} {sum(each) / len(each):.1f}" for name, each in numbers["minutes"].items())
     seeds = f"{len(study.seeds)}; of one seed all arms have the same initial weights, data and noise where they can"
-    return [["seeds", seeds], ["minutes a training, on a share of a busy core", ", ".join(told)]]
+    return {"seeds": seeds, "minutes a training, on a share of a busy core": ", ".join(told)}
