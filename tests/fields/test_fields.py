@@ -58,6 +58,22 @@ def test_npz(fields: Fields, tmp_path: Path) -> None:
     assert tags_in(str(tmp_path / "a.npz")) == {"title": "storm"}
 
 
+@pytest.mark.parametrize("name", ["land.npy", "land.npz"])
+def test_damaged_arrays_are_refused(name: str, tmp_path: Path) -> None:
+    """Also where NumPy raises another error than ValueError."""
+    head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"9" * 30 + b",), }"
+    content = b"\x93NUMPY\x01\x00\x76\x00" + head.ljust(117) + b"\n"
+    path = tmp_path / name
+    path.write_bytes(content)
+    if path.suffix == ".npz":
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("land.npy", content)
+        with pytest.raises(ValueError, match=r"land\.npz: expected an \.npz file of arrays"):
+            read_maps(path, "land")
+    with pytest.raises(ValueError, match=r"land=.*expected numbers"):
+        array_of("land", str(path))
+
+
 @pytest.mark.parametrize("name", ["a.nc", "a.zarr"])
 def test_xarray_reads_it(name: str, fields: Fields, tmp_path: Path) -> None:
     xarray = pytest.importorskip("xarray")

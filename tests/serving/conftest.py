@@ -30,6 +30,7 @@ from zoetrope.video import Video
 
 BASE = VideoShape(frames=4, height=8, width=8, fps=2)
 SSR = VideoShape(frames=4, height=16, width=16, fps=2)
+VIEWS = ["apical", "parasternal", "3", " de\N{NO-BREAK SPACE}face"]
 WAIT = 300.0
 """Seconds after which a test fails; a busy machine may need a good part of them."""
 
@@ -134,12 +135,12 @@ def hearts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     level = {"width": 8, "temporal": ["convolution"]}
     network = {
         "type": "video_unet", "channels": 1, "text_width": None, "embedding": 8, "head": 8, "levels": [level],
-        "numbers": ["ef"], "labels": [{"name": "view", "size": 3}], "actions": [{"name": "action", "size": 2}],
+        "numbers": ["ef"], "labels": [{"name": "view", "size": 4}], "actions": [{"name": "action", "size": 2}],
         "aligned": [{"name": "land", "size": 1}],
     }  # fmt: skip
     inputs = [
         {"type": "number", "told": "ef", "lo": 0.1, "hi": 0.9}, {"type": "action", "entries": 2},
-        {"type": "label", "told": "view", "classes": ["apical", "parasternal", "3"]}, {"type": "map", "told": "land"},
+        {"type": "label", "told": "view", "classes": VIEWS}, {"type": "map", "told": "land"},
     ]  # fmt: skip
     shape = BASE.to_json()
     stage = {"name": "base", "shape": shape, "inputs": inputs, "network": network, "sampling": {"steps": 2}}
