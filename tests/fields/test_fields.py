@@ -1,6 +1,7 @@
 """Values in units in memory and in files, read back by the libraries of their formats; pictures through colour maps."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 import torch
 
 from zoetrope.channels import RGB, Channel
-from zoetrope.fields import Fields, Look, check_file, tags_in, video_of, views
+from zoetrope.fields import Fields, Look, check_file, read_maps, tags_in, video_of, views
 from zoetrope.fields.colours import TABLES, coloured
+from zoetrope.inputs._files import array_of
 from zoetrope.scales.deviation import Deviation
 from zoetrope.scales.log import Log
 from zoetrope.scales.range import Range

@@ -25,6 +25,7 @@ from zoetrope.inputs.region import Region
 from zoetrope.models.folder import write_model
 from zoetrope.networks.controlled import Control, ControlledConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
 
@@ -107,12 +108,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     low_res = tuple(each for each in usual_inputs(BASE, logsnr=math.log(3.0)) if each.name != "text")
     sampling = SamplingSpec(steps=2, guidance=0.0)
+    other = SamplingSpec(steps=2, guidance=0.0, sampler=Ancestral())
     spec = CascadeSpec(
         name="tiny",
         text=None,
         stages=(
             StageSpec(name="base", shape=BASE, inputs=(), network=network(low_res=False), sampling=sampling),
-            StageSpec(name="ssr1", shape=SSR, inputs=low_res, network=network(low_res=True), sampling=sampling),
+            StageSpec(name="ssr1", shape=SSR, inputs=low_res, network=network(low_res=True), sampling=other),
         ),
     )
     return written(tmp_path_factory.mktemp("secret-place") / "tiny", spec)
