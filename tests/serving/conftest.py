@@ -176,7 +176,9 @@ def holed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(tiny: Path, hearts: Path, drawn: Path, holed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    tiny: Path, hearts: Path, drawn: Path, holed: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """A server of the small models and of `mini`, with the page."""
     folder = tmp_path_factory.mktemp("home") / "served"
     models = [word for name in (tiny, "mini", hearts, drawn, holed) for word in ("--model", name)]

@@ -98,7 +98,8 @@ def unknown(what: str, got: object, known: Iterable[str]) -> str:
     if near is not None:
         return f"unknown {what} {shown(got)}; did you mean {near!r}?"
     more = f" and {len(known) - LISTED:,} more" if len(known) > LISTED else ""
-    return f"unknown {what} {shown(got)}; " + (f"known: {', '.join(known[:LISTED])}{more}" if known else "there are none")
+    listed = f"known: {', '.join(known[:LISTED])}{more}" if known else "there are none"
+    return f"unknown {what} {shown(got)}; {listed}"
 
 
 def nearest(got: str, known: Sequence[str]) -> str | None:

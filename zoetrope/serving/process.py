@@ -119,6 +119,7 @@ class WorkerProcess:
             line = await self.process.stdout.readline()
         except ValueError:
             self.kill()
+            await self.process.stdout.read()  # to its end, or the pipe would stay open
             raise Lost(f"its process said more than {LONGEST:,} bytes in a line") from None
         if not line:
             raise Lost(await self._fate())

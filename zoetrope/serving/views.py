@@ -26,7 +26,7 @@ class Views:
     """The trainings in some folders, and the evaluations in others."""
 
     def __init__(self, runs: Sequence[Path] = (), reports: Sequence[Path] = ()) -> None:
-        self._runs, self._reports = ([Path(os.path.abspath(one)) for one in each] for each in (runs, reports))  # "." too
+        self._runs, self._reports = ([Path(os.path.abspath(one)) for one in each] for each in (runs, reports))
         self.known: list[Path] = []  # runs keep their numbers while the server runs
 
     def runs(self) -> list[dict[str, Any]]:
