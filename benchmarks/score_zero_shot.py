@@ -21,6 +21,7 @@ steadier than where attention keeps to its own frame, pair by pair.
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -171,7 +172,7 @@ def verdicts(scores: dict[str, dict[str, Any]]) -> str:
         return ""
     text = ""
     if (shift := told.get("shift")) is not None:
-        half = shift["half"] or 0.0
+        half = math.inf if shift["half"] is None else shift["half"]  # of a single prompt
         low, high = shift["value"] - half, shift["value"] + half
         near = "yes" if low >= 1 - NEAR and high <= 1 + NEAR else "no" if high < 1 - NEAR or low > 1 + NEAR else UNSURE
         text += f"\n\nshift within 15 %: {near}"

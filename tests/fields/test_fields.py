@@ -1,6 +1,7 @@
 """Values in units in memory and in files, read back by the libraries of their formats; pictures through colour maps."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 import torch
 
 from zoetrope.channels import RGB, Channel
-from zoetrope.fields import Fields, Look, check_file, tags_in, video_of, views
+from zoetrope.fields import Fields, Look, check_file, read_maps, tags_in, video_of, views
 from zoetrope.fields.colours import TABLES, coloured
+from zoetrope.inputs._files import array_of
 from zoetrope.scales.deviation import Deviation
 from zoetrope.scales.log import Log
 from zoetrope.scales.range import Range
@@ -56,6 +58,22 @@ def test_npz(fields: Fields, tmp_path: Path) -> None:
         about = json.loads(file["about.json"])
     assert about["channels"] == [channel.to_json() for channel in CHANNELS]
     assert tags_in(str(tmp_path / "a.npz")) == {"title": "storm"}
+
+
+@pytest.mark.parametrize("name", ["land.npy", "land.npz"])
+def test_damaged_arrays_are_refused(name: str, tmp_path: Path) -> None:
+    """Also where NumPy raises another error than ValueError."""
+    head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"9" * 30 + b",), }"
+    content = b"\x93NUMPY\x01\x00\x76\x00" + head.ljust(117) + b"\n"
+    path = tmp_path / name
+    path.write_bytes(content)
+    if path.suffix == ".npz":
+        with zipfile.ZipFile(path, "w") as file:
+            file.writestr("land.npy", content)
+        with pytest.raises(ValueError, match=r"land\.npz: expected an \.npz file of arrays"):
+            read_maps(path, "land")
+    with pytest.raises(ValueError, match=r"land=.*expected numbers"):
+        array_of("land", str(path))
 
 
 @pytest.mark.parametrize("name", ["a.nc", "a.zarr"])

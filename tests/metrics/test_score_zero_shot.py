@@ -77,6 +77,7 @@ def test_aims_are_decided_by_intervals_and_steadiness_pair_by_pair(score: Module
     assert "shift within 15 %: no" in score.verdicts({"zero_shot": score.summary(judged(0.8, 0.1))})
     unsure = [one._replace(shift=1 + 0.5 * (-1) ** one.prompt) for one in found]
     assert "shift within 15 %: not decided" in score.verdicts({"zero_shot": score.summary(unsure)})
+    assert "shift within 15 %: not decided" in score.verdicts({"zero_shot": score.summary(judged(1.0, 0.1)[:2])})
     assert score.steadier(judged(1.0, None), found) is None and score.verdicts({}) == ""
 
 

@@ -25,11 +25,13 @@ from zoetrope.inputs.region import Region
 from zoetrope.models.folder import write_model
 from zoetrope.networks.controlled import Control, ControlledConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
 
 BASE = VideoShape(frames=4, height=8, width=8, fps=2)
 SSR = VideoShape(frames=4, height=16, width=16, fps=2)
+VIEWS = ["apical", "parasternal", "3", " de\N{NO-BREAK SPACE}face"]
 WAIT = 300.0
 """Seconds after which a test fails; a busy machine may need a good part of them."""
 
@@ -106,12 +108,13 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     low_res = tuple(each for each in usual_inputs(BASE, logsnr=math.log(3.0)) if each.name != "text")
     sampling = SamplingSpec(steps=2, guidance=0.0)
+    other = SamplingSpec(steps=2, guidance=0.0, sampler=Ancestral())
     spec = CascadeSpec(
         name="tiny",
         text=None,
         stages=(
             StageSpec(name="base", shape=BASE, inputs=(), network=network(low_res=False), sampling=sampling),
-            StageSpec(name="ssr1", shape=SSR, inputs=low_res, network=network(low_res=True), sampling=sampling),
+            StageSpec(name="ssr1", shape=SSR, inputs=low_res, network=network(low_res=True), sampling=other),
         ),
     )
     return written(tmp_path_factory.mktemp("secret-place") / "tiny", spec)
@@ -134,12 +137,12 @@ def hearts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     level = {"width": 8, "temporal": ["convolution"]}
     network = {
         "type": "video_unet", "channels": 1, "text_width": None, "embedding": 8, "head": 8, "levels": [level],
-        "numbers": ["ef"], "labels": [{"name": "view", "size": 3}], "actions": [{"name": "action", "size": 2}],
+        "numbers": ["ef"], "labels": [{"name": "view", "size": 4}], "actions": [{"name": "action", "size": 2}],
         "aligned": [{"name": "land", "size": 1}],
     }  # fmt: skip
     inputs = [
         {"type": "number", "told": "ef", "lo": 0.1, "hi": 0.9}, {"type": "action", "entries": 2},
-        {"type": "label", "told": "view", "classes": ["apical", "parasternal", "3"]}, {"type": "map", "told": "land"},
+        {"type": "label", "told": "view", "classes": VIEWS}, {"type": "map", "told": "land"},
     ]  # fmt: skip
     shape = BASE.to_json()
     stage = {"name": "base", "shape": shape, "inputs": inputs, "network": network, "sampling": {"steps": 2}}
@@ -173,7 +176,9 @@ def holed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(tiny: Path, hearts: Path, drawn: Path, holed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    tiny: Path, hearts: Path, drawn: Path, holed: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     """A server of the small models and of `mini`, with the page."""
     folder = tmp_path_factory.mktemp("home") / "served"
     models = [word for name in (tiny, "mini", hearts, drawn, holed) for word in ("--model", name)]

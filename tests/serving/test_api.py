@@ -67,8 +67,8 @@ def test_files_are_sent_and_known_frames_and_clips_are_taken(server: Server, cli
     assert (job["state"], job["result"]["width"]) == ("done", 16), job
     kept = [path.name for path in (server.folder / "jobs" / job["id"]).iterdir()]
     assert not any(name.startswith("video.") and name != "video.mp4" for name in kept) and "tiny" not in kept
-    failed = server.until(server.submit(known={"0": sent["id"]})["id"])
-    assert failed["state"] == "failed" and "known" in failed["error"]  # the model has not learnt them
+    failed = server.until(server.submit(model="holed", known={"0": sent["id"]})["id"])
+    assert failed["state"] == "failed" and "known" in failed["error"]  # one frame has several pictures
     assert str(server.folder) not in json.dumps(failed)
 
 

@@ -13,9 +13,12 @@ pytest.importorskip("starlette", reason="the packages of the extra `ui` are not 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright, which drives the browser, is not here")
 
 from zoetrope.metrics.recogniser import recognise  # noqa: E402
+from zoetrope.recipes import load_recipe  # noqa: E402
+from zoetrope.serving.describing import asked  # noqa: E402
 from zoetrope.video import read, save_image  # noqa: E402
 
-from .conftest import WAIT, Server  # noqa: E402
+from .conftest import VIEWS, WAIT, Server  # noqa: E402
+from .test_asked import send  # noqa: E402
 
 PROMPT = "a red star moving down on a black background"
 
@@ -145,7 +148,7 @@ def test_what_a_model_is_told_is_filled_in(page: Any, server: Server, tmp_path: 
     choose(page, "hearts", "base")
     assert page.is_visible("text=ef, from 0.1 to 0.9") and not page.is_visible("#control-part")
     page.fill("[data-given=ef]", "0.25")
-    page.select_option("[data-given=view]", "parasternal")
+    page.select_option("[data-given=view]", VIEWS[-1])
     page.fill("[data-given=action]", "1, 0\n0, x")
     page.click("#go")
     page.wait_for_selector("#wrong:has-text('action: expected numbers with commas between, got “x” in line 2')")
@@ -165,10 +168,10 @@ def test_what_a_model_is_told_is_filled_in(page: Any, server: Server, tmp_path: 
     job = server.until(server.http.get("/api/jobs").json()["jobs"][0]["id"])
     assert job["state"] == "done" and job["result"]["height"] == 16, job
     page.wait_for_selector(f"#viewer video[src*='{job['id']}']")
-    assert "ef 0.25, view parasternal" in page.inner_text("#viewer .told")
+    assert "ef 0.25, view de" in page.inner_text("#viewer .told")
     made = job["request"]
     actions = [[1, 0], [0, -1], [None, None], [0.5, 2]]
-    assert made["given"] == {"ef": 0.25, "view": "parasternal", "action": actions} and list(made["map"]) == ["land"]
+    assert made["given"] == {"ef": 0.25, "view": VIEWS[-1], "action": actions} and list(made["map"]) == ["land"]
     assert (made["sampler"], made["size"], made["colours"], made["channel"]) == ("heun", [16, 8], "turbo", None)
     choose(page, "tiny", "base")
     page.click("text=Use these settings")
@@ -177,6 +180,96 @@ def test_what_a_model_is_told_is_filled_in(page: Any, server: Server, tmp_path: 
     page.wait_for_selector(f".card >> nth={cards + 1}")
     jobs = server.http.get("/api/jobs").json()["jobs"]
     assert jobs[0]["request"] == jobs[1]["request"] == made
+
+
+def made(page: Any, server: Server) -> dict[str, Any]:
+    """What the server takes when the form is sent."""
+    cards = page.locator(".card").count()
+    page.click("#go")
+    page.wait_for_selector(f".card >> nth={cards}")
+    return dict(server.http.get("/api/jobs").json()["jobs"][0]["request"])
+
+
+def test_what_is_hidden_keeps_no_job_back(page: Any, server: Server, clip: bytes) -> None:
+    """Though it may be wrong: it is another model's, or of another kind of job."""
+    page.click("#more summary")
+    page.select_option("#size", "other")
+    page.fill("#height", "9999")
+    page.select_option("#size", "")
+    choose(page, "hearts", "base")
+    page.fill("[data-given=ef]", "5")
+    page.fill("#seed", "")
+    page.check("[name=kind][value=upscale]", force=True)
+    page.select_option("#model", "tiny")
+    page.set_input_files("[data-drop=video] input", {"name": "a.mp4", "mimeType": "video/mp4", "buffer": clip})
+    page.wait_for_selector("[data-drop=video] video")
+    assert made(page, server)["kind"] == "upscale"
+    page.check("[name=kind][value=generate]", force=True)
+    page.fill("#seed", "3")
+    page.select_option("#model", "drawn")
+    assert made(page, server)["seed"] == 3
+
+
+def test_no_job_is_made_without_a_file_that_is_being_sent(page: Any, server: Server, clip: bytes) -> None:
+    choose(page, "drawn", "base")
+    place, held = "[data-drop='control edges']", list[Any]()
+    page.route("**/api/files", lambda route: held.append(route))
+    page.set_input_files(f"{place} input", {"name": "a.mp4", "mimeType": "video/mp4", "buffer": clip})
+    page.wait_for_selector(f"{place}:has-text('Sending')")
+    jobs = server.http.get("/api/jobs").json()["jobs"]
+    page.click("#go")
+    page.wait_for_selector("#wrong:has-text('still being sent')")
+    choose(page, "hearts", "base")
+    choose(page, "drawn", "base")  # its places are made anew
+    assert "Sending" in page.inner_text(place)
+    held[0].continue_()
+    page.wait_for_selector(f"{place} video")
+    assert server.http.get("/api/jobs").json()["jobs"] == jobs
+    assert list(made(page, server)["control_from"]) == ["edges"]
+
+
+def use(page: Any, server: Server, name: str) -> None:
+    """Fill the form with the settings of a job."""
+    server.until(name)
+    page.goto(f"{server.http.base_url}#{name}")
+    page.reload()
+    page.wait_for_selector("#model option", state="attached")
+    page.wait_for_selector(f"#viewer dd:text('{name}')", state="attached")
+    page.click("text=Use these settings")
+
+
+def test_settings_of_jobs_that_the_form_lacks_are_told(page: Any, server: Server, clip: bytes) -> None:
+    name = server.submit(model="drawn", control_from={"edges": send(server, clip)}, fit="exact")["id"]
+    use(page, server, name)
+    page.wait_for_selector("#wrong:has-text('cannot show the fit “exact”')")
+    page.wait_for_selector("[data-drop='control edges'] video")
+    assert page.is_visible("#wrong")
+    name = server.submit(sampler="ddim")["id"]  # of both stages, of which one has another
+    use(page, server, name)
+    assert made(page, server)["sampler"] == "ddim"
+
+
+def test_what_a_compared_model_is_not_told_is_said_at_once(page: Any, server: Server) -> None:
+    """Before the first of its jobs is sent."""
+    choose(page, "hearts", "base")
+    page.fill("[data-given=ef]", "0.25")
+    page.select_option("[data-given=view]", "apical")
+    model = next(one for one in server.http.get("/api/models").json() if one["offer"] == "hearts")
+    said = "async (model) => (await import('/inputs.js')).read(model, null).given"
+    assert page.evaluate(said, model) == {"ef": 0.25, "view": "apical"}
+    for name, fields in (("ef", {"lo": 0.5}), ("view", {"classes": ["parasternal"]})):
+        other = {**model, "inputs": [{**each, **fields} for each in model["inputs"] if each["name"] == name]}
+        with pytest.raises(playwright.Error, match=f"{name}: expected"):
+            page.evaluate(said, other)
+
+
+def test_one_picture_has_one_place(page: Any) -> None:
+    """Though the model both shows it and begins with it."""
+    inputs = asked(load_recipe("svd").cascade)
+    assert [each["kind"] for each in inputs].count("picture") == 2
+    model = {"offer": "svd", "until": "base", "stages": [{"name": "base"}], "inputs": inputs, "controls": []}
+    page.evaluate("async (model) => (await import('/inputs.js')).offer(model, null)", model)
+    assert page.locator("[data-drop=picture]").count() == 1 and "begin with" in page.inner_text("[data-drop=picture]")
 
 
 def test_it_fits_a_phone(browser: Any, server: Server) -> None:

@@ -36,6 +36,17 @@ def test_words_of_a_request() -> None:
     assert "--add-frames" in words and JobRequest.from_json(upscale.to_json()) == upscale
 
 
+def test_numbers_are_passed_on_as_they_are() -> None:
+    above = 1 + 2**-52
+    request = JobRequest(
+        model="m", guidance=above, range=(1.0, above), control_from={"edges": FILE}, control_scale={"edges": above}
+    )
+    words = request.words("m", {"control_from_edges": "edges.png"}, "video.mp4")
+    place = words.index("--range=1.0")
+    told = [words[place + 1], *(word.rpartition("=")[2] for word in words if word.startswith(("--gui", "--control-s")))]
+    assert [float(one) for one in told] == [above] * 3
+
+
 @given(st.text(max_size=40), st.text(max_size=40), st.text(max_size=20))
 def test_no_text_becomes_an_option(prompt: str, negative: str, until: str) -> None:
     """Whatever is said stands behind the option that it is the value of, or behind the end of all options."""
@@ -64,6 +75,7 @@ def test_no_text_becomes_an_option(prompt: str, negative: str, until: str) -> No
         ({"kind": "upscale", "video": FILE, "frames": 3}, "frames"),
         ({"fit": "own"}, "fit"),
         ({"sets": ["a=b"]}, "unknown field 'sets'"),
+        ({"control": {"edges": FILE}, "control_from": {"edges": FILE}}, "expected edges once"),
     ],
 )
 def test_what_is_refused(fields: dict[str, object], message: str) -> None:

@@ -14,6 +14,8 @@ from pydantic_core import ErrorDetails
 
 LIKE = 0.7  # least similarity of a misspelt name: 'lr' is not 'lora'
 MOST = 3  # problems in one message
+LISTED = 100  # known names in one message
+COMPARED = 100_000  # letters of known names, up to which the nearest is sought by likeness: a second's work
 MOVED = {  # fields that went to another part of a description
     "augment": "inputs.low_res.augment",
     "fill": "inputs.low_res.fill",
@@ -95,16 +97,19 @@ def unknown(what: str, got: object, known: Iterable[str]) -> str:
     near = nearest(str(got), known)
     if near is not None:
         return f"unknown {what} {shown(got)}; did you mean {near!r}?"
-    return f"unknown {what} {shown(got)}; " + (f"known: {', '.join(known)}" if known else "there are none")
+    more = f" and {len(known) - LISTED:,} more" if len(known) > LISTED else ""
+    listed = f"known: {', '.join(known[:LISTED])}{more}" if known else "there are none"
+    return f"unknown {what} {shown(got)}; {listed}"
 
 
 def nearest(got: str, known: Sequence[str]) -> str | None:
     """The known name most similar to `got`; None if none is similar."""
     if (other := otherwise(got)) in known:
         return other
-    if near := difflib.get_close_matches(got[:100], known, 1, LIKE):
+    few = known if sum(map(len, known)) <= COMPARED else ()
+    if near := difflib.get_close_matches(got[:100], few, 1, LIKE):
         return near[0]
-    if swapped := [name for name in known if sorted(name) == sorted(got[:100])]:  # 'fdv' is 'fvd'
+    if swapped := [name for name in few if sorted(name) == sorted(got[:100])]:  # 'fdv' is 'fvd'
         return swapped[0]
     parts = [name for name in known if len(got) > 2 and (got in name or (len(name) > 2 and name in got.split("_")))]
     return parts[0] if len(parts) == 1 else None

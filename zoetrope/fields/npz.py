@@ -5,6 +5,7 @@ The arrays are (F, H, W), or (M, F, H, W) of M members.
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import numpy as np
 from zoetrope.channels import Channel
 
 ABOUT = "about.json"
+_DAMAGED = (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, OverflowError)
+"""What zipfile and NumPy raise, beside ValueError, for files that are damaged, or packed or encrypted in other ways."""
 
 
 def write_npz(path: Path, values: Mapping[Channel, np.ndarray], times: np.ndarray, tags: str) -> None:
@@ -36,7 +39,7 @@ def read_npz(path: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray, st
             about = json.loads(file[ABOUT]) if ABOUT in file.files else {"channels": []}
             units = {channel["name"]: channel["unit"] for channel in about["channels"]}
             return {name: (file[name], units.get(name)) for name in names if name in file.files}
-    except (zipfile.BadZipFile, EOFError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except (*_DAMAGED, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise ValueError(f"{path}: expected an .npz file of arrays") from error
 
 

@@ -28,7 +28,9 @@ def array_of(name: str, value: Any) -> np.ndarray:
         return np.asarray(found, dtype=np.float64)
     except OSError as error:
         raise ValueError(f"{where}: cannot be read ({error.strerror or error})") from None
-    except (TypeError, ValueError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever NumPy raises for a file that is damaged
         raise ValueError(f"{where}: expected numbers ({error})") from None
 
 

@@ -15,7 +15,8 @@ from zoetrope.wording import counted
 SLACK = 1e-6
 """Of the range of a number, for numbers that were rounded."""
 ASKING = (
-    "given", "map", "picture", "sampler", "control", "control_from", "channel", "colours", "range",
+    "given", "map", "picture", "sampler", "control", "control_from", "channel", "colours", "range", "until", "negative",
+    "known", "mask", "teacher",
 )  # fmt: skip
 """The fields that are checked against what the model tells of itself."""
 
@@ -29,6 +30,7 @@ def expect_taken(request: JobRequest, told: Mapping[str, Any]) -> None:
     """Raise ValueError for what a model does not take, of which `zoetrope.serving.describing.describe` told this."""
     if "inputs" not in told:
         raise ValueError(f"model: {told.get('error') or 'is not offered'}")
+    _expect_stages(request, told)
     inputs = {each["name"]: each for each in told["inputs"] if _is_read(each, told, request.until)}
     _expect_name("sampler", "sampler", request.sampler, told["samplers"])
     for field in ("control", "control_from"):
@@ -46,6 +48,20 @@ def expect_taken(request: JobRequest, told: Mapping[str, Any]) -> None:
     if request.picture is not None and not any(each["kind"] == "picture" for each in inputs.values()):
         raise ValueError("picture: expected none, for the model reads no picture")
     _expect_look(request, told)
+
+
+def _expect_stages(request: JobRequest, told: Mapping[str, Any]) -> None:
+    """Raise ValueError for what no stage of the model has learnt."""
+    _expect_name("until", "stage", request.until, [stage["name"] for stage in told["stages"]])
+    if request.teacher and not told["teachers"]:
+        raise ValueError("teacher: expected false, for no stage of the model is distilled")
+    if request.known and not told["known"]:
+        raise ValueError("known: expected none, for the model has not learnt known frames")
+    if request.mask is not None and not (told["masks"] or request.teacher):
+        raise ValueError("mask: expected none, for the model has not learnt parts of known frames")
+    texts = ("prompt", "negative") if request.kind == "generate" and not told["text"] else ()
+    if name := next((each for each in texts if getattr(request, each)), None):
+        raise ValueError(f"{name}: expected none, for the model reads no text")
 
 
 def _is_read(each: Mapping[str, Any], told: Mapping[str, Any], until: str | None) -> bool:

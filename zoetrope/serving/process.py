@@ -12,7 +12,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-LONGEST = 2**22  # bytes of a line
+LONGEST = 2**26  # bytes of a line; a label may have 65,536 classes
 GRACE = 10.0
 """Seconds for a job to end by itself once it is cancelled; then its process is ended, and another one begins."""
 
@@ -115,7 +115,12 @@ class WorkerProcess:
     async def _next(self) -> Mapping[str, Any]:
         if self.process is None or self.process.stdout is None:
             raise Lost("it does not run")
-        line = await self.process.stdout.readline()
+        try:
+            line = await self.process.stdout.readline()
+        except ValueError:
+            self.kill()
+            await self.process.stdout.read()  # to its end, or the pipe would stay open
+            raise Lost(f"its process said more than {LONGEST:,} bytes in a line") from None
         if not line:
             raise Lost(await self._fate())
         value = json.loads(line)

@@ -105,6 +105,8 @@ class JobRequest(Config):
             raise ValueError("fit: expected 'exact' or 'crop', got 'own', which is for upscaling")
         if self.mask is not None and not self.known:
             raise ValueError("mask: expected with known, the frames that it is about")
+        if twice := next((name for name in self.control_from if name in self.control), None):
+            raise ValueError(f"control_from: expected {twice} once, got it in control too")
         controls = {*self.control, *self.control_from}
         if lone := next((name for name in self.control_scale if name not in controls), None):
             raise ValueError(f"control_scale: {lone}: expected a file for it in control or control_from")
@@ -147,13 +149,13 @@ class JobRequest(Config):
         for field in ("control", "control_from"):
             files = [f"{name}={names[f'{field}_{name}']}" for name in getattr(self, field)]
             options[field.replace("_", "-")] = files
-        options["control-scale"] = [f"{name}={scale:.12g}" for name, scale in self.control_scale.items()]
+        options["control-scale"] = [f"{name}={scale}" for name, scale in self.control_scale.items()]
         options["given"] = [f"{name}={_worded(value)}" for name, value in self.given.items()]
         options["map"] = [f"{name}={names[f'map_{name}']}" for name in self.map]
         options |= {"picture": names.get("picture"), "mask": names.get("mask")}
         options |= {"channel": self.channel, "colours": self.colours}
         if self.range is not None:  # an option of two words, which are numbers
-            flags += [f"--range={self.range[0]:.12g}", f"{self.range[1]:.12g}"]
+            flags += [f"--range={self.range[0]}", str(self.range[1])]
         prompt = [] if self.prompt is None else ["--", self.prompt]
         return ["generate", *_spelt(options), *flags, "--json", "--quiet", *prompt]
 
@@ -167,7 +169,7 @@ def _spelt(options: Mapping[str, Any]) -> list[str]:
     words = []
     for name, value in options.items():
         for one in value if isinstance(value, list) else [] if value is None else [value]:
-            words.append(f"--{name}={one:.12g}" if isinstance(one, float) else f"--{name}={one}")
+            words.append(f"--{name}={one}")
     return words
 
 

@@ -22,6 +22,11 @@ HEAD = 16
 ARRAY = ".npy"
 ARRAY_HEAD, MOST_AXES, MOST_VALUES = 1024, 4, 2**24
 """Bytes of the head of an array, its axes, and its numbers, at most."""
+_SIDE = r"(?:0|[1-9]\d{0,17})"
+_ARRAY = re.compile(
+    r"\{'descr': '[<>|=](?P<kind>b1|[iu][1248]|f[248])', 'fortran_order': (?:True|False), "
+    rf"'shape': \((?P<shape>|{_SIDE},|{_SIDE}(?:, {_SIDE})+)\),? ?\}}\s*"
+)
 
 
 class Refusal(Exception):
@@ -77,15 +82,15 @@ def array_shape(head: bytes, size: int) -> tuple[int, ...]:
     if head[6:7] not in (b"\x01", b"\x02", b"\x03") or len(head) < first or length > min(ARRAY_HEAD, size):
         raise ValueError("expected an array .npy as numpy.save writes it")
     text = head[first:length].decode("latin-1")
-    fields = r"\{'descr': '[<>|=]([biuf])(\d)', 'fortran_order': (?:True|False), 'shape': \(([\d, ]{0,100})\),? ?\}\s*"
-    match = re.fullmatch(fields, text)
+    match = _ARRAY.fullmatch(text)
     if match is None:
         raise ValueError("expected an array .npy of whole or real numbers or of truth values")
-    shape = tuple(int(number) for number in re.findall(r"\d{1,18}", match[3]))
+    shape = tuple(int(number) for number in match["shape"].split(",") if number.strip())
     if len(shape) > MOST_AXES or math.prod(shape) > MOST_VALUES:
         raise ValueError(f"expected an array of at most {MOST_AXES} axes and {MOST_VALUES:,} numbers, got {shape}")
-    if math.prod(shape) * int(match[2]) != size - length:
-        raise ValueError(f"expected {math.prod(shape) * int(match[2]):,} bytes of {shape}, got {size - length:,}")
+    wanted = math.prod(shape) * int(match["kind"][1])
+    if wanted != size - length:
+        raise ValueError(f"expected {wanted:,} bytes of {shape}, got {size - length:,}")
     return shape
 
 

@@ -17,8 +17,8 @@ Row = tuple[float | None, ...]
 def _value(value: Any) -> float | str | tuple[Row, ...]:
     """A value in its own type: a label, a finite number, or rows of such. Raises ValueError for anything else."""
     if isinstance(value, str):
-        if not 0 < len(value) <= LONGEST_LABEL or not value.isprintable():
-            raise ValueError(f"expected a label of 1 to {LONGEST_LABEL} letters that can be printed")
+        if not 0 < len(value) <= LONGEST_LABEL:  # which of them are labels is for the model to tell
+            raise ValueError(f"expected a label of 1 to {LONGEST_LABEL} letters")
         return value
     if isinstance(value, list | tuple):
         return _rows(value)

@@ -1,5 +1,6 @@
 """Trainings and evaluations on this machine, as pages show them. Clients name them by number, never by path."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ class Views:
     """The trainings in some folders, and the evaluations in others."""
 
     def __init__(self, runs: Sequence[Path] = (), reports: Sequence[Path] = ()) -> None:
-        self._runs, self._reports = list(runs), list(reports)
+        self._runs, self._reports = ([Path(os.path.abspath(one)) for one in each] for each in (runs, reports))
         self.known: list[Path] = []  # runs keep their numbers while the server runs
 
     def runs(self) -> list[dict[str, Any]]:

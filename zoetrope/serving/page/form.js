@@ -58,7 +58,8 @@ function usual(now, upscales) {
   at("steps").placeholder = first.steps;
   for (const name of ["guidance", "frames", "fps", "height", "width"]) at(name).placeholder = base[name];
   at("ways").textContent = ways(now);
-  choices("sampler", [["", first.sampler], ...now.samplers.filter((name) => name !== first.sampler).map((name) => [name, name])]);
+  const own = [...new Set(now.stages.filter((stage) => !upscales || ["ssr", "tsr"].includes(stage.kind)).map((stage) => stage.sampler))]; // one that is chosen is that of all
+  choices("sampler", [["", own.join(", ")], ...now.samplers.filter((name) => own.length !== 1 || name !== own[0]).map((name) => [name, name])]);
   const sizes = [...new Set(now.grids.map((grid) => `${grid.height}x${grid.width}`))];
   const shown = (size) => size.split("x").reverse().join("×");
   choices("size", [["", shown(sizes[0])], ...sizes.slice(1).map((size) => [size, shown(size)]), ["other", "another…"]]);
@@ -93,6 +94,7 @@ function follow() {
   const now = model();
   if (now && kind() === "generate") inputs.offer(now, until());
   sizes();
+  for (const each of at("form").querySelectorAll("input:not([type=file]), select, textarea")) each.disabled = each.closest("[hidden]") !== null; // or what is wrong in them would keep the form back, unseen
 }
 
 function stages(now, upscales) {
@@ -140,6 +142,7 @@ function sizes() {
 
 // What is to be made, as jobs for the server. Throws an Error that says what is missing.
 export function read() {
+  drops.expect_all_here();
   const chosen = model();
   if (kind() === "upscale") {
     if (!files.has("video")) throw new Error("Drop a clip, or choose one, to upscale it.");
@@ -217,7 +220,7 @@ export function fill(job) {
   const places = { first: was.known["0"], last: was.known["-1"], mask: was.mask, video: was.video };
   for (const [name, id] of Object.entries(places)) drops.take(document.querySelector(`[data-drop=${name}]`), id);
   const inner = Object.keys(was.known).filter((place) => !["0", "-1"].includes(place));
-  const lost = [here ? "" : `the model ${was.model}, which is no longer offered`, inner.length ? `the known frames at ${inner.join(", ")}` : ""].filter(Boolean);
+  const lost = [here ? "" : `the model ${was.model}, which is no longer offered`, inner.length ? `the known frames at ${inner.join(", ")}` : "", was.fit === "crop" ? "" : `the fit “${was.fit}”`].filter(Boolean);
   wrong(lost.length ? `The form cannot show ${lost.join(", and ")}; “Make it again” keeps all settings.` : "");
 }
 

@@ -19,7 +19,8 @@ export function offer(model, until) {
   if (shown?.offer !== model.offer) {
     const before = new Map([...at("inputs").querySelectorAll("[data-given]")].map((each) => [each.dataset.given, each.value]));
     shown = model;
-    at("inputs").replaceChildren(...model.inputs.map(part));
+    const pictures = model.inputs.filter((each) => each.kind === "picture");
+    at("inputs").replaceChildren(...model.inputs.filter((each) => !pictures.slice(1).includes(each)).map(part)); // a job has one
     for (const [name, value] of before) if (field(name)) put(field(name), value);
     at("controls").replaceChildren(...model.controls.map(control));
   }
@@ -76,15 +77,16 @@ export function note(model, times) {
   }
 }
 
-function picture(each) {
-  return make("div", { class: "drops" }, place("picture", each.name === "first_frame" ? "A picture to begin with" : "A picture to show", "image/*"));
+function picture() {
+  const begins = shown.inputs.some((each) => each.name === "first_frame");
+  return make("div", { class: "drops" }, place("picture", begins ? "A picture to begin with" : "A picture to show", "image/*"));
 }
 
 function control(name) {
   const how = make("select", { "data-how": name }, make("option", { value: "control_from" }, "is what to compute it from"), make("option", { value: "control" }, "shows it, white on black"));
   const scale = make("input", { type: "number", min: 0, max: 10, step: "any", placeholder: "1", "data-scale": name });
   return make(
-    "div", { class: "control" },
+    "div", { class: "control", role: "group", "aria-label": words(name) },
     make("div", { class: "drops" }, place(`control ${name}`, `A clip or a picture for “${words(name)}”`, "image/*,video/*")),
     make("label", { class: "field" }, "The file", how),
     make("label", { class: "field" }, "Strength, from 0 to 10", scale),
@@ -95,10 +97,10 @@ function control(name) {
 export function read(model, until) {
   const job = { given: {}, map: {}, control: {}, control_from: {}, control_scale: {} };
   for (const each of read_by(model, until)) {
-    const text = field(each.name)?.value.trim();
+    const text = field(each.name)?.value;
     if (each.kind === "map" && files.has(`map ${each.name}`)) job.map[each.name] = files.get(`map ${each.name}`).id;
     else if (each.kind === "picture" && files.has("picture")) job.picture = files.get("picture").id;
-    else if (text) job.given[each.name] = each.kind === "number" ? Number(text) : each.kind === "label" ? text : rows(each.name, text);
+    else if (text && (each.kind !== "action" || text.trim())) job.given[each.name] = VALUES[each.kind](each, text);
   }
   for (const name of model.controls.filter((one) => files.has(`control ${one}`))) {
     job[at("controls").querySelector(`[data-how="${name}"]`)?.value ?? "control_from"][name] = files.get(`control ${name}`).id;
@@ -107,6 +109,19 @@ export function read(model, until) {
   }
   return job;
 }
+
+// The values of fields, which may be those of another model that is compared.
+const VALUES = {
+  number: (each, text) => {
+    if (!(each.lo <= Number(text) && Number(text) <= each.hi)) throw new Error(`${words(each.name)}: expected a number from ${each.lo} to ${each.hi}, got ${text}`);
+    return Number(text);
+  },
+  label: (each, text) => {
+    if (!each.classes.includes(text)) throw new Error(`${words(each.name)}: expected ${each.classes.slice(0, 20).join(", ")}${each.classes.length > 20 ? ", …" : ""}, got ${text}`);
+    return text;
+  },
+  action: (each, text) => rows(each.name, text),
+};
 
 // Lines of numbers with commas, semicolons or blanks between; null is unknown.
 function rows(name, text) {
