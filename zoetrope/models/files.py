@@ -21,7 +21,7 @@ def inside(folder: Path, name: str | Path) -> Path:
         real, root = path.resolve(), folder.resolve()
     except (OSError, RuntimeError) as error:  # circular links
         raise ValueError(f"{path}: cannot be followed ({reason(error, path)})") from None
-    if real.is_symlink():  # Python 3.13 leaves circular links as they are
+    if any(one.is_symlink() for one in (real, *real.parents)):  # Python 3.13 leaves circular links as they are
         raise ValueError(f"{path}: cannot be followed (links in a circle)")
     homes = [root, root.parent.parent / "blobs"] if root.parent.name == "snapshots" else [root]
     if not any(real.is_relative_to(home) for home in homes):
