@@ -7,8 +7,9 @@
 and the same with "ball". `make` writes files of arrays, an index and a recipe; `score` samples the trained model.
 
 Digits (scikit-learn's, 8x8) travel on a torus of 12x12 pixels by up to 2 pixels a frame, for 4 frames. A label that is
-asked for is read back by matched filters; two known frames determine the others; first and last frame leave a velocity
-of 2 pixels open to its opposite, and both should be as frequent.
+asked for is read back by matched filters ("reader": how often these are right for true digits that training never
+showed); two known frames determine the others; first and last
+frame leave a velocity of 2 pixels open to its opposite, and both should be as frequent.
 
 A ball travels on a torus of 16x16 pixels by a pixel a frame in each direction, as actions say. Its place is read from
 the phase of the first wave. Without actions all nine steps should be as frequent.
@@ -28,6 +29,7 @@ import torch
 from scipy.stats import binomtest, chisquare
 from torch import Tensor
 
+from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.channels import Channel, to_model, to_units
 from zoetrope.data.arrays import Arrays
 from zoetrope.data.arrays.beside import BesideArray
@@ -143,9 +145,10 @@ Sampled = Callable[[Tensor, Sequence[int], dict[str, Any]], Tensor]
 """(true videos (B, F, H, W), known frames, values of inputs) -> as many videos in units."""
 
 
-def sampler_of(model: Path) -> Sampled:
-    """What a trained model makes."""
+def sampler_of(model: Path, guidance: float | None = None) -> Sampled:
+    """What a trained model makes, with guidance over what it is told."""
     cascade, seeds = Cascade.from_pretrained(model), iter(range(10**9))
+    cascade.spec = tuned(cascade.spec, Tuning(guidance=guidance))
     stage, channels = cascade.spec.stages[0], cascade.spec.channels
 
     def sampled(truth: Tensor, known: Sequence[int], given: dict[str, Any]) -> Tensor:
@@ -168,10 +171,11 @@ def sampler_of(model: Path) -> Sampled:
 def score_digits(sampled: Sampled, count: int) -> dict[str, Any]:
     """Labels, the rest of two known frames, and the velocities that ends leave open."""
     draw = np.random.default_rng(1)
-    images, _ = pictures()
+    images, classes = pictures()
     asked = [CLASSES[number % 10] for number in range(count)]
     shown = sampled(torch.zeros(count, *OF_DIGITS.sizes), [], {"digit": asked})
     right = [own == wanted for own, wanted in zip(read_classes(shown[:, 0]), asked, strict=True)]
+    true = [own == str(int(one)) for own, one in zip(read_classes(images[TRAINING:]), classes[TRAINING:], strict=True)]
     truth, speeds = travelling(images[TRAINING:], count, draw)
     rest = sampled(truth, [0, 1], {})[:, 2:] - truth[:, 2:]
     ends = torch.where(speeds.abs() == FASTEST, speeds, FASTEST)  # each axis leaves its sign open
@@ -183,6 +187,7 @@ def score_digits(sampled: Sampled, count: int) -> dict[str, Any]:
     signs = [value > 0 for pair, own in zip(found, legal, strict=True) if own for value in pair]
     return {
         "label": Proportion.of(right).to_json() | {"share": sum(right) / count},
+        "reader": Proportion.of(true).to_json() | {"share": sum(true) / len(true)},
         "rest": float(rest.square().mean().sqrt() / truth.std()),
         "legal": sum(legal) / count,
         "forward": sum(signs) / max(1, len(signs)),
@@ -247,6 +252,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of files and recipe; its run/ is the trained model")
     parser.add_argument("--recordings", type=int, default=20_000, help="for training")
     parser.add_argument("--count", type=int, default=200, help="videos of each score")
+    parser.add_argument("--guidance", type=float, help="over labels and actions; 0 is as in training")
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args()
     if asked.verb == "make":
@@ -254,7 +260,7 @@ def main() -> None:
         recipe = MAKERS[asked.world](asked.folder.absolute(), asked.recordings)
         (asked.folder / "recipe.json").write_text(json.dumps(recipe.to_json(), indent=1) + "\n")
         return
-    scores = SCORES[asked.world](sampler_of(asked.folder / "run"), asked.count)
+    scores = SCORES[asked.world](sampler_of(asked.folder / "run", asked.guidance), asked.count)
     for name, value in scores.items():
         print(f"{name:12} {value}")
     if asked.json is not None:
