@@ -8,8 +8,8 @@ and the same with "ball". `make` writes files of arrays, an index and a recipe; 
 
 Digits (scikit-learn's, 8x8) travel on a torus of 12x12 pixels by up to 2 pixels a frame, for 4 frames. A label that is
 asked for is read back by matched filters ("reader": how often these are right for true digits that training never
-showed); two known frames determine the others; first and last
-frame leave a velocity of 2 pixels open to its opposite, and both should be as frequent.
+showed); two known frames determine the others; first and last frame leave a velocity of 2 pixels open to its opposite,
+and both should be as frequent.
 
 A ball travels on a torus of 16x16 pixels by a pixel a frame in each direction, as actions say. Its place is read from
 the phase of the first wave. Without actions all nine steps should be as frequent.
