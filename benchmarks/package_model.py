@@ -6,10 +6,10 @@
     python benchmarks/package_model.py runs/mini_image --to zoetrope/models/mini_image
 
 The description is the recipe's, which has the model's name, but for stages that were distilled; weights are the runs'
-averaged ones in bfloat16. The originals of distilled stages go with them in 8 bits. For each original, and each stage
-that was not distilled, a line tells how far 8 bits and bfloat16 take the weights, and what the network makes of noise,
-from the weights that were given, in per cent of their size. Nothing is written if it would be more than --most. The
-card and the scores that are there stay.
+averaged ones in bfloat16, or with --eight-bits in 8 bits. The originals of distilled stages go with them in 8 bits. For
+each stage and each original a line tells how far 8 bits and bfloat16 take the weights, and what the network makes of
+noise, from the weights that were given, in per cent of their size. Nothing is written if it would be more than --most.
+The card and the scores that are there stay.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.inputs.guidance_weight import weight_given
 from zoetrope.inputs.low_res import low_res_given
 from zoetrope.inputs.text import text_given
 from zoetrope.models.cascade import Cascade
@@ -43,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--recipe", help="the name of the model's folder by default")
     parser.add_argument("--most", type=float, default=60.0, metavar="MB", help="largest size of the model")
+    parser.add_argument("--eight-bits", action="store_true", help="weights in 8 bits, all stages'")
     options = parser.parse_args(arguments)
+    dtype = torch.int8 if options.eight_bits else torch.bfloat16
     model = _described(open_model(options.runs), options.recipe or options.to.name)
     model.check(model.spec.stages)
     if model.spec.teachers:
@@ -55,14 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measured = scores.read_text() if scores.exists() else None
     with tempfile.TemporaryDirectory() as scratch:
         trial = Path(scratch) / "model"
-        _save(model, trial)
+        _save(model, trial, dtype)
         size = sum(file.stat().st_size for file in trial.rglob("*") if file.is_file()) / 1e6
         if size > options.most:
             raise SystemExit(f"{options.to}: the model would take {size:.1f} MB, more than {options.most:g}")
-        for stage in (*model.spec.teachers, *(one for one in model.spec.stages if not one.distilled)):
-            told = ", ".join(f"{kind} {_errors(model, stage, Path(scratch), dtype)}" for kind, dtype in KINDS)
-            print(f"{stage.name}: {told}")
-    _save(model, options.to)
+        for stage in (*model.spec.teachers, *model.spec.stages):
+            told = ", ".join(f"{kind} {_errors(model, stage, Path(scratch), one)}" for kind, one in KINDS)
+            print(f"{stage.name}{', distilled' if stage.distilled else ''}: {told}")
+    _save(model, options.to, dtype)
     if measured is not None:
         scores.write_text(measured)
     distilled = [stage.name for stage in model.spec.stages if stage.distilled]
@@ -79,12 +82,12 @@ def _described(model: OpenModel, recipe: str) -> OpenModel:
     return model._replace(spec=type(spec).from_json(spec.to_json()))
 
 
-def _save(model: OpenModel, folder: Path) -> None:
-    Cascade.of(model).save_pretrained(folder, teacher_dtype=torch.int8)
+def _save(model: OpenModel, folder: Path, dtype: torch.dtype) -> None:
+    Cascade.of(model).save_pretrained(folder, dtype=dtype, teacher_dtype=torch.int8)
 
 
 def _errors(model: OpenModel, stage: StageSpec, scratch: Path, dtype: torch.dtype) -> str:
-    """How far weights in `dtype`, and what becomes of noise with them, are from float32."""
+    """How far weights in `dtype`, and what becomes of noise with them, are from those that were given."""
     exact, stored = stage.network.build().eval(), stage.network.build().eval()
     read_weights(exact, model.file(stage))
     path = scratch / "one.safetensors"
@@ -106,6 +109,8 @@ def _output(network: Network, stage: StageSpec) -> Tensor:
     given = text_given(text, torch.ones(3, TOKENS, dtype=torch.bool))
     if stage.source is not None:
         given = given | low_res_given(torch.rand(size, generator=draw) * 2 - 1, torch.zeros(3))
+    if stage.network.guided:
+        given = given | weight_given(torch.ones(3))
     return network(torch.randn(size, generator=draw), torch.tensor([-6.0, 0.0, 6.0]), given)
 
 

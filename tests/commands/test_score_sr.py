@@ -252,4 +252,11 @@ def test_originals_are_packed_in_eight_bits(
     assert load_file("packed/base/model.safetensors")["enter.conv.weight"].dtype == torch.bfloat16
     for words in (["--teacher", "--steps", "3"], []):
         assert cli("generate", "fog", "--model", "packed", "-o", "a.mp4", *words).code == 0
+    package_model.main(["packed", "--recipe", "recipe.json", "--to", "smaller", "--eight-bits"])
+    whole = load_file("packed/base/model.safetensors")["enter.conv.weight"].float().flatten(1)
+    eight = load_file("smaller/base/model.safetensors")
+    near = eight["enter.conv.weight"].float().flatten(1) * eight["enter.conv.weight.scale"][:, None]
+    assert eight["enter.conv.weight"].dtype == torch.int8
+    torch.testing.assert_close(near, whole, rtol=0, atol=float(whole.abs().max()) / 250)
+    assert cli("generate", "fog", "--model", "smaller", "-o", "b.mp4").code == 0
     distil("ssr1", "again", *TO_TWO, model="packed")  # from the original, although that is in 8 bits

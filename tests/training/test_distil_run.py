@@ -288,6 +288,9 @@ def test_every_round_lowers_its_loss_and_is_a_model(tmp_path: Path) -> None:
 
     cascade = Cascade.of(newest)
     video = cascade.generate("noise")
+    with pytest.raises(ValueError, match=r"teacher_dtype: expected torch\.float32.* or torch\.int8, got torch\.int32"):
+        cascade.save_pretrained(tmp_path / "model", teacher_dtype=torch.int32)
+    assert not (tmp_path / "model").exists()
     cascade.save_pretrained(tmp_path / "model")
     again = open_model([tmp_path / "model"])
     assert again.spec == newest.spec and (Cascade.of(again).generate("noise").frames.shape) == (video.frames.shape)

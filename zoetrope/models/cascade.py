@@ -43,7 +43,7 @@ from zoetrope.models.options import Options, checked, integer, known_and_asked, 
 from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress, colour_shifts
 from zoetrope.models.texts import encoded
-from zoetrope.models.weights import Origin
+from zoetrope.models.weights import Origin, expect_storable
 from zoetrope.networks import Network
 from zoetrope.video import Video
 
@@ -159,18 +159,28 @@ class Cascade:
         other.spec = spec
         return other
 
-    def save_pretrained(self, path: str | Path, *, teacher_dtype: torch.dtype = torch.bfloat16) -> None:
-        """Write the cascade as a folder that `from_pretrained` reads. Weights are stored in bfloat16.
+    def save_pretrained(
+        self,
+        path: str | Path,
+        *,
+        dtype: torch.dtype = torch.bfloat16,
+        teacher_dtype: torch.dtype = torch.bfloat16,
+    ) -> None:
+        """Write the cascade as a folder that `from_pretrained` reads.
 
-        Those of teachers are stored in `teacher_dtype`: `torch.int8` halves their size.
-        Raises ValueError if `from_pretrained` could not read it, as for a network whose class is local to a function.
+        Weights are stored in `dtype`, those of teachers in `teacher_dtype`: `torch.float32`, `torch.float16`,
+        `torch.bfloat16`, or `torch.int8`, which halves the size of bfloat16. A codec's stay as they are.
+        Raises ValueError for another type, and if `from_pretrained` could not read it, as for a network whose class is
+        local to a function.
         """
+        for name, kind in (("dtype", dtype), ("teacher_dtype", teacher_dtype)):
+            expect_storable(name, kind)
         expect_readable(self.spec)
         networks = {stage.name: self._load(stage) for stage in self.spec.stages if stage.weights_of is None}
         teachers = {stage.name: self._load(stage) for stage in self.spec.teachers}
         folder = Path(os.path.expanduser(path))
         codec, card = None if self._codec is None else self._codec(), self.card or f"# {self.spec.name}\n"
-        write_model(folder, self.spec, networks, card, teachers, teacher_dtype, codec)
+        write_model(folder, self.spec, networks, card, teachers, dtype, teacher_dtype, codec)
 
     @overload
     def generate(self, prompts: str | None = None, **options: Unpack[Options]) -> Video: ...

@@ -69,15 +69,15 @@ def write_model(
     networks: Mapping[str, Network],
     card: str,
     teachers: Mapping[str, Network] = MappingProxyType({}),
+    dtype: torch.dtype = torch.bfloat16,
     teacher_dtype: torch.dtype = torch.bfloat16,
     codec: CodecNetwork | None = None,
 ) -> None:
     """Write a whole model. It appears complete or not at all; an older one at its path is replaced at the end.
 
     `networks` and `teachers` hold the networks of spec.stages and spec.teachers by name, those that stages share once,
-    by the name of the stage that they are of. Weights are stored in
-    bfloat16, those of teachers in `teacher_dtype`, see `zoetrope.models.weights.write_weights`. `codec` is that of
-    stages that make latents.
+    by the name of the stage that they are of. Weights are stored in `dtype`, those of teachers in `teacher_dtype`, see
+    `zoetrope.models.weights.write_weights`. `codec` is that of stages that make latents.
 
     Raises ValueError if `folder` is a file, has no name of its own, or holds something that is not a model, if
     `codec` is not the one that is described, and if `read_spec` would not give the description back; OSError if it
@@ -90,7 +90,7 @@ def write_model(
     with whole_folder(folder, over=True) as partial:
         for stage in (each for each in spec.stages if each.weights_of is None):
             (partial / stage.name).mkdir()
-            write_weights(networks[stage.name], partial / stage.name / WEIGHTS)
+            write_weights(networks[stage.name], partial / stage.name / WEIGHTS, dtype)
         if codec is not None:
             save_codec(codec, partial / CODEC)
         for stage in spec.teachers:

@@ -21,6 +21,7 @@ from zoetrope.networks import Network
 
 SCALE = ".scale"  # no parameter has this name: its module would have the name of the tensor
 FLOATS = ("F64", "F32", "F16", "BF16")
+STORED = (torch.float32, torch.float16, torch.bfloat16, torch.int8)
 SAMPLES, SAMPLE = 64, 2**14  # number of samples of a file in its fingerprint, and bytes of each
 PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"}
 IfMissing = Literal["refuse", "fresh"]
@@ -192,6 +193,12 @@ def write_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bflo
         weights = {name: value.to(dtype).contiguous() for name, value in weights.items()}
     with whole(path) as partial:
         save_tensors(weights, partial)
+
+
+def expect_storable(where: str, dtype: torch.dtype) -> None:
+    """Raise ValueError unless `write_weights` can write weights as `dtype`."""
+    if dtype not in STORED:
+        raise ValueError(f"{where}: expected {', '.join(map(str, STORED[:-1]))} or {STORED[-1]}, got {dtype}")
 
 
 def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
