@@ -21,15 +21,12 @@ if TYPE_CHECKING:
     from zoetrope.models.opening import OpenModel
     from zoetrope.models.weights import Origin
 
-Models = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="MODEL",
-        help="A shipped name, a model's folder, a hub id, a run, or a folder of runs. Repeat it, in any order, to "
-        "combine them: a run replaces the model's stage of its name. RUN@HALF_LIFE takes another of its moving "
-        "averages. [mini]",
-    ),
-]
+_MODELS = (
+    "A shipped name, a model's folder, a hub id, a run, or a folder of runs. Repeat it, in any order, to "
+    "combine them: a run replaces the model's stage of its name. RUN@HALF_LIFE takes another of its moving averages."
+)
+Models = Annotated[list[str] | None, typer.Option(metavar="MODEL", help=f"{_MODELS} [mini]")]
+EditingModels = Annotated[list[str] | None, typer.Option("--model", metavar="MODEL", help=f"{_MODELS} [mini_image]")]
 Until = Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to run. [the model's default]")]
 After = Annotated[
     str | None,

@@ -14,10 +14,10 @@ from zoetrope.commands._following import follow, naming
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, at_least, bytes_named, device_named
 from zoetrope.commands._sampling import (
     DType,
+    EditingModels,
     Frames,
     Guidance,
     Memory,
-    Models,
     Negative,
     Rate,
     SamplingOptions,
@@ -83,7 +83,7 @@ def edit(
     prompt: Prompt,
     caption: Caption,
     out: Out = None,
-    model: Models = None,
+    model: EditingModels = None,
     tuned: Tuned = None,
     tuning_steps: Examples = None,
     frames: Frames = None,
