@@ -112,8 +112,8 @@ def make_ball(folder: Path, count: int) -> Recipe:
     data = Arrays(
         path=str(folder / "ball.npz"), axes="n,t,y,x", variables={"light": LIGHT}, rate=1, beside=beside
     )  # fmt: skip
-    action = Action(entries=2, dropout=0.25)
-    return fields_recipe("ball", OF_BALL, data, 100_000, inputs=(action,), known=KNOWN)
+    action = Action(entries=2, dropout=0.5)
+    return fields_recipe("ball", OF_BALL, data, 160_000, inputs=(action,), known=KNOWN)
 
 
 def rolling(count: int, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
