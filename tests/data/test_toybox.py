@@ -12,8 +12,9 @@ from zoetrope.data.toybox import vocabulary as words
 from zoetrope.data.toybox.captions import CLIP_TEMPLATES, IMAGE_TEMPLATES, PAIR_TEMPLATES, caption, image_caption
 from zoetrope.data.toybox.distance import distance
 from zoetrope.data.toybox.render import render
-from zoetrope.data.toybox.scene import ASPECT, SECONDS, Script, Thing, is_held_out, pose, scene, script
-from zoetrope.data.toybox.world import example, numbered_script, script_captions
+from zoetrope.data.toybox.scene import ASPECT, SECONDS, Script, Thing, can_tilt, is_held_out, pose, scene, script
+from zoetrope.data.toybox.world import _acted, example, numbered_script, script_captions
+from zoetrope.metrics.recogniser import recognise
 from zoetrope.shapes import VideoShape, Window
 
 BASE = VideoShape(frames=16, height=24, width=40, fps=3)
@@ -31,7 +32,9 @@ def all_words() -> list[words.Phrases]:
     tables = [words.SHAPES, words.MOTIONS, words.STYLES, words.RELATIONS]
     found = [entry for table in tables for entry in table.values()] + [CLIP_TEMPLATES, PAIR_TEMPLATES, IMAGE_TEMPLATES]
     return (
-        found + [entry.words for entry in (*words.COLOURS.values(), *words.BACKGROUNDS.values())] + [words.LETTER_WORDS]
+        found
+        + [entry.words for entry in (*words.COLOURS.values(), *words.BACKGROUNDS.values())]
+        + [words.LETTER_WORDS, words.TILTED]
     )
 
 
@@ -201,6 +204,32 @@ def test_a_world_can_be_narrowed_to_some_motions() -> None:
     usual = [world.example(index, grid) for index in range(40)]
     same = [i for i, one in enumerate(usual) if one.text in moving["orbit"] | moving["bounce"]]
     assert same and all(torch.equal(usual[i].video, seen[i].video) for i in same)  # these clips are what they were
+
+
+def test_in_a_tilted_world_things_stand_at_any_angle_and_captions_say_so() -> None:
+    world, tilted = Toybox(scripts=60).open(), Toybox(scripts=60, tilted=True).open()
+    known, drawn = tilted.captions(), [_acted(index, 60, 0, frozenset(), tilted=True) for index in range(400)]
+    turns = np.array([item.angle for _, acted, _ in drawn for item in acted.objects if can_tilt(item.shape)])
+    for way in (1, 2, 4):  # no angle is preferred, nor any of its halves and quarters
+        assert abs(np.exp(1j * way * turns).mean()) < 3 / math.sqrt(len(turns))
+    for index, (told, _, _) in enumerate(drawn[:80]):
+        usual, turned = world.example(index, BASE), tilted.example(index, BASE)
+        can = any(can_tilt(thing.shape) for thing in told.things)
+        assert turned.text in known and can == (turned.text != usual.text) and turned.told == usual.told
+        assert can == any(word in turned.text for word in words.TILTED.train)
+        assert can != torch.equal(usual.video, turned.video)
+    with pytest.raises(ValueError, match="tilted: expected false for long clips"):
+        Toybox(long=True, tilted=True)
+
+
+def test_what_is_tilted_is_still_what_it_was() -> None:
+    read = []
+    for shape in ("square", "triangle", "star", "heart", "cross"):
+        for seed in range(4):
+            told = shown(shape)
+            seen = recognise(render(scene(told, seed, tilted=True), BASE), BASE.fps)
+            read.append((seen.shape, seen.motion) == (shape, "still"))
+    assert np.mean(read) >= 0.9
 
 
 def test_unknown_and_missing_motions_are_refused() -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zoetrope.data.toybox.scene import Script, Thing
+from zoetrope.data.toybox.scene import Script, Thing, can_tilt
 from zoetrope.data.toybox.vocabulary import (
     BACKGROUNDS,
     COLOURS,
@@ -12,6 +12,7 @@ from zoetrope.data.toybox.vocabulary import (
     RELATIONS,
     SHAPES,
     STYLES,
+    TILTED,
     Phrases,
 )
 
@@ -67,10 +68,13 @@ IMAGE_TEMPLATES = Phrases(
 )
 
 
-def caption(script: Script, held_out_words: bool = False) -> str:
-    """A sentence about the clip. With `held_out_words`, some of its words, at least one, never occur in training."""
+def caption(script: Script, held_out_words: bool = False, tilted: bool = False) -> str:
+    """A sentence about the clip. With `held_out_words`, some of its words, at least one, never occur in training.
+
+    `tilted`: it says so of the things that are tilted, see `zoetrope.data.toybox.scene.scene`.
+    """
     templates = PAIR_TEMPLATES if script.relation else CLIP_TEMPLATES
-    return _sentence(script, templates, held_out_words)
+    return _sentence(script, templates, held_out_words, tilted)
 
 
 def hue_caption(script: Script) -> str:
@@ -83,9 +87,9 @@ def hue_caption(script: Script) -> str:
     return named.replace(f"a {name}", f"an {name}") if name[0] in "aeiou" else named.replace(f"an {name}", f"a {name}")
 
 
-def image_caption(script: Script, held_out_words: bool = False) -> str:
+def image_caption(script: Script, held_out_words: bool = False, tilted: bool = False) -> str:
     """A sentence about a single frame, which tells nothing of the motion."""
-    return _sentence(script, IMAGE_TEMPLATES, held_out_words)
+    return _sentence(script, IMAGE_TEMPLATES, held_out_words, tilted)
 
 
 class Speaker:
@@ -106,11 +110,11 @@ class Speaker:
         return choices[int(self._rng.integers(len(choices)))]
 
 
-def _sentence(script: Script, templates: Phrases, held_out_words: bool) -> str:
+def _sentence(script: Script, templates: Phrases, held_out_words: bool, tilted: bool) -> str:
     speaker = Speaker(script.wording, held_out_words)
-    subject = " ".join(noun(thing, speaker) for thing in script.things[:1])
+    subject = " ".join(noun(thing, speaker, tilted) for thing in script.things[:1])
     if script.relation:
-        subject += f" {speaker.pick(RELATIONS[script.relation])} {noun(script.things[1], speaker)}"
+        subject += f" {speaker.pick(RELATIONS[script.relation])} {noun(script.things[1], speaker, tilted)}"
     subject = speaker.pick(STYLES[script.style]).format(subject)
     parts = {
         "a": subject,
@@ -124,13 +128,14 @@ def _sentence(script: Script, templates: Phrases, held_out_words: bool) -> str:
     return sentence
 
 
-def noun(thing: Thing, speaker: Speaker) -> str:
-    """A thing with its article: "an orange star", "the letter K in red", "a red letter K"."""
+def noun(thing: Thing, speaker: Speaker, tilted: bool = False) -> str:
+    """A thing with its article: "an orange star", "the letter K in red", "a red letter K", "a tilted orange star"."""
     colour = speaker.pick(COLOURS[thing.colour].words)
+    tilt = f"{speaker.pick(TILTED)} " if tilted and can_tilt(thing.shape) else ""
     if thing.shape != "letter":
-        return _with_article(f"{colour} {speaker.pick(SHAPES[thing.shape])}")
+        return _with_article(f"{tilt}{colour} {speaker.pick(SHAPES[thing.shape])}")
     name = speaker.pick(LETTER_WORDS).format(thing.letter)
-    return f"the {name} in {colour}" if speaker.chance(0.5) else _with_article(f"{colour} {name}")
+    return f"the {tilt}{name} in {colour}" if speaker.chance(0.5) else _with_article(f"{tilt}{colour} {name}")
 
 
 def _with_article(noun: str) -> str:

@@ -214,8 +214,8 @@ def _is_visible(script: Script) -> bool:
     )
 
 
-def scene(script: Script, seed: int) -> Scene:
-    """Draw the sizes, places and speeds that the script leaves open."""
+def scene(script: Script, seed: int, tilted: bool = False) -> Scene:
+    """Draw the sizes, places and speeds that the script leaves open; `tilted`: and the angles of what can tilt."""
     rng = np.random.default_rng(seed)
     objects = _pair(script, rng) if script.relation else (_single(script, rng),)
     stars: tuple[tuple[float, float, float], ...] = ()
@@ -227,6 +227,10 @@ def scene(script: Script, seed: int) -> Scene:
             strict=True,
         )
         stars = tuple((float(x), float(y), float(radius)) for x, y, radius in columns)
+    if tilted:
+        objects = tuple(
+            item.with_(angle=float(rng.uniform(0, 2 * math.pi))) if can_tilt(item.shape) else item for item in objects
+        )
     return Scene(objects=objects, background=script.background, style=script.style, stars=stars)
 
 
@@ -277,6 +281,11 @@ def _single(script: Script, rng: np.random.Generator) -> Object:
         turns=turns,
         phase=phase,
     )
+
+
+def can_tilt(shape: str) -> bool:
+    """Whether a shape has an upright look that another angle changes: flat shapes that are not round, and letters."""
+    return shape not in words.ROUND and shape not in words.SOLID_SHAPES
 
 
 def _angle(thing: Thing, rng: np.random.Generator) -> float:

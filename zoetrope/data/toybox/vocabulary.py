@@ -273,6 +273,8 @@ PAIR_MOTIONS = {
     "below": ("still", "still", "left", "right", "spin"),
 }
 
+TILTED = words("tilted, slanted, leaning, inclined")
+
 # A turn of these cannot be seen, so they never spin, anywhere.
 ROUND = ("circle", "ring", "sphere")
 
