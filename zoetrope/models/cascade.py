@@ -35,7 +35,7 @@ from zoetrope.fields import Ensemble
 from zoetrope.layers.fused import fused
 from zoetrope.models.asking import conditioning_of, expect_askable, of_batch, setting_of
 from zoetrope.models.coding import Coding
-from zoetrope.models.folder import expect_readable, write_model
+from zoetrope.models.folder import write_model
 from zoetrope.models.known import GivenFrames, known_of
 from zoetrope.models.long import Beginning, Long, pictures_of
 from zoetrope.models.opening import OpenModel, open_model
@@ -43,7 +43,7 @@ from zoetrope.models.options import Options, checked, integer, known_and_asked, 
 from zoetrope.models.places import device_named, expect_dtype, memory_told
 from zoetrope.models.progress import Progress, colour_shifts
 from zoetrope.models.texts import encoded
-from zoetrope.models.weights import Origin, expect_storable
+from zoetrope.models.weights import Origin
 from zoetrope.networks import Network
 from zoetrope.video import Video
 
@@ -160,27 +160,17 @@ class Cascade:
         return other
 
     def save_pretrained(
-        self,
-        path: str | Path,
-        *,
-        dtype: torch.dtype = torch.bfloat16,
-        teacher_dtype: torch.dtype = torch.bfloat16,
+        self, path: str | Path, *, dtype: torch.dtype = torch.bfloat16, teacher_dtype: torch.dtype = torch.bfloat16
     ) -> None:
         """Write the cascade as a folder that `from_pretrained` reads.
 
-        Weights are stored in `dtype`, those of teachers in `teacher_dtype`: `torch.float32`, `torch.float16`,
-        `torch.bfloat16`, or `torch.int8`, which halves the size of bfloat16. A codec's stay as they are.
-        Raises ValueError for another type, and if `from_pretrained` could not read it, as for a network whose class is
-        local to a function.
+        Weights are stored in `dtype`, teachers' in `teacher_dtype`: `torch.float32`, `float16`, `bfloat16` or, half of
+        that, `int8`. Raises ValueError for others, and for networks that could not be read, as of a local class.
         """
-        for name, kind in (("dtype", dtype), ("teacher_dtype", teacher_dtype)):
-            expect_storable(name, kind)
-        expect_readable(self.spec)
         networks = {stage.name: self._load(stage) for stage in self.spec.stages if stage.weights_of is None}
         teachers = {stage.name: self._load(stage) for stage in self.spec.teachers}
-        folder = Path(os.path.expanduser(path))
         codec, card = None if self._codec is None else self._codec(), self.card or f"# {self.spec.name}\n"
-        write_model(folder, self.spec, networks, card, teachers, dtype, teacher_dtype, codec)
+        write_model(Path(os.path.expanduser(path)), self.spec, networks, card, teachers, dtype, teacher_dtype, codec)
 
     @overload
     def generate(self, prompts: str | None = None, **options: Unpack[Options]) -> Video: ...

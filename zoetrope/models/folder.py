@@ -21,7 +21,7 @@ from zoetrope.config.foreign import trusting
 from zoetrope.files import whole_folder
 from zoetrope.models.description import described
 from zoetrope.models.files import inside, read_json_of
-from zoetrope.models.weights import write_weights
+from zoetrope.models.weights import expect_storable, write_weights
 from zoetrope.networks import Network
 
 FORMAT = 4  # see `zoetrope.cascade.migration`
@@ -84,6 +84,8 @@ def write_model(
     cannot be written.
     """
     expect_readable(spec)
+    for name, kind in (("dtype", dtype), ("teacher_dtype", teacher_dtype)):
+        expect_storable(name, kind)
     if (None if codec is None else codec.codec) != spec.codec:
         raise ValueError(f"{spec.name}: codec: expected {spec.codec!r}, got {codec and codec.codec!r}")
     folder = replaceable(folder)
