@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from zoetrope.training.spec import Recipe
 
 BEGUN = ("recipe.json", "run.json", "lock.json", "data.json", "base.safetensors", "codec")
+CODEC = ("codec.json", "model.safetensors")
 
 RecipeName = Annotated[
     str | None, typer.Argument(metavar="RECIPE", help="A shipped name, a recipe.json, or a .py file with recipe().")
@@ -315,7 +316,8 @@ def _loaded(recipe: str | None) -> "Recipe":
 
 
 def _expect_free(out: Path) -> None:
-    """Raise ValueError unless a new run may go to `out`."""
+    """Raise ValueError unless a new run may go to `out`: files of a user's own stay."""
+    from zoetrope.training.lock import FILE as LOCK
     from zoetrope.training.lock import holder
     from zoetrope.training.writing import remove
 
@@ -323,7 +325,9 @@ def _expect_free(out: Path) -> None:
         raise ValueError(f"{out}: already holds a run; go on with it by --resume, or choose another --out")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: expected a folder or a new name, got a file")
-    if out.exists() and any(file.name not in BEGUN for file in out.iterdir()):
+    there = {path.name for path in out.iterdir()} if out.exists() else set[str]()
+    codec = {path.name for path in (out / "codec").iterdir()} if "codec" in there else set[str]()
+    if there - {*BEGUN} or codec - {*CODEC} or (there and LOCK not in there):  # a run's first file is its lock
         raise ValueError(f"{out}: holds other files; choose another --out")
     if (who := holder(out)) is not None:
         raise ValueError(f"{out}: process {who.pid} on {who.host} is training here; choose another --out")
