@@ -196,7 +196,7 @@ def _one_training(talk: Talk, asked: TrainingOptions) -> StageTraining:
     """The training of one stage, in the folder itself, new or resumed."""
     out = asked.out
     if asked.resume:
-        return _continued(talk, asked, out, asked.stage)
+        return _continued(talk, asked, out, asked.stage, asked.init)
     made = _loaded(asked.recipe)
     assert asked.stage is not None
     made.train_spec(asked.stage)
@@ -215,6 +215,7 @@ def _all_trainings(talk: Talk, asked: TrainingOptions) -> list[StageTraining]:
         names = stages_named(made, asked.stages)
         return [_begun(talk, asked, made, name, out / name, asked.init) for name in names]
 
+    from zoetrope.models.checkpoints import find_checkpoints
     from zoetrope.training.trained import run_recipe
 
     known = Whole.read(out)
@@ -228,7 +229,8 @@ def _all_trainings(talk: Talk, asked: TrainingOptions) -> list[StageTraining]:
     parts = []
     for name in names:
         if (out / name / "run.json").is_file():
-            parts.append(_continued(talk, asked, out / name, name))
+            first = None if find_checkpoints(out / name / "checkpoints") else init
+            parts.append(_continued(talk, asked, out / name, name, first))
         else:
             parts.append(_begun(talk, asked, made, name, out / name, init))
     return parts
@@ -252,8 +254,10 @@ def _begun(
     return StageTraining(stage, folder, recipe, weights, False)
 
 
-def _continued(talk: Talk, asked: TrainingOptions, folder: Path, stage: str | None) -> StageTraining:
-    """A run to resume. Raises ValueError if there is none, or one of another recipe or stage.
+def _continued(
+    talk: Talk, asked: TrainingOptions, folder: Path, stage: str | None, init: str | None
+) -> StageTraining:
+    """A run to resume, which needs its initial weights until it has a checkpoint. Raises ValueError if there is none, or one of another recipe or stage.
 
     Likewise if the recipe, in the folder or named by an option, differs from the one of the run so far, unless the
     options state the changes. A run may come from anyone, so packages whose classes it names need --trust, unless they
@@ -288,7 +292,8 @@ def _continued(talk: Talk, asked: TrainingOptions, folder: Path, stage: str | No
     for change in changes_between(before, made, name):
         talk.say(f"{folder}: {change}")
     expect_data(made, name)
-    return StageTraining(name, folder, made, None, is_finished(folder, made, name))
+    weights = None if init is None else _weights(talk, init, made, name)
+    return StageTraining(name, folder, made, weights, is_finished(folder, made, name))
 
 
 def _make_room(asked: TrainingOptions, parts: Sequence[StageTraining], together: bool) -> None:

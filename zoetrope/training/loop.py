@@ -18,7 +18,6 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.config import expect_importable
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.models.precision import compute_dtype
-from zoetrope.models.provenance import sha256_of
 from zoetrope.networks import Network
 from zoetrope.processes.ranks import ALONE, Ranks
 from zoetrope.training.batch import Batch, Batches, BatchSlice
@@ -38,7 +37,7 @@ from zoetrope.training.opened_data import open_data
 from zoetrope.training.packed import PackedBatch
 from zoetrope.training.players import players_of
 from zoetrope.training.preview import Subjects, sample_sheet, subjects
-from zoetrope.training.record import read_record, write_record
+from zoetrope.training.record import begun_with, read_record, write_record
 from zoetrope.training.spec import Recipe, TrainSpec
 from zoetrope.training.state import TrainState, cut_metrics
 from zoetrope.training.trackers import Connection, scalars_of, tracking
@@ -92,12 +91,12 @@ class Run:
         init: Path | None = None,
         ranks: Ranks = ALONE,
     ):
-        """`init` is a safetensors file with the initial weights of a new run; a resumed run has its own.
+        """`init` is a safetensors file with the initial weights; a run with a checkpoint goes on without it.
 
         Each of several processes, `ranks`, makes a `Run` of the same folder, where only the leading one writes.
         A network with a teacher starts from the teacher's weights instead.
         Raises ValueError if `folder` already holds a run of another recipe or stage, if another process trains in it,
-        for unsuitable weights, and for a recipe with a class that could not be found again by name.
+        for weights that are unsuitable or not those that the run began with, and for a recipe with a class that could not be found again by name.
         """
         expect_importable(recipe)
         self.recipe, self.folder, self.device, self.ranks = recipe, folder, device, ranks
@@ -116,7 +115,7 @@ class Run:
             # A resumed run keeps the dtype that it has always computed in; a new one takes it from the recipe.
             self.dtype = getattr(torch, known["dtype"]) if known else compute_dtype(device, self.spec.precision)
             self._codec = keep_codec(self.stage, self.spec.data, folder, leads=ranks.leads)
-            self._init = known.get("init") if known else None if init is None else sha256_of(init)
+            self._init = begun_with(folder, known, init)
             self.state = self._begin(init)
             self._go_on()
             self.learner = self._learner()
