@@ -84,6 +84,17 @@ def test_every_sample_once_in_each_pass_and_a_window_at_a_time(folder: Path) -> 
     assert found[:15] != found[15:] and texts(source.with_(seed=4), range(15)) != found[:15]
 
 
+def test_samples_of_one_name_are_not_mixed_up(tmp_path: Path, media: dict[str, bytes]) -> None:
+    """Joined tars have them; small files stay decoded in memory."""
+    Video(numbered(24, 24, 40)[::-1], 24).save(tmp_path / "back.mp4")
+    entries = [*samples(media, ["a", "b"]), ("a.mp4", (tmp_path / "back.mp4").read_bytes()), ("a.txt", b"backwards")]
+    source = Shards(path=str(write_tar(tmp_path / "x.tar", entries)))
+    dataset = source.open()
+    found = {example.text: example for example in (dataset.example(number, CLIP) for number in range(3))}
+    steps = {text: np.diff(number_of(Video.from_tensor(one.video, 1).frames)).tolist() for text, one in found.items()}
+    assert steps == {"clip a": [4, 4, 4], "clip b": [4, 4, 4], "backwards": [-4, -4, -4]}
+
+
 def test_an_example_is_a_function_of_its_position(folder: Path) -> None:
     first, second = (Shards(path=str(folder)).open() for _ in range(2))
     second = pickle.loads(pickle.dumps(second))

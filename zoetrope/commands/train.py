@@ -147,6 +147,7 @@ def train(
     ranks.meet()  # nothing is written before all processes have read the folder
     if ranks.leads:
         _make_room(asked, parts, together)
+    ranks.meet()  # and nothing is read of what the leading one removes
     results = list[dict[str, Any]]()
     for part in parts:
         if part.finished and together:
