@@ -18,7 +18,9 @@ from zoetrope.data.latents import MOTION, Latents
 from zoetrope.data.mixture import Mixture, Part
 from zoetrope.data.toybox import Toybox
 from zoetrope.shapes import Window
+from zoetrope.training.batch import Batches
 from zoetrope.training.loop import Run
+from zoetrope.training.preview import on_grid, subjects
 from zoetrope.video import Video, save_image
 
 CPU = torch.device("cpu")
@@ -101,6 +103,19 @@ def test_a_training_on_them_is_that_on_the_clips(mine: Path, tmp_path: Path) -> 
         list(Run(made, "base", tmp_path / name, CPU).train(tmp_path / "cache"))
         found.append((tmp_path / name / "checkpoints/000000024/average.safetensors").read_bytes())
     assert found[0] == found[1] and BASE.codec == CODEC
+
+
+def test_sheets_of_a_training_on_longer_clips(mine: Path, tmp_path: Path) -> None:
+    """Latents are of one length; a training that shows some frames of them shows the first ones on sheets."""
+    encode(CLIPS, mine, MADE.with_(frames=6), 4, tmp_path / "out", quiet, CPU)
+    data = Encoded(path=str(tmp_path / "out"))
+    made = recipe(mine).override("base.training.data", data.to_json())
+    made = made.override("base.training.known", {"type": "any", "length": 6})
+    stage, spec = made.cascade.stage("base"), made.train_spec("base")
+    seen = subjects(Batches(stage=stage, spec=spec, dataset=data.open(), texts=None), 8)
+    assert seen.shape == Z
+    longer, opened = Z.with_(frames=6), data.open()
+    assert torch.equal(on_grid(opened, 2, Z, [longer]).video, opened.example(2, longer).video[:, : Z.frames])
 
 
 def test_what_cannot_be_encoded_or_read(mine: Path, tmp_path: Path, films: Path) -> None:

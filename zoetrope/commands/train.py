@@ -376,6 +376,8 @@ def expect_data(recipe: "Recipe", stage: str) -> None:
         for clip in dict.fromkeys(clips):
             lengths = fitted_to(spec.known, dataset, clip).lengths(clip.frames)
             shapes += [clip.with_(frames=length) for length in lengths]
+    alone = [phase for phase in spec.phases if phase.images or phase.appended]  # takes single pictures besides
+    shapes += [grid.with_(frames=1) for phase in alone for grid in clip_shapes(own, spec, phase)]
     for shape in dict.fromkeys(shapes):
         first = dataset.part(0, shape, Window.whole(shape)._replace(frames=range(1)))
         if len(first.video) != channels:
