@@ -67,6 +67,21 @@ def test_all_stages_and_what_they_make(cli: Cli, recipe: Path, model: Path) -> N
     assert tuned == (0, "", "") and sorted(path.name for path in Path("tuned").iterdir()) == ["stages.json", "tsr1"]
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("learn", '["*nope*"]', "learn: no parameter matches '*nope*'"),
+        ("lora", '{"targets": ["*nope*"]}', "lora.targets: no linear map matches '*nope*'"),
+        ("parallel", "sharded", "parallel: 'sharded' needs torchrun"),
+    ],
+)
+def test_a_later_stage_is_refused_before_the_first(
+    cli: Cli, recipe: Path, field: str, value: str, message: str
+) -> None:
+    done = cli("train", recipe, "--out", "runs", *BOTH, "--set", f"tsr1.training.{field}={value}")
+    assert done.code == 2 and message in done.err and not Path("runs").exists(), done
+
+
 def test_a_kill_before_the_first_checkpoint_loses_no_initial_weights(cli: Cli, recipe: Path, model: Path) -> None:
     words = ["train", recipe, "--init", model, "--quiet", "--stages", "base", *short("base", 4)]
     assert cli(*words, "--out", "runs").code == 0

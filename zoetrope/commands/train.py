@@ -138,12 +138,18 @@ def train(
     place = device_named(device)
 
     from zoetrope.processes.ranks import Ranks
+    from zoetrope.training.building import expect_trainable
     from zoetrope.training.loop import Run
 
     ranks = Ranks.join(place)
     talk = Talk(json and ranks.leads, quiet or not ranks.leads)
     together = holds_stages(out) if resume and stage is None else stage is None
     parts = _all_trainings(talk, asked) if together else [_one_training(talk, asked)]
+    for part in parts:
+        if not part.finished:
+            expect_trainable(
+                part.recipe.cascade.stage(part.stage), part.recipe.train_spec(part.stage), part.folder, ranks
+            )
     ranks.meet()  # nothing is written before all processes have read the folder
     if ranks.leads:
         _make_room(asked, parts, together)
@@ -255,9 +261,7 @@ def _begun(
     return StageTraining(stage, folder, recipe, weights, False)
 
 
-def _continued(
-    talk: Talk, asked: TrainingOptions, folder: Path, stage: str | None, init: str | None
-) -> StageTraining:
+def _continued(talk: Talk, asked: TrainingOptions, folder: Path, stage: str | None, init: str | None) -> StageTraining:
     """A run to resume, which needs its initial weights until it has a checkpoint. Raises ValueError if there is none, or one of another recipe or stage.
 
     Likewise if the recipe, in the folder or named by an option, differs from the one of the run so far, unless the

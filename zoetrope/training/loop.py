@@ -21,7 +21,7 @@ from zoetrope.models.precision import compute_dtype
 from zoetrope.networks import Network
 from zoetrope.processes.ranks import ALONE, Ranks
 from zoetrope.training.batch import Batch, Batches, BatchSlice
-from zoetrope.training.building import begin_networks
+from zoetrope.training.building import begin_networks, expect_parallel
 from zoetrope.training.checkpoints import Keeper, go_on, sweep
 from zoetrope.training.compiling import compile_blocks
 from zoetrope.training.data_notes import log_notes
@@ -124,9 +124,7 @@ class Run:
     def _begin(self, init: Path | None) -> TrainState:
         """The initial state of a run."""
         spec, ranks = self.spec, self.ranks
-        others = (player.optimizer for player in spec.objective.players(self.stage).values() if player.learns)
-        for optimizer in (spec.optimizer, *(one for one in others if one is not None)):
-            spec.parallel.check(optimizer, spec.lora is not None, ranks)
+        expect_parallel(self.stage, spec, ranks)
         networks = begin_networks(self.stage, spec, self.folder, self.device, init, ranks)
 
         def spread(network: Network) -> None:
