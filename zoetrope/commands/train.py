@@ -27,6 +27,7 @@ from zoetrope.config.foreign import trusting
 if TYPE_CHECKING:
     import torch
 
+    from zoetrope.processes.ranks import Ranks
     from zoetrope.training.spec import Recipe
 
 BEGUN = ("recipe.json", "run.json", "lock.json", "data.json", "base.safetensors", "codec")
@@ -138,22 +139,13 @@ def train(
     place = device_named(device)
 
     from zoetrope.processes.ranks import Ranks
-    from zoetrope.training.building import expect_trainable
     from zoetrope.training.loop import Run
 
     ranks = Ranks.join(place)
     talk = Talk(json and ranks.leads, quiet or not ranks.leads)
     together = holds_stages(out) if resume and stage is None else stage is None
     parts = _all_trainings(talk, asked) if together else [_one_training(talk, asked)]
-    for part in parts:
-        if not part.finished:
-            expect_trainable(
-                part.recipe.cascade.stage(part.stage), part.recipe.train_spec(part.stage), part.folder, ranks
-            )
-    ranks.meet()  # nothing is written before all processes have read the folder
-    if ranks.leads:
-        _make_room(asked, parts, together)
-    ranks.meet()  # and nothing is read of what the leading one removes
+    _prepare(asked, parts, together, ranks)
     results = list[dict[str, Any]]()
     for part in parts:
         if part.finished and together:
@@ -262,11 +254,11 @@ def _begun(
 
 
 def _continued(talk: Talk, asked: TrainingOptions, folder: Path, stage: str | None, init: str | None) -> StageTraining:
-    """A run to resume, which needs its initial weights until it has a checkpoint. Raises ValueError if there is none, or one of another recipe or stage.
+    """A run to resume, with `init` until it has a checkpoint.
 
-    Likewise if the recipe, in the folder or named by an option, differs from the one of the run so far, unless the
-    options state the changes. A run may come from anyone, so packages whose classes it names need --trust, unless they
-    belong to the named recipe.
+    Raises ValueError if there is none, or one of another recipe or stage. Likewise if the recipe, in the folder or
+    named by an option, differs from the one of the run so far, unless the options state the changes. A run may come
+    from anyone, so packages whose classes it names need --trust, unless they belong to the named recipe.
     """
     from zoetrope.training.changes import changes_between
     from zoetrope.training.trained import begun_recipe, run_recipe
@@ -299,6 +291,20 @@ def _continued(talk: Talk, asked: TrainingOptions, folder: Path, stage: str | No
     expect_data(made, name)
     weights = None if init is None else _weights(talk, init, made, name)
     return StageTraining(name, folder, made, weights, is_finished(folder, made, name))
+
+
+def _prepare(asked: TrainingOptions, parts: Sequence[StageTraining], together: bool, ranks: "Ranks") -> None:
+    """Prepare the folders, once nothing is known that a training would refuse. Raises ValueError otherwise."""
+    from zoetrope.training.building import expect_trainable
+
+    for part in parts:
+        if not part.finished:
+            stage, spec = part.recipe.cascade.stage(part.stage), part.recipe.train_spec(part.stage)
+            expect_trainable(stage, spec, part.folder, ranks)
+    ranks.meet()  # nothing is written before all processes have read the folder
+    if ranks.leads:
+        _make_room(asked, parts, together)
+    ranks.meet()  # and nothing is read of what the leading one removes
 
 
 def _make_room(asked: TrainingOptions, parts: Sequence[StageTraining], together: bool) -> None:

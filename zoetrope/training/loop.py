@@ -96,7 +96,8 @@ class Run:
         Each of several processes, `ranks`, makes a `Run` of the same folder, where only the leading one writes.
         A network with a teacher starts from the teacher's weights instead.
         Raises ValueError if `folder` already holds a run of another recipe or stage, if another process trains in it,
-        for weights that are unsuitable or not those that the run began with, and for a recipe with a class that could not be found again by name.
+        for weights that are unsuitable or not those that the run began with, and for a recipe with a class that could
+        not be found again by name.
         """
         expect_importable(recipe)
         self.recipe, self.folder, self.device, self.ranks = recipe, folder, device, ranks
