@@ -141,6 +141,9 @@ class Run:
             message = "%s: the learning rate gets to %.0f %% of its peak: %d examples, warm_up = %d and cool_down = %d"
             spec = self.spec
             log.warning(message, self.stage.name, 100 * spec.reached, spec.examples, spec.warm_up, spec.cool_down)
+        if self.ranks.leads and self.spec.balance and self.spec.known is not None and not self.spec.known.one_level:
+            message = "%s: balance has no effect, for every frame has a noise level of its own, and no example has one"
+            log.warning(message, self.stage.name)
 
     def _learner(self) -> Learner:
         """The learner of the networks, which are compiled first if the spec says so."""
