@@ -20,7 +20,7 @@ from torch import Tensor
 
 from zoetrope.codecs import FOLDER, CodecNetwork, copy_codec, decoded, encoded, identity, load_codec
 from zoetrope.config import Config
-from zoetrope.data import Contents, Dataset, Example, Source
+from zoetrope.data import Contents, Dataset, Example, Source, expect_all_present
 from zoetrope.data.latents import MOTION, expect_pictures, with_motion
 from zoetrope.files import whole, write_text
 from zoetrope.shapes import VideoShape, Window
@@ -150,7 +150,7 @@ class EncodedDataset(Dataset):
 
     def captions(self) -> list[str]:
         """See `Dataset`."""
-        return sorted({text for _, text, _ in self.named})
+        return sorted({text for _, text, _ in self.named} - {""})
 
 
 def _untold(example: Example) -> Example:
@@ -224,6 +224,7 @@ def _write(network: CodecNetwork, dataset: Dataset, clips: VideoShape, numbers: 
         example = dataset.example(number, clips)
         for line in example.replaced():
             log.warning("%s", line)
+        expect_all_present(example, "latents on disk keep no gaps")
         told = with_motion(example, clips.fps).told
         rows.append({"name": example.name, "text": example.text, "told": dict(told)})
         latents.append(encoded(network, example.video[None].to(device)).cpu())

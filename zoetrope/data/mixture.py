@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, field_validator
 
 from zoetrope.channels import Channel, difference
 from zoetrope.config import Config
-from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused
+from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused, expect_pixels
 from zoetrope.shapes import VideoShape, Window
 
 
@@ -48,12 +48,27 @@ class Mixture(Source):
 
     parts: Annotated[tuple[Part, ...], Field(min_length=1)]
 
+    @field_validator("parts")
+    @classmethod
+    def _of_pixels(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        for number, part in enumerate(parts):
+            expect_pixels(part.source, f"{number}.source")
+        return parts
+
     def open(self) -> "MixtureDataset":
-        """Open all of the sources. Raises ValueError if one has nothing usable, or other channels than the first."""
+        """Open all of the sources.
+
+        Raises ValueError if one has nothing usable, or if they differ in channels or in what a name tells.
+        """
         datasets = [part.source.open() for part in self.parts]
+        known = dict[str, str]()
         for number, dataset in enumerate(datasets):
             if (wrong := difference(datasets[0].channels(), dataset.channels())) is not None:
                 raise ValueError(f"mixture: parts.{number}: {wrong}; all parts must give the same")
+            for name, kind in dataset.tells().items():
+                if known.setdefault(name, kind) != kind:
+                    wrong = f"expected {name!r} as a {known[name]}, as a part before tells it, got a {kind}"
+                    raise ValueError(f"mixture: parts.{number}: {wrong}")
         return MixtureDataset(self.parts, datasets)
 
     def located(self) -> Self:

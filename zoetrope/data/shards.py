@@ -140,7 +140,7 @@ class ShardsDataset(Dataset):
 
     def captions(self) -> list[str]:
         """Every caption of a usable sample, sorted."""
-        return sorted({sample.text for shard in self.shards for sample in shard.samples})
+        return sorted({sample.text for shard in self.shards for sample in shard.samples} - {""})
 
     def features(self) -> list[Features]:
         """See `Dataset`."""
