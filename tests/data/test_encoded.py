@@ -8,6 +8,7 @@ import pytest
 import torch
 from cascade.latent import BASE, CODEC, MADE, Z, codec, recipe
 
+from tests.training.test_checkpoints import largest_file
 from zoetrope.channels import RGB
 from zoetrope.codecs import CodecNetwork, Posterior, identity, load_codec, save_codec
 from zoetrope.data import Dataset, Example, Source
@@ -255,3 +256,18 @@ def test_clips_without_captions_have_none_to_encode(mine: Path, tmp_path: Path, 
     assert opened.captions() == [] and opened.example(0, Z).text == ""
     (film, *_) = films.glob("*.mp4")
     assert OneClip(path=str(film), text="").open().captions() == []
+
+
+def test_a_full_disk_names_the_file(mine: Path, tmp_path: Path) -> None:
+    """And files are readable to those whom the user's other files are."""
+    other = tmp_path / "file"
+    other.touch()
+    encode(CLIPS, mine, MADE.with_(frames=16), 1, tmp_path / "out", quiet, CPU)
+    mode = other.stat().st_mode
+    assert {path.stat().st_mode for path in (tmp_path / "out").rglob("*.safetensors")} == {mode}
+    (tmp_path / "out/00000.safetensors").unlink()
+    with largest_file(1000), pytest.raises(OSError, match=r"00000\.safetensors: cannot be written .*File too large"):
+        encode(CLIPS, mine, MADE.with_(frames=16), 1, tmp_path / "out", quiet, CPU)
+    with largest_file(1000), pytest.raises(OSError, match=r"model\.safetensors: cannot be written .*File too large"):
+        save_codec(codec(), tmp_path / "again")
+    assert not any(path.name.endswith(".partial") for path in tmp_path.rglob("*"))

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Self
 import torch
 from pydantic import Field
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from zoetrope.codecs import FOLDER, CodecNetwork, copy_codec, decoded, encoded, identity, load_codec
@@ -23,6 +22,7 @@ from zoetrope.config import Config
 from zoetrope.data import Contents, Dataset, Example, Source, expect_all_present
 from zoetrope.data.latents import MOTION, expect_pictures, with_motion
 from zoetrope.files import whole, write_text
+from zoetrope.files.tensors import save_tensors
 from zoetrope.shapes import VideoShape, Window
 
 log = logging.getLogger(__name__)
@@ -231,7 +231,7 @@ def _write(network: CodecNetwork, dataset: Dataset, clips: VideoShape, numbers: 
     stem = f"{numbers.start // PART:05d}"
     write_text(out / f"{stem}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     with whole(out / f"{stem}.safetensors") as partial:
-        save_file({"latents": torch.cat(latents).contiguous()}, partial)
+        save_tensors({"latents": torch.cat(latents).contiguous()}, partial)
 
 
 def _description(folder: Path) -> EncodedClips:
