@@ -190,6 +190,11 @@ class Source(Kind, ABC):
         """The folder of the codec that its examples are latents of; None: they are no latents."""
         return None
 
+    @property
+    def local(self) -> bool:
+        """Whether it lies on this machine, so that `open` downloads nothing."""
+        return True
+
     @abstractmethod
     def open(self) -> Dataset:
         """The data set. Raises ValueError, with reasons, if nothing in it is usable."""

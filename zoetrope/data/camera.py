@@ -41,6 +41,11 @@ class Camera(Source):
         expect_pixels(self.source)
         return self
 
+    @property
+    def local(self) -> bool:
+        """See `Source`."""
+        return self.source.local
+
     def open(self) -> Dataset:
         """Open the source. Raises ValueError if it has nothing usable."""
         return CameraDataset(self, self.source.open())

@@ -38,6 +38,11 @@ class Latents(Source):
         """See `Source`."""
         return Path(self.codec).expanduser()
 
+    @property
+    def local(self) -> bool:
+        """See `Source`."""
+        return self.source.local
+
     def open(self) -> "LatentsDataset":
         """Open the source. Raises ValueError if it has nothing usable, and as `zoetrope.codecs.load_codec` does."""
         return LatentsDataset(load_codec(self.codec_folder), self.source.open())

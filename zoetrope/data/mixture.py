@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Annotated, Literal, NamedTuple, Self
 
 from pydantic import Field, PositiveFloat, field_validator
+from torch import Tensor
 
 from zoetrope.channels import Channel, difference
 from zoetrope.config import Config
@@ -54,6 +55,11 @@ class Mixture(Source):
         for number, part in enumerate(parts):
             expect_pixels(part.source, f"{number}.source")
         return parts
+
+    @property
+    def local(self) -> bool:
+        """See `Source`."""
+        return all(part.source.local for part in self.parts)
 
     def open(self) -> "MixtureDataset":
         """Open all of the sources.
@@ -102,6 +108,10 @@ class MixtureDataset(Dataset):
     def channels(self) -> tuple[Channel, ...]:
         """Those of all sources."""
         return self.datasets[0].channels()
+
+    def pixels(self, videos: Tensor) -> Tensor:
+        """Those of all sources."""
+        return self.datasets[0].pixels(videos)
 
     def tells(self) -> dict[str, str]:
         """What examples of any source are told."""

@@ -28,6 +28,11 @@ class Pictured(Source):
         expect_pixels(self.source)
         return self
 
+    @property
+    def local(self) -> bool:
+        """See `Source`."""
+        return self.source.local
+
     def open(self) -> Dataset:
         """Open the source. Raises ValueError if it has nothing usable."""
         return PicturedDataset(self, self.source.open())
