@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 
 from zoetrope.files import whole
+from zoetrope.files.tensors import save_tensors
 from zoetrope.models.runs import read_run
-from zoetrope.models.weights import save_tensors
 from zoetrope.pictures.small import PREFIX, SHIPPED
 
 

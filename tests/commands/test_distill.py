@@ -149,6 +149,12 @@ def test_refusals(cli: Cli, run: Path, words: list[str], message: str) -> None:
     assert done.err.count("\n") == 1 and not Path("out").exists()
 
 
+def test_data_of_later_rounds_are_expected_before_the_first(cli: Cli, run: Path) -> None:
+    late = ["--set", f"base.distillation.last={json.dumps(ROUND | {'rates': [0.01]})}"]
+    done = cli("distill", run, "--out", "out", *TO_TWO, *ROUNDS, *late)
+    assert done.code == 2 and "no clip has 4 frames at 0.01 fps" in done.err and not Path("out").exists(), done
+
+
 def test_more_refusals(cli: Cli, model: Path) -> None:
     def says(*words: Any) -> str:
         return cli("distill", *words).err

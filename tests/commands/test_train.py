@@ -261,6 +261,21 @@ def test_more_refusals(cli: Cli, recipe: Path) -> None:
     assert Path("full/thesis.tex").exists()
 
 
+def test_files_of_the_users_own_are_no_remains_of_a_run(cli: Cli, recipe: Path) -> None:
+    """A recipe and weights in the folder of the run, and the run of a codec inside it, stay as they are."""
+    for name in ("weights/base.safetensors", "own/recipe.json", "runs/codec/run.json"):
+        path = Path(name)
+        path.parent.mkdir(parents=True)
+        path.write_text(recipe.read_text())
+        out = path.parts[0]
+        done = cli("train", recipe, "--stage", "base", "-o", out)
+        assert done == (2, "", f"error: {out}: holds other files; choose another --out\n")
+        Path(out, "lock.json").write_text("{}")  # as a run that failed before it had learnt anything leaves it
+        if path.parent.name == "codec":
+            assert cli("train", recipe, "--stage", "base", "-o", out) == done
+        assert path.read_text() == recipe.read_text()
+
+
 @pytest.mark.shared
 def test_real_clips(cli: Cli, recipe: Path, shared: Path) -> None:
     clips = shared / "data" / "real_clips" / "clips"

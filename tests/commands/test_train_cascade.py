@@ -67,6 +67,37 @@ def test_all_stages_and_what_they_make(cli: Cli, recipe: Path, model: Path) -> N
     assert tuned == (0, "", "") and sorted(path.name for path in Path("tuned").iterdir()) == ["stages.json", "tsr1"]
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("learn", '["*nope*"]', "learn: no parameter matches '*nope*'"),
+        ("lora", '{"targets": ["*nope*"]}', "lora.targets: no linear map matches '*nope*'"),
+        ("parallel", "sharded", "parallel: 'sharded' needs torchrun"),
+    ],
+)
+def test_a_later_stage_is_refused_before_the_first(
+    cli: Cli, recipe: Path, field: str, value: str, message: str
+) -> None:
+    done = cli("train", recipe, "--out", "runs", *BOTH, "--set", f"tsr1.training.{field}={value}")
+    assert done.code == 2 and message in done.err and not Path("runs").exists(), done
+
+
+def test_a_kill_before_the_first_checkpoint_loses_no_initial_weights(cli: Cli, recipe: Path, model: Path) -> None:
+    words = ["train", recipe, "--init", model, "--quiet", "--stages", "base", *short("base", 4)]
+    assert cli(*words, "--out", "runs").code == 0
+    shutil.rmtree("runs/base/checkpoints")
+    assert cli("train", "--out", "runs", "--resume", "--quiet").code == 0  # stages.json names them
+    first, again = metrics(Path("runs/base"))[-1], json.loads(Path("runs/base/run.json").read_text())
+    assert first["examples"] == 4 and len(again["history"]) == 2
+    shutil.rmtree("runs/base/checkpoints")
+    alone = ["train", "--out", "runs/base", "--stage", "base", "--resume", "--quiet"]
+    done = cli(*alone)
+    assert done.code == 2 and "runs/base: ended before its first checkpoint; name its initial weights" in done.err
+    assert cli(*alone, "--init", model).code == 0
+    done = cli(*alone, "--init", "runs/base", *short("base", 8))
+    assert done.code == 2 and "expected the weights that runs/base has begun with, or no --init, got" in done.err
+
+
 def test_a_folder_of_other_files_is_not_trained_in(cli: Cli, recipe: Path) -> None:
     Path("clips").mkdir()
     Path("clips/one.mp4").write_bytes(b"a clip")

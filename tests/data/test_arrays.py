@@ -300,3 +300,17 @@ def test_twenty_gigabytes_are_read_in_little_memory(tmp_path: Path) -> None:
     count, before, after = np.array(done.stdout.strip("[]\n").split(","), dtype=float)
     assert count == frames - 7
     assert after - before < 60_000  # kilobytes
+
+
+def test_frames_in_any_order_of_a_recording_that_ends_before_them(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", u=waves()[:, 0], v=waves()[:, 1], push=np.arange(14.0).reshape(7, 2))
+    own = source(tmp_path / "a.npz", short="mask", beside={"push": {"kind": "action", "array": "push"}})
+    shape = CLIP.with_(frames=9)
+    whole = own.open().example(0, shape)
+    for order in ([8, 0], [1, 0, 2], [3, 3, 8, 1], list(range(9))):
+        found = own.open().frames(0, shape, order)
+        assert torch.equal(found.video, whole.video[:, order])
+        assert whole.present is not None
+        there = torch.ones_like(found.video, dtype=torch.bool) if found.present is None else found.present
+        assert torch.equal(there, whole.present[:, order])
+        torch.testing.assert_close(found.beside["push"], whole.beside["push"][order], equal_nan=True)

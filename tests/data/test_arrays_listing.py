@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -478,3 +479,37 @@ def test_packages_that_are_not_installed_are_named(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ValueError, match=rf"expected the package {package} to be installed .*'zoetrope\[{extra}\]'"):
         source(tmp_path / name).open()
+
+
+def test_files_named_from_here_and_from_the_root(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index may name some files by where they lie, whose names are told apart and make one digest."""
+    np.savez(tmp_path / "one.npz", u=waves()[:, 0], v=waves()[:, 1])
+    np.savez(tmp_path / "other.npz", u=waves()[:, 0], v=waves()[:, 1])
+    monkeypatch.chdir(tmp_path)
+    digests = set()
+    for name, other in (("near.csv", "other.npz"), ("far.csv", f"{tmp_path}/other.npz")):
+        Path(name).write_text(f"file\none.npz\n{other}\n")
+        digests |= {source(place / name).open().contents() for place in (Path(), tmp_path)}
+    assert len(digests) == 1
+
+
+def test_an_index_of_one_endless_line_is_refused_in_little_memory(tmp_path: Path) -> None:
+    for name in ("i.csv", "i.tsv", "i.jsonl"):
+        with (tmp_path / name).open("w") as file:
+            file.write({"i.csv": "file,text\n", "i.tsv": "file\ttext\n"}.get(name, ""))
+            for _ in range(64):
+                file.write("x" * 2**20)
+        tracemalloc.start()
+        with pytest.raises(ValueError, match=rf"{name}:\d+: "):
+            source(tmp_path / name).open()
+        assert tracemalloc.get_traced_memory()[1] < 2**26
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("place", ["²", "9" * 5000])
+def test_what_is_no_number_of_a_frame_is_named(tmp_path: Path, place: str) -> None:
+    np.savez(tmp_path / "one.npz", u=waves()[:, 0], v=waves()[:, 1])
+    (tmp_path / "i.csv").write_text(f"file,start\none.npz,{place}\n")
+    with pytest.raises(ValueError, match=r"i\.csv:2: start: expected a frame, for the file has no times, got") as error:
+        source(tmp_path / "i.csv").open()
+    assert len(str(error.value)) < 400

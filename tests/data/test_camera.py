@@ -72,3 +72,27 @@ def test_it_comes_back_from_json_and_is_of_pixels() -> None:
         Camera(source=Latents(source=Toybox(), codec="codec"))
     with pytest.raises(ValueError, match="move"):
         Camera(source=Toybox(), move="around")  # type: ignore[arg-type]
+
+
+class Dotted(Ramps):
+    """Ramps with a map beside that is the same, another at half the size, and some values that are missing."""
+
+    def example(self, index: int, shape: VideoShape) -> Example:
+        whole = super().example(index, shape)
+        half = super().example(index, shape.with_(height=shape.height // 2, width=shape.width // 2))
+        present = torch.rand(whole.video.shape, generator=torch.Generator().manual_seed(index)) < 0.8
+        beside = {"map": whole.video, "low": half.video, "push": torch.arange(shape.frames)[:, None].float()}
+        return whole._replace(video=torch.where(present, whole.video, 0), present=present, beside=beside)
+
+
+@pytest.mark.parametrize("move", ["left", "down", "in"])
+def test_what_lies_beside_moves_with_the_clip(move: Any) -> None:
+    camera = Camera(source=Toybox(), move=move, amount=0.5)
+    clip, plain = CameraDataset(camera, Dotted()).example(0, SHAPE), seen(move)
+    assert torch.equal(clip.beside["map"], plain.video) and clip.beside["push"].shape == (5, 1)
+    low = CameraDataset(camera, Ramps()).example(0, SHAPE.with_(height=4, width=8)).video
+    torch.testing.assert_close(clip.beside["low"], low)
+    assert clip.present is not None and 0.5 < clip.present.float().mean() < 1
+    # Ramps are nearly flat within a pixel, so that means over what is present are near the whole; zeros would not be.
+    assert (clip.video - plain.video)[clip.present].abs().max() < 0.2
+    assert not clip.video[~clip.present].any()

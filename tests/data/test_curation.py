@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from zoetrope.curation import Curation, JudgedScene, curate, scenes
-from zoetrope.curation.clips import ENCODED, FILE, PACKETS
+from zoetrope.curation.clips import ENCODED, FILE, PACKETS, _noted
 from zoetrope.curation.duplicates import SeenScenes
 from zoetrope.curation.measures import SceneMeasure
 from zoetrope.curation.spec import asked_for
+from zoetrope.curation.work import _resumed
 from zoetrope.data.folder import Folder, scan
 from zoetrope.data.toybox import Toybox
 from zoetrope.shapes import VideoShape
@@ -320,6 +321,21 @@ def test_measures_take_one_picture_and_flat_ones(name: str) -> None:
     for count in (1, 3):
         value = measure.of(np.full((count, 48, 64, 3), 127, np.uint8), [])
         assert np.isfinite(value) and (name not in ("motion", "frozen") or measure.fault(value) is not None)
+
+
+@pytest.mark.parametrize("line", ["{", '["a.mp4", [1], [["too", "few"]]]', '["a.mp4"]'])
+def test_a_journal_that_is_not_one_is_named(tmp_path: Path, line: str) -> None:
+    """As of an older version, or after a full disk."""
+    settings, states = {"folder": "x", "spec": {}}, {"a.mp4": [1]}
+    for begin in (json.dumps(settings), "{"):
+        (tmp_path / "journal.jsonl").write_text(f"{begin}\n{line}\n")
+        with pytest.raises(ValueError, match=r"journal\.jsonl: is not as a curation writes it .*; choose a new folder"):
+            _resumed(tmp_path, settings, states)  # type: ignore[arg-type]
+    (tmp_path / "clips.jsonl").write_text(f"{line}\n")
+    with pytest.raises(
+        ValueError, match=r"clips\.jsonl: is not as a curation writes it .*; remove it, and clips are m"
+    ):
+        _noted(tmp_path)
 
 
 def test_scenes_are_what_the_journal_says() -> None:

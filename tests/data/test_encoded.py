@@ -8,17 +8,22 @@ import pytest
 import torch
 from cascade.latent import BASE, CODEC, MADE, Z, codec, recipe
 
+from tests.training.test_checkpoints import largest_file
 from zoetrope.channels import RGB
 from zoetrope.codecs import CodecNetwork, Posterior, identity, load_codec, save_codec
-from zoetrope.data import Source
+from zoetrope.data import Dataset, Example, Source
 from zoetrope.data import encoded as encoding
+from zoetrope.data.clip import OneClip
 from zoetrope.data.encoded import Encoded, encode, is_encoded
 from zoetrope.data.folder import Folder
-from zoetrope.data.latents import MOTION, Latents
+from zoetrope.data.latents import MOTION, Latents, LatentsDataset
 from zoetrope.data.mixture import Mixture, Part
+from zoetrope.data.pictured import Pictured
 from zoetrope.data.toybox import Toybox
-from zoetrope.shapes import Window
+from zoetrope.shapes import VideoShape, Window
+from zoetrope.training.batch import Batches
 from zoetrope.training.loop import Run
+from zoetrope.training.preview import on_grid, subjects
 from zoetrope.video import Video, save_image
 
 CPU = torch.device("cpu")
@@ -101,6 +106,19 @@ def test_a_training_on_them_is_that_on_the_clips(mine: Path, tmp_path: Path) -> 
         list(Run(made, "base", tmp_path / name, CPU).train(tmp_path / "cache"))
         found.append((tmp_path / name / "checkpoints/000000024/average.safetensors").read_bytes())
     assert found[0] == found[1] and BASE.codec == CODEC
+
+
+def test_sheets_of_a_training_on_longer_clips(mine: Path, tmp_path: Path) -> None:
+    """Latents are of one length; a training that shows some frames of them shows the first ones on sheets."""
+    encode(CLIPS, mine, MADE.with_(frames=6), 4, tmp_path / "out", quiet, CPU)
+    data = Encoded(path=str(tmp_path / "out"))
+    made = recipe(mine).override("base.training.data", data.to_json())
+    made = made.override("base.training.known", {"type": "any", "length": 6})
+    stage, spec = made.cascade.stage("base"), made.train_spec("base")
+    seen = subjects(Batches(stage=stage, spec=spec, dataset=data.open(), texts=None), 8)
+    assert seen.shape == Z
+    longer, opened = Z.with_(frames=6), data.open()
+    assert torch.equal(on_grid(opened, 2, Z, [longer]).video, opened.example(2, longer).video[:, : Z.frames])
 
 
 def test_what_cannot_be_encoded_or_read(mine: Path, tmp_path: Path, films: Path) -> None:
@@ -189,3 +207,67 @@ def test_codecs_are_of_pictures_alone(mine: Path, monkeypatch: pytest.MonkeyPatc
         Latents(source=CLIPS, codec=str(mine)).open()
     with pytest.raises(ValueError, match="codecs are of RGB pictures"):
         encode(CLIPS, mine, MADE, 2, tmp_path / "out", quiet, CPU)
+
+
+class Holed(Dataset):
+    """Clips of toybox of which one pixel of the second frame is missing."""
+
+    whole = CLIPS.open()
+
+    def example(self, index: int, shape: VideoShape) -> Example:
+        whole = self.whole.example(index, shape)
+        present = torch.ones_like(whole.video, dtype=torch.bool)
+        if shape.frames > 1:
+            present[1, 1, 3, 5] = False
+        else:
+            present[0, 0, 0, 0] = False
+        beside = {"map": whole.video[:1]}
+        return whole._replace(video=torch.where(present, whole.video, 0), present=present, beside=beside, text="")
+
+    def captions(self) -> list[str]:
+        return []
+
+
+def test_latents_are_present_of_which_all_pixels_are(
+    mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latents = LatentsDataset(codec(), Holed())
+    whole = latents.example(0, Z)
+    assert whole.present is not None and whole.present.shape == whole.video.shape
+    gone = torch.zeros_like(whole.present)
+    gone[:, 1, 3 // CODEC.factor, 5 // CODEC.factor] = True
+    assert torch.equal(~whole.present, gone)
+    window = Window(range(1, 2), range(1, 3), range(2, 5))
+    part = latents.part(0, Z, window)
+    assert part.present is not None and torch.equal(part.present, window.of(whole.present))
+    factor = CODEC.factor
+    there = Window(window.frames, *(range(factor * side.start, factor * side.stop) for side in window[1:]))
+    assert torch.equal(part.beside["map"], there.of(whole.beside["map"]))
+    monkeypatch.setattr(Toybox, "open", lambda self: Holed())
+    with pytest.raises(ValueError, match="expected values everywhere, got 1 missing value: latents on disk keep no g"):
+        encode(CLIPS, mine, MADE, 2, tmp_path / "out", quiet, CPU)
+    with pytest.raises(ValueError, match="expected values everywhere, got 1 missing value: embeddings are of whole pi"):
+        Pictured(source=CLIPS).open().example(0, VideoShape(frames=1, height=1, width=1, fps=1))
+
+
+def test_clips_without_captions_have_none_to_encode(mine: Path, tmp_path: Path, films: Path) -> None:
+    encode(Folder(path=str(films), captions=False), mine, MADE, 3, tmp_path / "out", quiet, CPU)
+    opened = Encoded(path=str(tmp_path / "out")).open()
+    assert opened.captions() == [] and opened.example(0, Z).text == ""
+    (film, *_) = films.glob("*.mp4")
+    assert OneClip(path=str(film), text="").open().captions() == []
+
+
+def test_a_full_disk_names_the_file(mine: Path, tmp_path: Path) -> None:
+    """And files are readable to those whom the user's other files are."""
+    other = tmp_path / "file"
+    other.touch()
+    encode(CLIPS, mine, MADE.with_(frames=16), 1, tmp_path / "out", quiet, CPU)
+    mode = other.stat().st_mode
+    assert {path.stat().st_mode for path in (tmp_path / "out").rglob("*.safetensors")} == {mode}
+    (tmp_path / "out/00000.safetensors").unlink()
+    with largest_file(1000), pytest.raises(OSError, match=r"00000\.safetensors: cannot be written .*File too large"):
+        encode(CLIPS, mine, MADE.with_(frames=16), 1, tmp_path / "out", quiet, CPU)
+    with largest_file(1000), pytest.raises(OSError, match=r"model\.safetensors: cannot be written .*File too large"):
+        save_codec(codec(), tmp_path / "again")
+    assert not any(path.name.endswith(".partial") for path in tmp_path.rglob("*"))

@@ -105,3 +105,14 @@ def test_what_is_kept_is_bounded(
     looks.clear()
     scan(Folder(path=str(tmp_path / "copy3")))
     assert looks == []
+
+
+def test_a_cache_that_may_only_be_read_is_read(clips: Path, looks: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    scan(Folder(path=str(clips)))
+    looks.clear()
+
+    def refused(path: Path) -> None:
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    monkeypatch.setattr(_looks.os, "utime", refused)
+    assert len(scan(Folder(path=str(clips))).kept) == 3 and looks == []

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoetrope.data import Source
+from zoetrope.data.encoded import Encoded
 from zoetrope.data.folder import Folder
 from zoetrope.data.mixture import Mixture, Part, picked
 from zoetrope.data.toybox import Toybox
@@ -123,3 +124,26 @@ def test_a_mixture_tells_what_its_sources_tell(tmp_path: Path, monkeypatch: pyte
     paths = [part.source.to_json().get("path") for part in mixture.located().parts]
     assert paths == [str(tmp_path / "one"), None, str(tmp_path / "other")]
     assert Mixture(parts=(Part(source=Toybox()),)).open().contents() is None
+
+
+def test_parts_must_agree_in_what_they_tell(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", u=np.zeros((4, 4, 6)))
+    parts = []
+    for name, kind, value in (("one", "number", "1"), ("two", "label", "good")):
+        (tmp_path / f"{name}.csv").write_text(f"file,ef\na.npz,{value}\n")
+        channel = {"scale": {"type": "range", "lo": 0, "hi": 1}}
+        source = {"type": "arrays", "path": str(tmp_path / f"{name}.csv"), "told": {"ef": kind}}
+        parts.append(Part.from_json({"source": {**source, "variables": {"u": channel}, "axes": "tyx", "rate": 1}}))
+    assert Mixture(parts=(parts[0], parts[0])).open().tells() == {"ef": "number"}
+    with pytest.raises(ValueError, match=r"parts\.1: expected 'ef' as a number, as a part before tells it, got"):
+        Mixture(parts=tuple(parts)).open()
+
+
+def test_latents_are_no_part_of_pixels(tmp_path: Path) -> None:
+    latents = Encoded(path=str(tmp_path))
+    with pytest.raises(ValueError, match=r"0\.source: expected videos in pixels, got 'encoded'"):
+        Mixture(parts=(Part(source=latents),))
+    for kind in ("latents", "pictured", "camera"):
+        more = {"codec": str(tmp_path)} if kind == "latents" else {}
+        with pytest.raises(ValueError, match=r"source: expected videos in pixels, got 'encoded'"):
+            Source.from_json({"type": kind, "source": latents.to_json(), **more})

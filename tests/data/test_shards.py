@@ -84,6 +84,17 @@ def test_every_sample_once_in_each_pass_and_a_window_at_a_time(folder: Path) -> 
     assert found[:15] != found[15:] and texts(source.with_(seed=4), range(15)) != found[:15]
 
 
+def test_samples_of_one_name_are_not_mixed_up(tmp_path: Path, media: dict[str, bytes]) -> None:
+    """Joined tars have them; small files stay decoded in memory."""
+    Video(numbered(24, 24, 40)[::-1], 24).save(tmp_path / "back.mp4")
+    entries = [*samples(media, ["a", "b"]), ("a.mp4", (tmp_path / "back.mp4").read_bytes()), ("a.txt", b"backwards")]
+    source = Shards(path=str(write_tar(tmp_path / "x.tar", entries)))
+    dataset = source.open()
+    found = {example.text: example for example in (dataset.example(number, CLIP) for number in range(3))}
+    steps = {text: np.diff(number_of(Video.from_tensor(one.video, 1).frames)).tolist() for text, one in found.items()}
+    assert steps == {"clip a": [4, 4, 4], "clip b": [4, 4, 4], "backwards": [-4, -4, -4]}
+
+
 def test_an_example_is_a_function_of_its_position(folder: Path) -> None:
     first, second = (Shards(path=str(folder)).open() for _ in range(2))
     second = pickle.loads(pickle.dumps(second))
@@ -610,15 +621,30 @@ def test_shards_used_longest_ago_make_room(folder: Path, web: Server, tmp_path: 
     assert sum(path.stat().st_size for path in (tmp_path / "less").rglob("*.tar")) <= most
 
 
+def test_room_is_made_of_downloads_alone(folder: Path, web: Server, tmp_path: Path) -> None:
+    """The cache may be a folder in which a user keeps shards too."""
+    publish(web, folder)
+    place = tmp_path / "mine"
+    own = [place / "own.tar", place / "sets/own.tar", place / "sets/deep/own.tar.partial"]
+    for path in own:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * 100_000)
+    kept = kept_in(place, max(len(content) for content in web.files.values()))
+    first, second = (kept.shard(web.url(f"train-00{k}.tar")) for k in range(2))
+    assert not first.exists() and second.exists() and all(path.exists() for path in own)
+
+
 def test_downloads_that_end_while_room_is_made(tmp_path: Path) -> None:
     """Files that another thread renames are looked at and gone: no reason to give up a download."""
     done = threading.Event()
+    folder = _fetch.cached("https://host/x.tar", tmp_path).parent
+    folder.mkdir()
 
     def others() -> None:
         while not done.is_set():
             for number in range(20):
-                (tmp_path / f"{number}.tar.partial").write_bytes(b"x")
-                (tmp_path / f"{number}.tar.partial").rename(tmp_path / f"{number}.tar")
+                (folder / f"{number}.tar.partial").write_bytes(b"x")
+                (folder / f"{number}.tar.partial").rename(folder / f"{number}.tar")
 
     thread = threading.Thread(target=others)
     thread.start()
@@ -632,15 +658,15 @@ def test_downloads_that_end_while_room_is_made(tmp_path: Path) -> None:
 
 def test_a_download_without_a_length_is_bounded_too(folder: Path, web: Server, tmp_path: Path) -> None:
     web.files, web.lengths = {"x.tar": (folder / "train-001.tar").read_bytes()}, False
-    size = len(web.files["x.tar"])
+    size, cache = len(web.files["x.tar"]), tmp_path / "cache"
     with pytest.raises(ValueError, match=r"cache_gb: expected at least"):
-        kept_in(tmp_path, size - 1).shard(web.url("x.tar"))
-    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".partial", ".tar")]
-    assert kept_in(tmp_path, size).shard(web.url("x.tar")).stat().st_size == size
-    _room.make_room(1, tmp_path, None, tmp_path / "y")
-    with pytest.raises(ValueError, match=rf"{tmp_path}: {2**60} bytes are to come, the disk has room for \d+"):
-        _room.make_room(2**60, tmp_path, None, tmp_path / "y")
-    assert len(list(tmp_path.rglob("*.tar"))) == 1  # nothing goes where it would not be enough
+        kept_in(cache, size - 1).shard(web.url("x.tar"))
+    assert not [path for path in cache.rglob("*") if path.suffix in (".partial", ".tar")]
+    assert kept_in(cache, size).shard(web.url("x.tar")).stat().st_size == size
+    _room.make_room(1, cache, None, cache / "y")
+    with pytest.raises(ValueError, match=rf"{cache}: {2**60} bytes are to come, the disk has room for \d+"):
+        _room.make_room(2**60, cache, None, cache / "y")
+    assert len(list(cache.rglob("*.tar"))) == 1  # nothing goes where it would not be enough
 
 
 def test_patterns_are_bounded() -> None:

@@ -22,12 +22,14 @@ from zoetrope.training.known.mixture import KnownMixture, KnownPart
 from zoetrope.training.known.none import NoKnown
 from zoetrope.training.known.prefix import Prefix
 from zoetrope.training.learner import lesson_of, loss_of
+from zoetrope.training.loop import Run
 from zoetrope.training.objectives import STUDENT, TEACHER, Teacher
 from zoetrope.training.objectives.denoise import Denoising
 from zoetrope.training.objectives.halve import Halve
 from zoetrope.training.spec import Phase
 
 from .stages import batches, recipe, stage
+from .test_unpaired import RatedText
 
 CPU = torch.device("cpu")
 BOTH = KnownMixture(parts=(KnownPart(known=AnyFrames()), KnownPart(known=Independent(), weight=2)))
@@ -243,3 +245,23 @@ def test_data_without_long_clips_show_frames_of_their_own(cache: Path) -> None:
     ]
     long = batches(cache, "base", known=known, data=Toybox(scripts=3, long=True))
     assert long.known_in(long.stage.shape) == known
+
+
+def test_a_part_of_a_clip_of_a_stage_with_a_source_is_told_its_own_rate(cache: Path) -> None:
+    """Frames of a span follow each other at the stage's rate, whatever kind says which are known."""
+    for known in (NoKnown(), Independent(), Prefix()):
+        made = batches(cache, "tsr1", known=known, span=2, phases=(Phase(examples=8, batch=4),))
+        made = replace(made, stage=made.stage.with_input(RatedText()))
+        batch = made.at(0)
+        assert isinstance(batch, Batch) and batch.x.shape[2] == 2
+        assert batch.conditioning.numbers["rate"].tolist() == [made.stage.shape.fps] * 4
+
+
+def test_a_training_says_that_balance_has_no_effect(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    alone, mixed = Independent(), KnownMixture(parts=(KnownPart(known=Independent()), KnownPart(known=Prefix())))
+    for name, known, balance in (("one", alone, True), ("two", mixed, True), ("no", alone, False)):
+        caplog.clear()
+        whole = recipe()
+        made = whole.with_(training={"base": whole.training["base"].with_(known=known, balance=balance)})
+        Run(made, "base", tmp_path / name, CPU)
+        assert ("base: balance has no effect" in caplog.text) == (name == "one")

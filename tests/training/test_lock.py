@@ -1,5 +1,6 @@
 """One training at a time in a folder: who is refused, what a dead process leaves, and how a training ended."""
 
+import errno
 import json
 import os
 import signal
@@ -104,3 +105,25 @@ def test_a_failure_is_noted_and_forgotten_when_it_goes_on(tiny: Tiny, trained: T
     assert holder(tmp_path / "run") is None
     trained(tiny(), "run")
     assert failure(tmp_path / "run") is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows locks by other means")
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the process that the file names decides."""
+    import fcntl
+
+    def refused(file: object, how: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    lock = Lock(tmp_path)
+    lock.take()
+    assert holder(tmp_path) == Holder(os.getpid(), socket.gethostname())
+    with pytest.raises(ValueError, match=f"process {os.getpid()} on {socket.gethostname()} is training here"):
+        Lock(tmp_path).take()
+    lock.release()
+    assert holder(tmp_path) is None
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    (tmp_path / FILE).write_text(json.dumps({"pid": int(dead.stdout), "host": socket.gethostname()}))
+    lock.take()
+    assert holder(tmp_path) == Holder(os.getpid(), socket.gethostname())

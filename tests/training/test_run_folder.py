@@ -206,3 +206,23 @@ def test_a_folder_holds_one_run(tmp_path: Path) -> None:
         Run(recipe(), "tsr1", tmp_path, CPU)
     with pytest.raises(ValueError, match="another network"):
         Run(recipe().override("base.network.embedding", 32), "base", tmp_path, CPU)
+
+
+def test_a_run_without_a_checkpoint_needs_the_weights_that_it_began_with(cache: Path, tmp_path: Path) -> None:
+    own = recipe(phases=(Phase(examples=8, batch=4),))
+    for _ in Run(recipe(seed=1), "base", tmp_path / "first", CPU).train(cache):
+        pass
+    one, other = (tmp_path / f"first/checkpoints/000000040/{name}.safetensors" for name in ("average", "model"))
+    Run(own, "base", tmp_path / "run", CPU, one)  # and is killed
+    with pytest.raises(ValueError, match="run: ended before its first checkpoint; name its initial weights again"):
+        Run(own, "base", tmp_path / "run", CPU)
+    with pytest.raises(ValueError, match=r"model\.safetensors: expected the weights that .*run has begun with"):
+        Run(own, "base", tmp_path / "run", CPU, other)
+    again = Run(own, "base", tmp_path / "run", CPU, one)
+    begun = load_file(one)
+    assert all(torch.equal(value, begun[name]) for name, value in again.state.network.state_dict().items())
+    for _ in again.train(cache):
+        pass
+    assert Run(own, "base", tmp_path / "run", CPU).state.examples == 8
+    with pytest.raises(ValueError, match=r"model\.safetensors: expected the weights that .*run has begun with"):
+        Run(own, "base", tmp_path / "run", CPU, other)

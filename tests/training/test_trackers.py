@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from zoetrope.processes.ranks import ALONE
+from zoetrope.training.building import expect_trainable
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Recipe
 from zoetrope.training.state import read_metrics
@@ -63,5 +65,9 @@ def test_a_package_that_is_not_there_is_named(
     for module in ("tensorboard", "torch.utils.tensorboard", "torch.utils.tensorboard.writer", "wandb"):
         monkeypatch.setitem(sys.modules, module, None)
     tracker = TensorBoard() if name == "tensorboard" else Wandb(project="p")
-    with pytest.raises(ValueError, match=rf"{name}: expected the package to be installed .*; try: pip install {name}"):
+    message = rf"{name}: expected the package to be installed .*; try: pip install {name}"
+    with pytest.raises(ValueError, match=message):
+        recipe = tiny(trackers=(tracker,))
+        expect_trainable(recipe.cascade.stage("tsr1"), recipe.train_spec("tsr1"), Path(), ALONE)
+    with pytest.raises(ValueError, match=message):
         trained(tiny(trackers=(tracker,)), "run")

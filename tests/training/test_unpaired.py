@@ -28,7 +28,7 @@ from zoetrope.training.known.every import EveryNth
 from zoetrope.training.known.none import NoKnown
 from zoetrope.training.known.prefix import Prefix
 from zoetrope.training.loop import Run
-from zoetrope.training.preview import subjects
+from zoetrope.training.preview import on_grid, subjects
 from zoetrope.training.spec import Phase
 from zoetrope.video import Video, save_image
 
@@ -145,6 +145,27 @@ def test_sheets_show_captions_of_pictures(cache: Path, tmp_path: Path) -> None:
     assert seen.shape == BASE and seen.given.tokens["text"].mask.any(-1).all()
     alone = of(cache, Mixture(parts=(Part(source=clips(tmp_path / "lone", "b"), captions=False, only="clips"),)))
     assert not subjects(alone, 30).given.tokens
+
+
+def test_pictures_of_a_later_phase_are_expected_before_the_first(tmp_path: Path) -> None:
+    data = Mixture(parts=(Part(source=clips(tmp_path / "films", "a secret"), only="clips"),))
+    whole, first = recipe(data=data), Phase(examples=8, batch=4)
+    for later in (first.with_(images=0.5), first.with_(appended=1)):
+        made = whole.with_(training={"base": whole.training["base"].with_(phases=(first, later))})
+        with pytest.raises(ValueError, match="expected a part that gives single pictures, got parts that give only cl"):
+            expect_data(made, "base")
+    expect_data(whole, "base")
+
+
+def test_sheets_of_pictures_alone(cache: Path) -> None:
+    """Where no phase takes clips, frames of a sheet are pictures, as in training."""
+    data = Mixture(parts=(Part(source=PICTURES, only="pictures"),))
+    made = batches(cache, data=data, phases=(Phase(examples=16, batch=4, images=1.0),))
+    seen = subjects(made, 16)
+    assert seen.shape == BASE and seen.given.tokens["text"].mask.any(-1).all()
+    opened = data.open()
+    shown = on_grid(opened, 3, BASE).video
+    assert torch.equal(shown[:, 1:], opened.example(4, BASE.with_(frames=1)).video)
 
 
 def test_a_folder_without_captions(tmp_path: Path) -> None:

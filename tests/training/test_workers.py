@@ -52,6 +52,17 @@ def sleepy(order: int) -> int:
     return os.getpid()
 
 
+class Unreadable:
+    """What can be written, but not read."""
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return int, ("no number",)
+
+
+def unreadable(order: int) -> Unreadable:
+    return Unreadable()
+
+
 def made(work: Callable[[int], object], count: int, orders: int = 10, stopped: Callable[[], bool] = never) -> Iterator:  # type: ignore[type-arg]
     return answers(work, range(orders), count, workers.__name__, stopped, "square")
 
@@ -162,3 +173,10 @@ def at_work(process: multiprocessing.process.BaseProcess) -> str:
     """The numbers of a process and of the one that began it."""
     stat = Path(f"/proc/{process.pid}/stat").read_text()
     return f"{process.pid} {stat.rpartition(')')[2].split()[1]}"
+
+
+def test_an_answer_that_cannot_be_read_is_an_error_at_once() -> None:
+    begun = time.monotonic()
+    with pytest.raises(ValueError, match=r"invalid literal for int.*no number"):
+        list(made(unreadable, 1))
+    assert time.monotonic() - begun < workers.SILENT

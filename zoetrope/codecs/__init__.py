@@ -17,11 +17,12 @@ from typing import Annotated, ClassVar, NamedTuple
 import torch
 from pydantic import Field
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from zoetrope.config import Kind
 from zoetrope.files import whole_folder
+from zoetrope.files.tensors import save_tensors
 from zoetrope.layers.bare import bare
 from zoetrope.shapes import VideoShape, expect_shape
 
@@ -201,12 +202,12 @@ def identity(network: CodecNetwork) -> str:
 def save_codec(network: CodecNetwork, folder: Path, *, over: bool = False) -> None:
     """Write the codec into the folder, whole or not at all; with `over` in place of what is there.
 
-    Weights that bfloat16 holds exactly are stored in it.
+    Weights that bfloat16 holds exactly are stored in it. Raises OSError as on a full disk.
     """
     with whole_folder(folder, over=over) as partial:
         (partial / DESCRIPTION).write_text(json.dumps(network.codec.to_json(), indent=2) + "\n", "utf-8")
         tensors = {name: _short(value.detach().cpu().contiguous()) for name, value in network.state_dict().items()}
-        save_file(tensors, partial / WEIGHTS)
+        save_tensors(tensors, partial / WEIGHTS)
 
 
 def _short(value: Tensor) -> Tensor:

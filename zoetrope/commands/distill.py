@@ -173,8 +173,9 @@ def _begun(
 
     recipe, stage, weights, first = teacher
     recipe = located(recipe.overridden({f"{stage}.{path}": value for path, value in own} | dict(sets)))
-    rounds = plan(recipe, stage)
-    expect_data(rounds[0][1], stage)
+    rounds = [made for _, made in plan(recipe, stage)]
+    for made in {made.train_spec(stage).phases: made for made in rounds}.values():  # those of most are alike
+        expect_data(made, stage)
     if is_distillation(out):
         raise ValueError(f"{out}: already holds a distillation; go on with it by --resume, or choose another --out")
     if out.exists() and not out.is_dir():

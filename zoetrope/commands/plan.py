@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from zoetrope.planning.devices import Device
     from zoetrope.planning.fits import Measured
     from zoetrope.planning.plan import StagePlan
-    from zoetrope.training.spec import Recipe
+    from zoetrope.training.spec import Recipe, TrainSpec
 
 What = Annotated[
     str,
@@ -82,7 +82,8 @@ def plan(
     made = []
     for stage in stages:
         rounds = rounds_of(recipe, stage.name) if recipe is not None and stage.name in specs else ()
-        made.append(plan_stage(stage, place, specs.get(stage.name), budget, seen, rounds))
+        spec = specs.get(stage.name)
+        made.append(plan_stage(stage, place, spec, budget, seen, rounds, _examples(place, recipe, stage, spec)))
         talk.say(f"{stage.name}: counted")
     total = totals(made, place.memory)
     value = {
@@ -98,6 +99,17 @@ def plan(
     if seen is not None:
         lines.append(f"Time and memory are corrected by what was measured: {seen.source}.")
     talk.result(value, "\n".join(lines))
+
+
+def _examples(
+    place: "Device", recipe: "Recipe | None", stage: "StageSpec", spec: "TrainSpec | None"
+) -> list[float] | None:
+    """Seconds to make an example of each phase, where the training is planned for this machine; None: unknown."""
+    from zoetrope.planning.examples import example_seconds
+
+    if place.name != "cpu" or recipe is None or spec is None:
+        return None
+    return example_seconds(stage, spec, recipe.cascade.text)
 
 
 def _assumed(device: "Device", measured: "Measured | None") -> bool:
@@ -198,23 +210,34 @@ def _lines(
         )
     elif device.name == "cpu":
         notes.append("Parameters, FLOPs and memory are counted. Times rest on what single operations take here, now.")
-    left_out = "The text encoder, examples, reading weights and writing files are not in these figures."
+    learning = [stage.learning for stage in stages if stage.learning is not None]
+    timed = [cost for cost in learning if cost.data_seconds is not None]
+    if timed:
+        notes.append("Training takes as long as the slower of network and data: a few examples were made here, now.")
+    if device.name == "cpu" and len(timed) < len(learning):
+        notes.append("Of data that are not here no example could be made.")
+    examples = "the examples of distillation" if timed else "examples"
+    left_out = f"The text encoder, {examples}, reading weights and writing files are not in these figures."
     return [*lines, "", *notes, left_out]
 
 
 def _training(stages: "Sequence[StagePlan]", memory: int, assumed: bool) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("stage", "examples", "FLOPs", "memory, activations kept", "recomputed", "time")]
+    head = ("stage", "examples", "FLOPs", "memory, activations kept", "recomputed", "examples/s", "of the data", "time")
+    rows: list[tuple[str, ...]] = [head]
     for stage in stages:
         learning = stage.learning
         if learning is None:
-            rows.append((stage.name, "-", "-", "-", "-", "-"))
+            rows.append((stage.name, *["-"] * 7))
             continue
         kept, again = (
             _bytes(size) + ("" if size <= memory else " (!)")
             for size in (learning.peak_bytes_kept, learning.peak_bytes_checkpointed)
         )
         examples = f"{learning.examples:,}"
-        rows.append((stage.name, examples, _scaled(learning.flops), kept, again, _time(learning.seconds, assumed)))
+        spent = (learning.network_seconds, learning.data_seconds)
+        speeds = (f"{float(f'{learning.examples / seconds:.2g}'):,.12g}" if seconds else "-" for seconds in spent)
+        time = _time(learning.seconds, assumed)
+        rows.append((stage.name, examples, _scaled(learning.flops), kept, again, *speeds, time))
     return rows
 
 

@@ -27,9 +27,11 @@ from zoetrope.config.foreign import trusting
 if TYPE_CHECKING:
     import torch
 
+    from zoetrope.processes.ranks import Ranks
     from zoetrope.training.spec import Recipe
 
 BEGUN = ("recipe.json", "run.json", "lock.json", "data.json", "base.safetensors", "codec")
+CODEC = ("codec.json", "model.safetensors")
 
 RecipeName = Annotated[
     str | None, typer.Argument(metavar="RECIPE", help="A shipped name, a recipe.json, or a .py file with recipe().")
@@ -143,9 +145,7 @@ def train(
     talk = Talk(json and ranks.leads, quiet or not ranks.leads)
     together = holds_stages(out) if resume and stage is None else stage is None
     parts = _all_trainings(talk, asked) if together else [_one_training(talk, asked)]
-    ranks.meet()  # nothing is written before all processes have read the folder
-    if ranks.leads:
-        _make_room(asked, parts, together)
+    _prepare(asked, parts, together, ranks)
     results = list[dict[str, Any]]()
     for part in parts:
         if part.finished and together:
@@ -195,7 +195,7 @@ def _one_training(talk: Talk, asked: TrainingOptions) -> StageTraining:
     """The training of one stage, in the folder itself, new or resumed."""
     out = asked.out
     if asked.resume:
-        return _continued(talk, asked, out, asked.stage)
+        return _continued(talk, asked, out, asked.stage, asked.init)
     made = _loaded(asked.recipe)
     assert asked.stage is not None
     made.train_spec(asked.stage)
@@ -214,6 +214,7 @@ def _all_trainings(talk: Talk, asked: TrainingOptions) -> list[StageTraining]:
         names = stages_named(made, asked.stages)
         return [_begun(talk, asked, made, name, out / name, asked.init) for name in names]
 
+    from zoetrope.models.checkpoints import find_checkpoints
     from zoetrope.training.trained import run_recipe
 
     known = Whole.read(out)
@@ -227,7 +228,8 @@ def _all_trainings(talk: Talk, asked: TrainingOptions) -> list[StageTraining]:
     parts = []
     for name in names:
         if (out / name / "run.json").is_file():
-            parts.append(_continued(talk, asked, out / name, name))
+            first = None if find_checkpoints(out / name / "checkpoints") else init
+            parts.append(_continued(talk, asked, out / name, name, first))
         else:
             parts.append(_begun(talk, asked, made, name, out / name, init))
     return parts
@@ -251,12 +253,12 @@ def _begun(
     return StageTraining(stage, folder, recipe, weights, False)
 
 
-def _continued(talk: Talk, asked: TrainingOptions, folder: Path, stage: str | None) -> StageTraining:
-    """A run to resume. Raises ValueError if there is none, or one of another recipe or stage.
+def _continued(talk: Talk, asked: TrainingOptions, folder: Path, stage: str | None, init: str | None) -> StageTraining:
+    """A run to resume, with `init` until it has a checkpoint.
 
-    Likewise if the recipe, in the folder or named by an option, differs from the one of the run so far, unless the
-    options state the changes. A run may come from anyone, so packages whose classes it names need --trust, unless they
-    belong to the named recipe.
+    Raises ValueError if there is none, or one of another recipe or stage. Likewise if the recipe, in the folder or
+    named by an option, differs from the one of the run so far, unless the options state the changes. A run may come
+    from anyone, so packages whose classes it names need --trust, unless they belong to the named recipe.
     """
     from zoetrope.training.changes import changes_between
     from zoetrope.training.trained import begun_recipe, run_recipe
@@ -287,7 +289,22 @@ def _continued(talk: Talk, asked: TrainingOptions, folder: Path, stage: str | No
     for change in changes_between(before, made, name):
         talk.say(f"{folder}: {change}")
     expect_data(made, name)
-    return StageTraining(name, folder, made, None, is_finished(folder, made, name))
+    weights = None if init is None else _weights(talk, init, made, name)
+    return StageTraining(name, folder, made, weights, is_finished(folder, made, name))
+
+
+def _prepare(asked: TrainingOptions, parts: Sequence[StageTraining], together: bool, ranks: "Ranks") -> None:
+    """Prepare the folders, once nothing is known that a training would refuse. Raises ValueError otherwise."""
+    from zoetrope.training.building import expect_trainable
+
+    for part in parts:
+        if not part.finished:
+            stage, spec = part.recipe.cascade.stage(part.stage), part.recipe.train_spec(part.stage)
+            expect_trainable(stage, spec, part.folder, ranks)
+    ranks.meet()  # nothing is written before all processes have read the folder
+    if ranks.leads:
+        _make_room(asked, parts, together)
+    ranks.meet()  # and nothing is read of what the leading one removes
 
 
 def _make_room(asked: TrainingOptions, parts: Sequence[StageTraining], together: bool) -> None:
@@ -315,7 +332,8 @@ def _loaded(recipe: str | None) -> "Recipe":
 
 
 def _expect_free(out: Path) -> None:
-    """Raise ValueError unless a new run may go to `out`."""
+    """Raise ValueError unless a new run may go to `out`: files of a user's own stay."""
+    from zoetrope.training.lock import FILE as LOCK
     from zoetrope.training.lock import holder
     from zoetrope.training.writing import remove
 
@@ -323,7 +341,9 @@ def _expect_free(out: Path) -> None:
         raise ValueError(f"{out}: already holds a run; go on with it by --resume, or choose another --out")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: expected a folder or a new name, got a file")
-    if out.exists() and any(file.name not in BEGUN for file in out.iterdir()):
+    there = {path.name for path in out.iterdir()} if out.exists() else set[str]()
+    codec = {path.name for path in (out / "codec").iterdir()} if "codec" in there else set[str]()
+    if there - {*BEGUN} or codec - {*CODEC} or (there and LOCK not in there):  # a run's first file is its lock
         raise ValueError(f"{out}: holds other files; choose another --out")
     if (who := holder(out)) is not None:
         raise ValueError(f"{out}: process {who.pid} on {who.host} is training here; choose another --out")
@@ -366,6 +386,8 @@ def expect_data(recipe: "Recipe", stage: str) -> None:
         for clip in dict.fromkeys(clips):
             lengths = fitted_to(spec.known, dataset, clip).lengths(clip.frames)
             shapes += [clip.with_(frames=length) for length in lengths]
+    alone = [phase for phase in spec.phases if phase.images or phase.appended]  # takes single pictures besides
+    shapes += [grid.with_(frames=1) for phase in alone for grid in clip_shapes(own, spec, phase)]
     for shape in dict.fromkeys(shapes):
         first = dataset.part(0, shape, Window.whole(shape)._replace(frames=range(1)))
         if len(first.video) != channels:

@@ -101,8 +101,13 @@ def _noted(out: Path) -> dict[int, tuple[list[object], str, str]]:
     path = out / CLIPS
     if not path.is_file():
         return {}
-    text = path.read_text("utf-8")
+    text = path.read_text("utf-8", errors="replace")
     if text and not text.endswith("\n"):
         path.write_text(text[: text.rfind("\n") + 1], "utf-8")
-    lines = (json.loads(line) for line in text.split("\n")[:-1])
-    return {number: (key, name, how) for number, key, name, how in lines}
+    try:
+        lines = [json.loads(line) for line in text.split("\n")[:-1]]
+        return {number: (key, name, how) for number, key, name, how in lines}
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{path}: is not as a curation writes it ({error}); remove it, and clips are made anew"
+        ) from None

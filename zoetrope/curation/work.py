@@ -184,17 +184,21 @@ def _resumed(out: Path, settings: dict[str, Any], states: dict[str, list[int | s
         out.mkdir(parents=True, exist_ok=True)
         write_text(journal, json.dumps(settings) + "\n")
         return {}
-    lines = journal.read_text("utf-8").split("\n")
-    if json.loads(lines[0]) != settings:
+    lines = journal.read_text("utf-8", errors="replace").split("\n")
+    try:
+        same, *known = [json.loads(lines[0]) == settings, *map(json.loads, lines[1:-1])]
+        found = {
+            name: [JudgedScene(*scene) for scene in scenes]
+            for name, state, scenes in known
+            if states.get(name) == state
+        }
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{journal}: is not as a curation writes it ({error}); choose a new folder") from None
+    if not same:
         raise ValueError(f"{out}: holds the curation of another folder or with another spec; expected a new folder")
     if lines[-1]:  # a line cut short by a kill
         write_text(journal, "\n".join([*lines[:-1], ""]))
-    known = [json.loads(line) for line in lines[1:-1]]
-    return {
-        name: [JudgedScene(*scene) for scene in scenes]
-        for name, state, scenes in known
-        if name in states and states[name] == state
-    }
+    return found
 
 
 def _write(folder: Path, out: Path, scenes: list[JudgedScene], clips: dict[int, Written]) -> None:

@@ -17,7 +17,7 @@ from zoetrope.data._unused import Dropped, Unused
 from zoetrope.fields import views
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video import contact_sheet
-from zoetrope.wording import one_line
+from zoetrope.wording import counted, one_line
 
 __all__ = [
     "Contents",
@@ -27,7 +27,9 @@ __all__ = [
     "Features",
     "Source",
     "Unused",
+    "expect_all_present",
     "expect_frames",
+    "expect_pixels",
     "joined",
     "pack",
     "preview",
@@ -167,7 +169,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def captions(self) -> list[str]:
-        """Every caption that an example can have, each once, to encode in advance."""
+        """Every caption that an example can have, each once, without "", to encode in advance."""
 
 
 def expect_frames(numbers: Sequence[int], shape: VideoShape) -> None:
@@ -188,6 +190,11 @@ class Source(Kind, ABC):
         """The folder of the codec that its examples are latents of; None: they are no latents."""
         return None
 
+    @property
+    def local(self) -> bool:
+        """Whether it lies on this machine, so that `open` downloads nothing."""
+        return True
+
     @abstractmethod
     def open(self) -> Dataset:
         """The data set. Raises ValueError, with reasons, if nothing in it is usable."""
@@ -198,6 +205,19 @@ class Source(Kind, ABC):
         Raises ValueError for an unsupported address.
         """
         return self
+
+
+def expect_pixels(source: Source, where: str = "source") -> None:
+    """Raise ValueError, as of a field, for a source of latents in place of videos."""
+    if source.codec_folder is not None:
+        raise ValueError(f"{where}: expected videos in pixels, got {source.kind()!r}: let latents be of this source")
+
+
+def expect_all_present(example: Example, why: str) -> None:
+    """Raise ValueError that names an example with missing values, and `why` there must be none."""
+    if example.present is not None:
+        gaps = counted(int((~example.present).sum()), "missing value")
+        raise ValueError(f"{example.name}: expected values everywhere, got {gaps}: {why}")
 
 
 def preview(dataset: Dataset, shape: VideoShape, count: int = 8, columns: int = 1) -> tuple[np.ndarray, list[str]]:

@@ -85,7 +85,7 @@ class Cutter:
 
     def __init__(self, source: ClipSource) -> None:
         self.source = source
-        self._tracks: OrderedDict[tuple[str, int, int], Track] = OrderedDict()
+        self._tracks: OrderedDict[tuple[PathLike, int, int], Track] = OrderedDict()
         self.cached_bytes = 0
 
     def __getstate__(self) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class Cutter:
         height, width = cover((info.height, info.width), size)
         if not info.exact or info.frames * height * width * 3 > budget / _LARGEST_SHARE:
             return None
-        key = (os.fsdecode(path), *size)
+        key = (path, *size)  # members of a shard may have equal names
         if key in self._tracks:
             self._tracks.move_to_end(key)
             return self._tracks[key]

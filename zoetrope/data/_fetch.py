@@ -32,6 +32,7 @@ TIMEOUT = 60  # seconds without a byte
 SLOWEST = 2**10  # bytes a second, over a minute
 _MINUTE = 60.0
 _CHUNK = 2**20
+_DIGITS = 16  # in the names of the folders of the cache
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+)://|(pipe):", re.IGNORECASE)
 
 Check = Callable[[Path], str | None]
@@ -103,7 +104,12 @@ def expect_local(path: str) -> None:
 def cached(url: str, folder: Path) -> Path:
     """The path in the cache of an address's file, in a folder for the address's parent."""
     where, _, name = url.partition("?")[0].rpartition("/")
-    return folder / hashlib.sha256(where.encode()).hexdigest()[:16] / name
+    return folder / hashlib.sha256(where.encode()).hexdigest()[:_DIGITS] / name
+
+
+def kept(folder: Path) -> Iterator[Path]:
+    """The shards in the cache, whole or partial, and no other file: the folder may hold a user's own."""
+    return folder.glob(f"{'[0-9a-f]' * _DIGITS}/*.tar*")
 
 
 def fetch(url: str, folder: Path, check: Check, room: Room, size: int | None = None) -> Path:

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -71,9 +72,10 @@ def _reader() -> str:
 def _stored_looks(path: Path) -> dict[str, _Look]:
     try:
         found = _Looks.from_json(read_plain(path, LARGEST).decode())
-        os.utime(path)
     except (OSError, ValueError, RecursionError):
         return {}
+    with suppress(OSError):  # a cache that is not ours to write
+        os.utime(path)
     return found.files if found.reader == _reader() else {}
 
 

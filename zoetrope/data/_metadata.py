@@ -39,7 +39,7 @@ def rows(path: Path, called: str) -> Iterator[MetadataRow]:
         raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _lines(file: TextIO) -> Iterator[str]:
+def bounded_lines(file: TextIO) -> Iterator[str]:
     """The lines of a file; of one that is too long, the beginning, which is too long still."""
     while line := file.readline(LONGEST + 1):
         yield line
@@ -48,7 +48,7 @@ def _lines(file: TextIO) -> Iterator[str]:
 
 
 def _json_rows(file: TextIO, called: str) -> Iterator[MetadataRow]:
-    for number, line in enumerate(_lines(file), 1):
+    for number, line in enumerate(bounded_lines(file), 1):
         if not line.strip():
             continue
         where = f"{called}:{number}"
@@ -65,7 +65,7 @@ def _json_rows(file: TextIO, called: str) -> Iterator[MetadataRow]:
 
 def _table_rows(file: TextIO, path: Path, called: str) -> Iterator[MetadataRow]:
     sign = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(_lines(file), delimiter=sign, strict=True)
+    reader = csv.reader(bounded_lines(file), delimiter=sign, strict=True)
     try:
         header = [field.strip() for field in next(reader, [])]
     except csv.Error as error:

@@ -6,6 +6,8 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from zoetrope.data._fetch import kept
+
 log = logging.getLogger(__name__)
 RESERVE = 2**30  # bytes of the disk that downloads leave free, but at most a twentieth of it
 
@@ -36,7 +38,7 @@ def make_room(needed: int, folder: Path, most: int | None, keep: Path) -> None:
 def _downloads(folder: Path, keep: Path) -> dict[Path, int]:
     """The other downloads and their bytes, those that were used longest ago first."""
     found: list[tuple[float, Path, int]] = []
-    for path in folder.rglob("*.tar*"):
+    for path in kept(folder):
         if path.suffix in (".tar", ".partial") and path.is_file() and path != keep:
             with suppress(FileNotFoundError):  # others come and go meanwhile
                 found.append((_last_used(path), path, path.stat().st_size))

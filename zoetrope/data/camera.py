@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from zoetrope.channels import Channel
-from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused, expect_frames
+from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused, expect_frames, expect_pixels
 from zoetrope.shapes import VideoShape
 
 Move = Literal["left", "right", "up", "down", "in", "out"]
@@ -38,11 +38,13 @@ class Camera(Source):
 
     @model_validator(mode="after")
     def _of_pixels(self) -> Self:
-        if self.source.codec_folder is not None:
-            raise ValueError(
-                f"source: expected videos in pixels, got {self.source.kind()!r}: let latents be of this source"
-            )
+        expect_pixels(self.source)
         return self
+
+    @property
+    def local(self) -> bool:
+        """See `Source`."""
+        return self.source.local
 
     def open(self) -> Dataset:
         """Open the source. Raises ValueError if it has nothing usable."""
@@ -80,21 +82,33 @@ class CameraDataset(Dataset):
     def _seen(self, whole: Example, shape: VideoShape, numbers: Sequence[int]) -> Example:
         """What the window shows in these frames of a clip."""
 
+        larger = whole.video.shape[2:]
+        scale = (shape.height / larger[0], shape.width / larger[1])
+
         def through(video: Tensor) -> Tensor:
-            views = [self._view(video, frame, shape) for frame in numbers]
-            grid = affine_grid(torch.stack(views), [len(views), len(video), shape.height, shape.width], False)
+            size = [round(side * share) for side, share in zip(video.shape[2:], scale, strict=True)]
+            views = torch.stack([self._view(scale, frame, shape.frames) for frame in numbers])
+            grid = affine_grid(views, [len(views), len(video), *size], False)
             shown = grid_sample(
                 video.transpose(0, 1).float(), grid, mode="bilinear", padding_mode="border", align_corners=False
             )
             return shown.transpose(0, 1)
 
-        seen = whole._replace(video=through(whole.video))
-        return seen if whole.present is None else seen._replace(present=through(whole.present.float()) > 0.5)
+        beside = {name: through(value) if value.ndim == 4 else value for name, value in whole.beside.items()}
+        seen = whole._replace(video=through(whole.video), beside=beside)
+        if whole.present is None:
+            return seen
+        share = through(whole.present.float())  # of what a pixel is a mean of, where missing values are 0
+        present = share > 0.5
+        return seen._replace(video=torch.where(present, seen.video / share.clamp(min=0.5), 0), present=present)
 
-    def _view(self, video: Tensor, frame: int, shape: VideoShape) -> Tensor:
-        """The window in a frame as an affine map (2, 3) from [-1, 1] to the larger frame, likewise from -1 to 1."""
-        done = frame / (shape.frames - 1) if shape.frames > 1 else 0.5
-        height, width = shape.height / video.shape[2], shape.width / video.shape[3]
+    def _view(self, scale: tuple[float, float], frame: int, frames: int) -> Tensor:
+        """The window in one of so many frames as an affine map (2, 3) from [-1, 1] to the larger frame, likewise.
+
+        `scale` is the height and the width of the window, as shares of the larger frame's.
+        """
+        done = frame / (frames - 1) if frames > 1 else 0.5
+        height, width = scale
         move = self.camera.move
         if move in PANS:
             x, y = ((2 * done - 1) * side for side in PANS[move])

@@ -54,8 +54,8 @@ class ClipDataset(Dataset):
         return Contents(1, hashlib.blake2b(told.encode(), digest_size=8).hexdigest())
 
     def captions(self) -> list[str]:
-        """Its caption."""
-        return [self.source.text]
+        """Its caption, if it has one."""
+        return [self.source.text] if self.source.text else []
 
 
 def frames_of(path: str, shape: VideoShape) -> Video:

@@ -15,14 +15,14 @@ from typing import Annotated, Any, Self
 import torch
 from pydantic import Field
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from zoetrope.codecs import FOLDER, CodecNetwork, copy_codec, decoded, encoded, identity, load_codec
 from zoetrope.config import Config
-from zoetrope.data import Contents, Dataset, Example, Source
+from zoetrope.data import Contents, Dataset, Example, Source, expect_all_present
 from zoetrope.data.latents import MOTION, expect_pictures, with_motion
 from zoetrope.files import whole, write_text
+from zoetrope.files.tensors import save_tensors
 from zoetrope.shapes import VideoShape, Window
 
 log = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ class EncodedDataset(Dataset):
 
     def captions(self) -> list[str]:
         """See `Dataset`."""
-        return sorted({text for _, text, _ in self.named})
+        return sorted({text for _, text, _ in self.named} - {""})
 
 
 def _untold(example: Example) -> Example:
@@ -224,13 +224,14 @@ def _write(network: CodecNetwork, dataset: Dataset, clips: VideoShape, numbers: 
         example = dataset.example(number, clips)
         for line in example.replaced():
             log.warning("%s", line)
+        expect_all_present(example, "latents on disk keep no gaps")
         told = with_motion(example, clips.fps).told
         rows.append({"name": example.name, "text": example.text, "told": dict(told)})
         latents.append(encoded(network, example.video[None].to(device)).cpu())
     stem = f"{numbers.start // PART:05d}"
     write_text(out / f"{stem}.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     with whole(out / f"{stem}.safetensors") as partial:
-        save_file({"latents": torch.cat(latents).contiguous()}, partial)
+        save_tensors({"latents": torch.cat(latents).contiguous()}, partial)
 
 
 def _description(folder: Path) -> EncodedClips:

@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from pydantic import model_validator
 from torch import Tensor
 
 from zoetrope.channels import RGB, difference
 from zoetrope.codecs import CodecNetwork, decoded, encoded, load_codec
-from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused
+from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused, expect_pixels
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video.motion import motion_strength
 
@@ -27,10 +28,20 @@ class Latents(Source):
     source: Source
     codec: str
 
+    @model_validator(mode="after")
+    def _of_pixels(self) -> Self:
+        expect_pixels(self.source)
+        return self
+
     @property
     def codec_folder(self) -> Path:
         """See `Source`."""
         return Path(self.codec).expanduser()
+
+    @property
+    def local(self) -> bool:
+        """See `Source`."""
+        return self.source.local
 
     def open(self) -> "LatentsDataset":
         """Open the source. Raises ValueError if it has nothing usable, and as `zoetrope.codecs.load_codec` does."""
@@ -63,25 +74,30 @@ class LatentsDataset(Dataset):
 
     def example(self, index: int, shape: VideoShape) -> Example:
         """The latents of example `index`, which tells how much moves in its clip."""
-        whole = self.videos.example(index, self.codec.codec.pixels(shape))
-        return with_motion(whole, shape.fps)._replace(video=self._encoded(whole.video))
+        return self._encoded(with_motion(self.videos.example(index, self.codec.codec.pixels(shape)), shape.fps))
 
     def part(self, index: int, shape: VideoShape, window: Window) -> Example:
         """See `Dataset`: whole frames, of which the encoder sees the surroundings too."""
         pixels = self.codec.codec.pixels(shape)
         rows = Window.whole(pixels)._replace(frames=window.frames)
-        some = self.videos.part(index, pixels, rows)
-        z = self._encoded(some.video)
-        cut = window._replace(frames=range(len(window.frames)))
-        return with_motion(some, shape.fps)._replace(video=cut.of(z))
+        some = with_motion(self.videos.part(index, pixels, rows), shape.fps)
+        factor, frames = self.codec.codec.factor, range(len(window.frames))
+        there = Window(frames, *(range(factor * side.start, factor * side.stop) for side in window[1:]))
+        made, cut = self._encoded(some), window._replace(frames=frames)
+        present = None if made.present is None else cut.of(made.present)
+        return some.cut(there.of, frames)._replace(video=cut.of(made.video), present=present)
 
     def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
         """See `Dataset`: encoders see each frame alone."""
-        some = self.videos.frames(index, self.codec.codec.pixels(shape), numbers)
-        return some._replace(video=self._encoded(some.video))
+        return self._encoded(self.videos.frames(index, self.codec.codec.pixels(shape), numbers))
 
-    def _encoded(self, video: Tensor) -> Tensor:
-        return encoded(self.codec, video[None])[0]
+    def _encoded(self, example: Example) -> Example:
+        """The example with latents instead of its video; those are present of which all pixels are."""
+        codec, present = self.codec.codec, example.present
+        if present is not None:
+            blocks = present.all(0, keepdim=True).unflatten(3, (-1, codec.factor)).unflatten(2, (-1, codec.factor))
+            present = blocks.all(5).all(3).expand(codec.channels, -1, -1, -1)
+        return example._replace(video=encoded(self.codec, example.video[None])[0], present=present)
 
     def pixels(self, videos: Tensor) -> Tensor:
         """See `Dataset`: decoded."""

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, field_validator
+from torch import Tensor
 
 from zoetrope.channels import Channel, difference
 from zoetrope.config import Config
-from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused
+from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused, expect_pixels
 from zoetrope.shapes import VideoShape, Window
 
 
@@ -48,12 +49,32 @@ class Mixture(Source):
 
     parts: Annotated[tuple[Part, ...], Field(min_length=1)]
 
+    @field_validator("parts")
+    @classmethod
+    def _of_pixels(cls, parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        for number, part in enumerate(parts):
+            expect_pixels(part.source, f"{number}.source")
+        return parts
+
+    @property
+    def local(self) -> bool:
+        """See `Source`."""
+        return all(part.source.local for part in self.parts)
+
     def open(self) -> "MixtureDataset":
-        """Open all of the sources. Raises ValueError if one has nothing usable, or other channels than the first."""
+        """Open all of the sources.
+
+        Raises ValueError if one has nothing usable, or if they differ in channels or in what a name tells.
+        """
         datasets = [part.source.open() for part in self.parts]
+        known = dict[str, str]()
         for number, dataset in enumerate(datasets):
             if (wrong := difference(datasets[0].channels(), dataset.channels())) is not None:
                 raise ValueError(f"mixture: parts.{number}: {wrong}; all parts must give the same")
+            for name, kind in dataset.tells().items():
+                if known.setdefault(name, kind) != kind:
+                    wrong = f"expected {name!r} as a {known[name]}, as a part before tells it, got a {kind}"
+                    raise ValueError(f"mixture: parts.{number}: {wrong}")
         return MixtureDataset(self.parts, datasets)
 
     def located(self) -> Self:
@@ -87,6 +108,10 @@ class MixtureDataset(Dataset):
     def channels(self) -> tuple[Channel, ...]:
         """Those of all sources."""
         return self.datasets[0].channels()
+
+    def pixels(self, videos: Tensor) -> Tensor:
+        """Those of all sources."""
+        return self.datasets[0].pixels(videos)
 
     def tells(self) -> dict[str, str]:
         """What examples of any source are told."""

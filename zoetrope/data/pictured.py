@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Self
 
+from pydantic import model_validator
 from torch import Tensor
 
-from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused
+from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused, expect_all_present, expect_pixels
 from zoetrope.pictures import PictureEncoder, embed
 from zoetrope.pictures.small import SmallPictures
 from zoetrope.shapes import VideoShape, Window
@@ -21,6 +22,16 @@ class Pictured(Source):
 
     source: Source
     encoder: PictureEncoder = SmallPictures()
+
+    @model_validator(mode="after")
+    def _of_pixels(self) -> Self:
+        expect_pixels(self.source)
+        return self
+
+    @property
+    def local(self) -> bool:
+        """See `Source`."""
+        return self.source.local
 
     def open(self) -> Dataset:
         """Open the source. Raises ValueError if it has nothing usable."""
@@ -47,6 +58,7 @@ class PicturedDataset(Dataset):
             raise ValueError(f"pictured: expected a stage of vectors, 1x1x1, for embeddings are no videos, got {shape}")
         height, width = self.source.encoder.size
         whole = self.pictures.example(index, VideoShape(frames=1, height=height, width=width, fps=shape.fps))
+        expect_all_present(whole, "embeddings are of whole pictures")
         vector: Tensor = embed(self.source.encoder, whole.video.transpose(0, 1))[0]
         return whole._replace(video=vector[:, None, None, None])
 

@@ -77,6 +77,11 @@ class Shards(ClipSource):
         return ShardsDataset(self, *_opened(self))
 
     @property
+    def local(self) -> bool:
+        """See `Source`."""
+        return not is_url(self.path)
+
+    @property
     def features_folder(self) -> Path | None:
         """See `ClipSource`: beside the first shard; None for shards on the web."""
         return None if is_url(self.path) else Path(shard_paths(self.path)[0]).parent / FEATURES
@@ -140,7 +145,7 @@ class ShardsDataset(Dataset):
 
     def captions(self) -> list[str]:
         """Every caption of a usable sample, sorted."""
-        return sorted({sample.text for shard in self.shards for sample in shard.samples})
+        return sorted({sample.text for shard in self.shards for sample in shard.samples} - {""})
 
     def features(self) -> list[Features]:
         """See `Dataset`."""

@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.files import whole
+from zoetrope.files.tensors import save_tensors
 from zoetrope.models.checkpoints import check_file
 from zoetrope.networks import Network
 
@@ -199,17 +199,6 @@ def expect_storable(where: str, dtype: torch.dtype) -> None:
     """Raise ValueError unless `write_weights` can write weights as `dtype`."""
     if dtype not in STORED:
         raise ValueError(f"{where}: expected {', '.join(map(str, STORED[:-1]))} or {STORED[-1]}, got {dtype}")
-
-
-def save_tensors(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write a safetensors file. Raises OSError that names it if it cannot be written, as on a full disk."""
-    path.touch()  # with the user's default permissions; safetensors would make it readable to its owner alone
-    try:
-        mode = path.stat().st_mode
-        save_file(tensors, path, metadata=metadata)
-        path.chmod(mode)
-    except SafetensorError as error:
-        raise OSError(f"{path}: cannot be written ({error})") from error
 
 
 def _in_eight_bits(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -21,7 +21,10 @@ class TrainingPlan(NamedTuple):
     """The training of a stage.
 
     Attributes:
-        examples, flops, seconds: of the recipe's whole curriculum.
+        examples, flops, seconds: of the recipe's whole curriculum; seconds by whichever is slower in a phase, the
+            network or the data.
+        network_seconds: of the network alone.
+        data_seconds: to make the examples beside it; None: unknown.
         checkpointing: whether the recipe recomputes activations instead of keeping them.
         peak_bytes: of weights, their average, gradients, optimizer states and activations.
         peak_bytes_checkpointed, peak_bytes_kept: the same with activations recomputed, and kept. Equal for networks
@@ -31,6 +34,8 @@ class TrainingPlan(NamedTuple):
     examples: int
     flops: float
     seconds: float
+    network_seconds: float
+    data_seconds: float | None
     checkpointing: bool
     peak_bytes: int
     peak_bytes_checkpointed: int
@@ -103,9 +108,11 @@ def plan_stage(
     memory: int | None = None,
     measured: Measured | None = None,
     rounds: Sequence[tuple[StageSpec, TrainSpec]] = (),
+    examples: Sequence[float] | None = None,
 ) -> StagePlan:
     """The cost of a stage; with its training if `spec` is given, and its distillation if `rounds` are.
 
+    `examples` are the seconds to make an example of each phase of the training, see `zoetrope.planning.examples`.
     It is sampled in tiles within `memory` bytes; for None, within the device's memory. Only seconds and bytes are then
     corrected by what was `measured` on the device, if given.
     Raises ValueError if not even the smallest tiles fit into `memory`.
@@ -127,7 +134,7 @@ def plan_stage(
         flops=flops_of(work.whole),
         peak_bytes=peak,
         seconds=seconds,
-        learning=None if spec is None else _learning(stage, device, spec, measured),
+        learning=None if spec is None else _learning(stage, device, spec, measured, examples),
         distilling=None,
         weights_of=stage.weights_of,
     )
@@ -167,7 +174,9 @@ def _sums(costs: Sequence[TrainingPlan] | Sequence[DistillationPlan]) -> dict[st
     }
 
 
-def _learning(stage: StageSpec, device: Device, spec: TrainSpec, measured: Measured | None) -> TrainingPlan:
+def _learning(
+    stage: StageSpec, device: Device, spec: TrainSpec, measured: Measured | None, examples: Sequence[float] | None
+) -> TrainingPlan:
     work = training(stage, spec, device.dtype)
     peak, batches = work.peak, [device.seconds(tally) for _, tally, _ in work.phases]
     checkpointing, other = _otherwise(stage)
@@ -177,12 +186,16 @@ def _learning(stage: StageSpec, device: Device, spec: TrainSpec, measured: Measu
     if measured is not None:
         batches = [measured.correct("training", "seconds", seconds) for seconds in batches]
         peak, elsewise = (round(measured.correct("training", "bytes", size)) for size in (peak, elsewise))
+    parts = [sec * phase.examples / phase.batch for sec, (phase, _, _) in zip(batches, work.phases, strict=True)]
+    each = len(parts) // len(spec.phases)  # stretches of a phase
+    network = [sum(parts[at : at + each]) for at in range(0, len(parts), each)]
+    data = [sec * phase.examples for sec, phase in zip(examples, spec.phases, strict=True)] if examples else None
     return TrainingPlan(
         examples=spec.examples,
         flops=work.flops,
-        seconds=sum(
-            seconds * phase.examples / phase.batch for seconds, (phase, _, _) in zip(batches, work.phases, strict=True)
-        ),
+        seconds=sum(network if data is None else map(max, network, data)),
+        network_seconds=sum(network),
+        data_seconds=None if data is None else sum(data),
         checkpointing=checkpointing,
         peak_bytes=peak,
         peak_bytes_checkpointed=peak if checkpointing else elsewise,

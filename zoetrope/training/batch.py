@@ -347,7 +347,7 @@ class Batches:
 
     def _rate(self, item: Item, shown: Shown | None) -> float:
         """The frames per second of an example: where only some of a clip's frames are shown, of those."""
-        if shown is None or len(shown.frames) < 2:
+        if shown is None or len(shown.frames) < 2 or self.stage.source is not None:  # which shows frames in a row
             return item.shape.fps
         return self._own(item).fps / float(shown.frames.diff().median())
 

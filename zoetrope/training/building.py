@@ -11,10 +11,38 @@ from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
 from zoetrope.processes.ranks import Ranks
 from zoetrope.training.adapters import BASE, adapt, freeze, keep_base
+from zoetrope.training.compiling import expect_blocks
 from zoetrope.training.inflation import log_beginning
-from zoetrope.training.objectives import STUDENT, TEACHER
-from zoetrope.training.players import networks_of
+from zoetrope.training.objectives import STUDENT, TEACHER, PlayerSpec
+from zoetrope.training.players import networks_of, players_of
 from zoetrope.training.spec import TrainSpec
+
+
+def expect_parallel(stage: StageSpec, spec: TrainSpec, ranks: Ranks) -> None:
+    """Raise ValueError unless the processes can train all networks that learn, as the spec says."""
+    others = (player.optimizer for player in spec.objective.players(stage).values() if player.learns)
+    for optimizer in (spec.optimizer, *(one for one in others if one is not None)):
+        spec.parallel.check(optimizer, spec.lora is not None, ranks)
+
+
+def expect_trainable(stage: StageSpec, spec: TrainSpec, folder: Path, ranks: Ranks) -> None:
+    """Raise ValueError for what a training in the folder would refuse as it begins, without making its weights.
+
+    Patterns that match no name, packages and files that are not there: of several trainings in a row it is then known
+    before the first.
+    """
+    expect_parallel(stage, spec, ranks)
+    for tracker in spec.trackers:
+        tracker.check()
+    for name, player in spec.objective.players(stage).items():
+        _expect_file(stage, name, player, folder)
+    networks = {name: config.bare() for name, config in networks_of(stage, spec).items()}
+    if spec.compile:
+        expect_blocks(networks[STUDENT])
+    freeze(networks[STUDENT], spec.freeze, spec.learn)
+    if spec.lora is not None:
+        adapt(networks[STUDENT], spec.lora)
+    players_of(networks, stage, spec)
 
 
 def begin_networks(
@@ -55,9 +83,15 @@ def _others(stage: StageSpec, spec: TrainSpec, folder: Path, device: torch.devic
         made[name] = config.build().to(device)
         weights = players[name].weights
         if weights is not None and not (begun and players[name].learns):
-            file, remedy = (folder / weights).resolve(), players[name].remedy
-            if remedy and not file.is_file():
-                where = f"training.{stage.name}.objective.{name}"
-                raise ValueError(f"{where}: expected the file of its weights, got no file {file}; {remedy}")
-            read_weights(made[name], file)
+            _expect_file(stage, name, players[name], folder)
+            read_weights(made[name], (folder / weights).resolve())
     return made
+
+
+def _expect_file(stage: StageSpec, name: str, player: PlayerSpec, folder: Path) -> None:
+    """Raise ValueError, with what a user can do, for weights of a player that are not there."""
+    if not player.remedy or player.weights is None:
+        return
+    if not (file := (folder / player.weights).resolve()).is_file():
+        where = f"training.{stage.name}.objective.{name}"
+        raise ValueError(f"{where}: expected the file of its weights, got no file {file}; {player.remedy}")

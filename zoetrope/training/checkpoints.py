@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import distributed as dist
 
+from zoetrope.files.tensors import save_tensors
 from zoetrope.models.checkpoints import (
     POSITION,
     Damaged,
@@ -26,7 +27,6 @@ from zoetrope.models.checkpoints import (
     read_position,
     size_and_crc,
 )
-from zoetrope.models.weights import save_tensors
 from zoetrope.processes.ranks import Ranks
 from zoetrope.training.pieces import Piece, Stored, divided, pieces, write_pieces
 from zoetrope.training.state import TrainState

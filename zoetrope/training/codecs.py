@@ -16,7 +16,7 @@ from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.models.weights import read_network
 from zoetrope.networks.reconstruction import ReconstructionConfig
 from zoetrope.training.grids import clip_shapes
-from zoetrope.training.preview import FIRST
+from zoetrope.training.preview import FIRST, on_grid
 from zoetrope.training.spec import Recipe
 from zoetrope.training.writing import unneeded
 from zoetrope.video import Video, contact_sheet, save_image
@@ -68,7 +68,7 @@ def write_codec(recipe: Recipe, stage: str, run: Path, device: torch.device) -> 
     dataset, shape = spec.data.open(), clip_shapes(own, spec, spec.phases[-1])[0]
 
     def videos(first: int) -> Iterator[Tensor]:
-        return (dataset.example(first + number, shape).video[None].to(device) for number in range(MEASURED))
+        return (on_grid(dataset, first + number, shape).video[None].to(device) for number in range(MEASURED))
 
     if (scale := _scale_there(network, run / FOLDER)) is None:
         scale = measure(network, videos(0))

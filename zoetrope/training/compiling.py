@@ -7,6 +7,12 @@ from zoetrope.networks import Network
 SHAPES = 64  # of batches that each block may be compiled for
 
 
+def expect_blocks(network: Network) -> None:
+    """Raise ValueError if there is nothing to compile."""
+    if not list(network.blocks()):
+        raise ValueError(f"compile: a {type(network).__name__} names no blocks to compile")
+
+
 def compile_blocks(network: Network) -> None:
     """Compile every block at its first call with tensors of each shape.
 
@@ -15,9 +21,8 @@ def compile_blocks(network: Network) -> None:
     from torch._dynamo import config  # its import accesses a folder of its own
     from torch._dynamo.exc import TorchDynamoException
 
+    expect_blocks(network)
     blocks = list(network.blocks())
-    if not blocks:
-        raise ValueError(f"compile: a {type(network).__name__} names no blocks to compile")
     device = next(network.parameters()).device
     try:
         torch.compile(lambda x: x * x + 1)(torch.ones(8, device=device))

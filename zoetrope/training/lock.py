@@ -2,9 +2,10 @@
 
 The operating system releases the lock when the process ends, so a killed training does not block the next. The contents
 of the file, who trains or how the last training ended, are for people. The lock works across machines that share a
-folder if their file system supports that.
+folder if their file system supports that; where it supports no locks at all, the process that the file names decides.
 """
 
+import errno
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ from zoetrope.files.plain import read_json
 from zoetrope.training.writing import open_own, unneeded
 
 FILE = "lock.json"
+UNLOCKABLE = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)  # of file systems without locks, as some of clusters
 BEHIND = 1 << 30  # offset of the locked byte, on systems where a locked byte cannot be read
 
 
@@ -139,23 +141,32 @@ def _seized(file: IO[str], path: Path, alone: bool) -> bool:
         fcntl.flock(file, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        if error.errno not in UNLOCKABLE:
+            raise
+        return _unclaimed(path)
     return True
 
 
 def _seized_byte(file: IO[str], path: Path) -> bool:
-    """The same on Windows, by a byte beyond the text; without file locks, the process named in the text decides."""
+    """The same on Windows, by a byte beyond the text."""
     try:
         import msvcrt
     except ImportError:
-        known = _contents(path)
-        pid = known.get("pid")
-        return not (isinstance(pid, int) and known.get("host") == socket.gethostname() and _alive(pid))
+        return _unclaimed(path)
     os.lseek(file.fileno(), BEHIND, os.SEEK_SET)
     try:
         getattr(msvcrt, "locking")(file.fileno(), getattr(msvcrt, "LK_NBLCK"), 1)  # noqa: B009
     except OSError:
         return False
     return True
+
+
+def _unclaimed(path: Path) -> bool:
+    """The same where files cannot be locked: whether the process that the text names is gone, or on another host."""
+    known = _contents(path)
+    pid = known.get("pid")
+    return not (isinstance(pid, int) and known.get("host") == socket.gethostname() and _alive(pid))
 
 
 def _same(file: IO[str], path: Path) -> bool:

@@ -18,11 +18,10 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.config import expect_importable
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.models.precision import compute_dtype
-from zoetrope.models.provenance import sha256_of
 from zoetrope.networks import Network
 from zoetrope.processes.ranks import ALONE, Ranks
 from zoetrope.training.batch import Batch, Batches, BatchSlice
-from zoetrope.training.building import begin_networks
+from zoetrope.training.building import begin_networks, expect_parallel
 from zoetrope.training.checkpoints import Keeper, go_on, sweep
 from zoetrope.training.compiling import compile_blocks
 from zoetrope.training.data_notes import log_notes
@@ -38,7 +37,7 @@ from zoetrope.training.opened_data import open_data
 from zoetrope.training.packed import PackedBatch
 from zoetrope.training.players import players_of
 from zoetrope.training.preview import Subjects, sample_sheet, subjects
-from zoetrope.training.record import read_record, write_record
+from zoetrope.training.record import begun_with, read_record, write_record
 from zoetrope.training.spec import Recipe, TrainSpec
 from zoetrope.training.state import TrainState, cut_metrics
 from zoetrope.training.trackers import Connection, scalars_of, tracking
@@ -92,12 +91,13 @@ class Run:
         init: Path | None = None,
         ranks: Ranks = ALONE,
     ):
-        """`init` is a safetensors file with the initial weights of a new run; a resumed run has its own.
+        """`init` is a safetensors file with the initial weights; a run with a checkpoint goes on without it.
 
         Each of several processes, `ranks`, makes a `Run` of the same folder, where only the leading one writes.
         A network with a teacher starts from the teacher's weights instead.
         Raises ValueError if `folder` already holds a run of another recipe or stage, if another process trains in it,
-        for unsuitable weights, and for a recipe with a class that could not be found again by name.
+        for weights that are unsuitable or not those that the run began with, and for a recipe with a class that could
+        not be found again by name.
         """
         expect_importable(recipe)
         self.recipe, self.folder, self.device, self.ranks = recipe, folder, device, ranks
@@ -116,7 +116,7 @@ class Run:
             # A resumed run keeps the dtype that it has always computed in; a new one takes it from the recipe.
             self.dtype = getattr(torch, known["dtype"]) if known else compute_dtype(device, self.spec.precision)
             self._codec = keep_codec(self.stage, self.spec.data, folder, leads=ranks.leads)
-            self._init = known.get("init") if known else None if init is None else sha256_of(init)
+            self._init = begun_with(folder, known, init)
             self.state = self._begin(init)
             self._go_on()
             self.learner = self._learner()
@@ -125,9 +125,7 @@ class Run:
     def _begin(self, init: Path | None) -> TrainState:
         """The initial state of a run."""
         spec, ranks = self.spec, self.ranks
-        others = (player.optimizer for player in spec.objective.players(self.stage).values() if player.learns)
-        for optimizer in (spec.optimizer, *(one for one in others if one is not None)):
-            spec.parallel.check(optimizer, spec.lora is not None, ranks)
+        expect_parallel(self.stage, spec, ranks)
         networks = begin_networks(self.stage, spec, self.folder, self.device, init, ranks)
 
         def spread(network: Network) -> None:
@@ -143,6 +141,9 @@ class Run:
             message = "%s: the learning rate gets to %.0f %% of its peak: %d examples, warm_up = %d and cool_down = %d"
             spec = self.spec
             log.warning(message, self.stage.name, 100 * spec.reached, spec.examples, spec.warm_up, spec.cool_down)
+        if self.ranks.leads and self.spec.balance and self.spec.known is not None and not self.spec.known.one_level:
+            message = "%s: balance has no effect, for every frame has a noise level of its own, and no example has one"
+            log.warning(message, self.stage.name)
 
     def _learner(self) -> Learner:
         """The learner of the networks, which are compiled first if the spec says so."""

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from zoetrope.config.errors import reason, shown
 from zoetrope.config.strict_json import parse_json
+from zoetrope.files.tensors import save_tensors
 from zoetrope.models.checkpoints import Damaged
-from zoetrope.models.weights import save_tensors
 from zoetrope.networks import Former
 
 if TYPE_CHECKING:

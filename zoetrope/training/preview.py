@@ -13,7 +13,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.channels import RGB, Channel, are_rgb
 from zoetrope.codecs import CodecNetwork, decoded
 from zoetrope.conditioning import Conditioning
-from zoetrope.data import Example
+from zoetrope.data import Dataset, Example, joined
 from zoetrope.fields import views
 from zoetrope.inputs.low_res import paired
 from zoetrope.inputs.text import text_given
@@ -46,7 +46,8 @@ def subjects(batches: Batches, examples: int) -> Subjects:
     """
     stage, spec = batches.stage, batches.spec
     shape: VideoShape = clip_shapes(stage, spec, spec.phase_at(max(0, examples - 1))[0])[0]
-    real = [batches.dataset.example(FIRST + index, shape) for index in range(COUNT)]
+    longer = _longer(batches)
+    real = [on_grid(batches.dataset, FIRST + index, shape, longer) for index in range(COUNT)]
     given = conditioning_of(stage.with_(shape=shape), {}, COUNT)
     if batches.texts is not None:
         texts = [example.text or _of_picture(batches, shape, FIRST + index) for index, example in enumerate(real)]
@@ -58,6 +59,24 @@ def subjects(batches: Batches, examples: int) -> Subjects:
         if each.aligned:
             given = given | each.of_clips(videos)
     return Subjects(shape, given, _low_res(stage, real, videos))
+
+
+def on_grid(dataset: Dataset, number: int, shape: VideoShape, longer: Sequence[VideoShape] = ()) -> Example:
+    """An example on a grid; of data that have no clips of it the beginning of a `longer` one, or single pictures."""
+    if dataset.gives(shape):
+        return dataset.example(number, shape)
+    for clip in longer:
+        if clip.frames >= shape.frames and dataset.gives(clip):
+            return dataset.frames(number, clip, range(shape.frames))
+    still = shape.with_(frames=1)
+    return joined([dataset.example(number + frame, still) for frame in range(shape.frames)])
+
+
+def _longer(batches: Batches) -> list[VideoShape]:
+    """The clips that frames are taken from where some are known."""
+    own = batches.spec.grids[0].shape(batches.stage.shape) if batches.spec.grids else batches.stage.shape
+    known = batches.known_in(own)
+    return [] if known is None else [own.with_(frames=length) for length in sorted(known.lengths(own.frames))]
 
 
 def _low_res(stage: StageSpec, real: Sequence[Example], videos: Tensor) -> Tensor | None:

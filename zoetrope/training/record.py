@@ -14,6 +14,10 @@ from zoetrope.config import packages_of
 from zoetrope.config.foreign import trusting
 from zoetrope.files import write_text
 from zoetrope.files.plain import read_json
+from zoetrope.models.checkpoints import FOLDER as CHECKPOINTS
+from zoetrope.models.checkpoints import find_checkpoints
+from zoetrope.models.provenance import sha256_of
+from zoetrope.training.adapters import BASE
 from zoetrope.training.spec import Recipe
 
 
@@ -33,6 +37,23 @@ def read_record(folder: Path, used: Recipe, stage: StageSpec) -> dict[str, Any]:
     if written.network != stage.network:
         raise ValueError(f"{folder}: holds weights of another network than the recipe's; use another --out")
     return known
+
+
+def begun_with(folder: Path, known: dict[str, Any], init: Path | None) -> str | None:
+    """The checksum of the initial weights of a run; None: it began with random ones. `known` is from `read_record`.
+
+    Raises ValueError for others than it began with, and if they are needed, before its first checkpoint, and not named.
+    """
+    given = None if init is None else sha256_of(init)
+    if not known:
+        return given
+    begun: str | None = known.get("init")
+    if given is not None and given != begun:
+        raise ValueError(f"{init}: expected the weights that {folder} has begun with, or no --init, got others")
+    kept = find_checkpoints(folder / CHECKPOINTS) or (folder / BASE).exists()
+    if begun is not None and given is None and not kept:
+        raise ValueError(f"{folder}: ended before its first checkpoint; name its initial weights again (--init)")
+    return begun
 
 
 def write_record(

@@ -106,7 +106,7 @@ class Worker(Generic[R]):
                 pieces = receive(self.line)
                 self.signs += 1
                 if pieces:
-                    self._answers.put(unpacked(pieces))
+                    self._answers.put(_read(pieces))
         except (EOFError, OSError):
             self._answers.put(None)
             self.line.close()
@@ -119,6 +119,14 @@ class Worker(Generic[R]):
         cause = signal.Signals(-code).name if -code in {int(one) for one in signal.Signals} else f"signal {-code}"
         hint = " (a system that is short of memory does that; fewer workers need less)" if cause == "SIGKILL" else ""
         return f"was killed by {cause}{hint}"
+
+
+def _read(pieces: list[bytearray]) -> Any:
+    """An answer; one that cannot be read is an error, as if the worker had raised it."""
+    try:
+        return unpacked(pieces)
+    except Exception as error:
+        return error
 
 
 def answers(

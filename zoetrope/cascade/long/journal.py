@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from zoetrope.config import shown
 from zoetrope.files import whole, write_text
 from zoetrope.files.plain import read_json
+from zoetrope.files.tensors import save_tensors
 
 NAME = "journal.json"
 LOCK = "lock"
@@ -64,7 +65,7 @@ class Journal:
         """Note that so many blocks of a stage are finished, with the tensors that its next block begins from."""
         if state:
             with whole(self._state(stage, blocks)) as partial:
-                save_file({name: value.contiguous().cpu() for name, value in state.items()}, partial)
+                save_tensors({name: value.contiguous().cpu() for name, value in state.items()}, partial)
         self._done[stage] = blocks
         self._write()
         for before in self.folder.glob(f"{stage}.*.safetensors"):

@@ -89,7 +89,10 @@ class ArraysDataset(Dataset):
     def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
         """See `Dataset`: nothing else is read."""
         expect_frames(numbers, shape)
-        return self._read(self._at(index, shape), list(numbers), shape, Window.whole(shape))
+        order = sorted(set(numbers))
+        found = self._read(self._at(index, shape), order, shape, Window.whole(shape))
+        places = [order.index(number) for number in numbers]
+        return found if order == list(numbers) else found.cut(lambda video: video[:, places], places)
 
     def captions(self) -> list[str]:
         """See `Dataset`."""
@@ -102,11 +105,14 @@ class ArraysDataset(Dataset):
     def contents(self) -> Contents:
         """See `Dataset`."""
         digest = hashlib.sha256(json.dumps(self.source.to_json()["variables"], sort_keys=True).encode())
-        above = os.path.commonpath([path.parent for path, _ in self.survey.files])
+        folders = [path.parent.absolute() for path, _ in self.survey.files]
+        one_disk = len({folder.drive for folder in folders}) == 1
+        above = os.path.commonpath(folders) if one_disk else None
         for one in self.survey.recordings:
             held = self.survey.files[one.file][1]
             size = (one.start, one.frames, held.height, held.width)
-            digest.update(json.dumps([os.path.relpath(one.name, above), one.text, dict(one.told), *size]).encode())
+            name = one.name if above is None else os.path.relpath(one.name, above)
+            digest.update(json.dumps([name, one.text, dict(one.told), *size]).encode())
         return Contents(len(self.survey.recordings), digest.hexdigest()[:16])
 
     def _expected(self, shape: VideoShape) -> ClipCounts:

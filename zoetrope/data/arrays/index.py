@@ -6,16 +6,20 @@ included), `split`, `text`, the entries along axes of recordings by the name of 
 
 import csv
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from zoetrope.config import shown, unknown
 from zoetrope.config.strict_json import LONGEST, parse_json
+from zoetrope.data._metadata import bounded_lines
 from zoetrope.files.plain import read_json
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".json")
 _MOST = 10_000_000  # lines
+_WHOLE = re.compile(r"\s*-?[0-9]{1,18}\s*")
 
 
 class IndexRow(NamedTuple):
@@ -41,7 +45,7 @@ class IndexRow(NamedTuple):
     def place(self, name: str) -> int | str | None:
         """A field that is a frame, at least 0, or a date. Raises ValueError for other numbers."""
         value = self.fields.get(name)
-        if isinstance(value, str) and value.strip().removeprefix("-").isdigit():
+        if isinstance(value, str) and _WHOLE.fullmatch(value):
             value = int(value)
         if isinstance(value, str | None):
             return value
@@ -74,7 +78,8 @@ def index_rows(path: Path) -> list[IndexRow]:
     """The lines of an index. Raises ValueError that names file and line for one that cannot be understood."""
     kind = path.suffix.lower()
     try:
-        found = list(_json_lines(path) if kind in (".json", ".jsonl") else _table_lines(path))
+        lines = _json_lines(path) if kind in (".json", ".jsonl") else _table_lines(path)
+        found = list(islice(lines, _MOST + 1))
     except UnicodeDecodeError:
         raise ValueError(f"{path}: expected UTF-8 text") from None
     except OSError as error:
@@ -82,7 +87,7 @@ def index_rows(path: Path) -> list[IndexRow]:
     if not found:
         raise ValueError(f"{path}: expected a line for each recording, got none")
     if len(found) > _MOST:
-        raise ValueError(f"{path}: expected at most {_MOST:,} lines, got {len(found):,}")
+        raise ValueError(f"{path}: expected at most {_MOST:,} lines, got more")
     for row in found:
         if not row.text("file"):
             names = ", ".join(map(repr, row.fields)) or "nothing"
@@ -105,7 +110,7 @@ def expect_columns(path: Path, rows: Iterable[IndexRow], wanted: Iterable[str], 
 
 def _table_lines(path: Path) -> Iterator[IndexRow]:
     with path.open("r", encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+        reader = csv.reader(bounded_lines(file), delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
         try:
             header = [name.strip() for name in next(reader, [])]
             if "file" not in header:

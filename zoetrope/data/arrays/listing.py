@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from zoetrope.config import unknown
+from zoetrope.config import shown, unknown
 from zoetrope.config.errors import nearest
 from zoetrope.data._fetch import expect_local
 from zoetrope.data._unused import Dropped
@@ -266,7 +266,7 @@ def _frame(where: str, name: str, place: int | str | None, own: Held, usual: int
             raise ValueError(f"{where}: {name}: expected at most {own.frames}, its number of frames, got {place}")
         return place
     if own.clock is None:
-        raise ValueError(f"{where}: {name}: expected a frame, for the file has no times, got {place!r}")
+        raise ValueError(f"{where}: {name}: expected a frame, for the file has no times, got {shown(place)}")
     try:
         return own.clock.frame(place)
     except ValueError as error:

@@ -42,6 +42,11 @@ class KnownFrames(Kind, ABC):
     def shown(self, room: int, whole: int, draw: torch.Generator) -> Shown:
         """What an example with `room` frames shows; the stage's own clips have `whole` frames, room <= whole."""
 
+    @property
+    def one_level(self) -> bool:
+        """Whether some examples have one noise level for all frames that are not known."""
+        return True
+
     def lengths(self, whole: int) -> set[int]:
         """The lengths, in frames, of the clips that examples are taken from."""
         return {whole}

@@ -21,6 +21,11 @@ class Independent(KnownFrames):
         """See `KnownFrames`."""
         return self.of.shown(room, whole, draw)._replace(independent=True)
 
+    @property
+    def one_level(self) -> bool:
+        """See `KnownFrames`."""
+        return False
+
     def lengths(self, whole: int) -> set[int]:
         """See `KnownFrames`."""
         return self.of.lengths(whole)

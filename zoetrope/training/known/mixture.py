@@ -37,6 +37,11 @@ class KnownMixture(KnownFrames):
         chosen = int(torch.multinomial(weights, 1, generator=draw))
         return self.parts[chosen].known.shown(room, whole, draw)
 
+    @property
+    def one_level(self) -> bool:
+        """See `KnownFrames`."""
+        return any(part.known.one_level for part in self.parts)
+
     def lengths(self, whole: int) -> set[int]:
         """See `KnownFrames`."""
         return {length for part in self.parts for length in part.known.lengths(whole)}

@@ -33,11 +33,15 @@ class Tracker(Kind, ABC):
 
     folder: ClassVar[str] = "zoetrope.training.trackers"
 
+    def check(self) -> None:
+        """Raise ValueError that names the package if it is not installed."""
+        return
+
     @abstractmethod
     def open(self, run: Path, examples: int, recipe: Mapping[str, Any]) -> Connection:
         """A connection for the run in this folder, now at `examples`: anything the service has from later is void.
 
-        Raises ValueError that names the package if it is not installed.
+        Raises ValueError as `check` does.
         """
 
 

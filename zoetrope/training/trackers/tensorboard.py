@@ -14,13 +14,19 @@ if TYPE_CHECKING:
 class TensorBoard(Tracker):
     """Event files in the folder `tensorboard` of the run."""
 
-    def open(self, run: Path, examples: int, recipe: Mapping[str, Any]) -> Connection:
+    def check(self) -> None:
+        """See `Tracker`."""
         try:
-            from torch.utils.tensorboard.writer import SummaryWriter
+            import torch.utils.tensorboard.writer  # noqa: F401
         except ImportError as error:
             raise ValueError(
                 f"tensorboard: expected the package to be installed ({error}); try: pip install tensorboard"
             ) from None
+
+    def open(self, run: Path, examples: int, recipe: Mapping[str, Any]) -> Connection:
+        self.check()
+        from torch.utils.tensorboard.writer import SummaryWriter
+
         writer = SummaryWriter(str(run / "tensorboard"), purge_step=examples + 1 if examples else None)
         return _Events(writer)
 

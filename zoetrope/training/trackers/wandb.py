@@ -24,11 +24,17 @@ class Wandb(Tracker):
     project: str
     entity: str | None = None
 
-    def open(self, run: Path, examples: int, recipe: Mapping[str, Any]) -> Connection:
+    def check(self) -> None:
+        """See `Tracker`."""
         try:
-            import wandb
+            import wandb  # noqa: F401
         except ImportError as error:
             raise ValueError(f"wandb: expected the package to be installed ({error}); try: pip install wandb") from None
+
+    def open(self, run: Path, examples: int, recipe: Mapping[str, Any]) -> Connection:
+        self.check()
+        import wandb
+
         file = run / FILE
         if not file.exists():
             write_text(file, json.dumps({"id": uuid.uuid4().hex[:12]}))
