@@ -183,7 +183,7 @@ def _prepared(wish: EditAsked, model: "OpenModel") -> "tuple[Video, Recipe]":
     from zoetrope.channels import are_rgb, listed
     from zoetrope.data.clip import OneClip, digest_of, frames_of
     from zoetrope.recipes.tune_a_video import tuning
-    from zoetrope.video import read
+    from zoetrope.video import probe, rate_to_read, read
 
     if not are_rgb(model.spec.channels):
         raise ValueError(
@@ -194,7 +194,8 @@ def _prepared(wish: EditAsked, model: "OpenModel") -> "tuple[Video, Recipe]":
     frames = wish.frames
     if frames is None:
         most = shape.frames if shape.frames > 1 else MOST
-        frames = len(read(wish.source, fps=rate, frames=most, size=(shape.height, shape.width)).frames)
+        read_at = rate_to_read(probe(wish.source), rate)
+        frames = len(read(wish.source, fps=read_at, frames=most, size=(shape.height, shape.width)).frames)
     if frames < 2:
         raise ValueError(
             f"{wish.source}: expected two frames or more at {rate:g} fps, whose motion stays, got {frames}; another "

@@ -35,7 +35,7 @@ from zoetrope.networks import Network
 from zoetrope.schemes import SamplingScheme
 from zoetrope.schemes.autoregressive import Autoregressive
 from zoetrope.shapes import VideoShape
-from zoetrope.video import Video, pictures, stream
+from zoetrope.video import Video, pictures, probe, rate_to_read, stream
 
 if TYPE_CHECKING:
     from zoetrope.models.cascade import Cascade
@@ -313,7 +313,8 @@ def _expect_of_whole(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> 
 def _pictures_of(source: Beginning, shape: VideoShape) -> Iterator[np.ndarray]:
     """The pictures (H, W, 3) uint8 of a source at a size and rate, or frames (H, W, C) as networks see them."""
     if not isinstance(source, Video):
-        yield from stream(source, fps=shape.fps, size=(shape.height, shape.width))
+        rate = rate_to_read(probe(source), shape.fps)
+        yield from stream(source, fps=rate, size=(shape.height, shape.width))
         return
     height, width = source.frames.shape[1:3]
     if (height, width, source.fps) != (shape.height, shape.width, shape.fps):
