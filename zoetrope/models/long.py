@@ -28,7 +28,7 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.config import Config
 from zoetrope.fields import Fields, Look, read_values
 from zoetrope.known import Method
-from zoetrope.models.asking import askable, conditioning_of, expect_askable
+from zoetrope.models.asking import about_values, askable, conditioning_of, expect_askable
 from zoetrope.models.known_fields import expect_own, known_tensor
 from zoetrope.models.places import memory_told
 from zoetrope.networks import Network
@@ -298,6 +298,8 @@ def _expect_of_whole(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> 
     """Raise ValueError for values that differ from frame to frame: every block would have the same ones."""
     for stage in stages:
         for each in stage.inputs:
+            if values.get(each.name) is not None and each.aligned:
+                raise ValueError(f"{each.name}: expected none, for it controls the frames of one clip, not of several")
             if values.get(each.name) is None or not {"action", "map"} & {*each.tells.values()}:
                 continue
             given = each.fitted(values[each.name], stage.shape)
@@ -342,7 +344,7 @@ def _known_before(stage: dict[str, Any]) -> dict[str, Any]:
 def _identity(cascade: "Cascade", stages: Sequence[StageSpec], wanted: Long, footage: OpeningFrames) -> dict[str, Any]:
     """Everything that the video depends on."""
     origins: Mapping[str, Any] = cascade.origins
-    told = {name: value for name, value in wanted.to_json().items() if name not in ("memory", "until")}
+    told = wanted.with_(given={}).to_json() | {"given": about_values(stages, wanted.given)}
     return {
         "model": cascade.spec.name,
         "stages": [stage.name for stage in stages],
@@ -350,5 +352,5 @@ def _identity(cascade: "Cascade", stages: Sequence[StageSpec], wanted: Long, foo
         "weights": {stage.name: origins[stage.name].fingerprint() for stage in stages if stage.name in origins},
         "dtype": str(cascade.dtype).removeprefix("torch."),
         "given frames": footage.digest,
-        **told,
+        **{name: value for name, value in told.items() if name not in ("memory", "until")},
     }
