@@ -22,6 +22,7 @@ from zoetrope.commands._sampling import (
     Steps,
     TeacherFlag,
     Until,
+    expect_guided,
     expect_text,
     opened,
     ready,
@@ -87,7 +88,9 @@ def extend(
     talk, source = Talk(json, quiet), os.path.expanduser(source)
     asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher)
     found = opened(model, asked, talk)
-    cascade = ready(found, stages_after(found.spec, None, until), asked)
+    stages = stages_after(found.spec, None, until, values)
+    expect_guided(stages, negative, None)
+    cascade = ready(found, stages, asked)
     wanted = Long(
         seconds=seconds, prompt=prompt, negative=negative, scheme=order, known=method, seed=seed, sample=sample,
         until=until, memory=most, given=values,
