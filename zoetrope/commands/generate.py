@@ -150,12 +150,13 @@ def generate(
     memory: Memory = None,
     teacher: TeacherFlag = False,
     style: StyleModel = None,
-    style_weight: StyleWeight = 0.7,
+    style_weight: StyleWeight = None,
     trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Make videos of prompts."""
+    at_least("--seconds", seconds, 0)
     jobs = jobs_asked(prompts, prompts_file, negative, (count, sample), members)
     asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, None, frames, fps)
     asked = asked._replace(style=style, style_weight=style_weight, windows=windows, routine=routine)
@@ -267,19 +268,19 @@ def _generate_long(
     seconds, order = how[0], scheme_named(how[1])
     if seconds is None:
         raise ValueError("--scheme: expected a video longer than the model's clips; give --seconds S")
-    at_least("--seconds", seconds, 0)
     if target.members is not None:
         raise ValueError("--members: expected without --seconds; --count makes several long videos")
     if work.control.given:
         raise ValueError("--control: expected without --seconds, for it controls the frames of one clip")
     if begin.source is not None or begin.after is not None or begin.fit != "exact" or work.known.given:
-        name = "--from" if begin.source is not None else "--known"
+        given = {"--from": begin.source, "--after": begin.after, "--known": work.known.given or None, "--fit": begin.fit}
+        name = next(name for name, value in given.items() if value is not None)
         raise ValueError(f"{name}: expected without --seconds; `zoetrope extend VIDEO --seconds S` continues a video")
     if target.save_stages is not None:
         raise ValueError("--save-stages: expected without --seconds; the frames of long videos are kept once")
     model = opened(work.model, asked, talk)
     _expect_prompts(model.spec, jobs, work.given)
-    stages = stages_after(model.spec, None, work.until)
+    stages = stages_after(model.spec, None, work.until, work.given)
     expect_guided(stages, jobs[0].negative, None)
     cascade = ready(model, stages, asked)
     how_known = method_named(work.known.method, work.known.weight)
