@@ -246,6 +246,11 @@ def test_videos_of_many_clips(model: str, cli: Cli) -> None:
         np.testing.assert_allclose(file["v"][:3], kept["v"][:3], atol=1e-4)
     assert cli(*command, "--scheme", "autoregressive", "-o", "p/", "--channel", "v", "--quiet").code == 0
     assert len(read("p/").frames) == 6
+    kept["p"][1, 0, 0] = np.nan
+    np.savez("past.npz", **{name: values[:3] for name, values in kept.items()})
+    refused = cli(*more, "-o", "c.npz", "--device", "cpu")
+    assert refused.code == 2 and "past.npz: expected finite values, got NaN or infinity in frame 1" in refused.err
+    assert not Path("c.npz.unfinished").exists()
     refused = cli("upscale", "a.mp4", "--model", model, "-o", "c.mp4")
     assert refused.code == 2 and "waves: expected a model of pictures in red, green and blue" in refused.err
 

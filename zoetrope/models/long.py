@@ -87,16 +87,19 @@ class OpeningFrames(NamedTuple):
     def of(cls, source: Beginning | None, shape: VideoShape, channels: Sequence[Channel] = RGB) -> "OpeningFrames":
         """Those of a video, at the size and rate of `shape`. Raises ValueError if it cannot be read.
 
-        Of other channels than RGB it is a `Fields`, or a file of values at the rate of `shape`.
+        Of other channels than RGB it is a `Fields`, or a file of values at the rate of `shape`; all of them finite.
         """
         if source is None:
             return cls(None)
+        where = "video" if isinstance(source, Video) else os.fspath(source)
         if not are_rgb(channels) and isinstance(source, str | os.PathLike):
             source = Fields(read_values(source, channels), channels, shape.fps)
         if isinstance(source, Video):
             expect_own("video", source, channels)
         found, count = hashlib.blake2b(digest_size=8), 0
         for picture in _pictures_of(source, shape):
+            if picture.dtype != np.uint8 and not np.isfinite(picture).all():
+                raise ValueError(f"{where}: expected finite values, got NaN or infinity in frame {count}")
             found.update(np.ascontiguousarray(picture).tobytes())
             count += 1
         return cls(source, count, found.hexdigest())
