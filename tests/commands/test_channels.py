@@ -244,6 +244,10 @@ def test_videos_of_many_clips(model: str, cli: Cli) -> None:
     assert cli(*more, "--until", "base", "-o", "b.npz", "--device", "cpu", "--quiet") == (0, "", "")
     with np.load("b.npz") as file:
         np.testing.assert_allclose(file["v"][:3], kept["v"][:3], atol=1e-4)
+    shown = cli("show", "b.npz")
+    assert shown.code == 0 and "b.npz: made by `zoetrope extend`" in shown.out and "again: zoetrope" in shown.out
+    refused = cli("show", "past.npz")
+    assert refused.code == 2 and "past.npz: expected a file of values that zoetrope wrote" in refused.err
     assert cli(*command, "--scheme", "autoregressive", "-o", "p/", "--channel", "v", "--quiet").code == 0
     assert len(read("p/").frames) == 6
     kept["p"][1, 0, 0] = np.nan
