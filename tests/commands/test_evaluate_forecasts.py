@@ -215,7 +215,22 @@ def test_a_report_says_how_it_was_made_whatever_the_numbers() -> None:
 
 def test_a_model_of_the_name_of_the_real_clips_and_a_pool_of_nothing(folder: Path, cli: Cli) -> None:
     shutil.copytree(folder / "storms", folder / "real")
-    words = ("--data", data(folder), "--until", "base", "--metrics", "mae", "--count", 2, "--known", "0", "-o", "r", "--steps", 1)
+    words = (
+        "--data",
+        data(folder),
+        "--until",
+        "base",
+        "--metrics",
+        "mae",
+        "--count",
+        2,
+        "--known",
+        "0",
+        "-o",
+        "r",
+        "--steps",
+        1,
+    )
     done = cli("evaluate", folder / "real", *words, "--pool", 2)
     assert done.code == 2 and "--pool: expected with --thresholds" in done.err
     done = cli("evaluate", folder / "real", *words, "--json")

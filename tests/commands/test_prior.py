@@ -188,7 +188,9 @@ def test_known_frames_of_a_stage_that_reads_a_prior(cli: Cli, written: Path) -> 
     assert cli(*words, "--known-method", "replacement").code == 0
     assert (read("a/").frames[0] == 200).all()
     done = cli(*words)
-    assert done.code == 2 and "stage 'base': expected no known frames, for it has not learnt to be given any" in done.err
+    assert (
+        done.code == 2 and "stage 'base': expected no known frames, for it has not learnt to be given any" in done.err
+    )
 
 
 def test_long_videos_are_told_pictures_by_what_they_show(written: Path, tmp_path: Path) -> None:

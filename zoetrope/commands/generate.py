@@ -156,7 +156,6 @@ def generate(
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Make videos of prompts."""
-    at_least("--seconds", seconds, 0)
     jobs = jobs_asked(prompts, prompts_file, negative, (count, sample), members)
     asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher, None, frames, fps)
     asked = asked._replace(style=style, style_weight=style_weight, windows=windows, routine=routine)
@@ -189,6 +188,7 @@ def _make(
 ) -> None:
     """Make the videos, in one go if that can be; `how` says their seconds and the scheme."""
     (begin, jobs, target), (seconds, scheme) = what, how
+    at_least("--seconds", seconds, 0)
     clip = None if seconds is None or scheme is not None else in_one_go(talk, work.model, asked, seconds)
     if clip is None and (seconds is not None or scheme is not None):
         _generate_long(talk, work, asked, begin, jobs, target._replace(out=out), how)
@@ -273,7 +273,12 @@ def _generate_long(
     if work.control.given:
         raise ValueError("--control: expected without --seconds, for it controls the frames of one clip")
     if begin.source is not None or begin.after is not None or begin.fit != "exact" or work.known.given:
-        given = {"--from": begin.source, "--after": begin.after, "--known": work.known.given or None, "--fit": begin.fit}
+        given = {
+            "--from": begin.source,
+            "--after": begin.after,
+            "--known": work.known.given or None,
+            "--fit": begin.fit,
+        }
         name = next(name for name, value in given.items() if value is not None)
         raise ValueError(f"{name}: expected without --seconds; `zoetrope extend VIDEO --seconds S` continues a video")
     if target.save_stages is not None:
