@@ -58,3 +58,11 @@ def test_what_is_read_is_not_replaced_by_a_stage(cli: Cli, model: Path, verb: st
     done = cli(*words, "--model", model, "-o", "a.mp4", "--save-stages", ".")
     assert done.code == 2 and "a-ssr1.mp4: expected another name" in done.err, done.err
     assert Path("a-ssr1.mp4").read_bytes() == before and not Path("a.mp4").exists()
+
+
+def test_what_one_of_several_sizes_refuses_is_said_before_another_is_made(cli: Cli, model: Path) -> None:
+    film("a.mp4")
+    words = ("--known", "0:2=a.mp4", "--known-method", "replacement", "--until", "base", "-o", "b.mp4")
+    done = cli("generate", "fog", "--model", model, *words, "--size", "8x8", "--size", "16x16")
+    assert done.code == 2 and "a.mp4: expected a size of 16x16, as base makes, got 8x8" in done.err, done.err
+    assert [path.name for path in Path().iterdir()] == ["a.mp4"]

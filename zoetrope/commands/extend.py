@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from zoetrope.commands._known import MethodName, MethodWeight
-from zoetrope.commands._long import LongJob, SchemeName, make, method_named, scheme_named
+from zoetrope.commands._long import LongJob, SchemeName, method_named, prepared, scheme_named
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, at_least, bytes_named, values_named
 from zoetrope.commands._sampling import (
     DType,
@@ -97,4 +97,4 @@ def extend(
     )  # fmt: skip
     own = {"extended": os.path.basename(source.rstrip("/")), "sample": sample}
     title = f"{Path(source).stem.partition('%')[0].rstrip('_-')}-extended"
-    make(talk, cascade, [LongJob(wanted, source, own)], out and os.path.expanduser(out), [title], resume)
+    prepared(talk, cascade, [LongJob(wanted, source, own)], out and os.path.expanduser(out), [title], resume)()
