@@ -244,8 +244,17 @@ def test_videos_of_many_clips(model: str, cli: Cli) -> None:
     assert cli(*more, "--until", "base", "-o", "b.npz", "--device", "cpu", "--quiet") == (0, "", "")
     with np.load("b.npz") as file:
         np.testing.assert_allclose(file["v"][:3], kept["v"][:3], atol=1e-4)
+    shown = cli("show", "b.npz")
+    assert shown.code == 0 and "b.npz: made by `zoetrope extend`" in shown.out and "again: zoetrope" in shown.out
+    refused = cli("show", "past.npz")
+    assert refused.code == 2 and "past.npz: expected a file of values that zoetrope wrote" in refused.err
     assert cli(*command, "--scheme", "autoregressive", "-o", "p/", "--channel", "v", "--quiet").code == 0
     assert len(read("p/").frames) == 6
+    kept["p"][1, 0, 0] = np.nan
+    np.savez("past.npz", **{name: values[:3] for name, values in kept.items()})
+    refused = cli(*more, "-o", "c.npz", "--device", "cpu")
+    assert refused.code == 2 and "past.npz: expected finite values, got NaN or infinity in frame 1" in refused.err
+    assert not Path("c.npz.unfinished").exists()
     refused = cli("upscale", "a.mp4", "--model", model, "-o", "c.mp4")
     assert refused.code == 2 and "waves: expected a model of pictures in red, green and blue" in refused.err
 

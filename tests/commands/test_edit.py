@@ -175,3 +175,28 @@ def test_again_edits_the_same_clip(image_model: Path, films: Path, cli: Cli) -> 
     assert "again: zoetrope edit --again a.mp4" in cli("show", "a.mp4").out
     assert cli(*words, "--no-prompt-in-file").code == 0 and b"a blue square" not in Path("a.mp4").read_bytes()
     assert "Missing argument 'PROMPT'" in cli("edit", "--again", "a.mp4").err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--memory", "4XB"), "--memory: expected a size such as 4GB"),
+        (("--memory", "1MB"), "memory: stage"),
+        (("--dtype", "fp8"), "--dtype: unknown dtype 'fp8'"),
+        (("--negative", "fog", "--guidance", "0"), "--negative: expected a stage that is guided"),
+    ],
+)
+def test_what_sampling_refuses_is_refused_before_tuning(
+    image_model: Path, films: Path, cli: Cli, words: tuple[str, ...], message: str
+) -> None:
+    done = cli("edit", films / "film0.mp4", *ARGUMENTS, "--model", image_model, "--tuned", "tuned", *words)
+    assert done.code == 2 and message in done.err, done.err
+    assert not Path("tuned").exists()
+
+
+def test_what_made_an_edit_is_compared_before_it_is_made_again(image_model: Path, films: Path, cli: Cli) -> None:
+    words = ("edit", films / "film0.mp4", *ARGUMENTS, "--model", image_model, "-o", "a.mp4", "--quiet")
+    assert cli(*words).code == 0
+    done = cli("edit", "--again", "a.mp4", "--set", "ssr.sampling.steps=1", "-o", "b.mp4")
+    assert done.code == 2 and "stage 'ssr' had steps 2" in done.err
+    assert "inversion" not in done.err and not Path("b.mp4").exists()

@@ -1,6 +1,7 @@
 """`zoetrope evaluate` on forecasts: known frames of real clips, ensembles, rollouts, gaps, and reports of them."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 
 from zoetrope.cascade.spec import CascadeSpec
 from zoetrope.channels import Channel, to_units
+from zoetrope.commands._forecasts import ForecastOptions
 from zoetrope.metrics.crps import crps
 from zoetrope.metrics.shelf import Shelf
 from zoetrope.models.folder import write_model
@@ -200,3 +202,37 @@ def test_numbers_that_the_data_tell_reach_the_model_and_others_are_warned_about(
         for member in (2 * case, 2 * case + 1):
             same = torch.allclose(one.read(member), other.read(member), atol=1e-6)
             assert same == (gauge is None), (case, gauge)
+
+
+def test_a_report_says_how_it_was_made_whatever_the_numbers() -> None:
+    """1 is a weight and a length like others: a report of them is not continued with others."""
+    usual = ForecastOptions(("0:4",), "reconstruction")
+    assert usual.settings() == {"known": ["0:4"], "method": "reconstruction"}
+    assert usual._replace(weight=1.0).settings() == {**usual.settings(), "weight": 1.0}
+    assert ForecastOptions(seconds=1.0, members=3).settings() == {"seconds": 1.0, "members": 3}
+    assert ForecastOptions().settings() == {}
+
+
+def test_a_model_of_the_name_of_the_real_clips_and_a_pool_of_nothing(folder: Path, cli: Cli) -> None:
+    shutil.copytree(folder / "storms", folder / "real")
+    words = (
+        "--data",
+        data(folder),
+        "--until",
+        "base",
+        "--metrics",
+        "mae",
+        "--count",
+        2,
+        "--known",
+        "0",
+        "-o",
+        "r",
+        "--steps",
+        1,
+    )
+    done = cli("evaluate", folder / "real", *words, "--pool", 2)
+    assert done.code == 2 and "--pool: expected with --thresholds" in done.err
+    done = cli("evaluate", folder / "real", *words, "--json")
+    assert done.code == 0, done.err
+    assert (Path("r") / "samples" / "real-2" / "00000.npz").is_file()

@@ -175,3 +175,10 @@ def test_what_generate_refuses(cli: Cli, model: Path) -> None:
         assert done.code == 2 and message in done.err, done.err
     missing = cli("extend", "nowhere.mp4", "--seconds", "5", "--model", model, *LEARNT)
     assert missing.code == 2 and "nowhere.mp4" in missing.err
+
+
+def test_a_negative_that_nothing_would_heed_is_refused(cli: Cli, model: Path) -> None:
+    film("in/")
+    words = ("extend", "in/", "--seconds", 8, "--model", model, *LEARNT, "--until", "base", "--prompt", "fog")
+    done = cli(*words, "--negative", "rain", "--guidance", 0)
+    assert done.code == 2 and "--negative: expected a stage that is guided" in done.err, done.err

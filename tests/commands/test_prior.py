@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +14,16 @@ from zoetrope.data.pictured import Pictured
 from zoetrope.guidance.picture import PictureGuidance
 from zoetrope.inputs.fps import FrameRate
 from zoetrope.inputs.picture import Picture
+from zoetrope.known.replacement import Replacement
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.checkpoints import find_checkpoints
+from zoetrope.models.folder import write_model
 from zoetrope.networks.vector import VectorConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 from zoetrope.text.t5 import T5
 from zoetrope.training.spec import Phase, Recipe, TrainSpec
-from zoetrope.video import Video, probe
+from zoetrope.video import Video, probe, read
 
 from .conftest import BASE, Cli
 
@@ -132,8 +135,6 @@ def test_it_trains_goes_on_and_samples(cli: Cli, unclip: Path) -> None:
     ],
 )
 def test_bad_input(cli: Cli, unclip: Path, words: tuple[str, ...], message: str) -> None:
-    from zoetrope.models.folder import write_model
-
     spec = Recipe.from_json(unclip.read_text()).cascade
     torch.manual_seed(0)
     write_model(Path("model"), spec, {stage.name: stage.network.build() for stage in spec.stages}, "# unclip\n")
@@ -152,3 +153,55 @@ def test_a_prior_that_learns_embeddings_of_another_encoder(unclip: Path) -> None
     other = recipe.training["prior"].data.to_json() | {"encoder": {"type": "small", "path": "other.safetensors"}}
     with pytest.raises(ValueError, match=r"training\.prior\.data: expected embeddings of .*which stage 'base' reads"):
         recipe.override("prior.training.data", other)
+
+
+@pytest.fixture
+def written(unclip: Path, tmp_path: Path) -> Path:
+    """The model of the recipe with random weights."""
+    spec = Recipe.from_json(unclip.read_text()).cascade
+    torch.manual_seed(0)
+    networks = {stage.name: stage.network.build() for stage in spec.stages}
+    for network in networks.values():
+        for weight in network.parameters():
+            torch.nn.init.normal_(weight, std=0.1)
+    write_model(tmp_path / "written", spec, networks, "# unclip\n")
+    return tmp_path / "written"
+
+
+def grey(path: str, level: int) -> None:
+    Video(np.full((1, BASE.height, BASE.width, 3), level, np.uint8), 1).save(path)
+
+
+def test_another_picture_of_the_same_name_is_not_resumed(cli: Cli, written: Path) -> None:
+    grey("p.png", 200)
+    words = ("generate", "fog", "--model", written, "--picture", "p.png", "-o", "a.mp4")
+    assert cli(*words).code == 0
+    assert "there already" in cli(*words, "--resume").err
+    grey("p.png", 50)
+    done = cli(*words, "--resume")
+    assert done.code == 2 and "a.mp4: expected the video of 'fog' with these settings" in done.err
+
+
+def test_known_frames_of_a_stage_that_reads_a_prior(cli: Cli, written: Path) -> None:
+    grey("p.png", 200)
+    words = ("generate", "fog", "--model", written, "--known", "0=p.png", "-o", "a/")
+    assert cli(*words, "--known-method", "replacement").code == 0
+    assert (read("a/").frames[0] == 200).all()
+    done = cli(*words)
+    assert (
+        done.code == 2 and "stage 'base': expected no known frames, for it has not learnt to be given any" in done.err
+    )
+
+
+def test_long_videos_are_told_pictures_by_what_they_show(written: Path, tmp_path: Path) -> None:
+    cascade, folder = Cascade.from_pretrained(written), tmp_path / "frames"
+    picture = np.full((12, 16, 3), 200, np.uint8)
+
+    def made(shown: np.ndarray, **how: Any) -> np.ndarray:
+        way = {"seconds": 3, "prompt": "fog", "known": Replacement(), "given": {"picture": shown}}
+        return np.stack(list(cascade.extend(None, folder=folder, **way, **how)))
+
+    whole = made(picture)
+    assert (made(picture, resume=True) == whole).all()
+    with pytest.raises(ValueError, match="its video was begun with other settings: now given"):
+        made(picture - 100, resume=True)

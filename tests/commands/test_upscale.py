@@ -197,7 +197,7 @@ def refused(done: Done, *messages: str) -> None:
         (["--steps", "0"], "--steps: expected a finite number of 1 or more, got 0"),
         (["--device", "cuda:77"], "--device: unknown device 'cuda:77'"),
         (["-o", "no/a.mp4"], "no/a.mp4: the folder 'no' does not exist"),
-        (["-o", "in.mp4"], "in.mp4: expected another name than that of the video to upscale"),
+        (["-o", "in.mp4"], "in.mp4: expected another name than that of what is read"),
         (["-o", "a.png"], "a.png: one .png holds one picture, not 8"),
         (
             ["-o", "a.mp4", "--save-stages", "in.mp4"],

@@ -14,6 +14,8 @@ from zoetrope.known.replacement import Replacement
 from zoetrope.models.cascade import Cascade, Progress
 from zoetrope.models.known import known_frames
 from zoetrope.models.known_places import numbers_of
+from zoetrope.samplers.ddim import DDIM
+from zoetrope.schedules.discrete import Discrete
 from zoetrope.video import Video
 from zoetrope.video.resample import resize
 
@@ -54,6 +56,16 @@ def test_known_frames_come_back_exactly(threshold: object, options: dict[str, An
     assert np.array_equal(made.frames[0], first) and np.array_equal(made.frames[-1], last)
     plain = cascade.generate("fog")
     assert not np.array_equal(made.frames[1:-1], plain.frames[1:-1]), "the others do not look at them"
+
+
+@pytest.mark.parametrize("options", [{}, {"known_method": "replacement"}])
+def test_known_frames_come_back_exactly_where_the_sample_is_z(options: dict[str, Any]) -> None:
+    """At the end of a discrete schedule z has noise, which known frames have not."""
+    cascade = learning(Learnt(), threshold=None, sampler=DDIM(sample="z"))
+    stages = tuple(stage.with_(schedule=Discrete()) for stage in cascade.stages)
+    first, last = noise(2)
+    made = Cascade(cascade.with_(stages=stages), random_network).generate("fog", known={0: first, -1: last}, **options)
+    assert np.array_equal(made.frames[0], first) and np.array_equal(made.frames[-1], last)
 
 
 def test_every_stage_knows_them_at_its_own_size() -> None:

@@ -90,8 +90,9 @@ def sample_stage(
     stage.check_sampling()
     if draw.negative is not None and stage.network.guided and stage.sampling.guided:
         raise ValueError(f"stage {stage.name!r}: a distilled network knows no negative prompt; run its teacher instead")
-    steps = stage.sampling.routine(ready(stage, network, given, video, draw))
-    return (next(steps).x_hat for _ in range(stage.sampling.length))
+    prepared = ready(stage, network, given, video, draw)
+    steps = stage.sampling.routine(prepared)
+    return (prepared.keep(next(steps).x_hat) for _ in range(stage.sampling.length))
 
 
 def ready(stage: StageSpec, network: Network, given: Conditioning, video: Tensor | None, draw: Draw) -> Ready:
@@ -124,6 +125,7 @@ def ready(stage: StageSpec, network: Network, given: Conditioning, video: Tensor
         held=draw.known if holds else None,
         part=lambda frames: of(lambda calls: of_frames(calls, frames)),
         threshold=thresholded,
+        keep=lambda x_hat: _keeping(stage, lambda z, _: z, video, draw)(x_hat, levels[-1]),
     )
 
 
@@ -176,6 +178,11 @@ def _thresholded(stage: StageSpec, denoise: Denoise, video: Tensor | None, draw:
         denoise = dynamically_thresholded(denoise, threshold)
     elif threshold == "static" and not clips_calls(stage, draw):
         denoise = _clipped(denoise)
+    return _keeping(stage, denoise, video, draw)
+
+
+def _keeping(stage: StageSpec, denoise: Denoise, video: Tensor | None, draw: Draw) -> Denoise:
+    """The denoiser whose x_hat has the frames that a stage keeps, and known frames, as they are."""
     if stage.sampling.keep_frames and video is not None:
         denoise = keeping(denoise, video)
     return denoise if draw.known is None else keeping_known(denoise, draw.known)

@@ -15,12 +15,10 @@ from zoetrope.channels import RGB, are_rgb, difference, listed
 from zoetrope.config import unknown
 from zoetrope.fields import Fields, holds_values, read_values
 from zoetrope.shapes import VideoShape, expect_shape
-from zoetrope.video import Info, Video, probe, read
+from zoetrope.video import SAME_RATE, Info, Video, probe, rate_to_read, read
 from zoetrope.video.naming import sequence_pattern
 
 Fit = Literal["exact", "crop"]
-SAME_RATE = 0.01
-"""Frame rates that differ by this share or less count as equal: 23.976 is 24."""
 UNTOLD_RATE = 1.0
 """The frame rate of a picture without one."""
 
@@ -128,10 +126,11 @@ def read_start(
     shape = stage.made
     if round(info.seconds * shape.fps) < shape.frames:
         raise ValueError(f"{path}: expected {shape.seconds:.2f} s or more, got {info.seconds:.2f} s")
-    video = read(path, fps=shape.fps, frames=shape.frames, size=_size(shape) if fit == "crop" else None)
+    rate = rate_to_read(info, shape.fps, shape.frames)
+    video = read(path, fps=rate, frames=shape.frames, size=_size(shape) if fit == "crop" else None)
     if len(video.frames) < shape.frames:
         raise ValueError(f"{path}: damaged, decodes to {video.seconds:.2f} s of {info.seconds:.2f} s")
-    return Footage(stage, video, own, info.seconds)
+    return Footage(stage, Video(video.frames, shape.fps), own, info.seconds)
 
 
 def _read_values(path: str | Path, spec: CascadeSpec, stages: Sequence[StageSpec]) -> Footage:

@@ -5,9 +5,10 @@ from typing import Literal, NamedTuple, get_args
 
 from zoetrope.cascade.graph import expect_chain
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
-from zoetrope.cascade.start import SAME_RATE, nearest_stage
+from zoetrope.cascade.start import nearest_stage
 from zoetrope.config import unknown
 from zoetrope.shapes import VideoShape
+from zoetrope.video import SAME_RATE
 
 UpscalingFit = Literal["exact", "crop", "own"]
 NEAR = 64  # most rows or columns to crop to make a video fit

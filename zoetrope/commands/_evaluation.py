@@ -152,7 +152,7 @@ def planned(options: EvaluationOptions, reference: "Reference", asked: SamplingO
         cascade = ready(model, stages, asked)
         options.forecast.expect(stages, model.spec.teachers)
         shape, known = options.forecast.shape(stages), options.forecast.places(stages)
-        label = _label(name, [model.label for model in models])
+        label = _label(name, ["real", *(model.label for model in models)])
         models.append(Model(label, name, tuple(stages), cascade, _key(model, stages, cascade), shape, known))
     return Plan(options, tuple(models), reference)
 

@@ -126,7 +126,8 @@ class ForecastOptions(NamedTuple):
 
     def settings(self) -> dict[str, Any]:
         """The options that determine the videos and are not the usual ones, as JSON."""
-        told = {name: value for name, value in self._asdict().items() if value not in (None, (), 1)}
+        usual = ForecastOptions()._asdict()
+        told = {name: value for name, value in self._asdict().items() if value != usual[name]}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in told.items()}
 
 
@@ -167,6 +168,8 @@ def with_events(measures: "list[Measure]", thresholds: list[str] | None, pool: i
     from zoetrope.metrics.measures.csi import CriticalSuccess
 
     at_least("--pool", pool, 1, MOST_MADE)
+    if pool > 1 and not thresholds:
+        raise ValueError("--pool: expected with --thresholds, of whose events it is about, got it alone")
     own = [_events(text, pool) for text in thresholds or []]
     made: list[Measure] = []
     for measure in measures:

@@ -99,7 +99,7 @@ class KnownAsked(NamedTuple):
         """
         from zoetrope.cascade.start import fit_named
         from zoetrope.channels import are_rgb
-        from zoetrope.models.known import known_frames
+        from zoetrope.models.known import known_frames, known_of
         from zoetrope.video import read
 
         if self.low_res is not None and not are_rgb(channels):
@@ -117,8 +117,7 @@ class KnownAsked(NamedTuple):
         }
         mask = None if self.mask is None else os.path.expanduser(self.mask)
         made = known_frames(stages, places, low_res=low_res, mask=mask, **ways)
-        if made is not None:
-            made.stages(stages, teachers)
+        known_of(made, stages, teachers)
         return made
 
     def about(self, known: "GivenFrames") -> dict[str, Any]:

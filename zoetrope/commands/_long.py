@@ -3,8 +3,9 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -80,7 +81,7 @@ def method_named(name: str | None, weight: float | None) -> "Method | None":
         raise ValueError(f"--known-method: {str(error).removeprefix('Method: ')}") from None
 
 
-def make(
+def prepared(
     talk: Talk,
     cascade: "Cascade",
     jobs: Sequence[LongJob],
@@ -88,13 +89,13 @@ def make(
     titles: Sequence[str],
     resume: bool,
     look: "Look | None" = None,
-) -> None:
-    """Make and write these videos, named as `generate` names them after `titles`, and print the result.
+) -> Callable[[], None]:
+    """What makes and writes these videos, named as `generate` names them after `titles`, and prints the result.
 
     The frames of a video that is not finished lie in a folder beside it. With `resume` videos that are there already
     are kept, and one that was begun goes on. `look` is how pictures show videos of other channels than RGB.
+    Raises ValueError for what is impossible.
     """
-    from zoetrope.cascade.long.film import folder_of
     from zoetrope.commands._look import look_of
     from zoetrope.commands._outputs import Kept, Outputs
     from zoetrope.models.long import long_run
@@ -111,6 +112,21 @@ def make(
 
     outputs = Outputs(out, titles, last.frames, finished if resume else None, kept)
     warn_of_cuts(talk, cascade, [text for job in jobs for text in (job.wanted.prompt, job.wanted.negative) if text])
+    return partial(_make_all, talk, jobs, runs, outputs, (told, every), resume)
+
+
+def _make_all(
+    talk: Talk,
+    jobs: Sequence[LongJob],
+    runs: "Sequence[LongRun]",
+    outputs: "Outputs",
+    tags: tuple[dict[str, Any], Sequence[dict[str, str]]],
+    resume: bool,
+) -> None:
+    """Make and write the videos; `tags` are what all say in `--json`, and what each file says."""
+    from zoetrope.cascade.long.film import folder_of
+
+    told, every = tags
     files: list[dict[str, Any]] = []
     with talk.bars() as bars:
         for number, (job, run) in enumerate(zip(jobs, runs, strict=True)):

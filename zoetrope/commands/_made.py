@@ -18,7 +18,8 @@ VIDEOS = (".gif", ".m4v", ".mkv", ".mov", ".mp4", ".png", ".webm")
 
 
 def is_video(what: str) -> bool:
-    """Whether a name means a video: a file named as one, or a sequence of pictures with tags beside it."""
+    """Whether a name means a video: a file named as one, of pictures or values, or pictures with tags beside them."""
+    from zoetrope.fields import holds_values
     from zoetrope.video.naming import is_address, sequence_pattern
     from zoetrope.video.tags import beside
 
@@ -26,6 +27,8 @@ def is_video(what: str) -> bool:
     if is_address(path):
         return False
     pattern = sequence_pattern(path)
+    if holds_values(path):
+        return True
     return beside(pattern).is_file() if pattern is not None else Path(path).suffix.lower() in VIDEOS
 
 
@@ -34,13 +37,13 @@ def described(what: str, authorities: str | None = None) -> tuple[dict[str, Any]
 
     `authorities` is a file of the certificates of those who are believed about signers.
     """
+    from zoetrope.fields import holds_values, tags_in
     from zoetrope.models.provenance import Provenance
     from zoetrope.models.signatures import authorities_in
-    from zoetrope.video import read_tags
 
     path = os.path.expanduser(what)
     trusted = None if authorities is None else authorities_in(Path(os.path.expanduser(authorities)))
-    tags, signature = read_tags(path), _signature(path, trusted)
+    tags, signature = tags_in(path), None if holds_values(path) else _signature(path, trusted)
     value = {"file": path, "record": None, "tags": tags, "signature": signature and signature.to_json()}
     signed = [_short(line) for line in _signed(signature, believed=trusted is not None)]
     if not tags and signature is None:

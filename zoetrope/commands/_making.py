@@ -10,6 +10,7 @@ from zoetrope.commands._sampling import finished, tags_of
 from zoetrope.commands._talk import Bars, Talk
 
 if TYPE_CHECKING:
+    from zoetrope.cascade.spec import StageSpec
     from zoetrope.cascade.start import Start
     from zoetrope.commands._outputs import Outputs, StageOutputs
     from zoetrope.models.cascade import Cascade
@@ -23,6 +24,7 @@ class Making(NamedTuple):
     """
 
     cascade: "Cascade"
+    stages: "Sequence[StageSpec]"
     jobs: Sequence[Job]
     seed: int
     until: str | None

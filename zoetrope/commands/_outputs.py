@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from zoetrope.channels import RGB, Channel
-from zoetrope.commands._provenance import sealing
+from zoetrope.commands._provenance import expect_unread, sealing
 from zoetrope.commands._signing import expect_signable
 from zoetrope.fields import Fields, Look, check_file, holds_values
 from zoetrope.video import check_output, save_tensor
@@ -61,6 +61,7 @@ class Outputs:
         self.finished = [
             done is not None and _is_whole(path, frames) and done(path, n) for n, path in enumerate(self.paths)
         ]
+        expect_unread(path for path, finished in zip(self.paths, self.finished, strict=True) if not finished)
         if sealing() is not None:
             expect_signable(self.paths, self.finished)
         if out is not None and not all(self.finished):
@@ -100,10 +101,14 @@ class StageOutputs:
             check_output((self.folder if self.folder.is_dir() else self.folder.parent) / "stage.mp4")
 
     def expect_apart(self, paths: Sequence[str], stages: Iterable[tuple[str, int]]) -> None:
-        """Raise ValueError if two of the videos at `paths`, and of their stages (name, frames), had the same name."""
+        """Raise ValueError if two of the videos at `paths`, and of their stages (name, frames), had the same name.
+
+        Also if one of a stage had that of a file that is read.
+        """
         if self.folder is None:
             return
         every = [self._named(path, stage, frames) for stage, frames in stages for path in paths]
+        expect_unread(every)
         seen: set[str] = set()
         for path in [*paths, *every]:
             key = os.path.abspath(path).casefold()  # many file systems ignore case

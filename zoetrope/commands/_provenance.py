@@ -7,7 +7,7 @@ output, and what it lets the command open is printed first.
 import inspect
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
@@ -87,6 +87,11 @@ class RecordedCommand:
         from zoetrope.models.provenance import of_input
 
         return {name: found for name, path in self._files() if (found := of_input(path)) is not None}
+
+    @property
+    def sources(self) -> list[str]:
+        """The files that the options name."""
+        return [path for _, path in self._files()]
 
     def options(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """The options that were given, for a record; `settings` are those of the stages that ran."""
@@ -252,6 +257,15 @@ def sealing() -> "Signer | None":
     """What signs the files of the command that runs; None if they are not signed."""
     running = recording()
     return None if running is None else running.signer
+
+
+def expect_unread(paths: Iterable[str]) -> None:
+    """Raise ValueError for the name of a file that the command that runs reads, and would replace."""
+    running = recording()
+    sources = [] if running is None else [one for one in running.sources if os.path.isfile(one)]
+    for path in paths:
+        if os.path.isfile(path) and any(os.path.samefile(path, one) for one in sources):
+            raise ValueError(f"{path}: expected another name than that of what is read, which stays what it is")
 
 
 def record_of(own: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any]:

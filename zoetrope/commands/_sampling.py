@@ -71,7 +71,7 @@ StyleModel = Annotated[
     ),
 ]
 StyleWeight = Annotated[
-    float, typer.Option(help="Share of the style's weights in the networks, 0 to 1; 0.5 and more shows.")
+    float | None, typer.Option(help="Share of the style's weights in the networks, 0 to 1; 0.5 and more shows. [0.7]")
 ]
 Memory = Annotated[
     str | None,
@@ -141,7 +141,7 @@ class SamplingOptions(NamedTuple):
     frames: int | None = None
     fps: float | None = None
     style: str | None = None
-    style_weight: float = 0.7
+    style_weight: float | None = None
     windows: str | None = None
     routine: str | None = None
 
@@ -200,7 +200,9 @@ def opened(names: Sequence[str] | None, asked: SamplingOptions, talk: Talk | Non
     if asked.teacher:
         model = model.originals()
     if asked.style is not None:
-        model = styled(model, asked.style, asked.style_weight)
+        model = styled(model, asked.style, 0.7 if asked.style_weight is None else asked.style_weight)
+    elif asked.style_weight is not None:
+        raise ValueError("--style-weight: expected with --style MODEL, of whose weights it is the share, got it alone")
     fields = changes(asked.sets)
     ways: dict[str, Any] = {"windows": windows_told(asked.windows), "routine": routine_told(asked.routine)}
     tuning = Tuning(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, fields=fields, **ways)

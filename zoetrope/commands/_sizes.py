@@ -9,7 +9,18 @@ from zoetrope.commands._options import size_named
 from zoetrope.commands._sampling import SamplingOptions, opened
 from zoetrope.commands._talk import Talk
 
-Make = Callable[[Talk, SamplingOptions, str | None], None]
+Prepare = Callable[[Talk, SamplingOptions, str | None], Callable[[], None]]
+"""(talk, options, output) -> what makes the videos; it raises ValueError for what is impossible before that."""
+
+
+class Silent(Talk):
+    """Says nothing: what it would say is said when the videos are made."""
+
+    def say(self, message: str) -> None:
+        """Nothing."""
+
+    def warn(self, message: str) -> None:
+        """Nothing."""
 
 
 class Gathering(Talk):
@@ -26,21 +37,24 @@ class Gathering(Talk):
 
 def in_sizes(
     talk: Talk, sizes: Sequence[str] | None, models: Sequence[str] | None, asked: SamplingOptions, out: str | None,
-    make: Make,
+    prepare: Prepare,
 ) -> None:  # fmt: skip
-    """Call `make(talk, options, out)` for each size, and print one result; outputs are named after their size too.
+    """Make what `prepare` prepares for each size, and print one result; outputs are named after their size too.
 
     Raises ValueError, before anything is made, for a size that is none or that the model cannot make.
     """
     every = list(dict.fromkeys(f"{height}x{width}" for height, width in map(size_named, sizes or ())))
     if len(every) < 2:
-        make(talk, asked._replace(size=every[0] if every else None), out)
+        prepare(talk, asked._replace(size=every[0] if every else None), out)()
         return
     for size in every:
         opened(models, asked._replace(size=size))
+    outs = {size: None if out is None else _named(out, size) for size in every}
+    for size in every:
+        prepare(Silent(talk.json, talk.quiet), asked._replace(size=size), outs[size])
     gathering = Gathering(talk.json, talk.quiet)
     for size in every:
-        make(gathering, asked._replace(size=size), None if out is None else _named(out, size))
+        prepare(gathering, asked._replace(size=size), outs[size])()
     files = [file for value in gathering.values for file in value["files"]]
     parts = [{"size": size, **value} for size, value in zip(every, gathering.values, strict=True)]
     talk.result({"files": files, "sizes": parts}, "\n".join(text for text in gathering.texts if text))

@@ -1,7 +1,7 @@
 """`zoetrope edit`: a clip as another text tells it, by a network that is tuned to the clip."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,6 +26,7 @@ from zoetrope.commands._sampling import (
     TeacherFlag,
     Until,
     about,
+    expect_guided,
     expect_text,
     finished,
     opened,
@@ -36,6 +37,7 @@ from zoetrope.commands._sampling import (
 from zoetrope.commands._talk import Talk
 
 if TYPE_CHECKING:
+    from zoetrope.cascade.spec import StageSpec
     from zoetrope.commands._outputs import Outputs
     from zoetrope.models.opening import OpenModel
     from zoetrope.training.spec import Recipe
@@ -111,7 +113,7 @@ def edit(
     at_least("--tuning-steps", tuning_steps, 1)
     at_least("--steps", steps, 1)
     at_least("--guidance", guidance, 0)
-    talk = Talk(json, quiet)
+    talk, most = Talk(json, quiet), bytes_named(memory) if memory else None
     wish = EditAsked(os.path.expanduser(source), prompt, caption, negative, tuned, tuning_steps, frames, fps, until)
     asked = SamplingOptions(seed, steps, guidance, None, sets, device, dtype, teacher)
     found = opened(model or ["mini_image"], asked._replace(steps=None, guidance=None))
@@ -122,16 +124,35 @@ def edit(
     from zoetrope.commands._outputs import Outputs
 
     spec = sampled(recipe.cascade, Tuning(steps=steps, guidance=guidance))
-    last = spec.until(until or spec.default_until)[-1].shape
+    stages = spec.until(until or spec.default_until)
+    _expect_possible(talk, wish, found._replace(spec=spec), stages, asked, most)
     title = f"{Path(wish.source).stem.partition('%')[0].rstrip('_-')}-edited"
-    outputs = Outputs(out and os.path.expanduser(out), [title], last.frames)
+    outputs = Outputs(out and os.path.expanduser(out), [title], stages[-1].shape.frames)
     kept = None if tuned is None else Path(os.path.expanduser(tuned))
     with interrupted_saying(lambda: _left(kept)), _folder(kept) as folder:
         weights = _tuned(talk, wish, recipe, folder, found, device)
         own = {recipe.cascade.stages[0].name: weights}
         model_of_clip = found._replace(spec=spec, weights={**found.weights, **own}, teacher_weights={})
-        file = _made(talk, wish, model_of_clip, clip, outputs, asked, bytes_named(memory) if memory else None)
+        file = _made(talk, wish, model_of_clip, clip, outputs, asked, most)
     talk.result(file, "" if quiet else outputs.paths[0])
+
+
+def _expect_possible(
+    talk: Talk,
+    wish: EditAsked,
+    model: "OpenModel",
+    stages: "Sequence[StageSpec]",
+    asked: SamplingOptions,
+    memory: int | None,
+) -> None:
+    """Raise ValueError, before anything is tuned, for sampling that is impossible then; warn of texts that are cut."""
+    from zoetrope.cascade.execution.layout import expect_memory
+
+    expect_guided(stages, wish.negative, None)
+    cascade = ready(model, stages[1:], asked)
+    warn_of_cuts(talk, cascade, [text for text in (wish.prompt, wish.caption, wish.negative) if text])
+    if memory is not None:
+        expect_memory(stages, 1, 0, memory, cascade.device)
 
 
 def _left(kept: Path | None) -> str:
@@ -164,7 +185,7 @@ def _made(
 
     stages = model.spec.until(wish.until or model.spec.default_until)
     cascade = ready(model, stages, asked)
-    warn_of_cuts(talk, cascade, [text for text in (wish.prompt, wish.caption, wish.negative) if text])
+    told = about(cascade, stages, asked.seed)
     ways = {"caption": wish.caption, "negative": wish.negative, "until": wish.until}
     running = edited(cascade, clip.to_tensor()[None], wish.prompt, **ways, seed=asked.seed, memory=memory)
     records = list[dict[str, Any]]()
@@ -172,7 +193,6 @@ def _made(
         for done in finished(bars, "", running):
             records.append(done.record.to_json())
             made = done.progress
-    told = about(cascade, stages, asked.seed)
     own = {"edited": os.path.basename(wish.source.rstrip("/")), "caption": wish.caption, "prompt": wish.prompt}
     path = outputs.save(0, made.x_hat[0], made.shape.fps, tags_of(wish.prompt, own, told))
     return {"files": [{"path": path, **own, "stages": records}], **told}
@@ -183,7 +203,7 @@ def _prepared(wish: EditAsked, model: "OpenModel") -> "tuple[Video, Recipe]":
     from zoetrope.channels import are_rgb, listed
     from zoetrope.data.clip import OneClip, digest_of, frames_of
     from zoetrope.recipes.tune_a_video import tuning
-    from zoetrope.video import read
+    from zoetrope.video import probe, rate_to_read, read
 
     if not are_rgb(model.spec.channels):
         raise ValueError(
@@ -194,7 +214,8 @@ def _prepared(wish: EditAsked, model: "OpenModel") -> "tuple[Video, Recipe]":
     frames = wish.frames
     if frames is None:
         most = shape.frames if shape.frames > 1 else MOST
-        frames = len(read(wish.source, fps=rate, frames=most, size=(shape.height, shape.width)).frames)
+        read_at = rate_to_read(probe(wish.source), rate)
+        frames = len(read(wish.source, fps=read_at, frames=most, size=(shape.height, shape.width)).frames)
     if frames < 2:
         raise ValueError(
             f"{wish.source}: expected two frames or more at {rate:g} fps, whose motion stays, got {frames}; another "

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from zoetrope.commands._known import MethodName, MethodWeight
-from zoetrope.commands._long import LongJob, SchemeName, make, method_named, scheme_named
+from zoetrope.commands._long import LongJob, SchemeName, method_named, prepared, scheme_named
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, at_least, bytes_named, values_named
 from zoetrope.commands._sampling import (
     DType,
@@ -22,6 +22,7 @@ from zoetrope.commands._sampling import (
     Steps,
     TeacherFlag,
     Until,
+    expect_guided,
     expect_text,
     opened,
     ready,
@@ -87,11 +88,13 @@ def extend(
     talk, source = Talk(json, quiet), os.path.expanduser(source)
     asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher)
     found = opened(model, asked, talk)
-    cascade = ready(found, stages_after(found.spec, None, until), asked)
+    stages = stages_after(found.spec, None, until, values)
+    expect_guided(stages, negative, None)
+    cascade = ready(found, stages, asked)
     wanted = Long(
         seconds=seconds, prompt=prompt, negative=negative, scheme=order, known=method, seed=seed, sample=sample,
         until=until, memory=most, given=values,
     )  # fmt: skip
     own = {"extended": os.path.basename(source.rstrip("/")), "sample": sample}
     title = f"{Path(source).stem.partition('%')[0].rstrip('_-')}-extended"
-    make(talk, cascade, [LongJob(wanted, source, own)], out and os.path.expanduser(out), [title], resume)
+    prepared(talk, cascade, [LongJob(wanted, source, own)], out and os.path.expanduser(out), [title], resume)()

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -21,7 +21,7 @@ from zoetrope.commands._known import (
     PictureFile,
     values_of,
 )
-from zoetrope.commands._long import LongJob, SchemeName, Seconds, make, method_named, scheme_named
+from zoetrope.commands._long import LongJob, SchemeName, Seconds, method_named, prepared, scheme_named
 from zoetrope.commands._look import ChannelName, Colours, Limits, look_of
 from zoetrope.commands._making import Making, run
 from zoetrope.commands._options import (
@@ -68,6 +68,7 @@ from zoetrope.commands._talk import Talk
 if TYPE_CHECKING:
     from zoetrope.cascade.spec import CascadeSpec
     from zoetrope.cascade.start import Footage
+    from zoetrope.commands._outputs import Outputs, StageOutputs
 
 Out = Annotated[
     str | None,
@@ -150,7 +151,7 @@ def generate(
     memory: Memory = None,
     teacher: TeacherFlag = False,
     style: StyleModel = None,
-    style_weight: StyleWeight = 0.7,
+    style_weight: StyleWeight = None,
     trust: Trust = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -164,7 +165,7 @@ def generate(
     controls = ControlAsked(control, control_from, control_scale, fit)
     work = Work(model, until, bytes_named(memory) if memory else None, values_of(given, picture, maps), told, controls)
     what = (Begin(source and os.path.expanduser(source), after, fit), jobs, target)
-    in_sizes(Talk(json, quiet), size, model, asked, target.out, partial(_make, work, what, (seconds, scheme)))
+    in_sizes(Talk(json, quiet), size, model, asked, target.out, partial(_prepared, work, what, (seconds, scheme)))
 
 
 class Work(NamedTuple):
@@ -178,29 +179,29 @@ class Work(NamedTuple):
     control: ControlAsked
 
 
-def _make(
+def _prepared(
     work: Work,
     what: tuple[Begin, Sequence[Job], Target],
     how: tuple[float | None, str | None],
     talk: Talk,
     asked: SamplingOptions,
     out: str | None,
-) -> None:
-    """Make the videos, in one go if that can be; `how` says their seconds and the scheme."""
+) -> Callable[[], None]:
+    """What makes the videos, in one go if that can be; `how` says their seconds and the scheme."""
     (begin, jobs, target), (seconds, scheme) = what, how
+    at_least("--seconds", seconds, 0)
     clip = None if seconds is None or scheme is not None else in_one_go(talk, work.model, asked, seconds)
     if clip is None and (seconds is not None or scheme is not None):
-        _generate_long(talk, work, asked, begin, jobs, target._replace(out=out), how)
-    else:
-        _generate(talk, work, clip or asked, begin, jobs, target._replace(out=out))
+        return _generate_long(talk, work, asked, begin, jobs, target._replace(out=out), how)
+    return _generate(talk, work, clip or asked, begin, jobs, target._replace(out=out))
 
 
 def _generate(
     talk: Talk, work: Work, asked: SamplingOptions, begin: Begin, jobs: Sequence[Job], target: Target
-) -> None:
+) -> Callable[[], None]:
     from zoetrope.cascade.graph import expect_videos
     from zoetrope.cascade.start import stages_after
-    from zoetrope.commands._members import MemberOutputs, outputs_of
+    from zoetrope.commands._members import outputs_of
     from zoetrope.commands._outputs import Kept, StageOutputs
     from zoetrope.fields import content_of
     from zoetrope.models.asking import about_values, expect_askable
@@ -236,19 +237,28 @@ def _generate(
     if controls:
         told["control"] = work.control.about(controls)
     given = {**work.given, **controls}
-    making = Making(cascade, jobs, asked.seed, work.until, start, work.memory, given, known, told)
+    making = Making(cascade, stages, jobs, asked.seed, work.until, start, work.memory, given, known, told)
     if target.resume:
         outputs = to(done=making.finished)
     stage_outputs.expect_apart(outputs.paths, [(stage.name, stage.shape.frames) for stage in stages])
-    warn_of_cuts(talk, cascade, [text for text in (*(job.prompt for job in jobs), negative) if text is not None])
+    said = ""
     if footage is not None:
-        talk.say(
-            f"{begin.source}: {footage.own}, in the place of what {footage.stage.name} makes, {footage.stage.made}"
-        )
+        said = f"{begin.source}: {footage.own}, in the place of what {footage.stage.name} makes, {footage.stage.made}"
+    return partial(_sampled, talk, making, outputs, stage_outputs, said)
+
+
+def _sampled(talk: Talk, making: Making, outputs: "Outputs", stage_outputs: "StageOutputs", said: str) -> None:
+    """Make and write the videos, and print the result; `said` is what is told before, if anything."""
+    from zoetrope.commands._members import MemberOutputs
+
+    cascade, texts = making.cascade, [*(job.prompt for job in making.jobs), making.jobs[0].negative]
+    warn_of_cuts(talk, cascade, [text for text in texts if text is not None])
+    if said:
+        talk.say(said)
     files = run(talk, making, outputs, stage_outputs)
     if isinstance(outputs, MemberOutputs):
-        files = [outputs.gathered(files, stages[-1].made.fps, making.ensemble_tags)]
-    talk.result({"files": files, **told}, "" if talk.quiet else "\n".join(file["path"] for file in files))
+        files = [outputs.gathered(files, making.stages[-1].made.fps, making.ensemble_tags)]
+    talk.result({"files": files, **making.about}, "" if talk.quiet else "\n".join(file["path"] for file in files))
 
 
 def _generate_long(
@@ -259,27 +269,32 @@ def _generate_long(
     jobs: Sequence[Job],
     target: Target,
     how: tuple[float | None, str | None],
-) -> None:
-    """Make videos of so many seconds, by a scheme."""
+) -> Callable[[], None]:
+    """What makes videos of so many seconds, by a scheme."""
     from zoetrope.cascade.start import stages_after
     from zoetrope.models.long import Long
 
     seconds, order = how[0], scheme_named(how[1])
     if seconds is None:
         raise ValueError("--scheme: expected a video longer than the model's clips; give --seconds S")
-    at_least("--seconds", seconds, 0)
     if target.members is not None:
         raise ValueError("--members: expected without --seconds; --count makes several long videos")
     if work.control.given:
         raise ValueError("--control: expected without --seconds, for it controls the frames of one clip")
     if begin.source is not None or begin.after is not None or begin.fit != "exact" or work.known.given:
-        name = "--from" if begin.source is not None else "--known"
+        given = {
+            "--from": begin.source,
+            "--after": begin.after,
+            "--known": work.known.given or None,
+            "--fit": begin.fit,
+        }
+        name = next(name for name, value in given.items() if value is not None)
         raise ValueError(f"{name}: expected without --seconds; `zoetrope extend VIDEO --seconds S` continues a video")
     if target.save_stages is not None:
         raise ValueError("--save-stages: expected without --seconds; the frames of long videos are kept once")
     model = opened(work.model, asked, talk)
     _expect_prompts(model.spec, jobs, work.given)
-    stages = stages_after(model.spec, None, work.until)
+    stages = stages_after(model.spec, None, work.until, work.given)
     expect_guided(stages, jobs[0].negative, None)
     cascade = ready(model, stages, asked)
     how_known = method_named(work.known.method, work.known.weight)
@@ -290,7 +305,7 @@ def _generate_long(
     own = [base.with_(prompt=job.prompt, negative=job.negative, sample=job.sample) for job in jobs]
     titles = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
     long = [LongJob(wanted, None, job._asdict()) for wanted, job in zip(own, jobs, strict=True)]
-    make(talk, cascade, long, target.out, titles, target.resume, look_of(model.spec, *target.shown))
+    return prepared(talk, cascade, long, target.out, titles, target.resume, look_of(model.spec, *target.shown))
 
 
 def _footage(spec: "CascadeSpec", begin: Begin, work: Work) -> "Footage | None":

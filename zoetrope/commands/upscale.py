@@ -168,9 +168,8 @@ def _prepared(
     size = (how.given.height, how.given.width) if fit == "crop" else None
     total = expected_frames(info, own.fps)
     path = Outputs(wish.out, [f"{_stem(source)}-upscaled"], total * how.frames).paths[0]
-    if os.path.exists(path) and os.path.samefile(path, source):
-        raise ValueError(f"{path}: expected another name than that of the video to upscale, which stays what it is")
     stage_outputs = StageOutputs(wish.save_stages)
+    stage_outputs.expect_apart([path], [(stage.name, total * how.frames) for stage in how.stages])
     cascade = ready(found._replace(spec=spec), how.stages, asked)
     warn_of_cuts(talk, cascade, [caption] if caption else [])
     told = about(cascade, how.stages, asked.seed)

@@ -6,7 +6,7 @@ from typing import Self
 
 from zoetrope.data import Contents, Dataset, Example, Source
 from zoetrope.shapes import VideoShape
-from zoetrope.video import Video, read
+from zoetrope.video import Video, probe, rate_to_read, read
 from zoetrope.video.naming import sequence_files, sequence_pattern
 
 
@@ -60,7 +60,8 @@ class ClipDataset(Dataset):
 
 def frames_of(path: str, shape: VideoShape) -> Video:
     """The first frames of a video at this size and rate. Raises ValueError if it has fewer."""
-    found = read(path, fps=shape.fps, frames=shape.frames, size=(shape.height, shape.width))
+    rate = rate_to_read(probe(path), shape.fps, shape.frames)
+    found = read(path, fps=rate, frames=shape.frames, size=(shape.height, shape.width))
     if len(found.frames) < shape.frames:
         raise ValueError(
             f"{path}: expected {shape.frames} frames at {shape.fps:g} fps, got {len(found.frames)}: the clip ends"

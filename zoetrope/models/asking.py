@@ -1,9 +1,11 @@
 """Requests beside the prompt: values for the inputs of a model's stages."""
 
 import hashlib
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,10 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.codecs import CodecNetwork
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import unknown
-from zoetrope.inputs import Extent, Input, Setting
+from zoetrope.inputs import ControlClip, Extent, Input, Setting
 from zoetrope.inputs.first_frame import NAME as FIRST_FRAME
 from zoetrope.inputs.picture import NAME as PICTURE
+from zoetrope.inputs.picture import picture_told
 from zoetrope.inputs.region import REGION
 from zoetrope.inputs.text import TEXT
 from zoetrope.known import Known
@@ -26,6 +29,7 @@ from zoetrope.shapes import VideoShape, Window
 
 _EACH = {"number": 1, "label": 1, "action": 3}
 """The axes of values that are given for each video, by what the data tell."""
+_PICTURES = (PICTURE, FIRST_FRAME)
 
 
 def askable(stages: Sequence[StageSpec]) -> dict[str, Input]:
@@ -76,16 +80,36 @@ def _axes(value: Any) -> int:
 
 
 def about_values(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values for records: of a file also 16 letters that identify what it gives."""
-    told = dict(values)
-    for stage in stages:
-        for each in stage.inputs:
-            if each.tells and isinstance(value := values.get(each.name), str):
-                given = each.fitted(value, stage.shape)
-                if isinstance(given, Tensor):
-                    content = hashlib.blake2b(given.contiguous().numpy().tobytes(), digest_size=8).hexdigest()
-                    told[each.name] = {"file": value, "id": content}
-    return told
+    """The values for records, as JSON: of a file, and of what JSON cannot hold, 16 letters identify what it gives."""
+    every = ((each, stage.shape) for stage in stages for each in stage.inputs)
+    fitting = {each.name: partial(each.fitted, shape=shape) for each, shape in every} | dict.fromkeys(_PICTURES, _shown)
+    return {name: _told(value, fitting[name]) for name, value in values.items()}
+
+
+def _told(value: Any, fitted: Callable[[Any], Any]) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    file = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if file is not None and not isinstance(given := fitted(value), str):
+        return {"file": file, "id": _content_of(given)}
+    try:
+        json.dumps(value)
+    except TypeError:
+        return {"id": _content_of(fitted(value))}
+    return value
+
+
+def _shown(value: Any) -> Tensor:
+    """The pixels of a picture that is asked for, or the embedding that stands for it."""
+    return value if isinstance(value, Tensor) else picture_told(value)
+
+
+def _content_of(given: Any) -> str:
+    """16 letters that identify a tensor, numbers, or a clip that controls."""
+    tensor = given.video if isinstance(given, ControlClip) else torch.as_tensor(given)
+    how = f"{given.derive} {given.scale} {given.crop}" if isinstance(given, ControlClip) else ""
+    content = tensor.detach().cpu().contiguous().numpy().tobytes()
+    return hashlib.blake2b(content + how.encode(), digest_size=8).hexdigest()
 
 
 def conditioning_of(

@@ -8,11 +8,11 @@ import numpy as np
 from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.cascade.start import SAME_RATE, UNTOLD_RATE, Fit
+from zoetrope.cascade.start import UNTOLD_RATE, Fit
 from zoetrope.config import unknown
 from zoetrope.inputs import ControlClip, Input
 from zoetrope.shapes import VideoShape
-from zoetrope.video import Video, probe, read
+from zoetrope.video import SAME_RATE, Video, probe, rate_to_read, read
 from zoetrope.video.naming import sequence_pattern
 from zoetrope.wording import counted
 
@@ -121,7 +121,7 @@ def _read(path: Any, shape: VideoShape, fit: Fit) -> Video:
         return read(path, frames=1)
     untold = sequence_pattern(path) and info.fps == UNTOLD_RATE
     if fit == "crop":
-        video = read(path, fps=shape.fps, frames=shape.frames)
+        video = read(path, fps=rate_to_read(info, shape.fps, shape.frames), frames=shape.frames)
     else:
         if info.frames != shape.frames:
             wanted, got = counted(shape.frames, "frame"), counted(info.frames, "frame")

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from zoetrope.cascade.sample import without_known
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.cascade.start import SAME_RATE, UNTOLD_RATE, Fit
+from zoetrope.cascade.start import UNTOLD_RATE, Fit
 from zoetrope.channels import RGB, Channel, are_rgb
 from zoetrope.inputs.region import REGION
 from zoetrope.known import Known, Method
@@ -21,7 +21,7 @@ from zoetrope.known.replacement import Replacement
 from zoetrope.models.known_fields import expect_own, field_frames, known_tensor
 from zoetrope.models.known_places import named, numbers_of
 from zoetrope.shapes import VideoShape
-from zoetrope.video import Video, probe, read
+from zoetrope.video import SAME_RATE, Video, probe, rate_to_read, read
 from zoetrope.video.decoding import cover, cut
 from zoetrope.video.naming import sequence_pattern
 from zoetrope.video.resample import resize
@@ -269,7 +269,7 @@ def _read(where: str, path: Any, count: int, stage: StageSpec, fit: Fit) -> np.n
         )
     elif count > 1 and not (sequence_pattern(path) and info.fps == UNTOLD_RATE):
         _expect_rate(where, info.fps, stage, drops=fit == "crop")
-    rate = None if info.still else shape.fps
+    rate = None if info.still else rate_to_read(info, shape.fps, count)
     made = read(path, fps=rate, frames=count, size=None if (info.height, info.width) == size else size)
     if len(made.frames) < count:
         raise ValueError(f"{where}: expected {_counted(count)}, got {len(made.frames)}")

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.cascade.start import SAME_RATE, Fit
+from zoetrope.cascade.start import Fit
 from zoetrope.channels import Channel, are_rgb, difference, listed, to_model
 from zoetrope.fields import Fields, read_values
-from zoetrope.video import Video
+from zoetrope.video import SAME_RATE, Video
 from zoetrope.wording import counted
 
 log = logging.getLogger(__name__)

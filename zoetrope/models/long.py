@@ -28,14 +28,14 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.config import Config
 from zoetrope.fields import Fields, Look, read_values
 from zoetrope.known import Method
-from zoetrope.models.asking import askable, conditioning_of, expect_askable
+from zoetrope.models.asking import about_values, askable, conditioning_of, expect_askable
 from zoetrope.models.known_fields import expect_own, known_tensor
 from zoetrope.models.places import memory_told
 from zoetrope.networks import Network
 from zoetrope.schemes import SamplingScheme
 from zoetrope.schemes.autoregressive import Autoregressive
 from zoetrope.shapes import VideoShape
-from zoetrope.video import Video, pictures, stream
+from zoetrope.video import Video, pictures, probe, rate_to_read, stream
 
 if TYPE_CHECKING:
     from zoetrope.models.cascade import Cascade
@@ -87,16 +87,19 @@ class OpeningFrames(NamedTuple):
     def of(cls, source: Beginning | None, shape: VideoShape, channels: Sequence[Channel] = RGB) -> "OpeningFrames":
         """Those of a video, at the size and rate of `shape`. Raises ValueError if it cannot be read.
 
-        Of other channels than RGB it is a `Fields`, or a file of values at the rate of `shape`.
+        Of other channels than RGB it is a `Fields`, or a file of values at the rate of `shape`; all of them finite.
         """
         if source is None:
             return cls(None)
+        where = "video" if isinstance(source, Video) else os.fspath(source)
         if not are_rgb(channels) and isinstance(source, str | os.PathLike):
             source = Fields(read_values(source, channels), channels, shape.fps)
         if isinstance(source, Video):
             expect_own("video", source, channels)
         found, count = hashlib.blake2b(digest_size=8), 0
         for picture in _pictures_of(source, shape):
+            if picture.dtype != np.uint8 and not np.isfinite(picture).all():
+                raise ValueError(f"{where}: expected finite values, got NaN or infinity in frame {count}")
             found.update(np.ascontiguousarray(picture).tobytes())
             count += 1
         return cls(source, count, found.hexdigest())
@@ -298,6 +301,8 @@ def _expect_of_whole(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> 
     """Raise ValueError for values that differ from frame to frame: every block would have the same ones."""
     for stage in stages:
         for each in stage.inputs:
+            if values.get(each.name) is not None and each.aligned:
+                raise ValueError(f"{each.name}: expected none, for it controls the frames of one clip, not of several")
             if values.get(each.name) is None or not {"action", "map"} & {*each.tells.values()}:
                 continue
             given = each.fitted(values[each.name], stage.shape)
@@ -313,7 +318,8 @@ def _expect_of_whole(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> 
 def _pictures_of(source: Beginning, shape: VideoShape) -> Iterator[np.ndarray]:
     """The pictures (H, W, 3) uint8 of a source at a size and rate, or frames (H, W, C) as networks see them."""
     if not isinstance(source, Video):
-        yield from stream(source, fps=shape.fps, size=(shape.height, shape.width))
+        rate = rate_to_read(probe(source), shape.fps)
+        yield from stream(source, fps=rate, size=(shape.height, shape.width))
         return
     height, width = source.frames.shape[1:3]
     if (height, width, source.fps) != (shape.height, shape.width, shape.fps):
@@ -341,7 +347,7 @@ def _known_before(stage: dict[str, Any]) -> dict[str, Any]:
 def _identity(cascade: "Cascade", stages: Sequence[StageSpec], wanted: Long, footage: OpeningFrames) -> dict[str, Any]:
     """Everything that the video depends on."""
     origins: Mapping[str, Any] = cascade.origins
-    told = {name: value for name, value in wanted.to_json().items() if name not in ("memory", "until")}
+    told = wanted.with_(given={}).to_json() | {"given": about_values(stages, wanted.given)}
     return {
         "model": cascade.spec.name,
         "stages": [stage.name for stage in stages],
@@ -349,5 +355,5 @@ def _identity(cascade: "Cascade", stages: Sequence[StageSpec], wanted: Long, foo
         "weights": {stage.name: origins[stage.name].fingerprint() for stage in stages if stage.name in origins},
         "dtype": str(cascade.dtype).removeprefix("torch."),
         "given frames": footage.digest,
-        **told,
+        **{name: value for name, value in told.items() if name not in ("memory", "until")},
     }

@@ -29,6 +29,10 @@ def _unchanged(denoise: Denoise) -> Denoise:
     return denoise
 
 
+def _as_it_is(video: Tensor) -> Tensor:
+    return video
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ready:
     """A stage that is ready to run.
@@ -42,6 +46,8 @@ class Ready:
         part: the numbers of some frames, in any order -> their denoiser: for it they are the whole video. It is guided,
             and still lacks the threshold, which is for whole videos; for routines that are `in_parts`.
         threshold: denoiser -> the same with the stage's threshold.
+        keep: x_hat of whole videos -> the same with what is known of them as it is, in place: a sampler whose sample is
+            z leaves noise in it.
     """
 
     denoise: Denoise
@@ -51,6 +57,7 @@ class Ready:
     held: Known | None = None
     part: Callable[[Sequence[int]], Denoise] = _whole_alone
     threshold: Callable[[Denoise], Denoise] = _unchanged
+    keep: Callable[[Tensor], Tensor] = _as_it_is
 
     def start(self) -> Tensor:
         """z before the first step: noise, and the frames that it holds."""

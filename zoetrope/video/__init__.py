@@ -4,7 +4,7 @@ The `Video` lives in `value`. `info` says what is in a file and `reading` reads 
 `opening` lets in; files are written in `writing`, with `sound` and `tags`; pictures for people are made in `sheet`.
 """
 
-from zoetrope.video.info import Info, expected_frames, probe
+from zoetrope.video.info import SAME_RATE, Info, expected_frames, probe, rate_to_read
 from zoetrope.video.member import Member
 from zoetrope.video.reading import Track, read, read_probed, read_track, stream, stretches
 from zoetrope.video.sheet import contact_sheet
@@ -13,6 +13,7 @@ from zoetrope.video.value import Video, expect_finite, pictures, save_tensor
 from zoetrope.video.writing import Writer, check_output, open_writer, save_image
 
 __all__ = [
+    "SAME_RATE",
     "Info",
     "Member",
     "Track",
@@ -25,6 +26,7 @@ __all__ = [
     "open_writer",
     "pictures",
     "probe",
+    "rate_to_read",
     "read",
     "read_probed",
     "read_tags",

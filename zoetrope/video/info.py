@@ -1,5 +1,6 @@
 """What a file says about its video, and which parts of it are converted or ignored."""
 
+import math
 import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 LONGEST = 100 * 3600.0
 """The longest video that is read, in seconds."""
+SAME_RATE = 0.01
+"""Frame rates that differ by this share or less count as equal: 23.976 is 24."""
 
 _STILLS = {"image2", "mpo"}
 _SQUARE = {"gif", "apng"}  # every program takes their pixels for square
@@ -104,6 +107,16 @@ def probe(path: PathLike) -> Info:
 def expected_frames(info: Info, fps: float | None = None) -> int:
     """How many pictures a whole file gives at this rate, or at its own; a damaged file may give fewer."""
     return 1 if info.still else max(1, count_moments(0.0, fps or info.fps, info.seconds, info.slack))
+
+
+def rate_to_read(info: Info, fps: float, frames: int | None = None) -> float:
+    """The rate at which a file gives the pictures of a video of `fps`: its own, where both count as equal.
+
+    Read at 24, a file of 23.976 pictures a second would give its first picture twice: the second one comes late. A file
+    with fewer than `frames` pictures is read at `fps`.
+    """
+    same = not info.variable_rate and math.isclose(info.fps, fps, rel_tol=SAME_RATE)
+    return info.fps if same and (frames is None or info.frames >= frames) else fps
 
 
 def _is_still(container: "InputContainer") -> bool:
