@@ -60,6 +60,14 @@ def test_without_motion_and_noise_all_frames_are_equal() -> None:
         assert (other - other[:, :, :1]).abs().max() > 0.05
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.6])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_however_few_steps_there_are_frames_move(steps: int, smoothing: float) -> None:
+    late = ZeroShot(motion=(0.0, 2.0), moved_at=0.1, noised_to=0.2, smoothing=smoothing)
+    video = made(stage("first", routine=late, steps=steps))
+    assert (video[:, :, 1:] - video[:, :, :1]).abs().amax((1, 3, 4)).min() > 0.05
+
+
 def test_frames_look_at_the_first() -> None:
     """The same weights without looking make other frames, except for the first."""
     one, other = (made(stage(looks, routine=ZeroShot(**MOVES))) for looks in ("own", "first"))

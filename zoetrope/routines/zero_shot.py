@@ -91,8 +91,9 @@ class ZeroShot(Routine):
         yield from ready.steps(ready.denoise, self._smoothed(z, kept[noised], step.x_hat), noised)
 
     def _places(self, steps: int) -> tuple[int, int]:
-        """How many steps lie before noised_to and before moved_at."""
-        return round((1 - self.noised_to) * steps), round((1 - self.moved_at) * steps)
+        """How many steps lie before noised_to, of which at least one comes after it, and before moved_at."""
+        noised, moved = (round((1 - time) * steps) for time in (self.noised_to, self.moved_at))
+        return min(noised, steps - 1), moved
 
     def _smoothed(self, z: Tensor, first: Tensor, x_hat: Tensor) -> Tensor:
         """z (B, C, F, H, W) with some of the first frame's, (B, C, 1, H, W), moved, in the background [Sec. 3.3.3].
