@@ -69,6 +69,31 @@ def test_a_run_that_was_damaged(cli: Cli, recipe: Path) -> None:
     assert cli("status", "run").err == "error: run: its run.json cannot be read (it names no stage)\n"
 
 
+def test_damaged_runs_beside_others(cli: Cli, recipe: Path) -> None:
+    at = ["--set", "base.training.sample_every=0"]
+    assert cli("train", recipe, "--stage", "base", "--out", "runs/whole", *short("base", 4), *at, "--quiet").code == 0
+    for name in ("torn", "empty", "metrics"):
+        shutil.copytree("runs/whole", f"runs/{name}")
+    Path("runs/torn/recipe.json").write_text("{")
+    Path("runs/empty/run.json").write_text("[]")
+    Path("runs/metrics/metrics.jsonl").write_text("nothing\n{}\n")
+    Path("runs/rounds").mkdir()
+    Path("runs/rounds/distillation.json").write_text("{}")
+    done = cli("status", "runs")
+    _, *rows = done.out.splitlines()
+    assert done.code == 0
+    assert [(row.split()[0], row.split()[-1]) for row in rows[:5]] == [
+        ("runs/metrics", "damaged"), ("runs/whole", "finished"), ("runs/empty", "damaged"), ("runs/torn", "damaged"),
+        ("runs/rounds", "damaged"),
+    ]  # fmt: skip
+    errors = dict(row.split(": ", 1) for row in rows[5:])
+    assert "recipe.json" in errors["runs/torn"] and "run.json" in errors["runs/empty"]
+    assert errors["runs/metrics"].startswith("metrics.jsonl:1: expected a line of JSON")
+    assert errors["runs/rounds"] == "not a distillation that can be read ('stage' is missing)"
+    found = json.loads(cli("status", "runs", "--json").out)
+    assert [one["state"] for one in found].count("damaged") == 4
+
+
 def test_durations() -> None:
     assert [_duration(seconds) for seconds in (20, 90, 3600 * 5 + 60, 86_400 * 3 + 7200)] == [
         "20 s", "2 min", "5 h 01 min", "3 d 2 h",

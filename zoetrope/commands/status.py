@@ -19,9 +19,9 @@ HEAD = ("run", "stage", "examples", "loss", "examples/s", "eta", "checkpoint", "
 
 def status(runs: Runs, trust: Trust = None, json: Json = False, quiet: Quiet = False) -> None:
     """Tell how trainings stand: one line for each run."""
-    from zoetrope.training.standing import standing, trainings_in
+    from zoetrope.training.standing import standings
 
-    found = [standing(run) for folder in runs for run in trainings_in(folder.expanduser())]
+    found = [one for folder in runs for one in standings(folder.expanduser())]
     Talk(json, quiet).result([_value(one) for one in found], "\n".join(_table(found)))
 
 
@@ -30,7 +30,7 @@ def _value(one: "Standing") -> dict[str, Any]:
 
 
 def _table(found: "list[Standing]") -> list[str]:
-    """The runs in columns, with the errors of failed ones below."""
+    """The runs in columns, with the errors of failed and damaged ones below."""
     rows = [HEAD, *(_row(one) for one in found)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

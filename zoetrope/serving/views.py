@@ -47,7 +47,7 @@ class Views:
                 except (ValueError, OSError) as error:
                     reason = str(error).replace(str(run), run.name)
                     found.append(
-                        {"number": self.known.index(run), "name": run.name, "state": "failed", "error": reason}
+                        {"number": self.known.index(run), "name": run.name, "state": "damaged", "error": reason}
                     )
         return found
 

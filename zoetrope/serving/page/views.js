@@ -44,7 +44,7 @@ function table(runs) {
       run.loss?.toFixed(4) ?? "", run.examples_per_second?.toFixed(1) ?? "", run.eta ? seconds(run.eta) : "",
     ];
     const choose = () => ((shown = run.number), trainings());
-    const state = run.state === "running" ? "running" : run.state === "failed" ? "failed" : run.state === "finished" ? "done" : "";
+    const state = run.state === "running" ? "running" : ["failed", "damaged"].includes(run.state) ? "failed" : run.state === "finished" ? "done" : "";
     return make(
       "tr", { tabindex: "0", class: run.number === shown ? "chosen" : "", onclick: choose, onkeydown: (event) => event.key === "Enter" && choose() },
       ...cells.map((text, k) => make("td", { class: numbers.includes(head[k]) ? "number" : head[k] === "state" ? `state-${state}` : "" }, text)),
