@@ -4,16 +4,17 @@ Stable Video Diffusion learns pans and zooms as adapters (LoRA) from clips that 
 arXiv:2311.15127, Sec. 4.4]. Here any clips are given them: drawn larger, and seen through a window that moves.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from zoetrope.channels import Channel
-from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused, expect_frames, expect_pixels
+from zoetrope.data import Dataset, Example, expect_frames
+from zoetrope.data._over import OverDataset, OverSource
 from zoetrope.shapes import VideoShape
 
 Move = Literal["left", "right", "up", "down", "in", "out"]
@@ -21,7 +22,7 @@ Move = Literal["left", "right", "up", "down", "in", "out"]
 PANS: dict[str, tuple[int, int]] = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 
 
-class Camera(Source):
+class Camera(OverSource):
     """The clips of a source of videos in pixels, evenly panned or zoomed from the first frame to the last.
 
     Captions stay: an adapter makes the camera move whatever the prompt.
@@ -32,34 +33,20 @@ class Camera(Source):
         amount: how far, as a share of the frame's width or height; a zoom grows the picture by this share.
     """
 
-    source: Source
     move: Move = "right"
     amount: Annotated[float, Field(gt=0, le=1)] = 0.5
-
-    @model_validator(mode="after")
-    def _of_pixels(self) -> Self:
-        expect_pixels(self.source)
-        return self
-
-    @property
-    def local(self) -> bool:
-        """See `Source`."""
-        return self.source.local
 
     def open(self) -> Dataset:
         """Open the source. Raises ValueError if it has nothing usable."""
         return CameraDataset(self, self.source.open())
 
-    def located(self) -> Self:
-        """See `Source`."""
-        return self.with_(source=self.source.located())
 
-
-class CameraDataset(Dataset):
+class CameraDataset(OverDataset):
     """The examples of another data set, through a window that moves; pictures are those of the middle."""
 
     def __init__(self, camera: Camera, videos: Dataset):
-        self.camera, self.videos = camera, videos
+        super().__init__(videos)
+        self.camera = camera
 
     def channels(self) -> tuple[Channel, ...]:
         """See `Dataset`."""
@@ -67,15 +54,15 @@ class CameraDataset(Dataset):
 
     def example(self, index: int, shape: VideoShape) -> Example:
         """Example `index`, drawn larger and seen through the window."""
-        return self._seen(self.videos.example(index, self._larger(shape)), shape, list(range(shape.frames)))
+        return self._seen(self.videos.example(index, self.below(shape)), shape, list(range(shape.frames)))
 
     def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
         """See `Dataset`."""
         expect_frames(numbers, shape)
-        return self._seen(self.videos.frames(index, self._larger(shape), numbers), shape, list(numbers))
+        return self._seen(self.videos.frames(index, self.below(shape), numbers), shape, list(numbers))
 
-    def _larger(self, shape: VideoShape) -> VideoShape:
-        """The grid that the window moves in."""
+    def below(self, shape: VideoShape) -> VideoShape:
+        """See `OverDataset`: the grid that the window moves in."""
         height, width = (round(size * (1 + self.camera.amount)) for size in (shape.height, shape.width))
         return shape.with_(height=height, width=width)
 
@@ -116,35 +103,3 @@ class CameraDataset(Dataset):
         near = done if move == "in" else 1 - done
         grown = (1 + self.camera.amount) ** -near * (1 + self.camera.amount)
         return torch.tensor([[width * grown, 0.0, 0.0], [0.0, height * grown, 0.0]])
-
-    def gives(self, shape: VideoShape) -> bool:
-        """See `Dataset`."""
-        return self.videos.gives(self._larger(shape))
-
-    def tells(self) -> Mapping[str, str]:
-        """See `Dataset`."""
-        return self.videos.tells()
-
-    def features(self) -> list[Features]:
-        """See `Dataset`."""
-        return self.videos.features()
-
-    def unused(self) -> list[Unused]:
-        """See `Dataset`."""
-        return self.videos.unused()
-
-    def contents(self) -> Contents | None:
-        """See `Dataset`."""
-        return self.videos.contents()
-
-    def count(self, shape: VideoShape) -> int | None:
-        """See `Dataset`."""
-        return self.videos.count(self._larger(shape))
-
-    def listing(self) -> str | None:
-        """See `Dataset`."""
-        return self.videos.listing()
-
-    def captions(self) -> list[str]:
-        """See `Dataset`."""
-        return self.videos.captions()

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from pydantic import model_validator
 from torch import Tensor
 
 from zoetrope.channels import RGB, difference
 from zoetrope.codecs import CodecNetwork, decoded, encoded, load_codec
-from zoetrope.data import Contents, Dataset, Example, Features, Source, Unused, expect_pixels
+from zoetrope.data import Dataset, Example
+from zoetrope.data._over import OverDataset, OverSource
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video.motion import motion_strength
 
@@ -17,7 +17,7 @@ MOTION = "motion_strength"
 """The name by which latents tell the motion strength of their clips."""
 
 
-class Latents(Source):
+class Latents(OverSource):
     """The latents of the videos of a source, with their captions. `zoetrope data encode` keeps them on disk.
 
     Attributes:
@@ -25,23 +25,12 @@ class Latents(Source):
         codec: the folder of the codec.
     """
 
-    source: Source
     codec: str
-
-    @model_validator(mode="after")
-    def _of_pixels(self) -> Self:
-        expect_pixels(self.source)
-        return self
 
     @property
     def codec_folder(self) -> Path:
         """See `Source`."""
         return Path(self.codec).expanduser()
-
-    @property
-    def local(self) -> bool:
-        """See `Source`."""
-        return self.source.local
 
     def open(self) -> "LatentsDataset":
         """Open the source. Raises ValueError if it has nothing usable, and as `zoetrope.codecs.load_codec` does."""
@@ -49,7 +38,7 @@ class Latents(Source):
 
     def located(self) -> Self:
         """See `Source`."""
-        return self.with_(source=self.source.located(), codec=str(self.codec_folder.absolute()))
+        return super().located().with_(codec=str(self.codec_folder.absolute()))
 
 
 def expect_pictures(videos: Dataset) -> None:
@@ -65,20 +54,21 @@ def with_motion(example: Example, fps: float) -> Example:
     return example._replace(told={**example.told, MOTION: float(motion_strength(example.video[None], fps))})
 
 
-class LatentsDataset(Dataset):
+class LatentsDataset(OverDataset):
     """The examples of another data set as scaled latents (C, F, h, w); shapes are those of latents."""
 
     def __init__(self, codec: CodecNetwork, videos: Dataset):
         expect_pictures(videos)
-        self.codec, self.videos = codec, videos
+        super().__init__(videos)
+        self.codec = codec
 
     def example(self, index: int, shape: VideoShape) -> Example:
         """The latents of example `index`, which tells how much moves in its clip."""
-        return self._encoded(with_motion(self.videos.example(index, self.codec.codec.pixels(shape)), shape.fps))
+        return self._encoded(with_motion(self.videos.example(index, self.below(shape)), shape.fps))
 
     def part(self, index: int, shape: VideoShape, window: Window) -> Example:
         """See `Dataset`: whole frames, of which the encoder sees the surroundings too."""
-        pixels = self.codec.codec.pixels(shape)
+        pixels = self.below(shape)
         rows = Window.whole(pixels)._replace(frames=window.frames)
         some = with_motion(self.videos.part(index, pixels, rows), shape.fps)
         factor, frames = self.codec.codec.factor, range(len(window.frames))
@@ -89,7 +79,7 @@ class LatentsDataset(Dataset):
 
     def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
         """See `Dataset`: encoders see each frame alone."""
-        return self._encoded(self.videos.frames(index, self.codec.codec.pixels(shape), numbers))
+        return self._encoded(self.videos.frames(index, self.below(shape), numbers))
 
     def _encoded(self, example: Example) -> Example:
         """The example with latents instead of its video; those are present of which all pixels are."""
@@ -103,34 +93,10 @@ class LatentsDataset(Dataset):
         """See `Dataset`: decoded."""
         return decoded(self.codec, videos)
 
-    def gives(self, shape: VideoShape) -> bool:
-        """See `Dataset`."""
-        return self.videos.gives(self.codec.codec.pixels(shape))
+    def below(self, shape: VideoShape) -> VideoShape:
+        """See `OverDataset`: the grid of the pixels."""
+        return self.codec.codec.pixels(shape)
 
     def tells(self) -> Mapping[str, str]:
         """See `Dataset`: also the motion strength."""
         return {**self.videos.tells(), MOTION: "number"}
-
-    def features(self) -> list[Features]:
-        """See `Dataset`."""
-        return self.videos.features()
-
-    def unused(self) -> list[Unused]:
-        """See `Dataset`."""
-        return self.videos.unused()
-
-    def contents(self) -> Contents | None:
-        """See `Dataset`."""
-        return self.videos.contents()
-
-    def count(self, shape: VideoShape) -> int | None:
-        """See `Dataset`."""
-        return self.videos.count(self.codec.codec.pixels(shape))
-
-    def listing(self) -> str | None:
-        """See `Dataset`."""
-        return self.videos.listing()
-
-    def captions(self) -> list[str]:
-        """See `Dataset`."""
-        return self.videos.captions()
