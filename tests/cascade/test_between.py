@@ -19,6 +19,7 @@ from zoetrope.codecs import encoded
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs.fps import FrameRate
 from zoetrope.inputs.text import Text
+from zoetrope.known import Known
 from zoetrope.known.learnt import Learnt
 from zoetrope.models.cascade import Cascade, Progress
 from zoetrope.models.folder import write_model
@@ -131,6 +132,13 @@ def test_pixels_are_filled_in_as_well_without_weights_of_others() -> None:
     assert torch.equal(source_of(stage, made), video)
     with pytest.raises(ValueError, match="stage 'tsr1': expected a video of 2x8x12@3fps, whose frames it is given"):
         filled(stage, None, Draw(seed=0, samples=[0]))
+    part = Known(
+        torch.tensor([False, True, False, False]), video[:, :, :1], mask=torch.ones(1, 8, 12, dtype=torch.bool)
+    )
+    coarse = Known(torch.zeros(4, dtype=torch.bool), video[:, :, :0], low_res=video[..., ::2, ::2])
+    for known, name in ((part, "mask"), (coarse, "low_res")):
+        with pytest.raises(ValueError, match=f"stage 'tsr1': known.{name}: expected none, for it makes frames between"):
+            filled(stage, video, Draw(seed=0, samples=[0, 1], known=known))
 
 
 def test_grids_plans_and_json() -> None:

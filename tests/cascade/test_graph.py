@@ -8,7 +8,10 @@ from torch import Tensor
 
 from zoetrope.cascade.graph import expect_chain, with_vectors
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
-from zoetrope.cascade.start import stages_after
+from zoetrope.cascade.start import Start, entries, stages_after
+from zoetrope.cascade.tuning import Tuning, tuned
+from zoetrope.cascade.upscaling import upscaling
+from zoetrope.cascade.windows import Windows
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs.low_res import LowRes
 from zoetrope.inputs.picture import Picture
@@ -142,11 +145,29 @@ def test_each_stage_is_given_what_the_one_that_it_names_made() -> None:
     assert torch.equal(seen["two"].maps["low_res"], seen["one"].maps["low_res"])
     start = torch.rand(1, 3, 2, 8, 8)
     run = Cascade(spec, load)
-    from zoetrope.cascade.start import Start
-
     again = [now.stage for now in run.stream(None, start=Start(stage="base", video=start)) if now.done]
     assert again == ["one", "two"]
     torch.testing.assert_close(seen["two"].maps["low_res"].mean(), start.mean(), atol=0.1, rtol=0)
+
+
+def test_a_start_is_of_a_video_that_the_stages_after_it_read() -> None:
+    run = Cascade(cascade(prior(), decoder(), larger("one", None), larger("two", "base")), random_network)
+    assert names(entries(run.spec, None, None)) == ["base"] and names(entries(run.spec, None, "one")) == ["base"]
+    with pytest.raises(ValueError, match="after: expected 'base', whose video stage 'two' reads, got 'one'"):
+        next(run.stream(None, start=Start(stage="one", video=torch.zeros(1, 3, 2, 16, 16))))
+    with pytest.raises(ValueError, match=r"after: expected a stage that makes videos \(base, one, two\), got 'prior'"):
+        next(run.stream(None, start=Start(stage="prior", video=torch.zeros(1, 128, 1, 1, 1))))
+    with pytest.raises(ValueError, match=r"expected a stage that makes videos .* got 'prior', which makes vectors"):
+        upscaling(run.spec, BASE, after="prior", until=None, fit="own", add_frames=False)
+
+
+def test_windows_are_of_the_first_video() -> None:
+    """A prior's point is no video: it has no windows, and does not count."""
+    first = decoder().with_(shape=BASE.with_(frames=8))
+    second = larger("one", None).with_(shape=LARGE.with_(frames=8), inputs=(LowRes(shape=BASE.with_(frames=8)),))
+    made = tuned(cascade(prior(), first, second), Tuning(windows=Windows(frames=4, overlap=2)))
+    found = [stage.sampling.windows for stage in made.stages]
+    assert [own and (own.frames, own.overlap, own.overlap_pixels) for own in found] == [None, (4, 2, 8), (4, 2, 16)]
 
 
 def test_a_picture_stands_for_the_prior() -> None:

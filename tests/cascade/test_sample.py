@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -250,6 +250,17 @@ def test_noise_of_large_videos_is_that_of_small_ones(monkeypatch: pytest.MonkeyP
         assert video_noise(0, 0, "start", shape, 3).shape == (3, 8, 16, 16)
     with torch.device("meta"):
         assert video_noise(0, 0, "start", shape, 3).is_meta
+
+
+@pytest.mark.parametrize("scheme", get_args(drawing.Scheme))
+def test_noise_does_not_depend_on_the_default_dtype(scheme: drawing.Scheme) -> None:
+    shape = VideoShape(frames=2, height=4, width=4, fps=1)
+    usual = video_noise(0, 0, "start", shape, 3, scheme)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(video_noise(0, 0, "start", shape, 3, scheme), usual)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_start_noise_and_augmentation_reach_the_sampler() -> None:

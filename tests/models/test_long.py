@@ -80,6 +80,15 @@ def test_given_frames_come_first_and_count(cascade: Cascade, tmp_path: Path) -> 
     assert not np.array_equal(pictures[3:], other[3:])
 
 
+def test_a_stage_may_have_any_name(cascade: Cascade, tmp_path: Path) -> None:
+    """What the journal notes of the frames that are given is not of a stage."""
+    first, *later = cascade.spec.stages
+    for name in ("given", "known", "lock", "journal"):
+        named = Cascade(cascade.spec.with_(stages=(first.with_(name=name), *later)), random_network)
+        pictures = made(named, clip(), until=name, folder=tmp_path / name)
+        assert pictures[len(clip().frames) :].std(axis=(1, 2, 3)).min() > 0
+
+
 def test_a_file_is_read_at_the_size_and_rate_of_the_first_stage(cascade: Cascade, tmp_path: Path) -> None:
     y = np.linspace(0, 255, 30).astype(np.uint8)
     Video(np.broadcast_to(y[:, None, None, None], (30, 24, 32, 3)).copy(), 10.0).save(f"{tmp_path}/long/")

@@ -86,6 +86,18 @@ def test_what_takes_frames_for_neighbours_refuses_gaps(level: Level) -> None:
         network(z, levels, given | at(1, 1, 1, 1))
 
 
+@pytest.mark.parametrize("fps", [None, 8.0])
+@pytest.mark.parametrize("times", [(1, 1, 1, 1), (0, 1, 1, 2), (0, 2, 3, 0)])
+def test_no_two_frames_are_seen_at_the_same_time(fps: float | None, times: tuple[int, ...]) -> None:
+    network = built(ATTENDS, fps=fps, positions=True)
+    z, levels, given = asked(4)
+    with pytest.raises(ValueError, match="times: expected frames that are seen at different times"):
+        network(z, levels, given | at(*times))
+    apart = torch.tensor([number in times[:place] for place, number in enumerate(times)])
+    alone = Conditioning(images=apart.expand(len(z), -1))  # independent images have no time
+    assert network(z, levels, given | at(*times) | alone).isfinite().all()
+
+
 def test_gradients_reach_the_biases_between_whole_distances() -> None:
     network = built(Level(width=8), ATTENDS)
     z, levels, given = asked(3)

@@ -211,6 +211,13 @@ def test_padding_of_the_text_is_not_seen() -> None:
     assert torch.equal(network(z, logsnr(1), given), network(z, logsnr(1), changed))
 
 
+@pytest.mark.parametrize("embedding", [64, 130, 192, 200, 321])
+def test_text_is_pooled_at_any_width(embedding: int) -> None:
+    network = built(embedding=embedding)
+    assert network(randn(2, 3, 2, 4, 4), logsnr(2), text(2)).isfinite().all()
+    assert network.text_pool.heads == (embedding // 64 if embedding % (embedding // 64) == 0 else 1)
+
+
 def test_no_text_is_the_null_text() -> None:
     network = built()
     z, given = randn(2, 3, 2, 4, 4), text(2)

@@ -10,9 +10,9 @@ from torch import Tensor
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.tensors import expand_like
-from zoetrope.samplers import Sampler
+from zoetrope.samplers import CORRECTIONS, Sampler
 from zoetrope.samplers.ancestral import Ancestral
-from zoetrope.samplers.langevin import CORRECTIONS, Langevin
+from zoetrope.samplers.langevin import Langevin
 from zoetrope.schedules.cosine import Cosine
 
 

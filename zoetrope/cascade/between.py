@@ -89,12 +89,18 @@ def every_nth(frames: int, step: int) -> Tensor:
 def filled(stage: "StageSpec", video: Tensor | None, draw: "Draw") -> "Draw":
     """The draw of a stage that makes frames between with those of `video` (B, C, f, H, W) as known ones.
 
-    Frames that are known beside them are known as well. Raises ValueError if there is no video.
+    Frames that are known beside them are known as well. Raises ValueError if there is no video, and for parts of frames
+    and videos of lower resolution, which are not taken beside it.
     """
     if stage.fills is None:
         return draw
     if video is None:
         raise ValueError(f"stage {stage.name!r}: expected a video of {stage.fills}, whose frames it is given, got none")
+    for name in ("mask", "low_res"):
+        if getattr(draw.known, name, None) is not None:
+            raise ValueError(
+                f"stage {stage.name!r}: known.{name}: expected none, for it makes frames between whole ones"
+            )
     known = every_nth(stage.shape.frames, stage.shape.frames // video.shape[2])
     whole = video.new_zeros(*video.shape[:2], stage.shape.frames, *video.shape[3:])
     Known(known, video).put_into(whole)

@@ -59,14 +59,14 @@ def window_noise(
     scheme: Scheme = "philox",
 ) -> Tensor:
     """A window (B, C, F, H, W) of the noise of these samples' videos; each frame is drawn whole, then cropped."""
-    noise = torch.empty(len(samples), channels, *map(len, window))
+    noise = torch.empty(len(samples), channels, *map(len, window), dtype=torch.float32)
     if not has_data(noise):  # a dry run needs only the shape
-        return torch.randn(noise.shape)
+        return torch.randn(noise.shape, dtype=torch.float32)
     rows, columns = (slice(axis.start, axis.stop) for axis in window[1:])
     places = [(place, index) for place in range(len(samples)) for index in range(len(window.frames))]
 
     def draw(share: Sequence[tuple[int, int]]) -> None:
-        drawn = torch.empty(channels, shape.height, shape.width)
+        drawn = torch.empty(channels, shape.height, shape.width, dtype=torch.float32)
         for place, index in share:
             _fill(drawn, scheme, (seed, samples[place], purpose, window.frames[index]))
             noise[place, :, index] = drawn[:, rows, columns]

@@ -63,24 +63,51 @@ def stages_after(
 
     Without `until`, a start from noise ends at the cascade's default stage, and a start from a video at the last stage.
     Stages that make vectors run where another one reads them, unless its input is `given`, by name.
-    Raises ValueError for an unknown stage, and if no stage is left to run.
+    Raises ValueError for an unknown stage, for a start after one that makes no videos, if no stage is left to run, and
+    if one of them reads the video of a stage that neither runs nor is the start.
     """
     if start is None:
         return with_vectors(spec.stages, spec.until(until or spec.default_until), given)
+    expect_start(spec, start)
     stages = spec.until(until)
     before = spec.until(start)
     if len(before) >= len(stages):
         last = f"{spec.name} ends with it" if until is None else f"the last stage to run is {stages[-1].name!r}"
         raise ValueError(f"no stage is left to run after {start!r}: {last}")
+    if (unmade := _unmade(start, stages[len(before) :])) is not None:
+        stage, of = unmade
+        raise ValueError(f"after: expected {of!r}, whose video stage {stage.name!r} reads, got {start!r}")
     return with_vectors(spec.stages, stages[len(before) :], given)
 
 
+def expect_start(spec: CascadeSpec, name: str) -> None:
+    """Raise ValueError unless that stage makes videos, which others can replace."""
+    if spec.stage(name).makes_vectors:
+        legal = ", ".join(stage.name for stage in spec.videos) or "none"
+        raise ValueError(f"after: expected a stage that makes videos ({legal}), got {name!r}, which makes vectors")
+
+
+def _unmade(start: str, stages: Sequence[StageSpec]) -> tuple[StageSpec, str] | None:
+    """A stage and the one whose video it reads, by name, if that one is neither the start nor among these stages."""
+    there = {start, *(stage.name for stage in stages)}
+    for stage in stages:
+        for each in stage.inputs:
+            if each.source is not None and each.stage is not None and each.stage not in there:
+                return stage, each.stage
+    return None
+
+
 def entries(spec: CascadeSpec, after: str | None, until: str | None) -> tuple[StageSpec, ...]:
-    """The stages whose output a video may replace: `after`, or all stages that are followed by another."""
+    """The stages whose output a video may replace: `after`, or all that are followed by others which need no more."""
     if after is not None:
         stages_after(spec, after, until)
         return (spec.stage(after),)
-    stages = tuple(stage for stage in spec.until(until)[:-1] if not stage.makes_vectors)
+    every = spec.until(until)
+    stages = tuple(
+        stage
+        for place, stage in enumerate(every[:-1], start=1)
+        if not stage.makes_vectors and _unmade(stage.name, every[place:]) is None
+    )
     if not stages:
         only = spec.until(until)[-1].name
         raise ValueError(f"{spec.name}: no stage makes a video from another, {only!r} is the only one to run")

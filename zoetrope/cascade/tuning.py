@@ -27,7 +27,8 @@ class Tuning:
             would double its time, and it was not tuned for that. Of a stage that is told no text it is over its inputs,
             but not over those that training never left out; where weights rise over frames it is that of the last one.
         sampler: the name of every stage's sampler.
-        windows: what the first stage's network sees at once; the others see as much, in their own frames and pixels.
+        windows: what the network of the first stage that makes videos sees at once; those of later ones see as much, in
+            their own frames and pixels.
         routine: of the first stage that makes videos, see `zoetrope.cascade.framewise.with_routine`.
         fields: any other fields, (path, value), as for `override`; they take precedence.
     """
@@ -54,8 +55,9 @@ def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
             changes |= _guided(stage, f"{path}.guidance", tuning.guidance)
         if sampler is not None:
             changes[f"{path}.sampler"] = sampler.to_json()
-        if tuning.windows is not None and (stage.fills is None or stage.sampling.windows is None):
-            changes[f"{path}.windows"] = tuning.windows.scaled(spec.stages[0].shape, stage.shape).to_json()
+        windowed = not stage.makes_vectors and (stage.fills is None or stage.sampling.windows is None)
+        if tuning.windows is not None and windowed:
+            changes[f"{path}.windows"] = tuning.windows.scaled(spec.videos[0].shape, stage.shape).to_json()
     for path, value in tuning.fields:
         full = full_path(spec, path)
         changes.pop(full, None)  # these are applied last

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple, get_args
 
 from zoetrope.cascade.graph import expect_chain
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
-from zoetrope.cascade.start import nearest_stage
+from zoetrope.cascade.start import expect_start, nearest_stage
 from zoetrope.config import unknown
 from zoetrope.shapes import VideoShape
 from zoetrope.video import SAME_RATE
@@ -114,7 +114,10 @@ def fit_named(name: str) -> UpscalingFit:
 
 
 def _candidates(spec: CascadeSpec, after: str | None) -> tuple[StageSpec, ...]:
-    return spec.videos if after is None else (spec.stage(after),)
+    if after is None:
+        return spec.videos
+    expect_start(spec, after)
+    return (spec.stage(after),)
 
 
 def _following(spec: CascadeSpec, entry: StageSpec, until: str | None, temporal: bool) -> list[StageSpec]:

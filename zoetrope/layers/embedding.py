@@ -79,11 +79,14 @@ class PixelPosition(nn.Module):
 
 
 class TextPool(nn.Module):
-    """Attention-pooled sentence vector: tokens (N, L, D), mask (N, L) -> (N, D) [arXiv:2205.11487, Sec. 2.4]."""
+    """Attention-pooled sentence vector: tokens (N, L, D), mask (N, L) -> (N, D) [arXiv:2205.11487, Sec. 2.4].
+
+    There is a single head where D is no multiple of `heads`.
+    """
 
     def __init__(self, width: int, heads: int):
         super().__init__()
-        self.heads = heads
+        self.heads = heads = heads if width % heads == 0 else 1
         self.query = nn.Parameter(nn.init.normal_(torch.empty(heads, 1, width // heads), std=0.02))
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)

@@ -94,19 +94,24 @@ def spacing(times: Tensor, images: Tensor | None = None) -> Tensor:
     """
     if images is None:
         return times.sort(-1).values.diff(dim=-1).median(-1).values
-    steps = times.masked_fill(images, math.nan).sort(-1).values.diff(dim=-1)
+    steps = times.double().masked_fill(images, math.nan).sort(-1).values.diff(dim=-1)
     return steps.nanmedian(-1).values.nan_to_num(1.0)
 
 
-def distances_between(times: Tensor, unit: Tensor | float) -> Tensor:
+def distances_between(times: Tensor, unit: Tensor | float, images: Tensor | None = None) -> Tensor:
     """How many frames each key lies after each query, (B, F, F), for times (B, F) and the seconds (B,) of one frame.
 
-    Distances within NEAR of a whole number are rounded to it. Raises ValueError if two frames have the same time.
+    Distances within NEAR of a whole number are rounded to it. Raises ValueError if two frames have the same time;
+    frames with images (B, F) True do not count.
     """
     unit = torch.as_tensor(unit, dtype=torch.float64, device=times.device).reshape(-1, 1, 1)
-    if not (unit > 0).all():
+    seconds = times.double()[:, None, :] - times.double()[:, :, None]
+    same = (seconds == 0) & ~torch.eye(times.shape[1], dtype=torch.bool, device=times.device)
+    if images is not None:
+        same = same & ~(images[:, :, None] | images[:, None, :])
+    if same.any():
         raise ValueError("times: expected frames that are seen at different times")
-    distances = (times.double()[:, None, :] - times.double()[:, :, None]) / unit
+    distances = seconds / unit
     whole = distances.round()
     return torch.where((distances - whole).abs() < NEAR, whole, distances)
 

@@ -260,3 +260,11 @@ class NetworkConfig(Kind, ABC):
     def reach(self) -> Reach:
         """The receptive field; unlimited unless an architecture overrides it."""
         return Reach(frames=None, pixels=None, grid=1)
+
+
+def expect_multiples(*sizes: tuple[str, int, int]) -> None:
+    """Raise ValueError, with the nearest legal one, unless each size (name, size, step) is a multiple of its step."""
+    for name, size, step in sizes:
+        if size % step:
+            near = max(step, round(size / step) * step)
+            raise ValueError(f"{name}: expected a multiple of {step}, got {size}; the nearest is {near}")

@@ -46,7 +46,6 @@ class DiT(Network):
         self.low_res_logsnr = LogSNREmbedding(told, 256) if config.low_res else None
         self.guidance = GuidanceEmbedding(told) if config.guided else None
         heads = width // config.head
-        heads = heads if told % heads == 0 else 1
         self.text = None if config.text_width is None else TextInput(config.text_width, told, heads)
         self.beside = Beside.of(config, told)
         self.enter = glorot(Linear(rows * inside, width))

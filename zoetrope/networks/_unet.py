@@ -207,13 +207,15 @@ class VideoUNet(Network):
     def _distances(self, times: Tensor | None, images: Tensor | None, frames: int) -> tuple[Tensor | None, bool]:
         """Distances between frames, None where each is 1 from the next; and whether the frames are evenly spaced.
 
-        Raises ValueError for uneven frames in a network with temporal convolutions, which assume neighbours.
+        Raises ValueError for frames at the same time, and for uneven ones in a network with temporal convolutions,
+        which assume neighbours.
         """
         if times is None or frames == 1 or not has_data(times):  # in a dry run
             return None, True
         alone = None if images is None else images.expand(times.shape)
         times = times if alone is None else times.masked_fill(alone, 0.0)
-        distances = distances_between(times, spacing(times, alone) if self.config.fps is None else 1 / self.config.fps)
+        unit = spacing(times, alone) if self.config.fps is None else 1 / self.config.fps
+        distances = distances_between(times, unit, alone)
         even = are_even(distances, alone)
         if not even and self.config.needs_even_frames:
             raise ValueError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple,
 from pydantic import Field, model_validator
 
 from zoetrope.diffusion.prediction import Prediction
-from zoetrope.networks import NetworkConfig, Reach, SizedInputs, Width
+from zoetrope.networks import NetworkConfig, Reach, SizedInputs, Width, expect_multiples
 from zoetrope.shapes import FramesPerSecond
 
 if TYPE_CHECKING:
@@ -146,11 +146,9 @@ class DiTConfig(NetworkConfig):
 
     def check(self, frames: int, height: int, width: int) -> None:
         """Raise ValueError unless sizes are multiples of a patch, or an image's."""
-        sizes = zip(("frames", "height", "width"), (frames, height, width), self.patch, strict=True)
-        for name, size, step in sizes:
-            if size % step and (name, size) != ("frames", 1):
-                near = max(step, round(size / step) * step)
-                raise ValueError(f"{name}: expected a multiple of {step}, got {size}; the nearest is {near}")
+        length, rows, columns = self.patch
+        length = 1 if frames == 1 else length
+        expect_multiples(("frames", frames, length), ("height", height, rows), ("width", width, columns))
 
     def reach(self) -> Reach:
         """Unlimited: every token attends to all, by way of other tokens at least."""

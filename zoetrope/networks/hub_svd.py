@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from zoetrope.networks import NetworkConfig, Reach, Width
+from zoetrope.networks import NetworkConfig, Reach, Width, expect_multiples
 from zoetrope.networks.hub_unet2d import LARGEST, Heads, expect_levels
 
 if TYPE_CHECKING:
@@ -115,10 +115,7 @@ class HubSVDConfig(NetworkConfig):
     def check(self, frames: int, height: int, width: int) -> None:
         """Raise ValueError unless height and width are multiples of the coarsest level's pixel."""
         pixel = 2 ** (len(self.widths) - 1)
-        for name, size in (("height", height), ("width", width)):
-            if size % pixel:
-                near = max(pixel, round(size / pixel) * pixel)
-                raise ValueError(f"{name}: expected a multiple of {pixel}, got {size}; the nearest is {near}")
+        expect_multiples(("height", height, pixel), ("width", width, pixel))
 
     def reach(self) -> Reach:
         """All frames and pixels, by attention."""

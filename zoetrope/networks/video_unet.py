@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from zoetrope.diffusion.prediction import Prediction
 from zoetrope.layers.attention import Looks
-from zoetrope.networks import NetworkConfig, Reach, SizedInputs, Width
+from zoetrope.networks import NetworkConfig, Reach, SizedInputs, Width, expect_multiples
 from zoetrope.networks._unet_block import Level, Relative
 from zoetrope.shapes import FramesPerSecond
 
@@ -156,10 +156,7 @@ class VideoUNetConfig(NetworkConfig):
     def check(self, frames: int, height: int, width: int) -> None:
         """Raise ValueError unless sizes are multiples of the coarsest level's pixel and stride."""
         pixel, stride = self.patch * 2 ** (len(self.levels) - 1), self.strides[-1]
-        for name, size, step in (("frames", frames, stride), ("height", height, pixel), ("width", width, pixel)):
-            if size % step:
-                near = max(step, round(size / step) * step)
-                raise ValueError(f"{name}: expected a multiple of {step}, got {size}; the nearest is {near}")
+        expect_multiples(("frames", frames, stride), ("height", height, pixel), ("width", width, pixel))
 
     def reach(self) -> Reach:
         """The receptive field: bounded along an axis with convolutions only and without absolute positions."""

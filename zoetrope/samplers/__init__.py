@@ -13,6 +13,9 @@ from zoetrope.diffusion.level import NoiseLevel
 
 Noise = Callable[[int], Tensor]
 """Step number -> standard normal noise like z; the only source of randomness that a sampler has."""
+CORRECTIONS = 2**20
+"""Where a step draws twice, its second noise has the number of the step plus this, which is beyond those of all steps.
+"""
 
 
 class Step:
@@ -52,5 +55,5 @@ class Sampler(Kind, ABC):
             levels: from noisiest to cleanest, each (B,), or (B, F) where each frame of a video has its own. A frame
                 whose level does not change in a step keeps its z exactly. One that reaches its last level early
                 becomes its x_hat then, and stays. `zoetrope.diffusion.transition.transitions` handles both.
-            noise: fresh noise for each step, by step number.
+            noise: fresh noise for each step, by step number; a second one by that plus `CORRECTIONS`.
         """

@@ -15,10 +15,8 @@ from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.process import blend_by_frames
 from zoetrope.diffusion.tensors import expand_like
 from zoetrope.diffusion.transition import Transition, transitions
-from zoetrope.samplers import Noise, Sampler, Step
+from zoetrope.samplers import CORRECTIONS, Noise, Sampler, Step
 from zoetrope.samplers.ancestral import ancestor
-
-CORRECTIONS = 2**20  # the number of the first correction's noise, beyond the numbers of all steps
 
 
 class Langevin(Sampler):

@@ -20,7 +20,6 @@ from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.heun import Heun
-from zoetrope.samplers.stochastic import Stochastic
 from zoetrope.schemes import LongVideo, SamplingScheme
 from zoetrope.schemes.adaptive import Adaptive
 from zoetrope.schemes.autoregressive import Autoregressive
@@ -137,9 +136,10 @@ def test_killed_after_every_block_the_video_is_the_same(tmp_path: Path, scheme: 
     assert [path.name for path in (tmp_path / "parts").iterdir() if path.suffix == ".safetensors"] == []
 
 
-@pytest.mark.parametrize("sampler", [Ancestral(), Stochastic(), DDIM()])
-def test_a_rolling_window_draws_noise_by_frame_and_place(tmp_path: Path, sampler: Sampler) -> None:
+@pytest.mark.parametrize("name", Sampler.names())
+def test_a_rolling_window_draws_noise_by_frame_and_place(tmp_path: Path, name: str) -> None:
     """Two videos of other lengths have the same first frames, but for rounding."""
+    sampler = Sampler.named(name)()
     short, long = (ordinary(tmp_path / f"{n}", Pyramid(delay=2), sampler, total=n) for n in (9, 14))
     assert run(short) and run(long)
     assert torch.equal(short.frames.read(range(7)), long.frames.read(range(7)))

@@ -19,8 +19,10 @@ from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import SamplingSpec, StageSpec
 from zoetrope.cascade.upscaling import enlarged
 from zoetrope.conditioning import Conditioning
+from zoetrope.guidance.over_frames import OverFrames
 from zoetrope.inputs.low_res import LowRes
-from zoetrope.networks import Network
+from zoetrope.known.reconstruction import Reconstruction
+from zoetrope.networks import Network, NetworkConfig, Reach
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
@@ -130,6 +132,59 @@ def test_with_an_unbounded_reach_windows_fade_into_each_other(tmp_path: Path) ->
             assert (one - other).abs().max() > 1e-4
 
 
+def test_windows_of_a_single_stride_overlap_by_fewer_frames(tmp_path: Path) -> None:
+    levels = (Level(width=8, temporal=("attention",)), Level(width=8, temporal=("attention",), every=16))
+    own = stage("ssr1", CLIP, 8)
+    [part] = parts(tmp_path / "a", [own.with_(network=own.network.with_(levels=levels))])
+    assert part.check() == 4 and [span.faded for span in part.spans()] == [4, 4, 4, 0]
+    short = VideoShape(frames=1, height=4, width=4, fps=4)
+    [part] = parts(tmp_path / "b", [stage("ssr1", short, 8, threshold=0.95)])
+    with pytest.raises(ValueError, match="stage 'ssr1': expected windows of at least 2 frames, which can overlap by"):
+        part.check()
+
+
+class BlurConfig(NetworkConfig):
+    """Predicts the mean of z over 9 frames as v."""
+
+    text_width: int | None = None
+
+    def build(self) -> "Blur":
+        return Blur()
+
+    def check(self, frames: int, height: int, width: int) -> None:
+        return
+
+    def reach(self) -> Reach:
+        return Reach(frames=4, pixels=0, grid=1)
+
+
+class Blur(Network):
+    """See `BlurConfig`."""
+
+    def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
+        return torch.nn.functional.avg_pool3d(z, (9, 1, 1), 1, (4, 0, 0)) * 3
+
+
+def test_gradients_reach_back_as_far_as_calls_look(tmp_path: Path) -> None:
+    """Known frames by the gradient: the error of one depends on frames beyond it."""
+    shape = VideoShape(frames=96, height=1, width=1, fps=4)
+    source = shape.with_(frames=48, fps=2)
+    sampling = SamplingSpec(steps=2, threshold=None, known=Reconstruction(weight=20))
+    own = StageSpec(name="tsr1", shape=shape, inputs=(), fills=source, network=BlurConfig(), sampling=sampling)
+    draw, video = Draw(seed=3, samples=[1]), torch.rand(3, 128, 1, 1)
+    folder = tmp_path / "a"
+    folder.mkdir()
+    given = Frames(path=folder / "base.raw", shape=source.with_(frames=128))
+    given.write(range(128), video)
+    made = Frames(path=folder / "tsr1.raw", shape=shape.with_(frames=256))
+    part = Enlarging(stage=own, given=Conditioning(), draw=draw, source=given, made=made)
+    assert exact_halo(own) == 16 and not part.spans()[0].faded and len(part.spans()) == 4
+    for _ in part.run(Blur, Journal.begin(folder / "journal", {}, resume=True)):
+        pass
+    whole = stage_video(own.on(made.shape, given.shape), Blur(), Conditioning(), video[None], draw)[0]
+    assert float((made.read(range(256)) - whole).abs().max() / whole.abs().max()) < 1e-5
+
+
 @pytest.mark.parametrize("temporal", ["convolution", "attention"])
 def test_killed_after_every_window_the_video_is_the_same(tmp_path: Path, temporal: str) -> None:
     own = stage("ssr1", CLIP, 8, temporal=temporal)
@@ -174,8 +229,10 @@ def test_calls_are_those_of_the_sampler() -> None:
     assert [calls(stage("ssr1", CLIP, 8, steps=4, sampler=name)) for name in ("ddim", "ancestral", "heun")] == [4, 4, 7]
 
 
-def test_a_dynamic_threshold_has_no_bounded_reach() -> None:
+def test_what_depends_on_all_frames_has_no_bounded_reach() -> None:
     assert exact_halo(stage("ssr1", CLIP, 8, threshold=0.95)) is None
+    assert exact_halo(stage("ssr1", CLIP, 8, guidance=OverFrames(last=2.0))) is None
+    assert exact_halo(stage("ssr1", CLIP, 8, guidance=OverFrames(first=2.0, last=2.0))) is not None
     assert exact_halo(stage("ssr1", CLIP, 8, steps=3)) == 3 * stage("ssr1", CLIP, 8).network.reach().frames  # type: ignore[operator]
 
 

@@ -18,6 +18,7 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.known import Known
 from zoetrope.networks import Network
+from zoetrope.samplers import CORRECTIONS
 from zoetrope.schemes import FrameBlock, LongVideo, SamplingScheme
 from zoetrope.schemes.adaptive import small_pixels
 from zoetrope.shapes import VideoShape, Window, expect_shape
@@ -212,12 +213,12 @@ def _partly(
 
     def noise(step: int) -> Tensor:
         """Fresh noise, which depends on the place of each frame in its own sampling."""
-        drawn = torch.zeros_like(z)
+        drawn, (turn, step) = torch.zeros_like(z), divmod(step, CORRECTIONS)
         for number, place in zip(block.latent, rows[step], strict=True):
             own = block.frames.index(number)
             one = Window(range(own, own + 1), *Window.whole(stage.shape)[1:])
             assert draw.noise is not None
-            drawn[:, :, own : own + 1] = draw.noise(f"step {place}", one).to(drawn)
+            drawn[:, :, own : own + 1] = draw.noise(f"step {turn * CORRECTIONS + place}", one).to(drawn)
         return drawn
 
     # The sampler would end at its last level without noise: it is stopped before.

@@ -23,7 +23,7 @@ from zoetrope.networks import Network
 from zoetrope.schemes import SamplingScheme
 from zoetrope.shapes import VideoShape
 
-GIVEN = "given"  # the journal's name for the frames that are known from the start
+GIVEN = "known frames"  # the journal's name for those from the start; no stage can have one with a space
 NEAR = 0.02  # of a frame: seconds are written with a few decimals
 
 

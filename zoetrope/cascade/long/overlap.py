@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoetrope.cascade.execution.cost import differentiates
 from zoetrope.cascade.finite import expect_finite
 from zoetrope.cascade.long.blocks import FinishedBlock, numbered_noise
 from zoetrope.cascade.long.frames import Frames
@@ -65,14 +66,18 @@ class Enlarging:
         return self.made.shape.frames // self.source.shape.frames
 
     def check(self) -> int:
-        """The number of windows. Raises ValueError, with the nearest legal size, if the network cannot process one."""
+        """The number of windows.
+
+        Raises ValueError if they are too short to overlap, and, with the nearest legal size, if the network cannot
+        process one.
+        """
         spans = self.spans()
         for size in sorted({len(span.seen) for span in spans}):
             self._on(size)
         return len(spans)
 
     def spans(self) -> list[Span]:
-        """The windows."""
+        """The windows. Raises ValueError if they are too short to overlap."""
         reach, total = self.stage.network.reach(), self.made.shape.frames
         unit, length = math.lcm(reach.every, self.factor), self.stage.shape.frames
         halo = exact_halo(self.stage)
@@ -80,7 +85,14 @@ class Enlarging:
             return [Span(range(total), range(total))]
         if halo is not None and math.ceil(halo / unit) * unit <= length // WORTH:
             return exact_spans(total, length, math.ceil(halo / unit) * unit)
-        return fading_spans(total, length, math.ceil(length / FADED / unit) * unit)
+        for cells in (unit, self.factor):  # a window of a single stride can still overlap by fewer frames
+            overlap = math.ceil(length / FADED / cells) * cells
+            if overlap < length:
+                return fading_spans(total, length, overlap)
+        raise ValueError(
+            f"stage {self.stage.name!r}: expected windows of at least {2 * self.factor} frames, which can overlap by "
+            f"those of one frame of its source, got {length}"
+        )
 
     def run(self, load: Callable[[], Network], journal: Journal) -> Iterator[FinishedBlock]:
         """Make the windows that the journal does not have yet, and yield after each. `load` gives the network.
@@ -149,12 +161,14 @@ def fading_spans(total: int, length: int, overlap: int) -> list[Span]:
 def exact_halo(stage: StageSpec) -> int | None:
     """How many frames away the network can change a frame in all its calls; None if there is no such bound.
 
-    A dynamic threshold depends on all frames, and windows on where they begin.
+    A dynamic threshold depends on all frames, and windows and guidance that varies on where a video begins. The
+    gradient of a call goes as far back as the call looks.
     """
-    reach = stage.network.reach().frames
-    if reach is None or isinstance(stage.sampling.threshold, float) or len(stage.windows) > 1:
+    reach, sampling = stage.network.reach().frames, stage.sampling
+    elsewhere = len(stage.windows) > 1 or sampling.guidance.varies
+    if reach is None or isinstance(sampling.threshold, float) or elsewhere:
         return None
-    return reach * calls(stage)
+    return reach * calls(stage) * (2 if differentiates(stage) else 1)
 
 
 def calls(stage: StageSpec) -> int:
