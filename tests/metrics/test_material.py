@@ -61,8 +61,8 @@ def strided(material: Material, stride: int) -> Material:
 @pytest.mark.parametrize("stride", [2, 3])
 def test_only_every_nth_frame_counts_in_any_measure(stride: int) -> None:
     """As many as the protocol says."""
-    told = {"told": lambda number: {"length": float(number)}}
-    own = Material(clips(MADE), clips(REAL, **told), paired=True)
+    real = clips(REAL, told=lambda number: {"length": float(number)})
+    own = Material(clips(MADE), real, paired=True)
     whole = all_of(
         replace(own, stride=stride), [name for name in WITHOUT if "members" not in Measure.named(name).needs]
     )
