@@ -95,6 +95,22 @@ def test_a_folder_appears_at_the_end_of_its_block(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine" and names(tmp_path) == ["file", "made"]
 
 
+def test_folders_that_are_filled_at_the_same_time_are_not_mixed(tmp_path: Path) -> None:
+    """The last to end wins; what a killed process left is removed, and what another one fills is not."""
+    path = tmp_path / ("made" + "x" * 240)
+    stale = tmp_path / f".{path.name[:100]}.0123456789ab.partial"
+    stale.mkdir()
+    with whole_folder(path, over=True) as first:
+        assert not stale.exists()
+        (first / "a").write_text("first")
+        with whole_folder(path, over=True) as second:
+            (second / "a").write_text("second")
+        assert (path / "a").read_text() == "second"
+        (first / "b").write_text("first")
+    assert {file.name: file.read_text() for file in path.iterdir()} == {"a": "first", "b": "first"}
+    assert names(tmp_path) == [path.name]
+
+
 def test_nothing_else_in_the_package_renames() -> None:
     """But for what is left unfinished on purpose, or ends in more than one file."""
     allowed = {"files/__init__.py", "data/_fetch.py", "models/precision.py"}

@@ -100,7 +100,8 @@ def test_the_scale_gives_latents_the_deviation_one_and_is_stored() -> None:
     fresh.load_state_dict(network.state_dict())
     assert fresh.scale.item() == scale
     assert torch.equal(fresh.encode(batches[0]), network.encode(batches[0]))
-    for nothing in ([], [torch.zeros(1, 3, 1, 2, 2)]):
+    alike = [[torch.full((1, 3, count, 8, 8), value)] * 3 for count in (1, 5, 7) for value in (0.0, 0.1, -0.7, 0.3)]
+    for nothing in ([], *alike):
         with pytest.raises(ValueError, match="scale: expected latents that differ"):
             measure(PixelCodec().build(), nothing)
 

@@ -217,6 +217,18 @@ def test_scenes_of_less_than_half_a_second_are_judged_by_two_pictures(tmp_path: 
         assert (found == every[[0, frames - 1]]).all()
 
 
+@pytest.mark.parametrize(("height", "width"), [(34, 2), (2, 34)])
+def test_a_video_that_is_a_mere_line_is_told(tmp_path: Path, height: int, width: int) -> None:
+    """Readers of text and writers of pictures fail of these, in ways of their own."""
+    frames = np.random.default_rng(0).integers(0, 256, (16, height, width, 3), dtype=np.uint8)
+    Video(frames, 8).save(tmp_path / "a.mp4")
+    [scene] = scenes.judged(tmp_path, "a.mp4", ["a"], QUICK)
+    assert scene.reason == f"narrow: {height}x{width}, expected sides of at most 1 to 16" and scene.measures == {}
+    Video(frames[:, : min(height, 32), : min(width, 32)], 8).save(tmp_path / "b.mp4")
+    [scene] = scenes.judged(tmp_path, "b.mp4", ["a"], QUICK)
+    assert "narrow" not in (scene.reason or "") and scene.measures
+
+
 def test_equal_scenes_are_not_all_the_worst(tmp_path: Path) -> None:
     planted(tmp_path / "in", 1)
     toys = Toybox().open()

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -207,6 +208,23 @@ def test_a_clip_is_consecutive_in_time_and_starts_anywhere(folder: Path) -> None
             assert (text, found[0] <= 3) == ("a short clip", True)
     assert min(starts) <= 1
     assert max(starts) >= 15
+
+
+@pytest.mark.parametrize("own", [24000 / 1001, 24.2, 24.0])
+@pytest.mark.parametrize("cache_mb", [0, 64])
+def test_each_picture_comes_once_where_rates_are_nearly_equal(tmp_path: Path, own: float, cache_mb: int) -> None:
+    """Films of 23.976 pictures a second are films of 24."""
+    Video(numbered(24, 24, 40).repeat(4, 0), own).save(tmp_path / "a.mp4")
+    (tmp_path / "a.txt").write_text("a")
+    data = Folder(path=str(tmp_path), short="drop", cache_mb=cache_mb).open()
+    for frames in (64, 96):
+        shape = VideoShape(frames=frames, height=12, width=16, fps=24)
+        for k in range(8):
+            found = numbers(data.example(k, shape).video)
+            changes = [place for place in range(1, frames) if found[place] != found[place - 1]]
+            assert len(found) == frames and {b - a for a, b in pairwise(changes)} == {4}
+    with pytest.raises(ValueError, match="no clip has 97 frames at 24 fps; the most that fit is 96"):
+        data.example(0, VideoShape(frames=97, height=12, width=16, fps=24))
 
 
 def test_short_clips_hold_or_drop(folder: Path) -> None:

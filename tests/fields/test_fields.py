@@ -60,6 +60,26 @@ def test_npz(fields: Fields, tmp_path: Path) -> None:
     assert tags_in(str(tmp_path / "a.npz")) == {"title": "storm"}
 
 
+def test_a_damaged_npz_is_refused_by_name(fields: Fields, tmp_path: Path) -> None:
+    """Whatever zipfile, zlib and NumPy raise; a byte of a name or of a length may also change nothing."""
+    path = tmp_path / "a.npz"
+    fields.save(path, tags={"title": "storm"})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    for look in (tags_in, lambda name: read_maps(name, "rain")):
+        with pytest.raises(ValueError, match="expected a"):
+            look(str(path))
+    for at in range(0, len(whole), 7):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 255]) + whole[at + 1 :])
+        for look in (tags_in, lambda name: read_maps(name, "rain")):
+            try:
+                look(str(path))
+            except ValueError as error:
+                assert str(path) in str(error)
+            except OSError as error:
+                assert error.strerror == "Invalid argument"  # of a place before the beginning
+
+
 @pytest.mark.parametrize("name", ["land.npy", "land.npz"])
 def test_damaged_arrays_are_refused(name: str, tmp_path: Path) -> None:
     """Also where NumPy raises another error than ValueError."""

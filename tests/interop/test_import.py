@@ -18,6 +18,7 @@ from tests.interop.pipelines import LIMIT, WIDTH
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.codecs import decoded
 from zoetrope.inputs.text import text_given
+from zoetrope.interop.components import SCHEDULERS
 from zoetrope.interop.pipelines import import_pipeline
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.opening import open_model
@@ -183,6 +184,23 @@ def test_the_schedulers_rules(
     [stage] = import_pipeline(copy, tmp_path / "model").spec.stages
     assert stage.sampling.sampler == sampler and stage.prediction == prediction
     assert stage.schedule.to_json()["spacing"] == spacing and stage.sampling.weights()[0] == SCALE - 1
+
+
+@pytest.mark.parametrize("solver", SCHEDULERS)
+def test_replaced_timesteps_are_told(copy: Path, tmp_path: Path, solver: str) -> None:
+    """Those that a solver has where its configuration does not say."""
+    change(copy / "model_index.json", scheduler=["diffusers", solver])
+    file = copy / "scheduler" / "scheduler_config.json"
+    settings = {key: value for key, value in json.loads(file.read_text()).items() if key != "timestep_spacing"}
+    file.write_text(json.dumps(settings))
+    notes = import_pipeline(copy, tmp_path / "model").notes
+    leading = solver in ("DDIMScheduler", "PNDMScheduler", "DDPMScheduler")
+    assert ("timesteps spaced evenly (linspace) are replaced by leading ones" in notes) == (not leading)
+    change(file, timestep_spacing="other")
+    with pytest.raises(
+        ValueError, match="timestep_spacing: expected 'leading' or 'trailing' or 'linspace', got 'other'"
+    ):
+        import_pipeline(copy, tmp_path / "none")
 
 
 def test_another_solver_is_replaced_and_unused_components_left_out(copy: Path, tmp_path: Path) -> None:

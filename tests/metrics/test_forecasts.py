@@ -108,6 +108,20 @@ def test_the_number_of_several_channels_is_in_deviations_of_each(results: dict[s
     assert alone.error == pytest.approx(Mean.of(per_case).half, rel=1e-3)
 
 
+@pytest.mark.parametrize("value", [0.1, 280.4, -173.3, 101325.3])
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_channel_that_does_not_vary_is_told_whatever_its_value(value: float, masked: bool) -> None:
+    """Whatever rounding makes of sums of squares."""
+    truth = TRUTH.clone()
+    truth[:, 1] = value
+    present = torch.rand(truth.shape, generator=torch.Generator().manual_seed(3)) > 0.5 if masked else None
+    if present is not None:
+        present[0, 1] = False
+        truth = torch.where(present, truth, 0)
+    [told] = measured(choose(["mae"], {}), material(truth, present=present))
+    assert "channel u: expected true values that differ, got a constant" in getattr(told, "reason", ""), told
+
+
 def test_persistence_holds_the_last_known_frame_and_climatology_is_the_other_clips(results: dict[str, Result]) -> None:
     held = TRUTH[:, :, [1, 1, 1]]
     wanted = mae(held, TRUTH[:, :, NEW])

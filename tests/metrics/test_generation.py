@@ -56,7 +56,17 @@ def test_what_a_clip_stands_in_for_is_kept(tmp_path: Path) -> None:
     assert list(keep_reference(Reference("some", example), shelf, 3, WorkShare())) == [1, 2, 3]
     assert [shelf.skipped(number) for number in range(3)] == [(), ("bad.mp4", "worse.mp4"), ()]
     assert shelf.text(1) == "clip 1" and shelf.read(2).mean() == pytest.approx(0.5, abs=0.01)
-    (tmp_path / "real/00001.npz").write_bytes(b"no clip")
-    for read in (shelf.skipped, shelf.text, shelf.read):
-        with pytest.raises(ValueError, match="not a clip of this report"):
-            read(1)
+    file = tmp_path / "real/00001.npz"
+    content = file.read_bytes()
+    packed = content.index(b"frames.npy") + 60  # in the middle of compressed values
+    damages = (b"", b"no clip", content[:30], content[: len(content) // 2], content[:-30], content[:packed] + b"????")
+    flipped = (content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :] for at in range(0, len(content), 3))
+    for damaged in (*damages, *flipped):
+        file.write_bytes(damaged)
+        for read in (shelf.skipped, shelf.text, shelf.read):
+            try:
+                read(1)
+            except ValueError as error:
+                assert "not a clip of this report" in str(error) and str(file) in str(error)
+            else:
+                assert damaged not in damages

@@ -61,6 +61,30 @@ def test_classes_are_plotted() -> None:
     assert "spin 4, up 4" in about and "mini, up: 75%" in plot and "mini, spin: 0%" in plot
 
 
+def test_colours_are_plotted_by_channel_whatever_their_number() -> None:
+    told = {"mean": [0.5], "real_mean": [0.25], "mean_shift": [0.25], "named": ["rain"]}
+    [(about, plot)] = _plots_of({"m": result(3.0, **told)})
+    assert "mean of each channel" in about and ">rain</text>" in plot and "m, rain: 50" in plot
+
+
+def test_real_clips_of_several_shapes_have_a_number_each() -> None:
+    """What every model is compared with, once where it is the same."""
+    numbers = [result(value).with_(reference=reference) for value, reference in ((1.0, 0.25), (2.0, 0.25), (3.0, 0.75))]
+    shape = VideoShape(frames=4, height=8, width=8, fps=2)
+    entries = tuple(
+        ModelEntry(
+            label=f"m{k}", name="m", shape=shape, stages=(), device="cpu", dtype="float32", key="k", results=(number,)
+        )
+        for k, number in enumerate(numbers)
+    )
+    settings = {"after": None, "count": 1, "reference": 2, "seed": 3}
+    made = page(
+        Report(version="1", settings=settings, reference="clips", prompts=("a",), entries=entries),
+        {name: [] for name in ("real", "m0", "m1", "m2")},
+    )
+    assert re.findall(r"<div>(0\.\d+)</div>", made) == ["0.2500", "0.7500"]
+
+
 def test_a_protocol_in_one_line() -> None:
     assert brief(PROTOCOL) == "clip ababababab · 4 frames (every 2nd) · 8 against 9 · seed 1"
 

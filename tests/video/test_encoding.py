@@ -119,12 +119,29 @@ def test_damaged_tags_are_none(tmp_path: Path) -> None:
                 assert all(isinstance(value, str) for value in found.values())
 
 
-def beeping(path: Path, codec: str, rate: int, *, layout: str = "stereo", start: float = 0.0, seconds: int = 3) -> Path:
-    """A video with a beep of a tenth of a second at the beginning of each second after the first picture."""
+def beeping(
+    path: Path,
+    codec: str,
+    rate: int,
+    *,
+    layout: str = "stereo",
+    start: float = 0.0,
+    seconds: int = 3,
+    still: bool = False,
+) -> Path:
+    """A video with a beep of a tenth of a second at the beginning of each second after the first picture.
+
+    With a `still` a picture at 0 s is a video stream of its own before.
+    """
     with av.open(str(path), "w") as container:
+        streams = [container.add_stream("libx264", rate=24)] if still else []
         out = container.add_stream("libvpx" if path.suffix == ".webm" else "libx264", rate=24)
         out.width, out.height, out.pix_fmt = 64, 48, "yuv420p"
         tone = container.add_stream(codec, rate=rate, layout=layout)
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered(1)[0], format="rgb24")))
+            container.mux(stream.encode(None))
         for k, picture in enumerate(numbered(24).repeat(seconds, 0)):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = k + round(start * 24), Fraction(1, 24)
@@ -182,6 +199,14 @@ def test_sound_goes_along(
     assert end == pytest.approx(1.5, abs=0.06)
     assert read(tmp_path / target).frames.shape == (36, 48, 64, 3)
     assert probe(tmp_path / target).fps == 24
+
+
+def test_sound_begins_with_the_stream_that_is_read(tmp_path: Path) -> None:
+    made = beeping(tmp_path / "s.mp4", "aac", 44100, start=1.0, still=True)
+    assert (probe(made).start, probe(made).frames) == (1.0, 72)
+    with open_writer(tmp_path / "o.mp4", 24, 48, 64, sound_of=made) as writer:
+        writer.write(read(made).frames)
+    assert heard(tmp_path / "o.mp4")[1] == pytest.approx([0, 1, 2], abs=0.04)
 
 
 def test_sound_of_many_streams_and_channels(tmp_path: Path) -> None:

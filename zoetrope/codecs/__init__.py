@@ -174,10 +174,12 @@ def measure(network: CodecNetwork, videos: Iterable[Tensor]) -> float:
 
     Raises ValueError if there are no videos, or if all their latents are equal.
     """
-    count, total, squares = 0, 0.0, 0.0
+    count, total, squares, start = 0, 0.0, 0.0, None
     with torch.no_grad():
         for x in videos:
             mean = network.posterior(x).mean.double()
+            start = mean.flatten()[0] if start is None else start
+            mean = mean - start  # of equal ones, all are 0, and none of their digits are lost
             count, total = count + mean.numel(), total + float(mean.sum())
             squares += float(mean.square().sum())
     variance = squares / count - (total / count) ** 2 if count else 0.0

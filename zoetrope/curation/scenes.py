@@ -19,6 +19,7 @@ _RATE = 2.0  # pictures a second that are judged
 _MOST = 32  # pictures of a scene that are judged; longer scenes are judged by their beginning
 _TALLEST = 540  # rows of pictures that are judged
 _THUMB = 72  # rows of a thumbnail
+_NARROWEST = 16  # times the shorter side that the longer one may have: what reads text enlarges the shorter one
 
 
 class JudgedScene(NamedTuple):
@@ -60,6 +61,9 @@ def judged(folder: Path, name: str, texts: list[str], spec: Curation) -> list[Ju
     path = folder / name
     try:
         info = probe(path)
+        if max(info.height, info.width) > _NARROWEST * min(info.height, info.width):
+            narrow = f"narrow: {info.height}x{info.width}, expected sides of at most 1 to {_NARROWEST}"
+            return [unread(name, texts, narrow)]
         found, count = cuts(path, info, spec)
     except (ValueError, OSError) as error:
         return [unread(name, texts, str(error).removeprefix(f"{path}: "))]

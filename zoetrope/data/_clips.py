@@ -3,7 +3,8 @@
 A clip of one frame comes from any file, at a random time. A clip of F > 1 frames comes from videos only, never from an
 image: a repeated picture would teach that nothing moves. It starts at a random time at which it fits. If a video is too
 short for F frames at the requested rate, `short="hold"` repeats the last picture if at least half of the frames exist,
-`short="slow"` plays all of it slower, if it has F pictures, and `short="drop"` skips it. Frames are resized to cover
+`short="slow"` plays all of it slower, if it has F pictures, and `short="drop"` skips it. A video whose rate is equal to
+the requested one up to 1 % gives each picture once, see `zoetrope.video.rate_to_read`. Frames are resized to cover
 the grid, and all of a clip are cropped to the same window, at a random place along the side that exceeds the grid; so
 what is still in the file is still in the clip.
 """
@@ -27,7 +28,7 @@ from zoetrope.data import Contents, Example, Features, Source
 from zoetrope.data._listing import Clip, FolderReport
 from zoetrope.data._unused import Dropped, grouped
 from zoetrope.shapes import VideoShape
-from zoetrope.video import Info, Member, Track, Video, read_probed, read_track
+from zoetrope.video import Info, Member, Track, Video, rate_to_read, read_probed, read_track
 from zoetrope.video.decoding import PathLike, Size, cover, cut
 from zoetrope.video.timing import count_moments
 from zoetrope.wording import counted
@@ -115,7 +116,8 @@ class Cutter:
         size = (shape.height, shape.width)
         track = None if info.still else self._track(path, info, size)
         seconds = info.seconds if track is None else track.seconds
-        fps = shape.fps if self.source.short != "slow" else max(shape.fps, shape.frames / seconds)
+        fps = rate_to_read(info, shape.fps, shape.frames)
+        fps = fps if self.source.short != "slow" else max(fps, shape.frames / seconds)
         start = when * max(0.0, seconds - shape.frames / fps)
         if track is not None:
             return cut(track.at(fps, start, shape.frames), size, crop)
@@ -256,5 +258,5 @@ def _longest(info: Info, source: ClipSource, fps: float) -> int:
         return 1
     if source.short == "slow":
         return info.frames
-    present = max(1, count_moments(0.0, fps, info.seconds, info.slack, _MOST_FRAMES))
+    present = max(1, count_moments(0.0, rate_to_read(info, fps), info.seconds, info.slack, _MOST_FRAMES))
     return 2 * present if source.short == "hold" and present > 1 else present

@@ -5,17 +5,15 @@ The arrays are (F, H, W), or (M, F, H, W) of M members.
 
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from zoetrope.channels import Channel
+from zoetrope.files.zipped import DAMAGED
 
 ABOUT = "about.json"
-_DAMAGED = (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, OverflowError)
-"""What zipfile and NumPy raise, beside ValueError, for files that are damaged, or packed or encrypted in other ways."""
 
 
 def write_npz(path: Path, values: Mapping[Channel, np.ndarray], times: np.ndarray, tags: str) -> None:
@@ -39,7 +37,7 @@ def read_npz(path: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray, st
             about = json.loads(file[ABOUT]) if ABOUT in file.files else {"channels": []}
             units = {channel["name"]: channel["unit"] for channel in about["channels"]}
             return {name: (file[name], units.get(name)) for name in names if name in file.files}
-    except (*_DAMAGED, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except (*DAMAGED, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: expected an .npz file of arrays") from error
 
 
@@ -48,5 +46,5 @@ def read_npz_tags(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as file:
             return json.dumps(json.loads(file.read(ABOUT))["tags"])
-    except (zipfile.BadZipFile, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (*DAMAGED, KeyError, TypeError) as error:
         raise ValueError(f"{path}: expected a file of values that zoetrope wrote") from error

@@ -5,6 +5,7 @@ through. Permissions are those of any new file of the user.
 """
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -32,8 +33,7 @@ def whole(path: Path) -> Iterator[Path]:
     After an error it is removed, and the older file is unchanged. Concurrent blocks, also of several processes, write
     to different files; the last to end wins. Raises OSError that names `path`, as on a full disk.
     """
-    beginning = path.name.encode("utf-8", "ignore")[:LONGEST].decode("utf-8", "ignore")
-    partial = path.with_name(f".{beginning}.{secrets.token_hex(6)}.partial")
+    partial = path.with_name(f".{_beginning(path)}.{secrets.token_hex(6)}.partial")
     try:
         yield partial
         os.replace(partial, path)
@@ -55,17 +55,53 @@ def whole_folder(path: Path, *, over: bool = False) -> Iterator[Path]:
     """A temporary folder for the block to fill, renamed to `path` at its end; after an error it is removed.
 
     It replaces an empty folder at `path`, or with `over` any folder: that is moved aside first, and back again if the
-    new one cannot take its place. Remains of killed processes are removed. Raises OSError, and changes nothing, if
-    something at `path` cannot be replaced.
+    new one cannot take its place. Concurrent blocks, also of several processes, fill different folders. Remains of
+    killed processes are removed. Raises OSError, and changes nothing, if something at `path` cannot be replaced.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+    _remove_remains(path)
+    partial = path.with_name(f".{_beginning(path)}.{secrets.token_hex(6)}.partial")
     try:
         partial.mkdir(parents=True)
-        yield partial
-        _put_in_place(partial, path, over)
+        with _locked(partial):
+            yield partial
+            _put_in_place(partial, path, over)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _beginning(path: Path) -> str:
+    """The name of a file or folder, cut so that a temporary name with it is not too long."""
+    return path.name.encode("utf-8", "ignore")[:LONGEST].decode("utf-8", "ignore")
+
+
+def _remove_remains(path: Path) -> None:
+    """Remove the temporary folders of `path` that no process fills."""
+    named = re.compile(re.escape(f".{_beginning(path)}.") + r"([0-9a-f]{12}\.)?partial")
+    for found in path.parent.iterdir() if path.parent.is_dir() else ():
+        if named.fullmatch(found.name) and found.is_dir() and not found.is_symlink():
+            with suppress(OSError), _locked(found):
+                shutil.rmtree(found, ignore_errors=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The folder is this block's alone. Raises BlockingIOError if it is another's, where the system can tell."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(number)
 
 
 def _put_in_place(new: Path, folder: Path, over: bool) -> None:

@@ -18,7 +18,7 @@ from zoetrope.networks.hub_controlnet import Hint
 from zoetrope.networks.hub_unet2d import HubUNet2DConfig
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ddim import DDIM
-from zoetrope.schedules.discrete import Betas, Discrete
+from zoetrope.schedules.discrete import Betas, Discrete, Spacing
 from zoetrope.text.clip import CLIPText
 
 UNET = "UNet2DConditionModel"
@@ -56,12 +56,12 @@ MOST_TOKENS = 77
 
 
 class Rules(NamedTuple):
-    """What a pipeline's scheduler says."""
+    """What a pipeline's scheduler says, and what of it is replaced, in words."""
 
     schedule: Discrete
     prediction: Prediction
     sampler: Sampler
-    solver: str
+    replaced: tuple[str, ...]
 
 
 class Settings(NamedTuple):
@@ -181,7 +181,7 @@ def codec_of(pipeline: Pipeline, unet: HubUNet2DConfig) -> HubKL:
 
 
 def rules_of(pipeline: Pipeline) -> Rules:
-    """What the scheduler says. Its solver is replaced by DDIM, on the same timesteps.
+    """What the scheduler says. Its solver is replaced by DDIM, and evenly spaced timesteps (linspace) by leading ones.
 
     Raises ValueError for a schedule that we do not have.
     """
@@ -191,28 +191,31 @@ def rules_of(pipeline: Pipeline) -> Rules:
     usual: dict[str, Any] = {"trained_betas": None, "rescale_betas_zero_snr": False, "thresholding": False}
     usual |= {
         "prediction_type": "epsilon",
-        "timestep_spacing": "leading",
         "set_alpha_to_one": solver != "PNDMScheduler",
     }
     named = inspect.signature(of_diffusers(solver, "import").__init__).parameters
     for name in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule"):
         usual[name] = named[name].default
+    usual["timestep_spacing"] = named["timestep_spacing"].default if "timestep_spacing" in named else "linspace"
     told = Settings(part, {**usual, **part.config})
     for name in ("trained_betas", "rescale_betas_zero_snr", "thresholding"):
         told.expect(name, usual[name])
     told.expect("beta_schedule", *get_args(Betas))
     told.expect("prediction_type", *PREDICTIONS)
-    spacing = told.values["timestep_spacing"]
+    told.expect("timestep_spacing", *get_args(Spacing), "linspace")
+    even = told.values["timestep_spacing"] == "linspace"
     schedule: Discrete = told.made(
         Discrete,
         betas=told.values["beta_schedule"],
         first=told.values["beta_start"],
         last=told.values["beta_end"],
         count=told.values["num_train_timesteps"],
-        spacing="trailing" if spacing == "trailing" else "leading",
+        spacing="leading" if even else told.values["timestep_spacing"],
     )
     sampler = DDIM(sample="x_hat" if told.values["set_alpha_to_one"] else "z")
-    return Rules(schedule, PREDICTIONS[told.values["prediction_type"]], sampler, solver)
+    replaced = [f"{solver} is replaced by DDIM, on the same schedule"] if solver != "DDIMScheduler" else []
+    replaced += ["timesteps spaced evenly (linspace) are replaced by leading ones"] if even else []
+    return Rules(schedule, PREDICTIONS[told.values["prediction_type"]], sampler, tuple(replaced))
 
 
 def text_of(pipeline: Pipeline, below: str) -> CLIPText:

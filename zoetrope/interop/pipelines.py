@@ -105,10 +105,7 @@ def _described(pipeline: Pipeline, controls: Mapping[str, Component]) -> tuple[C
     )
     spec = CascadeSpec(name=pipeline.name[:200], text=text, stages=(stage,))
     expect_readable(spec)
-    notes = [f"{name} is left out" for name in pipeline.unused]
-    if rules.solver != "DDIMScheduler":
-        notes.append(f"{rules.solver} is replaced by DDIM, on the same schedule")
-    return spec, notes
+    return spec, [*(f"{name} is left out" for name in pipeline.unused), *rules.replaced]
 
 
 def _copy_text(pipeline: Pipeline, folder: Path) -> None:

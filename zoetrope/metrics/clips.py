@@ -1,7 +1,7 @@
 """Sets of clips to evaluate, read one at a time, and the features that networks found in them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -72,19 +72,31 @@ class Clips:
         """How many frames of each clip are used with this stride."""
         return -(-self.shape.frames // stride)
 
+    def strided(self, stride: int) -> "Clips":
+        """These clips with every `stride`-th frame alone, at as many times fewer frames a second."""
+        if stride == 1:
+            return self
+        shape = self.shape.with_(frames=self.frames(stride), fps=self.shape.fps / stride)
+
+        def present(number: int) -> Tensor | None:
+            there = self.present(number)
+            return None if there is None else there[:, ::stride]
+
+        return replace(self, shape=shape, read=lambda number: self.read(number)[:, ::stride], present=present)
+
 
 @dataclass
 class Seen:
     """What measures found in sets of clips.
 
-    Networks' features are kept, so that several measures compute them only once.
+    Features are kept with the network and the clips that they are of, so that several measures compute them only once.
 
     Attributes:
         places: what a measure found at each place, by its name: for each channel (F, H, W), in its unit.
     """
 
     places: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    _features: dict[tuple[object, ...], tuple[Clips, Tensor]] = field(default_factory=dict)
+    _features: dict[tuple[object, ...], Tensor] = field(default_factory=dict)
 
     def frames(self, network: FeatureNetwork, clips: Clips, stride: int) -> Tensor:
         """The features (N, F, D) of every `stride`-th frame."""
@@ -106,11 +118,11 @@ class Seen:
         stride: int,
         look: Callable[[Tensor], Tensor],
     ) -> Tensor:
-        key = (what, network.name, network.sha256, network.layer, id(clips), stride)
+        key = (what, network, clips, stride)
         if key not in self._features:
             made = [look(clips.read(number)[None]).float() for number in range(len(clips))]
-            self._features[key] = clips, torch.cat(made)  # with the clips, so that no other set gets their id
-        return self._features[key][1]
+            self._features[key] = torch.cat(made)
+        return self._features[key]
 
 
 @dataclass(frozen=True)
@@ -119,7 +131,7 @@ class Material:
 
     Attributes:
         made: the generated clips; real: the clips to compare them with, if any.
-        prompts: of the generated clips.
+        prompts: of the generated clips; where there are as many real clips as cases, each has the prompt of its case.
         scripts: of the prompts, if they are toybox's.
         paired: whether clip n of `real` is the ground truth of those made of case n.
         members: how many were made of each case; those of case n are `made` from n * members on.
@@ -157,11 +169,11 @@ class Material:
         return len(self.made) // self.members
 
     @property
-    def new_frames(self) -> list[int]:
-        """The numbers of the frames that were not given."""
-        return [number for number in range(self.made.shape.frames) if number not in self.known]
+    def own_real(self) -> Clips | None:
+        """The real clip of each case, where there is one for each and no other."""
+        return self.real if self.real is not None and len(self.real) == self.cases else None
 
     @property
     def foretold(self) -> list[int]:
         """Every `stride`-th frame, of those that were not given."""
-        return [number for number in self.new_frames if number % self.stride == 0]
+        return [number for number in range(0, self.made.shape.frames, self.stride) if number not in self.known]

@@ -167,16 +167,25 @@ def root_of_sums(sums: Tensor) -> Tensor:
 
 def deviations(cases: Cases) -> Tensor:
     """The deviation of the true values of each channel, (C,). Raises ValueError for a channel that does not vary."""
-    tally = CaseSums()
+    tally, start = CaseSums(), torch.full((len(cases.real.channels),), torch.nan, dtype=torch.float64)
     for case in cases:
-        truth = case[""].truth
-        tally.add(torch.cat([truth, truth.square()]), case[""].present)
+        truth, present = case[""].truth, case[""].present
+        there = truth if present is None else torch.where(present, truth, torch.nan)
+        # From a value of the channel on: of a constant, all are 0, and none of its digits are lost.
+        start = torch.where(start.isnan(), _any_value(there[0]), start)
+        away = truth - start[:, None, None, None]
+        tally.add(torch.cat([away, away.square()]), present)
     first, second, count = tally.total.sum(-1)
     found = (second / count - (first / count).square()).clamp(min=0).sqrt()
     for channel, deviation in zip(cases.real.channels, found.tolist(), strict=True):
         if not deviation > 0:
             raise ValueError(f"channel {channel.name}: expected true values that differ, got a constant")
     return found
+
+
+def _any_value(values: Tensor) -> Tensor:
+    """A value of each channel, (C,), of values (C, ...) with NaN; NaN where there is none."""
+    return values.flatten(1).nanmedian(1).values
 
 
 def described(cases: Cases, tallies: Mapping[str, CaseSums], number: OfSums, units: bool = True) -> dict[str, Any]:

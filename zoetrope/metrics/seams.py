@@ -12,7 +12,8 @@ def seam_energy(videos: Tensor, windows: Windows) -> Tensor:
 
     1 where nothing shows of the windows; larger where they do not go together. Neighbours are consecutive frames, or
     rows and columns, of videos (B, C, F, H, W), along the axes that the windows divide. An end is where a window begins
-    or stops within the video; with an overlap two windows have two of them. Infinite where a video changes only there.
+    or stops within the video; with an overlap two windows have two of them. Infinite where a video changes only there,
+    and NaN where it changes nowhere.
 
     Raises ValueError for videos that one window covers, and where every place is next to an end.
     """

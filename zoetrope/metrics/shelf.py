@@ -15,6 +15,7 @@ from zoetrope.channels import RGB, Channel, are_rgb
 from zoetrope.config.errors import reason
 from zoetrope.fields import video_of
 from zoetrope.files import whole
+from zoetrope.files.zipped import DAMAGED
 from zoetrope.metrics.clips import Clips
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
@@ -116,7 +117,7 @@ class Shelf:
         try:
             with np.load(path, allow_pickle=False) as file:
                 yield file
-        except (ValueError, KeyError, OSError, EOFError) as error:
+        except (*DAMAGED, KeyError, OSError) as error:
             raise ValueError(
                 f"{path}: not a clip of this report ({reason(error, path)}); delete the file to have it made again"
             ) from None

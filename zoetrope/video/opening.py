@@ -51,12 +51,11 @@ def opened(path: PathLike) -> "Iterator[tuple[InputContainer, av.VideoStream]]":
     """
     name = os.fsdecode(path)
     with opened_container(path) as container:
-        streams = pictured(container)
-        if not streams:
+        stream = main_stream(container)
+        if stream is None:
             kinds = ["a cover" if stream.type == "video" else stream.type for stream in container.streams]
             found = " and ".join(sorted(set(kinds), reverse=True)) or "no streams at all"
             raise ValueError(f"{name}: has no video, only {found}")
-        stream = next((stream for stream in streams if stream.frames != 1), streams[0])
         # PyAV gives no context, against its annotations, where FFmpeg has no decoder.
         context: av.VideoCodecContext | None = stream.codec_context
         if context is None:
@@ -71,6 +70,12 @@ def pictured(container: "InputContainer") -> "list[av.VideoStream]":
     from av.stream import Disposition
 
     return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+
+
+def main_stream(container: "InputContainer") -> "av.VideoStream | None":
+    """The video stream that is read: the first that moves, or else the first; None if there is none."""
+    streams = pictured(container)
+    return next((stream for stream in streams if stream.frames != 1), streams[0] if streams else None)
 
 
 @contextmanager

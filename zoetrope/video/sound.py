@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from zoetrope.video.naming import sequence_pattern
-from zoetrope.video.opening import PathLike, fault, opened_container
+from zoetrope.video.opening import PathLike, fault, main_stream, opened_container
 
 if TYPE_CHECKING:
     import av
@@ -139,7 +139,7 @@ def sound_of(path: PathLike, suffix: str, notes: list[str]) -> Iterator[OpenSoun
 
 
 def _first_picture(source: "InputContainer") -> float:
-    video = source.streams.video[0] if source.streams.video else None
+    video = main_stream(source)
     return 0.0 if video is None else float((video.start_time or 0) * (video.time_base or 0))
 
 

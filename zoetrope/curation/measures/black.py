@@ -1,4 +1,4 @@
-"""Black pictures."""
+"""Black pictures: those with hardly a bright pixel."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from zoetrope.curation.measures import SceneMeasure
 
 
 class Black(SceneMeasure):
-    """The share, 0 to 1, of pictures without a pixel brighter than `level`.
+    """The share, 0 to 1, of pictures of which 99 % of the pixels are no brighter than `level`.
 
     Attributes:
         most: a scene with a larger share is left out.
-        level: how bright, 0 to 255, a black pixel may be.
+        level: the most, 0 to 255, that any channel of a black pixel may have.
     """
 
     higher_is_better = False

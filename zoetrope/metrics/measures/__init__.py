@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from pydantic import PositiveInt
 
-from zoetrope.channels import are_bounded, are_rgb, listed
+from zoetrope.channels import are_bounded, are_rgb, difference, listed
 from zoetrope.config import Config, Kind
 from zoetrope.metrics.clips import Clips, Material
 from zoetrope.metrics.features import ClipNetwork, Extractor, FeatureNetwork, Missing
@@ -27,7 +27,7 @@ class Protocol(Config):
 
     Attributes:
         extractor, sha256, layer, resize: of the network, if there is one.
-        frames: how many frames of each clip were used, every `stride`-th.
+        frames: how many frames of each clip were used, every `stride`-th of those that count.
         made, real: how many clips of each set; shape: their grid.
         seed: of the noise that videos were sampled from.
     """
@@ -89,6 +89,8 @@ class Measure(Kind, ABC):
         extractors: the kinds of network that it can use, the default first; none if it needs none.
         takes: the videos that it applies to: of "rgb" alone, of channels that are all "bounded", or of "any".
         masks: whether it takes real clips with missing values.
+        only_new: whether frames that were given do not count.
+        compares: whether it looks at real clips where there are some, though it does not need them.
         needs: what it compares the videos with; least: the fewest clips in each set.
         extractor: the network to use; None if there is none, or none was named.
         window: how many frames of each clip, from the first on, a network of clips uses; None for as many as it can.
@@ -100,6 +102,8 @@ class Measure(Kind, ABC):
     extractors: ClassVar[tuple[str, ...]] = ()
     takes: ClassVar[Literal["rgb", "bounded", "any"]] = "rgb"
     masks: ClassVar[bool] = False
+    only_new: ClassVar[bool] = False
+    compares: ClassVar[bool] = False
     needs: ClassVar[frozenset[Literal["real", "pairs", "members", "prompts", "scripts"]]] = frozenset()
     least: ClassVar[int] = 1
     extractor: Extractor | None = None
@@ -127,15 +131,19 @@ class Measure(Kind, ABC):
             "pairs": "videos made from real ones, so that each has a truth (--known FRAMES, --after STAGE)",
             "members": "several videos of each case (--members N)",
         }
-        channels = material.made.channels
+        channels, real = material.made.channels, material.real
         fits = self.takes == "any" or are_rgb(channels) or (self.takes == "bounded" and are_bounded(channels))
         if not fits:
             wanted = "in red, green and blue" if self.takes == "rgb" else "whose channels all have bounds"
             raise ValueError(f"{self.name}: expected videos {wanted}, got {listed(channels)}")
         for need in sorted(self.needs):
-            if not (material.real is not None if need == "real" else has[need]):
+            if not (real is not None if need == "real" else has[need]):
                 raise ValueError(f"{self.name}: expected {wants[need]}, got none")
-        for which, clips in (("generated", material.made), ("real", material.real if "real" in self.needs else None)):
+        if real is not None and (wrong := difference(channels, real.channels)) is not None:
+            raise ValueError(f"{self.name}: real clips: {wrong}")
+        if self.only_new and not material.foretold:
+            raise ValueError(f"{self.name}: expected a frame that was not given, got all of {material.made.shape}")
+        for which, clips in (("generated", material.made), ("real", real if "real" in self.needs else None)):
             if clips is not None and len(clips) < self.least:
                 raise ValueError(f"{self.name}: expected at least {self.least} {which} videos, got {len(clips)}")
 
@@ -146,7 +154,7 @@ class Measure(Kind, ABC):
         """
         if any(material.made.present(number) is not None for number in range(len(material.made))):
             raise ValueError(f"{self.name}: expected generated videos without missing values")
-        if self.masks or material.real is None or not self.needs & {"real", "pairs"}:
+        if self.masks or material.real is None or not (self.compares or self.needs & {"real", "pairs"}):
             return
         if any(material.real.present(number) is not None for number in range(len(material.real))):
             raise ValueError(f"{self.name}: expected real clips without missing values")
@@ -154,6 +162,8 @@ class Measure(Kind, ABC):
     def expect_network(self, network: OpenedExtractor | None, material: Material) -> None:
         """Raise ValueError if the network cannot process these videos."""
         if isinstance(network, ClipNetwork):
+            if self.window is not None and self.window < network.least:
+                raise ValueError(f"{self.name}: window: {network.too_short(self.window)}")
             for clips in (material.made, *([material.real] if material.real is not None else [])):
                 frames = clips.frames(material.stride)
                 if frames < network.least:
@@ -180,7 +190,7 @@ class Measure(Kind, ABC):
 
     def result(self, material: Material, network: OpenedExtractor | None, value: float, **told: Any) -> Result:
         """A result with its protocol; `told` are the other fields of `Result`."""
-        frames = len(material.foretold) if self.masks else material.made.frames(material.stride)
+        frames = len(material.foretold) if self.only_new else material.made.frames(material.stride)
         if isinstance(network, ClipNetwork):
             frames = min(frames, network.most or frames, self.window or frames)
         protocol = Protocol(

@@ -31,7 +31,7 @@ class NumberAnswered(Measure):
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         assert material.real is not None
-        real = material.real
+        made, real = (clips.strided(material.stride) for clips in (material.made, material.real))
         name = self._named(real)
         told = [number for number in range(len(real)) if name in real.told(number)]
         numbers = [float(real.told(number)[name]) for number in told]
@@ -43,7 +43,7 @@ class NumberAnswered(Measure):
             case = number // material.members
             if name in real.told(case):
                 asked.append(float(real.told(case)[name]))
-                read.append(regressor.read(features(material.made.read(number))))
+                read.append(regressor.read(features(made.read(number))))
                 cases.append(str(case))
         if not asked:
             raise ValueError(f"{self.name}: expected cases of which {name!r} is told, got none")

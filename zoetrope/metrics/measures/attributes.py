@@ -27,6 +27,7 @@ class Attributes(Measure):
     title: ClassVar[str] = "Toybox attributes"
     better: ClassVar[Better] = "higher"
     needs = frozenset({"prompts", "scripts"})
+    compares = True
 
     def expect(self, material: Material) -> None:
         """See `Measure`; a prompt that can be judged has to be among them."""
@@ -36,15 +37,15 @@ class Attributes(Measure):
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
-        made = _score(material.made, material.scripts)
+        made = _score(material.made.strided(material.stride), material.scripts)
         numbers = [number for number, script in enumerate(material.scripts) if judged(script)]
         groups = material.clusters
         share = Proportion.of(made.whole, None if groups is None else [groups[number] for number in numbers])
         details: dict[str, Any] = {"judged": len(made.whole), "of": len(material.scripts), **made.shares()}
         details["classes"] = made.by_class()
         reference = None
-        if material.real is not None and len(material.real) == len(material.scripts):
-            real = _score(material.real, material.scripts)
+        if (clips := material.own_real) is not None:
+            real = _score(clips.strided(material.stride), material.scripts[:: material.members])
             reference = 100 * fmean(real.whole)
             details |= {f"real_{aspect}": share for aspect, share in real.shares().items()}
             details["real_classes"] = real.by_class()

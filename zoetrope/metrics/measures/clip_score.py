@@ -20,22 +20,22 @@ class ClipScore(Measure):
     better: ClassVar[Better] = "higher"
     extractors: ClassVar[tuple[str, ...]] = ("clip",)
     needs = frozenset({"prompts"})
+    compares = True
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         assert isinstance(network, Matcher)
         texts = read(network, material.prompts)
 
-        def scores(clips: Clips) -> Tensor:
+        def scores(clips: Clips, texts: Tensor) -> Tensor:
             return 100 * (material.seen.frames(network, clips, material.stride) * texts[:, None]).sum(-1)  # (N, F)
 
-        made = scores(material.made)
-        own = material.real is not None and len(material.real) == len(texts)
+        made, real = scores(material.made, texts), material.own_real
         return self.averaged(
             material,
             network,
             made.mean(1).tolist(),
-            reference=float(scores(material.real).mean()) if own and material.real is not None else None,
+            reference=None if real is None else float(scores(real, texts[:: material.members]).mean()),
             details={"by_frame": made.mean(0).tolist()},
         )
 

@@ -20,25 +20,29 @@ class ColourDrift(Measure):
     title: ClassVar[str] = "Colour drift"
     better: ClassVar[Better] = "nearer 0"
     takes = "bounded"
+    compares = True
 
     def expect(self, material: Material) -> None:
         """See `Measure`; a single frame cannot drift."""
         super().expect(material)
-        if material.made.shape.frames < 2:
+        if material.made.frames(material.stride) < 2:
             raise ValueError(f"{self.name}: expected videos of at least two frames, got one")
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
-        tone = Tone.joined([Tone.of(video) for video in material.made])
-        details: dict[str, list[float]] = {"mean": list(tone.mean), "std": list(tone.std)}
+        made = material.made.strided(material.stride)
+        tone = Tone.joined([Tone.of(video) for video in made])
+        details: dict[str, list[float] | list[str]] = {"mean": list(tone.mean), "std": list(tone.std)}
+        details["named"] = [channel.name for channel in made.channels]
         reference = None
         if material.real is not None:
-            real = Tone.joined([Tone.of(video) for video in material.real])
-            reference = fmean(drift(video) for video in material.real)
+            clips = material.real.strided(material.stride)
+            real = Tone.joined([Tone.of(video) for video in clips])
+            reference = fmean(drift(video) for video in clips)
             details |= {"real_mean": list(real.mean), "real_std": list(real.std)}
             details["mean_shift"] = [a - b for a, b in zip(tone.mean, real.mean, strict=True)]
             details["std_shift"] = [a - b for a, b in zip(tone.std, real.std, strict=True)]
-        values = [drift(video) for video in material.made]
+        values = [drift(video) for video in made]
         return self.averaged(material, None, values, unit="%", reference=reference, details=details)
 
 

@@ -20,6 +20,7 @@ class RankedProbabilityScore(Measure):
     better: ClassVar[Better] = "lower"
     takes = "any"
     masks = True
+    only_new = True
     needs = frozenset({"pairs", "members"})
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:

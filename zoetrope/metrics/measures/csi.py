@@ -33,6 +33,7 @@ class CriticalSuccess(Measure):
     better: ClassVar[Better] = "higher"
     takes = "any"
     masks = True
+    only_new = True
     needs = frozenset({"pairs"})
     thresholds: tuple[float, ...] = ()
     pool: PositiveInt = 1

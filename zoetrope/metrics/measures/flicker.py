@@ -18,12 +18,12 @@ class Flicker(Measure):
     def expect(self, material: Material) -> None:
         """See `Measure`; there have to be changes."""
         super().expect(material)
-        if material.made.shape.frames < 2:
+        if material.made.frames(material.stride) < 2:
             raise ValueError(f"{self.name}: expected videos of at least two frames, got one")
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
-        real = expect_pairs(material.made, material.real, material.members)
-        pairs = zip(material.made, real, strict=True)
+        real = expect_pairs(material.made, material.real, material.members).strided(material.stride)
+        pairs = zip(material.made.strided(material.stride), real, strict=True)
         values = [100 * float(flicker(made[None], truth[None])[0]) for made, truth in pairs]
         return self.averaged(material, None, values, unit="%")

@@ -38,9 +38,14 @@ class Frechet(Measure):
     def expect_network(self, network: OpenedExtractor | None, material: Material) -> None:
         """See `Measure`; a network of clips also needs both sets at one frame rate."""
         super().expect_network(network, material)
-        real = material.real
-        if isinstance(network, ClipNetwork) and real is not None and real.shape.fps != material.made.shape.fps:
-            rates = f"{material.made.shape.fps:g} and {real.shape.fps:g}"
+        if isinstance(network, ClipNetwork):
+            self.expect_one_rate(material)
+
+    def expect_one_rate(self, material: Material) -> None:
+        """Raise ValueError unless both sets have one frame rate: what is seen of motion depends on it."""
+        made, real = material.made.shape, material.real.shape if material.real is not None else material.made.shape
+        if made.fps != real.fps:
+            rates = f"{made.fps:g} and {real.fps:g}"
             raise ValueError(f"{self.name}: expected both sets at one frame rate, got {rates} frames a second")
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:

@@ -34,8 +34,10 @@ class FrechetChanges(Frechet):
         super().expect_network(network, material)
         if isinstance(network, ClipNetwork):
             raise ValueError(f"{self.name}: expected a network that sees single frames, got one of clips")
-        if material.made.frames(material.stride) < 2:
-            raise ValueError(f"{self.name}: expected videos of at least two frames, got one")
+        self.expect_one_rate(material)
+        for clips in (material.made, *([material.real] if material.real is not None else [])):
+            if clips.frames(material.stride) < 2:
+                raise ValueError(f"{self.name}: expected videos of at least two frames, got one")
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""

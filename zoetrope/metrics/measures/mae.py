@@ -19,6 +19,7 @@ class MeanAbsoluteError(Measure):
     better: ClassVar[Better] = "lower"
     takes = "any"
     masks = True
+    only_new = True
     needs = frozenset({"pairs"})
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:

@@ -19,13 +19,14 @@ class PSNR(Measure):
     title: ClassVar[str] = "PSNR"
     better: ClassVar[Better] = "higher"
     takes = "bounded"
+    only_new = True
     needs = frozenset({"pairs"})
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         real = expect_pairs(material.made, material.real, material.members)
         pairs = zip(material.made, real, strict=True)
-        new = material.new_frames
+        new = material.foretold
         errors = [squared_error_of_frames(made[None, :, new], truth[None, :, new])[0] for made, truth in pairs]
         by_frame = [fmean(map(float, frame)) for frame in zip(*errors, strict=True)]
         squared = fmean(by_frame)

@@ -23,6 +23,7 @@ class RPrecision(Measure):
     better: ClassVar[Better] = "higher"
     extractors: ClassVar[tuple[str, ...]] = ("clip",)
     needs = frozenset({"prompts"})
+    compares = True
     least: ClassVar[int] = 2
 
     def expect(self, material: Material) -> None:
@@ -42,9 +43,9 @@ class RPrecision(Measure):
         groups = material.clusters or range(len(right))
         share = Proportion.of((right > 0).flatten().tolist(), [group for group in groups for _ in range(frames)])
         reference = None
-        if material.real is not None and len(material.real) == len(own):
-            seen = material.seen.frames(network, material.real, material.stride)
-            reference = float(retrieved(seen, texts, own).mean())
+        if (real := material.own_real) is not None:
+            seen = material.seen.frames(network, real, material.stride)
+            reference = float(retrieved(seen, texts, own[:: material.members]).mean())
         return self.result(
             material,
             network,

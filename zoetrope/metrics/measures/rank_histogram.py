@@ -21,6 +21,7 @@ class RankHistogram(Measure):
     better: ClassVar[Better] = "lower"
     takes = "any"
     masks = True
+    only_new = True
     needs = frozenset({"pairs", "members"})
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:

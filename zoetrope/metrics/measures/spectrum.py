@@ -21,6 +21,7 @@ class SpectralDistance(Measure):
     title: ClassVar[str] = "Distance of spectra"
     better: ClassVar[Better] = "lower"
     takes = "any"
+    only_new = True
     needs = frozenset({"real"})
 
     def expect(self, material: Material) -> None:

@@ -21,6 +21,7 @@ class SpreadOverSkill(Measure):
     better: ClassVar[Better] = "nearer 1"
     takes = "any"
     masks = True
+    only_new = True
     needs = frozenset({"pairs", "members"})
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:

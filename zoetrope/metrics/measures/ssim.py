@@ -15,6 +15,7 @@ class SSIM(Measure):
     title: ClassVar[str] = "SSIM"
     better: ClassVar[Better] = "higher"
     takes = "bounded"
+    only_new = True
     needs = frozenset({"pairs"})
 
     def expect(self, material: Material) -> None:
@@ -28,7 +29,7 @@ class SSIM(Measure):
         """See `Measure`."""
         real = expect_pairs(material.made, material.real, material.members)
         pairs = zip(material.made, real, strict=True)
-        new = material.new_frames
+        new = material.foretold
         values = torch.cat([ssim(made[None, :, new], truth[None, :, new]) for made, truth in pairs])  # (N, F)
         by_frame = values.mean(0).tolist()
         return self.averaged(material, None, values.mean(1).tolist(), details={"by_frame": by_frame})

@@ -28,7 +28,7 @@ class DistanceOfValues(Measure):
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         assert material.real is not None
-        made, real = quantiles(material.made), quantiles(material.real)
+        made, real = (quantiles(clips.strided(material.stride)) for clips in (material.made, material.real))
         distances, details = (made - real).abs().mean(1).tolist(), dict[str, object]()
         for number, channel in enumerate(material.made.channels):
             ours, theirs = (channel.scale.to_units(one[number]) for one in (made, real))

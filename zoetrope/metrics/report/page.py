@@ -91,12 +91,18 @@ def _row(results: Sequence[Result | Unavailable]) -> str:
         else f'<td class="soft"><small>{escape(result.reason)}</small></td>'
         for result in results
     )
-    real = "" if first.reference is None else f"{first.reference:.{places(first.reference)}f} {first.unit}".strip()
-    real += "".join(f"<small>{escape(way)} {value:.{places(value)}f}</small>" for way, value in first.plain.items())
+    real = "".join(dict.fromkeys(_of_real(result) for result in there))  # models of several shapes have one each
     how = "".join(_protocol(result) for result in there[: 1 if _same_protocol(there) else None])
     name = f"<small class='mono'>{escape(first.name)}</small><small>{first.better} is better</small>"
     ends = f'<td class="n real">{real}</td><td class="protocol">{how}</td>'
     return f"<tr><th>{escape(first.title)}{name}</th>{cells}{ends}</tr>"
+
+
+def _of_real(result: Result) -> str:
+    """What the real clips get, and plain ways."""
+    value, plain = result.reference, result.plain.items()
+    own = "" if value is None else f"<div>{value:.{places(value)}f} {escape(result.unit)}".rstrip() + "</div>"
+    return own + "".join(f"<small>{escape(way)} {one:.{places(one)}f}</small>" for way, one in plain)
 
 
 def _best(results: Sequence[Result]) -> Result:
@@ -179,7 +185,7 @@ def _plots_of(results: Mapping[str, Result]) -> list[tuple[str, str]]:
         return [
             (
                 "the mean of each channel over all videos, in percent of the range",
-                bars(("red", "green", "blue"), series),
+                bars(first.details["named"], series),
             )
         ]
     return []
