@@ -62,7 +62,7 @@ def whole_folder(path: Path, *, over: bool = False) -> Iterator[Path]:
     partial = path.with_name(f".{_beginning(path)}.{secrets.token_hex(6)}.partial")
     try:
         partial.mkdir(parents=True)
-        with _locked(partial):
+        with locked(partial):
             yield partial
             _put_in_place(partial, path, over)
     finally:
@@ -79,13 +79,16 @@ def _remove_remains(path: Path) -> None:
     named = re.compile(re.escape(f".{_beginning(path)}.") + r"([0-9a-f]{12}\.)?partial")
     for found in path.parent.iterdir() if path.parent.is_dir() else ():
         if named.fullmatch(found.name) and found.is_dir() and not found.is_symlink():
-            with suppress(OSError), _locked(found):
+            with suppress(OSError), locked(found):
                 shutil.rmtree(found, ignore_errors=True)
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """The folder is this block's alone. Raises BlockingIOError if it is another's, where the system can tell."""
+def locked(folder: Path) -> Iterator[None]:
+    """The folder is this block's alone. Raises BlockingIOError if it is that of another one, here or in another process.
+
+    On systems and file systems without locks it never does.
+    """
     try:
         import fcntl
     except ImportError:

@@ -22,12 +22,32 @@ from zoetrope.serving.uploads import ARRAY, Refusal, Uploads
 log = logging.getLogger(__name__)
 AGAIN = 5.0
 """Seconds until a process that could not start is tried again."""
-Listener = asyncio.Queue[ServedJob | str | None]
-"""News of jobs: a job as it stands now, the id of one that was removed, and None at the end."""
+News = ServedJob | str | None
+"""A job as it stands now, the id of one that was removed, and None at the end."""
 PATIENCE = 60.0
 """Seconds that a question about models waits for the first process."""
 QUIET = 15.0
 """Seconds without news after which those who follow are told that the server is there."""
+
+
+class Listener:
+    """The last news of each job that were not taken yet: as many as there are jobs, however slowly they are taken."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, News] = {}
+        self._here = asyncio.Event()
+
+    def put(self, news: News) -> None:
+        """Keep news, instead of older ones of the same job."""
+        self._last[news if isinstance(news, str) else "" if news is None else news.id] = news
+        self._here.set()
+
+    async def take(self) -> dict[str, News]:
+        """Wait for news, and take all, by the ids of their jobs; the end is under "", after all that came before it."""
+        await self._here.wait()
+        self._here.clear()
+        taken, self._last = self._last, {}
+        return taken
 
 
 class Engine:
@@ -91,7 +111,7 @@ class Engine:
     def close(self) -> None:
         """Tell whoever follows that nothing comes any more."""
         for listener in self._listeners:
-            listener.put_nowait(None)
+            listener.put(None)
 
     async def submit(self, request: JobRequest) -> ServedJob:
         """Take a job. Raises Refusal for what cannot be made here, and where queue or disk are full."""
@@ -104,14 +124,19 @@ class Engine:
                 expect_taken(request, _offered(await self.described(), request.model))
             except ValueError as error:
                 raise Refusal(422, str(error)[:1000]) from None
-        if len(self.queue) >= self.limits.queue:
-            raise Refusal(429, f"queue: {len(self.queue)} jobs wait, as many as may; try again later")
-        if self.history.bytes() >= self.limits.disk:
+        self._expect_place()
+        if await asyncio.to_thread(self.history.bytes) >= self.limits.disk:
             raise Refusal(507, f"history: holds {self.limits.disk:,} bytes, as many as it may; remove some jobs")
+        self._expect_place()  # others may have come meanwhile
         job = self.history.put(ServedJob.new(request))
         self.queue.append(job.id)
         await self._notify(job)
         return job
+
+    def _expect_place(self) -> None:
+        """Raise Refusal where as many jobs wait as may."""
+        if len(self.queue) >= self.limits.queue:
+            raise Refusal(429, f"queue: {len(self.queue)} jobs wait, as many as may; try again later")
 
     def _expect_file(self, name: str, file: str) -> None:
         """Raise Refusal for a file that was not sent, or is of another type than what `JobRequest.files` names."""
@@ -149,7 +174,8 @@ class Engine:
         job = self.job(name)
         if job.state not in ENDED:
             raise Refusal(409, f"job: expected one that has ended, it is {job.state}; cancel it first")
-        await asyncio.to_thread(self.history.remove, job.id)
+        del self.history.jobs[job.id]
+        await asyncio.to_thread(self.history.erase, job.id)
         self._tell(job.id)
 
     def used(self) -> set[str]:
@@ -161,14 +187,14 @@ class Engine:
         """What hears all news while the block runs, for `follow`. Raises Refusal where as many follow as may."""
         if len(self._listeners) >= self.limits.listeners:
             raise Refusal(429, f"events: {len(self._listeners)} connections follow, as many as may")
-        mine: Listener = asyncio.Queue()
+        mine = Listener()
         self._listeners.append(mine)
         try:
             yield mine
         finally:
             self._listeners.remove(mine)
 
-    async def follow(self, mine: Listener, name: str | None = None) -> AsyncIterator[ServedJob | str | None]:
+    async def follow(self, mine: Listener, name: str | None = None) -> AsyncIterator[News]:
         """Every change of a job, beginning with how it stands and ending as it does; of None, of all, without end.
 
         A job that was removed is told by its id. None comes when nothing has come for `QUIET` seconds. Raises Refusal
@@ -181,12 +207,11 @@ class Engine:
         while True:
             try:
                 async with asyncio.timeout(QUIET):
-                    news = [await mine.get()]
+                    news = await mine.take()
             except TimeoutError:
                 yield None
                 continue
-            news += [mine.get_nowait() for _ in range(mine.qsize())]
-            for key, one in _latest(news).items():
+            for key, one in news.items():
                 if one is None:
                     return
                 if name in (None, key):
@@ -215,6 +240,12 @@ class Engine:
             except asyncio.CancelledError:
                 self._again(self.history.jobs[job.id])
                 raise
+            except Exception as error:  # a fault of ours ends one job, and not the queue
+                log.exception("%s", job.id)
+                worker.kill()
+                told = said(f"the server failed: {type(error).__name__}: {error}")
+                failed = replace(self.history.jobs[job.id], state="failed", error=told, ended=time.time())
+                self._tell(self._put(failed))
             finally:
                 self._running.pop(job.id, None)
                 self._wanted.discard(job.id)
@@ -269,9 +300,10 @@ class Engine:
     def _tidy(self, job: ServedJob) -> None:
         """Remove what was laid into a job's folder, and remains of files that were not finished."""
         place, laid = self.history.place(job.id), [f"given_{name}" for name, _ in job.request.files()]
-        for path in [*place.iterdir(), *place.rglob(".*.part*")]:
-            if path.is_symlink() or path.stem in laid or ".part" in path.suffix:
-                path.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder may be gone
+            for path in [*place.iterdir(), *place.rglob(".*.part*")]:
+                if path.is_symlink() or path.stem in laid or ".part" in path.suffix:
+                    path.unlink(missing_ok=True)
 
     async def _insist(self, name: str, worker: WorkerProcess) -> None:
         """End the process if a cancelled job does not end."""
@@ -298,14 +330,9 @@ class Engine:
         async with self._changed:
             self._changed.notify_all()
 
-    def _tell(self, news: ServedJob | str) -> None:
+    def _tell(self, news: News) -> None:
         for listener in self._listeners:
-            listener.put_nowait(news)
-
-
-def _latest(news: "list[ServedJob | str | None]") -> "dict[str, ServedJob | str | None]":
-    """The last news of each job, by id; None is the end of all."""
-    return {one if isinstance(one, str) else "" if one is None else one.id: one for one in news}
+            listener.put(news)
 
 
 def _offered(models: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:

@@ -1,10 +1,14 @@
 """A job as a value, and the history of jobs on disk: a folder for each, with `job.json` and what was made."""
 
+import json
+import os
 import re
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -107,17 +111,20 @@ class History:
     def put(self, job: ServedJob, *, keep: bool = True) -> ServedJob:
         """Take a new or a changed job; with `keep` onto the disk too. Raises OSError where the disk is full."""
         if keep:
-            self.place(job.id).mkdir(exist_ok=True)
-            import json
-
-            write_text(self.place(job.id) / "job.json", json.dumps(job.to_json(), indent=1))
+            place = self.place(job.id)
+            place.mkdir(exist_ok=True)
+            try:
+                write_text(place / "job.json", json.dumps(job.to_json(), indent=1))
+            except OSError:
+                with suppress(OSError):
+                    place.rmdir()  # empty, of a job that is not taken
+                raise
         self.jobs[job.id] = job
         return job
 
-    def remove(self, job: str) -> None:
-        """Remove a job and what it made."""
+    def erase(self, job: str) -> None:
+        """Remove the files of a job from the disk; `jobs` is left to the caller, for this may run in a thread."""
         shutil.rmtree(self.place(job), ignore_errors=True)
-        self.jobs.pop(job, None)
 
     def clear(self, job: str) -> None:
         """Remove what a job has made so far."""
@@ -129,13 +136,17 @@ class History:
 
     def bytes(self) -> int:
         """The bytes of all jobs on disk."""
-        return sum(path.lstat().st_size for path in _files(self.folder))
+        return sum(_sizes(self.folder))
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            yield path
+def _sizes(folder: Path) -> Iterator[int]:
+    """The bytes of each file in a folder; files may come and go meanwhile."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                status = os.lstat(os.path.join(place, name))
+                if stat.S_ISREG(status.st_mode):
+                    yield status.st_size
 
 
 def said(text: str) -> str:

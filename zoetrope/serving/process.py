@@ -123,7 +123,11 @@ class WorkerProcess:
             raise Lost(f"its process said more than {LONGEST:,} bytes in a line") from None
         if not line:
             raise Lost(await self._fate())
-        value = json.loads(line)
+        try:
+            value = json.loads(line)
+        except ValueError:  # it was killed while it spoke
+            self.kill()
+            raise Lost(await self._fate()) from None
         return value if isinstance(value, dict) else {}
 
     async def _fate(self) -> str:
