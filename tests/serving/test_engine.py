@@ -27,7 +27,8 @@ ENDS = {
     "in the middle of a line": DONE + "    print(json.dumps(told)[:40], end='', flush=True); sys.exit(1)",
     "with an odd line": DONE + "    print('{', flush=True)",
     "without a word": DONE + "    sys.exit(1)",
-    "with an event that lacks its fields": DONE + "    print(json.dumps(dict(event='step', job=told['job'])), flush=True)",
+    "with an event that lacks its fields": DONE
+    + "    print(json.dumps(dict(event='step', job=told['job'])), flush=True)",
     "after its folder is gone": DONE
     + "    import shutil; shutil.rmtree(json.loads(line)['folder']); print(json.dumps(told), flush=True)",
 }

@@ -4,6 +4,7 @@ import typer
 
 from zoetrope import __version__
 from zoetrope.commands._provenance import recorded
+from zoetrope.commands._verb import Verb
 from zoetrope.commands.data import data
 from zoetrope.commands.distill import distill
 from zoetrope.commands.doctor import doctor
@@ -25,10 +26,10 @@ def application() -> typer.Typer:
     app = typer.Typer(name="zoetrope", rich_markup_mode=None, invoke_without_command=True)
     app.callback()(_root)
     for verb in (recorded(generate), recorded(extend), recorded(upscale), recorded(edit)):
-        app.command()(verb)
+        app.command(cls=Verb)(verb)
     for verb in (train, status, distill, evaluate, plan, show, serve, doctor):
-        app.command()(verb)
-    app.command("import")(import_)
+        app.command(cls=Verb)(verb)
+    app.command("import", cls=Verb)(import_)
     app.add_typer(data, name="data")
     return app
 

@@ -32,6 +32,8 @@ def encoder_named(text: str | None, recipe: str | None) -> Any:
 
 def grid_named(shape: str | None, recipe: str, stage: str | None) -> Any:
     """The requested grid: a shape, or that of a recipe's stage, by default the first."""
+    if shape is not None and stage is not None:
+        raise ValueError("--stage: expected either this or --shape, for each says the grid, got both")
     if shape is not None:
         return shape_named(shape)
     from zoetrope.recipes import load_recipe

@@ -47,8 +47,10 @@ def jobs_of(
     """
     texts = [*(prompts or []), *(prompts_in(file) if file else [])]
     numbers = _numbers(*which)
-    for text in [*texts, *([] if negative is None else [negative])]:
+    for text in texts:
         expect_text("prompt", text)
+    if negative is not None:
+        expect_text("--negative", negative)
     return [Job(text, number, negative) for text in (texts or (None,)) for number in numbers]
 
 

@@ -27,6 +27,8 @@ def encode_latents(talk: Talk, asked: LatentsOptions, *, quiet: bool) -> None:
         raise ValueError("--out: expected a folder for the latents, got none")
     if (asked.shape is None) == (asked.recipe is None):
         raise ValueError("expected either --shape or --recipe, with --stage, to say which clips")
+    if asked.stage is not None and asked.recipe is None:
+        raise ValueError("--stage: expected with --recipe, of which it is a stage, got it with --shape")
     out, place = new_folder(asked.out), device_named(asked.device)
 
     from zoetrope.commands._sources import source_json

@@ -90,8 +90,9 @@ def prepared(
     resume: bool,
     look: "Look | None" = None,
 ) -> Callable[[], None]:
-    """What makes and writes these videos, named as `generate` names them after `titles`, and prints the result.
+    """What makes and writes these videos, and prints the result.
 
+    Without `out` they are named after `titles`, which are prompts, or of videos that go on, file names without endings.
     The frames of a video that is not finished lie in a folder beside it. With `resume` videos that are there already
     are kept, and one that was begun goes on. `look` is how pictures show videos of other channels than RGB.
     Raises ValueError for what is impossible.
@@ -110,7 +111,8 @@ def prepared(
     def finished(path: str, number: int) -> bool:
         return _made_of(path) == runs[number].made
 
-    outputs = Outputs(out, titles, last.frames, finished if resume else None, kept)
+    stems = None if jobs[0].source is None else titles
+    outputs = Outputs(out, titles, last.frames, finished if resume else None, kept, stems)
     warn_of_cuts(talk, cascade, [text for job in jobs for text in (job.wanted.prompt, job.wanted.negative) if text])
     return partial(_make_all, talk, jobs, runs, outputs, (told, every), resume)
 

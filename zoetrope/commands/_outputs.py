@@ -16,6 +16,8 @@ from zoetrope.fields import Fields, Look, check_file, holds_values
 from zoetrope.video import check_output, save_tensor
 from zoetrope.video.naming import sequence_files, sequence_pattern
 
+LONGEST_STEM = 200
+"""Bytes of a source's name in the name of what is made of it; file systems allow some 255 in all."""
 Done = Callable[[str, int], bool]
 """Whether a file is the video of that number already."""
 
@@ -45,17 +47,19 @@ class Outputs:
         frames: int,
         done: Done | None = None,
         kept: "Kept | None" = None,
+        stems: Sequence[str] | None = None,
     ) -> None:
         """With `done`, files that it reports as finished are kept, and no others of these names may exist.
 
-        Raises ValueError for a name that cannot be written.
+        `stems` are the names without `out`, but for their endings; None: those that prompts make. Raises ValueError for
+        a name that cannot be written.
         """
         self.kept = kept or Kept()
         suffix = ".npz" if self.kept.look is not None else ".mp4" if frames > 1 else ".png"
         self.paths: list[str] = []
-        for number, prompt in enumerate(prompts):
+        for number, stem in enumerate(stems or map(slug, prompts)):
             if out is None:
-                self.paths.append(_free(slug(prompt), suffix, self.paths, number, done))
+                self.paths.append(_free(stem, suffix, self.paths, number, done))
             else:
                 self.paths.append(out if len(prompts) == 1 else numbered(out, number + 1))
         self.finished = [
@@ -174,6 +178,21 @@ def slug(prompt: str) -> str:
     """A file name made from the prompt."""
     words = re.sub(r"[^\w]+", "-", prompt.lower()).strip("-_")
     return words[:60].rstrip("-_") or "video"
+
+
+def stem_after(source: str, what: str) -> str:
+    """The name of what is made of a source, without an ending: that of the source, and `what` is done to it.
+
+    Pictures in a folder have its name. A name so long that file systems would refuse the new one is cut.
+    """
+    pattern, path = sequence_pattern(source), Path(os.path.abspath(source))
+    if pattern is None:
+        own = path.stem
+    elif pattern == Path(source):
+        own = path.name.partition("%")[0].rstrip("_-") or path.parent.name
+    else:
+        own = path.name
+    return f"{own.encode()[:LONGEST_STEM].decode('utf-8', 'ignore')}-{what}"
 
 
 def write_video(made: Tensor, fps: float, path: str, tags: Mapping[str, str], kept: Kept) -> None:

@@ -204,7 +204,10 @@ def opened(names: Sequence[str] | None, asked: SamplingOptions, talk: Talk | Non
     elif asked.style_weight is not None:
         raise ValueError("--style-weight: expected with --style MODEL, of whose weights it is the share, got it alone")
     fields = changes(asked.sets)
-    ways: dict[str, Any] = {"windows": windows_told(asked.windows), "routine": routine_told(asked.routine)}
+    try:
+        ways: dict[str, Any] = {"windows": windows_told(asked.windows), "routine": routine_told(asked.routine)}
+    except ValueError as error:
+        raise ValueError(f"--{error}") from None
     tuning = Tuning(steps=asked.steps, guidance=asked.guidance, sampler=asked.sampler, fields=fields, **ways)
     spec = on_grid(tuned(model.spec, tuning), size=size, frames=asked.frames, fps=asked.fps)
     for old, new in zip(model.spec.stages, spec.stages, strict=False):

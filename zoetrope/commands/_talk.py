@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import sys
 import threading
 import time
@@ -229,7 +230,11 @@ def _to_stderr(line: str, *, markup: bool) -> None:
 
 
 def speak_safely() -> None:
-    """Make printing safe: characters that the stream cannot encode are escaped, with or without bars."""
+    """Make printing safe: characters that the stream cannot encode are escaped, with or without bars.
+
+    What goes to a closed stream, as after `2>&-`, is dropped; `print` would write it to the other one.
+    """
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -34,6 +34,7 @@ from zoetrope.commands._options import (
 from zoetrope.commands._sampling import DType
 from zoetrope.commands._sources import source_json
 from zoetrope.commands._talk import Talk
+from zoetrope.commands._verb import Verb
 
 if TYPE_CHECKING:
     from zoetrope.data import Dataset
@@ -69,7 +70,7 @@ Text = Annotated[
 OfRecipe = Annotated[str | None, typer.Option("--recipe", metavar="RECIPE", help="Or the encoder of this recipe.")]
 
 
-@data.command()
+@data.command(cls=Verb)
 def check(
     folder: Files,
     shape: Shape = None,
@@ -118,7 +119,7 @@ def check(
         raise ValueError(f"{folder}: no usable clip" + (f" for {grid}" if grid else ""))
 
 
-@data.command()
+@data.command(cls=Verb)
 def preview(
     source: Source,
     out: Sheet,
@@ -159,7 +160,7 @@ def preview(
     talk.result(value, "" if quiet else "\n".join(lines))
 
 
-@data.command()
+@data.command(cls=Verb)
 def statistics(
     source: Annotated[str, typer.Argument(metavar="DATA", help="Arrays: a path, or a source as JSON.")],
     variables: Variables = None,
@@ -181,7 +182,7 @@ def statistics(
     tell_statistics(Talk(json, quiet), asked, most)
 
 
-@data.command()
+@data.command(cls=Verb)
 def shard(
     folder: Folder,
     out: Out,
@@ -218,7 +219,7 @@ def shard(
     talk.result(value | {"dropped": len(report.dropped)}, "" if quiet else message)
 
 
-@data.command()
+@data.command(cls=Verb)
 def encode(
     source: Source,
     text: Text = None,
@@ -246,6 +247,8 @@ def encode(
     if codec is not None:
         if text is not None:
             raise ValueError("--text: captions and clips are encoded one after the other; leave out --codec or --text")
+        if dtype != "auto":
+            raise ValueError("--dtype: is for the features of captions; leave it out with --codec")
         asked = LatentsOptions(source, codec, out, shape, recipe, stage, count, device)
         return encode_latents(Talk(json, quiet), asked, quiet=quiet)
     for option, given in (("--out", out), ("--shape", shape), ("--stage", stage), ("--count", count)):
@@ -274,7 +277,7 @@ def encode(
     talk.result(value, "" if quiet else message)
 
 
-@data.command()
+@data.command(cls=Verb)
 def curate(
     folder: Folder,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="OUT", help="A new folder, or one to resume.")],

@@ -105,14 +105,17 @@ def edit(
     quiet: Quiet = False,
 ) -> None:
     """Change what a clip shows and keep how it moves. The model is tuned to the clip first."""
+    from zoetrope.cascade.spec import MOST_STEPS
+    from zoetrope.conditioning import MOST_WEIGHT
+
     for name, text in (("PROMPT", prompt), ("--caption", caption), ("--negative", negative)):
         if text is not None:
             expect_text(name, text)
     if prompt.strip() == caption.strip():
         raise ValueError("PROMPT: expected another text than --caption, got the same: nothing would be edited")
     at_least("--tuning-steps", tuning_steps, 1)
-    at_least("--steps", steps, 1)
-    at_least("--guidance", guidance, 0)
+    at_least("--steps", steps, 1, MOST_STEPS)
+    at_least("--guidance", guidance, 0, MOST_WEIGHT)
     talk, most = Talk(json, quiet), bytes_named(memory) if memory else None
     wish = EditAsked(os.path.expanduser(source), prompt, caption, negative, tuned, tuning_steps, frames, fps, until)
     asked = SamplingOptions(seed, steps, guidance, None, sets, device, dtype, teacher)
@@ -121,13 +124,13 @@ def edit(
 
     from zoetrope.cascade.tuning import Tuning
     from zoetrope.cascade.tuning import tuned as sampled
-    from zoetrope.commands._outputs import Outputs
+    from zoetrope.commands._outputs import Outputs, stem_after
 
     spec = sampled(recipe.cascade, Tuning(steps=steps, guidance=guidance))
     stages = spec.until(until or spec.default_until)
     _expect_possible(talk, wish, found._replace(spec=spec), stages, asked, most)
-    title = f"{Path(wish.source).stem.partition('%')[0].rstrip('_-')}-edited"
-    outputs = Outputs(out and os.path.expanduser(out), [title], stages[-1].shape.frames)
+    stem = stem_after(wish.source, "edited")
+    outputs = Outputs(out and os.path.expanduser(out), [stem], stages[-1].shape.frames, stems=[stem])
     kept = None if tuned is None else Path(os.path.expanduser(tuned))
     with interrupted_saying(lambda: _left(kept)), _folder(kept) as folder:
         weights = _tuned(talk, wish, recipe, folder, found, device)

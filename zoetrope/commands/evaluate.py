@@ -220,6 +220,8 @@ def _extractors(features: list[str]) -> "dict[str, Extractor]":
         if not sign or not where.strip():
             raise ValueError(f"--features {item}: expected KIND=WHERE, such as i3d=i3d_torchscript.pt")
         made = Extractor.named(kind.strip())
+        if made.kind() in found:
+            raise ValueError(f"--features {item}: expected one network {made.kind()}, got two")
         if where.lstrip().startswith("{"):
             try:
                 fields = parse_json(where)

@@ -1,7 +1,6 @@
 """`zoetrope extend`: a video goes on for minutes."""
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -75,6 +74,7 @@ def extend(
 ) -> None:
     """Continue a video: make it last longer."""
     from zoetrope.cascade.start import stages_after
+    from zoetrope.commands._outputs import stem_after
     from zoetrope.models.long import Long
 
     for option, text in (("--prompt", prompt), ("--negative", negative)):
@@ -96,5 +96,5 @@ def extend(
         until=until, memory=most, given=values,
     )  # fmt: skip
     own = {"extended": os.path.basename(source.rstrip("/")), "sample": sample}
-    title = f"{Path(source).stem.partition('%')[0].rstrip('_-')}-extended"
-    prepared(talk, cascade, [LongJob(wanted, source, own)], out and os.path.expanduser(out), [title], resume)()
+    stem = stem_after(source, "extended")
+    prepared(talk, cascade, [LongJob(wanted, source, own)], out and os.path.expanduser(out), [stem], resume)()

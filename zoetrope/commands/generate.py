@@ -279,16 +279,22 @@ def _generate_long(
         raise ValueError("--scheme: expected a video longer than the model's clips; give --seconds S")
     if target.members is not None:
         raise ValueError("--members: expected without --seconds; --count makes several long videos")
-    if work.control.given:
-        raise ValueError("--control: expected without --seconds, for it controls the frames of one clip")
-    if begin.source is not None or begin.after is not None or begin.fit != "exact" or work.known.given:
-        given = {
-            "--from": begin.source,
-            "--after": begin.after,
-            "--known": work.known.given or None,
-            "--fit": begin.fit,
-        }
-        name = next(name for name, value in given.items() if value is not None)
+    of_control = {
+        "--control": work.control.shown,
+        "--control-from": work.control.source,
+        "--control-scale": work.control.scale,
+    }
+    if name := next((name for name, value in of_control.items() if value), None):
+        raise ValueError(f"{name}: expected without --seconds, for it controls the frames of one clip")
+    of_clips = {
+        "--from": begin.source,
+        "--after": begin.after,
+        "--known": work.known.known,
+        "--low-res": work.known.low_res,
+        "--mask": work.known.mask,
+        "--fit": None if begin.fit == "exact" else begin.fit,
+    }
+    if name := next((name for name, value in of_clips.items() if value), None):
         raise ValueError(f"{name}: expected without --seconds; `zoetrope extend VIDEO --seconds S` continues a video")
     if target.save_stages is not None:
         raise ValueError("--save-stages: expected without --seconds; the frames of long videos are kept once")

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -153,7 +152,7 @@ def _prepared(
     """The job, and a summary of its input file. Raises ValueError if it is impossible."""
     from zoetrope.cascade.start import probed
     from zoetrope.cascade.upscaling import fit_named, upscaling
-    from zoetrope.commands._outputs import Outputs, StageOutputs
+    from zoetrope.commands._outputs import Outputs, StageOutputs, stem_after
     from zoetrope.video import expected_frames
 
     source, caption, after, fit = wish.source, wish.caption, wish.after, fit_named(wish.fit)
@@ -167,7 +166,8 @@ def _prepared(
         raise ValueError(f"{source}: {error}") from None
     size = (how.given.height, how.given.width) if fit == "crop" else None
     total = expected_frames(info, own.fps)
-    path = Outputs(wish.out, [f"{_stem(source)}-upscaled"], total * how.frames).paths[0]
+    stem = stem_after(source, "upscaled")
+    path = Outputs(wish.out, [stem], total * how.frames, stems=[stem]).paths[0]
     stage_outputs = StageOutputs(wish.save_stages)
     stage_outputs.expect_apart([path], [(stage.name, total * how.frames) for stage in how.stages])
     cascade = ready(found._replace(spec=spec), how.stages, asked)
@@ -177,10 +177,6 @@ def _prepared(
     _say_plan(talk, job, own, info.notes)
     read = {"height": how.given.height, "width": how.given.width, "fps": how.given.fps}
     return job, {"path": source, **own.to_json(), "after": how.entry.name, "fit": wish.fit, "read": read}
-
-
-def _stem(source: str) -> str:
-    return Path(source).stem.partition("%")[0].rstrip("_-")
 
 
 def _unguided(spec: "CascadeSpec") -> "CascadeSpec":

@@ -85,7 +85,7 @@ def _remove_remains(path: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """The folder is this block's alone. Raises BlockingIOError if it is that of another one, here or in another process.
+    """The folder is this block's alone. Raises BlockingIOError if it is another's, here or in another process.
 
     On systems and file systems without locks it never does.
     """
