@@ -23,6 +23,7 @@ from zoetrope.curation.spec import asked_for
 from zoetrope.curation.work import _resumed
 from zoetrope.data.folder import Folder, scan
 from zoetrope.data.toybox import Toybox
+from zoetrope.files import locked
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video, probe, read
 
@@ -168,6 +169,15 @@ def test_another_folder_or_spec_is_not_mixed_in(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="no usable captioned video"):
         curate(tmp_path / "empty", tmp_path / "other", QUICK)
+
+
+def test_two_processes_do_not_mix_in_a_folder(tmp_path: Path) -> None:
+    planted(tmp_path / "films", 1)
+    (tmp_path / "out").mkdir()
+    with locked(tmp_path / "out"), pytest.raises(ValueError, match="out: another process curates into it"):
+        curate(tmp_path / "films", tmp_path / "out", QUICK)
+    assert not list((tmp_path / "out").iterdir())
+    assert len(curate(tmp_path / "films", tmp_path / "out", QUICK)) == 1
 
 
 def test_duplicates_and_the_worst_are_left_out(tmp_path: Path) -> None:

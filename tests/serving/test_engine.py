@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("uvicorn", reason="the packages of the extra `ui` are not here")
+pytest.importorskip("starlette", reason="the packages of the extra `ui` are not here")
+
+from zoetrope.__main__ import main
+from zoetrope.files import locked
 from zoetrope.serving.engine import Engine
 from zoetrope.serving.jobs import History, ServedJob
 from zoetrope.serving.offers import Offer
@@ -98,3 +103,11 @@ def test_a_job_that_cannot_be_kept_leaves_nothing(tmp_path: Path, monkeypatch: p
 
 def _full(path: Path, text: str) -> None:
     raise OSError(28, "No space left on device", str(path))
+
+
+def test_one_server_works_in_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["serve", "--folder", str(tmp_path), "--host", "no-such-host.invalid", "--port", "0"]
+    with locked(tmp_path):
+        assert main(words) == 2
+    assert f"--folder {tmp_path}: another server works here" in capsys.readouterr().err
+    assert main(words) == 2 and "no-such-host.invalid" in capsys.readouterr().err

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from zoetrope.curation.page import page
 from zoetrope.curation.scenes import JudgedScene, judged, unread
 from zoetrope.curation.spec import Curation
 from zoetrope.data.folder import Folder, scan
-from zoetrope.files import write_text
+from zoetrope.files import locked, write_text
 
 JOURNAL = "journal.jsonl"
 SPLIT = "curated"
@@ -40,15 +40,16 @@ def curate(
     and of how many. A killed run goes on where it was; files that changed meanwhile are judged again.
 
     Raises ValueError for a folder without usable videos, a package or weights that are missing, and an `out` that is
-    not of this curation or lies in the folder.
+    not of this curation, lies in the folder, or is filled by another process.
     """
     if out.resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{out}: expected a folder outside of {folder}, whose videos its clips would join")
     _expect_usable(spec)
     texts, rest = _contents(folder, spec)
     states: dict[str, list[int | str]] = {name: [*_state(folder / name), *texts[name]] for name in texts}
-    done = _resumed(out, {"folder": str(folder.absolute()), "spec": spec.to_json()}, states)
-    with _pool(workers, out) as pool:
+    settings = {"folder": str(folder.absolute()), "spec": spec.to_json()}
+    with _alone(out), _pool(workers, out) as pool:
+        done = _resumed(out, settings, states)
         jobs = {pool.submit(judged, folder, name, texts[name], spec): name for name in texts if name not in done}
         with (out / JOURNAL).open("a", encoding="utf-8") as journal:
             for job in as_completed(jobs):
@@ -64,9 +65,9 @@ def curate(
         clips, failed = write_clips(
             folder, out, kept, cut_from, pool, lambda: progress("clips", next(count), len(kept))
         )
-    for number, why in failed.items():
-        scenes[number] = scenes[number]._replace(reason=f"not written: {why}")
-    _write(folder, out, scenes, clips)
+        for number, why in failed.items():
+            scenes[number] = scenes[number]._replace(reason=f"not written: {why}")
+        _write(folder, out, scenes, clips)
     return scenes
 
 
@@ -120,6 +121,20 @@ def _state(path: Path) -> list[int]:
     except OSError:
         return []
     return [found.st_size, found.st_mtime_ns]
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """No other process writes to `out` meanwhile. Raises ValueError if one does, or if `out` is no folder."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out}: exists; expected a new folder, or one of this curation, to resume")
+    out.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(out))
+        except BlockingIOError:
+            raise ValueError(f"{out}: another process curates into it; wait for it, or choose another") from None
+        yield
 
 
 @contextmanager
@@ -179,9 +194,8 @@ def _resumed(out: Path, settings: dict[str, Any], states: dict[str, list[int | s
     """What the journal in `out` knows of unchanged files; a new one is begun. ValueError for another's folder."""
     journal = out / JOURNAL
     if not journal.is_file():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if any(out.iterdir()):
             raise ValueError(f"{out}: exists; expected a new folder, or one of this curation, to resume")
-        out.mkdir(parents=True, exist_ok=True)
         write_text(journal, json.dumps(settings) + "\n")
         return {}
     lines = journal.read_text("utf-8", errors="replace").split("\n")

@@ -54,5 +54,12 @@ export function title(job) {
   return was.prompt ?? (was.kind === "upscale" ? "An upscaled clip" : told.length ? told.join(", ") : "A video without text");
 }
 
+// Of the jobs that were known, those that are no longer among the newest ones, as the server tells of these.
+export function gone(known, told) {
+  const here = new Set(told.jobs.map((job) => job.id));
+  const oldest = told.more ? told.jobs.at(-1).id : "";
+  return known.filter((id) => id >= oldest && !here.has(id));
+}
+
 export const ENDED = ["done", "failed", "cancelled"];
 export const STATES = { queued: "waits", running: "runs", done: "done", failed: "failed", cancelled: "cancelled" };

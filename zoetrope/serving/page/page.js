@@ -1,6 +1,6 @@
 // The page: the jobs that the server knows, kept up to date by its events.
 
-import { STATES, ask, make, seconds, title } from "./api.js";
+import { STATES, ask, gone, make, seconds, title } from "./api.js";
 import { begin, offer, wrong } from "./form.js";
 import { Strip, newest } from "./strips.js";
 import { evaluations, trainings } from "./views.js";
@@ -86,7 +86,9 @@ function standing(running, waiting) {
 }
 
 async function load(before = "") {
+  const known = [...jobs.keys()];
   const told = await ask(`/api/jobs${before && `?before=${before}`}`);
+  if (!before) for (const id of gone(known, told)) jobs.delete(id);
   for (const job of told.jobs) jobs.set(job.id, job);
   more = told.more;
   render();
@@ -146,7 +148,7 @@ for (const button of document.querySelectorAll("nav button"))
     if (button.dataset.view === "trainings") trainings();
     if (button.dataset.view === "evaluations") evaluations();
   });
-at("older").addEventListener("click", () => load(sorted().at(-1).id));
+at("older").addEventListener("click", () => load(sorted().at(-1).id).catch((error) => wrong(error.message)));
 
 begin((job, first) => {
   jobs.set(job.id, jobs.get(job.id) ?? job);
