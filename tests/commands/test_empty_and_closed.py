@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ import typer
 
 from zoetrope.commands import application
 from zoetrope.commands._outputs import stem_after
+from zoetrope.commands._sampling import SamplingOptions
+from zoetrope.commands._sizes import in_sizes
+from zoetrope.commands._talk import Talk
 from zoetrope.video import Video
 
 from .conftest import BASE, Cli
@@ -116,3 +120,18 @@ def test_the_option_that_is_wrong_is_the_one_that_is_named(
 def test_what_would_be_left_out_is_refused(cli: Cli, words: str, message: str) -> None:
     done = cli(*words.split())
     assert done.code == 2 and message in done.err, done.err
+
+
+def test_an_interruption_tells_what_other_sizes_have_made(model: Path) -> None:
+    talk, asked = Talk(json=False, quiet=True), SamplingOptions(0, None, None, None, None, "cpu", "fp32")
+
+    def prepare(talk: Talk, asked: SamplingOptions, out: str | None) -> Callable[[], None]:
+        def make() -> None:
+            if asked.size == "8x16":
+                raise KeyboardInterrupt("interrupted: 0 of 1 videos were written")
+            talk.result({"files": [{"path": out}]}, str(out))
+
+        return make
+
+    with pytest.raises(KeyboardInterrupt, match=r"8x16: interrupted: 0 of 1 .* of other sizes a-8x8.mp4 are finished"):
+        in_sizes(talk, ["8x8", "8x16"], [str(model)], asked, "a.mp4", prepare)

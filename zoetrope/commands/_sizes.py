@@ -54,7 +54,12 @@ def in_sizes(
         prepare(Silent(talk.json, talk.quiet), asked._replace(size=size), outs[size])
     gathering = Gathering(talk.json, talk.quiet)
     for size in every:
-        prepare(gathering, asked._replace(size=size), outs[size])()
+        try:
+            prepare(gathering, asked._replace(size=size), outs[size])()
+        except KeyboardInterrupt as stop:
+            there = [file["path"] for value in gathering.values for file in value["files"]]
+            before = f"; of other sizes {', '.join(there)} are finished" if there else ""
+            raise KeyboardInterrupt(f"{size}: {stop}{before}") from None
     files = [file for value in gathering.values for file in value["files"]]
     parts = [{"size": size, **value} for size, value in zip(every, gathering.values, strict=True)]
     talk.result({"files": files, "sizes": parts}, "\n".join(text for text in gathering.texts if text))
