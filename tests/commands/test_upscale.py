@@ -186,7 +186,7 @@ def refused(done: Done, *messages: str) -> None:
     ("words", "message"),
     [
         (["--caption", " "], "--caption: expected some text, got only blanks"),
-        (["--caption", ""], "--caption: expected some text, got an empty string"),
+        (["--caption", ""], "--caption: expected a value, got an empty string"),
         (["--until", "base"], "tiny: no stage that adds pixels is left to run: the last is 'base'"),
         (["--after", "base", "--until", "base"], "is left to run after 'base': the last is 'base'"),
         (["--until", "tsr2"], "unknown stage 'tsr2'; did you mean 'tsr1'?"),
