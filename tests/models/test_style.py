@@ -17,7 +17,7 @@ from zoetrope.models.cascade import Cascade
 from zoetrope.models.folder import write_model
 from zoetrope.models.opening import open_model
 from zoetrope.models.style import styled
-from zoetrope.networks import Network
+from zoetrope.networks import Network, NetworkConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 from zoetrope.text.words import Words
@@ -76,7 +76,7 @@ def test_an_image_style_leaves_what_is_of_time(make: Make) -> None:
     assert all(torch.equal(mixed[name], own[name].lerp(theirs[name], 0.5)) for name in theirs)
 
 
-def random(network: VideoUNetConfig, seed: int) -> Network:
+def random(network: NetworkConfig, seed: int) -> Network:
     torch.manual_seed(seed)
     built = network.build()
     for weight in built.parameters():
@@ -104,18 +104,18 @@ def test_a_style_of_a_distilled_stage_leaves_its_teacher_as_it_was(tmp_path: Pat
         mixed.originals()
 
 
-def shared(tmp_path: Path, name: str, seed: int, stages: int) -> Path:
+def shared(tmp_path: Path, model: str, seed: int, stages: int) -> Path:
     """A model of some of three stages, the last of which runs the second's network."""
-    first = StageSpec(name="base", shape=SHAPE, network=VideoUNetConfig(text_width=8, embedding=16, head=8, levels=VIDEO))
-    chain = [first]
-    for frames, own in ((8, {"name": "tsr1"}), (16, {"name": "tsr2", "weights_of": "tsr1"})):
-        network = first.network.with_(low_res=True)
-        made = SHAPE.with_(frames=frames, fps=frames / 2)
-        chain.append(StageSpec(shape=made, network=network, inputs=usual_inputs(chain[-1].shape), **own))
-    spec = CascadeSpec(name=name, text=Words(width=8), stages=tuple(chain[:stages]))
+    network = VideoUNetConfig(text_width=8, embedding=16, head=8, levels=VIDEO)
+    chain = [StageSpec(name="base", shape=SHAPE, network=network)]
+    for name, owner, frames in (("tsr1", None, 8), ("tsr2", "tsr1", 16)):
+        made, inputs = SHAPE.with_(frames=frames, fps=frames / 2), usual_inputs(chain[-1].shape)
+        own = network.with_(low_res=True)
+        chain.append(StageSpec(name=name, shape=made, network=own, inputs=inputs, weights_of=owner))
+    spec = CascadeSpec(name=model, text=Words(width=8), stages=tuple(chain[:stages]))
     networks = {one.name: random(one.network, seed + place) for place, one in enumerate(spec.stages[:2])}
-    write_model(tmp_path / name, spec, networks, "#", dtype=torch.float32)
-    return tmp_path / name
+    write_model(tmp_path / model, spec, networks, "#", dtype=torch.float32)
+    return tmp_path / model
 
 
 def run(tmp_path: Path, model: Path) -> Path:

@@ -6,7 +6,7 @@ frame, (B, F, 1, D), and may be unknown, as text may be.
 """
 
 import os
-from pathlib import Path
+from collections.abc import Callable
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -47,9 +47,9 @@ class Picture(Input):
         """See `Input`."""
         return Asked("picture")
 
-    def located(self, folder: Path) -> Self:
+    def renamed(self, change: Callable[[str], str]) -> Self:
         """See `Input`."""
-        encoder = self.encoder.located(folder)
+        encoder = self.encoder.renamed(change)
         return self if encoder == self.encoder else self.with_(encoder=encoder)
 
     @property

@@ -29,6 +29,7 @@ from zoetrope.config import Config
 from zoetrope.fields import Fields, Look, read_values
 from zoetrope.known import Method
 from zoetrope.models.asking import about_values, askable, conditioning_of, expect_askable
+from zoetrope.models.folder import portable
 from zoetrope.models.known_fields import expect_own, known_tensor
 from zoetrope.models.places import memory_told
 from zoetrope.networks import Network
@@ -332,7 +333,8 @@ def _pictures_of(source: Beginning, shape: VideoShape) -> Iterator[np.ndarray]:
 def digest_of(spec: CascadeSpec, stages: Sequence[StageSpec]) -> str:
     """16 letters that identify everything in a cascade that determines the videos of these stages."""
     names = {stage.name for stage in stages}
-    description = {name: value for name, value in spec.to_json().items() if name not in ("teachers", "default_until")}
+    told = portable(spec)[0].to_json()  # wherever the model's folder is
+    description = {name: value for name, value in told.items() if name not in ("teachers", "default_until")}
     description["stages"] = [_known_before(stage) for stage in description["stages"] if stage["name"] in names]
     if are_rgb(spec.channels):  # unknown to earlier versions
         del description["channels"]

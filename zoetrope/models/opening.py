@@ -49,8 +49,8 @@ class OpenModel(NamedTuple):
         Raises ValueError if there are none, and where a style is mixed into a distilled stage.
         """
         if mixed := sorted(self.styles.keys() & self.teacher_weights.keys()):
-            style = self.styles[mixed[0]].name
-            raise ValueError(f"{style}: is mixed into the distilled stage {mixed[0]!r}; mix it into the originals instead")
+            style, instead = self.styles[mixed[0]].name, "mix it into the originals instead"
+            raise ValueError(f"{style}: is mixed into the distilled stage {mixed[0]!r}; {instead}")
         weights = {**self.weights, **self.teacher_weights}
         return self._replace(spec=self.spec.originals(), weights=weights, teacher_weights=MappingProxyType({}))
 
