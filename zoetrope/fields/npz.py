@@ -8,10 +8,12 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from zoetrope.channels import Channel
+from zoetrope.config.strict_json import LONGEST, parse_json
 
 ABOUT = "about.json"
 _DAMAGED = (zipfile.BadZipFile, EOFError, zlib.error, RuntimeError, OverflowError)
@@ -36,17 +38,26 @@ def read_npz(path: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray, st
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            about = json.loads(file[ABOUT]) if ABOUT in file.files else {"channels": []}
+            about = _about(path) if ABOUT in file.files else {"channels": []}
             units = {channel["name"]: channel["unit"] for channel in about["channels"]}
             return {name: (file[name], units.get(name)) for name in names if name in file.files}
-    except (*_DAMAGED, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+    except (*_DAMAGED, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{path}: expected an .npz file of arrays") from error
 
 
 def read_npz_tags(path: Path) -> str:
-    """The JSON of the tags of such a file. Raises ValueError for another file."""
+    """The JSON of the tags of such a file. Raises ValueError for another file, and for a text that is too long."""
     try:
-        with zipfile.ZipFile(path) as file:
-            return json.dumps(json.loads(file.read(ABOUT))["tags"])
-    except (zipfile.BadZipFile, KeyError, TypeError, json.JSONDecodeError) as error:
+        return json.dumps(_about(path)["tags"])
+    except (*_DAMAGED, KeyError, TypeError) as error:
         raise ValueError(f"{path}: expected a file of values that zoetrope wrote") from error
+
+
+def _about(path: Path) -> Any:
+    """The JSON beside the arrays, of which no more is unpacked than is read."""
+    with zipfile.ZipFile(path) as file, file.open(ABOUT) as content:
+        text = content.read(LONGEST + 1)
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: {ABOUT}: {error}") from None
