@@ -105,3 +105,13 @@ def test_latents_tell_that_of_their_clips_and_keep_it_on_disk(tmp_path: Path) ->
     lines = tmp_path / "latents/00000.jsonl"  # as older versions wrote them
     lines.write_text("".join('{"name": "a", "text": "b"}\n' for _ in range(4)))
     assert Encoded(path=str(tmp_path / "latents")).open().example(0, z).told == {}
+
+
+@pytest.mark.parametrize("told", [-1.0, math.nan, math.inf, "fast", 10**400, True])
+def test_what_data_tell_is_a_strength_or_named(told: float | str) -> None:
+    own = MotionStrength(dropout=0.0)
+    batch = examples(bar(1), [{"motion_strength": told}])
+    batch.samples[0][0] = batch.samples[0][0]._replace(name="a.mp4")
+    for seen_by in (lambda: own.of_examples(SHAPE, batch), lambda: own.of_told(batch.samples[0])):
+        with pytest.raises(ValueError, match=r"a\.mp4: motion_strength: expected a number of 0 or more, got"):
+            seen_by()

@@ -162,8 +162,9 @@ def test_packed_values_are_unpacked(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("array", "got"), [(np.array([[1 + 2j]]), "complex128"), (np.array([["a"]]), "<U1"), (np.ones((1, 1), "M8[D]"), "datetime64")]
-)  # fmt: skip
+    ("array", "got"),
+    [(np.array([[1 + 2j]]), "complex128"), (np.array([["a"]]), "<U1"), (np.ones((1, 1), "M8[D]"), "datetime64")],
+)
 def test_what_is_no_number_is_named(array: np.ndarray, got: str, tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", wind=array)
     for read_it in (lambda path: read_values(path, CHANNELS[1:2]), lambda path: read_maps(path, "wind")):

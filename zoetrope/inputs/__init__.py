@@ -240,6 +240,12 @@ class Input(Kind, ABC):
         """
         raise ValueError(f"{self.name}: cannot be asked for by a value")
 
+    def expect(self, value: Any, shape: VideoShape, count: int) -> None:
+        """Raise ValueError for a value that makes no sense in `count` videos of this shape, before any are made."""
+        given = self.fitted(value, shape)
+        if not self.aligned:
+            self.of_request(given, count)
+
     def answer(self, value: Any, setting: Setting) -> Conditioning:
         """The conditioning in sampling for a requested value; raises what `fitted` and `of_request` raise."""
         return self.of_request(self.fitted(value, setting.shape), setting.count)
