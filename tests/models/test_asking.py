@@ -73,7 +73,7 @@ def cascade() -> Cascade:
 def test_values_of_late_stages_are_refused_before_the_first_one_runs(
     cascade: Cascade, value: dict[str, Any], wrong: str
 ) -> None:
-    seen = []
+    seen: list[object] = []
     with pytest.raises(ValueError, match=wrong):
         cascade.generate("fog", count=4, batch=2, given=value, progress=seen.append)
     assert seen == []
@@ -111,7 +111,7 @@ def test_a_long_video_does_not_begin_again_with_its_picture() -> None:
     """A picture that is only told as an embedding is of the whole video."""
     stage = BASE.with_(inputs=(Text(), FirstFrame(), Picture()), network=network(first_frame=True, picture_width=128))
     cascade = Cascade(CascadeSpec(name="long", text=Words(width=8), stages=(stage,)), random_network)
-    wanted = {"seconds": 3, "prompt": "fog", "known": {"type": "replacement"}}
+    wanted: dict[str, Any] = {"seconds": 3, "prompt": "fog", "known": {"type": "replacement"}}
     shown = np.zeros((4, 4, 3), np.uint8)
     for given in ({"picture": shown}, {"first_frame": shown}):
         with pytest.raises(ValueError, match="picture: expected none, for each of the clips that stage 'base' makes"):

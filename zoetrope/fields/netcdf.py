@@ -46,7 +46,7 @@ def read_netcdf(path: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray,
             for name in names:
                 if name in file.variables:
                     variable = file.variables[name]
-                    values = np.ma.asarray(variable[:])
+                    values: Any = np.ma.asarray(variable[:])
                     if values.dtype.kind in "fiub":
                         values = np.ma.filled(values.astype(np.float64), np.nan)
                     found[name] = (np.asarray(values), getattr(variable, "units", None))
