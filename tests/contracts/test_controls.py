@@ -103,3 +103,16 @@ def test_thin_lines_stay_and_brightness_is_averaged() -> None:
     assert edges[0, 0, 0].tolist() == [[0, 0, 1, 0, 0, 0, 0, 0]] * 6
     luma = Luma().of_request(fitted["luma"], 1).maps["luma"]
     torch.testing.assert_close(luma[0, 0, 0, 0], torch.tensor([-1.0, -1, 0, -1, -1, -1, -1, -1]))
+
+
+@pytest.mark.parametrize("size", [(12, 8), (6, 24), (24, 16)])
+def test_a_clip_that_is_cropped_is_not_squeezed(size: tuple[int, int]) -> None:
+    """Also where each side is a multiple of the grid's: its middle is cut out."""
+    rows, columns = (torch.arange(side).float() for side in size)
+    middle = ((rows - (size[0] - 1) / 2).abs() <= 1.5)[:, None] & ((columns - (size[1] - 1) / 2).abs() <= 1.5)
+    video = torch.where(middle, 1.0, -1.0).expand(3, 1, *size)
+    for control in (Luma(), Edges()):
+        shown = control.fitted(ControlClip(video=video, crop=True), SHAPE).video[0, 0]
+        light = (shown + 1) / 2
+        spread = [float((light.sum(axis) > 0.5).sum()) for axis in (0, 1)]
+        assert spread[0] == spread[1]  # a square stays one

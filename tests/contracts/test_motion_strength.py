@@ -1,6 +1,7 @@
 """The motion strength: against a closed form, measured in training, kept with latents, and asked for."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,14 @@ def test_latents_tell_that_of_their_clips_and_keep_it_on_disk(tmp_path: Path) ->
     lines = tmp_path / "latents/00000.jsonl"  # as older versions wrote them
     lines.write_text("".join('{"name": "a", "text": "b"}\n' for _ in range(4)))
     assert Encoded(path=str(tmp_path / "latents")).open().example(0, z).told == {}
+
+
+@pytest.mark.parametrize("told", [-1.0, math.nan, math.inf, "fast", 10**400, True])
+def test_what_data_tell_is_a_strength_or_named(told: float | str) -> None:
+    own = MotionStrength(dropout=0.0)
+    batch = examples(bar(1), [{"motion_strength": told}])
+    one = batch.samples[0][0]._replace(name="a.mp4")
+    batch = replace(batch, samples=[[one]])
+    for seen_by in (lambda: own.of_examples(SHAPE, batch), lambda: own.of_told([one])):
+        with pytest.raises(ValueError, match=r"a\.mp4: motion_strength: expected a number of 0 or more, got"):
+            seen_by()

@@ -22,6 +22,7 @@ from zoetrope.models.long import _expect_of_whole
 from zoetrope.networks import Network, SizedInput
 from zoetrope.networks.dit import DiTConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.scales.log import Log
 from zoetrope.scales.range import Range
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video.resample import resize_present
@@ -312,3 +313,23 @@ def test_a_long_video_has_no_actions_of_each_frame() -> None:
     keys[2] = 1
     with pytest.raises(ValueError, match=r"action: expected the same in all frames, .* each of which would have these"):
         _expect_of_whole(stages, {"action": keys})
+
+
+@pytest.mark.parametrize("own", [ACTION, LAND], ids=["action", "land"])
+def test_values_that_a_scale_does_not_take_are_of_a_named_input(own: Action | Map) -> None:
+    own, value = own.with_(scale=Log(floor=1, hi=10)), -np.ones((4, 2) if isinstance(own, Action) else (4, 8))
+    with pytest.raises(ValueError, match=rf"^{own.told}: expected values of at least 0 on a logarithmic scale, got -1"):
+        own.of_request(own.fitted(value, SHAPE), 1)
+
+
+def test_guidance_is_over_inputs_that_there_are() -> None:
+    network = VideoUNetConfig(text_width=None, embedding=16, head=8, levels=(Level(width=8),), numbers=("kappa",))
+
+    def stage(*over: str) -> StageSpec:
+        own, sampling = Number(told="kappa", lo=0, hi=1), SamplingSpec(guidance=InputGuidance(weight=1.0, over=over))
+        return StageSpec(name="base", shape=SHAPE, inputs=(own,), network=network, sampling=sampling)
+
+    assert stage("kappa").sampling.guided and stage().sampling.guided
+    message = r"stage 'base': sampling\.guidance\.over: unknown input 'kapa'; did you mean 'kappa'\?"
+    with pytest.raises(ValueError, match=message):
+        stage("kappa", "kapa")

@@ -60,3 +60,11 @@ def test_members_are_alike() -> None:
         Ensemble((ensemble()[0], Fields(np.zeros((2, 3, 5, 6)), CHANNELS, 2.0)))
     with pytest.raises(ValueError, match="rain"):
         ensemble()["rainn"]
+    channel = CHANNELS[0]
+    values = np.zeros((1, 2, 5, 6))
+    for other, wrong in (
+        (channel.with_(unit="m s-1"), "channel 'rain': expected the unit 'mm h-1', got 'm s-1', of another member"),
+        (channel.with_(scale=Range(lo=0, hi=1)), "channel 'rain': expected the scale"),
+    ):
+        with pytest.raises(ValueError, match=wrong):
+            Ensemble((Fields(values, [channel], 2.0), Fields(values, [other], 2.0)))

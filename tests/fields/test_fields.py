@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from zoetrope.channels import RGB, Channel
-from zoetrope.fields import Fields, Look, check_file, read_maps, tags_in, video_of, views
+from zoetrope.fields import Fields, Look, check_file, read_maps, read_values, tags_in, video_of, views
 from zoetrope.fields.colours import TABLES, coloured
 from zoetrope.inputs._files import array_of
 from zoetrope.scales.deviation import Deviation
@@ -152,7 +152,75 @@ def test_colours_are_those_of_matplotlib(name: str) -> None:
     values = np.linspace(0, 1, 256)
     known = matplotlib.colormaps["gray" if name == "grey" else name](values)[:, :3] * 255
     assert np.abs(coloured(values, name) - known).max() < 5
-    assert coloured(np.array([-1.0, 2.0, np.nan]), name).tolist() == [
-        *coloured(np.array([0.0, 1]), name).tolist(),
-        [128] * 3,
-    ]
+    ends = coloured(np.array([0.0, 1]), name).tolist()
+    assert coloured(np.array([-1.0, 2.0, -np.inf, np.inf, np.nan]), name).tolist() == [*ends, *ends, [128] * 3]
+
+
+def packed(path: Path, unit: str) -> None:
+    """Write 8-bit numbers in which 7 is 1.5, with a gap, as xarray would: values are 0.5 n - 2."""
+    xarray = pytest.importorskip("xarray")
+    values = np.full((2, 3, 4), 1.5, np.float32)
+    values[0, 0, 0] = np.nan
+    array = xarray.DataArray(values, dims=("time", "y", "x"), attrs={"units": unit})
+    coding = {"dtype": "int8", "scale_factor": 0.5, "add_offset": -2.0, "_FillValue": -99}
+    made = xarray.Dataset({"wind": array, "word": ("y", ["a", "b", "c"])})
+    if path.suffix == ".nc":
+        made.to_netcdf(path, encoding={"wind": coding})
+    else:
+        made.to_zarr(path, encoding={"wind": coding}, zarr_format=int(path.stem))
+
+
+@pytest.mark.parametrize("name", ["2.zarr", "3.zarr", "a.nc"])
+@pytest.mark.filterwarnings("ignore")
+def test_packed_values_are_unpacked(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("netCDF4" if name == "a.nc" else "zarr")
+    packed(tmp_path / name, "m s-1")
+    for found in (read_values(tmp_path / name, CHANNELS[1:2])[0], read_maps(tmp_path / name, "wind")):
+        assert np.isnan(found[0, 0, 0]) and np.isnan(found).sum() == 1 and np.nanmin(found) == np.nanmax(found) == 1.5
+    with pytest.raises(ValueError, match=rf"{name}: word: expected numbers, got "):
+        read_maps(tmp_path / name, "word")
+
+
+@pytest.mark.parametrize(
+    ("array", "got"),
+    [(np.array([[1 + 2j]]), "complex128"), (np.array([["a"]]), "<U1"), (np.ones((1, 1), "M8[D]"), "datetime64")],
+)
+def test_what_is_no_number_is_named(array: np.ndarray, got: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", wind=array)
+    for read_it in (lambda path: read_values(path, CHANNELS[1:2]), lambda path: read_maps(path, "wind")):
+        with pytest.raises(ValueError, match=rf"a\.npz: wind: expected numbers, got {got}"):
+            read_it(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (b'{"tags": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested at most"),
+        (b"\xff\xfe{", "expected JSON in UTF-8"),
+        (b"{" + b" " * 2**25 + b"}", "expected JSON of at most"),
+        (b"[1]", "expected a file of values that zoetrope wrote"),
+    ],
+)
+def test_tags_that_anyone_may_have_written(text: bytes, wrong: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("about.json", text)
+    with pytest.raises(ValueError, match=rf"a\.npz: .*{wrong}"):
+        tags_in(str(tmp_path / "a.npz"))
+
+
+def test_damaged_tags_are_refused(fields: Fields, tmp_path: Path) -> None:
+    fields.save(tmp_path / "a.npz")
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    with zipfile.ZipFile(tmp_path / "a.npz") as file:
+        start = file.getinfo("about.json").header_offset + 45
+    content[start : start + 20] = bytes(byte ^ 0x5A for byte in content[start : start + 20])
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.npz: expected a file of values"):
+        tags_in(str(tmp_path / "a.npz"))
+
+
+def test_errors_of_scales_name_the_channel() -> None:
+    with pytest.raises(
+        ValueError, match="channel 'rain': expected values of at least 0 on a logarithmic scale, got -1"
+    ):
+        Fields(-np.ones((1, 2, 2, 2)), CHANNELS[:1], 1)

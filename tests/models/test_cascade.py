@@ -13,9 +13,11 @@ from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs.low_res import LowRes, usual_inputs
 from zoetrope.models.cascade import Cascade, Progress
+from zoetrope.models.places import DTYPES
 from zoetrope.models.weights import Origin
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.pretrained import expect_encoder_dtype
 from zoetrope.shapes import VideoShape
 from zoetrope.text.words import Words
 from zoetrope.video import Video
@@ -315,3 +317,11 @@ def test_a_stage_without_text_among_stages_that_read_it(silent: str) -> None:
         assert seen[name] == (set() if name == silent else {"text"}) | (set() if name == "base" else low)
     [alone] = mixed.generate(["fog"])
     assert np.array_equal(alone.frames, fog[-1].videos()[0].frames)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("device", ["cpu", "cuda", "mps"])
+def test_text_is_encoded_in_a_type_that_encoders_take(device: str, dtype: torch.dtype) -> None:
+    cascade = Cascade(spec(), random_network, device=torch.device(device), dtype=dtype)
+    assert cascade._texts is not None
+    expect_encoder_dtype(cascade._texts.dtype)

@@ -1,19 +1,34 @@
 """Models as folders: one replaces another whole or not at all."""
 
+import json
 import os
+import shutil
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.utils._paths import filter_repo_objects
+from safetensors.torch import save_file
 
 from zoetrope import Cascade
-from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.cascade.spec import CascadeSpec, Distilled, StageSpec
+from zoetrope.inputs.picture import Picture
+from zoetrope.inputs.text import Text
+from zoetrope.models.finding import locate
 from zoetrope.models.folder import read_spec, weights_file, write_model
+from zoetrope.models.long import digest_of
+from zoetrope.models.opening import open_model
 from zoetrope.models.weights import read_network
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.pictures import PictureEncoder
+from zoetrope.pictures.clip import CLIPPictures
+from zoetrope.pictures.hub_clip import HubCLIPPictures
 from zoetrope.samplers import Sampler
 from zoetrope.shapes import VideoShape
+from zoetrope.text import TextEncoder
+from zoetrope.text.clip import CLIPText
 from zoetrope.text.t5 import T5
 
 
@@ -126,3 +141,81 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: 
     assert Cascade.from_pretrained("~/model").spec == spec("tiny") and (tmp_path / "model").is_dir()
     with pytest.raises(ValueError, match="there is none of this name"):
         Cascade.from_pretrained("~nobody-of-this-name/model")
+
+
+def with_encoders(folder: Path, text: TextEncoder, pictures: PictureEncoder) -> None:
+    """Write a distilled model with its teacher, and with two encoders in its folder, which it names "./"."""
+    network = VideoUNetConfig(
+        text_width=8, picture_width=8, embedding=16, head=8, levels=(Level(width=8, text_attention=True),)
+    )
+    inputs = (Text(), Picture(encoder=pictures))
+    shape = VideoShape(frames=2, height=4, width=4, fps=2)
+    taught = StageSpec(name="base", shape=shape, network=network, inputs=inputs)
+    student = taught.with_(distilled=Distilled(steps=None))
+    described = CascadeSpec(name="own", text=text, stages=(student,), teachers=(taught,))
+    built = {"base": network.build()}
+    write_model(folder, described, built, "#", built)
+    (folder / "cascade.json").write_text(json.dumps({"format": 4, **described.to_json()}))
+    for name in ("text", "pictures"):
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text(f'{{"of": "{name}"}}')
+        save_file({name: torch.ones(1)}, folder / name / "model.safetensors")
+    (folder / "text/merges.txt").write_text("a b")
+
+
+@pytest.mark.parametrize("text", [CLIPText, T5])
+@pytest.mark.parametrize("pictures", [CLIPPictures, HubCLIPPictures])
+def test_encoders_in_its_folder_come_along(
+    text: type[CLIPText | T5], pictures: type[CLIPPictures | HubCLIPPictures], tmp_path: Path
+) -> None:
+    """Teachers have them too, a copy needs no original, and a model may be saved where it lies."""
+    own = tmp_path / "own"
+    with_encoders(own, text(model="./text", width=8), pictures(model="./pictures", width=8))
+    files = sorted(path.relative_to(own) for path in own.rglob("*.*"))
+    opened = open_model(own)
+    known = digest_of(opened.spec, opened.spec.stages)
+    for stage in (*opened.spec.stages, *opened.spec.teachers):
+        assert stage.inputs[1].to_json()["encoder"]["model"] == str(own.resolve() / "pictures")
+    Cascade.from_pretrained(own).save_pretrained(tmp_path / "copy")
+    Cascade.from_pretrained(own).save_pretrained(own)
+    moved = shutil.move(own, tmp_path / "moved")
+    for place in (moved, tmp_path / "copy"):
+        assert sorted(path.relative_to(place) for path in Path(place).rglob("*.*")) == files
+        found = open_model(place).spec
+        assert found.text is not None and found.text.to_json()["model"] == str(Path(place).resolve() / "text")
+        assert (Path(place) / "text/merges.txt").read_text() == "a b"
+        assert digest_of(found, found.stages) == known
+
+
+def test_encoders_are_only_copied_from_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others stay where they are, named by their whole paths; links out of a model are not followed."""
+    monkeypatch.chdir(tmp_path)
+    with_encoders(tmp_path / "own", CLIPText(model="./text", width=8), CLIPPictures(model="./pictures", width=8))
+    shutil.move("own/text", "elsewhere")
+    opened = open_model("own")
+    described = opened.spec.with_(text=CLIPText(model="./elsewhere", width=8))
+    built = {"base": described.stages[0].network.build()}
+    write_model(tmp_path / "new", described, built, "#", built)
+    found = read_spec(tmp_path / "new").text
+    assert found is not None and found.to_json()["model"] == str(tmp_path / "elsewhere")
+    (tmp_path / "secret.json").write_text("{}")
+    (tmp_path / "own/pictures/more.json").symlink_to(tmp_path / "secret.json")
+    with pytest.raises(ValueError, match=r"more\.json: expected a file in .*own, got a link out of it"):
+        write_model(tmp_path / "new", described, built, "#", built)
+
+
+def test_encoders_come_from_the_hub_with_their_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_encoders(tmp_path / "hub", CLIPText(model="./text", width=8), CLIPPictures(model="./pictures", width=8))
+    wanted = sorted(path.relative_to(tmp_path / "hub") for path in (tmp_path / "hub").rglob("*.*"))
+    (tmp_path / "hub/base/pickle.bin").write_bytes(b"")
+
+    def downloaded(name: str, *, allow_patterns: list[str]) -> str:
+        files = [str(path.relative_to(tmp_path / "hub")) for path in (tmp_path / "hub").rglob("*.*")]
+        for file in filter_repo_objects(files, allow_patterns=allow_patterns):
+            (tmp_path / "cache" / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(tmp_path / "hub" / file, tmp_path / "cache" / file)
+        return str(tmp_path / "cache")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", downloaded)
+    found = locate("somebody/own")
+    assert sorted(path.relative_to(found) for path in found.rglob("*.*")) == wanted

@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from zoetrope.__main__ import main
-from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.cascade.spec import CascadeSpec, Distilled, SamplingSpec, StageSpec
+from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.folder import write_model
 from zoetrope.models.opening import open_model
 from zoetrope.models.style import styled
+from zoetrope.networks import Network, NetworkConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 from zoetrope.text.words import Words
@@ -40,11 +42,7 @@ def make(tmp_path: Path) -> Make:
         network = VideoUNetConfig(text_width=text.width, embedding=16, head=8, levels=levels)
         own = StageSpec(name=stage, shape=SHAPE, network=network, sampling=SamplingSpec(steps=2), **fields)
         spec = CascadeSpec(name=name, text=text, stages=(own,))
-        torch.manual_seed(seed)
-        built = network.build()
-        for weight in built.parameters():
-            torch.nn.init.normal_(weight, std=0.2)
-        write_model(tmp_path / name, spec, {stage: built}, f"# {name}\n")
+        write_model(tmp_path / name, spec, {stage: random(network, seed)}, f"# {name}\n")
         return tmp_path / name
 
     return made
@@ -76,6 +74,71 @@ def test_an_image_style_leaves_what_is_of_time(make: Make) -> None:
     assert temporal == own.keys() - theirs.keys() and temporal
     assert all(torch.equal(mixed[name], own[name]) for name in temporal)
     assert all(torch.equal(mixed[name], own[name].lerp(theirs[name], 0.5)) for name in theirs)
+
+
+def random(network: NetworkConfig, seed: int) -> Network:
+    torch.manual_seed(seed)
+    built = network.build()
+    for weight in built.parameters():
+        torch.nn.init.normal_(weight, std=0.2)
+    return built
+
+
+def test_a_style_of_a_distilled_stage_leaves_its_teacher_as_it_was(tmp_path: Path) -> None:
+    network = VideoUNetConfig(text_width=8, embedding=16, head=8, levels=VIDEO)
+    taught = StageSpec(name="base", shape=SHAPE, network=network, sampling=SamplingSpec(steps=2))
+    student = taught.with_(distilled=Distilled(steps=2))
+    spec = CascadeSpec(name="few", text=Words(width=8), stages=(student,), teachers=(taught,))
+    for name, seed in (("few", 0), ("style", 2)):
+        write_model(
+            tmp_path / name, spec, {"base": random(network, seed)}, "#", {"base": random(network, seed + 1)},
+            torch.float32, torch.float32,
+        )  # fmt: skip
+    plain, mixed = open_model(tmp_path / "few"), styled(open_model(tmp_path / "few"), tmp_path / "style", 0.5)
+    assert not torch.equal(weights(mixed)["null_text"], weights(plain)["null_text"])
+    teacher = plain.network(taught).state_dict()
+    Cascade.of(mixed).save_pretrained(tmp_path / "mixed", dtype=torch.float32, teacher_dtype=torch.float32)
+    for model in (mixed, open_model(tmp_path / "mixed")):
+        assert all(torch.equal(value, teacher[name]) for name, value in model.network(taught).state_dict().items())
+    with pytest.raises(ValueError, match="is mixed into the distilled stage 'base'; mix it into the originals instead"):
+        mixed.originals()
+
+
+def shared(tmp_path: Path, model: str, seed: int, stages: int) -> Path:
+    """A model of some of three stages, the last of which runs the second's network."""
+    network = VideoUNetConfig(text_width=8, embedding=16, head=8, levels=VIDEO)
+    chain = [StageSpec(name="base", shape=SHAPE, network=network)]
+    for name, owner, frames in (("tsr1", None, 8), ("tsr2", "tsr1", 16)):
+        made, inputs = SHAPE.with_(frames=frames, fps=frames / 2), usual_inputs(chain[-1].shape)
+        own = network.with_(low_res=True)
+        chain.append(StageSpec(name=name, shape=made, network=own, inputs=inputs, weights_of=owner))
+    spec = CascadeSpec(name=model, text=Words(width=8), stages=tuple(chain[:stages]))
+    networks = {one.name: random(one.network, seed + place) for place, one in enumerate(spec.stages[:2])}
+    write_model(tmp_path / model, spec, networks, "#", dtype=torch.float32)
+    return tmp_path / model
+
+
+def run(tmp_path: Path, model: Path) -> Path:
+    """A run that trains the stage "tsr1" of a model, with its weights."""
+    cascade = json.loads((model / "cascade.json").read_text())
+    cascade.pop("format")
+    folder, at = tmp_path / "run", tmp_path / "run/checkpoints/8"
+    at.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"stage": "tsr1"}))
+    (folder / "recipe.json").write_text(json.dumps({"cascade": cascade, "training": {"tsr1": {"half_life": 4}}}))
+    (at / "state.json").write_text(json.dumps({"examples": 8}))
+    shutil.copyfile(model / "tsr1/model.safetensors", at / "average.safetensors")
+    return folder
+
+
+def test_stages_that_share_a_network_share_its_weights(tmp_path: Path) -> None:
+    """Those of a style or a run that lacks one of them too; a copy of the model has the same."""
+    model, style = shared(tmp_path, "model", 0, 3), shared(tmp_path, "style", 9, 2)
+    mixed = styled(open_model(model), style, 0.5)
+    Cascade.of(mixed).save_pretrained(tmp_path / "mixed", dtype=torch.float32)
+    for opened in (mixed, open_model(tmp_path / "mixed"), open_model([model, run(tmp_path, style)])):
+        tsr1, tsr2 = (opened.network(opened.spec.stage(name)).state_dict() for name in ("tsr1", "tsr2"))
+        assert all(torch.equal(value, tsr2[name]) for name, value in tsr1.items())
 
 
 def test_what_is_no_style_of_the_model(make: Make) -> None:

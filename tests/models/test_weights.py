@@ -154,3 +154,26 @@ def test_8_bit_weights_of_another_network_are_told_as_such(tmp_path: Path) -> No
     save_file(load_file(path) | {"0.weight.scale": torch.ones(4, dtype=torch.int64)}, path)
     with pytest.raises(ValueError, match=r"'0.weight.scale': expected F64, F32, F16, BF16, .* got I64"):
         check_weights(module(), path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int8])
+def test_weights_that_a_type_cannot_hold_are_not_written(tmp_path: Path, dtype: torch.dtype) -> None:
+    """An older file stays."""
+    made, path = module(), tmp_path / "w.safetensors"
+    write_weights(made, path, dtype)
+    before = path.read_bytes()
+    with torch.no_grad():
+        made[0].weight[0, 0] = 1e5 if dtype == torch.float16 else torch.nan
+    with pytest.raises(ValueError, match=r"w\.safetensors: expected finite weights, got NaN or infinity in '0\.weight"):
+        write_weights(made, path, dtype)
+    assert path.read_bytes() == before
+
+
+def test_weights_that_the_network_cannot_hold_are_named(tmp_path: Path) -> None:
+    made, path = module(), tmp_path / "w.safetensors"
+    own = {name: value.double() for name, value in made.state_dict().items()}
+    own["0.bias"][1] = 1e39
+    save_file(own, path)
+    with pytest.raises(ValueError, match=r"expected finite weights, got NaN or infinity in '0\.bias'"):
+        read_weights(made, path)
+    assert all(value.isfinite().all() for value in made.state_dict().values())

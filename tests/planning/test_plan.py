@@ -274,9 +274,18 @@ def test_cards_by_what_they_call_themselves(title: str, name: str) -> None:
     assert of_card(title) == name
 
 
-def test_a_card_without_figures() -> None:
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Quadro 600", "NVIDIA L40", "NVIDIA A10G", "NVIDIA GH200 480GB", "NVIDIA T400 4GB", "NVIDIA H100 NVL",
+        "NVIDIA GeForce RTX 4090 Laptop GPU", "NVIDIA GeForce RTX 3090 Ti", "Tesla V100-SXM2-16GB",
+        "NVIDIA H100 64GB HBM2", "NVIDIA A100-SXM4-80GB MIG 1g.10gb", "",
+    ],
+)  # fmt: skip
+def test_a_card_without_figures(title: str) -> None:
+    """Also one whose name holds another's, or that has other memory."""
     with pytest.raises(ValueError, match="expected a card with published figures"):
-        of_card("Quadro 600")
+        of_card(title)
 
 
 def test_speed_between_sizes() -> None:

@@ -287,9 +287,9 @@ class StageSpec(Config):
         if (given := set(names)) != (read := self.network.reads):
             wanted = f"expected the inputs that its network reads, {sorted(read)}"
             raise ValueError(f"stage {self.name!r}: {wanted}, got {sorted(given)}")
+        self.sampling.guidance.check(f"stage {self.name!r}: sampling.guidance", names)
         for each in self.inputs:
-            if each.vector is not None and each.vector != self.network.picture_width:
-                got = self.network.picture_width
+            if each.vector is not None and each.vector != (got := self.network.picture_width):
                 where = f"stage {self.name!r}: network.picture_width"
                 raise ValueError(f"{where}: expected {each.vector}, the width of its input {each.name!r}, got {got}")
             if each.size is not None and each.size != (got := self.network.sizes.get(each.name)):

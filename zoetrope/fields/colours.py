@@ -49,7 +49,7 @@ def coloured(values: np.ndarray, name: str = "viridis") -> np.ndarray:
     """
     expect_map(name)
     table = np.array([list(bytes.fromhex(colour)) for colour in TABLES[name].split()], dtype=np.float32)
-    known = np.isfinite(values)
+    known = ~np.isnan(values)
     place = np.where(known, np.clip(values, 0, 1), 0).astype(np.float32) * (len(table) - 1)
     low = np.minimum(place.astype(np.int64), len(table) - 2)
     made = table[low] + (place - low)[..., None] * (table[low + 1] - table[low])

@@ -8,7 +8,7 @@ from typing import overload
 
 import numpy as np
 
-from zoetrope.channels import RGB, Channel, place_of
+from zoetrope.channels import RGB, Channel, difference, place_of
 from zoetrope.fields.value import Fields
 from zoetrope.fields.writing import holds_values, write
 from zoetrope.video import Video
@@ -36,6 +36,9 @@ class Ensemble(Sequence[Video]):
         first, *others = (_told(one) for one in self.members)
         if wrong := [one for one in others if one != first]:
             raise ValueError(f"Ensemble: expected members alike, {first}, got {wrong[0]}")
+        for one in self.members[1:]:
+            if isinstance(one, Fields) and (other := difference(self.channels, one.channels)) is not None:
+                raise ValueError(f"Ensemble: {other}, of another member")
 
     def __len__(self) -> int:
         return len(self.members)

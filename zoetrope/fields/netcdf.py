@@ -46,8 +46,10 @@ def read_netcdf(path: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray,
             for name in names:
                 if name in file.variables:
                     variable = file.variables[name]
-                    values = np.ma.filled(np.ma.asarray(variable[:]).astype(np.float64), np.nan)
-                    found[name] = (values, getattr(variable, "units", None))
+                    values: Any = np.ma.asarray(variable[:])
+                    if values.dtype.kind in "fiub":
+                        values = np.ma.filled(values.astype(np.float64), np.nan)
+                    found[name] = (np.asarray(values), getattr(variable, "units", None))
     except OSError as error:
         raise ValueError(f"{path}: expected a netCDF file") from error
     return found

@@ -7,13 +7,16 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from zoetrope.channels import Channel
+from zoetrope.config.strict_json import LONGEST, parse_json
 from zoetrope.files.zipped import DAMAGED
 
 ABOUT = "about.json"
+_ARRAYS, _OURS = "expected an .npz file of arrays", "expected a file of values that zoetrope wrote"
 
 
 def write_npz(path: Path, values: Mapping[Channel, np.ndarray], times: np.ndarray, tags: str) -> None:
@@ -32,19 +35,38 @@ def read_npz(path: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray, st
 
     Raises ValueError for another file.
     """
+    about = _about(path, _ARRAYS) or {"channels": []}
     try:
+        units = {channel["name"]: channel["unit"] for channel in about["channels"]}
         with np.load(path, allow_pickle=False) as file:
-            about = json.loads(file[ABOUT]) if ABOUT in file.files else {"channels": []}
-            units = {channel["name"]: channel["unit"] for channel in about["channels"]}
             return {name: (file[name], units.get(name)) for name in names if name in file.files}
     except (*DAMAGED, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path}: expected an .npz file of arrays") from error
+        raise ValueError(f"{path}: {_ARRAYS}") from error
 
 
 def read_npz_tags(path: Path) -> str:
-    """The JSON of the tags of such a file. Raises ValueError for another file."""
+    """The JSON of the tags of such a file. Raises ValueError for another file, and for a text that is too long."""
+    about = _about(path, _OURS)
+    try:
+        return json.dumps(about["tags"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: {_OURS}") from error
+
+
+def _about(path: Path, expected: str) -> Any:
+    """The JSON beside the arrays, None without it; no more of it is unpacked than is read.
+
+    Raises ValueError that says what was `expected` for a damaged file, and what is wrong with the JSON.
+    """
     try:
         with zipfile.ZipFile(path) as file:
-            return json.dumps(json.loads(file.read(ABOUT))["tags"])
-    except (*DAMAGED, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: expected a file of values that zoetrope wrote") from error
+            if ABOUT not in file.namelist():
+                return None
+            with file.open(ABOUT) as content:
+                text = content.read(LONGEST + 1)
+    except DAMAGED as error:
+        raise ValueError(f"{path}: {expected}") from error
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: {ABOUT}: {error}") from None

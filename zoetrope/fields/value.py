@@ -48,12 +48,15 @@ class Look:
         return {"channel": self.channel, "colours": self.colours, "range": self.limits and list(self.limits)}
 
     def pictures(self, values: np.ndarray, channel: Channel) -> np.ndarray:
-        """The pictures (..., 3) uint8 of values of a channel in units, of any shape."""
+        """The pictures (..., 3) uint8 of values of a channel in units, of any shape.
+
+        Raises ValueError that names the channel for values that its scale does not take.
+        """
         if self.limits is not None:
             low, high = self.limits
             return coloured((values - low) / (high - low), self.colours)
         far = 1.0 if channel.scale.bounded else FAR
-        x = channel.scale.to_model(torch.from_numpy(np.ascontiguousarray(values))).numpy()
+        x = to_model(torch.from_numpy(np.ascontiguousarray(values))[None], [channel])[0].numpy()
         return coloured((x + far) / (2 * far), self.colours)
 
 

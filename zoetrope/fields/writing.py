@@ -78,18 +78,14 @@ def _expect_library(path: str | os.PathLike[str]) -> None:
 def read_values(path: str | os.PathLike[str], channels: Sequence[Channel]) -> np.ndarray:
     """The values (C, F, H, W) float32, in units, of a file with an array (F, H, W) or (H, W) for each channel.
 
-    Raises ValueError that names the channel for one that is missing, has another unit or another shape than the others.
+    Raises ValueError that names the channel for one that is missing, holds no numbers, has another unit or another
+    shape than the others.
     """
     if not holds_values(path):
         raise ValueError(f"{path}: expected a file of values, {', '.join(sorted(FORMATS))}")
-    _expect_library(path)
-    if not Path(path).exists():
-        raise ValueError(f"{path}: no such file")
-    found = FORMATS[Path(path).suffix.lower()].read(Path(path), [channel.name for channel in channels])
+    found = _arrays(path, [channel.name for channel in channels])
     made = list[np.ndarray]()
     for channel in channels:
-        if channel.name not in found:
-            raise ValueError(f"{path}: expected an array {channel.name!r}, got none")
         values, unit = found[channel.name]
         if unit is not None and unit != (channel.unit or unit) and (unit, channel.unit) != ("1", ""):
             raise ValueError(f"{path}: {channel.name}: expected the unit {channel.unit!r}, got {unit!r}")
@@ -105,14 +101,22 @@ def read_values(path: str | os.PathLike[str], channels: Sequence[Channel]) -> np
 
 
 def read_maps(path: str | os.PathLike[str], name: str) -> np.ndarray:
-    """The array of that name in a file of values, float64. Raises ValueError if there is none."""
+    """The array of that name in a file of values, float64. Raises ValueError if there is none, or none of numbers."""
+    return np.asarray(_arrays(path, [name])[name][0], dtype=np.float64)
+
+
+def _arrays(path: str | os.PathLike[str], names: Sequence[str]) -> dict[str, tuple[np.ndarray, str | None]]:
+    """The arrays of these names, real numbers, each with its unit. Raises ValueError that names one that is not so."""
     _expect_library(path)
     if not Path(path).exists():
         raise ValueError(f"{path}: no such file")
-    found = FORMATS[Path(path).suffix.lower()].read(Path(path), [name])
-    if name not in found:
-        raise ValueError(f"{path}: expected an array {name!r}, got none")
-    return np.asarray(found[name][0], dtype=np.float64)
+    found = FORMATS[Path(path).suffix.lower()].read(Path(path), names)
+    for name in names:
+        if name not in found:
+            raise ValueError(f"{path}: expected an array {name!r}, got none")
+        if found[name][0].dtype.kind not in "fiub":
+            raise ValueError(f"{path}: {name}: expected numbers, got {found[name][0].dtype}")
+    return found
 
 
 def expect_names(path: str | os.PathLike[str], channels: Mapping[Channel, np.ndarray]) -> None:
@@ -150,7 +154,11 @@ def tags_in(path: str) -> dict[str, str]:
     _expect_library(path)
     if not target.exists():
         raise FileNotFoundError(2, "No such file or directory", path)
-    found = parse_json(how.tags(target))
+    text = how.tags(target)
+    try:
+        found = parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     if not isinstance(found, dict):
         raise ValueError(f"{path}: expected tags, got other JSON")
     return {str(name): str(text) for name, text in found.items()}

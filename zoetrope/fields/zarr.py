@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 
 from zoetrope.channels import Channel
+from zoetrope.fields.packing import Packing
+
+NAMES = "_ARRAY_DIMENSIONS"
+"""The attribute in which xarray keeps the names of axes in format 2."""
 
 
 def write_zarr(path: Path, values: Mapping[Channel, np.ndarray], times: np.ndarray, tags: str) -> None:
@@ -17,7 +21,7 @@ def write_zarr(path: Path, values: Mapping[Channel, np.ndarray], times: np.ndarr
 
     def put(name: str, array: np.ndarray, axes: tuple[str, ...], unit: str) -> None:
         chunks = tuple(min(size, 2**20 if len(axes) == 1 else 256) for size in array.shape)
-        about = {"_ARRAY_DIMENSIONS": list(axes), "units": unit}
+        about = {NAMES: list(axes), "units": unit}
         fill = float("nan") if array.dtype.kind == "f" else -1  # which readers take for missing
         how = {"shape": array.shape, "chunks": chunks, "dtype": array.dtype, "fill_value": fill}
         made = group.create_array(name, attributes=about, **how)
@@ -32,14 +36,57 @@ def write_zarr(path: Path, values: Mapping[Channel, np.ndarray], times: np.ndarr
 
 
 def read_zarr(path: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray, str | None]]:
-    """The arrays of these names that the folder has, each with its unit. Raises ValueError for another folder."""
+    """The arrays of these names that the folder has, each with its unit; missing values are NaN.
+
+    Raises ValueError for another folder, and for a damaged one.
+    """
     import zarr
 
+    found = dict[str, tuple[np.ndarray, str | None]]()
     try:
         group: Any = zarr.open_group(str(path), mode="r")
-    except (OSError, ValueError) as error:
+        for name in names:
+            if name in group and hasattr(group[name], "dtype"):
+                found[name] = (_read(f"{path}: {name}", group[name]), group[name].attrs.get("units"))
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever zarr and its codecs raise for what is damaged
+        if str(error).startswith(str(path)):
+            raise
         raise ValueError(f"{path}: expected a zarr folder") from error
-    return {name: (np.asarray(group[name][...]), group[name].attrs.get("units")) for name in names if name in group}
+    return found
+
+
+def _read(where: str, array: Any) -> np.ndarray:
+    stored, packing = np.asarray(array[...]), Packing.of(where, attributes_of(array))
+    return stored if stored.dtype.kind not in "fiub" or packing == Packing() else packing.unpacked(stored)
+
+
+def attributes_of(array: Any) -> dict[str, Any]:
+    """The attributes of an array, with "_FillValue", wherever xarray keeps it, as a number."""
+    attributes = dict(array.attrs)
+    if NAMES in attributes and array.metadata.zarr_format == 2:
+        attributes.setdefault("_FillValue", array.fill_value)
+    if isinstance(attributes.get("_FillValue"), str):
+        attributes["_FillValue"] = _decoded(attributes["_FillValue"], array.dtype)
+    return attributes
+
+
+def _decoded(text: str, dtype: Any) -> Any:
+    """A missing value that xarray wrote into attributes of format 3: the base64 of its bytes, as float64."""
+    import base64
+    import binascii
+
+    if text.lower() == "nan":
+        return float("nan")
+    try:
+        content = base64.standard_b64decode(text)
+    except (ValueError, binascii.Error):
+        return text
+    for kind in (np.dtype("<f8"), np.dtype(dtype).newbyteorder("<")):
+        if len(content) == kind.itemsize:
+            return np.frombuffer(content, kind)[0]
+    return text
 
 
 def read_zarr_tags(path: Path) -> str:

@@ -5,7 +5,7 @@ shares that sum to 1. The result is the same for x, eps, v and flow, which are a
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 import torch
@@ -38,6 +38,10 @@ class Guidance(Kind, ABC):
     @abstractmethod
     def shares(self, step: int, steps: int) -> Sequence[Share]:
         """The share of each variant's output in a step, counted from 0; they sum to 1."""
+
+    def check(self, where: str, names: Collection[str]) -> None:
+        """Raise ValueError, which begins with `where`, for the name of an input that is not among these."""
+        return
 
     @property
     def varies(self) -> bool:

@@ -1,10 +1,12 @@
 """Classifier-free guidance over any inputs: numbers, labels, actions, maps, pictures, text, or all of them."""
 
+from collections.abc import Collection
 from typing import Annotated
 
 from pydantic import Field
 
 from zoetrope.conditioning import Conditioning, Weight
+from zoetrope.config import unknown
 from zoetrope.guidance import Guidance, Share
 from zoetrope.guidance.text import TEXT, with_and_without_text
 
@@ -20,6 +22,12 @@ class InputGuidance(Guidance):
 
     weight: Weight = 0.0
     over: Annotated[tuple[str, ...], Field(max_length=64)] = ()
+
+    def check(self, where: str, names: Collection[str]) -> None:
+        """Raise ValueError, with the nearest name, for one that it is over and that is not among these."""
+        for name in self.over:
+            if name not in names:
+                raise ValueError(f"{where}.over: {unknown('input', name, names)}")
 
     def weights(self, steps: int) -> list[float]:
         """The same for each step."""

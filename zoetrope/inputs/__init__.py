@@ -7,7 +7,6 @@ without values, from shapes alone for plans and memory budgets.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -204,10 +203,10 @@ class Input(Kind, ABC):
         """The conditioning of clips (B, C, F, H, W) on the stage's grid, where it is `aligned`; nothing is dropped."""
         raise ValueError(f"{self.name}: cannot be made from clips")
 
-    def located(self, folder: Path) -> "Input":
-        """The input with what is named relative to a model's folder, such as an encoder, by its path.
+    def renamed(self, change: Callable[[str], str]) -> "Input":
+        """The same, if its encoder names the folder of a pretrained model, by the name that `change` makes of that.
 
-        Raises ValueError for a path that leads out of the folder.
+        Raises what `change` raises.
         """
         return self
 
@@ -240,6 +239,12 @@ class Input(Kind, ABC):
         Raises ValueError for a value that makes no sense.
         """
         raise ValueError(f"{self.name}: cannot be asked for by a value")
+
+    def expect(self, value: Any, shape: VideoShape, count: int) -> None:
+        """Raise ValueError for a value that makes no sense in `count` videos of this shape, before any are made."""
+        given = self.fitted(value, shape)
+        if not self.aligned:
+            self.of_request(given, count)
 
     def answer(self, value: Any, setting: Setting) -> Conditioning:
         """The conditioning in sampling for a requested value; raises what `fitted` and `of_request` raise."""

@@ -53,11 +53,10 @@ def on_grid(clip: ControlClip, shape: VideoShape, *, brightest: bool = False) ->
 def _resized(video: Tensor, size: tuple[int, int], *, brightest: bool, crop: bool) -> Tensor:
     """A video (1, C, F, h, w) at another size (height, width)."""
     own = (video.shape[3], video.shape[4])
-    if not any(large % small for large, small in zip(own, size, strict=True)):
-        windows = (own[0] // size[0], own[1] // size[1])
-        if brightest:
-            return functional.max_pool3d(video, (1, *windows))
-        return functional.avg_pool3d(video, (1, *windows))
+    windows = (own[0] // size[0], own[1] // size[1])
+    if own == (windows[0] * size[0], windows[1] * size[1]) and (windows[0] == windows[1] or not crop):
+        pool = functional.max_pool3d if brightest else functional.avg_pool3d
+        return pool(video, (1, *windows))
     if not crop:
         height, width = size
         raise ValueError(

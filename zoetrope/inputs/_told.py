@@ -9,6 +9,7 @@ from torch import Tensor
 
 from zoetrope.conditioning import Conditioning
 from zoetrope.inputs import Examples, Extent
+from zoetrope.scales import Scale
 
 RESERVED = {
     "first_frame",
@@ -56,6 +57,14 @@ def blank_numbers(name: str, extent: Extent) -> Conditioning:
     """A zero for each video, or for each frame of packs."""
     sizes = (extent.videos, extent.grid[0]) if extent.packed else (extent.videos,)
     return Conditioning(numbers={name: torch.zeros(sizes)})
+
+
+def on_scale(name: str, values: Tensor, scale: Scale | None) -> Tensor:
+    """Values as networks see them. Raises ValueError that names the input for those that its scale does not take."""
+    try:
+        return values if scale is None else scale.to_model(values)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 def frames_beside(name: str, samples: Sequence[Any], frames: int, axis: int) -> Tensor | None:

@@ -15,7 +15,7 @@ from zoetrope.conditioning import Conditioning, Tokens
 from zoetrope.config.errors import shown
 from zoetrope.inputs import Asked, Examples, Extent, Input
 from zoetrope.inputs._files import array_of
-from zoetrope.inputs._told import ToldName, frames_beside
+from zoetrope.inputs._told import ToldName, frames_beside, on_scale
 from zoetrope.scales import Scale
 from zoetrope.shapes import VideoShape
 from zoetrope.wording import counted
@@ -125,7 +125,7 @@ class Action(Input):
 
     def _given(self, values: Tensor) -> Conditioning:
         """The conditioning of actions (B, F, K), unknown where an entry is NaN."""
-        seen = values.double() if self.scale is None else self.scale.to_model(values.double())
+        seen = on_scale(self.told, values.double(), self.scale)
         known = seen.isfinite().all(-1, keepdim=True)
         return Conditioning(tokens={self.told: Tokens(torch.where(known, seen, 0).float()[:, :, None], known)})
 

@@ -91,6 +91,10 @@ class FirstFrame(Input):
             raise ValueError(f"{NAME}: expected a stage that makes pictures of {wanted}, got a picture of {got}")
         return first_frame_given(z.expand(-1, -1, setting.shape.frames, -1, -1), self._level(setting.count))
 
+    def expect(self, value: Any, shape: VideoShape, count: int) -> None:
+        """See `Input`."""
+        picture_told(value)
+
     def unknown(self, extent: Extent) -> Conditioning:
         """No picture is known."""
         blank = torch.zeros(extent.videos, extent.channels, *extent.grid)

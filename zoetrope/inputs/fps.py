@@ -10,6 +10,7 @@ import torch
 from pydantic import Field
 
 from zoetrope.conditioning import Conditioning
+from zoetrope.config.errors import shown
 from zoetrope.inputs import Examples, Extent, Input
 from zoetrope.shapes import VideoShape
 
@@ -40,9 +41,11 @@ class FrameRate(Input):
     def of_request(self, value: Any, count: int) -> Conditioning:
         """One rate for all videos; None: unknown. Raises ValueError unless it is a positive number."""
         try:
+            if isinstance(value, bool):
+                raise TypeError
             rate = math.nan if value is None else float(value)
-        except (TypeError, ValueError):
-            raise ValueError(f"{NUMBER}: expected frames per second, such as 8, got {value!r}") from None
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(f"{NUMBER}: expected frames per second, such as 8, got {shown(value)}") from None
         if value is not None and not 0 < rate < math.inf:
             raise ValueError(f"{NUMBER}: expected a positive number of frames per second, got {rate:g}")
         return Conditioning(numbers={NUMBER: torch.full((count,), rate)})

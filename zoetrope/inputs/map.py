@@ -17,7 +17,7 @@ from zoetrope.config.errors import shown
 from zoetrope.fields import holds_values, read_maps
 from zoetrope.inputs import Asked, Examples, Extent, Input
 from zoetrope.inputs._files import array_of
-from zoetrope.inputs._told import ToldName, frames_beside
+from zoetrope.inputs._told import ToldName, frames_beside, on_scale
 from zoetrope.scales import Scale
 from zoetrope.shapes import VideoShape
 from zoetrope.video.resample import proportioned, resize_present
@@ -140,7 +140,7 @@ class Map(Input):
 
     def _given(self, values: Tensor) -> Conditioning:
         """The conditioning of maps (B, C', F, H, W), unknown where any quantity is NaN."""
-        seen = values.double() if self.scale is None else self.scale.to_model(values.double())
+        seen = on_scale(self.told, values.double(), self.scale)
         known = seen.isfinite().all(1, keepdim=True)
         whole = torch.cat([torch.where(known, seen, 0), known.to(seen.dtype)], 1)
         return Conditioning(maps={self.told: whole.float()})

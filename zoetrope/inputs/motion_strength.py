@@ -5,6 +5,7 @@ Sec. 4 and App. C]. Ours is the mean change of pixels, see `zoetrope.video.motio
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -45,14 +46,13 @@ class MotionStrength(Input):
         return Asked("number", lo=0.0, hi=MOST)
 
     def of_examples(self, shape: VideoShape, examples: Examples) -> Conditioning:
-        """That of each clip."""
+        """That of each clip. Raises ValueError that names the clip for one that the data tell and that is none."""
         values = list[float]()
         for row, (samples, frames) in enumerate(zip(examples.samples, frames_of_clips(examples).tolist(), strict=True)):
-            told = samples[0].told.get(NAME) if samples else None
             if frames < 2:
                 values.append(math.nan)
-            elif isinstance(told, int | float):
-                values.append(float(told))
+            elif (told := _told_of(samples[0])) is not None:
+                values.append(told)
             else:
                 clip = examples.pixels(examples.x[row : row + 1, :, :frames])
                 rate = shape.fps if examples.rates is None else float(examples.rates[row])
@@ -62,7 +62,8 @@ class MotionStrength(Input):
 
     def of_told(self, samples: Sequence[Any]) -> Conditioning:
         """That of the samples that tell it."""
-        return strength_given(torch.tensor([float(one.told.get(NAME, math.nan)) for one in samples]))
+        told = (_told_of(one) for one in samples)
+        return strength_given(torch.tensor([math.nan if strength is None else strength for strength in told]))
 
     def usual(self, shape: VideoShape) -> float | None:
         """The usual value."""
@@ -74,7 +75,7 @@ class MotionStrength(Input):
             return strength_given(torch.full((count,), math.nan))
         try:
             strength = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             strength = math.nan
         if not 0 <= strength <= MOST:
             wanted = f"a number from 0, nothing moves, to {MOST:g}"
@@ -84,6 +85,16 @@ class MotionStrength(Input):
     def blank(self, extent: Extent) -> Conditioning:
         """Nothing moves."""
         return strength_given(torch.zeros(extent.videos))
+
+
+def _told_of(sample: Any) -> float | None:
+    """What data tell of a clip; None: nothing. Raises ValueError that names the clip unless it is 0 or more."""
+    if NAME not in sample.told:
+        return None
+    told = sample.told[NAME]
+    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 <= told <= sys.float_info.max:
+        raise ValueError(f"{sample.name}: {NAME}: expected a number of 0 or more, got {shown(told)}")
+    return float(told)
 
 
 def strength_given(values: torch.Tensor) -> Conditioning:

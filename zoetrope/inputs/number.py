@@ -109,7 +109,7 @@ class Number(Input):
             if isinstance(value, bool | str | bytes):
                 raise TypeError
             number = float(value)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(f"{where}: expected {legal}, got {shown(value)}") from None
         if math.isnan(number):
             raise ValueError(f"{where}: expected {legal}, or none where it is unknown, got nan")

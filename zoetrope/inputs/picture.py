@@ -6,7 +6,7 @@ frame, (B, F, 1, D), and may be unknown, as text may be.
 """
 
 import os
-from pathlib import Path
+from collections.abc import Callable
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -47,9 +47,9 @@ class Picture(Input):
         """See `Input`."""
         return Asked("picture")
 
-    def located(self, folder: Path) -> Self:
+    def renamed(self, change: Callable[[str], str]) -> Self:
         """See `Input`."""
-        encoder = self.encoder.located(folder)
+        encoder = self.encoder.renamed(change)
         return self if encoder == self.encoder else self.with_(encoder=encoder)
 
     @property
@@ -75,15 +75,26 @@ class Picture(Input):
     def of_request(self, value: Any, count: int) -> Conditioning:
         """The embedding of one picture for all videos: a `Video` of one frame, an array (H, W, 3) uint8, or a file.
 
-        A tensor (D,) or (count, D) is one embedding or several. Raises ValueError for anything else.
+        A tensor (D,) or (1, D) is an embedding, and (count, D) are several. Raises ValueError for anything else.
         """
         if value is None:
             return self.blank(Extent(count, (1, 1, 1), 0, 0)).without(NAME)
-        values = value.float() if isinstance(value, Tensor) else embed(self.encoder, picture_told(value))[0]
-        if values.shape not in ((self.vector,), (count, self.vector)):
-            got = tuple(values.shape)
-            raise ValueError(f"{NAME}: expected an embedding of width {self.vector}, or {count} of them, got {got}")
+        told = self._told(value, count)
+        values = told if isinstance(value, Tensor) else embed(self.encoder, told)[0]
         return Conditioning(tokens={NAME: Tokens.real(values.expand(count, -1)[:, None])})
+
+    def expect(self, value: Any, shape: VideoShape, count: int) -> None:
+        """See `Input`; nothing is embedded yet."""
+        self._told(value, count)
+
+    def _told(self, value: Any, count: int) -> Tensor:
+        """The embeddings of a request, or its picture (1, 3, H, W)."""
+        if not isinstance(value, Tensor):
+            return picture_told(value)
+        if value.shape not in ((self.vector,), (1, self.vector), (count, self.vector)):
+            got = tuple(value.shape)
+            raise ValueError(f"{NAME}: expected an embedding of width {self.vector}, or {count} of them, got {got}")
+        return value.float()
 
     def of_output(self, output: Tensor) -> Conditioning:
         """The vectors (B, D, 1, 1, 1) that another stage has made."""

@@ -24,6 +24,7 @@ from zoetrope.models.folder import WEIGHTS, describe, expect_readable, replaceab
 from zoetrope.models.weights import write_weights
 from zoetrope.networks import Network
 from zoetrope.networks.hub_controlnet import HubControlNetConfig
+from zoetrope.pretrained import located
 from zoetrope.shapes import VideoShape
 
 STAGE, TEXT, TEXT_WEIGHTS, HINT = "base", "text", "model", "hint"
@@ -129,7 +130,7 @@ def _network(spec: CascadeSpec, files: Mapping[str, Path], folder: Path) -> tupl
         if kind == "controls":
             filled(network.controls[control], file)
     assert spec.text is not None
-    network.null = spec.text.located(folder).load()([""]).text[0]
+    network.null = spec.text.renamed(lambda model: located(model, folder)).load()([""]).text[0]
     return network, dtype
 
 

@@ -27,8 +27,8 @@ from zoetrope.inputs.text import TEXT
 from zoetrope.known import Known
 from zoetrope.shapes import VideoShape, Window
 
-_EACH = {"number": 1, "label": 1, "action": 3}
-"""The axes of values that are given for each video, by what the data tell."""
+_EACH = {"number": 1, "label": 1, "action": 3, "embedding": 2}
+"""The axes of values that are given for each video, by what the data tell, and of embeddings of pictures."""
 _PICTURES = (PICTURE, FIRST_FRAME)
 
 
@@ -41,7 +41,7 @@ def askable(stages: Sequence[StageSpec]) -> dict[str, Input]:
 def expect_askable(stages: Sequence[StageSpec], values: Mapping[str, Any], count: int = 1) -> None:
     """Raise ValueError, with the nearest name, for a value that no stage has an input for.
 
-    Also for a value of `count` videos that an input of what data tell, such as a number, refuses.
+    Also for a value that an input of `count` videos refuses.
     """
     known = askable(stages)
     for name in values:
@@ -49,8 +49,8 @@ def expect_askable(stages: Sequence[StageSpec], values: Mapping[str, Any], count
             raise ValueError("given: " + unknown("input", name, known))
     for stage in stages:
         for each in stage.inputs:
-            if each.tells and values.get(each.name) is not None:
-                each.of_request(each.fitted(values[each.name], stage.shape), count)
+            if each.name in known and (value := told_by(each.name, values)) is not None:
+                each.expect(value, stage.shape, count)
 
 
 def of_batch(
@@ -58,12 +58,14 @@ def of_batch(
 ) -> dict[str, Any]:
     """The values of `count` videos from number `place` on, of `total`: parts of those that are given one for each.
 
-    These are lists of numbers and labels, and actions (B, F, K). Raises ValueError for more or fewer than `total`.
+    These are lists of numbers and labels, actions (B, F, K), and embeddings of pictures (B, D). Raises ValueError for
+    more or fewer than `total`.
     """
     kinds = {each.name: kind for stage in stages for each in stage.inputs for kind in each.tells.values()}
     found = dict(values)
     for name, value in values.items():
-        axes = _EACH.get(kinds.get(name, ""))
+        several = name == PICTURE and isinstance(value, Tensor) and len(value) > 1
+        axes = _EACH.get("embedding" if several else kinds.get(name, ""))
         if axes is None or isinstance(value, str | bytes | os.PathLike) or _axes(value) != axes:
             continue
         if len(value) != total:
@@ -106,10 +108,11 @@ def _shown(value: Any) -> Tensor:
 
 def _content_of(given: Any) -> str:
     """16 letters that identify a tensor, numbers, or a clip that controls."""
-    tensor = given.video if isinstance(given, ControlClip) else torch.as_tensor(given)
+    content = given.video if isinstance(given, ControlClip) else given
     how = f"{given.derive} {given.scale} {given.crop}" if isinstance(given, ControlClip) else ""
-    content = tensor.detach().cpu().contiguous().numpy().tobytes()
-    return hashlib.blake2b(content + how.encode(), digest_size=8).hexdigest()
+    if isinstance(content, Tensor):
+        content = content.detach().cpu().contiguous().flatten().view(torch.uint8)
+    return hashlib.blake2b(np.asarray(content).tobytes() + how.encode(), digest_size=8).hexdigest()
 
 
 def conditioning_of(
@@ -129,19 +132,21 @@ def conditioning_of(
         seconds = torch.arange(stage.shape.frames) / stage.shape.fps
         given = Conditioning(times=seconds.expand(count, -1))
     extent = Extent(count, stage.shape.sizes, 0, 0, channels=stage.network.channels)
-    told = {REGION: known, FIRST_FRAME: shown_first(values), **values}
+    told = {REGION: known, **values}
     setting = silent_setting(stage, count) if setting is None else setting
     for name, each in askable([stage]).items():
-        value = told.get(name)
+        value = told_by(name, told)
         value = each.usual(stage.shape) if value is None else value
         given = given | (each.unknown(extent) if value is None else each.answer(value, setting))
     return given
 
 
-def shown_first(values: Mapping[str, Any]) -> Any:
-    """The picture that videos begin with, where their picture is no mere embedding; None: there is none."""
+def told_by(name: str, values: Mapping[str, Any]) -> Any:
+    """The value of an input. Videos begin with their picture, if no other is said and it is no mere embedding."""
     picture = values.get(PICTURE)
-    return None if isinstance(picture, torch.Tensor) else picture
+    if name != FIRST_FRAME or name in values or isinstance(picture, Tensor):
+        return values.get(name)
+    return picture
 
 
 def setting_of(stage: StageSpec, draw: Draw, codec: Callable[[], CodecNetwork] | None) -> Setting:

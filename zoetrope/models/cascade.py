@@ -85,8 +85,8 @@ class Cascade:
         self.device, self.dtype = device_named(device), dtype
         self._load, self._codec = load, codec
         self._drifted: set[str] = set()  # stages whose colours were warned about
-        # On a CPU text is always encoded in float32: that is fast there, and every run then gets the same features.
-        reading = torch.float32 if self.device.type == "cpu" else dtype
+        # Text is encoded in float32 for float16, which encoders exceed, and on a CPU: all runs get the same features.
+        reading = torch.float32 if self.device.type == "cpu" or dtype == torch.float16 else dtype
         self._texts = None if spec.text is None else EmbeddingCache(spec.text, None, self.device, reading)
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.start import UNTOLD_RATE, Fit
 from zoetrope.config import unknown
+from zoetrope.config.errors import shown
 from zoetrope.inputs import ControlClip, Input
 from zoetrope.shapes import VideoShape
 from zoetrope.video import SAME_RATE, Video, probe, rate_to_read, read
@@ -79,7 +80,10 @@ def _file_named(value: Any) -> str:
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise ValueError(f"scale: expected a number, got {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"scale: expected a number, got {shown(value)}") from None
 
 
 def _expect_fit(name: str, clip: ControlClip, stages: Sequence[StageSpec]) -> None:

@@ -5,8 +5,6 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
-from zoetrope.codecs import DESCRIPTION
-from zoetrope.codecs import FOLDER as CODEC
 from zoetrope.config import unknown
 from zoetrope.config.errors import expect_path
 from zoetrope.models.folder import FILE, TEACHER_WEIGHTS, WEIGHTS
@@ -111,9 +109,8 @@ def _download(name: str) -> Path:
         "README.md",
         f"*/{WEIGHTS}",
         f"*/{TEACHER_WEIGHTS}",
-        f"{CODEC}/{DESCRIPTION}",
-        "text/*.json",
-        "text/*.txt",
+        "*/*.json",
+        "*/*.txt",
     ]
     try:
         folder = Path(snapshot_download(name, allow_patterns=patterns))

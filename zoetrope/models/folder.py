@@ -3,17 +3,22 @@
 Where stages make latents, `codec/` holds their codec, see `zoetrope.codecs`.
 
 Where a stage is distilled, `<stage>/teacher.safetensors` holds the weights of the original, which may be in 8 bits.
+
+A pretrained encoder may lie in a folder of the model's: `cascade.json` names it "./" and that folder's name.
 """
 
 import json
-from collections.abc import Mapping
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
 
-from zoetrope.cascade.spec import CascadeSpec
+from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.codecs import FOLDER as CODEC
 from zoetrope.codecs import CodecNetwork, save_codec
 from zoetrope.config import expect_importable, packages_of
@@ -23,6 +28,7 @@ from zoetrope.models.description import described
 from zoetrope.models.files import inside, read_json_of
 from zoetrope.models.weights import expect_storable, write_weights
 from zoetrope.networks import Network
+from zoetrope.pretrained import FILES, located
 
 FORMAT = 4  # see `zoetrope.cascade.migration`
 FILE = "cascade.json"
@@ -42,17 +48,58 @@ def read_spec(folder: Path) -> CascadeSpec:
         raise ValueError(f"{file}: written by a newer version of zoetrope (this one reads format {FORMAT}); upgrade")
     value.pop("requires", None)  # informative only
     try:
-        return _located(described(CascadeSpec, value), folder)
+        return with_encoders(described(CascadeSpec, value), partial(located, folder=folder))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
 
 
-def _located(spec: CascadeSpec, folder: Path) -> CascadeSpec:
-    """The cascade whose encoders in the folder are named by their paths. Raises ValueError for links out of it."""
-    inputs = {stage.name: tuple(each.located(folder) for each in stage.inputs) for stage in spec.stages}
-    if any(inputs[stage.name] != stage.inputs for stage in spec.stages):
-        spec = spec.with_(stages=tuple(stage.with_(inputs=inputs[stage.name]) for stage in spec.stages))
-    return spec if spec.text is None else spec.with_(text=spec.text.located(folder))
+def with_encoders(spec: CascadeSpec, change: Callable[[str], str]) -> CascadeSpec:
+    """The cascade whose pretrained encoders have the names that `change` makes of theirs. Raises what that raises."""
+
+    def of(stage: StageSpec) -> StageSpec:
+        inputs = tuple(each.renamed(change) for each in stage.inputs)
+        return stage if inputs == stage.inputs else stage.with_(inputs=inputs)
+
+    stages, teachers = tuple(map(of, spec.stages)), tuple(map(of, spec.teachers))
+    if (stages, teachers) != (spec.stages, spec.teachers):
+        spec = spec.with_(stages=stages, teachers=teachers)
+    return spec if spec.text is None else spec.with_(text=spec.text.renamed(change))
+
+
+def portable(spec: CascadeSpec) -> tuple[CascadeSpec, dict[str, Path]]:
+    """The cascade whose encoders that lie in a model's folder are named as in one, and their folders by name."""
+    found, taken = dict[Path, str](), {CODEC, *(stage.name for stage in spec.stages)}
+
+    def name(model: str) -> str:
+        path = Path(os.path.abspath(model))
+        if not (Path(model).is_absolute() or model.startswith("./")):
+            return model
+        if _model_around(path) is None:
+            return str(path)
+        if path not in found:
+            own = path.name
+            while own in taken:
+                own += "_"
+            taken.add(own)
+            found[path] = own
+        return f"./{found[path]}"
+
+    made = with_encoders(spec, name)
+    return made, {own: path for path, own in found.items()}
+
+
+def _model_around(path: Path) -> Path | None:
+    """The folder of the model that a folder lies in; None: it lies in none."""
+    return next((above for above in path.parents if (above / FILE).is_file()), None)
+
+
+def _copy_encoder(source: Path, folder: Path) -> None:
+    """Copy a pretrained encoder out of a model's folder. Raises ValueError for links that lead out of that."""
+    root = _model_around(source)
+    assert root is not None
+    folder.mkdir()
+    for path in sorted({path for pattern in FILES for path in source.glob(pattern)}):
+        shutil.copyfile(inside(root, path.relative_to(root)), folder / path.name)
 
 
 def weights_file(folder: Path, stage: str, *, teacher: bool = False) -> Path:
@@ -77,27 +124,31 @@ def write_model(
 
     `networks` and `teachers` hold the networks of spec.stages and spec.teachers by name, those that stages share once,
     by the name of the stage that they are of. Weights are stored in `dtype`, those of teachers in `teacher_dtype`, see
-    `zoetrope.models.weights.write_weights`. `codec` is that of stages that make latents.
+    `zoetrope.models.weights.write_weights`. `codec` is that of stages that make latents. Pretrained encoders that lie
+    in a model's folder are copied.
 
     Raises ValueError if `folder` is a file, has no name of its own, or holds something that is not a model, if
     `codec` is not the one that is described, and if `read_spec` would not give the description back; OSError if it
     cannot be written.
     """
+    spec, encoders = portable(spec)
     expect_readable(spec)
     for name, kind in (("dtype", dtype), ("teacher_dtype", teacher_dtype)):
         expect_storable(name, kind)
     if (None if codec is None else codec.codec) != spec.codec:
         raise ValueError(f"{spec.name}: codec: expected {spec.codec!r}, got {codec and codec.codec!r}")
     folder = replaceable(folder)
-    with whole_folder(folder, over=True) as partial:
+    with whole_folder(folder, over=True) as begun:
         for stage in (each for each in spec.stages if each.weights_of is None):
-            (partial / stage.name).mkdir()
-            write_weights(networks[stage.name], partial / stage.name / WEIGHTS, dtype)
+            (begun / stage.name).mkdir()
+            write_weights(networks[stage.name], begun / stage.name / WEIGHTS, dtype)
         if codec is not None:
-            save_codec(codec, partial / CODEC)
+            save_codec(codec, begun / CODEC)
         for stage in spec.teachers:
-            write_weights(teachers[stage.name], partial / stage.name / TEACHER_WEIGHTS, teacher_dtype)
-        describe(partial, spec, card)
+            write_weights(teachers[stage.name], begun / stage.name / TEACHER_WEIGHTS, teacher_dtype)
+        for name, source in encoders.items():
+            _copy_encoder(source, begun / name)
+        describe(begun, spec, card)
 
 
 def replaceable(folder: Path) -> Path:

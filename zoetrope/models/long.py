@@ -27,8 +27,10 @@ from zoetrope.channels import RGB, Channel, are_rgb
 from zoetrope.conditioning import Conditioning
 from zoetrope.config import Config
 from zoetrope.fields import Fields, Look, read_values
+from zoetrope.inputs.first_frame import NAME as FIRST_FRAME
 from zoetrope.known import Method
-from zoetrope.models.asking import about_values, askable, conditioning_of, expect_askable
+from zoetrope.models.asking import about_values, askable, conditioning_of, expect_askable, told_by
+from zoetrope.models.folder import portable
 from zoetrope.models.known_fields import expect_own, known_tensor
 from zoetrope.models.places import memory_told
 from zoetrope.networks import Network
@@ -301,6 +303,11 @@ def _expect_of_whole(stages: Sequence[StageSpec], values: Mapping[str, Any]) -> 
     """Raise ValueError for values that differ from frame to frame: every block would have the same ones."""
     for stage in stages:
         for each in stage.inputs:
+            if each.name == FIRST_FRAME and told_by(each.name, values) is not None:
+                raise ValueError(
+                    f"picture: expected none, for each of the clips that stage {stage.name!r} makes would begin with "
+                    "it; give it as the video to go on from"
+                )
             if values.get(each.name) is not None and each.aligned:
                 raise ValueError(f"{each.name}: expected none, for it controls the frames of one clip, not of several")
             if values.get(each.name) is None or not {"action", "map"} & {*each.tells.values()}:
@@ -332,7 +339,8 @@ def _pictures_of(source: Beginning, shape: VideoShape) -> Iterator[np.ndarray]:
 def digest_of(spec: CascadeSpec, stages: Sequence[StageSpec]) -> str:
     """16 letters that identify everything in a cascade that determines the videos of these stages."""
     names = {stage.name for stage in stages}
-    description = {name: value for name, value in spec.to_json().items() if name not in ("teachers", "default_until")}
+    told = portable(spec)[0].to_json()  # wherever the model's folder is
+    description = {name: value for name, value in told.items() if name not in ("teachers", "default_until")}
     description["stages"] = [_known_before(stage) for stage in description["stages"] if stage["name"] in names]
     if are_rgb(spec.channels):  # unknown to earlier versions
         del description["channels"]

@@ -44,19 +44,31 @@ class OpenModel(NamedTuple):
         return None if self.codec_folder is None else partial(load_codec, self.codec_folder)
 
     def originals(self) -> "OpenModel":
-        """The same with teachers instead of distilled stages. Raises ValueError if there are none."""
+        """The same with teachers instead of distilled stages.
+
+        Raises ValueError if there are none, and where a style is mixed into a distilled stage.
+        """
+        if mixed := sorted(self.styles.keys() & self.teacher_weights.keys()):
+            style, instead = self.styles[mixed[0]].name, "mix it into the originals instead"
+            raise ValueError(f"{style}: is mixed into the distilled stage {mixed[0]!r}; {instead}")
         weights = {**self.weights, **self.teacher_weights}
         return self._replace(spec=self.spec.originals(), weights=weights, teacher_weights=MappingProxyType({}))
 
     def file(self, stage: StageSpec) -> Path:
         """The file with the weights of one of `spec.stages` or `spec.teachers`, on whatever grid it is."""
-        taught = stage.distilled is None and stage.name in self.teacher_weights
-        return (self.teacher_weights if taught else self.weights)[stage.name]
+        return (self.teacher_weights if self._teaches(stage) else self.weights)[stage.name]
+
+    def style(self, stage: StageSpec) -> Style | None:
+        """What is mixed into the weights of one of `spec.stages`; None: nothing, as in those of a teacher."""
+        return None if self._teaches(stage) else self.styles.get(stage.name)
+
+    def _teaches(self, stage: StageSpec) -> bool:
+        return stage.distilled is None and stage.name in self.teacher_weights
 
     def network(self, stage: StageSpec) -> Network:
         """A stage's network with its weights, see `zoetrope.models.weights.read_network`."""
         network = read_network(stage, self.file(stage))
-        if (style := self.styles.get(stage.name)) is not None:
+        if (style := self.style(stage)) is not None:
             blend(network, stage.network.bare(), style)
         return network
 
@@ -75,7 +87,7 @@ class OpenModel(NamedTuple):
         for stage in stages:
             stage.check_sampling()
             check_weights(stage.network.bare(), self.file(stage))
-            if (style := self.styles.get(stage.name)) is not None:
+            if (style := self.style(stage)) is not None:
                 check_weights(stage.network.bare(), style.file, missing="leave")
 
 
@@ -162,7 +174,11 @@ def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
 
 
 def _together(lead: ModelContents, used: Mapping[str, ModelContents], stages: tuple[StageSpec, ...]) -> OpenModel:
-    """The model of these stages, each from its part in `used`; everything else comes from `lead`."""
+    """The model of these stages, each from its part in `used`; everything else comes from `lead`.
+
+    A stage that runs another's network has the weights of that one, wherever these come from.
+    """
+    owners = {stage.name: stage.weights_of or stage.name for stage in stages}
     teachers = {name: stage for name, part in used.items() for stage in part.teachers if stage.name == name}
     trained_on = {part.spec.trained_on for part in used.values()}
     encoders = [part.spec.text for part in (lead, *used.values()) if part.spec.text is not None]
@@ -174,12 +190,13 @@ def _together(lead: ModelContents, used: Mapping[str, ModelContents], stages: tu
         "default_until": lead.spec.default_until if lead.spec.default_until in used else None,
         "trained_on": trained_on.pop() if len(trained_on) == 1 else None,
     }
+    spec = CascadeSpec(**{**{field: getattr(lead.spec, field) for field in CascadeSpec.model_fields}, **made})
     return OpenModel(
-        spec=CascadeSpec(**{**{field: getattr(lead.spec, field) for field in CascadeSpec.model_fields}, **made}),
-        weights={stage: part.weights[stage] for stage, part in used.items()},
+        spec=spec,
+        weights={stage: used[owner].weights[owner] for stage, owner in owners.items()},
         card=lead.card,
         teacher_weights={stage: used[stage].teacher_weights[stage] for stage in teachers},
-        sources={stage: part.name for stage, part in used.items()},
+        sources={stage: used[owner].name for stage, owner in owners.items()},
         codec_folder=_codec_of([part for name, part in used.items() if part.spec.stage(name).codec.encodes]),
     )
 

@@ -55,7 +55,8 @@ class Options(TypedDict, total=False):
             gradient of its network, or "replacement", which hardly does. known_weight: the weight of reconstruction.
         fit: "exact" refuses known pictures of another size than the last stage's; "crop" resizes and crops them.
         memory: the largest peak of the process, in bytes.
-        given: values for other inputs of the stages, by name; a list of numbers or labels has one for each video.
+        given: values for other inputs of the stages, by name; a list of numbers or labels, actions (B, F, K) or
+            embeddings of pictures (B, D) are one for each video.
         batch: how many videos are made together; default 1. It changes them by rounding at most.
         progress: called after each denoising step of each stage.
     """

@@ -14,19 +14,22 @@ def styled(model: OpenModel, style: str | Path, weight: float = 0.7) -> OpenMode
     """The model with weights (1 - a) W + a W_style, where a, the `weight`, is from 0 to 1 [arXiv:2401.12945, Sec. 4].
 
     `style` is a model or a run, of the same network or of the image network that it began as; every stage that both
-    have takes its share, and layers that the style lacks stay. Lumiere takes a from 0.5 to 1.
+    have takes its share, as do those that run its network, and layers that the style lacks stay. Lumiere takes a from
+    0.5 to 1.
 
     Raises ValueError for a weight out of range, and for a style without a stage of the model, with tensors of other
     shapes, which are named, or of another text encoder.
     """
     if not (math.isfinite(weight) and 0 <= weight <= 1):
         raise ValueError(f"style weight: expected a number from 0 to 1, such as 0.7, got {weight:g}")
-    own = {stage.name: stage for stage in model.spec.stages}
+    own = [(stage, stage.weights_of or stage.name) for stage in model.spec.stages]
     found, there = dict[str, Style](), list[str]()
     for part in (contents(one) for one in find(style)):
         there += list(part.weights)
-        for name in part.weights.keys() & own.keys():
-            stage, theirs = own[name], part.spec.stage(name)
+        for stage, name in own:
+            if name not in part.weights:
+                continue
+            theirs = part.spec.stage(name)
             if (stage.distilled is None) != (theirs.distilled is None):
                 raise ValueError(
                     f"{style}: expected a style and a model that are both distilled, or both not; stage {name!r} is "
@@ -37,7 +40,7 @@ def styled(model: OpenModel, style: str | Path, weight: float = 0.7) -> OpenMode
                 check_weights(stage.network.bare(), part.weights[name], missing="leave")
             except ValueError as error:
                 raise ValueError(f"style of stage {name!r}: {error}") from None
-            found[name] = Style(str(style), part.weights[name], weight)
+            found[stage.name] = Style(str(style), part.weights[name], weight)
     if not found:
-        raise ValueError(f"{style}: " + unknown("stage", there[0], own))
+        raise ValueError(f"{style}: " + unknown("stage", there[0], [name for _, name in own]))
     return model._replace(styles=found)

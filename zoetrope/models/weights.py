@@ -79,11 +79,9 @@ def read_weights(module: nn.Module, path: Path, *, missing: WhenMissing = "refus
         stored |= {name: _from_eight_bits(stored[name], places[name + SCALE].values(file)) for name in scaled}
     if missing == "fresh":
         stored |= _grown(module, stored)
-    for name, value in stored.items():
-        if value.numel() and not torch.stack(value.aminmax()).isfinite().all():
-            raise ValueError(f"{path}: expected finite weights, got NaN or infinity in {name!r}")
     bare = any(value.is_meta for value in own.values())
     found = {name: value.to(own[name].dtype) for name, value in stored.items()}
+    _expect_finite(path, found)
     module.load_state_dict(found, assign=bare, strict=False)
     return sorted(own.keys() - stored.keys())
 
@@ -184,15 +182,24 @@ def _places(module: nn.Module, names: Iterable[str]) -> dict[str, _Place]:
 def write_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bfloat16) -> None:
     """Write a module's weights in `dtype`, `torch.int8` with scales; the file appears whole or not at all.
 
-    Raises OSError as on a full disk.
+    Raises ValueError that names the tensor for weights that are not finite in that type, such as numbers above 65504 in
+    float16; OSError as on a full disk.
     """
     weights = {name: value.detach().cpu() for name, value in module.state_dict().items()}
     if dtype == torch.int8:
         weights = _in_eight_bits(weights)
     else:
         weights = {name: value.to(dtype).contiguous() for name, value in weights.items()}
+    _expect_finite(path, weights, f", as {dtype}")
     with whole(path) as partial:
         save_tensors(weights, partial)
+
+
+def _expect_finite(path: Path, weights: Mapping[str, Tensor], what: str = "") -> None:
+    """Raise ValueError, with the tensor, for NaN and infinity."""
+    for name, value in weights.items():
+        if value.is_floating_point() and value.numel() and not torch.stack(value.aminmax()).isfinite().all():
+            raise ValueError(f"{path}: expected finite weights, got NaN or infinity in {name!r}{what}")
 
 
 def expect_storable(where: str, dtype: torch.dtype) -> None:

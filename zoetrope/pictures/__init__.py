@@ -5,8 +5,8 @@ weights are read, only from safetensors files.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import lru_cache
-from pathlib import Path
 from typing import Annotated, ClassVar, Protocol, Self
 
 import torch
@@ -43,10 +43,10 @@ class PictureEncoder(Kind, ABC):
         """The height and width in pixels at which it sees pictures best; others are resized."""
         return 24, 40
 
-    def located(self, folder: Path) -> Self:
-        """The encoder in a model's folder, where it is named relative to that, by its path.
+    def renamed(self, change: Callable[[str], str]) -> Self:
+        """The same, if it names the folder of a pretrained model, by the name that `change` makes of that name.
 
-        Raises ValueError for a path that leads out of the folder.
+        Raises what `change` raises.
         """
         return self
 

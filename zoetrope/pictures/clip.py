@@ -1,6 +1,7 @@
 """The picture side of CLIP [Radford et al. 2021, arXiv:2103.00020], which Make-A-Video's prior and decoder share."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Self
 
 import torch
 from pydantic import Field
@@ -19,7 +20,7 @@ class CLIPPictures(PictureEncoder):
     The folder may hold the whole CLIP; only its picture side is read. Pictures are resized to a square, not cropped.
 
     Attributes:
-        model: a hub id, or a local folder with config.json and safetensors.
+        model: a hub id, or a local folder with config.json and safetensors; "./NAME": in the model's own folder.
         revision: branch, tag or commit on the hub; None is its main branch. Of no meaning for a folder.
         width: of an embedding, after CLIP's projection: 768 for ViT-L/14, 512 for ViT-B/32.
         pixels: height and width of the pictures that it sees.
@@ -34,6 +35,10 @@ class CLIPPictures(PictureEncoder):
     def size(self) -> tuple[int, int]:
         """See `PictureEncoder`."""
         return self.pixels, self.pixels
+
+    def renamed(self, change: Callable[[str], str]) -> Self:
+        """See `PictureEncoder`."""
+        return self.with_(model=change(self.model))
 
     def load(self) -> EncodePictures:
         """See `PictureEncoder`."""

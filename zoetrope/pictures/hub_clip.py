@@ -3,7 +3,7 @@
 Pictures are resized as in diffusers' pipeline, with its own antialiasing, and whatever their shape to a square.
 """
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Self
 
 import torch
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from zoetrope.config.extras import needed, of_diffusers
 from zoetrope.pictures import EncodePictures, PictureEncoder
-from zoetrope.pretrained import expect_usable, find_folder, located, read, reading
+from zoetrope.pretrained import expect_usable, find_folder, read, reading
 
 PIPELINE = "diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion"
 _Channels = tuple[float, float, float]
@@ -44,9 +44,9 @@ class HubCLIPPictures(PictureEncoder):
         """See `PictureEncoder`."""
         return self.pixels, self.pixels
 
-    def located(self, folder: Path) -> Self:
+    def renamed(self, change: Callable[[str], str]) -> Self:
         """See `PictureEncoder`."""
-        return self.with_(model=located(self.model, folder))
+        return self.with_(model=change(self.model))
 
     def load(self) -> EncodePictures:
         """See `PictureEncoder`."""

@@ -3,6 +3,7 @@
 A GPU is assumed to reach a share of its published peak, see `SHARES`.
 """
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,6 +17,9 @@ LAUNCH = 6e-6  # seconds from one operation to the next when PyTorch issues them
 BANDWIDTH_SHARE = 0.8  # of the published bandwidth, in operations on whole tensors
 HOST_RANDOM = 0.5 * GB  # bytes of noise a second: it is drawn on the host, so that seeds mean the same everywhere
 SHARES: dict[OperationKind, float] = {"convolution": 0.4, "matmul": 0.5, "attention": 0.25}  # of the published peak
+
+_PLAIN_WORD = re.compile(r"nvidia|tesla|geforce|gpu|sxm\d?|pcie|hbm\d\w?")
+"""Words in the titles of cards that do not tell one with published figures from another."""
 
 
 class Figures(NamedTuple):
@@ -90,13 +94,15 @@ def gpu(name: str) -> Device:
 def of_card(title: str) -> str:
     """Our name for a card with this title, such as "NVIDIA A100-SXM4-80GB".
 
-    Raises ValueError if it has no published figures here.
+    Raises ValueError if it has no published figures here: another model, such as a laptop's, or one with other memory.
     """
-    plain = _plain(title)
-    fits = [key for key in GPUS if all(part in plain for part in key.split("-"))]
-    if not fits:
+    words = re.findall(r"[a-z0-9.]+", title.lower().replace("rtx ", "rtx"))
+    fits = [key for key in GPUS if set(key.split("-")) <= set(words)]
+    key = max(fits, key=len, default="")
+    of_key = {*key.split("-"), f"{GPUS[key].memory // GB}gb"} if key else set[str]()
+    if not key or any(word not in of_key and not _PLAIN_WORD.fullmatch(word) for word in words):
         raise ValueError(f"--device: expected a card with published figures ({', '.join(GPUS)}), got {title!r}")
-    return max(fits, key=len)
+    return key
 
 
 def _plain(name: str) -> str:

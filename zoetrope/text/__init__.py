@@ -6,8 +6,7 @@ called; only then are weights found, checked and read, and only from safetensors
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Annotated, ClassVar, NamedTuple, Protocol, Self
 
 import torch
@@ -59,10 +58,10 @@ class TextEncoder(Kind, ABC):
         encoder computes features must change its identity.
         """
 
-    def located(self, folder: Path) -> Self:
-        """The same, with files that it names relative to the `folder` of a model ("./text") found there.
+    def renamed(self, change: Callable[[str], str]) -> Self:
+        """The same, if it names the folder of a pretrained model, by the name that `change` makes of that name.
 
-        Raises ValueError for a path that leads out of the folder.
+        Raises what `change` raises.
         """
         return self
 

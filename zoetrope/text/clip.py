@@ -1,12 +1,12 @@
 """The text side of CLIP (Radford et al. 2021, arXiv:2103.00020): narrower, and trained on what pictures show."""
 
-from pathlib import Path
+from collections.abc import Callable
 from typing import Annotated, Self
 
 import torch
 from pydantic import Field
 
-from zoetrope.pretrained import find_folder, fingerprint, located, read, tokenizer
+from zoetrope.pretrained import find_folder, fingerprint, read, tokenizer
 from zoetrope.text import Encode, TextEncoder
 from zoetrope.text._frozen import Frozen
 
@@ -17,7 +17,8 @@ class CLIPText(TextEncoder):
     The folder may hold the whole CLIP; only its text side is read.
 
     Attributes:
-        model: a hub id, or a local folder with config.json, safetensors and tokenizer.
+        model: a hub id, or a local folder with config.json, safetensors and tokenizer; "./NAME": in the model's own
+            folder.
         revision: branch, tag or commit on the hub; None is its main branch. Of no meaning for a folder.
         width: features of a token: 512 for ViT-B, 768 for ViT-L.
         limit: most tokens of a text, including the two that mark its begin and end.
@@ -36,9 +37,9 @@ class CLIPText(TextEncoder):
         padded = " padded" if self.padded else ""
         return f"clip {fingerprint(self.model, self.revision)} {self.limit}{padded}"
 
-    def located(self, folder: Path) -> Self:
+    def renamed(self, change: Callable[[str], str]) -> Self:
         """See `TextEncoder`."""
-        return self.with_(model=located(self.model, folder))
+        return self.with_(model=change(self.model))
 
     def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Encode:
         """See `TextEncoder`."""

@@ -1,6 +1,7 @@
 """T5 encoders (Raffel et al. 2020, arXiv:1910.10683); T5-XXL v1.1 reads the prompts of Imagen Video."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Self
 
 import torch
 from pydantic import Field
@@ -17,7 +18,7 @@ class T5(TextEncoder):
     The folder needs config.json, weights in safetensors, and tokenizer.json or spiece.model.
 
     Attributes:
-        model: a hub id, or a local folder.
+        model: a hub id, or a local folder; "./NAME": in the model's own folder.
         revision: branch, tag or commit on the hub; None is its main branch. Of no meaning for a folder.
         width: features of a token, T5's d_model: 512 for small, 768 base, 1024 large, 2048 xl, 4096 xxl.
         limit: most tokens of a text, including the one that marks its end.
@@ -32,6 +33,10 @@ class T5(TextEncoder):
     def identity(self) -> str:
         """See `TextEncoder`."""
         return f"t5 {fingerprint(self.model, self.revision)} {self.limit}"
+
+    def renamed(self, change: Callable[[str], str]) -> Self:
+        """See `TextEncoder`."""
+        return self.with_(model=change(self.model))
 
     def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Encode:
         """See `TextEncoder`."""

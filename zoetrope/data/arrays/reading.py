@@ -17,6 +17,7 @@ import numpy as np
 
 from zoetrope.config.errors import reason
 from zoetrope.data.arrays.clock import FrameTimes
+from zoetrope.fields.packing import Packing
 
 Box = tuple[slice, ...]
 """A part of an array: for each axis a slice with a start, a stop and a positive step."""
@@ -114,12 +115,7 @@ class Reader(ABC):
                 raise ValueError(
                     f"{called(self.path, name)}: expected whole numbers up to 2^53, got {reach}, which would be rounded"
                 )
-        values = np.where(absent, np.nan, stored.astype(np.float64))
-        if field.factor != 1:
-            values *= field.factor
-        if field.offset:
-            values += field.offset
-        return values
+        return Packing(field.missing, field.factor, field.offset).unpacked(stored, absent)
 
 
 def called(path: Path, name: str) -> str:

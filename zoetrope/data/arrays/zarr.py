@@ -8,8 +8,7 @@ import numpy as np
 from zoetrope.data.arrays.attributes import attribute_text, described
 from zoetrope.data.arrays.clock import FrameTimes, clock_of
 from zoetrope.data.arrays.reading import Box, Reader, library
-
-_NAMES = "_ARRAY_DIMENSIONS"  # where xarray keeps the names of axes in format 2
+from zoetrope.fields.zarr import NAMES, attributes_of
 
 
 class Zarr(Reader):
@@ -22,12 +21,8 @@ class Zarr(Reader):
         self._arrays: dict[str, Any] = dict(_arrays(opened, "")) if hasattr(opened, "members") else {"": opened}
         self.fields = {}
         for name, array in self._arrays.items():
-            attributes = dict(array.attrs)
-            dims = attributes.get(_NAMES) or getattr(array.metadata, "dimension_names", None) or ()
-            if _NAMES in attributes and array.metadata.zarr_format == 2:
-                attributes.setdefault("_FillValue", array.fill_value)  # where xarray keeps it in format 2
-            if isinstance(attributes.get("_FillValue"), str):
-                attributes["_FillValue"] = _decoded(attributes["_FillValue"], array.dtype)
+            attributes = attributes_of(array)
+            dims = attributes.get(NAMES) or getattr(array.metadata, "dimension_names", None) or ()
             named = tuple(map(str, dims)) if all(dims) else ()
             self.fields[name] = described(path, name, tuple(array.shape), array.dtype, attributes, named)
 
@@ -53,20 +48,3 @@ def _arrays(group: Any, above: str) -> "list[tuple[str, Any]]":
         path = f"{above}/{name}".lstrip("/")
         found += _arrays(member, path) if hasattr(member, "members") else [(path, member)]
     return found
-
-
-def _decoded(text: str, dtype: Any) -> Any:
-    """A missing value that xarray wrote into attributes of format 3: the base64 of its bytes, as float64."""
-    import base64
-    import binascii
-
-    if text.lower() == "nan":
-        return float("nan")
-    try:
-        content = base64.standard_b64decode(text)
-    except (ValueError, binascii.Error):
-        return text
-    for kind in (np.dtype("<f8"), np.dtype(dtype).newbyteorder("<")):
-        if len(content) == kind.itemsize:
-            return np.frombuffer(content, kind)[0]
-    return text
