@@ -14,7 +14,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from zoetrope.codecs import save_codec
+from zoetrope.codecs.autoencoder import Autoencoder
 from zoetrope.commands._following import ENDING, _stopping
+from zoetrope.commands._sources import data_json
+from zoetrope.data.folder import Folder
+from zoetrope.data.latents import Latents
+from zoetrope.data.toybox import Toybox
 from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.recipes import load_recipe
 from zoetrope.training.checkpoints import Keeper
@@ -98,6 +104,22 @@ def test_data_of_the_users_own_and_a_recipe_in_python(cli: Cli, recipe: Path, fi
     os.chdir("elsewhere")  # what is gone on with is what was begun
     done = cli("train", "--out", "../run", "--resume", *short("base", 8), "--quiet")
     assert done == (0, "", f"{own}: 1 dropped:\n  film2.mp4: has no caption\n")
+
+
+def test_other_data_keep_what_the_recipe_says_of_its_own(tmp_path: Path) -> None:
+    """A path replaces the path alone where the data are of one kind: a split for tests is not learnt from."""
+    (tmp_path / "clips").mkdir()
+    path = str(tmp_path / "clips")
+    own = Folder(path="elsewhere", split="train", short="slow", captions=False)
+    kept = own.with_(path=path).to_json()
+    assert data_json(own, path, None, latents=False) == kept
+    assert data_json(own, json.dumps({"type": "folder", "path": path}), None, latents=False)["split"] is None
+    assert data_json(own, "toybox", None, latents=False) == Toybox().to_json()
+    assert data_json(Toybox(), path, None, latents=False) == Folder(path=path).to_json()
+    assert data_json(Toybox(pictures=True), "toybox", None, latents=False)["pictures"]
+    save_codec(Autoencoder(width=8).build(), tmp_path / "codec")
+    latents = Latents(source=own, codec=str(tmp_path / "codec"))
+    assert data_json(latents, path, None, latents=True)["source"] == kept
 
 
 def test_killed_and_resumed_is_bitwise_the_same(recipe: Path, cli: Cli, tmp_path: Path) -> None:

@@ -32,12 +32,14 @@ def source_json(data: str) -> dict[str, Any]:
 def data_json(own: "Source", data: str | None, codec: str | None, *, latents: bool) -> dict[str, Any]:
     """The data of a stage that `--data` and `--codec` name, as JSON, instead of its `own`: as latents if these are.
 
+    Where `--data` is a path, or toybox, and its own data are of that kind, their other fields stay, such as `split`.
     Raises ValueError for a codec that it has no use for; `latents` is whether any stage of the recipe makes latents.
     """
     from zoetrope.data.latents import Latents
     from zoetrope.models.codecs import find_codec
 
-    named = own.to_json() if data is None else source_json(data)
+    videos = own.source if isinstance(own, Latents) else own
+    named = own.to_json() if data is None else _instead(videos, data)
     if own.codec_folder is None:
         if codec is not None and not latents:
             raise ValueError("--codec: expected none, for no stage of the recipe makes latents")
@@ -47,5 +49,15 @@ def data_json(own: "Source", data: str | None, codec: str | None, *, latents: bo
             raise ValueError("--codec: expected none, for latents on disk lie beside their codec")
         return named
     folder = find_codec(codec or own.codec_folder)
-    videos = named if data is not None or not isinstance(own, Latents) else own.source.to_json()
-    return {"type": "latents", "source": videos, "codec": str(folder)}
+    source = named if data is not None else videos.to_json()
+    return {"type": "latents", "source": source, "codec": str(folder)}
+
+
+def _instead(own: "Source", data: str) -> dict[str, Any]:
+    """The source that `--data` names, as JSON; by a path or a name alone it has the other fields of its `own` kind."""
+    from zoetrope.commands._arrays import source_named
+
+    named, known = source_json(data), own.to_json()
+    if named["type"] != known["type"] or source_named(data) is not None:
+        return named
+    return known | {"path": named["path"]} if "path" in named else known

@@ -1,10 +1,10 @@
-"""emoji: animated emoji from captions, 16 frames of 96x96 at 12.5 per second, learnt from a folder of 636 clips.
+"""emoji: animated emoji from captions, 16 frames of 96x96 at 12.5 per second, learnt from a folder of 706 clips.
 
     zoetrope train emoji --data FOLDER --out runs/emoji
     zoetrope generate "an animated emoji of a dog" --model runs/emoji
 
 What "train on your own clips" gives: three narrow stages, text to 8 frames of 24x24, twice the frames, four times the
-size. A folder whose metadata.jsonl marks clips with "split": "train" leaves the others out.
+size. With `--set STAGE.training.data.split=train` for each stage only clips that metadata.jsonl marks so are learnt from.
 """
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
@@ -21,7 +21,7 @@ from zoetrope.training.spec import Phase, Recipe, TrainSpec
 BASE = VideoShape(frames=8, height=24, width=24, fps=6.25)
 TSR = VideoShape(frames=16, height=24, width=24, fps=12.5)
 SSR = VideoShape(frames=16, height=96, width=96, fps=12.5)
-DATA = Folder(path="emoji", split="train")
+DATA = Folder(path="emoji")
 
 
 def recipe() -> Recipe:
