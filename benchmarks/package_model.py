@@ -4,6 +4,7 @@
     python benchmarks/package_model.py runs/base-8 runs/tsr1-8 runs/ssr1-8 ... --to zoetrope/models/mini
     python benchmarks/package_model.py mini runs/base-8 --to zoetrope/models/mini
     python benchmarks/package_model.py runs/mini_image --to zoetrope/models/mini_image
+    python benchmarks/package_model.py runs/emoji --to zoetrope/models/emoji --eight-bits --trained-on "animated emoji"
 
 The description is the recipe's, which has the model's name, but for stages that were distilled; weights are the runs'
 averaged ones in bfloat16, or with --eight-bits in 8 bits. The originals of distilled stages go with them in 8 bits. For
@@ -32,7 +33,7 @@ from zoetrope.recipes import load_recipe
 
 SCORES = "scores.json"
 KINDS = (("8 bits", torch.int8), ("bfloat16", torch.bfloat16))
-TRAINED_ON = "toybox, a procedural world of flat coloured shapes that move"
+TOYBOX = "toybox, a procedural world of flat coloured shapes that move"
 TOKENS = 8
 FRAMES, HEIGHT, WIDTH = 16, 48, 80  # as much of a stage's shape is enough to tell its network's error
 
@@ -45,9 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--recipe", help="the name of the model's folder by default")
     parser.add_argument("--most", type=float, default=60.0, metavar="MB", help="largest size of the model")
     parser.add_argument("--eight-bits", action="store_true", help="weights in 8 bits, all stages'")
+    parser.add_argument("--trained-on", default=TOYBOX, metavar="TEXT", help="what the data are; %(default)s by default")
     options = parser.parse_args(arguments)
     dtype = torch.int8 if options.eight_bits else torch.bfloat16
-    model = _described(open_model(options.runs), options.recipe or options.to.name)
+    model = _described(open_model(options.runs), options.recipe or options.to.name, options.trained_on)
     model.check(model.spec.stages)
     if model.spec.teachers:
         model.originals().check(model.spec.teachers)
@@ -72,13 +74,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{options.to}: {size:.1f} MB; distilled: {', '.join(distilled) or 'none'}")
 
 
-def _described(model: OpenModel, recipe: str) -> OpenModel:
+def _described(model: OpenModel, recipe: str, trained_on: str) -> OpenModel:
     """The runs' weights with the recipe's description, which may have changed since they were trained."""
     told, found = load_recipe(recipe).cascade, {stage.name: stage for stage in model.spec.stages}
     if lost := [stage.name for stage in told.stages if stage.name not in found]:
         raise SystemExit(f"expected a run for every stage of {recipe}, got none for {', '.join(lost)}")
     stages = [found[stage.name] if found[stage.name].distilled else stage for stage in told.stages]
-    spec = told.with_(stages=tuple(stages), teachers=model.spec.teachers, trained_on=TRAINED_ON)
+    spec = told.with_(stages=tuple(stages), teachers=model.spec.teachers, trained_on=trained_on)
     return model._replace(spec=type(spec).from_json(spec.to_json()))
 
 

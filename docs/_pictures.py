@@ -70,6 +70,15 @@ def known() -> dict[str, np.ndarray]:
     return {"known.png": contact_sheet([_enlarged(video, 4) for video in rows])}
 
 
+def emoji() -> dict[str, np.ndarray]:
+    """Captions as in training, the last three of hands in a tone of skin."""
+    known = "owl|frog|turtle|rocket|volcano|birthday cake|red heart|peacock|robot|fire|snowman|bee"
+    tones = "thumbs up, light|raised fist, medium|wave, dark"
+    names = [*known.split("|"), *(f"{tone} skin tone" for tone in tones.split("|"))]
+    videos = Cascade.from_pretrained("emoji").generate([f"an animated emoji of {name}" for name in names], seed=0)
+    return {"emoji.png": contact_sheet(videos, 3, 4)}
+
+
 def _after_ssr2(prompts: Sequence[Prompt]) -> np.ndarray:
     videos = Cascade.from_pretrained("mini").generate([prompt.text for prompt in prompts], seed=0, until="ssr2")
     return contact_sheet([_sized(video, 96, 160) for video in videos])
@@ -93,7 +102,7 @@ def _sized(video: Video, height: int, width: int) -> Video:
     return Video(blocks.mean((2, 4)).round().astype(np.uint8), video.fps)
 
 
-PICTURES = {"demo": demo, "wordings": wordings, "others": others, "stages": stages, "known": known}
+PICTURES = {"demo": demo, "wordings": wordings, "others": others, "stages": stages, "known": known, "emoji": emoji}
 
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -44,7 +44,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built from a copy, so that nothing is left in the checkout."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     shutil.copytree(ROOT / "zoetrope", source / "zoetrope", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, source)
     pip = ("-m", "pip", "wheel", "--quiet", "--no-index", "--no-deps", "--no-build-isolation")
     done = run(*pip, "--wheel-dir", out, source, at=out)
@@ -74,7 +74,7 @@ def test_the_wheel_has_all_of_the_package_and_nothing_else(wheel: Path) -> None:
     about = {name for name in names if ".dist-info/" in name}
     assert names - about == expected
     ours = {"zoetrope/py.typed", "zoetrope/models/mini/base/model.safetensors", "zoetrope/serving/page/index.html"}
-    assert ours <= names and {Path(name).name for name in about} >= {"METADATA", "LICENSE", "entry_points.txt"}
+    assert ours <= names and {Path(name).name for name in about} >= {"METADATA", "LICENSE", "NOTICE", "entry_points.txt"}
 
 
 def test_it_is_the_wheel_that_runs_and_there_is_no_network(installed: dict[str, str], tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ from .conftest import Cli
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(shipped())
+LICENCES = {"emoji": "CC-BY-4.0. Credit: Google, Noto Animated Emoji"}
 
 
 def test_what_is_shipped() -> None:
-    assert NAMES == ["mini", "mini_image"]
+    assert NAMES == ["emoji", "mini", "mini_image"]
     assert find("mini-image") == (FoundModel("mini-image", shipped()["mini_image"]),)
     assert locate("mini_image") == locate("mini-image")
     with pytest.raises(ValueError, match="unknown model 'mini_imaeg'; did you mean 'mini_image'"):
@@ -30,7 +31,7 @@ def test_a_shipped_model_is_whole_and_of_its_recipe(name: str) -> None:
     model, recipe = open_model(name), load_recipe(name).cascade
     model.check(model.spec.stages)
     assert model.spec.name == name and model.spec.trained_on is not None
-    assert model.card.startswith(f"# {name}\n") and "Weights: Apache-2.0" in model.card
+    assert model.card.startswith(f"# {name}\n") and f"Weights: {LICENCES.get(name, 'Apache-2.0')}" in model.card
     assert [stage.name for stage in model.spec.stages] == [stage.name for stage in recipe.stages]
     for stage, own in zip(model.spec.stages, recipe.stages, strict=True):
         if stage.distilled is None:
@@ -55,6 +56,19 @@ def test_a_picture_by_name(cli: Cli) -> None:
         assert made.frames.shape == (1, 48, 80, 3)
         seen = recognise_picture(made.frames[0])
         assert (seen.colour, seen.shape) == asked
+
+
+def test_an_emoji_by_name(cli: Cli) -> None:
+    """Of the shipped weights: hearts in the colours of their captions, on white."""
+    colours = {"green": 1, "blue": 2}
+    done = cli("generate", *(f"an animated emoji of {name} heart" for name in colours), "--model", "emoji")
+    assert done.code == 0, done.err
+    for name, channel in colours.items():
+        made = read(f"an-animated-emoji-of-{name}-heart.mp4")
+        assert made.frames.shape == (16, 96, 96, 3) and made.fps == 12.5
+        drawn = (made.frames < 200).any(-1)
+        assert not drawn[:, :4, :4].any() and 0.1 < drawn.mean() < 0.9
+        assert made.frames[drawn].mean(0).argmax() == channel
 
 
 def test_a_shipped_model_is_shown_with_its_recipe(cli: Cli) -> None:
