@@ -46,7 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--recipe", help="the name of the model's folder by default")
     parser.add_argument("--most", type=float, default=60.0, metavar="MB", help="largest size of the model")
     parser.add_argument("--eight-bits", action="store_true", help="weights in 8 bits, all stages'")
-    parser.add_argument("--trained-on", default=TOYBOX, metavar="TEXT", help="what the data are; %(default)s by default")
+    parser.add_argument(
+        "--trained-on", default=TOYBOX, metavar="TEXT", help="what the data are; %(default)s by default"
+    )
     options = parser.parse_args(arguments)
     dtype = torch.int8 if options.eight_bits else torch.bfloat16
     model = _described(open_model(options.runs), options.recipe or options.to.name, options.trained_on)

@@ -4,7 +4,7 @@
     zoetrope generate "an animated emoji of a dog" --model runs/emoji
 
 What "train on your own clips" gives: three narrow stages, text to 8 frames of 24x24, twice the frames, four times the
-size. With `--set STAGE.training.data.split=train` for each stage only clips that metadata.jsonl marks so are learnt from.
+size. `--set STAGE.training.data.split=train`, for each stage, leaves out what metadata.jsonl marks otherwise.
 """
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
