@@ -51,7 +51,7 @@ def nested(deep: int) -> str:
         (["--guidance", "-1"], "--guidance: expected a finite number of 0 or more, got -1"),
         (["--count", "0"], "--count: expected a finite number of 1 or more, got 0"),
         (["--seed", "-3"], "--seed: expected a finite number of 0 or more, got -3"),
-        (["--negative", " "], "prompt: expected some text, got only blanks"),
+        (["--negative", " "], "--negative: expected some text, got only blanks"),
         (["--set", "base.sampling.stepz=1"], "unknown field 'stepz'; did you mean 'steps'?"),
         (["--set", "tsr9.sampling.steps=1"], "unknown stage 'tsr9'; did you mean 'tsr1'?"),
         (["--set", "text.width=24"], "error: CascadeSpec: text: expected an encoder of width 16, which stage"),

