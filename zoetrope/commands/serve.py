@@ -3,8 +3,6 @@
 import re
 import secrets
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -108,7 +106,9 @@ def serve(
     address = Address(host, port, _token(token, host))
     commands = [own.words(name) for name in device or []] or [own.words(None)]
     folder = folder.expanduser()
-    with _alone(folder):
+    from zoetrope.files import alone
+
+    with alone(folder, f"--folder {folder}: another server works here; end it, or choose another"):
         _serve(address, _engine(folder, own, commands, limits), views, page=not api)
 
 
@@ -159,20 +159,6 @@ def _token(given: str | None, host: str) -> str | None:
     if given is not None and not re.fullmatch(r"[A-Za-z0-9_-]{16,200}", given):
         raise ValueError("--token: expected 16 to 200 letters, digits, '-' and '_'")
     return given or (None if is_loopback(host) else secrets.token_urlsafe(24))
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """No other server works in the folder meanwhile. Raises ValueError if one does: it would make the same jobs."""
-    from zoetrope.files import locked
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(locked(folder))
-        except BlockingIOError:
-            raise ValueError(f"--folder {folder}: another server works here; end it, or choose another") from None
-        yield
 
 
 def _engine(folder: Path, own: WorkerOptions, commands: list[list[str]], limits: "Limits") -> "Engine":

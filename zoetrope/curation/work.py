@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from zoetrope.curation.page import page
 from zoetrope.curation.scenes import JudgedScene, judged, unread
 from zoetrope.curation.spec import Curation
 from zoetrope.data.folder import Folder, scan
-from zoetrope.files import locked, write_text
+from zoetrope.files import alone, write_text
 
 JOURNAL = "journal.jsonl"
 SPLIT = "curated"
@@ -128,12 +128,7 @@ def _alone(out: Path) -> Iterator[None]:
     """No other process writes to `out` meanwhile. Raises ValueError if one does, or if `out` is no folder."""
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out}: exists; expected a new folder, or one of this curation, to resume")
-    out.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(locked(out))
-        except BlockingIOError:
-            raise ValueError(f"{out}: another process curates into it; wait for it, or choose another") from None
+    with alone(out, f"{out}: another process curates into it; wait for it, or choose another"):
         yield
 
 

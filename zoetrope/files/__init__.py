@@ -9,7 +9,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 LONGEST = 100  # bytes of a file's own name within the temporary one; file systems allow some 255 in all
@@ -105,6 +105,21 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(number)
+
+
+@contextmanager
+def alone(folder: Path, otherwise: str) -> Iterator[None]:
+    """The folder, which is made, is this block's alone. Raises ValueError with the text `otherwise` if it is another's.
+
+    See `locked`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder))
+        except BlockingIOError:
+            raise ValueError(otherwise) from None
+        yield
 
 
 def _put_in_place(new: Path, folder: Path, over: bool) -> None:
