@@ -215,7 +215,7 @@ STUDY = Study(
         "training": f"{EXAMPLES:,} captioned clips of {CLIP.frames} frames of {CLIP.height}x{CLIP.width}, the same in "
         f"the same order, batches of {BATCH}, Muon, weights averaged. The rate falls with the root of the examples and "
         "knows no end, so that checkpoints stand for shorter trainings",
-        "image model": "saw 200,000 captioned pictures of toybox before, which count for nothing here; it saw none of "
+        "image model": "saw 600,000 captioned pictures of toybox before, which count for nothing here; it saw none of "
         "the held-out combinations of colour and shape either",
         "judged": f"{PROMPTS} prompts of held-out combinations, one clip each, {STEPS} steps of DDIM, guidance 2, by "
         "the recogniser, after a quarter, half and all of the clips",
@@ -229,7 +229,7 @@ STUDY = Study(
     page=page,
     doubts={
         "Is the comparison fair?": "In clips it is, in pictures and minutes it is not: the image model was trained "
-        "for half an hour before. That is the claim of the papers, to whom pictures are cheap. With pictures and "
+        "for two and a half hours before. That is the claim of the papers, to whom pictures are cheap. With pictures and "
         "clips mixed from the start a model from scratch would do better (`studies/joint_training.py`).",
         "Could it come from the learning rate?": f"Both have a peak of {PEAK:g}, the best for such a network from "
         "scratch (`studies/network.py`); one that begins with learnt weights may want less. If so, the image model is "

@@ -144,7 +144,7 @@ def _mini() -> Recipe:
         name="lumiere-mini",
         cascade=CascadeSpec(name="lumiere-mini", text=MiniLM(), stages=(base, ssr)),
         training={
-            "base": _train_mini(10_800).with_(learn=learn),
+            "base": _train_mini(24_000).with_(learn=learn),
             "ssr": _train_mini(8_000).with_(learn=("*temporal*",), span=WINDOW),
         },
     )

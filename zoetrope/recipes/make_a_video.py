@@ -205,18 +205,18 @@ def _train_mini() -> TrainSpec:
         known=known_frames(),
         phases=(
             # Motion at high rates, where little changes; then courses of whole clips, first in four frames of them.
-            Phase(examples=6_400, batch=16, frames=4, images=0.3, rates=(15, 7.5), peak=1e-3),
-            Phase(examples=19_200, batch=16, frames=4, images=0.3, rates=(6, 3), peak=1e-3),
-            Phase(examples=6_400, batch=4, images=0.25, rates=(15, 3), peak=7e-4),
+            Phase(examples=9_600, batch=16, frames=4, images=0.3, rates=(15, 7.5), peak=1e-3),
+            Phase(examples=28_800, batch=16, frames=4, images=0.3, rates=(6, 3), peak=1e-3),
+            Phase(examples=25_600, batch=4, images=0.2, rates=(15, 3), peak=1e-3),
         ),
         init_missing="fresh",
         optimizer="muon",
         clip=10.0,
         warm_up=800,
-        cool_down=6_400,
+        cool_down=16_000,
         half_life=400,
         checkpoint_every=3200,
-        sample_every=6400,
+        sample_every=12_800,
         log_every=320,
     )
 
