@@ -56,8 +56,9 @@ def videos_of(
             asked = hashlib.sha256(json.dumps([texts, noise, *part]).encode()).hexdigest()[:12]
             files = {stage: options.out / f"{name}-{asked}.npz" for stage, name in names.items()}
             sizes = {stage: kept_size(cascade.spec.stage(stage).made, most) for stage in files}
-            if not all(_is_kept(file, sizes[stage]) for stage, file in files.items()):
-                given = _passed_on(first, files[first]) if len(files) > 1 else None
+            there = {stage for stage, file in files.items() if _is_kept(file, sizes[stage])}
+            if there != files.keys():
+                given = _passed_on(first, files[first]) if first in there and len(files) > 1 else None
                 for now in cascade.stream(texts, seed=noise, samples=part, until=options.until, start=given):
                     if now.done and now.stage in files:
                         _keep(files[now.stage], now, sizes[now.stage], whole=now.stage == first)
@@ -74,10 +75,8 @@ def _batch(last: StageSpec) -> int:
     return min(BATCH, max(1, TOGETHER // pixels))
 
 
-def _passed_on(stage: str, file: Path) -> Start | None:
-    """What the stage handed to the next one, if it was kept."""
-    if not file.exists():
-        return None
+def _passed_on(stage: str, file: Path) -> Start:
+    """What the stage handed to the next one."""
     with np.load(file) as stored:
         return Start(stage=stage, video=torch.from_numpy(stored["x"]))
 

@@ -106,6 +106,13 @@ def judged(each: Sequence[Recoloured], videos: Sequence[Frames], controls: Seque
     }
 
 
+def add_ratios(rows: Mapping[str, dict[str, Any]], videos: Mapping[str, Sequence[Frames]]) -> None:
+    """Tell in each row how much its videos flicker in relation to the true ones of the same samples."""
+    flickers = {name: [unsteady(video) for video in several] for name, several in videos.items()}
+    for name, row in rows.items():
+        row["flicker ratio"] = ratio(flickers[name], flickers[TRUE], range(len(flickers[TRUE])))
+
+
 def scored(model: OpenModel, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, list[Frames]]]:
     """The scores of every row, and its videos."""
     each, videos = told(options.samples), dict[str, list[Frames]]()
@@ -122,11 +129,9 @@ def scored(model: OpenModel, options: argparse.Namespace) -> tuple[dict[str, Any
     controls = [silhouette(one.drawn(last, told=False)) for one in each]
     videos[TRUE] = [one.drawn(last, told=True) for one in each]
     rows = {name: judged(each, several, controls) for name, several in videos.items()}
-    flickers = {name: [unsteady(video) for video in several] for name, several in videos.items()}
-    for name, row in rows.items():
-        row["flicker ratio"] = ratio(flickers[name], flickers[TRUE], range(len(each)))
+    add_ratios(rows, videos)
     if {SMOOTHED, PLAIN} <= videos.keys():
-        apart = [a - b for a, b in zip(flickers[SMOOTHED], flickers[PLAIN], strict=True)]
+        apart = [unsteady(a) - unsteady(b) for a, b in zip(videos[SMOOTHED], videos[PLAIN], strict=True)]
         rows[SMOOTHED]["smoother"] = dict(Mean.of(apart).to_json())
     return rows, videos
 

@@ -187,7 +187,7 @@ def untuned_weights(model: OpenModel, recipe: Recipe, folder: Path) -> Path:
 def made(model: OpenModel, one: Edit, row: str, options: argparse.Namespace) -> tuple[Video, Video]:
     """An edit, and its clip; what was made before is read."""
     last = model.spec.stages[-1].shape.with_(frames=frames_by(model))
-    clip = options.out / "clips" / f"{one.name}.mp4"
+    clip = options.out / "clips" / f"{one.name}-{last.frames}x{last.height}x{last.width}.mp4"
     if not clip.exists():
         clip.parent.mkdir(parents=True, exist_ok=True)
         one.drawn(last, told=False).save(clip)

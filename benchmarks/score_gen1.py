@@ -28,11 +28,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from _kept import Frames, kept, settings_of
-from _moving import above, cascade_of, mean_told, ratio
+from _moving import above, cascade_of, mean_told
 from _options import positive
 from _scores import lines, mean_reached, share_told, weights_of, write_whole
 from score_control import AIM, Recoloured, overlap, silhouette
-from score_control_video import told, unsteady
+from score_control_video import TRUE, add_ratios, told, unsteady
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.tuning import Tuning, tuned
@@ -47,7 +47,7 @@ from zoetrope.video import Video, save_image
 from zoetrope.video.resample import resize
 
 BLURS, TIMES = (0, 2, 4, 7), (0.5, 1.0, 1.5)
-PICTURE, TEXT, FREE, SOURCE, TRUE = "picture", "text", "no structure", "source", "true"
+PICTURE, TEXT, FREE, SOURCE = "picture", "text", "no structure", "source"
 SHOWN, COLUMNS = 8, 3  # samples on the sheet, and frames of each video
 OTHER_SCENE = 1  # added to the seed of the clip's scene: the picture lies elsewhere
 
@@ -143,9 +143,7 @@ def scored(model: OpenModel, options: argparse.Namespace) -> tuple[dict[str, Any
     for name, new in ((SOURCE, False), (TRUE, True)):
         videos[name] = [one.drawn(last, told=new) for one in each]
     rows = {name: judged(each, several, controls) for name, several in videos.items()}
-    flickers = {name: [unsteady(video) for video in several] for name, several in videos.items()}
-    for name, row in rows.items():
-        row["flicker ratio"] = ratio(flickers[name], flickers[TRUE], range(len(each)))
+    add_ratios(rows, videos)
     return rows, videos
 
 
