@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--features", type=Path, required=True, help="MobileNetV2's weights")
     parser.add_argument("--clips", type=least(4), default=32, help="half of them on each side")
-    parser.add_argument("--frames", type=least(2), default=6, help="of each clip")
+    parser.add_argument("--frames", type=least(3), default=6, help="of each clip")
     parser.add_argument("--fps", type=float, default=6.0, help="of each clip; at few, neighbours are far apart anyway")
     parser.add_argument("--out", type=Path, help="file of the page; docs/results/frechet.md, of other clips none")
     options = parser.parse_args()
