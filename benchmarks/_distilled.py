@@ -65,9 +65,10 @@ class Way(NamedTuple):
         }
 
     def key(self, *also: object) -> str:
-        """A name for all that decides what becomes of a prompt, and for what `also` tells."""
+        """A name for all that decides what becomes of a prompt, and how long that takes, and for what `also` tells."""
         device = _device()
-        told = [self.stage.to_json(), self.text.to_json(), str(device), str(compute_dtype(device)), also]
+        here = [str(device), str(compute_dtype(device)), torch.get_num_threads()]
+        told = [self.stage.to_json(), self.text.to_json(), *here, also]
         return hashlib.sha256((json.dumps(told) + _digest(self.weights)).encode()).hexdigest()[:12]
 
 

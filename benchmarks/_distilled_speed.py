@@ -79,7 +79,14 @@ def _as_published(spec: CascadeSpec) -> CascadeSpec:
 
 
 def _shortened(model: OpenModel, divide: int) -> OpenModel:
-    """The same cascade for videos of an Nth of the frames, at the same frames a second."""
+    """The same cascade for videos of an Nth of the frames, at the same frames a second.
+
+    Raises ValueError unless the frames of every stage can be divided so.
+    """
+    if odd := [stage for stage in model.spec.stages if stage.shape.frames % divide]:
+        raise ValueError(
+            f"--divide: expected a divisor of the {odd[0].shape.frames} frames of {odd[0].name}, got {divide}"
+        )
     value = model.spec.with_(teachers=()).to_json()
     for stage in value["stages"]:
         for shape in (stage["shape"], *(told["shape"] for told in stage["inputs"] if "shape" in told)):

@@ -3,12 +3,14 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from _machine import Place, place
 
 RESULTS, NOW = "results.jsonl", "now.txt"
+LEFT_OUT = "left out: "  # begins the error of what there was no time for: it is run when the folder goes on
 LONGEST = 300  # letters of an error
 
 
@@ -26,12 +28,19 @@ class Bench:
     def __init__(self, part: str, out: Path, device: str, seconds: float, rehearse: bool, options: Any = None):
         self.part, self.out, self.device, self.rehearse, self.options = part, out, device, rehearse, options
         self._end = time.monotonic() + seconds
-        self._done = {line["what"] for line in lines(out) if line["part"] == part}
+        self._done = {line["what"] for line in self._told() if not left_out(line)}
 
     @property
     def here(self) -> Place:
         """The device, with the type that training would choose there."""
         return place(self.device, None)
+
+    def found(self) -> dict[str, dict[str, Any]]:
+        """What the cases of this part have found so far, without those that failed."""
+        return {line["what"]: line for line in self._told() if "error" not in line}
+
+    def _told(self) -> list[dict[str, Any]]:
+        return [line for line in lines(self.out) if line["part"] == self.part]
 
     def left(self) -> float:
         """Seconds until the part has to end."""
@@ -50,7 +59,7 @@ class Bench:
         if what in self._done:
             return False
         if self.left() <= 0:
-            self.tell(what, error="left out: the time of this part is over")
+            self.tell(what, error=f"{LEFT_OUT}the time of this part is over")
             return False
         now, begin = self.out / NOW, time.monotonic()
         now.write_text(what)
@@ -78,14 +87,21 @@ def shown(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:LONGEST]
 
 
+def left_out(line: dict[str, Any]) -> bool:
+    """Whether a line tells of a case that there was no time for."""
+    return str(line.get("error", "")).startswith(LEFT_OUT)
+
+
 def tell(out: Path, line: dict[str, Any]) -> None:
-    """Append a line to the results of a folder."""
-    with (out / RESULTS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    """Append a line to the results of a folder, after one that a kill cut short on a line of its own."""
+    path = out / RESULTS
+    cut = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" * cut + json.dumps(line) + "\n")
 
 
 def lines(out: Path) -> list[dict[str, Any]]:
-    """The results so far; a last line that a kill cut short is dropped."""
+    """The results so far; lines that a kill cut short are dropped."""
     return list(_lines(out / RESULTS))
 
 
@@ -93,7 +109,5 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
     for text in path.read_text("utf-8").splitlines():
-        try:
+        with suppress(ValueError):
             yield json.loads(text)
-        except ValueError:
-            return

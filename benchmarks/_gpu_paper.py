@@ -43,21 +43,16 @@ def run(bench: Bench) -> None:
         flops = json.loads(bench.options.counted.read_text())
     here = Place(bench.here.device, torch.float32 if bench.rehearse else torch.bfloat16)
     video: list[Tensor] = []
-    total, peaks = 0.0, [0]
-    for stage in stages(bench.rehearse):
-
-        def sampled(stage: StageSpec = stage) -> dict[str, Any]:
-            nonlocal total
-            found = measured(stage, here, video, flops.get(stage.name))
-            total += found["seconds"]
-            peaks.append(found["peak bytes"] or 0)
-            return found
-
-        if not bench.case(stage.name, sampled):
+    several = stages(bench.rehearse)
+    for stage in several:
+        if not bench.case(stage.name, lambda s=stage: measured(s, here, video, flops.get(s.name))):
             # The stages after it can be measured without it: values change neither time nor memory.
             video[:] = [torch.zeros(1, 3, *stage.shape.sizes, device=here.device)]
         gc.collect()
-    bench.tell("all that ran", seconds=total, **{"peak bytes": max(peaks)})
+    found = bench.found()
+    ran = [found[stage.name] for stage in several if stage.name in found]
+    seconds, peak = sum(line["seconds"] for line in ran), max((line["peak bytes"] or 0 for line in ran), default=0)
+    bench.tell("all that ran", stages=len(ran), seconds=seconds, **{"peak bytes": peak})
 
 
 def measured(stage: StageSpec, here: Place, video: list[Tensor], flops: int | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _machine import place
 from _scores import weights_of
 from numpy.typing import NDArray
 
@@ -36,5 +37,7 @@ def digest(asked: Any) -> str:
 
 
 def settings_of(model: OpenModel, stages: tuple[StageSpec, ...]) -> list[Any]:
-    """What decides what stages make of a request: their settings and weights, as JSON."""
-    return [[stage.to_json(), weights_of(model, stage)] for stage in stages]
+    """What decides what stages make of a request: their settings and weights, text, noise, and where they run."""
+    here, text = place(None, None), model.spec.text
+    about = [None if text is None else text.to_json(), model.spec.noise, str(here.device), str(here.dtype)]
+    return [*about, *([stage.to_json(), weights_of(model, stage)] for stage in stages)]

@@ -70,13 +70,23 @@ def status(name: str) -> int:
 
 
 def place(device: str | None, dtype: str | None, clock: str = "wall") -> Place:
-    """A device by its name, the GPU if there is one for None, and a type, for None what training would choose."""
+    """A device by its name, the GPU if there is one for None, and a type, for None what training would choose.
+
+    Raises ValueError for a clock that does not tell what such a device, or so many threads, take.
+    """
     from zoetrope.models.precision import compute_dtype
 
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     if where.type != "cpu" and clock != "wall":
         raise ValueError(f"--clock: expected wall for {where}, got {clock}")
+    expect_clock(clock)
     return Place(where, DTYPES[dtype] if dtype else compute_dtype(where), clock)
+
+
+def expect_clock(clock: str) -> None:
+    """Raise ValueError for processor time, which adds up that of all threads, unless there is a single one."""
+    if clock == "cpu" and (threads := torch.get_num_threads()) != 1:
+        raise ValueError(f"--clock cpu: expected one thread (--threads 1, or OMP_NUM_THREADS=1), got {threads}")
 
 
 def probe(here: Place) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,15 +55,17 @@ def videos_of(
             texts = [prompts[i] for i in part]
             asked = hashlib.sha256(json.dumps([texts, noise, *part]).encode()).hexdigest()[:12]
             files = {stage: options.out / f"{name}-{asked}.npz" for stage, name in names.items()}
-            if not all(file.exists() for file in files.values()):
-                given = _passed_on(first, files[first]) if len(files) > 1 else None
+            sizes = {stage: kept_size(cascade.spec.stage(stage).made, most) for stage in files}
+            there = {stage for stage, file in files.items() if _is_kept(file, sizes[stage])}
+            if there != files.keys():
+                given = _passed_on(first, files[first]) if first in there and len(files) > 1 else None
                 for now in cascade.stream(texts, seed=noise, samples=part, until=options.until, start=given):
                     if now.done and now.stage in files:
-                        _keep(files[now.stage], now, most, whole=now.stage == first)
+                        _keep(files[now.stage], now, sizes[now.stage], whole=now.stage == first)
             for stage, file in files.items():
-                stored = np.load(file)
-                for i, frames in zip(part, stored["frames"], strict=True):
-                    made[stage][i].append(Video(frames, float(stored["fps"])))
+                with np.load(file) as stored:
+                    for i, frames in zip(part, stored["frames"], strict=True):
+                        made[stage][i].append(Video(frames, float(stored["fps"])))
     return made
 
 
@@ -72,22 +75,29 @@ def _batch(last: StageSpec) -> int:
     return min(BATCH, max(1, TOGETHER // pixels))
 
 
-def _passed_on(stage: str, file: Path) -> Start | None:
-    """What the stage handed to the next one, if it was kept."""
-    if not file.exists():
-        return None
+def _passed_on(stage: str, file: Path) -> Start:
+    """What the stage handed to the next one."""
     with np.load(file) as stored:
         return Start(stage=stage, video=torch.from_numpy(stored["x"]))
 
 
-def _keep(file: Path, progress: Progress, most: int, whole: bool) -> None:
+def kept_size(shape: VideoShape, most: int) -> VideoShape:
+    """The grid that videos of a shape are kept on: with at most HEIGHT rows, and about `most` frames."""
+    less, height = max(1, shape.frames // most), min(shape.height, HEIGHT)
+    width = shape.width * height // shape.height
+    return VideoShape(frames=shape.frames // less, height=height, width=width, fps=shape.fps / less)
+
+
+def _is_kept(file: Path, size: VideoShape) -> bool:
+    """Whether videos are there, with as many frames a second as are asked for; others may have been kept with fewer."""
+    if not file.exists():
+        return False
+    with np.load(file) as stored:
+        return math.isclose(float(stored["fps"]), size.fps)
+
+
+def _keep(file: Path, progress: Progress, size: VideoShape, whole: bool) -> None:
     """Write what a stage made, reduced to what is judged, and `whole` as well; the file appears whole or not at all."""
-    shape = progress.shape
-    less = max(1, shape.frames // most)
-    height = min(shape.height, HEIGHT)
-    size = VideoShape(
-        frames=shape.frames // less, height=height, width=shape.width * height // shape.height, fps=shape.fps / less
-    )
     videos = [Video.from_tensor(x, size.fps) for x in degrade(progress.x_hat.clamp(-1, 1).float().cpu(), size)]
     partial = file.with_name(f".{file.stem}.partial.npz")
     also = {"x": progress.x_hat.clamp(-1, 1).float().cpu().numpy()} if whole else {}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _options import positive
 
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.data.toybox.prompts import SEED
@@ -35,10 +36,10 @@ def arguments_of(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
     parser.add_argument("--model", nargs="+", required=True, help="a folder of runs or of a model, or several")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--prompts", type=int, default=64)
-    parser.add_argument("--noises", type=int, default=2, help="videos of each prompt")
+    parser.add_argument("--prompts", type=positive, default=64)
+    parser.add_argument("--noises", type=positive, default=2, help="videos of each prompt")
     parser.add_argument("--until", help="last stage to run; the default is the whole cascade")
-    parser.add_argument("--steps", type=int, help="denoising steps of every stage, for a quick look")
+    parser.add_argument("--steps", type=positive, help="denoising steps of every stage, for a quick look")
     return parser
 
 

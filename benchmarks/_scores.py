@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -81,13 +82,28 @@ def reached(share: Mapping[str, Any], aim: float) -> str:
     return "yes" if share["low"] >= aim else "no" if share["high"] < aim else "not decided"
 
 
+def mean_reached(mean: Mapping[str, Any], aim: float) -> str:
+    """Whether a mean reaches an aim, as `reached`; of a single value it is not decided."""
+    half = math.inf if mean["half"] is None else mean["half"]
+    return reached({"low": mean["value"] - half, "high": mean["value"] + half}, aim)
+
+
 def _each(stages: Mapping[str, Mapping[str, Any]], kind: str) -> Iterator[tuple[str, ...]]:
-    """A line for each class or word: right of how many, after every stage."""
-    first = next(iter(stages.values()))
-    for aspect, shares in first[kind].items():
-        for name, share in shares.items():
-            cells = [told[kind][aspect][name] for told in stages.values()]
-            yield f"{aspect} {name}", str(share["clusters"]), *(f"{c['right']} of {c['samples']}" for c in cells)
+    """A line for each class or word: right of how many, after every stage; a stage may have been asked for fewer."""
+    every: dict[str, dict[str, None]] = {}
+    for told in stages.values():
+        for aspect, shares in told[kind].items():
+            every.setdefault(aspect, {}).update(dict.fromkeys(shares))
+    for aspect, names in every.items():
+        for name in names:
+            cells = [told[kind].get(aspect, {}).get(name) for told in stages.values()]
+            clusters = max(cell["clusters"] for cell in cells if cell is not None)
+            yield f"{aspect} {name}", str(clusters), *map(counted, cells)
+
+
+def counted(share: Mapping[str, Any] | None) -> str:
+    """ "3 of 4"; "-" of what was not asked for."""
+    return "-" if share is None else f"{share['right']} of {share['samples']}"
 
 
 def share_told(share: Mapping[str, Any] | None, videos: int | None = None) -> str:
@@ -111,15 +127,25 @@ def weights_of(model: OpenModel, stage: StageSpec) -> str:
 
 
 def write_scores(folder: Path, model: OpenModel, dtype: Any, sets: Scores) -> Scores:
-    """Write scores.json with the scores of some sets, and return all: those there of the same weights stay in it."""
+    """Write scores.json with the scores of some sets, and return all: those there of the same weights stay in it.
+
+    Scores of other weights, or sampled in another way, are moved to a file of their own, which is told.
+    """
     path = folder / "scores.json"
     told: dict[str, Any] = {
         "model": model.spec.name,
         "weights": {stage.name: weights_of(model, stage) for stage in model.spec.stages},
         "dtype": str(dtype).removeprefix("torch."),
+        "sampling": {stage.name: stage.sampling.to_json() for stage in model.spec.stages},
     }
     there = json.loads(path.read_text()) if path.exists() else {}
-    known = there["sets"] if all(there.get(name) == value for name, value in told.items()) else {}
+    known = {}
+    if all(there.get(name, value) == value for name, value in told.items()):  # "sampling" was not always told
+        known = there.get("sets", {})
+    elif there:
+        other = folder / f"scores-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.json"
+        os.replace(path, other)
+        print(f"{path}: had scores of another model, or sampled in another way; these are in {other.name} now")
     every = known | {name: {**known.get(name, {}), **stages} for name, stages in sets.items()}
     write_whole(path, json.dumps({**told, "sets": every}, indent=1) + "\n")
     return every

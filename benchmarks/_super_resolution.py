@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -160,10 +160,19 @@ class Cascades:
         small = held_out(number, spec.stages[0].shape)
         clip = hashlib.sha256(small.video.numpy().tobytes()).hexdigest()
         told = [clip, small.text, self.seed, REGENERATED, str(self.device), str(self.dtype), spec.text.to_json(), also]
+        told.append(spec.noise)
         for stage in stages:
-            weights = hashlib.sha256(self.model.weights[stage.name].read_bytes()).hexdigest()
-            told += [stage.to_json(), weights]
+            told += [stage.to_json(), _digest(self.model.weights[stage.name])]
+        names = [stage.name for stage in stages]
+        for teacher in spec.teachers:  # which regenerates in the place of a distilled stage
+            if teacher.name in names:
+                told += [teacher.to_json(), _digest(self.model.teacher_weights[teacher.name])]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@cache
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def feature_network(weights: Path | None) -> FeatureNetwork | None:
@@ -207,8 +216,8 @@ def write_json(path: Path, value: Any) -> None:
     os.replace(partial, path)
 
 
-def clip_counts(words: Sequence[str], stages: Sequence[StageSpec]) -> dict[str, int]:
-    """How many clips each stage is measured on: a number for all, and STAGE=NUMBER for one of them."""
+def clip_counts(words: Sequence[str], stages: Sequence[StageSpec], usual: int) -> dict[str, int]:
+    """How many clips each stage is measured on: a number for all, or `usual`, and STAGE=NUMBER for one of them."""
     plain = [word for word in words if "=" not in word]
     named = dict(word.split("=", 1) for word in words if "=" in word)
     for name in named:
@@ -217,7 +226,7 @@ def clip_counts(words: Sequence[str], stages: Sequence[StageSpec]) -> dict[str, 
     numbers = [*plain, *named.values()]
     if len(plain) > 1 or not all(number.isdigit() and int(number) > 0 for number in numbers):
         raise ValueError(f"--clips: expected a number above 0, and STAGE=NUMBER for single stages, got {words}")
-    return {stage.name: int(named.get(stage.name, plain[0] if plain else "16")) for stage in stages}
+    return {stage.name: int(named.get(stage.name, plain[0] if plain else usual)) for stage in stages}
 
 
 def describe(model: OpenModel, network: FeatureNetwork | None, seed: int) -> dict[str, Any]:

@@ -61,14 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--stages", nargs="+", help="the default is all with super-resolution")
     parser.add_argument("--clips", nargs="+", default=["8"], metavar="N|STAGE=N")
-    parser.add_argument("--levels", nargs="+", default=LEVELS, metavar="SNR", help='ratios, or "none"')
+    parser.add_argument("--levels", nargs="+", type=_ratio, default=LEVELS, metavar="SNR", help='ratios, or "none"')
     parser.add_argument("--features", type=Path, metavar="FILE", help="weights of MobileNetV2")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     levels = {name: None if name == "none" else math.log(float(name)) for name in options.levels}
     cascades, network = Cascades(options.model, options.seed), feature_network(options.features)
     stages = cascades.stages(options.stages)
-    counts = clip_counts(options.clips, cascades.stages(None))
+    counts = clip_counts(options.clips, cascades.stages(None), usual=8)
     options.out.mkdir(parents=True, exist_ok=True)
     scores: dict[tuple[str, Given], list[dict[str, Any]]] = {(s.name, g): [] for s in stages for g in GIVEN}
     for number in range(max(counts[stage.name] for stage in stages)):
@@ -82,6 +82,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     about = describe(cascades.model, network, options.seed)
     write_json(options.out / "levels.json", {**about, "curves": [_told(curve) for curve in curves]})
     _draw(curves, options.out / "augmentation.png", network)
+
+
+def _ratio(text: str) -> str:
+    """A level as it is named: a ratio in three digits, or "none"."""
+    try:
+        ratio = 1.0 if text == "none" else float(text)
+    except ValueError:
+        ratio = 0.0
+    if not 0 < ratio < math.inf:
+        raise argparse.ArgumentTypeError(f'expected a signal-to-noise ratio above 0, or "none", got {text!r}')
+    return text if text == "none" else f"{ratio:.3g}"
 
 
 def _score(

@@ -33,6 +33,7 @@ import torch
 from _distilled import Sampling, Way, ways
 from _distilled_speed import measure_speed
 from _judging import judge
+from _options import positive
 from _super_resolution import clip_counts, kept, write_json
 
 from zoetrope.data.toybox.held_out import held_out
@@ -56,17 +57,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("names", nargs="+", metavar="DISTILLATION|ROUND|MODEL")
     parser.add_argument("--out", type=Path, required=True, help="what is measured is kept here")
     parser.add_argument("--page", type=Path, help="folder of the table, the numbers and the plot; --out")
-    parser.add_argument("--steps", type=int, nargs="+", default=[256, 128, 48, 16, 8], help="of the first original")
-    parser.add_argument("--sr-steps", type=int, nargs="+", default=[32, 16, 8], help="of super-resolution originals")
+    parser.add_argument(
+        "--steps", type=positive, nargs="+", default=[256, 128, 48, 16, 8], help="of the first original"
+    )
+    parser.add_argument(
+        "--sr-steps", type=positive, nargs="+", default=[32, 16, 8], help="of super-resolution originals"
+    )
     parser.add_argument("--oscillating", type=float, metavar="HIGH", help="measure oscillating guidance as well")
-    parser.add_argument("--prompts", type=int, default=128)
+    parser.add_argument("--prompts", type=positive, default=128)
     parser.add_argument("--clips", nargs="+", default=["4"], metavar="N|STAGE=N")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--threads", type=positive)
     parser.add_argument("--speed", action="store_true", help="time whole cascades instead")
     parser.add_argument("--until", help="of --speed: the last stage; the default is the whole cascade")
-    parser.add_argument("--divide", type=int, default=1, metavar="N", help="of --speed: an Nth of all frames")
-    parser.add_argument("--repeat", type=int, default=1, help="of --speed: times that both are run")
+    parser.add_argument("--divide", type=positive, default=1, metavar="N", help="of --speed: an Nth of all frames")
+    parser.add_argument("--repeat", type=positive, default=1, help="of --speed: times that both are run")
     options = parser.parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -94,7 +99,7 @@ def _measured(options: argparse.Namespace) -> list[Row]:
     compared = ways(options.names, steps=options.steps, enlarging_steps=options.sr_steps, high=options.oscillating)
     first = [way for way in compared if way.stage.source is None]
     others = [way for way in compared if way.stage.source is not None]
-    counts = clip_counts(options.clips, [way.stage for way in others])
+    counts = clip_counts(options.clips, [way.stage for way in others], usual=4)
     sampling, parts = Sampling(), {way.key(): list[Row]() for way in compared}
     for start in range(0, options.prompts, BATCH) if first else ():
         for way in first:

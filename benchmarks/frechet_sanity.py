@@ -4,18 +4,20 @@
 
 FILE holds MobileNetV2's weights. Toybox clips that training never saw are split in two, even and odd. The even ones
 are the reference; the odd ones are compared with it as they are and damaged: with noise, standing still, with their
-frames in another order, and played backwards. Writes the table to docs/results/frechet.md.
+frames in another order, and played backwards. Prints the table; with the usual clips it is written to
+docs/results/frechet.md, of other ones to --out alone.
 """
 
 import argparse
-import os
 import time
 from pathlib import Path
 
 import torch
+from _options import least
 from torch import Tensor
 
 from zoetrope.data.toybox.held_out import held_out
+from zoetrope.files import write_text
 from zoetrope.metrics.clips import Clips, Material, Seen
 from zoetrope.metrics.features import FeatureNetwork
 from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
@@ -31,23 +33,23 @@ def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--features", type=Path, required=True, help="MobileNetV2's weights")
-    parser.add_argument("--clips", type=int, default=32, help="half of them on each side")
-    parser.add_argument("--frames", type=int, default=6, help="of each clip")
+    parser.add_argument("--clips", type=least(4), default=32, help="half of them on each side")
+    parser.add_argument("--frames", type=least(3), default=6, help="of each clip")
     parser.add_argument("--fps", type=float, default=6.0, help="of each clip; at few, neighbours are far apart anyway")
-    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--out", type=Path, help="file of the page; docs/results/frechet.md, of other clips none")
     options = parser.parse_args()
+    usual = all(getattr(options, name) == parser.get_default(name) for name in ("clips", "frames", "fps"))
+    out = options.out or (OUT if usual else None)
     shape = VideoShape(frames=options.frames, height=24, width=40, fps=options.fps)
     network = MobileNetV2(weights=str(options.features)).open()
     start = time.perf_counter()
     videos = torch.stack([held_out(number, shape).video for number in range(options.clips)])
     rows = list(_rows(network, videos, shape))
-    text = _text(rows, network, shape, options.clips)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    partial = options.out.with_name(f".{options.out.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, options.out)
     print("\n".join(rows))
-    print(f"{options.out}: {time.perf_counter() - start:.0f} s")
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_text(out, _text(rows, network, shape, options.clips))
+    print(f"{out or 'no page'}: {time.perf_counter() - start:.0f} s")
 
 
 def damaged(videos: Tensor) -> dict[str, Tensor]:

@@ -49,7 +49,7 @@ import _gpu_planned
 import _gpu_resume
 import _gpu_same
 import _gpu_train
-from _gpu_bench import NOW, Bench, lines, tell
+from _gpu_bench import LEFT_OUT, NOW, Bench, left_out, lines, tell
 
 GRACE = 10.0  # seconds beyond its time until a part is killed
 SLOWER = 20  # times as long may a rehearsal take, on machines that do other things too
@@ -157,9 +157,10 @@ def waited(child: int, seconds: float) -> int | None:
 
 def table(found: Sequence[dict[str, Any]]) -> str:
     """The results in Markdown: for each part a table, whose columns are what its cases found."""
-    texts = []
+    texts, later = [], {(line["part"], line["what"]) for line in found if not left_out(line)}
     for part in dict.fromkeys(line["part"] for line in found):
         rows = [line for line in found if line["part"] == part]
+        rows = [line for line in rows if not left_out(line) or (part, line["what"]) not in later]
         columns = list(dict.fromkeys(name for row in rows for name in row if name not in ("part", "what", "raw")))
         texts.append(f"## {part}\n\n| case | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
         for row in rows:
@@ -217,8 +218,16 @@ def about(options: argparse.Namespace) -> dict[str, Any]:
     return {**found, "forks": options.forks, "rehearsed": options.rehearse}
 
 
+def expect_own(out: Path, now: dict[str, Any]) -> None:
+    """Raise ValueError if a folder has results of a rehearsal or another card, which would stand for those of now."""
+    for line in lines(out):
+        for name in ("rehearsed", "card"):
+            if line["part"] == "about" and line.get(name) != now[name]:
+                raise ValueError(f"{out}: has results of {name} {line.get(name)}, not {now[name]}; give another --out")
+
+
 def main() -> None:
-    """Run the parts one after the other, or count."""
+    """Run the parts one after the other, or count. Raises ValueError for a folder with results of another kind."""
     options = arguments()
     if options.count is not None:
         counted = _gpu_paper.counted(options.rehearse)
@@ -231,13 +240,15 @@ def main() -> None:
     options.forks = forks(options.device)
     slower = SLOWER if options.rehearse else 1
     end = time.monotonic() + slower * options.seconds
-    tell(options.out, {"part": "about", "what": "this run", **about(options)})
+    now = about(options)
+    expect_own(options.out, now)
+    tell(options.out, {"part": "about", "what": "this run", **now})
     for part in PARTS:
         left = end - time.monotonic()
         if part.name not in options.only:
             continue
         if left < LEAST:
-            tell(options.out, {"part": part.name, "what": "the part itself", "error": "left out: no time was left"})
+            tell(options.out, {"part": part.name, "what": "the part itself", "error": f"{LEFT_OUT}no time was left"})
             continue
         print(f"{part.name} ... ({left:.0f} s left)", file=sys.stderr, flush=True)
         run_part(part, options, left if part.seconds is None else min(left, slower * part.seconds))

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _machine import CLOCKS, DTYPES, Place
+from _machine import CLOCKS, DTYPES, Place, place
+from _options import positive
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
@@ -162,20 +163,20 @@ def main() -> None:
     """Measure by turns and tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", action="append", choices=list(NETWORKS), help="may be given several times; both")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--examples", type=int, default=24, help="of a round, over all grids")
-    parser.add_argument("--steps", type=int, default=2, help="that a round of packed or padded batches takes")
+    parser.add_argument("--rounds", type=positive, default=5)
+    parser.add_argument("--examples", type=positive, default=24, help="of a round, over all grids")
+    parser.add_argument("--steps", type=positive, default=2, help="that a round of packed or padded batches takes")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=DTYPES, default="fp32")
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--threads", type=positive)
     parser.add_argument("--json", type=Path, help="a file for the numbers")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    place = Place(torch.device(options.device), DTYPES[options.dtype], options.clock)
-    result = {name: measure(name, options, place) for name in options.network or list(NETWORKS)}
+    here = place(options.device, options.dtype, options.clock)
+    result = {name: measure(name, options, here) for name in options.network or list(NETWORKS)}
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
 

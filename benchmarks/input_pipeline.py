@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _options import positive
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -109,14 +110,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--clips", type=int, default=64)
+    parser.add_argument("--clips", type=positive, default=64)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each clip")
-    parser.add_argument("--height", type=int, default=96)
-    parser.add_argument("--width", type=int, default=160)
+    parser.add_argument("--height", type=positive, default=96)
+    parser.add_argument("--width", type=positive, default=160)
     parser.add_argument("--fps", type=float, default=24.0)
-    parser.add_argument("--steps", type=int, default=16, help="of training, and batches of the loader, measured")
+    parser.add_argument("--steps", type=positive, default=16, help="of training, and batches of the loader, measured")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--threads", type=int, default=2, help="of training")
+    parser.add_argument("--threads", type=positive, default=2, help="of training")
     parser.add_argument("--cache-mb", type=int, default=0, help="memory for decoded clips")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _options import positive
 
 from zoetrope.data.toybox.course import draw as drawn
 from zoetrope.data.toybox.long import LongPrompt, long_prompts
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default="mini")
     parser.add_argument("--until", default="ssr2")
-    parser.add_argument("--number", type=int, default=4, help="prompts")
+    parser.add_argument("--number", type=positive, default=4, help="prompts")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--scheme", default="hierarchy")
     parser.add_argument("--out", type=Path, required=True)

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.inputs.guidance_weight import weight_given
-from zoetrope.inputs.low_res import low_res_given
-from zoetrope.inputs.text import text_given
+from zoetrope.conditioning import Conditioning
+from zoetrope.inputs import Extent
+from zoetrope.inputs.low_res import LEVEL
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.weights import read_weights, write_weights
@@ -105,17 +105,26 @@ def _errors(model: OpenModel, stage: StageSpec, scratch: Path, dtype: torch.dtyp
 
 @torch.no_grad()
 def _output(network: Network, stage: StageSpec) -> Tensor:
-    """What a network makes of noise at three levels, of text and a video at random."""
+    """What a network makes of noise at three levels, told random values of all that it reads."""
     draw = torch.Generator().manual_seed(0)
-    shape = stage.shape
-    size = (3, stage.network.channels, min(shape.frames, FRAMES), min(shape.height, HEIGHT), min(shape.width, WIDTH))
-    text = torch.randn(3, TOKENS, stage.network.text_width, generator=draw)
-    given = text_given(text, torch.ones(3, TOKENS, dtype=torch.bool))
-    if stage.source is not None:
-        given = given | low_res_given(torch.rand(size, generator=draw) * 2 - 1, torch.zeros(3))
-    if stage.network.guided:
-        given = given | weight_given(torch.ones(3))
-    return network(torch.randn(size, generator=draw), torch.tensor([-6.0, 0.0, 6.0]), given)
+    shape, config = stage.shape, stage.network
+    grid = (min(shape.frames, FRAMES), min(shape.height, HEIGHT), min(shape.width, WIDTH))
+    extent = Extent(3, grid, TOKENS, config.text_width or 0, channels=config.channels)
+    blank = Conditioning()
+    for each in stage.all_inputs:
+        blank = blank | each.blank(extent)
+    given = Conditioning(
+        tokens={name: told.each(lambda value: _random(value, draw)) for name, told in blank.tokens.items()},
+        maps={name: _random(value, draw).clamp(-1, 1) for name, value in blank.maps.items()},
+        numbers={name: torch.full_like(value, float(name != LEVEL)) for name, value in blank.numbers.items()},
+    )
+    z = torch.randn(3, config.channels, *grid, generator=draw)
+    return network(z, torch.tensor([-6.0, 0.0, 6.0]), given)
+
+
+def _random(value: Tensor, draw: torch.Generator) -> Tensor:
+    """Noise like the value; a mask as it is."""
+    return torch.randn(value.shape, generator=draw) if value.is_floating_point() else value
 
 
 def _relative(value: Tensor, exact: Tensor) -> float:

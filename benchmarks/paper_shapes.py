@@ -28,6 +28,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from _machine import DTYPES, Place, described, place, status
+from _options import positive
 from _work import network_of, text_of
 
 from zoetrope.cascade.execution.layout import Layout, least_memory, plan_layout
@@ -159,7 +160,7 @@ def main() -> None:
     parser.add_argument("--disk", type=Path, help="a folder for what the backward pass needs [memory]")
     parser.add_argument("--dtype", choices=DTYPES, help="[what training would choose]")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    parser.add_argument("--threads", type=int, help="[all]")
+    parser.add_argument("--threads", type=positive, help="[all]")
     parser.add_argument("--json", type=Path, help="write all that was measured to this file")
     parser.add_argument("--part", choices=("lesson", "step"), help=argparse.SUPPRESS)
     options = parser.parse_args()

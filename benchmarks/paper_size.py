@@ -27,6 +27,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from _machine import DTYPES, Place, described, matmul_of, place, probe
+from _options import positive
 from _work import sample
 
 from zoetrope.cascade.spec import StageSpec
@@ -106,9 +107,9 @@ def main() -> None:
     """Run the stages and write what they took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("paper_size.json"))
-    parser.add_argument("--steps", type=int, default=8, help="of every stage [8]")
+    parser.add_argument("--steps", type=positive, default=8, help="of every stage [8]")
     parser.add_argument("--width", type=float, default=1.0, help="every network's width is multiplied by it [1]")
-    parser.add_argument("--shape", type=int, nargs=3, metavar=("F", "H", "W"), help="of the base [16 24 40]")
+    parser.add_argument("--shape", type=positive, nargs=3, metavar=("F", "H", "W"), help="of the base [16 24 40]")
     parser.add_argument("--until", help="the last stage to run [all]")
     parser.add_argument("--device", choices=("cpu", "cuda"), help="[cuda if there is one]")
     parser.add_argument("--dtype", choices=DTYPES, default="bf16")

@@ -14,6 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from _options import positive
+
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.commands._options import bytes_named
 from zoetrope.inputs.low_res import usual_inputs
@@ -57,7 +59,7 @@ def main() -> None:
     """Run it and print what it took as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--memory", type=bytes_named, help="the budget [what can be spared]")
-    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--steps", type=positive, default=2)
     parser.add_argument("--threshold", type=float, help="a percentile for dynamic thresholding [static]")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -16,16 +16,19 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from _options import positive
+
 from zoetrope.training.state import read_metrics
 
 WAYS = ("one", "replicated", "sharded")
+EVERY, LINES = 4, 4  # batches from one line of metrics to the next, and the fewest lines that tell a speed
 
 
 def speed(way: str, folder: Path, examples: int, batch: int, frames: int) -> float:
     """Examples a second of one fresh run."""
     at = "base.training"
     phase = [{"examples": examples, "batch": batch, "frames": frames}]
-    sets = [f"{at}.phases={json.dumps(phase)}", f"{at}.log_every={4 * batch}", f"{at}.sample_every=0"]
+    sets = [f"{at}.phases={json.dumps(phase)}", f"{at}.log_every={EVERY * batch}", f"{at}.sample_every=0"]
     if way == "sharded":
         sets.append(f"{at}.parallel.type=sharded")
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if way != "one" else []
@@ -39,13 +42,15 @@ def speed(way: str, folder: Path, examples: int, batch: int, frames: int) -> flo
 def main() -> None:
     """Measure by turns and tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--examples", type=int, default=1600, help="of each run")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--frames", type=int, default=1)
+    parser.add_argument("--rounds", type=positive, default=5)
+    parser.add_argument("--examples", type=positive, default=1600, help="of each run")
+    parser.add_argument("--batch", type=positive, default=16)
+    parser.add_argument("--frames", type=positive, default=1)
     parser.add_argument("--way", action="append", choices=WAYS, help="may be given several times; one and replicated")
     parser.add_argument("--json", type=Path, help="a file for the numbers")
     options = parser.parse_args()
+    if options.examples < (least := LINES * EVERY * options.batch):
+        parser.error(f"--examples: expected {least} or more, {LINES} lines of metrics, got {options.examples}")
     ways = options.way or ["one", "replicated"]
     seen: dict[str, list[float]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as home:

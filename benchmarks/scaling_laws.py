@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from _history import shown
 from _machine import CLOCKS, DTYPES, Place, described, place
+from _options import positive
 from _work import learning, lesson, network_of, sample
 
 from zoetrope.cascade.spec import StageSpec
@@ -191,11 +192,11 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/scaling"), help="folder of the results [runs/scaling]")
     parser.add_argument("--axes", nargs="+", choices=Axis.__args__, default=Axis.__args__, metavar="AXIS")
-    parser.add_argument("--points", type=int, default=4, help="of each axis, 2 to 4 [4]")
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--points", type=positive, default=4, help="of each axis, 2 to 4 [4]")
+    parser.add_argument("--repetitions", type=positive, default=5)
     parser.add_argument("--device", choices=("cpu", "cuda"), help="[cuda if there is one]")
     parser.add_argument("--dtype", choices=DTYPES, help="what networks compute in [what training would choose]")
-    parser.add_argument("--threads", type=int, help="of a CPU [all cores]")
+    parser.add_argument("--threads", type=positive, help="of a CPU [all cores]")
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: for a busy machine, with --threads 1")
     options = parser.parse_args()
     if not 2 <= options.points <= 4:

@@ -25,7 +25,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from _scores import lines, reached, share_told, weights_of, write_whole
+from _options import positive
+from _scores import lines, mean_reached, share_told, weights_of, write_whole
 from numpy.typing import NDArray
 
 from zoetrope.cascade.spec import StageSpec
@@ -153,8 +154,9 @@ def scored(cascade: Cascade, each: Sequence[Recoloured]) -> tuple[dict[str, Any]
     videos = {name: made(cascade, each, scale) for name, scale in SCALES.items()}
     rows = {name: judged(each, found, controls) for name, found in videos.items()}
     rows[TRUE] = judged(each, [one.drawn(last, told=True) for one in each], controls)
-    others = [*controls[1:], *controls[:1]]
-    rows[OTHER] = {"samples": len(each), "iou": judged(each, videos["controlled"], others)["iou"]}
+    if len(each) > 1:
+        others = [*controls[1:], *controls[:1]]
+        rows[OTHER] = {"samples": len(each), "iou": judged(each, videos["controlled"], others)["iou"]}
     return rows, videos
 
 
@@ -165,10 +167,7 @@ def table(rows: Mapping[str, Mapping[str, Any]]) -> str:
         (name, mean_told(row["iou"]), share_told(row.get("colour")), share_told(row.get("background")))
         for name, row in rows.items()
     ]
-    iou = rows["controlled"]["iou"]
-    half = iou["half"] or 0.0
-    interval = {"low": iou["value"] - half, "high": iou["value"] + half}
-    return f"{lines(heads, cells)}\n\nIoU {AIM:g} reached: {reached(interval, AIM)}"
+    return f"{lines(heads, cells)}\n\nIoU {AIM:g} reached: {mean_reached(rows['controlled']['iou'], AIM)}"
 
 
 def mean_told(mean: Mapping[str, Any]) -> str:
@@ -198,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", required=True, nargs="+", help="models and runs, one of which edges control")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--samples", type=int, default=128)
+    parser.add_argument("--samples", type=positive, default=128)
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = open_model(options.model)

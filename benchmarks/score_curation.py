@@ -24,16 +24,19 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from _options import positive
 
 from zoetrope.curation import Curation, JudgedScene, curate
 from zoetrope.data.folder import Folder, scan
 from zoetrope.data.toybox import Toybox
+from zoetrope.files import write_text
 from zoetrope.metrics.intervals import Proportion
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video, read
 
 TUNED = 1  # the seed of toybox on which the thresholds were chosen
 FAULTS = ("none", "cut", "static", "text")
+PLANTED = "planted.json"
 HEIGHT, WIDTH, RATE = 96, 160, 10.0
 SHAPE = VideoShape(frames=24, height=HEIGHT, width=WIDTH, fps=8)
 STILL = 4.0  # levels of 255: what noise of cameras and codecs changes
@@ -177,19 +180,30 @@ def table(found: dict[str, dict[str, Proportion]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def begin(out: Path, planted: dict[str, Any]) -> None:
+    """Remember what is planted in a folder. Raises ValueError for one that has other clips."""
+    path = out / PLANTED
+    there = json.loads(path.read_text()) if path.exists() else None
+    if there != planted and out.exists() and any(out.iterdir()):
+        raise ValueError(f"{out}: expected a new folder, or one with the clips of {planted}, got those of {there}")
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(planted) + "\n")
+
+
 def main() -> None:
-    """Plant, curate, compare."""
+    """Plant, curate, compare. Raises ValueError for a folder that has other clips."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", metavar="DIR", help="a folder of captioned clips without cuts and text; else toybox")
-    parser.add_argument("--count", type=int, default=400, help="how many clips")
+    parser.add_argument("--count", type=positive, default=400, help="how many clips")
     parser.add_argument("--seed", type=int, default=2, help=f"of the clips; the thresholds were chosen on {TUNED}")
     parser.add_argument("--spec", default="{}", help="fields of zoetrope.curation.Curation, as JSON")
     parser.add_argument("--workers", type=int, default=1, help="how many processes")
     parser.add_argument("--out", type=Path, required=True, help="a new folder")
     asked = parser.parse_args()
     spec = Curation.from_json(asked.spec).with_(near=-1)
-    made = list(planted(clips_of(asked.clips, asked.seed), asked.count, asked.seed))
     source = asked.out / "clips"
+    begin(asked.out, {"clips": asked.clips or "toybox", "count": asked.count, "seed": asked.seed})
+    made = list(planted(clips_of(asked.clips, asked.seed), asked.count, asked.seed))
     source.mkdir(parents=True, exist_ok=True)
     found: dict[str, list[JudgedScene]] = {f"{number:05d}.mp4": [] for number in range(len(made))}
     for name, clip in zip(found, made, strict=True):
@@ -203,8 +217,8 @@ def main() -> None:
     text = table(told)
     settings = {"clips": asked.clips or "toybox", "count": asked.count, "seed": asked.seed, "spec": spec.to_json()}
     content = {"settings": settings, "scores": {k: {n: p.to_json() for n, p in v.items()} for k, v in told.items()}}
-    (asked.out / "scores.json").write_text(json.dumps(content | {"files": rows}) + "\n")
-    (asked.out / "table.md").write_text(text)
+    write_text(asked.out / "scores.json", json.dumps(content | {"files": rows}) + "\n")
+    write_text(asked.out / "table.md", text)
     print(text, end="")
 
 

@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from _kept import Frames, digest, kept, settings_of
 from _moving import cascade_of, mean_told
+from _options import positive
 from _scores import lines, reached, share_told, weights_of, write_whole
 
 from zoetrope.cascade.tuning import Tuning, tuned
@@ -186,7 +187,7 @@ def untuned_weights(model: OpenModel, recipe: Recipe, folder: Path) -> Path:
 def made(model: OpenModel, one: Edit, row: str, options: argparse.Namespace) -> tuple[Video, Video]:
     """An edit, and its clip; what was made before is read."""
     last = model.spec.stages[-1].shape.with_(frames=frames_by(model))
-    clip = options.out / "clips" / f"{one.name}.mp4"
+    clip = options.out / "clips" / f"{one.name}-{last.frames}x{last.height}x{last.width}.mp4"
     if not clip.exists():
         clip.parent.mkdir(parents=True, exist_ok=True)
         one.drawn(last, told=False).save(clip)
@@ -291,10 +292,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", nargs="+", default=["mini_image"], help="a model, of pictures or of videos")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--number", type=int, default=16, help="clips, every second one reshaped")
+    parser.add_argument("--number", type=positive, default=16, help="clips, every second one reshaped")
     parser.add_argument("--skip", type=int, default=0, help="leave out so many: others, to choose settings with")
-    parser.add_argument("--tuning-steps", type=int, default=500)
-    parser.add_argument("--steps", type=int, help="of sampling and of inversion")
+    parser.add_argument("--tuning-steps", type=positive, default=500)
+    parser.add_argument("--steps", type=positive, help="of sampling and of inversion")
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--until", help="last stage to run")
     options = parser.parse_args(arguments)

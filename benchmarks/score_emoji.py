@@ -7,8 +7,8 @@ tones of skin), its `text` and its `split`. Three sets of captions:
 
 - "seen": captions of training, spread over it. Right if, of all clips of the folder, the one nearest to the video has
   the caption's label.
-- "tones": captions of unseen clips whose label training shows in other tones. Right if, of the clips with this label,
-  the nearest has the caption's tone; "colour": the same by the mean colour of what is not white.
+- "tones": captions of unseen clips, new ones, whose label training shows in other tones. Right if, of the clips with
+  this label, the nearest has the caption's tone; "colour": the same by the mean colour of what is not white.
 - "labels": captions with labels that training never shows; judged as "seen" are, the unseen clips among
   those that can be nearest.
 
@@ -98,8 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "model": videos,
             "through the base": [[through(one.video, small, stages[-1].shape)] for one in asked],
             "nearest caption": [[one.video] for one in nearest_captions(cascade, library, asked)],
-            "chance": videos[len(videos) // 2 :] + videos[: len(videos) // 2],
-        }
+        } | ({"chance": videos[len(videos) // 2 :] + videos[: len(videos) // 2]} if len(videos) > 1 else {})
         scores[name] = {way: judged(library, network, name, asked, made) for way, made in ways.items()}
         sheet = [video for one, made in zip(asked[:12], videos, strict=False) for video in (one.video, made[0])]
         save_image(options.out / f"{name}.png", contact_sheet(sheet, 1))
@@ -110,9 +109,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def opened_library(folder: Path, shape: VideoShape, network: FeatureNetwork) -> Library:
     """The clips of a folder as a stage of this shape sees them. Raises ValueError if its metadata tell no labels."""
-    rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text().splitlines()]
-    if not rows or any(field not in row for row in rows for field in ("label", "variant", "text", "split")):
-        raise ValueError(f"{folder}: expected a metadata.jsonl that tells label, variant, text and split of every clip")
+    rows, path = list[dict[str, Any]](), folder / "metadata.jsonl"
+    if not path.is_file():
+        raise ValueError(f"{folder}: expected a folder of clips with a metadata.jsonl, got none there")
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}: line {number}: expected JSON: {error}") from None
+    fields = ("file_name", "label", "variant", "text", "split")
+    if not rows or any(field not in row for row in rows for field in fields):
+        raise ValueError(
+            f"{folder}: expected a metadata.jsonl that tells file_name, label, variant, text and split of every clip"
+        )
     emoji = [
         Emoji(row["text"], row["label"], row["variant"], row["split"] == "train", clip_of(folder, row, shape))
         for row in rows
@@ -127,12 +136,16 @@ def clip_of(folder: Path, row: dict[str, Any], shape: VideoShape) -> Video:
 
 
 def sets_of(library: Library, number: int) -> dict[str, list[Emoji]]:
-    """The captions that are asked, at most `number` of each set, spread over it; no caption twice."""
+    """The captions that are asked, at most `number` of each set, spread over it; no caption twice.
+
+    Of unseen clips only captions that no clip of training has.
+    """
     known = {one.label for one in library.emoji if one.seen}
     told: dict[str, dict[str, Emoji]] = {"seen": {}, "tones": {}, "labels": {}}
     several = {one.label for one in library.emoji if one.tone >= TONES}  # variants that captions do not tell apart
+    trained = {one.text for one in library.emoji if one.seen}
     for one in library.emoji:
-        if one.label not in several:
+        if one.label not in several and (one.seen or one.text not in trained):
             name = "seen" if one.seen else "tones" if one.label in known else "labels"
             told[name].setdefault(one.text, one)
     return {name: spread(list(found.values()), number) for name, found in told.items() if found}

@@ -5,7 +5,7 @@
 Each sample has the structure of a true clip of one flat object, and as content a true picture of the same shape in
 another colour, before another background. Silhouettes overlap as in score_control.py (IoU, of all frames together); a
 colour or a background is right if the recogniser names the picture's. Flicker is the mean distance of a frame from the
-mean of its two neighbours, over that of the same scene as toybox draws it.
+mean of its two neighbours, over that of the same scene as toybox draws it, with the interval of a ratio of means.
 
 Rows: "picture", structure as it is (t_s = 0) and no guidance of time (w_t = 1); "t_s = 2", "t_s = 4" and "t_s = 7", the
 same with blurred structure; "w_t = 0.5" and "w_t = 1.5", the first with guidance of time; "text", content that the
@@ -29,9 +29,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from _kept import Frames, kept, settings_of
 from _moving import above, cascade_of, mean_told
-from _scores import lines, reached, share_told, weights_of, write_whole
+from _options import positive
+from _scores import lines, mean_reached, share_told, weights_of, write_whole
 from score_control import AIM, Recoloured, overlap, silhouette
-from score_control_video import told, unsteady
+from score_control_video import TRUE, add_ratios, told, unsteady
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.cascade.tuning import Tuning, tuned
@@ -46,7 +47,7 @@ from zoetrope.video import Video, save_image
 from zoetrope.video.resample import resize
 
 BLURS, TIMES = (0, 2, 4, 7), (0.5, 1.0, 1.5)
-PICTURE, TEXT, FREE, SOURCE, TRUE = "picture", "text", "no structure", "source", "true"
+PICTURE, TEXT, FREE, SOURCE = "picture", "text", "no structure", "source"
 SHOWN, COLUMNS = 8, 3  # samples on the sheet, and frames of each video
 OTHER_SCENE = 1  # added to the seed of the clip's scene: the picture lies elsewhere
 
@@ -124,9 +125,11 @@ def judged(each: Sequence[Recoloured], videos: Sequence[Frames], controls: Seque
 
 
 def scored(model: OpenModel, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, list[Frames]]]:
-    """The scores of every row, and its videos."""
+    """The scores of every row, and its videos. Raises ValueError for content from a text without a prior."""
     each, videos = told(options.samples), dict[str, list[Frames]]()
     prior = any(stage.makes_vectors for stage in model.spec.stages)
+    if TEXT in (options.rows or ()) and not prior:
+        raise ValueError(f"--rows: expected a model with a prior for {TEXT!r}, got none in {model.spec.name}")
     for name, way in ways().items():
         if (options.rows and name not in options.rows) or (name == TEXT and not prior):
             continue
@@ -140,14 +143,7 @@ def scored(model: OpenModel, options: argparse.Namespace) -> tuple[dict[str, Any
     for name, new in ((SOURCE, False), (TRUE, True)):
         videos[name] = [one.drawn(last, told=new) for one in each]
     rows = {name: judged(each, several, controls) for name, several in videos.items()}
-    scale = rows[TRUE]["flicker"]["value"]
-    for row in rows.values():
-        half = row["flicker"]["half"]
-        row["flicker ratio"] = {
-            **row["flicker"],
-            "value": row["flicker"]["value"] / scale,
-            "half": half and half / scale,
-        }
+    add_ratios(rows, videos)
     return rows, videos
 
 
@@ -181,9 +177,7 @@ def table(rows: Mapping[str, Mapping[str, Any]], changes: Mapping[str, Mapping[s
     ]
     parts = [lines(("", "IoU", "colour", "background", "flicker, of a true clip's"), cells)]
     if PICTURE in rows:
-        iou = rows[PICTURE]["iou"]
-        half = iou["half"] or 0.0
-        aim = reached({"low": iou["value"] - half, "high": iou["value"] + half}, AIM)
+        aim = mean_reached(rows[PICTURE]["iou"], AIM)
         colour = share_told(rows[PICTURE]["colour"])
         parts.append(f"IoU {AIM:g} reached with content changed: {aim}; the colour is the picture's in {colour}")
     if changes:
@@ -217,10 +211,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", required=True, nargs="+", help="models and runs, one of which is told structure")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--samples", "--number", dest="samples", type=int, default=32)
-    parser.add_argument("--steps", type=int, help="denoising steps of every stage, for a quick look")
+    parser.add_argument("--samples", "--number", dest="samples", type=positive, default=32)
+    parser.add_argument("--steps", type=positive, help="denoising steps of every stage, for a quick look")
     parser.add_argument("--until", help="last stage to run")
-    parser.add_argument("--rows", nargs="*", help="only these rows")
+    parser.add_argument("--rows", nargs="*", choices=list(ways()), help="only these rows")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     model = open_model(options.model)

@@ -31,7 +31,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from _scores import reached, write_scores, write_whole
+from _options import least, positive
+from _scores import counted, reached, write_scores, write_whole
 from numpy.typing import NDArray
 
 from zoetrope.data.toybox.captions import image_caption
@@ -222,10 +223,8 @@ def table(scores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
             parts.append(_lines((f"{name}: of further {new}", *ASPECTS), cells))
         for kind in SINGLE:
             if first[kind] and not (kind == "classes" and first["words"]):
-                counts = [
-                    (one, *(f"{told[kind][one]['right']} of {told[kind][one]['samples']}" for told in each.values()))
-                    for one in first[kind]
-                ]
+                every = dict.fromkeys(one for told in each.values() for one in told[kind])
+                counts = [(one, *(counted(told[kind].get(one)) for told in each.values())) for one in every]
                 parts.append(_lines((f"{name}: {kind}", *each), counts))
     return "\n\n".join(parts)
 
@@ -299,8 +298,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", required=True, help="a folder of a model, of runs, or the run of a single stage")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sets", nargs="*", choices=list(SETS), default=list(SETS))
-    parser.add_argument("--prompts", type=int, default=180, help="of each set")
-    parser.add_argument("--noises", type=int, default=2, help="pictures of each prompt")
+    parser.add_argument("--prompts", type=least(2), default=180, help="of each set")
+    parser.add_argument("--noises", type=positive, default=2, help="pictures of each prompt")
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = open_model([options.model])

@@ -26,6 +26,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from _options import positive
+from _scores import write_whole
 from torch import Tensor
 
 from zoetrope.cascade.sample import Draw, stage_video
@@ -70,12 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="mini", help="a model, or several names with commas between")
     parser.add_argument("--teacher", action="store_true", help="the original instead of a distilled base")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--number", type=int, default=64, help="prompts of each set")
-    parser.add_argument("--noises", type=int, default=2, help="videos of each prompt")
+    parser.add_argument("--number", type=positive, default=64, help="prompts of each set")
+    parser.add_argument("--noises", type=positive, default=2, help="videos of each prompt")
     parser.add_argument("--guidance", type=float)
-    parser.add_argument("--steps", type=int)
+    parser.add_argument("--steps", type=positive)
     parser.add_argument("--features", type=Path, metavar="FILE", help="weights of MobileNetV2, for a feature distance")
-    parser.add_argument("--long", type=int, metavar="N", help="long videos of N prompts, and nothing else")
+    parser.add_argument("--long", type=positive, metavar="N", help="long videos of N prompts, and nothing else")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long they last")
     parser.add_argument("--scheme", type=json_or_text, default="hierarchy", help="a name, or JSON with its fields")
     options = parser.parse_args(arguments)
@@ -90,9 +92,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         made = filmed(cascade, options.long, options.seconds, options.scheme, options.noises)
         told = {"long": judged_ends(made, stage.shape.fps)}
         print(json.dumps({"long": shown(told["long"])}), flush=True)
-        sheet = [Video(video[:: len(video) // 8], 1) for row in made[:6] for video in (row.clip, row.videos[0])]
+        sheet = [eight(video) for row in made[:6] for video in (row.clip, row.videos[0])]
+        write_whole(options.out / "scores.json", json.dumps(told, indent=1) + "\n")
         save_image(options.out / "long.png", contact_sheet(sheet, 1))
-        (options.out / "scores.json").write_text(json.dumps(told, indent=1) + "\n")
         return
     assert spec.text is not None
     extractor = None if options.features is None else MobileNetV2(weights=str(options.features)).open()
@@ -109,7 +111,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(json.dumps({f"{name}, {task}": shown(told[f"{name}, {task}"])}), flush=True)
             sheet = [Video(video, stage.shape.fps) for row in made[:6] for video in (row.clip, row.videos[0])]
             save_image(options.out / f"{name}-{task}.png", contact_sheet(sheet, 1))
-    (options.out / "scores.json").write_text(json.dumps(told, indent=1) + "\n")
+    write_whole(options.out / "scores.json", json.dumps(told, indent=1) + "\n")
+
+
+def eight(video: np.ndarray) -> Video:
+    """Eight frames of a video (F, H, W, 3), or all of a shorter one, for a sheet."""
+    return Video(video[:: max(1, len(video) // 8)][:8], 1)
 
 
 def json_or_text(value: str) -> Any:
@@ -126,7 +133,7 @@ class Long(NamedTuple):
 
 
 def filmed(cascade: Cascade, number: int, seconds: float, scheme: Any, noises: int) -> list[Long]:
-    """Long videos of flat things, every second one of which turns into another colour."""
+    """Long videos of flat things, half of which turn into another colour."""
     stage, made = cascade.spec.stages[0], list[Long]()
     shape = stage.shape.with_(frames=round(seconds * stage.shape.fps))
     found = [one for one in long_prompts(3 * number + 24, seconds) if one.story.thing.shape in FLAT_SHAPES]

@@ -29,6 +29,7 @@ from pathlib import Path
 import torch
 from _judging import summary, verdicts
 from _making import key, videos_of
+from _options import positive
 from _scores import table, write_scores, write_whole
 
 from zoetrope.data.toybox.prompts import SETS
@@ -48,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--until", help="last stage to run; the default is the whole cascade")
     parser.add_argument("--sets", nargs="*", choices=list(SETS), default=list(SETS))
-    parser.add_argument("--noises", type=int, default=4, help="videos of each prompt")
-    parser.add_argument("--limit", type=int, help="prompts of each set, for a quick look")
+    parser.add_argument("--noises", type=positive, default=4, help="videos of each prompt")
+    parser.add_argument("--limit", type=positive, help="prompts of each set, for a quick look")
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = open_model([options.model])

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import count, islice
 
 import torch
+from _options import least
 
 from zoetrope.data import Example
 from zoetrope.data.toybox import Toybox
@@ -27,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("model")
     parser.add_argument("--stage", default="prior")
-    parser.add_argument("--count", type=int, default=512)
+    parser.add_argument("--count", type=least(64), default=512)
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--seed", type=int, default=1, help="of the world that captions and pictures are of")
     asked = parser.parse_args()

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _options import least, positive
 from scipy.stats import binomtest, chisquare
 from torch import Tensor
 
@@ -250,8 +251,8 @@ def main() -> None:
     parser.add_argument("verb", choices=["make", "score"])
     parser.add_argument("world", choices=sorted(MAKERS))
     parser.add_argument("folder", type=Path, help="of files and recipe; its run/ is the trained model")
-    parser.add_argument("--recordings", type=int, default=20_000, help="for training")
-    parser.add_argument("--count", type=int, default=200, help="videos of each score")
+    parser.add_argument("--recordings", type=least(10), default=20_000, help="for training")
+    parser.add_argument("--count", type=positive, default=200, help="videos of each score")
     parser.add_argument("--guidance", type=float, help="over labels and actions; 0 is as in training")
     parser.add_argument("--json", type=Path, metavar="FILE")
     asked = parser.parse_args()

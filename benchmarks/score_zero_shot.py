@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from _moving import above, cascade_of, mean_told
+from _options import positive
 from _scores import lines, reached, share_told, write_whole
 from numpy.typing import NDArray
 from score_image import BATCH, Asked, Picture, seen, sheet
@@ -51,6 +52,7 @@ NEAR = 0.15  # of the shift
 AIM = 0.85  # of colours and shapes
 SHOWN = 6  # prompts on the sheets
 MOVED, OWN, UNSURE = "zero_shot", "own attention", "not decided"
+SMOOTHED, PICTURES = "smoothed", "pictures"
 
 
 class Way(NamedTuple):
@@ -157,7 +159,8 @@ def summary(found: Sequence[Judged]) -> dict[str, Any]:
 
 
 def steadier(found: Sequence[Judged], other: Sequence[Judged]) -> dict[str, Any] | None:
-    """How much less steady the others' backgrounds are, of the same prompts and noises; None: no pair has one."""
+    """How much farther consecutive frames are apart in one's backgrounds than in the other's, pair by pair of the same
+    prompt and noise: below 0 one is steadier. None: no pair has a background."""
     pairs = [
         (one.unsteady - two.unsteady, one.prompt)
         for one, two in zip(found, other, strict=True)
@@ -207,13 +210,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--model", nargs="+", required=True, help="a folder of a model or of runs, or several")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--prompts", type=int, default=48)
-    parser.add_argument("--noises", type=int, default=2, help="videos of each prompt")
-    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--prompts", type=positive, default=48)
+    parser.add_argument("--noises", type=positive, default=2, help="videos of each prompt")
+    parser.add_argument("--frames", type=positive, default=8)
     parser.add_argument("--motion", type=float, default=2.0, help="pixels a frame, of the first stage")
     parser.add_argument("--fields", default="{}", help="other fields of zero_shot, as JSON")
     parser.add_argument("--until", help="last stage to run")
-    parser.add_argument("--rows", nargs="*", help="only these rows")
+    parser.add_argument("--rows", nargs="*", choices=(MOVED, OWN, SMOOTHED, PICTURES), help="only these rows")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     model, prompts = open_model(options.model), seen(options.prompts)
@@ -221,8 +224,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ways = {
         MOVED: Way(plain, "first"),
         OWN: Way(plain, "own"),
-        "smoothed": Way(plain.with_(smoothing=0.6), "first"),
-        "pictures": Way(Straight(), "own"),
+        SMOOTHED: Way(plain.with_(smoothing=0.6), "first"),
+        PICTURES: Way(Straight(), "own"),
     }
     scores, every = dict[str, dict[str, Any]](), dict[str, list[Judged]]()
     for name, way in ways.items():

@@ -18,6 +18,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from _options import positive
+
 EARLY = 5
 WORDS = ("red", "blue", "green", "white"), ("circle", "star", "square", "heart"), ("left", "right", "up", "down")
 
@@ -53,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="mini")
     parser.add_argument("--until", default="base")
-    parser.add_argument("--jobs", type=int, default=100)
+    parser.add_argument("--jobs", type=positive, default=100)
     words = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "zoetrope", "serve", "--api", "--port=0", "--folder", folder]

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from _options import positive
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.data.toybox import Toybox
@@ -238,7 +239,7 @@ def soak(mode: str, kills: int, home: Path, cache: Path, chance: random.Random) 
 def main() -> None:
     """Soak each mode and tell."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=200, help="of each mode")
+    parser.add_argument("--kills", type=positive, default=200, help="of each mode")
     parser.add_argument("--mode", action="append", choices=[*MODES], help="may be given several times; all of them")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="a file for the numbers")

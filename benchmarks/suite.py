@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import startup
 from _history import QUANTITIES, Numbers, add_entry, changes, read_history, table, told
 from _machine import CLOCKS, DTYPES, PROBES, Place, described, matmul_of, memory_of, place, probe
+from _options import positive
 from _work import learning, lesson, moved, network_of, run_cascade, sample
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
@@ -186,7 +187,7 @@ class Suite:
         took: dict[str, list[float]] = {name: [] for name in ("python -c pass", *cases)}
         for _ in range(self.repetitions):
             for name, code in {"python -c pass": startup.NOTHING, **cases}.items():
-                took[name].append(startup.seconds(code))
+                took[name].append(startup.seconds(code, self.here.clock))
         numbers = {f"{name}/seconds": statistics.median(times) for name, times in took.items()}
         for name in cases:
             ratios = (a / b for a, b in zip(took[name], took["python -c pass"], strict=True))
@@ -264,10 +265,10 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one repetition of little, to see that all goes through")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--repetitions", type=positive, default=7)
     parser.add_argument("--device", choices=("cpu", "cuda"), help="[cuda if there is one]")
     parser.add_argument("--dtype", choices=DTYPES, help="what networks compute in [what training would choose]")
-    parser.add_argument("--threads", type=int, help="of a CPU [all cores]")
+    parser.add_argument("--threads", type=positive, help="of a CPU [all cores]")
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: for a busy machine, with --threads 1")
     parser.add_argument("--peers", metavar="PYTHON", help="the Python that has the peers installed [this one]")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), help="folder of the results [runs/bench]")

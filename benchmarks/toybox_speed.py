@@ -9,10 +9,11 @@ import argparse
 import json
 import statistics
 import sys
-import time
 from pathlib import Path
 
 import torch
+from _machine import CLOCKS, expect_clock
+from _options import positive
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -28,7 +29,6 @@ from zoetrope.recipes.mini import recipe
 from zoetrope.training.spec import TrainSpec
 from zoetrope.training.state import TrainState
 
-CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 TOKENS, TARGET = 16, 20
 
 
@@ -81,12 +81,14 @@ def measure(options: argparse.Namespace) -> dict[str, list[float]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--threads", type=int, default=2, help="of training; rendering has one")
-    parser.add_argument("--clips", type=int, default=64, help="rendered in each repetition")
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--threads", type=positive, default=2, help="of training; rendering has one")
+    parser.add_argument("--clips", type=positive, default=64, help="rendered in each repetition")
+    parser.add_argument("--repetitions", type=positive, default=5)
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: for a busy machine, with --threads 1")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    expect_clock(options.clock)
     results = measure(options)
     ratios = [made / used for made, used in zip(results["rendered"], results["learned"], strict=True)]
     made, used = (statistics.median(results[name]) for name in ("rendered", "learned"))

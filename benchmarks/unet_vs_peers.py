@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 
 import torch
 from _machine import CLOCKS, DTYPES, Place, described, place, probe
+from _options import positive
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -373,13 +374,13 @@ def table(results: dict[str, dict]) -> str:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--batch", type=positive, default=1)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="bf16: autocast, for all networks")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=positive, default=2)
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: for a busy machine, with --threads 1")
     parser.add_argument("--only", nargs="+", choices=(*OURS, *PEERS), default=[*OURS, *PEERS], metavar="NETWORK")
-    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--repetitions", type=positive, default=7)
     parser.add_argument("--warm-up", type=int, default=1)
     parser.add_argument("--no-memory", action="store_true", help="don't measure memory")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every single time here")

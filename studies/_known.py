@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.files import whole_folder
 from zoetrope.known import Known
 from zoetrope.layers.fused import fused
 from zoetrope.metrics.psnr import decibels, squared_error_of_frames
@@ -55,8 +56,8 @@ class Base(NamedTuple):
             made = subprocess.run(["git", "archive", BEFORE, "zoetrope/models/mini"], capture_output=True, check=False)
             if made.returncode:
                 raise SystemExit(f"{BEFORE}: expected a clone with this repository's history: {made.stderr.decode()}")
-            with tarfile.open(fileobj=BytesIO(made.stdout)) as packed:
-                packed.extractall(folder, filter="data")
+            with whole_folder(folder) as partial, tarfile.open(fileobj=BytesIO(made.stdout)) as packed:
+                packed.extractall(partial, filter="data")
         return cls.of(open_model([folder / "zoetrope/models/mini"]))
 
     def __call__(

@@ -9,7 +9,7 @@ import torch
 from _judge import Columns as Hits
 from _judge import clips, filmed, hits, put_together
 from _recipes import painter
-from _study import DEVICE, DTYPE, Arm, Folders, Json, Kept, Sampler, checkpoints, sampled_with, texts
+from _study import CPU, DEVICE, DTYPE, Arm, Folders, Json, Kept, Sampler, checkpoints, sampled_with, texts
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.data.toybox.prompts import Prompt, combinations, familiar
@@ -174,14 +174,14 @@ def scores(name: str, folder: Path, kept: Kept) -> Json:
 
 
 class Bench:
-    """An arm with fresh weights, for the clock: neither time nor memory depends on values."""
+    """An arm with fresh weights on the processor, whose time is told: neither time nor memory depends on values."""
 
     def __init__(self, name: str):
         self.stage, self.spec = stage_of(name), ARMS[name].recipe.train_spec("base")
-        networks = {key: config.build().to(DEVICE) for key, config in networks_of(self.stage, self.spec).items()}
+        networks = {key: config.build() for key, config in networks_of(self.stage, self.spec).items()}
         self.state = TrainState(players_of(networks, self.stage, self.spec, DTYPE), self.spec)
-        self.sampling = fused(self.stage.network.build().eval().to(DEVICE))
-        self.learner = Learner(self.stage, self.spec, self.state.players, DEVICE, DTYPE)
+        self.sampling = fused(self.stage.network.build().eval())
+        self.learner = Learner(self.stage, self.spec, self.state.players, CPU, DTYPE)
         phase = self.spec.phases[0]
         sizes = [each.batch for each, _ in stretches(self.spec)]
         shapes = clip_shapes(self.stage, self.spec, phase)
@@ -198,10 +198,10 @@ class Bench:
     def forward(self) -> float:
         """Milliseconds of a clip, without gradients."""
         clip = self.batches[0]
-        z, given = clip.x.to(DEVICE), clip.conditioning.to(DEVICE, torch.float32)
+        z, given = clip.x, clip.conditioning.to(CPU, torch.float32)
         start = process_time()
-        with torch.no_grad(), torch.autocast(DEVICE.type, DTYPE):
-            self.sampling(z, torch.zeros(len(z), device=DEVICE), given)
+        with torch.no_grad(), torch.autocast(CPU.type, DTYPE):
+            self.sampling(z, torch.zeros(len(z)), given)
         return 1000 * (process_time() - start) / len(z)
 
     def training(self) -> float:

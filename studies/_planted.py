@@ -117,9 +117,12 @@ def written(frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def prepare(folder: Path, count: int, workers: int = 1) -> None:
     """Three data folders, whole, curated and random: all clips, those that curation keeps, and as many at random.
 
-    What is there already is kept, so that an interrupted preparation goes on.
+    What is there already is kept, so that an interrupted preparation goes on. Raises ValueError for another number of
+    clips than are there.
     """
     whole = folder / WHOLE
+    if (folder / TRUTH).exists() and (there := len(json.loads((folder / TRUTH).read_text()))) != count:
+        raise ValueError(f"{folder}: expected {count} clips, or no such folder, got {there} clips")
     if not (folder / TRUTH).exists():
         whole.mkdir(parents=True, exist_ok=True)
         truth = dict[str, str]()

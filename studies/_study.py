@@ -17,17 +17,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from _intervals import Interval, Verdict, by_prompt, flipped, over_shares
+from _intervals import Interval, Verdict, by_prompt, flipped, over_seeds, over_shares
 from torch import Tensor
 
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.config import packages_of, unknown
+from zoetrope.config.foreign import trusting
 from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.files import write_text
 from zoetrope.inputs.text import text_given
 from zoetrope.layers.fused import fused
 from zoetrope.metrics.intervals import Proportion
 from zoetrope.models.checkpoints import find_checkpoints
+from zoetrope.models.opening import open_model
+from zoetrope.models.provenance import sha256_of
 from zoetrope.models.weights import read_weights
 from zoetrope.text import TextEncoder
 from zoetrope.training.loop import Run
@@ -39,6 +44,7 @@ CPU = torch.device("cpu")
 DEVICE = torch.device("cuda") if torch.cuda.is_available() else CPU
 DTYPE = torch.bfloat16  # of networks, never chosen by how fast the machine is at the moment
 SEEDS = (0, 1, 2)
+WEIGHTS = ".weights.json"  # beside measurements: of which weights they are
 Json = dict[str, Any]
 Folders = Mapping[str, Sequence[Path]]
 Table = Sequence[Sequence[float]]
@@ -59,16 +65,31 @@ class Arm(NamedTuple):
         """Its phases, of this share of their examples."""
         return [shortened(phase, scale) for phase in self.recipe.train_spec(self.stage).phases]
 
-    def trained(self, folder: Path, scale: float) -> bool:
-        """Whether it was trained to its end there."""
+    def asked(self, scale: float, seed: int) -> Recipe:
+        """The recipe with this seed, for this share of its examples, of which as many lines of metrics tell."""
+        phases = [phase.to_json() for phase in self.phases(scale)]
+        often = max(1, round(self.recipe.train_spec(self.stage).log_every * min(1.0, scale)))
+        fields = {"phases": phases, "seed": seed, "log_every": often}
+        return self.recipe.overridden({f"{self.stage}.training.{name}": value for name, value in fields.items()})
+
+    def trained(self, folder: Path, scale: float, seed: int = 0) -> bool:
+        """Whether it was trained to its end there. Raises ValueError for a run of another recipe, or another share."""
         found = checkpoints(folder)
-        return bool(found) and int(found[-1].name) >= sum(phase.examples for phase in self.phases(scale))
+        if not found:
+            return False
+        wanted = self.asked(scale, seed)
+        with trusting(*packages_of(wanted)):
+            there, _ = run_recipe(folder)
+        if (path := first_difference(wanted.to_json(), there.to_json())) is not None:
+            raise ValueError(
+                f"{folder}: expected a run of this study's recipe, got one with another {path}; give another --out, or "
+                "move it away with what was measured of it"
+            )
+        return int(found[-1].name) >= sum(phase.examples for phase in self.phases(scale))
 
     def train(self, folder: Path, scale: float, seed: int) -> None:
         """Train it, or go on with it, with this seed, for this share of its examples."""
-        phases = [phase.to_json() for phase in self.phases(scale)]
-        recipe = self.recipe.override(f"{self.stage}.training.phases", phases)
-        recipe = recipe.override(f"{self.stage}.training.seed", seed)
+        recipe = self.asked(scale, seed)
         for _ in Run(recipe, self.stage, folder, DEVICE, self._weights(recipe)).train():
             pass
 
@@ -79,6 +100,21 @@ class Arm(NamedTuple):
         weights = initial_weights(self.init, self.stage)
         weights.check(recipe, self.stage)
         return weights.file
+
+
+def first_difference(one: Any, other: Any, path: str = "") -> str | None:
+    """Where two JSON values first differ, as "training.base.seed"; None: nowhere."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        if not (isinstance(one, list) and isinstance(other, list)):
+            return None if one == other else path
+        one, other = dict(enumerate(one)), dict(enumerate(other))
+    for key in dict.fromkeys([*one, *other]):
+        own = f"{path}.{key}".lstrip(".")
+        if key not in one or key not in other:
+            return own
+        if (found := first_difference(one[key], other[key], own)) is not None:
+            return found
+    return None
 
 
 def shortened(phase: Phase, scale: float) -> Phase:
@@ -150,6 +186,14 @@ def clustered(table: Table) -> Proportion:
     return Proportion.of([hit for hit, _ in hits], [prompt for _, prompt in hits])
 
 
+def seeds_interval(table: Table) -> str:
+    """The interval of a share of hits in a table (S, C) of trained networks, over seeds and clips, as a cell."""
+    found = over_seeds(table)
+    if not math.isfinite(found.low):
+        return "one seed"
+    return f"{max(0.0, found.low):.0%} to {min(1.0, found.high):.0%}"
+
+
 def share_interval(table: Table) -> str:
     """The interval of the share of hits in a table (R, C) of prompts, as a cell."""
     found = clustered(table)
@@ -199,6 +243,8 @@ class Study(NamedTuple):
         doubts: what a reviewer would ask, and what the study has to say to it.
         moves: what would change the verdicts.
         given: what the command names first: the folder of data that do not come with the package; "" for none.
+        models: shipped models whose first stage is measured as it is.
+        prepare: makes the data that arms are trained on, where these do not come with the package.
     """
 
     name: str
@@ -212,6 +258,8 @@ class Study(NamedTuple):
     moves: str
     seeds: Sequence[int] = SEEDS
     given: str = ""
+    models: Sequence[str] = ()
+    prepare: Callable[[], None] | None = None
 
 
 class Kept(NamedTuple):
@@ -219,15 +267,24 @@ class Kept(NamedTuple):
 
     folder: Path
 
+    def expect(self, networks: Json) -> None:
+        """Remember of which weights measurements are. Raises ValueError where some of other weights are kept."""
+        path = self.folder / WEIGHTS
+        if path.exists() and (other := first_difference(networks, json.loads(path.read_text()))) is not None:
+            raise ValueError(
+                f"{self.folder}: expected measurements of the weights that are there now, got some of others "
+                f"({other}); give another --out, or move them away"
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(networks, indent=1) + "\n")
+
     def __call__(self, name: str, make: Callable[[], Any]) -> Any:
         """The measurement of this name; `make` gives it if it was not made before."""
         path = self.folder / f"{name}.json"
         if not path.exists():
             made = make()
             self.folder.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(f".{path.name}.partial")
-            partial.write_text(json.dumps(made))
-            os.replace(partial, path)
+            write_text(path, json.dumps(made))
         return json.loads(path.read_text())
 
 
@@ -241,28 +298,75 @@ def main(study: Study, of: Callable[[Path], Study] | None = None) -> None:
         parser.add_argument("given", type=Path, metavar=study.given, help="folder of the data")
     parser.add_argument("--out", type=Path, help="folder of the runs; runs/studies/NAME, of a --scale runs/tried/NAME")
     parser.add_argument("--page", type=Path, help="folder of the page; docs/results, of a --scale runs/tried")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at once, of one thread each")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the examples, to try a study out")
+    parser.add_argument("--jobs", type=_jobs, default=1, help="trainings at once, of one thread each")
+    parser.add_argument("--scale", type=_share, default=1.0, help="share of the examples, to try a study out")
     parser.add_argument("--train", nargs=2, metavar=("ARM", "SEED"), help="train this one alone")
     parser.add_argument("--rewrite", action="store_true", help="write the page anew from its numbers, measure nothing")
     options = parser.parse_args()
     runs, pages = places(options.scale)
     options.out, options.page = options.out or runs / study.name, options.page or pages
     if options.rewrite:
-        _publish(study, json.loads((options.page / f"{study.name}.json").read_text()), options.page)
+        numbers = options.page / f"{study.name}.json"
+        if not numbers.exists():
+            raise ValueError(f"{numbers}: expected the numbers of a page to rewrite, got no such file; see --page")
+        _publish(study, json.loads(numbers.read_text()), options.page)
         return
     torch.set_num_threads(1)
     study = study if of is None else of(options.given)
-    if options.train:
-        name, seed = options.train
-        study.arms[name].train(_folder(study, name, int(seed), options.out), options.scale, int(seed))
+    one = None if options.train is None else _training(study, *options.train)
+    if study.prepare is not None:
+        study.prepare()
+    if one is not None:
+        name, seed = one
+        study.arms[name].train(_folder(study, name, seed, options.out), options.scale, seed)
         return
     _train_all(study, options)
     folders = {name: [_folder(study, name, seed, options.out) for seed in study.seeds] for name in study.arms}
-    numbers = study.measure(folders, Kept(options.out / "measured"))
+    kept = Kept(options.out / "measured")
+    kept.expect(networks_of(study, folders))
+    numbers = study.measure(folders, kept)
     if folders:
         numbers["minutes"] = {name: [minutes(folder) for folder in each] for name, each in folders.items()}
     _publish(study, _rounded(numbers), options.page)
+
+
+def _jobs(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share above 0 and up to 1, got {text!r}")
+    return share
+
+
+def _training(study: Study, name: str, seed: str) -> tuple[str, int]:
+    """An arm and a seed of the study. Raises ValueError for others."""
+    if name not in study.arms:
+        raise ValueError("--train: " + unknown("arm", name, list(study.arms)))
+    if seed not in map(str, study.seeds):
+        raise ValueError(f"--train: expected a seed of {', '.join(map(str, study.seeds))}, got {seed!r}")
+    return name, int(seed)
+
+
+def networks_of(study: Study, folders: Folders) -> Json:
+    """The checksums of all weights that the study measures: of each arm's runs, and of shipped models' first stages."""
+    found: Json = {
+        name: [sha256_of(checkpoints(folder)[-1] / "average.safetensors") for folder in each]
+        for name, each in folders.items()
+    }
+    for name in study.models:
+        model = open_model([name])
+        first = model.spec.stages[0].name
+        files = [files[first] for files in (model.weights, model.teacher_weights) if first in files]
+        found[f"model {name}"] = [sha256_of(file) for file in files]
+    return found
 
 
 def places(scale: float) -> tuple[Path, Path]:
@@ -282,7 +386,7 @@ def _train_all(study: Study, options: argparse.Namespace) -> None:
         (name, seed)
         for seed in study.seeds
         for name, arm in study.arms.items()
-        if not arm.trained(_folder(study, name, seed, options.out), options.scale)
+        if not arm.trained(_folder(study, name, seed, options.out), options.scale, seed)
     )
     running = dict[tuple[str, int], subprocess.Popen[bytes]]()
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -294,9 +398,11 @@ def _train_all(study: Study, options: argparse.Namespace) -> None:
         if not running:
             return
         one, process = next(iter(running.items()))
-        if process.wait() != 0:
-            raise SystemExit(f"{study.name}: the training of {one[0]}, seed {one[1]}, failed; see above")
         del running[one]
+        if process.wait() != 0:
+            for other in running.values():  # which would go on alone, in runs that the next start goes on with
+                other.wait()
+            raise SystemExit(f"{study.name}: the training of {one[0]}, seed {one[1]}, failed; see above")
 
 
 def minutes(folder: Path) -> float:

@@ -7,12 +7,10 @@ trainings of about 6.5 minutes of a core and nine measurements of about 40 secon
 it was.
 """
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from _intervals import Interval, over_seeds
 from _judge import CHANCE_MOVING, Columns, filmed, hits, put_together
 from _planted import CURATED, FAULTS, PARTS, RANDOM, SHAPE, STILL, WHOLE, prepare, shares
@@ -30,8 +28,8 @@ from _study import (
     main,
     points,
     sampled_with,
+    seeds_interval,
     share,
-    share_interval,
 )
 from torch import Tensor
 
@@ -134,7 +132,7 @@ def page(numbers: Json) -> Page:
     arms, columns = numbers["arms"], (*ASPECTS, "jumps", "rests")
     rows = [["trained on", "seeds", *(f"{aspect} right" for aspect in ASPECTS), "jumps", "rests"]]
     for name, each in arms.items():
-        cells = (f"{share(each[aspect])} ({share_interval(each[aspect])})" for aspect in columns)
+        cells = (f"{share(each[aspect])} ({seeds_interval(each[aspect])})" for aspect in columns)
         rows.append([name, str(len(each["all"])), *cells])
     rows.append(["true clips", "", *(share([numbers["truth"][aspect]]) for aspect in columns)])
     rows.append(["chance", "", *(f"{CHANCE_MOVING[aspect]:.1%}" for aspect in ASPECTS), "", ""])
@@ -182,6 +180,7 @@ STUDY = Study(
         f"DDIM, guidance 2: by the recogniser; a video jumps if some frame differs from the one before by more than "
         f"{JUMP:g} on average, and rests if none does by more than {REST:g}",
         "baselines": "true clips of the same prompts, and chance",
+        "intervals": "over seeds and prompts, differences prompt by prompt (`studies/README.md`)",
     },
     arms=ARMS,
     measure=measure,
@@ -199,10 +198,8 @@ STUDY = Study(
         "much others would differ is not in the interval.",
     },
     moves="ten times the clips and the training; other shares of faults; a score of captions by CLIP.",
+    prepare=partial(prepare, DATA, COUNT),
 )
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    if not {"--rewrite", "--help", "-h"} & set(sys.argv):
-        prepare(DATA, COUNT)
     main(STUDY)

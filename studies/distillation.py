@@ -181,6 +181,7 @@ STUDY = Study(
     moves="four times as many prompts, for intervals half as wide; a margin with a reason; the original with solvers "
     "of higher order; and a "
     "second distillation, without which nothing is said of the method.",
+    models=("mini",),
 )
 
 if __name__ == "__main__":

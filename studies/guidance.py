@@ -195,6 +195,7 @@ STUDY = Study(
     },
     moves="a model of a wider world, where words are easier to miss; photographs in place of flat colours, for the "
     "threshold; four times as many prompts, for differences of five points; a second network.",
+    models=("mini",),
 )
 
 if __name__ == "__main__":

@@ -256,6 +256,7 @@ STUDY = Study(
     },
     moves="more prompts: four times as many halve the intervals; more steps for reconstruction guidance; a world whose "
     "videos are longer and less determined by words; a second training of either network.",
+    models=("mini",),
 )
 
 if __name__ == "__main__":

@@ -303,6 +303,7 @@ STUDY = Study(
     },
     moves="more prompts: four times as many halve the intervals; longer videos; a world in which what was seen once "
     "comes back; a network that was trained on its own made frames.",
+    models=("mini",),
 )
 
 if __name__ == "__main__":

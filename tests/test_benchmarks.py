@@ -1,14 +1,23 @@
-"""The parts of the benchmarks that compute and do not measure: comparing with history, tables, fits of scaling."""
+"""The parts of the benchmarks that compute and do not measure: options, history, tables, fits of scaling."""
 
 import importlib
 import json
+import sys
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
+from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.data.toybox.prompts import familiar
+from zoetrope.models.cascade import Cascade
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.recipes import load_recipe
+from zoetrope.shapes import VideoShape
+from zoetrope.text.words import Words
 
 ABOUT = {"machine": {"processor": "p", "cores": 2}, "device": "cpu", "dtype": "float32", "threads": 2} | {
     "clock": "wall",
@@ -141,3 +150,119 @@ def test_grids_within_five_points_are_told_by_the_interval(monkeypatch: pytest.M
     assert verdicts["8x24x40"] == "within 5 points" and verdicts["16x40x24"] == "not within 5 points"
     assert verdicts["16x32x32"] == "not shown" and verdicts["16x24x40"] == ""
     assert len(scores.grids()) == 6 and len(set(scores.grids())) == 6
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    return importlib.import_module
+
+
+MISTAKES = [
+    ("score_mini", "--noises 0", "--noises: expected a whole number of 1 or more, got '0'"),
+    ("score_mini", "--limit 0", "--limit: expected a whole number of 1 or more, got '0'"),
+    ("score_image", "--model m --prompts 1", "--prompts: expected a whole number of 2 or more, got '1'"),
+    ("score_known", "--number -1", "--number: expected a whole number of 1 or more, got '-1'"),
+    ("score_dit", "--model m --prompts many", "--prompts: expected a whole number of 1 or more, got 'many'"),
+    ("score_control", "--model m --samples 0", "--samples: expected a whole number of 1 or more, got '0'"),
+    ("score_control_video", "--model m --rows smothed", "--rows: invalid choice: 'smothed'"),
+    ("score_gen1", "--model m --rows pictures", "--rows: invalid choice: 'pictures'"),
+    ("score_zero_shot", "--model m --rows own", "--rows: invalid choice: 'own'"),
+    ("score_edit", "--tuning-steps 0", "--tuning-steps: expected a whole number of 1 or more, got '0'"),
+    ("long_cascade", "--number 0", "--number: expected a whole number of 1 or more, got '0'"),
+    ("distilled", "runs/base --steps 8 0", "--steps: expected a whole number of 1 or more, got '0'"),
+    ("augmentation", "--levels 3 0", "--levels: expected a signal-to-noise ratio above 0, or \"none\", got '0'"),
+    ("augmentation", "--levels 3 non", "--levels: expected a signal-to-noise ratio above 0, or \"none\", got 'non'"),
+]
+
+
+@pytest.mark.parametrize(("name", "words", "told"), MISTAKES)
+def test_mistaken_options_are_told_before_anything_is_made(
+    script: Any, name: str, words: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        script(name).main([*words.split(), "--out", str(tmp_path / "out")])
+    assert told in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_runs_too_short_to_tell_a_speed_are_refused(
+    script: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["scaling.py", "--examples", "64"])
+    with pytest.raises(SystemExit, match="2"):
+        script("scaling").main()
+    assert "--examples: expected 256 or more, 4 lines of metrics, got 64" in capsys.readouterr().err
+
+
+def test_processor_time_is_that_of_one_thread(script: Any) -> None:
+    """The time of all threads is added up, so two would seem half as fast as they are."""
+    machine, threads = script("_machine"), torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        with pytest.raises(ValueError, match=r"--clock cpu: expected one thread .*, got 2"):
+            machine.place("cpu", "fp32", "cpu")
+        assert machine.place("cpu", "fp32").clock == "wall"
+        torch.set_num_threads(1)
+        assert machine.place("cpu", "fp32", "cpu").clock == "cpu"
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_startup_counts_what_the_clock_counts(script: Any) -> None:
+    startup = script("startup")
+    waits = "import time; time.sleep(1)"
+    assert startup.seconds(waits) > 1 > startup.seconds(waits, "cpu") > 0
+
+
+def test_every_video_of_a_grid_has_noise_of_its_own(script: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same prompt twice: if prompts shared their noise, the videos would be equal, and intervals too narrow."""
+    scores = script("score_dit")
+    levels = (Level(width=8, temporal=("convolution",)), Level(width=8, text_attention=True))
+    network = VideoUNetConfig(text_width=8, embedding=16, head=8, patch=2, levels=levels)
+    shape = VideoShape(frames=4, height=12, width=20, fps=3)
+    stage = StageSpec(name="base", shape=shape, network=network, sampling=SamplingSpec(steps=1))
+    spec = CascadeSpec(name="untrained", text=Words(width=8, limit=16), stages=(stage,))
+    seen = list[Any]()
+
+    def judged(prompt: Any, frames: Any, fps: float) -> dict[str, bool]:
+        seen.append(frames)
+        return dict.fromkeys(scores.ASPECTS, False)
+
+    monkeypatch.setattr(scores, "judged", judged)
+    prompts = familiar(1) * 2
+    hits = scores.made(Cascade(spec, lambda one: one.network.build().eval()), prompts, (2, 12, 20), 2)
+    assert hits["all"] == [[False, False]] * 2 and [frames.shape for frames in seen] == [(2, 12, 20, 3)] * 4
+    assert not any((one == other).all() for one, other in combinations(seen, 2))
+
+
+@pytest.mark.shared
+@pytest.mark.long
+def test_a_quick_look_does_not_replace_the_page_of_frechet_distances(
+    script: Any, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frechet = script("frechet_sanity")
+    monkeypatch.setattr(frechet, "OUT", tmp_path / "frechet.md")
+    weights = shared / "data/weights/mobilenet_v2/mobilenet_v2_1.0_backbone.safetensors"
+    words = ["frechet_sanity.py", "--features", str(weights), "--clips", "4", "--frames", "3"]
+    monkeypatch.setattr(sys, "argv", words)
+    frechet.main()
+    assert not (tmp_path / "frechet.md").exists() and "| as they are |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("recipe", "stage"),
+    [("make_a_video@mini", "base"), ("mini_prior", "decoder"), ("gen1", "base"), ("controlnet@mini_image", "base")],
+)
+def test_networks_that_read_more_than_text_can_be_packed(
+    script: Any, monkeypatch: pytest.MonkeyPatch, recipe: str, stage: str
+) -> None:
+    """Pictures, frame rates, structure, edges, or no text: the error of 8 bits is told of every network that ships."""
+    package = script("package_model")
+    for name, size in (("FRAMES", 2), ("HEIGHT", 8), ("WIDTH", 8)):
+        monkeypatch.setattr(package, name, size)
+    own = load_recipe(recipe).cascade.stage(stage)
+    network = own.network.build().eval()
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, std=0.05)
+    made = package._output(network, own)
+    assert made.isfinite().all() and made.std() > 0

@@ -117,3 +117,44 @@ def test_a_part_that_cannot_begin_is_told(gpu: ModuleType, tmp_path: Path) -> No
     gpu.run_part(part(gpu, run), options(tmp_path), 60)
     assert [line["what"] for line in results(tmp_path)] == ["the part itself"]
     assert "no such device" in (tmp_path / "log.txt").read_text()
+
+
+def test_what_there_was_no_time_for_is_run_when_the_folder_goes_on(gpu: ModuleType, tmp_path: Path) -> None:
+    bench = importlib.import_module("_gpu_bench").Bench
+    assert not bench("part", tmp_path, "cpu", 0.0, True).case("late", lambda: {"seconds": 1.0})
+    assert results(tmp_path)[-1]["error"].startswith("left out")
+    again = bench("part", tmp_path, "cpu", 60.0, True)
+    assert again.found() == {} and again.case("late", lambda: {"seconds": 1.0})
+    assert again.found()["late"]["seconds"] == 1
+    assert not bench("part", tmp_path, "cpu", 60.0, True).case("late", lambda: pytest.fail("it is there"))
+    told = gpu.table(results(tmp_path))
+    assert told.count("| late |") == 1 and "left out" not in told
+
+
+def test_a_line_that_a_kill_cut_short_costs_no_other(gpu: ModuleType, tmp_path: Path) -> None:
+    kit = importlib.import_module("_gpu_bench")
+    kit.tell(tmp_path, {"part": "a", "what": "one"})
+    with (tmp_path / kit.RESULTS).open("a") as file:
+        file.write('{"part": "a", "wh')
+    kit.tell(tmp_path, {"part": "a", "what": "two"})
+    kit.tell(tmp_path, {"part": "a", "what": "three"})
+    assert [line["what"] for line in kit.lines(tmp_path)] == ["one", "two", "three"]
+
+
+def test_a_rehearsal_does_not_stand_for_the_real_run(gpu: ModuleType, tmp_path: Path) -> None:
+    kit, now = importlib.import_module("_gpu_bench"), {"card": "NVIDIA H200", "rehearsed": False}
+    gpu.expect_own(tmp_path, now)
+    kit.tell(tmp_path, {"part": "about", "what": "this run", **now})
+    gpu.expect_own(tmp_path, now)
+    for other in ({**now, "rehearsed": True}, {**now, "card": "NVIDIA A100"}):
+        with pytest.raises(ValueError, match=r"has results of (rehearsed|card) .*; give another --out"):
+            gpu.expect_own(tmp_path, other)
+
+
+def test_the_sum_of_stages_is_that_of_all_that_ran_before_too(gpu: ModuleType, tmp_path: Path) -> None:
+    paper, kit = importlib.import_module("_gpu_paper"), importlib.import_module("_gpu_bench")
+    for stage in paper.stages(True):
+        kit.tell(tmp_path, {"part": "paper", "what": stage.name, "seconds": 2.5, "peak bytes": None})
+    paper.run(kit.Bench("paper", tmp_path, "cpu", 60.0, True))
+    last = results(tmp_path)[-1]
+    assert (last["what"], last["stages"], last["seconds"]) == ("all that ran", 2, 5.0)

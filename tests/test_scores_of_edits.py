@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from zoetrope.data.toybox.scene import held_out_pairs
+from zoetrope.models.opening import open_model
 from zoetrope.recipes import load_recipe
 from zoetrope.routines.hierarchical import Hierarchical
 from zoetrope.routines.straight import Straight
 from zoetrope.shapes import VideoShape
+from zoetrope.text.words import Words
 from zoetrope.video import Video
 
 SHAPE = VideoShape(frames=16, height=24, width=40, fps=3)
@@ -112,3 +114,27 @@ def test_true_videos_have_the_clips_structure_and_the_pictures_content(benchmark
     assert "IoU 0.7 reached with content changed" in benchmark.table(rows, changes)
     picture = benchmark.picture_of(each[0], load_recipe("gen1").cascade.stage("base"))
     assert picture.shape == (1, 48, 80, 3)
+
+
+@of_videos
+def test_flicker_is_told_in_relation_to_that_of_the_same_scenes(benchmark: ModuleType) -> None:
+    """Scenes flicker by very different amounts: a video of half as much in each has that ratio, without doubt."""
+    draw = np.random.default_rng(0)
+    true = [draw.integers(100, 100 + most, (8, 12, 20, 3)).astype(np.uint8) for most in (4, 20, 80, 140)]
+    half = [(100 + (video.astype(float) - 100) / 2).astype(np.uint8) for video in true]
+    rows: dict[str, dict[str, object]] = {"smoothed": {}, "true": {}}
+    benchmark.add_ratios(rows, {"smoothed": half, "true": true})
+    assert rows["true"]["flicker ratio"]["low"] == rows["true"]["flicker ratio"]["high"] == 1
+    found = rows["smoothed"]["flicker ratio"]
+    assert found["value"] == pytest.approx(0.5, abs=0.02) and found["high"] - found["low"] < 0.1
+
+
+@pytest.mark.parametrize("benchmark", ["_kept"], indirect=True)
+def test_what_is_kept_is_of_the_same_text_noise_and_place(benchmark: ModuleType) -> None:
+    model = open_model("mini")
+    own = benchmark.settings_of(model, model.spec.stages[:1])
+    others = [model.spec.with_(noise="mersenne" if model.spec.noise == "philox" else "philox")]
+    others.append(model.spec.with_(text=Words(width=model.spec.text.width)))
+    for spec in others:
+        assert benchmark.settings_of(model._replace(spec=spec), model.spec.stages[:1]) != own
+    assert {"cpu", "cuda"} & {*map(str, own)} and {"torch.float32", "torch.bfloat16"} & {*map(str, own)}

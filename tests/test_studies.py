@@ -1,8 +1,10 @@
 """The studies: their intervals against known ones, and their pages, which say what their numbers say."""
 
+import argparse
 import importlib
 import json
 import math
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+
+from zoetrope.data.toybox import Toybox
+from zoetrope.training.spec import Phase
 
 ROOT = Path(__file__).parents[1]
 STUDIES = sorted(path.stem for path in (ROOT / "studies").glob("[!_]*.py"))
@@ -233,3 +238,126 @@ def test_chance_is_that_of_the_world() -> None:
     assert moving["all"] == chance["all"] * moving["motion"]
     for aspect in ("colour", "shape"):
         assert chance[aspect] == 1 / len({getattr(thing, aspect) for thing in things})
+
+
+def tiny(**fields: Any) -> Any:
+    """An arm that learns in a moment."""
+    recipes, study = importlib.import_module("_recipes"), importlib.import_module("_study")
+    phases = (Phase(examples=8, batch=2, peak=1e-3),)
+    recipe = recipes.painter(
+        recipes.STILL, phases, widths=(32, 32), text=recipes.MUTE, data=Toybox(scripts=4), **fields
+    )
+    return study.Arm(recipe)
+
+
+def test_a_run_of_another_recipe_is_not_taken_for_an_arms(tmp_path: Path) -> None:
+    arm = tiny(precision="fp32")
+    assert not arm.trained(tmp_path / "0", 0.5)
+    arm.train(tmp_path / "0", 0.5, 0)
+    assert arm.trained(tmp_path / "0", 0.5)
+    with pytest.raises(ValueError, match=r"0: expected a run of this study's recipe, got one with another \S*phases"):
+        arm.trained(tmp_path / "0", 1.0)
+    with pytest.raises(ValueError, match=r"another training\.base\.seed; give another --out"):
+        arm.trained(tmp_path / "0", 0.5, seed=1)
+    with pytest.raises(ValueError, match=r"another training\.base\.clip"):
+        tiny(precision="fp32", clip=3.0).trained(tmp_path / "0", 0.5)
+
+
+def test_measurements_of_other_weights_are_not_reused(tmp_path: Path) -> None:
+    kept = importlib.import_module("_study").Kept(tmp_path / "measured")
+    kept.expect({"one": ["a", "b"], "model mini": ["c"]})
+    assert kept("number", lambda: 1) == 1
+    kept.expect({"one": ["a", "b"], "model mini": ["c"]})
+    for other, place in (({"one": ["a", "x"], "model mini": ["c"]}, "one.1"), ({"one": ["a", "b"]}, "model mini")):
+        with pytest.raises(ValueError, match=rf"measured: expected measurements of the weights .* \({place}\)"):
+            kept.expect(other)
+
+
+def test_what_ships_is_measured_by_its_weights() -> None:
+    made = importlib.import_module("_study")
+    for name in ("guidance", "distillation", "known_frames", "long_videos"):
+        study = importlib.import_module(name).STUDY
+        found = made.networks_of(study, {})
+        assert [*found] == ["model mini"] and len(found["model mini"]) == 2  # the distilled base and its original
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, study: Any, *words: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["study.py", *words])
+    importlib.import_module("_study").main(study)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--jobs", "0"), "--jobs: expected a whole number above 0, got '0'"),
+        (("--scale", "0"), "--scale: expected a share above 0 and up to 1, got '0'"),
+        (("--scale", "nan"), "--scale: expected a share above 0 and up to 1, got 'nan'"),
+        (("--scale", "20"), "--scale: expected a share above 0 and up to 1, got '20'"),
+        (("--typo",), "unrecognized arguments: --typo"),
+    ],
+)
+def test_mistaken_options_are_told_before_anything_is_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], told: str
+) -> None:
+    study = importlib.import_module("language").STUDY._replace(prepare=lambda: pytest.fail("data were made"))
+    with pytest.raises(SystemExit, match="2"):
+        asked(monkeypatch, study, *words)
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--train", "MiniLN", "0"), "--train: unknown arm 'MiniLN'; did you mean 'MiniLM'"),
+        (("--train", "MiniLM", "7"), "--train: expected a seed of 0, 1, 2, got '7'"),
+        (("--rewrite", "--page", "nowhere"), "language.json: expected the numbers of a page to rewrite"),
+    ],
+)
+def test_other_mistakes_are_told_too(monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], told: str) -> None:
+    study = importlib.import_module("language").STUDY._replace(prepare=lambda: pytest.fail("data were made"))
+    with pytest.raises(ValueError, match=re.escape(told)):
+        asked(monkeypatch, study, *words)
+
+
+def test_curation_makes_its_clips_once_the_options_are_known() -> None:
+    study = importlib.import_module("curation")
+    assert study.STUDY.prepare.args == (study.DATA, study.COUNT)
+
+
+def test_a_preparation_of_another_number_of_clips_is_refused(tmp_path: Path) -> None:
+    planted = importlib.import_module("_planted")
+    (tmp_path / planted.TRUTH).write_text(json.dumps({"0.mp4": "", "1.mp4": "cuts"}))
+    with pytest.raises(ValueError, match="expected 8 clips, or no such folder, got 2 clips"):
+        planted.prepare(tmp_path, 8)
+
+
+def test_a_training_that_fails_leaves_no_other_one_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "study.py"
+    script.write_text(
+        "import pathlib, sys, time\n"
+        "if sys.argv[2] == 'bad':\n    sys.exit(1)\n"
+        "time.sleep(1)\npathlib.Path(sys.argv[5]).joinpath('good').touch()\n"
+    )
+    made = importlib.import_module("_study")
+    arm = tiny()
+    study = importlib.import_module("language").STUDY._replace(arms={"bad": arm, "good": arm}, seeds=(0,))
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    options = argparse.Namespace(out=tmp_path, jobs=2, scale=1.0, given=None)
+    with pytest.raises(SystemExit, match="the training of bad, seed 0, failed"):
+        made._train_all(study, options)
+    assert (tmp_path / "good").exists()
+
+
+def test_a_study_that_is_tried_out_has_lines_of_metrics_for_its_intervals() -> None:
+    for arm in importlib.import_module("model_size").ARMS.values():
+        spec = arm.asked(0.02, 0).train_spec("base")
+        assert spec.phases[0].examples // max(spec.log_every, spec.phases[0].batch) >= 6
+        assert arm.asked(1.0, 0).train_spec("base").log_every == arm.recipe.train_spec("base").log_every
+
+
+def test_cells_of_trained_arms_cover_seeds() -> None:
+    made = importlib.import_module("_study")
+    table = [[1.0] * 12, [1.0] * 9 + [0.0] * 3, [0.0] * 12]  # one of three seeds has learnt nothing
+    found = intervals().over_seeds(table)
+    assert made.seeds_interval(table) == f"{max(0, found.low):.0%} to {min(1, found.high):.0%}" == "0% to 100%"
+    assert made.seeds_interval(table[:1]) == "one seed"

@@ -1,5 +1,6 @@
 """The measurements of a model, from its folder to their tables, and its packing, with a tiny untrained cascade."""
 
+import argparse
 import importlib
 import itertools
 import json
@@ -17,6 +18,7 @@ from tests.commands.conftest import Cli, network
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.data.toybox.prompts import wordings
 from zoetrope.inputs.low_res import usual_inputs
+from zoetrope.models.cascade import Cascade
 from zoetrope.models.folder import read_spec, write_model
 from zoetrope.models.opening import open_model
 from zoetrope.shapes import VideoShape
@@ -95,8 +97,11 @@ def test_stages_are_scored_and_scores_are_kept(
     score_sr.main(arguments)
     again = capsys.readouterr().out
     assert again.count(" input, clip ") == 0 and again.strip() in first
+    sheets = [(tmp_path / f"{stage}-truth.png").stat().st_mtime_ns for stage in ways]
     score_sr.main([*arguments, "--seed", "1", "--stages", "tsr1", "--inputs", "truth"])
     assert capsys.readouterr().out.count(" input, clip ") == 1
+    again = [(tmp_path / f"{stage}-truth.png").stat().st_mtime_ns for stage in ways]
+    assert [one != other for one, other in zip(sheets, again, strict=True)] == [True, False]  # of what was measured
 
 
 def test_mistakes_are_told(untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,12 +119,71 @@ def test_mistakes_are_told(untrained: Path, tmp_path: Path, monkeypatch: pytest.
     assert not (tmp_path / "out").exists()
 
 
+def test_stages_that_are_not_named_have_the_usual_number_of_clips(
+    untrained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = benchmark("_super_resolution", monkeypatch)
+    stages = open_model([str(untrained)]).spec.stages[1:]
+    assert shared.clip_counts(["ssr1=1"], stages, usual=4) == {"tsr1": 4, "ssr1": 1}
+    assert shared.clip_counts(["3", "ssr1=1"], stages, usual=4) == {"tsr1": 3, "ssr1": 1}
+
+
+def test_measurements_are_kept_by_what_decides_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The teacher that regenerates for a distilled stage, the noise; and for seconds the number of threads."""
+    shared, distilled = (benchmark(name, monkeypatch) for name in ("_super_resolution", "_distilled"))
+    cascades = shared.Cascades(["mini"], 0)
+    model = cascades.model
+    base = model.spec.stages[0]
+    own = cascades.key(0, base)
+    first, *others = model.spec.teachers
+    slow = first.with_(sampling=first.sampling.with_(steps=first.sampling.steps * 2))
+    noise = "mersenne" if model.spec.noise == "philox" else "philox"
+    for spec in (model.spec.with_(teachers=(slow, *others)), model.spec.with_(noise=noise)):
+        cascades.model = model._replace(spec=spec)
+        assert cascades.key(0, base) != own
+    way, threads = distilled.Way(base, model.spec.text, model.weights[base.name]), torch.get_num_threads()
+    try:
+        keys = set()
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            keys.add(way.key())
+    finally:
+        torch.set_num_threads(threads)
+    assert len(keys) == 2
+
+
+def test_videos_kept_with_fewer_frames_are_made_again(
+    untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    making = benchmark("_making", monkeypatch)
+    cascade = Cascade.from_pretrained(str(untrained))
+    options = argparse.Namespace(noises=1, until="tsr1", out=tmp_path)
+    for most in (2, 8, 8):
+        made = making.videos_of(cascade, ["fog"], options, {"base": "a-0", "tsr1": "a-1"}, most)
+        assert [len(made[stage][0][0].frames) for stage in ("base", "tsr1")] == [min(most, 4), most]
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")}
+    making.videos_of(cascade, ["fog"], options, {"base": "a-0", "tsr1": "a-1"}, 8)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.npz")} == kept
+
+
 def test_levels_of_augmentation_are_compared(
     untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     augmentation = benchmark("augmentation", monkeypatch)
     augmentation.main(
-        ["--model", str(untrained), "--out", str(tmp_path), "--clips", "1", "--stages", "ssr1", "--levels", "3", "none"]
+        [
+            "--model",
+            str(untrained),
+            "--out",
+            str(tmp_path),
+            "--clips",
+            "1",
+            "--stages",
+            "ssr1",
+            "--levels",
+            "3.0",
+            "none",
+        ]
     )
     curves = json.loads((tmp_path / "levels.json").read_text())["curves"]
     assert [(curve["stage"], curve["input"], curve["default"]) for curve in curves] == [
@@ -222,6 +286,8 @@ def test_distilled_stages_are_measured_beside_their_originals(
     distilled.main(words)
     assert {path: path.stat().st_mtime_ns for path in Path("out").iterdir()} == before
 
+    with pytest.raises(ValueError, match="--divide: expected a divisor of the 4 frames of base, got 3"):
+        distilled.main(["base", "tsr1", "--speed", "--out", "out", "--divide", "3"])
     distilled.main(["base", "tsr1", "--speed", "--out", "out", "--divide", "2"])
     speed = json.loads(Path("out/distilled_speed.json").read_text())
     assert set(speed["medians"]["original"]) == {"base", "tsr1", "all"} and speed["times"] > 18

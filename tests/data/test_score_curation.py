@@ -53,3 +53,18 @@ def test_faults_are_what_they_are_called(benchmark: ModuleType) -> None:
     assert bare.static
     written = benchmark.written(bare.frames, np.random.default_rng(0))
     assert (written[0] == written[-1]).all() and 0 < (written[0] > 0).any(-1).mean() < 0.5
+
+
+def test_a_folder_with_other_clips_is_refused(benchmark: ModuleType, tmp_path: Path) -> None:
+    """Its clips would be judged by the truth of these."""
+    own = {"clips": "toybox", "count": 8, "seed": 2}
+    for _ in range(2):
+        benchmark.begin(tmp_path / "out", own)
+    (tmp_path / "out/clips").mkdir()
+    benchmark.begin(tmp_path / "out", own)
+    for other in ({**own, "seed": 3}, {**own, "count": 4}):
+        with pytest.raises(ValueError, match="expected a new folder, or one with the clips of"):
+            benchmark.begin(tmp_path / "out", other)
+    (tmp_path / "old/clips").mkdir(parents=True)  # nobody knows of which
+    with pytest.raises(ValueError, match="expected a new folder"):
+        benchmark.begin(tmp_path / "old", own)

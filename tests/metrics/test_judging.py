@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import torch
 
+from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.data.toybox.prompts import Prompt, combinations, familiar, hues, wordings
 from zoetrope.data.toybox.render import render
 from zoetrope.data.toybox.scene import Script, Thing, held_out_pairs, scene
 from zoetrope.metrics.intervals import Proportion
+from zoetrope.models.opening import open_model
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
 
@@ -141,3 +143,42 @@ def test_the_card_of_mini_tells_the_scores_and_names_what_never_works(scores: Mo
     assert named == scores.zeros(told["sets"])
     for name in {"colour", "shape", "motion"}:
         assert told["sets"]["combinations"]["base"]["classes"][name]
+
+
+def test_stages_that_were_asked_for_fewer_prompts_stand_beside_the_others(scores: ModuleType) -> None:
+    """As after a quick look at some stages and a whole measurement of others, in one folder."""
+
+    def told(classes: dict[str, int]) -> dict[str, Any]:
+        found = {name: {**share(right, 4, 0, 1), "clusters": right} for name, right in classes.items()}
+        return {"videos": 4, "prompts": 1, "aspects": {}, "classes": {"motion": found}, "words": {}}
+
+    for first, second in (("base", "ssr"), ("ssr", "base")):
+        rows = {"base": told({"rest": 3, "spin": 1}), "ssr": told({"spin": 2, "up": 4})}
+        text = scores.table({"familiar": {name: rows[name] for name in (first, second)}}).splitlines()
+        cells = {"rest": {"base": "3 of 4", "ssr": "-"}, "up": {"base": "-", "ssr": "4 of 4"}}
+        for motion, each in cells.items():
+            assert any(line.endswith(f"| {each[first]} | {each[second]} |") and motion in line for line in text)
+
+
+def test_scores_of_other_sampling_are_kept_apart(
+    scores: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A quick look with few steps replaces no set of the whole measurement, and joins none."""
+    model = open_model("mini")
+    whole = scores.write_scores(tmp_path, model, torch.float32, {"familiar": {"base": 1}, "pairs": {"base": 2}})
+    assert scores.write_scores(tmp_path, model, torch.float32, {"pairs": {"base": 3}})["familiar"] == whole["familiar"]
+    quick = model._replace(spec=tuned(model.spec, Tuning(steps=4)))
+    assert scores.write_scores(tmp_path, quick, torch.float32, {"pairs": {"base": 4}}) == {"pairs": {"base": 4}}
+    [aside] = tmp_path.glob("scores-*.json")
+    assert json.loads(aside.read_text())["sets"] == {"familiar": {"base": 1}, "pairs": {"base": 3}}
+    assert aside.name in capsys.readouterr().out
+    old = {name: value for name, value in json.loads((tmp_path / "scores.json").read_text()).items()}
+    del old["sampling"]  # as it was written before
+    (tmp_path / "scores.json").write_text(json.dumps(old))
+    assert set(scores.write_scores(tmp_path, quick, torch.float32, {"hues": {"base": 5}})) == {"pairs", "hues"}
+
+
+def test_a_mean_of_one_value_reaches_no_aim(scores: ModuleType) -> None:
+    assert scores.mean_reached({"value": 0.9, "half": None}, 0.7) == "not decided"
+    assert [scores.mean_reached({"value": 0.9, "half": half}, 0.7) for half in (0.1, 0.3)] == ["yes", "not decided"]
+    assert scores.mean_reached({"value": 0.5, "half": 0.1}, 0.7) == "no"

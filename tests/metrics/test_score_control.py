@@ -73,6 +73,10 @@ def test_the_whole_script(scoring: ModuleType, tmp_path: Path, capsys: pytest.Ca
     assert told["true"]["iou"]["value"] > 0.85 and told["true"]["samples"] == 3
     assert (tmp_path / "out" / "table.md").read_text() in capsys.readouterr().out
     assert read(tmp_path / "out" / "sheet.png").frames.shape == (1, 3 * 28, 4 * 44, 3)
+    scoring.main(["--model", str(tmp_path / "model"), "--out", str(tmp_path / "one"), "--samples", "1"])
+    told = json.loads((tmp_path / "one" / "scores.json").read_text())["rows"]
+    assert list(told) == ["controlled", "half strength", "without control", "true"]  # there is no other's control
+    assert "IoU 0.7 reached: not decided" in capsys.readouterr().out  # one sample decides nothing
 
 
 def test_a_model_without_control_is_refused(scoring: ModuleType, tmp_path: Path) -> None:

@@ -69,6 +69,8 @@ def test_three_sets_of_captions(scoring: ModuleType, library: Any) -> None:
     assert [one.text for one in asked["labels"]] == ["a green leaf"]
     assert len(asked["seen"]) == 6 and "a crowd" not in {one.text for one in asked["seen"]}
     assert [one.text for one in scoring.sets_of(library, 2)["seen"]] == ["a hand", "a hand, medium"]
+    told = [one._replace(text="a blue box") if one.label == "leaf" else one for one in library.emoji]
+    assert "labels" not in scoring.sets_of(library._replace(emoji=told), 64)  # training has this caption
 
 
 def test_true_clips_are_right_and_other_tones_are_not(scoring: ModuleType, library: Any) -> None:
@@ -121,5 +123,11 @@ def test_the_whole_script(
     assert sets["seen"]["model"]["nearest"]["samples"] == 6
     assert (tmp_path / "out" / "table.md").read_text() in capsys.readouterr().out
     (folder / "metadata.jsonl").write_text('{"text": "a hand"}\n')
-    with pytest.raises(ValueError, match=r"expected a metadata.jsonl that tells label, variant, text and split"):
+    with pytest.raises(ValueError, match=r"expected a metadata.jsonl that tells file_name, label, variant, text"):
+        scoring.main([*told, "--out", str(tmp_path / "again")])
+    (folder / "metadata.jsonl").write_text('{"text": "a hand"')
+    with pytest.raises(ValueError, match=r"metadata.jsonl: line 1: expected JSON"):
+        scoring.main([*told, "--out", str(tmp_path / "again")])
+    (folder / "metadata.jsonl").unlink()
+    with pytest.raises(ValueError, match=r"emoji: expected a folder of clips with a metadata.jsonl"):
         scoring.main([*told, "--out", str(tmp_path / "again")])
