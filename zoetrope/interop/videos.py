@@ -180,9 +180,9 @@ def write_video_model(pipeline: Pipeline, spec: CascadeSpec, folder: Path) -> No
     shutil.copyfile(own, below / f"{PICTURE_WEIGHTS}.safetensors")
     [stage] = spec.stages
     network: Any = stage.network.bare()
-    dtype = filled(network.unet, files["unet"])
+    filled(network.unet, files["unet"])
     (folder / STAGE).mkdir()
-    write_weights(network, folder / STAGE / WEIGHTS, dtype)
+    write_weights(network, folder / STAGE / WEIGHTS, dtype=None)
     save_codec(_codec(stage.codec, files["vae"]), folder / CODEC)
     describe(folder, spec, _card(pipeline, stage))
 
