@@ -46,5 +46,5 @@ class CLIPText(TextEncoder):
         from transformers import CLIPTextModel
 
         folder = find_folder(self.model, self.revision)
-        network = read(CLIPTextModel, folder, self.width, device, dtype)
+        network = read(CLIPTextModel, ("clip", "clip_text_model"), folder, self.width, device, dtype)
         return Frozen(tokenizer(folder, ("tokenizer.json", "vocab.json")), network, self.limit, self.padded)
