@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.embeddings.long import cut_short
 from zoetrope.text import TextEncoder
 from zoetrope.text._spiece import read_spiece
 from zoetrope.text.clip import CLIPText
@@ -121,6 +123,19 @@ def test_the_words_beyond_the_limit_are_named(name: str, request: pytest.Fixture
     assert text.endswith(few.cut(text)) and few.cut(text).startswith(("a red", "red"))
 
 
+def test_only_captions_that_are_cut_are_told_of_where_texts_are_padded(small_clip: Path, tmp_path: Path) -> None:
+    """All of these have as many tokens as the encoder reads, and all but one end before."""
+    padded = CLIPText(model=str(small_clip), width=16, limit=20, padded=True)
+    texts = EmbeddingCache(padded, tmp_path)
+    fit, long = ["red red red red red red", "a red red red red red"], "a red circle and a blue one"
+    assert int(texts.encode(fit).mask.sum(1).min()) == 20 and min(map(len, fit)) > 20
+    assert cut_short(fit, texts) is None
+    said = cut_short([*fit, long], texts)
+    assert said is not None and said.startswith("1 caption fills the 20 tokens") and said.endswith(repr(long))
+    gone = EmbeddingCache(padded.with_(model=str(tmp_path / "gone")), tmp_path)
+    assert "hold all captions is unknown: " in (cut_short([long], gone) or "")
+
+
 @small
 def test_nothing_to_read(name: str, request: pytest.FixtureRequest) -> None:
     encode = encoder(name, request).load()
@@ -217,6 +232,8 @@ def test_a_multilingual_t5_is_one(small_t5: Path, tmp_path: Path) -> None:
 
 PEAK = """
 import resource, sys
+from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.embeddings.long import cut_short
 from zoetrope.text import TextEncoder
 encoder = TextEncoder.from_json(sys.argv[1])
 try:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -145,7 +146,7 @@ def planned(options: EvaluationOptions, reference: "Reference", asked: SamplingO
 
     models: list[Model] = []
     for name in options.models:
-        model = opened([name] if Path(name).expanduser().exists() else name.split("+"), asked)
+        model = opened([name] if Path(os.path.expanduser(name)).exists() else name.split("+"), asked)
         stages = stages_after(model.spec, options.after, options.until)
         if (wrong := difference(model.spec.channels, reference.channels)) is not None:
             raise ValueError(f"--data: {wrong}; {name} makes these")

@@ -1,5 +1,6 @@
 """Pipelines of diffusers as models of one stage: from text to pictures, or from a picture to a video."""
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,7 +64,7 @@ def import_pipeline(
     read, for pickled or damaged weights, and where `out` holds something else than a model; OSError if it cannot be
     written.
     """
-    folder = replaceable(Path(out).expanduser())
+    folder = replaceable(Path(os.path.expanduser(out)))
     pipeline = find_pipeline(source)
     controls = _controls(pipeline, controlnets)
     if pipeline.kind == VIDEO_FAMILY:

@@ -37,6 +37,11 @@ class CLIPText(TextEncoder):
         padded = " padded" if self.padded else ""
         return f"clip {fingerprint(self.model, self.revision)} {self.limit}{padded}"
 
+    @property
+    def pads(self) -> bool:
+        """See `TextEncoder`."""
+        return self.padded
+
     def renamed(self, change: Callable[[str], str]) -> Self:
         """See `TextEncoder`."""
         return self.with_(model=change(self.model))
