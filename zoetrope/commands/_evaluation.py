@@ -356,10 +356,8 @@ def _lost(plan: Plan) -> str | None:
     lost = {name for shelf in shelves for number in range(count) for name in shelf.skipped(number)}
     if not lost:
         return None
-    first = ", ".join(sorted(lost)[:_NAMED])
-    return f"{len(lost)} of the clips could not be read, and others stand in their place: {first}" + (
-        ", ..." if len(lost) > _NAMED else ""
-    )
+    first = ", ".join(sorted(lost)[:_NAMED]) + (", ..." if len(lost) > _NAMED else "")
+    return f"{len(lost)} of the clips could not be read, and others stand in their place: {first}"
 
 
 def _prompts(plan: Plan) -> tuple[str, ...]:
