@@ -123,6 +123,14 @@ def test_files_and_functions_are_short_and_explained(name: str) -> None:
     assert [found for found in functions(path) if found[1] >= LONGEST_FUNCTION] == []
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "files/__init__.py"])
+def test_names_of_homes_are_read_without_errors(name: str) -> None:
+    """`Path.expanduser` raises a RuntimeError for the home of nobody, `os.path.expanduser` gives the name back."""
+    calls = [node for node in ast.walk(tree(PACKAGE / name)) if isinstance(node, ast.Attribute)]
+    found = [ast.unparse(node) for node in calls if node.attr == "expanduser"]
+    assert [call for call in found if call != "os.path.expanduser"] == []
+
+
 def public_types(path: Path) -> Iterator[str]:
     """The public classes and type aliases of a file, but for the options of commands, which are each command's own."""
     for node in tree(path).body:

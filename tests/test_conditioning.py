@@ -1,5 +1,8 @@
 """What a network is told: every operation does to each family what it says."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -52,6 +55,12 @@ def test_what_is_stacked_has_the_same_inputs() -> None:
     told = everything()
     with pytest.raises(ValueError, match="expected the same inputs in all"):
         stacked([told, Conditioning(tokens=told.tokens)])
+    for name in ("times", "images"):
+        nothing: dict[str, Any] = {name: None}
+        lacking = replace(told, **nothing)
+        for several in ([told, lacking], [lacking, told]):
+            with pytest.raises(ValueError, match=f"{name}: expected them in all or in none, got them in some"):
+                stacked(several)
 
 
 @settings(max_examples=30, deadline=None)

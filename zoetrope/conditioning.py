@@ -188,6 +188,9 @@ def stacked(several: Iterable[Conditioning]) -> Conditioning:
     for part in parts[1:]:
         if part.names != first.names:
             raise ValueError(f"expected the same inputs in all, got {sorted(first.names)} and {sorted(part.names)}")
+        for name in ("times", "images"):
+            if (getattr(part, name) is None) != (getattr(first, name) is None):
+                raise ValueError(f"{name}: expected them in all or in none, got them in some")
 
     def together(get: Callable[[Conditioning], Tensor | None]) -> Tensor | None:
         values = [value for part in parts if (value := get(part)) is not None]

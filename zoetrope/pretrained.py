@@ -2,14 +2,15 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from zoetrope.files import cache_folder
-from zoetrope.files.plain import read_json
+from zoetrope.files.plain import expect_plain, read_json
 from zoetrope.files.store import Store
 
 FILES = ["*.safetensors", "*.json", "spiece.model", "vocab.txt", "merges.txt"]
@@ -23,7 +24,7 @@ def find_folder(model: str, revision: str | None = None) -> Path:
 
     Raises ValueError, in one line, if there is no such folder and the hub cannot give it.
     """
-    local = Path(model).expanduser()
+    local = Path(os.path.expanduser(model))
     if local.is_dir():
         return local
     from huggingface_hub import snapshot_download
@@ -60,7 +61,7 @@ def fingerprint(model: str, revision: str | None = None) -> str:
     A name on the hub is only as exact as its revision: only a commit never changes. The files of a folder are read
     whole, but only once while they stay unchanged; the folder's path and dates do not matter.
     """
-    local = Path(model).expanduser()
+    local = Path(os.path.expanduser(model))
     if not local.is_dir():
         return f"{model}@{revision or REVISIONS.get(model, 'main')}"
     store = Store(cache_folder("text"))
@@ -81,48 +82,78 @@ def tokenizer(folder: Path, names: Sequence[str]) -> Any:
 
 
 def read(
-    kind: Any, folder: Path, width: int, device: torch.device | str, dtype: torch.dtype, **options: bool
+    kind: Any, types: Collection[str], folder: Path, width: int, device: torch.device | str, dtype: torch.dtype
 ) -> torch.nn.Module:
-    """The model of class `kind` in `folder`, frozen.
+    """The model of class `kind` in `folder`, frozen. `types` are the "model_type"s that its config.json may say.
 
-    Raises ValueError if its features have not this `width`, or if the folder holds no safetensors weights, or not all:
-    a pickle can run any code and is never read, and code that the folder brings along is never run.
+    Raises ValueError if its features have not this `width`, if it is a model of another type, or if the folder holds no
+    safetensors weights, not all or others too: a pickle can run any code and is never read, and code that the folder
+    brings along is never run.
     """
     expect_encoder_dtype(dtype)
     expect_usable(folder)
+    if (got := read_json(folder / "config.json").get("model_type")) not in (None, *types):
+        raise ValueError(f"{folder}: expected a model of type {' or '.join(sorted(types))}, got one of type {got}")
     with reading(folder):
         config = kind.config_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if config.hidden_size != width:
         raise ValueError(f"width: expected {config.hidden_size}, the width of {folder}, got {width}")
-    if not any(folder.glob("*.safetensors")):
+    network, left = with_weights(kind, config, folder, dtype=dtype)
+    parts = {name.partition(".")[0] for name in network.state_dict()}
+    more = [name for name in left if name.removeprefix(f"{network.base_model_prefix}.").partition(".")[0] in parts]
+    if more:
+        raise ValueError(f"{folder}: expected the weights that its config.json describes, got also {more[0]}")
+    made: torch.nn.Module = network.to(device)
+    return made
+
+
+def with_weights(
+    kind: Any, config: Any, folder: Path, *, spare: str | None = None, **options: Any
+) -> tuple[Any, list[str]]:
+    """The model of class `kind` of a config, with the weights in `folder`, frozen; the names of those that are left.
+
+    A part of the name `spare`, which the caller does not use, may lack its weights.
+
+    Raises ValueError if the folder holds no safetensors weights, or not all that the config describes: no memory is
+    taken for more than there can be.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
         pickles = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
         got = f"only pickled weights ({', '.join(pickles)}), which are never read" if pickles else "none"
         raise ValueError(f"{folder}: expected weights in *.safetensors, got {got}")
+    make, told = (kind.from_config, {"trust_remote_code": False}) if hasattr(kind, "from_config") else (kind, {})
+    with reading(folder), torch.device("meta"):
+        count = sum(value.numel() for value in make(config, **told).parameters())
+    if count > (size := sum(file.stat().st_size for file in files)):
+        what = f"the weights of {count:,} parameters, as its config.json describes them"
+        raise ValueError(f"{folder}: expected {what}, got files of {size:,} bytes")
     with reading(folder):
         network, report = kind.from_pretrained(
             folder,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
-            dtype=dtype,
             output_loading_info=True,
             **options,
         )
-    if report["missing_keys"]:
-        missing = sorted(report["missing_keys"])
-        raise ValueError(
-            f"{folder}: expected the weights of a {kind.__name__}, got none for {missing[0]} ({len(missing)} missing)"
-        )
-    return network.to(device).eval().requires_grad_(False)
+    if missing := sorted(name for name in report["missing_keys"] if name.partition(".")[0] != spare):
+        what = f"the weights of a {type(network).__name__}"
+        raise ValueError(f"{folder}: expected {what}, got none for {missing[0]} ({len(missing)} missing)")
+    left = sorted(name for name in report["unexpected_keys"] if not name.endswith("position_ids"))
+    return network.eval().requires_grad_(False), left
 
 
 def expect_usable(folder: Path) -> None:
     """Check the config.json of a model's folder before a model is built from it.
 
-    Raises ValueError if there is none, if it requires foreign code or claims absurd sizes, or if the folder has
-    adapters of another model, which would be downloaded.
+    Raises ValueError if there is none, if it requires foreign code or claims absurd sizes, if the folder has adapters
+    of another model, which would be downloaded, or if a file that may be read is a pipe or a device.
     """
     file = folder / "config.json"
+    for path in folder.iterdir():
+        if any(map(path.match, FILES)):
+            expect_plain(path)
     if not file.is_file():
         raise ValueError(f"{folder}: expected a model's folder, got one without config.json")
     if (folder / "adapter_config.json").exists():

@@ -92,3 +92,21 @@ def test_latents_are_encoded_and_trained_on(cli: Cli, told: Path, films: Path, t
     ):
         refused = cli("data", "encode", *words)
         assert refused.code == 2 and message in refused.err
+
+
+def test_a_decoder_of_videos_takes_the_place_of_that_of_pictures(cli: Cli, told: Path, tmp_path: Path) -> None:
+    """What the recipe does not say of the codec that is named, but for the grid of its latents."""
+    own = CODEC.with_(temporal=True, width=8)
+    save_codec(codec(codec=own), tmp_path / "mine")
+    done = cli("train", told, "--stage", "base", "--out", "run", "--codec", "mine")
+    assert done.code == 0, done.err
+    made = json.loads((tmp_path / "run/recipe.json").read_text())
+    assert made["cascade"]["stages"][0]["codec"] == own.to_json()
+    assert cli("generate", "fog", "--model", "run", "--out", "fog.mp4").code == 0
+    on = cli("train", "--resume", "--stage", "base", "--out", "run", "--set", "base.training.phases.0.examples=24")
+    assert on.code == 0, on.err
+    encoded = cli("data", "encode", "toybox", "--count", "3", "--codec", "mine", "--shape", "2x8x12@3", "--out", "kept")
+    assert encoded.code == 0, encoded.err
+    assert cli("train", told, "--stage", "base", "--out", "two", "--data", "kept").code == 0
+    stated = cli("train", told, "--stage", "base", "--out", "no", "--codec", "mine", "--set", "base.codec.width=16")
+    assert stated.code == 2 and "expected the codec of stage 'base'" in stated.err

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoetrope.__main__ import main
@@ -222,9 +223,31 @@ def change(file: str, **values: Any) -> Callable[[Path], None]:
     return broken
 
 
+def encoder_weights(changed: Callable[[dict[str, Tensor]], object]) -> Callable[[Path], None]:
+    """Change the weights of the encoder of pictures."""
+
+    def broken(folder: Path) -> None:
+        weights = load_file(folder / "image_encoder/model.safetensors")
+        changed(weights)
+        save_file(weights, folder / "image_encoder/model.safetensors", metadata={"format": "pt"})
+
+    return broken
+
+
 @pytest.mark.parametrize(
     ("breaks", "message"),
     [
+        (
+            encoder_weights(lambda weights: weights.__delitem__("visual_projection.weight")),
+            "expected the weights of a CLIPVisionModelWithProjection, got none for visual_projection.weight",
+        ),
+        (
+            encoder_weights(
+                lambda weights: weights.update({"visual_projection.weight": torch.full((8, 16), torch.nan)})
+            ),
+            "pictures: expected weights that give finite embeddings, got NaN or infinity",
+        ),
+        (change("image_encoder/config.json", model_type="siglip_vision_model"), "got one of type siglip_vision_model"),
         (change("unet/config.json", in_channels=9), "unet/config.json: in_channels: expected 8, got 9"),
         (change("unet/config.json", novelty=3), "unet/config.json: novelty: expected None, others cannot be read"),
         (

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from zoetrope.metrics.features import Classifier, ClipNetwork, Extractor, FeatureNetwork, Matcher, Missing
@@ -202,6 +202,43 @@ def test_wrong_files_are_refused(motion: Path, tmp_path: Path, videomae: Path) -
     for kind, told in ((TransformersVideo, "config"), (CLIP, "config|tokenizer|CLIP")):
         with pytest.raises(ValueError, match=told):
             kind.at(str(tmp_path)).open()
+
+
+@pytest.mark.parametrize(
+    ("kind", "lacks"),
+    [
+        ("clip", "visual_projection.weight"),
+        ("clip", "text_model.final_layer_norm.bias"),
+        ("videomae", "encoder.layer.0.output.dense.weight"),
+    ],
+)
+def test_weights_that_are_missing_are_not_invented(
+    kind: str, lacks: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """They would be random: a score would mean nothing."""
+    folder = Path(shutil.copytree(request.getfixturevalue(kind), tmp_path / "partial"))
+    weights = load_file(folder / "model.safetensors")
+    del weights[lacks]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    extractor = CLIP if kind == "clip" else TransformersVideo
+    with pytest.raises(ValueError, match=f"got none for {lacks}"):
+        extractor.at(str(folder)).open()
+
+
+def test_a_part_that_is_not_used_may_be_missing(tmp_path: Path) -> None:
+    """ViViT has learnt without its pooling layer."""
+    from transformers import VivitConfig, VivitForVideoClassification
+
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = VivitConfig(**sizes, image_size=16, num_frames=4, tubelet_size=[2, 8, 8])
+    torch.manual_seed(0)
+    made = VivitForVideoClassification(config)
+    made.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text('{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}')
+    clips, theirs = noise(1, 3, 4, 16, 16), made.eval().vivit
+    with torch.no_grad():
+        wanted = theirs(pixel_values=clips.transpose(1, 2)).last_hidden_state.mean(1)
+        torch.testing.assert_close(TransformersVideo.at(str(tmp_path)).open().of_clips(clips), wanted)
 
 
 def test_features_are_the_same_every_time(motion: Path, videomae: Path) -> None:

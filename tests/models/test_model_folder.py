@@ -204,6 +204,22 @@ def test_encoders_are_only_copied_from_models(tmp_path: Path, monkeypatch: pytes
         write_model(tmp_path / "new", described, built, "#", built)
 
 
+@pytest.mark.parametrize("name", ["text", "pictures"])
+def test_links_out_of_an_encoder_are_not_followed(name: str, tmp_path: Path) -> None:
+    """A model may come from anyone, and so do its encoders; links within it are fine."""
+    own = tmp_path / "own"
+    with_encoders(own, CLIPText(model="./text", width=8), CLIPPictures(model="./pictures", width=8))
+    file = own / name / "model.safetensors"
+    file.rename(own / "shared.safetensors")
+    file.symlink_to("../shared.safetensors")
+    assert read_spec(own).name == "own"
+    (own / "shared.safetensors").rename(tmp_path / "secret.safetensors")
+    file.unlink()
+    file.symlink_to(tmp_path / "secret.safetensors")
+    with pytest.raises(ValueError, match=r"model\.safetensors: expected a file in .*own, got a link out of it"):
+        read_spec(own)
+
+
 def test_encoders_come_from_the_hub_with_their_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_encoders(tmp_path / "hub", CLIPText(model="./text", width=8), CLIPPictures(model="./pictures", width=8))
     wanted = sorted(path.relative_to(tmp_path / "hub") for path in (tmp_path / "hub").rglob("*.*"))

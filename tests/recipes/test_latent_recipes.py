@@ -118,9 +118,9 @@ def test_codec_to_video_on_the_command_line(tmp_path: Path, monkeypatch: pytest.
     assert not stills.codec.temporal and clips.codec.temporal  # type: ignore[attr-defined]
     for name, weight in stills.state_dict().items():
         assert not name.startswith("encoder") or torch.equal(weight, clips.state_dict()[name])
-    assert main(["train", image, "--codec", "codec", "--out", "image"]) == 0
+    assert main(["train", image, "--codec", "video_codec", "--out", "image"]) == 0
     first = ["--set", "tsr1.training.phases.0.examples=4"]
-    assert main(["train", video, "--codec", "codec", "--init", "image", "--out", "video", *first]) == 0
+    assert main(["train", video, "--codec", "video_codec", "--init", "image", "--out", "video", *first]) == 0
     assert sorted(path.name for path in (tmp_path / "video").iterdir() if path.is_dir()) == ["base", "ssr1", "tsr1"]
     assert main(["train", "--resume", "--stage", "tsr1", "--out", "video/tsr1", "--set", f"{first[1][:-1]}8"]) == 0
     assert len(list((tmp_path / "video/tsr1/samples").glob("*.png"))) == 1

@@ -228,6 +228,18 @@ def test_checksums_of_large_files_are_remembered(
     assert sum("read once" in told for told in caplog.messages) == 2
 
 
+def test_few_checksums_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that changes again and again does not fill the cache."""
+    monkeypatch.setattr("zoetrope.files.store.REMEMBERED", 1)
+    monkeypatch.setattr("zoetrope.files.store.NEWEST", 3)
+    store, path = Store(tmp_path), tmp_path / "weights"
+    for number in range(8):
+        path.write_bytes(bytes([number]))
+        assert store.sha256(path) == hashlib.sha256(bytes([number])).hexdigest()
+    with closing(sqlite3.connect(tmp_path / FILE)) as base:
+        assert base.execute("SELECT count(*) FROM files").fetchone() == (3,)
+
+
 def test_features_beside_data(encoder: T5, tmp_path: Path) -> None:
     """They say whose they are, need neither the encoder nor the place where it was, and damage is named."""
     beside = tmp_path / "embeddings"
@@ -252,6 +264,19 @@ def test_features_beside_data(encoder: T5, tmp_path: Path) -> None:
     save_file(arrays, shard)
     with pytest.raises(ValueError, match="whose texts do not fit its tokens"):
         EmbeddingCache(encoder, tmp_path / "cache").take(beside, TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("tokens", torch.bfloat16), ("offsets", torch.float32), ("keys", torch.bfloat16)]
+)
+def test_a_shard_of_other_types_is_named(encoder: T5, tmp_path: Path, name: str, dtype: torch.dtype) -> None:
+    writer = EmbeddingCache(encoder, tmp_path / "cache", beside=tmp_path / "embeddings")
+    writer.prepare(TEXTS)
+    (shard,) = writer.folder.iterdir()
+    arrays = load(shard.read_bytes())
+    save_file({**arrays, name: arrays[name].to(dtype)}, shard)
+    with pytest.raises(ValueError, match=f"{shard.name}: expected a shard of text features, of .*; encode anew"):
+        EmbeddingCache(encoder, tmp_path / "cache").take(tmp_path / "embeddings", TEXTS)
 
 
 def test_features_of_an_older_version(encoder: T5, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.embeddings.long import cut_short
 from zoetrope.text import TextEncoder
 from zoetrope.text._spiece import read_spiece
 from zoetrope.text.clip import CLIPText
@@ -121,6 +123,19 @@ def test_the_words_beyond_the_limit_are_named(name: str, request: pytest.Fixture
     assert text.endswith(few.cut(text)) and few.cut(text).startswith(("a red", "red"))
 
 
+def test_only_captions_that_are_cut_are_told_of_where_texts_are_padded(small_clip: Path, tmp_path: Path) -> None:
+    """All of these have as many tokens as the encoder reads, and all but one end before."""
+    padded = CLIPText(model=str(small_clip), width=16, limit=20, padded=True)
+    texts = EmbeddingCache(padded, tmp_path)
+    fit, long = ["red red red red red red", "a red red red red red"], "a red circle and a blue one"
+    assert int(texts.encode(fit).mask.sum(1).min()) == 20 and min(map(len, fit)) > 20
+    assert cut_short(fit, texts) is None
+    said = cut_short([*fit, long], texts)
+    assert said is not None and said.startswith("1 caption fills the 20 tokens") and said.endswith(repr(long))
+    gone = EmbeddingCache(padded.with_(model=str(tmp_path / "gone")), tmp_path)
+    assert "hold all captions is unknown: " in (cut_short([long], gone) or "")
+
+
 @small
 def test_nothing_to_read(name: str, request: pytest.FixtureRequest) -> None:
     encode = encoder(name, request).load()
@@ -158,6 +173,102 @@ def test_missing_weights_are_not_invented(small_t5: Path, tmp_path: Path) -> Non
         T5(model=str(folder), width=16).load()
 
 
+def changed(folder: Path, to: Path, **values: object) -> Path:
+    """A copy of a model whose config.json says something else; of a whole CLIP, that of its text side."""
+    shutil.copytree(folder, to)
+    file = to / "config.json"
+    config = json.loads(file.read_text())
+    config.get("text_config", config).update(values)
+    file.write_text(json.dumps(config))
+    return to
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "left"),
+    [("small_t5", "num_layers", "encoder.block.1."), ("small_clip", "num_hidden_layers", "encoder.layers.1.")],
+)
+def test_weights_that_are_left_are_named(
+    name: str, layers: str, left: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    folder = changed(request.getfixturevalue(name), tmp_path / "short", **{layers: 1})
+    with pytest.raises(ValueError, match=f"the weights that its config.json describes, got also .*{left}"):
+        type(encoder(name, request))(model=str(folder), width=16).load()
+
+
+def test_buffers_of_older_files_are_no_weights(small_clip: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = Path(shutil.copytree(small_clip, tmp_path / "older"))
+    weights = load_file(folder / "model.safetensors")
+    weights["text_model.embeddings.position_ids"] = torch.arange(77)[None]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    ours, older = (CLIPText(model=str(each), width=16).load()(TEXTS) for each in (small_clip, folder))
+    assert torch.equal(ours.text, older.text)
+
+
+def test_models_of_other_types_are_refused(small_t5: Path, small_clip: Path, tmp_path: Path) -> None:
+    """Their weights would load, at least in part, and give other features than they should."""
+    from transformers import SiglipTextConfig, SiglipTextModel, UMT5Config, UMT5EncoderModel
+
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 64, "num_layers": 2, "num_heads": 2, "d_model": 16, "d_kv": 8, "d_ff": 32}
+    umt5 = Path(shutil.copytree(small_t5, tmp_path / "umt5"))
+    UMT5EncoderModel(UMT5Config(**sizes, feed_forward_proj="gated-gelu")).save_pretrained(umt5)
+    with pytest.raises(ValueError, match=r"umt5: expected a model of type mt5 or t5, got one of type umt5"):
+        T5(model=str(umt5), width=16).load()
+    common = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    siglip = Path(shutil.copytree(small_clip, tmp_path / "siglip"))
+    SiglipTextModel(SiglipTextConfig(**common, vocab_size=58, max_position_embeddings=77)).save_pretrained(siglip)
+    with pytest.raises(ValueError, match="expected a model of type clip or clip_text_model, got one of type siglip_t"):
+        CLIPText(model=str(siglip), width=16).load()
+
+
+def test_a_multilingual_t5_is_one(small_t5: Path, tmp_path: Path) -> None:
+    folder = changed(small_t5, tmp_path / "mt5", model_type="mt5")
+    assert torch.equal(
+        T5(model=str(folder), width=16).load()(TEXTS).text, T5(model=str(small_t5), width=16).load()(TEXTS).text
+    )
+
+
+PEAK = """
+import resource, sys
+from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.embeddings.long import cut_short
+from zoetrope.text import TextEncoder
+encoder = TextEncoder.from_json(sys.argv[1])
+try:
+    encoder.load()
+except ValueError as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@small
+def test_a_config_cannot_ask_for_more_memory_than_there_are_weights(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    wide = {"small_t5": "d_ff", "small_clip": "intermediate_size"}[name]
+    folder = changed(request.getfixturevalue(name), tmp_path / "wide", **{wide: 8_000_000})
+    told = json.dumps(encoder(name, request).with_(model=str(folder)).to_json())
+    done = subprocess.run([sys.executable, "-c", PEAK, told], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    message, peak = done.stdout.splitlines()
+    assert "parameters, as its config.json describes them, got files of" in message
+    assert int(peak) < 1_000_000  # kB: a third of the memory that these weights would take
+
+
+@small
+def test_a_pipe_among_the_files_is_refused(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Opening one would wait for ever."""
+    for file in ("model.safetensors", "tokenizer_config.json"):
+        folder = Path(shutil.copytree(request.getfixturevalue(name), tmp_path / file.partition(".")[0]))
+        (folder / file).unlink(missing_ok=True)
+        os.mkfifo(folder / file)
+        with pytest.raises(ValueError, match=f"{file}: expected a plain file"):
+            encoder(name, request).with_(model=str(folder)).load()
+
+
 @small
 def test_json_and_identity(name: str, request: pytest.FixtureRequest) -> None:
     kind = encoder(name, request)
@@ -190,6 +301,10 @@ def test_a_home_may_be_named_by_its_sign(small_t5: Path, monkeypatch: pytest.Mon
     short = T5(model=f"~/{small_t5.name}", width=16)
     assert short.identity == T5(model=str(small_t5), width=16).identity
     assert torch.equal(short.load()(TEXTS).text, T5(model=str(small_t5), width=16).load()(TEXTS).text)
+    nobody = T5(model="~nobody-of-this-name/t5", width=16)
+    assert "~nobody-of-this-name/t5" in nobody.identity
+    with pytest.raises(ValueError, match="~nobody-of-this-name/t5: expected a local folder or a model"):
+        nobody.load()
 
 
 @small

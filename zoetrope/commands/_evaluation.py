@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -145,7 +146,7 @@ def planned(options: EvaluationOptions, reference: "Reference", asked: SamplingO
 
     models: list[Model] = []
     for name in options.models:
-        model = opened([name] if Path(name).expanduser().exists() else name.split("+"), asked)
+        model = opened([name] if Path(os.path.expanduser(name)).exists() else name.split("+"), asked)
         stages = stages_after(model.spec, options.after, options.until)
         if (wrong := difference(model.spec.channels, reference.channels)) is not None:
             raise ValueError(f"--data: {wrong}; {name} makes these")
@@ -355,10 +356,8 @@ def _lost(plan: Plan) -> str | None:
     lost = {name for shelf in shelves for number in range(count) for name in shelf.skipped(number)}
     if not lost:
         return None
-    first = ", ".join(sorted(lost)[:_NAMED])
-    return f"{len(lost)} of the clips could not be read, and others stand in their place: {first}" + (
-        ", ..." if len(lost) > _NAMED else ""
-    )
+    first = ", ".join(sorted(lost)[:_NAMED]) + (", ..." if len(lost) > _NAMED else "")
+    return f"{len(lost)} of the clips could not be read, and others stand in their place: {first}"
 
 
 def _prompts(plan: Plan) -> tuple[str, ...]:

@@ -86,7 +86,7 @@ def absent(encoder: Any) -> str:
     if isinstance(encoder, minilm.MiniLM) and (encoder.path is not None or minilm.packaged() is not None):
         return ""
     name = minilm.HUB if isinstance(encoder, minilm.MiniLM) else getattr(encoder, "model", None)
-    if name is None or Path(name).expanduser().is_dir() or in_hub_cache(name):
+    if name is None or Path(os.path.expanduser(name)).is_dir() or in_hub_cache(name):
         return ""
     helps = minilm.REMEDY if name == minilm.HUB else "be online when it is first used"
     return f"{name} is not here; {helps}"

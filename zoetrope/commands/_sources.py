@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoetrope.data import Source
+    from zoetrope.training.spec import Recipe
 
 
 def source_json(data: str) -> dict[str, Any]:
@@ -61,3 +62,26 @@ def _instead(own: "Source", data: str) -> dict[str, Any]:
     if named["type"] != known["type"] or source_named(data) is not None:
         return named
     return known | {"path": named["path"]} if "path" in named else known
+
+
+def codec_json(recipe: "Recipe", data: dict[str, Any], codec: str | None) -> dict[str, Any]:
+    """The codec that `--codec` names, or that lies beside the latents of `data`, as that of all stages of latents.
+
+    As JSON by the paths of these in the recipe: so a decoder of videos takes the place of that of pictures. A codec
+    whose latents have another grid or other channels is none for the recipe; training refuses it.
+    """
+    from zoetrope.codecs import DESCRIPTION, Codec
+    from zoetrope.data import Source
+    from zoetrope.models.codecs import find_codec
+
+    folder = Source.from_json(data).codec_folder if codec is None else find_codec(codec)
+    if folder is None:
+        return {}
+    try:
+        named = Codec.from_json((folder / DESCRIPTION).read_text("utf-8"))
+    except (OSError, ValueError):  # which training names
+        return {}
+    latents = [stage for stage in recipe.cascade.stages if stage.codec.encodes]
+    if any((each.codec.factor, each.codec.channels) != (named.factor, named.channels) for each in latents):
+        return {}
+    return {f"{stage.name}.codec": named.to_json() for stage in latents}

@@ -1,5 +1,6 @@
 """`zoetrope plan`: the cost of the stages of a recipe or model on a device, before anything runs."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -150,7 +151,7 @@ def _measured(path: Path | None, device: "Device") -> "Measured | None":
 
     from zoetrope.planning.fits import read_measured
 
-    measured = read_measured(path.expanduser())
+    measured = read_measured(Path(os.path.expanduser(path)))
     measured.check(device.name, str(device.dtype).removeprefix("torch."), torch.get_num_threads())
     return measured
 

@@ -1,5 +1,6 @@
 """`zoetrope serve`: a page, and JSON over HTTP, to make videos with."""
 
+import os
 import re
 import secrets
 import socket
@@ -102,10 +103,10 @@ def serve(
     from zoetrope.serving.views import Views
 
     limits = Limits(queue=most_waiting, seconds=most_seconds, **sizes)
-    views = Views(*([path.expanduser() for path in paths or []] for paths in (runs, reports)))
+    views = Views(*([Path(os.path.expanduser(path)) for path in paths or []] for paths in (runs, reports)))
     address = Address(host, port, _token(token, host))
     commands = [own.words(name) for name in device or []] or [own.words(None)]
-    folder = folder.expanduser()
+    folder = Path(os.path.expanduser(folder))
     from zoetrope.files import alone
 
     with alone(folder, f"--folder {folder}: another server works here; end it, or choose another"):

@@ -1,5 +1,6 @@
 """`zoetrope status`: the progress of trainings."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,7 +22,7 @@ def status(runs: Runs, trust: Trust = None, json: Json = False, quiet: Quiet = F
     """Tell how trainings stand: one line for each run."""
     from zoetrope.training.standing import standings
 
-    found = [one for folder in runs for one in standings(folder.expanduser())]
+    found = [one for folder in runs for one in standings(Path(os.path.expanduser(folder)))]
     Talk(json, quiet).result([_value(one) for one in found], "\n".join(_table(found)))
 
 

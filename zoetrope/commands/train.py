@@ -8,7 +8,7 @@ import typer
 
 from zoetrope.commands._following import follow, naming
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, changes, device_named, new_folder
-from zoetrope.commands._sources import data_json
+from zoetrope.commands._sources import codec_json, data_json
 from zoetrope.commands._stages import (
     FILE,
     GridOptions,
@@ -100,6 +100,7 @@ class TrainingOptions(NamedTuple):
         if self.data is not None or self.codec is not None:
             own, latents = recipe.train_spec(stage).data, recipe.cascade.codec is not None
             found[f"{at}.data"] = data_json(own, self.data, self.codec, latents=latents)
+            found |= codec_json(recipe, found[f"{at}.data"], self.codec)
         if self.tensorboard or self.wandb:
             known = [one.to_json() for one in recipe.train_spec(stage).trackers]
             found[f"{at}.trackers"] = trackers_json(known, self.tensorboard, self.wandb)

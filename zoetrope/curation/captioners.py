@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from zoetrope.config import Config
-from zoetrope.pretrained import expect_usable, find_folder, reading
+from zoetrope.pretrained import expect_usable, find_folder, reading, with_weights
 
 
 class Captioner(Config):
@@ -73,18 +73,11 @@ def _loaded(captioner: Captioner) -> tuple[Any, Any]:
     except ValueError as error:
         raise ValueError(f"captioner: {error}") from None
     expect_usable(folder)
-    if not any(folder.glob("*.safetensors")):
-        raise ValueError(f"{folder}: expected weights in *.safetensors, got none")
-    kind: Any = AutoModelForImageTextToText  # its types do not know that it also gives what is missing
     with reading(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if type(config) not in KNOWN:
         raise ValueError(f"{folder}: expected a model that describes pictures, got one of type {config.model_type}")
     with reading(folder):
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        network, report = kind.from_pretrained(
-            folder, use_safetensors=True, output_loading_info=True, local_files_only=True, trust_remote_code=False
-        )
-    if report["missing_keys"]:
-        raise ValueError(f"{folder}: expected the weights of a captioner, got none for {min(report['missing_keys'])}")
-    return processor, network.eval().requires_grad_(False)
+    network, _ = with_weights(AutoModelForImageTextToText, config, folder)
+    return processor, network

@@ -1,6 +1,7 @@
 """A single clip with a caption, always its beginning: for networks that are tuned to one clip."""
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Self
 
@@ -32,7 +33,7 @@ class OneClip(Source):
 
     def located(self) -> Self:
         """See `Source`."""
-        return self.with_(path=str(Path(self.path).expanduser().absolute()))
+        return self.with_(path=str(Path(os.path.expanduser(self.path)).absolute()))
 
 
 class ClipDataset(Dataset):

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -64,15 +65,15 @@ class Encoded(Source):
     @property
     def codec_folder(self) -> Path:
         """See `Source`: in the same folder."""
-        return Path(self.path).expanduser() / FOLDER
+        return Path(os.path.expanduser(self.path)) / FOLDER
 
     def open(self) -> "EncodedDataset":
         """The latents. Raises ValueError if some are missing, or are of another codec than the one beside them."""
-        return EncodedDataset(Path(self.path).expanduser())
+        return EncodedDataset(Path(os.path.expanduser(self.path)))
 
     def located(self) -> Self:
         """See `Source`."""
-        return self.with_(path=str(Path(self.path).expanduser().absolute()))
+        return self.with_(path=str(Path(os.path.expanduser(self.path)).absolute()))
 
 
 class EncodedDataset(Dataset):
@@ -160,7 +161,7 @@ def _untold(example: Example) -> Example:
 
 def is_encoded(path: str | Path) -> bool:
     """Whether this is a folder of latents."""
-    return (Path(path).expanduser() / DESCRIPTION).is_file()
+    return (Path(os.path.expanduser(path)) / DESCRIPTION).is_file()
 
 
 def encode(

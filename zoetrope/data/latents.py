@@ -1,5 +1,6 @@
 """Latents instead of pixels: what a stage with a codec learns from, encoded example by example."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -30,7 +31,7 @@ class Latents(OverSource):
     @property
     def codec_folder(self) -> Path:
         """See `Source`."""
-        return Path(self.codec).expanduser()
+        return Path(os.path.expanduser(self.codec))
 
     def open(self) -> "LatentsDataset":
         """Open the source. Raises ValueError if it has nothing usable, and as `zoetrope.codecs.load_codec` does."""

@@ -6,6 +6,7 @@ They are looked up in memory, beside data (`zoetrope.embeddings.shards`), and in
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -52,7 +53,8 @@ class EmbeddingCache:
         self._name = f"{encoder.kind()}-{name}"
         rounded = "" if dtype is torch.float32 else f"-{str(dtype).removeprefix('torch.')}"
         self._stored_as = self._name + rounded
-        self._store = None if beside else Store(cache_folder("text") if folder is None else Path(folder).expanduser())
+        own = cache_folder("text") if folder is None else Path(os.path.expanduser(folder))
+        self._store = None if beside else Store(own)
         self._into = FeatureShards(beside / self._name, encoder.width) if beside else None
         self._beside = [self._into] if self._into else []
         self._unstored: dict[bytes, Tensor] = {}

@@ -20,6 +20,8 @@ from zoetrope.files import whole
 from zoetrope.files.plain import expect_plain
 
 KEY = 16  # bytes
+TYPES = {"tokens": "F16", "offsets": "I64", "keys": "U8"}
+"""Of the tensors of a shard."""
 
 
 class FeatureShards:
@@ -63,6 +65,9 @@ class FeatureShards:
         expect_plain(path)
         try:
             file = safe_open(path, "pt")
+            types = {name: file.get_slice(name).get_dtype() for name in TYPES}
+            if types != TYPES:
+                raise ValueError(f"{path}: expected a shard of text features, of {TYPES}, got {types}; encode anew")
             shape = file.get_slice("tokens").get_shape()
             offsets, keys = file.get_tensor("offsets"), file.get_tensor("keys").numpy().tobytes()
         except (SafetensorError, OSError) as error:
@@ -86,8 +91,8 @@ class FeatureShards:
             if key in self._places:
                 file, start, stop = self._places[key]
                 row = self._files[file].get_slice("tokens")[start:stop]
-                if row.dtype != torch.float16 or not row.isfinite().all():
-                    raise ValueError(f"{self.folder}: expected finite features in float16, got others; encode anew")
+                if not row.isfinite().all():
+                    raise ValueError(f"{self.folder}: expected finite features, got others; encode anew")
                 found[key] = row
         return found
 

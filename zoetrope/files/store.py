@@ -30,6 +30,8 @@ MOST = 8 * 2**30
 GRACE = 7
 REMEMBERED = 2**24
 """Files of at least this many bytes have their checksum cached."""
+NEWEST = 1000
+"""Checksums of files, and notes about captions, to keep."""
 _WAIT = 20  # seconds to wait for another process that writes
 _AT_ONCE = 500  # parameters of a query
 _DAY = 86400
@@ -123,8 +125,7 @@ class Store:
 
         def write(base: sqlite3.Connection) -> None:
             base.execute("INSERT OR REPLACE INTO listings VALUES (?, ?, ?)", (encoder, name, said))
-            newest = "SELECT rowid FROM listings ORDER BY rowid DESC LIMIT 1000"
-            base.execute(f"DELETE FROM listings WHERE rowid NOT IN ({newest})")
+            _keep_newest(base, "listings")
 
         self._used(write, None, writes=True)
 
@@ -139,8 +140,12 @@ class Store:
             return str(known[0])
         log.info("%s: read once, to be known again", path)
         told = checksum(path)
-        row = (name, told)
-        self._used(lambda base: base.execute("INSERT OR REPLACE INTO files VALUES (?, ?)", row), None, writes=True)
+
+        def write(base: sqlite3.Connection) -> None:
+            base.execute("INSERT OR REPLACE INTO files VALUES (?, ?)", (name, told))
+            _keep_newest(base, "files")
+
+        self._used(write, None, writes=True)
         return told
 
     def _make_room(self, base: sqlite3.Connection) -> None:
@@ -161,7 +166,6 @@ class Store:
                 break
         base.executemany("DELETE FROM features WHERE rowid = ?", gone)
         base.execute("DELETE FROM listings")  # whose captions had features, all of them
-        base.execute("DELETE FROM files WHERE rowid NOT IN (SELECT rowid FROM files ORDER BY rowid DESC LIMIT 1000)")
         base.executescript("PRAGMA incremental_vacuum")  # `execute` would give back a single page
 
     def _used(self, work: Callable[[sqlite3.Connection], T], otherwise: T, *, writes: bool = False) -> T:
@@ -217,6 +221,12 @@ class Store:
 
 def _version(base: sqlite3.Connection) -> int:
     return int(base.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _keep_newest(base: sqlite3.Connection, table: str) -> None:
+    """Remove the oldest rows of a table, beyond `NEWEST`."""
+    newest = f"SELECT rowid FROM {table} ORDER BY rowid DESC LIMIT {NEWEST}"
+    base.execute(f"DELETE FROM {table} WHERE rowid NOT IN ({newest})")
 
 
 def _today() -> int:

@@ -5,20 +5,17 @@ nothing is said.
 """
 
 import inspect
+import re
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from zoetrope.codecs.hub_kl import HubKL
 from zoetrope.config import Config
 from zoetrope.config.errors import shown
 from zoetrope.config.extras import of_diffusers
-from zoetrope.diffusion.prediction import Prediction
-from zoetrope.interop.folder import Component, Pipeline
+from zoetrope.interop.folder import MENDED, Component, Pipeline
 from zoetrope.networks.hub_controlnet import Hint
 from zoetrope.networks.hub_unet2d import HubUNet2DConfig
-from zoetrope.samplers import Sampler
-from zoetrope.samplers.ddim import DDIM
-from zoetrope.schedules.discrete import Betas, Discrete, Spacing
 from zoetrope.text.clip import CLIPText
 
 UNET = "UNet2DConditionModel"
@@ -38,30 +35,9 @@ SIZES = {
 }
 PRECISION = {"upcast_attention", "force_upcast", "dropout"}
 """Settings that say how to compute, not what."""
-SCHEDULERS = (
-    "DDIMScheduler",
-    "PNDMScheduler",
-    "DDPMScheduler",
-    "LMSDiscreteScheduler",
-    "EulerDiscreteScheduler",
-    "EulerAncestralDiscreteScheduler",
-    "HeunDiscreteScheduler",
-    "DPMSolverMultistepScheduler",
-    "DPMSolverSinglestepScheduler",
-    "UniPCMultistepScheduler",
-)
-"""Those of one schedule, which differ in the solver."""
-PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "v_prediction": "v", "sample": "x"}
 MOST_TOKENS = 77
-
-
-class Rules(NamedTuple):
-    """What a pipeline's scheduler says, and what of it is replaced, in words."""
-
-    schedule: Discrete
-    prediction: Prediction
-    sampler: Sampler
-    replaced: tuple[str, ...]
+BEFORE = re.compile(r"0\.[0-8]\.")
+"""Versions of diffusers before 0.9."""
 
 
 class Settings(NamedTuple):
@@ -97,6 +73,13 @@ class Settings(NamedTuple):
         if not isinstance(value, list | tuple) or not 1 <= len(value) <= 16:
             raise ValueError(f"{self.part.path}: {name}: expected a list of up to 16, got {shown(value)}")
         return list(value)
+
+    def number(self, name: str) -> float:
+        """A number. Raises ValueError for anything else."""
+        value = self.values[name]
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{self.part.path}: {name}: expected a number, got {shown(value)}")
+        return value
 
     def made(self, kind: type[Config], **fields: Any) -> Any:
         """A config of these fields. Raises ValueError that names the file if they are impossible."""
@@ -180,67 +163,40 @@ def codec_of(pipeline: Pipeline, unet: HubUNet2DConfig) -> HubKL:
     return made
 
 
-def rules_of(pipeline: Pipeline) -> Rules:
-    """What the scheduler says. Its solver is replaced by DDIM, and evenly spaced timesteps (linspace) by leading ones.
-
-    Raises ValueError for a schedule that we do not have.
-    """
-    part, solver = pipeline.part("scheduler", "scheduler_config.json"), pipeline.classes.get("scheduler", "none")
-    if solver not in SCHEDULERS:
-        raise ValueError(f"{part.path}: scheduler: expected one of {', '.join(SCHEDULERS)}, got {solver}")
-    usual: dict[str, Any] = {"trained_betas": None, "rescale_betas_zero_snr": False, "thresholding": False}
-    usual |= {
-        "prediction_type": "epsilon",
-        "set_alpha_to_one": solver != "PNDMScheduler",
-    }
-    named = inspect.signature(of_diffusers(solver, "import").__init__).parameters
-    for name in ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule"):
-        usual[name] = named[name].default
-    usual["timestep_spacing"] = named["timestep_spacing"].default if "timestep_spacing" in named else "linspace"
-    told = Settings(part, {**usual, **part.config})
-    for name in ("trained_betas", "rescale_betas_zero_snr", "thresholding"):
-        told.expect(name, usual[name])
-    told.expect("beta_schedule", *get_args(Betas))
-    told.expect("prediction_type", *PREDICTIONS)
-    told.expect("timestep_spacing", *get_args(Spacing), "linspace")
-    even = told.values["timestep_spacing"] == "linspace"
-    schedule: Discrete = told.made(
-        Discrete,
-        betas=told.values["beta_schedule"],
-        first=told.values["beta_start"],
-        last=told.values["beta_end"],
-        count=told.values["num_train_timesteps"],
-        spacing="leading" if even else told.values["timestep_spacing"],
-    )
-    sampler = DDIM(sample="x_hat" if told.values["set_alpha_to_one"] else "z")
-    replaced = [f"{solver} is replaced by DDIM, on the same schedule"] if solver != "DDIMScheduler" else []
-    replaced += ["timesteps spaced evenly (linspace) are replaced by leading ones"] if even else []
-    return Rules(schedule, PREDICTIONS[told.values["prediction_type"]], sampler, tuple(replaced))
-
-
 def text_of(pipeline: Pipeline, below: str) -> CLIPText:
     """The text encoder, with its files in the folder `below` that of the model. Raises ValueError."""
-    told = Settings(pipeline.part("text_encoder"), pipeline.part("text_encoder").config)
-    words = pipeline.part("tokenizer", "tokenizer_config.json").config
-    places = told.values.get("max_position_embeddings", MOST_TOKENS)
-    limit = words.get("model_max_length", places)
+    part, words = pipeline.part("text_encoder"), pipeline.part("tokenizer", "tokenizer_config.json")
+    usual: dict[str, Any] = {"hidden_size": 512, "max_position_embeddings": MOST_TOKENS, "use_attention_mask": False}
+    told = Settings(part, {**usual, **part.config})
+    told.expect("use_attention_mask", False, None)
+    places = told.number("max_position_embeddings")
+    usual = {"model_max_length": places, "padding_side": "right", "truncation_side": "right"}
+    read = Settings(words, {**usual, **words.config})
+    for side in ("padding_side", "truncation_side"):
+        read.expect(side, "right")
     made: CLIPText = told.made(
         CLIPText,
         model=f"./{below}",
-        width=told.values.get("hidden_size", 512),
-        limit=min(limit, places) if isinstance(limit, int | float) and isinstance(places, int) else limit,
+        width=told.values["hidden_size"],
+        limit=min(read.number("model_max_length"), places),
         padded=True,
     )
     return made
 
 
 def size_of(pipeline: Pipeline) -> tuple[int, int]:
-    """Height and width of the latents that the U-Net was trained on. Raises ValueError if they are none."""
+    """Height and width of the latents that the U-Net was trained on. Raises ValueError if they are none.
+
+    Configurations from before diffusers 0.9 may say a smaller side than 64, the one that the weights were trained on.
+    """
     part = pipeline.part("unet")
     size = part.config.get("sample_size") or 64
     sizes = size if isinstance(size, list) else [size, size]
-    if len(sizes) != 2 or not all(isinstance(each, int) and 1 <= each <= 4096 for each in sizes):
+    if len(sizes) != 2 or not all(type(each) is int and 1 <= each <= 4096 for each in sizes):
         raise ValueError(f"{part.path}: sample_size: expected a height and a width up to 4096, got {shown(size)}")
+    old = pipeline.kind in MENDED and BEFORE.match(str(part.config.get("_diffusers_version")))
+    if old and not isinstance(size, list):
+        return max(size, 64), max(size, 64)
     return sizes[0], sizes[1]
 
 

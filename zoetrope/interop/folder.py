@@ -1,5 +1,6 @@
 """Folders of diffusers: a pipeline with model_index.json and a folder for each component, or a component alone."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,13 +17,15 @@ FAMILIES = (
     "TextToVideoZeroPipeline",
 )
 """The pipelines whose components are those of Stable Diffusion 1 and 2, from text to pictures."""
+MENDED = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
+"""The pipelines that mend old configurations: steps_offset is 1 there, and clip_sample False, whatever they say."""
 CLASSES = {
     "unet": ("UNet2DConditionModel",),
     "vae": ("AutoencoderKL",),
     "text_encoder": ("CLIPTextModel",),
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
 }
-CONTROL = "ControlNetModel"
+CONTROL_PART, CONTROL, CONTROLS = "controlnet", "ControlNetModel", "MultiControlNetModel"
 UNUSED = ("safety_checker", "feature_extractor", "image_encoder")
 """Components that take no part in making pictures of text."""
 VIDEO_FAMILY = "StableVideoDiffusionPipeline"
@@ -82,13 +85,20 @@ class Pipeline(NamedTuple):
 
     @property
     def controlnets(self) -> list[Component]:
-        """The ControlNets of the pipeline: one, or several in folders with numbers."""
-        kind = self.classes.get("controlnet")
-        names = ["controlnet"] if kind == CONTROL else []
-        if kind == "MultiControlNetModel":
-            names = ["controlnet"]
-            while (self.folder / f"controlnet_{len(names)}").is_dir():
-                names.append(f"controlnet_{len(names)}")
+        """The ControlNets of the pipeline: one, or several in folders with numbers.
+
+        The third is in controlnet_2, or in controlnet_1_2, where older versions of diffusers put it.
+        """
+        kind = self.classes.get(CONTROL_PART)
+        names = [CONTROL_PART] if kind in (CONTROL, CONTROLS) else []
+        while kind == CONTROLS:
+            count = len(names)
+            there = [
+                name for name in (f"{CONTROL_PART}_{count}", f"{names[-1]}_{count}") if (self.folder / name).is_dir()
+            ]
+            if not there:
+                break
+            names.append(there[0])
         return [self.part(name) for name in names]
 
 
@@ -113,11 +123,11 @@ def find_pipeline(source: str | Path) -> Pipeline:
             raise ValueError(
                 f"{folder / INDEX}: {name}: expected {' or '.join(legal)}, got {classes.get(name, 'none')}"
             )
-    if classes.get("controlnet") not in (None, CONTROL, "MultiControlNetModel"):
-        raise ValueError(f"{folder / INDEX}: controlnet: expected {CONTROL}, got {classes['controlnet']}")
-    if unknown := sorted(classes.keys() - {*wanted_classes, *unused, "scheduler", "controlnet"}):
+    if (control := classes.get(CONTROL_PART)) not in (None, CONTROL, CONTROLS):
+        raise ValueError(f"{folder / INDEX}: {CONTROL_PART}: expected {CONTROL}, got {control}")
+    if unknown := sorted(classes.keys() - {*wanted_classes, *unused, "scheduler", CONTROL_PART}):
         raise ValueError(f"{folder / INDEX}: {unknown[0]}: a component that cannot be read, {classes[unknown[0]]}")
-    name = str(source) if not Path(source).expanduser().is_dir() else folder.resolve().name
+    name = folder.resolve().name if os.path.isdir(os.path.expanduser(source)) else str(source)
     return Pipeline(name, folder, kind, classes, [name for name in unused if name in classes])
 
 
@@ -143,7 +153,7 @@ def read_part(root: Path, below: str, name: str, file: str) -> Component:
 
 def _find(source: str | Path, patterns: Sequence[str]) -> Path:
     """A folder, or that of an id on the hub. Raises ValueError if there is neither."""
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if path.is_dir():
         return path
     if path.exists():
@@ -171,7 +181,8 @@ def _class(folder: Path, name: str, value: Sequence[Any]) -> str:
     if len(value) != 2 or not all(isinstance(each, str) for each in value):
         raise ValueError(f"{folder / INDEX}: {name}: expected [library, class], got {value}")
     library, kind = value
-    if library not in ("diffusers", "transformers", "stable_diffusion", *([name] if name in UNUSED else [])):
+    own = [name] if name in (*UNUSED, CONTROL_PART) else []  # diffusers has modules of these names
+    if library not in ("diffusers", "transformers", "stable_diffusion", *own):
         what = f"{kind} of {library!r}: a component with code of its own, which is never run"
         raise ValueError(f"{folder / INDEX}: {name}: expected a class of diffusers or transformers, got {what}")
     return str(kind)

@@ -1,5 +1,6 @@
 """Pipelines of diffusers as models of one stage: from text to pictures, or from a picture to a video."""
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +16,9 @@ from zoetrope.files import whole_folder
 from zoetrope.guidance.text import TextGuidance
 from zoetrope.inputs.hint import HintInput
 from zoetrope.inputs.text import Text
-from zoetrope.interop.components import codec_of, hint_of, rules_of, size_of, text_of, unet_of
+from zoetrope.interop.components import codec_of, hint_of, size_of, text_of, unet_of
 from zoetrope.interop.folder import CONFIG, VIDEO_FAMILY, Component, Pipeline, find_controlnet, find_pipeline
+from zoetrope.interop.schedulers import rules_of
 from zoetrope.interop.tensors import filled, weights_in
 from zoetrope.interop.videos import video_spec, write_video_model
 from zoetrope.layers.bare import bare
@@ -32,7 +34,14 @@ STEPS, GUIDANCE = 50, 6.5
 """Of the pipelines, whose guidance scale 7.5 is 1 + w."""
 FPS = 4.0
 """Frames a second of a video that is made of the pictures."""
-WORDS = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "special_tokens_map.json")
+WORDS = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+)
 
 
 class Imported(NamedTuple):
@@ -49,13 +58,13 @@ def import_pipeline(
     """Make a model in the folder `out` of a pipeline: its folder, or its id on the hub, which is downloaded.
 
     `controlnets` are folders or ids of ControlNets for it, by the names that their inputs shall have; those of the
-    pipeline itself are "hint", "hint_1" and so on. Weights keep their precision of 16 or 32 bits.
+    pipeline itself are "hint", "hint_1" and so on. Each tensor keeps its precision of 16 or 32 bits.
 
     Raises ValueError without the package diffusers, for a pipeline of another family, for a component that we cannot
     read, for pickled or damaged weights, and where `out` holds something else than a model; OSError if it cannot be
     written.
     """
-    folder = replaceable(Path(out).expanduser())
+    folder = replaceable(Path(os.path.expanduser(out)))
     pipeline = find_pipeline(source)
     controls = _controls(pipeline, controlnets)
     if pipeline.kind == VIDEO_FAMILY:
@@ -70,9 +79,8 @@ def import_pipeline(
     files |= {f"controls.{name}": weights_in(part) for name, part in controls.items()}
     with whole_folder(folder, over=True) as partial:
         _copy_text(pipeline, partial / TEXT)
-        network, dtype = _network(spec, files, partial)
         (partial / STAGE).mkdir()
-        write_weights(network, partial / STAGE / WEIGHTS, dtype)
+        write_weights(_network(spec, files, partial), partial / STAGE / WEIGHTS, dtype=None)
         save_codec(_codec(spec, files["vae"]), partial / CODEC)
         describe(partial, spec, _card(pipeline, spec, notes))
     return Imported(folder, spec, notes)
@@ -121,17 +129,18 @@ def _copy_text(pipeline: Pipeline, folder: Path) -> None:
             shutil.copyfile(path, folder / name)
 
 
-def _network(spec: CascadeSpec, files: Mapping[str, Path], folder: Path) -> tuple[Network, torch.dtype]:
-    """The network with its weights and the features of the empty text, and the type that the weights had."""
+def _network(spec: CascadeSpec, files: Mapping[str, Path], folder: Path) -> Network:
+    """The network with its weights, in the types that they had, and the features of the empty text in float32."""
     network: Any = spec.stages[0].network.bare()
-    dtype = filled(network.unet, files["unet"])
+    filled(network.unet, files["unet"])
     for name, file in files.items():
         kind, _, control = name.partition(".")
         if kind == "controls":
             filled(network.controls[control], file)
     assert spec.text is not None
     network.null = spec.text.renamed(lambda model: located(model, folder)).load()([""]).text[0]
-    return network, dtype
+    made: Network = network
+    return made
 
 
 def _codec(spec: CascadeSpec, file: Path) -> CodecNetwork:

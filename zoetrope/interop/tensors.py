@@ -1,11 +1,12 @@
 """Weights of components: safetensors alone, checked against the module that they are for."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from zoetrope.interop.folder import Component
 from zoetrope.models.weights import FLOATS, PICKLES
@@ -34,30 +35,44 @@ def weights_in(part: Component, stem: str = "diffusion_pytorch_model") -> Path:
     raise ValueError(f"{folder}: expected the weights of {part.name} in {stem}.safetensors, got {got}")
 
 
-def filled(module: nn.Module, path: Path) -> torch.dtype:
-    """Load a file into a module on the meta device, in float32; returns the widest type that is stored.
+def filled(module: nn.Module, path: Path) -> None:
+    """Load a file into a module on the meta device. Each tensor keeps its type, except that 64 bits become 32.
 
-    Raises ValueError that names the file and the fault: damage, missing, unexpected or misshapen tensors, types that
-    are no weights, or values that are not finite.
+    Raises ValueError that names the file and the fault: damage, missing, unexpected or misshapen tensors, two of one
+    name, types that are no weights, or values that are not finite.
     """
     want = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     try:
         with safe_open(path, framework="pt") as file:
-            stored = {_today(name): name for name in file.keys() if not name.endswith("position_ids")}  # noqa: SIM118
+            stored = _named_today(path, file.keys())
             slices = {name: file.get_slice(own) for name, own in stored.items()}
             shapes = {name: _squared(tuple(part.get_shape()), want.get(name)) for name, part in slices.items()}
             _expect_alike(path, want, shapes)
             types = {part.get_dtype() for part in slices.values()}
             if not types <= set(FLOATS):
                 raise ValueError(f"{path}: expected weights in {', '.join(FLOATS)}, got {sorted(types - set(FLOATS))}")
-            found = {name: file.get_tensor(own).float().reshape(want[name]) for name, own in stored.items()}
+            found = {name: _of_32_bits(file.get_tensor(own)).reshape(want[name]) for name, own in stored.items()}
     except SafetensorError as error:
         raise ValueError(f"{path}: not a whole safetensors file ({error})") from None
     for name, value in found.items():
         if not torch.stack(value.aminmax()).isfinite().all():
             raise ValueError(f"{path}: expected finite weights, got NaN or infinity in {name!r}")
     module.load_state_dict(found, assign=True)
-    return torch.float32 if types & {"F64", "F32"} else torch.bfloat16 if types == {"BF16"} else torch.float16
+
+
+def _of_32_bits(value: Tensor) -> Tensor:
+    """The same, in at most 32 bits."""
+    return value.float() if value.dtype == torch.float64 else value
+
+
+def _named_today(path: Path, names: Iterable[str]) -> dict[str, str]:
+    """Today's names of tensors, and their own. Raises ValueError for two that are one today."""
+    found = dict[str, str]()
+    for name in names:
+        if (today := _today(name)) in found:
+            raise ValueError(f"{path}: {today}: expected one tensor, got two, {found[today]!r} and {name!r}")
+        found[today] = name
+    return found
 
 
 def _today(name: str) -> str:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from torch import tensor
+import torch
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.codecs import FOLDER as CODEC
@@ -26,6 +26,7 @@ from zoetrope.models.folder import WEIGHTS, describe, expect_readable
 from zoetrope.models.weights import write_weights
 from zoetrope.networks.hub_svd import BUCKET, MOST, HubSVDConfig
 from zoetrope.pictures.hub_clip import HubCLIPPictures
+from zoetrope.pretrained import located
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.schedules.karras import Karras
 from zoetrope.shapes import VideoShape
@@ -179,19 +180,30 @@ def write_video_model(pipeline: Pipeline, spec: CascadeSpec, folder: Path) -> No
     shutil.copyfile(encoder.inside(CONFIG), below / CONFIG)
     shutil.copyfile(own, below / f"{PICTURE_WEIGHTS}.safetensors")
     [stage] = spec.stages
+    _expect_sees(stage, folder)
     network: Any = stage.network.bare()
-    dtype = filled(network.unet, files["unet"])
+    filled(network.unet, files["unet"])
     (folder / STAGE).mkdir()
-    write_weights(network, folder / STAGE / WEIGHTS, dtype)
+    write_weights(network, folder / STAGE / WEIGHTS, dtype=None)
     save_codec(_codec(stage.codec, files["vae"]), folder / CODEC)
     describe(folder, spec, _card(pipeline, stage))
+
+
+def _expect_sees(stage: StageSpec, folder: Path) -> None:
+    """Raise ValueError unless the encoder of pictures in a model's folder can be read, and gives finite embeddings."""
+    given: Any = stage.input("picture")
+    encoder = given.encoder.renamed(lambda model: located(model, folder))
+    with torch.no_grad():
+        made = encoder.load()(torch.zeros(1, 3, *encoder.size))
+    if not made.isfinite().all():
+        raise ValueError(f"{folder / PICTURES}: expected weights that give finite embeddings, got NaN or infinity")
 
 
 def _codec(codec: Any, file: Path) -> Any:
     with bare():
         network: Any = codec.build()
     filled(network.vae, file)
-    network.scale = tensor(codec.scaling)
+    network.scale = torch.tensor(codec.scaling)
     return network
 
 

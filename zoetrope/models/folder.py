@@ -48,7 +48,7 @@ def read_spec(folder: Path) -> CascadeSpec:
         raise ValueError(f"{file}: written by a newer version of zoetrope (this one reads format {FORMAT}); upgrade")
     value.pop("requires", None)  # informative only
     try:
-        return with_encoders(described(CascadeSpec, value), partial(located, folder=folder))
+        return with_encoders(described(CascadeSpec, value), partial(_encoder_in, folder=folder))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
 
@@ -94,12 +94,29 @@ def _model_around(path: Path) -> Path | None:
 
 
 def _copy_encoder(source: Path, folder: Path) -> None:
-    """Copy a pretrained encoder out of a model's folder. Raises ValueError for links that lead out of that."""
+    """Copy a pretrained encoder out of a model's folder. Raises ValueError as `_files_in` does."""
     root = _model_around(source)
     assert root is not None
     folder.mkdir()
-    for path in sorted({path for pattern in FILES for path in source.glob(pattern)}):
-        shutil.copyfile(inside(root, path.relative_to(root)), folder / path.name)
+    for path in _files_in(source, root):
+        shutil.copyfile(path, folder / path.name)
+
+
+def _encoder_in(model: str, folder: Path) -> str:
+    """The name of an encoder, or its path if it lies in a model's `folder`.
+
+    Raises ValueError for one that leads out of the folder, or has a file that does.
+    """
+    found = located(model, folder)
+    if found != model:
+        _files_in(Path(found), folder.resolve())
+    return found
+
+
+def _files_in(encoder: Path, root: Path) -> list[Path]:
+    """The files of an encoder in a model's folder `root`. Raises ValueError for links that lead out of that."""
+    found = sorted({path for pattern in FILES for path in encoder.glob(pattern)})
+    return [inside(root, path.relative_to(root)) for path in found]
 
 
 def weights_file(folder: Path, stage: str, *, teacher: bool = False) -> Path:

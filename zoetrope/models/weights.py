@@ -179,8 +179,10 @@ def _places(module: nn.Module, names: Iterable[str]) -> dict[str, _Place]:
     return {name: place for name, place in found.items() if name not in gone} | moved
 
 
-def write_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bfloat16) -> None:
-    """Write a module's weights in `dtype`, `torch.int8` with scales; the file appears whole or not at all.
+def write_weights(module: nn.Module, path: Path, dtype: torch.dtype | None = torch.bfloat16) -> None:
+    """Write a module's weights in `dtype`, `torch.int8` with scales, or for None each tensor in the type that it has.
+
+    The file appears whole or not at all.
 
     Raises ValueError that names the tensor for weights that are not finite in that type, such as numbers above 65504 in
     float16; OSError as on a full disk.
@@ -189,8 +191,8 @@ def write_weights(module: nn.Module, path: Path, dtype: torch.dtype = torch.bflo
     if dtype == torch.int8:
         weights = _in_eight_bits(weights)
     else:
-        weights = {name: value.to(dtype).contiguous() for name, value in weights.items()}
-    _expect_finite(path, weights, f", as {dtype}")
+        weights = {name: value.to(dtype or value.dtype).contiguous() for name, value in weights.items()}
+    _expect_finite(path, weights, "" if dtype is None else f", as {dtype}")
     with whole(path) as partial:
         save_tensors(weights, partial)
 

@@ -65,7 +65,8 @@ class HubCLIPPictures(PictureEncoder):
         ):
             if own != there:
                 raise ValueError(f"{name}: expected {there}, that of {folder}, got {own}")
-        network = read(CLIPVisionModelWithProjection, folder, config.hidden_size, "cpu", torch.float32)
+        types = ("clip", "clip_vision_model")
+        network = read(CLIPVisionModelWithProjection, types, folder, config.hidden_size, "cpu", torch.float32)
         mean, deviation = (torch.tensor(values)[:, None, None] for values in (self.mean, self.deviation))
 
         def encode(pictures: torch.Tensor) -> torch.Tensor:

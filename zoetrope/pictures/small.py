@@ -5,6 +5,7 @@ As CLIP is [Radford et al. 2021, arXiv:2103.00020, Sec. 2.3], but against the fr
 for one encoder: new weights need both anew.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,7 @@ class SmallPictures(PictureEncoder):
 
     def load(self) -> EncodePictures:
         """See `PictureEncoder`."""
-        path = SHIPPED if self.path is None else Path(self.path).expanduser()
+        path = SHIPPED if self.path is None else Path(os.path.expanduser(self.path))
         tower = PictureTower(self.width)
         try:
             stored = {

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import inspect
+import os
 import pkgutil
 import sys
 from importlib.machinery import SourceFileLoader
@@ -44,7 +45,7 @@ def load_recipe(name_or_path: str | Path) -> "Recipe":
     Raises ValueError, with the nearest name, if there is no such recipe, or says what is wrong with it.
     """
     expect_path("recipe", name_or_path, "a shipped name or a file")
-    path, name_or_path = Path(name_or_path).expanduser(), str(name_or_path)
+    path, name_or_path = Path(os.path.expanduser(name_or_path)), str(name_or_path)
     if path.suffix in (".json", ".py") or path.is_file():
         return _from_file(path)
     name, scaled, width = name_or_path.partition("@")

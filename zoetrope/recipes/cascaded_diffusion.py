@@ -24,7 +24,7 @@ narrow one on toybox:
     zoetrope train cascaded_diffusion --stage base --data PICTURES --out runs/cdm/base
     zoetrope train cascaded_diffusion@0.25 --stage base --data toybox --size 32x32 --out runs/small/base \\
         --set 'base.training.phases=[{"examples": 200000, "batch": 64, "peak": 5e-4}]' \\
-        --set base.training.accumulate=1 --set base.sampling.steps=64
+        --set base.training.warm_up=5000 --set base.training.accumulate=1 --set base.sampling.steps=64
 """
 
 from typing import NamedTuple

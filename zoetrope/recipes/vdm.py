@@ -17,7 +17,7 @@ other factor up to 1; a laptop trains a narrow one on toybox:
     zoetrope train vdm --data CLIPS --out runs/vdm
     zoetrope train vdm@0.125 --data toybox --out runs/small --size 32x32 \\
         --set 'base.training.phases=[{"examples": 200000, "batch": 8, "appended": 4, "peak": 5e-4}]' \\
-        --set base.training.accumulate=1 --set base.sampling.steps=64
+        --set base.training.warm_up=5000 --set base.training.accumulate=1 --set base.sampling.steps=64
 """
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec

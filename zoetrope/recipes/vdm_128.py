@@ -9,7 +9,7 @@ heads of 128 channels, and 800,000 training steps. The rest is as in `zoetrope.r
     zoetrope train vdm_128 --data CLIPS --out runs/vdm_128
     zoetrope train vdm_128@0.125 --data toybox --out runs/small --size 64x64 \\
         --set 'base.training.phases=[{"examples": 200000, "batch": 4, "appended": 4, "peak": 5e-4}]' \\
-        --set base.training.accumulate=1 --set base.sampling.steps=64
+        --set base.training.warm_up=5000 --set base.training.accumulate=1 --set base.sampling.steps=64
 """
 
 from zoetrope.recipes import vdm

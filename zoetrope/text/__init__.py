@@ -58,6 +58,11 @@ class TextEncoder(Kind, ABC):
         encoder computes features must change its identity.
         """
 
+    @property
+    def pads(self) -> bool:
+        """Whether all texts have `limit` real tokens, so that their number does not tell how long a text is."""
+        return False
+
     def renamed(self, change: Callable[[str], str]) -> Self:
         """The same, if it names the folder of a pretrained model, by the name that `change` makes of that name.
 

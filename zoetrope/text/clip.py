@@ -37,6 +37,11 @@ class CLIPText(TextEncoder):
         padded = " padded" if self.padded else ""
         return f"clip {fingerprint(self.model, self.revision)} {self.limit}{padded}"
 
+    @property
+    def pads(self) -> bool:
+        """See `TextEncoder`."""
+        return self.padded
+
     def renamed(self, change: Callable[[str], str]) -> Self:
         """See `TextEncoder`."""
         return self.with_(model=change(self.model))
@@ -46,5 +51,5 @@ class CLIPText(TextEncoder):
         from transformers import CLIPTextModel
 
         folder = find_folder(self.model, self.revision)
-        network = read(CLIPTextModel, folder, self.width, device, dtype)
+        network = read(CLIPTextModel, ("clip", "clip_text_model"), folder, self.width, device, dtype)
         return Frozen(tokenizer(folder, ("tokenizer.json", "vocab.json")), network, self.limit, self.padded)

@@ -5,6 +5,7 @@ layers, and these are PyTorch's own: importing transformers takes longer than a 
 """
 
 import importlib.util
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ class MiniLM(TextEncoder):
     def identity(self) -> str:
         """See `TextEncoder`."""
         known = f"minilm {SHA256} {self.limit}"
-        file = None if self.path is None else Path(self.path).expanduser() / TOKENIZER
+        file = None if self.path is None else Path(os.path.expanduser(self.path)) / TOKENIZER
         if file is None or not file.is_file():  # without one nothing will be encoded
             return known
         tokenizer_sum = checksum(file)
@@ -70,7 +71,7 @@ class MiniLM(TextEncoder):
 
     def _find(self) -> Path:
         if self.path is not None:
-            return _local(Path(self.path).expanduser())
+            return _local(Path(os.path.expanduser(self.path)))
         if (package := packaged()) is not None:
             return _local(package)
         try:

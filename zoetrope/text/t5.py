@@ -43,7 +43,7 @@ class T5(TextEncoder):
         from transformers import T5EncoderModel
 
         folder = find_folder(self.model, self.revision)
-        network = read(T5EncoderModel, folder, self.width, device, dtype)
+        network = read(T5EncoderModel, ("t5", "mt5"), folder, self.width, device, dtype)
         alone = (folder / "spiece.model").is_file() and not (folder / "tokenizer.json").is_file()
         words = read_spiece(folder / "spiece.model") if alone else tokenizer(folder, ("tokenizer.json", "spiece.model"))
         return Frozen(words, network, self.limit)

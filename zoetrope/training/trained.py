@@ -1,5 +1,6 @@
 """Sources of a training or distillation: recipes of runs, and weights of models and runs."""
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,7 +76,7 @@ def initial_weights(name: str | Path, stage: str, other: str | None = None) -> I
 
     Raises ValueError if there is no such stage.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.suffix == ".safetensors" and path.is_file():
         return InitialWeights(str(name), path)
     found = _stages_of(name)
@@ -87,7 +88,7 @@ def initial_weights(name: str | Path, stage: str, other: str | None = None) -> I
 
 def begins_fresh(name: str | Path, recipe: Recipe, stage: str) -> bool:
     """Whether a model has weights of stages of a recipe, but not of this one, whose `init_missing` is "fresh"."""
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if recipe.train_spec(stage).init_missing != "fresh" or path.suffix == ".safetensors":
         return False
     found = _stages_of(name)
@@ -129,7 +130,7 @@ def run_recipe(name: str | Path) -> tuple[Recipe, str]:
     run may come from anyone.
     """
     found = find_run(name)
-    run = Path(name).expanduser() if found is None else found.folder
+    run = Path(os.path.expanduser(name)) if found is None else found.folder
     try:
         about = read_json(run / RUN)
         recipe = described(Recipe, read_json(run / RECIPE))

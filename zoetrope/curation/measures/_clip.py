@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.pictures.clip import DEVIATION, MEAN
-from zoetrope.pretrained import expect_usable, find_folder, reading, tokenizer
+from zoetrope.pretrained import expect_usable, find_folder, reading, tokenizer, with_weights
 from zoetrope.video.resample import resize
 
 
@@ -52,16 +52,10 @@ def _loaded(model: str) -> tuple[Any, Any]:
     from transformers import CLIPModel
 
     folder = find_folder(model)
-    _config(folder)
-    kind: Any = CLIPModel  # its types do not know that it also gives what is missing
+    config = _config(folder)
     words = tokenizer(folder, ("tokenizer.json", "vocab.json"))
-    with reading(folder):
-        network, report = kind.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, output_loading_info=True
-        )
-    if report["missing_keys"]:
-        raise ValueError(f"{folder}: expected the weights of a CLIP, got none for {min(report['missing_keys'])}")
-    return network.eval().requires_grad_(False), words
+    network, _ = with_weights(CLIPModel, config, folder)
+    return network, words
 
 
 def _config(folder: Path) -> Any:

@@ -1,5 +1,6 @@
 """Aesthetics, as CLIP sees them: by the predictor of LAION, or by two opposite captions."""
 
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -73,7 +74,7 @@ def _matrices(head: str) -> list[tuple[Tensor, Tensor]]:
     from safetensors.torch import load_file
 
     try:
-        stored = load_file(Path(head).expanduser())
+        stored = load_file(Path(os.path.expanduser(head)))
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{head}: expected a safetensors file with an aesthetics head ({error})") from None
     names = sorted((name.removesuffix("weight") for name in stored if name.endswith("weight")), key=_order)

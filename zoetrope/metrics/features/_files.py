@@ -1,6 +1,7 @@
 """Finding the files of extractors, and their digests."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from zoetrope.metrics.features import Missing
@@ -11,7 +12,7 @@ def find_file(where: str, remedy: str) -> Path:
 
     Raises `Missing`, with `remedy`, if there is no such file and the hub cannot give it.
     """
-    path = Path(where).expanduser()
+    path = Path(os.path.expanduser(where))
     if path.is_file():
         return path
     if where.count("/") < 2 or where.startswith(("/", ".", "~")) or path.exists():

@@ -1,5 +1,6 @@
 """TorchScript files. Each is a program, which loading runs: only files that the user names are loaded."""
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ def find_program(path: str, sha256: str | None, remedy: str, device: torch.devic
     Raises `Missing`, with `remedy`, if there is no such file, and ValueError if its `sha256` differs. Files of the hub
     require a `sha256`: otherwise a typo in a path could run anyone's program.
     """
-    if sha256 is None and not Path(path).expanduser().is_file():
+    if sha256 is None and not Path(os.path.expanduser(path)).is_file():
         raise Missing(f"{path}: no such file here; it is a program, and taken from the hub only with a sha256", remedy)
     file = find_file(path, remedy)
     checksum = expect_digest(file, sha256)

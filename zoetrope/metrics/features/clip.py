@@ -31,16 +31,15 @@ class CLIP(Extractor):
 
     def open(self, device: torch.device | str = "cpu") -> Matcher:
         """See `Extractor`. Texts longer than its limit are cut, as it was trained."""
-        from transformers import CLIPModel
+        from transformers import CLIPConfig, CLIPModel
 
-        from zoetrope.pretrained import reading, tokenizer
+        from zoetrope.pretrained import reading, tokenizer, with_weights
 
         folder = find_model(self.model, "name the folder of a CLIP model, or be online")
         with reading(folder):
-            network = CLIPModel.from_pretrained(
-                folder, use_safetensors=True, local_files_only=True, trust_remote_code=False
-            )
-        network = network.to(device).eval().requires_grad_(False)  # type: ignore[arg-type]
+            config = CLIPConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        network, _ = with_weights(CLIPModel, config, folder)
+        network = network.to(device)
         words = tokenizer(folder, ("tokenizer.json", "vocab.json"))
         size, limit = int(network.vision_model.config.image_size), network.text_model.config.max_position_embeddings
         mean, std = torch.tensor(MEAN).view(3, 1, 1), torch.tensor(STD).view(3, 1, 1)

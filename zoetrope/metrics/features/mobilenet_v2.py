@@ -4,6 +4,7 @@ The file holds a weight (out, in, h, w) and a bias for each of the 52 convolutio
 """
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Self
 
@@ -33,7 +34,7 @@ class MobileNetV2(Extractor):
 
     def open(self, device: torch.device | str = "cpu") -> FeatureNetwork:
         """The network. Raises ValueError if the file is not there or holds other weights."""
-        path = Path(self.weights).expanduser()
+        path = Path(os.path.expanduser(self.weights))
         if not path.is_file() and path.suffix == ".safetensors":
             raise Missing(f"{path}: no such file", "name the safetensors file with its weights")
         network = MobileNetV2Config().build()

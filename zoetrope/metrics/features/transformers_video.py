@@ -35,7 +35,7 @@ class TransformersVideo(Extractor):
         """See `Extractor`. Code that a model brings along is never run."""
         from transformers import AutoConfig, AutoModel
 
-        from zoetrope.pretrained import reading
+        from zoetrope.pretrained import reading, with_weights
 
         folder = find_model(self.model, "name the folder of a video model of transformers, or be online")
         with reading(folder):
@@ -45,11 +45,8 @@ class TransformersVideo(Extractor):
             raise ValueError(
                 f"{self.model}: expected a video model with num_frames and image_size, got {type(config).__name__}"
             )
-        with reading(folder):
-            network = AutoModel.from_pretrained(
-                folder, use_safetensors=True, local_files_only=True, trust_remote_code=False
-            )
-        network = network.to(device).eval().requires_grad_(False)
+        network, _ = with_weights(AutoModel, config, folder, spare="pooler")
+        network = network.to(device)
         mean, std = _normalisation(folder)
 
         def of_clips(clips: Tensor) -> Tensor:

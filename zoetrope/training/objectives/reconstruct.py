@@ -1,5 +1,6 @@
 """Learn to reconstruct videos from few numbers, against a critic [Rombach et al. 2022, arXiv:2112.10752, App. G]."""
 
+import os
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
@@ -80,7 +81,7 @@ class Reconstruct(Objective):
         """See `Objective`."""
         if self.perceptual is None:
             return self
-        path = Path(self.perceptual.weights).expanduser().absolute()
+        path = Path(os.path.expanduser(self.perceptual.weights)).absolute()
         return self.with_(perceptual=self.perceptual.with_(weights=str(path)))
 
     def remark(self, stage: StageSpec) -> str | None:
