@@ -148,12 +148,14 @@ def expect_usable(folder: Path) -> None:
     """Check the config.json of a model's folder before a model is built from it.
 
     Raises ValueError if there is none, if it requires foreign code or claims absurd sizes, if the folder has adapters
-    of another model, which would be downloaded, or if a file that may be read is a pipe or a device.
+    of another model, which would be downloaded, or if a file that may be read is a pipe, a device, or elsewhere.
     """
     file = folder / "config.json"
     for path in folder.iterdir():
         if any(map(path.match, FILES)):
             expect_plain(path)
+        if path.name.endswith(".safetensors.index.json"):
+            _expect_beside(path)
     if not file.is_file():
         raise ValueError(f"{folder}: expected a model's folder, got one without config.json")
     if (folder / "adapter_config.json").exists():
@@ -168,6 +170,15 @@ def expect_usable(folder: Path) -> None:
                 raise ValueError(f"{file}: {key}: expected at most {most:,}, got {value:,}")
             if key.endswith("attn_implementation") and "/" in str(value):
                 raise ValueError(f"{file}: {key}: expected one of transformers itself, got {value!r} of the hub")
+
+
+def _expect_beside(index: Path) -> None:
+    """Raise ValueError for an index of weights in several files that names one which does not lie beside it."""
+    told = read_json(index)
+    files = told.get("weight_map") if isinstance(told, dict) else None
+    for name in set(map(str, files.values())) if isinstance(files, dict) else ():
+        if Path(name).name != name or "\\" in name:
+            raise ValueError(f"{index}: expected files of weights beside it, got {name!r}")
 
 
 @contextlib.contextmanager

@@ -290,6 +290,12 @@ def test_what_cannot_be_read_is_named(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_setting_that_no_scheduler_has_is_told(folder: Path, theirs: Any, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "changed"))
+    change("scheduler/scheduler_config.json", novelty=3, set_alpha_to_one=False)(copy)
+    assert import_pipeline(copy, tmp_path / "out").notes == ["'novelty' of the scheduler is not read"]
+
+
 def test_controls_are_for_other_pipelines(folder: Path, theirs: Any, tmp_path: Path) -> None:
     (tmp_path / "edges").mkdir()
     (tmp_path / "edges/config.json").write_text('{"_class_name": "ControlNetModel"}')

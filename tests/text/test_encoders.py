@@ -258,6 +258,26 @@ def test_a_config_cannot_ask_for_more_memory_than_there_are_weights(
     assert int(peak) < 1_000_000  # kB: a third of the memory that these weights would take
 
 
+def test_an_index_names_only_files_beside_it(small_t5: Path, tmp_path: Path) -> None:
+    """A file elsewhere would be read unseen, and is no part of the encoder's identity."""
+    from transformers import T5EncoderModel
+
+    folder = Path(shutil.copytree(small_t5, tmp_path / "parts"))
+    (folder / "model.safetensors").unlink()
+    T5EncoderModel.from_pretrained(small_t5).save_pretrained(folder, max_shard_size="4KB")
+    encoder, whole = T5(model=str(folder), width=16), T5(model=str(small_t5), width=16)
+    assert len(list(folder.glob("*.safetensors"))) > 1
+    assert torch.equal(encoder.load()(TEXTS).text, whole.load()(TEXTS).text)
+    index, part = folder / "model.safetensors.index.json", min(folder.glob("*.safetensors"))
+    told = json.loads(index.read_text())
+    part.rename(tmp_path / part.name)
+    for elsewhere in (f"../{part.name}", str(tmp_path / part.name)):
+        named = {key: elsewhere if file == part.name else file for key, file in told["weight_map"].items()}
+        index.write_text(json.dumps({**told, "weight_map": named}))
+        with pytest.raises(ValueError, match=r"index.json: expected files of weights beside it, got '.*safetensors'"):
+            encoder.load()
+
+
 @small
 def test_a_pipe_among_the_files_is_refused(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Opening one would wait for ever."""

@@ -18,7 +18,7 @@ from zoetrope.inputs.hint import HintInput
 from zoetrope.inputs.text import Text
 from zoetrope.interop.components import codec_of, hint_of, size_of, text_of, unet_of
 from zoetrope.interop.folder import CONFIG, VIDEO_FAMILY, Component, Pipeline, find_controlnet, find_pipeline
-from zoetrope.interop.schedulers import rules_of
+from zoetrope.interop.schedulers import rules_of, unread
 from zoetrope.interop.tensors import filled, weights_in
 from zoetrope.interop.videos import video_spec, write_video_model
 from zoetrope.layers.bare import bare
@@ -73,7 +73,7 @@ def import_pipeline(
         spec = video_spec(pipeline)
         with whole_folder(folder, over=True) as partial:
             write_video_model(pipeline, spec, partial)
-        return Imported(folder, spec, [])
+        return Imported(folder, spec, unread(pipeline.part("scheduler", "scheduler_config.json")))
     spec, notes = _described(pipeline, controls)
     files = {name: weights_in(pipeline.part(name)) for name in ("unet", "vae")}
     files |= {f"controls.{name}": weights_in(part) for name, part in controls.items()}

@@ -7,7 +7,7 @@ from zoetrope.config.errors import shown
 from zoetrope.config.extras import of_diffusers
 from zoetrope.diffusion.prediction import Prediction
 from zoetrope.interop.components import Settings
-from zoetrope.interop.folder import MENDED, Pipeline
+from zoetrope.interop.folder import MENDED, Component, Pipeline
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.schedules.discrete import Betas, Discrete, Spacing
@@ -125,8 +125,15 @@ def _scheduler(pipeline: Pipeline) -> tuple[Settings, str, list[str]]:
     told = Settings.of(own, solver, known)
     spaced = ((name, what) for name, what in LEVELS.items() if told.values.get(name))
     replaced = [f"{what} ({name}) are replaced by those of the timesteps" for name, what in spaced]
-    others = known.union(*(inspect.signature(of_diffusers(kind, "import").__init__).parameters for kind in SCHEDULERS))
-    strange = sorted(name for name in part.config if name not in others and not name.startswith("_"))
-    replaced += [f"{shown(name)} of the scheduler is not read" for name in strange]
+    replaced += unread(part)
     absent = {"timestep_spacing": "linspace", "set_alpha_to_one": True, "final_sigmas_type": "zero"}
     return Settings(part, {**absent, "steps_offset": 1, "clip_sample": False, **told.values}), solver, replaced
+
+
+def unread(part: Component) -> list[str]:
+    """The settings of a scheduler that no class has, which diffusers does not read either, in words."""
+    known = {
+        name for kind in SCHEDULERS for name in inspect.signature(of_diffusers(kind, "import").__init__).parameters
+    }
+    strange = sorted(name for name in part.config if name not in known and not name.startswith("_"))
+    return [f"{shown(name)} of the scheduler is not read" for name in strange]
