@@ -229,7 +229,7 @@ STUDY = Study(
     page=page,
     doubts={
         "Is the comparison fair?": "In clips it is, in pictures and minutes it is not: the image model was trained "
-        "for two and a half hours before. That is the claim of the papers, to whom pictures are cheap. With pictures and "
+        "for 157 minutes before. That is the claim of the papers, to whom pictures are cheap. With pictures and "
         "clips mixed from the start a model from scratch would do better (`studies/joint_training.py`).",
         "Could it come from the learning rate?": f"Both have a peak of {PEAK:g}, the best for such a network from "
         "scratch (`studies/network.py`); one that begins with learnt weights may want less. If so, the image model is "
