@@ -2,11 +2,12 @@
 
     python benchmarks/gpu.py --out runs/gpu                                  # about ten minutes
     python benchmarks/gpu.py --out runs/gpu --only same resume --seconds 100
-    python benchmarks/gpu.py --out runs/gpu --rehearse                       # everything tiny, on the CPU: does it run?
+    python benchmarks/gpu.py --out runs/gpu_rehearsed --rehearse             # everything tiny, on the CPU: does it run?
 
 Parts run in order of worth, each in a process of its own with a bounded time. One that fails or takes too long is
 recorded with its error, and the next goes on; one whose GPU fails is begun again after the case that failed.
-`results.jsonl` grows case by case, and `table.md` is written after every part. The same folder goes on where it ended.
+`results.jsonl` grows case by case, and `table.md` is written after every part. The same folder goes on where it ended,
+also with what there was no time for; one with a rehearsal, or of another card, is refused.
 
 | part | what it does |
 |---|---|
