@@ -9,11 +9,11 @@ import argparse
 import json
 import logging
 import math
-import resource
 import tempfile
 import time
 from pathlib import Path
 
+import torch
 from _options import positive
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
@@ -24,6 +24,7 @@ from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 from zoetrope.text.minilm import MiniLM
+from zoetrope.training.meters import peak_memory
 
 SMALL = VideoShape(frames=128, height=192, width=320, fps=24)
 LARGE = VideoShape(frames=128, height=768, width=1280, fps=24)
@@ -67,7 +68,7 @@ def main() -> None:
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         made.generate(None, memory=arguments.memory).save(Path(folder) / "video.mp4")
-    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = peak_memory(torch.device("cpu"))
     seconds = time.perf_counter() - start
     print(json.dumps({"budget": arguments.memory, "peak_bytes": peak, "seconds": round(seconds, 1)}))
 

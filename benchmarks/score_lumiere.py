@@ -47,7 +47,8 @@ from _moving import (
     shuffled,
     true_clips,
 )
-from _scores import lines, reached, share_told, write_scores, write_whole
+from _options import positive
+from _scores import counted, lines, reached, share_told, write_scores, write_whole
 from score_image import others
 from score_known import mean
 
@@ -77,8 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Generate, judge, write. Raises ValueError for a model of pictures."""
     parser = arguments_of(__doc__)
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--seams", type=int, default=32, help="prompts whose seams are measured")
-    parser.add_argument("--repeating", type=int, default=32, help="prompts that spin or bounce, half of them each")
+    parser.add_argument("--seams", type=positive, default=32, help="prompts whose seams are measured")
+    parser.add_argument("--repeating", type=positive, default=32, help="prompts that spin or bounce, half of them each")
     parser.add_argument("--other", nargs="+", default=["mini"], help="the cascade that regularity is compared with")
     parser.add_argument("--other-until", default="tsr3", help="its last stage")
     options = parser.parse_args(arguments)
@@ -245,11 +246,11 @@ def _captions(told: Mapping[str, Any]) -> list[str]:
         rows.append((row, f"{one['prompts']} x {one['videos'] // one['prompts']}", *shares))
     shares = {row: one["aspects"]["motion"] for row, one in told.items() if row not in (TRUE, CHANCE)}
     aims = [(row, f"motion {100 * AIM:.0f} %", share_told(share), reached(share, AIM)) for row, share in shares.items()]
-    motions = next(iter(told.values()))["classes"]["motion"]
+    motions = dict.fromkeys(motion for one in told.values() for motion in one["classes"]["motion"])
     each = []
     for motion in motions:
-        counts = (one["classes"]["motion"][motion] for one in told.values())
-        each.append((f"motion {motion}", *(f"{c['right']} of {c['samples']}" for c in counts)))
+        counts = (one["classes"]["motion"].get(motion) for one in told.values())
+        each.append((f"motion {motion}", *map(counted, counts)))
     return [
         lines(("videos", "number", *aspects), rows),
         lines(("videos", "aim", "measured", "reached"), aims),

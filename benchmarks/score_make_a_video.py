@@ -58,6 +58,7 @@ from _moving import (
     true_clips,
     within,
 )
+from _options import positive
 from _scores import lines, reached, share_told, weights_of, write_scores, write_whole
 from score_image import SETS, Asked, Judged, others, summary, unseen
 from score_known import CEILING, decibels, mean, tensor_of
@@ -86,6 +87,7 @@ from zoetrope.video import Video, contact_sheet, save_image
 
 PARTS = ("content", "motion", "interpolation")
 AIM, NEAR = {"colour": 0.90, "shape": 0.90}, 0.25
+BETWEEN = "interpolation"
 SKIP = 5  # Make-A-Video's: 16 frames become 76
 ASPECTS = ("colour", "shape", "background", "colour and shape")
 
@@ -94,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Generate, judge, write. Raises ValueError for a model of pictures."""
     parser = arguments_of(__doc__)
     parser.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--clips", type=int, default=32, help="true clips that are interpolated")
+    parser.add_argument("--clips", type=positive, default=32, help="true clips that are interpolated")
     parser.add_argument("--clips-of", choices=("unseen", "seen"), default="unseen", help="what these show")
     parser.add_argument("--clips-guidance", type=float, help="guidance weight of the stage that interpolates")
     parser.add_argument("--features", type=Path, metavar="FILE", help="weights of MobileNetV2, for a feature distance")
@@ -105,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if {"content", "motion"} & set(options.parts):
         scores |= generated(model, cascade, options)
     if "interpolation" in options.parts:
-        scores["interpolation"] = interpolation(model, cascade, options)
+        scores[_between_what(options)] = interpolation(model, cascade, options)
     every = write_scores(options.out, model, cascade.dtype, scores)
     write_whole(options.out / "table.md", table(every) + "\n")
     print(table(scores), flush=True)
@@ -120,7 +122,9 @@ def generated(model: OpenModel, cascade: Cascade, options: argparse.Namespace) -
     content, motion = {stage: judged(prompts, made) for stage, made in videos.items()}, dict[str, Any]()
     true = {stage.name: true_clips([one.script for one in prompts], options.noises, stage.shape) for stage in stages}
     last = stages[-1].name
-    content |= {TRUE: judged(prompts, true[last]), CHANCE: judged(prompts, others(true[last]))}
+    content[TRUE] = judged(prompts, true[last])
+    if len(prompts) > 1:
+        content[CHANCE] = judged(prompts, others(true[last]))
     if "motion" in options.parts:
         for stage, clips in true.items():
             usual = moved(clips)
@@ -146,6 +150,13 @@ def judged(prompts: Sequence[Asked], videos: Sequence[Sequence[Video]]) -> dict[
 def moved(videos: Sequence[Sequence[Video]]) -> list[list[dict[str, Any]]]:
     """How every video moves."""
     return [[movement(one) for one in several] for several in videos]
+
+
+def _between_what(options: argparse.Namespace) -> str:
+    """The name of the scores of interpolation, which tells the clips and the weight if they are not the usual ones."""
+    weight = options.clips_guidance
+    clips = "" if options.clips_of == "unseen" else f", {options.clips_of} clips"
+    return f"{BETWEEN}{clips}" + ("" if weight is None else f", guidance {weight:g}")
 
 
 def interpolation(model: OpenModel, cascade: Cascade, options: argparse.Namespace) -> dict[str, Any]:
@@ -247,14 +258,15 @@ def table(scores: dict[str, Any]) -> str:
         parts += _content(content)
     if motion := scores.get("motion"):
         parts += _motion(motion)
-    if told := scores.get("interpolation"):
+    for kind in (kind for kind in scores if kind.startswith(BETWEEN)):
+        told = scores[kind]
         rows = [(name, mean_told(value)) for name, value in told.items()]
         better = {what: 1 if what == "PSNR" else -1 for what in ("PSNR", "features")}
         for what, sign in better.items():
             for which in (what, f"{what}, moving"):
                 if (value := told.get(f"model - cross-fade, {which}")) is not None:
                     rows.append((f"better than a cross-fade, {which}", above(value, sign)))
-        parts.append(lines(("interpolation, 16 to 76", "mean"), rows))
+        parts.append(lines((f"{kind}, 16 to 76", "mean"), rows))
     return "\n\n".join(parts)
 
 

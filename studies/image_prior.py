@@ -28,8 +28,8 @@ from _study import (
     main,
     points,
     sampled_with,
+    seeds_interval,
     share,
-    share_interval,
 )
 
 from zoetrope.data.toybox.prompts import combinations
@@ -176,7 +176,7 @@ def page(numbers: Json) -> Page:
     rows = [["training", "clips", "seeds", *(TOLD[aspect] for aspect in ASPECTS)]]
     for name, each in arms.items():
         for one in each:
-            cells = (f"{share(one[aspect])} ({share_interval(one[aspect])})" for aspect in ASPECTS)
+            cells = (f"{share(one[aspect])} ({seeds_interval(one[aspect])})" for aspect in ASPECTS)
             rows.append([name, f"{one['examples']:,}", str(len(one["all"])), *cells])
     rows.append(["true clips", "", "", *(share([numbers["truth"][aspect]]) for aspect in ASPECTS)])
     rows.append(["chance", "", "", *(f"{CHANCE[aspect]:.1%}" for aspect in ASPECTS)])
@@ -220,8 +220,7 @@ STUDY = Study(
         "judged": f"{PROMPTS} prompts of held-out combinations, one clip each, {STEPS} steps of DDIM, guidance 2, by "
         "the recogniser, after a quarter, half and all of the clips",
         "verdict": "the image model halves the clips that are needed if it has more right after half of them than the "
-        "other after all. Intervals are over seeds and prompts (`studies/README.md`); those of single shares are "
-        "Wilson's, clustered by prompt",
+        "other after all. Intervals are over seeds and prompts (`studies/README.md`)",
         "baselines": "true clips of the same prompts, and chance",
     },
     arms=ARMS,
@@ -231,9 +230,8 @@ STUDY = Study(
         "Is the comparison fair?": "In clips it is, in pictures and minutes it is not: the image model was trained "
         "for 157 minutes before. That is the claim of the papers, to whom pictures are cheap. With pictures and "
         "clips mixed from the start a model from scratch would do better (`studies/joint_training.py`).",
-        "Could it come from the learning rate?": f"Both have a peak of {PEAK:g}, the best for such a network from "
-        "scratch (`studies/network.py`); one that begins with learnt weights may want less. If so, the image model is "
-        "worth more than is seen here.",
+        "Could it come from the learning rate?": f"Both have a peak of {PEAK:g}, that of mini's base; a network that "
+        "begins with learnt weights may want less. If so, the image model is worth more than is seen here.",
         "Is it long enough?": "No: from scratch such a network learns for several times as long before its score "
         "stops growing. What is seen is the beginning; the difference shrinks at the end of long trainings.",
         "Could it come from noise?": "Three seeds of the video training, one clip for each prompt. There is one image "

@@ -145,7 +145,9 @@ def limited(*words: str | Path, at: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(("name", "said"), [("model", "there is none of this name"), ("a.json", "home directory")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("model", "there is none of this name"), ("a.json", "~nobody-at-all/a.json: no such file")]
+)
 def test_a_home_that_nobody_knows(cli: Cli, name: str, said: str) -> None:
     done = cli("show", f"~nobody-at-all/{name}")
     assert done.code == 2 and done.err.count("\n") == 1 and said in done.err

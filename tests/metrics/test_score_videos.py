@@ -194,6 +194,46 @@ def test_make_a_video_is_scored_and_goes_on(scoring: Any, tmp_path: Path, capsys
     make_a_video.main([*asked, "--parts", "content", "interpolation"])
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.npz")} == kept
     assert json.loads((tmp_path / "out/scores.json").read_text())["sets"] == told
+    asked[-1] = "1"
+    make_a_video.main([*asked, "--clips-of", "seen", "--clips-guidance", "0.5", "--parts", "interpolation"])
+    more = json.loads((tmp_path / "out/scores.json").read_text())["sets"]
+    other = more.pop("interpolation, seen clips, guidance 0.5")
+    assert more == told and other["cross-fade, PSNR"]["samples"] == 2
+    table = (tmp_path / "out/table.md").read_text()
+    assert "| interpolation, 16 to 76 |" in table and "| interpolation, seen clips, guidance 0.5, 16 to 76 |" in table
+
+
+def test_a_single_prompt_has_no_other_ones_clips(scoring: Any, tmp_path: Path) -> None:
+    make_a_video = scoring("score_make_a_video")
+    shape = VideoShape(frames=8, height=12, width=20, fps=3)
+    model = written(tmp_path / "model", StageSpec(name="base", shape=shape, network=network()))
+    asked = ["--model", model, "--out", str(tmp_path / "out"), "--prompts", "1", "--noises", "1", "--steps", "2"]
+    make_a_video.main([*asked, "--parts", "content"])
+    content = json.loads((tmp_path / "out/scores.json").read_text())["sets"]["content"]
+    assert list(content) == ["base", "true clips"]
+
+
+def test_stages_asked_for_other_motions_share_a_table(scoring: Any, moving: ModuleType) -> None:
+    lumiere = scoring("score_lumiere")
+    rows = {}
+    for name, number in (("base", 2), ("ssr", 40)):
+        prompts = lumiere.combinations(number)
+        clips = moving.true_clips([one.script for one in prompts], 1, SHORT)
+        rows[name] = lumiere.summary(lumiere.verdicts("combinations", prompts, clips))
+    classes = [one["classes"]["motion"] for one in rows.values()]
+    assert set(classes[1]) - set(classes[0])
+    table = lumiere.table({"captions": rows})
+    assert all(f"| motion {motion} |" in table for motion in classes[1]) and "| - |" in table
+
+
+@pytest.mark.parametrize(
+    ("script", "option"),
+    [("score_make_a_video", "--clips"), ("score_lumiere", "--seams"), ("score_lumiere", "--repeating")],
+)
+def test_less_than_one_is_refused(scoring: Any, capsys: pytest.CaptureFixture[str], script: str, option: str) -> None:
+    with pytest.raises(SystemExit):
+        scoring(script).main(["--model", "mini", "--out", "out", option, "0"])
+    assert f"argument {option}: expected a whole number of 1 or more, got '0'" in capsys.readouterr().err
 
 
 def test_lumiere_is_scored_with_its_windows(scoring: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

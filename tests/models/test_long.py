@@ -303,8 +303,9 @@ def test_seconds_are_frames() -> None:
 
 
 MEMORY = """
-import json, resource, sys
+import json, sys
 import torch
+from zoetrope.training.meters import peak_memory
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.known.learnt import Learnt
@@ -328,7 +329,7 @@ torch.manual_seed(0)
 spec = CascadeSpec(name="wide", text=Words(width=8), stages=stages)
 cascade = Cascade(spec, lambda stage: stage.network.build().eval().requires_grad_(False))
 count = sum(1 for _ in cascade.extend(None, seconds=float(sys.argv[1]), prompt="fog", scheme=sys.argv[2]))
-print(json.dumps([count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+print(json.dumps([count, peak_memory(torch.device("cpu")) // 1024]))
 """
 
 

@@ -231,16 +231,18 @@ def test_a_multilingual_t5_is_one(small_t5: Path, tmp_path: Path) -> None:
 
 
 PEAK = """
-import resource, sys
+import sys
+import torch
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.embeddings.long import cut_short
 from zoetrope.text import TextEncoder
+from zoetrope.training.meters import peak_memory
 encoder = TextEncoder.from_json(sys.argv[1])
 try:
     encoder.load()
 except ValueError as error:
     print(error)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_memory(torch.device("cpu")) // 1024)
 """
 
 

@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -49,6 +51,22 @@ def test_a_line_of_metrics(tiny: Tiny, trained: Trained) -> None:
         assert line["learning_rate"] == run.spec.learning_rate(line["examples"])
         assert 10**7 < line["peak_memory"] <= peak_memory(run.device)
     assert 0 < lines[0]["seconds"] < lines[1]["seconds"] < lines[2]["seconds"]
+
+
+CHILD = """
+import subprocess, sys
+held = b"x" * 10**9 if len(sys.argv) > 1 else None
+script = "import torch; from zoetrope.training.meters import peak_memory; print(peak_memory(torch.device('cpu')))"
+print(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout)
+"""
+
+
+def test_memory_is_not_that_of_the_process_that_began_this_one() -> None:
+    small, large = (
+        int(subprocess.run([sys.executable, "-c", CHILD, *more], capture_output=True, text=True, check=True).stdout)
+        for more in ((), ("large",))
+    )
+    assert 10**8 < small < 10**9 and abs(large - small) < 10**8
 
 
 def test_seconds_go_on_and_clocks_may_jump(
