@@ -47,8 +47,16 @@ def recipe(size: str | None = None) -> Recipe:
 
 
 def _small() -> DiTConfig:
-    """480 tokens in a clip of 16 frames."""
-    return DiTConfig(patch=(2, 4, 4), width=192, depth=6, modulation="shared", fps=BASE.fps, per_second=BASE.fps)
+    """480 tokens in a clip of 16 frames, few enough that all attend to all."""
+    return DiTConfig(
+        patch=(2, 4, 4),
+        width=192,
+        depth=6,
+        attention="full",
+        modulation="shared",
+        fps=BASE.fps,
+        per_second=BASE.fps,
+    )
 
 
 def _published(size: str) -> DiTConfig:

@@ -43,6 +43,7 @@ WINDOW = 16  # frames that the enlarging network sees at a time
 NEW = ("*temporal*", "fewer*", "more*")
 """The layers that an image network does not have."""
 BATCH = 256
+RATE = 1.5e-3  # of the small stages
 
 
 def recipe(size: str | None = None) -> Recipe:
@@ -121,11 +122,10 @@ def _mini() -> Recipe:
         shape=SMALL,
         # As in mini: what moves where is decided at much lower logsnr in redundant videos than in pictures.
         schedule=Cosine(shift=-4.5),
-        # A quarter of the frames where pixels attend to each other: four times a second, as often as directions change.
+        # All frames at the finest level, whose convolutions join what the coarser one repeats; a quarter where pixels
+        # attend to each other: four times a second, as often as directions change.
         network=inflated(
-            BASE,
-            ({"temporal": ("convolution",), "every": 2}, {"temporal": ("attention",), "every": 2}),
-            fps=SMALL.fps,
+            BASE, ({"temporal": ("convolution",)}, {"temporal": ("attention",), "every": 4}), fps=SMALL.fps
         ),
         sampling=SamplingSpec(sampler=DDIM(), steps=32, guidance=TextGuidance(weight=2.0)),
     )
@@ -144,23 +144,27 @@ def _mini() -> Recipe:
         name="lumiere-mini",
         cascade=CascadeSpec(name="lumiere-mini", text=MiniLM(), stages=(base, ssr)),
         training={
-            "base": _train_mini(24_000).with_(learn=learn),
-            "ssr": _train_mini(8_000).with_(learn=("*temporal*",), span=WINDOW),
+            # A quarter of the frames tells the whole course at a quarter of the cost: first where things go, then how.
+            "base": _train_mini(
+                Phase(examples=64_000, batch=16, frames=SMALL.frames // 4, peak=RATE),
+                Phase(examples=12_000, batch=4, peak=RATE),
+            ).with_(learn=learn),
+            "ssr": _train_mini(Phase(examples=8_000, batch=4, peak=RATE)).with_(learn=("*temporal*",), span=WINDOW),
         },
     )
 
 
-def _train_mini(examples: int) -> TrainSpec:
+def _train_mini(*phases: Phase) -> TrainSpec:
     return TrainSpec(
         data=Toybox(),
         weight="v",
         balance=True,
-        phases=(Phase(examples=examples, batch=4, peak=1.5e-3),),
+        phases=phases,
         init_missing="fresh",
         optimizer="muon",
         clip=10.0,
-        warm_up=examples // 16,
-        cool_down=examples // 2,
+        warm_up=500,
+        cool_down=phases[-1].examples,
         half_life=400,
         checkpoint_every=1600,
         sample_every=3600,
