@@ -13,6 +13,7 @@ from _scores import weights_of
 from numpy.typing import NDArray
 
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.models.beside import beside
 from zoetrope.models.opening import OpenModel
 
 Frames = NDArray[np.uint8]
@@ -40,4 +41,5 @@ def settings_of(model: OpenModel, stages: tuple[StageSpec, ...]) -> list[Any]:
     """What decides what stages make of a request: their settings and weights, text, noise, and where they run."""
     here, text = place(None, None), model.spec.text
     about = [None if text is None else text.to_json(), model.spec.noise, str(here.device), str(here.dtype)]
-    return [*about, *([stage.to_json(), weights_of(model, stage)] for stage in stages)]
+    more = beside(model.spec, stages, model.codec)
+    return [*about, *([stage.to_json(), weights_of(model, stage)] for stage in stages), *([more] if more else [])]

@@ -39,6 +39,7 @@ from zoetrope.layers.fused import fused
 from zoetrope.metrics.features import FeatureNetwork
 from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
 from zoetrope.metrics.super_resolution import StageFidelity, TrueVideo, compare
+from zoetrope.models.beside import beside
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.precision import compute_dtype
@@ -70,6 +71,10 @@ class Cascades:
     @cached_property
     def _texts(self) -> EmbeddingCache:
         return EmbeddingCache(self.model.spec.text, None, self.device)
+
+    @cached_property
+    def _beside(self) -> dict[str, str]:
+        return beside(self.model.spec, self.model.spec.stages, self.model.codec)
 
     def stages(self, names: Sequence[str] | None) -> list[StageSpec]:
         """The super-resolution stages of these names, or all. Raises ValueError, with the nearest, for another name."""
@@ -167,6 +172,8 @@ class Cascades:
         for teacher in spec.teachers:  # which regenerates in the place of a distilled stage
             if teacher.name in names:
                 told += [teacher.to_json(), _digest(self.model.teacher_weights[teacher.name])]
+        if self._beside:
+            told.append(self._beside)
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
 
