@@ -7,7 +7,6 @@ from noise, the true clip is noised to REGENERATED and made anew from there, so 
 
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -207,20 +206,6 @@ def fidelity(scores: Sequence[dict[str, Any]], method: str) -> StageFidelity:
     return StageFidelity.mean(
         [StageFidelity.from_json({name: score["methods"][method][name] for name in fields}) for score in scores]
     )
-
-
-def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """A value from its file; if there is none, it is made and written, so that an interruption loses one at most."""
-    if not path.exists():
-        write_json(path, make())
-    return json.loads(path.read_text())
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(partial, path)
 
 
 def clip_counts(words: Sequence[str], stages: Sequence[StageSpec], usual: int) -> dict[str, int]:
