@@ -69,6 +69,7 @@ class Way(NamedTuple):
         device = _device()
         here = [str(device), str(compute_dtype(device)), torch.get_num_threads()]
         told = [self.stage.to_json(), self.text.to_json(), *here, also]
+        told += [self.text.identity] if self.text.local else []
         return hashlib.sha256((json.dumps(told) + _digest(self.weights)).encode()).hexdigest()[:12]
 
 

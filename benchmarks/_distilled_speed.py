@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from _super_resolution import kept
+from _kept import kept_value
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.models.cascade import Cascade
@@ -49,7 +49,7 @@ def measure_speed(names: Sequence[str], options: argparse.Namespace) -> tuple[di
                 print(f"{name}: {sum(seconds.values()):.1f} s", flush=True)
                 return seconds
 
-            passes[name].append(kept(options.out / f"speed-{name}-{key}-{number}.json", run))
+            passes[name].append(kept_value(options.out / f"speed-{name}-{key}-{number}.json", run))
     return _told(both, passes, [stage.name for stage in stages])
 
 

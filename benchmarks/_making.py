@@ -14,6 +14,7 @@ from _scores import weights_of
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.start import Start
+from zoetrope.models.beside import left_open
 from zoetrope.models.cascade import Cascade, Progress
 from zoetrope.models.opening import OpenModel
 from zoetrope.shapes import VideoShape
@@ -31,6 +32,8 @@ def key(model: OpenModel, cascade: Cascade, until: str | None) -> str:
     told = hashlib.sha256(json.dumps([settings, str(cascade.device), str(cascade.dtype)]).encode())
     for stage in stages:
         told.update(bytes.fromhex(weights_of(model, stage)))
+    if more := left_open(model, stages):
+        told.update(json.dumps(more).encode())
     return told.hexdigest()[:12]
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zoetrope.cascade.spec import StageSpec
+from zoetrope.models.beside import left_open
 from zoetrope.models.opening import OpenModel
 
 AIMS = {
@@ -136,11 +137,12 @@ def write_scores(folder: Path, model: OpenModel, dtype: Any, sets: Scores) -> Sc
         "model": model.spec.name,
         "weights": {stage.name: weights_of(model, stage) for stage in model.spec.stages},
         "dtype": str(dtype).removeprefix("torch."),
+        "beside": left_open(model, model.spec.stages),
         "sampling": {stage.name: stage.sampling.to_json() for stage in model.spec.stages},
     }
     there = json.loads(path.read_text()) if path.exists() else {}
     known = {}
-    if all(there.get(name, value) == value for name, value in told.items()):  # "sampling" was not always told
+    if all(there.get(name, value) == value for name, value in told.items()):  # some were not always told
         known = there.get("sets", {})
     elif there:
         other = folder / f"scores-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}.json"

@@ -7,7 +7,6 @@ from noise, the true clip is noised to REGENERATED and made anew from there, so 
 
 import hashlib
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,6 +38,7 @@ from zoetrope.layers.fused import fused
 from zoetrope.metrics.features import FeatureNetwork
 from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
 from zoetrope.metrics.super_resolution import StageFidelity, TrueVideo, compare
+from zoetrope.models.beside import beside
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.precision import compute_dtype
@@ -70,6 +70,10 @@ class Cascades:
     @cached_property
     def _texts(self) -> EmbeddingCache:
         return EmbeddingCache(self.model.spec.text, None, self.device)
+
+    @cached_property
+    def _beside(self) -> dict[str, str]:
+        return beside(self.model.spec, self.model.spec.stages, self.model.codec)
 
     def stages(self, names: Sequence[str] | None) -> list[StageSpec]:
         """The super-resolution stages of these names, or all. Raises ValueError, with the nearest, for another name."""
@@ -167,6 +171,8 @@ class Cascades:
         for teacher in spec.teachers:  # which regenerates in the place of a distilled stage
             if teacher.name in names:
                 told += [teacher.to_json(), _digest(self.model.teacher_weights[teacher.name])]
+        if self._beside:
+            told.append(self._beside)
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -200,20 +206,6 @@ def fidelity(scores: Sequence[dict[str, Any]], method: str) -> StageFidelity:
     return StageFidelity.mean(
         [StageFidelity.from_json({name: score["methods"][method][name] for name in fields}) for score in scores]
     )
-
-
-def kept(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """A value from its file; if there is none, it is made and written, so that an interruption loses one at most."""
-    if not path.exists():
-        write_json(path, make())
-    return json.loads(path.read_text())
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(value, indent=1) + "\n")
-    os.replace(partial, path)
 
 
 def clip_counts(words: Sequence[str], stages: Sequence[StageSpec], usual: int) -> dict[str, int]:

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from _kept import kept_value, write_json
 from _super_resolution import (
     GIVEN,
     Cascades,
@@ -27,9 +28,7 @@ from _super_resolution import (
     describe,
     feature_network,
     fidelity,
-    kept,
     measured,
-    write_json,
 )
 from torch import Tensor
 
@@ -117,7 +116,7 @@ def _score(
         print(f"{stage.name}, {given} input, clip {number}: {clip.text}", flush=True)
         return value
 
-    return kept(out / f"{stage.name}-{given}-{told}-{number:03}.json", make)
+    return kept_value(out / f"{stage.name}-{given}-{told}-{number:03}.json", make)
 
 
 def _at(cascades: Cascades, stage: StageSpec, low: Tensor, clip: Clip, level: float | None) -> Tensor:

@@ -33,8 +33,9 @@ import torch
 from _distilled import Sampling, Way, ways
 from _distilled_speed import measure_speed
 from _judging import judge
+from _kept import kept_value, write_json
 from _options import positive
-from _super_resolution import clip_counts, kept, write_json
+from _super_resolution import clip_counts
 
 from zoetrope.data.toybox.held_out import held_out
 from zoetrope.data.toybox.prompts import combinations
@@ -126,7 +127,7 @@ def _judged(sampling: Sampling, way: Way, numbers: range, options: argparse.Name
         print(_progress(way, f"prompts to {numbers.stop}", made.seconds), flush=True)
         return {"seconds": made.seconds, **score}
 
-    return kept(options.out / f"{way.stage.name}-{way.key()}-{asked}.json", make)
+    return kept_value(options.out / f"{way.stage.name}-{way.key()}-{asked}.json", make)
 
 
 def _compared(sampling: Sampling, way: Way, number: int, options: argparse.Namespace) -> Row:
@@ -144,7 +145,7 @@ def _compared(sampling: Sampling, way: Way, number: int, options: argparse.Names
     small = held_out(number, SMALL)
     shown = hashlib.sha256(small.video.numpy().tobytes()).hexdigest()
     key = way.key(options.seed, small.text, shown)
-    return kept(options.out / f"{way.stage.name}-{key}-clip{number:03}.json", make)
+    return kept_value(options.out / f"{way.stage.name}-{key}-clip{number:03}.json", make)
 
 
 def _progress(way: Way, what: str, seconds: float) -> str:

@@ -9,28 +9,34 @@ last five seconds of the file. The drift of the background is the distance of it
 the one that is told, and from that of the first five, in steps of 255; true clips of the same prompts are read as a
 ceiling.
 
-Prints one line of JSON a video, and writes scores.json and a contact sheet.
+Prints one line of JSON a video, and writes scores.json and a contact sheet. Videos are kept: started again after it was
+stopped, it goes on.
 """
 
 import argparse
 import json
 import math
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _kept import digest, kept_value, settings_of
 from _options import positive
 
+from zoetrope.cascade.long.film import folder_of
 from zoetrope.data.toybox.course import draw as drawn
 from zoetrope.data.toybox.long import LongPrompt, long_prompts
 from zoetrope.data.toybox.story import DAYS
 from zoetrope.data.toybox.vocabulary import BACKGROUNDS, FLAT_SHAPES
 from zoetrope.metrics.intervals import Mean, Proportion
 from zoetrope.metrics.recogniser import foreground, recognise
+from zoetrope.models.opening import open_model
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video, contact_sheet, read, save_image
 
@@ -49,11 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
+    model = open_model(options.model)
+    settings = settings_of(model, model.spec.until(options.until))
     told: list[dict[str, Any]] = []
     sheet: list[Video] = []
     for number, prompt in enumerate(chosen(options.number, options.seconds)):
-        short = made(prompt, SHORT, number, options)
-        one = made(prompt, options.seconds, number, options)
+        short = made(prompt, SHORT, number, settings, options)
+        one = made(prompt, options.seconds, number, settings, options)
         video = read(one["file"])
         clip = _true(prompt, options.seconds)
         one |= {"judged": judged(video, prompt), "true clip": judged(clip, prompt)}
@@ -78,13 +86,29 @@ def _plain(one: LongPrompt) -> bool:
     return one.story.thing.shape in FLAT_SHAPES and one.story.background != DAYS
 
 
-def made(prompt: LongPrompt, seconds: float, sample: int, options: argparse.Namespace) -> dict[str, Any]:
-    """A video of the prompt, made by the command line in a process of its own: its file, memory and seconds."""
-    file = options.out / f"{sample}-{seconds:g}.mp4"
+def made(
+    prompt: LongPrompt, seconds: float, sample: int, settings: Sequence[Any], options: argparse.Namespace
+) -> dict[str, Any]:
+    """A video of the prompt, made by the command line in a process of its own: its file, memory and seconds.
+
+    `settings` are all that decides what the model makes of a request. One that was made before stays, with what was
+    measured then; one that was interrupted is made anew, for its memory is that of all of it.
+    """
+    scheme = ["--scheme", options.scheme] if seconds > SHORT else []
+    asked = digest([*settings, prompt.text, seconds, scheme])
+    file = options.out / f"{sample}-{seconds:g}-{asked}.mp4"
     words = ["generate", prompt.text, "--model", options.model, "--until", options.until, "--seconds", f"{seconds:g}"]
-    words += ["--scheme", options.scheme] if seconds > SHORT else []
-    words += ["--seed", str(sample), "--quiet", "-o", str(file)]
+    words += [*scheme, "--seed", str(sample), "--quiet", "-o", str(file)]
+    value = file.with_suffix(".json")
+    if not file.exists():
+        value.unlink(missing_ok=True)
+    return {"file": str(file), **kept_value(value, partial(_run, words, prompt, seconds, file))}
+
+
+def _run(words: Sequence[str], prompt: LongPrompt, seconds: float, file: Path) -> dict[str, Any]:
+    """Run the command line, which makes the file."""
     file.unlink(missing_ok=True)
+    shutil.rmtree(folder_of(file), ignore_errors=True)
     start = time.perf_counter()
     child = os.posix_spawn(sys.executable, [sys.executable, "-m", "zoetrope", *words], dict(os.environ))
     _, status, usage = os.wait4(child, 0)
@@ -92,7 +116,7 @@ def made(prompt: LongPrompt, seconds: float, sample: int, options: argparse.Name
         raise SystemExit(f"zoetrope {' '.join(words)}: exit status {os.waitstatus_to_exitcode(status)}")
     peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     wall = time.perf_counter() - start
-    return {"prompt": prompt.text, "file": str(file), "seconds": seconds, "peak_bytes": peak, "took": round(wall, 1)}
+    return {"prompt": prompt.text, "seconds": seconds, "peak_bytes": peak, "took": round(wall, 1)}
 
 
 def judged(video: Video, prompt: LongPrompt) -> dict[str, float]:

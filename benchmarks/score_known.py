@@ -13,19 +13,23 @@ thing stands still a cross-fade is the clip: PSNR counts up to 50 dB, and is tol
 With --long videos of a minute are made from words of toybox's long world alone, by --scheme, and their last five
 seconds judged: the colour, which half of the things change once before, and the shape.
 
-Shares have 95 % intervals clustered by prompt. Prints a table, and writes scores.json and contact sheets.
+Shares have 95 % intervals clustered by prompt. Prints a table, and writes scores.json and contact sheets. Videos are
+kept: started again after it was stopped, it goes on.
 """
 
 import argparse
+import hashlib
 import json
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from _kept import kept, settings_of
 from _options import positive
 from _scores import write_whole
 from torch import Tensor
@@ -49,7 +53,8 @@ from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
 from zoetrope.metrics.intervals import Mean, Proportion
 from zoetrope.metrics.recogniser import recognise
 from zoetrope.models.cascade import Cascade
-from zoetrope.models.opening import open_model
+from zoetrope.models.opening import OpenModel, open_model
+from zoetrope.networks import Network
 from zoetrope.video import Video, contact_sheet, save_image
 
 SCENES = 9_000_000  # the true clips are numbered from here
@@ -88,8 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stage = spec.stages[0]
     told: dict[str, Any] = {}
     if options.long:
-        cascade = Cascade.of(model._replace(spec=spec), dtype=torch.bfloat16)
-        made = filmed(cascade, options.long, options.seconds, options.scheme, options.noises)
+        made = filmed(model._replace(spec=spec), options)
         told = {"long": judged_ends(made, stage.shape.fps)}
         print(json.dumps({"long": shown(told["long"])}), flush=True)
         sheet = [eight(video) for row in made[:6] for video in (row.clip, row.videos[0])]
@@ -98,14 +102,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     assert spec.text is not None
     extractor = None if options.features is None else MobileNetV2(weights=str(options.features)).open()
-    network, texts = fused(model.network(stage).eval()), EmbeddingCache(spec.text, None)
+    sampler = Sampler(model._replace(spec=spec), fused(model.network(stage).eval()), options.out / "videos")
+    texts = EmbeddingCache(spec.text, None)
     for name, prompts_of in SETS.items():
         prompts = prompts_of(options.number)
         clips = [clip_of(stage, prompt, number) for number, prompt in enumerate(prompts)]
         given = text_given(*texts.encode([prompt.text for prompt in prompts]))
         last = stage.shape.frames - 1
         for task, frames in (("image", [0]), ("ends", [0, last])):
-            videos = sampled(stage, network, given, clips, frames, options.noises)
+            videos = sampler(prompts, given, clips, frames, options.noises)
             made = [Made(*row) for row in zip(prompts, clips, videos, strict=True)]
             told[f"{name}, {task}"] = judged(made, stage) if task == "image" else between(made, stage, extractor)
             print(json.dumps({f"{name}, {task}": shown(told[f"{name}, {task}"])}), flush=True)
@@ -132,17 +137,27 @@ class Long(NamedTuple):
     videos: list[np.ndarray]
 
 
-def filmed(cascade: Cascade, number: int, seconds: float, scheme: Any, noises: int) -> list[Long]:
-    """Long videos of flat things, half of which turn into another colour."""
+def filmed(model: OpenModel, options: argparse.Namespace) -> list[Long]:
+    """Long videos of flat things, half of which turn into another colour; those that were made before are read."""
+    cascade = Cascade.of(model, dtype=torch.bfloat16)
+    number, seconds, scheme = options.long, options.seconds, options.scheme
     stage, made = cascade.spec.stages[0], list[Long]()
+    settings = [*settings_of(model, (stage,)), str(cascade.dtype)]
     shape = stage.shape.with_(frames=round(seconds * stage.shape.fps))
     found = [one for one in long_prompts(3 * number + 24, seconds) if one.story.thing.shape in FLAT_SHAPES]
     turning, staying = ([one for one in found if bool(one.story.becomes) == turns] for turns in (True, False))
     for sample, prompt in enumerate([*turning[: (number + 1) // 2], *staying[: number // 2]]):
         wanted = {"seconds": seconds, "prompt": prompt.text, "scheme": scheme, "sample": sample, "until": stage.name}
-        videos = [np.stack(list(cascade.extend(None, seed=noise, **wanted))) for noise in range(noises)]
+        videos = list[np.ndarray]()
+        for noise in range(options.noises):
+            make = partial(_extended, cascade, noise, wanted)
+            videos.append(kept(options.out / "videos", [*settings, noise, wanted], make))
         made.append(Long(prompt, (drawn(prompt.course, shape) * 255).round().astype(np.uint8), videos))
     return made
+
+
+def _extended(cascade: Cascade, seed: int, wanted: dict[str, Any]) -> np.ndarray:
+    return np.stack(list(cascade.extend(None, seed=seed, **wanted)))
 
 
 def judged_ends(made: list[Long], fps: float) -> dict[str, Any]:
@@ -170,27 +185,45 @@ def clip_of(stage: StageSpec, prompt: Prompt, number: int) -> np.ndarray:
     return (frames * 255).round().astype(np.uint8)
 
 
-def sampled(
-    stage: StageSpec,
-    network: Any,
-    given: Conditioning,
-    clips: list[np.ndarray],
-    frames: list[int],
-    noises: int,
-) -> list[list[np.ndarray]]:
-    """For each clip, `noises` videos that have these frames of it."""
-    known = torch.zeros(stage.shape.frames, dtype=torch.bool)
-    known[frames] = True
-    made: list[list[np.ndarray]] = [[] for _ in clips]
-    for noise in range(noises):
-        for rows in torch.arange(len(clips)).split(BATCH):
-            x = torch.stack([tensor_of(clips[row]) for row in rows.tolist()])
-            draw = Draw(seed=noise, samples=rows.tolist(), known=Known(known, x))
-            with torch.inference_mode():
-                videos = stage_video(stage, network, given.select(rows), None, draw)
-            for row, video in zip(rows.tolist(), videos, strict=True):
-                made[row].append(Video.from_tensor(video, stage.shape.fps).frames)
-    return made
+class Sampler(NamedTuple):
+    """A model's first stage and its network; the videos that it made are kept in a folder, batch by batch."""
+
+    model: OpenModel
+    network: Network
+    folder: Path
+
+    def __call__(
+        self,
+        prompts: Sequence[Prompt],
+        given: Conditioning,
+        clips: Sequence[np.ndarray],
+        frames: list[int],
+        noises: int,
+    ) -> list[list[np.ndarray]]:
+        """For each clip and its prompt, `noises` videos that have these frames of it."""
+        stage = self.model.spec.stages[0]
+        settings = settings_of(self.model, (stage,))
+        made: list[list[np.ndarray]] = [[] for _ in clips]
+        for noise in range(noises):
+            for rows in torch.arange(len(clips)).split(BATCH):
+                part = rows.tolist()
+                x = torch.stack([tensor_of(clips[row]) for row in part])
+                make = partial(self._batch, given.select(rows), x, frames, noise, part)
+                seen = [[prompts[row].text, hashlib.sha256(clips[row].tobytes()).hexdigest()] for row in part]
+                videos = kept(self.folder, [*settings, noise, part, frames, seen], make)
+                for row, video in zip(part, videos, strict=True):
+                    made[row].append(video)
+        return made
+
+    def _batch(self, given: Conditioning, x: Tensor, frames: list[int], noise: int, part: list[int]) -> np.ndarray:
+        """Videos (B, F, H, W, 3) that have these frames of clips x (B, 3, F, H, W); `part` are their numbers."""
+        stage = self.model.spec.stages[0]
+        known = torch.zeros(stage.shape.frames, dtype=torch.bool)
+        known[frames] = True
+        draw = Draw(seed=noise, samples=part, known=Known(known, x))
+        with torch.inference_mode():
+            videos = stage_video(stage, self.network, given, None, draw)
+        return np.stack([Video.from_tensor(video, stage.shape.fps).frames for video in videos])
 
 
 def tensor_of(clip: np.ndarray) -> Tensor:

@@ -78,6 +78,7 @@ from zoetrope.metrics.features import FeatureNetwork, feature_distance
 from zoetrope.metrics.features.mobilenet_v2 import MobileNetV2
 from zoetrope.metrics.recogniser import recognise
 from zoetrope.models.asking import conditioning_of
+from zoetrope.models.beside import left_open
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.opening import OpenModel
 from zoetrope.models.texts import encoded
@@ -167,10 +168,10 @@ def interpolation(model: OpenModel, cascade: Cascade, options: argparse.Namespac
     stage = on_grid(tuned(model.spec, Tuning(fields=fields)), fps=own.fps * SKIP).videos[0]
     shape = stage.shape.with_(frames=(own.frames - 1) * SKIP + 1)
     extractor = None if options.features is None else MobileNetV2(weights=str(options.features)).open(cascade.device)
-    settings = json.dumps(
-        [options.clips_of, stage.to_json(), str(cascade.device), str(cascade.dtype), weights_of(model, stage)]
-    )
-    name = hashlib.sha256(settings.encode()).hexdigest()[:12]
+    own_weights, more = weights_of(model, stage), left_open(model, [stage])
+    settings = [options.clips_of, stage.to_json(), str(cascade.device), str(cascade.dtype), own_weights]
+    settings += [more] if more else []
+    name = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
     network = fused(model.network(stage).eval().to(cascade.device), channels_last=True)
     cache = None if model.spec.text is None else EmbeddingCache(model.spec.text, None, cascade.device)
     values: dict[str, list[tuple[float, int]]] = defaultdict(list)

@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 
 import torch
 from _comparison import compared, comparison_table
+from _kept import kept_value, write_json
 from _super_resolution import (
     GIVEN,
     Cascades,
@@ -42,9 +43,7 @@ from _super_resolution import (
     describe,
     feature_network,
     fidelity,
-    kept,
     measured,
-    write_json,
 )
 from torch import Tensor
 
@@ -138,7 +137,7 @@ def _score(
         print(f"{stage.name}, {given} input, clip {number}: {clip.text}", flush=True)
         return value
 
-    return kept(path, make)
+    return kept_value(path, make)
 
 
 def _showing(method: Callable[[], Tensor], shown: dict[str, Video], name: str, stage: StageSpec) -> Tensor:

@@ -17,17 +17,21 @@ themselves, of which each has noise of its own. Intervals hold 95 % and are clus
 
 Below the table: whether the shift is within 15 % of what was asked for, colours and shapes are right, and backgrounds
 steadier than where attention keeps to its own frame, pair by pair.
+
+Videos are kept: started again after it was stopped, it goes on.
 """
 
 import argparse
 import json
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from _kept import Frames, kept, settings_of
 from _moving import above, cascade_of, mean_told
 from _options import positive
 from _scores import lines, reached, share_told, write_whole
@@ -40,6 +44,7 @@ from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.layers.attention import Looks
 from zoetrope.metrics.intervals import Mean, Proportion
 from zoetrope.metrics.recogniser import recognise_picture
+from zoetrope.models.cascade import Cascade
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.routines import Routine
 from zoetrope.routines._foreground import foreground
@@ -125,17 +130,26 @@ def made(
         routine = way.routine.with_(motion=(0.0, pixels)) if isinstance(way.routine, ZeroShot) else way.routine
         spec = way_of(model.spec, way._replace(routine=routine), options.frames)
         motion = pixels / spec.videos[0].shape.height if isinstance(routine, ZeroShot) else 0.0
-        cascade = cascade_of(model._replace(spec=spec))
+        own, last = model._replace(spec=spec), spec.until(options.until)[-1]
+        cascade, settings = cascade_of(own), settings_of(own, spec.until(options.until))
         for start in range(0, len(prompts), BATCH // 4):
             part = range(start, min(start + BATCH // 4, len(prompts)))
             texts = [prompts[number].text for number in part]
-            for now in cascade.stream(texts, seed=noise, samples=part, until=options.until):
-                videos = now.videos() if now.done else []
-            for number, video in zip(part, videos, strict=True):
+            make = partial(_batch, cascade, texts, noise, part, options.until)
+            videos = kept(options.out / "videos", [*settings, noise, [*part], texts], make)
+            for number, frames in zip(part, videos, strict=True):
+                video = Video(frames, last.made.fps)
                 found.append(judged(video, prompts[number], number, motion))
                 if number < SHOWN and noise < 2:
                     pictures.append(list(video.frames))
     return found, pictures
+
+
+def _batch(cascade: Cascade, texts: Sequence[str], seed: int, part: range, until: str | None) -> Frames:
+    """The videos (B, F, H, W, 3) of prompts after the last stage."""
+    for now in cascade.stream(texts, seed=seed, samples=part, until=until):
+        videos = now.videos() if now.done else []
+    return np.stack([video.frames for video in videos])
 
 
 def summary(found: Sequence[Judged]) -> dict[str, Any]:

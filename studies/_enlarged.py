@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from _intervals import Interval, itself, over_clips, over_seeds
 from _judge import clips, put_together, restored, small
+from _measured import Json, Kept
 from _recipes import LARGE, SMALL
-from _study import DTYPE, Json, Kept, Sampler, sampled_with
+from _sampler import DTYPE, Sampler, sampled_with
 from torch import Tensor
 
 from zoetrope.inputs.low_res import LowRes

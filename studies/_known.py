@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from _study import DEVICE, sampled_with, texts
+from _arms import DEVICE
+from _sampler import sampled_with, texts
 from torch import Tensor
 
 from zoetrope.cascade.sample import Draw, stage_video

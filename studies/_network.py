@@ -6,10 +6,13 @@ from pathlib import Path
 from time import process_time
 
 import torch
+from _arms import CPU, DEVICE, Arm, checkpoints
 from _judge import Columns as Hits
 from _judge import clips, filmed, hits, put_together
+from _measured import Json, Kept
 from _recipes import painter
-from _study import CPU, DEVICE, DTYPE, Arm, Folders, Json, Kept, Sampler, checkpoints, sampled_with, texts
+from _sampler import DTYPE, Sampler, sampled_with, texts
+from _study import Folders
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.data.toybox.prompts import Prompt, combinations, familiar

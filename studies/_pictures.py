@@ -5,8 +5,9 @@ from functools import partial
 from pathlib import Path
 
 from _judge import Columns, hits, put_together
+from _measured import Json, Kept
 from _recipes import STILL
-from _study import Json, Kept, Sampler, sampled_with
+from _sampler import Sampler, sampled_with
 
 from zoetrope.data.toybox.captions import image_caption
 from zoetrope.data.toybox.prompts import Prompt, combinations, familiar, wordings

@@ -8,9 +8,13 @@ from functools import cache
 from typing import Any
 
 import torch
+from _arms import Arm
+from _claims import Claim, unit
 from _enlarged import BASELINES, CLIPS, COLUMNS, STEPS, blurred, enlarged, given, mean, more, plainly, told
+from _main import main
+from _measured import Json, Kept
 from _recipes import ENLARGING, LARGE, SPAN, enlarger
-from _study import Arm, Claim, Folders, Json, Kept, Page, Study, main, unit
+from _study import Folders, Page, Study
 from torch import Tensor
 
 NOISE = 0.1

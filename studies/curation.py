@@ -11,26 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from _arms import Arm
+from _claims import Claim, Table, points, seeds_interval, share
 from _intervals import Interval, over_seeds
 from _judge import CHANCE_MOVING, Columns, filmed, hits, put_together
+from _main import main
+from _measured import Json, Kept
 from _planted import CURATED, FAULTS, PARTS, RANDOM, SHAPE, STILL, WHOLE, prepare, shares
 from _recipes import painter
-from _study import (
-    Arm,
-    Claim,
-    Folders,
-    Json,
-    Kept,
-    Page,
-    Sampler,
-    Study,
-    Table,
-    main,
-    points,
-    sampled_with,
-    seeds_interval,
-    share,
-)
+from _sampler import Sampler, sampled_with
+from _study import Folders, Page, Study
 from torch import Tensor
 
 from zoetrope.data.folder import Folder

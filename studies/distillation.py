@@ -6,23 +6,12 @@ python studies/distillation.py
 from functools import cache, partial
 from typing import Any, NamedTuple
 
+from _claims import Claim, clustered, discordant, of_shares, share, share_interval
 from _judge import CHANCE_MOVING, filmed, hits, put_together
-from _study import (
-    Claim,
-    Folders,
-    Json,
-    Kept,
-    Page,
-    Sampler,
-    Study,
-    clustered,
-    discordant,
-    main,
-    of_shares,
-    sampled_with,
-    share,
-    share_interval,
-)
+from _main import main
+from _measured import Json, Kept
+from _sampler import Sampler, sampled_with
+from _study import Folders, Page, Study
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.data.toybox.prompts import Prompt, combinations

@@ -6,26 +6,13 @@ python studies/guidance.py
 from functools import cache, partial
 from typing import Any
 
+from _claims import Claim, Table, clustered, discordant, of_shares, points, share, share_interval
 from _intervals import Interval, by_prompt, over_prompts
 from _judge import CHANCE_MOVING, EDGE, filmed, hits, put_together, saturation
-from _study import (
-    Claim,
-    Folders,
-    Json,
-    Kept,
-    Page,
-    Sampler,
-    Study,
-    Table,
-    clustered,
-    discordant,
-    main,
-    of_shares,
-    points,
-    sampled_with,
-    share,
-    share_interval,
-)
+from _main import main
+from _measured import Json, Kept
+from _sampler import Sampler, sampled_with
+from _study import Folders, Page, Study
 
 from zoetrope.data.toybox.prompts import Prompt, combinations
 from zoetrope.models.opening import open_model

@@ -11,26 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from _arms import Arm, checkpoints
+from _claims import Claim, Table, points, seeds_interval, share
 from _intervals import Interval, over_seeds
 from _judge import CHANCE_MOVING, Columns, filmed, hits
+from _main import main
+from _measured import Json, Kept
 from _recipes import painter
-from _study import (
-    Arm,
-    Claim,
-    Folders,
-    Json,
-    Kept,
-    Page,
-    Sampler,
-    Study,
-    Table,
-    checkpoints,
-    main,
-    points,
-    sampled_with,
-    seeds_interval,
-    share,
-)
+from _sampler import Sampler, sampled_with
+from _study import Folders, Page, Study
 
 from zoetrope.data.toybox.prompts import combinations
 from zoetrope.recipes._mini_image import BASE, inflated

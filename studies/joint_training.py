@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from _arms import Arm
+from _claims import ONE_SEED, Claim, points, share
 from _intervals import Interval, over_seeds
 from _judge import constant, hits, put_together
+from _main import main
+from _measured import Json, Kept
 from _recipes import painter
-from _study import ONE_SEED, Arm, Claim, Folders, Json, Kept, Page, Sampler, Study, main, points, share
+from _sampler import Sampler
+from _study import Folders, Page, Study
 
 from zoetrope.data.mixture import Mixture, Part
 from zoetrope.data.toybox import Toybox

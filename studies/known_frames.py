@@ -10,26 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import _known
+from _claims import Claim, Table, clustered, discordant, markdown, of_shares, share, share_interval, unit
 from _intervals import by_prompt, over_prompts
 from _judge import CHANCE_MOVING, filmed, hits, put_together
 from _known import CEILING, Base, apart, faded, repeated, with_known
-from _study import (
-    Claim,
-    Folders,
-    Json,
-    Kept,
-    Page,
-    Study,
-    Table,
-    clustered,
-    discordant,
-    main,
-    markdown,
-    of_shares,
-    share,
-    share_interval,
-    unit,
-)
+from _main import main
+from _measured import Json, Kept
+from _study import Folders, Page, Study
 from torch import Tensor
 
 from zoetrope.data.toybox.prompts import Prompt, combinations

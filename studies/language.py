@@ -5,11 +5,15 @@ python studies/language.py
 
 from typing import Any
 
+from _arms import Arm
+from _claims import ONE_SEED, Claim, points, share
 from _intervals import over_seeds
 from _judge import constant
+from _main import main
+from _measured import Json, Kept
 from _pictures import PROMPTS, SETS, TOLD, judged
 from _recipes import PAINTING, STILL, painter
-from _study import ONE_SEED, Arm, Claim, Folders, Json, Kept, Page, Study, main, points, share
+from _study import Folders, Page, Study
 
 from zoetrope.text.words import Words
 

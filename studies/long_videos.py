@@ -13,26 +13,14 @@ from typing import Any
 import _known
 import numpy as np
 import torch
+from _arms import DEVICE
+from _claims import Claim, clustered, discordant, markdown, of_shares, share, share_interval, unit
 from _intervals import Interval, by_prompt, over_prompts
 from _judge import put_together
-from _study import (
-    DEVICE,
-    DTYPE,
-    Claim,
-    Folders,
-    Json,
-    Kept,
-    Page,
-    Study,
-    clustered,
-    discordant,
-    main,
-    markdown,
-    of_shares,
-    share,
-    share_interval,
-    unit,
-)
+from _main import main
+from _measured import Json, Kept
+from _sampler import DTYPE
+from _study import Folders, Page, Study
 
 from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.data.toybox.course import draw as drawn

@@ -5,12 +5,16 @@ python studies/model_size.py
 
 from typing import Any
 
+from _arms import Arm
+from _claims import ONE_SEED, Claim, points, share, unit
 from _intervals import Interval, over_seeds
 from _judge import constant
+from _main import main
+from _measured import Json, Kept
 from _pictures import PROMPTS, TOLD, judged
 from _pictures import SETS as PROMPTED
 from _recipes import PAINTING, STILL, painter
-from _study import ONE_SEED, Arm, Claim, Folders, Json, Kept, Page, Study, main, points, share, unit
+from _study import Folders, Page, Study
 
 from zoetrope.training.spec import Recipe
 from zoetrope.training.state import read_metrics

@@ -7,8 +7,11 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
+from _claims import Claim, markdown, points, share, share_interval, unit
 from _intervals import Interval, over_clips, over_seeds
 from _judge import CHANCE_MOVING
+from _main import main
+from _measured import Json
 from _network import (
     ARMS,
     ASPECTS,
@@ -29,7 +32,7 @@ from _network import (
     TOLD,
     measure,
 )
-from _study import Claim, Json, Page, Study, main, markdown, points, share, share_interval, unit
+from _study import Page, Study
 
 
 class Curve(NamedTuple):

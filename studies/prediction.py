@@ -6,9 +6,13 @@ python studies/prediction.py
 from typing import Any
 
 import torch
+from _arms import Arm
+from _claims import Claim, unit
 from _enlarged import BASELINES, CLIPS, COLUMNS, enlarged, mean, more, plainly, told
+from _main import main
+from _measured import Json, Kept
 from _recipes import LARGE, SPAN, enlarger
-from _study import Arm, Claim, Folders, Json, Kept, Page, Study, main, unit
+from _study import Folders, Page, Study
 
 from zoetrope.training.spec import Phase
 

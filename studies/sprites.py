@@ -15,30 +15,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from _arms import Arm
 from _characters import ATTRIBUTES, EVERY, FRAMES, SIDE, WORN, Characters, Sprites, is_held_out
+from _claims import Claim, Table, clustered, markdown, of_shares, points, share, share_interval, unit
 from _intervals import by_prompt, over_prompts
+from _main import main
+from _measured import Json, Kept
 from _recipes import painter
+from _sampler import Sampler, sampled_with
 from _sprites import CLEAR, Columns, blur, chance, clear, films, hits, nearest, read
-from _study import (
-    Arm,
-    Claim,
-    Folders,
-    Json,
-    Kept,
-    Page,
-    Sampler,
-    Study,
-    Table,
-    clustered,
-    main,
-    markdown,
-    of_shares,
-    points,
-    sampled_with,
-    share,
-    share_interval,
-    unit,
-)
+from _study import Folders, Page, Study
 from torch import Tensor
 
 from zoetrope.config.foreign import trusting

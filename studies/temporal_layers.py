@@ -8,10 +8,15 @@ from time import process_time
 from typing import Any
 
 import torch
+from _arms import CPU, Arm
+from _claims import Claim, unit
 from _enlarged import BASELINES, CLIPS, COLUMNS, STEPS, enlarged, mean, more, plainly, told
 from _intervals import Interval, over_clips
+from _main import main
+from _measured import Json, Kept
 from _recipes import ENLARGING, LARGE, SMALL, SPAN, enlarger
-from _study import CPU, DTYPE, Arm, Claim, Folders, Json, Kept, Page, Study, main, unit
+from _sampler import DTYPE
+from _study import Folders, Page, Study
 from torch import Tensor
 
 from zoetrope.cascade.execution.cost import call_bytes

@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 import torch
+from cascade import latent as latents
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.codecs import save_codec
 from zoetrope.data.toybox.prompts import familiar
 from zoetrope.models.cascade import Cascade
+from zoetrope.models.folder import write_model
+from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.recipes import load_recipe
 from zoetrope.shapes import VideoShape
+from zoetrope.text.t5 import T5
 from zoetrope.text.words import Words
 
 ABOUT = {"machine": {"processor": "p", "cores": 2}, "device": "cpu", "dtype": "float32", "threads": 2} | {
@@ -266,3 +271,52 @@ def test_networks_that_read_more_than_text_can_be_packed(
         torch.nn.init.normal_(weight, std=0.05)
     made = package._output(network, own)
     assert made.isfinite().all() and made.std() > 0
+
+
+def latent(folder: Path, text: Any) -> OpenModel:
+    """A model with a stage of latents and one of pixels after it, and its codec."""
+    stages = tuple(stage.with_(network=stage.network.with_(text_width=text.width)) for stage in latents.SPEC.stages)
+    spec = latents.SPEC.with_(text=text, stages=stages)
+    networks = {stage.name: latents.random_network(stage) for stage in stages}
+    write_model(folder, spec, networks, "# x", codec=latents.codec())
+    return open_model([folder])
+
+
+def keys(script: Any, folder: Path) -> dict[str, Any]:
+    """The names under which the benchmarks keep what a model made, and its scores."""
+    model = open_model([folder])
+    base, ssr = model.spec.stages
+    cascade = Cascade.of(model)
+    script("_scores").write_scores(folder.parent, model, torch.float32, {})
+    return {
+        "videos": script("_kept").settings_of(model, (base,)),
+        "batches": script("_making").key(model, cascade, "base"),
+        "clips": script("_super_resolution").Cascades([str(folder)], 0).key(0, ssr, base),
+        "ways": script("_distilled").Way(base, model.spec.text, model.weights["base"]).key(),
+        "scores": json.loads((folder.parent / "scores.json").read_text())["beside"],
+    }
+
+
+@pytest.mark.parametrize("change", ["codec", "encoder", "noise"])
+def test_what_is_kept_is_of_the_same_codec_encoder_and_noise(script: Any, tmp_path: Path, change: str) -> None:
+    (tmp_path / "t5").mkdir()
+    (tmp_path / "t5/config.json").write_text("{}")
+    folder = tmp_path / "model"
+    latent(folder, T5(model=str(tmp_path / "t5"), width=8))
+    own = keys(script, folder)
+    assert own == keys(script, folder)
+    if change == "codec":
+        save_codec(latents.codec(seed=3), folder / "codec", over=True)
+    elif change == "encoder":
+        (tmp_path / "t5/config.json").write_text('{"other": 1}')
+    else:
+        file = folder / "cascade.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "noise": "mersenne"}))
+    other = keys(script, folder)
+    alike = {name for name in own if own[name] == other[name]}
+    assert alike == (set() if change == "encoder" else {"ways"})  # which know of texts alone
+
+
+def test_names_of_what_ships_say_no_more_than_its_description_and_weights(script: Any) -> None:
+    model = open_model("mini")
+    assert len(script("_kept").settings_of(model, model.spec.stages[:1])) == 5

@@ -10,6 +10,7 @@ import pytest
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec
 from zoetrope.config import overridden, override, parse_json, shown, unknown
+from zoetrope.config.differences import ABSENT, Difference, differences
 from zoetrope.data.toybox import Toybox
 from zoetrope.files.plain import read_json
 from zoetrope.models.folder import FILE, FORMAT, read_spec
@@ -264,3 +265,18 @@ def test_a_misspelt_field_is_told_alone() -> None:
 def test_a_field_that_went_elsewhere_is_told_with_its_place(make: Callable[[], object], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         make()
+
+
+def test_differences_are_told_place_by_place() -> None:
+    one = {"b": {"seed": 1, "widths": [8, 16]}, "a": [{"x": 1}], "old": None, "levels": [1, 2], "same": [0]}
+    other = {"b": {"seed": 2, "widths": [8, 32]}, "a": [{"x": 1, "y": {}}], "levels": [1], "same": [0], "new": [1]}
+    assert list(differences(one, other)) == [
+        Difference("b.seed", 1, 2),
+        Difference("b.widths.1", 16, 32),
+        Difference("a.0.y", ABSENT, {}),
+        Difference("old", None, ABSENT),
+        Difference("levels", [1, 2], [1]),
+        Difference("new", ABSENT, [1]),
+    ]
+    assert list(differences(one, json.loads(json.dumps(one)))) == []
+    assert list(differences([], {}, "base")) == [Difference("base", [], {})]

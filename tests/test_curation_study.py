@@ -67,11 +67,11 @@ def trained_and_measured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folders[name] = [folder / "runs" / kind]
         short.train(folders[name][0], 1.0, 0)
     folders = dict.fromkeys(study().ARMS_OF, folders["the curated half"])
-    numbers = study().measure(folders, importlib.import_module("_study").Kept(folder / "measured"))
+    numbers = study().measure(folders, importlib.import_module("_measured").Kept(folder / "measured"))
     for each in numbers["arms"].values():
         assert all(torch.tensor(each[aspect]).shape == (1, 2) for aspect in (*study().ASPECTS, "jumps", "rests"))
     assert numbers["truth"]["all"] == [1, 1] and numbers["truth"]["jumps"] == numbers["truth"]["rests"] == [0, 0]
-    text = importlib.import_module("_study").written(study().STUDY, numbers | {"minutes": {}}, study().page(numbers))
+    text = importlib.import_module("_page").written(study().STUDY, numbers | {"minutes": {}}, study().page(numbers))
     assert "not testable" in text and "| wrong caption | 1 | 0 |" in text
 
 

@@ -54,10 +54,10 @@ def test_both_are_trained_and_judged_from_what_they_begin_with(
     taught = read_network(model.spec.stages[0], model.weights["base"]).state_dict()
     apart = []
     for each in folders.values():
-        made = importlib.import_module("_study").Sampler.of_run(each[0]).network.state_dict()
+        made = importlib.import_module("_sampler").Sampler.of_run(each[0]).network.state_dict()
         apart.append(sum(float((made[key] - taught[key]).abs().mean()) for key in made.keys() & taught.keys()))
     assert apart[1] < apart[0] / 4
-    numbers = study().measure(folders, importlib.import_module("_study").Kept(tmp_path / "measured"))
+    numbers = study().measure(folders, importlib.import_module("_measured").Kept(tmp_path / "measured"))
     for each in numbers["arms"].values():
         assert [one["examples"] for one in each] == [4, 4, 4]
         assert all(torch.tensor(one[aspect]).shape == (1, 2) for one in each for aspect in study().ASPECTS)
@@ -79,7 +79,7 @@ def numbers(inherited: dict[int, float], scratch: dict[int, float]) -> dict[str,
 
 
 def test_the_page_decides_by_the_interval() -> None:
-    written = importlib.import_module("_study").written
+    written = importlib.import_module("_page").written
     for shares, goal, verdict in (
         ((0.7, 0.8, 0.9), 0.5, "shown"),
         ((0.5, 0.5, 0.6), 0.9, "the opposite"),

@@ -37,7 +37,7 @@ def test_pairs_are_equal_in_parameters_and_operations() -> None:
 
 def test_a_run_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tiny transformer, trained for two batches of each kind, and judged on few clips."""
-    measuring, study = importlib.import_module("_network"), importlib.import_module("_study")
+    measuring, arms = importlib.import_module("_network"), importlib.import_module("_arms")
     mute = importlib.import_module("_recipes").MUTE
     for name, value in {"CLIPS": 3, "LEVELS": 2, "STEPS": 1, "PROMPTS": 2, "NOISES": 1, "REPEATS": 1}.items():
         monkeypatch.setattr(measuring, name, value)
@@ -45,12 +45,12 @@ def test_a_run_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     arm = measuring.ARMS["dit-small"]
     recipe = arm.recipe.overridden({"cascade.text": mute.to_json(), "base.network": tiny.to_json()})
     recipe = recipe.override("base.training.checkpoint_every", 80)
-    arm = study.Arm(recipe.override("base.training.data.scripts", 8))
+    arm = arms.Arm(recipe.override("base.training.data.scripts", 8))
     monkeypatch.setitem(measuring.ARMS, "dit-small", arm)
     monkeypatch.setattr(measuring, "MAIN", {"dit-small": arm})
     arm.train(tmp_path / "run", 0.001, 0)
     assert arm.trained(tmp_path / "run", 0.001)
-    kept = study.Kept(tmp_path / "measured")
+    kept = importlib.import_module("_measured").Kept(tmp_path / "measured")
     course = measuring.course("dit-small", tmp_path / "run", kept)
     assert course[-1]["examples"] >= 90 and torch.tensor(course[-1]["losses"]).shape == (2, 3)
     assert all(0 < loss < 10 for row in course[-1]["losses"] for loss in row)
@@ -92,7 +92,7 @@ def numbers(better: float) -> dict[str, Any]:
 
 
 def test_the_page_decides_by_the_interval() -> None:
-    study, written = importlib.import_module("network"), importlib.import_module("_study").written
+    study, written = importlib.import_module("network"), importlib.import_module("_page").written
     for better, verdict in ((0.05, "shown"), (-0.05, "the opposite")):
         given = numbers(better)
         claims = study.claims_of(given["arms"])

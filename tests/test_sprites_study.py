@@ -273,7 +273,7 @@ def test_the_page_decides_by_the_interval(shares: tuple[float, float, float], to
     given = numbers(*shares)
     page = study().page(given)
     assert [claim.told for claim in page.claims] == told
-    text = importlib.import_module("_study").written(study().STUDY, given, page)
+    text = importlib.import_module("_page").written(study().STUDY, given, page)
     product = shares[1] ** 6
     assert f"{product:.1%} of held-out combinations, where {shares[1]:.1%} are" in text
     assert "| 1 | 20 |" in text and "| 2 | 20 |" in text and "| chance | 14.3% |" in text
@@ -287,7 +287,7 @@ def test_the_page_decides_by_the_interval(shares: tuple[float, float, float], to
 @pytest.mark.long
 def test_a_miniature_is_trained_measured_and_told(few: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two batches of each phase and a measurement of three prompts; what was measured is not measured again."""
-    st, kit = study(), importlib.import_module("_study")
+    st, page = study(), importlib.import_module("_page")
     for name, value in (("PROMPTS", 3), ("STEPS", 1)):
         monkeypatch.setattr(st, name, value)
     phases = [
@@ -298,7 +298,7 @@ def test_a_miniature_is_trained_measured_and_told(few: Any, tmp_path: Path, monk
     arm = st.arm(few)
     changes = {"phases": phases, "log_every": 4, "sample_every": 0}
     arm = arm._replace(recipe=arm.recipe.overridden({f"base.training.{key}": value for key, value in changes.items()}))
-    folder, kept = tmp_path / "characters/0", kit.Kept(tmp_path / "measured")
+    folder, kept = tmp_path / "characters/0", importlib.import_module("_measured").Kept(tmp_path / "measured")
     arm.train(folder, 1.0, 0)
     assert arm.trained(folder, 1.0)
     found = st.measure(few, {"characters": [folder]}, kept)
@@ -312,7 +312,7 @@ def test_a_miniature_is_trained_measured_and_told(few: Any, tmp_path: Path, monk
         assert (tmp_path / f"measured/{name}.png").is_file()
     monkeypatch.setattr(st, "of_set", pytest.fail)
     assert st.measure(few, {"characters": [folder]}, kept) == json.loads(json.dumps(found))
-    text = kit.written(st.STUDY, found | {"minutes": {"characters": [1.0]}}, st.page(found))
+    text = page.written(st.STUDY, found | {"minutes": {"characters": [1.0]}}, st.page(found))
     assert "| held-out combinations | nearest training clip |" in text
 
 

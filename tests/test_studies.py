@@ -172,7 +172,7 @@ def test_studies_that_have_run_have_a_page() -> None:
 @pytest.mark.parametrize("name", [name for name in STUDIES if name not in NOT_RUN])
 def test_page_says_what_its_numbers_say(name: str) -> None:
     """And without numbers what is asked and how alone."""
-    study, made = importlib.import_module(name).STUDY, importlib.import_module("_study")
+    study, made = importlib.import_module(name).STUDY, importlib.import_module("_page")
     file = ROOT / "docs/results" / f"{name}.json"
     numbers = json.loads(file.read_text()) if file.exists() else None
     told = made.planned(study) if numbers is None else made.written(study, numbers, study.page(numbers))
@@ -217,14 +217,19 @@ def leaves(value: Any, path: str = "") -> dict[str, Any]:
     return {name: leaf for key, each in items for name, leaf in leaves(each, f"{path}.{key}".lstrip(".")).items()}
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "studies").glob("*.py")), ids=lambda path: path.name)
+def test_files_are_of_one_concern(path: Path) -> None:
+    assert len(path.read_text().splitlines()) < 400
+
+
 def test_a_measurement_is_made_once(tmp_path: Path) -> None:
-    kept, made = importlib.import_module("_study").Kept(tmp_path / "measured"), []
+    kept, made = importlib.import_module("_measured").Kept(tmp_path / "measured"), []
     for _ in range(2):
         assert kept("one", lambda: made.append(1) or [len(made)]) == [1]
 
 
 def test_what_is_tried_out_touches_neither_runs_nor_pages_of_the_study() -> None:
-    places = importlib.import_module("_study").places
+    places = importlib.import_module("_main").places
     assert not {*places(0.02)} & {*places(1)} and places(1)[1] == Path("docs/results")
 
 
@@ -242,12 +247,12 @@ def test_chance_is_that_of_the_world() -> None:
 
 def tiny(**fields: Any) -> Any:
     """An arm that learns in a moment."""
-    recipes, study = importlib.import_module("_recipes"), importlib.import_module("_study")
+    recipes, arms = importlib.import_module("_recipes"), importlib.import_module("_arms")
     phases = (Phase(examples=8, batch=2, peak=1e-3),)
     recipe = recipes.painter(
         recipes.STILL, phases, widths=(32, 32), text=recipes.MUTE, data=Toybox(scripts=4), **fields
     )
-    return study.Arm(recipe)
+    return arms.Arm(recipe)
 
 
 def test_a_run_of_another_recipe_is_not_taken_for_an_arms(tmp_path: Path) -> None:
@@ -264,7 +269,7 @@ def test_a_run_of_another_recipe_is_not_taken_for_an_arms(tmp_path: Path) -> Non
 
 
 def test_measurements_of_other_weights_are_not_reused(tmp_path: Path) -> None:
-    kept = importlib.import_module("_study").Kept(tmp_path / "measured")
+    kept = importlib.import_module("_measured").Kept(tmp_path / "measured")
     kept.expect({"one": ["a", "b"], "model mini": ["c"]})
     assert kept("number", lambda: 1) == 1
     kept.expect({"one": ["a", "b"], "model mini": ["c"]})
@@ -283,7 +288,7 @@ def test_what_ships_is_measured_by_its_weights() -> None:
 
 def asked(monkeypatch: pytest.MonkeyPatch, study: Any, *words: str) -> None:
     monkeypatch.setattr(sys, "argv", ["study.py", *words])
-    importlib.import_module("_study").main(study)
+    importlib.import_module("_main").main(study)
 
 
 @pytest.mark.parametrize(
@@ -338,7 +343,7 @@ def test_a_training_that_fails_leaves_no_other_one_behind(tmp_path: Path, monkey
         "if sys.argv[2] == 'bad':\n    sys.exit(1)\n"
         "time.sleep(1)\npathlib.Path(sys.argv[5]).joinpath('good').touch()\n"
     )
-    made = importlib.import_module("_study")
+    made = importlib.import_module("_main")
     arm = tiny()
     study = importlib.import_module("language").STUDY._replace(arms={"bad": arm, "good": arm}, seeds=(0,))
     monkeypatch.setattr(sys, "argv", [str(script)])
@@ -356,7 +361,7 @@ def test_a_study_that_is_tried_out_has_lines_of_metrics_for_its_intervals() -> N
 
 
 def test_cells_of_trained_arms_cover_seeds() -> None:
-    made = importlib.import_module("_study")
+    made = importlib.import_module("_claims")
     table = [[1.0] * 12, [1.0] * 9 + [0.0] * 3, [0.0] * 12]  # one of three seeds has learnt nothing
     found = intervals().over_seeds(table)
     assert made.seeds_interval(table) == f"{max(0, found.low):.0%} to {min(1, found.high):.0%}" == "0% to 100%"

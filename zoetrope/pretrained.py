@@ -55,16 +55,20 @@ def located(model: str, folder: Path) -> str:
     return str(path)
 
 
+def is_local(model: str) -> bool:
+    """Whether a model is a folder here, and not one of the hub."""
+    return Path(os.path.expanduser(model)).is_dir()
+
+
 def fingerprint(model: str, revision: str | None = None) -> str:
     """A string that identifies a model without loading it: its name on the hub, or a digest of its files.
 
     A name on the hub is only as exact as its revision: only a commit never changes. The files of a folder are read
     whole, but only once while they stay unchanged; the folder's path and dates do not matter.
     """
-    local = Path(os.path.expanduser(model))
-    if not local.is_dir():
+    if not is_local(model):
         return f"{model}@{revision or REVISIONS.get(model, 'main')}"
-    store = Store(cache_folder("text"))
+    store, local = Store(cache_folder("text")), Path(os.path.expanduser(model))
     told = hashlib.sha256()
     for path in sorted(path for path in local.iterdir() if any(map(path.match, FILES)) and path.is_file()):
         told.update(f"{path.name} {store.sha256(path)}\n".encode())

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from zoetrope.cascade.long.frames import Frames
+from zoetrope.text.t5 import T5
 from zoetrope.video import Video, probe, read, read_tags
 
 from .conftest import Cli, start
@@ -73,6 +76,26 @@ def test_a_video_of_a_clips_length_is_the_clip(cli: Cli, model: Path) -> None:
         out = f"out{len(options)}/"
         assert cli("generate", "fog", "--model", model, *LEARNT, "-o", out, *options).code == 0
     assert np.array_equal(read("out0/").frames, read("out2/").frames)
+
+
+def test_with_another_text_encoder_it_is_not_gone_on_with(cli: Cli, model: Path, encoder: T5, tmp_path: Path) -> None:
+    shutil.copytree(encoder.model, tmp_path / "t5")
+    file = shutil.copytree(model, tmp_path / "model") / "cascade.json"
+    told = json.loads(file.read_text())
+    told["text"]["model"] = str(tmp_path / "t5")
+    file.write_text(json.dumps(told))
+    film("in/")
+    words = ["extend", "in/", "--seconds", "20", "--model", "model", *LEARNT, "--prompt", "fog", "--quiet"]
+    journal = tmp_path / "out.unfinished/journal.json"
+    running = start(*map(str, words), "-o", "out/", at=tmp_path)
+    while running.poll() is None and not (journal.exists() and json.loads(journal.read_text())["done"]):
+        time.sleep(0.01)
+    running.kill()
+    running.wait(timeout=60)
+    weights = tmp_path / "t5/model.safetensors"
+    save_file({name: value + 0.1 for name, value in load_file(weights).items()}, weights, {"format": "pt"})
+    changed = cli(*words, "-o", "out/", "--resume")
+    assert changed.code == 2 and "was begun with other settings: now text 't5 sha256:" in changed.err
 
 
 def test_killed_and_resumed_it_is_the_same(cli: Cli, model: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from zoetrope.cascade.long.film import folder_of
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.cascade.windows import Windows
 from zoetrope.guidance.text import TextGuidance
@@ -18,6 +20,7 @@ from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.inputs.picture import Picture
 from zoetrope.inputs.text import Text
 from zoetrope.known.learnt import Learnt
+from zoetrope.models.cascade import Cascade
 from zoetrope.models.folder import write_model
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.pictures.small import SmallPictures
@@ -269,3 +272,86 @@ def test_a_model_of_pictures_is_refused(scoring: Any, tmp_path: Path) -> None:
     for name in ("score_make_a_video", "score_lumiere"):
         with pytest.raises(ValueError, match="expected a model of videos, got one of single pictures"):
             scoring(name).main(["--model", model, "--out", str(tmp_path / "out")])
+
+
+def counted(patch: pytest.MonkeyPatch, owner: Any, name: str, stop: int | None = None) -> list[Any]:
+    """The calls of a function from now on; number `stop` is interrupted, as by Ctrl-C."""
+    real, calls = getattr(owner, name), list[Any]()
+
+    def call(*words: Any, **named: Any) -> Any:
+        calls.append(words)
+        if len(calls) == stop:
+            raise KeyboardInterrupt
+        return real(*words, **named)
+
+    patch.setattr(owner, name, call)
+    return calls
+
+
+def goes_on(main: Callable[[list[str]], None], owner: Any, name: str, words: list[str], every: int, out: Path) -> None:
+    """Expect a script that is interrupted in its third piece of work to make what is missing alone, to equal scores."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        counted(patch, owner, name, stop=3)
+        main([*words, "--out", str(out)])
+    for missing in (every - 2, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            calls = counted(patch, owner, name)
+            main([*words, "--out", str(out)])
+        assert len(calls) == missing
+    main([*words, "--out", str(out) + "-whole"])
+    scores = [json.loads((folder / "scores.json").read_text()) for folder in (out, Path(str(out) + "-whole"))]
+    assert scores[0] == scores[1]
+
+
+def learnt(folder: Path, size: tuple[int, int] = (12, 20)) -> str:
+    """An untrained model that goes on from known frames, of this height and width."""
+    sampling = SamplingSpec(steps=1, known=Learnt())
+    shape = VideoShape(frames=4, height=size[0], width=size[1], fps=3)
+    return written(folder, StageSpec(name="base", shape=shape, network=network(fps=3), sampling=sampling))
+
+
+def test_known_frames_are_scored_and_go_on(scoring: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = scoring("score_known")
+    monkeypatch.setattr(script, "BATCH", 2)
+    words = ["--model", learnt(tmp_path / "model"), "--number", "3", "--noises", "1"]
+    goes_on(script.main, script, "stage_video", words, 8, tmp_path / "out")
+
+
+def test_long_videos_are_scored_and_go_on(scoring: Any, tmp_path: Path) -> None:
+    words = ["--model", learnt(tmp_path / "model"), "--long", "2", "--noises", "2", "--seconds", "40"]
+    words += ["--scheme", "autoregressive"]
+    goes_on(scoring("score_known").main, Cascade, "extend", words, 4, tmp_path / "out")
+
+
+def test_zero_shot_is_scored_and_goes_on(scoring: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = scoring("score_zero_shot")
+    monkeypatch.setattr(script, "BATCH", 8)
+    levels = (Level(width=8), Level(width=8, text_attention=True, spatial_attention=True))
+    still = VideoUNetConfig(text_width=8, embedding=16, head=8, patch=2, levels=levels)
+    shape = VideoShape(frames=1, height=12, width=20, fps=3)
+    stage = StageSpec(name="base", shape=shape, network=still, sampling=SamplingSpec(steps=2))
+    words = ["--model", written(tmp_path / "model", stage), "--prompts", "3", "--frames", "3"]
+    words += ["--rows", "own attention", "pictures"]
+    goes_on(script.main, Cascade, "stream", words, 8, tmp_path / "out")
+
+
+@pytest.mark.long
+def test_a_long_cascade_is_measured_and_goes_on(scoring: Any, tmp_path: Path) -> None:
+    """What a video's interrupted process left is removed, and the video made anew."""
+    script, out = scoring("long_cascade"), tmp_path / "out"
+    words = ["--model", learnt(tmp_path / "model", (24, 40)), "--until", "base", "--number", "1", "--seconds", "40"]
+    words += ["--scheme", "autoregressive", "--out", str(out)]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        calls = counted(patch, script.os, "posix_spawn", stop=2)
+        script.main(words)
+    left = folder_of(calls[-1][1][-1])
+    left.mkdir()
+    (left / "journal.json").write_text("{}")
+    short = json.loads(next(out.glob("0-5-*.json")).read_text())
+    for missing in (1, 0):
+        with pytest.MonkeyPatch.context() as patch:
+            calls = counted(patch, script.os, "posix_spawn")
+            script.main(words)
+        assert len(calls) == missing and not left.exists()
+        [video] = json.loads((out / "scores.json").read_text())["videos"]
+        assert video["memory against 5 seconds"] == video["peak_bytes"] / short["peak_bytes"]

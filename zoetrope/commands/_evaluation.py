@@ -1,6 +1,5 @@
 """The work of `evaluate` between reading options and printing: plan, generate, measure."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from zoetrope.metrics.report import Report
     from zoetrope.metrics.shelf import Shelf
     from zoetrope.models.cascade import Cascade
-    from zoetrope.models.opening import OpenModel
     from zoetrope.processes.ranks import Ranks
     from zoetrope.shapes import VideoShape
 
@@ -143,6 +141,7 @@ def planned(options: EvaluationOptions, reference: "Reference", asked: SamplingO
     """Find all models. Raises ValueError for one that cannot run, before anything is generated."""
     from zoetrope.cascade.start import stages_after
     from zoetrope.channels import difference
+    from zoetrope.models.beside import key_of
 
     models: list[Model] = []
     for name in options.models:
@@ -153,8 +152,9 @@ def planned(options: EvaluationOptions, reference: "Reference", asked: SamplingO
         cascade = ready(model, stages, asked)
         options.forecast.expect(stages, model.spec.teachers)
         shape, known = options.forecast.shape(stages), options.forecast.places(stages)
+        key = key_of(model, stages, cascade.device, cascade.dtype)
         label = _label(name, ["real", *(model.label for model in models)])
-        models.append(Model(label, name, tuple(stages), cascade, _key(model, stages, cascade), shape, known))
+        models.append(Model(label, name, tuple(stages), cascade, key, shape, known))
     return Plan(options, tuple(models), reference)
 
 
@@ -383,16 +383,3 @@ def _label(name: str, taken: Sequence[str]) -> str:
     while label in taken:
         label, number = f"{clean}-{number}", number + 1
     return label
-
-
-def _key(model: "OpenModel", stages: "Sequence[StageSpec]", cascade: "Cascade") -> str:
-    """A hash of all of a model that determines its videos: weights, settings, type of device, dtype."""
-    total = hashlib.sha256()
-    encoder = model.spec.text
-    for value in (encoder and encoder.to_json(), *(stage.to_json() for stage in stages), cascade.device.type):
-        total.update(json.dumps(value, sort_keys=True).encode())
-    total.update(str(cascade.dtype).encode())
-    for stage in stages:
-        with model.file(stage).open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
-    return total.hexdigest()[:16]

@@ -4,6 +4,7 @@ To add one, add a file with a frozen value that subclasses `PictureEncoder`. An 
 weights are read, only from safetensors files.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
@@ -42,6 +43,19 @@ class PictureEncoder(Kind, ABC):
     def size(self) -> tuple[int, int]:
         """The height and width in pixels at which it sees pictures best; others are resized."""
         return 24, 40
+
+    @property
+    def identity(self) -> str:
+        """An identifier of the embeddings, as that of `zoetrope.text.TextEncoder`; by default the description.
+
+        An encoder whose files the description does not identify tells of their contents.
+        """
+        return json.dumps(self.to_json(), sort_keys=True)
+
+    @property
+    def local(self) -> bool:
+        """Whether `identity` may depend on files of this machine; otherwise the description alone gives it."""
+        return True
 
     def renamed(self, change: Callable[[str], str]) -> Self:
         """The same, if it names the folder of a pretrained model, by the name that `change` makes of that name.

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 
 from zoetrope.pictures import EncodePictures, PictureEncoder
-from zoetrope.pretrained import expect_usable, find_folder, read, reading
+from zoetrope.pretrained import expect_usable, find_folder, fingerprint, is_local, read, reading
 from zoetrope.video.resample import resize
 
 MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -35,6 +35,16 @@ class CLIPPictures(PictureEncoder):
     def size(self) -> tuple[int, int]:
         """See `PictureEncoder`."""
         return self.pixels, self.pixels
+
+    @property
+    def identity(self) -> str:
+        """See `PictureEncoder`."""
+        return f"clip {fingerprint(self.model, self.revision)} {super().identity}"
+
+    @property
+    def local(self) -> bool:
+        """See `PictureEncoder`."""
+        return is_local(self.model)
 
     def renamed(self, change: Callable[[str], str]) -> Self:
         """See `PictureEncoder`."""

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from zoetrope.config.extras import needed, of_diffusers
 from zoetrope.pictures import EncodePictures, PictureEncoder
-from zoetrope.pretrained import expect_usable, find_folder, read, reading
+from zoetrope.pretrained import expect_usable, find_folder, fingerprint, is_local, read, reading
 
 PIPELINE = "diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion"
 _Channels = tuple[float, float, float]
@@ -43,6 +43,16 @@ class HubCLIPPictures(PictureEncoder):
     def size(self) -> tuple[int, int]:
         """See `PictureEncoder`."""
         return self.pixels, self.pixels
+
+    @property
+    def identity(self) -> str:
+        """See `PictureEncoder`."""
+        return f"hub_clip {fingerprint(self.model, self.revision)} {super().identity}"
+
+    @property
+    def local(self) -> bool:
+        """See `PictureEncoder`."""
+        return is_local(self.model)
 
     def renamed(self, change: Callable[[str], str]) -> Self:
         """See `PictureEncoder`."""

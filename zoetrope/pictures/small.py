@@ -14,6 +14,7 @@ from pydantic import Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from zoetrope.files.store import checksum
 from zoetrope.layers.picture_tower import PictureTower
 from zoetrope.pictures import EncodePictures, PictureEncoder
 from zoetrope.video.resample import resize
@@ -33,9 +34,24 @@ class SmallPictures(PictureEncoder):
     width: Annotated[int, Field(ge=1, le=4096)] = 128
     path: str | None = None
 
+    @property
+    def identity(self) -> str:
+        """See `PictureEncoder`."""
+        file = self._file
+        return f"small {checksum(file) if file.is_file() else 'no file'} {super().identity}"
+
+    @property
+    def local(self) -> bool:
+        """See `PictureEncoder`."""
+        return self.path is not None
+
+    @property
+    def _file(self) -> Path:
+        return SHIPPED if self.path is None else Path(os.path.expanduser(self.path))
+
     def load(self) -> EncodePictures:
         """See `PictureEncoder`."""
-        path = SHIPPED if self.path is None else Path(os.path.expanduser(self.path))
+        path = self._file
         tower = PictureTower(self.width)
         try:
             stored = {

@@ -59,6 +59,11 @@ class TextEncoder(Kind, ABC):
         """
 
     @property
+    def local(self) -> bool:
+        """Whether `identity` may depend on files of this machine; otherwise the description alone gives it."""
+        return True
+
+    @property
     def pads(self) -> bool:
         """Whether all texts have `limit` real tokens, so that their number does not tell how long a text is."""
         return False

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 import torch
 from pydantic import Field
 
-from zoetrope.pretrained import find_folder, fingerprint, read, tokenizer
+from zoetrope.pretrained import find_folder, fingerprint, is_local, read, tokenizer
 from zoetrope.text import Encode, TextEncoder
 from zoetrope.text._frozen import Frozen
 
@@ -36,6 +36,11 @@ class CLIPText(TextEncoder):
         """See `TextEncoder`."""
         padded = " padded" if self.padded else ""
         return f"clip {fingerprint(self.model, self.revision)} {self.limit}{padded}"
+
+    @property
+    def local(self) -> bool:
+        """See `TextEncoder`."""
+        return is_local(self.model)
 
     @property
     def pads(self) -> bool:

@@ -57,6 +57,11 @@ class MiniLM(TextEncoder):
         tokenizer_sum = checksum(file)
         return known if tokenizer_sum == TOKENIZER_SHA256 else f"{known} tokenizer {tokenizer_sum}"
 
+    @property
+    def local(self) -> bool:
+        """See `TextEncoder`."""
+        return self.path is not None
+
     def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Encode:
         """See `TextEncoder`."""
         expect_encoder_dtype(dtype)

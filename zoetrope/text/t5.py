@@ -6,7 +6,7 @@ from typing import Annotated, Self
 import torch
 from pydantic import Field
 
-from zoetrope.pretrained import find_folder, fingerprint, read, tokenizer
+from zoetrope.pretrained import find_folder, fingerprint, is_local, read, tokenizer
 from zoetrope.text import Encode, TextEncoder
 from zoetrope.text._frozen import Frozen
 from zoetrope.text._spiece import read_spiece
@@ -33,6 +33,11 @@ class T5(TextEncoder):
     def identity(self) -> str:
         """See `TextEncoder`."""
         return f"t5 {fingerprint(self.model, self.revision)} {self.limit}"
+
+    @property
+    def local(self) -> bool:
+        """See `TextEncoder`."""
+        return is_local(self.model)
 
     def renamed(self, change: Callable[[str], str]) -> Self:
         """See `TextEncoder`."""

@@ -37,6 +37,11 @@ class Words(TextEncoder):
         """See `TextEncoder`."""
         return f"words {self.width} {self.limit}"
 
+    @property
+    def local(self) -> bool:
+        """See `TextEncoder`."""
+        return False
+
     def load(self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Encode:
         """See `TextEncoder`; no file is needed."""
         return _Table(self.width, self.limit, torch.device(device), dtype)

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.config.differences import ABSENT, differences
 from zoetrope.config.errors import shown
 from zoetrope.inputs import Extent
 from zoetrope.networks import Network, NetworkConfig
@@ -105,7 +106,12 @@ def other_size(theirs: NetworkConfig, stage: StageSpec, fields: Collection[str] 
         ours, theirs = ours.inner, theirs.inner
     if ours.kind() != theirs.kind():
         return f"network: expected {theirs.kind()!r}, as the weights are of, got {ours.kind()!r}"
-    for path, own, other in _differences(ours.to_json(), theirs.to_json()):
+    found = sorted(differences(ours.to_json(), theirs.to_json()), key=lambda each: each.path.split("."))
+    for path, own, other in found:
+        if own is ABSENT or other is ABSENT:
+            continue
+        if isinstance(own, list) and isinstance(other, list):
+            own, other = len(own), len(other)
         field = [part for part in path.split(".") if not part.isdecimal()][-1]
         if field not in _FREE if fields is None else field in fields:
             return f"{where}.{path}: expected {shown(other)}, as the weights have, got {shown(own)}"
@@ -128,17 +134,3 @@ _FREE = _TIME | {
     "actions",
     "aligned",
 }
-
-
-def _differences(ours: Any, theirs: Any, path: str = "") -> Iterable[tuple[str, Any, Any]]:
-    """The paths at which two JSON values differ, with both."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        for name in sorted(ours.keys() & theirs.keys()):
-            yield from _differences(ours[name], theirs[name], f"{path}.{name}".lstrip("."))
-    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
-        for index, pair in enumerate(zip(ours, theirs, strict=True)):
-            yield from _differences(*pair, f"{path}.{index}")
-    elif isinstance(ours, list) and isinstance(theirs, list):
-        yield path, len(ours), len(theirs)
-    elif ours != theirs:
-        yield path, ours, theirs
