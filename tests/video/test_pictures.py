@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 
 from zoetrope.video import expected_frames, probe, read, stream
 from zoetrope.video.colour import KNEE, WHITE, gamut, rolled_off
+from zoetrope.video.reading import read_track
 
 ORIENTATION = 0x0112
 Encode = Callable[[str, np.ndarray], Path]
@@ -348,6 +349,21 @@ def test_high_definition_without_a_matrix_is_bt709(make_video: Maker, size: tupl
     with av.open(str(path)) as container:
         assert next(container.decode(video=0)).colorspace == 2
     assert np.abs(read(path).frames[0].astype(int) - (30, 200, 60)).max() <= 3
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "mpo"])
+def test_a_photograph_with_a_gain_map_is_one_picture(tmp_path: Path, suffix: str) -> None:
+    """As telephones and cameras write it, where FFmpeg sees a video of two pictures; a raw video of JPEGs is one."""
+    photo, gain = Image.fromarray(corners(48, 64)), Image.new("L", (16, 12), 20)
+    photo.save(tmp_path / "a.mpo", format="MPO", save_all=True, append_images=[gain], quality=95)
+    path = (tmp_path / "a.mpo").rename(tmp_path / f"b.{suffix}")
+    info = probe(path)
+    assert (info.still, info.frames, info.notes) == (True, 1, ("2 pictures, the first is read",))
+    for got in (read(path).frames, read(path, fps=5, frames=3).frames, read_track(path, info).frames):
+        assert got.shape == (1, 48, 64, 3) and np.abs(got[0].astype(int) - corners(48, 64)).max() <= 12
+    photo.save(tmp_path / "a.jpg")
+    (tmp_path / "a.mjpeg").write_bytes((tmp_path / "a.jpg").read_bytes() * 3)
+    assert not probe(tmp_path / "a.mjpeg").still and len(read(tmp_path / "a.mjpeg").frames) == 3
 
 
 @pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
