@@ -5,7 +5,7 @@ import hashlib
 import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -16,6 +16,8 @@ from zoetrope.files.store import Store
 FILES = ["*.safetensors", "*.json", "spiece.model", "vocab.txt", "merges.txt"]
 # Models whose main branch holds only a pickle, and where the same weights are in safetensors.
 REVISIONS = {"google/t5-v1_1-xxl": "refs/pr/2"}
+VARIANTS = ("fp32", "fp16", "bf16")
+"""Of weights, by their precision: what repositories call files beside those of no such name, or in place of them."""
 _MOST, _MOST_LAYERS = 10_000_000, 1000  # of any number in a config.json, and of layers
 
 
@@ -111,12 +113,35 @@ def read(
     return made
 
 
+def variant_in(folder: Path, stem: str = "model") -> str | None:
+    """The variant of the weights to read, such as "fp16" of `model.fp16.safetensors`; None for those without one.
+
+    One is only read where those without are missing, so that a repository of that variant alone can be read.
+    """
+    for variant in (None, *VARIANTS):
+        if any((folder / name).is_file() for name in files_of(stem, variant)):
+            return variant
+    return None
+
+
+def files_of(stem: str, variant: str | None) -> tuple[str, str]:
+    """What the file of weights is called, and the index of those in several files."""
+    dotted = "" if variant is None else f".{variant}"
+    return f"{stem}{dotted}.safetensors", f"{stem}.safetensors.index{dotted}.json"
+
+
 def with_weights(
-    kind: Any, config: Any, folder: Path, *, spare: str | None = None, **options: Any
+    kind: Any,
+    config: Any,
+    folder: Path,
+    *,
+    spare: str | None = None,
+    dtype: torch.dtype | Literal["auto"] = torch.float32,
 ) -> tuple[Any, list[str]]:
     """The model of class `kind` of a config, with the weights in `folder`, frozen; the names of those that are left.
 
-    A part of the name `spare`, which the caller does not use, may lack its weights.
+    A part of the name `spare`, which the caller does not use, may lack its weights. "auto" is the type that they are
+    stored in.
 
     Raises ValueError if the folder holds no safetensors weights, or not all that the config describes: no memory is
     taken for more than there can be.
@@ -139,7 +164,8 @@ def with_weights(
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
-            **options,
+            variant=variant_in(folder),
+            dtype=dtype,
         )
     if missing := sorted(name for name in report["missing_keys"] if name.partition(".")[0] != spare):
         what = f"the weights of a {type(network).__name__}"
@@ -158,7 +184,7 @@ def expect_usable(folder: Path) -> None:
     for path in folder.iterdir():
         if any(map(path.match, FILES)):
             expect_plain(path)
-        if path.name.endswith(".safetensors.index.json"):
+        if path.match("*.safetensors.index*.json"):
             _expect_beside(path)
     if not file.is_file():
         raise ValueError(f"{folder}: expected a model's folder, got one without config.json")

@@ -122,7 +122,7 @@ def test_drawings_and_clips_control_it(cli: Cli, run: Path) -> None:
 
 def test_any_size_and_length_by_fit(cli: Cli, run: Path) -> None:
     clip("picture.png", count=1)
-    clip("large/", size=(16, 24))
+    clip("large/", size=(24, 24))
     clip("long.mp4", count=12, size=(10, 30), fps=4)
     for words in (("picture.png",), ("large/",), ("long.mp4", "--fit", "crop")):
         done = cli(*GENERATE, "--model", run, "--control-from", *words, "-o", f"{len(words)}{words[0][:4]}.mp4")
@@ -132,6 +132,7 @@ def test_any_size_and_length_by_fit(cli: Cli, run: Path) -> None:
 def test_what_does_not_fit_is_refused(cli: Cli, run: Path, model: Path) -> None:
     clip("ten/", count=10)
     clip("odd/", size=(9, 8))
+    clip("wide/", size=(16, 24))
     clip("right/")
     clip("fast.mp4", fps=8, size=(16, 16))
     made = "(stage 'base' makes 4x8x8@2fps)"
@@ -139,6 +140,10 @@ def test_what_does_not_fit_is_refused(cli: Cli, run: Path, model: Path) -> None:
         (("--control", "ten/"), "control edges=ten/: expected 4 frames, or one picture for all, got 10 frames"),
         (("--control", "odd/"), "control edges=odd/: expected a size of 8x8 or a multiple of it, such as 16x16, got"),
         (("--control", "odd/"), made),
+        (
+            ("--control-from", "wide/"),
+            "edges=wide/: expected a size of 8x8 or a multiple of it, such as 16x16, got 16x24",
+        ),
         (("--control-from", "fast.mp4"), "control_from edges=fast.mp4: expected 2 frames a second, got 8"),
         (("--control", "edge=right/"), "control: unknown control 'edge'; did you mean 'edges'?"),
         (("--control", "right/", "--control-from", "right/"), "expected 'edges' once, got it in control_from too"),

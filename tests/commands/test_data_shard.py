@@ -2,17 +2,33 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from zoetrope.data.shards import Shards
+from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.text.t5 import T5
 from zoetrope.training.state import read_metrics
 
 from .conftest import WORDS, Cli
 
 STEPS = ["--set", 'base.training.phases=[{"examples": 12, "batch": 4, "images": 0.25}]']
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a folder on the web."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture
@@ -121,6 +137,37 @@ def test_features_of_another_encoder_or_of_other_captions(
     assert "embeddings: 1 caption has no features there: 'a caption that came later'; zoetrope data encode" in done.err
     assert cli("data", "encode", "films", "--recipe", recipe).out.endswith("4 captions by t5, 1 of them new\n")
     assert cli(*steps, "--out", "three", "--data", "films").code == 0
+
+
+def test_an_encoding_goes_on_in_its_precision(cli: Cli, films: Path, recipe: Path) -> None:
+    """Whatever is fastest on the machine that goes on with it."""
+    shutil.copytree(films, "films")
+    Path("films/film0.txt").rename("films/kept.txt")
+    for dtype, other in (("bf16", "fp32"), ("fp32", "bf16")):
+        words = ["data", "encode", "films", "--recipe", recipe]
+        shutil.rmtree("films/embeddings", ignore_errors=True)
+        assert "2 captions by t5, 2 of them new" in cli(*words, "--dtype", dtype).out
+        Path("films/kept.txt").rename("films/film0.txt")
+        refused = cli(*words, "--dtype", other)
+        said = f"expected further features in {dtype}, as those that are there, got {other}; go on with --dtype {dtype}"
+        assert refused.code == 2 and said in refused.err
+        assert "3 captions by t5, 1 of them new" in cli(*words).out
+        Path("films/film0.txt").rename("films/kept.txt")
+
+
+def test_features_of_web_shards_are_those_that_training_looks_for(
+    cli: Cli, films: Path, recipe: Path, encoder: T5, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ZOETROPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("zoetrope.models.precision._gains", lambda features: True)
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
+    assert cli("data", "shard", films, "-o", "web").code == 0
+    with served(Path("web")) as address:
+        words = ["data", "encode", f"{address}/zoetrope-000000.tar", "--recipe", recipe]
+        refused = cli(*words, "--dtype", "bf16")
+        assert refused.code == 2 and "--dtype: expected fp32 for data on the web" in refused.err
+        assert "3 captions by t5, 3 of them new" in cli(*words).out
+    assert EmbeddingCache(encoder).prepare(WORDS) == 0
 
 
 @pytest.mark.parametrize(

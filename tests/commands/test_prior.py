@@ -128,6 +128,7 @@ def test_it_trains_goes_on_and_samples(cli: Cli, unclip: Path) -> None:
     [
         (("--until", "prior"), "stage 'prior' makes vectors for other stages, and no videos"),
         (("--picture", "none.png"), "none.png"),
+        (("--picture", "film.mp4"), "picture=film.mp4: expected one picture, got 3 frames; give one of them as a file"),
         (("--picture", "a.png", "--given", "picture=3"), "--picture: expected picture once, got it in --given too"),
         (("--given", "picture=3"), "picture: expected one picture"),
         (("--given", "fps=-2"), "fps: expected a positive number of frames per second, got -2"),
@@ -138,6 +139,7 @@ def test_bad_input(cli: Cli, unclip: Path, words: tuple[str, ...], message: str)
     spec = Recipe.from_json(unclip.read_text()).cascade
     torch.manual_seed(0)
     write_model(Path("model"), spec, {stage.name: stage.network.build() for stage in spec.stages}, "# unclip\n")
+    Video(np.zeros((3, 12, 16, 3), np.uint8), 1).save("film.mp4")
     done = cli("generate", "fog", "--model", "model", "-o", "b.mp4", *words)
     assert done.code == 2 and message in done.err, done.err
 

@@ -80,10 +80,14 @@ def test_nothing_is_known_unless_it_is_asked_for(control: Input) -> None:
 def test_clips_come_onto_the_grid(control: Input) -> None:
     still = ControlClip(video=torch.rand(3, 1, 6, 8))
     assert torch.equal(control.fitted(still, SHAPE).video, still.video.expand(-1, 2, -1, -1))
-    wide = ControlClip(video=torch.rand(3, 2, 12, 24))
-    assert control.fitted(wide, SHAPE).video.shape == (3, 2, 6, 8)
+    large = ControlClip(video=torch.rand(3, 2, 18, 24))
+    assert control.fitted(large, SHAPE).video.shape == (3, 2, 6, 8)
     for size, told in (
         ((2, 9, 8), "expected a size of 6x8 or a multiple of it, such as 12x16, got 9x8"),
+        ((2, 12, 24), "expected a size of 6x8 or a multiple of it, such as 12x16, got 12x24; the fit 'crop'"),
+        ((1, 12, 8), "expected a size of 6x8 or a multiple of it, such as 12x16, got 12x8; the fit 'crop'"),
+        ((1, 6, 16), "expected a size of 6x8 or a multiple of it, such as 12x16, got 6x16; the fit 'crop'"),
+        ((2, 3, 4), "expected a size of 6x8 or a multiple of it, such as 12x16, got 3x4; the fit 'crop'"),
         ((3, 6, 8), "expected 2 frames, or one picture for all, got 3 frames"),
     ):
         other = ControlClip(video=torch.rand(3, *size))

@@ -14,9 +14,10 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.data import Example
 from zoetrope.inputs import Examples, Extent, Setting
 from zoetrope.inputs.first_frame import FirstFrame
-from zoetrope.inputs.picture import Picture
+from zoetrope.inputs.picture import Picture, picture_told
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
+from zoetrope.video import Video
 
 SHAPE = VideoShape(frames=4, height=4, width=6, fps=4)
 EXACT = FirstFrame(sigma=1e-6, dropout=0.0)
@@ -112,6 +113,24 @@ def test_a_picture_of_another_shape_covers_the_videos(caplog: pytest.LogCaptureF
 def test_what_is_no_picture(value: Any) -> None:
     with pytest.raises(ValueError, match=r"picture|nowhere.png"):
         EXACT.answer(value, setting())
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "gif", "png"])
+def test_a_video_is_no_picture(tmp_path: Path, suffix: str) -> None:
+    """None of its frames is taken in silence; a file of a single one is a picture."""
+    path = tmp_path / f"a.{suffix}"
+    film = [Image.fromarray(np.full((16, 24, 3), 40 * number, np.uint8)) for number in range(5)]
+    if suffix == "mp4":
+        Video(np.stack([np.asarray(one) for one in film]), 4).save(path)
+    else:
+        film[0].save(path, save_all=True, append_images=film[1:])
+    for given in (FirstFrame(), Picture()):
+        with pytest.raises(ValueError, match=rf"picture=.*a.{suffix}: expected one picture, got 5 frames; give one of"):
+            given.expect(str(path), SHAPE, 1)
+    with pytest.raises(ValueError, match="expected one picture, got 5 frames"):
+        Picture().of_request(path, 1)
+    Video(np.asarray(film[3])[None], 4).save(path) if suffix == "mp4" else film[3].save(path)
+    assert abs(float(picture_told(path).mean()) - (120 / 127.5 - 1)) < 0.03
 
 
 def test_unknown_is_the_blank_map_at_the_level_of_sampling() -> None:

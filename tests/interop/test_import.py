@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tests.interop.pipelines import LIMIT, WIDTH
+from tests.interop.pipelines import LIMIT, WIDTH, controlnet, unet
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.codecs import decoded
 from zoetrope.inputs.text import text_given
@@ -127,8 +129,8 @@ def test_several_frames_are_as_many_pictures(model: Path) -> None:
     assert video.frames.shape == (3, 16, 16, 3) and video.fps == 4
 
 
-def halve(folder: Path) -> None:
-    """Store a pipeline in 16 bits, as the variant "fp16" of the hub."""
+def halve(folder: Path, variant: str = "fp16") -> None:
+    """Store a pipeline in 16 bits, as a variant of the hub."""
     for part, stem in (
         ("unet", "diffusion_pytorch_model"),
         ("vae", "diffusion_pytorch_model"),
@@ -136,20 +138,55 @@ def halve(folder: Path) -> None:
     ):
         file = folder / part / f"{stem}.safetensors"
         save_file(
-            {name: value.half() for name, value in load_file(file).items()}, file.with_name(f"{stem}.fp16.safetensors")
+            {name: value.half() for name, value in load_file(file).items()},
+            file.with_name(f"{stem}.{variant}.safetensors"),
         )
         file.unlink()
 
 
-def test_weights_of_sixteen_bits_stay_so(copy: Path, tmp_path: Path) -> None:
-    halve(copy)
+@pytest.mark.parametrize("variant", ["fp16", "bf16"])
+def test_weights_of_sixteen_bits_stay_so(copy: Path, tmp_path: Path, variant: str) -> None:
+    halve(copy, variant)
     out = import_pipeline(copy, tmp_path / "half").folder
     stored = load_file(out / "base" / "model.safetensors")
     assert stored.pop("null").dtype == torch.float32  # computed here
     assert {value.dtype for value in stored.values()} == {torch.float16}
-    original = load_file(copy / "unet" / "diffusion_pytorch_model.fp16.safetensors")
+    original = load_file(copy / "unet" / f"diffusion_pytorch_model.{variant}.safetensors")
     assert all(torch.equal(stored[f"unet.{name}"], value) for name, value in original.items())
     assert open_model(out).network(open_model(out).spec.stages[0]).null.dtype == torch.float32
+
+
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_the_hub_gives_a_variant_where_there_is_nothing_else(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variant: str | None
+) -> None:
+    """And only there: a repository with both is downloaded in one precision."""
+    hub, control = tmp_path / "hub", tmp_path / "hub" / "controls"
+    shutil.copytree(folder, hub / "pipeline")
+    controlnet(1).save_pretrained(control, variant=variant)
+    kept = {path: path.read_bytes() for path in hub.rglob("*.safetensors") if path.parent != control}
+    halve(hub / "pipeline")
+    for path, content in kept.items() if variant is None else ():
+        path.write_bytes(content)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", hub_of(hub, tmp_path / "cache"))
+    made = import_pipeline("some/pipeline", tmp_path / "model", controlnets={"edges": "some/controls"})
+    got = {path.name.removesuffix(".safetensors").rpartition(".")[2] for path in tmp_path.glob("cache/*/*/*.safe*")}
+    assert got == ({"fp16"} if variant else {"diffusion_pytorch_model", "model"})
+    assert [each.name for each in made.spec.stages[0].inputs] == ["text", "edges"]
+
+
+def hub_of(root: Path, cache: Path) -> Callable[..., str]:
+    """`snapshot_download` from the folders below a root, which are the repositories of one owner."""
+
+    def downloaded(name: str, *, allow_patterns: list[str]) -> str:
+        own = root / name.partition("/")[2]
+        files = [str(path.relative_to(own)) for path in own.rglob("*") if path.is_file()]
+        for file in filter_repo_objects(files, allow_patterns=allow_patterns):
+            (cache / own.name / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(own / file, cache / own.name / file)
+        return str(cache / own.name)
+
+    return downloaded
 
 
 def test_former_names_of_an_autoencoders_attention(model: Path, copy: Path, tmp_path: Path) -> None:
@@ -250,10 +287,14 @@ def not_finite(folder: Path) -> None:
     save_file(tensors, file)
 
 
-def sharded(folder: Path) -> None:
-    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
-    file.rename(file.with_name("diffusion_pytorch_model-00001-of-00002.safetensors"))
-    file.with_name("diffusion_pytorch_model.safetensors.index.json").write_text("{}")
+def sharded(variant: str | None) -> Callable[[Path], None]:
+    """Stores a U-Net in several files."""
+
+    def spoil(folder: Path) -> None:
+        (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+        unet().save_pretrained(folder / "unet", variant=variant, max_shard_size="50KB")
+
+    return spoil
 
 
 @pytest.mark.parametrize(
@@ -305,7 +346,8 @@ def sharded(folder: Path) -> None:
         (pickled_text, r"only pickled weights \(pytorch_model.bin\), which can run code and are never read"),
         (cut, "vae/diffusion_pytorch_model.safetensors: not a whole safetensors file"),
         (not_finite, "expected finite weights, got NaN or infinity in 'conv_in.bias'"),
-        (sharded, "weights in several files, which are not read"),
+        (sharded(None), r"several files \(diffusion_pytorch_model.safetensors.index.json\), which are not read"),
+        (sharded("fp16"), r"several files \(diffusion_pytorch_model.safetensors.index.fp16.json\), which are not read"),
         (lambda folder: (folder / "model_index.json").write_text("[1]"), "expected a pipeline of .*got None"),
         (lambda folder: (folder / "model_index.json").write_text("{"), "model_index.json: not readable as JSON"),
         (lambda folder: (folder / "model_index.json").unlink(), "expected the folder of a pipeline .*got none"),

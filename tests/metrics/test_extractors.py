@@ -166,6 +166,26 @@ def test_clip_is_that_of_transformers(clip: Path) -> None:
         assert network.of_texts(["a red ball " * 20]).shape == (1, 8)  # cut, not refused
 
 
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_clip_in_16_bits_computes_in_32(clip: Path, tmp_path: Path, variant: str | None) -> None:
+    """And is read where a repository has nothing else than that variant."""
+    from transformers import CLIPModel
+
+    weights = shutil.ignore_patterns("*.safetensors", "config.json")
+    shutil.copytree(clip, tmp_path / "short", ignore=weights)
+    half = CLIPModel.from_pretrained(clip).half()
+    half.save_pretrained(tmp_path / "short", variant=variant)
+    half.float().save_pretrained(tmp_path / "long")
+    shutil.copytree(tmp_path / "short", tmp_path / "long", dirs_exist_ok=True, ignore=weights)
+    short, long = (CLIP.at(str(tmp_path / name)).open() for name in ("short", "long"))
+    assert isinstance(short, Matcher) and isinstance(long, Matcher)
+    for own, theirs in (
+        (short.of_pictures(noise(2, 3, 16, 16)), long.of_pictures(noise(2, 3, 16, 16))),
+        (short.of_texts(["fog"]), long.of_texts(["fog"])),
+    ):
+        torch.testing.assert_close(own, theirs)
+
+
 def test_clip_crops_or_squashes(clip: Path) -> None:
     wide = torch.zeros(1, 3, 16, 48)
     wide[..., :16] = 1  # beside the middle

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -244,6 +245,31 @@ def test_without_room_on_the_disk_nothing_begins(
     with pytest.raises(ValueError, match="film: expected 1 MB free on the disk for the frames of all stages, got 0 MB"):
         next(run.run(resume=False))
     assert not (tmp_path / "film").exists()
+
+
+def test_holes_before_frames_that_were_made_first_are_not_taken_for_frames(
+    cascade: Cascade, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A video that is gone on with needs room for them still."""
+    run = long_run(cascade, Long(seconds=9, prompt="fog"), tmp_path)
+    large = Frames(path=tmp_path / "large.raw", shape=VideoShape(frames=9, height=128, width=128, fps=4))
+    large.write([8], torch.zeros(3, 1, 128, 128))
+    if large.path.stat().st_blocks * 512 >= large.total_bytes:
+        pytest.skip("this disk stores holes")
+    monkeypatch.setattr(type(run.film), "made", lambda film: [large])
+    for left, numbers in ((8, []), (3, [0, 1, 2, 6, 7]), (0, [3, 4, 5])):
+        large.write(numbers, torch.zeros(3, len(numbers), 128, 128))
+        monkeypatch.setattr(shutil, "disk_usage", lambda path, left=left: usage_of(left * large.size))
+        run.film.expect_room()
+        if left:
+            monkeypatch.setattr(shutil, "disk_usage", lambda path, left=left: usage_of(left * large.size - 1))
+            with pytest.raises(ValueError, match="expected 2 MB free" if left == 8 else "expected 1 MB free"):
+                run.film.expect_room()
+        assert large.stored_bytes() == large.total_bytes - left * large.size
+
+
+def usage_of(free: int) -> Any:
+    return type("Usage", (), {"free": free})
 
 
 def test_what_has_no_finished_block_is_no_beginning(cascade: Cascade, tmp_path: Path) -> None:

@@ -223,6 +223,9 @@ def test_links_out_of_an_encoder_are_not_followed(name: str, tmp_path: Path) -> 
 def test_encoders_come_from_the_hub_with_their_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with_encoders(tmp_path / "hub", CLIPText(model="./text", width=8), CLIPPictures(model="./pictures", width=8))
     wanted = sorted(path.relative_to(tmp_path / "hub") for path in (tmp_path / "hub").rglob("*.*"))
+    for name in ("model.fp16.safetensors", "model-00001-of-00002.safetensors", "spiece.model"):
+        (tmp_path / "hub/text" / name).write_bytes(b"")
+        wanted = sorted([*wanted, Path("text") / name])
     (tmp_path / "hub/base/pickle.bin").write_bytes(b"")
 
     def downloaded(name: str, *, allow_patterns: list[str]) -> str:

@@ -266,6 +266,29 @@ def test_features_beside_data(encoder: T5, tmp_path: Path) -> None:
         EmbeddingCache(encoder, tmp_path / "cache").take(beside, TEXTS)
 
 
+def test_features_beside_data_are_of_one_precision(encoder: T5, tmp_path: Path) -> None:
+    """Others are refused before anything is encoded, or made like those that are there; no more are no question."""
+    EmbeddingCache(encoder, beside=tmp_path, dtype=torch.bfloat16).prepare(TEXTS[:2])
+    other = EmbeddingCache(encoder, beside=tmp_path)
+    assert other.prepare(TEXTS[:2]) == 0 and len(other.encode(TEXTS[:1]).text) == 1
+    said = "expected further features in bf16, as those that are there, got fp32; go on with --dtype bf16, or remove"
+    for ask in (other.prepare, other.encode):
+        with pytest.raises(ValueError, match=said):
+            ask(TEXTS)
+    alike = EmbeddingCache(encoder, beside=tmp_path, alike=True)
+    assert alike.prepare(TEXTS) == len(TEXTS) - 2
+    made = alike.encode(TEXTS).text
+    assert torch.equal(made, made.bfloat16().float()) and len(EmbeddingCache(encoder, beside=tmp_path)) == len(TEXTS)
+
+
+def test_features_that_do_not_say_their_precision_are_gone_on_with(encoder: T5, tmp_path: Path) -> None:
+    writer = EmbeddingCache(encoder, beside=tmp_path, dtype=torch.bfloat16)
+    writer.prepare(TEXTS[:2])
+    (shard,) = writer.folder.iterdir()
+    save_file(load(shard.read_bytes()), shard, {"encoder": encoder.identity})
+    assert EmbeddingCache(encoder, beside=tmp_path, alike=True).prepare(TEXTS) == len(TEXTS) - 2
+
+
 @pytest.mark.parametrize(
     ("name", "dtype"), [("tokens", torch.bfloat16), ("offsets", torch.float32), ("keys", torch.bfloat16)]
 )
@@ -283,7 +306,7 @@ def test_features_of_an_older_version(encoder: T5, tmp_path: Path) -> None:
     """Those of MiniLM are as they were; what was told apart by place and time is explained."""
     text = torch.zeros(1, 16, dtype=torch.float16)
     identity = f"t5 {encoder.model} config.json:613:1790000000000000000 {encoder.limit}"
-    FeatureShards(tmp_path / "t5-0123456789abcdef", 16).put({b"k" * 16: text}, identity)
+    FeatureShards(tmp_path / "t5-0123456789abcdef", 16).put({b"k" * 16: text}, identity, torch.float32)
     with pytest.raises(ValueError, match="from a version that told encoders apart by place and time; zoetrope data e"):
         EmbeddingCache(encoder, tmp_path / "cache").take(tmp_path, TEXTS)
     assert EmbeddingCache(MiniLM())._name == "minilm-a9eeed0e0c8e73d1"

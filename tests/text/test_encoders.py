@@ -260,23 +260,44 @@ def test_a_config_cannot_ask_for_more_memory_than_there_are_weights(
     assert int(peak) < 1_000_000  # kB: a third of the memory that these weights would take
 
 
-def test_an_index_names_only_files_beside_it(small_t5: Path, tmp_path: Path) -> None:
+@small
+@pytest.mark.parametrize("size", ["1GB", "4KB"])
+@pytest.mark.parametrize("variant", ["fp16", "bf16"])
+def test_a_variant_alone(name: str, request: pytest.FixtureRequest, tmp_path: Path, variant: str, size: str) -> None:
+    """As the hub calls weights of 16 bits, in one file or in several; beside others they are not read."""
+    from transformers import AutoModel, T5EncoderModel
+
+    source, folder = request.getfixturevalue(name), tmp_path / "short"
+    shutil.copytree(source, folder)
+    (folder / "model.safetensors").unlink()
+    short = {"fp16": torch.float16, "bf16": torch.bfloat16}[variant]
+    kind = type(encoder(name, request))
+    stored = (T5EncoderModel if kind is T5 else AutoModel).from_pretrained(source).to(short)
+    stored.save_pretrained(folder, variant=variant, max_shard_size=size)
+    got, full = (kind(model=str(each), width=16).load()(TEXTS).text for each in (folder, source))
+    assert got.dtype == torch.float32 and 0 < (got - full).abs().max() < 0.1
+    shutil.copyfile(source / "model.safetensors", folder / "model.safetensors")
+    assert torch.equal(kind(model=str(folder), width=16).load()(TEXTS).text, full)
+
+
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_an_index_names_only_files_beside_it(small_t5: Path, tmp_path: Path, variant: str | None) -> None:
     """A file elsewhere would be read unseen, and is no part of the encoder's identity."""
     from transformers import T5EncoderModel
 
     folder = Path(shutil.copytree(small_t5, tmp_path / "parts"))
     (folder / "model.safetensors").unlink()
-    T5EncoderModel.from_pretrained(small_t5).save_pretrained(folder, max_shard_size="4KB")
+    T5EncoderModel.from_pretrained(small_t5).save_pretrained(folder, max_shard_size="4KB", variant=variant)
     encoder, whole = T5(model=str(folder), width=16), T5(model=str(small_t5), width=16)
     assert len(list(folder.glob("*.safetensors"))) > 1
     assert torch.equal(encoder.load()(TEXTS).text, whole.load()(TEXTS).text)
-    index, part = folder / "model.safetensors.index.json", min(folder.glob("*.safetensors"))
+    [index], part = list(folder.glob("model.safetensors.index*.json")), min(folder.glob("*.safetensors"))
     told = json.loads(index.read_text())
     part.rename(tmp_path / part.name)
     for elsewhere in (f"../{part.name}", str(tmp_path / part.name)):
         named = {key: elsewhere if file == part.name else file for key, file in told["weight_map"].items()}
         index.write_text(json.dumps({**told, "weight_map": named}))
-        with pytest.raises(ValueError, match=r"index.json: expected files of weights beside it, got '.*safetensors'"):
+        with pytest.raises(ValueError, match=r"index.*json: expected files of weights beside it, got '.*safetensors'"):
             encoder.load()
 
 

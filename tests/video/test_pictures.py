@@ -1,7 +1,9 @@
 """Pictures as they are meant: upright, of square pixels, whole, in sRGB; and what of a file is told."""
 
 import gc
-from collections.abc import Callable
+import struct
+import zlib
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from PIL import Image, ImageOps
 
 from zoetrope.video import expected_frames, probe, read, stream
 from zoetrope.video.colour import KNEE, WHITE, gamut, rolled_off
+from zoetrope.video.reading import read_track
 
 ORIENTATION = 0x0112
 Encode = Callable[[str, np.ndarray], Path]
@@ -228,20 +231,139 @@ def test_range_and_matrix_of_ordinary_video(
         assert np.abs(read(tmp_path / "a.mkv", size=size).frames.astype(int) - colour).max() <= 2
 
 
-def test_high_definition_without_a_matrix_is_bt709(make_video: Maker) -> None:
-    for size, matrix in (((720, 1280), 1), ((360, 640), 6)):
-        path = make_video("a.mkv", np.zeros((1, *size, 3), np.uint8), codec="ffv1")
-        frame = av.VideoFrame.from_ndarray(np.full((*size, 3), (30, 200, 60), np.uint8), format="rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace={1: "ITU709", 6: "ITU601"}[matrix])
-        frame.colorspace = 2
-        with av.open(str(path), "w") as container:
-            out = container.add_stream("ffv1", rate=6)
-            out.height, out.width, out.pix_fmt = *size, "yuv420p"
-            container.mux(out.encode(frame))
-            container.mux(out.encode(None))
-        with av.open(str(path)) as container:
-            assert next(container.decode(video=0)).colorspace == 2
-        assert np.abs(read(path).frames[0].astype(int) - (30, 200, 60)).max() <= 3
+def png_of_16_bits(path: Path, kind: int, samples: np.ndarray) -> Path:
+    """A PNG of the colour type `kind` of samples (H, W, n) uint16."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    height, width = samples.shape[:2]
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    rows = zlib.compress(b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(map(chunk, (b"IHDR", b"IDAT", b"IEND"), (header, rows, b""))))
+    return path
+
+
+EVERY_SAMPLE = np.arange(0, 2**16, 5).astype(np.uint16)[: 64 * 200].reshape(64, 200, 1)
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
+def test_a_picture_of_16_bits_is_rounded_to_the_nearest_level(tmp_path: Path, kind: int, channels: int) -> None:
+    """Grey and colours, with alpha and without."""
+    samples = EVERY_SAMPLE.repeat(channels, 2)
+    if kind & 4:
+        samples[..., -1] = 65535
+    got = read(png_of_16_bits(tmp_path / "a.png", kind, samples)).frames[0]
+    assert np.array_equal(got, np.round(EVERY_SAMPLE / 257).astype(np.uint8).repeat(3, 2))
+
+
+def test_alpha_of_16_bits_is_rounded_to_the_nearest_level(tmp_path: Path) -> None:
+    samples = np.concatenate([np.zeros_like(EVERY_SAMPLE), EVERY_SAMPLE], 2)
+    got = read(png_of_16_bits(tmp_path / "a.png", 4, samples)).frames[0]
+    assert np.array_equal(got[..., :1], 255 - np.round(EVERY_SAMPLE / 257))
+
+
+def stored(path: Path, pix_fmt: str, values: Sequence[np.ndarray], **told: int) -> Path:
+    """A lossless file of one picture: a plane (H, W) for each component."""
+    height, width = values[0].shape
+    frame = av.VideoFrame(width, height, pix_fmt)
+    for plane, rows in zip(frame.planes, values, strict=True):
+        padded = np.zeros((plane.height, plane.line_size // 2), np.uint16)
+        padded[:, :width] = rows
+        plane.update(padded.tobytes())
+    with av.open(str(path), "w") as container:
+        out = container.add_stream("ffv1", rate=6)
+        out.width, out.height, out.pix_fmt = width, height, pix_fmt
+        for name, value in told.items():
+            setattr(out.codec_context, name, value)
+            setattr(frame, name, value)
+        container.mux(out.encode(frame))
+        container.mux(out.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("pix_fmt", "bits", "full"),
+    [
+        ("gray10le", 10, True),
+        ("gray12le", 12, False),
+        ("gray16le", 16, True),
+        ("gbrp10le", 10, True),
+        ("gbrp12le", 12, True),
+        ("yuv444p10le", 10, True),
+        ("yuv444p12le", 12, True),
+        ("yuv444p10le", 10, False),
+        ("yuv444p16le", 16, False),
+    ],
+)
+def test_more_than_8_bits_are_rounded_to_the_nearest_level(tmp_path: Path, pix_fmt: str, bits: int, full: bool) -> None:
+    """Of any format and range: as bright on average as they are."""
+    short = pix_fmt.startswith("yuv") and not full
+    low, high = (16 << (bits - 8), 235 << (bits - 8)) if short else (0, 2**bits - 1)
+    codes = np.linspace(low, high, 64 * 96).round().reshape(64, 96)
+    count = 1 if pix_fmt.startswith("gray") else 3
+    others = [np.full_like(codes, 2 ** (bits - 1)) if pix_fmt.startswith("yuv") else codes] * (count - 1)
+    path = stored(tmp_path / "a.mkv", pix_fmt, [codes, *others], color_range=2 if full else 1)
+    error = read(path).frames[0] - ((codes - low) * 255 / (high - low))[..., None]
+    assert np.abs(error).max() <= 0.51 and np.abs(error.mean()) < 0.02
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_alpha_of_10_bits_is_rounded_to_the_nearest_level(tmp_path: Path, full: bool) -> None:
+    alpha = np.arange(1024).reshape(32, 32)
+    planes = [np.full((32, 32), value) for value in (0 if full else 64, 512, 512)]
+    path = stored(tmp_path / "a.mkv", "yuva444p10le", [*planes, alpha], color_range=2 if full else 1)
+    assert np.array_equal(read(path).frames[0, ..., 0], 255 - np.round(alpha * 255 / 1023))
+
+
+def test_an_opaque_hdr_picture_stays_so(tmp_path: Path) -> None:
+    """The largest alpha of 10 bits is 255: white does not shine through."""
+    planes = [np.full((16, 16), value) for value in (64, 512, 512, 1023)]
+    path = stored(tmp_path / "a.mkv", "yuva444p10le", planes, color_range=1, color_trc=16, color_primaries=9)
+    assert not read(path).frames.any()
+
+
+@pytest.mark.parametrize(
+    ("size", "matrix"),
+    [
+        ((720, 1280), 1),
+        ((544, 1280), 1),
+        ((720, 960), 1),
+        ((1024, 576), 1),
+        ((576, 1024), 6),
+        ((576, 720), 6),
+        ((360, 640), 6),
+    ],
+)
+def test_high_definition_without_a_matrix_is_bt709(make_video: Maker, size: tuple[int, int], matrix: int) -> None:
+    """As mpv and libplacebo guess it, also where it is cropped: 1280 pixels wide, or higher than 576."""
+    path = make_video("a.mkv", np.zeros((1, *size, 3), np.uint8), codec="ffv1")
+    frame = av.VideoFrame.from_ndarray(np.full((*size, 3), (30, 200, 60), np.uint8), format="rgb24")
+    frame = frame.reformat(format="yuv420p", dst_colorspace={1: "ITU709", 6: "ITU601"}[matrix])
+    frame.colorspace = 2
+    with av.open(str(path), "w") as container:
+        out = container.add_stream("ffv1", rate=6)
+        out.height, out.width, out.pix_fmt = *size, "yuv420p"
+        container.mux(out.encode(frame))
+        container.mux(out.encode(None))
+    with av.open(str(path)) as container:
+        assert next(container.decode(video=0)).colorspace == 2
+    assert np.abs(read(path).frames[0].astype(int) - (30, 200, 60)).max() <= 3
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "mpo"])
+def test_a_photograph_with_a_gain_map_is_one_picture(tmp_path: Path, suffix: str) -> None:
+    """As telephones and cameras write it, where FFmpeg sees a video of two pictures; a raw video of JPEGs is one."""
+    photo, gain = Image.fromarray(corners(48, 64)), Image.new("L", (16, 12), 20)
+    photo.save(tmp_path / "a.mpo", format="MPO", save_all=True, append_images=[gain], quality=95)
+    path = (tmp_path / "a.mpo").rename(tmp_path / f"b.{suffix}")
+    info = probe(path)
+    assert (info.still, info.frames, info.notes) == (True, 1, ("2 pictures, the first is read",))
+    for got in (read(path).frames, read(path, fps=5, frames=3).frames, read_track(path, info).frames):
+        assert got.shape == (1, 48, 64, 3) and np.abs(got[0].astype(int) - corners(48, 64)).max() <= 12
+    photo.save(tmp_path / "a.jpg")
+    (tmp_path / "a.mjpeg").write_bytes((tmp_path / "a.jpg").read_bytes() * 3)
+    assert not probe(tmp_path / "a.mjpeg").still and len(read(tmp_path / "a.mjpeg").frames) == 3
 
 
 @pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])

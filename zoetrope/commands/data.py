@@ -37,6 +37,8 @@ from zoetrope.commands._talk import Talk
 from zoetrope.commands._verb import Verb
 
 if TYPE_CHECKING:
+    import torch
+
     from zoetrope.data import Dataset
 
 MOST_TOLD = 20  # scenes that are left out, on the terminal; the page has all
@@ -266,7 +268,10 @@ def encode(
     opened = stored.open()
     _say_unused(talk, opened)
     captions = opened.captions()
-    cache = EmbeddingCache(encoder, None, place, dtype_named(dtype, place), beside=stored.features_folder)
+    precision = dtype_named(dtype, place)
+    if (beside := stored.features_folder) is None:  # training looks for them in the common cache
+        precision = _sought(source, dtype)
+    cache = EmbeddingCache(encoder, None, place, precision, beside=beside, alike=dtype == "auto")
     with talk.bars() as bars:
         bars.begin("captions", len(captions))
         new = cache.prepare(captions, lambda done, total: bars.advance(done + len(captions) - total))
@@ -335,6 +340,16 @@ def _say_unused(talk: Talk, dataset: "Dataset") -> None:
     for item in dataset.unused():
         if lines := item.lines():
             talk.warn("\n".join(lines))
+
+
+def _sought(source: str, dtype: str) -> "torch.dtype":
+    """The precision in which training looks for features in the common cache. Raises ValueError for another one."""
+    import torch
+
+    if dtype == "bf16":
+        what = "expected fp32 for data on the web, whose features training looks for in that precision"
+        raise ValueError(f"--dtype: {what}, got {dtype} for {source}")
+    return torch.float32
 
 
 def _long_captions(recipe: str, captions: list[str]) -> list[str]:

@@ -79,5 +79,5 @@ def _loaded(captioner: Captioner) -> tuple[Any, Any]:
         raise ValueError(f"{folder}: expected a model that describes pictures, got one of type {config.model_type}")
     with reading(folder):
         processor = AutoProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    network, _ = with_weights(AutoModelForImageTextToText, config, folder)
+    network, _ = with_weights(AutoModelForImageTextToText, config, folder, dtype="auto")
     return processor, network

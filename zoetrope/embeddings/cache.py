@@ -42,21 +42,26 @@ class EmbeddingCache:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         beside: Path | None = None,
+        alike: bool = False,
     ) -> None:
         """Features of `encoder` in the cache at `folder`; `device` and `dtype` are where and how it would encode.
 
-        With a folder `beside` data they are read and written there, and nowhere else.
+        With a folder `beside` data they are read and written there, and nowhere else; with `alike` they are computed
+        in the precision of those that are there, whatever `dtype` is.
+
         Raises ValueError if that folder holds a damaged shard.
         """
-        self.encoder, self.device, self.dtype = encoder, device, dtype
+        self.encoder, self.device = encoder, device
         name = hashlib.sha256(encoder.identity.encode()).hexdigest()[:16]
         self._name = f"{encoder.kind()}-{name}"
-        rounded = "" if dtype is torch.float32 else f"-{str(dtype).removeprefix('torch.')}"
-        self._stored_as = self._name + rounded
         own = cache_folder("text") if folder is None else Path(os.path.expanduser(folder))
         self._store = None if beside else Store(own)
         self._into = FeatureShards(beside / self._name, encoder.width) if beside else None
         self._beside = [self._into] if self._into else []
+        there = self._into.precisions if self._into and alike else set()
+        self.dtype = next(iter(there)) if len(there) == 1 else dtype
+        rounded = "" if self.dtype is torch.float32 else f"-{str(self.dtype).removeprefix('torch.')}"
+        self._stored_as = self._name + rounded
         self._unstored: dict[bytes, Tensor] = {}
         self._forget()
 
@@ -125,6 +130,8 @@ class EmbeddingCache:
         """Encode and store missing texts, in batches of similar length; return how many there were.
 
         `progress(done, total)` is called after every batch. An interruption keeps what is already stored.
+
+        Raises ValueError if some are missing and those beside the data are of another precision.
         """
         wanted = {_key(text): text for text in texts}
         for shards in self._beside:
@@ -185,6 +192,8 @@ class EmbeddingCache:
         self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None
     ) -> Iterator[dict[bytes, Tensor]]:
         """Encode texts, the longest first, and store their features, a part at a time."""
+        if texts and self._into is not None:
+            self._into.expect_precision(self.dtype)
         ordered, rows = sorted(texts, key=len, reverse=True), dict[bytes, Tensor]()
         for start in range(0, len(ordered), BATCH):
             batch = ordered[start : start + BATCH]
@@ -206,7 +215,7 @@ class EmbeddingCache:
 
     def _keep(self, rows: Mapping[bytes, Tensor]) -> None:
         if self._into is not None:
-            self._into.put(rows, self.encoder.identity)
+            self._into.put(rows, self.encoder.identity, self.dtype)
         elif self._store is None or not self._store.put(self._stored_as, rows):
             self._unstored |= rows
 

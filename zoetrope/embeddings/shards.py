@@ -1,7 +1,8 @@
 """Text features in a folder beside data: shards that are written once, by rename, and read one text at a time.
 
 A shard is a safetensors file with `tokens` (all tokens of all texts, D) float16, `offsets` (texts + 1) into them, and
-`keys` (texts, 16), the hashes of the texts. Any number of processes may read and add at the same time.
+`keys` (texts, 16), the hashes of the texts. It says which encoder they are of, and in what precision that computed. Any
+number of processes may read and add at the same time.
 """
 
 import itertools
@@ -22,10 +23,16 @@ from zoetrope.files.plain import expect_plain
 KEY = 16  # bytes
 TYPES = {"tokens": "F16", "offsets": "I64", "keys": "U8"}
 """Of the tensors of a shard."""
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+"""Of encoders, by the names that options give them."""
 
 
 class FeatureShards:
-    """The features in a folder of shards; what they say of the encoder's `width` is checked."""
+    """The features in a folder of shards; what they say of the encoder's `width` is checked.
+
+    Attributes:
+        precisions: those that the encoder computed them in, as far as the shards say.
+    """
 
     def __init__(self, folder: Path, width: int) -> None:
         """Read the shards' keys, and nothing else yet. Raises ValueError that names a damaged one."""
@@ -37,6 +44,7 @@ class FeatureShards:
         self._files: list[Any] = []
         self._seen: set[Path] = set()
         self._places: dict[bytes, tuple[int, int, int]] = {}
+        self.precisions: set[torch.dtype] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         """What another process needs to open the folder itself."""
@@ -83,6 +91,8 @@ class FeatureShards:
         for number, (start, stop) in enumerate(itertools.pairwise(ends)):
             self._places.setdefault(keys[KEY * number : KEY * (number + 1)], (len(self._files), start, stop))
         self._files.append(file)
+        if (precision := (file.metadata() or {}).get("precision")) in PRECISIONS:
+            self.precisions.add(PRECISIONS[precision])
 
     def get(self, keys: Iterable[bytes]) -> dict[bytes, Tensor]:
         """The features (L, D) of the keys that have them. Raises ValueError for any that are not finite."""
@@ -96,8 +106,20 @@ class FeatureShards:
                 found[key] = row
         return found
 
-    def put(self, rows: Mapping[bytes, Tensor], identity: str) -> None:
-        """Write a shard, labelled with the encoder's `identity`. Raises OSError if that fails."""
+    def expect_precision(self, dtype: torch.dtype) -> None:
+        """Raise ValueError if there are features of another precision, which would be rounded differently."""
+        if self.precisions - {dtype}:
+            there = " and ".join(sorted(map(_named, self.precisions)))
+            raise ValueError(
+                f"{self.folder}: expected further features in {there}, as those that are there, got {_named(dtype)}; "
+                f"go on with --dtype {there.partition(' ')[0]}, or remove the folder to encode all captions anew"
+            )
+
+    def put(self, rows: Mapping[bytes, Tensor], identity: str, dtype: torch.dtype) -> None:
+        """Write a shard, labelled with the encoder's `identity` and the precision that it computed in.
+
+        Raises OSError if that fails.
+        """
         arrays = {
             "tokens": torch.cat(list(rows.values())),
             "offsets": torch.tensor([0, *itertools.accumulate(map(len, rows.values()))]),
@@ -105,8 +127,12 @@ class FeatureShards:
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         with whole(self.folder / f"{uuid.uuid4().hex}.safetensors") as partial:
-            partial.write_bytes(save(arrays, metadata={"encoder": identity}))
+            partial.write_bytes(save(arrays, metadata={"encoder": identity, "precision": _named(dtype)}))
         self.refresh()
+
+
+def _named(precision: torch.dtype) -> str:
+    return next(name for name, dtype in PRECISIONS.items() if dtype == precision)
 
 
 def encoders(folder: Path) -> set[str]:

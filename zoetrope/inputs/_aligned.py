@@ -35,8 +35,8 @@ def expect_clip(name: str, value: Any) -> ControlClip:
 def on_grid(clip: ControlClip, shape: VideoShape, *, brightest: bool = False) -> ControlClip:
     """The clip on a stage's grid.
 
-    Of a clip whose size is a multiple of the grid's, a pixel is the mean of those that it covers, or with `brightest`
-    the largest value, so that thin lines stay. Raises ValueError, with both, for another size or length.
+    Of a clip whose sides are the grid's times one number, a pixel is the mean of those that it covers, or with
+    `brightest` the largest value, so that thin lines stay. Raises ValueError, with both, for another size or length.
     """
     video = clip.video[None]
     if clip.crop:
@@ -53,12 +53,12 @@ def on_grid(clip: ControlClip, shape: VideoShape, *, brightest: bool = False) ->
 def _resized(video: Tensor, size: tuple[int, int], *, brightest: bool, crop: bool) -> Tensor:
     """A video (1, C, F, h, w) at another size (height, width)."""
     own = (video.shape[3], video.shape[4])
-    windows = (own[0] // size[0], own[1] // size[1])
-    if own == (windows[0] * size[0], windows[1] * size[1]) and (windows[0] == windows[1] or not crop):
+    height, width = size
+    times = max(1, own[0] // height)
+    if own == (times * height, times * width):
         pool = functional.max_pool3d if brightest else functional.avg_pool3d
-        return pool(video, (1, *windows))
+        return pool(video, (1, times, times))
     if not crop:
-        height, width = size
         raise ValueError(
             f"expected a size of {height}x{width} or a multiple of it, such as {2 * height}x{2 * width}, got "
             f"{own[0]}x{own[1]}; the fit 'crop' (--fit crop) resizes it and cuts out the middle"

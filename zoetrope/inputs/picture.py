@@ -19,7 +19,7 @@ from zoetrope.inputs import Asked, Examples, Extent, Input
 from zoetrope.pictures import PictureEncoder, embed
 from zoetrope.pictures.small import SmallPictures
 from zoetrope.shapes import VideoShape
-from zoetrope.video import Video, read
+from zoetrope.video import Video, probe, read
 
 NAME = "picture"
 
@@ -128,8 +128,11 @@ def _told_of(examples: Examples) -> Tensor:
 
 
 def picture_told(value: Any) -> Tensor:
-    """The picture (1, 3, H, W) in [-1, 1] that a request names. Raises ValueError for anything else."""
+    """The picture (1, 3, H, W) in [-1, 1] that a request names. Raises ValueError for anything else, as a video."""
     if isinstance(value, str | os.PathLike):
+        if (count := probe(value).frames) > 1:
+            one = "give one of them as a file, such as .png"
+            raise ValueError(f"{NAME}={os.fspath(value)}: expected one picture, got {count} frames; {one}")
         value = read(value, frames=1)
     frames = value.frames if isinstance(value, Video) else np.asarray(value)
     frames = frames[None] if frames.ndim == 3 else frames

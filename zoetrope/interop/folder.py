@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from zoetrope.config.errors import reason
 from zoetrope.models.files import inside, read_json_of
 from zoetrope.models.weights import PICKLES
+from zoetrope.pretrained import VARIANTS, files_of
 
 INDEX, CONFIG = "model_index.json", "config.json"
 FAMILIES = (
@@ -36,14 +37,9 @@ VIDEO_CLASSES = {
     "image_encoder": ("CLIPVisionModelWithProjection",),
     "feature_extractor": ("CLIPImageProcessor", "CLIPImageProcessorFast", "CLIPImageProcessorPil"),
 }
-PATTERNS = (
-    INDEX,
-    "*/*.json",
-    "tokenizer/*.txt",
-    *(f"{part}/{name}.safetensors" for part in ("unet", "vae", "controlnet*") for name in ("diffusion_pytorch_model",)),
-    "text_encoder/model.safetensors",
-    "image_encoder/model.safetensors",
-)
+STEM = "diffusion_pytorch_model"
+STEMS = {"unet": STEM, "vae": STEM, "controlnet*": STEM, "text_encoder": "model", "image_encoder": "model"}
+"""Of the files of weights, in the folders of components."""
 
 
 class Component(NamedTuple):
@@ -107,7 +103,7 @@ def find_pipeline(source: str | Path) -> Pipeline:
 
     Raises ValueError if there is none, if it is of another family, or if a component is not of the kind that we read.
     """
-    folder = _find(source, PATTERNS)
+    folder = _find(source, (INDEX, "*/*.json", "tokenizer/*.txt"), STEMS)
     if not (folder / INDEX).is_file():
         more = f"; {CONFIG} is that of a component alone" if (folder / CONFIG).is_file() else ""
         raise ValueError(f"{folder}: expected the folder of a pipeline of diffusers, with {INDEX}, got none{more}")
@@ -133,7 +129,7 @@ def find_pipeline(source: str | Path) -> Pipeline:
 
 def find_controlnet(source: str | Path) -> Component:
     """A ControlNet alone, in a folder or of an id on the hub. Raises ValueError if it is none."""
-    folder = _find(source, (CONFIG, "diffusion_pytorch_model.safetensors"))
+    folder = _find(source, (CONFIG, f"{STEM}.safetensors.index*.json"), {".": STEM})
     part = read_part(folder, ".", str(source), CONFIG)
     if (kind := part.config.get("_class_name")) != CONTROL:
         raise ValueError(f"{folder / CONFIG}: expected a {CONTROL}, got {kind!r}")
@@ -151,8 +147,11 @@ def read_part(root: Path, below: str, name: str, file: str) -> Component:
     return Component(name, root, below, file, config)
 
 
-def _find(source: str | Path, patterns: Sequence[str]) -> Path:
-    """A folder, or that of an id on the hub. Raises ValueError if there is neither."""
+def _find(source: str | Path, patterns: Sequence[str], stems: Mapping[str, str]) -> Path:
+    """A folder, or that of an id on the hub: files of these patterns, and weights by the stems of folders.
+
+    Raises ValueError if there is neither.
+    """
     path = Path(os.path.expanduser(source))
     if path.is_dir():
         return path
@@ -163,12 +162,30 @@ def _find(source: str | Path, patterns: Sequence[str]) -> Path:
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return Path(snapshot_download(str(source), allow_patterns=list(patterns)))
+        weights = [_below(below, files_of(stem, None)[0]) for below, stem in stems.items()]
+        folder = Path(snapshot_download(str(source), allow_patterns=[*patterns, *weights]))
+        if variants := _variants(folder, stems):
+            snapshot_download(str(source), allow_patterns=variants)
+        return folder
     except HFValidationError:
         why = "no such folder, and no name that the hub could have"
     except (OSError, ValueError, RuntimeError) as error:
         why = f"no such folder here; from the hub: {reason(error, path)}"
     raise ValueError(f"{source}: expected a folder or an id on the Hugging Face hub, got {why}")
+
+
+def _variants(folder: Path, stems: Mapping[str, str]) -> list[str]:
+    """Weights to look for in variants such as "fp16": of components that have none without a variant."""
+    found = list[str]()
+    for below, stem in stems.items():
+        for part in (file.parent for file in folder.glob(_below(below, CONFIG))):
+            if not any((part / name).is_file() for name in files_of(stem, None)):
+                found += [_below(str(part.relative_to(folder)), files_of(stem, each)[0]) for each in VARIANTS]
+    return found
+
+
+def _below(folder: str, name: str) -> str:
+    return name if folder == "." else f"{folder}/{name}"
 
 
 def _is_there(value: Any) -> bool:

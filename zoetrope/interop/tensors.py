@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from zoetrope.interop.folder import Component
 from zoetrope.models.weights import FLOATS, PICKLES
+from zoetrope.pretrained import files_of, variant_in
 
 FORMER = re.compile(r"(attentions\.\d+\.)(query|key|value|proj_attn)(\.)")
 """Former names of an autoencoder's attention, in which Stable Diffusion's was published."""
@@ -17,17 +18,17 @@ TODAY = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0
 
 
 def weights_in(part: Component, stem: str = "diffusion_pytorch_model") -> Path:
-    """The file of a component's weights, in 32 or in 16 bits.
+    """The file of a component's weights: the one without a variant, or else that of one such as "fp16".
 
     Raises ValueError, with what is there instead, if there is none: pickles are never read.
     """
-    for name in (f"{stem}.safetensors", f"{stem}.fp16.safetensors"):
-        if (path := part.inside(name)).is_file():
-            return path
     folder = part.root / part.below
+    name, index = files_of(stem, variant_in(folder, stem))
+    if (path := part.inside(name)).is_file():
+        return path
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
-    if part.inside(f"{stem}.safetensors.index.json").is_file():
-        got = "weights in several files, which are not read; save the pipeline with a larger max_shard_size"
+    if part.inside(index).is_file():
+        got = f"weights in several files ({index}), which are not read; save it with a larger max_shard_size"
     elif pickles:
         got = f"only pickled weights ({', '.join(pickles)}), which can run code and are never read; convert them"
     else:

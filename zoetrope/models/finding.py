@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from zoetrope.config import unknown
 from zoetrope.config.errors import expect_path
-from zoetrope.models.folder import FILE, TEACHER_WEIGHTS, WEIGHTS
+from zoetrope.models.folder import FILE
 from zoetrope.models.runs import is_distillation, is_run, newest_round, runs_in
 from zoetrope.models.weights import PICKLES
+from zoetrope.pretrained import FILES
 
 
 class FoundModel(NamedTuple):
@@ -104,14 +105,7 @@ def _download(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    patterns = [
-        FILE,
-        "README.md",
-        f"*/{WEIGHTS}",
-        f"*/{TEACHER_WEIGHTS}",
-        "*/*.json",
-        "*/*.txt",
-    ]
+    patterns = [FILE, "README.md", *(f"*/{name}" for name in FILES)]
     try:
         folder = Path(snapshot_download(name, allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:

@@ -26,7 +26,8 @@ SCANNED_PACKETS = 3000
 _ASPECTS = (Fraction(1, 4), Fraction(4))
 _BT709, _UNTOLD = 1, 2
 _FULL = 2
-_HD = 1280 * 720
+_SD = (576, 1279)
+"""The largest height and width of standard definition."""
 _SCALING = 0x4 | 0x2000 | 0x40000  # bicubic, with whole chroma and rounding; without these swscale darkens by 2 levels
 _SHORT_WHITE = 65283  # what swscale makes 16-bit white of limited range
 
@@ -167,13 +168,15 @@ def picture(frame: "av.VideoFrame", size: Size) -> np.ndarray:
     transpose, mirror_x, mirror_y = orientation(frame)
     height, width = (size[1], size[0]) if transpose else size
     clear, convert = is_clear(frame), conversion(frame)
-    form = ("rgba" if clear else "rgb24") if convert is None else ("rgba64le" if clear else "rgb48le")
+    deep = convert is not None or _has_more(frame)
+    form = ("rgba64le" if clear else "rgb48le") if deep else ("rgba" if clear else "rgb24")
     reformatted = frame.reformat(width, height, form, src_colorspace=_guessed(frame), interpolation=_SCALING, threads=1)
     pixels = reformatted.to_ndarray()
-    if convert is not None:
-        short = frame.color_range != _FULL and not frame.format.is_rgb
-        colours = convert(pixels[..., :3], _SHORT_WHITE if short else 65535)
-        pixels = np.concatenate([colours, (pixels[..., 3:] // 257).astype(np.uint8)], axis=-1)
+    if deep:
+        most = _most(frame)
+        white = _SHORT_WHITE if _is_short(frame) else most
+        colours = _of_8_bits(pixels[..., :3], white) if convert is None else convert(pixels[..., :3], white)
+        pixels = np.concatenate([colours, _of_8_bits(pixels[..., 3:], most)], axis=-1)
     if clear:
         pixels = _over_white(pixels)
     if transpose:
@@ -187,10 +190,36 @@ def is_clear(frame: "av.VideoFrame") -> bool:
     return frame.format.has_palette or any(part.is_alpha for part in frame.format.components)
 
 
+def _has_more(frame: "av.VideoFrame") -> bool:
+    """Whether a picture has more than 8 bits that swscale would round up instead of to the nearest level."""
+    short = _is_short(frame)
+    return any(part.bits > 8 and (part.is_alpha or not short) for part in frame.format.components)
+
+
+def _is_short(frame: "av.VideoFrame") -> bool:
+    """Whether black and white are 16 and 235, or that of more bits; swscale takes all greys for full."""
+    colours = sum(not part.is_alpha for part in frame.format.components)
+    return frame.color_range != _FULL and not frame.format.is_rgb and colours > 1
+
+
+def _most(frame: "av.VideoFrame") -> int:
+    """What swscale makes of the largest value of a component, in 16 bits: it shifts what it does not convert to RGB."""
+    bits = max(part.bits for part in frame.format.components)
+    return 65535 if frame.format.is_rgb or bits > 16 else (2**bits - 1) << (16 - bits)
+
+
+def _of_8_bits(codes: np.ndarray, white: int) -> np.ndarray:
+    """The nearest levels (...) uint8 of codes (...) uint16, of which `white` is 255."""
+    return np.minimum((codes * np.uint32(255) + np.uint32(white // 2)) // np.uint32(white), 255).astype(np.uint8)
+
+
 def _guessed(frame: "av.VideoFrame") -> int | None:
-    """The default colour matrix of a file without one: BT.709 for high definition, as in players."""
+    """The colour matrix of a file without one: BT.709 for high definition, also cropped, as in mpv and libplacebo.
+
+    The default of FFmpeg, BT.601, is that of standard definition.
+    """
     untold = frame.colorspace == _UNTOLD and not frame.format.is_rgb
-    return _BT709 if untold and frame.height * frame.width >= _HD else None
+    return _BT709 if untold and (frame.height > _SD[0] or frame.width > _SD[1]) else None
 
 
 def cut(pixels: np.ndarray, size: Size | None, crop: tuple[float, float]) -> np.ndarray:

@@ -21,7 +21,7 @@ from zoetrope.video.decoding import (
 )
 from zoetrope.video.member import Member
 from zoetrope.video.naming import sequence_pattern
-from zoetrope.video.opening import PathLike, check_size, opened, pictured
+from zoetrope.video.opening import PathLike, check_size, file_of, opened, pictured
 from zoetrope.video.sequence import existing
 from zoetrope.video.timing import LONGEST_GAP, Timing, count_moments, timing
 
@@ -34,7 +34,6 @@ LONGEST = 100 * 3600.0
 SAME_RATE = 0.01
 """Frame rates that differ by this share or less count as equal: 23.976 is 24."""
 
-_STILLS = {"image2", "mpo"}
 _SQUARE = {"gif", "apng"}  # every program takes their pixels for square
 _STILL_BRANDS = {"avif", "heic", "mif1"}
 _SEEKABLE = {"avi", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"}
@@ -81,9 +80,11 @@ def probe(path: PathLike) -> Info:
         first = next(stored(path, container, stream), None)
         if first is None:
             raise ValueError(f"{name}: holds no pictures")
-        still = len(packets) <= 1 and _is_still(container)
+        still = (len(packets) <= 1 and _is_still(container)) or (container.format.name == "mjpeg" and _leads(path))
         aspect = Fraction(1) if still or container.format.name in _SQUARE else pixel_aspect(stream)
         notes = _notes(name, container, stream, first, aspect)
+        if still and len(packets) > 1:
+            notes, packets = (*notes, f"{len(packets)} pictures, the first is read"), packets[:1]
         sound, seekable = bool(container.streams.audio), container.format.name in _SEEKABLE
         codec = stream.codec_context.name
     height, width = shown_size(first, aspect)
@@ -120,8 +121,23 @@ def rate_to_read(info: Info, fps: float, frames: int | None = None) -> float:
 
 
 def _is_still(container: "InputContainer") -> bool:
-    form = container.format.name
-    return form in _STILLS or form.endswith("_pipe") or container.metadata.get("major_brand") in _STILL_BRANDS
+    return container.format.name.endswith("_pipe") or container.metadata.get("major_brand") in _STILL_BRANDS
+
+
+def _leads(path: PathLike) -> bool:
+    """Whether a JPEG says that what follows belongs to it, such as a gain map or a preview (CIPA DC-007).
+
+    FFmpeg takes the pictures for those of a video.
+    """
+    with file_of(path) as file:
+        file.seek(2)
+        while (
+            (head := file.read(4))[:1] == b"\xff" and len(head) == 4 and head[1] != 0xDA
+        ):  # segments up to the picture
+            body = file.read(max(0, int.from_bytes(head[2:], "big") - 2))
+            if head[1] == 0xE2 and body.startswith(b"MPF\0"):
+                return True
+    return False
 
 
 def _notes(

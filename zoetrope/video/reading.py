@@ -230,6 +230,8 @@ def _timed(
             return  # an implausible time: drop it and what follows
         latest = max(latest, stored)
         yield latest, frame
+        if info.still:
+            return  # further ones, such as a gain map, are no pictures of a video
 
 
 def _check_request(

@@ -94,8 +94,7 @@ class Film:
         """Raise ValueError unless there is room for the frames that are still missing."""
         needed = 0
         for frames in self.made():
-            there = frames.path.stat().st_size if frames.path.exists() else 0
-            needed += max(0, frames.total_bytes - there)
+            needed += max(0, frames.total_bytes - frames.stored_bytes())
         place = next(path for path in (self.folder, *self.folder.absolute().parents) if path.is_dir())
         free = shutil.disk_usage(place).free
         if needed > free:

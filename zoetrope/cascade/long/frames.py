@@ -40,6 +40,27 @@ class Frames:
         """The bytes of the whole video."""
         return self.size * self.shape.frames
 
+    def stored_bytes(self) -> int:
+        """The bytes that the file takes of the disk: without the holes before frames that were written out of order.
+
+        Where the system does not tell holes, all up to the last frame.
+        """
+        if not self.path.exists():
+            return 0
+        with self.path.open("rb") as file:
+            end = os.fstat(file.fileno()).st_size
+            if not hasattr(os, "SEEK_HOLE"):
+                return end
+            stored = place = 0
+            while place < end:
+                try:
+                    start = os.lseek(file.fileno(), place, os.SEEK_DATA)
+                except OSError:  # no data from here on
+                    break
+                place = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+                stored += place - start
+            return stored
+
     def write(self, numbers: Sequence[int], video: Tensor) -> None:
         """Store these frames of the video, (C, n, H, W); they are on the disk when this returns.
 
