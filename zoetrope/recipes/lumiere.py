@@ -149,7 +149,9 @@ def _mini() -> Recipe:
                 Phase(examples=64_000, batch=16, frames=SMALL.frames // 4, peak=RATE),
                 Phase(examples=12_000, batch=4, peak=RATE),
             ).with_(learn=learn),
-            "ssr": _train_mini(Phase(examples=8_000, batch=4, peak=RATE)).with_(learn=("*temporal*",), span=WINDOW),
+            "ssr": _train_mini(Phase(examples=8_000, batch=4, peak=RATE)).with_(
+                learn=("*temporal*",), span=WINDOW, cool_down=4_000
+            ),
         },
     )
 
@@ -164,7 +166,7 @@ def _train_mini(*phases: Phase) -> TrainSpec:
         optimizer="muon",
         clip=10.0,
         warm_up=500,
-        cool_down=phases[-1].examples,
+        cool_down=12_000,
         half_life=400,
         checkpoint_every=1600,
         sample_every=3600,
