@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,9 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from cascade.latent import BASE as LATENT
+from cascade.latent import codec, random_network
+from safetensors.torch import load_file, save_file
 
 from zoetrope.__main__ import main
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.codecs import save_codec
 from zoetrope.data.folder import Folder
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.models.folder import write_model
@@ -173,3 +178,30 @@ def start(*words: str | Path, at: Path) -> subprocess.Popen[str]:
 def interruptible() -> None:
     """Undo what a shell does to background jobs, should the tests be one: they and their children ignore Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+@pytest.fixture
+def latent(encoder: T5, tmp_path: Path) -> Path:
+    """A model of latents, with a codec and a text encoder of its own beside it."""
+    text = encoder.with_(model=str(shutil.copytree(encoder.model, tmp_path / "t5")))
+    stage = LATENT.with_(network=LATENT.network.with_(text_width=text.width))
+    spec = CascadeSpec(name="latent", text=text, stages=(stage,))
+    write_model(tmp_path / "latent", spec, {"base": random_network(stage)}, "# x", codec=codec())
+    return tmp_path / "latent"
+
+
+def other_codec(folder: Path) -> None:
+    """Put another codec into a model's folder."""
+    save_codec(codec(seed=3), folder / "codec", over=True)
+
+
+def other_encoder(folder: Path) -> None:
+    """Change the weights of the text encoder beside the folder of `latent`."""
+    file = folder.parent / "t5/model.safetensors"
+    save_file({name: value + 0.1 for name, value in load_file(file).items()}, file, {"format": "pt"})
+
+
+def other_noise(folder: Path) -> None:
+    """Change the scheme of noise of the model in a folder."""
+    file = folder / "cascade.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "noise": "mersenne"}))

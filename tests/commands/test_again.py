@@ -19,7 +19,7 @@ from zoetrope.commands import application
 from zoetrope.models.provenance import LONGEST, Provenance, of_input
 from zoetrope.video import Video, read, read_tags
 
-from .conftest import Cli, Done
+from .conftest import Cli, Done, other_codec, other_encoder, other_noise
 
 QUICK = ["--until", "base", "--steps", "1"]
 
@@ -140,6 +140,24 @@ def test_another_description(cli: Cli, model: Path) -> None:
     value["stages"][0]["sampling"]["steps"] = 2
     file.write_text(json.dumps(value))
     refused(cli("generate", "--again", "a.gif"), "a.gif: stage 'base' had steps 3, and would have 2")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (other_codec, "the codec is another one"),
+        (other_encoder, "the text encoder is another one"),
+        (other_noise, "the description of model 'latent' is another one"),
+    ],
+)
+def test_what_is_beside_the_weights(cli: Cli, latent: Path, change: Callable[[Path], None], message: str) -> None:
+    words = ["generate", "fog", "--model", latent, "--steps", "1", "-o", "a.gif"]
+    assert cli(*words).code == 0
+    before = Path("a.gif").read_bytes()
+    assert cli(*words, "--resume").code == 0 and Path("a.gif").read_bytes() == before
+    change(latent)
+    refused(cli("generate", "--again", "a.gif", "-o", "b.gif"), f"a.gif: {message}")
+    refused(cli(*words, "--resume"), "a.gif: expected the video of 'fog' with these settings")
 
 
 def film(path: str, shade: int = 90, fps: float = 4) -> None:

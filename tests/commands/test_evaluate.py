@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,19 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cascade.latent import BASE, codec, random_network
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from zoetrope.cascade.spec import CascadeSpec
-from zoetrope.codecs import save_codec
 from zoetrope.metrics.shelf import Shelf
-from zoetrope.models.folder import write_model
 from zoetrope.shapes import VideoShape
-from zoetrope.text.t5 import T5
 from zoetrope.video import Video
 
-from .conftest import Cli
+from .conftest import Cli, other_codec, other_encoder, other_noise
 from .test_train_together import together
 
 FAST = ["--until", "base", "--steps", "1", "--count", "6"]
@@ -134,29 +127,9 @@ def test_a_report_is_gone_on_with_and_others_are_refused(cli: Cli, model: Path, 
     assert done.code == 2 and "got another folder" in done.err and os.listdir("other") == ["mine.txt"]
 
 
-@pytest.fixture
-def latent(encoder: T5, tmp_path: Path) -> Path:
-    """A model of latents, with a codec and a text encoder of its own beside it."""
-    text = encoder.with_(model=str(shutil.copytree(encoder.model, tmp_path / "t5")))
-    stage = BASE.with_(network=BASE.network.with_(text_width=text.width))
-    spec = CascadeSpec(name="latent", text=text, stages=(stage,))
-    write_model(tmp_path / "latent", spec, {"base": random_network(stage)}, "# x", codec=codec())
-    return tmp_path / "latent"
-
-
-def other_encoder(folder: Path) -> None:
-    file = folder.parent / "t5/model.safetensors"
-    save_file({name: value + 0.1 for name, value in load_file(file).items()}, file, {"format": "pt"})
-
-
-def other_noise(folder: Path) -> None:
-    file = folder / "cascade.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "noise": "mersenne"}))
-
-
 @pytest.mark.parametrize(
     "change",
-    [lambda folder: save_codec(codec(seed=3), folder / "codec", over=True), other_encoder, other_noise],
+    [other_codec, other_encoder, other_noise],
     ids=["codec", "encoder", "noise"],
 )
 def test_a_model_that_changed_in_any_file_is_another(cli: Cli, latent: Path, change: Callable[[Path], None]) -> None:

@@ -276,10 +276,11 @@ def record_of(own: Mapping[str, Any], about: Mapping[str, Any]) -> dict[str, Any
 
 def is_same(own: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two records are of the same video, whatever machine and version made it."""
-    beside = {"format", "zoetrope", "command", "torch", "device", "text", "options", "inputs"}
+    left = {"format", "zoetrope", "command", "torch", "device", "options", "inputs"}
+    left |= {name for name in ("text", "beside") if name not in own or name not in other}  # earlier versions told less
 
     def kept(value: Mapping[str, Any]) -> dict[str, Any]:
-        found = {name: part for name, part in value.items() if name not in beside}
+        found = {name: part for name, part in value.items() if name not in left}
         weights = found.get("weights", {})
         return {**found, "weights": {stage: (one["from"], one["id"]) for stage, one in weights.items()}}
 

@@ -280,9 +280,11 @@ def about(cascade: "Cascade", stages: "Sequence[StageSpec]", seed: int) -> dict[
 
     Raises ValueError if the video of a file is to be made again, and this is not how it was made.
     """
+    from zoetrope.models.beside import of_cascade
     from zoetrope.models.long import digest_of
     from zoetrope.models.provenance import of_weights
 
+    others = {name: each for name, each in of_cascade(cascade, stages).items() if name != "text"}
     told = {
         "seed": seed,
         "model": cascade.spec.name,
@@ -301,6 +303,7 @@ def about(cascade: "Cascade", stages: "Sequence[StageSpec]", seed: int) -> dict[
         },
         "cascade": digest_of(cascade.spec, stages),
         **({} if cascade.spec.text is None else {"text": cascade.spec.text.identity}),
+        **({"beside": others} if others else {}),
     }
     if (running := recording()) is not None:
         running.expect(told)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,6 +12,9 @@ from zoetrope.codecs import CodecNetwork, identity
 from zoetrope.inputs.picture import Picture
 from zoetrope.inputs.text import TEXT
 from zoetrope.models.opening import OpenModel
+
+if TYPE_CHECKING:
+    from zoetrope.models.cascade import Cascade
 
 
 def beside(spec: CascadeSpec, stages: Sequence[StageSpec], codec: Callable[[], CodecNetwork] | None) -> dict[str, str]:
@@ -28,6 +32,11 @@ def beside(spec: CascadeSpec, stages: Sequence[StageSpec], codec: Callable[[], C
         if isinstance(each, Picture) and each.encoder.local:
             found[f"{stage.name}.{each.name}"] = each.encoder.identity
     return found
+
+
+def of_cascade(cascade: "Cascade", stages: Sequence[StageSpec]) -> dict[str, str]:
+    """`beside`, of stages that a cascade runs."""
+    return beside(cascade.spec, stages, cascade._codec)
 
 
 def left_open(model: OpenModel, stages: Sequence[StageSpec]) -> dict[str, str]:

@@ -30,7 +30,7 @@ from zoetrope.fields import Fields, Look, read_values
 from zoetrope.inputs.first_frame import NAME as FIRST_FRAME
 from zoetrope.known import Method
 from zoetrope.models.asking import about_values, askable, conditioning_of, expect_askable, told_by
-from zoetrope.models.beside import beside
+from zoetrope.models.beside import of_cascade
 from zoetrope.models.folder import portable
 from zoetrope.models.known_fields import expect_own, known_tensor
 from zoetrope.models.places import memory_told
@@ -362,7 +362,7 @@ def _identity(cascade: "Cascade", stages: Sequence[StageSpec], wanted: Long, foo
         "stages": [stage.name for stage in stages],
         "cascade": digest_of(cascade.spec, stages),
         "weights": {stage.name: origins[stage.name].fingerprint() for stage in stages if stage.name in origins},
-        **beside(cascade.spec, stages, cascade._codec),
+        **of_cascade(cascade, stages),
         "dtype": str(cascade.dtype).removeprefix("torch."),
         "given frames": footage.digest,
         **{name: value for name, value in told.items() if name not in ("memory", "until")},

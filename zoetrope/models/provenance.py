@@ -85,12 +85,16 @@ class Provenance:
     def changes(self, now: Mapping[str, Any]) -> list[str]:
         """How what would be made `now` differs: models, weights, settings; one text each, [] if it does not.
 
-        `now` are the same fields: settings, weights, text, cascade, dtype.
+        `now` are the same fields: settings, weights, text, beside, cascade, dtype. Records that tell of nothing beside
+        the weights, such as those of earlier versions, are not compared in it.
         """
         now = json.loads(json.dumps(now))  # as it would be read: lists instead of tuples
         found = _weights_changed(self.value["weights"], now["weights"])
         if self.value.get("text") != now.get("text"):
             found.append("the text encoder is another one")
+        for name, own in self.value.get("beside", {}).items():
+            if own != now.get("beside", {}).get(name):
+                found.append("the codec is another one" if name == "codec" else f"the encoder of {name} is another one")
         for stage in dict.fromkeys([*self.value["settings"], *now["settings"]]):
             own, other = (where["settings"].get(stage) for where in (self.value, now))
             if own != other:
@@ -172,6 +176,9 @@ def _expect_record(value: Any) -> None:
     _expect_each("settings", value["settings"], lambda one: isinstance(one, dict))
     _expect_each("inputs", value["inputs"], _is_sum)
     _expect_each("options", value["options"], _is_plain)
+    if not isinstance(others := value.get("beside", {}), dict):
+        raise ValueError(f"beside: expected dict, got {shown(others)}")
+    _expect_each("beside", others, lambda one: isinstance(one, str))
     if not (value.get("prompt") is None or isinstance(value["prompt"], str)):
         raise ValueError(f"prompt: expected a text, got {shown(value['prompt'])}")
     for name in ("sample", "members"):
