@@ -148,15 +148,16 @@ def _mini() -> Recipe:
             "base": _train_mini(
                 Phase(examples=64_000, batch=16, frames=SMALL.frames // 4, peak=RATE),
                 Phase(examples=12_000, batch=4, peak=RATE),
+                cool_down=12_000,
             ).with_(learn=learn),
-            "ssr": _train_mini(Phase(examples=8_000, batch=4, peak=RATE)).with_(
-                learn=("*temporal*",), span=WINDOW, cool_down=4_000
+            "ssr": _train_mini(Phase(examples=8_000, batch=4, peak=RATE), cool_down=4_000).with_(
+                learn=("*temporal*",), span=WINDOW
             ),
         },
     )
 
 
-def _train_mini(*phases: Phase) -> TrainSpec:
+def _train_mini(*phases: Phase, cool_down: int) -> TrainSpec:
     return TrainSpec(
         data=Toybox(),
         weight="v",
@@ -166,7 +167,7 @@ def _train_mini(*phases: Phase) -> TrainSpec:
         optimizer="muon",
         clip=10.0,
         warm_up=500,
-        cool_down=12_000,
+        cool_down=cool_down,
         half_life=400,
         checkpoint_every=1600,
         sample_every=3600,

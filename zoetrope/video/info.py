@@ -131,9 +131,7 @@ def _leads(path: PathLike) -> bool:
     """
     with file_of(path) as file:
         file.seek(2)
-        while (
-            (head := file.read(4))[:1] == b"\xff" and len(head) == 4 and head[1] != 0xDA
-        ):  # segments up to the picture
+        while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] != 0xDA:  # up to the picture itself
             body = file.read(max(0, int.from_bytes(head[2:], "big") - 2))
             if head[1] == 0xE2 and body.startswith(b"MPF\0"):
                 return True
