@@ -97,3 +97,20 @@ def test_what_a_description_identifies_needs_no_more() -> None:
         for pictures in (SmallPictures(), CLIPPictures(), HubCLIPPictures()):
             spec = reading(text, pictures)
             assert beside(spec, spec.stages, None) == {}
+
+
+@pytest.mark.parametrize("kind", [CLIPPictures, HubCLIPPictures])
+def test_a_folder_that_lies_elsewhere_is_the_same(
+    kind: type[CLIPPictures] | type[HubCLIPPictures], tmp_path: Path
+) -> None:
+    own, other = (kind(model=pretrained(tmp_path / name, "{}")) for name in ("own", "other"))
+    assert own.identity == other.identity and str(tmp_path) not in own.identity
+    assert kind(model="owner/one").identity != kind(model="owner/two").identity
+
+
+def test_a_file_that_lies_elsewhere_is_the_same(tmp_path: Path) -> None:
+    own, other = (tmp_path / name for name in ("own.safetensors", "other.safetensors"))
+    for path in (own, other):
+        save_file({"weight": torch.zeros(1)}, path)
+    assert SmallPictures(path=str(own)).identity == SmallPictures(path=str(other)).identity
+    assert str(tmp_path) not in SmallPictures(path=str(own)).identity

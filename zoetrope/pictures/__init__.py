@@ -48,9 +48,9 @@ class PictureEncoder(Kind, ABC):
     def identity(self) -> str:
         """An identifier of the embeddings, as that of `zoetrope.text.TextEncoder`; by default the description.
 
-        An encoder whose files the description does not identify tells of their contents.
+        An encoder with files tells of their contents, or their name on the hub, and not of the folder they are in.
         """
-        return json.dumps(self.to_json(), sort_keys=True)
+        return json.dumps(self.renamed(lambda name: "").to_json(), sort_keys=True)
 
     @property
     def local(self) -> bool:

@@ -38,7 +38,7 @@ class SmallPictures(PictureEncoder):
     def identity(self) -> str:
         """See `PictureEncoder`."""
         file = self._file
-        return f"small {checksum(file) if file.is_file() else 'no file'} {super().identity}"
+        return f"small {checksum(file) if file.is_file() else 'no file'} {self.width}"
 
     @property
     def local(self) -> bool:
