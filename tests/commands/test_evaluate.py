@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,26 @@ def test_a_model_that_changed_in_any_file_is_another(cli: Cli, latent: Path, cha
     change(latent)
     done = cli(*words)
     assert done.code == 2 and "holds a report of other settings: models" in done.err
+
+
+def test_clips_that_changed_are_others(cli: Cli, model: Path, films: Path, tmp_path: Path) -> None:
+    clips, report = tmp_path / "clips", tmp_path / "report"
+    shutil.copytree(films, clips)
+    words = ["evaluate", model, "--until", "base", "--steps", "1", "--count", "2", "--metrics", "colour", "-o", report]
+    for data in (clips, json.dumps({"type": "folder", "path": str(clips)})):
+        for _ in range(2):
+            done = cli(*words, "--data", data)
+            assert done.code == 0, done.err
+        kept = json.loads((report / "settings.json").read_text())
+        earlier = {name: value for name, value in kept.items() if name != "clips"}
+        assert earlier != kept
+        (report / "settings.json").write_text(json.dumps(earlier))
+        assert cli(*words, "--data", data).code == 0  # a report of a version that did not tell them
+        (report / "settings.json").write_text(json.dumps(kept))
+        (clips / "film1.txt").write_text(f"another caption of {len(str(data))} letters")
+        done = cli(*words, "--data", data)
+        assert done.code == 2 and "holds a report of other settings: clips ('" in done.err
+        shutil.rmtree(report)
 
 
 def test_real_clips_can_come_in_the_place_of_a_stage(cli: Cli, model: Path) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 SETTINGS = "settings.json"
 SAMPLES = "samples"
+_LATER = {"clips"}  # settings that reports of earlier versions do not tell
 _NAMED = 5  # names of damaged clips to list
 
 
@@ -104,6 +105,7 @@ class Plan(NamedTuple):
         own |= o.forecast.settings()  # as those below, without what earlier versions did not know
         own |= {} if self.reference.source is None else {"source": self.reference.source}
         own |= {"short": o.short} if o.short != "hold" else {}
+        own |= {} if self.reference.contents is None else {"clips": self.reference.contents}
         models = {model.label: model.key for model in self.models}
         return {"format": 1, **own, "count": o.videos, "reference": o.real, "models": models}
 
@@ -188,6 +190,7 @@ def prepare_folder(plan: Plan) -> None:
             raise ValueError(f"{error}; delete the folder or choose another --out") from None
         if not isinstance(there, dict):
             raise ValueError(f"{file}: expected settings, got other JSON; delete the folder or choose another --out")
+        there = {**{name: settings[name] for name in _LATER & settings.keys()}, **there}
         if there != settings:
             names = sorted(name for name in {*there, *settings} if there.get(name) != settings.get(name))
             told = ", ".join(f"{name} ({there.get(name)!r} there, {settings.get(name)!r} asked)" for name in names)

@@ -40,6 +40,7 @@ class Reference:
         channels: of the clips.
         tells: what is told of clips by name, see `zoetrope.data.Dataset.tells`.
         source: the JSON of the data source that a file describes, which may change; None for other data.
+        contents: the digest of the clips, see `zoetrope.data.Contents`; None: they cannot change.
         different: grid -> how many different clips there are, after which they come again; None: that is not known.
     """
 
@@ -51,6 +52,7 @@ class Reference:
     channels: tuple[Channel, ...] = RGB
     tells: Mapping[str, str] = field(default_factory=dict)
     source: Mapping[str, Any] | None = None
+    contents: str | None = None
     different: Callable[[VideoShape], int | None] = lambda _: None
 
     def note(self, count: int, shape: VideoShape) -> str | None:
@@ -88,7 +90,9 @@ def open_reference(data: str, split: str | None = None, short: Literal["hold", "
         path = clips.source.place.resolve()
         name = f"{path.name}, {split}" if split else path.name
         unused = tuple(line for item in clips.unused() for line in item.lines())
-        return Reference(name, _logging(clips), files=len(clips.report.kept), unused=unused)
+        return Reference(
+            name, _logging(clips), files=len(clips.report.kept), unused=unused, contents=clips.contents().digest
+        )
     if split in (None, "held_out"):
         return Reference("toybox, held out of training", held_out, held_out_script)
     if split == "training":
@@ -105,9 +109,9 @@ def _described(data: Any, split: str | None) -> Reference:
     except ValueError as error:
         raise ValueError(f"--data: {str(error).removeprefix('Source: ')}") from None
     clips = source.open()
-    unused = tuple(line for item in clips.unused() for line in item.lines())
+    unused, contents = tuple(line for item in clips.unused() for line in item.lines()), clips.contents()
     return Reference(
-        f"data of {source.kind()}", _logging(clips),
+        f"data of {source.kind()}", _logging(clips), contents=None if contents is None else contents.digest,
         unused=unused, channels=clips.channels(), tells=clips.tells(), different=clips.count,
     )  # fmt: skip
 
