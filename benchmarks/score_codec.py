@@ -9,8 +9,8 @@ Held-out clips of toybox, every second of which combines what training never com
   from frame to frame looks like.
 
 Beside the codecs stands a plain baseline, "reduced": frames that are reduced as much by area, and enlarged again
-bicubically. Differences are of the same clips, from the first codec, with Student's interval over clips; "a third less
-flicker" counts as reached if all of the interval of (flicker - 2/3 of the first's) is below 0.
+bicubically. Each is compared with the first codec on the same clips: the difference of PSNR with Student's interval
+over clips, and the ratio of flicker with its interval. "A third less" counts as reached if all of it is at most 2/3.
 
 Prints the table, and writes table.md, scores.json and codecs.png: clips, above what each codec makes of them.
 """
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import torch
 from _kept import write_json
+from _moving import mean_told, ratio
 from _options import positive
 from _scores import lines, mean_reached, write_whole
 from torch import Tensor
@@ -83,21 +84,27 @@ def summary(every: dict[str, list[Lost]]) -> dict[str, Any]:
         if own is not first:
             pairs = list(zip(own, first, strict=True))
             told[name]["psnr, more"] = mean([one.psnr - other.psnr for one, other in pairs])
-            told[name]["flicker, over two thirds"] = mean([one.flicker - LESS * other.flicker for one, other in pairs])
+            flickers = ([one.flicker for one in each] for each in (own, first))
+            told[name]["flicker, times"] = ratio(*flickers, range(len(own)))
     return told
 
 
 def table(told: dict[str, Any]) -> str:
     """The means as Markdown."""
-    rows, least = [], next(iter(told.values()))["flicker"]["value"]
+    rows = []
     for name, one in told.items():
-        more, over = one.get("psnr, more"), one.get("flicker, over two thirds")
-        share = "" if over is None or least == 0 else f"{one['flicker']['value'] / least:.2f}"
-        third = "" if over is None else mean_reached({**over, "value": -over["value"]}, 0)
+        more, times = one.get("psnr, more"), one.get("flicker, times")
         cells = (_told(one["psnr"], 2), mean_reached(one["psnr"], GOOD), _told(more, 2), _told(one["flicker"], 3))
-        rows.append((name, *cells, share, third))
+        rows.append((name, *cells, *(("", "") if times is None else (mean_told(times), _a_third_less(times)))))
     heads = ("codec", "PSNR, dB", f"{GOOD:g} dB reached", "more than the first", "flicker, 1/1000")
     return lines((*heads, "times the first's", "a third less"), rows)
+
+
+def _a_third_less(times: dict[str, Any]) -> str:
+    """Whether a ratio is at most 2/3, by its interval."""
+    if times["low"] is None:
+        return "not decided"
+    return "yes" if times["high"] <= LESS else "no" if times["low"] > LESS else "not decided"
 
 
 def _told(one: dict[str, Any] | None, digits: int) -> str:

@@ -30,12 +30,11 @@ from _kept import Frames, kept, settings_of, write_json
 from _moving import TRUE, above, cascade_of, mean_told, true_clips
 from _options import positive
 from _scores import lines, mean_reached, share_told, write_whole
-from score_known import CEILING, decibels
+from score_known import CEILING, decibels, mean
 from score_latents import codec_of, recoded
 
 from zoetrope.data.toybox.prompts import Prompt, combinations
 from zoetrope.inputs.motion_strength import NAME as MOTION
-from zoetrope.metrics.intervals import Mean
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.video import Video, contact_sheet, save_image
@@ -137,8 +136,7 @@ def still(clip: Video) -> Video:
 
 def over(values: list[list[float]]) -> dict[str, Any]:
     """The mean over pictures of videos, clustered by picture."""
-    numbered = [(value, number) for number, row in enumerate(values) for value in row]
-    return dict(Mean.of([value for value, _ in numbered], [number for _, number in numbered]).to_json())
+    return mean([(value, number) for number, row in enumerate(values) for value in row])
 
 
 def first_frames(videos: Videos, clips: Videos) -> dict[str, Any]:
