@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,7 +13,7 @@ from zoetrope.cascade.grid import on_grid
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.cascade.start import Start, start_from
-from zoetrope.codecs import decoded, identity, load_codec, save_codec
+from zoetrope.codecs import CodecNetwork, decoded, identity, load_codec, save_codec
 from zoetrope.codecs.autoencoder import Autoencoder
 from zoetrope.codecs.pixels import PixelCodec
 from zoetrope.data.toybox import Toybox
@@ -29,10 +30,12 @@ from zoetrope.models.folder import write_model
 from zoetrope.models.opening import open_model
 from zoetrope.networks import NetworkConfig, SizedInput
 from zoetrope.networks.controlled import Control, ControlledConfig
+from zoetrope.networks.reconstruction import ReconstructionConfig
 from zoetrope.planning.count import flops_of
 from zoetrope.planning.work import sampling
 from zoetrope.training.loop import Run
-from zoetrope.training.spec import Recipe
+from zoetrope.training.objectives.reconstruct import Reconstruct
+from zoetrope.training.spec import Phase, Recipe, TrainSpec
 from zoetrope.video import Video
 
 from .latent import BASE, CODEC, LARGE, MADE, SPEC, SSR, Z, codec, network, random_network, recipe
@@ -158,6 +161,80 @@ def test_latents_of_another_codec_are_refused(tmp_path: Path, model: Path) -> No
     wide = made.override("base.training.data.codec", str(tmp_path / "wide"))
     with pytest.raises(ValueError, match=r"wide: expected the codec of stage 'base', .*'width': 4.*, got .*'width': 8"):
         Run(wide, "base", tmp_path / "second", CPU)
+
+
+def test_another_decoder_takes_the_place_of_a_runs(tmp_path: Path) -> None:
+    made = recipe(tmp_path / "codec")
+    list(Run(made, "base", tmp_path / "run", CPU).train(tmp_path / "cache"))
+    save_codec(redecoded(CODEC), tmp_path / "other")
+    other = made.overridden(
+        {"base.training.data.codec": str(tmp_path / "other"), "base.training.phases.0.examples": 28}
+    )
+    list(Run(other, "base", tmp_path / "run", CPU).train(tmp_path / "cache"))
+    assert identity(load_codec(tmp_path / "run/codec")) == identity(redecoded(CODEC)) != identity(codec())
+
+
+def redecoded(like: Autoencoder) -> CodecNetwork:
+    """A codec of the same latents with another decoder."""
+    own, network = codec(), codec(seed=5, codec=like)
+    network.load_state_dict(
+        {name: value for name, value in own.state_dict().items() if not name.startswith("decoder")}, strict=False
+    )
+    return network
+
+
+def test_a_codec_that_is_named_beside_a_model_decodes_its_latents(tmp_path: Path, model: Path) -> None:
+    """As the run of one keeps it."""
+    of_codec = codec_run(tmp_path / "videos", redecoded(CODEC.with_(temporal=True)))
+    opened, own = open_model([of_codec, model]), open_model(model)
+    assert opened.codec_folder == of_codec / "codec" and opened.spec.codec == CODEC.with_(temporal=True)
+    opened.check(opened.spec.stages)
+    video = Cascade.of(opened).generate("fog", until="base", seed=1)
+    expected = Cascade.of(own).generate("fog", until="base", seed=1)
+    assert not np.array_equal(video.frames, expected.frames)
+    cascade = Cascade.of(opened)
+    steps = list(cascade.stream("fog", until="base", seed=1))
+    text, _ = cascade._encode(["fog"], None)
+    z = stage_video(BASE, cascade._network(opened.spec.stages[0]), text, None, Draw(seed=1, samples=[0]))
+    expected_x = redecoded(CODEC.with_(temporal=True)).decode(z).clamp(-1, 1)
+    torch.testing.assert_close(steps[-1].x_hat, expected_x, rtol=1e-5, atol=1e-6)
+    Cascade.of(opened).save_pretrained(tmp_path / "saved")
+    assert identity(load_codec(tmp_path / "saved/codec")) == identity(redecoded(CODEC.with_(temporal=True)))
+    # Stages whose decoders differ need one to be named.
+    made = recipe(tmp_path / "codec")
+    list(Run(made, "base", tmp_path / "run", CPU).train(tmp_path / "cache"))
+    assert open_model([model, tmp_path / "run", of_codec]).codec_folder == of_codec / "codec"
+    noise = codec_run(tmp_path / "noise", codec(seed=9))
+    second = codec_run(tmp_path / "second", codec())
+    for names, message in (
+        ([model, noise], "expected stages that make latents of one codec, got those of another codec than that of"),
+        ([model, second, of_codec], "expected one codec to decode latents, got two"),
+        (["mini", second], "is a codec, but nothing that is named with it makes latents"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            open_model(names)
+
+
+def codec_run(folder: Path, network: CodecNetwork) -> Path:
+    """The run of a codec."""
+    stage = StageSpec(
+        name="autoencoder",
+        shape=MADE,
+        inputs=(),
+        network=ReconstructionConfig(codec=network.codec),
+        sampling=SamplingSpec(steps=1),
+    )
+    spec = TrainSpec(
+        data=Toybox(scripts=3),
+        phases=(Phase(examples=4, batch=4, peak=1e-3),),
+        objective=Reconstruct(critic=None),
+        warm_up=0,
+        precision="fp32",
+    )
+    made = Recipe(name="codec", cascade=CascadeSpec(name="codec", stages=(stage,)), training={"autoencoder": spec})
+    list(Run(made, "autoencoder", folder, CPU).train(folder.parent / "cache"))
+    save_codec(network, folder / "codec")
+    return folder
 
 
 def test_models_without_their_codec_are_refused(tmp_path: Path, model: Path) -> None:

@@ -6,7 +6,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from zoetrope.codecs import DESCRIPTION, WEIGHTS, Codec, identity, load_codec, measure, save_codec
+from zoetrope.codecs import (
+    DESCRIPTION,
+    WEIGHTS,
+    Codec,
+    identity,
+    latent_identity,
+    load_codec,
+    measure,
+    save_codec,
+)
 from zoetrope.codecs.autoencoder import Autoencoder
 
 SMALL = Autoencoder(f=2, channels=2, width=4, blocks=1)
@@ -25,7 +34,7 @@ def test_a_codec_comes_back_bitwise(name: str, tmp_path: Path) -> None:
     assert not any(value.requires_grad for value in read.parameters())
 
 
-def test_the_identity_is_of_all_that_latents_depend_on() -> None:
+def test_the_identity_is_of_all_that_videos_depend_on() -> None:
     network = SMALL.build()
     before = identity(network)
     network.scale.fill_(2)
@@ -33,6 +42,41 @@ def test_the_identity_is_of_all_that_latents_depend_on() -> None:
     with torch.no_grad():
         next(network.parameters()).view(-1)[0] += 1
     assert len({before, scaled, identity(network), identity(SMALL.build())}) == 4
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Codec.every() if kind.encodes])
+def test_the_identity_of_latents_is_of_what_they_depend_on(kind: type[Codec]) -> None:
+    """Weight by weight."""
+    small: dict[str, object] = {"f": 2, "channels": 2, "width": 4, "blocks": 1}
+    if kind.wrapped:
+        pytest.importorskip("diffusers")
+        small = {"widths": (32, 32), "blocks": 1}
+    torch.manual_seed(0)
+    network, x = kind.model_validate(small).build(), torch.rand(1, 3, 2, 8, 8)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(0.1 * torch.randn_like(weight))
+        before, latents, whole = torch.cat(network.posterior(x), dim=1), latent_identity(network), identity(network)
+        seen = set[bool]()
+        for name, weight in network.named_parameters():
+            own = weight.clone()
+            weight.add_(0.3 * torch.randn_like(weight))
+            moved = not torch.equal(torch.cat(network.posterior(x), dim=1), before)
+            told = latent_identity(network) != latents
+            assert told or not moved, name
+            assert told != name.startswith(network.decoding) and identity(network) != whole
+            seen.add(moved)
+            weight.copy_(own)
+    assert seen == {True, False} and latent_identity(network) == latents and identity(network) == whole
+
+
+def test_decoders_of_the_same_latents() -> None:
+    network = SMALL.build()
+    videos = SMALL.with_(temporal=True).build()
+    videos.load_images(network)
+    assert latent_identity(videos) == latent_identity(network) and identity(videos) != identity(network)
+    network.scale.fill_(2)
+    assert latent_identity(videos) != latent_identity(network)
 
 
 def test_what_is_not_a_whole_codec_is_refused(tmp_path: Path) -> None:

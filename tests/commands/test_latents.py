@@ -110,3 +110,17 @@ def test_a_decoder_of_videos_takes_the_place_of_that_of_pictures(cli: Cli, told:
     assert cli("train", told, "--stage", "base", "--out", "two", "--data", "kept").code == 0
     stated = cli("train", told, "--stage", "base", "--out", "no", "--codec", "mine", "--set", "base.codec.width=16")
     assert stated.code == 2 and "expected the codec of stage 'base'" in stated.err
+
+
+def test_weights_of_another_codecs_latents_are_told(cli: Cli, told: Path, tmp_path: Path) -> None:
+    own, other = codec(), codec(seed=3)
+    save_codec(own, tmp_path / "own")
+    save_codec(other, tmp_path / "other")
+    other.load_state_dict({name: x for name, x in own.state_dict().items() if name[:7] != "decoder"}, strict=False)
+    save_codec(other, tmp_path / "decoder")  # alone differs
+    train = ("train", told, "--stage", "base", "--set", "base.training.phases.0.examples=4", "--codec")
+    assert cli(*train, "own", "--out", "run").code == 0
+    for name, differs in (("own", False), ("decoder", False), ("other", True)):
+        done = cli(*train, name, "--init", "run", "--out", f"on_{name}")
+        assert done.code == 0 and ("are of another codec's latents" in done.err) == differs, done.err
+    assert f"--codec {tmp_path / 'run/codec'} names that codec" in done.err or "--codec run/codec names" in done.err

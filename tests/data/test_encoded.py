@@ -10,7 +10,7 @@ from cascade.latent import BASE, CODEC, MADE, Z, codec, recipe
 
 from tests.training.test_checkpoints import largest_file
 from zoetrope.channels import RGB
-from zoetrope.codecs import CodecNetwork, Posterior, identity, load_codec, save_codec
+from zoetrope.codecs import CodecNetwork, Posterior, identity, latent_identity, load_codec, save_codec
 from zoetrope.data import Dataset, Example, Source
 from zoetrope.data import encoded as encoding
 from zoetrope.data.clip import OneClip
@@ -75,6 +75,21 @@ def test_they_are_the_latents_that_training_would_encode(mine: Path, tmp_path: P
     assert stored.gives(half) and not stored.gives(MADE) and not stored.gives(Z.with_(fps=9))
     with pytest.raises(ValueError, match=r"holds latents of 2x4x6@3fps, .*, not of 2x8x12@3fps"):
         stored.example(0, MADE)
+
+
+def test_folders_of_earlier_versions_name_the_whole_codec(mine: Path, tmp_path: Path) -> None:
+    encode(CLIPS, mine, MADE, 10, tmp_path / "out", quiet, CPU)
+    file = tmp_path / "out/latents.json"
+    text, network = file.read_text(), load_codec(mine)
+    assert latent_identity(network) in text
+    file.write_text(text.replace(latent_identity(network), identity(network)))
+    encode(CLIPS, mine, MADE, 10, tmp_path / "out", quiet, CPU)
+    Encoded(path=str(tmp_path / "out")).open()
+    file.write_text(text.replace(latent_identity(network), identity(codec(seed=4))))
+    with pytest.raises(ValueError, match="expected latents of the codec in codec/, got latents of another codec"):
+        Encoded(path=str(tmp_path / "out")).open()
+    with pytest.raises(ValueError, match="holds other latents"):
+        encode(CLIPS, mine, MADE, 10, tmp_path / "out", quiet, CPU)
 
 
 def test_an_encoding_that_was_interrupted_goes_on(mine: Path, tmp_path: Path) -> None:

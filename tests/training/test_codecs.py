@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
-from zoetrope.codecs import load_codec
+from zoetrope.codecs import latent_identity, load_codec
 from zoetrope.codecs.autoencoder import Autoencoder
 from zoetrope.codecs.pixels import PixelCodec
 from zoetrope.conditioning import Conditioning
@@ -209,6 +209,32 @@ def test_a_decoder_of_videos_is_tuned_with_the_encoder_frozen(tmp_path: Path) ->
     moved = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert not any(name.startswith("coder.encoder") for name in moved)
     assert any("temporal" in name for name in moved) and any("decoder.layers" in name for name in moved)
+
+
+def test_a_tuned_decoder_decodes_the_latents_that_models_have_learnt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scale stays although it was measured on other examples, unless the encoder learns on."""
+    monkeypatch.setattr("zoetrope.training.codecs.MEASURED", 8)
+    list(Run(recipe(), "clips", tmp_path / "images", CPU).train(tmp_path / "cache"))
+    assert write_codec(recipe(), "clips", tmp_path / "images", CPU) is not None
+    own = load_codec(tmp_path / "images/codec")
+    file = tmp_path / "images/checkpoints/000000032/average.safetensors"
+    monkeypatch.setattr("zoetrope.training.codecs.MEASURED", 12)
+    scales = dict[str, float]()
+    for name, freeze in (("frozen", ("coder.encoder*",)), ("partly", ("coder.encoder.0*",))):
+        critic = CRITIC_OF.with_(temporal=True)
+        made = recipe(CODEC.with_(temporal=True), critic, freeze=freeze, init_missing="fresh")
+        reports = Run(made, "clips", tmp_path / name, CPU, init=file).train(tmp_path / "cache")
+        next(reports)
+        reports.close()  # type: ignore[attr-defined]
+        list(Run(made, "clips", tmp_path / name, CPU).train(tmp_path / "cache"))
+        found = write_codec(made, "clips", tmp_path / name, CPU)
+        assert found is not None
+        scales[name] = found.scale
+        same = latent_identity(load_codec(tmp_path / name / "codec")) == latent_identity(own)
+        assert same == (name == "frozen")
+    assert scales["frozen"] == float(own.scale) != scales["partly"]
 
 
 @pytest.mark.parametrize(

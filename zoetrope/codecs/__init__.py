@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, NamedTuple
 
@@ -52,7 +52,10 @@ class CodecNetwork(nn.Module, ABC):
 
     Attributes:
         scale: a buffer, () like the weights and stored with them: latents are the means times it. `measure` sets it.
+        decoding: how the names of weights begin that latents do not depend on, those of the decoder.
     """
+
+    decoding: ClassVar[tuple[str, ...]] = ()
 
     scale: Tensor
 
@@ -116,6 +119,10 @@ class Codec(Kind, ABC):
     @abstractmethod
     def build(self) -> CodecNetwork:
         """The module with fresh weights, from the global random state."""
+
+    def plain(self) -> "Codec":
+        """The description of what latents depend on: this one, with the plainest of the decoders that differ in it."""
+        return self
 
     def check(self, height: int, width: int) -> None:
         """Raise ValueError, with the nearest legal sizes, unless the factor divides a video's height and width."""
@@ -190,12 +197,23 @@ def measure(network: CodecNetwork, videos: Iterable[Tensor]) -> float:
 
 
 def identity(network: CodecNetwork) -> str:
-    """What latents depend on, as a checksum: the description, the weights and the scale.
+    """What a codec is, as a checksum: the description, the weights and the scale. Decoded videos depend on all."""
+    return _checksum(network.codec, network.state_dict())
 
-    Latents of one codec are noise to another of the same shape.
+
+def latent_identity(network: CodecNetwork) -> str:
+    """What latents depend on, as a checksum: a codec without its decoder.
+
+    Codecs of equal ones may decode each other's latents, as a decoder of videos does those of a codec of pictures; to
+    another codec of the same shape they are noise.
     """
-    made = hashlib.sha256(json.dumps(network.codec.to_json(), sort_keys=True).encode())
-    for name, value in sorted(network.state_dict().items()):
+    tensors = {name: value for name, value in network.state_dict().items() if not name.startswith(network.decoding)}
+    return _checksum(network.codec.plain(), tensors)
+
+
+def _checksum(codec: Codec, tensors: Mapping[str, Tensor]) -> str:
+    made = hashlib.sha256(json.dumps(codec.to_json(), sort_keys=True).encode())
+    for name, value in sorted(tensors.items()):
         made.update(name.encode())
         made.update(value.detach().cpu().float().contiguous().flatten().numpy().tobytes())
     return made.hexdigest()
@@ -218,10 +236,13 @@ def _short(value: Tensor) -> Tensor:
     return short if torch.equal(short.to(value.dtype), value) else value
 
 
-def copy_codec(source: Path, folder: Path) -> None:
-    """Copy a codec's folder, whole or not at all. Raises ValueError as `load_codec` does."""
+def copy_codec(source: Path, folder: Path, *, over: bool = False) -> None:
+    """Copy a codec's folder, whole or not at all; with `over` in place of what is there.
+
+    Raises ValueError as `load_codec` does.
+    """
     load_codec(source)
-    with whole_folder(folder) as partial:
+    with whole_folder(folder, over=over) as partial:
         for name in (DESCRIPTION, WEIGHTS):
             shutil.copyfile(source / name, partial / name)
 

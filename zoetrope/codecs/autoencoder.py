@@ -10,7 +10,7 @@ So its receptive field is bounded, and videos in tiles and in parts equal the wh
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -63,6 +63,10 @@ class Autoencoder(Codec):
         blocks = sum(2 * self.blocks * 2**level for level in range(len(self.levels)))
         return -(-(blocks + 1 + self.f) // self.f)
 
+    def plain(self) -> "Autoencoder":
+        """See `Codec`: the one of pictures."""
+        return self.with_(temporal=False)
+
     def build(self) -> "AutoencoderNetwork":
         """The module with fresh weights."""
         return AutoencoderNetwork(self)
@@ -73,6 +77,8 @@ class AutoencoderNetwork(CodecNetwork):
 
     The names in the state dict of an image codec are those of the video codec without its temporal layers.
     """
+
+    decoding: ClassVar[tuple[str, ...]] = ("decoder.",)
 
     codec: Autoencoder
 

@@ -77,6 +77,8 @@ class HubKL(Codec):
 class HubKLNetwork(CodecNetwork):
     """The module of `HubKL`: its encoder and decoder, and the maps between them and the latents."""
 
+    decoding: ClassVar[tuple[str, ...]] = ("vae.post_quant_conv.", "vae.decoder.")
+
     codec: HubKL
 
     def __init__(self, codec: HubKL):

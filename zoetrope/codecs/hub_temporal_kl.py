@@ -72,6 +72,8 @@ class HubTemporalKL(Codec):
 class HubTemporalKLNetwork(CodecNetwork):
     """The module of `HubTemporalKL`: its encoder and decoder, and the map between the encoder and the latents."""
 
+    decoding: ClassVar[tuple[str, ...]] = ("vae.decoder.",)
+
     codec: HubTemporalKL
 
     def __init__(self, codec: HubTemporalKL):

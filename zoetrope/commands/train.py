@@ -364,6 +364,8 @@ def _weights(talk: Talk, init: str, recipe: "Recipe", stage: str) -> Path | None
         return None
     weights = initial_weights(init, stage, recipe.train_spec(stage).begins_as)
     weights.check(recipe, stage)
+    if (remark := weights.remark(recipe, stage)) is not None:
+        talk.say(remark)
     return weights.file
 
 

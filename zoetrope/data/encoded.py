@@ -18,7 +18,7 @@ from pydantic import Field
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from zoetrope.codecs import FOLDER, CodecNetwork, copy_codec, decoded, encoded, identity, load_codec
+from zoetrope.codecs import FOLDER, CodecNetwork, copy_codec, decoded, encoded, identity, latent_identity, load_codec
 from zoetrope.config import Config
 from zoetrope.data import Contents, Dataset, Example, Source, expect_all_present
 from zoetrope.data.latents import MOTION, expect_pictures, with_motion
@@ -38,7 +38,7 @@ class EncodedClips(Config):
     Attributes:
         shape: of the latents of each clip.
         count: of clips.
-        codec: the identity of the codec, see `zoetrope.codecs.identity`.
+        codec: what latents depend on, see `zoetrope.codecs.latent_identity`. Earlier versions wrote the identity.
         source: what was encoded, as JSON.
     """
 
@@ -87,7 +87,7 @@ class EncodedDataset(Dataset):
         if len(self.named) != self.clips.count:
             raise ValueError(f"{folder}: expected {self.clips.count} clips, got captions of {len(self.named)}")
         self.codec = load_codec(folder / FOLDER)
-        if identity(self.codec) != self.clips.codec:
+        if self.clips.codec not in _names_of(self.codec):
             raise ValueError(f"{folder}: expected latents of the codec in {FOLDER}/, got latents of another codec")
 
     def pixels(self, videos: Tensor) -> Tensor:
@@ -193,12 +193,13 @@ def encode(
     if number is None:
         raise ValueError("--count: expected how many clips to encode, for these data have no end")
     what = json.dumps(source.to_json()) if contents is None else contents.digest
-    made = EncodedClips(shape=shape, count=number, codec=identity(network), source=what)
+    made = EncodedClips(shape=shape, count=number, codec=latent_identity(network), source=what)
     if is_encoded(out):
-        if (known := _description(out)) != made:
+        known = _description(out)
+        if known.codec not in _names_of(network) or known.with_(codec=made.codec) != made:
             raise ValueError(f"{out}: holds other latents, {known.count} of {known.shape}; choose another folder")
     else:
-        if _others(out, made.codec):
+        if _others(out, network):
             raise ValueError(f"{out}: expected a new folder, or one of these latents, got one with other files")
         out.mkdir(parents=True, exist_ok=True)
         if not (out / FOLDER).exists():
@@ -212,10 +213,15 @@ def encode(
     return made
 
 
-def _others(out: Path, codec: str) -> bool:
+def _names_of(network: CodecNetwork) -> tuple[str, str]:
+    """How a folder of a codec's latents may name it."""
+    return latent_identity(network), identity(network)
+
+
+def _others(out: Path, network: CodecNetwork) -> bool:
     """Whether a folder holds anything but this codec, with which an encoding begins, and remains of killed ones."""
     there = {path.name for path in out.iterdir() if not path.name.startswith(".")} if out.exists() else set[str]()
-    return bool(there - {FOLDER}) or (FOLDER in there and identity(load_codec(out / FOLDER)) != codec)
+    return bool(there - {FOLDER}) or (FOLDER in there and identity(load_codec(out / FOLDER)) != identity(network))
 
 
 def _write(network: CodecNetwork, dataset: Dataset, clips: VideoShape, numbers: range, out: Path) -> None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.channels import difference
-from zoetrope.codecs import DESCRIPTION, WEIGHTS, Codec, CodecNetwork, identity, load_codec
+from zoetrope.codecs import DESCRIPTION, WEIGHTS, Codec, CodecNetwork, identity, latent_identity, load_codec
 from zoetrope.codecs import FOLDER as CODEC
 from zoetrope.config.errors import shown
 from zoetrope.models.files import inside, read_card
@@ -17,6 +17,7 @@ from zoetrope.models.folder import read_spec, weights_file
 from zoetrope.models.runs import original_of, read_cascade, read_run
 from zoetrope.models.weights import Origin, Style, blend, check_weights, read_network
 from zoetrope.networks import Network
+from zoetrope.networks.reconstruction import ReconstructionConfig
 
 
 class OpenModel(NamedTuple):
@@ -139,15 +140,18 @@ def _codec_in(folder: Path) -> Path:
 def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
     """One cascade from models and runs, in any order; see `zoetrope.models.finding.find` for names.
 
-    Runs replace a model's stages of the same name, or follow them.
+    Runs replace a model's stages of the same name, or follow them. A run that trained a codec, named beside a model of
+    latents, decodes them.
+
     Raises ValueError if one does not exist, if two runs or two models have the same stage, if they use different text
-    encoders or channels, or if the stages do not fit each other.
+    encoders or channels, if the stages do not fit each other, or if latents are not those of the codec.
     """
     names = [names] if isinstance(names, str | Path) else names
     if not names or not isinstance(names, Sequence):
         raise ValueError(f"model: expected a name, a path, or a list of at least one, got {shown(names)}")
     every = dict.fromkeys(found for name in names for found in find(name))
     parts = {found.name: contents(found) for found in every}
+    parts, decoder = _with_decoder(parts)
     lead = next((part for part in parts.values() if not part.trained), next(iter(parts.values())))
     reading = [part for part in (lead, *parts.values()) if part.spec.text is not None]
     for part in reading:
@@ -170,23 +174,54 @@ def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
             f"{by_stage[lost[0].name].name}: stage {lost[0].name!r} reads what stage {lost[1]!r} makes; name the model "
             "or the run of that one as well"
         )
-    return _together(lead, {stage.name: by_stage[stage.name] for stage in stages}, stages)
+    return _together(lead, {stage.name: by_stage[stage.name] for stage in stages}, stages, decoder)
 
 
-def _together(lead: ModelContents, used: Mapping[str, ModelContents], stages: tuple[StageSpec, ...]) -> OpenModel:
-    """The model of these stages, each from its part in `used`; everything else comes from `lead`.
+def _with_decoder(parts: dict[str, ModelContents]) -> tuple[dict[str, ModelContents], ModelContents | None]:
+    """The models and runs of latents, and the run of a codec that is named beside them, if any.
+
+    Raises ValueError if several are.
+    """
+    codecs = [name for name, part in parts.items() if all(_is_codec(stage) for stage in part.spec.stages)]
+    if not codecs or len(codecs) == len(parts):
+        return parts, None
+    if len(codecs) > 1:
+        raise ValueError(f"{codecs[1]}: expected one codec to decode latents, got two, with that of {codecs[0]}")
+    return {name: part for name, part in parts.items() if name not in codecs}, parts[codecs[0]]
+
+
+def _is_codec(stage: StageSpec) -> bool:
+    return isinstance(stage.network, ReconstructionConfig)
+
+
+def _decoded_by(stages: Sequence[StageSpec], decoder: ModelContents | None) -> tuple[StageSpec, ...]:
+    """The stages, of which those of latents have the codec of `decoder`, if any."""
+    if decoder is None:
+        return tuple(stages)
+    codec = load_codec(decoder.codec).codec
+    return tuple(stage.with_(codec=codec) if stage.codec.encodes else stage for stage in stages)
+
+
+def _together(
+    lead: ModelContents,
+    used: Mapping[str, ModelContents],
+    stages: tuple[StageSpec, ...],
+    decoder: ModelContents | None,
+) -> OpenModel:
+    """The model of these stages, each from its part in `used`; everything else but the `decoder` comes from `lead`.
 
     A stage that runs another's network has the weights of that one, wherever these come from.
     """
     owners = {stage.name: stage.weights_of or stage.name for stage in stages}
     teachers = {name: stage for name, part in used.items() for stage in part.teachers if stage.name == name}
+    latents = [part for name, part in used.items() if part.spec.stage(name).codec.encodes]
     trained_on = {part.spec.trained_on for part in used.values()}
     encoders = [part.spec.text for part in (lead, *used.values()) if part.spec.text is not None]
     made = {
         "name": " + ".join(dict.fromkeys(part.spec.name for part in used.values())),
         "text": encoders[0] if encoders else None,
-        "stages": stages,
-        "teachers": tuple(teachers.values()),
+        "stages": _decoded_by(stages, decoder),
+        "teachers": _decoded_by(list(teachers.values()), decoder),
         "default_until": lead.spec.default_until if lead.spec.default_until in used else None,
         "trained_on": trained_on.pop() if len(trained_on) == 1 else None,
     }
@@ -197,23 +232,32 @@ def _together(lead: ModelContents, used: Mapping[str, ModelContents], stages: tu
         card=lead.card,
         teacher_weights={stage: used[stage].teacher_weights[stage] for stage in teachers},
         sources={stage: used[owner].name for stage, owner in owners.items()},
-        codec_folder=_codec_of([part for name, part in used.items() if part.spec.stage(name).codec.encodes]),
+        codec_folder=_codec_of(latents, decoder),
     )
 
 
-def _codec_of(parts: Sequence[ModelContents]) -> Path | None:
-    """The folder of the codec of these parts, whose stages make latents; None for no parts.
+def _codec_of(parts: Sequence[ModelContents], decoder: ModelContents | None) -> Path | None:
+    """The folder of the codec of these parts, whose stages make latents: that of `decoder`, if any; None for no parts.
 
-    Raises ValueError if they have several: to the one, latents of the other are noise.
+    Raises ValueError if they have several: to the one, latents of the other are noise. Likewise if their decoders
+    differ, unless `decoder` is given.
     """
-    folders = {part.codec: part.name for part in parts}
+    if decoder is not None and not parts:
+        raise ValueError(f"{decoder.name}: is a codec, but nothing that is named with it makes latents")
+    folders = {part.codec: part.name for part in (*([] if decoder is None else [decoder]), *parts)}
     first, *others = folders or [None]
     for other in others:
         assert first is not None and other is not None
-        if identity(load_codec(first)) != identity(load_codec(other)):
+        one, two = load_codec(first), load_codec(other)
+        if latent_identity(one) != latent_identity(two):
             raise ValueError(
                 f"{folders[other]}: expected stages that make latents of one codec, got those of another codec than "
                 f"that of {folders[first]}"
+            )
+        if decoder is None and identity(one) != identity(two):
+            raise ValueError(
+                f"{folders[other]}: has another decoder of these latents than {folders[first]}; name the run of the "
+                "codec that is to decode them as well"
             )
     return first
 

@@ -11,6 +11,7 @@ from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network
 from zoetrope.processes.ranks import Ranks
 from zoetrope.training.adapters import BASE, adapt, freeze, keep_base
+from zoetrope.training.codecs import begin_scale
 from zoetrope.training.compiling import expect_blocks
 from zoetrope.training.inflation import log_beginning
 from zoetrope.training.objectives import STUDENT, TEACHER, PlayerSpec
@@ -62,6 +63,8 @@ def begin_networks(
         student.follow(fresh)
         if ranks.leads:
             log_beginning(student, stage, fresh, str(init))
+    if init is not None:
+        begin_scale(student, init)
     if TEACHER in networks:
         student.load_state_dict({**student.state_dict(), **networks[TEACHER].state_dict()})
     freeze(student, spec.freeze, spec.learn)

@@ -1,5 +1,6 @@
 """The end of a codec's training: its scale is measured, and the run's folder then holds the codec itself."""
 
+import copy
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +11,16 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.codecs import FOLDER, CodecNetwork, decoded, load_codec, measure, save_codec
+from zoetrope.codecs import FOLDER, CodecNetwork, decoded, latent_identity, load_codec, measure, save_codec
 from zoetrope.models.checkpoints import FOLDER as CHECKPOINTS
 from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.models.weights import read_network
+from zoetrope.networks import Network
 from zoetrope.networks.reconstruction import ReconstructionConfig
+from zoetrope.training.adapters import freeze
 from zoetrope.training.grids import clip_shapes
 from zoetrope.training.preview import FIRST, on_grid
-from zoetrope.training.spec import Recipe
+from zoetrope.training.spec import Recipe, TrainSpec
 from zoetrope.training.writing import unneeded
 from zoetrope.video import Video, contact_sheet, save_image
 
@@ -53,25 +56,42 @@ class MeasuredCodec(NamedTuple):
         return f"{self.folder}: {what}"
 
 
+def begin_scale(network: Network, init: Path) -> None:
+    """Give a codec that begins as a finished one, a checkpoint's file, the scale of that, if its latents are the same.
+
+    With the encoder frozen they remain the same, and the new decoder fits models that learnt them.
+    """
+    if not isinstance(network.config, ReconstructionConfig):
+        return
+    found = _read(init.absolute().parents[2] / FOLDER) if len(init.absolute().parents) > 2 else None
+    if found is not None:
+        coder = _coder(network)
+        own = _rounded(coder)
+        own.scale.fill_(float(found.scale))
+        if latent_identity(own) == latent_identity(found):
+            coder.scale.fill_(float(found.scale))
+
+
 def write_codec(recipe: Recipe, stage: str, run: Path, device: torch.device) -> MeasuredCodec | None:
     """Write `codec/` into the folder of a finished run of a codec; None: it trained no codec.
 
-    The weights are the first moving average, in bfloat16, and the scale is measured with these. A codec of these
-    weights that is there already stays as it is, for models have learnt from its latents. A sheet of pictures beside
-    their reconstructions goes to `samples/codec.png`.
+    The weights are the first moving average, in bfloat16, and the scale is measured with these, unless the encoder is
+    frozen and began with one. A codec of these weights that is there already stays as it is, for models have learnt
+    from its latents. A sheet of pictures beside their reconstructions goes to `samples/codec.png`.
     """
     own, spec = recipe.cascade.stage(stage), recipe.train_spec(stage)
     if not isinstance(own.network, ReconstructionConfig):
         return None
     newest = find_checkpoints(run / CHECKPOINTS)[-1]
-    network = _rounded(own, newest / "average.safetensors").to(device)
+    network = _rounded(_coder(read_network(own, newest / "average.safetensors"))).to(device)
     dataset, shape = spec.data.open(), clip_shapes(own, spec, spec.phases[-1])[0]
 
     def videos(first: int) -> Iterator[Tensor]:
         return (on_grid(dataset, first + number, shape).video[None].to(device) for number in range(MEASURED))
 
     if (scale := _scale_there(network, run / FOLDER)) is None:
-        scale = measure(network, videos(0))
+        begun = float(network.scale)
+        scale = begun if begun != 1 and _encoder_frozen(own, spec) else measure(network, videos(0))
         save_codec(network, run / FOLDER, over=True)
     network.scale.fill_(scale)
     found = _measured(network, videos(FIRST))
@@ -82,25 +102,47 @@ def write_codec(recipe: Recipe, stage: str, run: Path, device: torch.device) -> 
     return MeasuredCodec(run / FOLDER, scale, dataset.count(shape) is None, *found)
 
 
+def _read(folder: Path) -> CodecNetwork | None:
+    """The codec in a folder; None: there is none that can be read."""
+    try:
+        return load_codec(folder)
+    except ValueError:
+        return None
+
+
+def _encoder_frozen(stage: StageSpec, spec: TrainSpec) -> bool:
+    """Whether no weight that latents depend on has learnt."""
+    network = stage.network.bare()
+    freeze(network, spec.freeze, spec.learn)
+    coder = _coder(network)
+    return not any(
+        weight.requires_grad for name, weight in coder.named_parameters() if not name.startswith(coder.decoding)
+    )
+
+
 def _scale_there(network: CodecNetwork, folder: Path) -> float | None:
     """The scale of the codec in a folder; None: there is none, or one of other weights."""
-    try:
-        there = load_codec(folder)
-    except ValueError:
+    if (there := _read(folder)) is None:
         return None
     own, other = dict(network.named_parameters()), dict(there.named_parameters())
     alike = there.codec == network.codec and all(torch.equal(own[name].cpu(), other[name]) for name in own)
     return float(there.scale) if alike else None
 
 
-def _rounded(stage: StageSpec, file: Path) -> CodecNetwork:
-    """The codec in a file of a reconstruction's weights, all but the scale in bfloat16's precision."""
-    network = read_network(stage, file).coder
-    assert isinstance(network, CodecNetwork)
+def _rounded(coder: CodecNetwork) -> CodecNetwork:
+    """A copy of a codec, all but the scale in bfloat16's precision."""
+    network = copy.deepcopy(coder)
     with torch.no_grad():
         for weight in network.parameters():
             weight.copy_(weight.to(torch.bfloat16))
     return network
+
+
+def _coder(network: Network) -> CodecNetwork:
+    """The codec that a network trains."""
+    coder = network.get_submodule("coder")
+    assert isinstance(coder, CodecNetwork)
+    return coder
 
 
 @torch.no_grad()

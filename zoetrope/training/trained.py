@@ -16,6 +16,7 @@ from zoetrope.models.runs import RECIPE, RUN
 from zoetrope.models.weights import check_weights
 from zoetrope.networks import Network
 from zoetrope.training.inflation import SILENT, other_size
+from zoetrope.training.latents import differs
 from zoetrope.training.spec import Recipe
 
 
@@ -34,12 +35,24 @@ class InitialWeights(NamedTuple):
     Attributes:
         name: as given; file: of the weights.
         cascade, stage: the description of the network that they are of; None for a file without one.
+        codec: the folder of the codec of its latents, if it makes latents and the folder is there.
     """
 
     name: str
     file: Path
     cascade: CascadeSpec | None = None
     stage: StageSpec | None = None
+    codec: Path | None = None
+
+    def remark(self, recipe: Recipe, stage: str) -> str | None:
+        """What a user should know of weights that can begin a recipe's stage, if anything."""
+        own = recipe.cascade.stage(stage)
+        if self.codec is None or not differs(own, recipe.train_spec(stage).data, self.codec):
+            return None
+        return (
+            f"{stage}: the weights of {self.name} are of another codec's latents, and have to learn these anew; "
+            f"--codec {self.codec} names that codec"
+        )
 
     def check(self, recipe: Recipe, stage: str) -> None:
         """Raise ValueError, with what would be right, unless they can begin the network of a recipe's stage."""
@@ -103,7 +116,8 @@ def _stages_of(name: str | Path) -> dict[str, InitialWeights]:
         spec, teachers = part.spec, {one.name: one for one in part.teachers}
         for own, file in {**part.weights, **part.teacher_weights}.items():
             of = teachers[own] if own in part.teacher_weights else spec.stage(own)
-            found[own] = InitialWeights(str(name), file, spec, of)
+            codec = part.codec if of.codec.encodes and part.codec.exists() else None
+            found[own] = InitialWeights(str(name), file, spec, of, codec)
     return found
 
 
