@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 _MODELS = (
     "A shipped name, a model's folder, a hub id, a run, or a folder of runs. Repeat it, in any order, to "
-    "combine them: a run replaces the model's stage of its name, and that of a codec decodes latents. RUN@HALF_LIFE takes another of its moving averages."
+    "combine them: a run replaces the model's stage of its name, and that of a codec decodes latents. "
+    "RUN@HALF_LIFE takes another of its moving averages."
 )
 Models = Annotated[list[str] | None, typer.Option(metavar="MODEL", help=f"{_MODELS} [mini]")]
 EditingModels = Annotated[list[str] | None, typer.Option("--model", metavar="MODEL", help=f"{_MODELS} [mini_image]")]
