@@ -186,7 +186,9 @@ def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Beginning |
     expect_videos(every)
     stages, priors = [one for one in every if not one.makes_vectors], [one for one in every if one.makes_vectors]
     made = {each.name for stage in stages for each in vectors_for(stage)}
-    expect_chain(stages, "a video of several clips", {*wanted.given, *made})
+    what, told = "a video of several clips", {*wanted.given, *made}
+    expect_chain(stages[:1], what, told, latents=True)
+    expect_chain(stages[1:], what, told)
     if wanted.known is not None:
         stages[0] = stages[0].with_(sampling=stages[0].sampling.with_(known=wanted.known))
     expect_askable(every, wanted.given)
@@ -198,7 +200,7 @@ def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Beginning |
                 f"stage {stage.name!r}: expected a single clip (frames) with routine {routine!r}, got seconds"
             )
         stage.check_sampling()
-    total, footage = _lengths(stages[0].shape, wanted, source, spec.channels)
+    total, footage = _lengths(stages[0].made, wanted, source, spec.channels)
     text, against = cascade._encode([wanted.prompt], wanted.negative)
     if wanted.memory is not None:
         if cascade._texts is not None:
@@ -226,6 +228,7 @@ def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Beginning |
         folder=folder,
         given=footage.frames,
         pictured=are_rgb(spec.channels),
+        codec=cascade._codec if stages[0].codec.encodes else None,
     )
     film.check()
     imagined = partial(_imagined, cascade, priors, wanted)

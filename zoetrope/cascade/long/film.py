@@ -14,10 +14,12 @@ from torch import Tensor
 from zoetrope.cascade.long.blocks import Rollout
 from zoetrope.cascade.long.frames import Frames
 from zoetrope.cascade.long.journal import Journal
+from zoetrope.cascade.long.latents import LatentRollout, latents_of
 from zoetrope.cascade.long.overlap import Enlarging
 from zoetrope.cascade.sample import Draw
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.cascade.upscaling import enlarged
+from zoetrope.codecs import CodecNetwork
 from zoetrope.conditioning import Conditioning
 from zoetrope.networks import Network
 from zoetrope.schemes import SamplingScheme
@@ -60,7 +62,8 @@ class Film:
         scheme: the order in which the first stage makes frames.
         draw: of the one video.
         conditioning: the stage, at the rate of the frames that it makes -> what it is told, such as the text.
-        folder: where the frames of all stages go, `STAGE.raw`.
+        folder: where the frames of all stages go, `STAGE.raw`, and latents, `STAGE.latents.raw`.
+        codec: loads the codec of the first stage's latents; None: that makes none.
     """
 
     stages: Sequence[StageSpec]
@@ -71,17 +74,29 @@ class Film:
     folder: Path
     given: int = 0
     pictured: bool = True
+    codec: Callable[[], CodecNetwork] | None = None
 
     def made(self) -> list[Frames]:
-        """The frames of every stage; pictures of the last one are stored as video files store them."""
-        shape = self.stages[0].shape.with_(frames=self.frames)
+        """The frames of every stage; pictures of the last one are stored as video files store them.
+
+        Those of a first stage that reads its own video are not.
+        """
+        shape = self.stages[0].made.with_(frames=self.frames)
         found = list[Frames]()
         for place, stage in enumerate(self.stages):
             shape = shape if place == 0 else enlarged(stage, shape)
-            last = self.pictured and 0 < place == len(self.stages) - 1
-            path, channels = self.folder / f"{stage.name}.raw", stage.network.channels
-            found.append(Frames(path=path, shape=shape, channels=channels, coarse=last))
+            last = self.pictured and place == len(self.stages) - 1 and (place > 0 or self.codec is not None)
+            path = self.folder / f"{stage.name}.raw"
+            found.append(Frames(path=path, shape=shape, channels=stage.channels, coarse=last))
         return found
+
+    def latents(self) -> Frames | None:
+        """The latents of the first stage; None: it makes none."""
+        if self.codec is None:
+            return None
+        first = self.stages[0]
+        path, shape = self.folder / f"{first.name}.latents.raw", first.shape.with_(frames=self.frames)
+        return Frames(path=path, shape=shape, channels=first.network.channels)
 
     def check(self) -> None:
         """Raise ValueError, before anything is sampled, if the video cannot be made: see `Rollout.check`."""
@@ -93,7 +108,8 @@ class Film:
     def expect_room(self) -> None:
         """Raise ValueError unless there is room for the frames that are still missing."""
         needed = 0
-        for frames in self.made():
+        latents = self.latents()
+        for frames in (*self.made(), *([] if latents is None else [latents])):
             needed += max(0, frames.total_bytes - frames.stored_bytes())
         place = next(path for path in (self.folder, *self.folder.absolute().parents) if path.is_dir())
         free = shutil.disk_usage(place).free
@@ -107,9 +123,12 @@ class Film:
         """Store the known frames, each (C, H, W) in [-1, 1], unless the journal has them."""
         if journal.done(GIVEN) or not self.given:
             return
-        first, count = self.made()[0], 0
+        first, latents, count = self.made()[0], self.latents(), 0
+        codec = None if self.codec is None else self.codec().to(self.draw.device)
         for frame in frames:
             first.write([count], frame[:, None])
+            if codec is not None and latents is not None:
+                latents.write([count], latents_of(codec, frame))
             count += 1
         assert count == self.given
         journal.finish(GIVEN, 1)
@@ -124,18 +143,20 @@ class Film:
             for piece in part.run(partial(load, stage), journal):
                 yield Made(stage.name, frames.shape, *piece)
 
-    def _parts(self) -> "list[Rollout | Enlarging]":
+    def _parts(self) -> "list[Rollout | LatentRollout | Enlarging]":
         """What makes the video of each stage."""
-        made = self.made()
+        made, latents = self.made(), self.latents()
         first = Rollout(
             stage=self.stages[0],
             given=self.conditioning,
             draw=self.draw,
             scheme=self.scheme,
-            frames=made[0],
+            frames=made[0] if latents is None else latents,
             known=tuple(range(self.given)),
         )
-        parts: list[Rollout | Enlarging] = [first]
+        parts: list[Rollout | LatentRollout | Enlarging] = [first]
+        if self.codec is not None:
+            parts = [LatentRollout(latents=first, video=made[0], codec=self.codec)]
         for stage, source, own in zip(self.stages[1:], made, made[1:], strict=False):
             given = self.conditioning(stage)
             parts.append(Enlarging(stage=stage, given=given, draw=self.draw, source=source, made=own))
