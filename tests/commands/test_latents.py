@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cascade.latent import CODEC, codec, recipe
+from cascade.latent import BASE, CODEC, codec, recipe
+from cascade.test_between import TSR1
 
 from zoetrope.codecs import identity, load_codec, save_codec
 from zoetrope.models.codecs import find_codec
+from zoetrope.training.known.every import EveryNth
+from zoetrope.training.spec import Phase, Recipe
 from zoetrope.video import probe, read, save_image
 
 from .conftest import Cli
@@ -110,6 +113,49 @@ def test_a_decoder_of_videos_takes_the_place_of_that_of_pictures(cli: Cli, told:
     assert cli("train", told, "--stage", "base", "--out", "two", "--data", "kept").code == 0
     stated = cli("train", told, "--stage", "base", "--out", "no", "--codec", "mine", "--set", "base.codec.width=16")
     assert stated.code == 2 and "expected the codec of stage 'base'" in stated.err
+
+
+def test_a_codec_that_is_named_on_resuming_is_found_from_any_folder(
+    cli: Cli, told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_codec(codec(), tmp_path / "mine")
+    save_codec(codec(), tmp_path / "same")
+    train = ("train", "--stage", "base", "--out", tmp_path / "run")
+    assert cli(*train, told, "--codec", "mine").code == 0
+    again = cli(*train, "--resume", "--codec", "same")
+    assert again.code == 0, again.err
+    monkeypatch.chdir("/")
+    on = cli(*train, "--resume", "--set", "base.training.phases.0.examples=28")
+    assert on.code == 0 and "training.data.codec" not in on.err, on.err
+
+
+def test_stages_that_are_trained_together_have_one_codec(cli: Cli, tmp_path: Path) -> None:
+    made = recipe(tmp_path / "own")
+    data = made.training["base"].data.to_json()
+    between = made.training["base"].with_(known=EveryNth(skips=(2,)), phases=(Phase(examples=4, batch=4, peak=1e-3),))
+    whole = made.cascade.with_(stages=(BASE, TSR1))
+    both = Recipe(name="both", cascade=whole, training={"base": made.training["base"], "tsr1": between})
+    (tmp_path / "both.json").write_text(json.dumps(both.to_json()))
+    save_codec(codec(seed=3), tmp_path / "other")
+    own, other = codec(), codec(seed=4)
+    other.load_state_dict({name: x for name, x in own.state_dict().items() if name[:7] != "decoder"}, strict=False)
+    save_codec(other, tmp_path / "decoder")
+    mixed = ("--set", f"tsr1.training.data={json.dumps(data | {'codec': str(tmp_path / 'other')})}")
+    refused = cli("train", "both.json", "--out", "all", *mixed)
+    message = "expected for stage 'tsr1' the codec of the other stages' latents, "
+    assert refused.code == 2 and f"{message}{tmp_path / 'own'};" in refused.err and not (tmp_path / "all").exists()
+    assert cli("train", "both.json", "--out", "all", "--stages", "base").code == 0
+    for words in (("--stages", "tsr1"), ("--stages", "base,tsr1")):
+        later = cli("train", "both.json", "--out", "all", "--resume", "--codec", "other", *words)
+        assert later.code == 2 and ("all/base/codec" in later.err) and not (tmp_path / "all/tsr1").exists(), later.err
+    done = cli("train", "--out", "all", "--resume", "--codec", "decoder", "--stages", "base,tsr1")
+    assert done.code == 0 and "stays without it, unless --out all/base names it alone" in done.err, done.err
+    assert identity(load_codec(tmp_path / "all/base/codec")) == identity(own)
+    assert identity(load_codec(tmp_path / "all/tsr1/codec")) == identity(other)
+    assert cli("generate", "fog", "--model", "all", "--out", "a.mp4").code == 2
+    assert cli("generate", "fog", "--model", "all", "--model", "decoder", "--out", "a.mp4").code == 0
+    assert cli("generate", "--again", "a.mp4", "--out", "b.mp4").code == 0
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
 
 
 def test_weights_of_another_codecs_latents_are_told(cli: Cli, told: Path, tmp_path: Path) -> None:

@@ -9,15 +9,9 @@ import typer
 from zoetrope.commands._following import follow, naming
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, at_least, changes, device_named, new_folder
 from zoetrope.commands._sources import data_json, source_json
+from zoetrope.commands._stages import located
 from zoetrope.commands._talk import Talk
-from zoetrope.commands.train import (
-    Data,
-    TensorBoard,
-    Wandb,
-    expect_data,
-    located,
-    trackers_json,
-)
+from zoetrope.commands.train import Data, TensorBoard, Wandb, expect_data, trackers_json
 
 if TYPE_CHECKING:
     from zoetrope.cascade.spec import StageSpec
