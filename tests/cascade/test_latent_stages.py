@@ -27,6 +27,7 @@ from zoetrope.inputs.region import Region
 from zoetrope.inputs.structure import Structure
 from zoetrope.inputs.text import Text
 from zoetrope.models.cascade import Cascade
+from zoetrope.models.finding import find
 from zoetrope.models.folder import write_model
 from zoetrope.models.opening import open_model
 from zoetrope.models.weights import write_weights
@@ -261,6 +262,7 @@ def test_a_codecs_own_folder_decodes_as_well(tmp_path: Path, model: Path) -> Non
 
 def test_codecs_that_cannot_decode_are_named(tmp_path: Path, model: Path) -> None:
     own = codec_run(tmp_path / "own", codec())
+    assert open_model([model, own, f"{own}/", own / "codec"]).codec_folder == own / "codec"
     for channels, f in ((3, 2), (2, 4)):
         other = tmp_path / f"other{f}"
         save_codec(codec(codec=CODEC.with_(channels=channels, f=f)), other)
@@ -273,6 +275,10 @@ def test_codecs_that_cannot_decode_are_named(tmp_path: Path, model: Path) -> Non
         open_model([model, own])
     with pytest.raises(ValueError, match=f"{tmp_path / 'other2'}: is a codec, but nothing that is named"):
         open_model(tmp_path / "other2")
+    with pytest.raises(
+        ValueError, match=f"{tmp_path / 'other2'}: expected a model or a run, got the folder of a codec"
+    ):
+        find(tmp_path / "other2")
 
 
 def codec_run(folder: Path, network: CodecNetwork) -> Path:

@@ -134,7 +134,12 @@ def test_a_codec_that_is_named_on_resuming_is_found_from_any_folder(
     train = ("train", "--stage", "base", "--out", tmp_path / "run")
     assert cli(*train, told, "--codec", "mine").code == 0
     again = cli(*train, "--resume", "--codec", "same")
-    assert again.code == 0, again.err
+    assert again.code == 0 and "decoder" not in again.err, again.err
+    own, other = codec(), codec(seed=3)
+    other.load_state_dict({name: x for name, x in own.state_dict().items() if name[:7] != "decoder"}, strict=False)
+    save_codec(other, tmp_path / "another")
+    replaced = cli(*train, "--resume", "--codec", "another")
+    assert replaced.code == 0 and f"run/codec: from now on has the decoder of {tmp_path / 'another'}" in replaced.err
     monkeypatch.chdir("/")
     on = cli(*train, "--resume", "--set", "base.training.phases.0.examples=28")
     assert on.code == 0 and "training.data.codec" not in on.err, on.err

@@ -154,7 +154,7 @@ def train(
             talk.say(f"{part.folder}: finished, {part.recipe.train_spec(part.stage).examples} examples")
         else:
             with naming(part.folder):
-                with talk.logged("zoetrope.training.inflation"):
+                with talk.logged("zoetrope.training.inflation"), talk.logged("zoetrope.training.latents"):
                     run = Run(part.recipe, part.stage, part.folder, place, part.init, ranks)
                 last = follow(talk, run, "train", out)
             results.append(run_summary(part.folder, part.stage, run.state.examples, last))

@@ -209,14 +209,13 @@ def _with_decoder(
     if not codecs and len(runs) in (0, len(parts)):
         return dict(parts), None
     codecs = [*codecs, *(NamedCodec(name, _trained(part)) for name, part in runs.items())]
-    if len(codecs) > 1:
-        raise ValueError(
-            f"{codecs[1].name}: expected one codec to decode latents, got two, with that of {codecs[0].name}"
-        )
+    first = codecs[0]
+    if second := next((one for one in codecs if one.folder.resolve() != first.folder.resolve()), None):
+        raise ValueError(f"{second.name}: expected one codec to decode latents, got two, with that of {first.name}")
     others = {name: part for name, part in parts.items() if name not in runs}
     if not any(stage.codec.encodes for part in others.values() for stage in part.spec.stages):
-        raise ValueError(f"{codecs[0].name}: is a codec, but nothing that is named with it makes latents")
-    return others, codecs[0]
+        raise ValueError(f"{first.name}: is a codec, but nothing that is named with it makes latents")
+    return others, first
 
 
 def _trained(part: ModelContents) -> Path:
