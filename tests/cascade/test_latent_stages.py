@@ -1,5 +1,6 @@
 """Stages of latents: their grids, their videos, their training, and what does not fit them."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,10 @@ from zoetrope.inputs.region import Region
 from zoetrope.inputs.structure import Structure
 from zoetrope.inputs.text import Text
 from zoetrope.models.cascade import Cascade
+from zoetrope.models.finding import find
 from zoetrope.models.folder import write_model
 from zoetrope.models.opening import open_model
+from zoetrope.models.weights import write_weights
 from zoetrope.networks import NetworkConfig, SizedInput
 from zoetrope.networks.controlled import Control, ControlledConfig
 from zoetrope.networks.reconstruction import ReconstructionConfig
@@ -39,6 +42,9 @@ from zoetrope.training.spec import Phase, Recipe, TrainSpec
 from zoetrope.video import Video
 
 from .latent import BASE, CODEC, LARGE, MADE, SPEC, SSR, Z, codec, network, random_network, recipe
+from .test_between import TSR1
+
+AVERAGE = 8
 
 CPU = torch.device("cpu")
 
@@ -174,6 +180,27 @@ def test_another_decoder_takes_the_place_of_a_runs(tmp_path: Path) -> None:
     assert identity(load_codec(tmp_path / "run/codec")) == identity(redecoded(CODEC)) != identity(codec())
 
 
+def test_a_run_that_is_refused_keeps_its_codec(tmp_path: Path) -> None:
+    """So that it can be sampled as before."""
+    list(Run(recipe(tmp_path / "codec"), "base", tmp_path / "run", CPU).train(tmp_path / "cache"))
+    videos = CODEC.with_(temporal=True)
+    save_codec(redecoded(videos), tmp_path / "videos")
+    changes = {"base.codec": videos.to_json(), "base.training.data.codec": str(tmp_path / "videos")}
+    others = tmp_path / "others.safetensors"
+    write_weights(random_network(BASE), others, torch.float32)
+    with pytest.raises(ValueError, match=r"expected the weights that .* has begun with, or no --init, got others"):
+        Run(
+            recipe(tmp_path / "codec").overridden(changes),
+            "base",
+            tmp_path / "run",
+            CPU,
+            tmp_path / "others.safetensors",
+        )
+    opened = open_model(tmp_path / "run")
+    opened.check(opened.spec.stages)
+    assert identity(load_codec(tmp_path / "run/codec")) == identity(codec())
+
+
 def redecoded(like: Autoencoder) -> CodecNetwork:
     """A codec of the same latents with another decoder."""
     own, network = codec(), codec(seed=5, codec=like)
@@ -215,6 +242,45 @@ def test_a_codec_that_is_named_beside_a_model_decodes_its_latents(tmp_path: Path
             open_model(names)
 
 
+def test_a_codecs_own_folder_decodes_as_well(tmp_path: Path, model: Path) -> None:
+    """Also where copies of it differ in their decoders."""
+    videos = CODEC.with_(temporal=True)
+    save_codec(redecoded(videos), tmp_path / "videos")
+    opened = open_model([tmp_path / "videos", model])
+    opened.check(opened.spec.stages)
+    assert opened.codec_folder == tmp_path / "videos" and opened.spec.codec == videos
+    whole = CascadeSpec(name="w", text=SPEC.text, stages=(BASE.with_(codec=videos), TSR1.with_(codec=videos)))
+    networks = {stage.name: random_network(stage) for stage in whole.stages}
+    write_model(tmp_path / "whole", whole, networks, "", codec=redecoded(videos))
+    list(Run(recipe(tmp_path / "codec"), "base", tmp_path / "run", CPU).train(tmp_path / "cache"))
+    with pytest.raises(ValueError, match=f"has another decoder.* such as {tmp_path / 'whole/codec'}"):
+        open_model([tmp_path / "whole", tmp_path / "run"])
+    both = open_model([tmp_path / "whole", tmp_path / "run", tmp_path / "run/codec"])
+    both.check(both.spec.stages)
+    assert both.spec.codec == CODEC
+
+
+def test_codecs_that_cannot_decode_are_named(tmp_path: Path, model: Path) -> None:
+    own = codec_run(tmp_path / "own", codec())
+    assert open_model([model, own, f"{own}/", own / "codec"]).codec_folder == own / "codec"
+    for channels, f in ((3, 2), (2, 4)):
+        other = tmp_path / f"other{f}"
+        save_codec(codec(codec=CODEC.with_(channels=channels, f=f)), other)
+        with pytest.raises(ValueError, match=f"got those of another codec than that of {other}"):
+            open_model([model, other])
+    with pytest.raises(ValueError, match=f"{own}@{AVERAGE}: a codec has the first moving average; name its run"):
+        open_model([model, f"{own}@{AVERAGE}"])
+    shutil.rmtree(own / "codec")
+    with pytest.raises(ValueError, match=f"{own}: expected a codec whose training has ended, got no codec/ in it"):
+        open_model([model, own])
+    with pytest.raises(ValueError, match=f"{tmp_path / 'other2'}: is a codec, but nothing that is named"):
+        open_model(tmp_path / "other2")
+    with pytest.raises(
+        ValueError, match=f"{tmp_path / 'other2'}: expected a model or a run, got the folder of a codec"
+    ):
+        find(tmp_path / "other2")
+
+
 def codec_run(folder: Path, network: CodecNetwork) -> Path:
     """The run of a codec."""
     stage = StageSpec(
@@ -230,6 +296,7 @@ def codec_run(folder: Path, network: CodecNetwork) -> Path:
         objective=Reconstruct(critic=None),
         warm_up=0,
         precision="fp32",
+        half_life=(4, AVERAGE),
     )
     made = Recipe(name="codec", cascade=CascadeSpec(name="codec", stages=(stage,)), training={"autoencoder": spec})
     list(Run(made, "autoencoder", folder, CPU).train(folder.parent / "cache"))

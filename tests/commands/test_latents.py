@@ -6,10 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cascade.latent import CODEC, codec, recipe
+from cascade.latent import BASE, CODEC, SPEC, codec, random_network, recipe
+from cascade.test_between import TSR1
 
-from zoetrope.codecs import identity, load_codec, save_codec
+from zoetrope.codecs import identity, latent_identity, load_codec, save_codec
 from zoetrope.models.codecs import find_codec
+from zoetrope.models.folder import write_model
+from zoetrope.training.known.every import EveryNth
+from zoetrope.training.spec import Phase, Recipe
+from zoetrope.training.trained import averaged_weights
 from zoetrope.video import probe, read, save_image
 
 from .conftest import Cli
@@ -69,6 +74,15 @@ def test_codecs_that_are_no_use(cli: Cli, told: Path, tmp_path: Path) -> None:
         save_codec(codec(seed), tmp_path / "both" / name / "codec")
         save_codec(codec(), tmp_path / "alike" / name / "codec")  # as the stages of a training keep it
     assert find_codec(tmp_path / "alike") == tmp_path / "alike/one/codec"
+    save_codec(codec(), tmp_path / "alike/two/codec", over=True)
+    save_codec(codec(seed=1), tmp_path / "alike/zoo/codec")
+    with pytest.raises(ValueError, match=r"got several, .*alike/one/codec and .*alike/zoo/codec; name one"):
+        find_codec(tmp_path / "alike")
+    (tmp_path / "begun/autoencoder").mkdir(parents=True)
+    (tmp_path / "begun/autoencoder/recipe.json").write_text("{}")
+    for name in ("begun", "begun/autoencoder"):
+        with pytest.raises(ValueError, match="the training of a codec writes it at its end"):
+            find_codec(tmp_path / name)
     both = cli("train", told, "--stage", "base", "--out", "run", "--codec", "both")
     assert both.code == 2 and "expected the folder of one codec, got several" in both.err
     needless = cli("train", "mini", "--stage", "base", "--out", "run", "--codec", "four")
@@ -112,6 +126,120 @@ def test_a_decoder_of_videos_takes_the_place_of_that_of_pictures(cli: Cli, told:
     assert stated.code == 2 and "expected the codec of stage 'base'" in stated.err
 
 
+def test_a_codec_that_is_named_on_resuming_is_found_from_any_folder(
+    cli: Cli, told: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_codec(codec(), tmp_path / "mine")
+    save_codec(codec(), tmp_path / "same")
+    train = ("train", "--stage", "base", "--out", tmp_path / "run")
+    assert cli(*train, told, "--codec", "mine").code == 0
+    again = cli(*train, "--resume", "--codec", "same")
+    assert again.code == 0 and "decoder" not in again.err, again.err
+    own, other = codec(), codec(seed=3)
+    other.load_state_dict({name: x for name, x in own.state_dict().items() if name[:7] != "decoder"}, strict=False)
+    save_codec(other, tmp_path / "another")
+    replaced = cli(*train, "--resume", "--codec", "another")
+    assert replaced.code == 0 and f"run/codec: from now on has the decoder of {tmp_path / 'another'}" in replaced.err
+    monkeypatch.chdir("/")
+    on = cli(*train, "--resume", "--set", "base.training.phases.0.examples=28")
+    assert on.code == 0 and "training.data.codec" not in on.err, on.err
+
+
+def test_stages_that_are_trained_together_have_one_codec(cli: Cli, tmp_path: Path) -> None:
+    data = json.loads(two_stages(tmp_path).read_text())["training"]["base"]["data"]
+    save_codec(codec(seed=3), tmp_path / "other")
+    own, other = codec(), codec(seed=4)
+    other.load_state_dict({name: x for name, x in own.state_dict().items() if name[:7] != "decoder"}, strict=False)
+    save_codec(other, tmp_path / "decoder")
+    mixed = ("--set", f"tsr1.training.data={json.dumps(data | {'codec': str(tmp_path / 'other')})}")
+    refused = cli("train", "both.json", "--out", "all", *mixed)
+    message = "expected for stage 'tsr1' the codec of the other stages' latents, "
+    assert refused.code == 2 and f"{message}{tmp_path / 'own'};" in refused.err and not (tmp_path / "all").exists()
+    assert cli("train", "both.json", "--out", "all", "--stages", "base").code == 0
+    for words in (("--stages", "tsr1"), ("--stages", "base,tsr1")):
+        later = cli("train", "both.json", "--out", "all", "--resume", "--codec", "other", *words)
+        assert later.code == 2 and ("all/base/codec" in later.err) and not (tmp_path / "all/tsr1").exists(), later.err
+    done = cli("train", "--out", "all", "--resume", "--codec", "decoder", "--stages", "base,tsr1")
+    assert done.code == 0 and "stays without it, unless --out all/base names it alone" in done.err, done.err
+    assert identity(load_codec(tmp_path / "all/base/codec")) == identity(own)
+    assert identity(load_codec(tmp_path / "all/tsr1/codec")) == identity(other)
+    assert cli("generate", "fog", "--model", "all", "--out", "a.mp4").code == 2
+    assert cli("generate", "fog", "--model", "all", "--model", "decoder", "--out", "a.mp4").code == 0
+    assert cli("generate", "--again", "a.mp4", "--out", "b.mp4").code == 0
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+ROUND = json.dumps({"examples": 4, "batch": 4, "peak": 1e-3})
+DISTIL = ("--steps", 1, "--start", 2, "--set", f"base.distillation.last={ROUND}", "--set", "base.training.warm_up=0")
+
+
+@pytest.mark.parametrize("words", ["--recipe told", "--recipe told --data toybox", "--data toybox"])
+def test_a_model_is_distilled_with_latents_of_its_own_codec(cli: Cli, told: Path, tmp_path: Path, words: str) -> None:
+    """Whatever codec the recipe names, of which there may be nothing left."""
+    own = codec(seed=3, codec=CODEC.with_(temporal=True))
+    cascade = SPEC.with_(stages=(BASE.with_(codec=own.codec),))
+    write_model(tmp_path / "model", cascade, {"base": random_network(BASE)}, "", codec=own)
+    options = [str(told) if word == "told" else word for word in words.split()]
+    done = cli("distill", "model", "--stage", "base", "--out", "quick", *DISTIL, *options)
+    assert done.code == 0, done.err
+    assert identity(load_codec(tmp_path / "quick/steps-1/codec")) == identity(own)
+    made = cli("generate", "fog", "--model", "model", "--model", "quick", "--out", "a.mp4")
+    assert made.code == 0, made.err
+
+
+def test_latents_of_another_codec_than_the_teachers_are_refused(cli: Cli, told: Path, tmp_path: Path) -> None:
+    for seed, name in enumerate(("own", "other")):
+        save_codec(codec(seed), tmp_path / name)
+        options = ("--codec", name, "--shape", "2x8x12@3", "--out", f"of_{name}")
+        assert cli("data", "encode", "toybox", "--count", "4", *options).code == 0
+    assert cli("train", told, "--stage", "base", "--out", "run", "--codec", "own").code == 0
+    shutil.rmtree(tmp_path / "own")  # the run has a copy
+    for words in (("--data", "of_other"), ("--set", "base.training.data.codec=other")):
+        refused = cli("distill", "run", "--out", "no", *DISTIL, *words)
+        assert refused.code == 2 and "expected latents of the teacher's codec" in refused.err, refused.err
+        assert not (tmp_path / "no").exists()
+    for number, more in enumerate(([], ["--data", "of_own"], ["--data", "toybox"])):
+        done = cli("distill", "run", "--out", f"quick{number}", *DISTIL, *more)
+        assert done.code == 0, done.err
+
+
+def test_a_later_stage_of_a_folder_of_runs_is_distilled(cli: Cli, tmp_path: Path) -> None:
+    file = two_stages(tmp_path)
+    assert cli("train", file, "--out", "all").code == 0
+    changes = [word.replace("base.", "tsr1.") if isinstance(word, str) else word for word in DISTIL]
+    done = cli("distill", "all", "--stage", "tsr1", "--recipe", file, "--out", "quick", *changes)
+    assert done.code == 0, done.err
+    with pytest.raises(ValueError, match="unknown stage 'ssr1'"):
+        averaged_weights(tmp_path / "all", SPEC.stages[1])
+
+
+def two_stages(folder: Path) -> Path:
+    """A recipe of two stages that make latents, of the codec in `own`."""
+    made = recipe(folder / "own")
+    phases = (Phase(examples=4, batch=4, peak=1e-3),)
+    between = made.training["base"].with_(known=EveryNth(skips=(2,)), phases=phases)
+    training = {"base": made.training["base"], "tsr1": between}
+    both = Recipe(name="both", cascade=made.cascade.with_(stages=(BASE, TSR1)), training=training)
+    (folder / "both.json").write_text(json.dumps(both.to_json()))
+    return folder / "both.json"
+
+
+def test_clips_are_encoded_on_by_a_codec_with_another_decoder(cli: Cli, tmp_path: Path) -> None:
+    """The folder keeps its own, and says so."""
+    own, other = codec(), codec(seed=3)
+    save_codec(own, tmp_path / "own")
+    other.load_state_dict({name: x for name, x in own.state_dict().items() if name[:7] != "decoder"}, strict=False)
+    save_codec(other, tmp_path / "decoder")
+    encode = ("data", "encode", "toybox", "--count", "3", "--shape", "2x8x12@3", "--out", "latents", "--codec")
+    assert "keeps its own decoder" not in cli(*encode, "own").err
+    about = json.loads((tmp_path / "latents/latents.json").read_text())
+    for name in (latent_identity(own), identity(own)):  # as earlier versions name it
+        (tmp_path / "latents/latents.json").write_text(json.dumps(about | {"codec": name}))
+        done = cli(*encode, "decoder")
+        assert done.code == 0 and "latents/codec: keeps its own decoder, not that of decoder" in done.err, done.err
+    assert identity(load_codec(tmp_path / "latents/codec")) == identity(own)
+
+
 def test_weights_of_another_codecs_latents_are_told(cli: Cli, told: Path, tmp_path: Path) -> None:
     own, other = codec(), codec(seed=3)
     save_codec(own, tmp_path / "own")
@@ -124,3 +252,11 @@ def test_weights_of_another_codecs_latents_are_told(cli: Cli, told: Path, tmp_pa
         done = cli(*train, name, "--init", "run", "--out", f"on_{name}")
         assert done.code == 0 and ("are of another codec's latents" in done.err) == differs, done.err
     assert f"--codec {tmp_path / 'run/codec'} names that codec" in done.err or "--codec run/codec names" in done.err
+    file = next((tmp_path / "run/checkpoints").glob("*/average.safetensors"))
+    done = cli(*train, "other", "--init", file, "--out", "on_file")
+    assert done.code == 0 and f"--codec {tmp_path / 'run/codec'} names that codec" in done.err, done.err
+    encode = ("data", "encode", "toybox", "--count", "4", "--codec", "other", "--shape", "2x8x12@3", "--out", "latents")
+    assert cli(*encode).code == 0
+    done = cli(*train[:-1], "--data", "latents", "--init", "run", "--out", "on_latents")
+    assert done.code == 0 and "zoetrope data encode --codec run/codec makes latents of that codec" in done.err
+    assert "--codec run/codec names" not in done.err

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zoetrope.cascade.spec import SamplingSpec
+from zoetrope.cascade.windows import Windows
 from zoetrope.metrics.measures import Protocol, Result, Unavailable
 from zoetrope.metrics.report import ModelEntry, Report, StageEntry
 from zoetrope.metrics.report.page import _plots_of, page
@@ -111,7 +113,8 @@ def test_what_has_no_value_has_no_bar() -> None:
 
 def test_the_page_marks_the_better_model_and_escapes_what_is_told() -> None:
     shape = VideoShape(frames=4, height=8, width=8, fps=2)
-    stage = StageEntry(name="base", shape=str(shape), sampling={"steps": 3, "sampler": {"type": "ddim"}})
+    sampling = SamplingSpec(steps=3, windows=Windows(frames=4, overlap=2)).to_json()
+    stage = StageEntry(name="base", shape=str(shape), sampling=sampling)
     missing = Unavailable(name="fvd", title="FVD", reason="no i3d", remedy="name <one>")
     entries = tuple(
         ModelEntry(
@@ -127,4 +130,4 @@ def test_the_page_marks_the_better_model_and_escapes_what_is_told() -> None:
     assert re.findall(r'<td class="n best">([^<]+)<', html) == ["25.00"]
     assert "a &lt;red&gt; ball" in html and "a note &lt;b&gt;" in html and "name &lt;one&gt;" in html
     assert '<video src="1.mp4"' in html and '<img src="2.png"' in html and html.count("<svg") == 1
-    assert "ab" * 32 in html and "ddim" in html
+    assert "ab" * 32 in html and "sampler ddim" in html and "windows frames 4 overlap 2" in html

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
-from zoetrope.codecs import latent_identity, load_codec
+from zoetrope.codecs import latent_identity, load_codec, save_codec
 from zoetrope.codecs.autoencoder import Autoencoder
 from zoetrope.codecs.pixels import PixelCodec
 from zoetrope.conditioning import Conditioning
@@ -235,6 +235,30 @@ def test_a_tuned_decoder_decodes_the_latents_that_models_have_learnt(
         same = latent_identity(load_codec(tmp_path / name / "codec")) == latent_identity(own)
         assert same == (name == "frozen")
     assert scales["frozen"] == float(own.scale) != scales["partly"]
+
+
+def test_a_scale_that_cannot_stay_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where no finished codec lies beside the weights, or one of other weights."""
+    monkeypatch.setattr("zoetrope.training.codecs.MEASURED", 8)
+    list(Run(recipe(), "clips", tmp_path / "images", CPU).train(tmp_path / "cache"))
+    file = tmp_path / "images/checkpoints/000000032/average.safetensors"
+
+    def told(name: str, **fields: Any) -> bool:
+        caplog.clear()
+        Run(
+            recipe(CODEC.with_(temporal=True), init_missing="fresh", **fields), "clips", tmp_path / name, CPU, init=file
+        )
+        return f"{file}: no finished codec with this encoder" in caplog.text
+
+    frozen = {"freeze": ("coder.encoder*",)}
+    assert told("unfinished", **frozen) and not told("learning")
+    save_codec(awake(ReconstructionConfig(codec=CODEC).build()).coder, tmp_path / "images/codec")
+    assert told("another", **frozen)
+    save_codec(CODEC.build(), tmp_path / "images/codec", over=True)
+    assert write_codec(recipe(), "clips", tmp_path / "images", CPU) is not None
+    assert not told("finished", **frozen)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,15 @@ class GridOptions(NamedTuple):
         return recipe.with_(cascade=cascade)
 
 
+def located(recipe: "Recipe") -> "Recipe":
+    """The recipe with absolute paths to its data and to files of objectives, so that a run resumes from any folder."""
+    for stage, spec in recipe.training.items():
+        recipe = recipe.override(f"training.{stage}.data", spec.data.located().to_json())
+        if (objective := spec.objective.located()) != spec.objective:
+            recipe = recipe.override(f"training.{stage}.objective", objective.to_json())
+    return recipe
+
+
 def holds_stages(out: Path) -> bool:
     """Whether a folder holds runs, started together or separately."""
     from zoetrope.models.runs import is_run, runs_in

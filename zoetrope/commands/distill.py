@@ -8,23 +8,18 @@ import typer
 
 from zoetrope.commands._following import follow, naming
 from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, at_least, changes, device_named, new_folder
-from zoetrope.commands._sources import data_json, source_json
+from zoetrope.commands._sources import codec_json, data_json, source_json
+from zoetrope.commands._stages import located
 from zoetrope.commands._talk import Talk
-from zoetrope.commands.train import (
-    Data,
-    TensorBoard,
-    Wandb,
-    expect_data,
-    located,
-    trackers_json,
-)
+from zoetrope.commands.train import Data, TensorBoard, Wandb, expect_data, trackers_json
 
 if TYPE_CHECKING:
     from zoetrope.cascade.spec import StageSpec
+    from zoetrope.data import Source
     from zoetrope.training.distil import Distillation, Round
     from zoetrope.training.spec import Recipe
 
-Source = Annotated[
+SourceName = Annotated[
     str | None,
     typer.Argument(metavar="RUN|MODEL", help="The teacher: a run, or a shipped name, folder or hub id of a model."),
 ]
@@ -47,17 +42,21 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on exactly where the 
 
 
 class Taught(NamedTuple):
-    """A teacher: its recipe, stage and weights, and its own original, if it was distilled and that is known."""
+    """A teacher: its recipe, stage and weights, and its own original, if it was distilled and that is known.
+
+    `codec` is the folder of the codec of its latents; None: it makes none.
+    """
 
     recipe: "Recipe"
     stage: str
     weights: Path
     first: "tuple[StageSpec, Path] | None"
+    codec: Path | None
 
 
 def distill(
     out: Out,
-    source: Source = None,
+    source: SourceName = None,
     stage: Stage = None,
     recipe: RecipeName = None,
     data: Data = None,
@@ -119,6 +118,7 @@ def distill(
 def _teacher(source: str | None, stage: str | None, recipe: str | None, data: str | None) -> "Taught":
     """The teacher. Raises ValueError if there is none that can be distilled."""
     from zoetrope.models.finding import find_run
+    from zoetrope.models.opening import contents, open_model
     from zoetrope.models.runs import original_of
     from zoetrope.training.trained import averaged_weights, run_recipe
 
@@ -133,11 +133,26 @@ def _teacher(source: str | None, stage: str | None, recipe: str | None, data: st
             raise ValueError(f"--recipe: {source} is a run and has its own")
     else:
         made, name = _of_model(source, stage, recipe, data)
-    if data is not None:
-        named = data_json(made.train_spec(name).data, data, None, latents=True)
-        made = made.override(f"training.{name}.data", named)
+    own = made.cascade.stage(name)
     first = None if run is None else original_of(run.folder)
-    return Taught(made, name, averaged_weights(source, made.cascade.stage(name)), first)
+    weights = averaged_weights(source, own)
+    codec = contents(run).codec if run is not None else open_model(source).codec_folder
+    codec = codec if own.codec.encodes else None
+    named = _data_of(made.train_spec(name).data, data, codec)
+    made = made.overridden({f"training.{name}.data": named, **codec_json(made, named, None)})
+    return Taught(made, name, weights, first, codec)
+
+
+def _data_of(own: "Source", data: str | None, codec: Path | None) -> dict[str, Any]:
+    """The data that a stage is distilled with, as JSON: those that `--data` names, or its `own`.
+
+    Videos are encoded by the codec of the teacher, if it makes latents.
+    """
+    from zoetrope.data.latents import Latents
+
+    if codec is not None and isinstance(own, Latents):
+        own = own.with_(codec=str(codec))
+    return data_json(own, data, None, latents=codec is not None)
 
 
 def _of_model(source: str, stage: str | None, recipe: str | None, data: str | None) -> "tuple[Recipe, str]":
@@ -146,7 +161,8 @@ def _of_model(source: str, stage: str | None, recipe: str | None, data: str | No
     from zoetrope.models.opening import open_model
     from zoetrope.training.spec import Phase, Recipe, TrainSpec
 
-    shipped = open_model(source).spec
+    model = open_model(source)
+    shipped = model.spec
     if stage is None:
         raise ValueError(f"--stage: expected one of {', '.join(one.name for one in shipped.stages)}")
     shipped.stage(stage)
@@ -160,7 +176,10 @@ def _of_model(source: str, stage: str | None, recipe: str | None, data: str | No
         return Recipe(name=spec.name, cascade=spec, training={stage: learning}, distillation={stage: distilling}), stage
     if data is None:
         raise ValueError(f"--data: expected a folder to learn from; a model does not say what {stage!r} learnt from")
-    learning = TrainSpec.from_json({"data": source_json(data), "phases": [Phase(examples=1).to_json()]})
+    learnt = source_json(data)
+    if shipped.stage(stage).codec.encodes and learnt["type"] not in ("latents", "encoded"):
+        learnt = {"type": "latents", "source": learnt, "codec": str(model.codec_folder)}
+    learning = TrainSpec.from_json({"data": learnt, "phases": [Phase(examples=1).to_json()]})
     return Recipe(name=spec.name, cascade=spec, training={stage: learning}), stage
 
 
@@ -170,9 +189,16 @@ def _begun(
     """A new distillation. Raises ValueError unless `out` is free and all of its rounds are valid."""
     from zoetrope.models.runs import is_distillation
     from zoetrope.training.distil import Distillation, plan
+    from zoetrope.training.latents import differs
 
-    recipe, stage, weights, first = teacher
+    recipe, stage, weights, first, codec = teacher
     recipe = located(recipe.overridden({f"{stage}.{path}": value for path, value in own} | dict(sets)))
+    data = recipe.train_spec(stage).data
+    if codec is not None and differs(recipe.cascade.stage(stage), data, codec):
+        raise ValueError(
+            f"training.{stage}.data: expected latents of the teacher's codec, {codec}, got those of another one, "
+            f"{data.codec_folder}"
+        )
     rounds = [made for _, made in plan(recipe, stage)]
     for made in {made.train_spec(stage).phases: made for made in rounds}.values():  # those of most are alike
         expect_data(made, stage)

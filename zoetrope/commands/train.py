@@ -16,6 +16,7 @@ from zoetrope.commands._stages import (
     Whole,
     holds_stages,
     is_finished,
+    located,
     run_summary,
     stages_named,
     summary,
@@ -153,7 +154,7 @@ def train(
             talk.say(f"{part.folder}: finished, {part.recipe.train_spec(part.stage).examples} examples")
         else:
             with naming(part.folder):
-                with talk.logged("zoetrope.training.inflation"):
+                with talk.logged("zoetrope.training.inflation"), talk.logged("zoetrope.training.latents"):
                     run = Run(part.recipe, part.stage, part.folder, place, part.init, ranks)
                 last = follow(talk, run, "train", out)
             results.append(run_summary(part.folder, part.stage, run.state.examples, last))
@@ -164,15 +165,6 @@ def train(
     if ranks.leads:
         value = {"runs": str(out), "stages": results} if together else results[0]
         talk.result(value, "" if quiet else summary(results))
-
-
-def located(recipe: "Recipe") -> "Recipe":
-    """The recipe with absolute paths to its data and to files of objectives, so that a run resumes from any folder."""
-    for stage, spec in recipe.training.items():
-        recipe = recipe.override(f"training.{stage}.data", spec.data.located().to_json())
-        if (objective := spec.objective.located()) != spec.objective:
-            recipe = recipe.override(f"training.{stage}.objective", objective.to_json())
-    return recipe
 
 
 def trackers_json(known: Sequence[dict[str, Any]], tensorboard: bool, wandb: str | None) -> list[dict[str, Any]]:
@@ -230,7 +222,7 @@ def _all_trainings(talk: Talk, asked: TrainingOptions) -> list[StageTraining]:
     for name in names:
         if (out / name / "run.json").is_file():
             first = None if find_checkpoints(out / name / "checkpoints") else init
-            parts.append(_continued(talk, asked, out / name, name, first))
+            parts.append(_continued(talk, asked, out / name, name, first, together=True))
         else:
             parts.append(_begun(talk, asked, made, name, out / name, init))
     return parts
@@ -254,8 +246,10 @@ def _begun(
     return StageTraining(stage, folder, recipe, weights, False)
 
 
-def _continued(talk: Talk, asked: TrainingOptions, folder: Path, stage: str | None, init: str | None) -> StageTraining:
-    """A run to resume, with `init` until it has a checkpoint.
+def _continued(
+    talk: Talk, asked: TrainingOptions, folder: Path, stage: str | None, init: str | None, *, together: bool = False
+) -> StageTraining:
+    """A run to resume, with `init` until it has a checkpoint; `together` with others, of which finished ones stay.
 
     Raises ValueError if there is none, or one of another recipe or stage. Likewise if the recipe, in the folder or
     named by an option, differs from the one of the run so far, unless the options state the changes. A run may come
@@ -279,25 +273,31 @@ def _continued(talk: Talk, asked: TrainingOptions, folder: Path, stage: str | No
         if given.name != made.name:
             raise ValueError(f"{folder}: is a run of recipe {made.name!r}, not of {asked.recipe!r}")
         made = given
-    made, before = located(made), located(begun)
-    made, expected = asked.applied(made, name), asked.applied(before, name)
+    before = located(begun)
+    made, expected = (located(asked.applied(located(one), name)) for one in (made, before))
     untold = changes_between(expected, made, name)
     if untold and not asked.accept:
         raise ValueError(
             f"{folder}: the recipe is not what this run was begun with: {'; '.join(map(str, untold))}. "
             "Give --accept-changes to go on with it, or --set what is meant to change"
         )
+    finished = is_finished(folder, made, name)
+    left = f"; is finished and stays without it, unless --out {folder} names it alone" if finished and together else ""
     for change in changes_between(before, made, name):
-        talk.say(f"{folder}: {change}")
+        talk.say(f"{folder}: {change}{left}")
     expect_data(made, name)
     weights = None if init is None else _weights(talk, init, made, name)
-    return StageTraining(name, folder, made, weights, is_finished(folder, made, name))
+    return StageTraining(name, folder, made, weights, finished)
 
 
 def _prepare(asked: TrainingOptions, parts: Sequence[StageTraining], together: bool, ranks: "Ranks") -> None:
     """Prepare the folders, once nothing is known that a training would refuse. Raises ValueError otherwise."""
     from zoetrope.training.building import expect_trainable
+    from zoetrope.training.latents import expect_same_latents
 
+    specs = ((part.recipe.cascade.stage(part.stage), part.recipe.train_spec(part.stage).data, part) for part in parts)
+    beside = {path.parent for path in asked.out.glob("*/run.json")} - {part.folder for part in parts}
+    expect_same_latents([(stage, data, part.folder) for stage, data, part in specs], beside if together else ())
     for part in parts:
         if not part.finished:
             stage, spec = part.recipe.cascade.stage(part.stage), part.recipe.train_spec(part.stage)

@@ -195,9 +195,12 @@ def encode(
     what = json.dumps(source.to_json()) if contents is None else contents.digest
     made = EncodedClips(shape=shape, count=number, codec=latent_identity(network), source=what)
     if is_encoded(out):
-        known = _description(out)
-        if known.codec not in _names_of(network) or known.with_(codec=made.codec) != made:
+        known, kept = _description(out), load_codec(out / FOLDER)
+        alike = known.codec in _names_of(kept) and latent_identity(kept) == made.codec
+        if not alike or known.with_(codec=made.codec) != made:
             raise ValueError(f"{out}: holds other latents, {known.count} of {known.shape}; choose another folder")
+        if identity(kept) != identity(network):
+            log.warning("%s: keeps its own decoder, not that of %s; latents are the same", out / FOLDER, codec_folder)
     else:
         if _others(out, network):
             raise ValueError(f"{out}: expected a new folder, or one of these latents, got one with other files")

@@ -5,6 +5,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
+from zoetrope.codecs import DESCRIPTION
 from zoetrope.config import unknown
 from zoetrope.config.errors import expect_path
 from zoetrope.models.folder import FILE
@@ -69,6 +70,8 @@ def locate(name: str | Path) -> Path:
     path, name = Path(os.path.expanduser(name)), str(name)
     if (path / FILE).is_file():
         return path
+    if (path / DESCRIPTION).is_file():
+        raise ValueError(f"{path}: expected a model or a run, got the folder of a codec")
     if path.is_dir():
         raise ValueError(f"{path}: not a model, the folder has no {FILE}, nor the checkpoints of a run")
     if path.suffix and path.exists():

@@ -1,6 +1,7 @@
 """Opening a model by name: its description, combined from models and runs, and the files of its weights."""
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.channels import difference
 from zoetrope.codecs import DESCRIPTION, WEIGHTS, Codec, CodecNetwork, identity, latent_identity, load_codec
 from zoetrope.codecs import FOLDER as CODEC
-from zoetrope.config.errors import shown
+from zoetrope.config.errors import expect_path, shown
 from zoetrope.models.files import inside, read_card
 from zoetrope.models.finding import FoundModel, FoundRun, find
 from zoetrope.models.folder import read_spec, weights_file
@@ -92,6 +93,13 @@ class OpenModel(NamedTuple):
                 check_weights(stage.network.bare(), style.file, missing="leave")
 
 
+class NamedCodec(NamedTuple):
+    """A codec that is named beside models of latents, to decode these: its name as given, and its folder."""
+
+    name: str
+    folder: Path
+
+
 class ModelContents(NamedTuple):
     """The contents of a single model or run.
 
@@ -102,6 +110,7 @@ class ModelContents(NamedTuple):
         teachers: the originals of its distilled stages.
         trained: whether it is a run, which replaces a model's stage.
         codec: the folder of the codec of stages that make latents, which may be missing where none does.
+        average: the half-life of the moving average of a run, if one was named.
     """
 
     name: str
@@ -112,6 +121,7 @@ class ModelContents(NamedTuple):
     card: str = ""
     trained: bool = False
     codec: Path = Path(CODEC)
+    average: int | None = None
 
 
 def contents(found: FoundModel | FoundRun) -> ModelContents:
@@ -127,7 +137,8 @@ def contents(found: FoundModel | FoundRun) -> ModelContents:
     weights = {stage.name: file for stage in spec.stages if run.stage in (stage.name, stage.weights_of)}
     original = original_of(run.folder)
     teachers, taught = ((), {}) if original is None else ((original[0],), {run.stage: original[1]})
-    return ModelContents(found.name, spec, weights, teachers, taught, trained=True, codec=_codec_in(run.folder))
+    codec, average = _codec_in(run.folder), found.half_life
+    return ModelContents(found.name, spec, weights, teachers, taught, trained=True, codec=codec, average=average)
 
 
 def _codec_in(folder: Path) -> Path:
@@ -140,8 +151,8 @@ def _codec_in(folder: Path) -> Path:
 def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
     """One cascade from models and runs, in any order; see `zoetrope.models.finding.find` for names.
 
-    Runs replace a model's stages of the same name, or follow them. A run that trained a codec, named beside a model of
-    latents, decodes them.
+    Runs replace a model's stages of the same name, or follow them. A run that trained a codec, or a codec's own folder,
+    named beside a model of latents, decodes them.
 
     Raises ValueError if one does not exist, if two runs or two models have the same stage, if they use different text
     encoders or channels, if the stages do not fit each other, or if latents are not those of the codec.
@@ -149,9 +160,9 @@ def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
     names = [names] if isinstance(names, str | Path) else names
     if not names or not isinstance(names, Sequence):
         raise ValueError(f"model: expected a name, a path, or a list of at least one, got {shown(names)}")
-    every = dict.fromkeys(found for name in names for found in find(name))
-    parts = {found.name: contents(found) for found in every}
-    parts, decoder = _with_decoder(parts)
+    codecs = [NamedCodec(str(name), found) for name in names if (found := codec_folder(name)) is not None]
+    every = dict.fromkeys(found for name in names if codec_folder(name) is None for found in find(name))
+    parts, decoder = _with_decoder({found.name: contents(found) for found in every}, codecs)
     lead = next((part for part in parts.values() if not part.trained), next(iter(parts.values())))
     reading = [part for part in (lead, *parts.values()) if part.spec.text is not None]
     for part in reading:
@@ -177,36 +188,62 @@ def open_model(names: str | Path | Sequence[str | Path]) -> OpenModel:
     return _together(lead, {stage.name: by_stage[stage.name] for stage in stages}, stages, decoder)
 
 
-def _with_decoder(parts: dict[str, ModelContents]) -> tuple[dict[str, ModelContents], ModelContents | None]:
-    """The models and runs of latents, and the run of a codec that is named beside them, if any.
+def codec_folder(name: str | Path) -> Path | None:
+    """The folder of this name if it is a codec's own, as that which a run keeps; None for a model, a run or no folder.
 
-    Raises ValueError if several are.
+    Raises ValueError for what is no name.
     """
-    codecs = [name for name, part in parts.items() if all(_is_codec(stage) for stage in part.spec.stages)]
-    if not codecs or len(codecs) == len(parts):
-        return parts, None
-    if len(codecs) > 1:
-        raise ValueError(f"{codecs[1]}: expected one codec to decode latents, got two, with that of {codecs[0]}")
-    return {name: part for name, part in parts.items() if name not in codecs}, parts[codecs[0]]
+    expect_path("model", name, "a folder, a shipped name or a hub id")
+    path = Path(os.path.expanduser(name))
+    return path if (path / DESCRIPTION).is_file() else None
+
+
+def _with_decoder(
+    parts: Mapping[str, ModelContents], codecs: Sequence[NamedCodec]
+) -> tuple[dict[str, ModelContents], NamedCodec | None]:
+    """The models and runs of latents, and the codec that is named beside them, if any: among `codecs`, or by its run.
+
+    Raises ValueError if several are, and for one that is not there.
+    """
+    runs = {name: part for name, part in parts.items() if all(_is_codec(stage) for stage in part.spec.stages)}
+    if not codecs and len(runs) in (0, len(parts)):
+        return dict(parts), None
+    codecs = [*codecs, *(NamedCodec(name, _trained(part)) for name, part in runs.items())]
+    first = codecs[0]
+    if second := next((one for one in codecs if one.folder.resolve() != first.folder.resolve()), None):
+        raise ValueError(f"{second.name}: expected one codec to decode latents, got two, with that of {first.name}")
+    others = {name: part for name, part in parts.items() if name not in runs}
+    if not any(stage.codec.encodes for part in others.values() for stage in part.spec.stages):
+        raise ValueError(f"{first.name}: is a codec, but nothing that is named with it makes latents")
+    return others, first
+
+
+def _trained(part: ModelContents) -> Path:
+    """The folder of the codec that a run has trained. Raises ValueError if it is not there yet, or for an average."""
+    if part.average is not None:
+        raise ValueError(f"{part.name}: a codec has the first moving average; name its run without @HALF_LIFE")
+    if not (part.codec / DESCRIPTION).is_file():
+        raise ValueError(
+            f"{part.name}: expected a codec whose training has ended, got no {CODEC}/ in it; "
+            "--resume goes on with its training, which writes it at its end"
+        )
+    return part.codec
 
 
 def _is_codec(stage: StageSpec) -> bool:
     return isinstance(stage.network, ReconstructionConfig)
 
 
-def _decoded_by(stages: Sequence[StageSpec], decoder: ModelContents | None) -> tuple[StageSpec, ...]:
+def _decoded_by(stages: Iterable[StageSpec], decoder: NamedCodec | None) -> tuple[StageSpec, ...]:
     """The stages, of which those of latents have the codec of `decoder`, if any."""
     if decoder is None:
         return tuple(stages)
-    codec = load_codec(decoder.codec).codec
+    codec = load_codec(decoder.folder).codec
     return tuple(stage.with_(codec=codec) if stage.codec.encodes else stage for stage in stages)
 
 
 def _together(
-    lead: ModelContents,
-    used: Mapping[str, ModelContents],
-    stages: tuple[StageSpec, ...],
-    decoder: ModelContents | None,
+    lead: ModelContents, used: Mapping[str, ModelContents], stages: tuple[StageSpec, ...], decoder: NamedCodec | None
 ) -> OpenModel:
     """The model of these stages, each from its part in `used`; everything else but the `decoder` comes from `lead`.
 
@@ -214,14 +251,14 @@ def _together(
     """
     owners = {stage.name: stage.weights_of or stage.name for stage in stages}
     teachers = {name: stage for name, part in used.items() for stage in part.teachers if stage.name == name}
-    latents = [part for name, part in used.items() if part.spec.stage(name).codec.encodes]
+    codec = _codec_of([part for name, part in used.items() if part.spec.stage(name).codec.encodes], decoder)
     trained_on = {part.spec.trained_on for part in used.values()}
     encoders = [part.spec.text for part in (lead, *used.values()) if part.spec.text is not None]
     made = {
         "name": " + ".join(dict.fromkeys(part.spec.name for part in used.values())),
         "text": encoders[0] if encoders else None,
         "stages": _decoded_by(stages, decoder),
-        "teachers": _decoded_by(list(teachers.values()), decoder),
+        "teachers": _decoded_by(teachers.values(), decoder),
         "default_until": lead.spec.default_until if lead.spec.default_until in used else None,
         "trained_on": trained_on.pop() if len(trained_on) == 1 else None,
     }
@@ -232,19 +269,18 @@ def _together(
         card=lead.card,
         teacher_weights={stage: used[stage].teacher_weights[stage] for stage in teachers},
         sources={stage: used[owner].name for stage, owner in owners.items()},
-        codec_folder=_codec_of(latents, decoder),
+        codec_folder=codec,
     )
 
 
-def _codec_of(parts: Sequence[ModelContents], decoder: ModelContents | None) -> Path | None:
+def _codec_of(parts: Sequence[ModelContents], decoder: NamedCodec | None) -> Path | None:
     """The folder of the codec of these parts, whose stages make latents: that of `decoder`, if any; None for no parts.
 
     Raises ValueError if they have several: to the one, latents of the other are noise. Likewise if their decoders
     differ, unless `decoder` is given.
     """
-    if decoder is not None and not parts:
-        raise ValueError(f"{decoder.name}: is a codec, but nothing that is named with it makes latents")
-    folders = {part.codec: part.name for part in (*([] if decoder is None else [decoder]), *parts)}
+    named = {} if decoder is None else {decoder.folder: decoder.name}
+    folders = {**named, **{part.codec: part.name for part in parts}}
     first, *others = folders or [None]
     for other in others:
         assert first is not None and other is not None
@@ -256,8 +292,8 @@ def _codec_of(parts: Sequence[ModelContents], decoder: ModelContents | None) -> 
             )
         if decoder is None and identity(one) != identity(two):
             raise ValueError(
-                f"{folders[other]}: has another decoder of these latents than {folders[first]}; name the run of the "
-                "codec that is to decode them as well"
+                f"{folders[other]}: has another decoder of these latents than {folders[first]}; name the codec that is "
+                f"to decode them as well, such as {other}"
             )
     return first
 

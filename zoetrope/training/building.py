@@ -63,11 +63,11 @@ def begin_networks(
         student.follow(fresh)
         if ranks.leads:
             log_beginning(student, stage, fresh, str(init))
-    if init is not None:
-        begin_scale(student, init)
     if TEACHER in networks:
         student.load_state_dict({**student.state_dict(), **networks[TEACHER].state_dict()})
     freeze(student, spec.freeze, spec.learn)
+    if init is not None:
+        begin_scale(student, init, leads=ranks.leads)
     if spec.lora is not None:
         keep_base(student, folder / BASE, ranks.leads)
         adapt(student, spec.lora)

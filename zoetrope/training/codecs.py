@@ -56,20 +56,28 @@ class MeasuredCodec(NamedTuple):
         return f"{self.folder}: {what}"
 
 
-def begin_scale(network: Network, init: Path) -> None:
+def begin_scale(network: Network, init: Path, *, leads: bool = True) -> None:
     """Give a codec that begins as a finished one, a checkpoint's file, the scale of that, if its latents are the same.
 
-    With the encoder frozen they remain the same, and the new decoder fits models that learnt them.
+    With the encoder frozen they remain the same, and the new decoder fits models that learnt them. The leading process
+    warns of a frozen encoder without a finished codec beside the file: its scale is then measured, as of a new one.
     """
     if not isinstance(network.config, ReconstructionConfig):
         return
-    found = _read(init.absolute().parents[2] / FOLDER) if len(init.absolute().parents) > 2 else None
+    coder, parents = _coder(network), init.absolute().parents
+    found = _read(parents[2] / FOLDER) if len(parents) > 2 else None
     if found is not None:
-        coder = _coder(network)
         own = _rounded(coder)
         own.scale.fill_(float(found.scale))
         if latent_identity(own) == latent_identity(found):
             coder.scale.fill_(float(found.scale))
+            return
+    if leads and _frozen(coder):
+        log.warning(
+            "%s: no finished codec with this encoder lies beside these weights, so the scale is measured anew: models "
+            "of other latents cannot use this codec's decoder",
+            init,
+        )
 
 
 def write_codec(recipe: Recipe, stage: str, run: Path, device: torch.device) -> MeasuredCodec | None:
@@ -114,7 +122,11 @@ def _encoder_frozen(stage: StageSpec, spec: TrainSpec) -> bool:
     """Whether no weight that latents depend on has learnt."""
     network = stage.network.bare()
     freeze(network, spec.freeze, spec.learn)
-    coder = _coder(network)
+    return _frozen(_coder(network))
+
+
+def _frozen(coder: CodecNetwork) -> bool:
+    """Whether no weight learns that latents depend on."""
     return not any(
         weight.requires_grad for name, weight in coder.named_parameters() if not name.startswith(coder.decoding)
     )

@@ -1,7 +1,7 @@
 """Training on latents: the codec that they are of, and where a run keeps it."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,30 +42,50 @@ def codec_of(stage: StageSpec, data: Source) -> CodecNetwork | None:
     return network
 
 
-def keep_codec(stage: StageSpec, data: Source, run: Path, *, leads: bool = True) -> CodecNetwork | None:
-    """The codec of a run's latents, which its folder keeps, so that it can be sampled; None: it learns from pixels.
-
-    One with another decoder takes the place of the one kept so far, for latents are the same.
+def learnt_codec(stage: StageSpec, data: Source, run: Path) -> CodecNetwork | None:
+    """The codec of the latents that a run is to learn from, see `codec_of`.
 
     Raises ValueError if the latents are of another codec than those that the run has learnt from so far.
     """
-    network = codec_of(stage, data)
-    if network is None or data.codec_folder is None:
-        return None
+    network, kept = codec_of(stage, data), run / FOLDER
+    if network is not None and kept.exists() and latent_identity(load_codec(kept)) != latent_identity(network):
+        raise ValueError(
+            f"{data.codec_folder}: expected the codec that this run has learnt from so far, {kept}; to a network, "
+            "latents of another codec are noise"
+        )
+    return network
+
+
+def keep_codec(network: CodecNetwork, data: Source, run: Path) -> None:
+    """Keep the codec of a run's latents, from `learnt_codec`, in its folder, so that it can be sampled.
+
+    One with another decoder takes the place of the one kept so far, for latents are the same.
+    """
+    assert data.codec_folder is not None  # data of latents have one
     kept = run / FOLDER
     if kept.exists():
-        before = load_codec(kept)
-        if latent_identity(before) != latent_identity(network):
+        if identity(load_codec(kept)) == identity(network):
+            return
+        log.info("%s: from now on has the decoder of %s; latents are the same", kept, data.codec_folder)
+    copy_codec(data.codec_folder, kept, over=True)
+
+
+def expect_same_latents(trainings: Sequence[tuple[StageSpec, Source, Path]], others: Iterable[Path] = ()) -> None:
+    """Raise ValueError unless the stages, each with its data and the folder of its run, learn latents of one codec.
+
+    That is also the one of `others`, runs of other stages of their cascade, and of each run so far.
+    """
+    known = {run / FOLDER: latent_identity(load_codec(run / FOLDER)) for run in others if (run / FOLDER).exists()}
+    for stage, data, run in trainings:
+        if (network := learnt_codec(stage, data, run)) is None or data.codec_folder is None:
+            continue
+        own = latent_identity(network)
+        if (first := next((folder for folder, other in known.items() if other != own), None)) is not None:
             raise ValueError(
-                f"{data.codec_folder}: expected the codec that this run has learnt from so far, {kept}; to a network, "
-                "latents of another codec are noise"
+                f"{data.codec_folder}: expected for stage {stage.name!r} the codec of the other stages' latents, "
+                f"{first}; a cascade has one"
             )
-        if leads and identity(before) != identity(network):
-            log.info("%s: from now on has the decoder of %s; latents are the same", kept, data.codec_folder)
-            copy_codec(data.codec_folder, kept, over=True)
-    elif leads:
-        copy_codec(data.codec_folder, kept)
-    return network
+        known[data.codec_folder] = own
 
 
 def differs(stage: StageSpec, data: Source, other: Path) -> bool:

@@ -27,7 +27,7 @@ from zoetrope.training.compiling import compile_blocks
 from zoetrope.training.data_notes import log_notes
 from zoetrope.training.faults import FOLDER as FAULTS
 from zoetrope.training.faults import all_names, write_fault
-from zoetrope.training.latents import keep_codec
+from zoetrope.training.latents import keep_codec, learnt_codec
 from zoetrope.training.learner import Learner
 from zoetrope.training.loading import Loader, encoded
 from zoetrope.training.lock import Lock
@@ -115,11 +115,12 @@ class Run:
             known = read_record(folder, recipe, self.stage)
             # A resumed run keeps the dtype that it has always computed in; a new one takes it from the recipe.
             self.dtype = getattr(torch, known["dtype"]) if known else compute_dtype(device, self.spec.precision)
-            self._codec = keep_codec(self.stage, self.spec.data, folder, leads=ranks.leads)
+            self._codec = learnt_codec(self.stage, self.spec.data, folder)
             self._init = begun_with(folder, known, init)
             self.state = self._begin(init)
             self._go_on()
             self.learner = self._learner()
+            ranks.meet()  # nothing is written before all processes have read the folder
             self._before = self._keep_record(known)  # seconds of training until here
 
     def _begin(self, init: Path | None) -> TrainState:
@@ -152,7 +153,10 @@ class Run:
         return Learner(self.stage, self.spec, self.state.players, self.device, self.dtype, self.ranks)
 
     def _keep_record(self, known: dict[str, Any]) -> float:
-        """Write the run's record and drop metrics from after its checkpoint; return the seconds of training before."""
+        """Write the run's record and codec, and drop metrics from after its checkpoint.
+
+        Returns the seconds of training before.
+        """
         if not self.ranks.leads:
             return 0.0
         sweep(self.folder / "checkpoints")
@@ -161,6 +165,8 @@ class Run:
         about |= {"init": self._init} if self._init is not None else {}
         now = {"device": str(self.device), "examples": self.state.examples}
         self._written = write_record(self.folder, self.recipe, about, now, known)
+        if self._codec is not None:
+            keep_codec(self._codec, self.spec.data, self.folder)
         return before
 
     def train(self, cache: Path | None = None) -> Iterator[Metrics]:

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.codecs import DESCRIPTION
+from zoetrope.codecs import FOLDER as CODEC
 from zoetrope.config import unknown
 from zoetrope.config.errors import reason
+from zoetrope.data.encoded import Encoded
 from zoetrope.files.plain import read_json
 from zoetrope.models.alike import expect_alike
 from zoetrope.models.description import described
@@ -35,7 +38,8 @@ class InitialWeights(NamedTuple):
     Attributes:
         name: as given; file: of the weights.
         cascade, stage: the description of the network that they are of; None for a file without one.
-        codec: the folder of the codec of its latents, if it makes latents and the folder is there.
+        codec: the folder of the codec of its latents, if it makes latents and the folder is there; of a file, that of
+            the run or model in whose folder it lies.
     """
 
     name: str
@@ -46,13 +50,13 @@ class InitialWeights(NamedTuple):
 
     def remark(self, recipe: Recipe, stage: str) -> str | None:
         """What a user should know of weights that can begin a recipe's stage, if anything."""
-        own = recipe.cascade.stage(stage)
-        if self.codec is None or not differs(own, recipe.train_spec(stage).data, self.codec):
+        own, data = recipe.cascade.stage(stage), recipe.train_spec(stage).data
+        if self.codec is None or not differs(own, data, self.codec):
             return None
-        return (
-            f"{stage}: the weights of {self.name} are of another codec's latents, and have to learn these anew; "
-            f"--codec {self.codec} names that codec"
-        )
+        told = f"{stage}: the weights of {self.name} are of another codec's latents, and have to learn these anew"
+        if isinstance(data, Encoded):
+            return f"{told}; zoetrope data encode --codec {self.codec} makes latents of that codec"
+        return f"{told}; --codec {self.codec} names that codec"
 
     def check(self, recipe: Recipe, stage: str) -> None:
         """Raise ValueError, with what would be right, unless they can begin the network of a recipe's stage."""
@@ -91,12 +95,18 @@ def initial_weights(name: str | Path, stage: str, other: str | None = None) -> I
     """
     path = Path(os.path.expanduser(name))
     if path.suffix == ".safetensors" and path.is_file():
-        return InitialWeights(str(name), path)
+        return InitialWeights(str(name), path, codec=codec_by(path))
     found = _stages_of(name)
     stage = stage if stage in found or other not in found else str(other)
     if stage not in found:
         raise ValueError(f"{name}: " + unknown("stage", stage, found))
     return found[stage]
+
+
+def codec_by(file: Path) -> Path | None:
+    """The folder of the codec of the run, or the model, in whose folder a file of weights lies; None: it has none."""
+    near = (folder / CODEC for folder in file.absolute().parents[1:3])
+    return next((folder for folder in near if (folder / DESCRIPTION).is_file()), None)
 
 
 def begins_fresh(name: str | Path, recipe: Recipe, stage: str) -> bool:
@@ -122,11 +132,14 @@ def _stages_of(name: str | Path) -> dict[str, InitialWeights]:
 
 
 def averaged_weights(name: str | Path, stage: StageSpec) -> Path:
-    """The file of the weights that a stage samples with, from a run (a moving average) or a model.
+    """The file of the weights that a stage samples with, from a run (a moving average), a folder of runs, or a model.
 
     Raises ValueError if there is none, or if it is not that of the stage's network.
     """
-    part = contents(find(name)[0])
+    parts = [contents(one) for one in find(name)]
+    part = next((one for one in parts if stage.name in one.weights), None)
+    if part is None:
+        raise ValueError(f"{name}: " + unknown("stage", stage.name, (own for one in parts for own in one.weights)))
     path = (part.teacher_weights if stage in part.teachers else part.weights)[stage.name]
     if part.trained and not path.is_file():
         raise ValueError(

@@ -233,15 +233,19 @@ def _making(report: Report) -> str:
     return f'<div class="card"><table>{head}<tbody>{rows}</tbody></table></div>'
 
 
+def _in_words(value: Any) -> str:
+    """A setting of sampling as JSON: of an object its kind, or where it has none its fields."""
+    if not isinstance(value, dict):
+        return str(value)
+    return str(value.get("type") or " ".join(f"{key} {each}" for key, each in value.items() if each is not None))
+
+
 def _stages(entry: ModelEntry) -> str:
     rows = []
     for number_, stage in enumerate(entry.stages):
         about = f"<small>{escape(entry.name)}</small><small>{entry.device}, {entry.dtype}</small>"
         name = f"{escape(entry.label)}{about}<small class='mono'>weights and settings {entry.key}</small>"
-        sampling = {key: value for key, value in stage.sampling.items() if value is not None}
-        told = ", ".join(
-            f"{key} {value['type'] if isinstance(value, dict) else value}" for key, value in sampling.items()
-        )
+        told = ", ".join(f"{key} {_in_words(value)}" for key, value in stage.sampling.items() if value is not None)
         rows.append(
             f"<tr><th>{name if number_ == 0 else ''}</th><td>{escape(stage.name)}</td><td>{escape(stage.shape)}</td>"
             f"<td>{escape(told)}</td></tr>"
