@@ -376,12 +376,6 @@ def test_controls_are_computed_from_pixels(each: Input) -> None:
     controlled_by(HintInput())  # which has as many pixels as videos
 
 
-def test_long_videos_are_of_pixels(model: Path) -> None:
-    cascade = Cascade.from_pretrained(model)
-    with pytest.raises(ValueError, match="expected stages of pixels, got 'base', which makes latents"):
-        next(iter(cascade.extend(None, seconds=4, prompt="fog")))
-
-
 def test_plans_and_budgets_count_the_decoder() -> None:
     wide = BASE.with_(codec=CODEC.with_(width=64, temporal=True), shape=Z.with_(frames=6, height=16, width=24))
     pixels = wide.with_(codec=PixelCodec(channels=2))
