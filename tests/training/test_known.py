@@ -216,11 +216,43 @@ def test_halving_with_known_frames(cache: Path) -> None:
     torch.testing.assert_close(levels.logsnr, own.schedule(places / 8).logsnr)
 
 
+@pytest.mark.parametrize(
+    "known",
+    [
+        NoKnown(),
+        Prefix(),
+        EveryNth(skips=(2, 3)),
+        Independent(),
+        KnownMixture(parts=(KnownPart(known=NoKnown()), KnownPart(known=Prefix()))),
+        AnyFrames(),
+        AnyFrames(length=40),
+        Independent(of=AnyFrames()),
+        BOTH,
+    ],
+)
+def test_which_kinds_show_frames_at_equal_distances(known: KnownFrames) -> None:
+    """Of a clip of 16 frames, as many as examples have room for; others are filled with those of another clip."""
+    shown = [known.shown(room, 16, generator(seed)).frames for room in (4, 8, 16) for seed in range(40)]
+    gaps = [set(frames.diff().tolist()) for frames in shown]
+    full = all(len(frames) == room for frames, room in zip(shown, [4] * 40 + [8] * 40 + [16] * 40, strict=True))
+    assert known.even == (full and all(len(each) == 1 for each in gaps))
+
+
 def test_what_cannot_be_learnt() -> None:
     with pytest.raises(ValueError, match=r"training.tsr1.known: expected frames in a row for a stage with a source"):
         recipe().override("training.tsr1.known", {"type": "any"})
     with pytest.raises(ValueError, match=r"training.base: known: of: length: expected at least 2"):
         recipe().override("training.base.known", {"type": "independent", "of": {"type": "any", "length": 1}})
+    for uneven in (AnyFrames(), BOTH, Independent(of=AnyFrames())):
+        for temporal in ("attention", "convolution"):
+            own = recipe().cascade.stages[0].network.levels  # type: ignore[attr-defined]
+            levels = [level.with_(temporal=(temporal,)).to_json() for level in own]
+            changes = {"base.network.levels": levels, "training.base.known": uneven.to_json()}
+            if temporal == "attention":
+                recipe().overridden(changes)
+                continue
+            with pytest.raises(ValueError, match=rf"base.known: expected frames at equal .* got {uneven.kind()!r}"):
+                recipe().overridden(changes)
     with pytest.raises(ValueError, match=r"training.base.known: most: expected fewer than the clip's 2 frames, got 2"):
         recipe().override("training.base.known", {"type": "prefix", "most": 2})
     with pytest.raises(ValueError, match=r"training.ssr1.phases: .* set appended to 0"):

@@ -352,6 +352,11 @@ def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
             spec.known.check(stage.shape.frames, stage.source is not None)
         except ValueError as error:
             raise ValueError(f"{where}.known: {error}") from None
+        if stage.network.needs_even_frames and not spec.known.even:
+            raise ValueError(
+                f"{where}.known: expected frames at equal distances, as of prefix, every or independent, for the "
+                f"network mixes neighbours in time (convolutions, strides), got {spec.known.kind()!r}"
+            )
     try:
         check_grids(stage, spec)
     except ValueError as error:

@@ -47,6 +47,11 @@ class KnownFrames(Kind, ABC):
         """Whether some examples have one noise level for all frames that are not known."""
         return True
 
+    @property
+    def even(self) -> bool:
+        """Whether the frames of each example are of one clip, at equal distances."""
+        return True
+
     def lengths(self, whole: int) -> set[int]:
         """The lengths, in frames, of the clips that examples are taken from."""
         return {whole}

@@ -41,6 +41,11 @@ class AnyFrames(KnownFrames):
         numbers = torch.cat([made, known]).sort().values
         return Shown(numbers, torch.isin(numbers, known), length)
 
+    @property
+    def even(self) -> bool:
+        """See `KnownFrames`."""
+        return False
+
     def lengths(self, whole: int) -> set[int]:
         """See `KnownFrames`."""
         return {self.length or whole}

@@ -26,6 +26,11 @@ class Independent(KnownFrames):
         """See `KnownFrames`."""
         return False
 
+    @property
+    def even(self) -> bool:
+        """See `KnownFrames`."""
+        return self.of.even
+
     def lengths(self, whole: int) -> set[int]:
         """See `KnownFrames`."""
         return self.of.lengths(whole)

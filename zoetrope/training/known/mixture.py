@@ -42,6 +42,11 @@ class KnownMixture(KnownFrames):
         """See `KnownFrames`."""
         return any(part.known.one_level for part in self.parts)
 
+    @property
+    def even(self) -> bool:
+        """See `KnownFrames`."""
+        return all(part.known.even for part in self.parts)
+
     def lengths(self, whole: int) -> set[int]:
         """See `KnownFrames`."""
         return {length for part in self.parts for length in part.known.lengths(whole)}
