@@ -128,7 +128,8 @@ def test_sheets_of_a_training_on_longer_clips(mine: Path, tmp_path: Path) -> Non
     encode(CLIPS, mine, MADE.with_(frames=6), 4, tmp_path / "out", quiet, CPU)
     data = Encoded(path=str(tmp_path / "out"))
     made = recipe(mine).override("base.training.data", data.to_json())
-    made = made.override("base.training.known", {"type": "any", "length": 6})
+    levels = [{**made.cascade.stages[0].network.to_json()["levels"][0], "temporal": ["attention"]}]
+    made = made.overridden({"base.network.levels": levels, "base.training.known": {"type": "any", "length": 6}})
     stage, spec = made.cascade.stage("base"), made.train_spec("base")
     seen = subjects(Batches(stage=stage, spec=spec, dataset=data.open(), texts=None), 8)
     assert seen.shape == Z
