@@ -1,6 +1,7 @@
 """The recipes of codecs and of Video LDM: alpha = 1 is the image model, and each begins as the one before it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,25 @@ def test_their_grids() -> None:
     for name in ("toybox_codec@vide", "video_ldm@imag"):
         with pytest.raises(ValueError, match=r"unknown size .*; did you mean"):
             load_recipe(name)
+
+
+def test_mini_with_a_base_of_latents_learns_frames_that_are_far_apart() -> None:
+    made, mini = load_recipe("mini_latents"), load_recipe("mini")
+    base, own = made.cascade.stage("base"), load_recipe("video_ldm@image").cascade.stage("base")
+    assert base.made == mini.cascade.stage("base").shape and made.cascade.stages[1:] == mini.cascade.stages[1:]
+    assert made.train_spec("base").known == mini.train_spec("base").known
+    network = base.network.build()
+    more = set(network.state_dict()) - set(own.network.build().state_dict())
+    assert more and all("temporal_attention" in name or "mix.logit" in name for name in more)
+    with torch.no_grad():
+        for weight in network.parameters():  # layers that are zero at the start too
+            weight.add_(0.1 * torch.randn_like(weight))
+    z, text = torch.randn(1, 4, 4, 6, 10), text_given(torch.randn(1, 3, 384))
+    near, far, farther = (
+        network(z, torch.zeros(1), replace(text, times=torch.tensor([[0.0, 1.0, 2.0, last]]))).detach()
+        for last in (3.0, 30.0, 59.0)
+    )
+    assert float((near - far).abs().max()) > 1e-3 and float((far - farther).abs().max()) > 1e-3
 
 
 def small(name: str, folder: Path) -> str:
