@@ -3,6 +3,7 @@
     python benchmarks/package_model.py runs/base runs/tsr1 runs/ssr1 ... --to zoetrope/models/mini
     python benchmarks/package_model.py runs/base-8 runs/tsr1-8 runs/ssr1-8 ... --to zoetrope/models/mini
     python benchmarks/package_model.py mini runs/base-8 --to zoetrope/models/mini
+    python benchmarks/package_model.py mini runs/base-8 --to zoetrope/models/mini_latents --share mini
     python benchmarks/package_model.py runs/mini_image --to zoetrope/models/mini_image
     python benchmarks/package_model.py runs/emoji --to zoetrope/models/emoji --eight-bits --trained-on "animated emoji"
 
@@ -10,10 +11,12 @@ The description is the recipe's, which has the model's name, but for stages that
 averaged ones in bfloat16, or with --eight-bits in 8 bits. The originals of distilled stages go with them in 8 bits. For
 each stage and each original a line tells how far 8 bits and bfloat16 take the weights, and what the network makes of
 noise, from the weights that were given, in per cent of their size. Nothing is written if it would be more than --most.
-The card and the scores that are there stay.
+The card and the scores that are there stay. With --share, stages of a shipped model are not stored again.
 """
 
 import argparse
+import json
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +26,12 @@ from torch import Tensor
 
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.config import unknown
 from zoetrope.inputs import Extent
 from zoetrope.inputs.low_res import LEVEL
 from zoetrope.models.cascade import Cascade
+from zoetrope.models.finding import shipped
+from zoetrope.models.folder import FILE, SHARES
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.models.weights import read_weights, write_weights
 from zoetrope.networks import Network
@@ -49,7 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--trained-on", default=TOYBOX, metavar="TEXT", help="what the data are; %(default)s by default"
     )
+    parser.add_argument("--share", metavar="MODEL", help="the shipped model whose stages, named too, are left out")
     options = parser.parse_args(arguments)
+    if options.share is not None and options.share not in shipped():
+        raise SystemExit(f"--share: {unknown('model', options.share, shipped())}")
     dtype = torch.int8 if options.eight_bits else torch.bfloat16
     model = _described(open_model(options.runs), options.recipe or options.to.name, options.trained_on)
     model.check(model.spec.stages)
@@ -62,14 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measured = scores.read_text() if scores.exists() else None
     with tempfile.TemporaryDirectory() as scratch:
         trial = Path(scratch) / "model"
-        _save(model, trial, dtype)
+        _save(model, trial, dtype, options.share)
         size = sum(file.stat().st_size for file in trial.rglob("*") if file.is_file()) / 1e6
         if size > options.most:
             raise SystemExit(f"{options.to}: the model would take {size:.1f} MB, more than {options.most:g}")
         for stage in (*model.spec.teachers, *model.spec.stages):
             told = ", ".join(f"{kind} {_errors(model, stage, Path(scratch), one)}" for kind, one in KINDS)
             print(f"{stage.name}{', distilled' if stage.distilled else ''}: {told}")
-    _save(model, options.to, dtype)
+    _save(model, options.to, dtype, options.share)
     if measured is not None:
         scores.write_text(measured)
     distilled = [stage.name for stage in model.spec.stages if stage.distilled]
@@ -86,8 +95,16 @@ def _described(model: OpenModel, recipe: str, trained_on: str) -> OpenModel:
     return model._replace(spec=type(spec).from_json(spec.to_json()))
 
 
-def _save(model: OpenModel, folder: Path, dtype: torch.dtype) -> None:
+def _save(model: OpenModel, folder: Path, dtype: torch.dtype, share: str | None) -> None:
     Cascade.of(model).save_pretrained(folder, dtype=dtype, teacher_dtype=torch.int8)
+    if share is None:
+        return
+    home = shipped()[share]
+    shared = [stage.name for stage in model.spec.stages if model.file(stage).is_relative_to(home)]
+    for stage in shared:
+        shutil.rmtree(folder / stage)
+    told = json.loads((folder / FILE).read_text())
+    (folder / FILE).write_text(json.dumps({**told, SHARES: dict.fromkeys(shared, share)}, indent=1) + "\n")
 
 
 def _errors(model: OpenModel, stage: StageSpec, scratch: Path, dtype: torch.dtype) -> str:

@@ -273,6 +273,21 @@ def test_networks_that_read_more_than_text_can_be_packed(
     assert made.isfinite().all() and made.std() > 0
 
 
+def test_stages_of_a_shipped_model_are_not_packed_again(
+    script: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = script("package_model")
+    for name, size in (("FRAMES", 2), ("HEIGHT", 8), ("WIDTH", 8)):
+        monkeypatch.setattr(package, name, size)
+    with pytest.raises(SystemExit, match="--share: unknown model 'mini_imag'; did you mean 'mini_image'"):
+        package.main(["mini_image", "--to", str(tmp_path / "mini_image"), "--share", "mini_imag"])
+    package.main(["mini_image", "--to", str(tmp_path / "mini_image"), "--share", "mini_image"])
+    assert sorted(path.name for path in (tmp_path / "mini_image").iterdir()) == ["README.md", "cascade.json"]
+    made, own = open_model(tmp_path / "mini_image"), open_model("mini_image")
+    assert made.weights == own.weights
+    made.check(made.spec.stages)
+
+
 def latent(folder: Path, text: Any) -> OpenModel:
     """A model with a stage of latents and one of pixels after it, and its codec."""
     stages = tuple(stage.with_(network=stage.network.with_(text_width=text.width)) for stage in latents.SPEC.stages)

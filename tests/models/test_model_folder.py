@@ -238,3 +238,36 @@ def test_encoders_come_from_the_hub_with_their_model(tmp_path: Path, monkeypatch
     monkeypatch.setattr(huggingface_hub, "snapshot_download", downloaded)
     found = locate("somebody/own")
     assert sorted(path.relative_to(found) for path in found.rglob("*.*")) == wanted
+
+
+def test_a_model_shares_stages_with_one_that_ships(tmp_path: Path) -> None:
+    """Its later stages are read from there; saved anew, it holds all of them."""
+    own, source = tmp_path / "model", locate("mini_image")
+    own.mkdir()
+    told = json.loads((source / "cascade.json").read_text())
+    described = {**told, "name": "own", "shares": {"ssr": "mini_image"}}
+    (own / "cascade.json").write_text(json.dumps(described))
+    shutil.copytree(source / "base", own / "base")
+    model = open_model(own)
+    model.check(model.spec.stages)
+    assert {name: file.parent.parent for name, file in model.weights.items()} == {"base": own, "ssr": source}
+    Cascade.of(model).save_pretrained(tmp_path / "whole")
+    whole = open_model(tmp_path / "whole")
+    assert all(file.is_relative_to(tmp_path / "whole") for file in whole.weights.values())
+    assert (tmp_path / "whole/ssr/model.safetensors").read_bytes() == (source / "ssr/model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("told", "wrong"),
+    [
+        ({"ssr": "mini_imag"}, "shares stages with 'mini_imag': unknown model 'mini_imag'; did you mean 'mini_image'"),
+        ({"ssr": 3}, "shares: expected the names of shipped models by stage"),
+        (["ssr"], "shares: expected the names of shipped models by stage"),
+        ({"ssr2": "mini_image"}, "shares: expected stages of the cascade, got 'ssr2'"),
+    ],
+)
+def test_stages_are_shared_with_models_that_ship_alone(told: object, wrong: str, tmp_path: Path) -> None:
+    described = json.loads((locate("mini_image") / "cascade.json").read_text())
+    (tmp_path / "cascade.json").write_text(json.dumps({**described, "shares": told}))
+    with pytest.raises(ValueError, match=wrong):
+        open_model(tmp_path)

@@ -5,6 +5,8 @@ Where stages make latents, `codec/` holds their codec, see `zoetrope.codecs`.
 Where a stage is distilled, `<stage>/teacher.safetensors` holds the weights of the original, which may be in 8 bits.
 
 A pretrained encoder may lie in a folder of the model's: `cascade.json` names it "./" and that folder's name.
+
+A model that ships may share stages with another one: "shares" in `cascade.json` says whose weights each of these has.
 """
 
 import json
@@ -31,7 +33,7 @@ from zoetrope.networks import Network
 from zoetrope.pretrained import FILES, located
 
 FORMAT = 4  # see `zoetrope.cascade.migration`
-FILE = "cascade.json"
+FILE, SHARES = "cascade.json", "shares"
 WEIGHTS, TEACHER_WEIGHTS = "model.safetensors", "teacher.safetensors"
 
 
@@ -47,10 +49,24 @@ def read_spec(folder: Path) -> CascadeSpec:
     if value.pop("format") > FORMAT:
         raise ValueError(f"{file}: written by a newer version of zoetrope (this one reads format {FORMAT}); upgrade")
     value.pop("requires", None)  # informative only
+    value.pop(SHARES, None)  # see `shares`
     try:
         return with_encoders(described(CascadeSpec, value), partial(_encoder_in, folder=folder))
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
+
+
+def shares(folder: Path, spec: CascadeSpec) -> dict[str, str]:
+    """The names of the shipped models whose weights stages of a folder have, by stage; {} where none does.
+
+    Raises ValueError for anything else under "shares", and for stages that the cascade `spec` has not.
+    """
+    told = read_json_of(folder, FILE).get(SHARES, {})
+    if not isinstance(told, dict) or not all(isinstance(name, str) for name in told.values()):
+        raise ValueError(f"{folder / FILE}: {SHARES}: expected the names of shipped models by stage, got {told!r}")
+    if lost := sorted(told.keys() - {stage.name for stage in spec.stages}):
+        raise ValueError(f"{folder / FILE}: {SHARES}: expected stages of the cascade, got {lost[0]!r}")
+    return told
 
 
 def with_encoders(spec: CascadeSpec, change: Callable[[str], str]) -> CascadeSpec:

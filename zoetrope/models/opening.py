@@ -11,10 +11,11 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.channels import difference
 from zoetrope.codecs import DESCRIPTION, WEIGHTS, Codec, CodecNetwork, identity, latent_identity, load_codec
 from zoetrope.codecs import FOLDER as CODEC
+from zoetrope.config import unknown
 from zoetrope.config.errors import expect_path, shown
 from zoetrope.models.files import inside, read_card
-from zoetrope.models.finding import FoundModel, FoundRun, find
-from zoetrope.models.folder import read_spec, weights_file
+from zoetrope.models.finding import FoundModel, FoundRun, find, shipped
+from zoetrope.models.folder import read_spec, shares, weights_file
 from zoetrope.models.runs import original_of, read_cascade, read_run
 from zoetrope.models.weights import Origin, Style, blend, check_weights, read_network
 from zoetrope.networks import Network
@@ -128,8 +129,9 @@ def contents(found: FoundModel | FoundRun) -> ModelContents:
     """The contents of a model or run. Raises ValueError if they cannot be read, or if a run has no checkpoint yet."""
     if isinstance(found, FoundModel):
         folder, spec = found.folder, read_spec(found.folder)
-        weights = {stage.name: weights_file(folder, stage.weights_of or stage.name) for stage in spec.stages}
-        taught = {stage.name: weights_file(folder, stage.name, teacher=True) for stage in spec.teachers}
+        home = _homes(folder, spec)
+        weights = {stage.name: weights_file(home(stage), stage.weights_of or stage.name) for stage in spec.stages}
+        taught = {stage.name: weights_file(home(stage), stage.name, teacher=True) for stage in spec.teachers}
         card, codec = read_card(folder), _codec_in(folder)
         return ModelContents(found.name, spec, weights, spec.teachers, taught, card, codec=codec)
     run = read_run(found.folder)
@@ -139,6 +141,19 @@ def contents(found: FoundModel | FoundRun) -> ModelContents:
     teachers, taught = ((), {}) if original is None else ((original[0],), {run.stage: original[1]})
     codec, average = _codec_in(run.folder), found.half_life
     return ModelContents(found.name, spec, weights, teachers, taught, trained=True, codec=codec, average=average)
+
+
+def _homes(folder: Path, spec: CascadeSpec) -> Callable[[StageSpec], Path]:
+    """The folder that holds the weights of a stage: `folder`, or that of the shipped model that it is shared with.
+
+    Raises ValueError as `zoetrope.models.folder.shares` does, and for a model that does not ship.
+    """
+    shared, known = shares(folder, spec), shipped()
+    for name in shared.values():
+        if name not in known:
+            raise ValueError(f"{folder}: shares stages with {name!r}: {unknown('model', name, known)}")
+    homes = {stage: known[name] for stage, name in shared.items()}
+    return lambda stage: homes.get(stage.weights_of or stage.name, folder)
 
 
 def _codec_in(folder: Path) -> Path:
