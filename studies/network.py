@@ -285,8 +285,9 @@ STUDY = Study(
         "Could it come from noise?": "Every network was trained once. The interval takes the three pairs for repeats "
         "of one comparison: it covers the luck of a training, and also any change with size, which it cannot tell "
         "from luck.",
-        "Could it come from the learning rate?": "Each architecture has the best of four peaks of a short sweep at "
-        "its smallest size. The optimum may move with size and with longer training.",
+        "Could it come from the learning rate?": "The U-Net has the best of four peaks of a short sweep at its "
+        "smallest size; the transformer has the largest, and 0.001 did better there, see above. "
+        "The optimum may move with size and with longer training.",
         "Is the transformer the best of its kind?": "Patches of 2 frames would halve its operations, patches of 2x2 "
         "quadruple them; full attention and separate modulations are other choices. None of these was tried here.",
         "Is the U-Net the best of its kind?": "Its shape was chosen for mini, on this data, with more trials than the "

@@ -161,7 +161,7 @@ def test_tables_that_do_not_belong_together_are_refused() -> None:
         intervals().over_clips(torch.sub, [[1.0, 2.0]], [[1.0, 2.0, 3.0]])
 
 
-NOT_RUN = {"curation", "network"}
+NOT_RUN = {"curation"}
 """Studies without a page yet."""
 
 
