@@ -124,9 +124,9 @@ def advice(claims: dict[str, Claim], arms: Json) -> str:
         "examples": "The data and the parameters are given",
     }.items():
         claim = claims[by]
-        value, low, high = (f"{each:+.1f} %" for each in claim.interval)
+        value, high, low = (f"{-each:+.1f} %" for each in claim.interval)
         picked = winner.get(claim.verdict)
-        told_by = f"{value} lower loss, {low} to {high}"
+        told_by = f"the transformer's loss against the U-Net's: {value}, {low} to {high}"
         end = f"{picked} ({told_by})." if picked else f"either: a difference is not shown ({told_by})."
         lines.append(f"- {told}: {end}")
     named = [claims[name] for name in claims if name not in BY]
@@ -241,6 +241,8 @@ def page(numbers: Json) -> Page:
 
 
 def _draw(arms: Json, axes: Any) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
     for axis, by in zip(axes, ("minutes", "operations"), strict=True):
         for name, one in arms.items():
             kind, _, size = name.partition("-")
@@ -250,7 +252,10 @@ def _draw(arms: Json, axes: Any) -> None:
             axis.plot([n * scale for n in curve.examples], means, marker=".", label=name_of(name), **style)
         told = "minutes of a core" if by == "minutes" else "PFLOPs of training"
         axis.set(xlabel=told, ylabel="loss of v, held-out clips", xscale="log")
-    axes[0].legend(frameon=False, fontsize=7)
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+    axes[0].legend(frameon=False, fontsize=7, handlelength=4)
 
 
 STUDY = Study(

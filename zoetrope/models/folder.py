@@ -23,7 +23,7 @@ import torch
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.codecs import FOLDER as CODEC
 from zoetrope.codecs import CodecNetwork, save_codec
-from zoetrope.config import expect_importable, packages_of
+from zoetrope.config import expect_importable, packages_of, shown
 from zoetrope.config.foreign import trusting
 from zoetrope.files import whole_folder
 from zoetrope.models.description import described
@@ -63,7 +63,7 @@ def shares(folder: Path, spec: CascadeSpec) -> dict[str, str]:
     """
     told = read_json_of(folder, FILE).get(SHARES, {})
     if not isinstance(told, dict) or not all(isinstance(name, str) for name in told.values()):
-        raise ValueError(f"{folder / FILE}: {SHARES}: expected the names of shipped models by stage, got {told!r}")
+        raise ValueError(f"{folder / FILE}: {SHARES}: expected the names of shipped models by stage, got {shown(told)}")
     if lost := sorted(told.keys() - {stage.name for stage in spec.stages}):
         raise ValueError(f"{folder / FILE}: {SHARES}: expected stages of the cascade, got {lost[0]!r}")
     return told

@@ -5,8 +5,8 @@
     zoetrope train mini_latents --stage base --codec runs/codec --init runs/image --out runs/base
     zoetrope generate "a red star moving down" --model mini --model runs/base
 
-All weights learn. The network is that of `video_ldm` without convolution over time, for which frames that are far apart
-are no neighbours. The stages after the base are mini's.
+All weights learn. The network is that of `video_ldm` without convolution over time, which takes the frames that it is
+given for neighbours, however far apart they are. The stages after the base are mini's.
 """
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
