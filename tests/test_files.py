@@ -1,16 +1,18 @@
 """What is written appears whole or not at all, and errors name the file that people know."""
 
 import ast
+import errno
 import os
 import re
 import stat
+import sys
 from pathlib import Path
 
 import pytest
 
 import zoetrope
 from tests.training.test_checkpoints import largest_file
-from zoetrope.files import whole, whole_folder, write_text
+from zoetrope.files import locked, whole, whole_folder, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -124,3 +126,31 @@ def test_nothing_else_in_the_package_renames() -> None:
                 if node.func.attr in ("rename", "replace") and (one or of_system):
                     found.add(path.relative_to(package).as_posix())
     assert found == allowed
+
+
+@pytest.mark.parametrize("reason", ["of the system", "of the file system"])
+def test_without_locks_only_old_remains_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    """There nobody knows whether a folder is being filled."""
+    if reason == "of the system":
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+    else:
+        monkeypatch.setattr("fcntl.flock", refused)
+    fresh, old = tmp_path / ".made.0123456789ab.partial", tmp_path / ".made.ba9876543210.partial"
+    for folder in (fresh, old):
+        folder.mkdir()
+    os.utime(old, (0, 0))
+    with whole_folder(tmp_path / "made") as partial:
+        (partial / "a").touch()
+        with locked(tmp_path) as sure:
+            assert not sure
+    assert names(tmp_path) == [fresh.name, "made"]
+    monkeypatch.undo()
+    with whole_folder(tmp_path / "made", over=True), locked(tmp_path) as sure:
+        assert sure and not fresh.exists()
+
+
+def refused(number: int, how: int) -> None:
+    """What a file system without locks says."""
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))

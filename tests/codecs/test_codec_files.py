@@ -92,6 +92,17 @@ def test_what_is_not_a_whole_codec_is_refused(tmp_path: Path) -> None:
     (folder / DESCRIPTION).write_text(SMALL.model_dump_json(), "utf-8")
     with pytest.raises(ValueError, match=r"expected decoder.* of shape .*, got .*: not the weights"):
         load_codec(folder)
+    weight = next(name for name in tensors if name.startswith("decoder"))
+    for name, value, message in (
+        (weight, torch.nan, f"expected finite weights, got others in {weight}"),
+        ("scale", torch.inf, "expected finite weights, got others in scale"),
+        ("scale", 0.0, "expected a scale of latents above 0, got 0"),
+    ):
+        whole = {each: weights.clone() for each, weights in tensors.items()}
+        whole[name].view(-1)[0] = value
+        save_file(whole, folder / WEIGHTS)
+        with pytest.raises(ValueError, match=f"{WEIGHTS}: {message}"):
+            load_codec(folder)
     (folder / WEIGHTS).write_bytes(b"nothing")
     with pytest.raises(ValueError, match=f"{WEIGHTS}: expected a file of a codec"):
         load_codec(folder)

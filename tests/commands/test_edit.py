@@ -200,3 +200,16 @@ def test_what_made_an_edit_is_compared_before_it_is_made_again(image_model: Path
     done = cli("edit", "--again", "a.mp4", "--set", "ssr.sampling.steps=1", "-o", "b.mp4")
     assert done.code == 2 and "stage 'ssr' had steps 2" in done.err
     assert "inversion" not in done.err and not Path("b.mp4").exists()
+
+
+def test_a_users_folder_is_no_place_for_a_tuned_network(image_model: Path, films: Path, cli: Cli) -> None:
+    mine = {"recipe.json": "{}", "metrics.jsonl": '{"examples": 3}\n', "notes.txt": "mine"}
+    for name in mine:
+        Path("project").mkdir(exist_ok=True)
+        for old in Path("project").iterdir():
+            old.unlink()
+        Path("project", name).write_text(mine[name])
+        done = cli("edit", films / "film0.mp4", *ARGUMENTS, "--model", image_model, "--tuned", "project", "-o", "a.mp4")
+        assert done.code == 2 and "choose another --tuned" in done.err and "--resume" not in done.err, done.err
+        assert [path.name for path in Path("project").iterdir()] == [name]
+        assert Path("project", name).read_text() == mine[name] and not Path("a.mp4").exists()

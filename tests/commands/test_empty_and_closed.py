@@ -1,6 +1,7 @@
 """Empty values of options, closed streams, names that follow those of sources, and options with their own names."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -84,6 +85,9 @@ def test_stems_of_folders_of_sequences_and_of_the_longest_names(
     assert stem_after(".", "edited") == stem_after("%04d.png", "edited") == "Walk v1.2-edited"
     assert stem_after(f"{folder}/img_%04d.png", "edited") == "img-edited"
     assert len(stem_after("ü" * 120 + ".mp4", "edited").encode()) <= 210
+    strange = os.fsdecode(b"caf\xe9")  # no UTF-8, which file systems allow
+    assert stem_after(f"{strange}.mp4", "edited") == f"{strange}-edited"
+    assert len(os.fsencode(stem_after(strange * 60 + ".mp4", "edited"))) <= 210
 
 
 @pytest.mark.parametrize(

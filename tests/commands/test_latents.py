@@ -260,3 +260,29 @@ def test_weights_of_another_codecs_latents_are_told(cli: Cli, told: Path, tmp_pa
     done = cli(*train[:-1], "--data", "latents", "--init", "run", "--out", "on_latents")
     assert done.code == 0 and "zoetrope data encode --codec run/codec makes latents of that codec" in done.err
     assert "--codec run/codec names" not in done.err
+
+
+def test_what_is_left_of_a_training_that_learnt_nothing_makes_room(cli: Cli, told: Path, tmp_path: Path) -> None:
+    """With another codec too; the codec of one that learnt stays what it is."""
+    for name, seed in (("one", 0), ("two", 3)):
+        save_codec(codec(seed=seed), tmp_path / name)
+    train = ("train", told, "--stage", "base", "--out", "run")
+    assert cli(*train, "--codec", "one").code == 0
+    again = cli(*train, "--codec", "two")
+    assert again.code == 2 and "run: already holds a run; go on with it by --resume" in again.err
+    for made in ("metrics.jsonl", "checkpoints", "samples"):
+        path = tmp_path / "run" / made
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    done = cli(*train, "--codec", "two")
+    assert done.code == 0 and identity(load_codec(tmp_path / "run/codec")) == identity(codec(seed=3)), done.err
+
+
+def test_data_of_latents_in_json_name_their_codec(cli: Cli, told: Path, tmp_path: Path) -> None:
+    for name, seed in (("one", 0), ("two", 3)):
+        save_codec(codec(seed=seed), tmp_path / name)
+    data = json.dumps({"type": "latents", "source": {"type": "toybox", "scripts": 2}, "codec": str(tmp_path / "one")})
+    for out, words, seed in (("a", (), 0), ("b", ("--codec", "two"), 3)):
+        done = cli("train", told, "--stage", "base", "--out", out, "--data", data, *words)
+        assert done.code == 0 and identity(load_codec(tmp_path / out / "codec")) == identity(codec(seed=seed)), done.err
+        learnt = json.loads((tmp_path / out / "recipe.json").read_text())["training"]["base"]["data"]
+        assert learnt["source"] | {"type": "toybox", "scripts": 2} == learnt["source"]

@@ -130,3 +130,37 @@ def test_what_does_not_fit_is_named(tmp_path: Path, array: BesideArray, told: st
         source(path, beside={"x": array.with_(column="keys")}).open()
     with pytest.raises(ValueError, match="expected those of vectors in time"):
         BesideArray(kind="action", axes="y,x")
+
+
+def test_stored_values_that_stand_for_none(tmp_path: Path) -> None:
+    """Those of the source hold for videos beside; actions and maps, of other quantities, have their own."""
+    u = np.arange(6.0)[:, None, None].repeat(8, 1).repeat(16, 2)
+    coarse, land = u[:, ::2, ::2].copy(), np.array([[0.0, -9.0], [-9.0, 3.0]])
+    u[2, 0, 0] = coarse[2, 0, 0] = -9.0
+    np.savez(tmp_path / "one.npz", u=u, coarse=coarse, land=land, actions=np.array([[0.0, -9.0]] * 6))
+    beside = {
+        "land": LAND,
+        "sea": LAND.with_(fill=(0.0,)),
+        "action": ACTION,
+        "keys": ACTION.with_(fill=(-9.0,)),
+        "coarse": BesideArray(kind="video", array="coarse"),
+    }
+    whole, path = SHAPE.with_(frames=6, height=8, width=16), tmp_path / "one.npz"
+    found = source(path, beside=beside, fill=(-9.0,), missing="mask").open().example(0, whole)
+    assert found.present is not None and not bool(found.present[0, 2, 0, 0]) and int((~found.present).sum()) == 1
+    missing = found.beside["coarse"].isnan()
+    assert bool(missing[0, 2, 0, 0]) and int(missing.sum()) == 1
+    assert float(found.beside["land"].min()) == -9 and found.beside["sea"].isnan().any()
+    assert found.beside["action"][:, 1].tolist() == [-9.0] * 6 and found.beside["keys"][:, 1].isnan().all()
+    own = {"coarse": beside["coarse"].with_(fill=())}
+    assert (
+        source(path, beside=own, fill=(-9.0,), missing="mask")
+        .open()
+        .example(0, whole)
+        .beside["coarse"]
+        .isfinite()
+        .all()
+    )
+    np.savez(path, u=u[3:], coarse=coarse[:3])
+    with pytest.raises(ValueError, match=r"beside 'coarse': expected values everywhere, got 1 missing value"):
+        source(path, beside={"coarse": beside["coarse"]}, fill=(-9.0,)).open().example(0, whole.with_(frames=3))

@@ -13,6 +13,7 @@ from zoetrope.channels import RGB
 from zoetrope.codecs import CodecNetwork, Posterior, identity, latent_identity, load_codec, save_codec
 from zoetrope.data import Dataset, Example, Source
 from zoetrope.data import encoded as encoding
+from zoetrope.data.camera import Camera
 from zoetrope.data.clip import OneClip
 from zoetrope.data.encoded import Encoded, encode, is_encoded
 from zoetrope.data.folder import Folder
@@ -287,3 +288,45 @@ def test_a_full_disk_names_the_file(mine: Path, tmp_path: Path) -> None:
     with largest_file(1000), pytest.raises(OSError, match=r"model\.safetensors: cannot be written .*File too large"):
         save_codec(codec(), tmp_path / "again")
     assert not any(path.name.endswith(".partial") for path in tmp_path.rglob("*"))
+
+
+def test_latents_of_the_same_files_in_another_way_are_others(mine: Path, tmp_path: Path, films: Path) -> None:
+    out, source = tmp_path / "out", Camera(source=Folder(path=str(films)), move="left")
+    encode(source, mine, MADE, None, out, quiet, CPU)
+    moved = films.rename(tmp_path / "elsewhere")
+    source = source.with_(source=Folder(path=str(moved)))
+    assert encode(source, mine, MADE, None, out, quiet, CPU).count == 3
+    for other in (source.with_(move="right"), source.with_(amount=0.1), Folder(path=str(moved), seed=1)):
+        with pytest.raises(ValueError, match="holds other latents, 3 of "):
+            encode(other, mine, MADE, None, out, quiet, CPU)
+
+
+def test_a_mixture_is_encoded_whole_or_by_count(mine: Path, tmp_path: Path, films: Path) -> None:
+    """Parts come as often as their weights say, so that the first clips are each once only if these fit the numbers."""
+    one = tmp_path / "one"
+    one.mkdir()
+    for name in ("0.mp4", "0.txt"):
+        (one / name).write_bytes((films / name).read_bytes())
+    sources = Folder(path=str(films)), Folder(path=str(one))
+
+    def mixed(*weights: float) -> Mixture:
+        return Mixture(parts=tuple(Part(source=each, weight=w) for each, w in zip(sources, weights, strict=True)))
+
+    for source in (mixed(1, 1), Camera(source=mixed(4, 1), move="left")):
+        with pytest.raises(ValueError, match="its first 4 clips are not each clip once"):
+            encode(source, mine, MADE, None, tmp_path / "none", quiet, CPU)
+        assert not (tmp_path / "none").exists()
+    assert encode(mixed(1, 1), mine, MADE, 6, tmp_path / "six", quiet, CPU).count == 6
+    encode(mixed(3, 1), mine, MADE, None, tmp_path / "out", quiet, CPU)
+    names = sorted(name for name, *_ in Encoded(path=str(tmp_path / "out")).open().named)
+    assert names == ["0.mp4", "0.mp4", "1.mp4", "2.mp4"]
+
+
+def test_all_frames_of_a_clip_tell_how_much_moves(mine: Path, tmp_path: Path) -> None:
+    """As a training with known frames asks for them, live and from disk."""
+    clips, four = MADE.with_(frames=4, fps=6), Z.with_(frames=4, fps=6)
+    encode(CLIPS, mine, clips, 2, tmp_path / "out", quiet, CPU)
+    stored, live = Encoded(path=str(tmp_path / "out")).open(), Latents(source=CLIPS, codec=str(mine)).open()
+    for numbers in ([0, 1, 2, 3], [0, 2], [1]):
+        assert stored.frames(1, four, numbers).told == live.frames(1, four, numbers).told
+    assert live.frames(1, four, range(4)).told[MOTION] == live.example(1, four).told[MOTION]

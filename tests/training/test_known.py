@@ -13,6 +13,7 @@ from torch import Tensor
 
 from zoetrope.data.toybox import Toybox
 from zoetrope.diffusion.distillation import TimeGrid
+from zoetrope.recipes import load_recipe
 from zoetrope.training.batch import Batch, BatchSlice
 from zoetrope.training.known import KnownFrames
 from zoetrope.training.known.any import AnyFrames, spaced
@@ -235,7 +236,9 @@ def test_which_kinds_show_frames_at_equal_distances(known: KnownFrames) -> None:
     shown = [known.shown(room, 16, generator(seed)).frames for room in (4, 8, 16) for seed in range(40)]
     gaps = [set(frames.diff().tolist()) for frames in shown]
     full = all(len(frames) == room for frames, room in zip(shown, [4] * 40 + [8] * 40 + [16] * 40, strict=True))
-    assert known.even == (full and all(len(each) == 1 for each in gaps))
+    assert known.even(8, 16) == (full and all(len(each) == 1 for each in gaps))
+    odd = [known.shown(12, 16, generator(seed)).frames for seed in range(40)]
+    assert known.even(12, 16) == all(len(each) == 12 and len(set(each.diff().tolist())) == 1 for each in odd)
 
 
 def test_what_cannot_be_learnt() -> None:
@@ -253,6 +256,12 @@ def test_what_cannot_be_learnt() -> None:
                 continue
             with pytest.raises(ValueError, match=rf"base.known: expected frames at equal .* got {uneven.kind()!r}"):
                 recipe().overridden(changes)
+    frames_of = [{"examples": 8, "batch": 2, "frames": frames} for frames in (4, 12)]
+    message = r"training.base.phases.1.frames: expected .*, 1, 2, 4, 8, 16, for the network mixes .*, got 12"
+    with pytest.raises(ValueError, match=message):
+        load_recipe("video_ldm").override("base.training.phases", frames_of)
+    load_recipe("video_ldm").overridden({"base.training.phases": frames_of, "base.training.known": None})
+    load_recipe("mini").override("base.training.phases", frames_of)  # attention sees when frames are
     with pytest.raises(ValueError, match=r"training.base.known: most: expected fewer than the clip's 2 frames, got 2"):
         recipe().override("training.base.known", {"type": "prefix", "most": 2})
     with pytest.raises(ValueError, match=r"training.ssr1.phases: .* set appended to 0"):

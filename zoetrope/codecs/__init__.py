@@ -276,5 +276,9 @@ def load_codec(folder: Path) -> CodecNetwork:
                 f"{path}: expected {name} of shape {wanted.get(name, 'none')}, got {found.get(name, 'none')}: "
                 f"not the weights of the codec that {DESCRIPTION} describes"
             )
+    if wrong := sorted(name for name, value in tensors.items() if not bool(value.isfinite().all())):
+        raise ValueError(f"{path}: expected finite weights, got others in {wrong[0]}")
     network.load_state_dict(tensors, assign=True)
+    if float(network.scale) <= 0:
+        raise ValueError(f"{path}: expected a scale of latents above 0, got {float(network.scale):g}")
     return network.eval().requires_grad_(False)

@@ -13,6 +13,7 @@ from zoetrope.channels import RGB, Channel
 from zoetrope.commands._provenance import expect_unread, sealing
 from zoetrope.commands._signing import expect_signable
 from zoetrope.fields import Fields, Look, check_file, holds_values
+from zoetrope.files import cut_name
 from zoetrope.video import check_output, save_tensor
 from zoetrope.video.naming import sequence_files, sequence_pattern
 
@@ -192,7 +193,7 @@ def stem_after(source: str, what: str) -> str:
         own = path.name.partition("%")[0].rstrip("_-") or path.parent.name
     else:
         own = path.name
-    return f"{own.encode()[:LONGEST_STEM].decode('utf-8', 'ignore')}-{what}"
+    return f"{cut_name(own, LONGEST_STEM)}-{what}"
 
 
 def write_video(made: Tensor, fps: float, path: str, tags: Mapping[str, str], kept: Kept) -> None:

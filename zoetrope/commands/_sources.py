@@ -41,6 +41,8 @@ def data_json(own: "Source", data: str | None, codec: str | None, *, latents: bo
 
     videos = own.source if isinstance(own, Latents) else own
     named = own.to_json() if data is None else _instead(videos, data)
+    if data is not None and named["type"] == "latents" and own.codec_folder is not None:
+        return named if codec is None else named | {"codec": str(find_codec(codec))}
     if own.codec_folder is None:
         if codec is not None and not latents:
             raise ValueError("--codec: expected none, for no stage of the recipe makes latents")

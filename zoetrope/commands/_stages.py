@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from zoetrope.training.spec import Recipe
 
 FILE = "stages.json"
+BEGUN = ("recipe.json", "run.json", "lock.json", "data.json", "base.safetensors", "codec")
+CODEC = ("codec.json", "model.safetensors")
 
 
 class StageTraining(NamedTuple):
@@ -129,3 +131,24 @@ def summary(parts: Sequence[dict[str, Any]]) -> str:
     """A line for each run."""
     lines = [f"{one['run']}: {one['examples']} examples, newest checkpoint {one['checkpoint']}" for one in parts]
     return "\n".join(lines)
+
+
+def expect_free(out: Path, option: str) -> None:
+    """Raise ValueError unless a new run may go to `out`, which `option` names: files of a user's own stay."""
+    from zoetrope.training.lock import FILE as LOCK
+    from zoetrope.training.lock import holder
+    from zoetrope.training.writing import remove
+
+    if (out / "metrics.jsonl").exists() or any((out / "checkpoints").glob("*")):
+        way = "go on with it by --resume, or " if option == "--out" else ""
+        raise ValueError(f"{out}: already holds a run; {way}choose another {option}")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out}: expected a folder or a new name, got a file")
+    there = {path.name for path in out.iterdir()} if out.exists() else set[str]()
+    codec = {path.name for path in (out / "codec").iterdir()} if "codec" in there else set[str]()
+    if there - {*BEGUN} or codec - {*CODEC} or (there and LOCK not in there):  # a run's first file is its lock
+        raise ValueError(f"{out}: holds other files; choose another {option}")
+    if (who := holder(out)) is not None:
+        raise ValueError(f"{out}: process {who.pid} on {who.host} is training here; choose another {option}")
+    for name in BEGUN:  # of a run that ended before it had learnt anything
+        remove(out / name)

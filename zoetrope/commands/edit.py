@@ -34,6 +34,7 @@ from zoetrope.commands._sampling import (
     tags_of,
     warn_of_cuts,
 )
+from zoetrope.commands._stages import expect_free
 from zoetrope.commands._talk import Talk
 
 if TYPE_CHECKING:
@@ -257,6 +258,8 @@ def _tuned(talk: Talk, wish: EditAsked, recipe: "Recipe", folder: Path, model: "
         begun = read_json(folder / "run.json").get("init")
         if begun is not None and begun != sha256_of(model.file(model.spec.stages[0])):
             raise ValueError(f"{folder}: was tuned from other weights than those of --model; choose another --tuned")
+    else:
+        expect_free(folder, "--tuned")
     with naming(folder):
         run = Run(recipe, stage.name, folder, device_named(device), model.file(model.spec.stages[0]))
         if run.state.examples < run.spec.examples:

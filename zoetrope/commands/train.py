@@ -14,6 +14,7 @@ from zoetrope.commands._stages import (
     GridOptions,
     StageTraining,
     Whole,
+    expect_free,
     holds_stages,
     is_finished,
     located,
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
     from zoetrope.processes.ranks import Ranks
     from zoetrope.training.spec import Recipe
-
-BEGUN = ("recipe.json", "run.json", "lock.json", "data.json", "base.safetensors", "codec")
-CODEC = ("codec.json", "model.safetensors")
 
 RecipeName = Annotated[
     str | None, typer.Argument(metavar="RECIPE", help="A shipped name, a recipe.json, or a .py file with recipe().")
@@ -297,7 +295,8 @@ def _prepare(asked: TrainingOptions, parts: Sequence[StageTraining], together: b
 
     specs = ((part.recipe.cascade.stage(part.stage), part.recipe.train_spec(part.stage).data, part) for part in parts)
     beside = {path.parent for path in asked.out.glob("*/run.json")} - {part.folder for part in parts}
-    expect_same_latents([(stage, data, part.folder) for stage, data, part in specs], beside if together else ())
+    trainings = [(stage, data, part.folder if _resumes(asked, part) else None) for stage, data, part in specs]
+    expect_same_latents(trainings, beside if together else ())
     for part in parts:
         if not part.finished:
             stage, spec = part.recipe.cascade.stage(part.stage), part.recipe.train_spec(part.stage)
@@ -308,11 +307,16 @@ def _prepare(asked: TrainingOptions, parts: Sequence[StageTraining], together: b
     ranks.meet()  # and nothing is read of what the leading one removes
 
 
+def _resumes(asked: TrainingOptions, part: StageTraining) -> bool:
+    """Whether a run goes on, instead of what is left of one that had not learnt anything making room for a new one."""
+    return asked.resume and (part.folder / "run.json").is_file()
+
+
 def _make_room(asked: TrainingOptions, parts: Sequence[StageTraining], together: bool) -> None:
     """Prepare the folders. Raises ValueError if a new run's folder is not free."""
     for part in parts:
-        if not (part.folder / "run.json").is_file() or not asked.resume:
-            _expect_free(part.folder)
+        if not _resumes(asked, part):
+            expect_free(part.folder, "--out")
     if together:
         known = Whole.read(asked.out)
         names = [part.stage for part in parts]
@@ -330,26 +334,6 @@ def _loaded(recipe: str | None) -> "Recipe":
     if recipe is None:
         raise ValueError(f"expected a recipe: {', '.join(names())}, a recipe.json, or a .py file with recipe()")
     return load_recipe(recipe)
-
-
-def _expect_free(out: Path) -> None:
-    """Raise ValueError unless a new run may go to `out`: files of a user's own stay."""
-    from zoetrope.training.lock import FILE as LOCK
-    from zoetrope.training.lock import holder
-    from zoetrope.training.writing import remove
-
-    if (out / "metrics.jsonl").exists() or any((out / "checkpoints").glob("*")):
-        raise ValueError(f"{out}: already holds a run; go on with it by --resume, or choose another --out")
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"{out}: expected a folder or a new name, got a file")
-    there = {path.name for path in out.iterdir()} if out.exists() else set[str]()
-    codec = {path.name for path in (out / "codec").iterdir()} if "codec" in there else set[str]()
-    if there - {*BEGUN} or codec - {*CODEC} or (there and LOCK not in there):  # a run's first file is its lock
-        raise ValueError(f"{out}: holds other files; choose another --out")
-    if (who := holder(out)) is not None:
-        raise ValueError(f"{out}: process {who.pid} on {who.host} is training here; choose another --out")
-    for name in BEGUN:  # of a run that ended before it had learnt anything
-        remove(out / name)
 
 
 def _weights(talk: Talk, init: str, recipe: "Recipe", stage: str) -> Path | None:

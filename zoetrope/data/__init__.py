@@ -163,6 +163,10 @@ class Dataset(ABC):
         contents = self.contents()
         return None if contents is None else contents.clips
 
+    def each_once(self, shape: VideoShape) -> bool:
+        """Whether its first `count` examples on that grid are all different."""
+        return True
+
     def listing(self) -> str | None:
         """A unique name of this set of captions, if it is cheaper than `captions`; else None."""
         return None

@@ -35,7 +35,7 @@ class _Look(NamedTuple):
 class _Looks(Config):
     """What is in the files of a folder, by name."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     reader: str
     files: dict[str, _Look]
 

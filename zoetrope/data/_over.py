@@ -52,6 +52,10 @@ class OverDataset(Dataset):
         """See `Dataset`."""
         return self.videos.count(self.below(shape))
 
+    def each_once(self, shape: VideoShape) -> bool:
+        """See `Dataset`."""
+        return self.videos.each_once(self.below(shape))
+
     def tells(self) -> Mapping[str, str]:
         """See `Dataset`."""
         return self.videos.tells()

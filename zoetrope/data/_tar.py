@@ -57,7 +57,7 @@ class Index(Config):
         faults: damage to the shard or to a caption; a data set with faults opens only if it may skip them.
     """
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     size: int
     mtime_ns: int
     samples: tuple[Sample, ...]

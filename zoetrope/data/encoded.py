@@ -39,7 +39,7 @@ class EncodedClips(Config):
         shape: of the latents of each clip.
         count: of clips.
         codec: what latents depend on, see `zoetrope.codecs.latent_identity`. Earlier versions wrote the identity.
-        source: what was encoded, as JSON.
+        source: what was encoded: as JSON, or a digest of data on disk.
     """
 
     shape: VideoShape
@@ -192,7 +192,12 @@ def encode(
     number = dataset.count(clips) if count is None else count
     if number is None:
         raise ValueError("--count: expected how many clips to encode, for these data have no end")
-    what = json.dumps(source.to_json()) if contents is None else contents.digest
+    if count is None and not dataset.each_once(clips):
+        raise ValueError(
+            "--count: expected how many clips to encode, for parts of this mixture come as often as their weights say: "
+            f"its first {number} clips are not each clip once"
+        )
+    what = json.dumps(source.to_json()) if contents is None else _digest(source, contents)
     made = EncodedClips(shape=shape, count=number, codec=latent_identity(network), source=what)
     if is_encoded(out):
         known, kept = _description(out), load_codec(out / FOLDER)
@@ -214,6 +219,20 @@ def encode(
             _write(network, dataset, clips, range(part * PART, min(made.count, (part + 1) * PART)), out)
         progress(min(made.count, (part + 1) * PART), made.count)
     return made
+
+
+def _digest(source: Source, contents: Contents) -> str:
+    """What tells data on disk apart, wherever they are: their contents, and how the source makes examples of them."""
+
+    def placeless(value: Any, name: str = "") -> Any:
+        if isinstance(value, dict):
+            return {key: placeless(each, key) for key, each in value.items() if not key.startswith("cache")}
+        if isinstance(value, list):
+            return [placeless(each, name) for each in value]
+        return "" if isinstance(value, str) and os.path.isabs(value) else value
+
+    told = json.dumps([placeless(source.located().to_json()), contents.digest], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _names_of(network: CodecNetwork) -> tuple[str, str]:

@@ -80,7 +80,8 @@ class LatentsDataset(OverDataset):
 
     def frames(self, index: int, shape: VideoShape, numbers: Sequence[int]) -> Example:
         """See `Dataset`: encoders see each frame alone."""
-        return self._encoded(self.videos.frames(index, self.below(shape), numbers))
+        some = self.videos.frames(index, self.below(shape), numbers)
+        return self._encoded(with_motion(some, shape.fps) if list(numbers) == list(range(shape.frames)) else some)
 
     def _encoded(self, example: Example) -> Example:
         """The example with latents instead of its video; those are present of which all pixels are."""

@@ -141,6 +141,15 @@ class MixtureDataset(Dataset):
         counts = [self.datasets[place].count(shape) for place in self._giving(shape)]
         return None if None in counts or not counts else sum(one for one in counts if one is not None)
 
+    def each_once(self, shape: VideoShape) -> bool:
+        """See `Dataset`: where weights are as the numbers of examples are, for those that end."""
+        able, whole = self._giving(shape), self.count(shape)
+        weights = [Fraction(self.parts[place].weight) for place in able]
+        pairs = [(self.datasets[place].count(shape), weight) for place, weight in zip(able, weights, strict=True)]
+        if whole is not None and any(count != whole * weight / sum(weights) for count, weight in pairs):
+            return False
+        return all(self.datasets[place].each_once(shape) for place in able)
+
     def gives(self, shape: VideoShape) -> bool:
         """See `Dataset`."""
         return bool(self._giving(shape))

@@ -8,10 +8,12 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+REMAINS = 7 * 24 * 3600  # seconds after which a temporary folder is taken for left behind where there are no locks
 LONGEST = 100  # bytes of a file's own name within the temporary one; file systems allow some 255 in all
 
 
@@ -71,7 +73,14 @@ def whole_folder(path: Path, *, over: bool = False) -> Iterator[Path]:
 
 def _beginning(path: Path) -> str:
     """The name of a file or folder, cut so that a temporary name with it is not too long."""
-    return path.name.encode("utf-8", "ignore")[:LONGEST].decode("utf-8", "ignore")
+    return cut_name(path.name.encode("utf-8", "ignore").decode(), LONGEST)
+
+
+def cut_name(name: str, most: int) -> str:
+    """The beginning of a name that takes at most so many bytes in UTF-8, and whole letters; it need not be UTF-8."""
+    if len(encoded := os.fsencode(name)) <= most:
+        return name
+    return encoded[:most].decode("utf-8", "ignore")
 
 
 def _remove_remains(path: Path) -> None:
@@ -79,21 +88,23 @@ def _remove_remains(path: Path) -> None:
     named = re.compile(re.escape(f".{_beginning(path)}.") + r"([0-9a-f]{12}\.)?partial")
     for found in path.parent.iterdir() if path.parent.is_dir() else ():
         if named.fullmatch(found.name) and found.is_dir() and not found.is_symlink():
-            with suppress(OSError), locked(found):
-                shutil.rmtree(found, ignore_errors=True)
+            with suppress(OSError), locked(found) as sure:
+                if sure or time.time() - found.stat().st_mtime > REMAINS:
+                    shutil.rmtree(found, ignore_errors=True)
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[bool]:
     """The folder is this block's alone. Raises BlockingIOError if it is another's, here or in another process.
 
-    On systems and file systems without locks it never does.
+    On systems and file systems without locks it never does, and the block is told False.
     """
     try:
         import fcntl
     except ImportError:
-        yield
+        yield False
         return
+    sure = True
     number = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -101,8 +112,8 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise
         except OSError:  # a file system without locks
-            pass
-        yield
+            sure = False
+        yield sure
     finally:
         os.close(number)
 

@@ -70,14 +70,17 @@ def keep_codec(network: CodecNetwork, data: Source, run: Path) -> None:
     copy_codec(data.codec_folder, kept, over=True)
 
 
-def expect_same_latents(trainings: Sequence[tuple[StageSpec, Source, Path]], others: Iterable[Path] = ()) -> None:
-    """Raise ValueError unless the stages, each with its data and the folder of its run, learn latents of one codec.
+def expect_same_latents(
+    trainings: Sequence[tuple[StageSpec, Source, Path | None]], others: Iterable[Path] = ()
+) -> None:
+    """Raise ValueError unless the stages, each with its data and the run that goes on, learn latents of one codec.
 
     That is also the one of `others`, runs of other stages of their cascade, and of each run so far.
     """
     known = {run / FOLDER: latent_identity(load_codec(run / FOLDER)) for run in others if (run / FOLDER).exists()}
     for stage, data, run in trainings:
-        if (network := learnt_codec(stage, data, run)) is None or data.codec_folder is None:
+        network = codec_of(stage, data) if run is None else learnt_codec(stage, data, run)
+        if network is None or data.codec_folder is None:
             continue
         own = latent_identity(network)
         if (first := next((folder for folder, other in known.items() if other != own), None)) is not None:

@@ -16,7 +16,7 @@ from zoetrope.models.weights import IfMissing
 from zoetrope.shapes import FramesPerSecond, VideoShape
 from zoetrope.training.adapters import Lora
 from zoetrope.training.grids import Grid, batches_before, check_grids, with_grids
-from zoetrope.training.known import KnownFrames
+from zoetrope.training.known import KnownFrames, expect_even
 from zoetrope.training.latents import check_latents
 from zoetrope.training.objectives import Objective
 from zoetrope.training.objectives.denoise import Denoising
@@ -352,12 +352,9 @@ def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
             spec.known.check(stage.shape.frames, stage.source is not None)
         except ValueError as error:
             raise ValueError(f"{where}.known: {error}") from None
-        if stage.network.needs_even_frames and not spec.known.even:
-            raise ValueError(
-                f"{where}.known: expected frames at equal distances, as of prefix, every or independent, for the "
-                f"network mixes neighbours in time (convolutions, strides), got {spec.known.kind()!r}"
-            )
     try:
+        if spec.known is not None and stage.network.needs_even_frames:
+            expect_even(spec.known, stage.shape.frames, [phase.frames for phase in spec.phases])
         check_grids(stage, spec)
     except ValueError as error:
         raise ValueError(f"{where}.{error}") from None

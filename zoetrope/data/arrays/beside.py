@@ -30,12 +30,15 @@ class BesideArray(Config):
         axes: of it, in order: "t" is time, "c" the entries of vectors or the channels of maps, and axes along which
             recordings lie apart have the names that they have in `axes` of the source. None: "t,c" of actions, "y,x" of
             maps, "t,y,x" of videos.
+        fill: stored values that stand for no value, beside those that the files name. None: of a video those of the
+            source, of others none.
     """
 
     kind: Literal["action", "map", "video"]
     array: str | Annotated[tuple[str, ...], Field(min_length=1, max_length=MOST)] = ""
     column: str | None = None
     axes: Annotated[str | None, Field(max_length=200)] = None
+    fill: tuple[float, ...] | None = None
 
     @model_validator(mode="after")
     def _readable(self) -> Self:
@@ -96,23 +99,35 @@ def _expect_array(reader: Reader, name: str, axes: Axes, frames: int, apart: Map
             raise ValueError(f"{where}: expected {size} {what}, as the videos have, got {got}")
 
 
-def read_beside(reader: Reader, one: BesideArray, entry: Mapping[str, int], frames: Sequence[int]) -> Tensor:
+def read_beside(
+    reader: Reader, one: BesideArray, entry: Mapping[str, int], frames: Sequence[int], fill: Sequence[float] = ()
+) -> Tensor:
     """An array of these frames of a recording, float32: vectors (F, K), or maps (C', F or 1, H', W').
 
-    Frames after the end of the recording are not among them. NaN where there is no value.
+    Frames after the end of the recording are not among them. NaN where there is no value: `fill` says which values
+    videos have there, unless the array says it itself.
     """
-    found = [_read(reader, one, name, entry, frames) for name in one.arrays]
+    if one.fill is not None or one.kind != "video":
+        fill = one.fill or ()
+    found = [_read(reader, one, name, entry, frames, fill) for name in one.arrays]
     return found[0] if len(found) == 1 else torch.cat(found)
 
 
-def _read(reader: Reader, one: BesideArray, array: str, entry: Mapping[str, int], frames: Sequence[int]) -> Tensor:
+def _read(
+    reader: Reader,
+    one: BesideArray,
+    array: str,
+    entry: Mapping[str, int],
+    frames: Sequence[int],
+    fill: Sequence[float],
+) -> Tensor:
     field, axes = reader.fields[array], one.parsed
     first, last = min(frames, default=0), max(frames, default=0)
     parts = {name: slice(0, axes.size(field.shape, name), 1) for name in axes.names}
     parts |= {name: slice(entry[name], entry[name] + 1, 1) for name in axes.apart}
     if TIME in axes.names:
         parts[TIME] = slice(first, last + 1, 1)
-    values = reader.read(array, axes.box(parts)).transpose(axes.order())
+    values = reader.read(array, axes.box(parts), fill).transpose(axes.order())
     values = values.reshape(values.shape[len(axes.apart) :])
     if TIME in axes.names:
         values = values[[frame - first for frame in frames]]

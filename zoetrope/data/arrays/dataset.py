@@ -216,7 +216,7 @@ class ArraysDataset(Dataset):
         for name, one in self.source.beside.items():
             place = path if one.column is None else cut.recording.beside.get(name)
             if place is not None:
-                value = read_beside(self._shelf.reader(place), one, cut.recording.entry, there)
+                value = read_beside(self._shelf.reader(place), one, cut.recording.entry, there, self.source.fill)
                 where = f"{place}: beside {name!r}"
                 if one.kind == "video":
                     value = self._in_model(value, where)

@@ -5,7 +5,7 @@ data and no loss, so a network learns the distribution of the other frames given
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -47,9 +47,8 @@ class KnownFrames(Kind, ABC):
         """Whether some examples have one noise level for all frames that are not known."""
         return True
 
-    @property
-    def even(self) -> bool:
-        """Whether the frames of each example are of one clip, at equal distances."""
+    def even(self, room: int, whole: int) -> bool:
+        """Whether the frames of each example are of one clip, at equal distances; see `shown` for `room`, `whole`."""
         return True
 
     def lengths(self, whole: int) -> set[int]:
@@ -71,6 +70,24 @@ class KnownFrames(Kind, ABC):
 def fitted_to(known: KnownFrames, dataset: Dataset, clip: VideoShape) -> KnownFrames:
     """How frames are known in examples of this data set, for a stage with clips of shape `clip`."""
     return known.fitted(lambda frames: dataset.gives(clip.with_(frames=frames)))
+
+
+def expect_even(known: KnownFrames, whole: int, rooms: Sequence[int | None]) -> None:
+    """Raise ValueError unless the frames of all examples are at equal distances in clips of `whole` frames.
+
+    `rooms` are the frames of the phases' examples; None: `whole`. Networks that mix neighbours in time need it.
+    """
+    mixes = "the network mixes neighbours in time (convolutions, strides)"
+    if not known.even(whole, whole):
+        kinds = "prefix, every or independent"
+        raise ValueError(f"known: expected frames at equal distances, as of {kinds}, for {mixes}, got {known.kind()!r}")
+    for number, room in enumerate(rooms):
+        if room is not None and not known.even(room, whole):
+            legal = ", ".join(str(frames) for frames in range(1, whole + 1) if known.even(frames, whole))
+            raise ValueError(
+                f"phases.{number}.frames: expected a number of frames that lie at equal distances in a clip of {whole} "
+                f"where none is known, {legal}, for {mixes}, got {room}"
+            )
 
 
 def in_a_row(known: Tensor, length: int, start: int = 0, independent: bool = False) -> Shown:

@@ -26,10 +26,9 @@ class Independent(KnownFrames):
         """See `KnownFrames`."""
         return False
 
-    @property
-    def even(self) -> bool:
+    def even(self, room: int, whole: int) -> bool:
         """See `KnownFrames`."""
-        return self.of.even
+        return self.of.even(room, whole)
 
     def lengths(self, whole: int) -> set[int]:
         """See `KnownFrames`."""

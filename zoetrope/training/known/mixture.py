@@ -42,10 +42,9 @@ class KnownMixture(KnownFrames):
         """See `KnownFrames`."""
         return any(part.known.one_level for part in self.parts)
 
-    @property
-    def even(self) -> bool:
+    def even(self, room: int, whole: int) -> bool:
         """See `KnownFrames`."""
-        return all(part.known.even for part in self.parts)
+        return all(part.known.even(room, whole) for part in self.parts)
 
     def lengths(self, whole: int) -> set[int]:
         """See `KnownFrames`."""

@@ -12,3 +12,7 @@ class NoKnown(KnownFrames):
         """See `KnownFrames`."""
         shown = in_a_row(torch.zeros(room, dtype=torch.bool), whole)
         return shown._replace(frames=shown.frames * whole // room)
+
+    def even(self, room: int, whole: int) -> bool:
+        """See `KnownFrames`: where every n-th frame is shown."""
+        return whole % room == 0
