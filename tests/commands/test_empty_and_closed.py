@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import typer
 
 from zoetrope.commands import application
-from zoetrope.commands._outputs import stem_after
+from zoetrope.commands._outputs import Outputs, stem_after
 from zoetrope.commands._sampling import SamplingOptions
 from zoetrope.commands._sizes import in_sizes
 from zoetrope.commands._talk import Talk
@@ -139,3 +140,21 @@ def test_an_interruption_tells_what_other_sizes_have_made(model: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt, match=r"8x16: interrupted: 0 of 1 .* of other sizes a-8x8.mp4 are finished"):
         in_sizes(talk, ["8x8", "8x16"], [str(model)], asked, "a.mp4", prepare)
+
+
+@pytest.mark.parametrize("words", ["generate fog", "generate fog --seconds 3 --known-method reconstruction"])
+def test_rates_that_a_file_cannot_have_are_refused_before_sampling(cli: Cli, model: Path, words: str) -> None:
+    done = cli(*words.split(), "--model", model, "--fps", "60", "--out", "x.gif")
+    assert done.code == 2 and "pictures a second for .gif, got" in done.err and "step" not in done.err, done.err
+    assert not list(Path().iterdir())
+
+
+def test_a_name_that_another_process_took_meanwhile_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made, mine = torch.zeros(3, 2, 8, 8), [Outputs(None, ["fog", "fog"], 2, fps=2.0) for _ in range(2)]
+    paths = [outputs.save(number, made, 2.0, {}) for outputs in mine for number in range(2)]
+    assert paths == ["fog.mp4", "fog-2.mp4", "fog-3.mp4", "fog-4.mp4"] and all(Path(path).is_file() for path in paths)
+    named = [Outputs("x.mp4", ["fog"], 2, fps=2.0) for _ in range(2)]
+    assert [outputs.save(0, made, 2.0, {}) for outputs in named] == ["x.mp4", "x.mp4"]

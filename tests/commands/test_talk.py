@@ -13,8 +13,8 @@ import pytest
 
 from zoetrope.commands import _talk
 from zoetrope.commands._card import readable
-from zoetrope.commands._talk import Talk, as_json
-from zoetrope.wording import counted, one_line, printable
+from zoetrope.commands._talk import Talk
+from zoetrope.wording import counted, one_line, printable, readable_json
 
 from .conftest import Cli
 
@@ -31,7 +31,7 @@ def test_printable() -> None:
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "ascii", "latin-1"])
 def test_json_is_whole_in_every_encoding(encoding: str) -> None:
     value = {"prompt": f"星 ü 🎬 {HOSTILE}", "é": [1.5, None]}
-    text = as_json(value, encoding)
+    text = readable_json(value, encoding)
     assert json.loads(text.encode(encoding).decode(encoding)) == value
     assert not any(sign in text for sign in STEERS)
     assert ("星" in text) == (encoding == "utf-8")

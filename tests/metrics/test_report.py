@@ -1,20 +1,31 @@
 """The report's numbers, plots and page."""
 
+import os
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from zoetrope.cascade.spec import SamplingSpec
 from zoetrope.cascade.windows import Windows
+from zoetrope.channels import Channel
+from zoetrope.metrics.clips import Clips, Material
 from zoetrope.metrics.measures import Protocol, Result, Unavailable
-from zoetrope.metrics.report import ModelEntry, Report, StageEntry
+from zoetrope.metrics.measures.values import DistanceOfValues
+from zoetrope.metrics.report import ModelEntry, Report, StageEntry, write_report
+from zoetrope.metrics.report.forecasts import write_maps
 from zoetrope.metrics.report.page import _plots_of, page
 from zoetrope.metrics.report.plain import brief, number
 from zoetrope.metrics.report.plots import HEIGHT, WIDTH, bars, lines
+from zoetrope.metrics.shelf import Shelf
+from zoetrope.scales.deviation import Deviation
 from zoetrope.shapes import VideoShape
+from zoetrope.video import probe
 
 PROTOCOL = Protocol(made=8, real=9, shape="4x8x8@2fps", frames=4, stride=2, seed=1, extractor="clip", sha256="ab" * 32)
 
@@ -131,3 +142,49 @@ def test_the_page_marks_the_better_model_and_escapes_what_is_told() -> None:
     assert "a &lt;red&gt; ball" in html and "a note &lt;b&gt;" in html and "name &lt;one&gt;" in html
     assert '<video src="1.mp4"' in html and '<img src="2.png"' in html and html.count("<svg") == 1
     assert "ab" * 32 in html and "sampler ddim" in html and "windows frames 4 overlap 2" in html
+
+
+def one_entry(shape: VideoShape, *results: Result, name: str = "m") -> Report:
+    entry = ModelEntry(
+        label="m", name=name, shape=shape, stages=(), device="cpu", dtype="float32", key="k", results=results
+    )
+    settings = {"after": None, "count": 2, "reference": 2, "seed": 3}
+    return Report(version="1", settings=settings, reference=name, notes=(name,), prompts=("a", "b"), entries=(entry,))
+
+
+def shelf_of_two(folder: Path, shape: VideoShape) -> Shelf:
+    shelf = Shelf(folder / "shelf", shape)
+    for at in range(2):
+        shelf.put(at, torch.zeros(3, *shape.sizes), "a")
+    return shelf
+
+
+@pytest.mark.parametrize("fps", [1 / 3600, 1e5])
+@pytest.mark.parametrize("frames", [1, 4])
+def test_videos_of_any_rate_are_shown(tmp_path: Path, fps: float, frames: int) -> None:
+    """Hourly data, say, at a rate that files and players know."""
+    shape = VideoShape(frames=frames, height=8, width=8, fps=fps)
+    write_report(tmp_path, one_entry(shape, result(1.0)), {"m": shelf_of_two(tmp_path, shape)})
+    assert "index.html" in {path.name for path in tmp_path.iterdir()}
+    shown = sorted((tmp_path / "videos/m").iterdir())
+    assert len(shown) == 2 and (frames == 1 or probe(shown[0]).fps == pytest.approx(min(max(fps, 1), 120)))
+
+
+def test_names_that_are_no_utf_8_are_spelt_out(tmp_path: Path) -> None:
+    name, shape = os.fsdecode(b"caf\xe9"), VideoShape(frames=1, height=8, width=8, fps=1)
+    write_report(tmp_path, one_entry(shape, result(1.0), name=name), {"m": shelf_of_two(tmp_path, shape)})
+    assert Report.from_json((tmp_path / "results.json").read_text("utf-8")).reference == name
+    assert "caf\\udce9" in (tmp_path / "index.html").read_text("utf-8")
+
+
+def test_channels_of_any_name(tmp_path: Path) -> None:
+    """Even of those that plots look for, and numpy's function for files."""
+    names = ("motion", "shape", "colour", "halves", "ranks", "channels", "thresholds", "by_frame", "mean_shift")
+    channels = tuple(Channel(name=name, unit="", scale=Deviation(mean=0, deviation=1)) for name in names)
+    shape = VideoShape(frames=2, height=4, width=4, fps=1)
+    clips = Clips(shape, 2, torch.randn(2, len(names), *shape.sizes).__getitem__, channels=channels)
+    told = DistanceOfValues().measure(Material(clips, clips), None)
+    assert _plots_of({"m": told}) == [] and set(told.details["values"]) == set(names)
+    write_maps(tmp_path, {"m": {"mae": {name: torch.rand(2, 4, 4) for name in ("file", "arr_0", *names)}}})
+    with np.load(tmp_path / "maps/m/mae.npz") as file:
+        assert set(file.files) == {"file", "arr_0", *names} and file["file"].shape == (2, 4, 4)

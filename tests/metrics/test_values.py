@@ -32,7 +32,7 @@ def test_it_is_the_distance_of_normal_distributions() -> None:
     real = x.flip(0)
     made = torch.stack([x[:, 0] + 0.5, 1.5 * x[:, 1]], 1)
     result = DistanceOfValues().measure(material(made, real), None)
-    details = result.details
+    details = result.details["values"]
     assert details["t"]["distance"] == pytest.approx(0.5, abs=1e-6)
     assert details["u"]["distance"] == pytest.approx(0.5 * (2 / torch.pi) ** 0.5, rel=0.02)
     assert result.value == pytest.approx((details["t"]["distance"] + details["u"]["distance"]) / 2)

@@ -99,7 +99,18 @@ def test_targets_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     Path("full/thesis.tex").touch()
     with pytest.raises(ValueError, match="got one with other files"):
         write(Path("full"), "new")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full"]
+    write(Path("model"), "old")
+    for other in (".git/HEAD", "clips/a.mp4", "notes.txt"):
+        Path("model", other).parent.mkdir(exist_ok=True)
+        Path("model", other).write_text("mine")
+        with pytest.raises(ValueError, match=f"that also holds {other.partition('/')[0]}"):
+            write(Path("model"), "new")
+        assert Path("model", other).read_text() == "mine" and read_spec(Path("model")).name == "old"
+        shutil.rmtree(Path("model", other).parent) if "/" in other else Path("model", other).unlink()
+    Path("model/cascade.json").write_text("{")  # damaged: which folders are its own is not known
+    with pytest.raises(ValueError, match="that also holds base"):
+        write(Path("model"), "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "full", "model"]
 
 
 def test_what_could_not_be_loaded_again_is_not_saved(tmp_path: Path) -> None:

@@ -141,6 +141,8 @@ def refused(server: Server, kind: int, chance: random.Random) -> int:
         f"POST /api/files HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {length}\r\nConnection: close\r\n\r\nabc",
         "POST /api/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://evil.example\r\nContent-Length: 2\r\n"
         "Connection: close\r\n\r\n{}",
+        "POST /api/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://[\r\nContent-Length: 2\r\n"
+        "Connection: close\r\n\r\n{}",
         "\x16\x03\x01\x02\x00garbage\r\n\r\n",
     ]
     return raw(server, chance.choice(lines).encode("latin-1"))

@@ -111,3 +111,23 @@ def test_one_server_works_in_a_folder(tmp_path: Path, capsys: pytest.CaptureFixt
         assert main(words) == 2
     assert f"--folder {tmp_path}: another server works here" in capsys.readouterr().err
     assert main(words) == 2 and "no-such-host.invalid" in capsys.readouterr().err
+
+
+def test_a_job_that_was_cancelled_does_not_run_again(tmp_path: Path) -> None:
+    """Though the server ends before the process heard of it; one that just ran waits for the next server."""
+    silent = f"import time; print({json.dumps(READY)!r}, flush=True); time.sleep(600)"
+    engine = Engine(tmp_path, [Offer("mini", "mini")], [[sys.executable, "-c", silent]] * 2)
+
+    async def both() -> list[str]:
+        await engine.start()
+        jobs = [await engine.submit(WISH) for _ in range(2)]
+        async with asyncio.timeout(60):
+            while any(engine.job(job.id).state != "running" for job in jobs):
+                await asyncio.sleep(0.02)
+        await engine.cancel(jobs[0].id)
+        await engine.stop()
+        return [job.id for job in jobs]
+
+    one, other = asyncio.run(both())
+    later = Engine(tmp_path, [Offer("mini", "mini")], [])
+    assert later.job(one).state == "cancelled" and later.queue == [other]

@@ -112,7 +112,7 @@ def prepared(
         return _made_of(path) == runs[number].made
 
     stems = None if jobs[0].source is None else titles
-    outputs = Outputs(out, titles, last.frames, finished if resume else None, kept, stems)
+    outputs = Outputs(out, titles, last.frames, finished if resume else None, kept, stems, fps=last.fps)
     warn_of_cuts(talk, cascade, [text for job in jobs for text in (job.wanted.prompt, job.wanted.negative) if text])
     return partial(_make_all, talk, jobs, runs, outputs, (told, every), resume)
 

@@ -16,13 +16,20 @@ PARTS = ".members"
 
 
 def outputs_of(
-    out: str | None, prompts: Sequence[str], frames: int, kept: Kept, *, members: bool, done: Done | None = None
+    out: str | None,
+    prompts: Sequence[str],
+    frames: int,
+    kept: Kept,
+    *,
+    fps: float,
+    members: bool,
+    done: Done | None = None,
 ) -> Outputs:
     """The outputs of `generate`; with `members` those of an ensemble, in one file where that holds values."""
     values = kept.look is not None if out is None else holds_values(out)
     if members and values:
         return MemberOutputs(out, prompts, frames, done, kept)
-    return Outputs(out, prompts, frames, done, kept)
+    return Outputs(out, prompts, frames, done, kept, fps=fps)
 
 
 class MemberOutputs(Outputs):
@@ -37,7 +44,8 @@ class MemberOutputs(Outputs):
         self, out: str | None, prompts: Sequence[str], frames: int, done: Done | None, kept: Kept | None
     ) -> None:
         """See `Outputs`; `done` is asked about the whole file with the number -1."""
-        whole = Outputs(out, prompts[:1], frames, None if done is None else lambda path, _: done(path, -1), kept)
+        own = None if done is None else lambda path, _: done(path, -1)
+        whole = Outputs(out, prompts[:1], frames, own, kept, fps=None)  # files of values have any rate
         self.kept, self.whole, self.there = whole.kept, whole.paths[0], whole.finished[0]
         self.folder = Path(os.fspath(self.whole) + PARTS)
         self.paths = [str(self.folder / f"{number:03d}.npz") for number in range(1, len(prompts) + 1)]

@@ -49,13 +49,17 @@ class Outputs:
         done: Done | None = None,
         kept: "Kept | None" = None,
         stems: Sequence[str] | None = None,
+        *,
+        fps: float | None,
     ) -> None:
         """With `done`, files that it reports as finished are kept, and no others of these names may exist.
 
-        `stems` are the names without `out`, but for their endings; None: those that prompts make. Raises ValueError for
-        a name that cannot be written.
+        Videos have so many frames, and frames a second; None: only the writer knows. `stems` are the names without
+        `out`, but for their endings; None: those that prompts make. Raises ValueError for a name that cannot be
+        written.
         """
         self.kept = kept or Kept()
+        self._own = [] if out is not None else list(stems or map(slug, prompts))
         suffix = ".npz" if self.kept.look is not None else ".mp4" if frames > 1 else ".png"
         self.paths: list[str] = []
         for number, stem in enumerate(stems or map(slug, prompts)):
@@ -70,7 +74,7 @@ class Outputs:
         if sealing() is not None:
             expect_signable(self.paths, self.finished)
         if out is not None and not all(self.finished):
-            check_file(out, frames)
+            check_file(out, frames, fps)
         for path, prompt, finished in zip(self.paths, prompts, self.finished, strict=True):
             if finished:
                 continue
@@ -80,17 +84,23 @@ class Outputs:
                     "remove it or choose another --out"
                 )
             if len(prompts) == 1 or not is_folder(out):
-                check_file(path, frames)
+                check_file(path, frames, fps)
             elif Path(path).is_dir() and any(Path(path).iterdir()):
                 raise ValueError(f"{path}: already holds files; --resume goes on, or choose another --out")
 
     def save(self, number: int, made: Tensor, fps: float, tags: Mapping[str, str]) -> str:
         """Write one video (C, F, H, W), as networks see it, with its tags, and return its path."""
-        path = self.paths[number]
+        path = self.place(number)
         if is_folder(path):
             Path(path).parent.mkdir(exist_ok=True)
         write_video(made, fps, path, tags, self.kept)
         return path
+
+    def place(self, number: int) -> str:
+        """Where a video goes now: without `out` a name that still is free, should another process have taken it."""
+        if self._own and Path(self.paths[number]).exists():
+            self.paths[number] = _free(self._own[number], Path(self.paths[number]).suffix, self.paths, number, None)
+        return self.paths[number]
 
 
 class StageOutputs:

@@ -1,7 +1,6 @@
 """Output of commands: results on stdout, everything else on stderr."""
 
 import io
-import json
 import logging
 import os
 import sys
@@ -12,24 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from zoetrope.wording import UNPRINTABLE, one_line, printable
+from zoetrope.wording import one_line, printable, readable_json
 
 EVERY = 20.0
 """Seconds after which work without a progress bar reports its progress."""
 
 
 _SO_FAR = "{task.completed}/{task.total}"
-
-
-def as_json(value: Any, encoding: str = "utf-8") -> str:
-    """JSON that `encoding` can represent, without control characters for terminals."""
-    text = json.dumps(value, indent=1, ensure_ascii=False)
-    text = UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        return json.dumps(value, indent=1)
-    return text
 
 
 def fail(message: str, label: str = "error: ") -> None:
@@ -46,7 +34,7 @@ class Talk(NamedTuple):
     def result(self, value: Any, text: str) -> None:
         """The result: `value` as JSON, or `text` for people."""
         if self.json:
-            print(as_json(value, sys.stdout.encoding or "utf-8"))
+            print(readable_json(value, sys.stdout.encoding or "utf-8"))
         elif text:
             print(printable(text))
 

@@ -131,7 +131,8 @@ def edit(
     stages = spec.until(until or spec.default_until)
     _expect_possible(talk, wish, found._replace(spec=spec), stages, asked, most)
     stem = stem_after(wish.source, "edited")
-    outputs = Outputs(out and os.path.expanduser(out), [stem], stages[-1].shape.frames, stems=[stem])
+    last = stages[-1].shape
+    outputs = Outputs(out and os.path.expanduser(out), [stem], last.frames, stems=[stem], fps=last.fps)
     kept = None if tuned is None else Path(os.path.expanduser(tuned))
     with interrupted_saying(lambda: _left(kept)), _folder(kept) as folder:
         weights = _tuned(talk, wish, recipe, folder, found, device)

@@ -217,7 +217,8 @@ def _generate(
     kept = Kept(model.spec.channels, look_of(model.spec, *target.shown))
     stage_outputs = StageOutputs(target.save_stages, kept)
     prompts = [model.spec.name if job.prompt is None else job.prompt for job in jobs]
-    to = partial(outputs_of, target.out, prompts, stages[-1].shape.frames, kept, members=target.members is not None)
+    last, members = stages[-1].shape, target.members is not None
+    to = partial(outputs_of, target.out, prompts, last.frames, kept, fps=last.fps, members=members)
     if not target.resume:  # report unwritable names before checking weights
         outputs = to(done=None)
     negative = jobs[0].negative

@@ -167,7 +167,7 @@ def _prepared(
     size = (how.given.height, how.given.width) if fit == "crop" else None
     total = expected_frames(info, own.fps)
     stem = stem_after(source, "upscaled")
-    path = Outputs(wish.out, [stem], total * how.frames, stems=[stem]).paths[0]
+    path = Outputs(wish.out, [stem], total * how.frames, stems=[stem], fps=how.stages[-1].made.fps).paths[0]
     stage_outputs = StageOutputs(wish.save_stages)
     stage_outputs.expect_apart([path], [(stage.name, total * how.frames) for stage in how.stages])
     cascade = ready(found._replace(spec=spec), how.stages, asked)

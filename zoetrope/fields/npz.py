@@ -7,6 +7,7 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,17 @@ def write_npz(path: Path, values: Mapping[Channel, np.ndarray], times: np.ndarra
     """Write values (F, H, W) or (M, F, H, W) by channel, and the times of frames in seconds."""
     about = {"channels": [channel.to_json() for channel in values], "time": "s", "tags": json.loads(tags)}
     arrays = {**{channel.name: array for channel, array in values.items()}, "time": times}
+    write_arrays(path, arrays, {ABOUT: json.dumps(about)})
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], texts: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Write arrays of any names, which numpy's own function confuses with its arguments, and texts beside them."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         for name, array in arrays.items():
             with file.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
-        file.writestr(ABOUT, json.dumps(about))
+        for name, text in texts.items():
+            file.writestr(name, text)
 
 
 def read_npz(path: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray, str | None]]:

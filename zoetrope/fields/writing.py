@@ -53,13 +53,15 @@ def holds_values(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in FORMATS
 
 
-def check_file(path: str | os.PathLike[str], frames: int | None = None) -> None:
-    """Raise ValueError, with one line that says why, if a video of so many frames cannot be written to `path`.
+def check_file(path: str | os.PathLike[str], frames: int | None = None, fps: float | None = None) -> None:
+    """Raise ValueError, with one line that says why, if such a video cannot be written to `path`.
+
+    It has so many frames and frames a second, as far as these are known.
 
     A file of values is replaced, a folder .zarr never is. See `zoetrope.video.check_output` for files of pictures.
     """
     if not holds_values(path):
-        check_output(path, frames)
+        check_output(path, frames, fps)
         return
     target = Path(path)
     _expect_library(path)

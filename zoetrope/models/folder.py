@@ -12,7 +12,7 @@ A model that ships may share stages with another one: "shares" in `cascade.json`
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -33,7 +33,7 @@ from zoetrope.networks import Network
 from zoetrope.pretrained import FILES, located
 
 FORMAT = 4  # see `zoetrope.cascade.migration`
-FILE, SHARES = "cascade.json", "shares"
+FILE, SHARES, CARD, SCORES = "cascade.json", "shares", "README.md", "scores.json"
 WEIGHTS, TEACHER_WEIGHTS = "model.safetensors", "teacher.safetensors"
 
 
@@ -194,15 +194,41 @@ def replaceable(folder: Path) -> Path:
     folder = folder.resolve()
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: expected a new folder or one with a model, got a file")
-    if folder.exists() and any(folder.iterdir()) and not (folder / FILE).exists():
+    there = {path.name for path in folder.iterdir()} if folder.exists() else set[str]()
+    if there and FILE not in there:
         raise ValueError(f"{folder}: expected a new folder or one with a model, got one with other files")
+    if others := sorted(there - _own_names(folder)):
+        raise ValueError(
+            f"{folder}: expected a new folder or one with a model alone, which would be replaced, got one that also "
+            f"holds {others[0]}"
+        )
     return folder
+
+
+def _own_names(folder: Path) -> set[str]:
+    """The names of what belongs to the model in a folder, as far as its description can be read."""
+    try:
+        told = read_json_of(folder, FILE)
+    except ValueError:
+        told = None
+    stages = told.get("stages") if isinstance(told, dict) else None
+    names = {str(one.get("name")) for one in (stages if isinstance(stages, list) else ()) if isinstance(one, dict)}
+    encoders = {text[2:].partition("/")[0] for text in _texts(told) if text.startswith("./")}
+    return {FILE, CARD, SCORES, CODEC} | names | encoders
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a JSON value: a model's encoders lie in "./NAME"."""
+    if isinstance(value, str):
+        yield value
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _texts(each)
 
 
 def describe(folder: Path, spec: CascadeSpec, card: str) -> None:
     """Write the description and the card of a model."""
     (folder / FILE).write_text(json.dumps(_description(spec), indent=1) + "\n")
-    (folder / "README.md").write_text(card)
+    (folder / CARD).write_text(card, "utf-8", "backslashreplace")
 
 
 def expect_readable(spec: CascadeSpec) -> None:

@@ -238,7 +238,11 @@ class Engine:
             try:
                 await self._work(worker, job)
             except asyncio.CancelledError:
-                self._again(self.history.jobs[job.id])
+                now = self.history.jobs[job.id]
+                if job.id in self._wanted:
+                    self._put(replace(now, state="cancelled", ended=time.time()))
+                else:
+                    self._again(now)
                 raise
             except Exception as error:  # a fault of ours ends one job, and not the queue
                 log.exception("%s", job.id)

@@ -69,7 +69,7 @@ class Guard:
         if self.loopback and not is_loopback(_hostname(host)):
             return 403, f"host: expected a name of this machine ({', '.join(LOOPBACK)})"
         origin = headers.get(b"origin")
-        if scope["method"] not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
+        if scope["method"] not in ("GET", "HEAD") and origin is not None and _place(origin) != host:
             return 403, "origin: expected a request of this server's own page, or of a program"
         return None
 
@@ -100,6 +100,14 @@ async def answer(send: Send, status: int, message: str) -> None:
     fields = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": [*fields, (b"connection", b"close")]})
     await send({"type": "http.response.body", "body": body})
+
+
+def _place(origin: str) -> str | None:
+    """Host and port of an origin; None: it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _hostname(host: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoetrope.serving.uploads import Refusal
+from zoetrope.wording import one_line
 
 if TYPE_CHECKING:
     from zoetrope.training.standing import Standing
@@ -27,7 +28,8 @@ class Views:
 
     def __init__(self, runs: Sequence[Path] = (), reports: Sequence[Path] = ()) -> None:
         self._runs, self._reports = ([Path(os.path.abspath(one)) for one in each] for each in (runs, reports))
-        self.known: list[Path] = []  # runs keep their numbers while the server runs
+        self.known: list[Path] = []  # runs and reports keep their numbers while the server runs
+        self._pages: list[Path] = []
 
     def runs(self) -> list[dict[str, Any]]:
         """How each training stands: number, name, stage, state, examples of a total, loss, speed, and seconds left."""
@@ -45,18 +47,17 @@ class Views:
                 try:
                     found.append(self._row(run, folder, standing(run)))
                 except (ValueError, OSError) as error:
-                    reason = str(error).replace(str(run), run.name)
-                    found.append(
-                        {"number": self.known.index(run), "name": run.name, "state": "damaged", "error": reason}
-                    )
+                    reason, name = one_line(str(error).replace(str(run), run.name)), one_line(run.name)
+                    found.append({"number": self.known.index(run), "name": name, "state": "damaged", "error": reason})
         return found
 
     def _row(self, run: Path, folder: Path, now: "Standing") -> dict[str, Any]:
         names = ("stage", "state", "examples", "total", "loss", "examples_per_second", "eta")
         name = folder.name if run == folder else str(run.relative_to(folder if len(self._runs) < 2 else folder.parent))
-        error = now.error and now.error.replace(str(run), run.name)
+        error = now.error and one_line(now.error.replace(str(run), run.name))
         told = {each: getattr(now, each) for each in names}
-        return {"number": self.known.index(run), "name": name, "error": error, "samples": _sheets(run), **told}
+        number = self.known.index(run)
+        return {"number": number, "name": one_line(name), "error": error, "samples": _sheets(run), **told}
 
     def run(self, number: int) -> dict[str, Any]:
         """The curves of a training, as (examples, value), and its sheets of samples. Raises Refusal for no number."""
@@ -82,12 +83,13 @@ class Views:
 
     def reports(self) -> list[dict[str, Any]]:
         """The evaluations: number and name."""
-        return [{"number": number, "name": path.name} for number, path in enumerate(self._found())]
+        return [{"number": self._pages.index(path), "name": one_line(path.name)} for path in self._found()]
 
     def report(self, number: int, path: str) -> tuple[Path, str]:
         """A file of an evaluation and its type. Raises Refusal for what is not among its pages, videos and pictures."""
-        found = self._found()
-        parts = path.split("/")
+        if number >= len(self._pages):
+            self._found()
+        parts, found = path.split("/"), self._pages
         kind = SHOWN.get(Path(parts[-1]).suffix)
         if number >= len(found) or kind is None or len(parts) > 4 or not all(_PART.fullmatch(part) for part in parts):
             raise Refusal(404, "report: expected the name of one of its files, there is none of this name")
@@ -98,7 +100,9 @@ class Views:
 
     def _found(self) -> list[Path]:
         inside = (path for folder in self._reports for path in [folder, *sorted(folder.glob("*/"))])
-        return [path for path in inside if (path / REPORT).is_file() and (path / "results.json").is_file()]
+        found = [path for path in inside if (path / REPORT).is_file() and (path / "results.json").is_file()]
+        self._pages += [path for path in found if path not in self._pages]
+        return found
 
     def _run(self, number: int) -> Path:
         if number >= len(self.known):

@@ -26,8 +26,10 @@ Seal = Callable[[Path, Path, Mapping[str, str]], None]
 """Changes a finished file in its place, given its coming name and its tags, as `zoetrope.models.signing` does."""
 
 
-def check_output(path: str | os.PathLike[str], frames: int | None = None) -> None:
-    """Raise ValueError, with one line that says why, if a video of so many frames cannot be written to `path`.
+def check_output(path: str | os.PathLike[str], frames: int | None = None, fps: float | None = None) -> None:
+    """Raise ValueError, with one line that says why, if such a video cannot be written to `path`.
+
+    It has so many frames and frames a second, as far as these are known.
 
     The name says how it is written. `.mp4` is H.264 (an odd height or width grows by one, repeating the edge), `.webm`
     is VP9, `.gif` has a palette for each picture and at most 50 pictures a second. An existing folder or a name that
@@ -50,6 +52,8 @@ def check_output(path: str | os.PathLike[str], frames: int | None = None) -> Non
         if target.suffix.lower() == ".png" and frames is not None and frames > 1:
             better = f"{target.stem}_%04d.png"
             raise ValueError(f"{path}: one .png holds one picture, not {frames}; name a folder or {better}")
+    if fps is not None:
+        _check_rate(path, ".png" if sequence else target.suffix.lower(), fps)
     if not folder.is_dir():
         raise ValueError(f"{path}: the folder {str(folder)!r} does not exist")
     probe = folder / _temporary_name(target.name)
@@ -162,6 +166,10 @@ def _temporary_name(name: str) -> str:
 def _check_grid(path: str | os.PathLike[str], suffix: str, fps: float, height: int, width: int) -> None:
     if height < 1 or width < 1:
         raise ValueError(f"{path}: expected a height and width of at least 1, got {height} x {width}")
+    _check_rate(path, suffix, fps)
+
+
+def _check_rate(path: str | os.PathLike[str], suffix: str, fps: float) -> None:
     lowest, highest = (0.002, 50) if suffix == ".gif" else (0.001, 1000)  # a GIF shows a picture for 655 s at most
     if not (math.isfinite(fps) and lowest <= fps <= highest):
         raise ValueError(f"{path}: expected from {lowest:g} to {highest} pictures a second for {suffix}, got {fps:g}")

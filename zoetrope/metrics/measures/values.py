@@ -37,7 +37,7 @@ class DistanceOfValues(Measure):
                 "mean": float(ours.mean()), "real_mean": float(theirs.mean()),
                 "std": float(ours.std(correction=0)), "real_std": float(theirs.std(correction=0)),
             }  # fmt: skip
-        return self.result(material, None, fmean(distances), details=details)
+        return self.result(material, None, fmean(distances), details={"values": details})
 
 
 def quantiles(clips: Clips) -> Tensor:

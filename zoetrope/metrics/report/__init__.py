@@ -1,6 +1,5 @@
 """The report of an evaluation: `results.json` for machines, `index.html` with plots and videos for people."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -15,9 +14,11 @@ from zoetrope.metrics.measures import Result, Unavailable
 from zoetrope.metrics.shelf import Shelf
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Video
+from zoetrope.wording import readable_json
 
 REAL = "real"  # the label of the real clips
 SHOWN = 12  # prompts whose videos the page shows
+_SLOWEST, _FASTEST = 1.0, 120.0  # frames per second of these; simulations have any
 _HEIGHT = 180  # videos are enlarged to about this many rows, because players blur small ones
 
 
@@ -79,15 +80,20 @@ def write_report(
     from zoetrope.metrics.report.page import page
 
     content = report.to_json()
-    write_text(out / "results.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / "results.json", readable_json(content) + "\n")
     count, members = min(SHOWN, len(report.prompts)), report.settings.get("members", 1)
     videos = {
         label: _videos(out, label, shelf, range(0, count * step, step))
         for label, shelf in shelves.items()
         for step in [1 if label == REAL else members]
     }
-    write_text(out / "index.html", page(report, videos, write_maps(out, maps)))
+    write_text(out / "index.html", _encodable(page(report, videos, write_maps(out, maps))))
     return content
+
+
+def _encodable(text: str) -> str:
+    """Text of which names of files that are no UTF-8 are spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _videos(out: Path, label: str, shelf: Shelf, numbers: Iterable[int]) -> list[str]:
@@ -104,6 +110,6 @@ def _videos(out: Path, label: str, shelf: Shelf, numbers: Iterable[int]) -> list
 
 
 def _enlarged(video: Video) -> Video:
-    """The video with every pixel repeated, until it is large enough to be looked at."""
+    """The video with every pixel repeated, until it is large enough to be looked at, at a rate that players show."""
     factor = max(1, round(_HEIGHT / video.frames.shape[1]))
-    return Video(np.repeat(np.repeat(video.frames, factor, 1), factor, 2), video.fps)
+    return Video(np.repeat(np.repeat(video.frames, factor, 1), factor, 2), min(max(video.fps, _SLOWEST), _FASTEST))

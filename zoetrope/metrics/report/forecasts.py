@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from zoetrope.fields.colours import coloured
+from zoetrope.fields.npz import write_arrays
 from zoetrope.files import whole
 from zoetrope.metrics.measures import Result
 from zoetrope.metrics.report.plots import Curves, bars, lines
@@ -75,8 +76,8 @@ def write_maps(out: Path, maps: Mapping[str, Mapping[str, Mapping[str, Tensor]]]
             folder = out / "maps" / label
             folder.mkdir(parents=True, exist_ok=True)
             values: dict[str, Any] = {channel: found.float().numpy() for channel, found in channels.items()}
-            with whole(folder / f"{measure}.npz") as partial, partial.open("wb") as file:
-                np.savez_compressed(file, **values)
+            with whole(folder / f"{measure}.npz") as partial:
+                write_arrays(partial, values)
             for channel, one in values.items():
                 path = folder / f"{measure}-{channel}.png"
                 told = _pictured(one, path)
