@@ -127,10 +127,25 @@ def test_guidance_is_over_the_inputs_that_it_names_or_all_of_them() -> None:
 
 
 def test_a_weight_guides_over_the_inputs_of_a_model_without_text() -> None:
-    spec = CascadeSpec(name="hearts", stages=(stage(EF, numbers=("ef",)),))
+    spec = CascadeSpec(name="hearts", stages=(stage(EF.with_(dropout=0.1), numbers=("ef",)),))
     assert tuned(spec, Tuning(guidance=2.0)).stages[0].sampling.guidance == InputGuidance(weight=2.0)
     rated = spec.with_(stages=(stage(EF.with_(dropout=0.1), FrameRate(), numbers=("ef", "fps")),))
     assert tuned(rated, Tuning(guidance=2.0)).stages[0].sampling.guidance == InputGuidance(weight=2.0, over=("ef",))
     guided = InputGuidance(weight=1.0, over=("ef",))
     own = spec.with_(stages=(spec.stages[0].with_(sampling=SamplingSpec(guidance=guided)),))
     assert tuned(own, Tuning(guidance=2.0)).stages[0].sampling.guidance == guided.with_(weight=2.0)
+    all_of = rated.with_(stages=(rated.stages[0].with_(sampling=SamplingSpec(guidance=InputGuidance())),))
+    assert tuned(all_of, Tuning(guidance=2.0)).stages[0].sampling.guidance == InputGuidance(weight=2.0, over=("ef",))
+
+
+def test_guidance_leads_away_only_from_inputs_that_training_left_out() -> None:
+    rated = stage(EF.with_(dropout=0.1), FrameRate(), numbers=("ef", "fps"))
+    rated.with_(sampling=SamplingSpec(guidance=InputGuidance(weight=1.0, over=("ef",))))
+    rated.with_(sampling=SamplingSpec(guidance=InputGuidance()))  # no guidance
+    for over in ((), ("fps",), ("ef", "fps")):
+        message = r"sampling.guidance.over: expected inputs that training sometimes leaves out \(ef\), got 'fps'"
+        with pytest.raises(ValueError, match=message):
+            rated.with_(sampling=SamplingSpec(guidance=InputGuidance(weight=1.0, over=over)))
+    never = stage(EF.with_(dropout=0.0), numbers=("ef",))
+    with pytest.raises(ValueError, match=r"leaves out \(there are none\), got 'ef'"):
+        tuned(CascadeSpec(name="hearts", stages=(never,)), Tuning(guidance=2.0))

@@ -117,6 +117,16 @@ def test_more_steps_than_timesteps_are_refused(spacing: Any, most: int) -> None:
         Discrete(spacing=spacing).times(1000)
 
 
+@pytest.mark.parametrize("offset", [0, 1, 2, 5, 19])
+def test_no_step_begins_beyond_the_last_timestep(offset: int) -> None:
+    own = Discrete(offset=offset)
+    for steps in range(1, 1000 - offset + 1):
+        try:
+            assert own.times(steps)[0] <= 1
+        except ValueError as error:
+            assert "would begin at timestep" in str(error) and (steps - 1) * (1000 // steps) + offset > 999
+
+
 def test_texts_are_padded_without_a_mask(theirs: Any, encode: Encode) -> None:
     long = "a b c d e f g h i j k l m n"
     given = encode(["a red cat", "", long])

@@ -10,25 +10,29 @@ from torch import Tensor
 
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import CascadeSpec, Distilled, SamplingSpec, StageSpec
+from zoetrope.conditioning import Conditioning
 from zoetrope.data.mixture import Mixture, Part
 from zoetrope.data.toybox import Toybox
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.prediction import x_from
+from zoetrope.guidance.inputs import InputGuidance
+from zoetrope.guidance.temporal import TemporalGuidance
 from zoetrope.inputs.guidance_weight import weight_given
-from zoetrope.inputs.text import text_given
+from zoetrope.inputs.text import tells_text, text_given
 from zoetrope.known import Known
 from zoetrope.known.learnt import Learnt
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.opening import open_model
 from zoetrope.networks import Network
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.recipes import load_recipe
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.schemes import SamplingScheme
 from zoetrope.shapes import VideoShape
 from zoetrope.text.words import Words
-from zoetrope.training.distil import Distillation
+from zoetrope.training.distil import Distillation, plan
 from zoetrope.training.known import KnownFrames
 from zoetrope.training.known.any import AnyFrames
 from zoetrope.training.known.independent import Independent
@@ -234,3 +238,54 @@ def test_a_student_makes_long_videos(students: dict[str, Distillation], scheme: 
     cascade = Cascade.from_pretrained(students["stochastic"].folder)
     pictures = list(cascade.extend(None, seconds=4, prompt="a red circle", scheme=scheme))
     assert len(pictures) == 12 and len({picture.tobytes() for picture in pictures}) > 9
+
+
+@pytest.mark.parametrize("over", [(), ("text",)])
+def test_the_guided_answer_is_that_of_the_stages_own_guidance(over: tuple[str, ...]) -> None:
+    """Over any inputs: the other call is not told those that the stage's guidance is over."""
+    stage, named, teacher = networks()
+    guidance = InputGuidance(weight=2.0, over=over)
+    unbounded = stage.with_(sampling=stage.sampling.with_(threshold=None, guidance=guidance))
+    taught = lesson(False)
+    with torch.no_grad():
+        question = Guide(teacher=named).question(unbounded, taught, computed(teacher))
+        c, u = (teacher(question.z, question.level.logsnr, each) for each in guidance.variants(taught.given, None))
+    expected = u + (1 + torch.tensor([0.5, 3.0])[:, None, None, None, None]) * (c - u)
+    torch.testing.assert_close(question.answer, expected, rtol=1e-9, atol=1e-9)
+    assert (c - u).abs().max() > 1e-3
+
+
+def test_a_student_learns_what_its_stage_is_told_and_guided_by() -> None:
+    gen1 = load_recipe("gen1").override("base.sampling.steps", 32)
+    guided = dict(plan(gen1, "base"))["guided"].cascade.stage("base")
+    assert not tells_text(gen1.cascade.stage("base").inputs) and not tells_text(guided.inputs)
+    assert guided.network.guided and guided.sampling.guidance == TemporalGuidance(weight=2.0)
+    for guidance in (
+        {"type": "temporal", "weight": 2, "temporal": 1.5},
+        {"type": "over_frames", "first": 0, "last": 2},
+    ):
+        with pytest.raises(
+            ValueError, match="stage 'base': sampling: guidance: expected one weight for all frames, wh"
+        ):
+            plan(gen1.override("base.sampling.guidance", guidance), "base")
+
+
+def test_guidance_over_numbers_is_learnt() -> None:
+    """A teacher that says 1 where the number is known and 0 where it is not; guided with w it says 1 + w."""
+
+    def teacher(z: Tensor, logsnr: Tensor, given: Conditioning) -> Tensor:
+        known = (~given.numbers["ef"].isnan()).to(z)
+        return known[:, None, None, None, None].expand_as(z)
+
+    taught = lesson(False)
+    numbers = {"ef": torch.full((2,), 0.3), "guidance": torch.tensor([0.0, 3.0])}
+    taught = taught._replace(given=Conditioning(numbers=numbers))
+    stage, named, _ = networks()
+    sampling = stage.sampling.with_(threshold=None, guidance=InputGuidance(weight=3.0, over=("ef",)))
+    question = Guide(teacher=named).question(with_sampling(stage, sampling), taught, teacher)
+    assert question.answer.amax((1, 2, 3, 4)).tolist() == question.answer.amin((1, 2, 3, 4)).tolist() == [1.0, 4.0]
+
+
+def with_sampling(stage: StageSpec, sampling: SamplingSpec) -> StageSpec:
+    """The stage sampled otherwise, though its network reads no such number."""
+    return stage.model_copy(update={"sampling": sampling})

@@ -26,6 +26,9 @@ from zoetrope.schedules.linear import RectifiedFlow
 from zoetrope.shapes import VideoShape
 from zoetrope.training.batch import Batch, Batches, BatchSlice
 from zoetrope.training.grids import Grid, GridOrder
+from zoetrope.training.known.independent import Independent
+from zoetrope.training.known.mixture import KnownMixture, KnownPart
+from zoetrope.training.known.none import NoKnown
 from zoetrope.training.known.prefix import Prefix
 from zoetrope.training.learner import Learner
 from zoetrope.training.loop import Run
@@ -241,12 +244,47 @@ def test_networks_are_told_when_frames_are_seen(cache: Path) -> None:
         seen[tuple(batch.x.shape[2:])] = batch.conditioning.times[0]
     assert seen[4, 4, 8].tolist() == pytest.approx([0, 2 / 3, 4 / 3, 2])
     assert seen[2, 8, 4].tolist() == pytest.approx([0, 1 / 3])
-    plain = batches(cache, grids=()).at(0)
-    assert isinstance(plain, Batch) and plain.conditioning.times is None
     one = base().on(OWN.with_(fps=6))
-    assert conditioning_of(one, {}, 2).times is None
-    told = conditioning_of(one.with_(grids=(OWN,)), {}, 2).times
-    assert told is not None and told.shape == (2, 4) and told[1].tolist() == pytest.approx([0, 1 / 6, 1 / 3, 1 / 2])
+    for made in (one, one.with_(grids=(OWN,))):
+        told = conditioning_of(made, {}, 2).times
+        assert told is not None and told.shape == (2, 4) and told[1].tolist() == pytest.approx([0, 1 / 6, 1 / 3, 1 / 2])
+    unet = stage("base")
+    assert unet.network.inner.kind() == "video_unet" and conditioning_of(unet, {}, 2).times is None
+
+
+@pytest.mark.parametrize("known", [None, Prefix()])
+def test_a_transformer_is_told_seconds_without_grids_too(cache: Path, known: Prefix | None) -> None:
+    """Of clips with fewer frames, of other rates, and of frames that are given: those that sampling tells."""
+    phases = (Phase(examples=8, batch=4, frames=2), Phase(examples=8, batch=4), Phase(examples=8, batch=4, frames=1))
+    made = batches(cache, grids=(), phases=phases, known=known)
+    for position, apart in ((0, 2 / 3 if known is None else 1 / 3), (8, 1 / 3)):
+        batch = made.at(position)
+        assert isinstance(batch, Batch) and batch.conditioning.times is not None
+        gaps = batch.conditioning.times.diff()
+        assert torch.allclose(gaps, torch.full_like(gaps, apart)) and len(gaps) == 4
+    sampled = conditioning_of(base(), {}, 4).times
+    assert sampled is not None and torch.equal(sampled, batch.conditioning.times)
+    rated = batches(cache, grids=(), phases=(Phase(examples=40, batch=20, rates=(3.0, 1.5)),)).at(0)
+    assert isinstance(rated, Batch) and rated.conditioning.times is not None
+    assert set(rated.conditioning.times[:, -1].tolist()) == {1.0, 2.0}
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+@pytest.mark.parametrize("world", [1, 4])
+def test_which_examples_have_one_level_is_told_whatever_the_grids_and_shares(
+    cache: Path, order: tuple[int, ...], world: int
+) -> None:
+    known = KnownMixture(parts=(KnownPart(known=Independent()), KnownPart(known=NoKnown())))
+    source = batches(cache, grids=tuple(GRIDS[place] for place in order), grid_batches="packed", known=known)
+    for position in range(0, 60, 6):
+        shares = [source.at(position, BatchSlice(rank, world)) for rank in range(world)]
+        told = [share.one_level for share in shares]
+        assert told[0] is not None and all(each is not None and torch.equal(each, told[0]) for each in told)
+        parts = [part for share in shares if isinstance(share, PackedBatch) for part in share.parts if part.count]
+        for part in parts:
+            for row, place in enumerate(part.part.tolist()):
+                apart = len(set(part.frame_t[row].tolist())) > 1
+                assert not (apart and told[0][place])
 
 
 @pytest.mark.parametrize("how", ["bucketed", "packed"])

@@ -262,6 +262,8 @@ def test_what_cannot_be_learnt() -> None:
         load_recipe("video_ldm").override("base.training.phases", frames_of)
     load_recipe("video_ldm").overridden({"base.training.phases": frames_of, "base.training.known": None})
     load_recipe("mini").override("base.training.phases", frames_of)  # attention sees when frames are
+    with pytest.raises(ValueError, match=r"training.base.network.fps: expected 3, the rate of the stage, or null"):
+        load_recipe("mini").override("base.network.fps", 8)
     with pytest.raises(ValueError, match=r"training.base.known: most: expected fewer than the clip's 2 frames, got 2"):
         recipe().override("training.base.known", {"type": "prefix", "most": 2})
     with pytest.raises(ValueError, match=r"training.ssr1.phases: .* set appended to 0"):

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from zoetrope.channels import Channel, are_rgb, listed
 from zoetrope.guidance import Guidance
+from zoetrope.guidance.inputs import InputGuidance
+from zoetrope.guidance.text import TEXT
 
 if TYPE_CHECKING:
     from zoetrope.cascade.spec import StageSpec
@@ -31,7 +33,23 @@ def expect_channels(stage: "StageSpec", channels: Sequence[Channel]) -> None:
 
 
 def expect_one_weight(where: str, most: float, guidance: Guidance) -> None:
-    """Raise ValueError for weights that vary over frames, where a network was distilled for weights up to `most`."""
-    if most and guidance.varies:
+    """Raise ValueError for guidance by more than a weight, where a network is distilled for weights up to `most`."""
+    if most and not guidance.one_weight:
         got = guidance.to_json()
-        raise ValueError(f"{where}: guidance: expected one weight for all frames, as it was distilled, got {got}")
+        raise ValueError(f"{where}: guidance: expected one weight for all frames, which a network can learn, got {got}")
+
+
+def expect_left_out(stage: "StageSpec") -> None:
+    """Raise ValueError for guidance over inputs that training never leaves out: their absence means nothing then."""
+    guidance = stage.sampling.guidance
+    if not isinstance(guidance, InputGuidance) or not guidance.weight or stage.network.guided:
+        return
+    inputs = [each for each in stage.inputs if each.source is None and each.name != TEXT]
+    asked = {each.name: getattr(each, "dropout", None) for each in inputs}
+    wrong = [name for name in guidance.over or asked if asked.get(name) == 0]
+    if wrong:
+        known = ", ".join(name for name, dropout in asked.items() if dropout != 0) or "there are none"
+        raise ValueError(
+            f"stage {stage.name!r}: sampling.guidance.over: expected inputs that training sometimes leaves out "
+            f"({known}), got {wrong[0]!r}, which has the dropout 0"
+        )

@@ -68,11 +68,9 @@ def tuned(spec: CascadeSpec, tuning: Tuning) -> CascadeSpec:
 def _guided(stage: StageSpec, path: str, weight: float) -> dict[str, Any]:
     """The changes that give a stage's guidance a weight."""
     own = stage.sampling.guidance
-    if (
-        isinstance(own, TextGuidance)
-        and stage.input(TEXT) is None
-        and any(each.source is None for each in stage.inputs)
-    ):
+    over_all = isinstance(own, TextGuidance) and stage.input(TEXT) is None
+    over_all |= isinstance(own, InputGuidance) and not own.over
+    if over_all and any(each.source is None for each in stage.inputs):
         return {path: InputGuidance(weight=weight, over=_left_out(stage)).to_json()}
     field = next((f".{name}" for name in ("weight", "last") if name in type(own).model_fields), "")
     return {f"{path}{field}": weight}

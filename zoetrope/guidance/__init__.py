@@ -48,6 +48,11 @@ class Guidance(Kind, ABC):
         """Whether frames of a video have different shares, see `shares_of_frames`."""
         return False
 
+    @property
+    def one_weight(self) -> bool:
+        """Whether it is (1 + w) f(given) - w f(other) with the weight w of the step: a network can learn such."""
+        return not self.varies
+
     def shares_of_frames(self, step: int, steps: int, frames: int) -> Sequence[Share]:
         """`shares` in a video of so many frames: those of each frame, (F,), where they differ."""
         return self.shares(step, steps)

@@ -26,6 +26,11 @@ class TemporalGuidance(Guidance):
     weight: Weight = 0.0
     temporal: Annotated[float, Field(ge=0, le=100)] = 1.0
 
+    @property
+    def one_weight(self) -> bool:
+        """Without guidance of time."""
+        return self.temporal == 1
+
     def active(self, steps: int) -> bool:
         """Unless both weights say that there is none."""
         return bool(self.weight) or self.temporal != 1

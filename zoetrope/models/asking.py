@@ -123,12 +123,13 @@ def conditioning_of(
     `known` is what is known of the stage's videos, for the inputs that it is told by. `setting` is the sampling that
     the values are for; None: without noise.
 
-    A network that was trained on several grids is told when the frames are seen, as it was in training.
+    A network that places frames by seconds, or was trained on several grids, is told when frames are seen, as it was in
+    training.
 
     Raises ValueError that names the input for an invalid value.
     """
     given = Conditioning()
-    if stage.grids:
+    if stage.grids or stage.network.reads_seconds:
         seconds = torch.arange(stage.shape.frames) / stage.shape.fps
         given = Conditioning(times=seconds.expand(count, -1))
     extent = Extent(count, stage.shape.sizes, 0, 0, channels=stage.network.channels)

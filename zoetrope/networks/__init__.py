@@ -218,6 +218,11 @@ class NetworkConfig(Kind, ABC):
         return False
 
     @property
+    def reads_seconds(self) -> bool:
+        """Whether it places frames by their times in seconds, of which it is told in training and sampling alike."""
+        return False
+
+    @property
     def takes_packs(self) -> bool:
         """Whether frames can be independent images, which a stride in time would mix."""
         return True

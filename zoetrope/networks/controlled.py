@@ -108,6 +108,11 @@ class ControlledConfig(NetworkConfig):
         return self.network.needs_even_frames
 
     @property
+    def reads_seconds(self) -> bool:
+        """See `NetworkConfig`."""
+        return self.network.reads_seconds
+
+    @property
     def takes_packs(self) -> bool:
         """See `NetworkConfig`."""
         return self.network.takes_packs

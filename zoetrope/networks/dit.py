@@ -111,6 +111,11 @@ class DiTConfig(NetworkConfig):
         return self.width if self.embedding is None else self.embedding
 
     @property
+    def reads_seconds(self) -> bool:
+        """See `NetworkConfig`."""
+        return True
+
+    @property
     def maps(self) -> dict[str, int]:
         """The maps that are concatenated to z, in order, with their channels."""
         return ({"low_res": self.channels} if self.low_res else {}) | {one.name: one.size + 1 for one in self.aligned}

@@ -76,6 +76,9 @@ class Discrete(Schedule):
             raise ValueError(f"steps: expected at most {most}, for a schedule of {self.count} timesteps, got {steps}")
         if self.spacing == "leading":
             starts = torch.arange(steps - 1, -1, -1, dtype=torch.float64) * (self.count // steps) + self.offset
+            if starts[0] > self.count - 1:
+                first = f"timestep {int(starts[0])} of {self.count}, with the offset {self.offset}"
+                raise ValueError(f"steps: expected fewer or more, for {steps} would begin at {first}")
         else:
             starts = (self.count - torch.arange(steps, dtype=torch.float64) * self.count / steps).round() - 1
         return torch.cat([starts, starts.new_zeros(1)]) / (self.count - 1)

@@ -219,6 +219,7 @@ class Batches:
         x = torch.stack([one.video for one in loaded])
         eps = torch.stack([torch.randn(one.video.shape, generator=one.draw) for one in loaded])
         packed = torch.tensor([item.pack for item in whole.items])
+        one_level = torch.tensor([one is None or not one.independent for one in whole.shown])
         pictured = packed[rows] if packed.any() or phase.appended else None
         given = self._conditioning(loaded, x, pictured, [(whole.items[row], whole.shown[row]) for row in rows])
         own = slice(len(part))
@@ -232,9 +233,10 @@ class Batches:
             skipped=tuple(item for one in loaded for sample in one.samples for item in sample.skipped),
             present=_present(loaded[own]),
             position=whole.examples,
+            one_level=None if self.spec.known is None else one_level,
         )
-        if self.spec.grids:
-            batch = _timed(batch, whole.items[rows[0]].shape)
+        if self.spec.grids or self.stage.network.reads_seconds:
+            batch = _timed(batch, [whole.items[row].shape.fps for row in rows[own]])
         return self._with_roles(batch, loaded, whole.shown)
 
     def _own(self, item: Item) -> VideoShape:
@@ -319,10 +321,9 @@ class Batches:
         times = [t if role.times is None else role.times for t, role in zip(own, roles[:count], strict=True)]
         return replace(
             batch,
-            conditioning=replace(given, times=seconds if self.stage.source is None else None),
+            conditioning=replace(given, times=seconds if self.stage.source is None else given.times),
             known=known,
             frame_times=torch.stack(times) if times else own,
-            one_level=torch.tensor([one is None or not one.independent for one in shown]),
             counted=counted,
         )
 
@@ -380,10 +381,10 @@ class Batches:
         return Window(*(range(start, start + size) for start, size in zip(starts, sizes, strict=True)))
 
 
-def _timed(batch: Batch, shape: VideoShape) -> Batch:
-    """The batch with the times of its clips' frames, those of appended images after them."""
-    seconds = torch.arange(batch.x.shape[2]) / shape.fps
-    return replace(batch, conditioning=replace(batch.conditioning, times=seconds.expand(batch.count, -1)))
+def _timed(batch: Batch, rates: Sequence[float]) -> Batch:
+    """The batch with the times of its clips' frames at these rates, those of appended images after them."""
+    seconds = torch.arange(batch.x.shape[2]) / torch.tensor(rates)[:, None]
+    return replace(batch, conditioning=replace(batch.conditioning, times=seconds))
 
 
 def _present(loaded: Sequence[_Loaded]) -> Tensor | None:

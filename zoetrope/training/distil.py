@@ -16,13 +16,14 @@ from typing import Any, Literal, NamedTuple, Self
 import torch
 
 from zoetrope.cascade.between import expect_alone
+from zoetrope.cascade.fitting import expect_one_weight
 from zoetrope.cascade.spec import Distilled, SamplingSpec, StageSpec
 from zoetrope.config.errors import reason
 from zoetrope.diffusion.distillation import expect_distillable
 from zoetrope.files import whole_folder
 from zoetrope.files.plain import read_json
 from zoetrope.guidance.oscillating import Oscillating
-from zoetrope.inputs.text import Text
+from zoetrope.inputs.text import Text, tells_text
 from zoetrope.models.checkpoints import check_file, find_checkpoints
 from zoetrope.models.description import described
 from zoetrope.models.runs import DISTILLATION, FIRST, RECIPE, TEACHER
@@ -123,6 +124,7 @@ def plan(recipe: Recipe, stage: str) -> list[tuple[str, Recipe]]:
     rounds: list[tuple[str, Recipe]] = []
     source = Teacher(network=teacher.network, weights=f"../{TEACHER}")
     network = teacher.network.with_(guided=weights[1] > 0)
+    expect_one_weight(f"stage {stage!r}: sampling", weights[1], teacher.sampling.guidance)
     if network.guided and teacher.distilled is None:
         made = teacher.with_(network=network, distilled=Distilled(steps=None, weights=weights))
         rounds.append(("guided", _round(recipe, made, spec.guidance, Guide(teacher=source))))
@@ -223,7 +225,8 @@ def _round(recipe: Recipe, stage: StageSpec, phase: Phase, objective: Objective)
         "balance": False,
     }
     training = recipe.train_spec(stage.name).with_(**learning)
-    stage = stage.with_input(Text(dropout=0.0))
+    if tells_text(stage.inputs):
+        stage = stage.with_input(Text(dropout=0.0))
     stages = tuple(stage if other.name == stage.name else other for other in recipe.cascade.stages)
     cascade = recipe.cascade.with_(stages=stages, teachers=())
     return Recipe(name=recipe.name, cascade=cascade, training={stage.name: training}, distillation={stage.name: spec})

@@ -9,7 +9,6 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import stacked
 from zoetrope.diffusion.distillation import guided_answer, thresholded_answer
 from zoetrope.diffusion.process import diffuse
-from zoetrope.guidance.text import with_and_without_text
 from zoetrope.inputs.guidance_weight import weight_of
 from zoetrope.training.objectives import (
     STUDENT,
@@ -27,8 +26,8 @@ from zoetrope.training.parallel import Call
 class Guide(Objective):
     """The target at any time is the teacher's output, guided with the weight in the example's conditioning.
 
-    If the stage samples with a static threshold, the target is thresholded too: in high noise guidance overshoots it
-    widely, and the overshoot would dominate the error.
+    The guidance of the stage says what the other output is not told. If the stage samples with a static threshold, the
+    target is thresholded too: in high noise guidance overshoots it widely, and the overshoot would dominate the error.
     """
 
     teacher: Teacher
@@ -46,12 +45,10 @@ class Guide(Objective):
         """z and its target."""
         level = lesson.level(stage.schedule)
         z = diffuse(lesson.x, lesson.eps, level)
-        given = with_and_without_text(lesson.given, None)
+        given = stage.sampling.guidance.variants(lesson.given, None)
         outputs = teacher(torch.cat([z] * len(given)), level.repeated(len(given)).logsnr, stacked(given))
-        conditional, *without_text = outputs.chunk(len(given))
-        answer = conditional
-        if without_text:
-            answer = guided_answer(conditional, without_text[0], weight_of(lesson.given))
+        conditional, *other = outputs.chunk(len(given))
+        answer = guided_answer(conditional, other[0], weight_of(lesson.given)) if other else conditional
         if stage.sampling.threshold == "static":
             answer = thresholded_answer(stage.prediction, answer, z, level)
         return Question(z, level, answer)
