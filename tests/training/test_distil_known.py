@@ -19,6 +19,7 @@ from zoetrope.diffusion.prediction import x_from
 from zoetrope.guidance.inputs import InputGuidance
 from zoetrope.guidance.temporal import TemporalGuidance
 from zoetrope.inputs.guidance_weight import weight_given
+from zoetrope.inputs.number import Number
 from zoetrope.inputs.text import tells_text, text_given
 from zoetrope.known import Known
 from zoetrope.known.learnt import Learnt
@@ -282,10 +283,8 @@ def test_guidance_over_numbers_is_learnt() -> None:
     taught = taught._replace(given=Conditioning(numbers=numbers))
     stage, named, _ = networks()
     sampling = stage.sampling.with_(threshold=None, guidance=InputGuidance(weight=3.0, over=("ef",)))
-    question = Guide(teacher=named).question(with_sampling(stage, sampling), taught, teacher)
+    inputs, network = (*stage.inputs, Number(told="ef", lo=0, hi=1, dropout=0.1)), stage.network.with_(numbers=("ef",))
+    question = Guide(teacher=named).question(
+        stage.with_(inputs=inputs, network=network, sampling=sampling), taught, teacher
+    )
     assert question.answer.amax((1, 2, 3, 4)).tolist() == question.answer.amin((1, 2, 3, 4)).tolist() == [1.0, 4.0]
-
-
-def with_sampling(stage: StageSpec, sampling: SamplingSpec) -> StageSpec:
-    """The stage sampled otherwise, though its network reads no such number."""
-    return stage.model_copy(update={"sampling": sampling})

@@ -39,9 +39,13 @@ def expect_one_weight(where: str, most: float, guidance: Guidance) -> None:
         raise ValueError(f"{where}: guidance: expected one weight for all frames, which a network can learn, got {got}")
 
 
-def expect_left_out(stage: "StageSpec") -> None:
-    """Raise ValueError for guidance over inputs that training never leaves out: their absence means nothing then."""
-    guidance = stage.sampling.guidance
+def expect_guided_over(stage: "StageSpec") -> None:
+    """Raise ValueError for guidance over inputs that a stage lacks, or that training never leaves out.
+
+    That one of these is unknown means nothing to a network.
+    """
+    guidance, where = stage.sampling.guidance, f"stage {stage.name!r}: sampling.guidance"
+    guidance.check(where, [each.name for each in stage.inputs])
     if not isinstance(guidance, InputGuidance) or not guidance.weight or stage.network.guided:
         return
     inputs = [each for each in stage.inputs if each.source is None and each.name != TEXT]
@@ -50,6 +54,6 @@ def expect_left_out(stage: "StageSpec") -> None:
     if wrong:
         known = ", ".join(name for name, dropout in asked.items() if dropout != 0) or "there are none"
         raise ValueError(
-            f"stage {stage.name!r}: sampling.guidance.over: expected inputs that training sometimes leaves out "
-            f"({known}), got {wrong[0]!r}, which has the dropout 0"
+            f"{where}.over: expected inputs that training sometimes leaves out ({known}), got {wrong[0]!r}, which has "
+            "the dropout 0"
         )

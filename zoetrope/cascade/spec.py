@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from zoetrope.cascade.between import expect_between, expect_shared, source_grid
-from zoetrope.cascade.fitting import expect_channels, expect_left_out, expect_one_weight
+from zoetrope.cascade.fitting import expect_channels, expect_guided_over, expect_one_weight
 from zoetrope.cascade.graph import expect_graph
 from zoetrope.cascade.latents import expect_latents, expect_one_codec
 from zoetrope.cascade.migration import cascade_of_today, guidance_of, stage_of_today
@@ -287,8 +287,7 @@ class StageSpec(Config):
         if (given := set(names)) != (read := self.network.reads):
             wanted = f"expected the inputs that its network reads, {sorted(read)}"
             raise ValueError(f"stage {self.name!r}: {wanted}, got {sorted(given)}")
-        self.sampling.guidance.check(f"stage {self.name!r}: sampling.guidance", names)
-        expect_left_out(self)
+        expect_guided_over(self)
         for each in self.inputs:
             if each.vector is not None and each.vector != (got := self.network.picture_width):
                 where = f"stage {self.name!r}: network.picture_width"
