@@ -270,6 +270,6 @@ def test_it_is_judged_by_what_makes_sense_of_its_channels(outside: Path, cli: Cl
     (entry,) = json.loads(Path("report/results.json").read_text())["entries"]
     taken = {result["name"]: result for result in entry["results"] if "value" in result}
     assert list(taken) == ["spectrum", "values"]
-    assert taken["values"]["details"]["a1"]["real_mean"] == pytest.approx(271, abs=2)
+    assert taken["values"]["details"]["values"]["a1"]["real_mean"] == pytest.approx(271, abs=2)
     refused = cli(*command, "--data", data.replace("2", "3"))
     assert refused.code == 2 and "--data: expected the channels a0 [K], a1 [K], got" in refused.err

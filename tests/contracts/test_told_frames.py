@@ -28,8 +28,8 @@ from zoetrope.shapes import VideoShape, Window
 from zoetrope.video.resample import resize_present
 
 SHAPE = VideoShape(frames=4, height=4, width=8, fps=2)
-VIEW = Label(told="view", classes=("apical", "parasternal", "3"), dropout=0.0)
-ACTION = Action(entries=2, dropout=0.0)
+VIEW = Label(told="view", classes=("apical", "parasternal", "3"), dropout=0.1)
+ACTION = Action(entries=2, dropout=0.1)
 LAND = Map(told="land", scale=Range(lo=0, hi=2), dropout=0.0)
 NAN = torch.nan
 

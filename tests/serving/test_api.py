@@ -148,6 +148,12 @@ def refused(server: Server, kind: int, chance: random.Random) -> int:
     return raw(server, chance.choice(lines).encode("latin-1"))
 
 
+def test_no_hostile_path_is_answered(server: Server) -> None:
+    for path in PATHS:
+        request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        assert raw(server, request.encode()) >= 400, path
+
+
 def raw(server: Server, request: bytes) -> int:
     """The status that the server answers to these bytes, before the client goes."""
     address = server.http.base_url

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from zoetrope.data.toybox import Toybox
 from zoetrope.diffusion.distillation import TimeGrid
+from zoetrope.known.learnt import Learnt
+from zoetrope.models.asking import conditioning_of
 from zoetrope.recipes import load_recipe
 from zoetrope.training.batch import Batch, BatchSlice
 from zoetrope.training.known import KnownFrames
@@ -124,6 +126,20 @@ def test_the_loss_is_the_mean_over_frames_that_are_not_known(cache: Path) -> Non
     expected = (squares * batch.counted).sum(1) / batch.counted.sum(1)
     got = loss_of(lambda z, logsnr, given: 0 * z, batch, own, spec, CPU)
     torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("own", [None, 3.0, 8.0])
+def test_sampling_tells_when_frames_are_seen_as_training_did(cache: Path, own: float | None) -> None:
+    """So that a network places frames in both alike, whatever the rate that it counts positions in."""
+    plain = stage("base").on(stage("base").shape.with_(frames=4, fps=3))
+    network = plain.network.with_(fps=own)  # type: ignore[call-arg]
+    learnt = plain.with_(network=network, sampling=plain.sampling.with_(known=Learnt()))
+    times = conditioning_of(learnt, {}, 2).times
+    assert (times is None) == (own != 8.0)
+    if times is not None:
+        taught = replace(batches(cache, "base", known=NoKnown()), stage=learnt).at(0).conditioning.times
+        assert taught is not None and torch.equal(times, taught[:2])
+    assert conditioning_of(learnt.with_(sampling=plain.sampling), {}, 2).times is None
 
 
 def test_frames_from_a_long_clip_are_those_of_the_data(cache: Path) -> None:
@@ -262,8 +278,6 @@ def test_what_cannot_be_learnt() -> None:
         load_recipe("video_ldm").override("base.training.phases", frames_of)
     load_recipe("video_ldm").overridden({"base.training.phases": frames_of, "base.training.known": None})
     load_recipe("mini").override("base.training.phases", frames_of)  # attention sees when frames are
-    with pytest.raises(ValueError, match=r"training.base.network.fps: expected 3, the rate of the stage, or null"):
-        load_recipe("mini").override("base.network.fps", 8)
     with pytest.raises(ValueError, match=r"training.base.known: most: expected fewer than the clip's 2 frames, got 2"):
         recipe().override("training.base.known", {"type": "prefix", "most": 2})
     with pytest.raises(ValueError, match=r"training.ssr1.phases: .* set appended to 0"):

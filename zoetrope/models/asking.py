@@ -25,6 +25,7 @@ from zoetrope.inputs.picture import picture_told
 from zoetrope.inputs.region import REGION
 from zoetrope.inputs.text import TEXT
 from zoetrope.known import Known
+from zoetrope.known.learnt import Learnt
 from zoetrope.shapes import VideoShape, Window
 
 _EACH = {"number": 1, "label": 1, "action": 3, "embedding": 2}
@@ -123,13 +124,13 @@ def conditioning_of(
     `known` is what is known of the stage's videos, for the inputs that it is told by. `setting` is the sampling that
     the values are for; None: without noise.
 
-    A network that places frames by seconds, or was trained on several grids, is told when frames are seen, as it was in
-    training.
+    Networks that were told in training when frames are seen are told here too: those that place frames by seconds, that
+    were trained on several grids, or that learnt known frames and count positions in another rate than the stage's.
 
     Raises ValueError that names the input for an invalid value.
     """
     given = Conditioning()
-    if stage.grids or stage.network.reads_seconds:
+    if stage.grids or stage.network.reads_seconds or _counts_otherwise(stage):
         seconds = torch.arange(stage.shape.frames) / stage.shape.fps
         given = Conditioning(times=seconds.expand(count, -1))
     extent = Extent(count, stage.shape.sizes, 0, 0, channels=stage.network.channels)
@@ -140,6 +141,12 @@ def conditioning_of(
         value = each.usual(stage.shape) if value is None else value
         given = given | (each.unknown(extent) if value is None else each.answer(value, setting))
     return given
+
+
+def _counts_otherwise(stage: StageSpec) -> bool:
+    """Whether a network that learnt known frames, by their seconds, counts positions in another rate than its stage."""
+    own = getattr(stage.network.inner, "fps", None)
+    return isinstance(stage.sampling.known, Learnt) and stage.source is None and own not in (None, stage.shape.fps)
 
 
 def told_by(name: str, values: Mapping[str, Any]) -> Any:

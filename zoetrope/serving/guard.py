@@ -68,6 +68,8 @@ class Guard:
         host = headers.get(b"host", "")
         if self.loopback and not is_loopback(_hostname(host)):
             return 403, f"host: expected a name of this machine ({', '.join(LOOPBACK)})"
+        if ".." in scope["path"].split("/"):
+            return 404, "path: expected one of this server's, got one with '..'"
         origin = headers.get(b"origin")
         if scope["method"] not in ("GET", "HEAD") and origin is not None and _place(origin) != host:
             return 403, "origin: expected a request of this server's own page, or of a program"

@@ -16,7 +16,7 @@ from zoetrope.models.weights import IfMissing
 from zoetrope.shapes import FramesPerSecond, VideoShape
 from zoetrope.training.adapters import Lora
 from zoetrope.training.grids import Grid, batches_before, check_grids, with_grids
-from zoetrope.training.known import KnownFrames, expect_even, expect_own_rate
+from zoetrope.training.known import KnownFrames, expect_even
 from zoetrope.training.latents import check_latents
 from zoetrope.training.objectives import Objective
 from zoetrope.training.objectives.denoise import Denoising
@@ -353,8 +353,6 @@ def _check_training(stage: StageSpec, spec: TrainSpec) -> None:
         except ValueError as error:
             raise ValueError(f"{where}.known: {error}") from None
     try:
-        if spec.known is not None and stage.source is None and not stage.network.reads_seconds:
-            expect_own_rate(getattr(stage.network.inner, "fps", None), stage.shape.fps)
         if spec.known is not None and stage.network.needs_even_frames:
             expect_even(spec.known, stage.shape.frames, [phase.frames for phase in spec.phases])
         check_grids(stage, spec)

@@ -90,17 +90,6 @@ def expect_even(known: KnownFrames, whole: int, rooms: Sequence[int | None]) -> 
             )
 
 
-def expect_own_rate(own: float | None, fps: float) -> None:
-    """Raise ValueError if a network counts positions in another rate than its stage's clips of `fps` have.
-
-    With known frames it learns when each is seen, and is not told when it samples whole clips.
-    """
-    if own not in (None, fps):
-        raise ValueError(
-            f"network.fps: expected {fps:g}, the rate of the stage, or null, where known frames are learnt, got {own:g}"
-        )
-
-
 def in_a_row(known: Tensor, length: int, start: int = 0, independent: bool = False) -> Shown:
     """Consecutive frames of a clip of `length` frames, from `start` on, of which `known` (f,) bool are known."""
     return Shown(start + torch.arange(len(known)), known, length, independent)
