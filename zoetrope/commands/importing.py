@@ -28,7 +28,8 @@ Out = Annotated[str, typer.Option("--out", "-o", metavar="MODEL", help="The fold
 def import_(source: Source, out: Out, controlnet: ControlNets = None, json: Json = False, quiet: Quiet = False) -> None:
     """Make a model of a pipeline of Stable (Video) Diffusion.
 
-    Reads safetensors alone, and runs no code of the pipeline. An older model in the folder is replaced.
+    Reads safetensors alone, and runs no code of the pipeline. An older model in the folder is replaced; a folder
+    that also holds something else is refused.
     """
     from zoetrope.interop.pipelines import import_pipeline
     from zoetrope.wording import one_line
