@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         model.originals().check(model.spec.teachers)
     card = options.to / "README.md"
     if card.exists():
-        model = model._replace(card=card.read_text())
+        model = model._replace(card=card.read_text("utf-8"))
     scores = options.to / SCORES
     measured = scores.read_text() if scores.exists() else None
     with tempfile.TemporaryDirectory() as scratch:

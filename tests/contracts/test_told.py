@@ -14,10 +14,11 @@ from zoetrope.inputs import Examples, Input
 from zoetrope.inputs.edges import Edges
 from zoetrope.inputs.fps import FrameRate
 from zoetrope.inputs.number import Number
-from zoetrope.inputs.text import text_given
+from zoetrope.inputs.text import Text, text_given
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.scales.log import Log
 from zoetrope.shapes import VideoShape
+from zoetrope.text.words import Words
 
 SHAPE = VideoShape(frames=2, height=4, width=4, fps=2)
 EF = Number(told="ef", lo=0.2, hi=0.8, dropout=0.0)
@@ -136,6 +137,10 @@ def test_a_weight_guides_over_the_inputs_of_a_model_without_text() -> None:
     assert tuned(own, Tuning(guidance=2.0)).stages[0].sampling.guidance == guided.with_(weight=2.0)
     all_of = rated.with_(stages=(rated.stages[0].with_(sampling=SamplingSpec(guidance=InputGuidance())),))
     assert tuned(all_of, Tuning(guidance=2.0)).stages[0].sampling.guidance == InputGuidance(weight=2.0, over=("ef",))
+    read = network(numbers=("ef", "fps")).with_(text_width=8)
+    told = all_of.stages[0].with_(inputs=(Text(), *all_of.stages[0].inputs), network=read)
+    both = tuned(CascadeSpec(name="told", text=Words(width=8, limit=8), stages=(told,)), Tuning(guidance=2.0))
+    assert both.stages[0].sampling.guidance == InputGuidance(weight=2.0, over=("text", "ef"))
 
 
 def test_guidance_leads_away_only_from_inputs_that_training_left_out() -> None:

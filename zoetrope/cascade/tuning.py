@@ -77,10 +77,10 @@ def _guided(stage: StageSpec, path: str, weight: float) -> dict[str, Any]:
 
 
 def _left_out(stage: StageSpec) -> tuple[str, ...]:
-    """The names of the inputs that training sometimes leaves out, if it never does so with others; () otherwise."""
+    """The names of text and the inputs that training sometimes leaves out, if it never does so with others; else ()."""
     asked = [each for each in stage.inputs if each.source is None and each.name != TEXT]
     never = [each.name for each in asked if getattr(each, "dropout", None) == 0]
-    some = tuple(each.name for each in asked if each.name not in never)
+    some = tuple(each.name for each in stage.inputs if each.source is None and each.name not in never)
     return some if never else ()
 
 

@@ -224,11 +224,11 @@ def encode(
 def _digest(source: Source, contents: Contents) -> str:
     """What tells data on disk apart, wherever they are: their contents, and how the source makes examples of them."""
 
-    def placeless(value: Any, name: str = "") -> Any:
+    def placeless(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: placeless(each, key) for key, each in value.items() if not key.startswith("cache")}
+            return {key: placeless(each) for key, each in value.items() if not key.startswith("cache")}
         if isinstance(value, list):
-            return [placeless(each, name) for each in value]
+            return [placeless(each) for each in value]
         return "" if isinstance(value, str) and os.path.isabs(value) else value
 
     told = json.dumps([placeless(source.located().to_json()), contents.digest], sort_keys=True)

@@ -46,6 +46,9 @@ class Guide(Objective):
         level = lesson.level(stage.schedule)
         z = diffuse(lesson.x, lesson.eps, level)
         given = stage.sampling.guidance.variants(lesson.given, None)
+        if len(given) > 2:
+            got = stage.sampling.guidance.kind()
+            raise ValueError(f"stage {stage.name!r}: expected guidance away from one other output, got {got!r}")
         outputs = teacher(torch.cat([z] * len(given)), level.repeated(len(given)).logsnr, stacked(given))
         conditional, *other = outputs.chunk(len(given))
         answer = guided_answer(conditional, other[0], weight_of(lesson.given)) if other else conditional
