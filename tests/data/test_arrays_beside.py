@@ -70,6 +70,17 @@ def test_every_second_frame_and_frames_after_the_end(tmp_path: Path) -> None:
     assert short.beside["land"].isfinite().all()
 
 
+@pytest.mark.parametrize("left", [1, 2])
+def test_a_map_of_each_frame_ends_with_its_recording(tmp_path: Path, left: int) -> None:
+    """However few of its frames are left."""
+    frames = np.arange(float(left))[:, None, None] * np.ones((left, 8, 16))
+    np.savez(tmp_path / "one.npz", u=frames, depth=frames)
+    depth, shape = BesideArray(kind="map", array="depth", axes="t,y,x"), SHAPE.with_(frames=2 * left)
+    made = source(tmp_path / "one.npz", beside={"depth": depth}, short="mask").open().example(0, shape)
+    assert made.beside["depth"].shape == (1, *shape.sizes)
+    assert made.beside["depth"].isnan().flatten(2).all(2).tolist() == [[False] * left + [True] * left]
+
+
 def test_a_part_of_full_resolution_has_the_same_part_of_its_map(tmp_path: Path) -> None:
     place = np.arange(8 * 16.0).reshape(8, 16)
     np.savez(tmp_path / "one.npz", u=np.stack([place] * 3), land=place)

@@ -49,6 +49,13 @@ def test_captions_beside(folder: Path) -> None:
     assert report.kept[0].info == probe(folder / "long.mp4")
 
 
+def test_the_caption_of_a_name_is_not_that_of_its_stem(folder: Path) -> None:
+    shutil.copy(folder / "long.mp4", folder / "long.mov")
+    (folder / "long.mov.txt").write_text("the mov")
+    found = {clip.name: clip.text for clip in scan(Folder(path=str(folder))).kept}
+    assert (found["long.mp4"], found["long.mov"]) == ("a long clip", "the mov")
+
+
 @pytest.mark.parametrize("form", ["jsonl", "csv"])
 def test_metadata(folder: Path, form: str) -> None:
     (folder / "sub").mkdir()
@@ -210,6 +217,17 @@ def test_a_clip_is_consecutive_in_time_and_starts_anywhere(folder: Path) -> None
     assert max(starts) >= 15
 
 
+@pytest.mark.parametrize("cache_mb", [0, 64])
+@pytest.mark.parametrize(("fps", "frames"), [(0.1875, 1), (1.0, 1), (24.0, 1), (1.5, 2), (3.0, 3), (48.0, 4)])
+def test_every_picture_of_a_file_may_be_in_a_clip(folder: Path, cache_mb: int, fps: float, frames: int) -> None:
+    """Whatever the rate: also where a picture is said to last longer than the whole file."""
+    data = Folder(path=str(folder), cache_mb=cache_mb).open()
+    shape = VideoShape(frames=frames, height=12, width=16, fps=fps)
+    clips = [numbers(clip.video) for clip in (data.example(k, shape) for k in range(240)) if clip.text == "a long clip"]
+    assert min(clip[0] for clip in clips) == 0 and max(clip[-1] for clip in clips) == 23
+    assert frames > 1 or len({clip[0] for clip in clips}) > 16
+
+
 @pytest.mark.parametrize("own", [24000 / 1001, 24.2, 24.0])
 @pytest.mark.parametrize("cache_mb", [0, 64])
 def test_each_picture_comes_once_where_rates_are_nearly_equal(tmp_path: Path, own: float, cache_mb: int) -> None:
@@ -248,6 +266,18 @@ def test_short_clips_play_slower_if_asked(folder: Path) -> None:
     found = {e.text: numbers(e.video) for e in (slow.example(k, shape) for k in range(8))}
     assert found["a short clip"] == [k * 10 // 8 for k in range(8)]
     assert "a still" not in found
+
+
+def test_a_clip_that_is_long_enough_is_not_played_slower(folder: Path) -> None:
+    """Even if it has fewer pictures than the clip has frames."""
+    shape = VideoShape(frames=20, height=12, width=16, fps=48)
+    found = {
+        short: {e.text: numbers(e.video) for e in map(lambda k: data.example(k, shape), range(8))}
+        for short in ("hold", "slow", "drop")
+        for data in [Folder(path=str(folder), short=short).open()]
+    }
+    assert found["slow"] == found["drop"] == found["hold"] and len(found["slow"]) == 2
+    assert found["slow"]["a short clip"] == [k // 2 for k in range(20)]
 
 
 def test_short_clips_are_told_the_way_out(folder: Path, caplog: pytest.LogCaptureFixture) -> None:

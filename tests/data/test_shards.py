@@ -19,6 +19,7 @@ import torch
 from conftest import number_of, numbered
 
 from zoetrope.data import Source, _fetch, _room, _tar, pack
+from zoetrope.data._paths import is_shards
 from zoetrope.data._web import Web
 from zoetrope.data.folder import Folder
 from zoetrope.data.shards import Shards, scan, shard_paths
@@ -741,6 +742,14 @@ def test_what_lies_beside_shards_and_what_is_too_small_is_told(folder: Path, med
     assert told.dropped == () and told.notes == ("1 video and image file beside the shards: not read",)
     with pytest.raises(ValueError, match=r"no usable clip\n  train-000\.tar/0-0 \(and 13 more\): too small: 24x40"):
         Shards(path=str(folder), min_height=25).open()
+
+
+def test_hidden_files_are_no_shards(folder: Path, tmp_path: Path, media: dict[str, bytes]) -> None:
+    """Such as those that macOS puts beside each file that it copies."""
+    for path in (folder, tmp_path):
+        (path / "._train-000.tar").write_bytes(b"no tar")
+    assert len(Shards(path=str(folder)).open().captions()) == 15
+    assert is_shards(str(folder)) and not is_shards(str(tmp_path))
 
 
 def test_no_place_for_an_index_is_no_reason_to_stop(folder: Path, tmp_path: Path) -> None:

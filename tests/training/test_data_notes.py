@@ -11,6 +11,7 @@ from zoetrope.data.mixture import Mixture, Part
 from zoetrope.data.toybox import Toybox, ToyboxClips
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.files.store import Store
+from zoetrope.shapes import VideoShape
 from zoetrope.text.words import Words
 from zoetrope.training.batch import Batch, Batches
 from zoetrope.training.data_notes import CONTENTS, log_notes
@@ -50,6 +51,15 @@ def test_what_is_not_learnt_from(clips: Path, tmp_path: Path, caplog: pytest.Log
         "1 caption fills the 5 tokens that words reads, and what is beyond is not used; "
         "the longest: 'one two three four five six'",
     ]
+
+
+def test_what_is_too_short_is_told(clips: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Before the training, in its own process: workers are not heard."""
+    data = Folder(path=str(clips), captions=False, short="drop")
+    Video.from_tensor(torch.zeros(3, 8, 8, 16), 4).save(clips / "3.mp4")
+    with caplog.at_level("INFO", "zoetrope"):
+        log_notes(tmp_path, data.open(), None, [VideoShape(frames=f, height=8, width=16, fps=4) for f in (1, 8, 99)])
+    assert [line for line in caplog.messages if "fit" in line] == [f"{clips}: 1 of 4 clips fit 8x8x16@4fps"]
 
 
 def test_captions_that_go_by_a_name_are_listed_once(

@@ -13,6 +13,7 @@ from zoetrope.channels import Channel
 from zoetrope.data import Dataset, Example, joined
 from zoetrope.data.arrays import Arrays
 from zoetrope.diffusion.loss import frame_errors, mean_over_frames, squared_error
+from zoetrope.inputs.low_res import LowRes
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.scales.deviation import Deviation
 from zoetrope.shapes import VideoShape
@@ -21,7 +22,9 @@ from zoetrope.training.known import KnownFrames
 from zoetrope.training.known.prefix import Prefix
 from zoetrope.training.learner import loss_of
 from zoetrope.training.loading import Loader
+from zoetrope.training.preview import subjects
 from zoetrope.training.spec import Phase, TrainSpec
+from zoetrope.video.resample import upsample
 
 SHAPE = VideoShape(frames=4, height=4, width=4, fps=1)
 CPU = torch.device("cpu")
@@ -151,3 +154,25 @@ def test_examples_joined_and_cut() -> None:
     assert both.present is not None and both.video.shape[1] == 8 and both.name == "0"
     assert both.present[0, :, 0, 0].tolist() == [True] * 4 + [True, False, True, True]
     assert joined([data.example(0, SHAPE)] * 2).present is None
+
+
+def test_what_a_stage_reads_is_made_of_the_values_that_are_there(tmp_path: Path) -> None:
+    """A sea of equal values is as warm at its coast, as the previous stage learns it from the same file."""
+    sea = np.full((4, 1, 8, 8), 3.0, np.float32)
+    sea[..., 3:] = np.nan  # land, which begins within a pixel of the previous stage
+    np.save(tmp_path / "sea.npy", sea)
+    channel = Channel(name="t", scale=Deviation(deviation=1.5))
+    data = Arrays(path=str(tmp_path / "sea.npy"), variables={"t": channel}, axes="tcyx", rate=1.0, missing="mask")
+    large, small = SHAPE.with_(height=8, width=8), SHAPE.with_(frames=2, fps=0.5)
+    network = VideoUNetConfig(channels=1, text_width=None, low_res=True, levels=(Level(width=8),))
+    stage = StageSpec(name="sr", shape=large, inputs=(LowRes(of="base", shape=small, augment=0),), network=network)
+    spec = TrainSpec(data=data, phases=(Phase(examples=4, batch=2),), weight="v", precision="fp32")
+    made = Batches(stage=stage, spec=spec, dataset=(opened := data.open()), texts=None)
+    read = made.at(0).conditioning.maps["low_res"]
+    learnt = opened.example(0, small).video
+    assert learnt[0, 0, 0].tolist() == [2, 2, 0, 0] or learnt[0, 0, 0].tolist() == [2, 2, 2, 0]
+    expected = upsample(learnt[None], large)
+    torch.testing.assert_close(read, expected.expand_as(read))
+    of_sheet = subjects(made, 4).low_res
+    assert of_sheet is not None
+    torch.testing.assert_close(of_sheet, learnt[None].expand_as(of_sheet))

@@ -16,7 +16,7 @@ from torch import Tensor
 from zoetrope.config import unknown
 from zoetrope.known import Known
 from zoetrope.shapes import VideoShape
-from zoetrope.video.resample import degrade
+from zoetrope.video.resample import degrade_masked
 
 if TYPE_CHECKING:
     from zoetrope.cascade.sample import Draw
@@ -73,11 +73,14 @@ def source_grid(stage: "StageSpec") -> VideoShape | None:
     return source.with_(height=stage.shape.height, width=stage.shape.width)
 
 
-def source_of(stage: "StageSpec", videos: Tensor) -> Tensor:
-    """What a stage that makes these videos, or latents, (B, C, F, H, W) would have read."""
+def source_of(stage: "StageSpec", videos: Tensor, present: Tensor | None = None) -> Tensor:
+    """What a stage that makes these videos, or latents, (B, C, F, H, W) would have read.
+
+    `present` says which of their values are not missing, like them, bool; None: all.
+    """
     grid = source_grid(stage)
     assert grid is not None
-    return degrade(videos, grid)
+    return degrade_masked(videos, present, grid)
 
 
 @lru_cache(maxsize=64)

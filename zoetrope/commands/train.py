@@ -356,26 +356,11 @@ def _weights(talk: Talk, init: str, recipe: "Recipe", stage: str) -> Path | None
 def expect_data(recipe: "Recipe", stage: str) -> None:
     """Raise ValueError if the data have no examples for some phase, before the run's folder is created."""
     from zoetrope.shapes import Window
-    from zoetrope.training.grids import at_rates, clip_shapes
-    from zoetrope.training.known import fitted_to
-    from zoetrope.training.opened_data import open_data
+    from zoetrope.training.opened_data import grids_of, open_data
 
-    spec, own = recipe.train_spec(stage), recipe.cascade.stage(stage)
-    dataset = open_data(recipe, stage)
+    own, dataset = recipe.cascade.stage(stage), open_data(recipe, stage)
     channels = own.network.channels
-    grids = [(phase, shape) for phase in spec.phases for shape in clip_shapes(own, spec, phase)]
-    grids = [(phase, grid if phase.images < 1 else grid.with_(frames=1)) for phase, grid in grids]  # no clips at all
-    shapes = [shape for phase, grid in grids for shape in at_rates(own, grid, phase)]
-    if spec.known is not None:  # which takes clips of its own lengths
-        clips = [grid.shape(own.shape) for grid in spec.grids if grid.frames > 1] if spec.grids else [own.shape]
-        clips = [clip for phase in spec.phases for grid in clips for clip in at_rates(own, grid, phase)]
-        shapes = [shape for shape in shapes if shape.frames == 1]
-        for clip in dict.fromkeys(clips):
-            lengths = fitted_to(spec.known, dataset, clip).lengths(clip.frames)
-            shapes += [clip.with_(frames=length) for length in lengths]
-    alone = [phase for phase in spec.phases if phase.images or phase.appended]  # takes single pictures besides
-    shapes += [grid.with_(frames=1) for phase in alone for grid in clip_shapes(own, spec, phase)]
-    for shape in dict.fromkeys(shapes):
+    for shape in grids_of(own, recipe.train_spec(stage), dataset):
         first = dataset.part(0, shape, Window.whole(shape)._replace(frames=range(1)))
         if len(first.video) != channels:
             raise ValueError(f"{stage}.network.channels: expected {len(first.video)}, as the data have, got {channels}")

@@ -31,6 +31,7 @@ __all__ = [
     "expect_frames",
     "expect_pixels",
     "joined",
+    "masks",
     "pack",
     "preview",
 ]
@@ -70,17 +71,24 @@ class Example(NamedTuple):
         return self._replace(video=part(self.video), present=present, beside=beside)
 
 
+def masks(videos: Sequence[tuple[Tensor, Tensor | None]]) -> list[Tensor] | None:
+    """Where each of these videos has values, like it, bool; None: everywhere in all of them.
+
+    Beside each video is what is `present` in it, None for all of it.
+    """
+    if all(present is None for _, present in videos):
+        return None
+    return [torch.ones_like(video, dtype=torch.bool) if present is None else present for video, present in videos]
+
+
 def joined(examples: Sequence[Example]) -> Example:
     """The first of several examples, with the frames of all of them one after the other."""
-    present = None
-    if any(one.present is not None for one in examples):
-        full = (torch.ones_like(e.video, dtype=torch.bool) if e.present is None else e.present for e in examples)
-        present = torch.cat(list(full), dim=1)
+    present = masks([(one.video, one.present) for one in examples])
     names = set.intersection(*({*one.beside} for one in examples))
     beside = {name: [one.beside[name] for one in examples] for name in sorted(names)}
     return examples[0]._replace(
         video=torch.cat([one.video for one in examples], dim=1),
-        present=present,
+        present=None if present is None else torch.cat(present, dim=1),
         beside={name: torch.cat(values, dim=0 if values[0].ndim == 2 else 1) for name, values in beside.items()},
     )
 

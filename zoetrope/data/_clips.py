@@ -12,6 +12,7 @@ what is still in the file is still in the clip.
 import hashlib
 import json
 import logging
+import math
 import os
 from abc import ABC
 from collections import OrderedDict
@@ -116,9 +117,9 @@ class Cutter:
         size = (shape.height, shape.width)
         track = None if info.still else self._track(path, info, size)
         seconds = info.seconds if track is None else track.seconds
-        fps = rate_to_read(info, shape.fps, shape.frames)
-        fps = fps if self.source.short != "slow" else max(fps, shape.frames / seconds)
-        start = when * max(0.0, seconds - shape.frames / fps)
+        asked = rate_to_read(info, shape.fps, shape.frames)
+        fps = asked if self.source.short != "slow" else max(asked, shape.frames / seconds)
+        start = 0.0 if fps > asked else _start(info, seconds, fps, shape.frames, when)
         if track is not None:
             return cut(track.at(fps, start, shape.frames), size, crop)
         try:
@@ -196,7 +197,10 @@ def features_of(source: ClipSource, captions: list[str]) -> list[Features]:
 
 
 def fitting(infos: Sequence[Info], source: ClipSource, shape: VideoShape) -> list[int]:
-    """Which files, by position, give clips on a grid. Raises ValueError, with what would fit, if none does."""
+    """Which files, by position, give clips on a grid; a message says how many, unless all do.
+
+    Raises ValueError, with what would fit, if none does.
+    """
     found = [place for place, info in enumerate(infos) if unfit(info, source, shape) is None]
     if not found:
         raise ValueError(_none_fits(infos, source, shape))
@@ -216,6 +220,16 @@ def reasons(report: FolderReport) -> str:
     """Why files give nothing, a line for each reason."""
     lines = [*grouped(report.dropped), *(f"  {note}" for note in report.notes)]
     return "\n".join(lines) or "  it holds no videos or images"
+
+
+def _start(info: Info, seconds: float, fps: float, frames: int, when: float) -> float:
+    """When a clip of a file that lasts so long starts, at the place `when` in [0, 1): its last frame may be any.
+
+    Read at its own rate, a file gives each picture of the clip once.
+    """
+    latest = seconds - info.slack - 1e-5 - (frames - 1) / fps
+    start = when * max(0.0, latest)
+    return start if info.variable_rate or fps != info.fps else math.floor(start * fps) / fps
 
 
 def _too_short(info: Info, source: ClipSource, shape: VideoShape) -> str | None:
@@ -256,7 +270,7 @@ def _longest(info: Info, source: ClipSource, fps: float) -> int:
     """The most frames at this rate that a clip of the file may have."""
     if info.still:
         return 1
-    if source.short == "slow":
-        return info.frames
     present = max(1, count_moments(0.0, rate_to_read(info, fps), info.seconds, info.slack, _MOST_FRAMES))
+    if source.short == "slow":
+        return max(present, info.frames)
     return 2 * present if source.short == "hold" and present > 1 else present

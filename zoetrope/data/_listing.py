@@ -173,7 +173,7 @@ def _captions_beside(folder: Path, media: list[str], files: Iterable[str]) -> tu
     dropped: list[Dropped] = []
     for name in media:
         stem, _ = _split(name)
-        beside = next((texts[at, kind] for kind in TEXTS for at in (stem, name) if (at, kind) in texts), None)
+        beside = next((texts[at, kind] for at in (name, stem) for kind in TEXTS if (at, kind) in texts), None)
         if beside is None:
             other = others.get(stem)
             message = f"has no caption in .txt or .json, only {other[0]}" if other else "has no caption"

@@ -32,7 +32,7 @@ def shard_paths(path: str) -> list[str]:
         expect_local(path)
         local = os.path.expanduser(path)
         if os.path.isdir(local):
-            found = [str(shard) for shard in sorted(Path(local).glob("*.tar"))]
+            found = [str(shard) for shard in sorted(_shards_in(Path(local)))]
         else:
             patterns = _expanded(local)
             found = [one for each in patterns for one in (sorted(glob.glob(each)) if glob.has_magic(each) else [each])]
@@ -46,7 +46,12 @@ def is_shards(path: str) -> bool:
     local = Path(os.path.expanduser(path))
     if is_url(path) or (".tar" in local.name and not local.is_dir()):
         return True
-    return local.is_dir() and any(local.glob("*.tar"))
+    return local.is_dir() and bool(_shards_in(local))
+
+
+def _shards_in(folder: Path) -> list[Path]:
+    """The shards in a folder, hidden ones left out."""
+    return [shard for shard in folder.glob("*.tar") if not shard.name.startswith(".")]
 
 
 def _expanded(pattern: str) -> Iterator[str]:

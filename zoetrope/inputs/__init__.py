@@ -38,6 +38,7 @@ class Examples:
         packed: True where the frames are independent images, (b,); None: nowhere.
         encode: texts -> their tokens (N, L, D); "" has no real tokens: the text is unknown.
         rates: frames per second of each video, (b,); of a pack of images it means nothing. None: those of the stage.
+        present: values of x that are not missing, like x, bool; None: all.
         pixels: videos like x, (n, C, f, H, W), -> in pixels: themselves, or what latents decode to.
     """
 
@@ -47,6 +48,7 @@ class Examples:
     packed: Tensor | None
     encode: Callable[[Sequence[str]], Tokens]
     rates: Tensor | None = None
+    present: Tensor | None = None
     pixels: Callable[[Tensor], Tensor] = as_it_is
 
     def uniform(self) -> Tensor:

@@ -15,7 +15,7 @@ from zoetrope.inputs import Examples, Extent, Input, WindowNoise
 from zoetrope.inputs._told import ToldName, frames_beside
 from zoetrope.inputs.text import Text
 from zoetrope.shapes import VideoShape, Window
-from zoetrope.video.resample import degrade, degrade_present, upsample
+from zoetrope.video.resample import degrade_masked, degrade_present, upsample
 
 MAP, LEVEL = "low_res", "low_res_logsnr"
 
@@ -104,7 +104,7 @@ class LowRes(Input):
             fps=self.shape.fps,
         )
         if self.told is None:
-            reduced = degrade(examples.x, small)
+            reduced = degrade_masked(examples.x, examples.present, small)
         else:
             reduced = torch.stack([self.beside(samples, small, own.frames) for samples in examples.samples])
         low_res = upsample(self._blurred(reduced, examples), own, self.fill)

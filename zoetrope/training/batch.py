@@ -15,7 +15,7 @@ from zoetrope.cascade.between import source_grid
 from zoetrope.cascade.noise import seeded
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning, Tokens
-from zoetrope.data import Dataset, Dropped, Example, joined
+from zoetrope.data import Dataset, Dropped, Example, joined, masks
 from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.inputs import Examples
 from zoetrope.shapes import VideoShape, Window
@@ -339,6 +339,7 @@ class Batches:
             packed=packed,
             encode=self._tokens,
             rates=torch.tensor([self._rate(*one) for one in taken]),
+            present=_present(loaded),
             pixels=self.dataset.pixels,
         )
         given = Conditioning(images=packed)
@@ -389,10 +390,8 @@ def _timed(batch: Batch, rates: Sequence[float]) -> Batch:
 
 def _present(loaded: Sequence[_Loaded]) -> Tensor | None:
     """Which values of several examples are present, (b, C, F, H, W) bool; None: all are."""
-    if all(one.present is None for one in loaded):
-        return None
-    full = (torch.ones_like(one.video, dtype=torch.bool) if one.present is None else one.present for one in loaded)
-    return torch.stack(list(full))
+    found = masks([(one.video, one.present) for one in loaded])
+    return None if found is None else torch.stack(found)
 
 
 def _name(loaded: _Loaded) -> str:

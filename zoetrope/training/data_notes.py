@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from zoetrope.data import Dataset
@@ -9,6 +10,7 @@ from zoetrope.embeddings.cache import EmbeddingCache
 from zoetrope.embeddings.long import cut_short
 from zoetrope.files import write_text
 from zoetrope.files.plain import read_json
+from zoetrope.shapes import VideoShape
 from zoetrope.training.writing import unneeded
 from zoetrope.wording import counted
 
@@ -16,11 +18,15 @@ log = logging.getLogger(__name__)
 CONTENTS = "data.json"
 
 
-def log_notes(folder: Path, dataset: Dataset, texts: EmbeddingCache | None) -> None:
+def log_notes(folder: Path, dataset: Dataset, texts: EmbeddingCache | None, grids: Sequence[VideoShape] = ()) -> None:
     """Log which data are unused, and whether the data have changed since this run was last trained.
 
+    Of the `grids` that the training takes, the data set itself logs which clips are too short, when it counts them.
     The data's description is recorded in the run, if that is writable.
     """
+    for grid in grids:
+        if dataset.gives(grid):
+            dataset.count(grid)
     for item in dataset.unused():
         for line in item.lines():
             log.warning("%s", line)

@@ -33,7 +33,7 @@ from zoetrope.training.loading import Loader, encoded
 from zoetrope.training.lock import Lock
 from zoetrope.training.meters import Interval, Outcome, peak_memory
 from zoetrope.training.objectives import STUDENT
-from zoetrope.training.opened_data import open_data
+from zoetrope.training.opened_data import grids_of, open_data
 from zoetrope.training.packed import PackedBatch
 from zoetrope.training.players import players_of
 from zoetrope.training.preview import Subjects, sample_sheet, subjects
@@ -197,7 +197,7 @@ class Run:
         encoder = self.recipe.cascade.text
         texts = None if encoder is None else encoded(dataset, EmbeddingCache(encoder, cache), _tell_encoding)
         if self.ranks.leads:
-            log_notes(self.folder, dataset, texts)
+            log_notes(self.folder, dataset, texts, grids_of(self.stage, spec, dataset))
             self.ranks.meet()
         batches = Batches(stage=self.stage, spec=spec, dataset=dataset, texts=texts)
         if spec.known is not None and batches.known_in(self.stage.shape) != spec.known:

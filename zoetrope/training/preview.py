@@ -13,7 +13,7 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.channels import RGB, Channel, are_rgb
 from zoetrope.codecs import CodecNetwork, decoded
 from zoetrope.conditioning import Conditioning
-from zoetrope.data import Dataset, Example, joined
+from zoetrope.data import Dataset, Example, joined, masks
 from zoetrope.fields import views
 from zoetrope.inputs.low_res import paired
 from zoetrope.inputs.text import text_given
@@ -85,7 +85,8 @@ def _low_res(stage: StageSpec, real: Sequence[Example], videos: Tensor) -> Tenso
     if grid is None:
         return None
     if beside is None:
-        return source_of(stage, videos)
+        present = masks([(one.video, one.present) for one in real])
+        return source_of(stage, videos, None if present is None else torch.stack(present))
     return torch.stack([beside.beside([one], grid, one.video.shape[1]) for one in real])
 
 

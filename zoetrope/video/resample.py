@@ -26,6 +26,13 @@ def degrade_present(video: Tensor, source: VideoShape) -> Tensor:
     return torch.stack([resize_present(one, source.height, source.width) for one in kept])
 
 
+def degrade_masked(video: Tensor, present: Tensor | None, source: VideoShape) -> Tensor:
+    """`degrade` of the values that are present, like the video, bool; None: all. Where most are missing it is 0."""
+    if present is None:
+        return degrade(video, source)
+    return degrade_present(torch.where(present, video, torch.nan), source).nan_to_num(0.0)
+
+
 def upsample(
     video: Tensor, shape: VideoShape, fill: Literal["repeat", "blank"] = "repeat", window: Window | None = None
 ) -> Tensor:

@@ -139,21 +139,21 @@ def _read(
     return found if one.kind == "action" else found.movedim(1, 0)
 
 
-def beside_clip(value: Tensor, kind: str, frames: int, grid: tuple[int, int], part: tuple[Any, Any]) -> Tensor:
+def beside_clip(value: Tensor, one: BesideArray, frames: int, grid: tuple[int, int], part: tuple[Any, Any]) -> Tensor:
     """What `read_beside` read, for a clip: as many frames, NaN after the end; of maps on a grid a part of it.
 
     `grid` is (height, width) of the whole map, `part` the rows and columns of it. Of a video it is what lies there, at
     its own resolution. Raises ValueError for a part that begins or ends within one of its pixels.
     """
-    if kind == "video":
+    if one.kind == "video":
         down, across = (_within(*each) for each in zip(value.shape[2:], grid, part, strict=True))
         value = value[..., down, across]
-    if kind == "map":
+    if one.kind == "map":
         rows, columns = part
         value = resize_present(value, *grid)[..., rows.start : rows.stop, columns.start : columns.stop]
-        if value.shape[1] == 1:
+        if TIME not in one.parsed.names:
             return value.expand(-1, frames, -1, -1)
-    axis = 0 if kind == "action" else 1
+    axis = 0 if one.kind == "action" else 1
     lacking = frames - value.shape[axis]
     if not lacking:
         return value

@@ -221,7 +221,7 @@ class ArraysDataset(Dataset):
                 if one.kind == "video":
                     value = self._in_model(value, where)
                 try:
-                    found[name] = beside_clip(value, one.kind, frames, grid, (rows, columns))
+                    found[name] = beside_clip(value, one, frames, grid, (rows, columns))
                 except ValueError as error:
                     raise ValueError(f"{where}: {error}") from None
         return found

@@ -92,9 +92,11 @@ class LongClips(Dataset):
 def long_prompts(
     number: int, seconds: float = 60.0, *, held_out: bool = False, event: bool | None = None, seed: int = 0
 ) -> list[LongPrompt]:
-    """Prompts that training never saw, for videos of so many seconds, each with a clip that shows what is told.
+    """Prompts for videos of so many seconds, each with a clip that shows what is told.
 
-    Training tells none of these sentences, whatever its seed and number of scripts.
+    No long clip is told in one of these sentences in training, whatever its seed and number of scripts. Where nothing
+    in a sentence is of long clips only, such as a change of colour, a short clip may be: 5 of the first 1000 are
+    captions of `Toybox()`, and 9 without changes of colour.
 
     Args:
         number: how many.

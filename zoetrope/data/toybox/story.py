@@ -101,7 +101,7 @@ def story(seed: int, held_out: bool = False, event: bool | None = None, reserved
     """The story of this seed: without any held-out combination, or, if `held_out`, with at least one.
 
     `event` says whether the thing turns into another colour; None leaves it to the seed. One in `_RESERVED` sentences
-    is never told in training, by no world: `reserved` tells the story in one of them.
+    is never told of a long clip in training: `reserved` tells the story in one of them.
     """
     rng = np.random.default_rng(seed)
     # What must occur as often as is meant is drawn once, whatever is refused below.
@@ -162,7 +162,7 @@ _RESERVED = 8
 
 
 def is_reserved(sentence: str) -> bool:
-    """Whether a sentence is kept for evaluation: no world ever tells it in training."""
+    """Whether a sentence is kept for evaluation: in training no long clip is ever told so."""
     return zlib.crc32(sentence.encode()) % _RESERVED == 0
 
 
