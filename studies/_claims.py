@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from _intervals import Interval, Verdict, by_prompt, flipped, over_seeds, over_shares
+from _intervals import Interval, Verdict, by_prompt, flipped, over_shares, reach_of_seeds, shares_over_seeds
 
 from zoetrope.metrics.intervals import Proportion
 
@@ -60,6 +60,11 @@ def of_shares(text: str, one: Table, other: Table, beyond: float = 0.0) -> Claim
     return Claim(text, over_shares(apart), points, beyond, apart)
 
 
+def of_trained(text: str, one: Table, other: Table) -> Claim:
+    """That more videos are right of one arm than of another, of two tables (S, C) of the same seeds and prompts."""
+    return Claim(text, shares_over_seeds(one, other), points, apart=by_prompt(one, other))
+
+
 def discordant(claims: Sequence[Claim]) -> str:
     """Of claims about shares: how many prompts speak for them and against, and the exact p, as a table."""
     rows = [["claim", "prompts for it", "against", "alike", "exact p of no difference"]]
@@ -78,12 +83,28 @@ def clustered(table: Table) -> Proportion:
     return Proportion.of([hit for hit, _ in hits], [prompt for _, prompt in hits])
 
 
+def trained_share(table: Table) -> Interval:
+    """The share of hits in a table (S, C) of trained networks; the interval of a single seed has no ends.
+
+    On either side it reaches as far as the interval of the means of seeds and Wilson's of the clips, clustered, put
+    together, squares added: where all clips are right, or none, seeds and clips have no scatter.
+    """
+    found, of_seeds = clustered(table), reach_of_seeds(table)
+    if math.isinf(of_seeds):
+        return Interval(found.value, -math.inf, math.inf)
+    low, high = (math.hypot(of_seeds, end - found.value) for end in (found.low, found.high))
+    return Interval(found.value, max(0.0, found.value - low), min(1.0, found.value + high))
+
+
+def above(share: Interval, chance: float) -> Interval:
+    """How far a share lies above what chance would give."""
+    return Interval(*(each - chance for each in share))
+
+
 def seeds_interval(table: Table) -> str:
     """The interval of a share of hits in a table (S, C) of trained networks, over seeds and clips, as a cell."""
-    found = over_seeds(table)
-    if not math.isfinite(found.low):
-        return "one seed"
-    return f"{max(0.0, found.low):.0%} to {min(1.0, found.high):.0%}"
+    found = trained_share(table)
+    return f"{found.low:.0%} to {found.high:.0%}" if math.isfinite(found.low) else "one seed"
 
 
 def share_interval(table: Table) -> str:

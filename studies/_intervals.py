@@ -123,19 +123,45 @@ def over_seeds(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]] 
 
     Raises ValueError for tables of different shapes, and for more seeds than there are quantiles for.
     """
-    table = torch.tensor(one, dtype=torch.float64)
-    if other is not None:
-        less = torch.tensor(other, dtype=torch.float64)
-        if less.shape != table.shape:
-            raise ValueError(f"tables: expected one shape, got {tuple(table.shape)} and {tuple(less.shape)}")
-        table = table - less
-    seeds, clips = table.shape
-    value = float(table.mean())
+    return _over_both(_apart(one, other))
+
+
+def shares_over_seeds(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> Interval:
+    """The interval of a mean difference of shares for trained networks; the mean itself is plain.
+
+    As `over_seeds`, where the means of clips have the two added prompts of `over_shares` beside them.
+    """
+    return _over_both(_apart(one, other), (1.0, -1.0))
+
+
+def reach_of_seeds(table: Sequence[Sequence[float]] | Tensor) -> float:
+    """Half of Student's interval of the mean from the means of seeds in a table (S, C); of one seed it has no end."""
+    means = torch.as_tensor(table, dtype=torch.float64).mean(1)
+    seeds = len(means)
     if seeds == 1:
+        return math.inf
+    if seeds not in STUDENT:
+        raise ValueError(f"table: expected 1 to {max(STUDENT)} seeds, got {seeds}")
+    return STUDENT[seeds] * float((means.var() / seeds).sqrt())
+
+
+def _apart(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]] | None) -> Tensor:
+    table = torch.tensor(one, dtype=torch.float64)
+    if other is None:
+        return table
+    less = torch.tensor(other, dtype=torch.float64)
+    if less.shape != table.shape:
+        raise ValueError(f"tables: expected one shape, got {tuple(table.shape)} and {tuple(less.shape)}")
+    return table - less
+
+
+def _over_both(table: Tensor, added: Sequence[float] = ()) -> Interval:
+    value, of_seeds = float(table.mean()), reach_of_seeds(table)
+    if math.isinf(of_seeds):
         return Interval(value, -math.inf, math.inf)
-    if seeds not in STUDENT or clips < 6:
-        raise ValueError(f"table: expected 1 to {max(STUDENT)} seeds and six clips or more, got {seeds} and {clips}")
-    of_seeds = STUDENT[seeds] * float((table.mean(1).var() / seeds).sqrt())
-    of_clips = student(clips - 1) * float((table.mean(0).var() / clips).sqrt())
-    reach = math.hypot(of_seeds, of_clips)
-    return Interval(value, value - reach, value + reach)
+    if table.shape[1] < 6:
+        raise ValueError(f"table: expected six clips or more, got {table.shape[1]}")
+    clips = torch.cat([table.mean(0), torch.tensor(added, dtype=torch.float64)])
+    of_clips = student(len(clips) - 1) * float((clips.var() / len(clips)).sqrt())
+    middle, reach = float(clips.mean()), math.hypot(of_seeds, of_clips)
+    return Interval(value, middle - reach, middle + reach)

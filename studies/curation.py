@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from _arms import Arm
-from _claims import Claim, Table, points, seeds_interval, share
-from _intervals import Interval, over_seeds
+from _claims import Claim, Table, above, of_trained, points, seeds_interval, share, trained_share
 from _judge import CHANCE_MOVING, Columns, filmed, hits, put_together
 from _main import main
 from _measured import Json, Kept
@@ -91,13 +90,10 @@ def claims_of(arms: Json) -> list[Claim]:
     """What is claimed: that the curated half is better than the whole, and than as many clips at random."""
     whole, curated, random = (arms[name] for name in ARMS)
 
-    def fewer(other: Json, aspect: str) -> Interval:
-        return over_seeds(other[aspect], curated[aspect])
-
     learnt = [
         Claim(
             f"{name}: more colours are right than by chance",
-            over_seeds([[hit - CHANCE_MOVING["colour"] for hit in row] for row in each["colour"]]),
+            above(trained_share(each["colour"]), CHANCE_MOVING["colour"]),
             points,
             precondition=True,
         )
@@ -105,23 +101,20 @@ def claims_of(arms: Json) -> list[Claim]:
     ]
     testable = all(claim.verdict == "shown" for claim in learnt)
     found = [
-        Claim(f"{told} right: more from the curated half than from {name}", over_seeds(curated[aspect], other[aspect]),
-              points, testable=testable)
+        of_trained(
+            f"{told} right: more from the curated half than from {name}", curated[aspect], other[aspect]
+        )._replace(testable=testable)
         for name, other in (("the whole", whole), ("a random half", random))
         for aspect, told in (("all", "colour, shape and motion"), ("motion", "motion"))
-    ]  # fmt: skip
+    ]
     spoilt = [
-        Claim(f"fewer videos {told} from the curated half than from the whole", fewer(whole, aspect), points)
+        of_trained(f"fewer videos {told} from the curated half than from the whole", whole[aspect], curated[aspect])
         for aspect, told in (("jumps", "jump"), ("rests", "rest"))
     ]
     seen = [
-        Claim(
-            f"{aspect} right: more from the curated half than from {name}",
-            over_seeds(curated[aspect], other[aspect]),
-            points,
-            testable=testable,
-            exploratory=True,
-        )
+        of_trained(
+            f"{aspect} right: more from the curated half than from {name}", curated[aspect], other[aspect]
+        )._replace(testable=testable, exploratory=True)
         for name, other in (("the whole", whole), ("a random half", random))
         for aspect in ("colour", "shape")
     ]

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from _arms import Arm
-from _claims import ONE_SEED, Claim, points, share
-from _intervals import Interval, over_seeds
+from _claims import ONE_SEED, Claim, of_trained, share
 from _judge import constant, hits, put_together
 from _main import main
 from _measured import Json, Kept
@@ -72,19 +71,19 @@ def page(numbers: Json) -> Page:
     new, old = "colours of pictures alone", "colours of clips"
     arms = [name for name in numbers if name in ARMS]
 
-    def more(one: str, other: str, key: str) -> Interval:
-        return over_seeds(numbers[one][key]["colour"], numbers[other][key]["colour"])
+    def more(text: str, one: str, other: str, key: str) -> Claim:
+        return of_trained(text, numbers[one][key]["colour"], numbers[other][key]["colour"])
 
     taught = "pictures of many things teach clips colours that no clip showed"
     claims = [
-        Claim(taught, more(MANY, ALONE, new), points),
-        Claim("the same make clips better in colours that clips showed", more(MANY, ALONE, old), points),
+        more(taught, MANY, ALONE, new),
+        more("the same make clips better in colours that clips showed", MANY, ALONE, old),
     ]
     if SAME in arms:
         better = "pictures of the clips' own scripts make clips better in colours that clips showed"
-        claims.append(Claim(better, more(SAME, ALONE, old), points))
+        claims.append(more(better, SAME, ALONE, old))
         wide = "pictures of many things make clips better in colours that clips showed than pictures of those few"
-        claims.append(Claim(wide, more(MANY, SAME, old), points))
+        claims.append(more(wide, MANY, SAME, old))
     heads = (f"{key} ({len(SETS[key])} prompts): {aspect}" for key in SETS for aspect in ASPECTS)
     rows = [["trained on", "seeds", *heads]]
     for name in arms:

@@ -6,8 +6,7 @@ python studies/language.py
 from typing import Any
 
 from _arms import Arm
-from _claims import ONE_SEED, Claim, points, share
-from _intervals import over_seeds
+from _claims import ONE_SEED, of_trained, share
 from _judge import constant
 from _main import main
 from _measured import Json, Kept
@@ -33,8 +32,8 @@ def page(numbers: Json) -> Page:
     """The findings and the plot."""
     known, unknown = ([numbers[name][key]["colour"] for name in ARMS] for key in ("familiar", "wordings"))
     claims = [
-        Claim("colours named by held-out words: MiniLM above words", over_seeds(*unknown), points),
-        Claim("colours named as in training: MiniLM above words", over_seeds(*known), points),
+        of_trained("colours named by held-out words: MiniLM above words", *unknown),
+        of_trained("colours named as in training: MiniLM above words", *known),
     ]
     kinds = [(key, aspect) for key in SETS for aspect in ASPECTS if key != "wordings" or aspect == "colour"]
     rows = [["text", "seeds", *(f"{TOLD[key]}: {aspect}" for key, aspect in kinds)]]

@@ -6,7 +6,7 @@ python studies/model_size.py
 from typing import Any
 
 from _arms import Arm
-from _claims import ONE_SEED, Claim, points, share, unit
+from _claims import ONE_SEED, Claim, of_trained, share, unit
 from _intervals import Interval, over_seeds
 from _judge import constant
 from _main import main
@@ -50,16 +50,16 @@ def page(numbers: Json) -> Page:
     def learns(more: Json, less: Json) -> Interval:
         return over_seeds(less["loss"], more["loss"])
 
-    def paints(more: Json, less: Json) -> Interval:
-        return over_seeds(*(one["scores"]["familiar"]["colour"] for one in (more, less)))
+    def paints(text: str, more: Json, less: Json) -> Claim:
+        return of_trained(text, *(one["scores"]["familiar"]["colour"] for one in (more, less)))
 
     small, medium, large = arms
     claims = [
         Claim("medium has a lower loss than small", learns(medium, small), unit("", 4)),
         Claim("large has a lower loss than medium", learns(large, medium), unit("", 4)),
         Claim("large has a lower loss than small", learns(large, small), unit("", 4)),
-        Claim("large paints more colours right than small, prompts as in training", paints(large, small), points),
-        Claim("large paints more colours right than medium, prompts as in training", paints(large, medium), points),
+        paints("large paints more colours right than small, prompts as in training", large, small),
+        paints("large paints more colours right than medium, prompts as in training", large, medium),
     ]
     rows = [["size", "seeds", "parameters", "loss", *(f"{TOLD[s]}: {a}" for s in SETS for a in ("colour", "shape"))]]
     for name, one in zip(ARMS, arms, strict=True):

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from _claims import Claim, markdown, points, share, share_interval, unit
+from _claims import Claim, markdown, of_trained, share, share_interval, unit
 from _intervals import Interval, over_clips, over_seeds
 from _judge import CHANCE_MOVING
 from _main import main
@@ -102,9 +102,9 @@ def claims_of(arms: Json) -> dict[str, Claim]:
     }
     for key, aspect in (("familiar", "shape"), ("familiar", "motion"), ("familiar", "all"), ("combinations", "all")):
         told = "everything" if aspect == "all" else f"the {aspect}"
-        interval = over_seeds(*(table_of(arms, kind, key, aspect) for kind in ("dit", "unet")))
+        tables = (table_of(arms, kind, key, aspect) for kind in ("dit", "unet"))
         text = f"after equal minutes the transformer has {told} right more often, prompts {TOLD[key]}"
-        found[f"{key}-{aspect}"] = Claim(text, interval, points)
+        found[f"{key}-{aspect}"] = of_trained(text, *tables)
     return found
 
 

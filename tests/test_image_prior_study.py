@@ -99,3 +99,13 @@ def test_nothing_is_testable_if_an_arm_learnt_no_words() -> None:
     page = study().page(numbers({10: 0.5, 20: 0.6, 40: 0.7}, {10: 0.0, 20: 0.05, 40: 0.05}))
     told = [claim.told for claim in page.claims]
     assert told[:2] == ["not shown to hold", "holds"] and set(told[2:]) == {"not testable"}
+    assert "- motion: what 40 clips from scratch reach (5.0%) is no more than chance (10.0%)" in page.notes
+
+
+def test_five_prompts_of_64_show_nothing_though_all_speak_for_the_image_model() -> None:
+    right, none = [[float(number < 5) for number in range(64)]] * 3, [[0.0] * 64] * 3
+    learnt = {**dict.fromkeys(study().ASPECTS, none), "colour": [[1.0] * 64] * 3}
+    arms = {study().SCRATCH: [{"examples": n, **learnt} for n in (10, 20, 40)]}
+    arms[study().INHERITED] = [{"examples": n, **learnt, "all": right} for n in (10, 20, 40)]
+    told = {claim.text: claim.told for claim in study().claims_of(arms)}
+    assert {each for text, each in told.items() if text.startswith("colour, shape and motion")} == {"not shown"}

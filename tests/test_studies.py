@@ -42,6 +42,22 @@ def test_page_says_what_its_numbers_say(name: str) -> None:
     assert sys.modules["_intervals"].__file__ == str(ROOT / "studies/_intervals.py")
 
 
+def page_of(name: str) -> Any:
+    """The page of a study as its numbers make it."""
+    return importlib.import_module(name).STUDY.page(json.loads((ROOT / f"docs/results/{name}.json").read_text()))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_nothing_is_shown_of_shares_that_flipped_signs_could_have_made(name: str) -> None:
+    points = importlib.import_module("_claims").points
+    claims = [claim for claim in page_of(name).claims if claim.form is points and not claim.precondition]
+    shares = [claim for claim in claims if "saturates" not in claim.text]  # which is no share of prompts
+    assert all(claim.apart for claim in shares)
+    for claim in shares:
+        if claim.verdict != "not shown" and claim.beyond == 0:
+            assert intervals().flipped(claim.apart) < 0.05, claim.text
+
+
 DIFFER = {
     "conditioning_augmentation": {"cascade.stages.1.inputs.1.augment"},
     "curation": {"training.base.data.path"},

@@ -111,6 +111,36 @@ def test_intervals_of_shares_say_no_more_than_the_exact_test(differ: int) -> Non
     assert (intervals().over_shares(apart).verdict() == "shown") == (exact < 0.05)
 
 
+@pytest.mark.parametrize("differ", range(1, 12))
+def test_intervals_of_trained_shares_say_no_more_than_the_exact_test(differ: int) -> None:
+    """Prompts that differ, all to one side, and as much in each of three seeds: the interval is that of prompts."""
+    apart = [1.0] * differ + [0.0] * (64 - differ)
+    found = intervals().shares_over_seeds([apart] * 3, [[0.0] * 64] * 3)
+    assert (found.verdict() == "shown") == (intervals().flipped(apart) < 0.05)
+    assert tuple(found) == pytest.approx(tuple(intervals().over_shares(apart)), rel=5e-3)
+
+
+@pytest.mark.parametrize("alike", [True, False])
+@pytest.mark.parametrize(("more", "fewer"), [(0.05, 0.05), (0.1, 0.0), (0.05, 0.0), (0.02, 0.02), (0.3, 0.1)])
+def test_intervals_of_trained_shares_hold_where_few_prompts_differ(more: float, fewer: float, alike: bool) -> None:
+    """Whether seeds differ in the same prompts or each in its own."""
+    rng, held, rounds = np.random.default_rng(7), 0, 400
+    for _ in range(rounds):
+        drawn = np.broadcast_to(rng.random((1 if alike else 3, 48)), (3, 48))
+        first, second = (drawn < more).astype(float), ((drawn >= more) & (drawn < more + fewer)).astype(float)
+        found = intervals().shares_over_seeds(first.tolist(), second.tolist())
+        assert found.value == pytest.approx((first - second).mean())
+        held += found.low <= more - fewer <= found.high
+    assert held / rounds > 0.93
+
+
+def test_nothing_is_shown_of_shares_that_no_prompt_tells_apart() -> None:
+    table = [[1.0] * 32 + [0.0] * 32] * 3
+    found = intervals().shares_over_seeds(table, table)
+    assert found.value == 0 and found.high == -found.low > 0.04
+    assert tuple(intervals().shares_over_seeds(table[:1], table[:1])) == (0, -math.inf, math.inf)
+
+
 def test_signs_are_flipped_in_all_ways() -> None:
     apart = [0.5, 0.5, -0.5, 1.0, 0.0, 1.0, 0.5, 0.25]
     found = scipy.stats.permutation_test((np.array(apart),), np.sum, permutation_type="samples", n_resamples=np.inf)
@@ -156,6 +186,31 @@ def test_tables_that_do_not_belong_together_are_refused() -> None:
 def test_cells_of_trained_arms_cover_seeds() -> None:
     made = importlib.import_module("_claims")
     table = [[1.0] * 12, [1.0] * 9 + [0.0] * 3, [0.0] * 12]  # one of three seeds has learnt nothing
-    found = intervals().over_seeds(table)
-    assert made.seeds_interval(table) == f"{max(0, found.low):.0%} to {min(1, found.high):.0%}" == "0% to 100%"
+    assert made.seeds_interval(table) == "0% to 100%"
     assert made.seeds_interval(table[:1]) == "one seed"
+    assert made.trained_share(table[:1]).verdict() == "not shown"
+
+
+@pytest.mark.parametrize("right", [0.0, 1.0])
+def test_shares_of_trained_arms_are_never_sure(right: float) -> None:
+    made = importlib.import_module("_claims")
+    table = [[right] * 64] * 3
+    found, wilson = made.trained_share(table), made.clustered(table)
+    assert tuple(found) == pytest.approx((right, wilson.low, wilson.high))
+    assert found.high - found.low > 0.05  # of 64 prompts
+    assert made.seeds_interval(table) == ("94% to 100%" if right else "0% to 6%")
+    assert tuple(made.above(found, 0.1)) == pytest.approx([each - 0.1 for each in found])
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.97])
+def test_shares_of_trained_arms_hold_the_truth_and_are_no_narrower_than_wilsons(share: float) -> None:
+    """Whether a prompt is hard for all seeds alike, or each seed has its luck."""
+    made, rng, rounds = importlib.import_module("_claims"), np.random.default_rng(8), 300
+    held = 0
+    for number in range(rounds):
+        drawn = np.broadcast_to(rng.random((1 + 2 * (number % 2), 64)), (3, 64))
+        table = (drawn < share).astype(float).tolist()
+        found, wilson = made.trained_share(table), made.clustered(table)
+        assert 0 <= found.low <= wilson.low + 1e-12 and wilson.high - 1e-12 <= found.high <= 1
+        held += found.low <= share <= found.high
+    assert held / rounds > 0.93
