@@ -65,6 +65,11 @@ def of_trained(text: str, one: Table, other: Table) -> Claim:
     return Claim(text, shares_over_seeds(one, other), points, apart=by_prompt(one, other))
 
 
+def of_one_seed(claim: Claim) -> Claim:
+    """The claim without the ends of its interval, where that is of a single training."""
+    return claim._replace(interval=Interval(claim.interval.value, -math.inf, math.inf))
+
+
 def discordant(claims: Sequence[Claim]) -> str:
     """Of claims about shares: how many prompts speak for them and against, and the exact p, as a table."""
     rows = [["claim", "prompts for it", "against", "alike", "exact p of no difference"]]

@@ -262,18 +262,26 @@ def numbers(familiar: float, held_out: float, like: float) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("shares", "told"),
+    ("shares", "told", "of_this"),
     [
-        ((0.9, 0.9, 0.4), ["holds", "shown", "shown", "shown"]),
-        ((0.9, 0.4, 0.9), ["holds", "the opposite", "the opposite", "the opposite"]),
-        ((0.2, 0.2, 0.1), ["not shown to hold", "not testable", "not testable", "not testable"]),
+        ((0.9, 0.9, 0.4), ["holds", "not shown", "not shown", "not shown"], "shown"),
+        ((0.9, 0.4, 0.9), ["holds", "not shown", "not shown", "not shown"], "the opposite"),
+        ((0.2, 0.2, 0.1), ["not shown to hold", "not testable", "not testable", "not testable"], ""),
     ],
 )
-def test_the_page_decides_by_the_interval(shares: tuple[float, float, float], told: list[str]) -> None:
+def test_one_training_shows_nothing_however_clear_its_own_numbers_are(
+    shares: tuple[float, float, float], told: list[str], of_this: str
+) -> None:
     given = numbers(*shares)
     page = study().page(given)
     assert [claim.told for claim in page.claims] == told
     text = importlib.import_module("_page").written(study().STUDY, given, page)
+    assert "**Here**: not shown. One training tells nothing" in text and text.count("| none: one seed |") == 3
+    _, *compared = study().claims_of(given["sets"], given["chance"])
+    alone = [
+        line for line in text.splitlines() if line in {"| " + " | ".join(one.row()[:3]) + " |" for one in compared}
+    ]
+    assert len(alone) == 3 and (not of_this or {one.verdict for one in compared} == {of_this})
     product = shares[1] ** 6
     assert f"{product:.1%} of held-out combinations, where {shares[1]:.1%} are" in text
     assert "| 1 | 20 |" in text and "| 2 | 20 |" in text and "| chance | 14.3% |" in text
@@ -282,6 +290,14 @@ def test_the_page_decides_by_the_interval(shares: tuple[float, float, float], to
     figure = plt.Figure()
     page.draw(figure.subplots(1, 2))
     figure.savefig(io.BytesIO())
+
+
+@pytest.mark.parametrize("right", [0.0, 1.0])
+def test_the_share_of_the_six_is_never_sure(right: float) -> None:
+    found = study().of_six(columns(right, 96))
+    assert found.value == right and 0.03 < found.high - found.low < 0.05  # as 96 prompts, whose attributes are alike
+    some = study().of_six(columns(0.5, 96))
+    assert some.value == 0.5 and some.low < 0.42 and some.high > 0.58
 
 
 @pytest.mark.long

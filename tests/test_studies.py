@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import math
 import re
 import sys
 from pathlib import Path
@@ -56,6 +57,23 @@ def test_nothing_is_shown_of_shares_that_flipped_signs_could_have_made(name: str
     for claim in shares:
         if claim.verdict != "not shown" and claim.beyond == 0:
             assert intervals().flipped(claim.apart) < 0.05, claim.text
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_no_interval_of_shares_is_without_width(name: str) -> None:
+    page = (ROOT / f"docs/results/{name}.md").read_text()
+    assert not re.findall(r"\b(\d+)% to \1%|([+-]\S+ points) to \2", page)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_one_training_of_each_arm_shows_nothing(name: str) -> None:
+    """But for preconditions, and where pairs of sizes stand for seeds."""
+    study, page = importlib.import_module(name).STUDY, page_of(name)
+    claims = [claim for claim in page.claims if not claim.precondition]
+    if any(math.isinf(claim.interval.low) for claim in claims):
+        assert {claim.told for claim in claims} == {"not shown"} and page.limit.startswith("not shown. One training")
+    else:
+        assert not study.arms or len(study.seeds) > 1 or name == "network"
 
 
 DIFFER = {
