@@ -76,6 +76,12 @@ def test_one_training_of_each_arm_shows_nothing(name: str) -> None:
         assert not study.arms or len(study.seeds) > 1 or name == "network"
 
 
+def test_what_distilled_stages_quote_of_motions_is_what_the_study_found() -> None:
+    claim = next(each for each in page_of("distillation").claims if "more motions right" in each.text)
+    value, low, high = (round(100 * each) for each in claim.interval)
+    assert f"{value} points more ({low} to {high})" in (ROOT / "docs/results/distilled.md").read_text()
+
+
 DIFFER = {
     "conditioning_augmentation": {"cascade.stages.1.inputs.1.augment"},
     "curation": {"training.base.data.path"},
