@@ -100,6 +100,19 @@ def test_real_clips_of_several_shapes_have_a_number_each() -> None:
 
 def test_a_protocol_in_one_line() -> None:
     assert brief(PROTOCOL) == "clip ababababab · 4 frames (every 2nd) · 8 against 9 · seed 1"
+    given = PROTOCOL.with_(known=(0, 1, 2))
+    assert brief(given) == "clip ababababab · 4 frames (every 2nd) · 3 given · 8 against 9 · seed 1"
+    shape = VideoShape(frames=4, height=8, width=8, fps=2)
+    files = {"real": [], "m": []}
+    assert "<dt>known</dt><dd>0, 1, 2</dd>" in page(one_entry(shape, result(1.0).with_(protocol=given)), files)
+    assert "<dt>known</dt>" not in page(one_entry(shape, result(1.0)), files)
+
+
+def test_protocols_of_earlier_versions_are_read() -> None:
+    """They did not tell which frames were given."""
+    told = result(1.0).to_json()
+    assert told["protocol"].pop("known") == []
+    assert Result.from_json(told) == result(1.0)
 
 
 values = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=5)

@@ -74,15 +74,18 @@ class Clips:
 
     def strided(self, stride: int) -> "Clips":
         """These clips with every `stride`-th frame alone, at as many times fewer frames a second."""
-        if stride == 1:
-            return self
-        shape = self.shape.with_(frames=self.frames(stride), fps=self.shape.fps / stride)
+        return self if stride == 1 else self.at(range(0, self.shape.frames, stride), stride)
+
+    def at(self, frames: Sequence[int], stride: int = 1) -> "Clips":
+        """These clips with these of every `stride`-th frame alone, at as many times fewer frames a second."""
+        own = list(frames)
+        shape = self.shape.with_(frames=len(own), fps=self.shape.fps / stride)
 
         def present(number: int) -> Tensor | None:
             there = self.present(number)
-            return None if there is None else there[:, ::stride]
+            return None if there is None else there[:, own]
 
-        return replace(self, shape=shape, read=lambda number: self.read(number)[:, ::stride], present=present)
+        return replace(self, shape=shape, read=lambda number: self.read(number)[:, own], present=present)
 
 
 @dataclass
@@ -176,4 +179,20 @@ class Material:
     @property
     def foretold(self) -> list[int]:
         """Every `stride`-th frame, of those that were not given."""
-        return [number for number in range(0, self.made.shape.frames, self.stride) if number not in self.known]
+        return self._new(self.made)
+
+    def new(self, clips: Clips) -> Clips:
+        """These clips with the frames alone that count: every `stride`-th, of those that were not given."""
+        return clips.strided(self.stride) if not self.known else clips.at(self._new(clips), self.stride)
+
+    def places(self, clips: Clips) -> list[int]:
+        """The places of these frames among every `stride`-th frame of the clips."""
+        return [number // self.stride for number in self._new(clips)]
+
+    def changes(self, clips: Clips) -> list[int]:
+        """The places, among every `stride`-th frame, of those that were not given or whose next one was not."""
+        new = set(self.places(clips))
+        return [place for place in range(clips.frames(self.stride) - 1) if new & {place, place + 1}]
+
+    def _new(self, clips: Clips) -> list[int]:
+        return [number for number in range(0, clips.shape.frames, self.stride) if number not in self.known]

@@ -14,6 +14,11 @@ def flicker(made: Tensor, truth: Tensor, data_range: float = RANGE) -> Tensor:
     repeats frames where the truth moves has this error too. Raises ValueError for videos of different shapes and for
     fewer than two frames.
     """
+    return flicker_of_changes(made, truth, data_range).mean(1)
+
+
+def flicker_of_changes(made: Tensor, truth: Tensor, data_range: float = RANGE) -> Tensor:
+    """The same of each difference of neighbouring frames by itself, (B, F - 1) float64."""
     expect_pair(made, truth)
     if made.shape[2] < 2:
         raise ValueError("flicker: expected at least two frames, got one")
@@ -21,4 +26,4 @@ def flicker(made: Tensor, truth: Tensor, data_range: float = RANGE) -> Tensor:
         ((made[:, :, k + 1] - made[:, :, k]) - (truth[:, :, k + 1] - truth[:, :, k])).abs().mean((1, 2, 3))
         for k in range(made.shape[2] - 1)
     ]
-    return torch.stack(errors, 1).double().mean(1) / data_range
+    return torch.stack(errors, 1).double() / data_range

@@ -28,6 +28,7 @@ class Protocol(Config):
     Attributes:
         extractor, sha256, layer, resize: of the network, if there is one.
         frames: how many frames of each clip were used, every `stride`-th of those that count.
+        known: the numbers of the frames that were given; earlier versions did not tell them.
         made, real: how many clips of each set; shape: their grid.
         seed: of the noise that videos were sampled from.
     """
@@ -38,6 +39,7 @@ class Protocol(Config):
     frames: int
     stride: int
     seed: int
+    known: tuple[int, ...] = ()
     extractor: str | None = None
     sha256: str | None = None
     layer: str | None = None
@@ -89,7 +91,7 @@ class Measure(Kind, ABC):
         extractors: the kinds of network that it can use, the default first; none if it needs none.
         takes: the videos that it applies to: of "rgb" alone, of channels that are all "bounded", or of "any".
         masks: whether it takes real clips with missing values.
-        only_new: whether frames that were given do not count.
+        only_new: whether frames that were given do not count; a network of clips looks at them in any case.
         compares: whether it looks at real clips where there are some, though it does not need them.
         needs: what it compares the videos with; least: the fewest clips in each set.
         extractor: the network to use; None if there is none, or none was named.
@@ -161,18 +163,22 @@ class Measure(Kind, ABC):
 
     def expect_network(self, network: OpenedExtractor | None, material: Material) -> None:
         """Raise ValueError if the network cannot process these videos."""
-        if isinstance(network, ClipNetwork):
-            if self.window is not None and self.window < network.least:
-                raise ValueError(f"{self.name}: window: {network.too_short(self.window)}")
-            for clips in (material.made, *([material.real] if material.real is not None else [])):
-                frames = clips.frames(material.stride)
-                if frames < network.least:
-                    raise ValueError(network.too_short(frames))
-                if self.window is not None and frames < self.window:
-                    raise ValueError(
-                        f"{self.name}: expected clips of at least {self.window} frames, got {frames} "
-                        f"(--window {frames} looks at these)"
-                    )
+        if not isinstance(network, ClipNetwork):
+            return
+        if self.window is not None and self.window < network.least:
+            raise ValueError(f"{self.name}: window: {network.too_short(self.window)}")
+        for clips in (material.made, *([material.real] if material.real is not None else [])):
+            frames = clips.frames(material.stride)
+            if frames < network.least:
+                raise ValueError(network.too_short(frames))
+            if self.window is not None and frames < self.window:
+                raise ValueError(
+                    f"{self.name}: expected clips of at least {self.window} frames, got {frames} "
+                    f"(--window {frames} looks at these)"
+                )
+        seen = self._looked_at(network, material)
+        if set(seen) <= set(material.known):
+            raise ValueError(f"{self.name}: expected a frame that was not given, got the first {len(seen)}, all given")
 
     def open(self, device: torch.device | str = "cpu") -> OpenedExtractor | None:
         """The network, or None if none is needed. Raises `Missing` if it is unavailable."""
@@ -190,23 +196,31 @@ class Measure(Kind, ABC):
 
     def result(self, material: Material, network: OpenedExtractor | None, value: float, **told: Any) -> Result:
         """A result with its protocol; `told` are the other fields of `Result`."""
-        frames = len(material.foretold) if self.only_new else material.made.frames(material.stride)
-        if isinstance(network, ClipNetwork):
-            frames = min(frames, network.most or frames, self.window or frames)
+        seen = self._looked_at(network, material)
+        given = sum(number in material.known for number in seen)
+        whole = isinstance(network, ClipNetwork) or not self.only_new
+        whole_clips = [f"whole clips are measured: {given} of {len(seen)} frames of each were given"]
         protocol = Protocol(
             made=len(material.made),
             real=len(material.real) if material.real is not None and self.needs & {"real", "pairs"} else None,
             shape=str(material.made.shape),
-            frames=frames,
+            frames=len(seen) if whole else len(seen) - given,
             stride=material.stride,
             seed=material.seed,
+            known=material.known,
             extractor=None if network is None else network.name,
             sha256=None if network is None else network.sha256,
             layer=None if network is None else network.layer,
             resize=None if network is None else network.resize,
         )
-        told = {"samples": len(material.made), "notes": (*told.pop("notes", ()), *_differences(material)), **told}
+        notes = (*told.pop("notes", ()), *(whole_clips if whole and given else ()), *_differences(material))
+        told = {"samples": len(material.made), "notes": notes, **told}
         return Result(name=self.name, title=self.title, value=value, better=self.better, protocol=protocol, **told)
+
+    def _looked_at(self, network: OpenedExtractor | None, material: Material) -> range:
+        """The numbers of the frames that are looked at, with those that were given."""
+        frames = range(0, material.made.shape.frames, material.stride)
+        return frames[: self.window][: network.most] if isinstance(network, ClipNetwork) else frames
 
     def averaged(
         self, material: Material, network: OpenedExtractor | None, values: Sequence[float], **told: Any

@@ -14,8 +14,8 @@ class NumberAnswered(Measure):
     """How far the number that a regressor reads in videos is from the one asked for: the root of the mean square.
 
     Each video is asked for the number of its real clip. The regressor is that of `zoetrope.metrics.reading`, fitted to
-    the real clips; its own error, by leaving out each of them, is the measure of real clips. Details have the numbers
-    asked for and read, and their correlation.
+    the real clips; its own error, by leaving out each of them, is the measure of real clips. It sees the frames that
+    were not given. Details have the numbers asked for and read, and their correlation.
 
     Attributes:
         number: its name; None: the only number that the data tell.
@@ -24,6 +24,7 @@ class NumberAnswered(Measure):
     title: ClassVar[str] = "Error of the number asked for"
     better: ClassVar[Better] = "lower"
     takes = "any"
+    only_new = True
     needs = frozenset({"real"})
     least: ClassVar[int] = 1
     number: str | None = None
@@ -31,7 +32,7 @@ class NumberAnswered(Measure):
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         assert material.real is not None
-        made, real = (clips.strided(material.stride) for clips in (material.made, material.real))
+        made, real = (material.new(clips) for clips in (material.made, material.real))
         name = self._named(real)
         told = [number for number in range(len(real)) if name in real.told(number)]
         numbers = [float(real.told(number)[name]) for number in told]

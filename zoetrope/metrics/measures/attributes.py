@@ -21,7 +21,7 @@ class Attributes(Measure):
 
     Only prompts of one or two flat shapes in the flat style count; the recogniser is not reliable for letters, solids
     and drawn styles. What it cannot recognise counts as wrong, so `reference`, its share of the real videos, is what a
-    perfect model would get.
+    perfect model would get. Motion is seen in whole clips alone: frames that were given count, and a note tells so.
     """
 
     title: ClassVar[str] = "Toybox attributes"

@@ -13,12 +13,14 @@ from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result
 class ClipScore(Measure):
     """100 times the cosine of a frame's and its prompt's features, the mean over all frames of all videos.
 
-    Not clipped at zero. Of the real videos, if there are some, the same is measured with the same prompts.
+    Not clipped at zero. Of the real videos, if there are some, the same is measured with the same prompts. Frames that
+    were given do not count.
     """
 
     title: ClassVar[str] = "CLIP score"
     better: ClassVar[Better] = "higher"
     extractors: ClassVar[tuple[str, ...]] = ("clip",)
+    only_new = True
     needs = frozenset({"prompts"})
     compares = True
 
@@ -28,7 +30,8 @@ class ClipScore(Measure):
         texts = read(network, material.prompts)
 
         def scores(clips: Clips, texts: Tensor) -> Tensor:
-            return 100 * (material.seen.frames(network, clips, material.stride) * texts[:, None]).sum(-1)  # (N, F)
+            features = material.seen.frames(network, clips, material.stride)[:, material.places(clips)]
+            return 100 * (features * texts[:, None]).sum(-1)  # (N, F)
 
         made, real = scores(material.made, texts), material.own_real
         return self.averaged(

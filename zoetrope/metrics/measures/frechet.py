@@ -14,7 +14,7 @@ class Frechet(Measure):
     """The squared Fréchet distance of the features of generated and real videos.
 
     Its name depends on the network: only with I3D it is FVD, only with Inception FID. An image network processes every
-    frame separately and cannot see their order.
+    frame separately and cannot see their order; frames that were given do not count. A network of clips sees these too.
 
     The value is biased upwards by an amount that falls as 1 / N. Both sets are therefore split in two, even and odd
     clips: `halves` is the mean distance of a half to a half, which has twice the bias, so that 2 value - halves is an
@@ -32,6 +32,7 @@ class Frechet(Measure):
         "inception",
         "clip",
     )
+    only_new = True
     needs = frozenset({"real"})
     least: ClassVar[int] = 4
 
@@ -80,7 +81,7 @@ class Frechet(Measure):
     def features(self, material: Material, clips: Clips, network: OpenedExtractor) -> Tensor:
         """The features (N, S, D) of each clip's S samples."""
         if isinstance(network, FeatureNetwork):
-            return material.seen.frames(network, clips, material.stride)
+            return material.seen.frames(network, clips, material.stride)[:, material.places(clips)]
         return material.seen.clips(network, clips, material.stride, self.window)[:, None]
 
 

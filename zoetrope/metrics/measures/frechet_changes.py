@@ -7,13 +7,13 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from zoetrope.metrics.clips import Clips, Material
-from zoetrope.metrics.features import ClipNetwork
+from zoetrope.metrics.features import ClipNetwork, FeatureNetwork
 from zoetrope.metrics.measures import OpenedExtractor, Result
 from zoetrope.metrics.measures.frechet import Frechet
 
 
 class FrechetChanges(Frechet):
-    """As `Frechet`, of the differences of the features of neighbouring frames.
+    """As `Frechet`, of the differences of the features of neighbouring frames, of which one at least was not given.
 
     Still frames have no changes, and shuffled frames have large ones, because features of neighbours are similar. So it
     sees some motion, which a distance on single frames cannot; it is not FVD.
@@ -48,8 +48,9 @@ class FrechetChanges(Frechet):
         return result.with_(protocol=result.protocol.with_(layer=layer))
 
     def features(self, material: Material, clips: Clips, network: OpenedExtractor) -> Tensor:
-        """The changes (N, F - 1, D)."""
-        changes = super().features(material, clips, network).diff(dim=1).double()
+        """The changes (N, S, D)."""
+        assert isinstance(network, FeatureNetwork)
+        changes = material.seen.frames(network, clips, material.stride).diff(dim=1)[:, material.changes(clips)].double()
         if self.dimensions is None or self.dimensions >= network.width:
             return changes
         return changes @ _directions(network.width, self.dimensions)

@@ -17,20 +17,21 @@ class InceptionScore(Measure):
     """exp of the mean Kullback-Leibler divergence of a frame's class probabilities from those of all frames.
 
     1 if all frames have the same probabilities, at most the number of classes. The mean over ten parts of the videos if
-    there are a hundred or more. It uses ImageNet's classes, and says little about anything else.
+    there are a hundred or more. It uses ImageNet's classes, and says little about anything else. Frames that were given
+    do not count.
     """
 
     title: ClassVar[str] = "Inception score"
     better: ClassVar[Better] = "higher"
     extractors: ClassVar[tuple[str, ...]] = ("inception",)
+    only_new = True
     least: ClassVar[int] = 2
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         assert isinstance(network, Classifier)
-        answers = torch.stack(
-            [_frame_probabilities(network, video[:, :: material.stride]) for video in material.made]
-        )  # (N, F, K)
+        videos = material.new(material.made)
+        answers = torch.stack([_frame_probabilities(network, video) for video in videos])  # (N, F, K)
         splits = SPLITS if len(answers) >= 10 * SPLITS else 1
         scores = torch.stack([inception_score(part.flatten(0, 1)) for part in answers.tensor_split(splits)])
         value = float(scores.mean())

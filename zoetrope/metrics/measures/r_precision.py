@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from zoetrope.metrics.clips import Material
+from zoetrope.metrics.clips import Clips, Material
 from zoetrope.metrics.features import Matcher
 from zoetrope.metrics.intervals import Proportion
 from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result
@@ -16,12 +16,13 @@ class RPrecision(Measure):
     """The share of frames, in percent, whose nearest prompt is that of their video: all its frames share the label.
 
     The choice is between all different prompts of the set, so the number falls as there are more: chance is 100 over
-    their number. Equal prompts are one.
+    their number. Equal prompts are one. Frames that were given do not count.
     """
 
     title: ClassVar[str] = "CLIP R-precision"
     better: ClassVar[Better] = "higher"
     extractors: ClassVar[tuple[str, ...]] = ("clip",)
+    only_new = True
     needs = frozenset({"prompts"})
     compares = True
     least: ClassVar[int] = 2
@@ -38,14 +39,17 @@ class RPrecision(Measure):
         choices = tuple(dict.fromkeys(material.prompts))
         texts = read(network, choices)
         own = torch.tensor([choices.index(prompt) for prompt in material.prompts])
-        right = retrieved(material.seen.frames(network, material.made, material.stride), texts, own)
+
+        def seen(clips: Clips) -> Tensor:
+            return material.seen.frames(network, clips, material.stride)[:, material.places(clips)]
+
+        right = retrieved(seen(material.made), texts, own)
         frames = right.shape[1]
         groups = material.clusters or range(len(right))
         share = Proportion.of((right > 0).flatten().tolist(), [group for group in groups for _ in range(frames)])
         reference = None
         if (real := material.own_real) is not None:
-            seen = material.seen.frames(network, real, material.stride)
-            reference = float(retrieved(seen, texts, own[:: material.members]).mean())
+            reference = float(retrieved(seen(real), texts, own[:: material.members]).mean())
         return self.result(
             material,
             network,

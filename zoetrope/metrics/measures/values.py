@@ -16,19 +16,20 @@ class DistanceOfValues(Measure):
     """The 1-Wasserstein distance between the values of the videos and of the real ones, on the scales of the channels.
 
     It is the mean over the channels: 0 where both have the same distribution of values, wherever these are. On a scale
-    of deviations 1 is one of these, on others half of the range. Each video counts with 512 quantiles of its values.
-    Details tell each channel's distance, and means and deviations in its unit.
+    of deviations 1 is one of these, on others half of the range. Each video counts with 512 quantiles of its values in
+    the frames that were not given. Details tell each channel's distance, and means and deviations in its unit.
     """
 
     title: ClassVar[str] = "Distance of values"
     better: ClassVar[Better] = "lower"
     takes = "any"
+    only_new = True
     needs = frozenset({"real"})
 
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         assert material.real is not None
-        made, real = (quantiles(clips.strided(material.stride)) for clips in (material.made, material.real))
+        made, real = (quantiles(material.new(clips)) for clips in (material.made, material.real))
         distances, details = (made - real).abs().mean(1).tolist(), dict[str, object]()
         for number, channel in enumerate(material.made.channels):
             ours, theirs = (channel.scale.to_units(one[number]) for one in (made, real))

@@ -116,7 +116,7 @@ def _same_protocol(results: Sequence[Result]) -> bool:
 
 
 def _protocol(result: Result) -> str:
-    fields: dict[str, Any] = {k: v for k, v in result.protocol.to_json().items() if v is not None}
+    fields: dict[str, Any] = {k: v for k, v in result.protocol.to_json().items() if v is not None and v != []}
     fields |= {k: v for k, v in result.details.items() if isinstance(v, int | float)}
     rows = "".join(f"<dt>{escape(k)}</dt><dd>{escape(_plain(v))}</dd>" for k, v in fields.items())
     notes = "".join(f"<div>{escape(note)}</div>" for note in result.notes)
@@ -124,6 +124,8 @@ def _protocol(result: Result) -> str:
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

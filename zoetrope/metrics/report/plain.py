@@ -39,6 +39,8 @@ def brief(protocol: Protocol) -> str:
     if protocol.extractor is not None and protocol.sha256 is not None:
         parts.append(f"{protocol.extractor} {protocol.sha256[:10]}")
     parts.append(f"{protocol.frames} frames" + (f" (every {_ordinal(protocol.stride)})" if protocol.stride > 1 else ""))
+    if protocol.known:
+        parts.append(f"{len(protocol.known)} given")
     parts.append(f"{protocol.made} videos" if protocol.real is None else f"{protocol.made} against {protocol.real}")
     return " · ".join([*parts, f"seed {protocol.seed}"])
 
