@@ -2,12 +2,15 @@
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from zoetrope.metrics.clips import Clips, Material
 from zoetrope.metrics.features import ClipNetwork, FeatureNetwork
 from zoetrope.metrics.frechet import Gaussian, frechet_distance
 from zoetrope.metrics.measures import Better, Measure, OpenedExtractor, Result
+
+SEED = 0  # of the lot that splits sets in halves
 
 
 class Frechet(Measure):
@@ -16,10 +19,11 @@ class Frechet(Measure):
     Its name depends on the network: only with I3D it is FVD, only with Inception FID. An image network processes every
     frame separately and cannot see their order; frames that were given do not count. A network of clips sees these too.
 
-    The value is biased upwards by an amount that falls as 1 / N. Both sets are therefore split in two, even and odd
-    clips: `halves` is the mean distance of a half to a half, which has twice the bias, so that 2 value - halves is an
-    estimate for infinitely many videos [Chong and Forsyth 2020, arXiv:1911.07023, with two points]. `reference` is the
-    distance between the halves of the real set: a perfect model would get it with half as many videos.
+    The value is biased upwards by an amount that falls as 1 / N. Both sets are therefore split in two by lot, always in
+    the same way, with all videos of a case in one half: `halves` is the mean distance of a half to a half, which has
+    twice the bias, so that 2 value - halves is an estimate for infinitely many videos [Chong and Forsyth 2020,
+    arXiv:1911.07023, with two points]. `reference` is the distance between the halves of the real set: a perfect model
+    would get it with half as many videos.
     """
 
     title: ClassVar[str] = "Fréchet distance"
@@ -35,6 +39,12 @@ class Frechet(Measure):
     only_new = True
     needs = frozenset({"real"})
     least: ClassVar[int] = 4
+
+    def expect(self, material: Material) -> None:
+        """See `Measure`; each half has to have a case."""
+        super().expect(material)
+        if material.cases < 2:
+            raise ValueError(f"{self.name}: expected videos of at least two cases, got one")
 
     def expect_network(self, network: OpenedExtractor | None, material: Material) -> None:
         """See `Measure`; a network of clips also needs both sets at one frame rate."""
@@ -52,8 +62,9 @@ class Frechet(Measure):
     def measure(self, material: Material, network: OpenedExtractor | None) -> Result:
         """See `Measure`."""
         assert network is not None and material.real is not None
-        made = _halves(self.features(material, material.made, network))
-        real = _halves(self.features(material, material.real, network))
+        cases, clips = material.cases, len(material.real)
+        made = _halves(self.features(material, material.made, network), first_half(cases, clips))
+        real = _halves(self.features(material, material.real, network), first_half(clips, cases))
         whole_made, whole_real = Gaussian.joined(made), Gaussian.joined(real)
         value = frechet_distance(whole_made, whole_real)
         halves = sum(frechet_distance(*pair) for pair in zip(made, real, strict=True)) / 2
@@ -85,6 +96,19 @@ class Frechet(Measure):
         return material.seen.clips(network, clips, material.stride, self.window)[:, None]
 
 
-def _halves(features: Tensor) -> tuple[Gaussian, Gaussian]:
-    """The moments of the even and of the odd clips."""
-    return Gaussian.of(features[::2].flatten(0, 1)), Gaussian.of(features[1::2].flatten(0, 1))
+def first_half(cases: int, others: int) -> Tensor:
+    """Which of so many cases are in the first half of a set, (cases,) bool, if the other set has `others`.
+
+    They are drawn by lot, as neighbours may differ in kind. Cases that both sets have are in the same half of both.
+    """
+    draw, common = torch.Generator().manual_seed(SEED), min(cases, others)
+    first = torch.zeros(cases, dtype=torch.bool)
+    first[torch.randperm(common, generator=draw)[::2]] = True
+    first[common + torch.randperm(cases - common, generator=draw)[1::2]] = True
+    return first
+
+
+def _halves(features: Tensor, first: Tensor) -> tuple[Gaussian, Gaussian]:
+    """The moments of both halves of features (N, S, D): of the `first` cases, (cases,), and of the others."""
+    of_clips = first.repeat_interleave(len(features) // len(first))
+    return Gaussian.of(features[of_clips].flatten(0, 1)), Gaussian.of(features[~of_clips].flatten(0, 1))
