@@ -244,6 +244,9 @@ def test_inception_score() -> None:
     videos = torch.eye(3)[:, :, None, None, None].expand(3, 3, 4, 2, 2)
     result = InceptionScore().measure(Material(clips(videos, PLAIN)), classes)
     assert result.value == pytest.approx(3, abs=1e-3) and result.details["classes"] == 3 and result.error is None
+    many = clips(videos.repeat_interleave(40, 0), PLAIN)  # 40 members of three cases: no part is of one alone
+    result = InceptionScore().measure(Material(many, members=40), classes)
+    assert result.value == pytest.approx(3, abs=1e-3) and result.details["splits"] == 1
 
 
 def test_what_cannot_be_measured_is_no_perfect_number(real: Tensor) -> None:

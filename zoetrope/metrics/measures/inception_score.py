@@ -16,9 +16,9 @@ SPLITS = 10
 class InceptionScore(Measure):
     """exp of the mean Kullback-Leibler divergence of a frame's class probabilities from those of all frames.
 
-    1 if all frames have the same probabilities, at most the number of classes. The mean over ten parts of the videos if
-    there are a hundred or more. It uses ImageNet's classes, and says little about anything else. Frames that were given
-    do not count.
+    1 if all frames have the same probabilities, at most the number of classes. The mean over ten parts of the cases if
+    there are a hundred or more: videos of one case are in one part. It uses ImageNet's classes, and says little about
+    anything else. Frames that were given do not count.
     """
 
     title: ClassVar[str] = "Inception score"
@@ -32,8 +32,9 @@ class InceptionScore(Measure):
         assert isinstance(network, Classifier)
         videos = material.new(material.made)
         answers = torch.stack([_frame_probabilities(network, video) for video in videos])  # (N, F, K)
-        splits = SPLITS if len(answers) >= 10 * SPLITS else 1
-        scores = torch.stack([inception_score(part.flatten(0, 1)) for part in answers.tensor_split(splits)])
+        splits = SPLITS if material.cases >= 10 * SPLITS else 1
+        parts = answers.unflatten(0, (-1, material.members)).tensor_split(splits)
+        scores = torch.stack([inception_score(part.flatten(0, 2)) for part in parts])
         value = float(scores.mean())
         half = float(student(splits - 1) * scores.std() / splits**0.5) if splits > 1 else None
         return self.result(
