@@ -16,6 +16,7 @@ from zoetrope.metrics.features import ClipNetwork, FeatureNetwork, Matcher
 from zoetrope.metrics.measures import Measure, Result
 from zoetrope.metrics.measures.attributes import Attributes
 from zoetrope.metrics.measures.clip_score import ClipScore
+from zoetrope.metrics.measures.csi import CriticalSuccess
 from zoetrope.metrics.measures.frechet_changes import FrechetChanges
 from zoetrope.metrics.measures.fvd import FVD
 from zoetrope.metrics.measures.r_precision import RPrecision
@@ -134,6 +135,15 @@ def test_a_real_clip_is_compared_with_the_prompt_of_its_case() -> None:
     told = Attributes().measure(Material(doubled, shown, twice, scripts, members=2), None)
     assert told.value == told.reference and told.value > 0
     assert Attributes().measure(Material(doubled, doubled, twice, scripts, members=2), None).reference is None
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Measure.every() if "pairs" in kind.needs], ids=lambda k: k.kind())
+def test_each_case_needs_its_truth_before_anything_is_made(kind: type[Measure]) -> None:
+    own = Material(clips(MADE), clips(REAL[:3]), paired=True, members=2)
+    measure = kind(thresholds=(1.0,)) if kind is CriticalSuccess else kind()
+    with pytest.raises(ValueError, match=f"{measure.name}: expected the truth of each of 4 cases, got 3"):
+        measure.expect(own)
+    measure.expect(replace(own, real=clips(REAL[:4])))
 
 
 def test_colours_are_not_compared_with_values_that_are_missing() -> None:

@@ -141,6 +141,8 @@ class Measure(Kind, ABC):
         for need in sorted(self.needs):
             if not (real is not None if need == "real" else has[need]):
                 raise ValueError(f"{self.name}: expected {wants[need]}, got none")
+        if real is not None and "pairs" in self.needs and len(real) < material.cases:
+            raise ValueError(f"{self.name}: expected the truth of each of {material.cases} cases, got {len(real)}")
         if real is not None and (wrong := difference(channels, real.channels)) is not None:
             raise ValueError(f"{self.name}: real clips: {wrong}")
         if self.only_new and not material.foretold:
