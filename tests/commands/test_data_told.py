@@ -134,6 +134,11 @@ def test_short_clips_are_checked_and_drawn_as_they_are_trained_on(cli: Cli, film
     assert cli("data", "check", films, *grid, "--short", "slow").out.startswith("3 usable")
     assert cli("data", "preview", films, *grid, "--short", "slow", "--count", "1", "-o", "a.png").code == 0
     assert "--short: unknown way 'slw'; did you mean 'slow'?" in cli("data", "check", films, "--short", "slw").err
+    own = json.dumps({"type": "folder", "path": str(films), "short": "slow"})  # which is how it is trained on
+    done = cli("data", "preview", own, *grid, "--count", "1", "-o", "b.png")
+    assert done.code == 0, done.err
+    done = cli("data", "preview", '{"type": "toybox"}', *grid, "--short", "slow", "-o", "c.png")
+    assert done.code == 2 and "--short slow: expected a folder or shards, whose videos may be short" in done.err
 
 
 def test_evaluate_refuses_shards_by_their_name(cli: Cli, films: Path) -> None:

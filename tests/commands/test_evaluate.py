@@ -20,6 +20,7 @@ from zoetrope.video import Video
 from .conftest import Cli, other_codec, other_encoder, other_noise
 from .test_train_together import together
 
+TOYBOX = '{"type": "toybox"}'
 FAST = ["--until", "base", "--steps", "1", "--count", "6"]
 
 
@@ -28,6 +29,13 @@ class Motion(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([x.mean((2, 3, 4)), (x[:, :, 1:] - x[:, :, :-1]).abs().mean((2, 3, 4))], 1)
+
+
+class Means(nn.Module):
+    """Mean colours of pictures (N, 3, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
 
 
 @pytest.fixture(scope="module")
@@ -202,11 +210,19 @@ def test_processes_share_the_work_and_change_nothing(cli: Cli, model: Path, film
         (["--count", "0"], "--count: expected a finite number of 1 or more"),
         (["--split", "heldout"], "did you mean 'held_out'?"),
         (["--after", "base", "--reference", "3"], "as many as --count"),
+        (["--known", "0", "--reference", "3"], "--reference: expected at least as many as --count with --known, 64"),
+        (["--window", "2", "--metrics", "colour"], "--window: expected with a network of clips"),
+        (["--window", "2"], "--window: expected with a network of clips"),  # for none is named
+        (["--features", "i3d=x.pt", "--metrics", "fid,colour"], "--features i3d: expected with a metric that takes it"),
+        (["--short", "hold"], "--short hold: expected a folder, whose videos may be short, got toybox"),
+        (["--data", TOYBOX, "--short", "drop"], "--short drop: expected without, for --data describes the source"),
+        (["--after", "base", "--guidance", "2"], "--guidance: none of the stages to run is guided"),
         (["--until", "bse"], "did you mean 'base'?"),
     ],
 )
 def test_bad_input(cli: Cli, model: Path, words: list[str], told_: str) -> None:
-    done = cli("evaluate", model, "--data", "toybox", *words)
+    data = [] if "--data" in words else ["--data", "toybox"]
+    done = cli("evaluate", model, *data, *words)
     assert done.code == 2 and told_ in done.err, done.err
     assert not Path("report").exists() and "Traceback" not in done.err
 
@@ -228,6 +244,12 @@ def test_a_window_of_frames(cli: Cli, model: Path, motion: str) -> None:
         assert told()["entries"][0]["results"][0]["protocol"]["frames"] == frames
     done = cli(*words, "--window", "5")
     assert done.code == 2 and "expected clips of at least 5 frames, got 4 (--window 4" in done.err
+    torch.jit.script(Means()).save("means.pt")
+    pictures = {"path": "means.pt", "sees": "frames", "height": None, "width": None}
+    done = cli(*words[:-1], f"torchscript={json.dumps(pictures)}", "--window", "3", "-o", "other")
+    assert done.code == 2 and "error: --window: expected with a network of clips" in done.err
+    missing = ["--metrics", "fvd,colour", "--features", "i3d=none.pt", "--window", "3"]
+    assert cli(*words[:-4], *missing, "-o", "third").code == 0  # which says what is missing
 
 
 def test_clips_that_could_not_be_read_are_told(cli: Cli, model: Path, films: Path) -> None:

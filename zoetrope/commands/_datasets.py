@@ -5,13 +5,19 @@ from typing import Any
 from zoetrope.commands._options import shape_named, short_named
 
 
-def treating_short(source: Any, how: str) -> Any:
-    """The source of media files with this treatment of short ones. Raises ValueError for an unknown one."""
+def treating_short(source: Any, how: str | None) -> Any:
+    """The source of media files with this treatment of short ones; None: its own.
+
+    Raises ValueError for an unknown one, and for another source, which has no such files.
+    """
     from zoetrope.config import override
     from zoetrope.data import folder, shards
 
-    media = isinstance(source, folder.Folder | shards.Shards)
-    return override(source, "short", short_named(how)) if media else source
+    if how is None:
+        return source
+    if not isinstance(source, folder.Folder | shards.Shards):
+        raise ValueError(f"--short {how}: expected a folder or shards, whose videos may be short, got {source.kind()}")
+    return override(source, "short", short_named(how))
 
 
 def encoder_named(text: str | None, recipe: str | None) -> Any:

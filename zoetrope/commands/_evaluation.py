@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from zoetrope import __version__
 from zoetrope.commands._forecasts import ForecastOptions
-from zoetrope.commands._sampling import SamplingOptions, opened, ready
+from zoetrope.commands._sampling import SamplingOptions, expect_guided, opened, ready
 from zoetrope.commands._talk import Talk
 from zoetrope.files import write_text
 from zoetrope.files.plain import read_json
@@ -41,7 +41,7 @@ class EvaluationOptions(NamedTuple):
     out: Path
     data: str
     split: str | None
-    short: str
+    short: str | None
     until: str | None
     after: str | None
     videos: int
@@ -104,7 +104,7 @@ class Plan(NamedTuple):
         own: dict[str, Any] = {"data": o.data, "split": o.split, "until": o.until, "after": o.after, "seed": o.seed}
         own |= o.forecast.settings()  # as those below, without what earlier versions did not know
         own |= {} if self.reference.source is None else {"source": self.reference.source}
-        own |= {"short": o.short} if o.short != "hold" else {}
+        own |= {"short": o.short} if o.short not in (None, "hold") else {}
         own |= {} if self.reference.contents is None else {"clips": self.reference.contents}
         models = {model.label: model.key for model in self.models}
         return {"format": 1, **own, "count": o.videos, "reference": o.real, "models": models}
@@ -151,6 +151,7 @@ def planned(options: EvaluationOptions, reference: "Reference", asked: SamplingO
         stages = stages_after(model.spec, options.after, options.until)
         if (wrong := difference(model.spec.channels, reference.channels)) is not None:
             raise ValueError(f"--data: {wrong}; {name} makes these")
+        expect_guided(stages, None, asked.guidance if options.after else None)
         cascade = ready(model, stages, asked)
         options.forecast.expect(stages, model.spec.teachers)
         shape, known = options.forecast.shape(stages), options.forecast.places(stages)

@@ -23,19 +23,19 @@ Device = Annotated[str | None, typer.Option(metavar="NAME", help="cpu, cuda, cud
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change any field. Repeatable.")]
 
 Short = Annotated[
-    str,
+    str | None,
     typer.Option(
         metavar="HOW",
         help="Videos too short for the grid: hold (the last picture stands still, if half of the frames exist), "
-        "slow (played slower), or drop. Train with the same, --set STAGE.training.data.short=HOW.",
+        "slow (played slower), or drop. Train with the same, --set STAGE.training.data.short=HOW. [hold]",
     ),
 ]
 
 
-def short_named(how: str) -> Any:
-    """The treatment of short videos of that name. Raises ValueError for an unknown one."""
+def short_named(how: str | None) -> Any:
+    """The treatment of short videos of that name; None: the usual one. Raises ValueError for an unknown one."""
     legal = ("hold", "slow", "drop")
-    if how not in legal:
+    if how is not None and how not in legal:
         raise ValueError(f"--short: {unknown('way', how, legal)}")
     return how
 

@@ -78,7 +78,7 @@ def check(
     shape: Shape = None,
     stage: Stage = None,
     recipe: Recipe = "mini",
-    short: Short = "hold",
+    short: Short = None,
     variables: Variables = None,
     axes: Axes = None,
     trust: Trust = None,
@@ -97,9 +97,9 @@ def check(
         if told_inventory(talk, folder):
             return
         stored = _stored(folder)
+    stored = treating_short(stored, short)
     if isinstance(stored, _arrays()):
         return check_arrays(talk, stored, grid)
-    stored = treating_short(stored, short)
     report = _scan(stored, grid)
     kept: list[dict[str, Any]] = [
         {"name": one_line(clip.name), "text": clip.text, "frames": clip.info.frames, "fps": clip.info.fps}
@@ -129,7 +129,7 @@ def preview(
     stage: Stage = None,
     recipe: Recipe = "mini",
     count: Count = 8,
-    short: Short = "hold",
+    short: Short = None,
     variables: Variables = None,
     axes: Axes = None,
     trust: Trust = None,

@@ -57,6 +57,7 @@ from zoetrope.commands._sampling import (
 from zoetrope.commands._talk import Talk
 
 if TYPE_CHECKING:
+    from zoetrope.metrics.evaluation import PreparedMeasure
     from zoetrope.metrics.features import Extractor
     from zoetrope.metrics.measures import Measure
 
@@ -123,7 +124,7 @@ def evaluate(
     metrics: Metrics = None,
     features: Features = None,
     split: Split = None,
-    short: Short = "hold",
+    short: Short = None,
     until: Until = None,
     after: AfterStage = None,
     known: KnownPlaces = None,
@@ -156,28 +157,45 @@ def evaluate(
     Makes videos of the captions, or of some --known frames of the clips, compares them with the clips, and writes a
     report.
     """
-    _expect_numbers(count, reference, stride, window, after)
+    _expect_numbers(count, reference, stride, window)
+    _expect_truth(count, reference, after, known)
     own = ForecastOptions(tuple(known or ()), known_method, known_weight, members, seconds, scheme)
     own.check(after)
-    measures = with_events(_measures(metrics, _extractors(features or []), window), thresholds, pool)
+    found = _measures(metrics, _extractors(features or []))
+    measures = with_events([one if window is None else one.with_(window=window) for one in found], thresholds, pool)
     options = EvaluationOptions(
         tuple(models), new_folder(out), data, split, short_named(short), until, after, count, reference or count,
         stride, seed, bytes_named(memory) if memory else None, own,
     )  # fmt: skip
     asked = SamplingOptions(seed, steps, guidance, sampler, sets, device, dtype, teacher)
-    _run(Talk(json, quiet), options, asked, measures, strict=metrics is not None)
+    _run(Talk(json, quiet), options, asked, measures, window, strict=metrics is not None)
 
 
-def _expect_numbers(count: int, reference: int | None, stride: int, window: int | None, after: str | None) -> None:
+def _expect_numbers(count: int, reference: int | None, stride: int, window: int | None) -> None:
     """Raise ValueError for numbers out of range."""
     for option, value in (("--count", count), ("--reference", reference), ("--stride", stride), ("--window", window)):
         at_least(option, value, 1, MOST_MADE)
+
+
+def _expect_truth(count: int, reference: int | None, after: str | None, known: list[str] | None) -> None:
+    """Raise ValueError if videos that are made from real clips would have no truth."""
     if after is not None and reference not in (None, count):
         raise ValueError(f"--reference: expected as many as --count with --after, {count}, got {reference}")
+    if known and reference is not None and reference < count:
+        raise ValueError(
+            f"--reference: expected at least as many as --count with --known, {count}, whose clips are the truth, "
+            f"got {reference}"
+        )
 
 
 def _run(
-    talk: Talk, options: EvaluationOptions, asked: SamplingOptions, measures: "list[Measure]", *, strict: bool
+    talk: Talk,
+    options: EvaluationOptions,
+    asked: SamplingOptions,
+    measures: "list[Measure]",
+    window: int | None,
+    *,
+    strict: bool,
 ) -> None:
     """Generate, measure and report; under torchrun every process generates a share, and the first does the rest."""
     from zoetrope.metrics.reference import open_reference
@@ -197,6 +215,7 @@ def _run(
             talk.warn(line)
     ready = expect(plan, measures, strict=strict, device=place) if ranks.leads else []
     if ranks.leads:
+        _expect_clips(window, ready)
         prepare_folder(plan)
     ranks.meet()
     with interrupted_saying(lambda: f"interrupted: {out} keeps what was made; the same command goes on with it"):
@@ -207,6 +226,16 @@ def _run(
         results = judged(talk, plan, ready)
     written = write_report(out, report(plan, results), plan.shelves(), {one.model.label: one.places for one in results})
     talk.result(written, "" if talk.quiet else summary(results) + f"\n{out / 'index.html'}")
+
+
+def _expect_clips(window: int | None, ready: "list[PreparedMeasure]") -> None:
+    """Raise ValueError for a `window` through which no network of clips looks; one that could not be opened may be."""
+    from zoetrope.metrics.features import ClipNetwork
+
+    looking = (isinstance(one.network, ClipNetwork) for one in ready)
+    unopened = (one.unavailable is not None and one.measure.extractor is not None for one in ready)
+    if window is not None and not any((*looking, *unopened)):
+        raise ValueError("--window: expected with a network of clips, such as fvd's (--features i3d=FILE), got none")
 
 
 def _extractors(features: list[str]) -> "dict[str, Extractor]":
@@ -233,8 +262,8 @@ def _extractors(features: list[str]) -> "dict[str, Extractor]":
     return found
 
 
-def _measures(metrics: list[str] | None, extractors: "dict[str, Extractor]", window: int | None) -> "list[Measure]":
-    """The requested measures, or all; with a `window`, networks of clips use that many frames."""
+def _measures(metrics: list[str] | None, extractors: "dict[str, Extractor]") -> "list[Measure]":
+    """The requested measures, or all. Raises ValueError for a network that none of them takes."""
     from zoetrope.metrics.choice import choose, usual
 
     if metrics is None:
@@ -244,4 +273,8 @@ def _measures(metrics: list[str] | None, extractors: "dict[str, Extractor]", win
         if not names:
             raise ValueError("--metrics: expected the name of a metric, got none")
         found = choose(names, extractors)
-    return found if window is None else [measure.with_(window=window) for measure in found]
+    taken = {measure.extractor.kind() for measure in found if measure.extractor is not None}
+    if unused := sorted(extractors.keys() - taken):
+        got = ", ".join(dict.fromkeys(measure.kind() for measure in found))
+        raise ValueError(f"--features {unused[0]}: expected with a metric that takes it, got {got}")
+    return found

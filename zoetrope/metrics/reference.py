@@ -67,32 +67,37 @@ class Reference:
         return f"{count} clips are cut from {self.files} files: some show the same at other times and places"
 
 
-def open_reference(data: str, split: str | None = None, short: Literal["hold", "slow", "drop"] = "hold") -> Reference:
+def open_reference(
+    data: str, split: str | None = None, short: Literal["hold", "slow", "drop"] | None = None
+) -> Reference:
     """The clips that `data` names: "toybox", or a folder, of which metadata may mark a `split`.
 
     It may also be any `zoetrope.data.Source`, as JSON that begins with "{", such as a recipe's "data", or a .json file
     of that.
 
-    `short` is what becomes of a folder's videos that are too short for a clip, see `zoetrope.data._clips.ClipSource`.
+    `short` is what becomes of a folder's videos that are too short for a clip, see `zoetrope.data._clips.ClipSource`;
+    None: the usual.
     Toybox has two splits: "held_out", the default, are clips that training never saw, every second of which combines
     what training never shows together; "training" are the things and captions of training.
-    Raises ValueError if there is no such split, or if nothing in the folder is usable.
+    Raises ValueError if there is no such split, if nothing in the folder is usable, and for `short` of other data.
     """
     expect_path("data", data, "a folder or toybox")
     if data.endswith(".json") and Path(data).is_file():
-        return replace(_described(described := read_json(Path(data)), split), source=described)
+        return replace(_described(described := read_json(Path(data)), split, short), source=described)
     if data.lstrip().startswith("{"):
-        return _described(data, split)
+        return _described(data, split, short)
     if data != "toybox" or Path(data).is_dir():
         if is_shards(data):
             raise ValueError(f"--data {data}: expected the folder of clips, got shards, which have no splits")
-        clips = Folder(path=data, split=split, short=short).open()
+        clips = Folder(path=data, split=split, short=short or "hold").open()
         path = clips.source.place.resolve()
         name = f"{path.name}, {split}" if split else path.name
         unused = tuple(line for item in clips.unused() for line in item.lines())
         return Reference(
             name, _logging(clips), files=len(clips.report.kept), unused=unused, contents=clips.contents().digest
         )
+    if short is not None:
+        raise ValueError(f"--short {short}: expected a folder, whose videos may be short, got toybox")
     if split in (None, "held_out"):
         return Reference("toybox, held out of training", held_out, held_out_script)
     if split == "training":
@@ -100,10 +105,11 @@ def open_reference(data: str, split: str | None = None, short: Literal["hold", "
     raise ValueError("--split: " + unknown("split of toybox", str(split), TOYBOX_SPLITS))
 
 
-def _described(data: Any, split: str | None) -> Reference:
+def _described(data: Any, split: str | None, short: str | None) -> Reference:
     """The clips of a source in JSON."""
-    if split is not None:
-        raise ValueError(f"--split {split}: expected without, for --data describes the source; say it there")
+    for option, value in (("--split", split), ("--short", short)):
+        if value is not None:
+            raise ValueError(f"{option} {value}: expected without, for --data describes the source; say it there")
     try:
         source = Source.from_json(data)
     except ValueError as error:
