@@ -151,7 +151,10 @@ def judgements(made: Sequence[Planted], found: dict[str, list[JudgedScene]], spe
 
 
 def scores(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Proportion]]:
-    """Precision and recall of cuts, static clips and text."""
+    """Precision and recall of cuts, static clips and text.
+
+    Where nothing was told there is no precision, and where nothing was planted no recall.
+    """
     hits: dict[str, dict[str, list[tuple[bool, str]]]] = {}
     for row in rows:
         own, told = row["cuts"], row["told_cuts"]
@@ -164,10 +167,11 @@ def scores(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Proportion]]:
             pairs["recall"] += [(row[f"told_{fault}"], row["file"])] if row[fault] else []
     return {
         fault: {
-            name: Proportion.of([hit for hit, _ in some], [file for _, file in some]) for name, some in both.items()
+            name: Proportion.of([hit for hit, _ in some], [file for _, file in some])
+            for name, some in both.items()
+            if some
         }
         for fault, both in hits.items()
-        if all(both.values())
     }
 
 
@@ -175,8 +179,10 @@ def table(found: dict[str, dict[str, Proportion]]) -> str:
     """The scores in Markdown."""
     lines = ["| fault | planted | told | precision | recall |", "|---|---|---|---|---|"]
     for fault, both in found.items():
-        shown = [f"{p.value:.3f} ({p.low:.3f} to {p.high:.3f})" for p in (both["precision"], both["recall"])]
-        lines.append(f"| {fault} | {both['recall'].samples} | {both['precision'].samples} | {shown[0]} | {shown[1]} |")
+        told, planted = both.get("precision"), both.get("recall")
+        counts = (0 if one is None else one.samples for one in (planted, told))
+        shares = ("-" if p is None else f"{p.value:.3f} ({p.low:.3f} to {p.high:.3f})" for p in (told, planted))
+        lines.append(f"| {' | '.join([fault, *map(str, counts), *shares])} |")
     return "\n".join(lines) + "\n"
 
 

@@ -88,6 +88,7 @@ from zoetrope.video import Video, contact_sheet, save_image
 
 PARTS = ("content", "motion", "interpolation")
 AIM, NEAR = {"colour": 0.90, "shape": 0.90}, 0.25
+NONE = "not measured"  # of an aim: no video shows what it is about
 BETWEEN = "interpolation"
 SKIP = 5  # Make-A-Video's: 16 frames become 76
 ASPECTS = ("colour", "shape", "background", "colour and shape")
@@ -294,13 +295,12 @@ def _motion(motion: dict[str, Any]) -> list[str]:
     rows, aims = [], []
     for row, told in motion.items():
         for name in (*MEASURES, WAY):
-            if (one := told["measures"].get(name)) is None:
-                continue
-            counted = f"{one['ratio']['samples']} of {told['videos']}"
-            cells = (mean_told(one[kind], 3) for kind in ("mean", "ratio", "at equal motions"))
+            one = told["measures"].get(name)
+            counted = f"{one['ratio']['samples'] if one else 0} of {told['videos']}"
+            cells = (mean_told(one and one[kind], 3) for kind in ("mean", "ratio", "at equal motions"))
             rows.append((row, name, counted, *cells))
             if row not in (TRUE, SHUFFLED) and name != WAY:
-                near = (within(one[kind], NEAR) for kind in ("ratio", "at equal motions"))
+                near = (within(one[kind], NEAR) if one else NONE for kind in ("ratio", "at equal motions"))
                 aims.append((row, f"{name} within {100 * NEAR:.0f} % of true clips'", *near))
     heads = ("videos", "measure", "measured", "mean", "ratio to true clips", "at equal motions")
     return [lines(heads, rows), lines(("videos", "aim", "reached", "at equal motions"), aims)]

@@ -152,12 +152,13 @@ def _batch(cascade: Cascade, texts: Sequence[str], seed: int, part: range, until
     return np.stack([video.frames for video in videos])
 
 
-def summary(found: Sequence[Judged]) -> dict[str, Any]:
-    """Means and shares with their intervals, clustered by prompt."""
+def summary(found: Sequence[Judged], moves: bool = True) -> dict[str, Any]:
+    """Means and shares with their intervals, clustered by prompt; `moves`: whether motion was asked for."""
     shifts = [(one.shift, one.prompt) for one in found if one.shift is not None]
     told: dict[str, Any] = {"videos": len(found)}
     if shifts:
         told["shift"] = dict(Mean.of([value for value, _ in shifts], [prompt for _, prompt in shifts]).to_json())
+    if moves:
         near = [one.shift is not None and abs(one.shift - 1) < NEAR for one in found]
         told["within 15 %"] = dict(Proportion.of(near, [one.prompt for one in found]).to_json())
     for place, name in enumerate(("found", "colour", "shape")):
@@ -193,6 +194,8 @@ def verdicts(scores: dict[str, dict[str, Any]]) -> str:
         low, high = shift["value"] - half, shift["value"] + half
         near = "yes" if low >= 1 - NEAR and high <= 1 + NEAR else "no" if high < 1 - NEAR or low > 1 + NEAR else UNSURE
         text += f"\n\nshift within 15 %: {near}"
+    elif "within 15 %" in told:
+        text += "\n\nshift within 15 %: no, for no video has one"
     for name in ("colour", "shape"):
         if name in told:
             text += f"\n\n{name} right in {100 * AIM:g} %: {reached(told[name], AIM)}"
@@ -246,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.rows and name not in options.rows:
             continue
         every[name], pictures = made(model, way, prompts, options)
-        scores[name] = summary(every[name])
+        scores[name] = summary(every[name], moves=options.motion != 0)
         save_image(options.out / f"{name.replace(' ', '_')}.png", sheet(pictures))
         print(table({name: scores[name]}), flush=True)
     if {MOVED, OWN} <= every.keys():

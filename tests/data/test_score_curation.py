@@ -38,6 +38,20 @@ def test_precision_and_recall(benchmark: ModuleType) -> None:
     assert "| text | 2 | 1 | 1.000 (" in benchmark.table(found)
 
 
+def test_faults_of_which_none_is_found_have_a_recall_of_nothing(benchmark: ModuleType) -> None:
+    rows = [row("a", [10], [], text=True), row("b", [20], [], text=True), row("c", [], [], told_static=True)]
+    found = benchmark.scores(rows)
+    assert {fault: set(both) for fault, both in found.items()} == {
+        "cuts": {"recall"},
+        "static": {"precision"},
+        "text": {"recall"},
+    }
+    assert found["cuts"]["recall"].value == found["text"]["recall"].value == found["static"]["precision"].value == 0
+    table = benchmark.table(found)
+    assert "| cuts | 2 | 0 | - | 0.000 (0.000 to " in table and "| static | 0 | 1 | 0.000 (0.000 to " in table
+    assert "| text | 0 | 0 | - | - |" in benchmark.table(benchmark.scores(rows[2:]))
+
+
 def test_faults_are_what_they_are_called(benchmark: ModuleType) -> None:
     clips = benchmark.clips_of(None, 3)
     made = list(benchmark.planted(clips, 8, 3))

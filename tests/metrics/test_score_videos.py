@@ -96,6 +96,9 @@ def test_ratios_are_of_true_clips_and_larger_for_shaken_ones(scoring: Any, movin
     table = make_a_video.table({"motion": {"base": stopped, moving.TRUE: {**shaken, "measures": same}}})
     assert "| base | flicker within 25 % of true clips' | no | not decided |" in table  # as still as what stands still
     assert "| true clips | way | 12 of 12 |" in table
+    nowhere = make_a_video.table({"motion": {"base": {**stopped, "measures": {"way": still["way"]}}}})
+    assert "| base | flicker | 0 of 12 | - | - | - |" in nowhere
+    assert "| base | flicker within 25 % of true clips' | not measured | not measured |" in nowhere
     assert make_a_video.judged(prompts, true)["aspects"]["colour and shape"]["right"] >= 11
     wrong = make_a_video.judged(prompts, make_a_video.others(true))["aspects"]
     assert wrong["colour and shape"]["right"] <= 3

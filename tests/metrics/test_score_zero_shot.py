@@ -78,6 +78,11 @@ def test_aims_are_decided_by_intervals_and_steadiness_pair_by_pair(score: Module
     unsure = [one._replace(shift=1 + 0.5 * (-1) ** one.prompt) for one in found]
     assert "shift within 15 %: not decided" in score.verdicts({"zero_shot": score.summary(unsure)})
     assert "shift within 15 %: not decided" in score.verdicts({"zero_shot": score.summary(judged(1.0, 0.1)[:2])})
+    lost = [score.Judged(number, None, [], (False, False, False), None) for number in range(8)]
+    told = {"zero_shot": score.summary(lost)}
+    assert told["zero_shot"]["within 15 %"]["right"] == 0 and "| 0.0 % (0 to " in score.table(told)
+    assert "shift within 15 %: no, for no video has one" in score.verdicts(told)
+    assert "shift within" not in score.verdicts({"zero_shot": score.summary(lost, moves=False)})
     assert score.steadier(judged(1.0, None), found) is None and score.verdicts({}) == ""
 
 
