@@ -18,7 +18,7 @@ def flicker(made: Tensor, truth: Tensor, data_range: float = RANGE) -> Tensor:
 
 
 def flicker_of_changes(made: Tensor, truth: Tensor, data_range: float = RANGE) -> Tensor:
-    """The same of each difference of neighbouring frames by itself, (B, F - 1) float64."""
+    """The error of each difference of neighbouring frames by itself, (B, F - 1) float64; see `flicker`."""
     expect_pair(made, truth)
     if made.shape[2] < 2:
         raise ValueError("flicker: expected at least two frames, got one")
