@@ -20,8 +20,8 @@ from zoetrope.curation.clips import ENCODED, FILE, PACKETS, _noted
 from zoetrope.curation.duplicates import SeenScenes
 from zoetrope.curation.measures import SceneMeasure
 from zoetrope.curation.spec import asked_for
-from zoetrope.curation.work import _resumed
-from zoetrope.data.folder import Folder, scan
+from zoetrope.curation.work import _captions, _contents, _resumed
+from zoetrope.data.folder import FileMark, Folder, marks_of, scan
 from zoetrope.data.toybox import Toybox
 from zoetrope.files import locked
 from zoetrope.shapes import VideoShape
@@ -214,6 +214,83 @@ def test_duplicates_are_those_of_a_look_at_each(near: int, data: st.DataObject) 
         assert seen.original(now) == (alike[0] if alike else None)
         seen.add(now)
         before.append(now)
+
+
+def marked(folder: Path, lines: list[dict[str, object]]) -> None:
+    """Write metadata."""
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_splits_stay_and_pictures_are_listed(tmp_path: Path) -> None:
+    planted(tmp_path / "in", 4)
+    (tmp_path / "in/000.txt").unlink()
+    (tmp_path / "in/002.txt").unlink()
+    Video(pixels(Toybox().open().example(5, SHAPE).video)[:1], 1).save(tmp_path / "in/c.png")
+    lines: list[dict[str, object]] = [
+        {"file_name": "000.mp4", "text": "for training", "split": "train"},
+        {"file_name": "001.mp4", "text": "held out", "split": "test"},
+        {"file_name": "001.mp4", "text": "in other words", "split": "val"},
+        {"file_name": "002.mp4", "text": "neither"},
+        {"file_name": "c.png", "text": "a picture", "split": "train"},
+    ]
+    marked(tmp_path / "in", lines)
+    texts, rest = _contents(tmp_path / "in", QUICK)
+    assert list(texts) == ["000.mp4", "001.mp4", "002.mp4", "003.mp4"]
+    assert [(item.name, item.texts, item.reason) for item in rest] == [
+        ("c.png", ["a picture"], "image: only videos are curated")
+    ]
+    scenes = curate(tmp_path / "in", tmp_path / "out", QUICK.with_(measures=(), near=-1))
+    assert [scene.name for scene in scenes if scene.reason is not None] == ["c.png"]
+    found = {
+        split: {clip.text for clip in scan(Folder(path=str(tmp_path / "out"), split=split)).kept}
+        for split in ("train", "test", "val", "curated")
+    }
+    beside = (tmp_path / "in/003.txt").read_text()
+    assert found == {
+        "train": {"for training"}, "test": {"held out"}, "val": {"in other words"}, "curated": {"neither", beside}
+    }  # fmt: skip
+
+
+def test_of_duplicates_the_one_that_is_held_out_stays(tmp_path: Path) -> None:
+    planted(tmp_path / "in", 1)
+    for name in ("copy", "other", "zz"):
+        (tmp_path / f"in/{name}.mp4").write_bytes((tmp_path / "in/000.mp4").read_bytes())
+    splits = {"000": "train", "copy": "curated", "other": "test", "zz": "val"}
+    marked(tmp_path / "in", [{"file_name": f"{name}.mp4", "text": name, "split": splits[name]} for name in splits])
+    scenes = curate(tmp_path / "in", tmp_path / "out", QUICK.with_(measures=()))
+    assert {scene.name: scene.reason for scene in scenes} == {
+        name: None if name == "other.mp4" else "duplicate: of other.mp4 at 0.00 s"
+        for name in ("000.mp4", "copy.mp4", "other.mp4", "zz.mp4")
+    }
+    (line,) = (tmp_path / "out/metadata.jsonl").read_text().splitlines()
+    assert json.loads(line)["split"] == "test"
+
+
+def test_what_a_captioner_wrote_is_in_the_splits_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.mp4", "b.mp4", "sub/c.mp4"):
+        (tmp_path / name).write_bytes(b"")
+    lines: list[dict[str, object]] = [
+        {"file_name": "a.mp4", "split": "test"},  # no caption yet
+        {"file_name": "B.MP4", "text": "a  b", "split": "train"},
+        {"file_name": "b.mp4", "text": "b", "split": 3},
+        {"file_name": "none.mp4", "text": "x", "split": "test"},
+        {"file_name": "sub/c.mp4", "text": "c", "split": "test"},
+    ]
+    marked(tmp_path, lines)
+    marked(tmp_path / "sub", [{"file_name": "c.mp4", "text": "c", "split": "train"}])
+    marks = marks_of(tmp_path)
+    assert marks == {
+        "a.mp4": [FileMark(None, "test")],
+        "b.mp4": [FileMark("a b", "train"), FileMark("b", "3")],
+        "sub/c.mp4": [FileMark("c", "test")],
+    }
+    told = [list(_captions(scenes.unread(name, ["made", "b"], ""), marks)) for name in ("a.mp4", "b.mp4", "d.mp4")]
+    assert told == [
+        [("made", "test"), ("b", "test")],
+        [("made", "train"), ("made", "3"), ("b", "3")],
+        [("made", "curated"), ("b", "curated")],
+    ]
 
 
 def test_scenes_of_less_than_half_a_second_are_judged_by_two_pictures(tmp_path: Path) -> None:

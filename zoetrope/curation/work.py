@@ -5,7 +5,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -20,11 +20,13 @@ from zoetrope.curation.measures import imported, opencv
 from zoetrope.curation.page import page
 from zoetrope.curation.scenes import JudgedScene, judged, unread
 from zoetrope.curation.spec import Curation
-from zoetrope.data.folder import Folder, scan
+from zoetrope.data.folder import FileMark, Folder, marks_of, scan
 from zoetrope.files import alone, write_text
 
 JOURNAL = "journal.jsonl"
-SPLIT = "curated"
+SPLIT = "curated"  # of clips whose file has none
+FileMarks = Mapping[str, Sequence[FileMark]]
+"""What the metadata of the folder say of each file, by its name."""
 
 
 def curate(
@@ -36,8 +38,9 @@ def curate(
 ) -> list[JudgedScene]:
     """Judge every video of a folder and write `out`: clips/, metadata.jsonl (a data folder), table.jsonl, index.html.
 
-    Videos without a caption are left out unless a captioner describes them. `progress` is told what is done, how many,
-    and of how many. A killed run goes on where it was; files that changed meanwhile are judged again.
+    Videos without a caption are left out unless a captioner describes them. A clip is in the split of its caption, and
+    of duplicates those that are not for training stay. `progress` is told what is done, how many, and of how many. A
+    killed run goes on where it was; files that changed meanwhile are judged again.
 
     Raises ValueError for a folder without usable videos, a package or weights that are missing, and an `out` that is
     not of this curation, lies in the folder, or is filled by another process.
@@ -46,6 +49,7 @@ def curate(
         raise ValueError(f"{out}: expected a folder outside of {folder}, whose videos its clips would join")
     _expect_usable(spec)
     texts, rest = _contents(folder, spec)
+    marks = marks_of(folder)
     states: dict[str, list[int | str]] = {name: [*_state(folder / name), *texts[name]] for name in texts}
     settings = {"folder": str(folder.absolute()), "spec": spec.to_json()}
     with _alone(out), _pool(workers, out) as pool:
@@ -58,7 +62,7 @@ def curate(
                 journal.write(json.dumps([name, states[name], done[name]]) + "\n")
                 journal.flush()
                 progress("files", len(done), len(texts))
-        scenes = _against_each_other([scene for name in texts for scene in done[name]], spec) + rest
+        scenes = _against_each_other([scene for name in texts for scene in done[name]], spec, marks) + rest
         kept = {number: scene for number, scene in enumerate(scenes) if scene.reason is None}
         count = iter(range(1, len(kept) + 1))
         cut_from = {number: _state(folder / scene.name) for number, scene in kept.items()}
@@ -67,7 +71,7 @@ def curate(
         )
         for number, why in failed.items():
             scenes[number] = scenes[number]._replace(reason=f"not written: {why}")
-        _write(folder, out, scenes, clips)
+        _write(folder, out, scenes, clips, marks)
     return scenes
 
 
@@ -87,31 +91,26 @@ def _contents(folder: Path, spec: Curation) -> tuple[dict[str, list[str]], list[
     With captioners, what lacks a caption is judged too.
     """
     report = scan(Folder(path=str(folder)))
-    texts: dict[str, list[str]] = {}
+    texts, stills = dict[str, list[str]](), dict[str, list[str]]()
     for clip in report.kept:
-        if not clip.info.still:
-            texts.setdefault(clip.name, []).append(clip.text)
+        (stills if clip.info.still else texts).setdefault(clip.name, []).append(clip.text)
     if spec.captioners:
         for clip in scan(Folder(path=str(folder), captions=False)).kept:
-            if not clip.info.still:
-                texts.setdefault(clip.name, [])
-    rest = [unread(item.name, [], item.reason) for item in report.dropped if item.name not in texts]
-    for name in [name for name in texts if not _is_text(name)]:
-        shown = name.encode("utf-8", "backslashreplace").decode()
-        rest.append(unread(shown, texts.pop(name), "its name is no UTF-8"))
+            (stills if clip.info.still else texts).setdefault(clip.name, [])
+    known = texts.keys() | stills.keys()
+    rest = [unread(_shown(item.name), [], _shown(item.reason)) for item in report.dropped if item.name not in known]
+    rest += [unread(_shown(name), own, "image: only videos are curated") for name, own in stills.items()]
+    for name in [name for name in texts if _shown(name) != name]:
+        rest.append(unread(_shown(name), texts.pop(name), "its name is no UTF-8"))
     if not texts:
         first = "".join(f"\n  {scene.name}: {scene.reason}" for scene in rest[:5])
         raise ValueError(f"{folder}: no usable captioned video; captioners would describe those without{first}")
     return texts, rest
 
 
-def _is_text(name: str) -> bool:
-    """Whether a file's name can be written to a text file."""
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+def _shown(name: str) -> str:
+    """A file's name as it can be written to a text file."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _state(path: Path) -> list[int]:
@@ -161,19 +160,22 @@ def _end_with_the_first() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _against_each_other(scenes: list[JudgedScene], spec: Curation) -> list[JudgedScene]:
-    """The scenes with what only a comparison tells: duplicates, and the worst percentages."""
-    result: list[JudgedScene] = []
+def _against_each_other(scenes: list[JudgedScene], spec: Curation, marks: FileMarks) -> list[JudgedScene]:
+    """The scenes with what only a comparison tells: duplicates, and the worst percentages.
+
+    Of duplicates the first one stays, but one that is held out before those to train on.
+    """
+    result = list(scenes)
     kept, seen = list[JudgedScene](), SeenScenes(spec.near)
-    for scene in scenes:
+    for number in sorted(range(len(scenes)), key=lambda number: not _is_held_out(scenes[number].name, marks)):
+        scene = scenes[number]
         if scene.reason is None:
             twin = seen.original(scene.hashes)
             if twin is None:
                 kept.append(scene)
                 seen.add(scene.hashes)
             else:
-                scene = scene._replace(reason=f"duplicate: of {kept[twin].name} at {kept[twin].start:.2f} s")
-        result.append(scene)
+                result[number] = scene._replace(reason=f"duplicate: of {kept[twin].name} at {kept[twin].start:.2f} s")
     good = [number for number, scene in enumerate(result) if scene.reason is None]
     for measure in spec.measures:
         name, share = measure.kind(), spec.worst.get(measure.kind(), 0.0)
@@ -183,6 +185,12 @@ def _against_each_other(scenes: list[JudgedScene], spec: Curation) -> list[Judge
             if result[number].reason is None:
                 result[number] = result[number]._replace(reason=f"worst: among the {share:g} % by {name}")
     return result
+
+
+def _is_held_out(name: str, marks: FileMarks) -> bool:
+    """Whether a file is in some split that is not there to train on."""
+    splits = {mark.split for mark in marks.get(name, ())} - {None, SPLIT}
+    return any(not split.casefold().startswith("train") for split in splits if split is not None)
 
 
 def _resumed(out: Path, settings: dict[str, Any], states: dict[str, list[int | str]]) -> dict[str, list[JudgedScene]]:
@@ -210,18 +218,27 @@ def _resumed(out: Path, settings: dict[str, Any], states: dict[str, list[int | s
     return found
 
 
-def _write(folder: Path, out: Path, scenes: list[JudgedScene], clips: dict[int, Written]) -> None:
+def _write(folder: Path, out: Path, scenes: list[JudgedScene], clips: dict[int, Written], marks: FileMarks) -> None:
     """What is said of the clips: to train on, to compute with, and to look at."""
     lines, rows = [], []
     for number, scene in enumerate(scenes):
         name, how = clips.get(number, (None, None))
         file = None if name is None else f"clips/{name}"
         lines += [
-            json.dumps({"file_name": file, "text": text, "split": SPLIT}, ensure_ascii=False) + "\n"
-            for text in (scene.texts if file else [])
+            json.dumps({"file_name": file, "text": text, "split": split}, ensure_ascii=False) + "\n"
+            for text, split in (_captions(scene, marks) if file else [])
         ]
         row = {key: value for key, value in scene._asdict().items() if key not in ("hashes", "strip")}
         rows.append(json.dumps(row | {"clip": file, "how": how}, ensure_ascii=False) + "\n")
     write_text(out / "metadata.jsonl", "".join(lines))
     write_text(out / "table.jsonl", "".join(rows))
     write_text(out / "index.html", page(str(folder), scenes, clips))
+
+
+def _captions(scene: JudgedScene, marks: FileMarks) -> Iterator[tuple[str, str]]:
+    """The captions of a scene with their splits; one that the metadata do not have is in every split of its file."""
+    own = marks.get(scene.name, ())
+    for text in dict.fromkeys(scene.texts):
+        said = [mark.split for mark in own if mark.text == text]
+        for split in said or dict.fromkeys(mark.split for mark in own) or (None,):
+            yield text, split or SPLIT

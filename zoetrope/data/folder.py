@@ -29,11 +29,12 @@ from zoetrope.data._fetch import expect_local
 from zoetrope.data._listing import Clip, FolderReport, listing
 from zoetrope.data._looks import remembered
 from zoetrope.data._notes import notes_on
+from zoetrope.data._splits import FileMark, marks_of
 from zoetrope.shapes import VideoShape
 from zoetrope.video import Info, probe
 from zoetrope.video.decoding import PathLike
 
-__all__ = ["Clip", "Dropped", "Folder", "FolderDataset", "FolderReport", "scan"]
+__all__ = ["Clip", "Dropped", "FileMark", "Folder", "FolderDataset", "FolderReport", "marks_of", "scan"]
 
 
 class Folder(ClipSource):
