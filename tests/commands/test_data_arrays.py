@@ -113,6 +113,70 @@ def test_a_constant_channel_is_an_error(cli: Cli, tmp_path: Path, monkeypatch: p
     assert '{"type": "range", "lo": 0.0, "hi": 19.0}' in done.out
 
 
+def test_fill_values_that_nothing_declares_are_told(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of netCDF, and of GDAL in float64, whose squares are too large for any number."""
+    monkeypatch.chdir(tmp_path)
+    for name, fill in (("sst", 9.96921e36), ("dem", -np.finfo(np.float64).max)):
+        values = DRAW.normal(size=(8, 6, 6)).astype(np.float32 if name == "sst" else np.float64)
+        values[:, :2] = fill
+        np.save(f"{name}.npy", values)
+        stored = float(values[0, 0, 0])
+        words = (f"{name}.npy", "--variables", "t", "--axes", "t,y,x")
+        told = f"t: {stored:g} looks like a fill value, as scales take values up to 1e+30: if it stands for no value"
+        for command in ("check", "statistics"):
+            done = cli("data", command, *words)
+            assert done.code == 0, done.err
+            assert "values of all frames:" in done.out and f"{stored:.6g}" in done.out
+            assert told in done.out and f'"fill": [{stored!r}]' in done.out and "scales for its" not in done.out
+            as_json = json.loads(cli("data", command, *words, "--json").out)
+            assert as_json["variables"][0]["scales"] == [] and "looks like a fill value" in as_json["notes"][0]
+        source = {"type": "arrays", "path": f"{name}.npy", "missing": "mask", "fill": [stored]}
+        source["variables"] = {"t": {"scale": {"type": "deviation", "deviation": 1}}}
+        done = cli("data", "statistics", json.dumps(source))
+        assert "33.3 % missing" in done.out and "looks like" not in done.out and '"type": "range"' in done.out
+    mostly = np.zeros((4, 100, 100))
+    mostly[0, 0, 0] = 2e30  # mean and deviation could be those of a scale
+    np.save("few.npy", mostly)
+    done = cli("data", "statistics", "few.npy", "--variables", "t")
+    assert "2e+30 looks like a fill value" in done.out and '"type": "range"' not in done.out
+
+
+@pytest.mark.parametrize(
+    ("values", "shares", "scales"),
+    [
+        ([1e16, 1e16 + 2], [0.5, 0.5], ["deviation", "range", "log"]),
+        ([1e17, 1e17], [1, 0], []),
+        ([0, 5e-324], [1, 0], ["range"]),  # whose squares are 0
+        ([1e-200, 2e-200], [0.5, 0.5], ["range", "log"]),
+        ([-3.0, 5.0], [0.5, 0.5], ["deviation", "range"]),
+    ],
+)
+def test_values_that_hardly_differ(
+    cli: Cli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    values: list[float],
+    shares: list[float],
+    scales: list[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.save("a.npy", np.broadcast_to(np.array(values)[:, None, None], (2, 3, 3)))
+    done = cli("data", "check", "a.npy", "--variables", "t", "--axes", "t,y,x", "--json")
+    assert done.code == 0, done.err
+    (told,) = json.loads(done.out)["variables"]
+    assert [told["histogram"][0], told["histogram"][-1]] == shares and sum(told["histogram"]) == 1
+    assert [scale["type"] for scale in told["scales"]] == scales
+
+
+def test_histograms_are_those_of_numpy(tmp_path: Path) -> None:
+    values = np.random.default_rng(3).integers(-50, 90, size=(6, 40, 40)).astype(np.float64) / 4
+    np.save(tmp_path / "a.npy", values)
+    opened = Arrays(path=str(tmp_path / "a.npy"), variables={"u": Channel(name="u", scale=Deviation(deviation=1))})
+    (found,), _ = statistics(opened.open())
+    wanted = np.histogram(values, 24, (values.min(), values.max()))[0] / values.size
+    np.testing.assert_allclose(found.histogram(), wanted, atol=0)
+
+
 def test_statistics_of_many_values_keep_a_bounded_sample(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(40, 256, 256)).astype(np.float32)
     np.save(tmp_path / "many.npy", values)

@@ -1,6 +1,7 @@
 """What `zoetrope data` says of arrays: `check`, `preview` and `statistics` of them."""
 
 import json as json_text
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -108,12 +109,13 @@ def check_arrays(talk: Talk, source: "Arrays", grid: "VideoShape | None") -> Non
     lines.append(f"{len(dropped)} dropped" + (":" if dropped else ""))
     lines += [f"  {one_line(item.name)}: {one_line(item.reason)}" for item in dropped[:MOST_TOLD]]
     lines += [f"  and {len(dropped) - MOST_TOLD} more"] if len(dropped) > MOST_TOLD else []
-    lines += survey.notes
+    notes = [*survey.notes, *_fills(found)]
+    lines += notes
     value = {
         "recordings": len(survey.recordings), "frames": total, "height": held.height, "width": held.width,
         "rate": survey.rate, "clips": clips, "variables": [_as_json(one) for one in found],
         "dropped": [{"name": one_line(item.name), "reason": one_line(item.reason)} for item in dropped],
-        "notes": list(survey.notes),
+        "notes": notes,
     }  # fmt: skip
     talk.result(value, "" if talk.quiet else "\n".join(lines))
 
@@ -133,7 +135,7 @@ def preview_arrays(talk: Talk, opened: "ArraysDataset", grid: "VideoShape", coun
 
 
 def tell_statistics(talk: Talk, source: "Arrays", most: int | None) -> None:
-    """Tell what the values of every variable are like, and scales for its channel.
+    """Tell what the values of every variable are like, and scales for its channel, where there are any.
 
     Raises ValueError that names file and variable for one that is constant.
     """
@@ -145,12 +147,14 @@ def tell_statistics(talk: Talk, source: "Arrays", most: int | None) -> None:
         bars.begin("frames", total)
         found, frames = statistics(opened, most, lambda done, _: bars.advance(done))
     lines = _table(found, f"of {frames} of the {total} frames" if frames < total else "of all frames", quantiles=True)
+    notes = _fills(found)
+    lines += notes
     for one in found:
-        if not one.constant and one.present:
+        if not one.constant and one.present and (scales := one.scales()):
             lines += [f"{one.variable}: scales for its channel, of which one is to be chosen:"]
-            channels = [{"unit": one.unit, "scale": scale.to_json()} for scale in one.scales()]
+            channels = [{"unit": one.unit, "scale": scale.to_json()} for scale in scales]
             lines += [f"  {json_text.dumps({one.variable: channel})[1:-1]}" for channel in channels]
-    value = {"frames": frames, "of": total, "variables": [_as_json(one) for one in found]}
+    value = {"frames": frames, "of": total, "variables": [_as_json(one) for one in found], "notes": notes}
     talk.result(value, "" if talk.quiet else "\n".join(lines))
     expect_varied(opened, found)
 
@@ -175,12 +179,29 @@ def _table(found: "list[Statistics]", of: str, quantiles: bool = False) -> list[
     return lines
 
 
+def _fills(found: "list[Statistics]") -> list[str]:
+    """Notes on values that are larger than those of any scale."""
+    from zoetrope.scales import LARGEST
+
+    return [
+        f"{one.variable}: {end:g} looks like a fill value, as scales take values up to {LARGEST:g}: if it stands for "
+        f'no value, say so in the source as JSON, with "fill": [{end!r}]'
+        for one in found
+        for end in one.too_large
+    ]
+
+
+def _finite(value: float) -> float | None:
+    """A number that JSON can hold: deviations from fill values may be too large for any."""
+    return value if math.isfinite(value) else None
+
+
 def _as_json(one: "Statistics") -> dict[str, Any]:
     from zoetrope.data.arrays.statistics import QUANTILES
 
     known = bool(one.present)
-    numbers = {name: getattr(one, name) if known else None for name in ("mean", "deviation", "lowest", "highest")}
-    quantiles = {f"{share:g}": one.quantile(share) for share in QUANTILES} if known else {}
+    numbers = {name: _finite(getattr(one, name)) for name in ("mean", "deviation", "lowest", "highest")}
+    quantiles = {f"{share:g}": _finite(one.quantile(share)) for share in QUANTILES} if known else {}
     scales = [scale.to_json() for scale in one.scales()] if known and not one.constant else []
     return {
         "variable": one.variable, "channel": one.channel.name, "unit": one.unit, "count": one.present,

@@ -15,7 +15,7 @@ from zoetrope.data.arrays.contents import read_box
 from zoetrope.data.arrays.dataset import ArraysDataset
 from zoetrope.data.arrays.listing import Recording
 from zoetrope.data.arrays.reading import OpenReaders, called
-from zoetrope.scales import Scale
+from zoetrope.scales import LARGEST, Scale
 from zoetrope.scales.deviation import Deviation
 from zoetrope.scales.log import Log
 from zoetrope.scales.range import Range
@@ -62,15 +62,16 @@ class Statistics(NamedTuple):
 
     def quantile(self, share: float) -> float:
         """The value below which this share of the values lies."""
-        return float(np.quantile(self.sample, share)) if len(self.sample) else math.nan
+        with np.errstate(over="ignore", invalid="ignore"):  # between fill values at both ends of float64
+            return float(np.quantile(self.sample, share)) if len(self.sample) else math.nan
 
     def histogram(self, bins: int = 24) -> np.ndarray:
         """The shares (bins,) of values between equal steps from the lowest to the highest."""
         if not len(self.sample):
             return np.zeros(bins)
-        counts, _ = np.histogram(
-            self.sample, bins, (self.lowest, self.highest if not self.constant else self.lowest + 1)
-        )
+        low, length = self.lowest / 2, self.highest / 2 - self.lowest / 2  # halves, whose difference is finite
+        places = (self.sample / 2 - low) / length if length > 0 else np.zeros(len(self.sample))
+        counts = np.bincount(np.minimum((places * bins).astype(int), bins - 1), minlength=bins)
         return counts / counts.sum()
 
     def beyond(self) -> float:
@@ -89,23 +90,30 @@ class Statistics(NamedTuple):
     def scales(self) -> list[Scale]:
         """Scales that fit these values: mean and deviation, range, and, if none is below 0, a logarithm.
 
+        Those of which a number would be too large, or too small, are left out: there may be none.
+
         Raises ValueError for a variable that is constant, or has no values.
         """
         if self.constant or not self.present:
             what = f"is {self.lowest:g} everywhere" if self.present else "has no values"
             raise ValueError(f"{self.variable}: {what}, and has nothing to learn: leave it out")
-        found: list[Scale] = [
-            Deviation(mean=_rounded(self.mean), deviation=_rounded(self.deviation)),
-            Range(lo=self.lowest, hi=self.highest),
-        ]
+        found, mean, deviation = list[Scale](), _rounded(self.mean), _rounded(self.deviation)
+        if abs(mean) <= LARGEST and 0 < deviation <= LARGEST:
+            found.append(Deviation(mean=mean, deviation=deviation))
+        if self.too_large:
+            return found
+        found.append(Range(lo=self.lowest, hi=self.highest))
         positive = self.sample[self.sample > 0]
-        if (
-            self.lowest >= 0
-            and len(positive)
-            and (floor := _rounded(float(np.quantile(positive, 0.1)), 1)) < self.highest
-        ):
-            found.append(Log(floor=floor, hi=self.highest))
+        if self.lowest >= 0 and len(positive):
+            floor = _rounded(float(np.quantile(positive, 0.1)), 1)
+            if 0 < floor < self.highest and math.isfinite(self.highest / floor):
+                found.append(Log(floor=floor, hi=self.highest))
         return found
+
+    @property
+    def too_large(self) -> list[float]:
+        """The ends of the values, lowest and highest, that no scale can have."""
+        return [end for end in dict.fromkeys((self.lowest, self.highest)) if self.present and abs(end) > LARGEST]
 
 
 def statistics(
@@ -183,10 +191,11 @@ class _Tally:
         self.missing += values.size - there.size
         if not there.size:
             return
-        mean, count = float(there.mean()), self.count + there.size
-        apart = mean - self.mean
-        self.squares += float(np.square(there - mean).sum()) + apart**2 * self.count * there.size / count
-        self.mean += apart * there.size / count
+        with np.errstate(over="ignore", invalid="ignore"):  # of fill values up to the largest number
+            mean, count = np.float64(there.mean()), self.count + there.size
+            apart = mean - self.mean
+            self.squares += float(np.square(there - mean).sum() + apart**2 * self.count * there.size / count)
+            self.mean += float(apart * there.size / count)
         self.count = count
         self.lowest, self.highest = min(self.lowest, float(there.min())), max(self.highest, float(there.max()))
         self.kept.append(self._some(there, self.share))
