@@ -72,6 +72,24 @@ def test_shards_of_one_split(cli: Cli, films: Path) -> None:
     assert not Path("none").exists()
 
 
+def test_a_file_that_shards_do_not_know_is_listed(cli: Cli, films: Path) -> None:
+    Path("own").mkdir()
+    names = ("a.mp4", "b.film")
+    for name in names:
+        shutil.copy(films / "film0.mp4", f"own/{name}")
+    lines = [json.dumps({"file_name": name, "text": name}) for name in names]
+    Path("own/metadata.jsonl").write_text("\n".join(lines))
+    done = cli("data", "shard", "own", "-o", "out", "--json")
+    assert done.code == 0, done.err
+    assert (json.loads(done.out)["samples"], json.loads(done.out)["dropped"]) == (1, 1)
+    assert "own: 1 dropped:\n  b.film: has the ending .film; expected one that shards know" in done.err
+    assert Shards(path="out").open().captions() == ["a.mp4"]
+    Path("own/metadata.jsonl").write_text(lines[1])
+    done = cli("data", "shard", "own", "-o", "none")
+    assert done.code == 2 and "error: own: no clip for shards: b.film has the ending .film" in done.err
+    assert not Path("none").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -13,12 +13,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
+from av.video.stream import VideoStream
 from conftest import number_of, numbered
 
-from zoetrope.data import Source, _fetch, _room, _tar, pack
+from zoetrope.data import Source, _fetch, _room, _tar, pack, packable
+from zoetrope.data._endings import MEDIA
+from zoetrope.data._listing import IMAGES, VIDEOS
 from zoetrope.data._paths import is_shards
 from zoetrope.data._web import Web
 from zoetrope.data.folder import Folder
@@ -165,6 +169,73 @@ def test_the_same_folder_gives_the_same_shards(tmp_path: Path, media: dict[str, 
     with pytest.raises(ValueError, match="one: expected a new or an empty folder"):
         pack(tmp_path / "set", kept, tmp_path / "one", size=limit)
     assert not list(tmp_path.glob(".*"))
+
+
+CONTAINERS = {  # by ending: format, codec, pixels
+    ".3g2": ("3g2", "mpeg4", "yuv420p"), ".3gp": ("3gp", "mpeg4", "yuv420p"), ".apng": ("apng", "apng", "rgb24"),
+    ".asf": ("asf", "mpeg4", "yuv420p"), ".divx": ("avi", "mpeg4", "yuv420p"), ".f4v": ("mp4", "libx264", "yuv420p"),
+    ".flv": ("flv", "libx264", "yuv420p"), ".m2t": ("mpegts", "mpeg2video", "yuv420p"),
+    ".m2ts": ("mpegts", "libx264", "yuv420p"), ".m2v": ("mpeg2video", "mpeg2video", "yuv420p"),
+    ".mpe": ("mpeg", "mpeg1video", "yuv420p"), ".mts": ("mpegts", "libx264", "yuv420p"),
+    ".mxf": ("mxf", "mpeg2video", "yuv420p"), ".qt": ("mov", "mpeg4", "yuv420p"),
+    ".vob": ("vob", "mpeg2video", "yuv420p"), ".y4m": ("yuv4mpegpipe", "wrapped_avframe", "yuv420p"),
+    ".jfif": ("image2", "mjpeg", "yuvj420p"), ".jpe": ("image2", "mjpeg", "yuvj420p"),
+    ".jp2": ("image2", "jpeg2000", "rgb24"), ".ppm": ("image2", "ppm", "rgb24"),
+}  # fmt: skip
+
+
+def encoded(path: Path, ending: str) -> Path:
+    """A file of this ending, a video of 24 pictures or an image of the eighth."""
+    form, codec, pixels = CONTAINERS[ending]
+    with av.open(str(path), "w", format=form) as container:
+        stream = container.add_stream(codec, rate=25, width=80, height=48)
+        assert isinstance(stream, VideoStream)
+        stream.pix_fmt, stream.bit_rate = pixels, 2_000_000
+        for picture in numbered(24, 48, 80) if form != "image2" else numbered(8, 48, 80)[7:]:
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format=pixels)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_endings_that_only_metadata_may_name_are_packed_and_read(tmp_path: Path, media: dict[str, bytes]) -> None:
+    assert set(CONTAINERS) == MEDIA - IMAGES - VIDEOS
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/plain.mp4").write_bytes(media["mp4"])
+    names = ["plain.mp4", *(encoded(tmp_path / f"set/a{ending}", ending).name for ending in CONTAINERS)]
+    lines = [json.dumps({"file_name": name, "text": name}) for name in names]
+    (tmp_path / "set/metadata.jsonl").write_text("\n".join(lines))
+    kept = Folder(path=str(tmp_path / "set")).open().report.kept
+    assert [clip.name for clip in kept] == names
+    pack(tmp_path / "set", kept, tmp_path / "out")
+    source = Shards(path=str(tmp_path / "out"))
+    report = scan(source)
+    assert report.dropped == () and sorted(clip.text for clip in report.kept) == sorted(names)
+    shape, opened = VideoShape(frames=1, height=48, width=80, fps=25), source.open()
+    images = {f"a{ending}" for ending, (form, *_) in CONTAINERS.items() if form == "image2"}
+    for index in range(len(names)):
+        example = opened.example(index, shape)
+        found = number_of(Video.from_tensor(example.video, 25).frames)
+        assert not example.skipped and (found == [7] if example.text in images else 0 <= found[0] < 24), example.text
+
+
+def test_what_shards_could_not_give_again_is_not_packed(tmp_path: Path, media: dict[str, bytes]) -> None:
+    (tmp_path / "set").mkdir()
+    for name in ("a.mp4", "b.film", "c"):
+        (tmp_path / "set" / name).write_bytes(media["mp4"])
+    lines = [json.dumps({"file_name": name, "text": name}) for name in ("a.mp4", "b.film", "c")]
+    (tmp_path / "set/metadata.jsonl").write_text("\n".join(lines))
+    kept = Folder(path=str(tmp_path / "set")).open().report.kept
+    clips, left = packable(kept)
+    assert [clip.name for clip in clips] == ["a.mp4"] and [item.name for item in left] == ["b.film", "c"]
+    with pytest.raises(ValueError, match=r"set/b\.film: has the ending \.film; expected one that shards know"):
+        pack(tmp_path / "set", kept, tmp_path / "out")
+    with pytest.raises(ValueError, match=r"set/c: has no ending; expected"):
+        pack(tmp_path / "set", kept[2:], tmp_path / "out")
+    mute = Folder(path=str(tmp_path / "set"), captions=False).open().report.kept
+    with pytest.raises(ValueError, match=r"set/a\.mp4: expected a sample that is read again, got one that.* is empty"):
+        pack(tmp_path / "set", mute, tmp_path / "out")
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".*"))
 
 
 def test_names_of_shards(tmp_path: Path) -> None:

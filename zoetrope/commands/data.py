@@ -39,7 +39,7 @@ from zoetrope.commands._verb import Verb
 if TYPE_CHECKING:
     import torch
 
-    from zoetrope.data import Dataset
+    from zoetrope.data import Dataset, Unused
 
 MOST_TOLD = 20  # scenes that are left out, on the terminal; the page has all
 SMALL = ("minilm", "words")  # encoders that may be loaded to see how much they read of a caption
@@ -202,23 +202,26 @@ def shard(
     out = new_folder(out)
     limit = bytes_named(size or "500MB", "--size") if size is not None or count is None else None
 
-    from zoetrope.data import pack
+    from zoetrope.data import Unused, pack, packable
     from zoetrope.data.folder import Folder as Captioned
     from zoetrope.wording import counted
 
     talk = Talk(json, quiet)
     opened = Captioned(path=folder, split=split).open()
-    report = opened.report
-    _say_unused(talk, opened)
+    clips, left = packable(opened.report.kept)
+    unused = Unused(folder, (*opened.report.dropped, *left), opened.report.notes)
+    _say(talk, unused)
+    if not clips:
+        raise ValueError(f"{folder}: no clip for shards: {left[0].name} {left[0].reason}")
     with talk.bars() as bars:
-        bars.begin("samples", len(report.kept))
+        bars.begin("samples", len(clips))
         made = pack(
-            opened.source.place, report.kept, out, size=limit, count=count, progress=lambda done, _: bars.advance(done)
+            opened.source.place, clips, out, size=limit, count=count, progress=lambda done, _: bars.advance(done)
         )
-    value = {"folder": str(out), "shards": [path.name for path in made], "samples": len(report.kept)}
-    samples, shards = counted(len(report.kept), "sample"), counted(len(made), "shard")
+    value = {"folder": str(out), "shards": [path.name for path in made], "samples": len(clips)}
+    samples, shards = counted(len(clips), "sample"), counted(len(made), "shard")
     message = f"{out}: {samples} in {shards}, {made[0].name}" + (f" to {made[-1].name}" if made[1:] else "")
-    talk.result(value | {"dropped": len(report.dropped)}, "" if quiet else message)
+    talk.result(value | {"dropped": len(unused.dropped)}, "" if quiet else message)
 
 
 @data.command(cls=Verb)
@@ -338,8 +341,12 @@ def curate(
 def _say_unused(talk: Talk, dataset: "Dataset") -> None:
     """Report unused data."""
     for item in dataset.unused():
-        if lines := item.lines():
-            talk.warn("\n".join(lines))
+        _say(talk, item)
+
+
+def _say(talk: Talk, unused: "Unused") -> None:
+    if lines := unused.lines():
+        talk.warn("\n".join(lines))
 
 
 def _sought(source: str, dtype: str) -> "torch.dtype":

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from zoetrope.channels import RGB, Channel
 from zoetrope.config import Kind
-from zoetrope.data._packing import pack
+from zoetrope.data._packing import pack, packable
 from zoetrope.data._unused import Dropped, Unused
 from zoetrope.fields import views
 from zoetrope.shapes import VideoShape, Window
@@ -33,6 +33,7 @@ __all__ = [
     "joined",
     "masks",
     "pack",
+    "packable",
     "preview",
 ]
 

@@ -7,13 +7,28 @@ from pathlib import Path
 
 import numpy as np
 
+from zoetrope.data._endings import MEDIA
 from zoetrope.data._listing import Clip
-from zoetrope.data._tar import index_of
+from zoetrope.data._tar import Index, index_of
+from zoetrope.data._unused import Dropped
 from zoetrope.files import whole_folder
 
 NAME = "zoetrope-{:06d}.tar"
 _BLOCK = 512
 _SEED = 0
+
+
+def packable(clips: Sequence[Clip]) -> tuple[list[Clip], list[Dropped]]:
+    """The clips of a folder that a shard gives again, and others, which metadata may name, with the reason."""
+    kept, left = list[Clip](), list[Dropped]()
+    for clip in clips:
+        kind = Path(clip.name).suffix
+        if kind.lower() in MEDIA:
+            kept.append(clip)
+        else:
+            got = f"the ending {kind}" if kind else "no ending"
+            left.append(Dropped(clip.name, f"has {got}; expected one that shards know, such as .mp4 or .png"))
+    return kept, left
 
 
 def pack(
@@ -29,9 +44,13 @@ def pack(
 
     A shard ends before it has more than `size` bytes or `count` samples, but holds one at least. The order is random,
     because neighbours in a folder are often alike, and always the same: so are the shards, byte for byte. `out`
-    appears whole or not at all. Raises ValueError if it is there already. `progress(done, total)` is called after every
-    sample.
+    appears whole or not at all. `progress(done, total)` is called after every sample.
+
+    Raises ValueError if `out` is there already, for clips that are not `packable`, and for others that the shards do
+    not give again, such as those without a caption.
     """
+    if left := packable(clips)[1]:
+        raise ValueError(f"{folder / left[0].name}: {left[0].reason}")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f"{out}: expected a new or an empty folder, something is there already")
     with whole_folder(out) as partial:
@@ -41,11 +60,11 @@ def pack(
             path = partial / NAME.format(len(names))
             with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
                 for clip in own:
-                    _add(tar, folder / clip.name, clip.text, f"{number:06d}")
+                    _add(tar, folder / clip.name, clip.text, _named(number))
                     number += 1
                     if progress is not None:
                         progress(number, len(order))
-            index_of(path)
+            _expect_all(folder, own, number - len(own), index_of(path), path.name)
             names.append(path.name)
     return [out / name for name in names]
 
@@ -76,6 +95,20 @@ def _add(tar: tarfile.TarFile, media: Path, text: str, name: str) -> None:
     about = tarfile.TarInfo(f"{name}.txt")
     about.size = len(content)
     tar.addfile(about, io.BytesIO(content))
+
+
+def _named(number: int) -> str:
+    return f"{number:06d}"
+
+
+def _expect_all(folder: Path, clips: Sequence[Clip], first: int, index: Index, shard: str) -> None:
+    """Raise ValueError unless the index has a sample for each clip of a shard, which are numbered from `first` on."""
+    there = {sample.name for sample in index.samples}
+    for number, clip in enumerate(clips, first):
+        if (name := _named(number)) not in there:
+            told = {item.name: item.reason for item in (*index.faults, *index.dropped)}
+            why = told.get(f"{shard}/{name}", "is not there")
+            raise ValueError(f"{folder / clip.name}: expected a sample that is read again, got one that {why}")
 
 
 def _size(path: Path) -> int:

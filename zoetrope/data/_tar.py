@@ -23,8 +23,8 @@ from pydantic import model_validator
 
 from zoetrope.config import Config
 from zoetrope.data._captions import LONGEST, caption_of, single_spaced
+from zoetrope.data._endings import MEDIA
 from zoetrope.data._files import FileState
-from zoetrope.data._listing import IMAGES, VIDEOS
 from zoetrope.data._unused import Dropped
 from zoetrope.files import write_text
 from zoetrope.files.plain import read_plain
@@ -171,7 +171,7 @@ def _made_index(shard: Path, state: os.stat_result) -> Index:
     found: list[tuple[str, str, _File]] = []
     for name, members in groups:
         called = f"{shard.name}/{name}"
-        media = [kind for kind in members if f".{_last(kind)}" in IMAGES | VIDEOS]
+        media = [kind for kind in members if f".{_last(kind)}" in MEDIA]
         texts = _texts(members)
         if times[name] > 1 and not (media and texts):
             apart.setdefault(name, []).extend(members)

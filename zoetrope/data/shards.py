@@ -34,8 +34,9 @@ from zoetrope.data._clips import (
     stand_in,
     unfit,
 )
+from zoetrope.data._endings import MEDIA
 from zoetrope.data._fetch import cached, expect_local, is_url
-from zoetrope.data._listing import IMAGES, VIDEOS, Clip, FolderReport
+from zoetrope.data._listing import Clip, FolderReport
 from zoetrope.data._notes import notes_on
 from zoetrope.data._paths import is_shards, shard_paths
 from zoetrope.data._tar import SUFFIX, Index, Sample, index_of
@@ -301,7 +302,7 @@ def _notes(source: Shards, shards: Sequence[Shard]) -> tuple[str, ...]:
     notes = notes_on(sample.info for shard in shards for sample in shard.samples)
     if is_url(source.path) or not source.place.is_dir():
         return notes
-    beside = sum(path.suffix.lower() in IMAGES | VIDEOS for path in source.place.iterdir())
+    beside = sum(path.suffix.lower() in MEDIA for path in source.place.iterdir())
     return (*notes, f"{counted(beside, 'video and image file')} beside the shards: not read") if beside else notes
 
 
