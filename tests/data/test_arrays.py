@@ -5,11 +5,15 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import h5py
+import netCDF4
+import nibabel
 import numpy as np
 import pytest
 import torch
+import zarr
 from arrays import CLIP, HOURLY, SCALE, channels, dataset, every_format, source, waves
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +21,7 @@ from hypothesis import strategies as st
 from zoetrope.data import Source
 from zoetrope.data.arrays import Arrays
 from zoetrope.data.arrays.dataset import means, runs
+from zoetrope.data.arrays.inventory import inventory
 from zoetrope.data.arrays.order import Orders, shuffled
 from zoetrope.data.arrays.reading import open_reader
 from zoetrope.shapes import VideoShape, Window
@@ -241,6 +246,76 @@ def test_packed_values_and_missing_ones_are_decoded(tmp_path: Path) -> None:
         assert np.allclose(read, u, atol=1e-6, equal_nan=True), name
         assert reader.fields["u"].unit == "m s-1" and reader.fields["u"].dims[0] == "time"
         reader.close()
+
+
+def beside_rain(path: Path, attributes: dict[str, Any], other: np.ndarray) -> Path:
+    """A file with the plain array "u", and the array "other" with these attributes."""
+    u = VALUES[:, 0]
+    if path.suffix == ".h5":
+        with h5py.File(path, "w") as file:
+            file["u"] = u
+            file["other"] = other
+            file["other"].attrs.update(attributes)
+    elif path.suffix == ".zarr":
+        group = zarr.open_group(str(path), mode="w", zarr_format=3 if "3" in path.stem else 2)
+        group.create_array("u", data=u)
+        kind = "str" if "words" in path.stem else other.dtype
+        made = group.create_array("other", shape=other.shape, dtype=kind, attributes=attributes)
+        made[...] = other
+    else:
+        with netCDF4.Dataset(path, "w") as file:
+            for name, size in zip("tyx", u.shape, strict=True):
+                file.createDimension(name, size)
+            file.createVariable("u", "f4", ("t", "y", "x"))[:] = u
+            file.createVariable("other", other.dtype, ("t",)).setncatts(attributes)
+    return path
+
+
+WORDS, FLAGS = np.array(list("abcdefg"), "S1"), np.zeros(7, np.int8)
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "other", "said"),
+    [
+        ("a.h5", {"_FillValue": b"N/A"}, WORDS, r"other: expected numbers, got \|S1"),
+        ("a.h5", {"missing_value": "none"}, FLAGS, "other: its attribute missing_value: expected a number, got 'none'"),
+        ("a.h5", {"scale_factor": [1.0, 2.0]}, FLAGS, "other: its attribute scale_factor: expected a finite number"),
+        ("a2.zarr", {"_FillValue": "N/A"}, WORDS.astype("U3"), "other: expected numbers, got <U3"),
+        ("a3.zarr", {"_FillValue": "AAAA"}, FLAGS.astype("i2"), "other: its attribute _FillValue: expected a number"),
+        ("words3.zarr", {"_FillValue": "AAAA"}, WORDS.astype("U3"), r"other: expected numbers, got StringDType\(\)"),
+        ("a.nc", {"add_offset": np.array([1.0, 2.0])}, FLAGS, "other: its attributes cannot be read"),
+    ],
+)
+def test_unfit_attributes_are_of_no_concern_to_other_arrays(
+    tmp_path: Path, name: str, attributes: dict[str, Any], other: np.ndarray, said: str
+) -> None:
+    path = beside_rain(tmp_path / name, attributes, other)
+    reader = open_reader(path)
+    assert set(reader.fields) == {"u", "other"}
+    reader.close()
+    np.save(tmp_path / "u.npy", VALUES[:, 0])
+    found, wanted = (source(one, "u").open().example(0, CLIP).video for one in (path, tmp_path / "u.npy"))
+    assert torch.equal(found, wanted)
+    with pytest.raises(ValueError, match=said):
+        source(path, "other").open()
+    assert any(line.startswith("other: 7") for line in inventory(path)[0].lines)
+
+
+def test_a_type_that_numpy_does_not_have(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["u"] = VALUES[:, 0]
+        h5py.h5d.create(file.id, b"time", h5py.h5t.UNIX_D32LE.copy(), h5py.h5s.create_simple((7,)))
+    assert source(tmp_path / "a.h5", "u").open().count(CLIP) == 5
+    with pytest.raises(ValueError, match=r"a\.h5: time: cannot be read \(No NumPy equivalent"):
+        source(tmp_path / "a.h5", "time", axes="tyx").open()
+
+
+def test_a_unit_that_nifti_does_not_have(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(VALUES.transpose(3, 2, 1, 0), np.eye(4))
+    image.header["xyzt_units"] = 200
+    nibabel.save(image, tmp_path / "a.nii")
+    opened = source(tmp_path / "a.nii", axes="x,y,c,t", rate=2.0).open()
+    assert opened.survey.rate == 2 and opened.survey.files[0][1].clock is None
 
 
 def test_a_data_set_travels_to_other_processes(tmp_path: Path) -> None:

@@ -24,15 +24,15 @@ class Packing(NamedTuple):
     offset: float = 0.0
 
     @classmethod
-    def of(cls, where: str, attributes: Mapping[str, Any]) -> "Packing":
-        """That of an array with these attributes. Raises ValueError, which begins with `where`, for no numbers."""
+    def of(cls, attributes: Mapping[str, Any]) -> "Packing":
+        """That of an array with these attributes. Raises ValueError, which names the attribute, for no numbers."""
         missing: list[float] = []
         for key in _GAPS:
-            for value in _numbers(where, key, attributes.get(key)):
+            for value in _numbers(key, attributes.get(key)):
                 if not np.isnan(value) and value not in missing:
                     missing.append(value)
         factor, offset = (
-            _one(where, key, attributes.get(key), usual) for key, usual in (("scale_factor", 1.0), ("add_offset", 0.0))
+            _one(key, attributes.get(key), usual) for key, usual in (("scale_factor", 1.0), ("add_offset", 0.0))
         )
         return cls(tuple(missing), factor, offset)
 
@@ -49,7 +49,7 @@ class Packing(NamedTuple):
         return values
 
 
-def _numbers(where: str, key: str, value: object) -> list[float]:
+def _numbers(key: str, value: object) -> list[float]:
     if value is None:
         return []
     if isinstance(value, str) and value in ("NaN", "nan"):
@@ -57,11 +57,11 @@ def _numbers(where: str, key: str, value: object) -> list[float]:
     try:
         return [float(each) for each in np.asarray(value).reshape(-1)]
     except (TypeError, ValueError):
-        raise ValueError(f"{where}: its attribute {key}: expected a number, got {value!r}") from None
+        raise ValueError(f"its attribute {key}: expected a number, got {value!r}") from None
 
 
-def _one(where: str, key: str, value: object, usual: float) -> float:
-    found = _numbers(where, key, value)
+def _one(key: str, value: object, usual: float) -> float:
+    found = _numbers(key, value)
     if len(found) > 1 or not np.isfinite(found).all():
-        raise ValueError(f"{where}: its attribute {key}: expected a finite number, got {value!r}")
+        raise ValueError(f"its attribute {key}: expected a finite number, got {value!r}")
     return found[0] if found else usual

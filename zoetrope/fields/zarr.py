@@ -58,8 +58,14 @@ def read_zarr(path: Path, names: Sequence[str]) -> dict[str, tuple[np.ndarray, s
 
 
 def _read(where: str, array: Any) -> np.ndarray:
-    stored, packing = np.asarray(array[...]), Packing.of(where, attributes_of(array))
-    return stored if stored.dtype.kind not in "fiub" or packing == Packing() else packing.unpacked(stored)
+    stored = np.asarray(array[...])
+    if stored.dtype.kind not in "fiub":
+        return stored
+    try:
+        packing = Packing.of(attributes_of(array))
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    return stored if packing == Packing() else packing.unpacked(stored)
 
 
 def attributes_of(array: Any) -> dict[str, Any]:
@@ -67,7 +73,7 @@ def attributes_of(array: Any) -> dict[str, Any]:
     attributes = dict(array.attrs)
     if NAMES in attributes and array.metadata.zarr_format == 2:
         attributes.setdefault("_FillValue", array.fill_value)
-    if isinstance(attributes.get("_FillValue"), str):
+    if isinstance(attributes.get("_FillValue"), str) and np.dtype(array.dtype).kind in "fiub":
         attributes["_FillValue"] = _decoded(attributes["_FillValue"], array.dtype)
     return attributes
 

@@ -4,22 +4,26 @@ Conventions: https://cfconventions.org, Sec. 2.5.1 and 8.1.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zoetrope.data.arrays.reading import Field, called
+from zoetrope.config.errors import reason
+from zoetrope.data.arrays.reading import NUMBERS, Field
 from zoetrope.fields.packing import Packing
 
 
-def described(
-    path: Path, name: str, shape: tuple[int, ...], dtype: Any, attributes: Mapping[str, Any], dims: tuple[str, ...] = ()
-) -> Field:
-    """The field of an array with these attributes. Raises ValueError for those that are no numbers."""
-    packing = Packing.of(called(path, name), attributes)
-    unit = _text(attributes.get("units"))
-    return Field(shape, np.dtype(dtype), unit, dims, *packing)
+def described(shape: tuple[int, ...], dtype: Any, attributes: Mapping[str, Any], dims: tuple[str, ...] = ()) -> Field:
+    """The field of an array with these attributes. Those that are unfit are its fault: other arrays may be wanted."""
+    kind = np.dtype(dtype)
+    try:
+        unit = _text(attributes.get("units"))
+        packing = Packing.of(attributes) if kind.kind in NUMBERS else Packing()
+    except ValueError as error:
+        return Field(shape, kind, None, dims, fault=str(error))
+    except Exception as error:  # whatever a format's library raises for an attribute that it cannot read
+        return Field(shape, kind, None, dims, fault=f"its attributes cannot be read ({reason(error)})")
+    return Field(shape, kind, unit, dims, *packing)
 
 
 def attribute_text(value: object) -> str | None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from zoetrope.data.arrays.attributes import attribute_text, described
 from zoetrope.data.arrays.clock import FrameTimes, clock_of
-from zoetrope.data.arrays.reading import Box, Reader, library
+from zoetrope.data.arrays.reading import NUMBERS, Box, Field, Reader, library
 
 
 class Hdf5(Reader):
@@ -21,7 +21,12 @@ class Hdf5(Reader):
 
         def note(name: str, item: Any) -> None:
             if isinstance(item, h5py.Dataset) and item.shape:
-                self.fields[name] = described(path, name, item.shape, item.dtype, item.attrs, _dims(item))
+                try:
+                    dtype = item.dtype
+                except TypeError as error:  # one that NumPy does not have, such as a time of HDF5
+                    self.fields[name] = Field(item.shape, np.dtype(object), fault=f"cannot be read ({error})")
+                else:
+                    self.fields[name] = described(item.shape, dtype, item.attrs, _dims(item))
 
         self._file.visititems(note)
 
@@ -36,6 +41,9 @@ class Hdf5(Reader):
         beside = f"{folder}/time".lstrip("/")
         found = scales[0] if scales else self._file[beside] if beside in self.fields else None
         if found is None or found.shape != (self.fields[name].shape[axis],):
+            return None
+        known = self.fields.get((found.name or "").lstrip("/"))
+        if known is not None and known.dtype.kind not in NUMBERS:
             return None
         unit, calendar = (attribute_text(found.attrs.get(key)) for key in ("units", "calendar"))
         return clock_of(found[:], unit, calendar)

@@ -62,7 +62,9 @@ def inventory(path: Path) -> list[ArrayFile]:
         for name, field in reader.fields.items():
             dims = f" ({', '.join(field.dims)})" if field.dims else ""
             unit = f", {field.unit}" if field.unit else ""
-            lines.append(f"{name or '(one array)'}: {'x'.join(map(str, field.shape))}{dims}, {field.dtype}{unit}")
+            fault = f"; {field.fault}" if field.fault else ""
+            size = "x".join(map(str, field.shape))
+            lines.append(f"{name or '(one array)'}: {size}{dims}, {field.dtype}{unit}{fault}")
         reader.close()
         found.append(ArrayFile(one, lines))
     return found

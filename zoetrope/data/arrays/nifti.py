@@ -40,7 +40,11 @@ class Nifti(Reader):
     def clock(self, name: str, axis: int) -> FrameTimes | None:
         """See `Reader`: from the time step in the header."""
         header = self._image.header
-        unit, zooms = _SECONDS.get(header.get_xyzt_units()[1]), header.get_zooms()
+        try:
+            unit = _SECONDS.get(header.get_xyzt_units()[1])
+        except KeyError:  # a code that NIfTI does not have
+            return None
+        zooms = header.get_zooms()
         if axis != _TIME or unit is None or len(zooms) <= _TIME or not zooms[_TIME] > 0:
             return None
         return FrameTimes(np.arange(self._image.shape[_TIME]) * float(zooms[_TIME]), f"{unit} since 1970-01-01")

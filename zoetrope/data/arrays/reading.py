@@ -38,6 +38,7 @@ ENDINGS = {
     ".nii.gz": ("nifti", "Nifti"),
 }
 STORES = ("zarr.json", ".zgroup", ".zarray")  # what makes a folder a zarr store, whatever it is called
+NUMBERS = "iufb"  # kinds of dtypes
 _OPEN = 32  # files at a time, in each process
 _EXACT = 2**53  # whole numbers up to it are exact in float64
 
@@ -52,6 +53,7 @@ class Field(NamedTuple):
         dims: the names of its axes, where the file has them; otherwise ().
         missing: stored values that stand for no value, beside NaN.
         factor, offset: a value is factor * stored + offset.
+        fault: why its values cannot be read, although others of the file can; None: nothing is wrong.
     """
 
     shape: tuple[int, ...]
@@ -61,6 +63,7 @@ class Field(NamedTuple):
     missing: tuple[float, ...] = ()
     factor: float = 1.0
     offset: float = 0.0
+    fault: str | None = None
 
 
 class Reader(ABC):
@@ -96,6 +99,8 @@ class Reader(ABC):
         Raises ValueError that names file and array if it cannot be read, and for whole numbers that float64 rounds.
         """
         field = self.fields[name]
+        if field.fault is not None:
+            raise ValueError(f"{called(self.path, name)}: {field.fault}")
         try:
             stored = np.asarray(self.raw(name, box))
         except MemoryError:
@@ -124,8 +129,10 @@ def called(path: Path, name: str) -> str:
 
 
 def expect_numbers(path: Path, name: str, field: Field) -> None:
-    """Raise ValueError unless an array holds real numbers and has entries."""
-    if field.dtype.kind not in "iufb":
+    """Raise ValueError unless an array holds real numbers and has entries, and nothing is wrong with it."""
+    if field.fault is not None:
+        raise ValueError(f"{called(path, name)}: {field.fault}")
+    if field.dtype.kind not in NUMBERS:
         raise ValueError(f"{called(path, name)}: expected numbers, got {field.dtype}")
     if not math.prod(field.shape):
         raise ValueError(f"{called(path, name)}: expected entries, got the shape {field.shape}")

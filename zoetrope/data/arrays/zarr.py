@@ -24,7 +24,7 @@ class Zarr(Reader):
             attributes = attributes_of(array)
             dims = attributes.get(NAMES) or getattr(array.metadata, "dimension_names", None) or ()
             named = tuple(map(str, dims)) if all(dims) else ()
-            self.fields[name] = described(path, name, tuple(array.shape), array.dtype, attributes, named)
+            self.fields[name] = described(tuple(array.shape), array.dtype, attributes, named)
 
     def raw(self, name: str, box: Box) -> np.ndarray:
         """See `Reader`."""
