@@ -190,6 +190,29 @@ def test_trackers_by_options(cli: Cli, recipe: Path) -> None:
     assert found == {"guided", "steps-4", "steps-2"} and not Path("plain/tensorboard").exists()
 
 
+def test_a_tracker_that_could_not_be_opened_leaves_the_folder_free(
+    cli: Cli, recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb").teardown()  # it looks at the environment once
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))
+    words = ["train", recipe, "--stage", "base", *short("base", 4), "--quiet", "--out", "run"]
+    done = cli(*words, "--data", "absent", "--wandb", "films")  # told before the data are looked at
+    assert done.code == 2 and done.err.startswith("error: wandb: expected a login, got none; `wandb login`"), done.err
+    assert not Path("run").exists()
+    for folder in ("run/wandb/run-1", "run/tensorboard"):
+        Path(folder).mkdir(parents=True)
+    for name in ("lock.json", "run.json", "recipe.json", "wandb.json", "tensorboard/events"):
+        Path("run", name).write_text("{}")
+    assert cli(*words) == (0, "", "")
+    assert not Path("run/wandb").exists() and not Path("run/tensorboard").exists()
+    assert cli("train", "--out", "run", "--resume", "--set", "base.training.phases.0.examples=8", "--quiet").code == 0
+    done = cli("distill", "run", "--out", "few", *TO_TWO, *ROUNDS, "--wandb", "films")
+    assert done.code == 2 and "error: wandb: expected a login" in done.err and not Path("few").exists()
+
+
 def test_refusals(cli: Cli, recipe: Path, model: Path) -> None:
     def error(*words: str | Path) -> str:
         done = cli("train", *words)

@@ -1,13 +1,15 @@
 """TensorBoard and Weights & Biases: what a training leaves with them is read back from their files."""
 
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from zoetrope.processes.ranks import ALONE
+from zoetrope.processes.ranks import ALONE, Ranks
 from zoetrope.training.building import expect_trainable
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Recipe
@@ -56,6 +58,75 @@ def test_wandb_offline(tiny: Tiny, trained: Trained, tmp_path: Path, monkeypatch
     assert [word for word in words if word not in log.read_bytes()] == []
     assert len(list((run.folder / "wandb").glob("offline-run-*/files/media/images/*.png"))) == 1
     assert (run.folder / "wandb.json").is_file()
+
+
+@pytest.fixture
+def nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The home folder of a user who has not logged in to wandb."""
+    wandb = pytest.importorskip("wandb")
+    wandb.teardown()  # it looks at the environment once
+    for name in [name for name in os.environ if name.startswith("WANDB_")] + ["NETRC"]:
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(home))
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example:8080")
+    yield home
+    wandb.teardown()
+
+
+def test_a_new_run_expects_a_login_and_one_that_goes_on_does_without(
+    tiny: Tiny, trained: Trained, tmp_path: Path, nobody: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = tiny(trackers=(Wandb(project="films"),))
+    stage, spec = recipe.cascade.stage("base"), recipe.train_spec("base")
+    message = r"^wandb: expected a login, got none; `wandb login` makes one"
+    with pytest.raises(ValueError, match=message):
+        expect_trainable(stage, spec, tmp_path / "new", ALONE)
+    expect_trainable(stage, spec, tmp_path / "new", Ranks(rank=1, world=2))  # which sends nothing
+    with pytest.raises(ValueError, match=message):
+        trained(recipe, "new")
+    assert not list((tmp_path / "new").glob("wandb*"))
+    trained(tiny(), "run", until=8)
+    expect_trainable(stage, spec, tmp_path / "run", ALONE)
+    assert trained(recipe, "run").state.examples == 24
+    told = [record.getMessage() for record in caplog.records if "wandb" in record.getMessage()]
+    assert len(told) == 1 and told[0].startswith("wandb: cannot be opened (expected a login, got none;")
+    assert told[0].endswith("the training goes on without it")
+
+
+def test_a_user_who_then_asks_for_no_login_needs_none(
+    tiny: Tiny, trained: Trained, nobody: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though wandb looks at the environment once."""
+    recipe = tiny(trackers=(Wandb(project="films"),))
+    with pytest.raises(ValueError, match="expected a login"):
+        trained(recipe, "run")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert list((trained(recipe, "run").folder / "wandb").glob("offline-run-*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("WANDB_API_KEY", "0" * 40, None),
+        ("WANDB_MODE", "offline", None),
+        ("WANDB_MODE", "disabled", None),
+        ("WANDB_MODE", "onlnie", r"^wandb: .*onlnie"),
+        (".netrc", "wandb.example:8080", None),
+        (".netrc", "other.example", "^wandb: expected a login"),
+    ],
+)
+def test_where_a_login_is_looked_for(
+    nobody: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str | None
+) -> None:
+    if name == ".netrc":
+        (nobody / name).write_text(f"machine {value} login user password {'0' * 40}\n")
+    else:
+        monkeypatch.setenv(name, value)
+    with nullcontext() if message is None else pytest.raises(ValueError, match=message):
+        Wandb(project="films").check()
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "wandb"])

@@ -103,7 +103,24 @@ class Opens(Tracker):
         return BROKEN
 
 
+class Closed(Tracker):
+    """Cannot be opened."""
+
+    def open(self, run: Path, examples: int, recipe: Any) -> Connection:
+        raise RuntimeError("503\nlater")
+
+
 BROKEN = Broken()
+
+
+def test_a_service_that_cannot_be_opened(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Is told at the beginning of a run, and does not keep one from going on."""
+    said = r"test_writing\.Closed: cannot be opened \(503\\nlater\); train without it, or try again"
+    with pytest.raises(ValueError, match=said), tracking((Closed(),), tmp_path, 0, {}):
+        pass
+    with tracking((Closed(), Opens()), tmp_path, 8, {}) as lines:
+        assert len(lines) == 1
+    assert "Closed: cannot be opened (503\\nlater); the training goes on without it" in caplog.records[0].getMessage()
 
 
 def test_a_service_that_fails_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from zoetrope.training.spec import Recipe
 
 FILE = "stages.json"
-BEGUN = ("recipe.json", "run.json", "lock.json", "data.json", "base.safetensors", "codec")
+TRACKED = ("tensorboard", "wandb", "wandb.json")
+BEGUN = ("recipe.json", "run.json", "lock.json", "data.json", "base.safetensors", "codec", *TRACKED)
 CODEC = ("codec.json", "model.safetensors")
 
 

@@ -188,6 +188,8 @@ def _begun(
 ) -> "Distillation":
     """A new distillation. Raises ValueError unless `out` is free and all of its rounds are valid."""
     from zoetrope.models.runs import is_distillation
+    from zoetrope.processes.ranks import ALONE
+    from zoetrope.training.building import expect_trackers
     from zoetrope.training.distil import Distillation, plan
     from zoetrope.training.latents import differs
 
@@ -199,6 +201,7 @@ def _begun(
             f"training.{stage}.data: expected latents of the teacher's codec, {codec}, got those of another one, "
             f"{data.codec_folder}"
         )
+    expect_trackers(recipe.train_spec(stage), ALONE)  # of all processes only the leading one is here
     rounds = [made for _, made in plan(recipe, stage)]
     for made in {made.train_spec(stage).phases: made for made in rounds}.values():  # those of most are alike
         expect_data(made, stage)

@@ -144,7 +144,7 @@ def train(
     ranks = Ranks.join(place)
     talk = Talk(json and ranks.leads, quiet or not ranks.leads)
     together = holds_stages(out) if resume and stage is None else stage is None
-    parts = _all_trainings(talk, asked) if together else [_one_training(talk, asked)]
+    parts = _all_trainings(talk, asked, ranks) if together else [_one_training(talk, asked, ranks)]
     _prepare(asked, parts, together, ranks)
     results = list[dict[str, Any]]()
     for part in parts:
@@ -182,7 +182,7 @@ def _end(talk: Talk, part: StageTraining, place: "torch.device") -> None:
         talk.say(str(codec))
 
 
-def _one_training(talk: Talk, asked: TrainingOptions) -> StageTraining:
+def _one_training(talk: Talk, asked: TrainingOptions, ranks: "Ranks") -> StageTraining:
     """The training of one stage, in the folder itself, new or resumed."""
     out = asked.out
     if asked.resume:
@@ -190,10 +190,10 @@ def _one_training(talk: Talk, asked: TrainingOptions) -> StageTraining:
     made = _loaded(asked.recipe)
     assert asked.stage is not None
     made.train_spec(asked.stage)
-    return _begun(talk, asked, made, asked.stage, out, asked.init)
+    return _begun(talk, asked, made, asked.stage, out, asked.init, ranks)
 
 
-def _all_trainings(talk: Talk, asked: TrainingOptions) -> list[StageTraining]:
+def _all_trainings(talk: Talk, asked: TrainingOptions, ranks: "Ranks") -> list[StageTraining]:
     """The trainings of several stages, each in a folder inside, new or resumed."""
     out = asked.out
     if not asked.resume:
@@ -203,7 +203,7 @@ def _all_trainings(talk: Talk, asked: TrainingOptions) -> list[StageTraining]:
             raise ValueError(f"{out}: holds other files, such as {strays[0]}; choose another --out")
         made = _loaded(asked.recipe)
         names = stages_named(made, asked.stages)
-        return [_begun(talk, asked, made, name, out / name, asked.init) for name in names]
+        return [_begun(talk, asked, made, name, out / name, asked.init, ranks) for name in names]
 
     from zoetrope.models.checkpoints import find_checkpoints
     from zoetrope.training.trained import run_recipe
@@ -222,7 +222,7 @@ def _all_trainings(talk: Talk, asked: TrainingOptions) -> list[StageTraining]:
             first = None if find_checkpoints(out / name / "checkpoints") else init
             parts.append(_continued(talk, asked, out / name, name, first, together=True))
         else:
-            parts.append(_begun(talk, asked, made, name, out / name, init))
+            parts.append(_begun(talk, asked, made, name, out / name, init, ranks))
     return parts
 
 
@@ -233,10 +233,19 @@ def _files_in(folder: Path) -> list[str]:
 
 
 def _begun(
-    talk: Talk, asked: TrainingOptions, recipe: "Recipe", stage: str, folder: Path, init: str | None
+    talk: Talk,
+    asked: TrainingOptions,
+    recipe: "Recipe",
+    stage: str,
+    folder: Path,
+    init: str | None,
+    ranks: "Ranks",
 ) -> StageTraining:
-    """A new run. Raises ValueError unless its recipe, data and initial weights can be used."""
+    """A new run. Raises ValueError unless its recipe, trackers, data and initial weights can be used."""
+    from zoetrope.training.building import expect_trackers
+
     recipe = located(asked.applied(recipe, stage))
+    expect_trackers(recipe.train_spec(stage), ranks)  # first, as data may take long to look at
     expect_data(recipe, stage)
     weights = None if init is None else _weights(talk, init, recipe, stage)
     if (remark := recipe.train_spec(stage).objective.remark(recipe.cascade.stage(stage))) is not None:

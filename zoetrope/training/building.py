@@ -26,6 +26,12 @@ def expect_parallel(stage: StageSpec, spec: TrainSpec, ranks: Ranks) -> None:
         spec.parallel.check(optimizer, spec.lora is not None, ranks)
 
 
+def expect_trackers(spec: TrainSpec, ranks: Ranks) -> None:
+    """Raise ValueError for a service that a new run could not open; only the leading process sends it anything."""
+    for tracker in spec.trackers if ranks.leads else ():
+        tracker.check()
+
+
 def expect_trainable(stage: StageSpec, spec: TrainSpec, folder: Path, ranks: Ranks) -> None:
     """Raise ValueError for what a training in the folder would refuse as it begins, without making its weights.
 
@@ -33,8 +39,8 @@ def expect_trainable(stage: StageSpec, spec: TrainSpec, folder: Path, ranks: Ran
     before the first.
     """
     expect_parallel(stage, spec, ranks)
-    for tracker in spec.trackers:
-        tracker.check()
+    if not find_checkpoints(folder / "checkpoints"):  # otherwise it goes on without a tracker
+        expect_trackers(spec, ranks)
     for name, player in spec.objective.players(stage).items():
         _expect_file(stage, name, player, folder)
     networks = {name: config.bare() for name, config in networks_of(stage, spec).items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from zoetrope.config import Kind
+from zoetrope.wording import one_line
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class Tracker(Kind, ABC):
     folder: ClassVar[str] = "zoetrope.training.trackers"
 
     def check(self) -> None:
-        """Raise ValueError that names the package if it is not installed."""
+        """Raise ValueError that says what is missing, if it cannot be opened: the package, or a login."""
         return
 
     @abstractmethod
@@ -49,11 +50,24 @@ class Tracker(Kind, ABC):
 def tracking(
     trackers: tuple[Tracker, ...], run: Path, examples: int, recipe: Mapping[str, Any]
 ) -> Iterator[tuple[Connection, ...]]:
-    """Connections to all of these services, closed at the end in any case."""
+    """Connections to all of these services, closed at the end in any case.
+
+    Raises ValueError if one cannot be opened for a new run. A run that goes on does so without it.
+    """
     opened: list[Connection] = []
     try:
         for tracker in trackers:
-            opened.append(_Optional(tracker.open(run, examples, recipe), tracker.kind()))
+            try:
+                opened.append(_Optional(tracker.open(run, examples, recipe), tracker.kind()))
+            except Exception as error:  # whatever a service raises
+                told, name = one_line(str(error) or type(error).__name__), f"{tracker.kind()}: "
+                if examples:
+                    why = told.removeprefix(name)
+                    log.warning("%scannot be opened (%s); the training goes on without it", name, why)
+                elif told.startswith(name):
+                    raise
+                else:
+                    raise ValueError(f"{name}cannot be opened ({told}); train without it, or try again") from error
         yield tuple(opened)
     finally:
         for track in opened:
