@@ -15,8 +15,13 @@ from zoetrope.data._unused import Dropped
 from zoetrope.video import Info
 from zoetrope.wording import counted
 
-IMAGES = {".avif", ".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-VIDEOS = {".avi", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"}
+IMAGES = {".avif", ".bmp", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+VIDEOS = {
+    ".3g2", ".3gp", ".apng", ".asf", ".avi", ".divx", ".f4v", ".flv", ".gif", ".m2t", ".m2ts", ".m2v", ".m4v", ".mkv",
+    ".mov", ".mp4", ".mpe", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+}  # fmt: skip
+MEDIA = IMAGES | VIDEOS
+"""The endings by which videos and images are known. FFmpeg gives a photo of a phone, ".heic", in tiles."""
 TEXTS = (".txt", ".json")
 _NO_DATA = {"", ".csv", ".html", ".json", ".jsonl", ".md", ".pdf", ".py", ".safetensors", ".tsv", ".txt", ".yaml"}
 _SHOWN = 5
@@ -156,7 +161,7 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _is_media(name: str) -> bool:
-    return _split(name)[1] in IMAGES | VIDEOS
+    return _split(name)[1] in MEDIA
 
 
 def _captions_beside(folder: Path, media: list[str], files: Iterable[str]) -> tuple[list[Entry], list[Dropped]]:
@@ -197,7 +202,7 @@ def _lonely(files: Iterable[str]) -> Iterator[Dropped]:
     stems: dict[str, str] = {}
     for name in files:
         stem, kind = _split(name)
-        if kind in IMAGES | VIDEOS:
+        if kind in MEDIA:
             stems[name] = stems[stem] = ""
         elif kind not in _NO_DATA:
             stems.setdefault(stem, kind)

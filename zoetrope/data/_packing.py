@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoetrope.data._endings import MEDIA
-from zoetrope.data._listing import Clip
+from zoetrope.data._listing import MEDIA, Clip
 from zoetrope.data._tar import Index, index_of
 from zoetrope.data._unused import Dropped
 from zoetrope.files import whole_folder

@@ -23,8 +23,8 @@ from pydantic import model_validator
 
 from zoetrope.config import Config
 from zoetrope.data._captions import LONGEST, caption_of, single_spaced
-from zoetrope.data._endings import MEDIA
 from zoetrope.data._files import FileState
+from zoetrope.data._listing import MEDIA
 from zoetrope.data._unused import Dropped
 from zoetrope.files import write_text
 from zoetrope.files.plain import read_plain

@@ -34,9 +34,8 @@ from zoetrope.data._clips import (
     stand_in,
     unfit,
 )
-from zoetrope.data._endings import MEDIA
 from zoetrope.data._fetch import cached, expect_local, is_url
-from zoetrope.data._listing import Clip, FolderReport
+from zoetrope.data._listing import MEDIA, Clip, FolderReport
 from zoetrope.data._notes import notes_on
 from zoetrope.data._paths import is_shards, shard_paths
 from zoetrope.data._tar import SUFFIX, Index, Sample, index_of

@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from zoetrope.data._listing import IMAGES, VIDEOS
+from zoetrope.data._listing import MEDIA
 from zoetrope.data.arrays.index import ENDINGS as INDEXES
 from zoetrope.data.arrays.index import columns_of, index_rows
 from zoetrope.data.arrays.listing import files_in
@@ -39,7 +39,7 @@ def are_arrays(path: Path) -> bool:
         stores = [name for name in folders if ending(Path(at, name)) is not None]
         folders[:] = [name for name in folders if name not in stores and not name.startswith(".")]
         kinds = {os.path.splitext(name)[1].lower() for name in files}
-        if kinds & ((IMAGES | VIDEOS) - STACKS):
+        if kinds & (MEDIA - STACKS):
             return False
         plain = (name for name in files if os.path.splitext(name)[1].lower() not in STACKS)
         arrays = arrays or bool(stores) or any(ending(Path(at, name)) is not None for name in plain)
