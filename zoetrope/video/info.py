@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -36,6 +37,8 @@ SAME_RATE = 0.01
 
 _SQUARE = {"gif", "apng"}  # every program takes their pixels for square
 _STILL_BRANDS = {"avif", "heic", "mif1"}
+_COMPOSED = re.compile(rb"infe(?:\x02.{7}|\x03.{9})(?:grid|iovl)", re.DOTALL)  # an item of a HEIF file
+_HEAD = 2**20
 _SEEKABLE = {"avi", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2"}
 
 
@@ -81,6 +84,8 @@ def probe(path: PathLike) -> Info:
         if first is None:
             raise ValueError(f"{name}: holds no pictures")
         still = (len(packets) <= 1 and _is_still(container)) or (container.format.name == "mjpeg" and _leads(path))
+        if still and len(pictured(container)) > 1 and _in_tiles(path):
+            raise ValueError(f"{name}: is a picture in tiles, as HEIC of phones; expected JPEG, PNG or another kind")
         aspect = Fraction(1) if still or container.format.name in _SQUARE else pixel_aspect(stream)
         notes = _notes(name, container, stream, first, aspect)
         if still and len(packets) > 1:
@@ -136,6 +141,12 @@ def _leads(path: PathLike) -> bool:
             if head[1] == 0xE2 and body.startswith(b"MPF\0"):
                 return True
     return False
+
+
+def _in_tiles(path: PathLike) -> bool:
+    """Whether a picture is put together from others (ISO/IEC 23008-12, 6.6.2), which FFmpeg gives one by one."""
+    with file_of(path) as file:
+        return _COMPOSED.search(file.read(_HEAD)) is not None
 
 
 def _notes(
