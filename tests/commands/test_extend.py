@@ -71,6 +71,19 @@ def test_generate_for_seconds(cli: Cli, model: Path) -> None:
     assert other.code == 2 and "expected the video of 'fog' with these settings, or nothing, to go on from" in other.err
 
 
+def test_several_videos_into_a_new_folder(cli: Cli, model: Path) -> None:
+    """As clips, each is a folder in it; nothing but these is left there."""
+    words = ["generate", "fog", "rain", "--model", model, *LEARNT, "--until", "base", "-o"]
+    done = cli(*words, "many/", "--seconds", 5, "--json")
+    assert done.code == 0, done.err
+    assert [file["path"] for file in json.loads(done.out)["files"]] == ["many/001/", "many/002/"]
+    assert sorted(path.name for path in Path("many").iterdir()) == ["001", "002"] and len(read("many/002/").frames) == 10
+    assert cli(*words, "clips/").code == 0 and len(read("clips/002/").frames) == 4
+    named = cli(*words, "named/f_%04d.png", "--seconds", 5)
+    assert named.code == 0, named.err
+    assert len(read("named/f_002-%04d.png").frames) == 10
+
+
 def test_a_video_of_a_clips_length_is_the_clip(cli: Cli, model: Path) -> None:
     for options in ([], ["--seconds", 2]):
         out = f"out{len(options)}/"

@@ -120,6 +120,11 @@ def test_killed_anywhere_and_resumed_it_is_the_same(cascade: Cascade, tmp_path: 
     assert {stage for stage, _ in seen} == {"base", "tsr1", "ssr1"} and len(seen) > 10
 
 
+def test_the_folder_and_those_around_it_are_made(cascade: Cascade, tmp_path: Path) -> None:
+    assert len(made(cascade, folder=tmp_path / "a" / "b", until="base", seconds=4)) == 8
+    assert (tmp_path / "a" / "b" / "journal.json").is_file()
+
+
 def test_another_video_is_not_resumed(cascade: Cascade, tmp_path: Path) -> None:
     folder = tmp_path / "film"
     made(cascade, clip(), folder=folder)

@@ -172,14 +172,12 @@ def _by_stage(running: "Iterator[Made]") -> "Iterator[tuple[Made, bool]]":
 
 def _write(talk: Talk, outputs: "Outputs", number: int, run: "LongRun", job: LongJob, tags: dict[str, str]) -> None:
     """Write the finished frames to the video's file, and remove them."""
-    from zoetrope.commands._outputs import is_folder, named
+    from zoetrope.commands._outputs import named
     from zoetrope.fields import holds_values
     from zoetrope.video import open_writer
 
     path, shape = outputs.paths[number], run.video.shape
     sound = None if outputs.kept.look is not None else job.source
-    if is_folder(path):
-        Path(path).parent.mkdir(exist_ok=True)
     if holds_values(path):
         with named(path):
             run.fields().save(path, tags=tags)

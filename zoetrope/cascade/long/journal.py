@@ -52,7 +52,7 @@ class Journal:
                 return cls(folder, made, done)
         elif _occupied(folder):
             raise ValueError(f"{folder}: expected a new or empty folder, got one with files")
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         journal = cls(folder, made, {})
         journal._write()
         return journal
@@ -93,7 +93,7 @@ def alone(folder: Path) -> Iterator[None]:
     """
     if not (folder / NAME).exists() and _occupied(folder):
         raise ValueError(f"{folder}: expected a new or empty folder, got one with files")
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, blocking=False)
     try:
         lock.acquire()
