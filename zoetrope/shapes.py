@@ -13,6 +13,8 @@ from torch import Tensor
 
 from zoetrope.config import Config
 
+MOST_FRAMES = 10_000_000
+"""Of a video."""
 FramesPerSecond = Annotated[float, Field(gt=0, le=1_000_000)]
 
 
@@ -26,7 +28,7 @@ class VideoShape(Config):
         fps: frames a second.
     """
 
-    frames: Annotated[int, Field(ge=1, le=10_000_000)]
+    frames: Annotated[int, Field(ge=1, le=MOST_FRAMES)]
     height: Annotated[int, Field(ge=1, le=131_072)]
     width: Annotated[int, Field(ge=1, le=131_072)]
     fps: FramesPerSecond

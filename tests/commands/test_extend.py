@@ -77,7 +77,8 @@ def test_several_videos_into_a_new_folder(cli: Cli, model: Path) -> None:
     done = cli(*words, "many/", "--seconds", 5, "--json")
     assert done.code == 0, done.err
     assert [file["path"] for file in json.loads(done.out)["files"]] == ["many/001/", "many/002/"]
-    assert sorted(path.name for path in Path("many").iterdir()) == ["001", "002"] and len(read("many/002/").frames) == 10
+    assert sorted(path.name for path in Path("many").iterdir()) == ["001", "002"]
+    assert len(read("many/002/").frames) == 10
     assert cli(*words, "clips/").code == 0 and len(read("clips/002/").frames) == 4
     named = cli(*words, "named/f_%04d.png", "--seconds", 5)
     assert named.code == 0, named.err
@@ -163,6 +164,10 @@ BAD: list[tuple[list[object], str]] = [
     (["--seconds", "8.3"], "--seconds: expected a whole number of frames at 2 a second, such as 8 or 8.5, got 8.3"),
     (["--seconds", "0"], "--seconds: expected a positive number, got 0"),
     (["--seconds", "-1"], "--seconds: expected a finite number of 0 or more, got -1"),
+    (
+        ["--seconds", "1e12", "--until", "base"],
+        "--seconds: expected at most 5000000, for videos of up to 10000000 frames, got 1e+12",
+    ),
     (["--seconds", "nan"], "--seconds: expected a finite number of 0 or more, got nan"),
     (
         ["--seconds", "3"],

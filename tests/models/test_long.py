@@ -333,6 +333,19 @@ def test_seconds_are_frames() -> None:
         frames_in(float("inf"), 3, "--seconds")
 
 
+@pytest.mark.parametrize("seconds", [4e6, 1e12, 1e307])
+def test_more_seconds_than_a_video_may_last_are_named(cascade: Cascade, seconds: float) -> None:
+    """The last stage makes 4 frames a second, the base 2."""
+    with pytest.raises(ValueError, match=r"^seconds: expected at most 2500000, for videos of up to 10000000 frames, "):
+        long_run(cascade, Long(seconds=seconds), Path("nowhere"))
+    with pytest.raises(ValueError, match=r"^seconds: expected at most 5000000, for .* frames, got [28]e\+"):
+        long_run(cascade, Long(seconds=2 * seconds, until="base"), Path("nowhere"))
+    assert frames_in(5_000_000, 2) == 10_000_000
+    with pytest.raises(ValueError, match=r"^seconds: expected at most 416666\.666667, for"):
+        frames_in(416_667, 24)
+    assert frames_in(416_666.666667, 24) == 10_000_000
+
+
 MEMORY = """
 import json, sys
 import torch

@@ -87,7 +87,8 @@ class ForecastOptions(NamedTuple):
         if self.seconds is None:
             return stages[-1].made
         videos = [stage for stage in stages if not stage.makes_vectors]
-        return rollout_shape(videos, frames_in(self.seconds, videos[0].shape.fps, "--seconds"))
+        first, times = videos[0].shape, videos[-1].made.frames // videos[0].shape.frames
+        return rollout_shape(videos, frames_in(self.seconds, first.fps, "--seconds", times=times))
 
     def places(self, stages: "Sequence[StageSpec]") -> tuple[int, ...]:
         """The numbers of the known frames of the videos. Raises ValueError for places that are none or leave nothing.

@@ -200,7 +200,7 @@ def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Beginning |
                 f"stage {stage.name!r}: expected a single clip (frames) with routine {routine!r}, got seconds"
             )
         stage.check_sampling()
-    total, footage = _lengths(stages[0].made, wanted, source, spec.channels)
+    total, footage = _lengths(stages, wanted, source, spec.channels)
     text, against = cascade._encode([wanted.prompt], wanted.negative)
     if wanted.memory is not None:
         if cascade._texts is not None:
@@ -291,10 +291,12 @@ def _folder(folder: str | Path | None) -> Iterator[Path]:
 
 
 def _lengths(
-    shape: VideoShape, wanted: Long, source: Beginning | None, channels: Sequence[Channel]
+    stages: Sequence[StageSpec], wanted: Long, source: Beginning | None, channels: Sequence[Channel]
 ) -> tuple[int, OpeningFrames]:
     """How many frames the first stage's video has, and those that are known."""
-    total, footage = frames_in(wanted.seconds, shape.fps), OpeningFrames.of(source, shape, channels)
+    shape = stages[0].made
+    total = frames_in(wanted.seconds, shape.fps, times=stages[-1].made.frames // shape.frames)
+    footage = OpeningFrames.of(source, shape, channels)
     if footage.frames >= total:
         raise ValueError(
             f"seconds: expected more than {footage.frames / shape.fps:g}, which the given video lasts, for all of the "

@@ -23,7 +23,7 @@ from zoetrope.codecs import CodecNetwork
 from zoetrope.conditioning import Conditioning
 from zoetrope.networks import Network
 from zoetrope.schemes import SamplingScheme
-from zoetrope.shapes import VideoShape
+from zoetrope.shapes import MOST_FRAMES, VideoShape
 
 GIVEN = "known frames"  # the journal's name for those from the start; no stage can have one with a space
 NEAR = 0.02  # of a frame: seconds are written with a few decimals
@@ -163,15 +163,18 @@ class Film:
         return parts
 
 
-def frames_in(seconds: float, fps: float, name: str = "seconds") -> int:
-    """How many frames last for so many seconds.
+def frames_in(seconds: float, fps: float, name: str = "seconds", *, times: int = 1) -> int:
+    """How many frames last for so many seconds; later stages make so many `times` as many of them.
 
-    Raises ValueError for a number that is not positive and finite, and, with the two nearest legal ones, for one that
-    is no whole number of frames.
+    Raises ValueError for a number that is not positive and finite, and, with the nearest legal ones, for one that is
+    no whole number of frames, or of more than a video may have.
     """
     if not (math.isfinite(seconds) and seconds > 0):
         raise ValueError(f"{name}: expected a positive number, got {seconds:g}")
-    count = seconds * fps
+    count, most = seconds * fps, MOST_FRAMES // times
+    if count > most + NEAR:
+        near = f"{most / fps:.6f}".rstrip("0").rstrip(".")
+        raise ValueError(f"{name}: expected at most {near}, for videos of up to {MOST_FRAMES} frames, got {seconds:g}")
     if abs(count - round(count)) > NEAR or round(count) < 1:
         low = math.floor(count)
         near = " or ".join(f"{own / fps:.6g}" for own in (low, low + 1) if own)
