@@ -272,6 +272,18 @@ def test_what_cannot_be_learnt() -> None:
                 continue
             with pytest.raises(ValueError, match=rf"base.known: expected frames at equal .* got {uneven.kind()!r}"):
                 recipe().overridden(changes)
+    for patch in (1, 2):  # frames that share a patch lie in it as if evenly spaced
+        text = recipe().cascade.stages[0].network.text_width
+        network = {"type": "dit", "text_width": text, "width": 16, "head": 8, "depth": 1, "patch": [patch, 2, 2]}
+        made = recipe().override("base.network", network)
+        made.override("training.base.known", Prefix().to_json())
+        if patch == 1:
+            made.override("training.base.known", AnyFrames().to_json())
+            continue
+        with pytest.raises(
+            ValueError, match=r"base.known: expected frames at equal .* patches of several frames\), got"
+        ):
+            made.override("training.base.known", AnyFrames().to_json())
     frames_of = [{"examples": 8, "batch": 2, "frames": frames} for frames in (4, 12)]
     message = r"training.base.phases.1.frames: expected .*, 1, 2, 4, 8, 16, for the network mixes .*, got 12"
     with pytest.raises(ValueError, match=message):

@@ -214,7 +214,7 @@ class NetworkConfig(Kind, ABC):
 
     @property
     def needs_even_frames(self) -> bool:
-        """Whether it processes evenly spaced frames alone, one after the other."""
+        """Whether it processes evenly spaced frames alone, one after the other: neighbours in a row are mixed."""
         return False
 
     @property

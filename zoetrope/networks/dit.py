@@ -131,6 +131,11 @@ class DiTConfig(NetworkConfig):
         return "v" if self.anchored else None
 
     @property
+    def needs_even_frames(self) -> bool:
+        """Where a patch has several frames, which lie in it as if evenly spaced, at the mean of their times."""
+        return self.patch[0] > 1
+
+    @property
     def takes_packs(self) -> bool:
         """Where a patch has one frame."""
         return self.patch[0] == 1

@@ -77,7 +77,7 @@ def expect_even(known: KnownFrames, whole: int, rooms: Sequence[int | None]) -> 
 
     `rooms` are the frames of the phases' examples; None: `whole`. Networks that mix neighbours in time need it.
     """
-    mixes = "the network mixes neighbours in time (convolutions, strides)"
+    mixes = "the network mixes neighbours in time (convolutions, strides, patches of several frames)"
     if not known.even(whole, whole):
         kinds = "prefix, every or independent"
         raise ValueError(f"known: expected frames at equal distances, as of {kinds}, for {mixes}, got {known.kind()!r}")
