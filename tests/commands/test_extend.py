@@ -189,6 +189,10 @@ BAD: list[tuple[list[object], str]] = [
         ["--seconds", "8", "--scheme", "hierarchy"],
         "scheme hierarchy: its blocks are of frames at uneven distances, such as 0, 5, ",
     ),
+    (
+        ["--seconds", "8", "--scheme", "adaptive"],
+        "scheme adaptive: its blocks are of frames at uneven distances, chosen by what they show, and the network of",
+    ),
     (["--seconds", "8", "--prompt", " "], "--prompt: expected some text, got only blanks"),
     (["--seconds", "8", "--until", "ssr9"], "unknown stage 'ssr9'"),
     (["--seconds", "8", "-o", "out.avi"], "expected a name ending in .gif, .mp4"),

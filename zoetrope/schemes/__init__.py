@@ -90,9 +90,11 @@ class SamplingScheme(Kind, ABC):
 
     Attributes:
         step: frames made in one call; None: half of the most that the network sees.
+        free: whether it chooses observed frames by what they show, at any distances.
     """
 
     folder: ClassVar[str] = "zoetrope.schemes"
+    free: ClassVar[bool] = False
 
     step: FramesMade | None = None
 

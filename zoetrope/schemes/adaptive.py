@@ -1,6 +1,7 @@
 """One stretch after the other, given frames unlike each other [Harvey et al. 2022, arXiv:2205.11495, Sec. 4]."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ class Adaptive(SamplingScheme):
     How unlike frames are is the distance of their features, `LongVideo.features`; the paper takes those of LPIPS. A
     place that comes into view again is thus observed as it was, however long ago that is.
     """
+
+    free: ClassVar[bool] = True
 
     def blocks(self, video: LongVideo) -> Iterator[FrameBlock]:
         """See `SamplingScheme.blocks`. Raises ValueError without features."""

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 import torch
@@ -15,6 +15,8 @@ from zoetrope.cascade.noise import video_noise
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
+from zoetrope.networks import NetworkConfig
+from zoetrope.networks.dit import DiTConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
@@ -199,6 +201,50 @@ def test_networks_that_mix_neighbours_are_given_even_frames_alone(tmp_path: Path
         answer()
         assert own.check() == 4
     assert replace(own, scheme=Autoregressive()).check() == 4
+
+
+MIXING = [
+    VideoUNetConfig(text_width=None, embedding=16, head=8, levels=(Level(width=8, temporal="convolution"),)),
+    DiTConfig(text_width=None, width=16, head=8, depth=1, patch=(2, 2, 2)),
+]
+
+
+def mixing(folder: Path, network: NetworkConfig, scheme: SamplingScheme, total: int) -> Rollout:
+    """A roll-out of a network that mixes neighbours in time, of which nothing is sampled."""
+    own = ordinary(folder, scheme, DDIM())
+    shape = own.stage.shape.with_(height=4, width=4)
+    return replace(
+        own,
+        stage=own.stage.with_(network=network, shape=shape),
+        frames=replace(own.frames, shape=shape.with_(frames=total)),
+    )
+
+
+@pytest.mark.parametrize("network", MIXING, ids=lambda network: network.kind())
+@pytest.mark.parametrize("scheme", [Adaptive(), LongRange(), Hierarchy()], ids=repr)
+def test_uneven_frames_are_refused_before_anything_is_sampled(
+    tmp_path: Path, network: NetworkConfig, scheme: SamplingScheme
+) -> None:
+    """Also where only what frames show decides how far apart they are."""
+    own = mixing(tmp_path / "a", network, scheme, 32)
+    with pytest.raises(ValueError, match=rf"scheme {scheme.kind()}: its blocks are of frames at uneven distances, .* "):
+        own.check()
+    assert replace(own, scheme=Autoregressive()).check() == 7
+    assert mixing(tmp_path / "b", network, scheme, 8).check() == 1  # a clip observes nothing
+
+
+class Unlike(Adaptive):
+    """A scheme that does not say that it chooses by what frames show."""
+
+    free: ClassVar[bool] = False
+
+
+def test_a_block_at_uneven_distances_is_refused_where_the_plan_did_not_show_it(tmp_path: Path) -> None:
+    """The network, which has no seconds to see it by, would take them as if they were evenly spaced."""
+    own = mixing(tmp_path / "a", MIXING[1], Unlike(), 32)
+    assert own.check() == 7
+    with pytest.raises(ValueError, match=r"Unlike: its blocks are of frames at uneven distances, such as \d+, "):
+        run(own)
 
 
 def test_a_scheme_that_needs_more_context_than_the_network_has_is_refused_at_once(tmp_path: Path) -> None:

@@ -81,7 +81,9 @@ class Rollout:
             if block.observed or block.places is not None:
                 self._expect_method(block)
             sizes.add(len(block.frames))
-            self._expect_even(block.frames)
+            if self.scheme.free and block.observed:  # a plan does not know which frames
+                self._expect_any_distances("chosen by what they show")
+            self._expect_even(block)
         for size in sorted(sizes):
             try:
                 on_frames(self.stage, size)
@@ -104,12 +106,15 @@ class Rollout:
                 f"'learnt', got {method.kind()!r}"
             )
 
-    def _expect_even(self, frames: Sequence[int]) -> None:
-        if self.stage.network.needs_even_frames and len({b - a for a, b in pairwise(frames)}) > 1:
-            some = ", ".join(map(str, frames))
+    def _expect_even(self, block: FrameBlock) -> None:
+        if len({b - a for a, b in pairwise(block.frames)}) > 1:
+            self._expect_any_distances(f"such as {', '.join(map(str, block.frames))}")
+
+    def _expect_any_distances(self, which: str) -> None:
+        if self.stage.network.needs_even_frames:
             raise ValueError(
-                f"scheme {self.scheme.kind()}: its blocks are of frames at uneven distances, such as {some}, and the "
-                f"network of stage {self.stage.name!r} mixes neighbours in time; expected autoregressive, pyramid or "
+                f"scheme {self.scheme.kind()}: its blocks are of frames at uneven distances, {which}, and the network "
+                f"of stage {self.stage.name!r} mixes neighbours in time; expected autoregressive, pyramid or "
                 "interpolation"
             )
 
@@ -125,6 +130,7 @@ class Rollout:
         for number, block in enumerate(self.scheme.blocks(self.video()), start=1):
             if number <= journal.done(self.stage.name):
                 continue
+            self._expect_even(block)
             state = self._make(network, block, journal.state(self.stage.name))
             journal.finish(self.stage.name, number, state)
             yield FinishedBlock(number, total)
