@@ -14,15 +14,21 @@ import pytest
 import torch
 
 from tests.models.test_cascade import random_network, spec
+from zoetrope.cascade.execution.layout import least_memory
 from zoetrope.cascade.long.film import frames_in
 from zoetrope.cascade.long.frames import Frames
 from zoetrope.cascade.long.journal import Journal
-from zoetrope.cascade.spec import CascadeSpec
+from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
+from zoetrope.inputs.region import Region
 from zoetrope.known.learnt import Learnt
+from zoetrope.known.reconstruction import Reconstruction
+from zoetrope.known.replacement import Replacement
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.long import Long, long_run
+from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.schemes import SamplingScheme
 from zoetrope.shapes import VideoShape
+from zoetrope.text.words import Words
 from zoetrope.video import Video, read
 
 LEARNT = Learnt()
@@ -203,6 +209,43 @@ def test_such_a_model_may_be_guided_instead(tmp_path: Path) -> None:
     assert not np.array_equal(replaced, guided)
     with pytest.raises(ValueError, match="scheme pyramid: expected a network that learnt a noise level per frame, "):
         made(plain, clip(), known="replacement", scheme="pyramid")
+
+
+def test_memory_is_checked_with_the_method_for_known_frames(tmp_path: Path) -> None:
+    """Whole videos and gradients of the network do not fit where its tiles do."""
+    levels = (Level(width=8, temporal=("attention",)),)
+    network = VideoUNetConfig(text_width=8, embedding=16, head=8, fps=2.0, levels=levels)
+    shape = VideoShape(frames=4, height=256, width=256, fps=2)
+    base = StageSpec(name="base", shape=shape, network=network, sampling=SamplingSpec(steps=2))
+    plain = Cascade(CascadeSpec(name="large", text=Words(width=8), stages=(base,)), random_network)
+    guided = base.with_(sampling=base.sampling.with_(known=Reconstruction()))
+    less, more = (least_memory(stage, 1, 2, plain.device) for stage in (base, guided))
+    asked = Long(seconds=4, prompt="fog", memory=(less + more) // 2, known=Replacement())
+    assert less < 0.8 * more and long_run(plain, asked, tmp_path)
+    with pytest.raises(ValueError, match=r"memory: stage 'base' .* one video at a time, whole for its gradient"):
+        long_run(plain, asked.with_(known=Reconstruction()), tmp_path)
+
+
+def told_regions() -> Cascade:
+    """The cascade, whose base has learnt regions, and no levels per frame."""
+    plain = learnt(known=None)
+    base = plain.stages[0]
+    base = base.with_(inputs=(*base.inputs, Region()), network=base.network.with_(region=True))
+    return Cascade(plain.with_(stages=(base, *plain.stages[1:])), random_network)
+
+
+def test_a_stage_that_learnt_regions_goes_on() -> None:
+    """By what it is told, without another method, as `generate` does."""
+    cascade = told_regions()
+    few: dict[str, Any] = {"until": "base", "seconds": 2, "scheme": {"type": "autoregressive", "step": 1}}
+    expected = cascade.generate("fog", until="base", known={"0:3": clip().frames}).frames
+    assert np.array_equal(made(cascade, clip(), **few), expected)
+    assert not np.array_equal(made(cascade, clip(), known="replacement", **few), expected)
+    longer = made(cascade, clip(), until="base", seconds=4)
+    assert longer.shape == (8, 8, 8, 3) and np.array_equal(longer[:3], clip().frames)
+    assert made(cascade, until="base", seconds=4).shape == (8, 8, 8, 3)
+    with pytest.raises(ValueError, match="scheme pyramid: expected a network that learnt a noise level per frame"):
+        made(cascade, clip(), scheme="pyramid")
 
 
 def test_a_full_disk_is_told_and_leaves_what_is_finished(

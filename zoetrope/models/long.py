@@ -28,10 +28,12 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.config import Config
 from zoetrope.fields import Fields, Look, read_values
 from zoetrope.inputs.first_frame import NAME as FIRST_FRAME
+from zoetrope.inputs.region import REGION
 from zoetrope.known import Method
 from zoetrope.models.asking import about_values, askable, conditioning_of, expect_askable, told_by
 from zoetrope.models.beside import of_cascade
 from zoetrope.models.folder import portable
+from zoetrope.models.known import FOLLOWING
 from zoetrope.models.known_fields import expect_own, known_tensor
 from zoetrope.models.places import memory_told
 from zoetrope.networks import Network
@@ -189,8 +191,8 @@ def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Beginning |
     what, told = "a video of several clips", {*wanted.given, *made}
     expect_chain(stages[:1], what, told, latents=True)
     expect_chain(stages[1:], what, told)
-    if wanted.known is not None:
-        stages[0] = stages[0].with_(sampling=stages[0].sampling.with_(known=wanted.known))
+    stages[0] = _with_method(stages[0], wanted.known)
+    every = tuple(stages[0] if one.name == stages[0].name else one for one in every)
     expect_askable(every, wanted.given)
     _expect_of_whole(every, wanted.given)
     for stage in every:
@@ -234,6 +236,13 @@ def long_run(cascade: "Cascade", wanted: Long, folder: Path, source: Beginning |
     imagined = partial(_imagined, cascade, priors, wanted)
     made_of = _identity(cascade, every, wanted, footage)
     return LongRun(film, footage, made_of, cascade._network, imagined, spec.channels)
+
+
+def _with_method(first: StageSpec, method: Method | None) -> StageSpec:
+    """The first stage, made to agree with frames that are done by this method; None: as it has learnt it."""
+    if method is None and first.sampling.known is None and first.input(REGION) is not None:
+        method = FOLLOWING
+    return first if method is None else first.with_(sampling=first.sampling.with_(known=method))
 
 
 def _imagined(cascade: "Cascade", priors: Sequence[StageSpec], wanted: Long) -> dict[str, torch.Tensor]:

@@ -15,7 +15,10 @@ from zoetrope.cascade.noise import video_noise
 from zoetrope.cascade.sample import Draw, stage_video
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
-from zoetrope.networks import NetworkConfig
+from zoetrope.inputs.region import MASK, REGION, Region
+from zoetrope.known.replacement import Replacement
+from zoetrope.models.asking import conditioning_of
+from zoetrope.networks import Network, NetworkConfig
 from zoetrope.networks.dit import DiTConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
@@ -245,6 +248,32 @@ def test_a_block_at_uneven_distances_is_refused_where_the_plan_did_not_show_it(t
     assert own.check() == 7
     with pytest.raises(ValueError, match=r"Unlike: its blocks are of frames at uneven distances, such as \d+, "):
         run(own)
+
+
+@pytest.mark.parametrize("scheme", [Autoregressive(), Hierarchy()], ids=repr)
+def test_a_stage_that_learnt_regions_is_told_what_each_block_observes(tmp_path: Path, scheme: SamplingScheme) -> None:
+    levels = (Level(width=8, temporal=("attention",)),)
+    network = VideoUNetConfig(text_width=None, region=True, embedding=16, head=8, fps=FPS, levels=levels)
+    own = mixing(tmp_path / "a", network.with_(region=False), scheme, 20)
+    stage = own.stage.with_(network=network, inputs=(Region(),))
+    stage = stage.with_(sampling=stage.sampling.with_(steps=1, known=Replacement(redraw=False)))
+    told = list[Conditioning]()
+
+    def load() -> Network:
+        made = network.build()
+        made.register_forward_pre_hook(lambda _, given: told.append(given[2]))
+        return made
+
+    own = replace(own, stage=stage, given=lambda stage: conditioning_of(stage, {}, 1))
+    blocks = list(scheme.blocks(own.video()))
+    assert len(list(own.run(load, Journal.begin(tmp_path / "a", {}, resume=False)))) == len(blocks) == len(told) > 2
+    for block, given in zip(blocks, told, strict=True):
+        mask, seen = given.maps[MASK][0, 0], given.maps[REGION][0]
+        assert (
+            mask.amax((1, 2)).tolist() == mask.amin((1, 2)).tolist() == [own in block.observed for own in block.frames]
+        )
+        for place, number in enumerate(block.frames):
+            assert torch.equal(seen[:, place], own.frames.read([number])[:, 0] * (number in block.observed))
 
 
 def test_a_scheme_that_needs_more_context_than_the_network_has_is_refused_at_once(tmp_path: Path) -> None:

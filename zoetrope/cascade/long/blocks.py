@@ -16,6 +16,7 @@ from zoetrope.cascade.sample import Draw, ready, sample_stage, sampling_levels
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.conditioning import Conditioning
 from zoetrope.diffusion.level import NoiseLevel
+from zoetrope.inputs.region import REGION
 from zoetrope.known import Known
 from zoetrope.networks import Network
 from zoetrope.samplers import CORRECTIONS
@@ -44,7 +45,8 @@ class Rollout:
 
     Attributes:
         stage: on the grid of one call; its frames are the most that the network sees.
-        given: the stage, at the rate of a block's frames -> the conditioning of the one video, without times.
+        given: the stage, at the rate of a block's frames -> the conditioning of the one video, without times and what a
+            block observes.
         draw: of the one video; noise is drawn by the number of the frame in the long video.
         scheme: in which order frames are made.
         frames: where they go, on the grid of the long video.
@@ -140,6 +142,8 @@ class Rollout:
         stage, draw = on_frames(self.stage, len(block.frames)), self._draw(block)
         times = torch.tensor([block.frames], dtype=torch.float64) / self.frames.shape.fps
         given = replace(self.given(_at_rate(stage, block, self.frames.shape.fps)), times=times.to(draw.device))
+        if draw.known is not None and (region := stage.input(REGION)) is not None:
+            given = given | region.of_request(draw.known, 1).to(draw.device, torch.float32)
         if block.places is None:
             for x_hat in sample_stage(stage, network, given, None, draw):
                 z = x_hat
