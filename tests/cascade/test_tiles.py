@@ -11,7 +11,7 @@ from torch import Tensor
 from zoetrope.cascade.execution import cost as costs
 from zoetrope.cascade.execution import layout as layouts
 from zoetrope.cascade.execution.call import Calls, in_one_call
-from zoetrope.cascade.execution.cost import sampler_bytes, stage_cost
+from zoetrope.cascade.execution.cost import sampler_bytes, stage_cost, whole_tile
 from zoetrope.cascade.execution.layout import Layout, least_memory, plan_layout
 from zoetrope.cascade.execution.meter import Meter, peak_bytes
 from zoetrope.cascade.execution.run import of_window
@@ -31,7 +31,10 @@ from zoetrope.layers.fused import fused
 from zoetrope.networks import Network, Reach
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.samplers import Sampler
+from zoetrope.samplers.ddim import DDIM
+from zoetrope.schedules import Schedule
 from zoetrope.schedules.cosine import Cosine
+from zoetrope.schedules.discrete import Discrete
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.video.resample import upsample
 
@@ -281,6 +284,22 @@ def test_what_a_stage_makes_does_not_depend_on_its_layout(sampler: str, steps: i
     for whole, *others in zip(*made, strict=True):
         for other in others:
             torch.testing.assert_close(other, whole, rtol=0, atol=2e-4)
+
+
+@pytest.mark.usefixtures("two_frames")
+@pytest.mark.parametrize("schedule", [Cosine(), Discrete(spacing="trailing")], ids=["cosine", "discrete"])
+def test_a_sample_of_z_is_that_of_the_whole_in_parts(schedule: Schedule) -> None:
+    """In a single step x_hat must not take the place of z, which the sample is made from."""
+    spec = stage(config(CONV, TEXT, patch=2), LARGE, sampler=DDIM(sample="z"), steps=1).with_(schedule=schedule)
+    network, text = awake(spec.network.build()), words(2).to(CPU, torch.float32)
+    in_parts = Layout([whole_tile(spec)], part=2, keep=False)
+    expected, made = (
+        stage_video(spec, network, text, None, Draw(seed=3, samples=(0, 4), layout=layout))
+        for layout in (WHOLE, in_parts)
+    )
+    torch.testing.assert_close(made, expected, rtol=0, atol=2e-4)
+    assert not in_parts.in_place(spec)
+    assert in_parts.in_place(spec.with_(sampling=spec.sampling.with_(sampler=DDIM())))
 
 
 @pytest.mark.usefixtures("two_frames")

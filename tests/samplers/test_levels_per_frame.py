@@ -23,8 +23,8 @@ from zoetrope.samplers.ddim import DDIM
 from zoetrope.schedules.cosine import Cosine
 
 FRAMES, RHO = 8, 0.9
-SAMPLERS = [*(sampler() for sampler in Sampler.every()), Ancestral(gamma=1)]
-every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=[*Sampler.names(), "noisiest"])
+SAMPLERS = [*(sampler() for sampler in Sampler.every()), Ancestral(gamma=1), DDIM(sample="z")]
+every_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=[*Sampler.names(), "noisiest", "z"])
 
 Known = dict[int, float]
 AUTOREGRESSION: Known = {0: 0.8, 1: -0.2, 2: 1.0}

@@ -45,6 +45,11 @@ class Sampler(Kind, ABC):
 
     folder: ClassVar[str] = "zoetrope.samplers"
 
+    @property
+    def gives_x_hat(self) -> bool:
+        """Whether the sample is the last x_hat as it comes from the denoiser, which may then take the memory of z."""
+        return True
+
     @abstractmethod
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
         """Yield one Step for each pair of neighbouring levels. The last x_hat is the sample.
@@ -54,6 +59,6 @@ class Sampler(Kind, ABC):
             z: noise at levels[0], (B, ...). The sampler may overwrite it.
             levels: from noisiest to cleanest, each (B,), or (B, F) where each frame of a video has its own. A frame
                 whose level does not change in a step keeps its z exactly. One that reaches its last level early
-                becomes its x_hat then, and stays. `zoetrope.diffusion.transition.transitions` handles both.
+                becomes the sample then, and stays. `zoetrope.diffusion.transition.transitions` handles both.
             noise: fresh noise for each step, by step number; a second one by that plus `CORRECTIONS`.
         """

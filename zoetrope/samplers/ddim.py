@@ -10,7 +10,7 @@ from torch import Tensor
 from zoetrope.diffusion.denoise import Denoise
 from zoetrope.diffusion.level import NoiseLevel
 from zoetrope.diffusion.process import onward
-from zoetrope.diffusion.transition import transitions
+from zoetrope.diffusion.transition import replaced, transitions
 from zoetrope.samplers import Noise, Sampler, Step
 
 
@@ -27,14 +27,21 @@ class DDIM(Sampler):
 
     sample: Literal["x_hat", "z"] = "x_hat"
 
+    @property
+    def gives_x_hat(self) -> bool:
+        """See `Sampler`."""
+        return self.sample == "x_hat"
+
     def __call__(self, denoise: Denoise, z: Tensor, levels: Sequence[NoiseLevel], *, noise: Noise) -> Iterator[Step]:
         last = len(levels) - 2
         for index, step in enumerate(transitions(levels)):
-            goes_on = index < last or self.sample == "z"
+            goes_on = index < last or not self.gives_x_hat
+            level_s = step.level_s if self.gives_x_hat else levels[index + 1]  # of frames that arrive, not clean data
             with torch.no_grad():
                 x_hat = step.denoised(denoise, z)
-                move = partial(onward, z, x_hat, step.level_t, step.level_s, into=z)
+                move = partial(onward, z, x_hat, step.level_t, level_s, into=z)
                 z = move() if goes_on else z
-                x_hat = z if index == last and self.sample == "z" else x_hat
+                if not self.gives_x_hat:
+                    x_hat = z if index == last else replaced(x_hat, step.arriving, z)
             yield Step(z if goes_on else move, x_hat)
             del move, x_hat

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.cascade.long.gaussian import FPS, covariance, error, exact_covariance, made_covariance, rollout
+from tests.known.test_learnt import awake
 from tests.samplers.test_levels_per_frame import gaussian
 from zoetrope.cascade.long.blocks import Rollout, numbered_noise
 from zoetrope.cascade.long.journal import Journal
@@ -25,6 +26,7 @@ from zoetrope.samplers import Sampler
 from zoetrope.samplers.ancestral import Ancestral
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.samplers.heun import Heun
+from zoetrope.schedules.discrete import Discrete
 from zoetrope.schemes import LongVideo, SamplingScheme
 from zoetrope.schemes.adaptive import Adaptive
 from zoetrope.schemes.autoregressive import Autoregressive
@@ -148,6 +150,18 @@ def test_a_rolling_window_draws_noise_by_frame_and_place(tmp_path: Path, name: s
     short, long = (ordinary(tmp_path / f"{n}", Pyramid(delay=2), sampler, total=n) for n in (9, 14))
     assert run(short) and run(long)
     assert torch.equal(short.frames.read(range(7)), long.frames.read(range(7)))
+
+
+def test_a_rolling_window_makes_the_sample_of_its_sampler(tmp_path: Path) -> None:
+    """Of frames that do not see each other it is that of a clip, also where it is z, at a level with some noise."""
+    network = VideoUNetConfig(text_width=None, embedding=16, head=8, levels=(Level(width=8, temporal=()),))
+    own = mixing(tmp_path / "a", network, Pyramid(delay=2), 8)
+    sampling = own.stage.sampling.with_(sampler=DDIM(sample="z"), steps=4)
+    own = replace(own, stage=own.stage.with_(schedule=Discrete(spacing="trailing"), sampling=sampling))
+    built = awake(network)
+    list(own.run(lambda: built, Journal.begin(tmp_path / "a", {}, resume=False)))
+    expected = stage_video(own.stage, built, own.given(own.stage), None, own.draw)[0]
+    torch.testing.assert_close(own.frames.read(range(8)), expected, rtol=0, atol=1e-5)
 
 
 def test_noise_is_that_of_a_short_video_in_its_frames(tmp_path: Path) -> None:

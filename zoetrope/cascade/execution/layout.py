@@ -46,8 +46,9 @@ class Layout(NamedTuple):
 
     def in_place(self, stage: StageSpec) -> bool:
         """Whether x_hat overwrites z: only in single-step sampling, where nothing else reads z there."""
-        alone = len(self.tiles) == 1 and stage.sampling.known is None and len(stage.windows) == 1
-        return self.part is not None and alone and stage.sampling.length == 1
+        sampling = stage.sampling
+        alone = len(self.tiles) == 1 and sampling.known is None and len(stage.windows) == 1
+        return self.part is not None and alone and sampling.length == 1 and sampling.sampler.gives_x_hat
 
 
 def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, device: torch.device) -> Layout:
