@@ -114,7 +114,12 @@ def test_a_mask_of_another_size_is_fitted_like_pictures() -> None:
             np.zeros((16, 16), bool),
             "mask: expected some white, where the model makes the video, got none",
         ),
-        ({":": noise(8)}, np.ones((16, 16), bool), "mask: expected some black, where the video is known, got none"),
+        ({":": noise(8)}, np.ones((16, 16), bool), "mask: expected some black in the known frames, where the video is"),
+        (
+            {0: noise(1), 5: noise(1)},
+            np.stack([np.full_like(HOLE, frame in (0, 5)) for frame in range(8)]),
+            "mask: expected some black in the known frames, where the video is known, got none; leave them out instead",
+        ),
         ({":": noise(8)}, np.zeros((7, 16, 16), bool), "mask: expected 8 frames, got 7"),
         ({":": noise(8)}, np.zeros((16, 16)), "mask: expected a picture"),
         ({":": noise(3)}, HOLE, "known :: expected 8 frames, got 3"),
@@ -125,6 +130,19 @@ def test_a_mask_of_another_size_is_fitted_like_pictures() -> None:
 def test_masks_that_cannot_be(known: Any, mask: Any, told: str) -> None:
     with pytest.raises((ValueError, OSError), match=told):
         RECONSTRUCTING.generate("fog", known=known, mask=mask)
+
+
+def test_a_mask_that_leaves_no_pixel_of_a_smaller_stage_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """The stages before the last have 8x8 pixels: of 3x3 ones of 16x16 they know none, of 7x7 one."""
+    picture = noise(1)
+    for side, blind in ((3, ["base", "tsr1"]), (7, [])):
+        caplog.clear()
+        hole = np.ones((16, 16), bool)
+        hole[4 : 4 + side, 4 : 4 + side] = False
+        made = RECONSTRUCTING.generate("fog", known={0: picture}, mask=hole).frames
+        assert np.array_equal(made[0][~hole], picture[0][~hole])
+        told = "stage %r: no pixel of 8x8 is known whole, with its neighbours: its videos do not follow what is known"
+        assert [line.getMessage() for line in caplog.records] == [told % stage for stage in blind]
 
 
 def test_one_picture_for_many_frames_needs_a_mask() -> None:

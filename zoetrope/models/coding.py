@@ -19,6 +19,7 @@ UNFOLLOWED = (
     "stage %r: no latent of %dx%d pixels is known whole, with its neighbours: what is known is put into the videos, "
     "and they do not follow it"
 )
+UNSEEN = "stage %r: no pixel of %dx%d is known whole, with its neighbours: its videos do not follow what is known"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -54,8 +55,13 @@ class Coding:
 
     @cached_property
     def known_z(self) -> Known | None:
-        """What is known of z. A latent is known where all its pixels, and those around them, are."""
+        """What is known of z. A latent is known where all its pixels, and those around them, are.
+
+        Where nothing is, of a stage that is smaller than the mask, a warning says so.
+        """
         if self.codec is None or self.known is None:
+            if self.known is not None and self.known.mask is not None and not self.known.mask.any():
+                log.warning(UNSEEN, self.stage.name, self.stage.shape.height, self.stage.shape.width)
             return self.known
         pixels = self.known.values
         alike = bool((pixels == pixels[:1]).all())  # mostly: the same frames for all videos

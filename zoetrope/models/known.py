@@ -169,7 +169,7 @@ def known_frames(
     frames_at = _pictures if are_rgb(channels) else partial(field_frames, channels=channels)
     found = _found(known or {}, partial(frames_at, stage=stages[-1], fit=fit, still=mask is not None), shape.frames)
     numbers = sorted(found)
-    holes = None if mask is None else _holes(mask, stages[-1], fit)[numbers]
+    holes = None if mask is None else _holes(mask, numbers, stages[-1], fit)
     if len(found) == shape.frames and (holes is None or not holes.any()):
         raise ValueError(f"known: expected a frame that is not known, for the model to make, got all {shape.frames}")
     if low_res is not None:
@@ -276,8 +276,8 @@ def _read(where: str, path: Any, count: int, stage: StageSpec, fit: Fit) -> np.n
     return made.frames
 
 
-def _holes(mask: object, stage: StageSpec, fit: Fit) -> np.ndarray:
-    """Where frames of the stage are to be made, (F, H, W) bool. Raises ValueError for a mask that does not fit."""
+def _holes(mask: object, numbers: Sequence[int], stage: StageSpec, fit: Fit) -> np.ndarray:
+    """Where known frames, of these numbers, are to be made, (n, H, W) bool. Raises ValueError for an unfit mask."""
     frames = stage.shape.frames
     if not isinstance(mask, str | os.PathLike | Video):
         value = np.asarray(mask)
@@ -289,11 +289,11 @@ def _holes(mask: object, stage: StageSpec, fit: Fit) -> np.ndarray:
     holes: np.ndarray = pictures.mean(-1) >= WHITE
     if not holes.any():
         raise ValueError("mask: expected some white, where the model makes the video, got none; all is known")
-    if holes.all():
+    if holes[numbers].all():
         raise ValueError(
-            "mask: expected some black, where the video is known, got none; leave known frames out instead"
+            "mask: expected some black in the known frames, where the video is known, got none; leave them out instead"
         )
-    return holes
+    return holes[numbers]
 
 
 def _without(pictures: np.ndarray, holes: np.ndarray) -> np.ndarray:
