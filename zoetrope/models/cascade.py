@@ -299,8 +299,8 @@ class Cascade:
         """The pictures (H, W, 3) uint8 of a video of minutes that begins with `video`, or for None with nothing.
 
         `video` is a file, read at the first stage's size and rate, or a `zoetrope.Video` of these; `wanted` are the
-        fields of `zoetrope.models.long.Long`. Frames lie on disk, in `folder` or in a temporary one, so memory does not
-        grow with the length. With `resume` what `folder` holds is not made again. `progress` is told every block.
+        fields of `zoetrope.models.long.Long`. Frames lie on disk, in `folder` or in a temporary one: memory grows with
+        a `video` of values alone. With `resume` what `folder` holds is not made again. `progress` is told every block.
 
             pictures = cascade.extend("walk.mp4", seconds=60, prompt="a walk", scheme="long_range")
 

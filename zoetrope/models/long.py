@@ -92,7 +92,8 @@ class OpeningFrames(NamedTuple):
     def of(cls, source: Beginning | None, shape: VideoShape, channels: Sequence[Channel] = RGB) -> "OpeningFrames":
         """Those of a video, at the size and rate of `shape`. Raises ValueError if it cannot be read.
 
-        Of other channels than RGB it is a `Fields`, or a file of values at the rate of `shape`; all of them finite.
+        Of other channels than RGB it is a `Fields`, or a file of values at the rate of `shape`, which is read as a
+        whole and stays in memory; all of them finite.
         """
         if source is None:
             return cls(None)
