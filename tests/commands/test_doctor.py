@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,25 @@ def test_limits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_formats_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(_health._unwritable({"mp4": "libx264", "webm": "libvpx-vp9", "gif": "gif", "png": "png"})) == []
     assert [suffix for suffix, _ in _health._unwritable({"mp4": None, "gif": "gif"})] == ["mp4"]
+
+
+def test_without_the_package_that_writes_videos(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where one of its libraries is missing."""
+    monkeypatch.setitem(sys.modules, "av", None)
+    done = cli("doctor", "--json")
+    problems, _ = told(done)
+    assert json.loads(done.out)["writes"] == {"mp4": None, "webm": None, "gif": None, "png": None}
+    assert [problem.partition(":")[0] for problem in problems] == [
+        f"cannot write .{suffix}" for suffix in ("mp4", "webm", "gif", "png")
+    ]
+    assert all("PyAV cannot be imported (import of av halted" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("module", ["huggingface_hub", "zoetrope.models.finding"])
+def test_what_cannot_be_imported_is_a_problem(cli: Cli, monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    problems, _ = told(cli("doctor", "--json"))
+    assert len(set(problems)) == len(problems) and any(f"import of {module} halted" in each for each in problems)
 
 
 def test_encoders_that_are_here(tmp_path: Path) -> None:

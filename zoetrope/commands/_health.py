@@ -25,19 +25,27 @@ class Finding(NamedTuple):
 
 
 def findings(writes: dict[str, Any], cache: dict[str, Any]) -> Iterator[Finding]:
-    """All problems; `writes` and `cache` describe encoders and the cache."""
-    yield from (Finding(f"cannot write .{suffix}: {why}") for suffix, why in _unwritable(writes))
-    checks: list[Callable[[], Iterator[Finding]]] = [_models, _device, _folder, _memory, _shared, _files]
+    """All problems; `writes` and `cache` describe encoders and the cache, as far as they could be told."""
+
+    def unwritable() -> Iterator[Finding]:
+        return (Finding(f"cannot write .{suffix}: {why}") for suffix, why in _unwritable(writes))
+
+    checks: list[Callable[[], Iterator[Finding]]] = [unwritable, _models, _device, _folder, _memory, _shared, _files]
     for check in checks:
         try:
             yield from check()
         except (ValueError, OSError, RuntimeError, ImportError) as error:
-            yield Finding(str(error).strip().partition("\n")[0] or type(error).__name__)
-    if not cache["writable"]:
+            yield Finding(first_line(error))
+    if not cache.get("writable", True):
         told = (
             f"cannot write to the cache folder {cache['folder']}; nothing is kept there, unless ZOETROPE_CACHE is set"
         )
         yield Finding(told, fatal=False)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _unwritable(writes: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -49,13 +57,22 @@ def _unwritable(writes: dict[str, Any]) -> Iterator[tuple[str, str]]:
     video = Video(np.zeros((2, 32, 32, 3), np.uint8), 2.0)
     for suffix, codec in writes.items():
         if codec is None:
-            yield suffix, "PyAV has no encoder for it; pip install --force-reinstall av"
+            yield suffix, f"{_without_encoder()}; pip install --force-reinstall av"
             continue
         with tempfile.TemporaryDirectory() as folder:
             try:
                 video.save(f"{folder}/a_%04d.png" if suffix == "png" else f"{folder}/a.{suffix}")
             except (ValueError, OSError, RuntimeError) as error:
                 yield suffix, str(error).partition("\n")[0]
+
+
+def _without_encoder() -> str:
+    """Why PyAV does not write a format."""
+    try:
+        import av  # noqa: F401 - whether it is there
+    except ImportError as error:
+        return f"PyAV cannot be imported ({first_line(error)})"
+    return "PyAV has no encoder for it"
 
 
 def _models() -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Callable
 from importlib import metadata
 from typing import Any
 
@@ -20,18 +21,16 @@ def doctor(json: Json = False, quiet: Quiet = False) -> None:
     Versions, devices, speed, codecs, text encoders, models and caches. Exit status 1 if making and saving a video would
     fail.
     """
-    from zoetrope.commands._health import findings
+    from zoetrope.commands._health import Finding, findings, first_line
 
-    sections = {
-        "versions": _versions(),
-        "machine": _machine(),
-        "speed": _speed(),
-        "writes": _writes(),
-        "text encoders": _text_encoders(),
-        "models": _models(),
-        "cache": _cache(),
-    }
-    found = list(findings(sections["writes"], sections["cache"]))
+    sections, found = dict[str, dict[str, Any]](), list[Finding]()
+    for title, told in SECTIONS.items():
+        try:
+            sections[title] = told()
+        except (ImportError, OSError) as error:  # of a package that is missing or broken
+            sections[title] = {}
+            found.append(Finding(f"{title}: {first_line(error)}"))
+    found = list(dict.fromkeys([*found, *findings(sections["writes"], sections["cache"])]))
     problems, notes = ([one.told for one in found if one.fatal is fatal] for fatal in (True, False))
     lines = []
     for title, facts in sections.items():
@@ -87,9 +86,11 @@ def _speed() -> dict[str, Any]:
 
 
 def _writes() -> dict[str, Any]:
-    """The codec behind each suffix, None where PyAV lacks it."""
-    import av
-
+    """The codec behind each suffix, None where PyAV lacks it or cannot be imported."""
+    try:
+        import av
+    except ImportError:
+        return dict.fromkeys(ENCODERS)
     found: dict[str, Any] = {}
     for suffix, codec in ENCODERS.items():
         try:
@@ -148,3 +149,14 @@ def _cache() -> dict[str, Any]:
         size = sum(path.stat().st_size for path in old) / 1e6
         facts["of older versions"] = f"{size:.1f} MB in folders of {folder}, read no more, which may be removed"
     return facts
+
+
+SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
+    "versions": _versions,
+    "machine": _machine,
+    "speed": _speed,
+    "writes": _writes,
+    "text encoders": _text_encoders,
+    "models": _models,
+    "cache": _cache,
+}
