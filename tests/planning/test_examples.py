@@ -1,6 +1,7 @@
 """How long examples take: measured where the data are, unknown elsewhere, and a training as long as the slower part."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from zoetrope.data.mixture import Mixture, Part
 from zoetrope.data.pictured import Pictured
 from zoetrope.data.shards import Shards
 from zoetrope.data.toybox import Toybox
+from zoetrope.planning import examples
 from zoetrope.planning.devices import gpu
 from zoetrope.planning.examples import example_seconds
 from zoetrope.planning.plan import plan_stage
+from zoetrope.processes.cores import cores as count_cores
 from zoetrope.shapes import VideoShape
 from zoetrope.training.spec import Phase
 
@@ -47,8 +50,31 @@ def test_what_examples_take(monkeypatch: pytest.MonkeyPatch) -> None:
     found = example_seconds(stage("base"), spec, made.cascade.text)
     assert found is not None and found[0] > 0.005 and found[1] > 0.01
     assert max(found) < 1  # on a machine that does other things too
+    monkeypatch.setattr(examples, "cores", lambda: 4)
     shared = example_seconds(stage("base"), spec.with_(workers=4), made.cascade.text)
     assert shared is not None and shared[1] > 0.01 / 4 and shared[1] < 0.75 * found[1]
+
+
+@pytest.mark.parametrize(("workers", "cores", "together"), [(0, 4, 1), (1, 4, 1), (3, 4, 3), (64, 2, 2), (2, 1, 1)])
+def test_more_workers_than_cores_are_no_faster(
+    monkeypatch: pytest.MonkeyPatch, workers: int, cores: int, together: int
+) -> None:
+    monkeypatch.setattr(examples, "_seconds", lambda batches, number: 6.0)
+    monkeypatch.setattr(examples, "cores", lambda: cores)
+    made = recipe()
+    spec = made.train_spec("base").with_(phases=PHASES, workers=workers)
+    assert example_seconds(stage("base"), spec, made.cascade.text) == [6.0 / together] * 2
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="a system that does not tell")
+def test_cores_are_those_that_this_process_may_use() -> None:
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert count_cores() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert count_cores() == len(allowed)
 
 
 @pytest.mark.parametrize(

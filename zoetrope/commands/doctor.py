@@ -53,10 +53,12 @@ def _versions() -> dict[str, Any]:
 def _machine() -> dict[str, Any]:
     import torch
 
+    from zoetrope.processes.cores import cores
+
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 0
     facts: dict[str, Any] = {
         "system": platform.platform(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "torch threads": torch.get_num_threads(),
         "memory": f"{pages / 2**30:.1f} GiB",
     }

@@ -8,6 +8,7 @@ import time
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.data.mixture import MixtureDataset, Part
 from zoetrope.embeddings.cache import EmbeddingCache
+from zoetrope.processes.cores import cores
 from zoetrope.text import TextEncoder
 from zoetrope.training.batch import Batches, BatchSlice
 from zoetrope.training.spec import TrainSpec
@@ -17,14 +18,18 @@ MOST = 16  # examples of a phase, likewise
 
 
 def example_seconds(stage: StageSpec, spec: TrainSpec, encoder: TextEncoder | None) -> list[float] | None:
-    """Seconds for an example of each phase, made by the `workers` of the spec together; None: the data are not here."""
+    """Seconds for an example of each phase, made by the `workers` of the spec together; None: the data are not here.
+
+    Workers are as fast together as there are cores here: more of them than that take turns.
+    """
     if not spec.data.local:
         return None
     try:
         untold = MixtureDataset((Part(source=spec.data, captions=False),), [spec.data.open()])
         texts = None if encoder is None else EmbeddingCache(encoder)  # which needs no encoder where there are no texts
         batches = Batches(stage=stage, spec=spec, dataset=untold, texts=texts)
-        return [_seconds(batches, number) / max(1, spec.workers) for number in range(len(spec.phases))]
+        together = max(1, min(spec.workers, cores()))
+        return [_seconds(batches, number) / together for number in range(len(spec.phases))]
     except (ValueError, OSError):
         return None
 
