@@ -180,14 +180,14 @@ def _learning(
     work = training(stage, spec, device.dtype)
     peak, batches = work.peak, [device.seconds(tally) for _, tally, _ in work.phases]
     checkpointing, other = _otherwise(stage)
+    each = len(work.phases) // len(spec.phases)  # stretches of a phase
     # Only memory is asked of the other, so that the phase that needs most will do.
-    short = spec.with_(phases=(work.largest,))
+    short = spec.with_(phases=(spec.phases[work.largest // each],))
     elsewise = work.peak if other is None else training(other, short, device.dtype).peak
     if measured is not None:
         batches = [measured.correct("training", "seconds", seconds) for seconds in batches]
         peak, elsewise = (round(measured.correct("training", "bytes", size)) for size in (peak, elsewise))
     parts = [sec * phase.examples / phase.batch for sec, (phase, _, _) in zip(batches, work.phases, strict=True)]
-    each = len(parts) // len(spec.phases)  # stretches of a phase
     network = [sum(parts[at : at + each]) for at in range(0, len(parts), each)]
     data = [sec * phase.examples for sec, phase in zip(examples, spec.phases, strict=True)] if examples else None
     return TrainingPlan(

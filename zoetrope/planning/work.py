@@ -71,9 +71,9 @@ class Training(NamedTuple):
         return max(peak for _, _, peak in self.phases)
 
     @property
-    def largest(self) -> Phase:
-        """The phase that needs most memory."""
-        return max(self.phases, key=lambda each: each[2])[0]
+    def largest(self) -> int:
+        """The number, in `phases`, of the one that needs most memory."""
+        return max(range(len(self.phases)), key=lambda number: self.phases[number][2])
 
 
 def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, device: torch.device = CPU) -> Sampling:
