@@ -91,7 +91,8 @@ def run(
         "matmul_flops_per_second": peak,
     }
     if count:
-        flops, settled = sampling(stage, here.dtype).flops_per_step, statistics.median(steps[1:] or steps)
+        work = sampling(stage, here.dtype, device=here.device)
+        flops, settled = work.flops_per_step, statistics.median(steps[1:] or steps)
         found |= {"flops_per_step": flops, "of_peak": flops / settled / peak}
     return result, found
 

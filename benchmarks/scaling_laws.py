@@ -33,7 +33,8 @@ from zoetrope.cascade.spec import StageSpec
 from zoetrope.planning.calibrate import cpu
 from zoetrope.planning.devices import Device, gpu, of_card
 from zoetrope.planning.fits import PowerLaw, fit
-from zoetrope.planning.work import sampling, training
+from zoetrope.planning.plan import plan_stage
+from zoetrope.planning.work import training
 from zoetrope.recipes import load_recipe
 
 Axis = Literal["frames", "pixels", "batch", "parameters"]
@@ -83,8 +84,8 @@ def predicted(point: Point, here: Place) -> dict[str, float]:
     [(_, batch, peak)] = (learnt := training(point.stage, lesson(point.batch), dtype)).phases
     found = {"training seconds": device.seconds(batch), "training bytes": float(max(peak, learnt.peak))}
     if point.batch == 1:
-        work = sampling(point.stage, dtype)
-        found |= {"sampling seconds": device.seconds(work.whole) / STEPS, "sampling bytes": float(work.peak)}
+        plan = plan_stage(point.stage, device._replace(dtype=dtype), None)
+        found |= {"sampling seconds": plan.seconds / STEPS, "sampling bytes": float(plan.peak_bytes)}
     return found
 
 

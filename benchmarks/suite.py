@@ -128,7 +128,7 @@ class Suite:
             until: lambda: run_cascade(stages, networks, here),
         }
         took, probes = self.turns(runs)
-        tallies = [sampling(stage, here.dtype).whole for stage in stages]
+        tallies = [sampling(stage, here.dtype, device=here.device).whole for stage in stages]
         numbers = dict(self.fractions(base, took[base], probes, tallies[0]))
         numbers.update(self.fractions(until, took[until], probes, sum(tallies[1:], tallies[0])))
         return numbers, {"seconds": took, "probes": probes}

@@ -12,6 +12,7 @@ import pytest
 import torch
 from cascade import latent as latents
 
+from tests.planning.test_on_a_gpu import long
 from zoetrope.cascade.spec import CascadeSpec, SamplingSpec, StageSpec
 from zoetrope.codecs import save_codec
 from zoetrope.data.toybox.prompts import familiar
@@ -19,6 +20,9 @@ from zoetrope.models.cascade import Cascade
 from zoetrope.models.folder import write_model
 from zoetrope.models.opening import OpenModel, open_model
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
+from zoetrope.planning.devices import gpu
+from zoetrope.planning.plan import plan_stage
+from zoetrope.planning.work import sampling
 from zoetrope.recipes import load_recipe
 from zoetrope.shapes import VideoShape
 from zoetrope.text.t5 import T5
@@ -140,6 +144,16 @@ def test_exponents_of_axes_and_laws_of_the_plan(scaling: ModuleType) -> None:
     assert set(laws) == {"sampling"} and set(laws["sampling"]) == {"seconds"}
     assert laws["sampling"]["seconds"].correct(1.0) == pytest.approx(2)
     assert "| pixels | sampling seconds | 0.1 | 1.50 | 2 | 8 | x1.00 |" in scaling.table(lines, "against").splitlines()
+
+
+def test_predictions_are_those_of_plan(scaling: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU too, which takes more frames at a time than a CPU."""
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda device: "NVIDIA H100 80GB HBM3")
+    point = scaling.Point("frames", long(), 1)
+    found = scaling.predicted(point, scaling.Place(torch.device("cuda"), torch.bfloat16))
+    plan = plan_stage(point.stage, gpu("h100"), None)
+    assert found["sampling bytes"] == plan.peak_bytes > 1.2 * sampling(point.stage, torch.bfloat16).peak
+    assert found["sampling seconds"] == plan.seconds / 2
 
 
 def test_grids_within_five_points_are_told_by_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from zoetrope.planning.plan import StagePlan, plan_stage, rounds_of
 from zoetrope.training.spec import DistilSpec, Phase
 
 DTYPE = torch.bfloat16
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
 def checkpointed() -> StageSpec:
@@ -228,8 +229,12 @@ def test_a_count_is_kept_under_all_that_it_depends_on(monkeypatch: pytest.Monkey
         other.setattr(kept, "_code", lambda: "other code")
         kept.training(one, spec, DTYPE)
     assert files() == 5
-    kept.sampling(one, DTYPE, None)  # as much as can be spared now: another time something else
+    kept.sampling(one, DTYPE, None, CPU)  # as much as can be spared now: another time something else
     assert files() == 5
+    cases = ((10**9, CPU, None), (10**9, CUDA, None), (None, CUDA, 10**9), (None, CUDA, 2 * 10**9))
+    for number, (memory, device, card) in enumerate(cases, start=6):
+        assert told(kept.sampling(one, DTYPE, memory, device, card))[:4] == told(work.sampling(one, DTYPE))[:4]
+        assert files() == number
 
 
 @pytest.mark.parametrize("folder", ["file", "\0"])

@@ -71,12 +71,12 @@ def plan(
     name, stages, recipe = _stages(what, until, fields)
 
     from zoetrope.cascade.execution.layout import expect_memory
-    from zoetrope.cascade.sample import CPU
+    from zoetrope.planning.devices import torch_device
     from zoetrope.planning.plan import plan_stage, rounds_of, totals
     from zoetrope.planning.work import TOKENS
 
     if budget is not None:
-        expect_memory(stages, 1, TOKENS, budget, CPU)
+        expect_memory(stages, 1, TOKENS, budget, torch_device(card))
     specs = {} if recipe is None else recipe.training
     place = _device(card, training=bool(specs))
     seen = _measured(measured, place)

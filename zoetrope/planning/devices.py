@@ -91,6 +91,11 @@ def gpu(name: str) -> Device:
     return Device(key, figures.title, figures.memory, figures.dtype, price)
 
 
+def torch_device(name: str) -> torch.device:
+    """What PyTorch runs on there: layouts of a GPU are others than a CPU's."""
+    return torch.device("cpu" if name == "cpu" else "cuda")
+
+
 def of_card(title: str) -> str:
     """Our name for a card with this title, such as "NVIDIA A100-SXM4-80GB".
 

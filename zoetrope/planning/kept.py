@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 import torch
 
 import zoetrope
-from zoetrope.cascade.execution import layout
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.config import packages_of
 from zoetrope.config.strict_json import parse_json
@@ -37,20 +36,23 @@ MOST = 512  # counts in the cache, some ten kilobytes each
 LARGEST = 2**22  # bytes of one count
 
 
-def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None) -> Sampling:
-    """`zoetrope.planning.work.sampling`, cached if `memory` is given: otherwise it depends on what is free now."""
-    if memory is None:
-        return work.sampling(stage, dtype)
+def sampling(
+    stage: StageSpec, dtype: torch.dtype, memory: int | None, device: torch.device, card: int | None = None
+) -> Sampling:
+    """`zoetrope.planning.work.sampling`, cached if `memory` or `card` is given: else it depends on what is free now."""
+    if memory is None and card is None:
+        return work.sampling(stage, dtype, None, device)
 
     def count() -> list[Any]:
-        one = work.sampling(stage, dtype, memory)
+        one = work.sampling(stage, dtype, memory, device, card)
         return [*one[:4], _plain(one.whole), one.peak]
 
     def read(value: list[Any]) -> Sampling:
         parameters, weight_bytes, forward, step, whole, peak = value
         return Sampling(parameters, weight_bytes, forward, step, _tally(whole), peak)
 
-    return _kept(stage, {"what": "sampling", "dtype": str(dtype), "memory": memory}, count, read)
+    what = {"what": "sampling", "dtype": str(dtype), "memory": memory, "device": device.type, "card": card}
+    return _kept(stage, what, count, read)
 
 
 def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
@@ -64,12 +66,6 @@ def training(stage: StageSpec, spec: TrainSpec, dtype: torch.dtype) -> Training:
         return Training([(phase, _tally(tally), int(peak)) for phase, (tally, peak) in phases])
 
     return _kept(stage, {"what": "training", "dtype": str(dtype), "spec": spec.to_json()}, count, read, spec)
-
-
-def least_memory(stage: StageSpec, device: torch.device) -> int:
-    """`zoetrope.cascade.execution.layout.least_memory` for one video of a stage, cached."""
-    what = {"what": "least memory", "device": device.type}
-    return _kept(stage, what, lambda: layout.least_memory(stage, 1, TOKENS, device), int)
 
 
 def _kept(

@@ -4,13 +4,11 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import torch
-
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.planning.count import flops_of
-from zoetrope.planning.devices import Device
+from zoetrope.planning.devices import Device, torch_device
 from zoetrope.planning.fits import Measured
-from zoetrope.planning.kept import least_memory, sampling, training
+from zoetrope.planning.kept import sampling, training
 from zoetrope.planning.work import Training
 from zoetrope.training.distil import plan as distillation
 from zoetrope.training.grids import stretches
@@ -113,11 +111,13 @@ def plan_stage(
     """The cost of a stage; with its training if `spec` is given, and its distillation if `rounds` are.
 
     `examples` are the seconds to make an example of each phase of the training, see `zoetrope.planning.examples`.
-    It is sampled in tiles within `memory` bytes; for None, within the device's memory. Only seconds and bytes are then
-    corrected by what was `measured` on the device, if given.
+    It is sampled in tiles within `memory` bytes; for None, in those that `generate` chooses on the device. Only seconds
+    and bytes are then corrected by what was `measured` on the device, if given.
     Raises ValueError if not even the smallest tiles fit into `memory`.
     """
-    work = sampling(stage, device.dtype, _budget(stage, device) if memory is None else memory)
+    place = torch_device(device.name)
+    card = device.memory if memory is None and place.type == "cuda" else None
+    work = sampling(stage, device.dtype, memory, place, card)
     steps, seconds, peak = stage.sampling.length, device.seconds(work.whole), work.peak
     if measured is not None:
         seconds = steps * measured.correct("sampling", "seconds", seconds / steps)
@@ -139,14 +139,6 @@ def plan_stage(
         weights_of=stage.weights_of,
     )
     return made._replace(distilling=_distilling(made, device, rounds, measured)) if rounds else made
-
-
-def _budget(stage: StageSpec, device: Device) -> int | None:
-    """The default memory to sample a stage in: None, what this machine can spare, or all memory of a GPU.
-
-    A GPU that is too small for any tiles is planned for all the same.
-    """
-    return None if device.name == "cpu" else max(device.memory, least_memory(stage, torch.device("cuda")))
 
 
 def totals(stages: Sequence[StagePlan], memory: int) -> dict[str, Any]:

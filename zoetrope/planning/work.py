@@ -76,15 +76,17 @@ class Training(NamedTuple):
         return max(range(len(self.phases)), key=lambda number: self.phases[number][2])
 
 
-def sampling(stage: StageSpec, dtype: torch.dtype, memory: int | None = None, device: torch.device = CPU) -> Sampling:
+def sampling(
+    stage: StageSpec, dtype: torch.dtype, memory: int | None = None, device: torch.device = CPU, card: int | None = None
+) -> Sampling:
     """Sample a video of a stage on tensors without data, and count. Middle steps are all alike: only one is run.
 
-    The stage runs whole. If `memory`, the peak of the whole process, or for None what this machine can spare, requires
-    tiles or streaming, the denoiser's calls on tiles or parts replace those on the whole video in the count. Raises
-    ValueError if not even the smallest tiles fit.
+    The stage runs whole. If `memory`, the peak of the whole process, or for None what this machine can spare, or a GPU
+    with `card` bytes, requires tiles or streaming, the denoiser's calls on tiles or parts replace those on the whole
+    video in the count. Raises ValueError if not even the smallest tiles fit into `memory`.
     """
     short = shortened(stage, 2)
-    layout = plan_layout(short, 1, TOKENS, memory, device)
+    layout = plan_layout(short, 1, TOKENS, memory, device, card)
     whole = Layout([whole_tile(short)])
     draw, source = Draw(seed=0, samples=[0], dtype=dtype, layout=whole), source_grid(stage)
     if stage.fills is not None:
@@ -153,11 +155,11 @@ def _call(calls: Calls, layout: Layout, meter: Meter[Operation], window: Window)
 
 def _parts(calls: Calls, meter: Meter[Operation], layout: Layout) -> tuple[Tally, int]:
     """The operations of a step's calls in a layout, and the bytes that sampling in it holds."""
-    held = layout_bytes(calls.stage, 1, TOKENS, layout)
+    largest = max((tile.seen for tile in layout.tiles), key=lambda window: window.volume)
+    call = _under_way(calls, layout, meter, largest)
+    held = min(layout_bytes(calls.stage, 1, TOKENS, layout, each) for each in (None, call))
     if len(layout.tiles) == 1:
-        window = layout.tiles[0].seen
-        held = min(held, layout_bytes(calls.stage, 1, TOKENS, layout, _under_way(calls, layout, meter, window)))
-        return _streamed(calls, layout, meter, window), held
+        return _streamed(calls, layout, meter, largest), held
     total, sizes = Counter[Operation](), Counter(tile.seen.sizes for tile in layout.tiles)
     for window in {tile.seen.sizes: tile.seen for tile in layout.tiles}.values():
         if layout.part is None:
@@ -185,10 +187,12 @@ def _streamed(calls: Calls, layout: Layout, meter: Meter[Operation], window: Win
 
 
 def _under_way(calls: Calls, layout: Layout, meter: Meter[Operation], window: Window) -> int:
-    """The bytes that a streamed call holds beside its input: each layer that mixes frames waits for a part."""
-    reach = calls.stage.network.reach().frames
-    assert layout.part is not None and reach is not None
-    some = window._replace(frames=window.frames[: (reach + 3) * layout.part])
+    """The bytes that a call holds beside its input; in a streamed one each layer that mixes frames waits for a part."""
+    some = window
+    if layout.part is not None:
+        reach = calls.stage.network.reach().frames
+        assert reach is not None
+        some = window._replace(frames=window.frames[: (reach + 3) * layout.part])
     z = torch.zeros(1, calls.stage.network.channels, *some.sizes)
     denoise = of_window(calls, layout)(some)
     meter.restart()

@@ -51,11 +51,14 @@ class Layout(NamedTuple):
         return self.part is not None and alone and sampling.length == 1 and sampling.sampler.gives_x_hat
 
 
-def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, device: torch.device) -> Layout:
+def plan_layout(
+    stage: StageSpec, batch: int, tokens: int, memory: int | None, device: torch.device, card: int | None = None
+) -> Layout:
     """How to sample a stage for `batch` videos with texts of `tokens` tokens.
 
     It takes the least work within `memory`, the peak of the whole process in bytes; for None, within what this machine
-    can spare. Raises ValueError, which says how much would suffice, if not even the smallest layout fits.
+    can spare, or a GPU that need not be here: one with `card` bytes. Raises ValueError, which says how much would
+    suffice, if not even the smallest layout fits into `memory`.
     """
     if memory is not None:
         expect_memory([stage], batch, tokens, memory, device)
@@ -65,13 +68,16 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
     if memory is None and (seen.volume <= SMALL or (part is None and reach.frames is None and reach.pixels is None)):
         return Layout([whole_tile(stage)])
     video = stage.network.channels * Window.whole(stage.shape).volume * 4
+    free = 0
+    if memory is None:
+        free = _spare(device) if card is None else max(0, card - stage_cost(stage, batch, tokens, part).fixed) // 2
     if memory is None and part is not None and stage.sampling.length == windows == 1:  # does the whole fit?
         call = call_bytes(stage, batch, tokens, part, smallest=False)
-        if call - 2 * batch * video <= _spare(device):
+        if call - 2 * batch * video <= free:
             return Layout([whole_tile(stage)], part, keep=False)
     for together in (batch, 1):  # run videos one by one before cutting them into tiles, which overlap
         cost = _cost(stage, batch, together, tokens, part)
-        spare = cost.fixed + cost.resting + _spare(device) if memory is None else memory
+        spare = cost.fixed + cost.resting + free if memory is None else memory
         # A single streamed tile reads z and writes x_hat; `resting` already counts both.
         twice = 0 if part is None or windows > 1 else 2 * together * video
         if memory is None and part is not None and cost.peak(largest_call(one, part)) - twice <= spare:
@@ -84,7 +90,7 @@ def plan_layout(stage: StageSpec, batch: int, tokens: int, memory: int | None, d
     if part is None:
         return Layout(list(tiles), one_at_a_time=together < batch)
     if memory is None:  # on a GPU half of it is a tile's, and half of the rest may be for maps
-        room = _spare(device) // 2 if device.type == "cuda" else min(KEPT, (available() - needed + twice) // 2)
+        room = free // 2 if device.type == "cuda" else min(KEPT, (available() - needed + twice) // 2)
     else:
         room = memory - needed
     keep = stage.sampling.length > 1 and len(tiles) == windows == 1 and batch * video < room
