@@ -9,7 +9,7 @@ from zoetrope.planning.count import flops_of
 from zoetrope.planning.devices import Device, torch_device
 from zoetrope.planning.fits import Measured
 from zoetrope.planning.kept import sampling, training
-from zoetrope.planning.work import Training
+from zoetrope.planning.work import Sampling, Training
 from zoetrope.training.distil import plan as distillation
 from zoetrope.training.grids import stretches
 from zoetrope.training.spec import Recipe, TrainSpec
@@ -48,8 +48,7 @@ class DistillationPlan(NamedTuple):
         examples, flops, seconds: of all rounds, including the teacher's calls.
         peak_bytes: as in training, plus the teacher, in the round that needs most.
         steps: sampling steps of the student, of one call each.
-        sampling_flops, sampling_seconds: of the student's calls for one video. Seconds are scaled from the original's
-            by the number of calls.
+        sampling_flops, sampling_seconds: of the student for one video, as those of the stage itself.
     """
 
     rounds: int
@@ -58,7 +57,7 @@ class DistillationPlan(NamedTuple):
     seconds: float
     peak_bytes: int
     steps: int
-    sampling_flops: float
+    sampling_flops: int
     sampling_seconds: float
 
 
@@ -67,7 +66,8 @@ class StagePlan(NamedTuple):
 
     Attributes:
         weight_bytes: of the network in memory.
-        flops_per_forward: of the network on one video, once; guidance runs it twice in a step.
+        flops_per_forward: of the network on one video, once, in all windows; guidance runs it twice in a step.
+        flops_per_step: of the step that takes most.
         peak_bytes: weights, videos and activations when sampling.
         learning, distilling: the training and the distillation of the stage, if the recipe says how.
         weights_of: the stage whose network it runs, where it has none of its own.
@@ -115,30 +115,35 @@ def plan_stage(
     and bytes are then corrected by what was `measured` on the device, if given.
     Raises ValueError if not even the smallest tiles fit into `memory`.
     """
-    place = torch_device(device.name)
-    card = device.memory if memory is None and place.type == "cuda" else None
-    work = sampling(stage, device.dtype, memory, place, card)
-    steps, seconds, peak = stage.sampling.length, device.seconds(work.whole), work.peak
-    if measured is not None:
-        seconds = steps * measured.correct("sampling", "seconds", seconds / steps)
-        peak = round(measured.correct("sampling", "bytes", peak))
-    made = StagePlan(
+    work, seconds = _sampled(stage, device, memory, measured)
+    peak = work.peak if measured is None else round(measured.correct("sampling", "bytes", work.peak))
+    return StagePlan(
         name=stage.name,
         kind=stage.kind,
         shape=str(stage.made),
         parameters=work.parameters,
         weight_bytes=work.weight_bytes,
-        steps=steps,
+        steps=stage.sampling.length,
         flops_per_forward=work.flops_per_forward,
         flops_per_step=work.flops_per_step,
         flops=flops_of(work.whole),
         peak_bytes=peak,
         seconds=seconds,
         learning=None if spec is None else _learning(stage, device, spec, measured, examples),
-        distilling=None,
+        distilling=_distilling(device, rounds, memory, measured) if rounds else None,
         weights_of=stage.weights_of,
     )
-    return made._replace(distilling=_distilling(made, device, rounds, measured)) if rounds else made
+
+
+def _sampled(stage: StageSpec, device: Device, memory: int | None, measured: Measured | None) -> tuple[Sampling, float]:
+    """The cost of sampling a video, and its seconds: within `memory`, or as `generate` does it on such a device."""
+    place = torch_device(device.name)
+    card = device.memory if memory is None and place.type == "cuda" else None
+    work = sampling(stage, device.dtype, memory, place, card)
+    steps, seconds = stage.sampling.length, device.seconds(work.whole)
+    if measured is not None:
+        seconds = steps * measured.correct("sampling", "seconds", seconds / steps)
+    return work, seconds
 
 
 def totals(stages: Sequence[StagePlan], memory: int) -> dict[str, Any]:
@@ -204,7 +209,7 @@ def rounds_of(recipe: Recipe, stage: str) -> list[tuple[StageSpec, TrainSpec]]:
 
 
 def _distilling(
-    original: StagePlan, device: Device, rounds: Sequence[tuple[StageSpec, TrainSpec]], measured: Measured | None
+    device: Device, rounds: Sequence[tuple[StageSpec, TrainSpec]], memory: int | None, measured: Measured | None
 ) -> DistillationPlan:
     examples, flops, seconds, peak = 0, 0.0, 0.0, 0
     known: dict[str, Training] = {}
@@ -222,17 +227,17 @@ def _distilling(
             flops += flops_of(tally) * phase.examples / phase.batch
             seconds += batch * phase.examples / phase.batch
             peak = max(peak, held)
-    steps = rounds[-1][0].sampling.steps
-    calls = steps * original.flops_per_forward
+    student = rounds[-1][0]
+    work, sampled = _sampled(student, device, memory, measured)
     return DistillationPlan(
         rounds=len(rounds),
         examples=examples,
         flops=flops,
         seconds=seconds,
         peak_bytes=peak,
-        steps=steps,
-        sampling_flops=calls,
-        sampling_seconds=original.seconds * calls / (original.steps * original.flops_per_step),
+        steps=student.sampling.length,
+        sampling_flops=flops_of(work.whole),
+        sampling_seconds=sampled,
     )
 
 

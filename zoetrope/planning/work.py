@@ -1,7 +1,8 @@
 """The work of sampling and training one stage, counted by a dry run of the real code."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from zoetrope.cascade.execution.cost import blank_request, whole_tile
 from zoetrope.cascade.execution.layout import Layout, layout_bytes, plan_layout
 from zoetrope.cascade.execution.meter import Meter
 from zoetrope.cascade.execution.run import of_window
-from zoetrope.cascade.sample import CPU, Draw, calls_of, sample_stage
+from zoetrope.cascade.sample import CPU, Draw, calls_of, ready
 from zoetrope.cascade.spec import StageSpec
 from zoetrope.codecs import decoded
 from zoetrope.conditioning import Conditioning
@@ -21,6 +22,8 @@ from zoetrope.inputs import Extent
 from zoetrope.layers.fused import fused
 from zoetrope.networks import Network
 from zoetrope.planning.count import Operation, Tally, dry, flops_of
+from zoetrope.planning.once import Once
+from zoetrope.routines import Ready
 from zoetrope.shapes import VideoShape, Window
 from zoetrope.training.grids import clip_shapes, stretches
 from zoetrope.training.learner import Learner
@@ -38,8 +41,8 @@ class Sampling(NamedTuple):
 
     Attributes:
         parameters, weight_bytes: of the network, in memory.
-        flops_per_forward: of the network on one video, once.
-        flops_per_step: of a denoising step with all its network calls; guidance doubles them.
+        flops_per_forward: of the network on one video, once: in all its windows, or in all parts of a routine's.
+        flops_per_step: of the denoising step that takes most, with all its network calls; guidance doubles them.
         whole: all operations from text, noise and the previous stage's video to this stage's, decoding included.
         peak: bytes of weights, a codec's among them, videos and activations that are alive at one time.
     """
@@ -79,13 +82,14 @@ class Training(NamedTuple):
 def sampling(
     stage: StageSpec, dtype: torch.dtype, memory: int | None = None, device: torch.device = CPU, card: int | None = None
 ) -> Sampling:
-    """Sample a video of a stage on tensors without data, and count. Middle steps are all alike: only one is run.
+    """Sample a video of a stage on tensors without data, and count.
 
     The stage runs whole. If `memory`, the peak of the whole process, or for None what this machine can spare, or a GPU
     with `card` bytes, requires tiles or streaming, the denoiser's calls on tiles or parts replace those on the whole
     video in the count. Raises ValueError if not even the smallest tiles fit into `memory`.
     """
-    short = shortened(stage, 2)
+    even = stage.sampling.routine.even
+    short = shortened(stage, 2) if even else shortened(stage, stage.sampling.steps)
     layout = plan_layout(short, 1, TOKENS, memory, device, card)
     whole = Layout([whole_tile(short)])
     draw, source = Draw(seed=0, samples=[0], dtype=dtype, layout=whole), source_grid(stage)
@@ -100,28 +104,37 @@ def sampling(
         meter.restart()
         calls = calls_of(short, network, given, video, draw)
         made, call = _call(calls, whole, meter, whole.tiles[0].seen)
-        meter.restart()
-        running = iter(sample_stage(short, network, given, video, draw))
-        begun, tallies = meter.tally, []
-        for _ in range(short.sampling.length):
-            meter.tally = Counter()
-            next(running)
-            tallies.append(meter.tally)
-        peak = meter.live.peak
-        if layout != whole:
-            del running
+        once = Once(meter)
+        begun, tallies, peak = _steps(short, partial(ready, short, network, given, video, draw), once)
+        if layout != whole and once.whole:
             parts, held = _parts(calls, meter, layout)
             tallies = [_replaced(tally, call, parts) for tally in tallies]
             if (not layout.keep or len(layout.tiles) > 1) and len(stage.windows) == 1:
                 begun = begun - made
             peak = min(peak, held)
         decoding, codec, most = _decoding(stage, meter)
-    begun, peak = begun + decoding, max(peak + codec, most)
-    every = begun + tallies[-1]
-    for operation, count in tallies[0].items():
-        every[operation] += count * (stage.sampling.length - 1)
-    forward = flops_of(call) / calls.variants
-    return Sampling(parameters, weight_bytes, forward, flops_of(tallies[0]), every, peak)
+    peak = max(peak + codec, most)
+    forward = flops_of(call) * len(stage.windows) if once.whole else sum(once.parts.values())
+    times = [stage.sampling.length - 1, 1][-len(tallies) :] if even else [1] * len(tallies)
+    every = begun + decoding
+    for tally, count in zip(tallies, times, strict=True):
+        every.update({operation: count * number for operation, number in tally.items()})
+    step = max(map(flops_of, tallies))
+    return Sampling(parameters, weight_bytes, forward / calls.variants, step, every, peak)
+
+
+def _steps(stage: StageSpec, made: Callable[[], Ready], once: Once) -> tuple[Tally, list[Tally], int]:
+    """The operations of a stage before its first step and those of each step, and the bytes at their peak."""
+    stage.check_sampling()
+    once.meter.restart()
+    there = once.ready(made())
+    running = stage.sampling.routine(there)
+    begun, tallies = once.meter.tally, list[Tally]()
+    for _ in range(stage.sampling.length):
+        once.meter.tally = Counter()
+        there.keep(next(running).x_hat)
+        tallies.append(once.meter.tally)
+    return begun, tallies, once.meter.live.peak
 
 
 def _decoding(stage: StageSpec, meter: Meter[Operation]) -> tuple[Tally, int, int]:

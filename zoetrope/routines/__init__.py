@@ -76,11 +76,13 @@ class Routine(Kind, ABC):
         looks: the frames that spatial attention should look at in a network of single pictures, so that they agree, see
             `zoetrope.layers.attention.SpatialAttention`; None: the routine needs nothing of the kind.
         in_parts: whether it evaluates parts of videos, `Ready.part`: there are no windows and no known frames then.
+        even: whether all steps but the last take the same work: plans then run two of them instead of all.
     """
 
     folder: ClassVar[str] = "zoetrope.routines"
     looks: ClassVar[Looks | None] = None
     in_parts: ClassVar[bool] = False
+    even: ClassVar[bool] = False
 
     def length(self, steps: int) -> int:
         """How many steps it yields for a stage with `steps` sampling steps."""
