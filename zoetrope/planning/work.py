@@ -207,9 +207,12 @@ def _under_way(calls: Calls, layout: Layout, meter: Meter[Operation], window: Wi
         assert reach is not None
         some = window._replace(frames=window.frames[: (reach + 3) * layout.part])
     z = torch.zeros(1, calls.stage.network.channels, *some.sizes)
-    denoise = of_window(calls, layout)(some)
     meter.restart()
-    before = meter.live.peak
+    before = meter.live.now
+    denoise = of_window(calls, layout)(some)
+    if layout.part is not None:  # maps that it keeps are counted with the layout
+        meter.restart()
+        before = meter.live.now
     denoise(z, calls.stage.schedule(torch.ones(1, dtype=torch.float64)))
     answer = 0 if layout.in_place(calls.stage) else (len(window.frames) - len(some.frames)) * z[:, :, :1].nbytes
     return meter.live.peak - before + answer
