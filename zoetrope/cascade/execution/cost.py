@@ -75,12 +75,18 @@ def reach_of(stage: StageSpec) -> Reach:
     return reach._replace(frames=None, pixels=None, streams=False) if differentiates(stage) else reach
 
 
-def part_of(stage: StageSpec, device: torch.device) -> int | None:
-    """How many frames a streaming network processes at a time; None for a network that needs all of them."""
+def parts_of(stage: StageSpec, device: torch.device) -> tuple[int | None, ...]:
+    """How many frames a streaming network may process at a time, the most first; (None,) for one that needs all.
+
+    On a GPU many are faster, and fewer are better than tiles, which overlap.
+    """
     if not reach_of(stage).streams:
-        return None
-    pixels, seen = PART if device.type == "cpu" else PART_GPU, stage.seen
-    return max(1, min(seen.frames, pixels // (seen.height * seen.width)))
+        return (None,)
+    seen, sizes = stage.seen, [PART]
+    while device.type != "cpu" and sizes[-1] < PART_GPU:
+        sizes.append(2 * sizes[-1])
+    parts = (max(1, min(seen.frames, pixels // (seen.height * seen.width))) for pixels in reversed(sizes))
+    return tuple(dict.fromkeys(parts))
 
 
 def tiles_within(stage: StageSpec, part: int | None, largest: float) -> Tiling:

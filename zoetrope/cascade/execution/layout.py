@@ -12,7 +12,7 @@ from zoetrope.cascade.execution.cost import (
     call_bytes,
     differentiates,
     largest_call,
-    part_of,
+    parts_of,
     reach_of,
     smallest_tiles,
     stage_cost,
@@ -62,8 +62,25 @@ def plan_layout(
     """
     if memory is not None:
         expect_memory([stage], batch, tokens, memory, device)
+    for part in parts_of(stage, device):
+        layout = _plan_parts(stage, batch, tokens, memory, device, card, part)
+        if len(layout.tiles) == 1:
+            break
+    return layout
+
+
+def _plan_parts(
+    stage: StageSpec,
+    batch: int,
+    tokens: int,
+    memory: int | None,
+    device: torch.device,
+    card: int | None,
+    part: int | None,
+) -> Layout:
+    """`plan_layout` with so many frames at a time, in tiles where a whole frame does not fit."""
     one: Sequence[Tile] = [whole_tile(stage)]
-    seen, part, windows = one[0].seen, part_of(stage, device), len(stage.windows)
+    seen, windows = one[0].seen, len(stage.windows)
     reach = reach_of(stage)
     if memory is None and (seen.volume <= SMALL or (part is None and reach.frames is None and reach.pixels is None)):
         return Layout([whole_tile(stage)])
@@ -128,7 +145,7 @@ def layout_bytes(stage: StageSpec, batch: int, tokens: int, layout: Layout, call
 
 def least_memory(stage: StageSpec, batch: int, tokens: int, device: torch.device) -> int:
     """The least memory of the whole process, in bytes, that sampling a stage needs: in its smallest tiles."""
-    part = part_of(stage, device)
+    part = parts_of(stage, device)[-1]
     return _cost(stage, batch, 1, tokens, part).peak(largest_call(smallest_tiles(stage, part), part))
 
 
