@@ -12,7 +12,7 @@ from zoetrope.models.checkpoints import find_checkpoints
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Phase, Recipe
 from zoetrope.training.state import read_metrics
-from zoetrope.training.trained import initial_weights, run_recipe
+from zoetrope.training.trained import InitialWeights, initial_weights, run_recipe
 
 CPU = torch.device("cpu")
 DEVICE = torch.device("cuda") if torch.cuda.is_available() else CPU
@@ -61,13 +61,13 @@ class Arm(NamedTuple):
         for _ in Run(recipe, self.stage, folder, DEVICE, self._weights(recipe)).train():
             pass
 
-    def _weights(self, recipe: Recipe) -> Path | None:
-        """The file of the weights that it begins with. Raises ValueError unless they fit."""
+    def _weights(self, recipe: Recipe) -> InitialWeights | None:
+        """The weights that it begins with. Raises ValueError unless they fit."""
         if self.init is None:
             return None
         weights = initial_weights(self.init, self.stage)
         weights.check(recipe, self.stage)
-        return weights.file
+        return weights
 
 
 def shortened(phase: Phase, scale: float) -> Phase:

@@ -113,9 +113,9 @@ def made(network: Any, known: Known | None, count: int = 4, **draw: Any) -> Tens
 
 def test_seven_channels_enter() -> None:
     """J, C and M: 3 + 3 + 1; of a super-resolution network 3 more."""
-    assert NETWORK.maps == {"region": 3, "region_mask": 1} and NETWORK.reads == {"region"}
+    assert NETWORK.concatenated == {"region": 3, "region_mask": 1} and NETWORK.reads == {"region"}
     both = NETWORK.with_(low_res=True)
-    assert both.maps == {"low_res": 3, "region": 3, "region_mask": 1} and both.reads == {"low_res", "region"}
+    assert both.concatenated == {"low_res": 3, "region": 3, "region_mask": 1} and both.reads == {"low_res", "region"}
     assert [config.build().enter.conv.weight.shape[1] for config in (NETWORK, both)] == [7, 10]
     with pytest.raises(ValueError, match="maps: expected 'region', got none"):
         NETWORK.build()(torch.zeros(1, 3, *SHAPE.sizes), torch.zeros(1), Conditioning())

@@ -13,11 +13,12 @@ import torch
 from zoetrope.__main__ import main
 from zoetrope.cascade.spec import CascadeSpec, Distilled, SamplingSpec, StageSpec
 from zoetrope.inputs.low_res import usual_inputs
+from zoetrope.inputs.map import Map
 from zoetrope.models.cascade import Cascade
 from zoetrope.models.folder import write_model
 from zoetrope.models.opening import open_model
 from zoetrope.models.style import styled
-from zoetrope.networks import Network, NetworkConfig
+from zoetrope.networks import Network, NetworkConfig, SizedInput
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
 from zoetrope.text.words import Words
@@ -74,6 +75,19 @@ def test_an_image_style_leaves_what_is_of_time(make: Make) -> None:
     assert temporal == own.keys() - theirs.keys() and temporal
     assert all(torch.equal(mixed[name], own[name]) for name in temporal)
     assert all(torch.equal(mixed[name], own[name].lerp(theirs[name], 0.5)) for name in theirs)
+
+
+def test_a_style_that_is_given_other_maps_is_refused(tmp_path: Path) -> None:
+    """Though its tensors have the same shapes."""
+    for name, aligned in (("own", ("land", "oro")), ("style", ("oro", "land"))):
+        sized = tuple(SizedInput(name=one, size=1) for one in aligned)
+        network = VideoUNetConfig(text_width=None, embedding=16, head=8, levels=VIDEO[:1], aligned=sized)
+        inputs = tuple(Map(told=one) for one in aligned)
+        stage = StageSpec(name="base", shape=SHAPE, inputs=inputs, network=network)
+        spec = CascadeSpec(name=name, text=None, stages=(stage,))
+        write_model(tmp_path / name, spec, {"base": random(network, 0)}, f"# {name}\n")
+    with pytest.raises(ValueError, match=r"style of stage 'base': .*expected oro \(2\) and land \(2\), in this order"):
+        styled(open_model(tmp_path / "own"), tmp_path / "style")
 
 
 def random(network: NetworkConfig, seed: int) -> Network:

@@ -18,7 +18,9 @@ from zoetrope.layers.convolution import AlongTime
 from zoetrope.layers.fused import fused
 from zoetrope.layers.zero import zero
 from zoetrope.models.weights import read_weights, write_weights
-from zoetrope.networks import Network
+from zoetrope.networks import Network, SizedInput
+from zoetrope.networks._unet import OF_MAPS
+from zoetrope.networks.controlled import Control, ControlledConfig
 from zoetrope.networks.dit import DiTConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 
@@ -35,7 +37,7 @@ FIELDS: dict[str, Any] = {"text_width": TEXT, "embedding": 16, "head": 8}
 
 def image(**fields: Any) -> VideoUNetConfig:
     """An image network with everything that one can have."""
-    return VideoUNetConfig(levels=IMAGE, **FIELDS | fields)
+    return VideoUNetConfig(**{"levels": IMAGE} | FIELDS | fields)
 
 
 def inflated(config: VideoUNetConfig, *changes: dict[str, Any], **fields: Any) -> VideoUNetConfig:
@@ -265,7 +267,7 @@ def test_a_network_that_is_given_more_videos_begins_as_it_was(patch: int, tmp_pa
     loud = given | Conditioning(maps={"low_res": 100 * given.maps["low_res"]})
     torch.testing.assert_close(moving(z, level, loud), ours, rtol=0, atol=0)
     for name, shape in (("enter.conv.weight", (9, 3, 3, 3)), ("leave.conv.weight", (3, 8, 3, 3)), ("gain.bias", (3,))):
-        assert moving.grown(name, torch.zeros(shape)) is None
+        assert moving.grown({name: torch.zeros(shape)}, {}) == {}
 
 
 def test_a_network_that_learns_regions_begins_as_the_image_network(tmp_path: Path) -> None:
@@ -281,3 +283,66 @@ def test_a_network_that_learns_regions_begins_as_the_image_network(tmp_path: Pat
     region = Region().blank(extent).each(torch.ones_like)
     ours, theirs = moving.eval()(z, level, given | region), still.eval()(z, level, given)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=3e-6 * float(theirs.detach().abs().max()))
+
+
+LAND, ORO = SizedInput(name="land", size=1), SizedInput(name="oro", size=1)
+GAINED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "before": ({"first_frame": True}, {"low_res": True}),
+    "after": ({"low_res": True}, {"first_frame": True}),
+    "a region before": ({"aligned": (LAND,)}, {"region": True}),
+    "one of two": ({"aligned": (ORO,)}, {"aligned": (LAND, ORO)}),
+    "another order": ({"aligned": (ORO, LAND)}, {"aligned": (LAND, ORO)}),
+}
+
+
+def told_maps(config: VideoUNetConfig) -> Conditioning:
+    """Noise in each map, and in the maps' noise levels."""
+    draw = torch.Generator().manual_seed(4)
+    maps = {name: torch.randn(2, size, 3, 8, 16, generator=draw) for name, size in config.concatenated.items()}
+    levels = {f"{name}_logsnr": torch.tensor([1.0, 3.0]) for name in ("low_res", "first_frame")}
+    return Conditioning(maps=maps, numbers=levels)
+
+
+@pytest.mark.parametrize("controlled", [False, True])
+@pytest.mark.parametrize("patch", [1, 2])
+@pytest.mark.parametrize(("own", "more"), GAINED.values(), ids=GAINED)
+def test_each_map_keeps_its_weights(
+    own: dict[str, Any], more: dict[str, Any], patch: int, controlled: bool, tmp_path: Path
+) -> None:
+    """Wherever the new ones come; what they show has no effect."""
+    one: Any = image(patch=patch, text_width=None, levels=(Level(width=8),), **own)
+    other: Any = one.with_(**more)
+    maps = told_maps(other)
+    if controlled:
+        one, other = (ControlledConfig(network=each, controls=(Control(name="edges"),)) for each in (one, other))
+        maps = maps | Conditioning(maps={"edges": torch.ones(2, 1, 3, 8, 16)}, numbers={"edges_scale": torch.ones(2)})
+    still, moving = awake(one.build()), other.build()
+    write_weights(still, path := tmp_path / "still.safetensors", torch.float32)
+    new = read_weights(moving, path, missing="fresh", maps=one.concatenated)
+    assert not any(name in OF_MAPS or name.endswith("enter.conv.weight") for name in new)
+    for each in (moving, *((branch.copy for branch in moving.controls.values()) if controlled else ())):
+        if "low_res" in more:
+            zero(each.low_res_logsnr)
+    z, level, _ = asked(3)
+    with torch.inference_mode():
+        ours, theirs = moving(z, level, maps), still(z, level, maps)
+    assert theirs.abs().max() > 0.1
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=3e-6 * float(theirs.abs().max()))
+
+
+@pytest.mark.parametrize(("own", "more"), list(GAINED.values())[:-1], ids=list(GAINED)[:-1])
+def test_a_file_alone_does_not_tell_its_maps(own: dict[str, Any], more: dict[str, Any], tmp_path: Path) -> None:
+    one = image(text_width=None, levels=(Level(width=8),), **own)
+    write_weights(one.build(), path := tmp_path / "one.safetensors", torch.float32)
+    with pytest.raises(ValueError, match=r"one.safetensors: maps: expected to know which of .*; name its model or run"):
+        read_weights(one.with_(**more).build(), path, missing="fresh")
+    with pytest.raises(ValueError, match=r"maps: expected those that the network is given, .*, got lake"):
+        read_weights(one.with_(**more).build(), path, missing="fresh", maps={"lake": 2})
+    assert read_weights(one.build(), path, missing="fresh") == []
+
+
+def test_maps_of_as_many_channels_are_not_taken_for_low_res(tmp_path: Path) -> None:
+    one = image(text_width=None, levels=(Level(width=8),), aligned=(SizedInput(name="land", size=2),))
+    write_weights(one.build(), path := tmp_path / "one.safetensors", torch.float32)
+    with pytest.raises(ValueError, match=r"'gain.bias' has shape \(1,\), expected \(2,\)"):
+        read_weights(one.with_(aligned=(), low_res=True).build(), path, missing="fresh")

@@ -12,6 +12,7 @@ from zoetrope.files.plain import read_json
 
 if TYPE_CHECKING:
     from zoetrope.training.spec import Recipe
+    from zoetrope.training.trained import InitialWeights
 
 FILE = "stages.json"
 TRACKED = ("tensorboard", "wandb", "wandb.json")
@@ -25,7 +26,7 @@ class StageTraining(NamedTuple):
     stage: str
     folder: Path
     recipe: "Recipe"
-    init: Path | None
+    init: "InitialWeights | None"
     finished: bool
 
 

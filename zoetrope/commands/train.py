@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from zoetrope.processes.ranks import Ranks
     from zoetrope.training.spec import Recipe
+    from zoetrope.training.trained import InitialWeights
 
 RecipeName = Annotated[
     str | None, typer.Argument(metavar="RECIPE", help="A shipped name, a recipe.json, or a .py file with recipe().")
@@ -345,8 +346,8 @@ def _loaded(recipe: str | None) -> "Recipe":
     return load_recipe(recipe)
 
 
-def _weights(talk: Talk, init: str, recipe: "Recipe", stage: str) -> Path | None:
-    """The file of the weights that `--init` names; None where they are of other stages of the recipe alone.
+def _weights(talk: Talk, init: str, recipe: "Recipe", stage: str) -> "InitialWeights | None":
+    """The weights that `--init` names; None where they are of other stages of the recipe alone.
 
     Raises ValueError unless they fit the stage's network.
     """
@@ -359,7 +360,7 @@ def _weights(talk: Talk, init: str, recipe: "Recipe", stage: str) -> Path | None
     weights.check(recipe, stage)
     if (remark := weights.remark(recipe, stage)) is not None:
         talk.say(remark)
-    return weights.file
+    return weights
 
 
 def expect_data(recipe: "Recipe", stage: str) -> None:

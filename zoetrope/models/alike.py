@@ -2,6 +2,7 @@
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.inputs.text import TEXT
+from zoetrope.networks import NetworkConfig
 from zoetrope.text import TextEncoder
 
 
@@ -21,6 +22,21 @@ def expect_alike(name: str, theirs: CascadeSpec, other: StageSpec, ours: Cascade
             f"{name}: these weights predict {other.prediction!r}, expected {stage.prediction!r}, as stage "
             f"{stage.name!r} does; --set {stage.name}.prediction={other.prediction}"
         )
+
+
+def other_maps(theirs: NetworkConfig, ours: NetworkConfig) -> str | None:
+    """How the maps that a network is given differ from those of the weights, in words; None: they do not.
+
+    Tensors of equal shape may be of other maps, or of the same in another order.
+    """
+    if list(theirs.concatenated.items()) == list(ours.concatenated.items()):
+        return None
+    got, told = (
+        " and ".join(f"{name} ({size})" for name, size in each.concatenated.items()) for each in (ours, theirs)
+    )
+    return (
+        f"maps, with their channels: expected {told or 'none'}, in this order, as the weights have, got {got or 'none'}"
+    )
 
 
 def _same(one: TextEncoder, other: TextEncoder) -> bool:

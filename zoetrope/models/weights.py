@@ -27,7 +27,7 @@ PICKLES = {".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"}
 IfMissing = Literal["refuse", "fresh"]
 """Tensors of a network that a file lacks: an error, or they keep their values."""
 WhenMissing = IfMissing | Literal["leave"]
-"""The same, or "leave": as "fresh", for files of networks that are given as many videos."""
+"""The same, or "leave": as "fresh", for files of networks that are given the same maps."""
 
 
 class Style(NamedTuple):
@@ -60,16 +60,19 @@ class Origin(NamedTuple):
         return found.hexdigest()
 
 
-def read_weights(module: nn.Module, path: Path, *, missing: WhenMissing = "refuse") -> list[str]:
+def read_weights(
+    module: nn.Module, path: Path, *, missing: WhenMissing = "refuse", maps: Mapping[str, int] | None = None
+) -> list[str]:
     """Load a safetensors file into a module, in the module's own dtype.
 
-    Returns the names of tensors that keep their values because the file lacks them, if `missing` allows that. The file
-    may then also be of a network that is given fewer videos, see `zoetrope.networks.Network.grown`.
+    Returns the names of tensors that keep their values because the file lacks them, if `missing` allows that. If it is
+    "fresh", the file may also be of a network that is given fewer maps, see `zoetrope.networks.Network.grown`: `maps`
+    are that network's; None: not known.
     Raises ValueError that names the file and the fault: a pickle, damage, missing, unexpected or misshapen tensors, or
     values that are not finite. A file of a checkpoint must match its checksum there. On an error the module is
     unchanged. A module on the "meta" device gets its weights on the CPU.
     """
-    check_weights(module, path, missing=missing)
+    check_weights(module, path, missing=missing, maps=maps)
     check_file(path)
     own = module.state_dict()
     with safe_open(path, framework="pt") as file:
@@ -78,7 +81,7 @@ def read_weights(module: nn.Module, path: Path, *, missing: WhenMissing = "refus
         scaled = {name for name in stored if name + SCALE in places}
         stored |= {name: _from_eight_bits(stored[name], places[name + SCALE].values(file)) for name in scaled}
     if missing == "fresh":
-        stored |= _grown(module, stored)
+        stored |= _grown(module, path, stored, maps)
     bare = any(value.is_meta for value in own.values())
     found = {name: value.to(own[name].dtype) for name, value in stored.items()}
     _expect_finite(path, found)
@@ -107,7 +110,9 @@ def blend(network: Network, other: Network, style: Style) -> None:
                 value.lerp_(theirs[name], style.weight)
 
 
-def check_weights(module: nn.Module, path: Path, *, missing: WhenMissing = "refuse") -> None:
+def check_weights(
+    module: nn.Module, path: Path, *, missing: WhenMissing = "refuse", maps: Mapping[str, int] | None = None
+) -> None:
     """Raise what `read_weights` would, from the file's header alone; the module may be on the "meta" device."""
     beside = [other.name for other in path.parent.glob("*") if other.suffix in PICKLES] if not path.is_file() else []
     if path.suffix in PICKLES or beside:
@@ -128,7 +133,7 @@ def check_weights(module: nn.Module, path: Path, *, missing: WhenMissing = "refu
     _expect_types(path, want, shapes, types)
     if missing == "fresh":
         known = {name: torch.empty(shape, device="meta") for name, shape in shapes.items() if name in want}
-        shapes |= {name: tuple(value.shape) for name, value in _grown(module, known).items()}
+        shapes |= {name: tuple(value.shape) for name, value in _grown(module, path, known, maps).items()}
     if missing != "refuse":
         if want.keys().isdisjoint(shapes):
             raise ValueError(f"{path}: these are not the weights of this network: none of its tensors is there")
@@ -137,15 +142,14 @@ def check_weights(module: nn.Module, path: Path, *, missing: WhenMissing = "refu
     _expect_tensors(path, want, {name: shape for name, shape in shapes.items() if name not in scales})
 
 
-def _grown(module: nn.Module, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a network that is given fewer videos, with zeros for the others."""
-    own, found = module.state_dict(), dict[str, Tensor]()
-    for name, value in stored.items():
-        if isinstance(module, Network) and value.shape != own[name].shape:
-            grown = module.grown(name, value) if value.ndim == own[name].ndim else None
-            if grown is not None:
-                found[name] = grown
-    return found
+def _grown(
+    module: nn.Module, path: Path, stored: Mapping[str, Tensor], maps: Mapping[str, int] | None
+) -> dict[str, Tensor]:
+    """See `zoetrope.networks.Network.grown`. Raises ValueError with the path."""
+    try:
+        return module.grown(stored, maps) if isinstance(module, Network) else {}
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 class _Place(NamedTuple):

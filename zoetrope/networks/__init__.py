@@ -108,12 +108,15 @@ class Network(nn.Module, ABC):
         """Today's name of each tensor that moved -> where files of older versions store it."""
         return {}
 
-    def grown(self, name: str, value: Tensor) -> Tensor | None:
-        """The tensor of that name from a network that is given fewer videos beside z, with zeros for the others.
+    def grown(self, stored: Mapping[str, Tensor], maps: Mapping[str, int] | None) -> dict[str, Tensor]:
+        """Those tensors of a network given fewer maps that depend on them, as this one's, with zeros for the others.
 
-        The network then begins as that one, whatever the others show. None: it cannot be of such a network.
+        This network then begins as that one, whatever the other maps show. `maps` are that one's, see
+        `NetworkConfig.concatenated`; None: not known. Without tensors of such a network none are returned.
+
+        Raises ValueError where it is needed to know its maps, and for maps that this network is not given.
         """
-        return None
+        return {}
 
     def follow(self, fresh: Collection[str]) -> None:
         """Set tensors that weights of another network lack, by name, from those that it has; by default none.
@@ -206,6 +209,11 @@ class NetworkConfig(Kind, ABC):
     def sizes(self) -> dict[str, int]:
         """The sizes of its inputs that have one, by name: classes of labels, entries of actions, channels of maps."""
         return {one.name: one.size for one in (*self.labels, *self.actions)}
+
+    @property
+    def concatenated(self) -> dict[str, int]:
+        """The maps that its first layer sees beside z, in order, with their channels."""
+        return {}
 
     @property
     def predicts(self) -> Prediction | None:

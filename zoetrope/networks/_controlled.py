@@ -1,6 +1,6 @@
 """The network of a `zoetrope.networks.controlled.ControlledConfig`."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 
@@ -62,6 +62,16 @@ class ControlledUNet(VideoUNet):
             assert isinstance(branch, ControlBranch)
             for level in branch.copy.down:
                 yield from level.children()
+
+    def grown(self, stored: Mapping[str, Tensor], maps: Mapping[str, int] | None) -> dict[str, Tensor]:
+        """See `Network.grown`: copies are given the same maps as the network."""
+        found = super().grown(stored, maps)
+        for name, branch in self.controls.items():
+            assert isinstance(branch, ControlBranch)
+            start = f"controls.{name}.copy."
+            theirs = {each.removeprefix(start): value for each, value in stored.items() if each.startswith(start)}
+            found |= {start + each: value for each, value in branch.copy.grown(theirs, maps).items()}
+        return found
 
     def follow(self, fresh: Collection[str]) -> None:
         """See `Network.follow`: a copy of which all is fresh becomes one of what the network is now."""

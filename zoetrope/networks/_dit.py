@@ -40,7 +40,7 @@ class DiT(Network):
         super().__init__()
         self.config = config
         width, told = config.width, config.told
-        inside, outside = config.channels + sum(config.maps.values()), config.channels + config.anchored
+        inside, outside = config.channels + sum(config.concatenated.values()), config.channels + config.anchored
         rows = config.patch[0] * config.patch[1] * config.patch[2]
         self.logsnr = LogSNREmbedding(told, 256)
         self.low_res_logsnr = LogSNREmbedding(told, 256) if config.low_res else None
@@ -104,7 +104,7 @@ class DiT(Network):
         for video in videos:
             self.config.check(*video.z.shape[2:])
         clips = [_still(video, patch[0]) for video in videos]
-        given = [videos_given(clip.z, clip.conditioning.maps, self.config.maps) for clip in clips]
+        given = [videos_given(clip.z, clip.conditioning.maps, self.config.concatenated) for clip in clips]
         told = [self._told(clip, start) for clip in clips]
         vectors = [each.e for each in told]
         h = mapped(self.enter, [torch.cat([patches(x, patch) for x in each], dim=-1) for each in given])

@@ -27,6 +27,10 @@ from zoetrope.networks._unet_stream import streamed
 from zoetrope.networks.video_unet import VideoUNetConfig
 
 SKIP_SCALE = 1 / math.sqrt(2)
+OF_MAPS = ("enter.conv.weight", "gain.weight", "gain.bias")
+"""The tensors that depend on the maps, those of the first convolution first."""
+PASSED = ("low_res", "first_frame", "region")
+"""Maps that also pass to the output, the first of a network's: masks and maps of other quantities do not."""
 
 
 class VideoUNet(Network):
@@ -53,7 +57,7 @@ class VideoUNet(Network):
             self.null_text = nn.Parameter(nn.init.normal_(torch.empty(width), std=0.02))
             self.text_pool = TextPool(width, max(1, width // 64))
         self.beside = Beside.of(config, width)
-        self.enter = Enter(config.channels + sum(config.maps.values()), config.patch, levels[0].width)
+        self.enter = Enter(config.channels + sum(config.concatenated.values()), config.patch, levels[0].width)
         self.down = nn.ModuleList(_blocks(level, config) for level in levels)
         self.up = nn.ModuleList(_blocks(level, config) for level in levels[:-1])
         pairs = list(pairwise(levels))
@@ -65,8 +69,7 @@ class VideoUNet(Network):
         self.norm = nn.LayerNorm(levels[0].width)
         self.modulation = zero(nn.Linear(width, 2 * levels[0].width))
         self.leave = zero(Leave(levels[0].width, config.channels + config.anchored, config.patch))
-        # Videos pass, the mask of a region and maps of other quantities do not.
-        self.gain = zero(nn.Linear(width, 1 + config.low_res + config.first_frame + config.region))
+        self.gain = zero(nn.Linear(width, 1 + sum(getattr(config, name) for name in PASSED)))
         self.modulated, self.silu, self.sum_of_product = Modulated(), SiLU(), SumOfProduct()
 
     def forward(self, z: Tensor, logsnr: Tensor, conditioning: Conditioning) -> Tensor:
@@ -121,7 +124,7 @@ class VideoUNet(Network):
 
     def videos(self, part: FrameChunk) -> list[Tensor]:
         """The videos to concatenate: z, and maps, such as low_res in a network for super-resolution."""
-        return videos_given(part.z, part.maps, self.config.maps)
+        return videos_given(part.z, part.maps, self.config.concatenated)
 
     def descend(self, h: Tensor, context: BlockContext) -> tuple[Tensor, list[Tensor]]:
         """From the finest level to the coarsest: the coarsest features, and a skip from each level before it.
@@ -175,19 +178,48 @@ class VideoUNet(Network):
         for level in (*self.down, *self.up):
             yield from level.children()
 
-    def grown(self, name: str, value: Tensor) -> Tensor | None:
-        """See `Network.grown`: the first convolution sees more videos, and more of them pass to the output."""
-        if name not in ("enter.conv.weight", "gain.weight", "gain.bias"):
-            return None
-        own, pixels = self.get_parameter(name).detach(), self.config.patch**2
-        if name == "enter.conv.weight":  # its inputs: the pixels of a patch, and in each all channels
-            if value.shape[1] % pixels:
+    def grown(self, stored: Mapping[str, Tensor], maps: Mapping[str, int] | None) -> dict[str, Tensor]:
+        """See `Network.grown`: the first convolution sees more maps, and more of these videos pass to the output."""
+        of_maps = {name: stored[name] for name in OF_MAPS if name in stored}
+        if maps is None:
+            if all(value.shape == self.get_parameter(name).shape for name, value in of_maps.items()):
+                return {}
+            self._expect_known(of_maps.get(OF_MAPS[0]))
+        elif other := [f"{name} ({size} channels)" for name, size in (maps.items() - self.config.concatenated.items())]:
+            raise ValueError(f"maps: expected those that the network is given, {self._told_maps()}, got {other[0]}")
+        placed = {name: self._placed(name, value, maps or {}) for name, value in of_maps.items()}
+        found = {name: value for name, value in placed.items() if value is not None}
+        return found if len(found) == len(placed) else {}
+
+    def _placed(self, name: str, value: Tensor, maps: Mapping[str, int]) -> Tensor | None:
+        """A tensor of a network that is given these maps, with zeros for all others; None: it is of no such one."""
+        own, pixels = self.get_parameter(name), self.config.patch**2
+        sizes = {"": self.config.channels} | self.config.concatenated
+        if name == OF_MAPS[0]:  # its inputs: the pixels of a patch, and in each all channels
+            if value.ndim != own.ndim or value.shape[1] % pixels:
                 return None
-            own, value = (x.unflatten(1, (pixels, -1)).transpose(0, 2) for x in (own, value))
-        if own.shape[1:] != value.shape[1:] or len(value) > len(own):
+            own, value = (x.unflatten(1, (pixels, -1)).transpose(0, 2) for x in (own.detach(), value))
+        else:
+            sizes = {"": 1} | {video: 1 for video in PASSED if getattr(self.config, video)}
+        theirs = {video: sizes[video] for video in ("", *maps) if video in sizes}
+        if own.shape[1:] != value.shape[1:] or sum(theirs.values()) != len(value):
             return None
-        more = torch.cat([value, value.new_zeros(len(own) - len(value), *value.shape[1:])])
-        return more.transpose(0, 2).flatten(1, 2) if name == "enter.conv.weight" else more
+        parts = dict(zip(theirs, value.split(list(theirs.values())), strict=True))
+        zeros = {video: value.new_zeros(size, *value.shape[1:]) for video, size in sizes.items()}
+        more = torch.cat(list((zeros | parts).values()))
+        return more.transpose(0, 2).flatten(1, 2) if name == OF_MAPS[0] else more
+
+    def _expect_known(self, entering: Tensor | None) -> None:
+        """Raise ValueError for a first convolution that sees some maps, if it is not known which."""
+        inputs = 0 if entering is None or entering.ndim != 4 else entering.shape[1] // self.config.patch**2
+        if self.config.channels < inputs < self.config.channels + sum(self.config.concatenated.values()):
+            raise ValueError(
+                f"maps: expected to know which of {self._told_maps()} these weights are given, which a file alone does "
+                "not tell; name its model or run"
+            )
+
+    def _told_maps(self) -> str:
+        return " and ".join(self.config.concatenated) or "none"
 
     def formerly(self) -> Mapping[str, Former]:
         """Query, key and value of spatial and temporal attention were once a single matrix, "qkv"."""

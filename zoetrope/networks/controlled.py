@@ -72,7 +72,7 @@ class ControlledConfig(NetworkConfig):
         names = [control.name for control in self.controls]
         if len({*names}) < len(names):
             raise ValueError(f"controls: expected different names, got {names}")
-        if taken := sorted({*names} & {*self.network.reads, *self.network.maps}):
+        if taken := sorted({*names} & {*self.network.reads, *self.network.concatenated}):
             raise ValueError(f"controls: expected names of other inputs than the network's own, got {taken[0]!r}")
         return self
 
@@ -96,6 +96,11 @@ class ControlledConfig(NetworkConfig):
     def sizes(self) -> dict[str, int]:
         """See `NetworkConfig`."""
         return self.network.sizes
+
+    @property
+    def concatenated(self) -> dict[str, int]:
+        """See `NetworkConfig`; controls read theirs apart from these."""
+        return self.network.concatenated
 
     @property
     def predicts(self) -> Prediction | None:

@@ -116,7 +116,7 @@ class DiTConfig(NetworkConfig):
         return True
 
     @property
-    def maps(self) -> dict[str, int]:
+    def concatenated(self) -> dict[str, int]:
         """The maps that are concatenated to z, in order, with their channels."""
         return ({"low_res": self.channels} if self.low_res else {}) | {one.name: one.size + 1 for one in self.aligned}
 

@@ -82,7 +82,7 @@ class VideoUNetConfig(NetworkConfig):
         return super().reads | {name for name, does in own.items() if does}
 
     @property
-    def maps(self) -> dict[str, int]:
+    def concatenated(self) -> dict[str, int]:
         """The maps that are concatenated to z, in order, with their channels."""
         videos = {"low_res": self.low_res, "first_frame": self.first_frame}
         own = {name: self.channels for name, has in videos.items() if has}

@@ -17,6 +17,7 @@ from zoetrope.training.inflation import log_beginning
 from zoetrope.training.objectives import STUDENT, TEACHER, PlayerSpec
 from zoetrope.training.players import networks_of, players_of
 from zoetrope.training.spec import TrainSpec
+from zoetrope.training.trained import InitialWeights
 
 
 def expect_parallel(stage: StageSpec, spec: TrainSpec, ranks: Ranks) -> None:
@@ -53,27 +54,29 @@ def expect_trainable(stage: StageSpec, spec: TrainSpec, folder: Path, ranks: Ran
 
 
 def begin_networks(
-    stage: StageSpec, spec: TrainSpec, folder: Path, device: torch.device, init: Path | None, ranks: Ranks
+    stage: StageSpec, spec: TrainSpec, folder: Path, device: torch.device, init: InitialWeights | None, ranks: Ranks
 ) -> dict[str, Network]:
     """The networks of a stage's training by name, on the device, with their initial weights.
 
-    The student starts from the file `init`, if any; a student with a teacher starts from the teacher. With adapters the
-    base weights are written into the run's folder, or read from there.
+    The student starts from the weights `init`, if any; a student with a teacher starts from the teacher. With adapters
+    the base weights are written into the run's folder, or read from there.
 
     Raises ValueError for unfit weights.
     """
     networks = _others(stage, spec, folder, device)
     torch.manual_seed(seeded(spec.seed, "weights", stage.name))
     student = stage.network.build().to(device)
-    if init is not None and (fresh := read_weights(student, init, missing=spec.init_missing)):
-        student.follow(fresh)
-        if ranks.leads:
-            log_beginning(student, stage, fresh, str(init))
+    if init is not None:
+        fresh = read_weights(student, init.file, missing=spec.init_missing, maps=init.concatenated)
+        if fresh:
+            student.follow(fresh)
+        if fresh and ranks.leads:
+            log_beginning(student, stage, fresh, str(init.file), init.source)
     if TEACHER in networks:
         student.load_state_dict({**student.state_dict(), **networks[TEACHER].state_dict()})
     freeze(student, spec.freeze, spec.learn)
     if init is not None:
-        begin_scale(student, init, leads=ranks.leads)
+        begin_scale(student, init.file, leads=ranks.leads)
     if spec.lora is not None:
         keep_base(student, folder / BASE, ranks.leads)
         adapt(student, spec.lora)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -11,12 +12,26 @@ from zoetrope.conditioning import Conditioning
 from zoetrope.config.differences import ABSENT, differences
 from zoetrope.config.errors import shown
 from zoetrope.inputs import Extent
+from zoetrope.models.weights import read_weights
 from zoetrope.networks import Network, NetworkConfig
 from zoetrope.wording import counted
 
 log = logging.getLogger(__name__)
 NEAR = 1e-5  # of the outputs' size: kernels of different shapes round differently
 NAMED = 5  # of the tensors that begin fresh
+
+
+class WeightsOf(NamedTuple):
+    """A file of weights, and the network that they are of."""
+
+    config: NetworkConfig
+    file: Path
+
+    def network(self) -> Network:
+        """That network, with the weights, on the CPU."""
+        made = self.config.bare()
+        read_weights(made, self.file)
+        return made
 
 
 class BeginsAs(NamedTuple):
@@ -48,29 +63,32 @@ class BeginsAs(NamedTuple):
         return f"{begins} {exactly} {other}" + ("" if self.extended else ", frame by frame")
 
 
-def beginning_of(network: Network, config: NetworkConfig, stage: StageSpec, fresh: Iterable[str]) -> BeginsAs | None:
+def beginning_of(
+    network: Network, config: NetworkConfig, stage: StageSpec, fresh: Iterable[str], source: WeightsOf | None = None
+) -> BeginsAs | None:
     """How a network of this stage begins, measured on noise; None for one that begins as no other.
 
     It is compared with the network that it extends, if all tensors of that are given, and else with one of single
-    frames. `fresh` are the names of its tensors that are of no other network: the one compared with is without their
-    effect. Where no layer of time begins fresh, the weights are a video network's, and say nothing of single frames.
+    frames: the one that its weights are of, `source`, if that is known. `fresh` are the names of its tensors that are
+    of no other network: where the source is not known, the network compared with is made of the others. Weights of a
+    video network say nothing of single frames.
     """
-    own, new = network.state_dict(), set(fresh)
+    new = set(fresh)
     extended = config.inner is not config and new.isdisjoint(config.inner.bare().state_dict())
-    other = config.inner if extended else config.framewise()
-    if other is None:
+    if (other := config.inner if extended else config.framewise()) is None:
         return None
-    still = other.bare()
-    times = own.keys() - still.state_dict().keys()
-    if times and times.isdisjoint(new):
+    if source is None:
+        still = _without(network, other, new)
+    else:
+        still = source.network() if extended or source.config.framewise() == source.config else None
+    if still is None:
         return None
-    weights = {name: torch.zeros_like(own[name]) if name in new else own[name] for name in still.state_dict()}
-    still.load_state_dict(weights, assign=True)
     reach = config.reach()
     frames = 2 * reach.every if reach.every > 1 else 3
     every = 1 if extended else reach.every
     draw = torch.Generator().manual_seed(0)
     device = next(network.parameters()).device
+    still = still.to(device)
     extent = Extent(2, (frames, 2 * reach.grid, 2 * reach.grid), 4, config.text_width or 1, channels=config.channels)
     given = Conditioning()
     for each in stage.all_inputs:
@@ -84,13 +102,29 @@ def beginning_of(network: Network, config: NetworkConfig, stage: StageSpec, fres
     return BeginsAs(every, float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-30)), extended)
 
 
-def log_beginning(network: Network, stage: StageSpec, fresh: list[str], where: str) -> None:
+def _without(network: Network, other: NetworkConfig, new: Collection[str]) -> Network | None:
+    """The network of another config, with a network's weights, of which those that are `new` have no effect.
+
+    None where all that mixes frames is given: the weights are a video network's.
+    """
+    own, still = network.state_dict(), other.bare()
+    times = own.keys() - still.state_dict().keys()
+    if times and times.isdisjoint(new):
+        return None
+    weights = {name: torch.zeros_like(own[name]) if name in new else own[name] for name in still.state_dict()}
+    still.load_state_dict(weights, assign=True)
+    return still
+
+
+def log_beginning(
+    network: Network, stage: StageSpec, fresh: list[str], where: str, source: WeightsOf | None = None
+) -> None:
     """Log how many tensors are from elsewhere and how many begin fresh, and whether the network begins as theirs."""
     taken = len(network.state_dict()) - len(fresh)
     more = f" and {len(fresh) - NAMED} others" if len(fresh) > NAMED else ""
     named = ", ".join(fresh[:NAMED]) + more
     log.info("%s: %s taken from it, %d begin fresh: %s", where, counted(taken, "tensor"), len(fresh), named)
-    begun = beginning_of(network, stage.network, stage, fresh)
+    begun = beginning_of(network, stage.network, stage, fresh, source)
     if begun is not None:
         log.log(logging.INFO if begun.near else logging.WARNING, "%s: %s", stage.name, begun.told())
 

@@ -41,6 +41,7 @@ from zoetrope.training.record import begun_with, read_record, write_record
 from zoetrope.training.spec import Recipe, TrainSpec
 from zoetrope.training.state import TrainState, cut_metrics
 from zoetrope.training.trackers import Connection, scalars_of, tracking
+from zoetrope.training.trained import InitialWeights
 from zoetrope.training.writing import append_text, expect_own, unneeded
 from zoetrope.video import save_image
 
@@ -88,10 +89,11 @@ class Run:
         stage: str,
         folder: Path,
         device: torch.device,
-        init: Path | None = None,
+        init: Path | InitialWeights | None = None,
         ranks: Ranks = ALONE,
     ):
-        """`init` is a safetensors file with the initial weights; a run with a checkpoint goes on without it.
+        """`init` is a safetensors file with the initial weights, or these and the description of the network that they
+        are of, see `zoetrope.training.trained.initial_weights`; a run with a checkpoint goes on without it.
 
         Each of several processes, `ranks`, makes a `Run` of the same folder, where only the leading one writes.
         A network with a teacher starts from the teacher's weights instead.
@@ -116,14 +118,15 @@ class Run:
             # A resumed run keeps the dtype that it has always computed in; a new one takes it from the recipe.
             self.dtype = getattr(torch, known["dtype"]) if known else compute_dtype(device, self.spec.precision)
             self._codec = learnt_codec(self.stage, self.spec.data, folder)
-            self._init = begun_with(folder, known, init)
-            self.state = self._begin(init)
+            first = InitialWeights(str(init), init) if isinstance(init, Path) else init
+            self._init = begun_with(folder, known, None if first is None else first.file)
+            self.state = self._begin(first)
             self._go_on()
             self.learner = self._learner()
             ranks.meet()  # nothing is written before all processes have read the folder
             self._before = self._keep_record(known)  # seconds of training until here
 
-    def _begin(self, init: Path | None) -> TrainState:
+    def _begin(self, init: InitialWeights | None) -> TrainState:
         """The initial state of a run."""
         spec, ranks = self.spec, self.ranks
         expect_parallel(self.stage, spec, ranks)

@@ -11,14 +11,14 @@ from zoetrope.config import unknown
 from zoetrope.config.errors import reason
 from zoetrope.data.encoded import Encoded
 from zoetrope.files.plain import read_json
-from zoetrope.models.alike import expect_alike
+from zoetrope.models.alike import expect_alike, other_maps
 from zoetrope.models.description import described
 from zoetrope.models.finding import find, find_run
 from zoetrope.models.opening import contents
 from zoetrope.models.runs import RECIPE, RUN
-from zoetrope.models.weights import check_weights
+from zoetrope.models.weights import IfMissing, check_weights
 from zoetrope.networks import Network
-from zoetrope.training.inflation import SILENT, other_size
+from zoetrope.training.inflation import SILENT, WeightsOf, other_size
 from zoetrope.training.latents import differs
 from zoetrope.training.spec import Recipe
 
@@ -48,6 +48,16 @@ class InitialWeights(NamedTuple):
     stage: StageSpec | None = None
     codec: Path | None = None
 
+    @property
+    def source(self) -> WeightsOf | None:
+        """The network that the weights are of, and their file; None: it is not known."""
+        return None if self.stage is None else WeightsOf(self.stage.network, self.file)
+
+    @property
+    def concatenated(self) -> dict[str, int] | None:
+        """The maps that the network of the weights is given, see `NetworkConfig.concatenated`; None: not known."""
+        return None if self.stage is None else self.stage.network.concatenated
+
     def remark(self, recipe: Recipe, stage: str) -> str | None:
         """What a user should know of weights that can begin a recipe's stage, if anything."""
         own, data = recipe.cascade.stage(stage), recipe.train_spec(stage).data
@@ -67,23 +77,34 @@ class InitialWeights(NamedTuple):
                 raise ValueError(f"{self.file}: these are not the weights of this network: {why}")
         network = own.network.bare()
         try:
-            check_weights(network, self.file, missing=missing)
+            check_weights(network, self.file, missing=missing, maps=self.concatenated)
         except ValueError as error:
             if self.stage is not None and (why := other_size(self.stage.network, own)) is not None:
                 raise ValueError(f"{self.file}: these are not the weights of this network: {why}") from None
-            if missing == "refuse" and _fit(network, self.file):
+            if missing == "refuse" and self._fit(network):
                 hint = f"; if it begins as theirs and has more, --set {stage}.training.init_missing=fresh"
                 raise ValueError(f"{error}{hint}") from None
             raise
+        self._expect_placed(network, own, stage, missing)
 
+    def _expect_placed(self, network: Network, own: StageSpec, stage: str, missing: IfMissing) -> None:
+        """Raise ValueError for weights that fit, but are of a network that is given other maps, or in another order."""
+        if self.stage is None or (why := other_maps(self.stage.network, own.network)) is None:
+            return
+        theirs = self.stage.network
+        some = theirs.concatenated.items() <= own.network.concatenated.items()
+        places = some and bool(network.grown(theirs.bare().state_dict(), theirs.concatenated))
+        if missing == "refuse" or not places:
+            hint = f"; --set {stage}.training.init_missing=fresh gives each map its own" if places else ""
+            raise ValueError(f"{self.file}: these are not the weights of this network: {why}{hint}")
 
-def _fit(network: Network, file: Path) -> bool:
-    """Whether all of the file's weights are the network's."""
-    try:
-        check_weights(network, file, missing="fresh")
-    except ValueError:
-        return False
-    return True
+    def _fit(self, network: Network) -> bool:
+        """Whether all of the file's weights are the network's."""
+        try:
+            check_weights(network, self.file, missing="fresh", maps=self.concatenated)
+        except ValueError:
+            return False
+        return True
 
 
 def initial_weights(name: str | Path, stage: str, other: str | None = None) -> InitialWeights:
