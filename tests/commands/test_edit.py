@@ -184,6 +184,11 @@ def test_again_edits_the_same_clip(image_model: Path, films: Path, cli: Cli) -> 
         (("--memory", "1MB"), "memory: stage"),
         (("--dtype", "fp8"), "--dtype: unknown dtype 'fp8'"),
         (("--negative", "fog", "--guidance", "0"), "--negative: expected a stage that is guided"),
+        (("--negative", "fog", "--set", "base.sampling.guidance=0"), "--negative: expected a stage that is guided"),
+        (("--set", "base.sampling.sampler=heun"), "--set base.sampling.sampler: expected ddim, by which a clip is"),
+        (("--set", "stages.base.sampling.routine=zero_shot"), "--set base.sampling.routine: expected straight"),
+        (("--set", "base.network.levels.0.looks=all"), "--set base.network.levels.0.looks: expected without it"),
+        (("--set", "base.inputs.text.dropout=0.1"), "--set base.inputs.text.dropout: expected without it"),
     ],
 )
 def test_what_sampling_refuses_is_refused_before_tuning(
@@ -213,3 +218,17 @@ def test_a_users_folder_is_no_place_for_a_tuned_network(image_model: Path, films
         assert done.code == 2 and "choose another --tuned" in done.err and "--resume" not in done.err, done.err
         assert [path.name for path in Path("project").iterdir()] == [name]
         assert Path("project", name).read_text() == mine[name] and not Path("a.mp4").exists()
+
+
+def test_fields_of_sampling_are_those_of_the_edit(image_model: Path, films: Path, cli: Cli) -> None:
+    """As `--steps` and `--guidance` are: the tuned network is the same, and can be used again with others."""
+    words = ("edit", films / "film0.mp4", *ARGUMENTS, "--model", image_model, "--tuned", "tuned", "--until", "base")
+    sets = ("--set", "base.sampling.guidance=5", "--set", "base.sampling.steps=3")
+    done = cli(*words, *sets, "--set", "base.network.checkpointing=true", "--json", "-o", "a.mp4")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)["settings"]["base"]
+    assert told["guidance"]["weight"] == 5 and told["steps"] == 3
+    more = ("--guidance", 5, "--steps", 3, "--set", "base.network.checkpointing=true", "--json", "-o", "b.mp4")
+    done = cli(*words, *more)
+    assert done.code == 0 and "is tuned to" not in done.err, done.err
+    assert json.loads(done.out)["settings"]["base"] == told

@@ -11,7 +11,17 @@ import typer
 
 from zoetrope.commands._ending import interrupted_saying
 from zoetrope.commands._following import follow, naming
-from zoetrope.commands._options import Device, Json, Quiet, Sets, Trust, at_least, bytes_named, device_named
+from zoetrope.commands._options import (
+    Device,
+    Json,
+    Quiet,
+    Sets,
+    Trust,
+    at_least,
+    bytes_named,
+    changes,
+    device_named,
+)
 from zoetrope.commands._sampling import (
     DType,
     EditingModels,
@@ -38,7 +48,7 @@ from zoetrope.commands._stages import expect_free
 from zoetrope.commands._talk import Talk
 
 if TYPE_CHECKING:
-    from zoetrope.cascade.spec import StageSpec
+    from zoetrope.cascade.spec import CascadeSpec, StageSpec
     from zoetrope.commands._outputs import Outputs
     from zoetrope.models.opening import OpenModel
     from zoetrope.training.spec import Recipe
@@ -120,14 +130,14 @@ def edit(
     talk, most = Talk(json, quiet), bytes_named(memory) if memory else None
     wish = EditAsked(os.path.expanduser(source), prompt, caption, negative, tuned, tuning_steps, frames, fps, until)
     asked = SamplingOptions(seed, steps, guidance, None, sets, device, dtype, teacher)
-    found = opened(model or ["mini_image"], asked._replace(steps=None, guidance=None))
+    first, after = _parted(sets)
+    found = opened(model or ["mini_image"], asked._replace(steps=None, guidance=None, sets=first))
     clip, recipe = _prepared(wish, found)
 
-    from zoetrope.cascade.tuning import Tuning
-    from zoetrope.cascade.tuning import tuned as sampled
     from zoetrope.commands._outputs import Outputs, stem_after
 
-    spec = sampled(recipe.cascade, Tuning(steps=steps, guidance=guidance))
+    spec = _sampled(recipe.cascade, asked._replace(sets=after))
+    _expect_kept(spec, first)
     stages = spec.until(until or spec.default_until)
     _expect_possible(talk, wish, found._replace(spec=spec), stages, asked, most)
     stem = stem_after(wish.source, "edited")
@@ -140,6 +150,51 @@ def edit(
         model_of_clip = found._replace(spec=spec, weights={**found.weights, **own}, teacher_weights={})
         file = _made(talk, wish, model_of_clip, clip, outputs, asked, most)
     talk.result(file, "" if quiet else outputs.paths[0])
+
+
+def _parted(sets: list[str] | None) -> tuple[list[str], list[str]]:
+    """The fields of `--set` that a model is tuned with, and those of sampling, which the tuning leaves open."""
+    from zoetrope.cascade.migration import path_of_today
+
+    parts: tuple[list[str], list[str]] = ([], [])
+    for item in sets or ():
+        _, _, field = item.partition("=")[0].strip().removeprefix("stages.").partition(".")
+        parts[path_of_today(field).partition(".")[0] == "sampling"].append(item)
+    return parts
+
+
+def _sampled(spec: "CascadeSpec", asked: SamplingOptions) -> "CascadeSpec":
+    """The tuned cascade as it is to be sampled. Raises ValueError for fields that it has not."""
+    from zoetrope.cascade.tuning import Tuning, tuned
+
+    return tuned(spec, Tuning(steps=asked.steps, guidance=asked.guidance, fields=changes(asked.sets)))
+
+
+def _expect_kept(spec: "CascadeSpec", sets: list[str]) -> None:
+    """Raise ValueError for fields of `--set` that an edit would replace: how it samples, and the network it tunes."""
+    from zoetrope.cascade.tuning import full_path
+    from zoetrope.config import overridden
+    from zoetrope.models.editing import editable
+
+    stage = spec.stages[0]
+    asked, used = stage.sampling, editable(stage).sampling
+    for name, got, expected in (("sampler", asked.sampler, used.sampler), ("routine", asked.routine, used.routine)):
+        if got != expected:
+            raise ValueError(
+                f"--set {stage.name}.sampling.{name}: expected {expected.kind()}, by which a clip is inverted, got "
+                f"{got.kind()}"
+            )
+    for path, value in changes(sets):
+        full = full_path(spec, path)
+        _, name, section, *_ = [*full.split("."), "", ""]
+        if name not in (stage.name, "0") or section not in ("network", "inputs"):
+            continue
+        try:
+            kept = overridden(spec, {full: value}) == spec
+        except ValueError:
+            kept = False
+        if not kept:
+            raise ValueError(f"--set {path}: expected without it, for the tuning of a model of pictures sets it itself")
 
 
 def _expect_possible(

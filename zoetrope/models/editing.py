@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from zoetrope.cascade.sample import Draw, ready
@@ -18,6 +19,7 @@ from zoetrope.guidance.text import TextGuidance
 from zoetrope.models.asking import conditioning_of
 from zoetrope.models.places import memory_told
 from zoetrope.models.progress import Progress
+from zoetrope.routines.straight import Straight
 from zoetrope.samplers.ddim import DDIM
 from zoetrope.shapes import expect_shape
 
@@ -57,13 +59,14 @@ def edited(
         network = cascade._network(stage)
         here = Draw(seed=seed, samples=[0], device=cascade.device, dtype=cascade.dtype, memory=memory)
         text, _ = cascade._encode([caption], None)
+        told = conditioning_of(stage, {}, 1).to(cascade.device, torch.float32)
         unguided = stage.with_(sampling=stage.sampling.with_(guidance=TextGuidance(weight=0.0)))
-        start = ready(unguided, network, text | conditioning_of(stage, {}, 1), None, here)
-        steps = stage.sampling.steps
+        start = ready(unguided, network, text | told, None, here)
+        steps = stage.sampling.length
         for number, z in enumerate(inverted(start.denoise, video.to(cascade.device), start.levels), start=1):
             yield Progress(stage=INVERSION, step=number, steps=steps, shape=shape, x_hat=z)
         text, against = cascade._encode([prompt], negative)
-        drawn = ready(stage, network, text | conditioning_of(stage, {}, 1), None, replace(here, negative=against))
+        drawn = ready(stage, network, text | told, None, replace(here, negative=against))
         begun = replace(drawn, noise=lambda purpose: z if purpose == "start" else drawn.noise(purpose))
         for number, step in enumerate(stage.sampling.routine(begun), start=1):
             x_hat = step.x_hat
@@ -75,7 +78,7 @@ def edited(
 
 
 def editable(stage: StageSpec) -> StageSpec:
-    """The stage as it is sampled in an edit: by DDIM, which can be inverted.
+    """The stage as it is sampled in an edit: by DDIM, which can be inverted, straight from noise to the video.
 
     Raises ValueError for a stage that enlarges a video or makes vectors, and for a distilled one.
     """
@@ -86,4 +89,4 @@ def editable(stage: StageSpec) -> StageSpec:
             f"stage {stage.name!r}: expected one that is not distilled, for inversion takes many small steps; its "
             "original can be used with --teacher"
         )
-    return stage.with_(sampling=stage.sampling.with_(sampler=DDIM()))
+    return stage.with_(sampling=stage.sampling.with_(sampler=DDIM(), routine=Straight()))

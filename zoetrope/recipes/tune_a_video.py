@@ -19,7 +19,7 @@ from zoetrope.cascade.spec import CascadeSpec, StageSpec
 from zoetrope.data import Source
 from zoetrope.data.clip import OneClip
 from zoetrope.guidance.text import TextGuidance
-from zoetrope.inputs.text import Text
+from zoetrope.inputs.text import TEXT, Text
 from zoetrope.models.editing import editable
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.recipes import mini_image
@@ -39,11 +39,16 @@ def tuning(cascade: CascadeSpec, data: Source, *, frames: int, fps: float | None
     """The training of a cascade's first stage on one clip of so many frames, at its own frame rate or another one.
 
     Stages after it stay as they are, on the grid that follows from the first.
-    Raises ValueError for a first stage that makes no videos from noise, is distilled, or has no attention that learns,
-    and for less than two frames.
+    Raises ValueError for a first stage that makes no videos from noise, is distilled, reads no text, or has no
+    attention that learns, and for less than two frames.
     """
     if frames < 2:
         raise ValueError(f"frames: expected two or more, whose motion is learnt, got {frames}")
+    if cascade.text is None or TEXT not in cascade.stages[0].network.reads:
+        raise ValueError(
+            f"{cascade.name}: expected a model whose first stage reads text, which says what an edit shows, got one "
+            "without"
+        )
     spec = on_grid(cascade.with_(teachers=()), frames=frames, fps=fps)
     first = _looking(editable(spec.stages[0]))
     spec = spec.with_(stages=(first, *spec.stages[1:]))
