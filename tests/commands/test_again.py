@@ -13,9 +13,11 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from typer.main import get_command
 
 import zoetrope
 from zoetrope.commands import application
+from zoetrope.commands._provenance import UNRECORDED, RecordedCommand, _filled
 from zoetrope.models.provenance import LONGEST, Provenance, of_input
 from zoetrope.video import Video, read, read_tags
 
@@ -358,3 +360,35 @@ def test_every_option_that_names_a_file_is_known_as_one() -> None:
         names[verb] = {n for n, metavar in params.items() if metavar.rpartition("=")[2] in FILES} - UNRECORDED
     assert names["generate"] >= {"source", "known", "mask", "picture", "low_res"}
     assert names["extend"] == names["upscale"] == {"source"}
+
+
+RECORDED = {
+    "generate": ["a ball"],
+    "extend": ["a.mp4", "--seconds", "1"],
+    "upscale": ["a.mp4"],
+    "edit": ["a.mp4", "a", "--caption", "b"],
+}
+COMMANDS = get_command(application()).commands  # type: ignore[attr-defined]
+OPTIONS = [
+    (verb, str(param.name))
+    for verb in RECORDED
+    for param in COMMANDS[verb].params
+    if param.name not in UNRECORDED and param.param_type_name == "option"
+]
+
+
+@pytest.mark.parametrize(("verb", "name"), OPTIONS)
+def test_every_option_of_a_record_is_filled_in_again(verb: str, name: str) -> None:
+    command = COMMANDS[verb]
+    param = next(param for param in command.params if param.name == name)
+    told = "a=2" if "=" in str(param.metavar) else "2"
+    value = [] if param.is_flag else [told] * param.nargs
+    words = [*RECORDED[verb], (param.secondary_opts or param.opts)[0], *value]
+    given = command.make_context(verb, words)
+    assert given.params[name] != param.default
+    own = {"seed": 0, "device": "cpu", "dtype": "float32", "model": "mini", "cascade": "", "weights": {}}
+    made_by = RecordedCommand(given, False, False).told({"prompt": "a ball"}, {"settings": {}, **own})
+    record = Provenance.of("a.mp4", {"comment": json.dumps(made_by)})
+    again = command.make_context(verb, [], default_map=_filled(record, given))
+    of_machine = {"device": "cpu", "dtype": "fp32", "model": again.params["model"]}
+    assert again.params == {**given.params, **of_machine} and again.params[name] == given.params[name]

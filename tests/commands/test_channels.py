@@ -131,6 +131,9 @@ def test_pictures_of_a_channel_in_colours(model: str, cli: Cli) -> None:
     np.testing.assert_array_equal(read("p/").frames[..., 1], levels)
     assert sorted(path.name for path in Path("kept").iterdir()) == ["a-base.npz", "a-ssr.npz"]
     assert cli(*command, "-o", "b.mp4", *shown).code == 0
+    assert cli("generate", "--again", "b.mp4", "-o", "c.mp4").code == 0
+    assert Path("c.mp4").read_bytes() == Path("b.mp4").read_bytes()
+    Path("c.mp4").unlink()
     kept = cli(*command, "-o", "a.npz", "--resume", "--json")
     assert [file.get("skipped") for file in json.loads(kept.out)["files"]] == [True]
     for words, told in (

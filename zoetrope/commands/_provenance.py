@@ -335,7 +335,7 @@ def _filled(record: "Provenance", context: typer.Context) -> dict[str, Any]:
     found: dict[str, Any] = {"seed": record.value["seed"], "device": record.value["device"]}
     found["dtype"] = DTYPES.get(record.value["dtype"], "auto")
     for name, value in record.options.items():
-        if name not in params or _many(params[name]) != isinstance(value, list):
+        if name not in params or (_many(params[name]) or params[name].nargs > 1) != isinstance(value, list):
             raise ValueError(
                 f"{record.path}: options: got '{one_line(name)[:40]}', which is no option of `{record.command}`"
             )
