@@ -56,6 +56,41 @@ def test_the_queue_goes_on_after_a_process_that_ends(how: str, tmp_path: Path) -
     assert all(job.state == wanted and (wanted == "done" or job.error) for job in asyncio.run(both()))
 
 
+def test_a_process_that_ends_while_it_waits_costs_no_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one begins with the next job, and where that cannot, the job waits."""
+    monkeypatch.setattr("zoetrope.serving.engine.AGAIN", 0.05)
+    begun = tmp_path / "begun"
+    lives = f"""
+from pathlib import Path
+begun = Path({str(begun)!r})
+number = len(begun.read_text()) if begun.exists() else 0
+begun.write_text("x" * (number + 1))
+if number == 1:
+    raise SystemExit(1)
+{DONE}    print(json.dumps(told), flush=True)
+    if number == 2:
+        raise SystemExit(1)
+""".replace("for line in sys.stdin:", "for line in sys.stdin if number else ():")
+    engine = Engine(tmp_path / "served", [Offer("mini", "mini")], [[sys.executable, "-c", lives]])
+
+    async def one_by_one() -> list[ServedJob]:
+        jobs = []
+        await engine.start()
+        async with asyncio.timeout(60):
+            await engine.described()
+            for _ in range(2):
+                while engine.workers[0].pid is not None:
+                    await asyncio.sleep(0.02)
+                jobs.append(await engine.submit(WISH))
+                while engine.job(jobs[-1].id).state in ("queued", "running"):
+                    await asyncio.sleep(0.02)
+        await engine.stop()
+        return [engine.job(job.id) for job in jobs]
+
+    made = asyncio.run(one_by_one())
+    assert [(job.state, job.error) for job in made] == [("done", None)] * 2 and begun.read_text() == "xxxx"
+
+
 def test_news_that_nobody_takes_do_not_pile_up(tmp_path: Path) -> None:
     engine = Engine(tmp_path, [Offer("mini", "mini")], [])
 

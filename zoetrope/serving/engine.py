@@ -233,6 +233,8 @@ class Engine:
             self._ready.set()
             async with self._changed:
                 await self._changed.wait_for(lambda: bool(self.queue))
+                if worker.pid is None:  # it ended while nobody asked for anything: the job waits for the next one
+                    continue
                 job = self.history.jobs[self.queue.pop(0)]
                 self._running[job.id] = worker
             try:
