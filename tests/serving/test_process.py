@@ -4,12 +4,16 @@ import asyncio
 import json
 import os
 import sys
+import threading
+from io import StringIO
 from pathlib import Path
 
 import pytest
 
+from zoetrope.__main__ import main
 from zoetrope.serving import process
 from zoetrope.serving.views import Views
+from zoetrope.serving.worker import Desk, Ended, WorkPlace
 
 
 def test_a_process_that_says_too_much_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,3 +57,32 @@ def test_views_of_names_that_are_no_utf_8_and_of_evaluations_that_come_later(tmp
     assert numbers.items() < now.items() and sorted(now.values()) == [0, 1, 2]
     for name, number in now.items():
         assert views.report(number, "index.html")[0].read_text() == name[:1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--dtype", "bf61"), "--dtype: unknown dtype 'bf61'; did you mean 'bf16'?"),
+        (("--device", "cpu", "--device", "gpu:1"), "--device: unknown device 'gpu:1'"),
+    ],
+)
+def test_a_server_does_not_begin_with_a_wrong_device_or_type(
+    words: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["serve", "--folder", str(tmp_path / "served"), "--host", "no-such-host.invalid", *words]) == 2
+    assert message in capsys.readouterr().err and not (tmp_path / "served").exists()
+
+
+def test_a_process_without_its_device_is_never_ready() -> None:
+    def nowhere() -> WorkPlace:
+        raise ValueError("--device: unknown device 'cuda:9'")
+
+    def commands() -> list[str]:
+        threading.Event().wait()
+        return []
+
+    sink = StringIO()
+    source = (line for _ in range(1) for line in commands())  # the process would end with it
+    with pytest.raises(ValueError, match="unknown device 'cuda:9'"):
+        Desk(lambda words: Ended(0, {}, None, []), nowhere, source, sink).work(list)
+    assert sink.getvalue() == ""

@@ -103,12 +103,23 @@ def device_named(name: str | None) -> "torch.device":
         raise ValueError(f"--device: {error}") from None
 
 
+def expect_device_name(name: str) -> None:
+    """Raise ValueError for what no machine calls a device; whether it is here, only `device_named` knows."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise ValueError("--device: " + unknown("device", name, ("auto", "cpu", "cuda", "mps")))
+
+
+def expect_dtype_name(name: str) -> None:
+    """Raise ValueError for a name that `dtype_named` does not know."""
+    if name not in ("auto", "fp32", "bf16"):
+        raise ValueError("--dtype: " + unknown("dtype", name, ("auto", "fp32", "bf16")))
+
+
 def dtype_named(name: str, device: "torch.device") -> "torch.dtype":
     """The dtype that networks compute in: fp32, bf16, or for "auto" the faster one on the device."""
     from zoetrope.models.precision import compute_dtype
 
-    if name not in ("auto", "fp32", "bf16"):
-        raise ValueError("--dtype: " + unknown("dtype", name, ("auto", "fp32", "bf16")))
+    expect_dtype_name(name)
     return compute_dtype(device, "auto" if name == "auto" else "bf16" if name == "bf16" else "fp32")
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from zoetrope.commands._ending import interrupted_saying
-from zoetrope.commands._options import Trust, at_least, bytes_named
+from zoetrope.commands._options import Trust, at_least, bytes_named, expect_device_name, expect_dtype_name
 from zoetrope.commands._sampling import DType
 from zoetrope.commands._talk import Talk
 from zoetrope.config.extras import needed
@@ -96,6 +96,9 @@ def serve(
     sizes = {"upload": bytes_named(most_upload, "--most-upload"), "disk": bytes_named(most_disk, "--most-disk")}
     if memory is not None:
         bytes_named(memory)
+    expect_dtype_name(dtype)
+    for name in device or ():
+        expect_device_name(name)
     needed("uvicorn", "ui", "serve")
     needed("starlette", "ui", "serve")
 

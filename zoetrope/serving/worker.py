@@ -113,10 +113,14 @@ class Desk:
         self.lock = threading.Lock()
 
     def work(self, models: Callable[[], Sequence[dict[str, Any]]]) -> None:
-        """Say that it is ready, with the descriptions of the models, and work until the input ends."""
+        """Say that it is ready, with the descriptions of the models, and work until the input ends.
+
+        Raises ValueError, instead of being ready, for a device or a type that no job could have.
+        """
+        here = self.place()
         threading.Thread(target=self._listen, daemon=True).start()
         self.tell(event="ready", models=list(models()))
-        prepare(self.place().device, self.place().dtype)  # while nobody waits for it
+        prepare(here.device, here.dtype)  # while nobody waits for it
         while True:
             wanted = self.waiting.get()
             self._do(str(wanted["job"]), Path(wanted["folder"]), [str(word) for word in wanted["words"]])
