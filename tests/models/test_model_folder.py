@@ -48,7 +48,8 @@ def write(folder: Path, name: str) -> dict[str, Network]:
 
 def test_a_model_replaces_another_whole(tmp_path: Path) -> None:
     write(tmp_path / "model", "old")
-    (tmp_path / "model/base/notes.txt").write_text("of the old one")
+    for name in ("scores.json", "base/teacher.safetensors"):
+        (tmp_path / "model" / name).write_text("of the old one")
     (tmp_path / ".model.old").mkdir()  # of a process that was killed while it removed the one before
     networks = write(tmp_path / "model", "new")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -100,10 +101,12 @@ def test_targets_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ValueError, match="got one with other files"):
         write(Path("full"), "new")
     write(Path("model"), "old")
-    for other in (".git/HEAD", "clips/a.mp4", "notes.txt"):
+    told = json.loads(Path("model/cascade.json").read_text())
+    Path("model/cascade.json").write_text(json.dumps({**told, "trained_on": "./clips"}))  # no encoder of its own
+    for other in (".git/HEAD", "clips/a.json", "notes.txt"):
         Path("model", other).parent.mkdir(exist_ok=True)
         Path("model", other).write_text("mine")
-        with pytest.raises(ValueError, match=f"that also holds {other.partition('/')[0]}"):
+        with pytest.raises(ValueError, match=f"that also holds {other.partition('/')[0]}$"):
             write(Path("model"), "new")
         assert Path("model", other).read_text() == "mine" and read_spec(Path("model")).name == "old"
         shutil.rmtree(Path("model", other).parent) if "/" in other else Path("model", other).unlink()
@@ -172,6 +175,27 @@ def with_encoders(folder: Path, text: TextEncoder, pictures: PictureEncoder) -> 
         (folder / name / "config.json").write_text(f'{{"of": "{name}"}}')
         save_file({name: torch.ones(1)}, folder / name / "model.safetensors")
     (folder / "text/merges.txt").write_text("a b")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "base/notes.txt",
+        "base/old/a.safetensors",
+        "codec/a.json",
+        "text/thesis.tex",
+        "pictures/.git/a.json",
+        "text/a.py",
+    ],
+)
+def test_files_of_a_user_in_a_folder_of_a_model_are_not_removed(other: str, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    with_encoders(own, T5(model="./text", width=8), CLIPPictures(model="./pictures", width=8))
+    (own / other).parent.mkdir(exist_ok=True)
+    (own / other).write_text("mine")
+    with pytest.raises(ValueError, match=f"that also holds {'/'.join(Path(other).parts[:2])}$"):
+        write(own, "new")
+    assert (own / other).read_text() == "mine" and read_spec(own).name == "own"
 
 
 @pytest.mark.parametrize("text", [CLIPText, T5])

@@ -12,7 +12,7 @@ A model that ships may share stages with another one: "shares" in `cascade.json`
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -21,8 +21,9 @@ from typing import Any
 import torch
 
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.codecs import DESCRIPTION, CodecNetwork, save_codec
 from zoetrope.codecs import FOLDER as CODEC
-from zoetrope.codecs import CodecNetwork, save_codec
+from zoetrope.codecs import WEIGHTS as CODEC_WEIGHTS
 from zoetrope.config import expect_importable, packages_of, shown
 from zoetrope.config.foreign import trusting
 from zoetrope.files import whole_folder
@@ -187,17 +188,17 @@ def write_model(
 def replaceable(folder: Path) -> Path:
     """Where a model is written whose name is `folder`. Raises ValueError unless it is a new or empty one, or a model's.
 
-    A link is kept: it is that of its target.
+    All in it is replaced, so nothing may lie there, or in a folder of it, that no model has. A link is kept: it is that
+    of its target.
     """
     if folder.name in ("", ".."):
         raise ValueError(f"{folder}: expected the name of a folder for the model, got one that cannot be replaced")
     folder = folder.resolve()
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder}: expected a new folder or one with a model, got a file")
-    there = {path.name for path in folder.iterdir()} if folder.exists() else set[str]()
-    if there and FILE not in there:
+    if folder.exists() and any(folder.iterdir()) and not (folder / FILE).is_file():
         raise ValueError(f"{folder}: expected a new folder or one with a model, got one with other files")
-    if others := sorted(there - _own_names(folder)):
+    if others := _others_in(folder) if folder.exists() else []:
         raise ValueError(
             f"{folder}: expected a new folder or one with a model alone, which would be replaced, got one that also "
             f"holds {others[0]}"
@@ -205,24 +206,40 @@ def replaceable(folder: Path) -> Path:
     return folder
 
 
-def _own_names(folder: Path) -> set[str]:
-    """The names of what belongs to the model in a folder, as far as its description can be read."""
+def _others_in(folder: Path) -> list[str]:
+    """What does not belong to the model in a folder, sorted, as far as its description can be read."""
+    own, found = _own_files(folder), list[str]()
+    for path in folder.iterdir():
+        if path.is_dir() and path.name in own:
+            inner = [each for each in path.iterdir() if not each.is_file() or not any(map(each.match, own[path.name]))]
+            found += [f"{path.name}/{each.name}" for each in inner]
+        elif path.name not in (FILE, CARD, SCORES):
+            found.append(path.name)
+    return sorted(found)
+
+
+def _own_files(folder: Path) -> dict[str, Sequence[str]]:
+    """The folders in that of a model, and patterns for their files."""
     try:
         told = read_json_of(folder, FILE)
     except ValueError:
         told = None
     stages = told.get("stages") if isinstance(told, dict) else None
-    names = {str(one.get("name")) for one in (stages if isinstance(stages, list) else ()) if isinstance(one, dict)}
-    encoders = {text[2:].partition("/")[0] for text in _texts(told) if text.startswith("./")}
-    return {FILE, CARD, SCORES, CODEC} | names | encoders
+    named = [str(one.get("name")) for one in (stages if isinstance(stages, list) else ()) if isinstance(one, dict)]
+    encoders = dict.fromkeys(name[2:].partition("/")[0] for name in _models(told) if name.startswith("./"))
+    return {
+        **dict.fromkeys(encoders, FILES),
+        **dict.fromkeys(named, (WEIGHTS, TEACHER_WEIGHTS)),
+        CODEC: (DESCRIPTION, CODEC_WEIGHTS),
+    }
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """All texts in a JSON value: a model's encoders lie in "./NAME"."""
-    if isinstance(value, str):
-        yield value
+def _models(value: Any) -> Iterator[str]:
+    """All fields "model" in a JSON value: those of a model's own encoders are "./NAME"."""
+    if isinstance(value, dict) and isinstance(name := value.get("model"), str):
+        yield name
     for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from _texts(each)
+        yield from _models(each)
 
 
 def describe(folder: Path, spec: CascadeSpec, card: str) -> None:
