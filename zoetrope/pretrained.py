@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 
+from zoetrope.config.errors import shown
 from zoetrope.files import cache_folder
 from zoetrope.files.plain import expect_plain, read_json
 from zoetrope.files.store import Store
@@ -177,8 +178,9 @@ def with_weights(
 def expect_usable(folder: Path) -> None:
     """Check the config.json of a model's folder before a model is built from it.
 
-    Raises ValueError if there is none, if it requires foreign code or claims absurd sizes, if the folder has adapters
-    of another model, which would be downloaded, or if a file that may be read is a pipe, a device, or elsewhere.
+    Raises ValueError if there is none or it is no JSON object, if it requires foreign code or claims absurd sizes, if
+    the folder has adapters of another model, which would be downloaded, or if a file that may be read is a pipe, a
+    device, or elsewhere.
     """
     file = folder / "config.json"
     for path in folder.iterdir():
@@ -191,6 +193,8 @@ def expect_usable(folder: Path) -> None:
     if (folder / "adapter_config.json").exists():
         raise ValueError(f"{folder}: expected a whole model, got an adapter of another one (adapter_config.json)")
     parts = [read_json(file)]
+    if not isinstance(parts[0], dict):
+        raise ValueError(f"{file}: expected an object, got {shown(parts[0])}")
     while parts:
         part = parts.pop()
         parts += [value for value in part.values() if isinstance(value, dict)] if isinstance(part, dict) else []

@@ -124,6 +124,12 @@ def test_what_a_config_may_ask_for(tmp_path: Path) -> None:
         config.write_text(json.dumps(value))
         with pytest.raises(ValueError, match=told):
             expect_usable(tmp_path)
+    for value in ([{"model_type": "t5"}], "t5", None):
+        config.write_text(json.dumps(value))
+        with pytest.raises(ValueError, match=r"config\.json: expected an object, got "):
+            expect_usable(tmp_path)
+        with pytest.raises(ValueError, match=r"config\.json: expected an object, got "):
+            T5(model=str(tmp_path), width=8).load()
     config.write_text("[" * 50_000)
     with pytest.raises(ValueError, match=r"config\.json: not readable as JSON"):
         expect_usable(tmp_path)

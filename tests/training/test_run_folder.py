@@ -61,6 +61,13 @@ def test_damage_to_a_checkpoint_is_named(cache: Path, tmp_path: Path, file: str,
     assert (tmp_path / "run.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("content", ["[1]", "{}", '{"stage": "base"}'])
+def test_a_record_that_is_none_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(ValueError, match=r"run\.json: expected the record of a run, got "):
+        Run(recipe(phases=(Phase(examples=4, batch=4),)), "base", tmp_path, CPU)
+
+
 @pytest.mark.parametrize("file", ["optimizer", "errors"])
 def test_tensors_of_another_training_are_named(cache: Path, tmp_path: Path, file: str) -> None:
     own = recipe(phases=(Phase(examples=4, batch=4),))

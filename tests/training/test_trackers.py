@@ -142,3 +142,11 @@ def test_a_package_that_is_not_there_is_named(
         expect_trainable(recipe.cascade.stage("tsr1"), recipe.train_spec("tsr1"), Path(), ALONE)
     with pytest.raises(ValueError, match=message):
         trained(tiny(trackers=(tracker,)), "run")
+
+
+@pytest.mark.parametrize("told", ["[1]", "{}", '{"id": 5}', '"abc"'])
+def test_another_file_than_that_of_the_id_is_told(told: str, tmp_path: Path) -> None:
+    pytest.importorskip("wandb")
+    (tmp_path / "wandb.json").write_text(told)
+    with pytest.raises(ValueError, match=r'wandb\.json: expected an object with the "id" of the run'):
+        Wandb(project="p").open(tmp_path, 0, {})

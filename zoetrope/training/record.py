@@ -10,7 +10,7 @@ import torch
 
 from zoetrope import __version__
 from zoetrope.cascade.spec import StageSpec
-from zoetrope.config import packages_of
+from zoetrope.config import packages_of, shown
 from zoetrope.config.foreign import trusting
 from zoetrope.files import write_text
 from zoetrope.files.plain import read_json
@@ -30,6 +30,8 @@ def read_record(folder: Path, used: Recipe, stage: StageSpec) -> dict[str, Any]:
     if not settings.exists():
         return {}
     known: dict[str, Any] = read_json(settings)
+    if not isinstance(known, dict) or not {"stage", "dtype"} <= known.keys():
+        raise ValueError(f"{settings}: expected the record of a run, got {shown(known)}")
     if known["stage"] != stage.name:
         raise ValueError(f"{folder}: is a run of stage {known['stage']!r}, not of {stage.name!r}")
     with trusting(*packages_of(used)):

@@ -6,6 +6,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from zoetrope.config.errors import shown
 from zoetrope.files.plain import read_json
 from zoetrope.metrics.features import ClipNetwork, Extractor
 from zoetrope.metrics.features._files import digest, find_model
@@ -64,8 +65,9 @@ def _normalisation(folder: Path) -> tuple[Tensor, Tensor]:
     """Mean and deviation of the channels, in [0, 1], that the model was trained with."""
     file = folder / "preprocessor_config.json"
     value = read_json(file) if file.is_file() else {}
-    known = value if isinstance(value, dict) else {}
-    mean, std = known.get("image_mean", MEAN), known.get("image_std", STD)
+    if not isinstance(value, dict):
+        raise ValueError(f"{file}: expected an object, got {shown(value)}")
+    mean, std = value.get("image_mean", MEAN), value.get("image_std", STD)
     if not (_are_three(mean) and _are_three(std) and 0 not in std):
         raise ValueError(f"{file}: expected image_mean and image_std of three numbers each, got {mean} and {std}")
     return torch.tensor(mean).view(3, 1, 1), torch.tensor(std).view(3, 1, 1)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from zoetrope.config.errors import shown
 from zoetrope.files import write_text
 from zoetrope.files.plain import read_json
 from zoetrope.training.trackers import Connection, Tracker
@@ -43,13 +44,18 @@ class Wandb(Tracker):
             )
 
     def open(self, run: Path, examples: int, recipe: Mapping[str, Any]) -> Connection:
+        """See `Tracker`. Raises ValueError for a file of the run's id that holds something else."""
         self.check()
         import wandb
 
         file = run / FILE
         if not file.exists():
             write_text(file, json.dumps({"id": uuid.uuid4().hex[:12]}))
-        name = read_json(file)["id"]
+        told = read_json(file)
+        if not isinstance(told, dict) or not isinstance(name := told.get("id"), str):
+            raise ValueError(
+                f'{file}: expected an object with the "id" of the run at Weights & Biases, got {shown(told)}'
+            )
         line = wandb.init(
             project=self.project,
             entity=self.entity,
