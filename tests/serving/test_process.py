@@ -12,6 +12,7 @@ import pytest
 
 from zoetrope.__main__ import main
 from zoetrope.serving import process
+from zoetrope.serving.downloads import Downloads
 from zoetrope.serving.views import Views
 from zoetrope.serving.worker import Desk, Ended, WorkPlace
 
@@ -57,6 +58,18 @@ def test_views_of_names_that_are_no_utf_8_and_of_evaluations_that_come_later(tmp
     assert numbers.items() < now.items() and sorted(now.values()) == [0, 1, 2]
     for name, number in now.items():
         assert views.report(number, "index.html")[0].read_text() == name[:1]
+
+
+def test_a_file_that_is_there_does_not_wait_for_conversions(tmp_path: Path) -> None:
+    (tmp_path / "video.mp4").touch()
+    (tmp_path / "video.gif").touch()
+
+    async def both() -> list[str]:
+        made = Downloads()
+        async with made.one, asyncio.timeout(10):  # another client's file is converted
+            return [(await made.of(tmp_path / "video.mp4", wanted)).name for wanted in ("mp4", "gif")]
+
+    assert asyncio.run(both()) == ["video.mp4", "video.gif"]
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ class Downloads:
             raise Refusal(404, f"video: expected png, gif or zip of a picture, got {wanted}")
         else:
             target = path.with_name(f"{path.stem}.{wanted}")
+        if target.is_file():  # it waits for nobody's conversion
+            return target
         async with self.one:
             if not target.is_file():
                 if target == path or not path.is_file():
