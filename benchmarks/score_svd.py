@@ -33,6 +33,7 @@ from _scores import lines, mean_reached, share_told, write_whole
 from score_known import CEILING, decibels, mean
 from score_latents import codec_of, recoded
 
+from zoetrope.cascade.tuning import Tuning, tuned
 from zoetrope.data.toybox.prompts import Prompt, combinations
 from zoetrope.inputs.motion_strength import NAME as MOTION
 from zoetrope.models.cascade import Cascade
@@ -55,8 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pictures", type=positive, default=64)
     parser.add_argument("--noises", type=positive, default=2, help="videos of each picture")
     parser.add_argument("--strengths", nargs="*", type=float, default=list(STRENGTHS))
+    parser.add_argument("--first", type=float, help="weight of guidance in the first frame; by default the model's")
     options = parser.parse_args(arguments)
     model = opened(options.model)
+    if options.first is not None:
+        fields = [(f"{model.spec.stages[0].name}.sampling.guidance.first", options.first)]
+        model = model._replace(spec=tuned(model.spec, Tuning(fields=fields)))
     options.out.mkdir(parents=True, exist_ok=True)
     prompts, stage = moving(options.pictures), model.spec.stages[0]
     clips = true_clips([one.script for one in prompts], options.noises, stage.codec.pixels(stage.shape))

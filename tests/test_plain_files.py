@@ -131,12 +131,12 @@ def test_counts_of_a_plan(place: Callable[[Path], None], tmp_path: Path) -> None
 def test_counts_that_have_the_right_sum_and_another_structure(tmp_path: Path) -> None:
     from tests.planning.test_plan import stage
 
-    value = kept.sampling(stage(), torch.float32, 2**40)
+    value = kept.sampling(stage(), torch.float32, 2**40, torch.device("cpu"))
     [path] = (tmp_path / "cache/plans").iterdir()
     whole = path.read_bytes()
     for text in ("[1, 2]", "{}", "3", "[1, 2, 3, 4, [[5]], 6]", "[", "[" * 100_000):
         path.write_text(f"{kept._checksum(path.stem, text.encode())}\n{text}")
-        assert kept.sampling(stage(), torch.float32, 2**40) == value
+        assert kept.sampling(stage(), torch.float32, 2**40, torch.device("cpu")) == value
         assert path.read_bytes() == whole
 
 
