@@ -152,8 +152,6 @@ def test_the_embedding_of_latents_is_that_of_the_pixels_that_they_decode_to() ->
 
 
 def test_a_network_that_learns_it_begins_as_it_was() -> None:
-    from zoetrope.models.weights import _grown
-
     torch.manual_seed(0)
     own = VideoUNetConfig(text_width=None, embedding=16, head=8, patch=2, levels=(Level(width=8),))
     before = own.build()
@@ -161,7 +159,7 @@ def test_a_network_that_learns_it_begins_as_it_was() -> None:
         torch.nn.init.normal_(weight, std=0.2)
     after = own.with_(first_frame=True).build()
     state = before.state_dict()
-    state |= _grown(after, state)
+    state |= after.grown(state, own.concatenated)
     assert set(after.load_state_dict(state, strict=False).missing_keys) == {
         name for name in after.state_dict() if name.startswith("first_frame_logsnr")
     }

@@ -145,8 +145,9 @@ def test_a_package_that_is_not_there_is_named(
 
 
 @pytest.mark.parametrize("told", ["[1]", "{}", '{"id": 5}', '"abc"'])
-def test_another_file_than_that_of_the_id_is_told(told: str, tmp_path: Path) -> None:
+def test_another_file_than_that_of_the_id_is_told(told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
     (tmp_path / "wandb.json").write_text(told)
     with pytest.raises(ValueError, match=r'wandb\.json: expected an object with the "id" of the run'):
         Wandb(project="p").open(tmp_path, 0, {})

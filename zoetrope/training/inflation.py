@@ -70,17 +70,17 @@ def beginning_of(
 
     It is compared with the network that it extends, if all tensors of that are given, and else with one of single
     frames: the one that its weights are of, `source`, if that is known. `fresh` are the names of its tensors that are
-    of no other network: where the source is not known, the network compared with is made of the others. Weights of a
-    video network say nothing of single frames.
+    of no other network: the network that it extends, and one of single frames whose source is not known, are made of
+    the others. Weights of a video network say nothing of single frames.
     """
     new = set(fresh)
     extended = config.inner is not config and new.isdisjoint(config.inner.bare().state_dict())
     if (other := config.inner if extended else config.framewise()) is None:
         return None
-    if source is None:
+    if source is None or extended:
         still = _without(network, other, new)
     else:
-        still = source.network() if extended or source.config.framewise() == source.config else None
+        still = source.network() if source.config.framewise() == source.config else None
     if still is None:
         return None
     reach = config.reach()
