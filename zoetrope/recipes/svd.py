@@ -17,9 +17,10 @@ and its error; the picture's latents with a little noise beside those of each fr
 motion strength and the noise of the picture as numbers; guidance that rises over frames, 25 steps of Euler's method,
 which in our variables is DDIM.
 
-Our choices: the networks of `video_ldm`, whose image model also fits (`--init`); noise levels of pictures as of videos
-so small; motion as the mean change of pixels instead of optical flow; the embedding is added to that of the noise level
-and text stays, so that a prompt may say what the picture does not: it is unknown in half of the last phase's examples.
+Our choices: some guidance in the first frame too, which keeps more of the picture; the networks of `video_ldm`, whose
+image model also fits (`--init`); noise levels of pictures as of videos so small; motion as the mean change of pixels
+instead of optical flow; the embedding is added to that of the noise level and text stays, so that a prompt may say what
+the picture does not: it is unknown in half of the last phase's examples.
 """
 
 from typing import Any
@@ -117,7 +118,7 @@ def _from_picture() -> Recipe:
         FrameRate(),
         MotionStrength(),
     )
-    return _of("svd", FROM_PICTURE, inputs, OverFrames(first=0.0, last=1.5), train)
+    return _of("svd", FROM_PICTURE, inputs, OverFrames(first=1.0, last=1.5), train)
 
 
 def _of(
