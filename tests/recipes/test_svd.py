@@ -120,7 +120,7 @@ def test_what_is_refused() -> None:
 
 
 def test_its_numbers_are_the_papers() -> None:
-    """Prediction of v, EDM's error, log-normal levels; the picture's noise; 25 steps; guidance that rises over frames."""
+    """Prediction of v, EDM's error, log-normal levels; the picture's noise; 25 steps; guidance rises over frames."""
     image, video, last = (load_recipe(name) for name in PHASES)
     for made in (image, video, last):
         [stage], spec = made.cascade.stages, made.train_spec("base")
