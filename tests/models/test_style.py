@@ -90,6 +90,20 @@ def test_a_style_that_is_given_other_maps_is_refused(tmp_path: Path) -> None:
         styled(open_model(tmp_path / "own"), tmp_path / "style")
 
 
+def test_a_style_with_other_heads_is_refused(tmp_path: Path) -> None:
+    """Though its tensors have the same shapes."""
+    for name, head in (("own", 8), ("style", 4)):
+        network = VideoUNetConfig(text_width=8, embedding=16, head=head, levels=(Level(width=16, text_attention=True),))
+        spec = CascadeSpec(
+            name=name, text=Words(width=8), stages=(StageSpec(name="base", shape=SHAPE, network=network),)
+        )
+        write_model(tmp_path / name, spec, {"base": random(network, 0)}, f"# {name}\n")
+    with pytest.raises(
+        ValueError, match=r"style of stage 'base': .*network\.head: expected 4, as the weights have, got 8"
+    ):
+        styled(open_model(tmp_path / "own"), tmp_path / "style")
+
+
 def random(network: NetworkConfig, seed: int) -> Network:
     torch.manual_seed(seed)
     built = network.build()

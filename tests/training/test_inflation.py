@@ -12,12 +12,13 @@ from zoetrope.data.toybox import Toybox
 from zoetrope.inputs.low_res import usual_inputs
 from zoetrope.inputs.map import Map
 from zoetrope.inputs.region import Region
+from zoetrope.models.alike import SILENT, other_size
 from zoetrope.models.weights import IfMissing, read_weights, write_weights
 from zoetrope.networks import NetworkConfig, SizedInput
 from zoetrope.networks.dit import DiTConfig
 from zoetrope.networks.video_unet import Level, VideoUNetConfig
 from zoetrope.shapes import VideoShape
-from zoetrope.training.inflation import SILENT, BeginsAs, beginning_of, other_size
+from zoetrope.training.inflation import BeginsAs, beginning_of
 from zoetrope.training.loop import Run
 from zoetrope.training.spec import Phase, Recipe, TrainSpec
 from zoetrope.training.trained import InitialWeights

@@ -1,9 +1,30 @@
 """Whether weights from elsewhere mean the same in another model."""
 
+from collections.abc import Collection
+
 from zoetrope.cascade.spec import CascadeSpec, StageSpec
+from zoetrope.config.differences import ABSENT, differences
+from zoetrope.config.errors import shown
 from zoetrope.inputs.text import TEXT
 from zoetrope.networks import NetworkConfig
 from zoetrope.text import TextEncoder
+
+SILENT = {"levels", "head"}
+"""Fields of networks whose other values may leave all tensors as they are and yet mean another network."""
+
+_TIME = {"temporal", "join", "looks", "every", "positions", "fps", "relative"}
+_FREE = _TIME | {
+    "guided",
+    "checkpointing",
+    "rate",
+    "picture_width",
+    "region",
+    "first_frame",
+    "numbers",
+    "labels",
+    "actions",
+    "aligned",
+}
 
 
 def expect_alike(name: str, theirs: CascadeSpec, other: StageSpec, ours: CascadeSpec, stage: StageSpec) -> None:
@@ -37,6 +58,29 @@ def other_maps(theirs: NetworkConfig, ours: NetworkConfig) -> str | None:
     return (
         f"maps, with their channels: expected {told or 'none'}, in this order, as the weights have, got {got or 'none'}"
     )
+
+
+def other_size(theirs: NetworkConfig, stage: StageSpec, fields: Collection[str] | None = None) -> str | None:
+    """The first size in which a stage's network is not that of the weights, in words; None if there is none.
+
+    `fields` are those that are compared; None: all that may change the tensors of an image network.
+    """
+    ours, where = stage.network, f"{stage.name}.network"
+    if ours.kind() != theirs.kind() and (ours.inner is not ours or theirs.inner is not theirs):
+        where = where if ours.inner is ours else f"{where}.network"
+        ours, theirs = ours.inner, theirs.inner
+    if ours.kind() != theirs.kind():
+        return f"network: expected {theirs.kind()!r}, as the weights are of, got {ours.kind()!r}"
+    found = sorted(differences(ours.to_json(), theirs.to_json()), key=lambda each: each.path.split("."))
+    for path, own, other in found:
+        if own is ABSENT or other is ABSENT:
+            continue
+        if isinstance(own, list) and isinstance(other, list):
+            own, other = len(own), len(other)
+        field = [part for part in path.split(".") if not part.isdecimal()][-1]
+        if field not in _FREE if fields is None else field in fields:
+            return f"{where}.{path}: expected {shown(other)}, as the weights have, got {shown(own)}"
+    return None
 
 
 def _same(one: TextEncoder, other: TextEncoder) -> bool:

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 
 from zoetrope.config import unknown
-from zoetrope.models.alike import expect_alike, other_maps
+from zoetrope.models.alike import SILENT, expect_alike, other_maps, other_size
 from zoetrope.models.finding import find
 from zoetrope.models.opening import OpenModel, contents
 from zoetrope.models.weights import Style, check_weights
@@ -18,7 +18,7 @@ def styled(model: OpenModel, style: str | Path, weight: float = 0.7) -> OpenMode
     0.5 to 1.
 
     Raises ValueError for a weight out of range, and for a style without a stage of the model, with tensors of other
-    shapes, which are named, of another text encoder, or that is given other maps.
+    shapes, which are named, of another text encoder, of heads of another size, or that is given other maps.
     """
     if not (math.isfinite(weight) and 0 <= weight <= 1):
         raise ValueError(f"style weight: expected a number from 0 to 1, such as 0.7, got {weight:g}")
@@ -38,7 +38,8 @@ def styled(model: OpenModel, style: str | Path, weight: float = 0.7) -> OpenMode
             expect_alike(str(style), part.spec, theirs, model.spec, stage)
             try:
                 check_weights(stage.network.bare(), part.weights[name], missing="leave")
-                if (why := other_maps(theirs.network, stage.network)) is not None:
+                why = other_maps(theirs.network, stage.network) or other_size(theirs.network, stage, SILENT)
+                if why is not None:
                     raise ValueError(f"{part.weights[name]}: these are not the weights of this network: {why}")
             except ValueError as error:
                 raise ValueError(f"style of stage {name!r}: {error}") from None

@@ -11,14 +11,14 @@ from zoetrope.config import unknown
 from zoetrope.config.errors import reason
 from zoetrope.data.encoded import Encoded
 from zoetrope.files.plain import read_json
-from zoetrope.models.alike import expect_alike, other_maps
+from zoetrope.models.alike import SILENT, expect_alike, other_maps, other_size
 from zoetrope.models.description import described
 from zoetrope.models.finding import find, find_run
 from zoetrope.models.opening import contents
 from zoetrope.models.runs import RECIPE, RUN
 from zoetrope.models.weights import IfMissing, check_weights
 from zoetrope.networks import Network
-from zoetrope.training.inflation import SILENT, WeightsOf, other_size
+from zoetrope.training.inflation import WeightsOf
 from zoetrope.training.latents import differs
 from zoetrope.training.spec import Recipe
 
